@@ -1,0 +1,205 @@
+"""The command line: `itl COMMAND`; each command imports only what it needs."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from itl import ItlError, __version__
+from itl.config import Machine, Packing, Subset, project_folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what *argv* asks; returns 0 done, 1 failed (one line on stderr), 2 wrong usage."""
+    asked = parser().parse_args(argv)
+    try:
+        asked.do(asked)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:                 # `itl labels original | head`: the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("itl: stopped; what was finished is kept, repeat to go on", file=sys.stderr)
+        return 1
+    except ItlError as error:
+        if asked.debug:
+            raise
+        print(f"itl: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    about = "What in the pre-training images makes features transfer?"
+    top = argparse.ArgumentParser(prog="itl", description=about)
+    top.add_argument("--version", action="version", version=f"itl {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(do, *arguments: tuple, **keywords) -> argparse.ArgumentParser:
+        added = commands.add_parser(do.__name__, help=do.__doc__.splitlines()[0], **keywords)
+        added.set_defaults(do=do)
+        for names, options in arguments:
+            added.add_argument(*names.split(), **options)
+        return added
+
+    machine = (
+        ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
+        ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
+        ("--device", {"help": "cpu, cuda or cuda:N"}),
+        ("--workers", {"type": int, "help": "runs side by side"}),
+    )
+    preset = ("preset", {"help": "a name in params/, or a .yaml file"})
+    only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
+    source = ("source", {"help": "demo, folder, imagenet, tiny-imagenet, cifar100, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
+
+    command(
+        labels,
+        ("method", {"help": "original, bottom-up@L, top-down@R, without-pascal, half-..., cut@WNIDS"}),
+        ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
+    )
+    command(
+        subset,
+        ("--pack", {"type": Path, "required": True}),
+        ("--labels", {"default": "original", "help": "a method of `itl labels`"}),
+        ("--images-per-class", {"type": int}),
+        ("--classes", {"type": int}),
+        ("--seed", {"type": int, "default": 0}),
+    )
+    command(
+        pack, source, path, option,
+        ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
+        ("--fit", {"default": "squash", "help": "squash (both sides) or crop (short side, then centre)"}),
+        ("--out", {"type": Path, "required": True}),
+        ("--workers", {"type": int, "help": "threads"}),
+        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+    )
+    command(check, source, path, option)
+    for do in (plan, run, report):
+        command(do, preset, only, *machine)
+    command(results, preset, *machine, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    return top
+
+
+def labels(asked: argparse.Namespace) -> None:
+    """Print a label set as CSV."""
+    from itl.labels import label_set
+    from itl.wordnet import Taxonomy
+
+    tree = Taxonomy.snapshot()
+    wnids = tree.leaves if asked.leaves is None else _read(asked.leaves).split()
+    sys.stdout.write(label_set(tree, asked.method, wnids).to_csv())
+
+
+def subset(asked: argparse.Namespace) -> None:
+    """Print the images of a subset as CSV."""
+    from itl.data.pack import Pack
+    from itl.data.subset import manifest, select
+
+    opened = Pack.open(asked.pack)
+    chosen = Subset(opened.digest, asked.labels, asked.classes, asked.images_per_class, asked.seed)
+    manifest(opened, select(opened, chosen)).to_csv(sys.stdout, index=False)
+
+
+def pack(asked: argparse.Namespace) -> None:
+    """Decode a source once into a pack."""
+    from itl.data.pack import Pack
+
+    packing = Packing(asked.source, None, asked.size, asked.fit, _options(asked.option))
+    built = Pack.build(
+        packing, asked.out, path=asked.path, workers=asked.workers, allow_unreadable=asked.allow_unreadable
+    )
+    print(f"{asked.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
+
+
+def check(asked: argparse.Namespace) -> None:
+    """Say what a source holds, what is missing and what to do."""
+    from itl.data.sources import check as look
+
+    print("\n".join(look(asked.source, asked.path, **dict(_options(asked.option)))))
+
+
+def plan(asked: argparse.Namespace) -> None:
+    """Show what a preset would run, and how long it should take."""
+    from itl.store import Store
+    from itl.study import questions_of
+
+    machine = _machine(asked)
+    left = 0.0
+    for question in questions_of(_preset(asked), asked.only):
+        table = question.plan(Store(machine.runs), machine)
+        left += table["minutes"].sum()
+        print(f"{question.name}\n{table.to_string(index=False, na_rep='')}")
+    print(f"about {left / machine.workers:.1f} minutes with {machine.workers} runs side by side")
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Do the missing runs of a preset."""
+    from itl.question import run_all
+    from itl.store import Store
+    from itl.study import questions_of
+
+    machine = _machine(asked)
+    run_all(questions_of(_preset(asked), asked.only), Store(machine.runs), machine)
+
+
+def report(asked: argparse.Namespace) -> None:
+    """Do the missing runs of a preset, execute its notebooks and write its pages."""
+    from itl.report import report as write
+
+    run(asked)
+    machine = _machine(asked)
+    preset = _preset(asked)
+    out = machine.home / "reports" / preset.name
+    print(write(preset, project_folder() / "notebooks", out, machine, only=asked.only))
+
+
+def results(asked: argparse.Namespace) -> None:
+    """Print every number of a preset, tidy."""
+    import pandas as pd
+
+    from itl.store import Store
+    from itl.study import questions_of
+
+    machine = _machine(asked)
+    questions = questions_of(_preset(asked))
+    table = pd.concat([question.results(Store(machine.runs), machine) for question in questions])
+    if asked.format == "csv":
+        table.to_csv(sys.stdout, index=False)
+    else:
+        table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def _machine(asked: argparse.Namespace) -> Machine:
+    data = tuple(asked.data) if asked.data else None
+    return Machine.here(home=asked.home, data=data, device=asked.device, workers=asked.workers)
+
+
+def _preset(asked: argparse.Namespace):
+    from itl.settings import load_preset
+
+    return load_preset(asked.preset, project_folder() / "params")
+
+
+def _options(told: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
+    import yaml
+
+    pairs = [text.partition("=") for text in told or ()]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise ItlError(f"--option takes NAME=VALUE, got {wrong[0]!r}")
+    return tuple((name, yaml.safe_load(value)) for name, _, value in pairs)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

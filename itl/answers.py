@@ -1,0 +1,95 @@
+"""What results say: the sentence of one contrast, and every contrast of a preset in one table."""
+
+import math
+
+import pandas as pd
+
+from itl.config import Machine
+from itl.question import Question
+from itl.settings import Preset
+from itl.statistics import Contrast, holm
+from itl.store import Store
+from itl.study import QUESTIONS, contrast, questions_of
+
+
+def extremes(question: Question) -> tuple[dict, dict]:
+    """Return the first and the last condition that *question* trains on, as results name them.
+
+    >>> extremes(data_size(images_per_class=[0, 25, 200], ...))
+    ({'images_per_class': 25}, {'images_per_class': 200})
+    """
+    trained = [dict(condition.columns) for condition in question.conditions if condition.trained]
+    return trained[0], trained[-1]
+
+
+def said(change: Contrast) -> str:
+    """Say a change in points, with its interval, number of seeds and verdict, in Markdown.
+
+    >>> said(paired([61.0, 62.5, 62.0], [51.0, 51.5, 53.0]))
+    '**+10.0 points** (95 % interval +7.5 to +12.5, 3 seeds): a gain beyond seed noise'
+    """
+    seeds = f"{change.n} seed{'s' if change.n > 1 else ''}"
+    known = math.isfinite(change.low) and math.isfinite(change.high)
+    interval = f"95 % interval {_signed(change.low)} to {_signed(change.high)}, {seeds}" if known else seeds
+    return f"**{_signed(change.mean)} points** ({interval}): {change.verdict}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def answers(preset: Preset, store: Store, machine: Machine) -> pd.DataFrame:
+    """Contrast the ends of every question of *preset*, on every task and metric that has results.
+
+    Columns: question, compared, task, metric, change, low, high, n, p, p_holm (adjusted for the number of
+    rows), verdict. A question with a net that was not pre-trained is also held against that.
+    """
+    rows = [
+        row
+        for stem in QUESTIONS
+        if stem in preset.notebooks
+        for question in questions_of(preset, stem)
+        for row in contrasts(question, question.results(store, machine))
+    ]
+    table = pd.DataFrame(rows, columns=[*COLUMNS, "p", "verdict"])
+    tested = table["p"].notna()
+    table.insert(len(COLUMNS) + 1, "p_holm", float("nan"))
+    if tested.any():
+        table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"].tolist())
+    return table
+
+
+COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n")
+
+
+def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
+    """List the contrasts of one question: its ends, and its last condition against no pre-training."""
+    few, many = extremes(question)
+    untrained = [dict(each.columns) for each in question.conditions if not each.trained]
+    pairs = ([(few, many)] if few != many else []) + [(many, none) for none in untrained]
+    rows = []
+    for of, against in pairs:
+        one, other = results[_holds(results, of)], results[_holds(results, against)]
+        there = one.merge(other, on=["task", "metric", "seed"])
+        for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
+            found = contrast(results, task=task, metric=metric, of=of, against=against)
+            compared = f"{words(of)} instead of {words(against)}"
+            rows.append((
+                question.name, compared, task, metric, found.mean, found.low, found.high, found.n, found.p,
+                found.verdict,
+            ))
+    return rows
+
+
+def words(condition: dict) -> str:
+    """Name a condition for people.
+
+    >>> words({"images_per_class": 25})
+    '25 images per class'
+    """
+    return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in condition.items())
+
+
+def _holds(results: pd.DataFrame, condition: dict) -> pd.Series:
+    return pd.Series([all(row[name] == value for name, value in condition.items())
+                      for row in results.to_dict("records")], index=results.index, dtype=bool)

@@ -1,0 +1,210 @@
+"""Two kinds of setting, and only two: specs, which change a number, and Machine, which does not."""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+from itl import ItlError, pick
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which images a pack is made of, and how they are brought to one size."""
+
+    source: str = "demo"                    # a name that `itl pack` knows
+    path: str | None = None                 # a path, or a glob in the data folders
+    size: int = 64                          # side of the stored square, in pixels
+    fit: str = "squash"                     # squash: both sides; crop: short side, then centre
+    options: tuple[tuple[str, object], ...] = ()    # what else the source takes: sorted pairs
+
+    def __post_init__(self) -> None:
+        """Take options as a mapping too, and refuse what no pack can be."""
+        object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
+        pick({"squash": 0, "crop": 0}, self.fit, "fit")
+        if self.size < 1:
+            raise ItlError(f"a pack's images are at least 1 pixel wide, not {self.size}")
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which images of a pack to learn from, and under which labels."""
+
+    pack: str                               # digest of the pack: other pixels are another run
+    labels: str = "original"                # a method of `itl labels`, such as bottom-up@9
+    classes: int | None = None              # keep this many classes; None keeps all
+    images_per_class: int | None = None     # keep this many images of each class; None keeps all
+    seed: int = 0                           # picks classes and images when only some are kept
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a net is fitted. Zero epochs leave it as it was initialised."""
+
+    epochs: int = 10
+    steps: int | None = None                # given: so many, whatever the subset's size, not epochs
+    batch: int = 128
+    lr: float = 0.1
+    schedule: str = "cosine"                # cosine: to zero; step: a tenth after each of `drops`
+    drops: tuple[float, ...] = ()           # fractions of the training, for schedule step
+    warmup: float = 0.05                    # fraction of the training over which lr rises from zero
+    momentum: float = 0.9
+    weight_decay: float = 5e-4              # on weights of two or more dimensions: not on norms and biases
+    label_smoothing: float = 0.0
+    precision: str = "bf16"                 # bf16: autocast where the device has it; fp32
+    pixels: int = 56                        # side of the crop that the net sees
+    augment: str = "resized-crop"           # resized-crop, crop (a random window) or centre
+    flip: bool = True                       # mirror half of the training images
+
+    def __post_init__(self) -> None:
+        """Make 1 and 1.0 one spec, and refuse unknown names and impossible numbers."""
+        for each in ("lr", "warmup", "momentum", "weight_decay", "label_smoothing"):
+            object.__setattr__(self, each, float(getattr(self, each)))
+        object.__setattr__(self, "drops", tuple(float(drop) for drop in self.drops))
+        pick({"cosine": 0, "step": 0}, self.schedule, "schedule")
+        pick({"bf16": 0, "fp32": 0}, self.precision, "precision")
+        pick({"resized-crop": 0, "crop": 0, "centre": 0}, self.augment, "augmentation")
+        if self.batch < 1 or self.pixels < 1 or self.epochs < 0 or (self.steps or 0) < 0:
+            raise ItlError(f"batch and pixels are at least 1, epochs and steps at least 0; got {self}")
+
+    def lr_at(self, progress: float) -> float:
+        """Learning rate after the fraction *progress* of the training, 0 to 1."""
+        if progress < self.warmup:
+            return self.lr * progress / self.warmup
+        if self.schedule == "step":
+            return self.lr * 0.1 ** sum(progress >= drop for drop in self.drops)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """How many optimizer steps the training takes, given the steps of one epoch."""
+        return self.epochs * steps_per_epoch if self.steps is None else self.steps
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """One pre-training: the data, the net and the recipe."""
+
+    subset: Subset
+    net: str = "small"
+    recipe: Recipe = Recipe()
+    seed: int = 0                           # initial weights, order and augmentation
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One measurement of a pre-trained net on a target."""
+
+    pretrain: Pretrain
+    method: str                             # finetune, probe or knn
+    target: str                             # the target's name, as results show it
+    pack: str                               # digest of the target's pack
+    images_per_class: int | None = None     # of the target's training split; None keeps all
+    recipe: Recipe | None = None            # for finetune; frozen methods see the pre-training's centre crop
+    seed: int = 0
+
+
+def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
+    """Make a spec of *kind* from plain *settings*, refusing names it does not have, with the near miss."""
+    for name in settings:
+        pick({each.name: each for each in fields(kind)}, name, f"setting of {what}")
+    return kind(**settings)
+
+
+def canonical(spec: object) -> str:
+    """The one text of *spec*: every field, sorted, no spaces.
+
+    A field added later would rename every run, so it is marked ``metadata={"added": True}``, has a default
+    that means "as before", and is left out while it has that default.
+    """
+    tree = {type(spec).__name__: _plain(spec)}
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def key(spec: object) -> str:
+    """The name of the run: equal specs share it, any field that differs changes it."""
+    return hashlib.sha256(canonical(spec).encode()).hexdigest()[:12]
+
+
+def _plain(value: object) -> object:
+    """*value* as JSON would hold it, without added fields that still have their default."""
+    if not hasattr(value, "__dataclass_fields__"):
+        return value
+    return {
+        each.name: _plain(getattr(value, each.name))
+        for each in fields(value)
+        if not (each.metadata.get("added") and getattr(value, each.name) == each.default)
+    }
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how runs execute; nothing here changes a number, so nothing here enters a key."""
+
+    home: Path = Path()                     # holds runs/, packs/ and reports/
+    data: tuple[str, ...] = ()              # folders to search for data, or NAME=PATH
+    device: str = "cpu"
+    workers: int = 1                        # runs side by side
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))   # of each run
+    compile: bool = False
+    checkpoint_seconds: float = 20.0        # at least this long between two checkpoints
+    rank: int = 0                           # this process among the `ranks` that share one run (torchrun)
+    ranks: int = 1
+
+    @classmethod
+    def here(cls, **settings) -> "Machine":
+        """This machine: the environment's ITL_ variables, overridden by *settings* that are not None.
+
+        Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
+        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is.
+        """
+        cores = len(os.sched_getaffinity(0))
+        device = os.environ.get("ITL_DEVICE") or _best_device()
+        workers = int(os.environ.get("ITL_WORKERS", cores if device == "cpu" else 1))
+        found = {
+            "home": Path(os.environ.get("ITL_HOME") or project_folder()),
+            "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
+            "device": device,
+            "workers": workers,
+            "threads": max(1, cores // workers),
+            "rank": int(os.environ.get("RANK", 0)),
+            "ranks": int(os.environ.get("WORLD_SIZE", 1)),
+        }
+        return cls(**found | {name: value for name, value in settings.items() if value is not None})
+
+    def replace(self, **settings) -> "Machine":
+        """A copy with some settings changed."""
+        return replace(self, **settings)
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the run store."""
+        return self.home / "runs"
+
+    @property
+    def packs(self) -> Path:
+        """Folder of the packs."""
+        return self.home / "packs"
+
+
+def project_folder() -> Path:
+    """Find the nearest folder upwards that holds ``params`` and ``notebooks``; else the current one."""
+    start = Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return start
+
+
+def _best_device() -> str:
+    """Say cuda where torch sees a GPU. torch is asked, slowly, only where the driver is."""
+    if not Path("/dev/nvidiactl").exists():
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,1 @@
+"""Pixels: sources, packs, subsets and batches."""

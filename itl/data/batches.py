@@ -1,0 +1,181 @@
+"""Batches: a selection of a pack, cropped, flipped and normalised, in an order that seed and epoch decide."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from itl import ItlError
+from itl.config import Machine, Recipe
+from itl.data.crop import batch_crop, gather_crop
+
+if TYPE_CHECKING:
+    from itl.data.pack import Pack
+    from itl.data.subset import Selection
+
+SCALE = (0.25, 1.0)         # of the area: the usual 0.08 leaves 18 x 18 pixels of 64, too few to learn from
+RATIO = (3 / 4, 4 / 3)      # width to height
+TRIES = 10                  # as torchvision: then the whole image
+ON_DEVICE = 0.5             # a selection stays on the GPU when it takes at most this part of its free memory
+
+Choice = tuple[np.ndarray, np.ndarray, np.ndarray]    # places in the selection (B,), boxes (B, 4), flips (B,)
+
+
+def device(machine: Machine) -> torch.device:
+    """The device of this process: under torchrun each rank has the GPU of its local rank."""
+    if machine.device == "cuda" and machine.ranks > 1:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", machine.rank)))
+    return torch.device(machine.device)
+
+
+def draws(seed: int, epoch: int, step: int) -> np.random.Generator:
+    """The random numbers of one step of one epoch: the same in every process, whatever was drawn before.
+
+    >>> draws(0, 1, 2).random() == draws(0, 1, 2).random()
+    True
+    """
+    return np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, epoch << 32 | step], np.uint64)))
+
+
+def draw_boxes(random: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """Boxes (count, 4) for random resized crops of size x size images, drawn as torchvision draws them."""
+    area = size * size * random.uniform(*SCALE, (count, TRIES))
+    ratio = np.exp(random.uniform(*np.log(RATIO), (count, TRIES)))
+    height, width = np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))
+    fits = (height > 0) & (height <= size) & (width > 0) & (width <= size)
+    each, first = np.arange(count), fits.argmax(1)
+    height, width = (np.where(fits.any(1), side[each, first], size) for side in (height, width))
+    return _place(random, height, width, size)
+
+
+def window(size: int, pixels: int) -> int:
+    """Side of the window that evaluation, and training without resized crops, take from a size x size image.
+
+    *pixels*, so unscaled, where that is more than half the side; 7/8 of a larger image, shrunk; all of a
+    smaller one, enlarged.
+
+    >>> window(64, 56), window(256, 56), window(32, 56)
+    (56, 224, 32)
+    """
+    return min(size, pixels) if size < 2 * pixels else size * 7 // 8
+
+
+class Batches:
+    """Batches of *selection* of *pack*, augmented as *recipe* says, on the machine's device.
+
+    With several ranks each gets every ranks-th image of the same global batch, which stays recipe.batch.
+    Raises ItlError where nothing is selected, or fewer images than ranks.
+    """
+
+    def __init__(self, pack: "Pack", selection: "Selection", recipe: Recipe, seed: int, machine: Machine):
+        """Keep what is needed to make any batch; upload the images where they fit on a GPU."""
+        if len(selection.rows) == 0:
+            raise ItlError("batches need an image, the selection holds none; select another split or class")
+        self.rows, self.labels = np.asarray(selection.rows, np.int64), np.asarray(selection.labels, np.int64)
+        if not 0 <= self.rows.min() <= self.rows.max() < len(pack.images):
+            found = f"the selection has row {self.rows.max()}, the pack {len(pack.images)} images"
+            raise ItlError(f"{found}; select from the pack that is read")
+        self.recipe, self.seed, self.machine, self.device = recipe, seed, machine, device(machine)
+        self.images, self.size = pack.images, pack.images.shape[1]
+        self.batch = min(recipe.batch, len(self.rows))              # of all ranks together
+        if self.batch < machine.ranks:
+            asked = f"{machine.ranks} ranks cannot share a batch of {self.batch}"
+            raise ItlError(f"{asked}; use fewer ranks, a larger batch or more images")
+        self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
+        self.on_device = self._upload() if self._fits() else None
+
+    def __len__(self) -> int:
+        """Steps per epoch: whole batches, and one where there are fewer images than a batch."""
+        return len(self.rows) // self.batch
+
+    def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield this rank's batches, shuffled and augmented.
+
+        Each is images (B, 3, P, P), float32 channels_last, and targets (B,), int64.
+        """
+        mine = slice(self.machine.rank, None, self.machine.ranks)
+        yield from self._load(tuple(part[mine] for part in choice) for choice in self._choices(number))
+
+    def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield every image once, its central window, in the selection's order; the last batch may be short.
+
+        Every rank gets all of them.
+        """
+        side = window(self.size, self.recipe.pixels)
+        edge = (self.size - side) // 2
+
+        def choices() -> Iterator[Choice]:
+            for start in range(0, len(self.rows), self.batch):
+                chosen = np.arange(start, min(start + self.batch, len(self.rows)))
+                boxes = np.tile(np.array([edge, edge, side, side], np.float32), (len(chosen), 1))
+                yield chosen, boxes, np.zeros(len(chosen), bool)
+
+        yield from self._load(choices())
+
+    def _choices(self, epoch: int) -> Iterator[Choice]:
+        """The global batches of *epoch*, before a pixel is read: pure in (seed, epoch, step)."""
+        order = draws(self.seed, epoch, 0).permutation(len(self.rows))
+        for step in range(len(self)):
+            random = draws(self.seed, epoch, step + 1)
+            if self.recipe.augment == "resized-crop":
+                boxes = draw_boxes(random, self.batch, self.size)
+            else:
+                side = np.full(self.batch, window(self.size, self.recipe.pixels))
+                boxes = _place(random, side, side, self.size, centred=self.recipe.augment == "centre")
+            flips = random.random(self.batch) < 0.5 * self.recipe.flip
+            yield order[step * self.batch : (step + 1) * self.batch], boxes, flips
+
+    def _load(self, choices: Iterator[Choice]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Turn choices into tensors on the device."""
+        if self.device.type == "cpu":
+            for chosen, boxes, flips in choices:
+                rows, pixels = self.rows[chosen], self.recipe.pixels
+                images = gather_crop(self.images, rows, boxes, flips, pixels, self.threads)
+                yield images, torch.from_numpy(self.labels[chosen])
+            return
+        for parts in self._ahead(choices):              # nothing below waits for the device
+            first, boxes, flips, targets = (part.to(self.device, non_blocking=True) for part in parts)
+            images = first if self.on_device is None else self.on_device[first]
+            yield batch_crop(images, boxes, flips, self.recipe.pixels), targets
+
+    def _ahead(self, choices: Iterator[Choice]) -> Iterator[list[torch.Tensor]]:
+        """Gather each batch in pinned memory while the one before is used: its images, or where they are."""
+
+        def gather(choice: Choice) -> list[torch.Tensor]:
+            chosen, boxes, flips = choice
+            first = chosen if self.on_device is not None else self.images[self.rows[chosen]]
+            parts = (first, boxes, flips, self.labels[chosen])
+            return [torch.from_numpy(np.ascontiguousarray(part)).pin_memory() for part in parts]
+
+        coming = None
+        for choice in choices:
+            ready, coming = coming, self.threads.submit(gather, choice)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
+
+    def _fits(self) -> bool:
+        """Whether this selection can stay on the GPU."""
+        wanted = len(self.rows) * self.images[0].nbytes
+        return self.device.type == "cuda" and wanted <= ON_DEVICE * torch.cuda.mem_get_info(self.device)[0]
+
+    def _upload(self) -> torch.Tensor:
+        """The selection's images, uint8 (N, S, S, 3), on the device; read a small part at a time."""
+        kept = torch.empty((len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device)
+        for start in range(0, len(self.rows), 4096):
+            part = self.rows[start : start + 4096]
+            kept[start : start + len(part)] = torch.from_numpy(self.images[part]).to(self.device)
+        return kept
+
+
+def _place(
+    random: np.random.Generator, height: np.ndarray, width: np.ndarray, size: int, centred: bool = False
+) -> np.ndarray:
+    """Boxes (B, 4) float32 of these sides at random whole places of the image, or in its middle."""
+    free = np.stack([size - height, size - width])
+    top, left = free // 2 if centred else np.floor(random.random(free.shape) * (free + 1))
+    return np.stack([top, left, height, width], 1).astype(np.float32)

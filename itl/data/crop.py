@@ -1,0 +1,145 @@
+"""Crop, resize, flip and normalise a batch of uint8 images in one pass: a torch reference and a CPU twin."""
+
+from concurrent.futures import Executor
+
+import numba
+import numpy as np
+import torch
+
+from itl import ItlError
+
+MEAN = (0.485, 0.456, 0.406)            # ImageNet's, of values from 0 to 1, as every published net expects
+STD = (0.229, 0.224, 0.225)
+PART = 16                               # images that a thread crops before it takes more: 0.3 ms of work
+
+
+def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, pixels: int) -> torch.Tensor:
+    """Cut a box out of each image, resize it with antialiasing to a square, flip where told, and normalise.
+
+    images uint8 (B, H, W, 3); boxes (B, 4) as top, left, height, width, whole or not; flips bool (B,).
+    Returns float32 (B, 3, pixels, pixels), channels_last, on the images' device. Weights are a triangle as
+    wide as the shrinking asks, cut off at the box: what torchvision's antialiased ``resized_crop`` does.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
+        raise ItlError(f"batch_crop takes uint8 (B, H, W, 3), not {images.dtype} {tuple(images.shape)}")
+    if images.device.type == "cpu":                     # on a device the look would wait for it
+        _refuse_boxes_outside(boxes.numpy(), images.shape[1:3])
+    top, left, height, width = boxes.to(images.device, torch.float32).unbind(1)
+    rows = _weights(top, height, images.shape[1], pixels)                       # (B, pixels, H)
+    columns = _weights(left, width, images.shape[2], pixels)                    # (B, pixels, W)
+    flips = flips.to(images.device)[:, None, None]
+    columns = torch.where(flips, columns.flip(1), columns)
+    cut = torch.einsum("bph,bhwc->bpwc", rows, images.float())
+    cut = torch.einsum("bqw,bpwc->bpqc", columns, cut)
+    scale, shift = (torch.tensor(values, device=cut.device) for values in _normalisation())
+    return torch.addcmul(shift, cut, scale).contiguous().permute(0, 3, 1, 2)
+
+
+def _weights(start: torch.Tensor, length: torch.Tensor, size: int, pixels: int) -> torch.Tensor:
+    """How much each of *size* pixels gives to each of *pixels*: (B, pixels, size), rows summing to one."""
+    step = (length / pixels)[:, None, None]
+    centre = start[:, None, None] + (torch.arange(pixels, device=start.device)[:, None] + 0.5) * step
+    pixel = torch.arange(size, device=start.device)
+    weights = (1 - (pixel + 0.5 - centre).abs() / step.clamp(min=1)).clamp(min=0)
+    inside = (pixel >= start.floor()[:, None, None]) & (pixel < (start + length).ceil()[:, None, None])
+    weights = weights * inside
+    return weights / weights.sum(2, keepdim=True)
+
+
+def _normalisation() -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift that take a grey level from 0 to 255 to the normalised value."""
+    mean, std = np.array(MEAN), np.array(STD)
+    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+def gather_crop(
+    images: np.ndarray,
+    rows: np.ndarray,
+    boxes: np.ndarray,
+    flips: np.ndarray,
+    pixels: int,
+    threads: Executor | None = None,
+) -> torch.Tensor:
+    """Do what ``batch_crop(images[rows], ...)`` does, on the CPU in one pass; *images* may be a memory map.
+
+    The batch is shared out over *threads*, whose number changes no value. It takes plain threads rather than
+    numba's: those end the process when two Python threads meet in them, or after a fork.
+    """
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):
+        asked = f"rows {rows.min()} to {rows.max()} asked of {len(images)} images"
+        raise ItlError(f"{asked}; take 0 to {len(images) - 1}")
+    _refuse_boxes_outside(boxes, images.shape[1:3])
+    images = images.view(np.ndarray)
+    images.flags.writeable = False              # of this view: one compiled kernel for maps and arrays
+    boxes = np.ascontiguousarray(boxes, np.float32)
+    out = np.empty((len(rows), pixels, pixels, 3), np.float32)
+    parts = [slice(start, start + PART) for start in range(0, len(rows), PART)]
+
+    def crop(part: slice) -> None:
+        _crop(images, rows[part], boxes[part], flips[part], *_normalisation(), out[part])
+
+    list((threads.map if threads else map)(crop, parts))
+    return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+def _refuse_boxes_outside(boxes: np.ndarray, size: tuple[int, int]) -> None:
+    """The kernel reads memory at the boxes: they must lie on the image."""
+    start, length = boxes[:, :2], boxes[:, 2:]
+    outside = (start < 0) | (length <= 0) | (start + length > np.array(size, np.float32))
+    if outside.any():
+        box = boxes[outside.any(1)][0].tolist()
+        raise ItlError(f"box {box} is not on a {size[0]} x {size[1]} image; take top, left, height, width")
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
+def _taps(start, length, size, weights, first, count):
+    """Fill *weights* (pixels, taps), *first* and *count* with the triangle filter's taps along one side."""
+    pixels = len(first)
+    step = length / pixels
+    reach = max(step, np.float32(1))
+    low, high = max(0, int(np.floor(start))), min(size, int(np.ceil(start + length)))
+    for each in range(pixels):
+        centre = start + (each + np.float32(0.5)) * step
+        a = max(low, int(np.floor(centre - reach + np.float32(0.5))))
+        b = min(high, int(np.floor(centre + reach + np.float32(0.5))))
+        total = np.float32(0)
+        for j in range(a, b):
+            weight = max(np.float32(0), 1 - abs(j + np.float32(0.5) - centre) / reach)
+            weights[each, j - a] = weight
+            total += weight
+        for j in range(b - a):
+            weights[each, j] /= total
+        first[each], count[each] = a, b - a
+
+
+@numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
+def _crop(images, rows, boxes, flips, scale, shift, out):
+    """Crop images[rows] into *out*: each line is a vertical pass over whole rows, then a horizontal one."""
+    height, width, pixels = images.shape[1], images.shape[2], out.shape[1]
+    most = 2 * max(height, width) // pixels + 4
+    down, across = np.empty((pixels, most), np.float32), np.empty((pixels, most), np.float32)
+    top, many = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
+    left, wide = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
+    line = np.empty(3 * width, np.float32)
+    for b in range(len(rows)):
+        image = images[rows[b]].reshape(height, 3 * width)
+        _taps(boxes[b, 0], boxes[b, 2], height, down, top, many)
+        _taps(boxes[b, 1], boxes[b, 3], width, across, left, wide)
+        start, stop = 3 * left[0], 3 * (left[pixels - 1] + wide[pixels - 1])
+        for y in range(pixels):
+            line[start:stop] = 0
+            for tap in range(many[y]):
+                weight, source = down[y, tap], image[top[y] + tap]
+                for x in range(start, stop):
+                    line[x] += weight * np.float32(source[x])
+            for x in range(pixels):
+                red, green, blue = np.float32(0), np.float32(0), np.float32(0)
+                for tap in range(wide[x]):
+                    weight, at = across[x, tap], 3 * (left[x] + tap)
+                    red += weight * line[at]
+                    green += weight * line[at + 1]
+                    blue += weight * line[at + 2]
+                to = pixels - 1 - x if flips[b] else x
+                out[b, y, to, 0] = red * scale[0] + shift[0]
+                out[b, y, to, 1] = green * scale[1] + shift[1]
+                out[b, y, to, 2] = blue * scale[2] + shift[2]

@@ -1,0 +1,181 @@
+"""One image file, or array, to a square of pixels: fast where it can, Pillow for the rest, and what it was."""
+
+import io
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from itl import ItlError, pick
+
+SUFFIXES = {
+    "JPEG": {".jpg", ".jpeg", ".jpe"}, "MPO": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}, "BMP": {".bmp"},
+    "GIF": {".gif"}, "WEBP": {".webp"}, "TIFF": {".tif", ".tiff"}, "PPM": {".ppm", ".pgm", ".pbm"},
+    "JPEG2000": {".jp2"},
+}
+JPEGS = ("JPEG", "MPO")                         # MPO: a JPEG that more pictures follow
+ORIENTATION = 0x0112                            # EXIF's tag
+UPRIGHT = {                                     # what to do with pixels (H, W, 3) of each orientation
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+LONG = 8                                        # beyond this many times the short side, only the middle is read
+
+
+class Decoded(NamedTuple):
+    """The pixels of one image, and what its file was like."""
+
+    pixels: np.ndarray                          # uint8 (size, size, 3)
+    width: int                                  # of the original, upright
+    height: int
+    kinds: tuple[str, ...]                      # such as ("grey",) or ("PNG", "alpha", "misnamed")
+
+
+def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
+    """Turn an image file (or an array H, W, 3) called *name* into *size* x *size* pixels.
+
+    *fit* squash brings both sides to size; crop brings the short one there and keeps the centre. Transparent
+    parts become white, 16-bit grey keeps its upper byte, EXIF orientation is applied.
+    Raises ItlError, with the reason, for what cannot be read.
+    """
+    pick({"squash": 0, "crop": 0}, fit, "fit")
+    if isinstance(data, np.ndarray):
+        return Decoded(fitted(_checked(data, name), size, fit), data.shape[1], data.shape[0], ())
+    image = _opened(data)
+    kinds, plain = _kinds(image, data, name), image.format in JPEGS and image.mode in ("L", "RGB")
+    pixels = _jpeg(data) if plain else None
+    if pixels is None:
+        kinds += ("refused by torchvision",) if plain else ()
+        pixels = _by_pillow(image)
+    pixels = UPRIGHT[_orientation(image)](pixels)
+    return Decoded(fitted(pixels, size, fit), pixels.shape[1], pixels.shape[0], kinds)
+
+
+def fitted(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """Resize *pixels* (H, W, 3), antialiased, to (size, size, 3)."""
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
+        return np.ascontiguousarray(pixels)
+    from torchvision.transforms.v2 import functional
+
+    if fit == "crop":
+        pixels = _middle(pixels, LONG * min(height, width))
+    tensor = _as_tensor(pixels)
+    if fit == "squash":
+        resized = functional.resize(tensor, [size, size], antialias=True)
+    else:
+        resized = functional.center_crop(functional.resize(tensor, [size], antialias=True), [size, size])
+    return np.ascontiguousarray(resized.permute(1, 2, 0).numpy())
+
+
+def _as_tensor(pixels: np.ndarray) -> object:
+    """View (H, W, 3) as torch's (3, H, W), without a copy where the array can be written."""
+    import torch
+
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(2, 0, 1)
+
+
+def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """Cut *pixels* to *longest* at most: a strip of one by a million would fill the memory when resized."""
+    top, left = (max(0, side - longest) // 2 for side in pixels.shape[:2])
+    return pixels[top:top + longest, left:left + longest]
+
+
+def _checked(pixels: np.ndarray, name: str) -> np.ndarray:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise ItlError(f"the source gave {name} as {pixels.dtype} {pixels.shape}; packs take uint8 (H, W, 3)")
+    return pixels
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Open by content, whatever the name; reads the header only."""
+    if not data:
+        raise ItlError("the file is empty")
+    try:
+        return Image.open(io.BytesIO(data))
+    except MemoryError:
+        raise
+    except Exception as error:                  # Pillow's readers raise whatever their format makes them stumble on
+        raise ItlError(_reason(error)) from error
+
+
+def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
+    """What is out of the ordinary, in words that the pack's summary counts."""
+    sixteen = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
+    seen = {
+        image.format: image.format not in JPEGS,
+        "grey": image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;"),
+        "CMYK": image.mode == "CMYK",
+        "palette": image.mode in ("P", "PA"),
+        "alpha": _has_alpha(image),
+        "16-bit": sixteen,
+        "EXIF-rotated": _orientation(image) != 1,
+        "misnamed": _is_misnamed(image.format, name),
+    }
+    return tuple(kind for kind, is_so in seen.items() if is_so)
+
+
+def _is_misnamed(format: str, name: str) -> bool:
+    suffix = Path(name).suffix.lower()
+    return any(suffix in known for known in SUFFIXES.values()) and suffix not in SUFFIXES.get(format, {suffix})
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format in JPEGS and "exif" not in image.info:
+        return 1                                # the common case, without parsing
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:                           # a damaged EXIF block does not make the picture unreadable
+        return 1
+    return found if found in UPRIGHT else 1
+
+
+def _jpeg(data: bytes) -> np.ndarray | None:
+    """Decode with torchvision, at twice Pillow's speed; None for what it refuses."""
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    try:
+        encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        pixels = decode_jpeg(encoded, mode=ImageReadMode.RGB)
+    except RuntimeError:                        # Pillow decides, and says why it cannot either
+        return None
+    return pixels.permute(1, 2, 0).numpy()
+
+
+def _by_pillow(image: Image.Image) -> np.ndarray:
+    """Decode with Pillow to (H, W, 3): transparent parts white, the upper byte of 16."""
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise ItlError("32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
+    try:
+        image.load()
+        if image.mode.startswith("I"):
+            return np.repeat((np.asarray(image)[:, :, None] >> 8).astype(np.uint8), 3, axis=2)
+        if _has_alpha(image):
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return np.array(image.convert("RGB"))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ItlError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line why Pillow failed; without addresses, so that it is the same every time."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no image that Pillow knows"
+    text = " ".join(re.sub(r"0x[0-9a-f]+", "", str(error)).split())
+    return f"{text or 'damaged'} ({type(error).__name__})"

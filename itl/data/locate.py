@@ -1,0 +1,77 @@
+"""Where data lies on this machine, and the pack that each packing has there."""
+
+import json
+import os
+from collections.abc import Callable
+from fnmatch import fnmatch
+from hashlib import sha256
+from pathlib import Path
+
+from itl import ItlError
+from itl.config import Machine, Packing, canonical
+from itl.data.pack import Pack
+
+RENDERED = ("demo", "demo-scenes", "demo-detection", "demo-actions")
+
+
+def locate(packing: Packing, name: str, machine: Machine) -> Path | None:
+    """Find the images of *packing*, known to the user as *name*; None where they are rendered.
+
+    ``machine.data`` decides: an entry NAME=PATH, else the one match of its glob in the folders listed.
+    """
+    if packing.source in RENDERED:
+        return None
+    named = dict(entry.split("=", 1) for entry in machine.data if "=" in entry)
+    if name in named:
+        return _there(Path(named[name]).expanduser(), name)
+    if packing.path is None:
+        raise ItlError(f"no place is given for {name}; use --data {name}=PATH")
+    if Path(packing.path).is_absolute():
+        return _there(Path(packing.path), name)
+    folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
+    found = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
+    found += [match for folder in folders if folder.is_dir() for match in sorted(folder.glob(packing.path))]
+    if len(found) == 1:
+        return found[0]
+    looked = ", ".join(map(str, folders)) or "no folder (ITL_DATA and --data are empty)"
+    what = f"{len(found)} matches ({', '.join(map(str, found[:3]))})" if found else "nothing"
+    hint = f"give --data FOLDER or --data {name}=PATH"
+    raise ItlError(f"looked for {name} as {packing.path} in {looked}; found {what}; {hint}")
+
+
+def _there(path: Path, name: str) -> Path:
+    if path.exists():
+        return path
+    raise ItlError(f"{name} should lie at {path}; nothing is there; give --data {name}=PATH")
+
+
+def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
+    """Return the folder of the pack of *packing* here: another source, size or archive is another folder."""
+    path = locate(packing, name, machine)
+    told = [canonical(packing), str(path and path.resolve())]
+    if path and path.is_file():
+        told += [str(path.stat().st_size), str(path.stat().st_mtime_ns)]
+    return machine.packs / f"{name}-{packing.size}-{sha256(os.fsencode(chr(10).join(told))).hexdigest()[:8]}"
+
+
+def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
+    """Open the pack of *packing*, or return None where it is not built yet."""
+    folder = pack_folder(packing, name, machine)
+    return Pack.open(folder) if (folder / "pack.json").exists() else None
+
+
+def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = print) -> Pack:
+    """Open the pack of *packing*, building it first where need be."""
+    done = packed(packing, name, machine)
+    if done is not None:
+        return done
+    folder = pack_folder(packing, name, machine)
+    return Pack.build(packing, folder, path=locate(packing, name, machine), log=log)
+
+
+def pack_of_digest(digest: str, machine: Machine) -> Pack:
+    """Open the pack here that has *digest*, as specs name it."""
+    for told in sorted(machine.packs.glob("*/pack.json")):
+        if json.loads(told.read_text()).get("digest") == digest:
+            return Pack.open(told.parent)
+    raise ItlError(f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`")

@@ -1,0 +1,97 @@
+"""Where runs execute: side by side in worker processes, each run once, each resumable."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection, get_context, parent_process
+
+from itl import ItlError
+from itl.config import Machine, Pretrain, Transfer, key
+from itl.store import Store
+
+Spec = Pretrain | Transfer
+
+
+def execute(
+    specs: Iterable[Spec], store: Store, machine: Machine, watch: Callable[[], object] = lambda: None
+) -> None:
+    """Do every run of *specs* that is missing, each after the run it needs, `machine.workers` side by side.
+
+    A run that fails does not stop those that do not need it; all failures are raised together at the end.
+    *watch* is called about twice a second while runs are under way.
+    """
+    left = {spec: None for spec in with_needs(specs) if store.state(spec) != "done"}
+    failed: dict[Spec, Exception] = {}
+    if not left:
+        return
+    if machine.ranks > 1:
+        from itl.runs import perform_together
+
+        return perform_together(list(left), store, machine)
+    running, context = {}, get_context("spawn")
+    with ProcessPoolExecutor(machine.workers, context, start_worker, (machine.threads,)) as pool:
+        while left or running:
+            unfinished = left.keys() | set(running.values())
+            for spec in [each for each in left if not unfinished & set(needs(each))]:
+                del left[spec]
+                if set(needs(spec)) & failed.keys():
+                    failed[spec] = ItlError(f"run {key(spec)} needs run {key(needs(spec)[0])}, which failed")
+                else:
+                    running[pool.submit(perform_here, spec, store, machine)] = spec
+            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in done:
+                spec = running.pop(future)
+                if error := future.exception():
+                    failed[spec] = error
+            watch()
+    raise_first(failed)
+
+
+def raise_first(failed: dict[Spec, Exception]) -> None:
+    """Raise the first failure that has a cause of its own, saying how many runs failed; none: do nothing."""
+    for spec, error in failed.items():
+        if isinstance(error, BrokenProcessPool):
+            raise ItlError(
+                f"a worker died in one of {len(failed)} runs (killed, or out of memory?); "
+                "what was finished is kept: repeat to resume, with fewer --workers if memory is short"
+            ) from error
+        if isinstance(error, ItlError):
+            raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {error}") from error
+        raise error
+
+
+def needs(spec: Spec) -> list[Spec]:
+    """List the runs that must be done before *spec*."""
+    return [spec.pretrain] if isinstance(spec, Transfer) else []
+
+
+def with_needs(specs: Iterable[Spec]) -> list[Spec]:
+    """List *specs* and all they need, each once, in an order that works."""
+    ordered: dict[Spec, None] = {}
+    for spec in specs:
+        ordered |= dict.fromkeys([*needs(spec), spec])
+    return list(ordered)
+
+
+def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
+    """Do one run in this process. Imported here: who only plans or reads needs no torch."""
+    import torch
+
+    from itl.runs import perform
+
+    torch.set_num_threads(machine.threads)
+    return perform(spec, store, machine, log=str)
+
+
+def start_worker(threads: int) -> None:
+    """Prepare a worker process: its share of the cores, and an end when its parent ends, however that is."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)        # read when torch and numba are first imported
+    parent = parent_process()
+
+    def follow() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

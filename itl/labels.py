@@ -1,0 +1,273 @@
+"""Label sets: each maps fine wnids to the classes they are trained as."""
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from itl import ItlError, pick
+from itl.wordnet import Taxonomy
+
+GROUP_DEPTH = 4             # minimal halves share no ancestor at this depth or deeper
+
+PASCAL = {
+    "aeroplane": "n02691156",
+    "bicycle": "n02834778",
+    "bird": "n01503061",
+    "boat": "n02858304",
+    "bottle": "n02876657",
+    "bus": "n02924116",
+    "car": "n02958343",
+    "cat": "n02121620",
+    "chair": "n03001627",
+    "cow": "n01887787",
+    "diningtable": "n03201208",
+    "dog": "n02084071",
+    "horse": "n02374451",
+    "motorbike": "n03769722",
+    "person": "n00007846",
+    "pottedplant": "n00017222",
+    "sheep": "n02411705",
+    "sofa": "n04256520",
+    "train": "n04468005",
+    "tvmonitor": "n03782006",
+}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A way to label images; wnids that are not in it are left out of training."""
+
+    name: str                               # the method that makes it again
+    class_of: Mapping[str, str]             # fine wnid -> wnid of its class
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes in label order: sorted, so that no label depends on hashing."""
+        return sorted(set(self.class_of.values()))
+
+    def to_csv(self) -> str:
+        """Write the header ``wnid,label`` and a line for every wnid, sorted by wnid."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("wnid", "label"), *sorted(self.class_of.items())])
+        return text.getvalue()
+
+
+class Method(NamedTuple):
+    """How `label_set` makes one kind of label set."""
+
+    make: Callable[..., LabelSet]           # of the tree, the wnids and what is read after the @
+    needs: str = ""                         # what must stand after the @, if anything
+    example: str = ""
+    read: Callable[[str], object] = str
+
+
+def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
+    """Label *wnids* by *method*, as `itl labels` and the presets write it.
+
+    Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, half-random-a@SEED (and -b),
+    half-minimal-a, half-minimal-b, cut@WNID,WNID. Original takes any class name, the others wnids of *tree*.
+    Raises ItlError on other methods, on classes that are not in the tree, and where no class would be left.
+
+    >>> label_set(tree, "bottom-up@2", ["husky", "poodle", "trout", "car"]).classes
+    ['car', 'dog', 'fish']
+    """
+    name, at, argument = method.partition("@")
+    kind = pick(METHODS, name, "label method")
+    if at and not kind.needs:
+        raise ItlError(f"{name} takes nothing after it, but got {'@' + argument!r}; write {name}")
+    arguments = [_read(kind, method, argument)] if kind.needs else []
+    wnids = sorted(set(wnids))              # the same classes are the same label set, in whatever order
+    if not wnids:
+        raise ItlError(f"{method} has no class to label; give at least one wnid")
+    unknown = [wnid for wnid in wnids if wnid not in tree]
+    if unknown and name != "original":
+        some = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
+        raise ItlError(f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
+                       f"{some}; original takes any class, Taxonomy.nltk(wnids) any noun of WordNet")
+    return kind.make(tree, wnids, *arguments)
+
+
+def bottom_up(tree: Taxonomy, wnids: Iterable[str], level: int) -> LabelSet:
+    """Label every class deeper than *level* by its ancestor at that depth; leave the others.
+
+    >>> bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2).classes
+    ['car', 'dog', 'fish']
+    """
+    paths = {wnid: tree.path(wnid) for wnid in wnids}               # wnid first, root last
+    deepest = max(map(len, paths.values())) - 1
+    if not 0 <= level <= deepest:
+        raise ItlError(f"bottom-up takes a level from 0 to {deepest} on these classes, not {level}")
+    class_of = {wnid: path[max(0, len(path) - 1 - level)] for wnid, path in paths.items()}
+    return LabelSet(f"bottom-up@{level}", class_of)
+
+
+def top_down(tree: Taxonomy, wnids: Iterable[str], rounds: int) -> LabelSet:
+    """Replace every label by its parent, then by the topmost label above it, *rounds* times.
+
+    >>> top_down(tree, ["husky", "poodle", "trout", "car"], rounds=1).class_of
+    {'husky': 'dog', 'poodle': 'dog', 'trout': 'fish', 'car': 'vehicle'}
+    """
+    sets = [{wnid: wnid for wnid in wnids}]
+    while (coarser := _one_round(tree, sets[-1])) != sets[-1]:
+        sets.append(coarser)
+    if not 1 <= rounds < len(sets):
+        raise ItlError(f"top-down takes from 1 to {len(sets) - 1} rounds on these classes, not {rounds}")
+    return LabelSet(f"top-down@{rounds}", sets[rounds])
+
+
+def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: str = "without") -> LabelSet:
+    """Leave out every class that is a kind of any of *nodes*, by any path; keep the others as they are.
+
+    >>> without(tree, ["husky", "poodle", "trout", "car"], ["dog"]).classes
+    ['car', 'trout']
+    """
+    nodes = {tree[node].wnid for node in nodes}
+    wnids = list(wnids)
+    class_of = {wnid: wnid for wnid in wnids if nodes.isdisjoint(tree.ancestors(wnid))}
+    if not class_of:
+        raise ItlError(f"{name} leaves none of the {len(wnids)} classes; give some of another kind too")
+    return LabelSet(name, class_of)
+
+
+def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
+    """Label each class by the nearest of *nodes* on its parent path; leave out those under none.
+
+    >>> cut(tree, ["husky", "poodle", "trout", "car"], ["animal", "dog"]).class_of
+    {'husky': 'dog', 'poodle': 'dog', 'trout': 'animal'}
+    """
+    wnids, nodes = list(wnids), sorted({tree[node].wnid for node in nodes})
+    paths = {wnid: tree.path(wnid) for wnid in wnids}
+    on_a_path = set().union(*paths.values())
+    for node in nodes:
+        if node not in on_a_path:
+            others = sum(node in tree.ancestors(wnid) for wnid in wnids)
+            reason = f"{others} are below it, but not by their parents" if others else "none is below it"
+            raise ItlError(f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
+                           f"{reason}; give a wnid on their parent paths")
+    nearest = {wnid: next((above for above in path if above in nodes), "") for wnid, path in paths.items()}
+    return LabelSet(f"cut@{','.join(nodes)}", {wnid: node for wnid, node in nearest.items() if node})
+
+
+def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
+    """Deal the classes into two halves by chance; the first takes the odd one."""
+    ranked = sorted(set(wnids), key=lambda wnid: hashlib.sha256(f"{seed} {wnid}".encode()).digest())
+    half = (len(ranked) + 1) // 2
+    return _halves(ranked[:half], ranked[half:], "half-random", f"@{seed}")
+
+
+def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
+    """Split the classes in two that share no ancestor at depth 4 or deeper, as evenly as that allows.
+
+    The first is the larger. Raises ItlError where all classes are in one group.
+    """
+    groups = minimal_groups(tree, wnids)
+    if len(groups) < 2:
+        raise ItlError(f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
+                       f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind")
+    larger = _nearest_half({node: len(group) for node, group in groups.items()})
+    sides: tuple[list[str], list[str]] = [], []
+    for node, group in groups.items():
+        sides[node not in larger].extend(group)
+    return _halves(*sides, "half-minimal", "")
+
+
+def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]:
+    """Group classes by their ancestor at depth 4, the largest group first.
+
+    Classes above that depth are each a group of their own. Minimal halves keep groups whole.
+    """
+    paths = [tree.path(wnid) for wnid in sorted(set(wnids))]
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(path[max(0, len(path) - 1 - GROUP_DEPTH)], []).append(path[0])
+    return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def how_even(a: LabelSet, b: LabelSet) -> str:
+    """Say how even two halves are, for people.
+
+    >>> how_even(*halves_random(["husky", "poodle", "trout"], seed=0))
+    '2 and 1 of 3 classes (66.7 % and 33.3 %)'
+    """
+    larger, smaller = len(a.class_of), len(b.class_of)
+    total = larger + smaller
+    shares = f"{100 * larger / total:.1f} % and {100 * smaller / total:.1f} %"
+    return f"{larger} and {smaller} of {total} classes ({shares})"
+
+
+def _nearest_half(sizes: Mapping[str, int]) -> set[str]:
+    """Choose names whose sizes add up to the least sum of at least half; of equal choices always the same.
+
+    Exact: bit s of ``reachable[i]`` says whether some of the first i sizes add up to s.
+    """
+    reachable = [1]
+    for size in sizes.values():
+        reachable.append(reachable[-1] | reachable[-1] << size)
+    half = (sum(sizes.values()) + 1) // 2
+    above = reachable[-1] >> half
+    left = half + (above & -above).bit_length() - 1
+    chosen = set()
+    for before, (name, size) in reversed(list(zip(reachable, sizes.items(), strict=False))):
+        if not before >> left & 1:                      # without this one the sum is out of reach
+            chosen.add(name)
+            left -= size
+    return chosen
+
+
+def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
+    if not a or not b:
+        raise ItlError(f"two halves need at least two classes, not {len(a) + len(b)}")
+    first, second = ({wnid: wnid for wnid in sorted(side)} for side in (a, b))
+    return LabelSet(f"{name}-a{argument}", first), LabelSet(f"{name}-b{argument}", second)
+
+
+def _one_round(tree: Taxonomy, class_of: Mapping[str, str]) -> dict[str, str]:
+    parents = {label: tree.parent(label) or label for label in class_of.values()}
+    labels = set(parents.values())
+    # The published rule walks the labels in order and puts each in the place of all below it: in whatever
+    # order, what remains are the topmost.
+    topmost = {label: [above for above in tree.path(label) if above in labels][-1] for label in labels}
+    return {wnid: topmost[parents[label]] for wnid, label in class_of.items()}
+
+
+def _without_pascal(tree: Taxonomy, wnids: Sequence[str]) -> LabelSet:
+    # No cow is above a class of ImageNet's 1000, so the snapshot has none.
+    return without(tree, wnids, [node for node in PASCAL.values() if node in tree], "without-pascal")
+
+
+def _read(kind: Method, method: str, argument: str) -> object:
+    try:
+        return kind.read(argument)
+    except ValueError:
+        name = method.partition("@")[0]
+        raise ItlError(f"{name} needs {kind.needs}, as in {name}@{kind.example}; got {method!r}") from None
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):     # one spelling each: 09 and 9 would be two runs
+        raise ValueError
+    return int(text)
+
+
+def _wnids(text: str) -> list[str]:
+    if not all(parts := text.split(",")):
+        raise ValueError
+    return parts
+
+
+# What `label_set` makes, by the name before the @.
+METHODS = {
+    "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids})),
+    "bottom-up": Method(bottom_up, "a level", "9", _whole),
+    "top-down": Method(top_down, "a number of rounds", "1", _whole),
+    "without-pascal": Method(_without_pascal),
+    "half-random-a": Method(lambda tree, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _whole),
+    "half-random-b": Method(lambda tree, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _whole),
+    "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0]),
+    "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1]),
+    "cut": Method(cut, "wnids", "n00015388,n00021939", _wnids),
+}

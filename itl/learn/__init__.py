@@ -1,0 +1,1 @@
+"""Nets and the one training loop."""

@@ -1,0 +1,85 @@
+"""Tensors on disk as safetensors: whole or absent, and a run's checkpoint made of them."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from itl import ItlError
+
+NAME = "checkpoint.safetensors"
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
+    """Write *tensors* and a JSON *note* to *path*: under another name, then renamed, so never half of it.
+
+    The other name is always the same one, so that a process killed while writing leaves no litter behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    save_file(tensors, part, {"note": json.dumps(note)})
+    with part.open("rb") as written:
+        os.fsync(written.fileno())                          # a rename must not overtake the data on power loss
+    os.replace(part, path)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
+    """Read what save_tensors wrote; raise ItlError for a missing or damaged file."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+            return tensors, json.loads((file.metadata() or {})["note"])
+    except FileNotFoundError as error:
+        raise ItlError(f"no weights at {path}; train the net first, or name another file") from error
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ItlError(f"{path} is damaged ({error}); delete it, and the run starts again") from error
+
+
+def save_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD, history: list[dict]) -> None:
+    """Write all that training needs to carry on: weights, buffers, momentum and the history."""
+    momentum = {
+        f"momentum.{name}": optimizer.state[weight]["momentum_buffer"]
+        for name, weight in net.named_parameters()
+        if optimizer.state[weight].get("momentum_buffer") is not None
+    }
+    weights = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    save_tensors(Path(folder) / NAME, weights | momentum, history)
+
+
+def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) -> list[dict]:
+    """Put *net* and *optimizer* back where the checkpoint in *folder* was made and return its history.
+
+    Without one, leave them as they are and return an empty history. Raises ItlError naming the file where it
+    is damaged or of another net.
+    """
+    path = Path(folder) / NAME
+    if not path.exists():
+        return []
+    tensors, history = load_tensors(path)
+    fill(net, {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}, path)
+    for name, weight in net.named_parameters():
+        if f"momentum.{name}" in tensors:
+            kept = torch.empty_like(weight, memory_format=torch.preserve_format, requires_grad=False)
+            optimizer.state[weight]["momentum_buffer"] = kept.copy_(tensors[f"momentum.{name}"])
+    return history
+
+
+def fill(net: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Copy *tensors* into *net*, or raise ItlError if they are another net's, read from *path*."""
+    own = net.state_dict()
+    wrong = [name for name in own.keys() | tensors.keys() if _shape(own, name) != _shape(tensors, name)]
+    if wrong:
+        name = min(wrong)
+        found = f"{name} is {_shape(tensors, name)} there and {_shape(own, name)} in this net"
+        raise ItlError(f"{path} holds another net's weights: {found}; build the net it was saved from")
+    net.load_state_dict(tensors)
+
+
+def _shape(tensors: dict[str, Tensor], name: str) -> tuple[int, ...] | None:
+    return tuple(tensors[name].shape) if name in tensors else None

@@ -1,0 +1,60 @@
+"""What a person sees while runs are under way: a bar in the terminal, a table that updates in a notebook."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from itl.store import Store
+
+
+class Progress:
+    """Watch the runs of *specs*; `update` is cheap enough to call twice a second."""
+
+    def __init__(self, specs: Iterable[object], store: Store, table: Callable[[], object] | None = None):
+        self.specs, self.store, self.table = list(specs), store, table
+        self.left = [spec for spec in self.specs if store.state(spec) != "done"]
+        self.handle = None
+
+    def __enter__(self) -> "Progress":
+        """Show where things stand."""
+        done = len(self.specs) - len(self.left)
+        if self.table and _in_notebook():
+            from IPython.display import display
+
+            self.handle = display(self.table(), display_id=True)
+        hidden = not self.left or self.handle is not None
+        self.bar = tqdm(total=len(self.specs), initial=done, unit="run", disable=hidden, file=sys.stderr)
+        return self
+
+    def update(self) -> None:
+        """Show what has finished since, and how far those under way are."""
+        finished = [spec for spec in self.left if self.store.state(spec) == "done"]
+        if finished:
+            self.left = [spec for spec in self.left if spec not in finished]
+            self.bar.update(len(finished))
+            if self.handle:
+                self.handle.update(self.table())
+        under_way = [at for spec in self.left if (at := last_epoch(self.store.path(spec)))]
+        self.bar.set_postfix_str("; ".join(under_way[:4]))
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last state standing: an executed notebook keeps it."""
+        self.update()
+        self.bar.close()
+
+
+def last_epoch(folder: Path) -> str:
+    """Say how far the run in *folder* has come, '' before its first epoch ends."""
+    log = folder / "log.jsonl"
+    if not log.exists():
+        return ""
+    row = json.loads(log.read_bytes().splitlines()[-1])
+    return f"{folder.name[:5]} epoch {row['epoch']} loss {row['loss']:.2f}"
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")

@@ -1,0 +1,166 @@
+"""A question: its plan of runs, and their results in one tidy frame."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from itl import ItlError
+from itl.config import Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
+from itl.data.locate import pack_for, packed
+from itl.data.pack import Pack
+from itl.execute import Spec, execute
+from itl.progress import Progress
+from itl.provenance import provenance
+from itl.rates import minutes
+from itl.store import Store
+
+UNPACKED = "unpacked"                       # stands for the digest of a pack that is not built yet
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One value of what a question varies: how results show it, and the subset it means."""
+
+    columns: tuple[tuple[str, object], ...]
+    labels: str = "original"
+    classes: int | None = None
+    images_per_class: int | None = None
+    trained: bool = True                    # False: the net as initialised, the baseline without pre-training
+
+
+@dataclass(frozen=True)
+class Run:
+    """A spec with what results say of it."""
+
+    spec: Spec
+    columns: tuple[tuple[str, object], ...]
+    seed: int
+    task: str
+    target: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the study: conditions × seeds, each pre-trained once and tried on every task."""
+
+    name: str
+    images: Packing
+    targets: tuple[tuple[str, Packing], ...]
+    net: str
+    conditions: tuple[Condition, ...]
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    recipe: Recipe
+    finetune: Recipe
+
+    def packings(self) -> dict[str, Packing]:
+        """Name every pack the question needs."""
+        return {"images": self.images, **dict(self.targets)}
+
+    def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
+        """Open the packs, building those that are missing."""
+        return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
+
+    def runs(self, machine: Machine) -> list[Run]:
+        """List the runs; where a pack is not built yet, their keys are not known."""
+        packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
+        digests = {name: pack.digest if pack else UNPACKED for name, pack in packs.items()}
+        return list(self._runs(digests))
+
+    def _runs(self, digests: Mapping[str, str]) -> Iterator[Run]:
+        for condition in self.conditions:
+            for seed in self.seeds:
+                pretrain = self._pretrain(condition, digests["images"], seed)
+                if condition.trained:
+                    yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
+                for task in self.tasks:
+                    method, target = task.split("@")
+                    recipe = self.finetune if method == "finetune" else None
+                    spec = Transfer(pretrain, method, target, digests[target], recipe=recipe, seed=seed)
+                    yield Run(spec, condition.columns, seed, task, target, method)
+
+    def _pretrain(self, condition: Condition, digest: str, seed: int) -> Pretrain:
+        recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
+        subset = Subset(digest, condition.labels, condition.classes, condition.images_per_class, seed)
+        return Pretrain(subset, self.net, recipe, seed)
+
+    def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Tabulate the packs and runs: what is done, what is left, and how long that should take."""
+        packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
+        rows = [
+            ("", "pack", f"{name}: {packing.source}, {packing.size} px", "", _state(packs[name]), None)
+            for name, packing in self.packings().items()
+        ]
+        for run in self.runs(machine):
+            state = "to do" if UNPACKED in str(run.spec) else store.state(run.spec)
+            left = None if state == "done" else self._minutes(run.spec, packs, machine)
+            what = ", ".join(f"{name} {value}" for name, value in (*run.columns, ("on", run.target)))
+            name = "after packing" if UNPACKED in str(run.spec) else key(run.spec)
+            rows.append((name, run.method, what, run.seed, state, left))
+        return pd.DataFrame(rows, columns=["run", "kind", "what", "seed", "state", "minutes"]).round(2)
+
+    def _minutes(self, spec: Spec, packs: Mapping[str, Pack | None], machine: Machine) -> float | None:
+        """Reckon the run's time; None where the pack's size is not known yet."""
+        pack = packs["images" if isinstance(spec, Pretrain) else spec.target]
+        if pack is None:
+            return None
+        train = pack.table[pack.table["split"] == "train"]
+        if isinstance(spec, Transfer) and spec.recipe is None:
+            return minutes(spec, len(pack.table), machine)
+        subset = spec.subset if isinstance(spec, Pretrain) else spec
+        per_class = subset.images_per_class
+        images = len(train) if per_class is None else min(len(train), per_class * train["wnid"].nunique())
+        return minutes(spec, images, machine)
+
+    def run(self, store: Store, machine: Machine) -> None:
+        """Do what is missing, packs first; progress shows in the notebook or the terminal."""
+        run_all([self], store, machine, table=lambda: self.plan(store, machine))
+
+    def results(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Every number of the finished runs, one a row, percent unless the metric says otherwise."""
+        rows = []
+        for run in self.runs(machine):
+            result = store.result(run.spec)
+            for metric, value in (result or {"metrics": {}})["metrics"].items():
+                where = {"task": run.task, "target": run.target, "method": run.method}
+                number = {"split": result.get("split", "val"), "metric": metric, "value": value}
+                seed = {"seed": run.seed}
+                rows.append(dict(run.columns) | seed | where | number | {"run": key(run.spec)})
+        if not rows:
+            raise ItlError(f"no run of {self.name} is done in {store.root}; question.run does them")
+        results = pd.DataFrame(rows)
+        results.insert(0, "question", self.name)
+        return results
+
+    def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Say what made these numbers: versions, device, packs, runs and time."""
+        specs = {run.spec for run in self.runs(machine)}
+        done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
+        facts = {
+            "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
+            "time spent": f"{sum(each['seconds'] for each in done) / 60:.1f} minutes, summed over runs",
+            "made by commit": ", ".join(sorted({each["commit"] for each in done})),
+            "made on": ", ".join(sorted({each["device"] for each in done})),
+        }
+        for name, packing in self.packings().items():
+            pack = packed(packing, name, machine)
+            facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
+        rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
+        return pd.DataFrame(rows, columns=["item", "value"])
+
+
+def _state(pack: Pack | None) -> str:
+    return "done" if pack else "to do"
+
+
+def run_all(
+    questions: Sequence[Question], store: Store, machine: Machine, table: Callable[[], object] | None = None
+) -> None:
+    """Do the union of the questions' missing runs, each once; *table* gives a notebook something to show."""
+    for question in questions:
+        question.prepare(machine)
+    specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
+    with Progress(specs, store, table) as progress:
+        execute(specs, store, machine, progress.update)

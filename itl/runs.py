@@ -1,0 +1,133 @@
+"""Runs: what each kind of spec does, on one machine or on the ranks of one torchrun."""
+
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from torch import distributed
+
+from itl import ItlError, pick
+from itl.config import Machine, Pretrain, Subset, Transfer, key
+from itl.data.batches import Batches
+from itl.data.locate import pack_of_digest
+from itl.data.pack import Pack
+from itl.data.subset import manifest, select
+from itl.files import write_atomic
+from itl.learn.models import Classifier, build
+from itl.learn.train import load_weights, predict, save_weights, train
+from itl.provenance import provenance
+from itl.store import Store
+from itl.transfer.finetune import finetune
+from itl.transfer.frozen import knn, probe
+from itl.transfer.metrics import Target, scores
+
+EVALUATORS = {"finetune": finetune, "probe": probe, "knn": knn}
+
+Spec = Pretrain | Transfer
+
+
+def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print) -> dict:
+    """Return the result of *spec*, doing it first if nobody has; resumes from its last checkpoint."""
+    with store.claim(spec, log) as folder:
+        result = store.result(spec)
+        if result is not None:
+            return result
+        started = time.time()
+        if isinstance(spec, Pretrain):
+            result = pretrain(spec, folder, machine)
+        else:
+            result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
+        store.write(spec, "provenance.json", provenance(machine) | {"seconds": time.time() - started})
+        store.finish(spec, result)
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        return result
+
+
+def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
+    """Train a net on its subset, keep the weights and score it on the pack's own validation images."""
+    pack = pack_of_digest(spec.subset.pack, machine)
+    chosen = select(pack, spec.subset)
+    listed = manifest(pack, chosen)
+    write_atomic(folder / "manifest.csv", lambda path: listed.to_csv(path, index=False))
+    net = fit(spec, folder, machine)
+    save_weights(net, folder / "weights.safetensors")
+    return {
+        "classes": len(chosen.classes),
+        "images": len(chosen.rows),
+        "manifest": sha256((folder / "manifest.csv").read_bytes()).hexdigest()[:12],
+        "metrics": own_scores(spec, net, pack, machine.replace(rank=0, ranks=1)),
+    }
+
+
+def fit(spec: Pretrain, folder: Path, machine: Machine) -> Classifier:
+    """Build and train the net of *spec*, with every rank of a torchrun at once."""
+    if machine.ranks > 1 and machine.rank == 0:
+        distributed.broadcast_object_list([(spec, folder)], src=0)
+    pack = pack_of_digest(spec.subset.pack, machine)
+    chosen = select(pack, spec.subset)
+    net = build(spec.net, len(chosen.classes), spec.recipe.pixels, spec.seed).to(machine.device)
+    batches = Batches(pack, chosen, spec.recipe, spec.seed, machine)
+    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder))
+    return net
+
+
+def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) -> dict[str, float]:
+    """Score *net* on every validation image of the classes it was trained on; {} where the pack has none."""
+    if not (pack.table["split"] == "val").any():
+        return {}
+    batches = Batches(pack, select(pack, spec.subset, "val"), spec.recipe, spec.seed, machine)
+    outputs, labels = predict(net, batches, machine, spec.recipe.precision)
+    return scores(outputs, labels)
+
+
+def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
+    """Measure a pre-trained net on a target."""
+    done = store.result(spec.pretrain)
+    if done is None:
+        raise ItlError(f"run {key(spec)} needs run {key(spec.pretrain)}, which is not done; run that first")
+    net = build(spec.pretrain.net, done["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
+    load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
+    pack = pack_of_digest(spec.pack, machine)
+    splits = set(pack.table["split"])
+    test = "test" if "test" in splits else "val"
+    subset = Subset(pack=spec.pack, images_per_class=spec.images_per_class, seed=spec.seed)
+    target = Target(pack, select(pack, subset), select(pack, subset, test))
+    evaluate = pick(EVALUATORS, spec.method, "transfer method")
+    metrics = evaluate(spec, net.to(machine.device), target, folder, machine)
+    kept = target.train
+    return {"classes": len(kept.classes), "images": len(kept.rows), "split": test, "metrics": metrics}
+
+
+def progress(folder: Path) -> Callable[[dict], None]:
+    """Return a log that appends each epoch's row to the run's folder, where the plan's table reads it."""
+
+    def log(row: dict) -> None:
+        with open(folder / "log.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    return log
+
+
+def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
+    """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains."""
+    backend = "nccl" if machine.device.startswith("cuda") else "gloo"
+    distributed.init_process_group(backend, timeout=timedelta(days=1))
+    try:
+        if machine.rank == 0:
+            for spec in specs:
+                perform(spec, store, machine)
+            distributed.broadcast_object_list([None], src=0)
+            return
+        while (work := _next_from_leader()) is not None:
+            fit(*work, machine)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _next_from_leader() -> tuple[Pretrain, Path] | None:
+    box = [None]
+    distributed.broadcast_object_list(box, src=0)
+    return box[0]

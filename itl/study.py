@@ -1,0 +1,119 @@
+"""The study: which runs each question needs, and what can be said from their results."""
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+import pandas as pd
+
+from itl import ItlError, pick
+from itl.config import Packing, Recipe, spec_of
+from itl.question import Condition, Question
+from itl.settings import Preset
+from itl.statistics import Contrast, mean_interval, paired
+
+METHODS = {"finetune": 0, "probe": 0, "knn": 0}
+
+
+def data_size(*, images_per_class: Sequence, **shared) -> Question:
+    """Ask how many images per class are enough: `all` keeps every one, 0 is the net without pre-training.
+
+    *shared* is what every question takes: see `question`.
+    """
+    conditions = [
+        Condition((("images_per_class", count),), images_per_class=_count(count), trained=count != 0)
+        for count in images_per_class
+    ]
+    return question("data-size", conditions, **shared)
+
+
+def question(
+    name: str, conditions: Sequence[Condition], *, images: Mapping, targets: Mapping, net: str,
+    tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, finetune: Mapping,
+) -> Question:
+    """Make a question of plain values, as notebooks hold them.
+
+    *images* and each of *targets* are fields of Packing, *recipe* and *finetune* of Recipe; a task is
+    METHOD@TARGET. Raises ItlError for a name that is not there, with the near miss.
+    """
+    for task in tasks:
+        method, _, target = str(task).partition("@")
+        pick(METHODS, method, "transfer method")
+        pick(targets, target, f"target of task {task!r}")
+    if not conditions or not seeds or len(set(seeds)) < len(seeds):
+        raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
+    return Question(
+        name=name,
+        images=spec_of(Packing, images, "images"),
+        targets=tuple((each, spec_of(Packing, told, f"target {each}")) for each, told in targets.items()),
+        net=net,
+        conditions=tuple(conditions),
+        tasks=tuple(tasks),
+        seeds=tuple(seeds),
+        recipe=spec_of(Recipe, recipe, "recipe"),
+        finetune=spec_of(Recipe, finetune, "finetune recipe"),
+    )
+
+
+def _count(value: object) -> int | None:
+    """Images per class as a subset takes it; the untrained net needs only its classes, so one of each."""
+    if value == "all":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value or 1
+    raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
+
+
+QUESTIONS = {"01-data-size": data_size}     # by the notebook that asks it
+
+
+def questions_of(preset: Preset, only: str | None = None) -> list[Question]:
+    """List the questions of *preset* (or the one of notebook *only*), with its parameters."""
+    if only is not None:
+        pick(preset.notebooks, only, f"notebook of preset {preset.name}")
+    return [
+        ask(**preset.notebooks[stem])
+        for stem, ask in QUESTIONS.items()
+        if stem in preset.notebooks and only in (None, stem)
+    ]
+
+
+def summary(
+    results: pd.DataFrame, rows: str, columns: str = "task", metric: str | None = None
+) -> pd.DataFrame:
+    """Tabulate mean ± half the 95 % interval over seeds, and n; all metrics where *metric* is None."""
+    chosen = results if metric is None else results.query("metric == @metric")
+    across = [columns] if metric else [columns, "metric"]
+    order = list(dict.fromkeys(results[rows]))
+    table = chosen.groupby([rows, *across], sort=False)["value"].agg(_mean_and_spread).unstack(across)
+    return table.reindex(order).fillna("")
+
+
+def _mean_and_spread(values: pd.Series) -> str:
+    mean, low, high = mean_interval(values.tolist())
+    spread = f" ± {(high - low) / 2:.1f}" if len(values) > 1 else ""
+    return f"{mean:.1f}{spread} (n={len(values)})"
+
+
+def contrast(
+    results: pd.DataFrame, *, task: str, metric: str, of: Mapping[str, object], against: Mapping[str, object]
+) -> Contrast:
+    """Compare *metric* under one condition with another, paired by seed: of − against, with its verdict."""
+    pick(dict.fromkeys(results["task"]), task, "task in these results")
+    rows = results[(results["task"] == task) & (results["metric"] == metric)]
+    one, other = (_by_seed(rows, condition, metric) for condition in (of, against))
+    shared = [seed for seed in one if seed in other]
+    if not shared:
+        raise ItlError(f"no seed has {metric} of {task} for {dict(of)} and {dict(against)}; run both first")
+    return paired([one[seed] for seed in shared], [other[seed] for seed in shared])
+
+
+def _by_seed(rows: pd.DataFrame, condition: Mapping[str, object], metric: str) -> dict[int, float]:
+    for column, value in condition.items():
+        rows = rows[rows[column] == value]
+    return dict(zip(rows["seed"], rows["value"], strict=True))
+
+
+def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Put what the paper published on question *name* beside what was measured here on the same task."""
+    published = pd.read_csv(files("itl") / "paper.csv")
+    return published[published["question"] == name]

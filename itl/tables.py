@@ -1,0 +1,55 @@
+"""The tree as tables: classes by depth, the label sets, nodes with several parents."""
+
+import pandas as pd
+
+from itl.labels import label_set
+from itl.wordnet import Taxonomy
+
+LABEL_SETS = (
+    *(f"bottom-up@{level}" for level in range(17, -1, -1)),
+    *(f"top-down@{rounds}" for rounds in (1, 2, 3)),
+    "without-pascal",
+    "half-random-a@0",
+    "half-random-b@0",
+    "half-minimal-a",
+    "half-minimal-b",
+)
+
+
+def depths(tree: Taxonomy) -> pd.DataFrame:
+    """Count nodes and leaves at each depth, the root's being 0: columns depth, nodes, leaves."""
+    nodes = pd.Series([tree.depth(wnid) for wnid in tree]).value_counts()
+    leaves = pd.Series([tree.depth(wnid) for wnid in tree.leaves]).value_counts()
+    table = pd.DataFrame({"nodes": nodes, "leaves": leaves}).fillna(0).astype(int)
+    return table.sort_index().rename_axis("depth").reset_index()
+
+
+def label_sets(tree: Taxonomy) -> pd.DataFrame:
+    """Describe every label set of the paper: columns method, classes, leaves, largest, largest_class.
+
+    *leaves* is how many of the tree's leaves keep a label, *largest* how many the widest class holds.
+    """
+    rows = []
+    for method in LABEL_SETS:
+        class_of = pd.Series(dict(label_set(tree, method, tree.leaves).class_of))
+        sizes = class_of.value_counts()
+        biggest = sizes[sizes == sizes.max()].index.min()
+        rows.append((method, len(sizes), len(class_of), int(sizes.max()), tree.class_name(biggest)))
+    return pd.DataFrame(rows, columns=["method", "classes", "leaves", "largest", "largest_class"])
+
+
+def several_parents(tree: Taxonomy) -> pd.DataFrame:
+    """List nodes that have more than one hypernym: columns wnid, name, hypernyms, parent, leaves."""
+    rows = [
+        (
+            wnid,
+            tree.class_name(wnid),
+            ", ".join(tree.class_name(each) for each in tree[wnid].hypernyms if each in tree),
+            tree.class_name(tree.parent(wnid)),
+            len(tree.leaves_under(wnid)),
+        )
+        for wnid in tree
+        if len(tree[wnid].hypernyms) > 1
+    ]
+    table = pd.DataFrame(rows, columns=["wnid", "name", "hypernyms", "parent", "leaves"])
+    return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)

@@ -1,0 +1,1 @@
+"""Numbers: what a pre-trained net is worth on a target."""

@@ -1,0 +1,99 @@
+"""What a transfer is scored by: the target that is asked about, and accuracy in percent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from itl import ItlError
+from itl.data.pack import Pack
+from itl.data.subset import Selection
+
+
+@dataclass(frozen=True)
+class Target:
+    """What features are tried on: a pack, the images to learn from and the images to be scored on."""
+
+    pack: Pack
+    train: Selection
+    test: Selection
+
+    def __post_init__(self) -> None:
+        """Refuse a target on which a score would mean nothing."""
+        if self.train.classes != self.test.classes:
+            raise ItlError(f"a target's training and test classes must be the same; {self._differing()}")
+        shared = np.intersect1d(self.train.rows, self.test.rows).size
+        if shared:
+            raise ItlError(f"{shared} of {len(self.test.rows)} test images are training images too; "
+                           "select the two from different splits")
+        if not len(self.test.rows):
+            raise ItlError("the target has no test images; it needs at least one")
+        check_classes(self.train.labels, self.train.classes)
+
+    def _differing(self) -> str:
+        """Say in which classes the two splits differ, a few of them by name."""
+        train, test = set(self.train.classes), set(self.test.classes)
+        parts = [
+            f"{len(extra)} only in {name} ({', '.join(sorted(extra)[:3])}{', ...' * (len(extra) > 3)})"
+            for name, extra in (("training", train - test), ("test", test - train)) if extra
+        ]
+        return "; ".join(parts) or "they are, but in another order"
+
+
+def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
+    """Raise ItlError unless every one of *classes* has an image among *labels*."""
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
+    if len(empty):
+        names = ", ".join(classes[label] for label in empty[:3]) + ", ..." * (len(empty) > 3)
+        raise ItlError(f"{len(empty)} of {len(classes)} classes have no training image ({names}); "
+                       "add images or leave these classes out")
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> float:
+    """Percent of rows of *outputs* (N, C) that are highest at their label; equal ones count as in `top_k`.
+
+    >>> accuracy(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
+    50.0
+    """
+    return top_k(outputs, labels, 1)
+
+
+def top_k(outputs: Tensor, labels: Tensor, k: int) -> float:
+    """Percent of rows of *outputs* (N, C) in which the label is among the *k* highest.
+
+    Of equal outputs the lower class ranks first, as argmax has it: a net that has collapsed to one output
+    for all scores at chance, not at 100.
+
+    >>> top_k(torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), torch.tensor([1, 2]), 2)
+    50.0
+    """
+    _check(outputs, labels, k)
+    own = outputs.gather(1, labels[:, None])
+    lower = torch.arange(outputs.shape[1], device=outputs.device) < labels[:, None]
+    ahead = (outputs > own) | ((outputs == own) & lower)
+    return 100.0 * (ahead.sum(1) < k).sum().item() / len(labels)
+
+
+def scores(outputs: Tensor, labels: Tensor) -> dict[str, float]:
+    """Score *outputs* (N, C) as results show it: accuracy and, from six classes on, top5."""
+    found = {"accuracy": accuracy(outputs, labels)}
+    if outputs.shape[1] >= 6:
+        found["top5"] = top_k(outputs, labels, 5)
+    return found
+
+
+def _check(outputs: Tensor, labels: Tensor, k: int) -> None:
+    if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not len(labels):
+        raise ItlError("top-k takes outputs (N, C) and labels (N,) with N of at least 1; "
+                       f"got {tuple(outputs.shape)} and {tuple(labels.shape)}")
+    if not 1 <= k <= outputs.shape[1]:
+        raise ItlError(f"top-k of {outputs.shape[1]} classes takes a k from 1 to {outputs.shape[1]}, not {k}")
+    if labels.min() < 0 or labels.max() >= outputs.shape[1]:
+        raise ItlError(f"labels from {labels.min()} to {labels.max()} do not fit {outputs.shape[1]} outputs; "
+                       "they run from 0 to one less than that")
+    if not torch.isfinite(outputs).all():
+        rows = int((~torch.isfinite(outputs).all(1)).sum())
+        raise ItlError(f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
+                       "the net has diverged: train it with a lower lr or in fp32")

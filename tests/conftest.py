@@ -1,0 +1,31 @@
+"""What several test files share: one tree small enough to draw."""
+
+import pytest
+
+from itl.wordnet import Synset, Taxonomy
+
+# entity ─┬─ animal ─┬─ dog ─┬─ husky
+#         │          │       └─ poodle      (the file names pet first, the alphabet dog)
+#         │          ├─ pet ─── poodle
+#         │          └─ fish ── trout
+#         └─ vehicle ── car
+SYNSETS = [
+    ("entity", "", "all there is"),
+    ("animal", "entity", "a living being that moves by itself"),
+    ("vehicle", "entity", "it carries people"),
+    ("pet", "animal", "an animal kept for company"),
+    ("dog", "animal", "it barks"),
+    ("fish", "animal", "it lives in water"),
+    ("husky", "dog", "it pulls a sled"),
+    ("poodle", "pet dog", "it has curly hair"),
+    ("trout", "fish", "it has freckles"),
+    ("car", "vehicle", "it has four wheels"),
+]
+
+
+@pytest.fixture(scope="session")
+def tree() -> Taxonomy:
+    """A taxonomy of ten synsets, whose wnids are words."""
+    synsets = (Synset(word, f"{word}.n.01", (word,), gloss, tuple(above.split()))
+               for word, above, gloss in SYNSETS)
+    return Taxonomy(synsets, ["husky", "poodle", "trout", "car"])

@@ -1,0 +1,315 @@
+"""Label sets: exact on the tiny tree, equal to the published counts, by definition on random trees."""
+
+import csv
+import doctest
+import io
+import random
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import itl.labels
+from itl import ItlError
+from itl.labels import (
+    PASCAL,
+    LabelSet,
+    bottom_up,
+    cut,
+    halves_minimal,
+    halves_random,
+    how_even,
+    label_set,
+    minimal_groups,
+    top_down,
+    without,
+)
+from itl.wordnet import Synset, Taxonomy
+
+LEAVES = ["husky", "poodle", "trout", "car"]
+BOTTOM_UP = [999, 977, 918, 877, 820, 753, 694, 596, 486, 345, 206, 79, 36, 17, 9, 5, 2, 1]    # levels 17 to 0
+TOP_DOWN = [127, 10, 2]                                                                         # rounds 1 to 3
+PASCAL_LEAVES = {
+    "aeroplane": 1, "bicycle": 2, "bird": 59, "boat": 6, "bottle": 7, "bus": 3, "car": 10, "cat": 7, "chair": 4,
+    "cow": 0, "diningtable": 1, "dog": 118, "horse": 1, "motorbike": 1, "person": 3, "pottedplant": 2, "sheep": 1,
+    "sofa": 1, "train": 1, "tvmonitor": 1,
+}
+METHODS = ["original", "bottom-up@2", "top-down@1", "without-pascal", "half-random-a@0", "half-random-b@0",
+           "half-minimal-a", "half-minimal-b", "cut@n00015388,n00021939"]
+
+
+@pytest.fixture(scope="module")
+def imagenet():
+    return Taxonomy.snapshot()
+
+
+# the tiny tree
+
+
+@pytest.mark.parametrize(("method", "class_of"), [
+    ("original", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+    ("bottom-up@3", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+    ("bottom-up@2", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}),
+    ("bottom-up@1", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "vehicle"}),
+    ("bottom-up@0", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
+    ("top-down@1", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "vehicle"}),
+    ("top-down@2", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
+    ("without-pascal", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+    ("cut@animal", {"husky": "animal", "poodle": "animal", "trout": "animal"}),
+    ("cut@animal,dog", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
+    ("cut@animal,car,entity", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "car"}),
+])
+def test_methods_on_the_tiny_tree(tree, method, class_of):
+    labels = label_set(tree, method, LEAVES)
+    assert labels.class_of == class_of
+    assert labels.classes == sorted(set(class_of.values()))
+    assert labels.name == method
+
+
+def test_bottom_up_moves_only_the_deepest(tree):
+    labels = bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2)
+    assert labels.class_of == {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}
+
+
+def test_bottom_up_says_how_far_it_can_go(tree):
+    with pytest.raises(ItlError, match="level from 0 to 3"):
+        bottom_up(tree, ["husky", "car"], level=9)
+
+
+def test_without_drops_by_any_path(tree):
+    assert without(tree, LEAVES, ["pet"]).classes == ["car", "husky", "trout"]
+    assert without(tree, LEAVES, ["dog", "car"], "no-dogs").class_of == {"trout": "trout"}
+
+
+def test_cut_writes_its_name_one_way(tree):
+    assert label_set(tree, "cut@dog,animal,dog", LEAVES).name == "cut@animal,dog"
+
+
+def test_original_takes_any_class(tree):
+    labels = label_set(tree, "original", ["kitchen", "husky", "tall, old building"])
+    assert labels.classes == ["husky", "kitchen", "tall, old building"]
+    assert list(csv.reader(io.StringIO(labels.to_csv())))[-1] == ["tall, old building"] * 2
+
+
+def test_csv(tree):
+    assert label_set(tree, "bottom-up@2", LEAVES).to_csv() == (
+        "wnid,label\ncar,car\nhusky,dog\npoodle,dog\ntrout,fish\n")
+
+
+@pytest.mark.parametrize(("method", "says"), [
+    ("botom-up@2", "no label method called 'botom-up'; did you mean 'bottom-up'"),
+    ("", "no label method called ''"),
+    ("original@", "original takes nothing after it, but got '@'; write original"),
+    ("half-minimal-a@3", "half-minimal-a takes nothing after it, but got '@3'"),
+    ("bottom-up", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up'"),
+    ("bottom-up@", "bottom-up needs a level"),
+    ("bottom-up@two", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up@two'"),
+    ("bottom-up@02", "bottom-up needs a level"),
+    ("bottom-up@2.0", "bottom-up needs a level"),
+    ("bottom-up@2@2", "bottom-up needs a level"),
+    ("bottom-up@٢", "bottom-up needs a level"),
+    ("bottom-up@4", "a level from 0 to 3 on these classes, not 4"),
+    ("bottom-up@-1", "a level from 0 to 3 on these classes, not -1"),
+    ("top-down", "top-down needs a number of rounds, as in top-down@1"),
+    ("top-down@0", "from 1 to 2 rounds on these classes, not 0"),
+    ("top-down@3", "from 1 to 2 rounds on these classes, not 3"),
+    ("half-random-a@x", "half-random-a needs a seed, as in half-random-a@0"),
+    ("cut", "cut needs wnids, as in cut@n00015388,n00021939; got 'cut'"),
+    ("cut@dog,", "cut needs wnids"),
+    ("cut@dgo", "'dgo' is not a wnid, which must be like n02084071; did you mean dog"),
+    ("cut@dog,pet", r"cut at pet \(pet.n.01\) labels none of the 4 classes: 1 are below it, but not by their parents"),
+])
+def test_bad_methods_are_refused_in_a_line(tree, method, says):
+    with pytest.raises(ItlError, match=says) as caught:
+        label_set(tree, method, LEAVES)
+    assert "\n" not in str(caught.value)
+
+
+def test_cut_needs_classes_below(tree):
+    with pytest.raises(ItlError, match=r"cut at fish \(fish.n.01\) labels none of the 1 classes: none is below it"):
+        label_set(tree, "cut@fish", ["husky"])
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_only_original_takes_classes_outside_the_tree(imagenet, method):
+    with pytest.raises(ItlError, match=r"4 of 5 classes are not: 'attic', 'bar', 'cave', \.\.\.; original takes any"):
+        label_set(imagenet, method, ["n02099601", "cave", "bar", "attic", "dam"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_class_is_no_label_set(imagenet, method):
+    with pytest.raises(ItlError, match="has no class to label"):
+        label_set(imagenet, method, [])
+
+
+@pytest.mark.parametrize(("method", "wnids", "says"), [
+    ("without-pascal", ["n02099601", "n02099712"], "without-pascal leaves none of the 2 classes"),
+    ("half-random-a@0", ["n02099601"], "two halves need at least two classes, not 1"),
+    ("half-minimal-b", ["n02099601", "n02099712"], "two groups, but all are under n00004258 at depth 4"),
+])
+def test_nothing_left_is_refused(imagenet, method, wnids, says):
+    with pytest.raises(ItlError, match=says):
+        label_set(imagenet, method, wnids)
+
+
+def test_examples_are_true(tree):
+    names = {name: vars(itl.labels)[name] for name in ("bottom_up", "top_down", "without", "cut")}
+    result = doctest.testmod(itl.labels, extraglobs={"tree": tree, **names})
+    assert result.attempted >= 6
+    assert not result.failed
+
+
+# the published sets
+
+
+def test_bottom_up_has_the_published_counts(imagenet):
+    counts = [len(bottom_up(imagenet, imagenet.leaves, level).classes) for level in range(17, -1, -1)]
+    assert counts == BOTTOM_UP
+    assert len(bottom_up(imagenet, imagenet.leaves, 18).classes) == 1000
+
+
+def test_top_down_has_the_published_counts(imagenet):
+    assert [len(top_down(imagenet, imagenet.leaves, rounds).classes) for rounds in (1, 2, 3)] == TOP_DOWN
+
+
+def test_pascal_overlap_has_the_published_counts(imagenet):
+    below = {name: set(imagenet.leaves_under(wnid)) if wnid in imagenet else set() for name, wnid in PASCAL.items()}
+    assert {name: len(leaves) for name, leaves in below.items()} == PASCAL_LEAVES
+    kept = label_set(imagenet, "without-pascal", imagenet.leaves).class_of.keys()
+    assert len(kept) == 771
+    assert set(imagenet.leaves) - kept == set().union(*below.values())
+    assert len(set().union(*below.values())) == 229
+
+
+def test_minimal_halves_of_imagenet(imagenet):
+    a, b = halves_minimal(imagenet, imagenet.leaves)
+    assert (len(a.classes), len(b.classes)) == (522, 478)
+    assert how_even(a, b) == "522 and 478 of 1000 classes (52.2 % and 47.8 %)"
+    assert set(a.classes).isdisjoint(b.classes)
+    assert sorted(a.classes + b.classes) == list(imagenet.leaves)
+    assert deep_ancestors(imagenet, a).isdisjoint(deep_ancestors(imagenet, b))
+    groups = minimal_groups(imagenet, imagenet.leaves)
+    sizes = {imagenet[node].name: len(group) for node, group in groups.items()}
+    assert len(sizes) == 17
+    assert list(sizes.items())[:2] == [("artifact.n.01", 522), ("living_thing.n.01", 407)]
+    assert label_set(imagenet, "half-minimal-a", imagenet.leaves) == a
+    assert label_set(imagenet, "half-minimal-b", imagenet.leaves) == b
+
+
+def test_random_halves_of_imagenet(imagenet):
+    a, b = (label_set(imagenet, f"half-random-{half}@7", imagenet.leaves) for half in "ab")
+    assert (a.name, b.name) == ("half-random-a@7", "half-random-b@7")
+    assert len(a.classes) == len(b.classes) == 500
+    assert sorted(a.classes + b.classes) == list(imagenet.leaves)
+    other = label_set(imagenet, "half-random-a@8", imagenet.leaves)
+    assert 200 < len(set(other.classes) & set(a.classes)) < 300     # 250 by chance, give or take 8
+
+
+def test_random_halves_stay_as_they_are():
+    """Runs are kept under these names: another draw for the same seed would be another result."""
+    a, b = halves_random(["n01440764", "n01443537", "n01484850", "n01491361", "n01494475"], seed=0)
+    assert (a.classes, b.classes) == (["n01440764", "n01484850", "n01494475"], ["n01443537", "n01491361"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_the_wnids_does_not_matter(imagenet, method):
+    shuffled = random.Random(0).sample(imagenet.leaves, 1000)
+    assert label_set(imagenet, method, shuffled).to_csv() == label_set(imagenet, method, imagenet.leaves).to_csv()
+
+
+# random trees
+
+
+@st.composite
+def labelled_trees(draw):
+    """A random tree with one hypernym a node, and some of its nodes to label."""
+    count = draw(st.integers(2, 24))
+    above = [draw(st.integers(max(0, number - 4), number - 1)) for number in range(1, count)]
+    wnids = [f"w{number:02d}" for number in range(count)]
+    hypernyms = [(), *((wnids[number],) for number in above)]
+    synsets = [Synset(wnid, wnid, (wnid,), "", up) for wnid, up in zip(wnids, hypernyms, strict=True)]
+    some = draw(st.lists(st.sampled_from(wnids), min_size=1, unique=True))
+    return Taxonomy(synsets, some), some
+
+
+def deep_ancestors(tree: Taxonomy, half: LabelSet) -> set[str]:
+    """The ancestors of a half at depth four and deeper, on the parent paths."""
+    return {above for wnid in half.class_of for above in tree.path(wnid) if tree.depth(above) >= 4}
+
+
+def walk(tree: Taxonomy, labels: list[str]) -> list[str]:
+    """One round of top-down as published: the parents, each in turn in the place of all below it."""
+    labels = [tree.parent(label) or label for label in labels]
+    for position in range(len(labels)):
+        here = labels[position]
+        labels = [here if here in tree.path(label) else label for label in labels]
+    return labels
+
+
+@given(labelled_trees())
+@settings(max_examples=60, deadline=None)
+def test_top_down_is_the_published_walk(case):
+    tree, wnids = case
+    labels = wnids
+    for rounds in range(1, 30):
+        before, labels = labels, walk(tree, labels)
+        if labels == before:
+            with pytest.raises(ItlError, match=f"top-down takes from 1 to {rounds - 1} rounds"):
+                top_down(tree, wnids, rounds)
+            return
+        assert top_down(tree, wnids, rounds).class_of == dict(zip(wnids, labels, strict=True))
+
+
+@given(labelled_trees())
+@settings(max_examples=60, deadline=None)
+def test_bottom_up_levels_are_coarser_and_coarser(case):
+    tree, wnids = case
+    deepest = max(map(tree.depth, wnids))
+    finer = bottom_up(tree, wnids, deepest)
+    assert finer.class_of == {wnid: wnid for wnid in wnids}
+    for level in range(deepest - 1, -1, -1):
+        labels = bottom_up(tree, wnids, level)
+        for wnid, label in labels.class_of.items():
+            assert label in tree.path(wnid)
+            assert tree.depth(label) == min(level, tree.depth(wnid))
+            assert labels.class_of[wnid] in tree.path(finer.class_of[wnid])
+        finer = labels
+    assert finer.classes == ["w00"]
+
+
+@given(labelled_trees(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_cut_takes_the_nearest(case, data):
+    tree, wnids = case
+    above = sorted(set().union(*map(tree.path, wnids)))
+    nodes = data.draw(st.lists(st.sampled_from(above), min_size=1))
+    class_of = cut(tree, wnids, nodes).class_of
+    for wnid in wnids:
+        given_above = [node for node in nodes if node in tree.path(wnid)]
+        assert class_of.get(wnid) == max(given_above, key=tree.depth, default=None)
+
+
+@given(labelled_trees())
+@settings(max_examples=100, deadline=None)
+def test_minimal_halves_are_as_even_as_the_tree_allows(case):
+    tree, wnids = case
+    sizes = [len(group) for group in minimal_groups(tree, wnids).values()]
+    if len(sizes) < 2:
+        with pytest.raises(ItlError, match="need classes of two groups"):
+            halves_minimal(tree, wnids)
+        return
+    a, b = halves_minimal(tree, wnids)
+    assert sorted(a.classes + b.classes) == sorted(wnids)
+    assert deep_ancestors(tree, a).isdisjoint(deep_ancestors(tree, b))
+    sums = (sum(some) for count in range(len(sizes) + 1) for some in combinations(sizes, count))
+    assert len(a.classes) == min(each for each in sums if 2 * each >= len(wnids))
+
+
+@given(st.sets(st.text(min_size=1), min_size=2), st.integers(-5, 5))
+@settings(max_examples=30, deadline=None)
+def test_random_halves_part_the_classes(wnids, seed):
+    a, b = halves_random(wnids, seed)
+    assert sorted(a.classes + b.classes) == sorted(wnids)
+    assert len(a.classes) - len(b.classes) in (0, 1)
+    assert halves_random(sorted(wnids, reverse=True), seed) == (a, b)

@@ -1,0 +1,76 @@
+"""Imports flow one way: a module may use only those before it in ORDER."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import itl
+
+ORDER = """
+    wordnet labels config statistics files provenance
+    data.archives data.imagenet data.cifar data.sources data.appearance data.drawing data.demo data.demo_targets
+    data.open data.decode data.pack data.subset data.locate data.crop data.batches
+    learn.checkpoint learn.models learn.train
+    transfer.metrics transfer.finetune transfer.frozen
+    store runs execute rates progress question settings study
+    tables answers plots notebook site report __main__
+""".split()
+ROOT = Path(itl.__file__).parent
+
+
+def modules() -> dict[str, Path]:
+    files = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
+    return {module: path for module, path in files.items() if not module.endswith("__init__")}
+
+
+def imported(path: Path) -> set[str]:
+    """The itl modules that *path* imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return {name for name in ORDER if f"itl.{name}" in names}
+
+
+def test_the_order_names_every_module():
+    assert sorted(ORDER) == sorted(modules())
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_flow_one_way(module):
+    later = imported(modules()[module]) - set(ORDER[: ORDER.index(module)])
+    assert not later, f"{module} imports {sorted(later)}, which come after it"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("itl", "torch pandas numpy nltk networkx"),
+        ("itl.__main__", "torch pandas numpy nltk networkx"),
+        ("itl.labels", "torch pandas nltk networkx"),
+        ("itl.data.subset", "torch nltk papermill"),
+        ("itl.study", "torch nltk papermill"),
+        ("itl.report", "torch nltk"),
+        ("itl.runs", "papermill nltk jupyterlab IPython"),
+    ],
+)
+def test_what_an_import_leaves_out(module, absent):
+    """Who only needs words, packs or finished runs never waits for torch; the GPU's machine has no papermill."""
+    code = f"import sys, {module}; print(*[name for name in {absent.split()!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_house_numbers():
+    for path in modules().values():
+        text = path.read_text()
+        assert text.count("\n") <= 300, f"{path.name} has {text.count(chr(10))} lines; does it hold two nouns?"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                assert length <= 60, f"{path.name}: {node.name} has {length} lines"
