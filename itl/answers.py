@@ -9,7 +9,9 @@ from itl.question import Question
 from itl.settings import Preset
 from itl.statistics import Contrast, holm
 from itl.store import Store
-from itl.study import QUESTIONS, contrast, questions_of
+from itl.study import contrast, questions_of
+
+COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n", "p", "verdict")
 
 
 def extremes(question: Question) -> tuple[dict, dict]:
@@ -44,22 +46,18 @@ def answers(preset: Preset, store: Store, machine: Machine) -> pd.DataFrame:
     Columns: question, compared, task, metric, change, low, high, n, p, p_holm (adjusted for the number of
     rows), verdict. A question with a net that was not pre-trained is also held against that.
     """
-    rows = [
-        row
-        for stem in QUESTIONS
-        if stem in preset.notebooks
-        for question in questions_of(preset, stem)
-        for row in contrasts(question, question.results(store, machine))
-    ]
-    table = pd.DataFrame(rows, columns=[*COLUMNS, "p", "verdict"])
+    questions = questions_of(preset)
+    return tabulate([row for each in questions for row in contrasts(each, each.results(store, machine))])
+
+
+def tabulate(rows: list[tuple]) -> pd.DataFrame:
+    """Make a table of contrasts, p adjusted for their number by Holm's rule in the column p_holm."""
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     tested = table["p"].notna()
-    table.insert(len(COLUMNS) + 1, "p_holm", float("nan"))
+    table.insert(table.columns.get_loc("p") + 1, "p_holm", float("nan"))
     if tested.any():
         table.loc[tested, "p_holm"] = holm(table.loc[tested, "p"].tolist())
     return table
-
-
-COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n")
 
 
 def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
@@ -74,11 +72,14 @@ def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
             found = contrast(results, task=task, metric=metric, of=of, against=against)
             compared = f"{words(of)} instead of {words(against)}"
-            rows.append((
-                question.name, compared, task, metric, found.mean, found.low, found.high, found.n, found.p,
-                found.verdict,
-            ))
+            numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)
+            rows.append((question.name, compared, task, metric, *numbers))
     return rows
+
+
+def main_metric(task: str) -> str:
+    """Name the metric that a task is judged by."""
+    return "knn5" if task.startswith("knn@") else "accuracy"
 
 
 def words(condition: dict) -> str:
@@ -87,7 +88,8 @@ def words(condition: dict) -> str:
     >>> words({"images_per_class": 25})
     '25 images per class'
     """
-    return ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in condition.items())
+    told = [f"{value} {name.replace('_', ' ')}" for name, value in condition.items()]
+    return ", ".join("no pre-training" if words.startswith("0 ") else words for words in told)
 
 
 def _holds(results: pd.DataFrame, condition: dict) -> pd.Series:

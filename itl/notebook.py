@@ -95,7 +95,7 @@ def _parts(annotation: ast.expr) -> tuple[str, ast.expr | None]:
 class Kernel(AsyncKernelManager):
     """A kernel of this very Python, over IPC: no port to race for, nothing that a network could reach."""
 
-    running: ClassVar[set["Kernel"]] = set()                    # one for all, so that an interrupt reaches each
+    running: ClassVar[set["Kernel"]] = set()        # one for all: an interrupt reaches each
 
     def __init__(self, **given):
         super().__init__(**given)

@@ -1,6 +1,7 @@
 """Figures: a tidy frame in, Axes out; colours that colour-blind readers can tell apart."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,9 +12,11 @@ from matplotlib.ticker import NullLocator
 from scipy import stats
 
 from itl import ItlError
-from itl.data.pack import Pack
 from itl.tables import depths, label_sets
 from itl.wordnet import Taxonomy
+
+if TYPE_CHECKING:                           # a figure needs no decoder
+    from itl.data.pack import Pack
 
 AXIS = {
     "images_per_class": "images per class (log scale)",
@@ -24,6 +27,7 @@ AXIS = {
     "knn5": "5-nearest-neighbours accuracy (%)",
     "map": "mean average precision (%)",
 }
+METRIC = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5"}
 METHOD = {"finetune": "fine-tuned", "probe": "linear probe", "knn": "nearest neighbours"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")     # Okabe and Ito's
 MARKERS = "osD^vP"                          # so that tasks differ in a grey print too
@@ -61,11 +65,13 @@ def curve(
         raise ItlError(f"no {asked} to draw; results hold {there or 'nothing'}")
     ax = ax or axes(7.2, 4.3)
     places = positions(data[x])
-    ends = {}
-    for number, (name, rows) in enumerate(data.assign(place=data[x].map(places)).groupby("task", sort=False)):
+    ends, tasks = {}, sorted(data["task"].unique(), key=lambda name: name != "own")
+    for number, name in enumerate(tasks):
+        aside = 2 ** (0.07 * (number - (len(tasks) - 1) / 2))   # so that bars of tasks do not cover each other
+        rows = data[data["task"] == name].assign(place=data[x].map(places) * aside)
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         middle = means(rows, "place")
-        zero = middle.index == places.get(0, -1)
+        zero = middle.index == places.get(0, -1) * aside
         bars = {"yerr": middle["half"], "elinewidth": 1.6, "capsize": 4, "color": colour}
         ax.errorbar(middle.index, middle["mean"], ls="", marker="_", ms=10, **bars)
         ax.plot(middle.index[~zero], middle["mean"][~zero], color=colour, lw=2)
@@ -139,8 +145,8 @@ def levels(tree: Taxonomy) -> Figure:
         figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), width_ratios=(1, 1.15))
     left.bar(counts["depth"], counts["leaves"], color=COLOURS[0], width=0.8)
     left.set(xlabel="depth in WordNet (steps from entity)", ylabel="classes")
-    left.set_title(f"The {len(tree.leaves):,} classes by depth")
-    kinds = (("bottom-up@", "cut at this depth"), ("top-down@", "after so many rounds of merging"))
+    left.set_title(f"The {len(tree.leaves):,} classes by depth", loc="left")
+    kinds = (("bottom-up@", "cut at this depth"), ("top-down@", "merged in rounds"))
     for number, (prefix, label) in enumerate(kinds):
         some = sets[sets["method"].str.startswith(prefix)]
         along = some["method"].str.removeprefix(prefix).astype(int)
@@ -148,14 +154,40 @@ def levels(tree: Taxonomy) -> Figure:
     right.set_yscale("log")
     right.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     right.yaxis.set_minor_locator(NullLocator())
-    right.set(xlabel="depth, or rounds", ylabel="classes left (log scale)", title="What cutting leaves")
+    right.set(xlabel="depth, or rounds", ylabel="classes left (log scale)")
+    right.set_title("What cutting leaves", loc="left")
     right.legend(frameon=False, loc="lower right")
     for ax in (left, right):
         ax.grid(axis="y", color=QUIET, lw=0.7)
     return figure
 
 
-def contact_sheet(pack: Pack, rows: Sequence[int], tree: Taxonomy | None = None, columns: int = 8) -> Figure:
+def forest(table: pd.DataFrame) -> Axes:
+    """Draw a row for each contrast of *table* (see itl.answers): the mean change and its 95 % interval."""
+    if table.empty:
+        raise ItlError("no contrast to draw; a question needs two conditions with results")
+    ax = axes(7.6, 1.4 + 0.3 * len(table))
+    groups = list(dict.fromkeys(table["compared"]))
+    for height, row in enumerate(table.itertuples()):
+        colour = COLOURS[groups.index(row.compared) % len(COLOURS)]
+        sure = row.verdict.endswith("beyond seed noise") and not row.verdict.startswith("no ")
+        ax.plot([row.low, row.high], [height, height], color=colour, lw=2)
+        ax.plot(row.change, height, "o", ms=8, mec=colour, mew=2, color=colour if sure else "white")
+    for number, name in enumerate(groups):
+        ax.plot([], [], "o-", color=COLOURS[number % len(COLOURS)], label=name)
+    ax.axvline(0, color="#8a8a8a", lw=1, zorder=0)
+    labels = [f"{task_name(row.task)}: {METRIC.get(row.metric, row.metric)}" for row in table.itertuples()]
+    ax.set_yticks(range(len(table)), labels)
+    ax.invert_yaxis()
+    ax.grid(axis="x", color=QUIET, lw=0.7)
+    ax.set(xlabel="change (percentage points)")
+    ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
+    return ax
+
+
+def contact_sheet(
+    pack: "Pack", rows: Sequence[int], tree: Taxonomy | None = None, columns: int = 8
+) -> Figure:
     """Show the images at *rows* of *pack* in a grid, each above the name of its class."""
     if not len(rows):
         raise ItlError("a contact sheet needs at least one row of the pack, got none")
@@ -172,7 +204,7 @@ def contact_sheet(pack: Pack, rows: Sequence[int], tree: Taxonomy | None = None,
     return figure
 
 
-def one_of_each(pack: Pack, classes: int = 24) -> list[int]:
+def one_of_each(pack: "Pack", classes: int = 24) -> list[int]:
     """Pick the first training image of each of *classes* classes, spread evenly over the pack's classes."""
     table = pack.table.reset_index(drop=True)
     first = table[table["split"] == "train"].drop_duplicates("wnid").sort_values("wnid").index

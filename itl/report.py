@@ -168,7 +168,7 @@ def make_one(job: Job) -> str:
 
 
 def publish(job: Job, done: Path) -> None:
-    """Put the executed notebook *done* and its page in place; the fingerprint last, for it says they are whole."""
+    """Put the executed *done* and its page in place, the fingerprint last: it says all is whole."""
     table = results_csv(job)
     notebook = nbformat.read(done, as_version=4)
     page = read_page(notebook, job.stem, table=bool(table))

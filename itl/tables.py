@@ -1,5 +1,7 @@
 """The tree as tables: classes by depth, the label sets, nodes with several parents."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from itl.labels import label_set
@@ -34,7 +36,8 @@ def label_sets(tree: Taxonomy) -> pd.DataFrame:
         class_of = pd.Series(dict(label_set(tree, method, tree.leaves).class_of))
         sizes = class_of.value_counts()
         biggest = sizes[sizes == sizes.max()].index.min()
-        rows.append((method, len(sizes), len(class_of), int(sizes.max()), tree.class_name(biggest)))
+        name = tree.class_name(biggest) if sizes.max() > 1 else ""
+        rows.append((method, len(sizes), len(class_of), int(sizes.max()), name))
     return pd.DataFrame(rows, columns=["method", "classes", "leaves", "largest", "largest_class"])
 
 
@@ -53,3 +56,8 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows, columns=["wnid", "name", "hypernyms", "parent", "leaves"])
     return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)
+
+
+def facts(told: Mapping[str, object]) -> pd.DataFrame:
+    """Make a table of *told*: columns item and value."""
+    return pd.DataFrame(list(told.items()), columns=["item", "value"])

@@ -42,8 +42,8 @@ class Taxonomy:
         if missing:
             raise ItlError(f"{len(missing)} leaves or hypernyms are not among the {len(self)} synsets given, "
                            f"such as {missing[0]}; give these too")
-        # The first by name, not the first in the file: 38 of ImageNet's nodes differ, and the paper's
-        # label sets come from an NLTK that sorted.
+        # The first by name, not the first in the file, which is another for 30 of ImageNet's nodes: the
+        # paper's label sets come from an NLTK that sorted.
         self._parents = {
             wnid: min(synset.hypernyms, key=lambda above: self[above].name, default=None)
             for wnid, synset in self._synsets.items()
@@ -276,4 +276,5 @@ def _from_nltk(reader, nouns: str, wnid: str) -> Synset:
     above = re.findall(r" @ (\d{8}) n ", pointers) or re.findall(r" @i (\d{8}) n ", pointers)
     found = reader.synset_from_pos_and_offset("n", offset)
     hypernyms = tuple(f"n{number}" for number in above)
-    return Synset(wnid, found.name(), tuple(found.lemma_names()), gloss.partition('; "')[0].strip(), hypernyms)
+    gloss = gloss.partition('; "')[0].rstrip(" ;")           # without the examples
+    return Synset(wnid, found.name(), tuple(found.lemma_names()), gloss, hypernyms)

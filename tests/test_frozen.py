@@ -27,6 +27,7 @@ from itl.transfer.frozen import (
 )
 from itl.transfer.metrics import Target
 
+torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
 PIXELS = 32
 MACHINE = Machine(threads=1)
 RECIPE = Recipe(batch=16, pixels=PIXELS, precision="fp32")

@@ -100,7 +100,7 @@ def test_search_takes_the_best_first(snapshot):
 
 
 @pytest.mark.parametrize("text", ["golden retriever", "GOLDEN_Retriever", " golden  retriever ", "n02099601",
-                                  "golden_retriever.n.01", "an english breed having a long silky golden coat"])
+                                  "golden_retriever.n.01", "having a long silky golden coat"])
 def test_search_takes_words_names_wnids_and_glosses(snapshot, text):
     assert snapshot.search(text)[0].wnid == "n02099601"
 
@@ -143,7 +143,7 @@ def test_the_dog_is_a_canine_first(snapshot):
     assert snapshot[DOG] == Synset(DOG, "dog.n.01", lemmas, gloss, (CANINE, DOMESTIC_ANIMAL))
     assert snapshot.parent(DOG) == CANINE
     several = [wnid for wnid in snapshot if len(snapshot[wnid].hypernyms) > 1]
-    assert sum(snapshot.parent(wnid) != snapshot[wnid].hypernyms[0] for wnid in several) == 38
+    assert sum(snapshot.parent(wnid) != snapshot[wnid].hypernyms[0] for wnid in several) == 30
 
 
 def test_names_are_not_unique(snapshot):

@@ -12,7 +12,8 @@ from itl.wordnet import SNAPSHOT, Taxonomy, write_snapshot
 DEBIAN = Path("/usr/share/wordnet")         # of the packages wordnet-base and wordnet-sense-index
 # What Debian leaves out: the lexicographers' files, in WordNet's documented order.
 NOUNS = ("Tops act animal artifact attribute body cognition communication event feeling food group location "
-         "motive object person phenomenon plant possession process quantity relation shape state substance time")
+         "motive object person phenomenon plant possession process quantity relation shape state substance "
+         "time")
 VERBS = ("body change cognition communication competition consumption contact creation emotion motion "
          "perception possession social stative weather")
 DOG, ENTITY = "n02084071", "n00001740"
@@ -27,7 +28,7 @@ def wordnet(tmp_path_factory):
         Taxonomy.nltk([ENTITY])
     except ItlError:
         if not (DEBIAN / "data.noun").exists() or not (DEBIAN / "index.sense").exists():
-            pytest.skip("NLTK has no WordNet; Debian's wordnet-base and wordnet-sense-index are not installed")
+            pytest.skip("no WordNet: neither NLTK's nor Debian's wordnet-base and wordnet-sense-index")
         root = tmp_path_factory.mktemp("nltk")
         shutil.copytree(DEBIAN, root / "corpora/wordnet")
         (root / "corpora/wordnet/lexnames").write_text(lexnames())
@@ -63,12 +64,12 @@ def test_nltk_takes_the_classes_of_the_snapshot_unless_told(wordnet):
 
 
 def test_nltk_serves_the_larger_imagenet(wordnet):
-    leaves = published("imagenet22k")
+    leaves = published("imagenet22k")[::4]                  # all 21,841 take seconds more
     tree = Taxonomy.nltk(leaves)
     assert list(tree.leaves) == sorted(leaves)
     assert [wnid for wnid in tree if tree.parent(wnid) is None] == [ENTITY]
-    assert len(tree.leaves_under(ENTITY)) == 21841
-    assert len(tree.leaves_under(DOG)) == 190
+    assert tree.leaves_under(ENTITY) == sorted(leaves)
+    assert len(tree.leaves_under(DOG)) == 47
 
 
 @pytest.mark.parametrize(("wnid", "says"), [
@@ -87,7 +88,7 @@ def test_without_a_corpus_it_says_where_to_get_one(monkeypatch, tmp_path):
     from nltk.corpus.util import LazyCorpusLoader
 
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    monkeypatch.setattr(nltk.corpus, "wordnet", LazyCorpusLoader("wordnet", WordNetCorpusReader, None))
+    monkeypatch.setattr(nltk.corpus, "wordnet", LazyCorpusLoader("wordnet", WordNetCorpusReader, {}))
     with pytest.raises(ItlError, match="NLTK cannot load WordNet.*nltk.downloader wordnet.*NLTK_DATA"):
         Taxonomy.nltk()
     for name in ("data.noun", "index.noun"):                # as Debian leaves it: no lexnames

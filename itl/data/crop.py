@@ -1,5 +1,6 @@
 """Crop, resize, flip and normalise a batch of uint8 images in one pass: a torch reference and a CPU twin."""
 
+import functools
 from concurrent.futures import Executor
 
 import numba
@@ -31,7 +32,7 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
     columns = torch.where(flips, columns.flip(1), columns)
     cut = torch.einsum("bph,bhwc->bpwc", rows, images.float())
     cut = torch.einsum("bqw,bpwc->bpqc", columns, cut)
-    scale, shift = (torch.tensor(values, device=cut.device) for values in _normalisation())
+    scale, shift = _normalisation_on(cut.device)
     return torch.addcmul(shift, cut, scale).contiguous().permute(0, 3, 1, 2)
 
 
@@ -50,6 +51,12 @@ def _normalisation() -> tuple[np.ndarray, np.ndarray]:
     """Factor and shift that take a grey level from 0 to 255 to the normalised value."""
     mean, std = np.array(MEAN), np.array(STD)
     return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+
+@functools.cache
+def _normalisation_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same on *device*, copied there once: a copy from the host waits for what the device is doing."""
+    return tuple(torch.from_numpy(values).to(device) for values in _normalisation())
 
 
 def gather_crop(

@@ -11,7 +11,7 @@ from itl.data.drawing import Pose, Window, chance, finish, rgb, slab, unit, wave
 from itl.data.sources import Record
 from itl.wordnet import Taxonomy
 
-WITHIN = 0.10                               # how far an image's object differs from its class, for each gene
+WITHIN = 0.22                               # how far an image's object differs from its class, for each gene
 FAMILY = 2                                  # classes taken side by side from one family
 
 
@@ -78,8 +78,14 @@ def any_pose(random: np.random.Generator, size: int, scale: tuple[float, float])
     """A pose near the middle of the image, with an object *scale* times half the image in size."""
     half = size / 2
     x, y, factor, turn, squeeze, bright, right, up, flip = between(
-        random, (-0.3, 0.3), (-0.3, 0.3), scale, (-0.22, 0.22), (0.75, 1.0), (0.7, 1.2), (-0.3, 0.3), (0, 0.3), (0, 1))
+        random, (-0.35, 0.35), (-0.35, 0.35), scale, (-0.25, 0.25), (0.65, 1.0), (0.7, 1.2), (-0.3, 0.3), (0, 0.3), (0, 1))
     return Pose(half * (1 + x), half * (1 + y), half * factor, turn, flip < 0.5, squeeze, (bright, right, up))
+
+
+def coloured_light(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The same scene under a lamp of another colour, so that colour alone does not give a class away."""
+    lamp = between(random, (0.55, 1.15), (0.55, 1.15), (0.55, 1.15))
+    return canvas * np.array(lamp, np.float32)[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -117,6 +123,6 @@ class DemoClasses:
         random = chance("demo image", self.seed, record.id)
         canvas = backdrop(random, self.size)
         clutter(canvas, random, 5, (0.04, 0.16))
-        portrait(canvas, self._genes[record.wnid], random, any_pose(random, self.size, (0.7, 1.15)))
-        clutter(canvas, random, 1, (0.02, 0.12))
-        return finish(canvas, 10, random)
+        portrait(canvas, self._genes[record.wnid], random, any_pose(random, self.size, (0.55, 1.1)))
+        clutter(canvas, random, 3, (0.04, 0.13))
+        return finish(coloured_light(canvas, random), 12, random)

@@ -25,7 +25,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     save_file(tensors, part, {"note": json.dumps(note)})
     with part.open("rb") as written:
-        os.fsync(written.fileno())                          # a rename must not overtake the data on power loss
+        os.fsync(written.fileno())                      # a rename must not overtake the data on power loss
     os.replace(part, path)
 
 

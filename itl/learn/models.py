@@ -119,11 +119,16 @@ def _alexnet() -> Part:
 
 
 class GreyLevels(nn.Module):
-    """Undo the division of normalised images: Caffe's weights and LRN are meant for grey levels around zero."""
+    """Undo the division of normalised images: Caffe's weights and LRN are meant for grey levels around 0."""
+
+    def __init__(self):
+        """Keep the factors where the net is; they are no weights, and are not saved."""
+        super().__init__()
+        self.register_buffer("levels", 255 * torch.tensor(STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, P, P) in grey levels, of mean about zero."""
-        return images * (255 * images.new_tensor(STD))[:, None, None]
+        return images * self.levels
 
 
 class ResponseNorm(nn.LocalResponseNorm):

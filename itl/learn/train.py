@@ -58,7 +58,7 @@ def train(
 def fit_epoch(
     net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int
 ) -> Tensor:
-    """Take the steps of the epoch that begins at *step*, or those left of the training; return their losses."""
+    """Take the steps of the epoch that begins at *step*, or those left of the training; return the losses."""
     total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
     losses = torch.zeros(min(len(batches), total - step), device=batches.device)    # stay there: no sync
     net.train()
@@ -69,7 +69,7 @@ def fit_epoch(
         with autocast(batches.device, recipe.precision):
             outputs = net(images)
         loss = cross_entropy(outputs.float(), targets, label_smoothing=recipe.label_smoothing)
-        loss = loss * (len(targets) * ranks / batches.batch)                # ranks' shares of a batch may differ
+        loss = loss * (len(targets) * ranks / batches.batch)             # ranks' shares of a batch may differ
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -83,7 +83,7 @@ def fit_epoch(
 def predict(
     net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
 ) -> tuple[Tensor, Tensor]:
-    """What *net*, or its body, says of every image in order: outputs (N, C) float32, targets (N,); on the CPU.
+    """What *net*, or its body, says of every image in order: outputs (N, C) float32, targets (N,), on CPU.
 
     The net is left in evaluation mode, and nothing in it changes.
     """
@@ -125,7 +125,7 @@ def has_bf16(where: torch.device) -> bool:
     """Whether the device itself computes in bfloat16; emulated, it would only be slower."""
     if where.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()     # no public names yet
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()   # nothing public
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _session(machine: Machine) -> Iterator[None]:
     torch.set_num_threads(machine.threads)
     if machine.ranks > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
-        atexit.register(distributed.destroy_process_group)      # once a process: a group cannot be joined twice
+        atexit.register(distributed.destroy_process_group)      # once: no group is joined twice
     with (
         torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
@@ -146,7 +146,7 @@ def _session(machine: Machine) -> Iterator[None]:
 def _resume(
     folder: Path, net: nn.Module, optimizer: torch.optim.SGD, total: int, steps_per_epoch: int
 ) -> list[dict]:
-    """The history of the checkpoint in *folder*, put into *net* and *optimizer*, if it is of this training."""
+    """The history of the checkpoint in *folder*, put into *net* and *optimizer* if it is this training's."""
     history = load_checkpoint(folder, net, optimizer)
     step = history[-1]["step"] if history else 0
     if step > total or (step < total and step % steps_per_epoch):

@@ -41,7 +41,7 @@ def with_new_head(net: Classifier, classes: int, seed: int) -> Classifier:
     """A copy of *net* whose head tells *classes* classes apart and depends on *seed* alone."""
     tuned = copy.deepcopy(net)
     width = net.head.in_features
-    tuned.head = nn.Linear(width, classes)
+    tuned.head = nn.utils.skip_init(nn.Linear, width, classes)      # drawn below, from the seed's own numbers
     random = torch.Generator().manual_seed(seed)
     nn.init.uniform_(tuned.head.weight, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=random)
     nn.init.zeros_(tuned.head.bias)

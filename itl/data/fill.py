@@ -1,0 +1,223 @@
+"""Filling images.npy: every image decoded once, in parallel, so that a kill at any moment loses nothing."""
+
+import hashlib
+import io
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from errno import EINVAL, EOPNOTSUPP
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from itl import ItlError
+from itl.config import Packing
+from itl.data.decode import decode
+from itl.data.journal import Journal, Row
+from itl.data.open import Source
+from itl.data.sources import Record
+
+CHUNK_BYTES, CHUNK_IMAGES = 8 << 20, 64         # at most, of pixels decoded together
+UNREADABLE = 0.01                               # more than this part of the images stops the build
+TELL_SECONDS = 30                               # between lines of progress where there is no terminal
+
+
+@dataclass
+class Job:
+    """One pack in the making."""
+
+    packing: Packing
+    source: Source
+    records: list[Record]
+    folder: Path                                # holds images.npy and the journal
+    journal: Journal
+    workers: int
+    allow_unreadable: bool
+    log: Callable[[str], object]
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one image."""
+        return 3 * self.packing.size**2
+
+    def offset(self, image: int) -> int:
+        """Byte at which image number *image* of images.npy starts."""
+        return len(header(image, self.packing.size)) + image * self.row_bytes
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Ids and reasons of the images found unreadable so far."""
+        pairs = zip(self.records, self.journal.rows, strict=False)
+        return [(record.id, row[0]) for record, row in pairs if len(row) == 1]
+
+
+def header(images: int, size: int) -> bytes:
+    """The head of a .npy file of that many images; NumPy makes it equally long for any number."""
+    file = io.BytesIO()
+    shape = (images, size, size, 3)
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def checksum(pixels: np.ndarray | bytes) -> str:
+    """16 hex digits that stand for the pixels of one image."""
+    return hashlib.sha256(pixels).hexdigest()[:16]
+
+
+def fill(job: Job) -> None:
+    """Write all images of *job* to images.npy, in the records' order, going on where its journal ends.
+
+    Raises ItlError where more than 1 % of the images are unreadable, unless *job* allows it.
+    """
+    handle = os.open(job.folder / "images.npy", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _forget_unsound(job, handle)
+        if len(job.journal.rows) < len(job.records):
+            _reserve(job, handle)
+            _decode_rest(job, handle)
+        _refuse_unreadable(job)
+        count = sum(len(row) > 1 for row in job.journal.rows)
+        os.truncate(handle, job.offset(count))
+        os.pwrite(handle, header(count, job.packing.size), 0)
+        os.fsync(handle)
+    except BrokenExecutor as error:
+        raise ItlError("a packing process was killed (out of memory?); run again, what is done is kept") from error
+    finally:
+        os.close(handle)
+
+
+def _forget_unsound(job: Job, handle: int) -> None:
+    """Cut the journal before the first image that is not as it says.
+
+    A kill leaves none; a crash of the machine may, and what was unreadable may have been mended since.
+    """
+    rows = job.journal.rows
+    places = np.cumsum([0] + [len(row) > 1 for row in rows])
+
+    def first_unsound(numbers: range) -> int | None:
+        for number in numbers:
+            if len(rows[number]) == 1:
+                sound = len(_decode_one(job.source, job.packing, job.records[number])[0]) == 1
+            else:
+                sound = checksum(os.pread(handle, job.row_bytes, job.offset(int(places[number])))) == rows[number][2]
+            if not sound:
+                return number
+        return None
+
+    with ThreadPoolExecutor(job.workers) as pool:
+        blocks = (range(start, min(start + CHUNK_IMAGES, len(rows))) for start in range(0, len(rows), CHUNK_IMAGES))
+        unsound = next((found for found in _in_order(pool, first_unsound, blocks, 2 * job.workers) if found is not None), None)
+    if unsound is not None:
+        job.journal.cut(unsound)
+
+
+def _reserve(job: Job, handle: int) -> None:
+    """Take the whole space now: a disk that is too small says so before the work, not after it."""
+    before = os.fstat(handle).st_size
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(handle, 0, job.offset(len(job.records)))
+    except OSError as error:
+        if error.errno not in (EINVAL, EOPNOTSUPP):         # a file system without it: the writes will tell
+            os.truncate(handle, before)
+            raise
+
+
+def _decode_rest(job: Job, handle: int) -> None:
+    """Decode what the journal lacks: chunks side by side, written in order, each journalled after its pixels."""
+    done, total = len(job.journal.rows), len(job.records)
+    place = sum(len(row) > 1 for row in job.journal.rows)
+    length = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // job.row_bytes))
+    chunks = (job.records[start:start + length] for start in range(done, total, length))
+    os.pwrite(handle, header(total, job.packing.size), 0)
+    quiet = job.log is not print or not sys.stderr.isatty()
+    told = time.monotonic()
+    with _pool(job) as pool, tqdm(total=total, initial=done, unit="image", disable=quiet) as bar:
+        work = partial(_decode_chunk, job.source, job.packing)
+        for rows, pixels in _in_order(pool, work, chunks, 2 * job.workers):
+            _write(handle, pixels, job.offset(place))
+            job.journal.append(rows)
+            place += len(pixels)
+            bar.update(len(rows))
+            if quiet and time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                job.log(f"{len(job.journal.rows):,} of {total:,} images packed")
+            if any(len(row) == 1 for row in rows):
+                _refuse_unreadable(job)
+
+
+def _write(handle: int, pixels: np.ndarray, offset: int) -> None:
+    view = memoryview(pixels).cast("B")
+    while len(view):                                        # a nearly full disk takes a part, then refuses
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def _refuse_unreadable(job: Job) -> None:
+    bad = job.unreadable()
+    if len(bad) == len(job.records):
+        raise ItlError(f"none of {len(bad):,} images can be read, such as {bad[0][0]} ({bad[0][1]}); is it the right source?")
+    if len(bad) > UNREADABLE * len(job.records) and not job.allow_unreadable:
+        raise ItlError(
+            f"{len(bad):,} of {len(job.journal.rows):,} images so far cannot be read, more than 1 % of "
+            f"{len(job.records):,}, such as {bad[0][0]} ({bad[0][1]}); mend the source, or allow unreadable images"
+        )
+
+
+def _pool(job: Job) -> Executor:
+    """Threads where decoders work outside Python; processes where images are rendered, by Python code."""
+    if getattr(job.source, "path", None) is None and job.workers > 1:
+        return ProcessPoolExecutor(job.workers, get_context("spawn"), _use_one_core)
+    return ThreadPoolExecutor(job.workers)
+
+
+def _use_one_core() -> None:
+    """Keep torch, if a process needs it, from taking all cores in each of them."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _in_order(pool: Executor, work: Callable, parts: Iterable, ahead: int) -> Iterator:
+    """Yield work(part) for each of *parts*, in their order, with at most *ahead* under way: memory stays bounded."""
+    waiting = deque()
+    try:
+        for part in parts:
+            waiting.append(pool.submit(work, part))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _decode_chunk(source: Source, packing: Packing, records: list[Record]) -> tuple[list[Row], np.ndarray]:
+    """Return a journal row for each of *records*, and the pixels of those that can be read."""
+    pixels = np.empty((len(records), packing.size, packing.size, 3), np.uint8)
+    rows, count = [], 0
+    for record in records:
+        row, decoded = _decode_one(source, packing, record)
+        if decoded is not None:
+            pixels[count] = decoded
+            count += 1
+        rows.append(row)
+    return rows, pixels[:count]
+
+
+def _decode_one(source: Source, packing: Packing, record: Record) -> tuple[Row, np.ndarray | None]:
+    """Return the journal row of *record*, and its pixels (size, size, 3), or None where it is unreadable."""
+    try:
+        found = decode(source.read(record), record.id, packing.size, packing.fit)
+    except ItlError as error:
+        return [str(error)], None
+    except OSError as error:
+        return [f"the file cannot be read: {error.strerror or error}"], None
+    return [found.width, found.height, checksum(found.pixels), list(found.kinds)], found.pixels
