@@ -118,7 +118,7 @@ def pack(asked: argparse.Namespace) -> None:
 
 def check(asked: argparse.Namespace) -> None:
     """Say what a source holds, what is missing and what to do."""
-    from itl.data.sources import check as look
+    from itl.data.open import check as look
 
     print("\n".join(look(asked.source, asked.path, **dict(_options(asked.option)))))
 

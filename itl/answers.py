@@ -11,6 +11,7 @@ from itl.statistics import Contrast, holm
 from itl.store import Store
 from itl.study import contrast, questions_of
 
+PERCENT = ("accuracy", "top5", "knn1", "knn5", "map")           # metrics whose differences are points
 COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n", "p", "verdict")
 
 
@@ -68,12 +69,11 @@ def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
     rows = []
     for of, against in pairs:
         one, other = results[_holds(results, of)], results[_holds(results, against)]
-        there = one.merge(other, on=["task", "metric", "seed"])
+        there = one[one["metric"].isin(PERCENT)].merge(other, on=["task", "metric", "seed"])
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
             found = contrast(results, task=task, metric=metric, of=of, against=against)
-            compared = f"{words(of)} instead of {words(against)}"
             numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)
-            rows.append((question.name, compared, task, metric, *numbers))
+            rows.append((question.name, compared(of, against), task, metric, *numbers))
     return rows
 
 
@@ -82,14 +82,15 @@ def main_metric(task: str) -> str:
     return "knn5" if task.startswith("knn@") else "accuracy"
 
 
-def words(condition: dict) -> str:
-    """Name a condition for people.
+def compared(of: dict, against: dict) -> str:
+    """Name two conditions for people.
 
-    >>> words({"images_per_class": 25})
-    '25 images per class'
+    >>> compared({"images_per_class": 25}, {"images_per_class": 200})
+    '25 instead of 200 images per class'
     """
-    told = [f"{value} {name.replace('_', ' ')}" for name, value in condition.items()]
-    return ", ".join("no pre-training" if words.startswith("0 ") else words for words in told)
+    what = ", ".join(name.replace("_", " ") for name in of)
+    one, other = (", ".join(map(str, condition.values())) for condition in (of, against))
+    return f"{one} {what} instead of no pre-training" if other == "0" else f"{one} instead of {other} {what}"
 
 
 def _holds(results: pd.DataFrame, condition: dict) -> pd.Series:

@@ -67,7 +67,7 @@ def curve(
     places = positions(data[x])
     ends, tasks = {}, sorted(data["task"].unique(), key=lambda name: name != "own")
     for number, name in enumerate(tasks):
-        aside = 2 ** (0.07 * (number - (len(tasks) - 1) / 2))   # so that bars of tasks do not cover each other
+        aside = 2 ** (0.07 * (number - (len(tasks) - 1) / 2))   # so that bars do not cover each other
         rows = data[data["task"] == name].assign(place=data[x].map(places) * aside)
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         middle = means(rows, "place")

@@ -26,7 +26,10 @@ class Progress:
 
             self.handle = display(self.table(), display_id=True)
         hidden = not self.left or self.handle is not None
-        self.bar = tqdm(total=len(self.specs), initial=done, unit="run", disable=hidden, file=sys.stderr)
+        pause = 0.5 if sys.stderr.isatty() else 60      # a log file wants few lines
+        self.bar = tqdm(
+            total=len(self.specs), initial=done, unit="run", disable=hidden, mininterval=pause, file=sys.stderr
+        )
         return self
 
     def update(self) -> None:
@@ -38,7 +41,7 @@ class Progress:
             if self.handle:
                 self.handle.update(self.table())
         under_way = [at for spec in self.left if (at := last_epoch(self.store.path(spec)))]
-        self.bar.set_postfix_str("; ".join(under_way[:4]))
+        self.bar.set_postfix_str("; ".join(under_way[:4]), refresh=sys.stderr.isatty())
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""

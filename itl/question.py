@@ -123,7 +123,8 @@ class Question:
         rows = []
         for run in self.runs(machine):
             result = store.result(run.spec)
-            for metric, value in (result or {"metrics": {}})["metrics"].items():
+            metrics = result["metrics"] if result else {}
+            for metric, value in metrics.items():
                 where = {"task": run.task, "target": run.target, "method": run.method}
                 number = {"split": result.get("split", "val"), "metric": metric, "value": value}
                 seed = {"seed": run.seed}

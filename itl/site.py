@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
@@ -13,12 +12,12 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 
-from itl.notebook import tagged
+from itl.notebook import tagged, tags
 
 CELLS = """
 {%- extends 'classic/base.html.j2' -%}
 {% block input_group %}
-<details class="code"><summary>{{ (cell.metadata.tags or ['code'])[0] | replace('-', ' ') }}</summary>
+<details class="code"><summary>{{ cell.metadata.label }}</summary>
 {{ super() }}</details>
 {% endblock %}
 {% block stream_stderr %}
@@ -42,7 +41,8 @@ SHELL = """<!DOCTYPE html>
 </body>
 </html>
 """
-SIGNS = (("a gain", "gain", "▲"), ("a loss", "loss", "▼"), ("no difference", "same", "＝"), ("", "few", "？"))
+SIGNS = (("a gain", "gain", "▲"), ("a loss", "loss", "▼"), ("no difference", "same", "="), ("", "few", "?"))
+LABELS = {"parameters": "parameters, with what they mean", "injected-parameters": "parameters of this preset"}
 LIVE = ("application/vnd.jupyter.widget-view+json", "application/javascript")      # dead once executed
 
 
@@ -112,6 +112,7 @@ def _static(notebook: NotebookNode, page: Page) -> NotebookNode:
     alt = text(page.answer)
     for cell in copy.cells:
         cell.metadata.setdefault("alt", alt)
+        cell.metadata["label"] = next((LABELS[tag] for tag in tags(cell) if tag in LABELS), "code")
         cell.outputs = [_dead(output) for output in cell.get("outputs", [])]
     first = next((cell for cell in copy.cells if cell.cell_type == "markdown"), None)
     if first is not None and first.source.startswith("# "):
@@ -126,7 +127,19 @@ def _dead(output: NotebookNode) -> NotebookNode:
         output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
     for kind in LIVE:
         output.get("data", {}).pop(kind, None)
+    if "text/html" in output.get("data", {}):
+        output.data["text/html"] = plain_table(output.data["text/html"])
     return output
+
+
+def plain_table(html: str) -> str:
+    """Leave out what pandas adds to a table: style, names of absent values, row numbers that say nothing."""
+    html = re.sub(r"<style scoped>.*?</style>", "", html, flags=re.DOTALL)
+    html = re.sub(r"<td>(None|NaN|NaT)</td>", "<td></td>", html)
+    numbers = re.findall(r"<tr>\s*<th>(.*?)</th>", html.partition("<tbody>")[2])
+    if numbers != [str(number) for number in range(len(numbers))] or "<th></th>" not in html:
+        return html
+    return re.sub(r"(<tr>\s*)<th>\d+</th>", r"\1", html.replace("<th></th>", "", 1))
 
 
 def answer_html(page: Page) -> str:
@@ -151,7 +164,7 @@ def index_html(pages: Iterable[Page], preset: str, about: str, facts: Mapping[st
     cards = "\n".join(card(page) for page in pages)
     return shell(
         f"itl · {preset}",
-        '<header class="top"><p class="kicker">itl · report</p>'
+        '<header class="top wide-top"><p class="kicker">itl · report</p>'
         "<h1>What in the pre-training images makes features transfer?</h1>"
         f'<p class="about">{escape(about)}</p>'
         '<p class="about">Each card is one question, answered by runs that are paired by seed. The sentence, '
@@ -172,9 +185,8 @@ def card(page: Page) -> str:
     trouble = f'<p class="trouble" role="note">{escape(page.trouble)}</p>' if page.trouble else ""
     title = f'<a href="{page.stem}.html">{escape(page.title)}</a>' if page.made else escape(page.title)
     links = f'<p class="links">{links}</p>' if page.made else ""
-    return (
-        f'<article id="{page.stem}"><h2>{title}</h2>{trouble}{answer_html(page)}{picture}{links}</article>'
-    )
+    words = f"<div><h2>{title}</h2>{trouble}{answer_html(page)}{links}</div>"
+    return f'<article id="{page.stem}">{words}{picture}</article>'
 
 
 def shell(title: str, body: str) -> str:
@@ -189,8 +201,3 @@ def text(html: str) -> str:
     """Reduce HTML to its words."""
     words = re.sub(r"<[^>]+>", "", html.replace("¶", "")).strip()
     return words.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
-
-
-def save_page(source: Path, target: Path, page: Page, preset: str) -> None:
-    """Write the page of the executed notebook *source* to *target*."""
-    target.write_text(page_html(nbformat.read(source, as_version=4), page, preset), encoding="utf-8")

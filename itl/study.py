@@ -114,6 +114,31 @@ def _by_seed(rows: pd.DataFrame, condition: Mapping[str, object], metric: str) -
 
 
 def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Put what the paper published on question *name* beside what was measured here on the same task."""
-    published = pd.read_csv(files("itl") / "paper.csv")
-    return published[published["question"] == name]
+    """Put a change that the paper published on question *name* beside the same change of ours, on every task.
+
+    The same change is that from our largest condition to the one whose share of it is nearest to the paper's:
+    500 of 1000 images per class beside 100 of 200.
+    """
+    published = pd.read_csv(files("itl") / "paper.csv").query("question == @name")
+    rows = []
+    for paper in published.itertuples():
+        compared = _compared(paper.of, paper.against, paper.column)
+        rows.append(("paper", compared, paper.task, paper.metric, signed(paper.value), paper.where))
+        values = [value for value in set(results[paper.column]) if not isinstance(value, str) and value > 0]
+        against = max(values)
+        of = min(values, key=lambda value: abs(value / against - paper.of / paper.against))
+        pair = {"of": {paper.column: of}, "against": {paper.column: against}}
+        for task, metric in dict.fromkeys(zip(results["task"], results["metric"], strict=True)):
+            ours = contrast(results, task=task, metric=metric, **pair)
+            change = f"{signed(ours.mean)} ({signed(ours.low)} to {signed(ours.high)})"
+            rows.append(("ours", _compared(of, against, paper.column), task, metric, change, ours.verdict))
+    return pd.DataFrame(rows, columns=["whose", "compared", "task", "metric", "change", "source or verdict"])
+
+
+def _compared(of: object, against: object, column: str) -> str:
+    return f"{of} instead of {against} {column.replace('_', ' ')}"
+
+
+def signed(value: float) -> str:
+    """Write a change in points with its sign."""
+    return f"{value:+.1f}".replace("-", "−")

@@ -25,7 +25,8 @@ def world(images: int = 10, size: int = 16, classes: int = 3) -> tuple[SimpleNam
     """A pack of noise and a selection of all of it."""
     random = np.random.default_rng(0)
     pack = SimpleNamespace(images=random.integers(0, 256, (images, size, size, 3), dtype=np.uint8))
-    return pack, SimpleNamespace(rows=np.arange(images), labels=np.arange(images) % classes, classes=("a", "b", "c"))
+    rows = np.arange(images)
+    return pack, SimpleNamespace(rows=rows, labels=rows % classes, classes=("a", "b", "c"))
 
 
 def batches(images: int = 10, seed: int = 0, machine: Machine | None = None, **recipe) -> Batches:
@@ -56,10 +57,9 @@ def test_both_crops_equal_a_loop_over_torchvision(size, pixels):
     with ThreadPoolExecutor(2) as threads:
         fast = gather_crop(pack.images, rows, boxes, flips, pixels, threads)
     slow = batch_crop(*(torch.from_numpy(part) for part in (pack.images[rows], boxes, flips)), pixels)
-    loop = [oracle(pack.images[row], box, flip, pixels) for row, box, flip in zip(rows, boxes, flips, strict=True)]
-    assert (in_grey(fast) - torch.stack(loop)).abs().max() < 1e-2
-    assert (in_grey(slow) - torch.stack(loop)).abs().max() < 1e-2
+    loop = [oracle(pack.images[row], *how, pixels) for row, *how in zip(rows, boxes, flips, strict=True)]
     for batch in (fast, slow):
+        assert (in_grey(batch) - torch.stack(loop)).abs().max() < 1e-2
         assert batch.shape == (40, 3, pixels, pixels)
         assert batch.is_contiguous(memory_format=torch.channels_last)
 
@@ -116,9 +116,8 @@ def test_boxes_are_distributed_as_torchvision_draws_them():
 
 def same(first: list, second: list) -> bool:
     """Whether two runs gave the same batches, bit for bit."""
-    return len(first) == len(second) and all(
-        torch.equal(a, b) for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True)
-    )
+    first, second = ([tensor for batch in run for tensor in batch] for run in (first, second))
+    return all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
 def test_order_is_pure_in_seed_and_epoch():
@@ -168,9 +167,9 @@ def test_augmentations_take_the_windows_they_say():
     whole = in_grey(next(iter(batches(1, augment="centre", flip=False).epoch(0)))[0])[0]
     images = world(1)[0].images[0].transpose(2, 0, 1)
     np.testing.assert_allclose(whole, images[:, 2:14, 2:14], atol=1e-3)
-    random = {in_grey(next(iter(batches(1, augment="crop").epoch(e)))[0])[0].numpy().tobytes() for e in range(40)}
-    assert len(random) > 20                                         # of 25 places, each mirrored or not
-    mirrored = [next(iter(batches(1, augment="centre").epoch(e)))[0][0] for e in range(40)]
+    random = [next(iter(batches(1, augment="crop").epoch(epoch)))[0] for epoch in range(40)]
+    assert len({image.numpy().tobytes() for image in random}) > 20      # of 25 places, each mirrored or not
+    mirrored = [next(iter(batches(1, augment="centre").epoch(epoch)))[0][0] for epoch in range(40)]
     flipped = sum(not torch.allclose(in_grey(image), whole, atol=1e-3) for image in mirrored)
     assert 8 < flipped < 32
 
@@ -208,4 +207,4 @@ def test_memory_is_flat_over_epochs():
     after = read(range(5, 40))
     tracemalloc.stop()
     assert after - before < 100_000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 8_000      # kilobytes; a batch has 1,880
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 8_000      # kB; a batch: 1,880

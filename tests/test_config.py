@@ -103,7 +103,7 @@ def test_a_preset(tmp_path):
     ("name", "text", "says"),
     [
         ("mime", GOOD, "no preset called 'mime'; did you mean 'mine'"),
-        ("mine", GOOD.replace("notebooks", "notebook"), "no field called 'notebook'; did you mean 'notebooks'"),
+        ("mine", GOOD.replace("notebooks", "notebook"), "'notebook'; did you mean 'notebooks'"),
         ("mine", "about: [", "not YAML"),
         ("mine", "just words", "should hold about"),
         ("mine", "about: x\nnotebooks: {01-data-size: 3}\n", "notebooks.01-data-size"),

@@ -16,13 +16,27 @@ from itl import ItlError
 from itl.config import Pretrain, Transfer
 from itl.execute import execute, with_needs
 from itl.store import Store
-from tests.worlds import here, small_study
+from tests.worlds import SETTINGS, here, small_study
 
-RUN = """
-import sys
+STOPPED_SHORT = """
+import os, sys
+from pathlib import Path
+from itl.runs import perform
 from itl.store import Store
 from tests.worlds import here, small_study
-machine = here(sys.argv[1])
+machine = here(Path(sys.argv[1]))
+question = small_study()
+question.prepare(machine)
+trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+Store.finish = lambda *_: os._exit(9)
+perform(trained, Store(machine.runs), machine)
+"""
+RUN = """
+import sys
+from pathlib import Path
+from itl.store import Store
+from tests.worlds import here, small_study
+machine = here(Path(sys.argv[1]))
 small_study().run(Store(machine.runs), machine)
 """
 CHECKOUT = Path(__file__).parents[1]
@@ -30,8 +44,8 @@ CHECKOUT = Path(__file__).parents[1]
 
 def start(home: Path, code: str = RUN) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    command = [sys.executable, "-c", code, str(home)]
-    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=subprocess.PIPE)
+    command, pipe = [sys.executable, "-c", code, str(home)], subprocess.PIPE
+    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=pipe)
 
 
 def numbers(home: Path) -> pd.DataFrame:
@@ -56,7 +70,7 @@ def test_a_plan_is_done_once_and_only_what_is_deleted_is_done_again(undisturbed)
     store, question = Store(machine.runs), small_study()
     plan = question.plan(store, machine)
     assert plan["state"].eq("done").all()
-    assert len(plan) == 2 + 3 * 2 * 2 - 2           # packs; conditions x seeds x (own, knn), the untrained has no own
+    assert len(plan) == 2 + 3 * 2 * 2 - 2   # packs; sizes x seeds x (own, knn), but the untrained has no own
     before, times = numbers(undisturbed), {p: p.stat().st_mtime_ns for p in undisturbed.rglob("result.json")}
     victim = store.path(question.runs(machine)[-2].spec)
     assert victim.parent.name == "pretrain"
@@ -92,8 +106,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
         for result in tmp_path.glob("runs/*/*/result.json"):
             assert json.loads(result.read_text())["metrics"] is not None        # whole, or not there
     process = start(tmp_path)
-    assert process.communicate()[1] is not None
-    assert process.returncode == 0
+    error = process.communicate()[1].decode()
+    assert process.returncode == 0, error
     pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
     assert weights(tmp_path) == weights(undisturbed)
 
@@ -101,12 +115,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
 def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
     machine = here(tmp_path)
     question, store = small_study(), Store(machine.runs)
-    code = RUN.replace("machine = here", "Store.finish = lambda *_: __import__('os')._exit(9)\nmachine = here")
-    code = code.replace("small_study().run(Store(machine.runs), machine)", (
-        "q = small_study(); q.prepare(machine); from itl.runs import perform\n"
-        "perform(next(r.spec for r in q.runs(machine) if r.method == 'pretrain'), Store(machine.runs), machine)"
-    ))
-    process = start(tmp_path, code)
+    process = start(tmp_path, STOPPED_SHORT)
     process.communicate()
     assert process.returncode == 9
     trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
@@ -129,7 +138,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     machine = here(tmp_path)
     store = Store(machine.runs)
     good = small_study(images_per_class=[4], seeds=[0])
-    bad = small_study(images_per_class=[4], seeds=[0], net="alexnet")       # needs larger images than 24 pixels
+    bad = small_study(images_per_class=[4], seeds=[0], net="alexnet")   # needs larger images than these
     good.prepare(machine)
     specs = [run.spec for question in (bad, good) for run in question.runs(machine)]
     with pytest.raises(ItlError, match="2 of the runs failed, first .*alexnet needs images of at least 63"):
@@ -149,12 +158,13 @@ def test_needs_come_first_and_each_run_once():
 def test_one_run_on_two_ranks_is_the_run_on_one(tmp_path):
     (tmp_path / "params").mkdir()
     (tmp_path / "notebooks").mkdir()
-    settings = small_study.__globals__["SETTINGS"] | {"images_per_class": [4], "seeds": [0]}
+    settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
     preset = {"about": "two ranks", "notebooks": {"01-data-size": settings}}
     (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "itl"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "itl", "run", "two"]
     environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, "run", "two"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
     log = next(tmp_path.glob("runs/pretrain/*/log.jsonl")).read_text().splitlines()

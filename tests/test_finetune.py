@@ -105,7 +105,7 @@ sys.path.insert(0, {tests!r})
 from test_finetune import LONG, MACHINE, finetune, net, spec, world
 finetune(spec(LONG), net(), world(), Path({folder!r}), MACHINE)
 """
-LONG = Recipe(epochs=10, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")
+LONG = Recipe(epochs=6, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")
 
 
 def test_a_killed_finetuning_carries_on_to_the_same_numbers(tmp_path):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from itl.data.drawing import Window, chance, limb, rgb, slab, unit, wave
+from itl.data.drawing import Pose, Window, chance, limb, rgb, slab, unit, wave
 from itl.wordnet import Taxonomy
 
 
@@ -22,25 +22,29 @@ GENES = (
     Gene("taper", -0.7, 0.7), Gene("bend", -0.5, 0.5),
     Gene("crest", -0.25, 0.25), Gene("crest_count", 1.5, 6.0),
     Gene("head", 0.02, 0.38), Gene("head_at", -0.2, 1.0), Gene("head_roundness", -0.2, 1.2),
-    Gene("neck", -0.10, 0.40), Gene("snout", -0.20, 0.50), Gene("ears", -0.15, 0.45), Gene("ears_apart", 0.0, 1.0),
+    Gene("neck", -0.10, 0.40), Gene("snout", -0.20, 0.50),
+    Gene("ears", -0.15, 0.45), Gene("ears_apart", 0.0, 1.0),
     Gene("legs", -1.0, 5.5), Gene("leg_length", 0.10, 0.50), Gene("leg_width", 0.03, 0.11),
-    Gene("foot", -0.20, 0.25), Gene("tail", -0.20, 0.75), Gene("tail_at", -0.4, 0.9), Gene("tail_width", 0.02, 0.12),
+    Gene("foot", -0.20, 0.25),
+    Gene("tail", -0.20, 0.75), Gene("tail_at", -0.4, 0.9), Gene("tail_width", 0.02, 0.12),
     Gene("hue", 0.0, 1.0, True), Gene("saturation", 0.15, 0.95, True), Gene("value", 0.40, 1.0, True),
     Gene("part_hue", -0.35, 0.35, True), Gene("part_value", 0.3, 1.0, True),
     Gene("belly", -1.2, 0.6, True), Gene("belly_value", 0.2, 1.0, True),
-    Gene("pattern", 0.0, 1.0, True), Gene("pattern_angle", -1.0, 1.0, True), Gene("pattern_count", 2.0, 5.5, True),
-    Gene("pattern_width", 0.15, 0.6, True), Gene("pattern_hue", 0.2, 0.8, True), Gene("pattern_value", 0.05, 1.0, True),
+    Gene("pattern", 0.0, 1.0, True), Gene("pattern_angle", -1.0, 1.0, True),
+    Gene("pattern_count", 2.0, 5.5, True), Gene("pattern_width", 0.15, 0.6, True),
+    Gene("pattern_hue", 0.2, 0.8, True), Gene("pattern_value", 0.05, 1.0, True),
     Gene("eye", -0.3, 0.6, True), Gene("window", -0.20, 0.26, True), Gene("window_count", 1.0, 4.5, True),
 )
 SURFACE = np.array([gene.surface for gene in GENES])
-LEAF_STEP = np.where(SURFACE, 0.30, 0.12)   # two siblings must be told apart, mostly by their surface
+LEAF_STEP = np.where(SURFACE, 0.20, 0.11)   # two siblings must be told apart, mostly by their surface
+
+
+SHRINK = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
 
 
 def step(depth: int) -> np.ndarray:
-    """How far a node at *depth* may differ from its parent, for each gene."""
-    shape = 0.45 * 0.82 ** max(0, depth - 4)
-    surface = 0.25
-    return np.where(SURFACE, surface, shape)
+    """How far an inner node at *depth* differs from its parent, for each gene: less with every level."""
+    return np.where(SURFACE, 0.30, 0.42) * SHRINK[min(max(0, depth - 4), len(SHRINK) - 1)]
 
 
 class Appearances:
@@ -50,7 +54,7 @@ class Appearances:
         self.tree, self.seed, self._known = tree, seed, {}
 
     def genes(self, wnid: str) -> np.ndarray:
-        """The appearance of *wnid* as numbers, one for each of `GENES`; they may leave 0 to 1, and fold back."""
+        """The appearance of *wnid* as numbers, one for each of `GENES`; beyond 0 and 1 they fold back."""
         if wnid not in self._known:
             parent = self.tree.parent(wnid)
             if parent is None:
@@ -66,7 +70,7 @@ class Appearances:
         return self.genes(wnid) + self._change(f"{wnid}/{name}", LEAF_STEP)
 
     def _change(self, name: str, size: np.ndarray) -> np.ndarray:
-        """A random change, about normal with *size* as its standard deviation (three uniform numbers summed)."""
+        """Draw a change, about normal (three uniform numbers summed) with *size* as standard deviation."""
         thrice = chance("demo", self.seed, name).random((3, len(GENES)))
         return size * (2 * (thrice[0] + thrice[1] + thrice[2]) - 3)
 
@@ -78,13 +82,27 @@ def look(genes: np.ndarray) -> dict[str, float]:
             for gene, value in zip(GENES, folded, strict=True)}
 
 
-def draw(window: Window, looks: dict[str, float], gait: float = 0.0) -> None:
-    """Draw the object that *looks* describes: what stands behind its body, the body, the head."""
-    part = rgb(looks["hue"] + looks["part_hue"], looks["saturation"], looks["part_value"])[:, None, None]
+def reach(looks: dict[str, float]) -> float:
+    """How far from its centre the object *looks* describes can extend, at most."""
+    length, height = looks["length"], looks["height"]
+    wide = length * (1 + abs(looks["taper"]))
+    body = max(wide, height + max(0.0, looks["crest"]) + 0.5 * abs(looks["bend"]) * wide)
+    legs = height + looks["leg_length"] + max(0.25, looks["foot"])
+    head = max(length, height) + max(0.0, looks["neck"]) + 1.5 * looks["head"]
+    tail = 0.8 * length + max(0.0, looks["tail"]) + 0.3
+    return max(1.25 * body, 0.3 + legs, head + max(0.0, looks["snout"], looks["ears"]), tail)
+
+
+def draw(canvas: np.ndarray, mask: np.ndarray, pose: Pose, looks: dict[str, float], gait: float = 0) -> None:
+    """Draw the object that *looks* describes: what stands behind its body, the body, the head.
+
+    canvas: float32 (3, h, w), 0 to 255; mask: float32 (h, w), raised to how much the object covers.
+    """
+    window = Window.on(canvas, mask, pose, reach(looks))
+    part = rgb(looks["hue"] + looks["part_hue"], looks["saturation"], looks["part_value"])
     for distance in _behind(window.u, window.v, looks, gait):
         window.paint(distance, part)
-    body = _body(window.u, window.v, looks)
-    window.paint(body, _surface(window.u, window.v, looks))
+    window.paint(_body(window.u, window.v, looks), _surface(window.u, window.v, looks))
     if looks["window"] > 0.03:
         window.paint(_windows(window.u, window.v, looks), part, rim=0.03)
     if looks["head"] > 0.1:
@@ -92,12 +110,15 @@ def draw(window: Window, looks: dict[str, float], gait: float = 0.0) -> None:
 
 
 def _body(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
+    """Distance to the body: a rounded box, bent, tapered, with a crest along its back."""
     length, height = looks["length"], looks["height"]
     bent = v - looks["bend"] * (u * u - 0.15)
     taper = 1 + looks["taper"] * np.clip(bent / height, -1, 1)
     if looks["crest"] > 0:
-        bent = np.where(bent > 0, bent / (1 + looks["crest"] / height * wave(u * looks["crest_count"])), bent)
-    return slab(u, bent, (length * taper, height), looks["roundness"])
+        spikes = 1 + looks["crest"] / height * wave(u * looks["crest_count"])
+        bent = np.where(bent > 0, bent / spikes, bent)
+    corner = looks["roundness"] * min(length * (1 - abs(looks["taper"])), height)
+    return slab(u, bent, (length * taper, height), corner)
 
 
 def _behind(u: np.ndarray, v: np.ndarray, looks: dict[str, float], gait: float) -> list[np.ndarray]:
@@ -121,7 +142,7 @@ def _behind(u: np.ndarray, v: np.ndarray, looks: dict[str, float], gait: float) 
 
 
 def _surface(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
-    """Colour of the body and head at every pixel: stripes, checks or spots on a ground, another tone below."""
+    """Colour of the body and head at every pixel: stripes, checks or spots, and another tone below."""
     cos, sin = unit(looks["pattern_angle"])
     count = looks["pattern_count"]
     stripes = wave((cos * u + sin * v) * count)
@@ -134,12 +155,12 @@ def _surface(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarra
     else:
         level = np.minimum(stripes, across)
     drawn = np.clip((looks["pattern_width"] - level) * 5 + 0.5, 0, 1)
-    ground = rgb(looks["hue"], looks["saturation"], looks["value"])[:, None, None]
-    ink = rgb(looks["hue"] + looks["pattern_hue"], looks["saturation"], looks["pattern_value"])[:, None, None]
+    ground = rgb(looks["hue"], looks["saturation"], looks["value"])
+    ink = rgb(looks["hue"] + looks["pattern_hue"], looks["saturation"], looks["pattern_value"])
     colour = ground + drawn * (ink - ground)
     low = np.clip((looks["belly"] * looks["height"] - v) * 12 + 0.5, 0, 1)
     belly = rgb(looks["hue"] + looks["part_hue"] / 2, 0.5 * looks["saturation"], looks["belly_value"])
-    colour += low * (belly[:, None, None] - colour)
+    colour += low * (belly - colour)
     return colour
 
 
@@ -150,10 +171,11 @@ def _windows(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarra
     middle = (count - 1) / 2
     nearest = np.clip(np.floor(u / gap + (middle + 0.5)), 0, count - 1) - middle
     side = min(looks["window"], 0.42 * gap)
-    return slab(u - gap * nearest, v - 0.15 * looks["height"], (side, side), looks["head_roundness"])
+    return slab(u - gap * nearest, v - 0.15 * looks["height"], (side, side), 0.5 * side)
 
 
 def _draw_head(window: Window, looks: dict[str, float], part: np.ndarray) -> None:
+    """Paint the neck, the ears, the snout, then the head with its eye."""
     size, roundness = looks["head"], min(max(looks["head_roundness"], 0.0), 1.0)
     x, y = unit(looks["head_at"])
     neck = max(0.0, looks["neck"])
@@ -170,7 +192,7 @@ def _draw_head(window: Window, looks: dict[str, float], part: np.ndarray) -> Non
     if looks["snout"] > 0.05:
         window.paint(limb(u, v, (0.5 * size, -0.2 * size), (size + looks["snout"], -0.25 * size),
                           (0.5 * size, 0.05)), part)
-    window.paint(slab(u, v, (size, size), roundness), surface)
+    window.paint(slab(u, v, (size, size), size * roundness), surface)
     if looks["eye"] > 0:
         eye = size * (0.15 + 0.3 * looks["eye"])
         spot = limb(u, v, (0.35 * size, 0.2 * size), (0.36 * size, 0.2 * size), (eye, eye))

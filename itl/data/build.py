@@ -11,7 +11,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,24 +19,13 @@ from filelock import FileLock, Timeout
 
 from itl import ItlError, __version__
 from itl.config import Packing
-from itl.data.fill import Job, fill
+from itl.data.fill import Job, Order, fill
 from itl.data.journal import Journal
-from itl.data.open import open_source
-from itl.data.sources import Record, some
+from itl.data.open import Source, open_source
+from itl.data.sources import Record
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be packed, from where, and how."""
-
-    packing: Packing
-    path: Path | None
-    workers: int
-    allow_unreadable: bool
-    log: Callable[[str], object]
 
 
 def build(order: Order, out: Path) -> None:
@@ -77,32 +65,167 @@ def _is_there(order: Order, out: Path) -> bool:
         same = there["records"] == _digest(_records(order)[1])
     if not same:
         raise ItlError(
-            f"{out} is the pack of {_told(there)}, not of {_told({'request': request(order.packing)})} from "
-            f"{_shown(order.path)}; delete it, or pack to another place"
+            f"{out} is the pack of {_told(there['request'])} from {there['path']}, not of "
+            f"{_told(request(order.packing))} from {_shown(order.path)}; delete it, or pack to another place"
         )
     return True
 
 
 def _build(order: Order, out: Path) -> None:
-    started, folder = time.monotonic(), partial_of(out)
+    folder = partial_of(out)
     source, records = _records(order)
     asked = {"request": request(order.packing), "records": _digest(records)}
     folder.mkdir(exist_ok=True)
-    journal = Journal(folder / "journal")
-    if not (folder / "pack.json").exists():
-        if journal.request not in (None, asked):
-            raise ItlError(
-                f"{folder} is the unfinished pack of {_told(journal.request)}, or its images have changed since; "
-                f"delete it, or pack to another place"
-            )
+    if (folder / "pack.json").exists():                         # killed just before the rename
+        _refuse_other(folder, json.loads((folder / "pack.json").read_text()), asked)
+    else:
+        journal = Journal(folder / "journal")
+        _refuse_other(folder, journal.request or asked, asked)
+        job = Job(order, source, records, folder, journal)
         journal.begin(asked)
-        job = Job(order.packing, source, records, folder, journal, order.workers, order.allow_unreadable, order.log)
-        already = f", {len(journal.rows):,} of them done before" if journal.rows else ""
-        order.log(f"packing {len(records):,} images of {source.kind} at {order.packing.size} pixels{already}")
         try:
-            with _quiet_pillow(), _one_thread_each(source):
-                fill(job)
+            _run(job)
         finally:
             journal.close()
-            _write_unreadable(job)
-        summary = _describe(job, asked, order.path)
+        _describe(job, asked, order.path)
+    (folder / "journal").unlink(missing_ok=True)
+    os.rename(folder, out)
+    _sync(out.parent)
+
+
+def _run(job: Job) -> None:
+    """Fill the pack, with the warnings of Pillow off, and say how it went."""
+    before, started = len(job.journal.rows), time.monotonic()
+    already = f", {before:,} of them done before" if before else ""
+    job.order.log(f"packing {len(job.records):,} images of {job.source.kind} at {job.size} pixels{already}")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")             # big images, odd EXIF: read anyway
+            warnings.filterwarnings("ignore", module="torchvision.io")  # its decoders will move to torchcodec
+            fill(job)
+    finally:
+        bad = job.unreadable()
+        if bad:
+            _write_unreadable(job.folder / "unreadable.csv", bad)
+            job.order.log(f"{len(bad):,} images cannot be read; unreadable.csv in the pack's folder says why")
+    seconds = time.monotonic() - started
+    job.order.log(f"packed {len(job.records) - before:,} images in {seconds:.0f} s")
+
+
+def _describe(job: Job, asked: dict, path: Path | None) -> None:
+    """Write the table, the list of unreadable images and, last, pack.json: its presence means whole."""
+    kept = [(record, row) for record, row in zip(job.records, job.journal.rows, strict=True) if len(row) > 1]
+    columns = {
+        "image": pa.array([record.id for record, _ in kept]),
+        "wnid": pa.array([record.wnid for record, _ in kept]),
+        "split": pa.array([record.split for record, _ in kept]),
+        "width": pa.array([row[0] for _, row in kept], pa.int32()),
+        "height": pa.array([row[1] for _, row in kept], pa.int32()),
+        "checksum": pa.array([row[2] for _, row in kept]),
+    }
+    pq.write_table(pa.table(columns), job.folder / "index.parquet")
+    bad = job.unreadable()
+    _write_unreadable(job.folder / "unreadable.csv", bad)
+    summary = asked | {
+        "digest": _digest_of(kept, job.size),
+        "images": len(kept),
+        "splits": dict(sorted(Counter(record.split for record, _ in kept).items())),
+        "classes": len({record.wnid for record, _ in kept}),
+        "kinds": dict(sorted(Counter(kind for _, row in kept for kind in row[3]).items())),
+        "unreadable": len(bad),
+        "left_out": dict(getattr(getattr(job.source, "listing", None), "left_out", {})),
+        "path": _shown(path),
+        "itl": __version__,
+    }
+    fresh = job.folder / "pack.json.new"
+    fresh.write_text(json.dumps(summary, indent=1))
+    for name in ("index.parquet", "unreadable.csv", "pack.json.new"):
+        _sync(job.folder / name)
+    os.replace(fresh, job.folder / "pack.json")
+
+
+def _digest_of(kept: list[tuple[Record, list]], size: int) -> str:
+    """12 hex digits that stand for the pixels and the table, wherever and whenever they were made."""
+    found = hashlib.sha256(f"{size}\n".encode())
+    for record, (width, height, pixels, _) in kept:
+        found.update(f"{record.id}\t{record.wnid}\t{record.split}\t{width}\t{height}\t{pixels}\n".encode())
+    return found.hexdigest()[:12]
+
+
+def _records(order: Order) -> tuple[Source, list[Record]]:
+    """Open the source and list it; what the system refuses there is told as the source's trouble."""
+    try:
+        source = open_source(order.packing.source, order.path, **dict(order.packing.options))
+        return source, source.records()
+    except OSError as error:
+        raise ItlError(f"{order.path} cannot be read as {order.packing.source}: {error.strerror or error}; "
+                       f"`itl check {order.packing.source} {order.path}` says what is expected") from error
+
+
+def _digest(records: list[Record]) -> str:
+    found = hashlib.sha256()
+    for record in records:
+        found.update(f"{record.id}\t{record.wnid}\t{record.split}\n".encode())
+    return found.hexdigest()[:12]
+
+
+def _refuse_other(folder: Path, found: dict, asked: dict) -> None:
+    if any(found[name] != asked[name] for name in asked):
+        changed = "other images" if found["request"] == asked["request"] else _told(found["request"])
+        raise ItlError(
+            f"{folder} is the unfinished pack of {changed}, not of {_told(asked['request'])} as it is now; "
+            f"delete it, or pack to another place"
+        )
+
+
+def _told(asked: dict) -> str:
+    options = "".join(f" {name}={value}" for name, value in asked["options"].items())
+    return f"{asked['source']}{options} at {asked['size']} pixels ({asked['fit']})"
+
+
+def _shown(path: Path | None) -> str | None:
+    return None if path is None else str(Path(path).resolve())
+
+
+def _write_unreadable(path: Path, bad: list[tuple[str, str]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("image", "reason"), *bad])
+
+
+def _sync(path: Path) -> None:
+    """Have *path* on the disk before what comes next, should the power fail."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _alone(out: Path, log: Callable[[str], object]) -> Iterator[None]:
+    """Hold the lock of *out*; the system lets go of it when its process dies."""
+    lock = FileLock(out.with_name(out.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log(f"another process is packing {out}; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Tell what the system refuses in one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            free = shutil.disk_usage(next(each for each in out.parents if each.exists())).free
+            raise ItlError(f"the disk is too full to pack to {out} ({free / 2**30:,.1f} GiB are free); "
+                           f"make room and run again, what is done is kept") from error
+        if error.errno in DENIED:
+            raise ItlError(f"no permission to write {error.filename or out}; choose another place") from error
+        raise ItlError(f"{out} cannot be written: {error}; mend that and run again") from error

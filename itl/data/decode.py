@@ -1,4 +1,4 @@
-"""One image file, or array, to a square of pixels: fast where it can, Pillow for the rest, and what it was."""
+"""One image file to a square of pixels: fast where it can, Pillow for the rest, and what kind it was."""
 
 import io
 import re
@@ -27,7 +27,7 @@ UPRIGHT = {                                     # what to do with pixels (H, W, 
     7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
     8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
 }
-LONG = 8                                        # beyond this many times the short side, only the middle is read
+LONG = 8                                        # beyond this many times the short side only the middle counts
 
 
 class Decoded(NamedTuple):
@@ -55,7 +55,7 @@ def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
     if pixels is None:
         kinds += ("refused by torchvision",) if plain else ()
         pixels = _by_pillow(image)
-    pixels = UPRIGHT[_orientation(image)](pixels)
+    pixels = np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels))
     return Decoded(fitted(pixels, size, fit), pixels.shape[1], pixels.shape[0], kinds)
 
 
@@ -103,7 +103,7 @@ def _opened(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except MemoryError:
         raise
-    except Exception as error:                  # Pillow's readers raise whatever their format makes them stumble on
+    except Exception as error:                  # Pillow's readers raise whatever they stumble on
         raise ItlError(_reason(error)) from error
 
 
@@ -125,7 +125,8 @@ def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
 
 def _is_misnamed(format: str, name: str) -> bool:
     suffix = Path(name).suffix.lower()
-    return any(suffix in known for known in SUFFIXES.values()) and suffix not in SUFFIXES.get(format, {suffix})
+    meant = {known for known, suffixes in SUFFIXES.items() if suffix in suffixes}
+    return bool(meant) and format not in meant
 
 
 def _has_alpha(image: Image.Image) -> bool:

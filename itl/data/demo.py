@@ -11,14 +11,12 @@ from itl.data.drawing import Pose, Window, chance, finish, rgb, slab, unit, wave
 from itl.data.sources import Record
 from itl.wordnet import Taxonomy
 
-WITHIN = 0.22                               # how far an image's object differs from its class, for each gene
+WITHIN = 0.13                               # how far an image's object differs from its class, for each gene
 FAMILY = 2                                  # classes taken side by side from one family
 
 
 def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
     """Choose *count* leaves of *tree*, sorted: families of siblings, spread evenly over the tree."""
-    if not 2 <= count <= len(tree.leaves):
-        raise ItlError(f"the demo world has from 2 to {len(tree.leaves)} classes, not {count}")
     ordered = sorted(tree.leaves, key=lambda wnid: tree.path(wnid)[::-1])
     stretches = -(-count // FAMILY)
     edges = [len(ordered) * number // stretches for number in range(stretches + 1)]
@@ -32,9 +30,17 @@ def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
     return sorted(chosen[:count])
 
 
+def positive(kind: str, **settings: int) -> None:
+    """Refuse numbers of pictures or pixels below 1."""
+    for name, number in settings.items():
+        if number < 1:
+            raise ItlError(f"source {kind} takes {name} from 1 up, not {number}")
+
+
 def between(random: np.random.Generator, *ranges: tuple[float, float]) -> list[float]:
     """Draw one number from each of *ranges* (low, high)."""
-    return [low + (high - low) * t for (low, high), t in zip(ranges, random.random(len(ranges)).tolist(), strict=True)]
+    drawn = random.random(len(ranges)).tolist()
+    return [low + (high - low) * part for (low, high), part in zip(ranges, drawn, strict=True)]
 
 
 def backdrop(random: np.random.Generator, size: int, hue: float | None = None) -> np.ndarray:
@@ -48,7 +54,7 @@ def backdrop(random: np.random.Generator, size: int, hue: float | None = None) -
     y = x[:, None]
     cos, sin = unit(angle)
     pattern = contrast * (wave((cos * x + sin * y) * count) - 0.5)
-    wall, floor = (rgb(hue, 0.45 * saturation, value)[:, None, None]
+    wall, floor = (rgb(hue, 0.45 * saturation, value)
                    for hue, saturation, value in zip(hues, saturations, values, strict=True))
     below = np.clip((y - horizon) * size * 0.5 + 0.5, 0, 1)
     return wall + below * (floor - wall) + pattern * (1 - 0.6 * below) + 25 * (0.5 - y)
@@ -61,16 +67,16 @@ def clutter(canvas: np.ndarray, random: np.random.Generator, count: int, reach: 
     for _ in range(count):
         x, y, length, width, turn, roundness, hue, saturation, value = between(
             random, (0, size), (0, size), reach, (0.25, 1.0), (-1, 1), (0, 1), (0, 1), (0, 0.9), (0.15, 1.0))
-        window = Window.on(canvas, unseen, Pose(x, y, length * size, turn))
-        window.paint(slab(window.u, window.v, (1.0, width), roundness),
-                     rgb(hue, saturation, value)[:, None, None], rim=0.25)
+        window = Window.on(canvas, unseen, Pose(x, y, length * size, turn), reach=1.5)
+        window.paint(slab(window.u, window.v, (1.0, width), roundness * width),
+                     rgb(hue, saturation, value), rim=0.25)
 
 
 def portrait(canvas: np.ndarray, genes: np.ndarray, random: np.random.Generator, pose: Pose) -> np.ndarray:
     """Draw one individual of the class that has *genes*; return how much of each pixel it covers."""
     mask = np.zeros(canvas.shape[1:], np.float32)
     differing = 2 * WITHIN * (random.random((2, len(GENES))).sum(0) - 1)
-    draw(Window.on(canvas, mask, pose), look(genes + differing), gait=float(random.random() - 0.5) * 0.3)
+    draw(canvas, mask, pose, look(genes + differing), gait=0.3 * (float(random.random()) - 0.5))
     return mask
 
 
@@ -78,13 +84,14 @@ def any_pose(random: np.random.Generator, size: int, scale: tuple[float, float])
     """A pose near the middle of the image, with an object *scale* times half the image in size."""
     half = size / 2
     x, y, factor, turn, squeeze, bright, right, up, flip = between(
-        random, (-0.35, 0.35), (-0.35, 0.35), scale, (-0.25, 0.25), (0.65, 1.0), (0.7, 1.2), (-0.3, 0.3), (0, 0.3), (0, 1))
+        random, (-0.3, 0.3), (-0.3, 0.3), scale, (-0.22, 0.22), (0.7, 1.0),
+        (0.7, 1.2), (-0.3, 0.3), (0, 0.3), (0, 1))
     return Pose(half * (1 + x), half * (1 + y), half * factor, turn, flip < 0.5, squeeze, (bright, right, up))
 
 
 def coloured_light(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The same scene under a lamp of another colour, so that colour alone does not give a class away."""
-    lamp = between(random, (0.55, 1.15), (0.55, 1.15), (0.55, 1.15))
+    lamp = between(random, (0.7, 1.15), (0.7, 1.15), (0.7, 1.15))
     return canvas * np.array(lamp, np.float32)[:, None, None]
 
 
@@ -98,6 +105,13 @@ class DemoClasses:
     seed: int = 0
     size: int = 48
     kind = "demo"
+
+    def __post_init__(self) -> None:
+        """Refuse a world that cannot be drawn."""
+        positive(self.kind, classes=self.classes, train=self.train, val=self.val, size=self.size)
+        leaves = len(Taxonomy.snapshot().leaves)
+        if not 2 <= self.classes <= leaves:
+            raise ItlError(f"source {self.kind} has from 2 to {leaves} classes, not {self.classes}")
 
     @cached_property
     def wnids(self) -> list[str]:
@@ -123,6 +137,6 @@ class DemoClasses:
         random = chance("demo image", self.seed, record.id)
         canvas = backdrop(random, self.size)
         clutter(canvas, random, 5, (0.04, 0.16))
-        portrait(canvas, self._genes[record.wnid], random, any_pose(random, self.size, (0.55, 1.1)))
-        clutter(canvas, random, 3, (0.04, 0.13))
+        portrait(canvas, self._genes[record.wnid], random, any_pose(random, self.size, (0.65, 1.1)))
+        clutter(canvas, random, 2, (0.04, 0.12))
         return finish(coloured_light(canvas, random), 12, random)

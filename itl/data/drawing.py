@@ -5,7 +5,7 @@ not, so there are none here.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,27 +33,27 @@ def unit(t: float) -> tuple[float, float]:
 
 
 def rgb(hue: float, saturation: float, value: float) -> np.ndarray:
-    """The colour as three float32 numbers from 0 to 255; hue 1 is hue 0 again.
+    """The colour as float32 (3, 1, 1), from 0 to 255; hue 1 is hue 0 again.
 
-    >>> rgb(0, 1, 1).tolist()
+    >>> rgb(0, 1, 1).ravel().tolist()
     [255.0, 0.0, 0.0]
     """
     ramps = (abs((hue + shift) % 1.0 * 6 - 3) - 1 for shift in (0.0, 2 / 3, 1 / 3))
-    return np.array([255 * value * (1 - saturation * (1 - min(max(ramp, 0), 1))) for ramp in ramps], np.float32)
+    tints = [1 - saturation * (1 - min(max(ramp, 0), 1)) for ramp in ramps]
+    return np.array([255 * value * tint for tint in tints], np.float32)[:, None, None]
 
 
 def limb(u: np.ndarray, v: np.ndarray, start: tuple, end: tuple, radii: tuple) -> np.ndarray:
     """Distance to a rod from *start* to *end*, whose radius runs from the first of *radii* to the second."""
     across, up = end[0] - start[0], end[1] - start[1]
     x, y = u - start[0], v - start[1]
-    along = np.clip((x * across + y * up) / (across * across + up * up + 1e-6), 0, 1)
+    along = np.clip((x * across + y * up) / (across * across + up * up), 0, 1)
     x, y = x - along * across, y - along * up
     return np.sqrt(x * x + y * y) - (radii[0] + along * (radii[1] - radii[0]))
 
 
-def slab(u: np.ndarray, v: np.ndarray, half: tuple, roundness: float) -> np.ndarray:
-    """Distance to a box of half-sides *half* (numbers or arrays); roundness 1 makes its ends half circles."""
-    corner = roundness * min(float(np.min(half[0])), float(np.min(half[1])))
+def slab(u: np.ndarray, v: np.ndarray, half: tuple, corner: float) -> np.ndarray:
+    """Distance to a box of half-sides *half* (numbers or arrays) whose corners are rounded by *corner*."""
     x, y = np.abs(u) - (half[0] - corner), np.abs(v) - (half[1] - corner)
     outside_x, outside_y = np.maximum(x, 0), np.maximum(y, 0)
     outside = np.sqrt(outside_x * outside_x + outside_y * outside_y)
@@ -72,6 +72,14 @@ class Pose:
     squeeze: float = 1.0                    # how much of its length is seen
     light: tuple[float, float, float] = (1.0, 0.0, 0.0)     # brightness, and its slope to the right and up
 
+    def at(self, x: float, y: float) -> "Pose":
+        """The same pose elsewhere."""
+        return replace(self, x=x, y=y)
+
+    def times(self, factor: float) -> "Pose":
+        """The same pose of an object *factor* times as large."""
+        return replace(self, scale=factor * self.scale)
+
 
 @dataclass(frozen=True)
 class Window:
@@ -85,7 +93,7 @@ class Window:
     light: np.ndarray | float               # brightness of a lit surface
 
     @classmethod
-    def on(cls, canvas: np.ndarray, mask: np.ndarray, pose: Pose, reach: float = 1.5) -> "Window":
+    def on(cls, canvas: np.ndarray, mask: np.ndarray, pose: Pose, reach: float) -> "Window":
         """Cut the window of an object that stays within *reach* units of its centre."""
         height, width = mask.shape
         left, right = _span(pose.x, reach * pose.scale, width)

@@ -8,12 +8,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EOPNOTSUPP
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from tqdm import tqdm
@@ -30,27 +31,40 @@ UNREADABLE = 0.01                               # more than this part of the ima
 TELL_SECONDS = 30                               # between lines of progress where there is no terminal
 
 
-@dataclass
-class Job:
-    """One pack in the making."""
+@dataclass(frozen=True)
+class Order:
+    """What is to be packed, from where, and how."""
 
     packing: Packing
+    path: Path | None                           # where the source lies; None where images are rendered
+    workers: int
+    allow_unreadable: bool = False
+    log: Callable[[str], object] = print
+
+
+@dataclass(frozen=True)
+class Job:
+    """An order being carried out."""
+
+    order: Order
     source: Source
     records: list[Record]
     folder: Path                                # holds images.npy and the journal
     journal: Journal
-    workers: int
-    allow_unreadable: bool
-    log: Callable[[str], object]
+
+    @property
+    def size(self) -> int:
+        """Side of the images."""
+        return self.order.packing.size
 
     @property
     def row_bytes(self) -> int:
         """Of one image."""
-        return 3 * self.packing.size**2
+        return 3 * self.size**2
 
     def offset(self, image: int) -> int:
         """Byte at which image number *image* of images.npy starts."""
-        return len(header(image, self.packing.size)) + image * self.row_bytes
+        return len(header(image, self.size)) + image * self.row_bytes
 
     def unreadable(self) -> list[tuple[str, str]]:
         """Ids and reasons of the images found unreadable so far."""
@@ -85,10 +99,10 @@ def fill(job: Job) -> None:
         _refuse_unreadable(job)
         count = sum(len(row) > 1 for row in job.journal.rows)
         os.truncate(handle, job.offset(count))
-        os.pwrite(handle, header(count, job.packing.size), 0)
+        os.pwrite(handle, header(count, job.size), 0)
         os.fsync(handle)
     except BrokenExecutor as error:
-        raise ItlError("a packing process was killed (out of memory?); run again, what is done is kept") from error
+        raise ItlError("a packing process was killed (out of memory?); run again, it goes on") from error
     finally:
         os.close(handle)
 
@@ -99,23 +113,23 @@ def _forget_unsound(job: Job, handle: int) -> None:
     A kill leaves none; a crash of the machine may, and what was unreadable may have been mended since.
     """
     rows = job.journal.rows
-    places = np.cumsum([0] + [len(row) > 1 for row in rows])
+    places = np.cumsum([0] + [len(row) > 1 for row in rows]).tolist()
+
+    def is_sound(number: int) -> bool:
+        if len(rows[number]) == 1:
+            return _decode_one(job.source, job.order.packing, job.records[number])[1] is None
+        return checksum(os.pread(handle, job.row_bytes, job.offset(places[number]))) == rows[number][2]
 
     def first_unsound(numbers: range) -> int | None:
-        for number in numbers:
-            if len(rows[number]) == 1:
-                sound = len(_decode_one(job.source, job.packing, job.records[number])[0]) == 1
-            else:
-                sound = checksum(os.pread(handle, job.row_bytes, job.offset(int(places[number])))) == rows[number][2]
-            if not sound:
-                return number
-        return None
+        return next((number for number in numbers if not is_sound(number)), None)
 
-    with ThreadPoolExecutor(job.workers) as pool:
-        blocks = (range(start, min(start + CHUNK_IMAGES, len(rows))) for start in range(0, len(rows), CHUNK_IMAGES))
-        unsound = next((found for found in _in_order(pool, first_unsound, blocks, 2 * job.workers) if found is not None), None)
-    if unsound is not None:
-        job.journal.cut(unsound)
+    starts = range(0, len(rows), CHUNK_IMAGES)
+    blocks = (range(start, min(start + CHUNK_IMAGES, len(rows))) for start in starts)
+    with ThreadPoolExecutor(job.order.workers) as pool:
+        for unsound in _in_order(pool, first_unsound, blocks, 2 * job.order.workers):
+            if unsound is not None:
+                job.journal.cut(unsound)
+                break
 
 
 def _reserve(job: Job, handle: int) -> None:
@@ -132,30 +146,30 @@ def _reserve(job: Job, handle: int) -> None:
 
 
 def _decode_rest(job: Job, handle: int) -> None:
-    """Decode what the journal lacks: chunks side by side, written in order, each journalled after its pixels."""
+    """Decode what the journal lacks: chunks side by side, written in order, journalled after their pixels."""
     done, total = len(job.journal.rows), len(job.records)
     place = sum(len(row) > 1 for row in job.journal.rows)
     length = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // job.row_bytes))
     chunks = (job.records[start:start + length] for start in range(done, total, length))
-    os.pwrite(handle, header(total, job.packing.size), 0)
-    quiet = job.log is not print or not sys.stderr.isatty()
+    os.pwrite(handle, header(total, job.size), 0)
+    quiet = job.order.log is not print or not sys.stderr.isatty()
     told = time.monotonic()
     with _pool(job) as pool, tqdm(total=total, initial=done, unit="image", disable=quiet) as bar:
-        work = partial(_decode_chunk, job.source, job.packing)
-        for rows, pixels in _in_order(pool, work, chunks, 2 * job.workers):
+        work = partial(_decode_chunk, job.source, job.order.packing)
+        for rows, pixels in _in_order(pool, work, chunks, 2 * job.order.workers):
             _write(handle, pixels, job.offset(place))
             job.journal.append(rows)
             place += len(pixels)
             bar.update(len(rows))
             if quiet and time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
-                job.log(f"{len(job.journal.rows):,} of {total:,} images packed")
+                job.order.log(f"{len(job.journal.rows):,} of {total:,} images packed")
             if any(len(row) == 1 for row in rows):
                 _refuse_unreadable(job)
 
 
 def _write(handle: int, pixels: np.ndarray, offset: int) -> None:
-    view = memoryview(pixels).cast("B")
+    view = memoryview(pixels.reshape(-1))
     while len(view):                                        # a nearly full disk takes a part, then refuses
         written = os.pwrite(handle, view, offset)
         view, offset = view[written:], offset + written
@@ -164,28 +178,48 @@ def _write(handle: int, pixels: np.ndarray, offset: int) -> None:
 def _refuse_unreadable(job: Job) -> None:
     bad = job.unreadable()
     if len(bad) == len(job.records):
-        raise ItlError(f"none of {len(bad):,} images can be read, such as {bad[0][0]} ({bad[0][1]}); is it the right source?")
-    if len(bad) > UNREADABLE * len(job.records) and not job.allow_unreadable:
+        raise ItlError(f"none of {len(bad):,} images can be read, such as {bad[0][0]} ({bad[0][1]}); "
+                       f"`itl check` says what the source is taken for")
+    if len(bad) > UNREADABLE * len(job.records) and not job.order.allow_unreadable:
         raise ItlError(
             f"{len(bad):,} of {len(job.journal.rows):,} images so far cannot be read, more than 1 % of "
-            f"{len(job.records):,}, such as {bad[0][0]} ({bad[0][1]}); mend the source, or allow unreadable images"
+            f"{len(job.records):,}, such as {bad[0][0]} ({bad[0][1]}); mend them, or allow unreadable images"
         )
 
 
-def _pool(job: Job) -> Executor:
+@contextmanager
+def _pool(job: Job) -> Iterator[Executor]:
     """Threads where decoders work outside Python; processes where images are rendered, by Python code."""
-    if getattr(job.source, "path", None) is None and job.workers > 1:
-        return ProcessPoolExecutor(job.workers, get_context("spawn"), _use_one_core)
-    return ThreadPoolExecutor(job.workers)
+    workers = job.order.workers
+    if job.order.path is None:
+        rendering = partial(ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=_start_renderer)
+        with (rendering if workers > 1 else ThreadPoolExecutor)(workers) as pool:
+            yield pool
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)                                # of each thread: they are as many as the cores
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
-def _use_one_core() -> None:
-    """Keep torch, if a process needs it, from taking all cores in each of them."""
+def _start_renderer() -> None:
+    """Keep to one core, and end when the process that started this one is killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
+
+    def end_with_parent() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    Thread(target=end_with_parent, daemon=True).start()
 
 
 def _in_order(pool: Executor, work: Callable, parts: Iterable, ahead: int) -> Iterator:
-    """Yield work(part) for each of *parts*, in their order, with at most *ahead* under way: memory stays bounded."""
+    """Yield work(part) for each of *parts*, in order, with at most *ahead* waiting: memory stays bounded."""
     waiting = deque()
     try:
         for part in parts:

@@ -1,11 +1,11 @@
-"""The journal of a pack being built: which images are done, so that a killed build goes on where it was."""
+"""The journal of a pack being built: which images are done, so that a killed build goes on from there."""
 
 import json
 import os
 import zlib
 from pathlib import Path
 
-Row = list                                      # [width, height, checksum, kinds], or [reason] where unreadable
+Row = list          # [width, height, checksum, kinds], or [reason] where unreadable
 
 
 class Journal:
@@ -21,9 +21,9 @@ class Journal:
         self.request: dict | None = None
         self.rows: list[Row] = []
         self._length = 0                        # bytes of sound lines
+        self._handle: int | None = None
         if path.exists():
             self._replay(path.read_bytes())
-        self._handle: int | None = None
 
     def begin(self, request: dict) -> None:
         """Write down *request*, if none is yet, and open the file to append."""
@@ -40,12 +40,13 @@ class Journal:
 
     def cut(self, count: int) -> None:
         """Keep the first *count* rows only."""
-        fresh = self.path.with_suffix(".new")
-        fresh.write_bytes(_line(self.request) + (_line(self.rows[:count]) if count else b""))
-        self.close()
+        self.rows = self.rows[:count]
+        text = _line(self.request) + _line(self.rows)
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.write_bytes(text)
         os.replace(fresh, self.path)
-        self.__init__(self.path)
-        self.begin(self.request)
+        self.close()
+        self._handle, self._length = os.open(self.path, os.O_RDWR), len(text)
 
     def close(self) -> None:
         """Close the file."""

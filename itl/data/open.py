@@ -63,14 +63,15 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     except OSError as error:
         return [f"problem: {path} cannot be read ({error.strerror or error})", *_expected(kind)]
     lines = [_counts(split, [each for each in records if each.split == split])
-             for split in sorted({record.split for record in records}, key=("train", "val", "test").index)]
+             for split in sorted({record.split for record in records}, reverse=True)]
     lines += [_classes(sorted({record.wnid for record in records}))]
     for split, names in missing_classes(records).items():
         if names:
-            lines.append(f"note: {len(names)} classes of train have no image in {split}, such as {some(names)}")
+            lines.append(f"note: {split} has no image of {len(names)} classes, such as {some(names)}")
     if {record.split for record in records} == {"train"}:
         lines.append("note: no val or test images; nothing can be measured on this source alone")
-    return lines + _left_out(source, len(records)) + [f"next: itl pack {kind} {path or ''} --size 64 --out PACK"]
+    lines += _left_out(source, len(records))
+    return [*lines, f"next: itl pack {kind} {'' if path is None else path} --size 64 --out PACK"]
 
 
 def _expected(kind: str) -> list[str]:
@@ -97,7 +98,7 @@ def _classes(names: list[str]) -> str:
         (len(outside), "other wnids", outside),
         (len(plain), "plain names", plain),
     ]
-    told = [f"{count:,} {what}" + (f" ({some(shown)})" if shown else "") for count, what, shown in counts if count]
+    told = [f"{count:,} {what}" + (f" ({some(few)})" if few else "") for count, what, few in counts if count]
     return "classes: " + ", ".join(told)
 
 

@@ -43,7 +43,7 @@ def train(
             torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
             losses = fit_epoch(wrapped, optimizer, batches, recipe, step)
             step += len(losses)
-            history.append(_row(losses, epoch, step, batches, time.perf_counter() - started))
+            history.append(_row(losses, epoch, step, batches, started))
             if not math.isfinite(history[-1]["loss"]):
                 raise ItlError(_diverged(losses, history[-1], recipe, folder))
             late = time.perf_counter() - saved > machine.checkpoint_seconds
@@ -155,10 +155,12 @@ def _resume(
     return history
 
 
-def _row(losses: Tensor, epoch: int, step: int, batches: Batches, seconds: float) -> dict:
-    """The history's row of one epoch; reading the loss waits for the device."""
-    row = {"epoch": epoch + 1, "step": step, "loss": losses.double().mean().item(), "seconds": seconds}
-    return row | {"images_per_second": len(losses) * batches.batch / seconds}
+def _row(losses: Tensor, epoch: int, step: int, batches: Batches, started: float) -> dict:
+    """The history's row of one epoch. Reading the loss waits for the device, so time is taken after it."""
+    mean = losses.double().mean().item()
+    seconds = time.perf_counter() - started
+    speed = len(losses) * batches.batch / seconds
+    return {"epoch": epoch + 1, "step": step, "loss": mean, "seconds": seconds, "images_per_second": speed}
 
 
 def _diverged(losses: Tensor, row: dict, recipe: Recipe, folder: Path) -> str:

@@ -76,10 +76,8 @@ def knn(
     """Score the test split by the vote of its nearest training images, cosine: knn1 and knn5, in percent."""
     train, test = _both(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5, device(machine))
-    return {
-        f"knn{k}": 100.0 * (vote(train.labels[neighbours[:, :k]]) == test.labels).float().mean().item()
-        for k in (1, 5)
-    }
+    found = {k: vote(train.labels[neighbours[:, :k]]) for k in (1, 5)}
+    return {f"knn{k}": 100.0 * (named == test.labels).sum().item() / len(named) for k, named in found.items()}
 
 
 def _both(spec: Transfer, net: Classifier, target: Target, machine: Machine) -> tuple[Features, Features]:

@@ -1,0 +1,98 @@
+"""Subsets of a pack: index views, nested for one seed, each with a manifest."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from itl import ItlError, pick
+from itl.config import Subset
+from itl.data.pack import Pack
+from itl.labels import label_set
+from itl.wordnet import Taxonomy
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows of a pack, and what each is labelled."""
+
+    rows: np.ndarray                        # int64 (n,), sorted: row numbers of the pack
+    labels: np.ndarray                      # int64 (n,), in 0 .. len(classes) - 1
+    classes: tuple[str, ...]                # in label order: sorted
+
+
+def select(pack: Pack, subset: Subset, split: str = "train") -> Selection:
+    """Choose the images of *split* that *subset* asks for, and label them.
+
+    Only the training split is thinned out by ``images_per_class``; the others keep every image of the classes
+    kept. With one seed, fewer images or classes are always among the more.
+    Raises ItlError for more classes or images than there are, an unknown split, or nothing left.
+    """
+    splits = pack.table["split"].to_numpy(str)
+    pick(dict.fromkeys(pack.summary["splits"]), split, f"split of the pack {pack.folder}")
+    wnids = pack.table["wnid"].to_numpy(object)
+    known = "train" if "train" in pack.summary["splits"] else split
+    labels = label_set(Taxonomy.snapshot(), subset.labels, sorted(set(wnids[splits == known])))
+    classes = _kept_classes(list(labels.classes), subset)
+    number = {name: place for place, name in enumerate(classes)}
+    label_of = {wnid: number.get(name, -1) for wnid, name in labels.class_of.items()}
+    found = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)
+    rows = np.flatnonzero((splits == split) & (found >= 0))
+    if split == "train" and subset.images_per_class is not None:
+        rows = _thinned(pack, rows, found, classes, subset)
+    if not len(rows):
+        raise ItlError(f"{subset.labels} keeps none of the {(splits == split).sum():,} {split} images of "
+                       f"{pack.folder}; its classes are such as {wnids[0]}; choose other labels")
+    return Selection(rows, found[rows], tuple(classes))
+
+
+def manifest(pack: Pack, selection: Selection) -> pd.DataFrame:
+    """List *selection* for people and programs: image, wnid and label, the class that it is trained as."""
+    chosen = pack.table.iloc[selection.rows][["image", "wnid"]].reset_index(drop=True)
+    return chosen.assign(label=np.array(selection.classes, object)[selection.labels])
+
+
+def ranked(names: Iterable[str], seed: int) -> list[str]:
+    """Shuffle *names* by a hash of *seed* and name: the place of one against another never changes.
+
+    >>> [name for name in ranked(["a", "b", "c"], seed=0) if name != "c"] == ranked(["a", "b"], seed=0)
+    True
+    """
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+
+
+def _kept_classes(names: list[str], subset: Subset) -> list[str]:
+    if subset.classes is None:
+        return names
+    if not 1 <= subset.classes <= len(names):
+        raise ItlError(f"{subset.classes} classes were asked for; with labels {subset.labels} the pack has "
+                       f"{len(names)}; ask for 1 to {len(names)}")
+    return sorted(ranked(names, subset.seed)[:subset.classes])
+
+
+def _thinned(
+    pack: Pack, rows: np.ndarray, found: np.ndarray, classes: list[str], subset: Subset,
+) -> np.ndarray:
+    """Keep the images of each class that rank first."""
+    if subset.images_per_class < 1:
+        raise ItlError(f"{subset.images_per_class} images per class were asked for; ask for 1 or more")
+    counts = np.bincount(found[rows], minlength=len(classes))
+    least = int(counts.argmin())
+    if counts[least] < subset.images_per_class:
+        short = int((counts < subset.images_per_class).sum())
+        raise ItlError(
+            f"{subset.images_per_class:,} images per class were asked for; class {classes[least]} has "
+            f"{counts[least]:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
+            f"{counts[least]:,}, or for fewer classes"
+        )
+    images = pack.table["image"].to_numpy(object)
+    row_of = {images[row]: row for row in rows}
+    kept, taken = [], np.zeros(len(classes), np.int64)
+    for image in ranked(row_of, subset.seed):
+        label = found[row_of[image]]
+        if taken[label] < subset.images_per_class:
+            taken[label] += 1
+            kept.append(row_of[image])
+    return np.sort(np.array(kept, np.int64))

@@ -1,0 +1,129 @@
+"""The command line keeps its contracts: exact outputs, exit statuses, one line on stderr."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from itl import __main__ as command
+from itl.wordnet import Taxonomy
+from tests.worlds import SETTINGS
+
+
+def itl(capsys, *words: str) -> tuple[int, str, str]:
+    """Run `itl` in this process: status, stdout, stderr."""
+    try:
+        status = command.main(words)
+    except SystemExit as end:               # argparse's way of saying wrong usage
+        status = end.code
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with one preset of one small question, run once."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "params").mkdir()
+    (folder / "notebooks").mkdir()
+    settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
+    preset = {"about": "a test", "notebooks": {"01-data-size": settings}}
+    (folder / "params/mini.yaml").write_text(json.dumps(preset))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_project(project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("ITL_DEVICE", "cpu")
+    for name in ("ITL_HOME", "ITL_DATA", "ITL_WORKERS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_labels_as_csv(capsys):
+    status, out, err = itl(capsys, "labels", "bottom-up@9")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert (status, err) == (0, "")
+    assert [row["wnid"] for row in rows] == sorted(Taxonomy.snapshot().leaves)
+    assert len({row["label"] for row in rows}) == 486
+
+
+def test_labels_of_some_leaves(capsys, tmp_path):
+    (tmp_path / "leaves").write_text("n02110185\nn02108915\n")
+    assert itl(capsys, "labels", "original", "--leaves", str(tmp_path / "leaves")) == (
+        0, "wnid,label\nn02108915,n02108915\nn02110185,n02110185\n", ""
+    )
+
+
+def test_plan_run_results_subset(capsys, project):
+    status, out, _ = itl(capsys, "plan", "mini")
+    assert status == 0
+    assert out.count("after packing") == 2
+    assert itl(capsys, "run", "mini")[0] == 0
+    status, out, _ = itl(capsys, "plan", "mini")
+    assert "about 0.0 minutes" in out
+    status, out, err = itl(capsys, "results", "mini")
+    rows = pd.read_csv(io.StringIO(out))
+    assert (status, err) == (0, "")
+    assert list(rows.columns) == [
+        "question", "images_per_class", "seed", "task", "target", "method", "split", "metric", "value", "run"
+    ]
+    assert set(zip(rows["task"], rows["split"], rows["metric"], strict=True)) == {
+        ("own", "val", "accuracy"), ("knn@scenes", "test", "knn1"), ("knn@scenes", "test", "knn5")
+    }
+    pack = next((project / "packs").glob("images-*"))
+    status, out, _ = itl(capsys, "subset", "--pack", str(pack), "--images-per-class", "2", "--classes", "3")
+    small = pd.read_csv(io.StringIO(out))
+    assert (list(small.columns), len(small), small["label"].nunique()) == (["image", "wnid", "label"], 6, 3)
+    status, out, _ = itl(capsys, "subset", "--pack", str(pack), "--images-per-class", "3", "--classes", "4")
+    assert set(small["image"]) < set(pd.read_csv(io.StringIO(out))["image"])
+
+
+def test_pack_and_check(capsys, tmp_path):
+    words = ("demo", "--size", "16", "--option", "classes=2", "--option", "train=2", "--option", "val=1")
+    status, out, _ = itl(capsys, "pack", *words, "--out", str(tmp_path / "pack"))
+    assert (status, "6 images of 16 pixels" in out) == (0, True)
+    assert itl(capsys, "check", "demo")[0] == 0
+
+
+BAD = [
+    (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
+    (("labels", "original", "--leaves", "/nowhere"), 1, "cannot read /nowhere"),
+    (("run", "demoo"), 1, "no preset called 'demoo'; there are mini"),
+    (("run", "minni"), 1, "did you mean 'mini'"),
+    (("run", "mini", "--only", "01-data-sizes"), 1, "did you mean '01-data-size'"),
+    (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
+    (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
+    (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),
+    (("pack", "demo", "--out", "/tmp/never", "--option", "classes"), 1, "--option takes NAME=VALUE"),
+    (("frobnicate",), 2, "frobnicate"),
+    ((), 2, "COMMAND"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "says"), BAD)
+def test_bad_usage_is_one_line(capsys, words, status, says):
+    found, out, err = itl(capsys, *words)
+    assert (found, out) == (status, "")
+    assert says in err
+    if status == 1:
+        assert err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(ValueError, match="no preset"):
+        command.main(["--debug", "run", "nothing"])
+
+
+def test_a_reader_who_has_had_enough_is_no_error():
+    code = "import sys; from itl.__main__ import main; sys.exit(main(['labels', 'original']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
+    )
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 0)

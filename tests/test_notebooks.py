@@ -1,0 +1,86 @@
+"""Notebooks are pages: one shape, no programs, stored without outputs, and every preset fits them."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from itl.notebook import check_parameters, declared, tags
+from itl.settings import load_preset
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PRESETS = sorted((ROOT / "params").glob("*.yaml"))
+ORDER = ["parameters", "plan", "run", "table", "figure", "paper", "answer", "provenance"]
+RUNS = {"plan", "run", "paper"}             # tags of notebooks that ask a question of the study
+ASKS_NOTHING = {"00", "99"}
+PROGRAM = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try, ast.AsyncFunctionDef)
+SYNTAX = (ast.comprehension, ast.Lambda)                        # programs too, only shorter
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path: Path) -> list:
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks_and_presets():
+    assert [path.stem for path in NOTEBOOKS][0] == "00-hierarchy"
+    assert {"demo", "tiny"} <= {path.stem for path in PRESETS}
+
+
+@each_notebook
+def test_valid_and_stored_without_outputs(path):
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(path))
+    assert all(not cell["id"].startswith("cell-") for cell in notebook.cells), "ids should be names that last"
+
+
+@each_notebook
+def test_tags_once_each_and_in_order(path):
+    found = [tag for cell in code_cells(path) for tag in tags(cell)]
+    wanted = [tag for tag in ORDER if path.stem[:2] not in ASKS_NOTHING or tag not in RUNS]
+    assert found == wanted
+
+
+@each_notebook
+def test_a_page_and_not_a_program(path):
+    cells = code_cells(path)
+    assert len(cells) <= 12
+    for cell in cells:
+        assert len(cell.source.splitlines()) <= 8, cell.source
+        nodes = list(ast.walk(ast.parse(cell.source)))
+        assert not [node for node in nodes if isinstance(node, PROGRAM + SYNTAX)], cell.source
+
+
+@each_notebook
+def test_begins_with_a_question(path):
+    first = nbformat.read(path, as_version=4).cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert first.source.splitlines()[0].endswith("?")
+
+
+@each_notebook
+def test_parameters_are_declared_with_help_papermill_can_read(path):
+    (cell,) = [cell for cell in code_cells(path) if "parameters" in tags(cell)]
+    for line, statement in zip(cell.source.splitlines(), ast.parse(cell.source).body, strict=True):
+        assert isinstance(statement, ast.AnnAssign), line
+        ast.literal_eval(statement.value)
+        assert "|" not in ast.unparse(statement.annotation), "papermill does not see such a parameter"
+        assert "#" not in ast.unparse(statement.value), "papermill cuts the default there"
+        assert "#" in line, "the comment is the help text"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_presets_give_only_what_notebooks_declare(preset):
+    told = load_preset(preset.stem, preset.parent)
+    there = {path.stem: path for path in NOTEBOOKS}
+    for stem, parameters in told.notebooks.items():
+        check_parameters(there[stem], parameters)
+        assert set(parameters) == set(declared(there[stem])), "a preset leaves nothing to a default of demo"
+    assert told.notebooks.get("99-summary", {}).get("preset") == preset.stem
