@@ -27,9 +27,7 @@ class Progress:
             self.handle = display(self.table(), display_id=True)
         hidden = not self.left or self.handle is not None
         pause = 0.5 if sys.stderr.isatty() else 60      # a log file wants few lines
-        self.bar = tqdm(
-            total=len(self.specs), initial=done, unit="run", disable=hidden, mininterval=pause, file=sys.stderr
-        )
+        self.bar = tqdm(total=len(self.specs), initial=done, unit="run", disable=hidden, mininterval=pause)
         return self
 
     def update(self) -> None:

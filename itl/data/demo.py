@@ -126,7 +126,7 @@ class DemoClasses:
     def records(self) -> list[Record]:
         """One record for each picture, sorted by id."""
         return [
-            Record(f"{split}/{wnid}_{number:04d}", wnid, split, ())
+            Record(f"{split}/{wnid}_{number:05d}", wnid, split, ())
             for split, count in (("train", self.train), ("val", self.val))
             for wnid in self.wnids
             for number in range(count)

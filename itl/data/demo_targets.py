@@ -105,7 +105,7 @@ def places(arrangement: str, count: int, random: np.random.Generator) -> list[tu
 
 
 def _listed(classes: list[str], splits: dict[str, int]) -> list[Record]:
-    return [Record(f"{split}/{name}_{number:04d}", name, split, ())
+    return [Record(f"{split}/{name}_{number:05d}", name, split, ())
             for split, count in splits.items() for name in classes for number in range(count)]
 
 

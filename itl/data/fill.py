@@ -26,7 +26,7 @@ from itl.data.journal import Journal, Row
 from itl.data.open import Source
 from itl.data.sources import Record
 
-CHUNK_BYTES, CHUNK_IMAGES = 8 << 20, 64         # at most, of pixels decoded together
+CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64         # at most, of pixels decoded together
 UNREADABLE = 0.01                               # more than this part of the images stops the build
 TELL_SECONDS = 30                               # between lines of progress where there is no terminal
 
