@@ -57,7 +57,7 @@ def test_imports_flow_one_way(module):
         ("itl.data.subset", "torch nltk papermill"),
         ("itl.study", "torch nltk papermill"),
         ("itl.report", "torch nltk"),
-        ("itl.runs", "papermill nltk jupyterlab IPython"),
+        ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
     ],
 )
 def test_what_an_import_leaves_out(module, absent):

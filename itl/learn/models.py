@@ -4,7 +4,6 @@ from collections.abc import Callable
 from difflib import get_close_matches
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from itl import ItlError, pick
@@ -108,8 +107,14 @@ def _small() -> Part:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 256
 
 
+def _torchvision(name: str) -> nn.Module:
+    from torchvision import models  # here, as timm
+
+    return getattr(models, name)(weights=None)
+
+
 def _alexnet() -> Part:
-    net = torchvision.models.alexnet(weights=None)
+    net = _torchvision("alexnet")
     return nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]), 4096
 
 
@@ -165,7 +170,8 @@ def _gaussian(layer: nn.Module, std: float, bias: float) -> nn.Module:
     return layer
 
 
-def _resnet(net: nn.Module) -> Part:
+def _resnet(name: str) -> Part:
+    net = _torchvision(name)
     features, net.fc = net.fc.in_features, nn.Identity()
     return net, features
 
@@ -174,6 +180,6 @@ NETS: dict[str, tuple[Callable[[], Part], int]] = {         # how to make the bo
     "small": (_small, 16),
     "alexnet": (_alexnet, 63),
     "caffenet": (_caffenet, 67),
-    "resnet18": (lambda: _resnet(torchvision.models.resnet18(weights=None)), 32),
-    "resnet50": (lambda: _resnet(torchvision.models.resnet50(weights=None)), 32),
+    "resnet18": (lambda: _resnet("resnet18"), 32),
+    "resnet50": (lambda: _resnet("resnet50"), 32),
 }
