@@ -9,9 +9,8 @@ from itl.question import Question
 from itl.settings import Preset
 from itl.statistics import Contrast, holm
 from itl.store import Store
-from itl.study import contrast, questions_of
+from itl.study import contrast, questions_of, signed
 
-PERCENT = ("accuracy", "top5", "knn1", "knn5", "map")           # metrics whose differences are points
 COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n", "p", "verdict")
 
 
@@ -33,12 +32,8 @@ def said(change: Contrast) -> str:
     """
     seeds = f"{change.n} seed{'s' if change.n > 1 else ''}"
     known = math.isfinite(change.low) and math.isfinite(change.high)
-    interval = f"95 % interval {_signed(change.low)} to {_signed(change.high)}, {seeds}" if known else seeds
-    return f"**{_signed(change.mean)} points** ({interval}): {change.verdict}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    interval = f"95 % interval {signed(change.low)} to {signed(change.high)}, {seeds}" if known else seeds
+    return f"**{signed(change.mean)} points** ({interval}): {change.verdict}"
 
 
 def answers(preset: Preset, store: Store, machine: Machine) -> pd.DataFrame:
@@ -69,7 +64,7 @@ def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
     rows = []
     for of, against in pairs:
         one, other = results[_holds(results, of)], results[_holds(results, against)]
-        there = one[one["metric"].isin(PERCENT)].merge(other, on=["task", "metric", "seed"])
+        there = one.merge(other, on=["task", "metric", "seed"])
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
             found = contrast(results, task=task, metric=metric, of=of, against=against)
             numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)

@@ -3,9 +3,10 @@
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 
 from itl import ItlError
 from itl.config import Machine, Pretrain, Transfer, key
@@ -23,43 +24,55 @@ def execute(
     *watch* is called about twice a second while runs are under way.
     """
     left = {spec: None for spec in with_needs(specs) if store.state(spec) != "done"}
-    failed: dict[Spec, Exception] = {}
     if not left:
         return
     if machine.ranks > 1:
         from itl.runs import perform_together
 
         return perform_together(list(left), store, machine)
-    running, context = {}, get_context("spawn")
-    with ProcessPoolExecutor(machine.workers, context, start_worker, (machine.threads,)) as pool:
-        while left or running:
-            unfinished = left.keys() | set(running.values())
-            for spec in [each for each in left if not unfinished & set(needs(each))]:
-                del left[spec]
-                if set(needs(spec)) & failed.keys():
-                    failed[spec] = ItlError(f"run {key(spec)} needs run {key(needs(spec)[0])}, which failed")
-                else:
-                    running[pool.submit(perform_here, spec, store, machine)] = spec
-            done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in done:
-                spec = running.pop(future)
-                if error := future.exception():
-                    failed[spec] = error
-            watch()
-    raise_first(failed)
-
-
-def raise_first(failed: dict[Spec, Exception]) -> None:
-    """Raise the first failure that has a cause of its own, saying how many runs failed; none: do nothing."""
-    for spec, error in failed.items():
-        if isinstance(error, BrokenProcessPool):
+    context = get_context("spawn")
+    lifeline, hold = context.Pipe(duplex=False)
+    workers = ProcessPoolExecutor(machine.workers, context, start_worker, (machine.threads, lifeline))
+    with hold, workers as pool:
+        try:
+            failed = _do_all(left, lambda spec: pool.submit(perform_here, spec, store, machine), watch)
+        except BaseException as error:
+            hold.close()                    # an interrupt does not wait for hours of training
+            if not isinstance(error, BrokenProcessPool):
+                raise
             raise ItlError(
-                f"a worker died in one of {len(failed)} runs (killed, or out of memory?); "
-                "what was finished is kept: repeat to resume, with fewer --workers if memory is short"
+                "a worker died (killed, or out of memory?); what was finished is kept: "
+                "repeat to resume, with fewer --workers if memory is short"
             ) from error
+    for spec, error in failed.items():
         if isinstance(error, ItlError):
             raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {error}") from error
         raise error
+
+
+def _do_all(
+    left: dict[Spec, None], submit: Callable[[Spec], Future], watch: Callable[[], object]
+) -> dict[Spec, BaseException]:
+    """Do all that is *left*, each run after those it needs; return what failed, in that order."""
+    running: dict[Future, Spec] = {}
+    failed: dict[Spec, BaseException] = {}
+    while left or running:
+        unfinished = left.keys() | set(running.values())
+        for spec in [each for each in left if not unfinished & set(needs(each))]:
+            del left[spec]
+            if set(needs(spec)) & failed.keys():
+                failed[spec] = ItlError(f"run {key(spec)} needs run {key(needs(spec)[0])}, which failed")
+            else:
+                running[submit(spec)] = spec
+        done, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in done:
+            spec = running.pop(future)
+            if error := future.exception():
+                if isinstance(error, BrokenProcessPool):
+                    raise error
+                failed[spec] = error
+        watch()
+    return failed
 
 
 def needs(spec: Spec) -> list[Spec]:
@@ -85,13 +98,15 @@ def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
     return perform(spec, store, machine, log=str)
 
 
-def start_worker(threads: int) -> None:
-    """Prepare a worker process: its share of the cores, and an end when its parent ends, however that is."""
+def start_worker(threads: int, lifeline: Connection) -> None:
+    """Prepare a worker process: its share of the cores, and an end once its parent lets go of the lifeline.
+
+    The parent does so when it leaves `execute`, and the kernel does it for a parent that was killed.
+    """
     os.environ["OMP_NUM_THREADS"] = str(threads)        # read when torch and numba are first imported
-    parent = parent_process()
 
     def follow() -> None:
-        connection.wait([parent.sentinel])
+        lifeline.poll(None)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -95,7 +95,7 @@ class Question:
         ]
         for run in self.runs(machine):
             state = "to do" if UNPACKED in str(run.spec) else store.state(run.spec)
-            left = None if state == "done" else self._minutes(run.spec, packs, machine)
+            left = 0.0 if state == "done" else self._minutes(run.spec, packs, machine)
             what = ", ".join(f"{name} {value}" for name, value in (*run.columns, ("on", run.target)))
             name = "after packing" if UNPACKED in str(run.spec) else key(run.spec)
             rows.append((name, run.method, what, run.seed, state, left))

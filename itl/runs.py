@@ -97,8 +97,9 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     target = Target(pack, select(pack, subset), select(pack, subset, test))
     evaluate = pick(EVALUATORS, spec.method, "transfer method")
     metrics = evaluate(spec, net.to(machine.device), target, folder, machine)
-    kept = target.train
-    return {"classes": len(kept.classes), "images": len(kept.rows), "split": test, "metrics": metrics}
+    chosen = {"strength": metrics.pop("strength")} if "strength" in metrics else {}
+    kept = {"classes": len(target.train.classes), "images": len(target.train.rows)}
+    return kept | {"split": test, "metrics": metrics, "chosen": chosen}
 
 
 def progress(folder: Path) -> Callable[[dict], None]:

@@ -146,6 +146,16 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
     assert [store.state(spec) for spec in specs] == ["to do", "to do", "done", "done"]
 
 
+@pytest.mark.timeout(120)
+def test_an_interrupt_does_not_wait_for_training(tmp_path):
+    long = RUN.replace("small_study()", "small_study(recipe={'steps': 10**6, 'batch': 8, 'pixels': 24})")
+    process = start(tmp_path, long)
+    while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=60)[1].decode()
+
+
 def test_needs_come_first_and_each_run_once():
     machine = here(Path("/nowhere"))
     specs = with_needs(run.spec for run in small_study().runs(machine) if isinstance(run.spec, Transfer))
