@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("itl: stopped; what was finished is kept, repeat to go on", file=sys.stderr)
         return 1
-    except ItlError as error:
+    except (ItlError, OSError) as error:
         if asked.debug:
             raise
         print(f"itl: {error}", file=sys.stderr)

@@ -31,19 +31,23 @@ Spec = Pretrain | Transfer
 
 def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print) -> dict:
     """Return the result of *spec*, doing it first if nobody has; resumes from its last checkpoint."""
-    with store.claim(spec, log) as folder:
-        result = store.result(spec)
-        if result is not None:
-            return result
-        started = time.time()
-        if isinstance(spec, Pretrain):
-            result = pretrain(spec, folder, machine)
-        else:
-            result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
-        store.write(spec, "provenance.json", provenance(machine) | {"seconds": time.time() - started})
-        store.finish(spec, result)
-        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
-        return result
+    try:
+        with store.claim(spec, log) as folder:
+            return store.result(spec) or _perform(spec, store, folder, machine)
+    except OSError as error:
+        raise ItlError(f"run {key(spec)} stopped: {error}; mend that and repeat, it goes on") from error
+
+
+def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
+    started = time.time()
+    if isinstance(spec, Pretrain):
+        result = pretrain(spec, folder, machine)
+    else:
+        result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
+    store.write(spec, "provenance.json", provenance(machine) | {"seconds": time.time() - started})
+    store.finish(spec, result)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return result
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:

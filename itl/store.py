@@ -74,6 +74,8 @@ class Store:
             log(f"run {key(spec)} is under way in {who}; waiting for it")
             lock.acquire()
         try:
+            for litter in folder.glob(".*.safetensors.*"):      # half written by a holder that was killed
+                litter.unlink()
             holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
             yield folder
         finally:

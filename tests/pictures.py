@@ -1,13 +1,18 @@
 """What tests on images share: pictures made on the fly, small trees and archives of them."""
 
 import io
+import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from itl.data.pack import Pack
+
 REAL = Path(__file__).parents[2] / "shared/data"    # public research images, where a machine has them
+FILES = ("images.npy", "index.parquet", "unreadable.csv")
 FOX, CAR = "n02119022", "n04285008"
 
 
@@ -55,3 +60,25 @@ def told(source) -> list[tuple[str, str, str]]:
     """What the records of *source* say, after checking that each can be read."""
     assert all(source.read(record) for record in source.records())
     return [(record.id, record.wnid, record.split) for record in source.records()]
+
+
+def same(pack: Pack, other: Pack) -> bool:
+    """Whether two packs have the same bytes."""
+    return pack.digest == other.digest and all(
+        (pack.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in FILES)
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Run *work* in a child; returns its process id."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return child
+
+
+def quiet(line: str) -> None:
+    """Log nothing."""

@@ -67,6 +67,13 @@ def test_a_killed_holder_leaves_no_claim(tmp_path):
         assert told == []
 
 
+def test_a_claim_clears_what_a_killed_holder_half_wrote(tmp_path):
+    store = Store(tmp_path)
+    (store.folder(SPEC) / ".checkpoint.safetensors.123").write_bytes(b"half")
+    with store.claim(SPEC) as folder:
+        assert not list(folder.glob(".checkpoint*"))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_no_permission_is_one_line(tmp_path):
     tmp_path.chmod(0o500)

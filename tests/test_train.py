@@ -1,6 +1,8 @@
 """Training: it learns, resumes to the same bits, takes the steps of a slow loop, and says what went wrong."""
 
 import os
+import resource
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -182,6 +184,22 @@ def test_saving_twice_gives_the_same_bytes(tmp_path):
     for name in "ab":
         save_weights(build("small", 4, 16, seed=0), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_full_disk_is_one_line_and_the_file_before_stays(tmp_path):
+    path, net = tmp_path / "weights.safetensors", nn.Linear(1000, 100)
+    save_weights(net, path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(ItlError, match="cannot write .*weights.safetensors.*free space"):
+            save_weights(nn.Linear(1000, 100), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_only_weights_of_two_dimensions_decay():

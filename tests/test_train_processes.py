@@ -67,7 +67,6 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
     assert steps == sorted(set(steps))
     assert losses(history) == losses(whole)
     assert same_weights(straight, resumed)
-    assert not (tmp_path / "killed" / f".{NAME}.part").exists()
 
 
 def test_two_ranks_train_as_one_process(tmp_path):

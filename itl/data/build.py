@@ -224,7 +224,7 @@ def _explained(out: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             free = shutil.disk_usage(next(each for each in out.parents if each.exists())).free
-            raise ItlError(f"the disk is too full to pack to {out} ({free / 2**30:,.1f} GiB are free); "
+            raise ItlError(f"the disk is too full to pack to {out} ({free / 2**20:,.0f} MiB are free); "
                            f"make room and run again, what is done is kept") from error
         if error.errno in DENIED:
             raise ItlError(f"no permission to write {error.filename or out}; choose another place") from error

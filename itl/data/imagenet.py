@@ -147,10 +147,7 @@ class TinyImageNet:
 def read_labels(path: Path) -> dict[str, str]:
     """Read a per-line label list: `filename wnid`, by spaces or commas, or one wnid for each image in order.
 
-    >>> list_file = Path("val_map.txt")
-    >>> _ = list_file.write_text("ILSVRC2012_val_00000001.JPEG n01751748")
-    >>> read_labels(list_file)
-    {'ILSVRC2012_val_00000001.JPEG': 'n01751748'}
+    Returns wnids by file name. Raises ItlError where a line has no wnid, such as one with a class number.
     """
     if not path.is_file():
         raise ItlError(f"the label list {path} was asked for, but there is none; give lines `filename wnid`")

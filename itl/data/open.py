@@ -71,7 +71,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     if {record.split for record in records} == {"train"}:
         lines.append("note: no val or test images; nothing can be measured on this source alone")
     lines += _left_out(source, len(records))
-    return [*lines, f"next: itl pack {kind} {'' if path is None else path} --size 64 --out PACK"]
+    return [*lines, f"next: itl pack {kind} {f'{path} ' if path else ''}--size 64 --out PACK"]
 
 
 def _expected(kind: str) -> list[str]:

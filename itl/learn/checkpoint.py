@@ -10,23 +10,25 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from itl import ItlError
+from itl.files import write_atomic
 
 NAME = "checkpoint.safetensors"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
-    """Write *tensors* and a JSON *note* to *path*: under another name, then renamed, so never half of it.
-
-    The other name is always the same one, so that a process killed while writing leaves no litter behind.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    """Write *tensors* and a JSON *note* to *path*, whole or not at all; ItlError where the disk refuses."""
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    save_file(tensors, part, {"note": json.dumps(note)})
-    with part.open("rb") as written:
-        os.fsync(written.fileno())                      # a rename must not overtake the data on power loss
-    os.replace(part, path)
+
+    def write(part: Path) -> None:
+        try:
+            save_file(tensors, part, {"note": json.dumps(note)})
+        except SafetensorError as error:                    # as it tells of a full disk
+            raise OSError(str(error)) from error
+        with part.open("rb") as written:
+            os.fsync(written.fileno())                      # no rename overtakes its data on power loss
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(Path(path), write)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
