@@ -120,7 +120,11 @@ def check(asked: argparse.Namespace) -> None:
     """Say what a source holds, what is missing and what to do."""
     from itl.data.open import check as look
 
-    print("\n".join(look(asked.source, asked.path, **dict(_options(asked.option)))))
+    told = look(asked.source, asked.path, **dict(_options(asked.option)))
+    problems = [line.removeprefix("problem: ") for line in told if line.startswith("problem: ")]
+    print("\n".join(line for line in told if not line.startswith("problem: ")))
+    if problems:
+        raise ItlError("; ".join(problems))
 
 
 def plan(asked: argparse.Namespace) -> None:

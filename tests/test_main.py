@@ -89,6 +89,9 @@ def test_pack_and_check(capsys, tmp_path):
     status, out, _ = itl(capsys, "pack", *words, "--out", str(tmp_path / "pack"))
     assert (status, "6 images of 16 pixels" in out) == (0, True)
     assert itl(capsys, "check", "demo")[0] == 0
+    status, out, err = itl(capsys, "check", "folder", "/nowhere")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "folder takes" in out
 
 
 BAD = [
@@ -101,6 +104,7 @@ BAD = [
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
     (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),
     (("pack", "demo", "--out", "/tmp/never", "--option", "classes"), 1, "--option takes NAME=VALUE"),
+    (("run", "mini", "--data"), 2, "--data"),
     (("frobnicate",), 2, "frobnicate"),
     ((), 2, "COMMAND"),
 ]
