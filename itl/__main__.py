@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ from itl.config import Machine, Packing, Subset, project_folder
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* asks; returns 0 done, 1 failed (one line on stderr), 2 wrong usage."""
+    argv = sys.argv[1:] if argv is None else argv
     asked = parser().parse_args(argv)
+    os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # kept with all that this makes
     try:
         asked.do(asked)
         sys.stdout.flush()

@@ -1,5 +1,6 @@
-"""Where a number comes from: versions, device, commit and time."""
+"""Where a number comes from: command, versions, device, commit and time."""
 
+import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ PACKAGES = ("itl", "torch", "torchvision", "timm", "numpy", "pandas", "nltk")
 def provenance(machine: Machine) -> dict[str, str]:
     """Say what software and hardware is at work, and when."""
     return {
+        "command": os.environ.get("ITL_COMMAND", "interactive"),
         "commit": commit(),
         "device": device_name(machine.device),
         "threads": str(machine.threads),
