@@ -76,7 +76,7 @@ def test_plan_run_results_subset(capsys, project):
     assert set(zip(rows["task"], rows["split"], rows["metric"], strict=True)) == {
         ("own", "val", "accuracy"), ("knn@scenes", "test", "knn1"), ("knn@scenes", "test", "knn5")
     }
-    pack = next((project / "packs").glob("images-*"))
+    pack = next((project / "packs").glob("images-*/pack.json")).parent
     status, out, _ = itl(capsys, "subset", "--pack", str(pack), "--images-per-class", "2", "--classes", "3")
     small = pd.read_csv(io.StringIO(out))
     assert (list(small.columns), len(small), small["label"].nunique()) == (["image", "wnid", "label"], 6, 3)
