@@ -102,7 +102,7 @@ CHILD = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_finetune import LONG, MACHINE, finetune, net, spec, world
+from tests.test_finetune import LONG, MACHINE, finetune, net, spec, world
 finetune(spec(LONG), net(), world(), Path({folder!r}), MACHINE)
 """
 LONG = Recipe(epochs=6, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")

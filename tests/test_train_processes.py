@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_train import MACHINE, batches, losses, plain, same_weights
 
 from itl.config import Machine, Recipe
 from itl.learn.checkpoint import NAME, load_tensors
 from itl.learn.models import build
 from itl.learn.train import load_weights, save_weights, train
+from tests.test_train import MACHINE, batches, losses, plain, same_weights
 
 CONTEXT = multiprocessing.get_context("forkserver")         # children begin with everything imported
 CONTEXT.set_forkserver_preload(["itl.learn.models", "itl.learn.train"])
