@@ -144,7 +144,10 @@ def _plain(value: object) -> object:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where and how runs execute; nothing here changes a number, so nothing here enters a key."""
+    """Where and how runs execute; nothing here enters a key.
+
+    Device and threads change the order of float sums, so numbers repeat bit for bit where these are the same.
+    """
 
     home: Path = Path()                     # holds runs/, packs/ and reports/
     data: tuple[str, ...] = ()              # folders to search for data, or NAME=PATH
@@ -163,9 +166,10 @@ class Machine:
         Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
         the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is.
         """
+        given = {name: value for name, value in settings.items() if value is not None}
         cores = len(os.sched_getaffinity(0))
-        device = os.environ.get("ITL_DEVICE") or _best_device()
-        workers = int(os.environ.get("ITL_WORKERS", cores if device == "cpu" else 1))
+        device = given.get("device") or os.environ.get("ITL_DEVICE") or _best_device()
+        workers = given.get("workers") or int(os.environ.get("ITL_WORKERS", cores if device == "cpu" else 1))
         found = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
@@ -175,7 +179,7 @@ class Machine:
             "rank": int(os.environ.get("RANK", 0)),
             "ranks": int(os.environ.get("WORLD_SIZE", 1)),
         }
-        return cls(**found | {name: value for name, value in settings.items() if value is not None})
+        return cls(**found | given)
 
     def replace(self, **settings) -> "Machine":
         """A copy with some settings changed."""

@@ -1,5 +1,6 @@
 """Specs and their keys; machines; presets."""
 
+import os
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -87,6 +88,8 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     assert Machine.here().data == ("/data", "scenes=/scenes")
     assert Machine.here().runs == tmp_path / "runs"
     assert Machine.here(data=("/other",), workers=None).data == ("/other",)
+    cores = len(os.sched_getaffinity(0))
+    assert (Machine.here(workers=1).threads, Machine.here(workers=cores).threads) == (cores, 1)
 
 
 GOOD = "about: a test\nnotebooks:\n  01-data-size: {seeds: [0]}\n"

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,6 +47,12 @@ def start(home: Path, code: str = RUN) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     command, pipe = [sys.executable, "-c", code, str(home)], subprocess.PIPE
     return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=pipe)
+
+
+def with_packs(other: Path, home: Path) -> Path:
+    """Give *home* the packs of *other*: packing is not the question."""
+    shutil.copytree(other / "packs", home / "packs")
+    return home
 
 
 def numbers(home: Path) -> pd.DataFrame:
@@ -113,7 +120,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
 
 
 def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
-    machine = here(tmp_path)
+    machine = here(with_packs(undisturbed, tmp_path))
     question, store = small_study(), Store(machine.runs)
     process = start(tmp_path, STOPPED_SHORT)
     process.communicate()
@@ -134,12 +141,11 @@ def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
     pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
 
 
-def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
-    machine = here(tmp_path)
+def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
+    machine = here(with_packs(undisturbed, tmp_path))
     store = Store(machine.runs)
     good = small_study(images_per_class=[4], seeds=[0])
     bad = small_study(images_per_class=[4], seeds=[0], net="alexnet")   # needs larger images than these
-    good.prepare(machine)
     specs = [run.spec for question in (bad, good) for run in question.runs(machine)]
     with pytest.raises(ItlError, match="2 of the runs failed, first .*alexnet needs images of at least 63"):
         execute(specs, store, machine)
@@ -147,7 +153,8 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
 
 
 @pytest.mark.timeout(120)
-def test_an_interrupt_does_not_wait_for_training(tmp_path):
+def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
+    with_packs(undisturbed, tmp_path)
     long = RUN.replace("small_study()", "small_study(recipe={'steps': 10**6, 'batch': 8, 'pixels': 24})")
     process = start(tmp_path, long)
     while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
@@ -165,7 +172,8 @@ def test_needs_come_first_and_each_run_once():
 
 
 @pytest.mark.timeout(120)
-def test_one_run_on_two_ranks_is_the_run_on_one(tmp_path):
+def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
+    with_packs(undisturbed, tmp_path)
     (tmp_path / "params").mkdir()
     (tmp_path / "notebooks").mkdir()
     settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
