@@ -168,14 +168,17 @@ class Machine:
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = len(os.sched_getaffinity(0))
-        device = given.get("device") or os.environ.get("ITL_DEVICE") or _best_device()
-        workers = given.get("workers") or int(os.environ.get("ITL_WORKERS", cores if device == "cpu" else 1))
+        device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
+        usual = os.environ.get("ITL_WORKERS") or (cores if device == "cpu" else 1)
+        workers = given.get("workers", usual)
+        if not str(workers).isdecimal() or int(workers) < 1:
+            raise ItlError(f"workers are runs side by side, a whole number from 1; got {workers!r}")
         found = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
             "device": device,
-            "workers": workers,
-            "threads": max(1, cores // workers),
+            "workers": int(workers),
+            "threads": max(1, cores // int(workers)),
             "rank": int(os.environ.get("RANK", 0)),
             "ranks": int(os.environ.get("WORLD_SIZE", 1)),
         }
@@ -205,10 +208,17 @@ def project_folder() -> Path:
     return start
 
 
-def _best_device() -> str:
-    """Say cuda where torch sees a GPU. torch is asked, slowly, only where the driver is."""
-    if not Path("/dev/nvidiactl").exists():
+def _device(asked: str | None) -> str:
+    """Check the device *asked*, or choose one; torch is imported, slowly, only where a GPU is in question."""
+    if asked == "cpu" or (asked is None and not Path("/dev/nvidiactl").exists()):
         return "cpu"
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = asked.partition(":")
+    count = torch.cuda.device_count()
+    if kind != "cuda" or not (number or "0").isdecimal() or int(number or 0) >= count:
+        found = f"cpu and {count} CUDA devices"
+        raise ItlError(f"device {asked!r} was asked for; here are {found}; use cpu or cuda:N")
+    return asked

@@ -92,6 +92,20 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     assert (Machine.here(workers=1).threads, Machine.here(workers=cores).threads) == (cores, 1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"workers": 0}, "whole number from 1; got 0"),
+        ({"workers": -1}, "whole number from 1; got -1"),
+        ({"device": "gpu"}, "device 'gpu' was asked for; here are cpu and"),
+        ({"device": "cuda:99"}, "use cpu or cuda:N"),
+    ],
+)
+def test_machines_that_cannot_be(settings, says):
+    with pytest.raises(ItlError, match=says):
+        Machine.here(**settings)
+
+
 GOOD = "about: a test\nnotebooks:\n  01-data-size: {seeds: [0]}\n"
 
 
