@@ -21,7 +21,7 @@ report: setup  ## run PRESET (demo) and write reports/PRESET/index.html
 
 test: setup  ## lint and tests: no GPU, no network
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

@@ -85,7 +85,8 @@ def test_plan_run_results_subset(capsys, project):
 
 
 def test_pack_and_check(capsys, tmp_path):
-    words = ("demo", "--size", "16", "--option", "classes=2", "--option", "train=2", "--option", "val=1")
+    options = ("classes=2", "train=2", "val=1", "size=16")
+    words = ("demo", "--size", "16", *(word for option in options for word in ("--option", option)))
     status, out, _ = itl(capsys, "pack", *words, "--out", str(tmp_path / "pack"))
     assert (status, "6 images of 16 pixels" in out) == (0, True)
     assert itl(capsys, "check", "demo")[0] == 0

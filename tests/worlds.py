@@ -6,8 +6,8 @@ from itl.config import Machine
 from itl.question import Question
 from itl.study import data_size
 
-IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4}}
-SCENES = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 6, "test": 4}}
+IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4, "size": 32}}
+SCENES = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 6, "test": 4, "size": 32}}
 SETTINGS = {
     "images": IMAGES,
     "targets": {"scenes": SCENES},
