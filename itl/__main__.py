@@ -132,16 +132,20 @@ def check(asked: argparse.Namespace) -> None:
 
 def plan(asked: argparse.Namespace) -> None:
     """Show what a preset would run, and how long it should take."""
+    import pandas as pd
+
     from itl.store import Store
     from itl.study import questions_of
 
     machine = _machine(asked)
-    left = 0.0
+    tables = []
     for question in questions_of(_preset(asked), asked.only):
-        table = question.plan(Store(machine.runs), machine)
-        left += table["minutes"].sum()
-        print(f"{question.name}\n{table.to_string(index=False, na_rep='')}")
-    print(f"about {left / machine.workers:.1f} minutes with {machine.workers} runs side by side")
+        tables.append(question.plan(Store(machine.runs), machine))
+        print(f"{question.name}\n{tables[-1].to_string(index=False, na_rep='')}")
+    left = pd.concat(tables)[lambda table: table["state"] != "done"].drop_duplicates(["run", "what", "seed"])
+    packs = (left["kind"] == "pack").sum()
+    time = f"about {left['minutes'].sum() / machine.workers:.1f} minutes with {machine.workers} side by side"
+    print(f"{packs} packs to build, {len(left) - packs} runs to do: {time}")
 
 
 def run(asked: argparse.Namespace) -> None:

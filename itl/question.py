@@ -7,7 +7,7 @@ import pandas as pd
 
 from itl import ItlError
 from itl.config import Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
-from itl.data.locate import pack_for, packed
+from itl.data.locate import Size, pack_for, packed, size_of
 from itl.data.pack import Pack
 from itl.execute import Spec, execute
 from itl.progress import Progress
@@ -88,31 +88,25 @@ class Question:
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Tabulate the packs and runs: what is done, what is left, and how long that should take."""
-        packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
-        rows = [
-            ("", "pack", f"{name}: {packing.source}, {packing.size} px", "", _state(packs[name]), None)
-            for name, packing in self.packings().items()
-        ]
+        sizes, rows = {}, []
+        for name, packing in self.packings().items():
+            sizes[name] = size = size_of(packing, name, machine)
+            what = f"{name}: {packing.source}, {size.images:,} images of {packing.size} px"
+            rows.append(("", "pack", what, "", "done" if size.packed else "to do", None))
         for run in self.runs(machine):
             state = "to do" if UNPACKED in str(run.spec) else store.state(run.spec)
-            left = 0.0 if state == "done" else self._minutes(run.spec, packs, machine)
+            left = 0.0 if state == "done" else self._minutes(run.spec, sizes, machine)
             what = ", ".join(f"{name} {value}" for name, value in (*run.columns, ("on", run.target)))
             name = "after packing" if UNPACKED in str(run.spec) else key(run.spec)
             rows.append((name, run.method, what, run.seed, state, left))
         return pd.DataFrame(rows, columns=["run", "kind", "what", "seed", "state", "minutes"]).round(2)
 
-    def _minutes(self, spec: Spec, packs: Mapping[str, Pack | None], machine: Machine) -> float | None:
-        """Reckon the run's time; None where the pack's size is not known yet."""
-        pack = packs["images" if isinstance(spec, Pretrain) else spec.target]
-        if pack is None:
-            return None
-        train = pack.table[pack.table["split"] == "train"]
+    def _minutes(self, spec: Spec, sizes: Mapping[str, Size], machine: Machine) -> float:
+        size = sizes["images" if isinstance(spec, Pretrain) else spec.target]
         if isinstance(spec, Transfer) and spec.recipe is None:
-            return minutes(spec, len(pack.table), machine)
-        subset = spec.subset if isinstance(spec, Pretrain) else spec
-        per_class = subset.images_per_class
-        images = len(train) if per_class is None else min(len(train), per_class * train["wnid"].nunique())
-        return minutes(spec, images, machine)
+            return minutes(spec, size.images, machine)
+        per_class = (spec.subset if isinstance(spec, Pretrain) else spec).images_per_class
+        return minutes(spec, min(size.train, (per_class or size.train) * size.classes), machine)
 
     def run(self, store: Store, machine: Machine) -> None:
         """Do what is missing, packs first; progress shows in the notebook or the terminal."""
@@ -150,10 +144,6 @@ class Question:
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
-
-
-def _state(pack: Pack | None) -> str:
-    return "done" if pack else "to do"
 
 
 def run_all(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -64,6 +65,8 @@ def test_plan_run_results_subset(capsys, project):
     status, out, _ = itl(capsys, "plan", "mini")
     assert status == 0
     assert out.count("after packing") == 2
+    assert "images: demo, 64 images of 32 px" in out
+    assert float(re.search(r"about ([0-9.]+) minutes", out)[1]) > 0         # known before anything is packed
     assert itl(capsys, "run", "mini")[0] == 0
     status, out, _ = itl(capsys, "plan", "mini")
     assert "about 0.0 minutes" in out

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path
 
 from itl import ItlError
 from itl.config import Machine, Packing, canonical
+from itl.data.open import open_source
 from itl.data.pack import Pack
 
 RENDERED = ("demo", "demo-scenes", "demo-detection", "demo-actions")
@@ -67,6 +69,28 @@ def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = prin
         return done
     folder = pack_folder(packing, name, machine)
     return Pack.build(packing, folder, path=locate(packing, name, machine), log=log)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is to pack, or is packed."""
+
+    images: int                             # of all splits
+    train: int
+    classes: int                            # of the training images
+    packed: bool
+
+
+def size_of(packing: Packing, name: str, machine: Machine) -> Size:
+    """Count the images of *packing*: in its pack, or by listing the source where it is not packed yet."""
+    pack = packed(packing, name, machine)
+    if pack:
+        pairs = list(zip(pack.table["split"], pack.table["wnid"], strict=True))
+    else:
+        source = open_source(packing.source, locate(packing, name, machine), **dict(packing.options))
+        pairs = [(record.split, record.wnid) for record in source.records()]
+    train = [wnid for split, wnid in pairs if split == "train"]
+    return Size(len(pairs), len(train), len(set(train)), packed=pack is not None)
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
