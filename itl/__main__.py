@@ -142,7 +142,7 @@ def plan(asked: argparse.Namespace) -> None:
     for question in questions_of(_preset(asked), asked.only):
         tables.append(question.plan(Store(machine.runs), machine))
         print(f"{question.name}\n{tables[-1].to_string(index=False, na_rep='')}")
-    left = pd.concat(tables)[lambda table: table["state"] != "done"].drop_duplicates(["run", "kind", "what", "seed"])
+    left = pd.concat(tables).query("state != 'done'").drop_duplicates(["run", "kind", "what", "seed"])
     packs = (left["kind"] == "pack").sum()
     time = f"about {left['minutes'].sum() / machine.workers:.1f} minutes with {machine.workers} side by side"
     print(f"{packs} packs to build, {len(left) - packs} runs to do: {time}")
