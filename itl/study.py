@@ -78,20 +78,21 @@ def questions_of(preset: Preset, only: str | None = None) -> list[Question]:
 
 
 def summary(
-    results: pd.DataFrame, rows: str, columns: str = "task", metric: str | None = None
+    results: pd.DataFrame, rows: str = "task", columns: str = "images_per_class", metric: str | None = None
 ) -> pd.DataFrame:
-    """Tabulate mean ± half the 95 % interval over seeds, and n; all metrics where *metric* is None."""
+    """Tabulate mean ± half the 95 % t interval over seeds, and n; all metrics where *metric* is None."""
     chosen = results if metric is None else results.query("metric == @metric")
-    across = [columns] if metric else [columns, "metric"]
-    order = list(dict.fromkeys(results[rows]))
-    table = chosen.groupby([rows, *across], sort=False)["value"].agg(_mean_and_spread).unstack(across)
-    return table.reindex(order).fillna("")
+    index = [rows] if metric else [rows, "metric"]
+    groups = chosen.groupby([*index, columns], sort=False)["value"]
+    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(chosen[columns]))].fillna("")
+    counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
+    table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
+    return table
 
 
-def _mean_and_spread(values: pd.Series) -> str:
+def _mean_and_half(values: pd.Series) -> str:
     mean, low, high = mean_interval(values.tolist())
-    spread = f" ± {(high - low) / 2:.1f}" if len(values) > 1 else ""
-    return f"{mean:.1f}{spread} (n={len(values)})"
+    return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
 
 
 def contrast(

@@ -102,9 +102,10 @@ def test_contrast_of_what_is_not_there():
 
 
 def test_summary_shows_mean_interval_and_n():
-    table = study.summary(made_up([50.0, 51.0, 52.0], [60.0]), rows="images_per_class")
-    assert table.loc[25, ("probe@scenes", "accuracy")] == "51.0 ± 2.5 (n=3)"
-    assert table.loc[50, ("probe@scenes", "accuracy")] == "60.0 (n=1)"
+    table = study.summary(made_up([50.0, 51.0, 52.0], [60.0]))
+    row = table.loc[("probe@scenes", "accuracy")]
+    assert row.to_dict() == {25: "51.0 ± 2.5", 50: "60.0", "n": "1 to 3"}
+    assert study.summary(made_up([1.0, 2.0], [3.0, 5.0]), metric="accuracy").loc["probe@scenes", "n"] == "2"
 
 
 def test_beside_paper_sets_the_same_change_beside_the_published_one():
