@@ -110,10 +110,26 @@ class Transfer:
 
 
 def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
-    """Make a spec of *kind* from plain *settings*, refusing names it does not have, with the near miss."""
+    """Make a spec of *kind* from plain *settings*, as YAML holds them.
+
+    Raises ItlError for a name that the spec does not have, with the near miss, and a value of another type.
+    """
+    from pydantic import TypeAdapter, ValidationError  # here: only settings of people need it
+
+    if not isinstance(settings, Mapping):
+        raise ItlError(f"{what} should be a mapping of settings, not {settings!r}")
     for name in settings:
         pick({each.name: each for each in fields(kind)}, name, f"setting of {what}")
-    return kind(**settings)
+    pairs = {name: tuple(value.items()) for name, value in settings.items() if isinstance(value, Mapping)}
+    try:
+        return TypeAdapter(kind).validate_python({**settings, **pairs})
+    except ValidationError as error:
+        found = error.errors()[0]
+        cause = found.get("ctx", {}).get("error")
+        if isinstance(cause, ItlError):
+            raise cause from None
+        name, asked = ".".join(map(str, found["loc"])), found["input"]
+        raise ItlError(f"{name} of {what} is {asked!r}; {found['msg'].lower()}") from None
 
 
 def canonical(spec: object) -> str:

@@ -1,7 +1,9 @@
 """The study: which runs each question needs, and what can be said from their results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
+from inspect import signature
+from typing import get_origin
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
 
 METHODS = {"finetune": 0, "probe": 0, "knn": 0}
+PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
 def data_size(*, images_per_class: Sequence, **shared) -> Question:
@@ -70,11 +73,23 @@ def questions_of(preset: Preset, only: str | None = None) -> list[Question]:
     """List the questions of *preset* (or the one of notebook *only*), with its parameters."""
     if only is not None:
         pick(preset.notebooks, only, f"notebook of preset {preset.name}")
-    return [
-        ask(**preset.notebooks[stem])
-        for stem, ask in QUESTIONS.items()
-        if stem in preset.notebooks and only in (None, stem)
-    ]
+    asked = [stem for stem in QUESTIONS if stem in preset.notebooks and only in (None, stem)]
+    for stem in asked:
+        _check_settings(preset.notebooks[stem], QUESTIONS[stem], f"{stem} in preset {preset.name}")
+    return [QUESTIONS[stem](**preset.notebooks[stem]) for stem in asked]
+
+
+def _check_settings(given: Mapping[str, object], ask: Callable, where: str) -> None:
+    """Refuse settings that the question does not take, of another type, and too few of them."""
+    takes = {**signature(ask).parameters, **signature(question).parameters}
+    takes = {name: each for name, each in takes.items() if each.kind is each.KEYWORD_ONLY}
+    for name, value in given.items():
+        wanted = pick(takes, name, f"parameter of {where}").annotation
+        wanted = get_origin(wanted) or wanted
+        if not isinstance(value, wanted) or (isinstance(value, str) and wanted is not str):
+            raise ItlError(f"{name} of {where} should be {PLAIN[wanted]}, not {value!r}")
+    if missing := [name for name in takes if name not in given]:
+        raise ItlError(f"{where} gives {len(given)} of {len(takes)} parameters; add {', '.join(missing)}")
 
 
 def summary(

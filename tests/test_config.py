@@ -69,6 +69,8 @@ def test_length_in_epochs_or_steps():
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"precision": "fp8"}, "there are bf16, fp32|did you mean"),
         ({"batch": 0}, "at least 1"),
+        ({"steps": "many"}, "steps of recipe is 'many'; input should be a valid integer"),
+        ({"drops": 3}, "drops of recipe is 3; input should be a valid tuple"),
     ],
 )
 def test_recipes_that_cannot_be(settings, says):

@@ -7,8 +7,9 @@ import pytest
 
 from itl import ItlError, study
 from itl.config import Pretrain, Transfer
+from itl.settings import Preset
 from itl.store import Store
-from tests.worlds import here, small_study
+from tests.worlds import SETTINGS, here, small_study
 
 NOWHERE = here(Path("/nowhere"))
 
@@ -66,6 +67,29 @@ def test_all_keeps_every_image():
 def test_questions_that_cannot_be_asked(changes, says):
     with pytest.raises(ItlError, match=says):
         small_study(**changes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
+        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "gives 7 of 8 parameters; add net"),
+        (SETTINGS | {"seeds": 3}, "seeds of 01-data-size in preset mini should be a list, not 3"),
+        (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
+        (SETTINGS | {"recipe": [1]}, "recipe of .* should be a mapping"),
+        (SETTINGS | {"net": 18}, "net of .* should be text"),
+        (SETTINGS | {"targets": {"scenes": 3}}, "target scenes should be a mapping"),
+    ],
+)
+def test_presets_that_ask_wrongly(settings, says):
+    preset = Preset(name="mini", about="a test", notebooks={"01-data-size": settings})
+    with pytest.raises(ItlError, match=says):
+        study.questions_of(preset)
+
+
+def test_a_preset_asks_what_its_notebook_would():
+    preset = Preset(name="mini", about="a test", notebooks={"01-data-size": SETTINGS, "99-summary": {}})
+    assert study.questions_of(preset) == [small_study()]
 
 
 def test_no_results_yet_is_one_line(tmp_path):
