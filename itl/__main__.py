@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
         ("--device", {"help": "cpu, cuda or cuda:N"}),
         ("--workers", {"type": int, "help": "runs side by side"}),
+        ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
     )
     preset = ("preset", {"help": "a name in params/, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
@@ -187,7 +188,8 @@ def results(asked: argparse.Namespace) -> None:
 
 def _machine(asked: argparse.Namespace) -> Machine:
     data = tuple(asked.data) if asked.data else None
-    return Machine.here(home=asked.home, data=data, device=asked.device, workers=asked.workers)
+    where = {"device": asked.device, "workers": asked.workers, "scheduler": asked.scheduler}
+    return Machine.here(home=asked.home, data=data, **where)
 
 
 def _preset(asked: argparse.Namespace):

@@ -169,6 +169,7 @@ class Machine:
     data: tuple[str, ...] = ()              # folders to search for data, or NAME=PATH
     device: str = "cpu"
     workers: int = 1                        # runs side by side
+    scheduler: str | None = None            # address of a Dask scheduler: its workers do the runs
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))   # of each run
     compile: bool = False
     checkpoint_seconds: float = 20.0        # at least this long between two checkpoints
@@ -199,6 +200,10 @@ class Machine:
             "ranks": int(os.environ.get("WORLD_SIZE", 1)),
         }
         return cls(**found | given)
+
+    def there(self) -> "Machine":
+        """Return what a cluster's worker goes by: these folders, its own device and cores."""
+        return Machine.here(home=self.home.absolute(), data=self.data)
 
     def replace(self, **settings) -> "Machine":
         """A copy with some settings changed."""

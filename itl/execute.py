@@ -1,10 +1,11 @@
-"""Where runs execute: side by side in worker processes, each run once, each resumable."""
+"""Where runs execute: on worker processes here or on a cluster; each run once, each resumable."""
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
@@ -13,6 +14,8 @@ from itl.config import Machine, Pretrain, Transfer, key
 from itl.store import Store
 
 Spec = Pretrain | Transfer
+Submit = Callable[[Spec, Store], Future]
+PATIENCE = 30                               # seconds that a scheduler has to answer
 
 
 def execute(
@@ -30,12 +33,22 @@ def execute(
         from itl.runs import perform_together
 
         return perform_together(list(left), store, machine)
+    with (cluster if machine.scheduler else local_workers)(machine) as submit:
+        failed = _do_all(left, lambda spec: submit(spec, store), watch)
+    for spec, error in failed.items():
+        said = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
+        raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {said}") from error
+
+
+@contextmanager
+def local_workers(machine: Machine) -> Iterator[Submit]:
+    """Give a way to do runs in `machine.workers` processes of this machine."""
     context = get_context("spawn")
     lifeline, hold = context.Pipe(duplex=False)
     workers = ProcessPoolExecutor(machine.workers, context, start_worker, (machine.threads, lifeline))
     with hold, workers as pool:
         try:
-            failed = _do_all(left, lambda spec: pool.submit(perform_here, spec, store, machine), watch)
+            yield lambda spec, store: pool.submit(perform_here, spec, store, machine)
         except BaseException as error:
             hold.close()                    # an interrupt does not wait for hours of training
             if not isinstance(error, BrokenProcessPool):
@@ -44,10 +57,23 @@ def execute(
                 "a worker died (killed, or out of memory?); what was finished is kept: "
                 "repeat to resume, with fewer --workers if memory is short"
             ) from error
-    for spec, error in failed.items():
-        if isinstance(error, ItlError):
-            raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {error}") from error
-        raise error
+
+
+@contextmanager
+def cluster(machine: Machine) -> Iterator[Submit]:
+    """Give a way to do runs on a Dask cluster that shares `machine.home`, one at a time on each worker.
+
+    Dask hands the run of a worker that died to another, which resumes it from its checkpoint.
+    """
+    from dask.distributed import Client
+
+    try:
+        client = Client(machine.scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        found = f"no Dask scheduler answers at {machine.scheduler} ({error})"
+        raise ItlError(f"{found}; give the address that it prints, as tcp://HOST:PORT") from error
+    with client, client.get_executor(pure=False) as pool:
+        yield lambda spec, store: pool.submit(perform_there, spec, store, machine)
 
 
 def _do_all(
@@ -96,6 +122,11 @@ def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
 
     torch.set_num_threads(machine.threads)
     return perform(spec, store, machine, log=str)
+
+
+def perform_there(spec: Spec, store: Store, machine: Machine) -> dict:
+    """Do one run on a worker of a cluster."""
+    return perform_here(spec, store, machine.there())
 
 
 def start_worker(threads: int, lifeline: Connection) -> None:
