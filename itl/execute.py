@@ -33,6 +33,7 @@ def execute(
         from itl.runs import perform_together
 
         return perform_together(list(left), store, machine)
+    machine = machine.replace(workers=min(machine.workers, len(left)))      # starting one takes seconds
     with (cluster if machine.scheduler else local_workers)(machine) as submit:
         failed = _do_all(left, lambda spec: submit(spec, store), watch)
     for spec, error in failed.items():

@@ -50,9 +50,10 @@ class Progress:
 def last_epoch(folder: Path) -> str:
     """Say how far the run in *folder* has come, '' before its first epoch ends."""
     log = folder / "log.jsonl"
-    if not log.exists():
+    lines = log.read_bytes().rpartition(b"\n")[0] if log.exists() else b""      # a line may be under way
+    if not lines:
         return ""
-    row = json.loads(log.read_bytes().splitlines()[-1])
+    row = json.loads(lines.rpartition(b"\n")[2])
     return f"{folder.name[:5]} epoch {row['epoch']} loss {row['loss']:.2f}"
 
 

@@ -29,7 +29,7 @@ def cluster():
 def test_a_worker_that_dies_costs_nothing(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("ITL_DEVICE", "cpu")
     question = small_study(images_per_class=[12], recipe={"steps": 120, "batch": 8, "pixels": 24})
-    alone = here(tmp_path / "alone", checkpoint_seconds=20)
+    alone = here(tmp_path / "alone", checkpoint_seconds=20, workers=1)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
     question.run(Store(alone.runs), alone)
 

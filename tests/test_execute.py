@@ -107,7 +107,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
     moments = random.Random(0)
     for _ in range(4):
         process = start(tmp_path)
-        time.sleep(moments.uniform(2.0, 9.0))
+        time.sleep(moments.uniform(1.0, 6.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for result in tmp_path.glob("runs/*/*/result.json"):
@@ -120,7 +120,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
 
 
 def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
-    machine = here(with_packs(undisturbed, tmp_path))
+    machine = here(with_packs(undisturbed, tmp_path), workers=1)
     question, store = small_study(), Store(machine.runs)
     process = start(tmp_path, STOPPED_SHORT)
     process.communicate()
@@ -133,7 +133,8 @@ def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
 
 @pytest.mark.timeout(120)
 def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
-    both = [start(tmp_path), start(tmp_path)]
+    one_worker = RUN.replace("sys.argv[1])", "sys.argv[1]), workers=1")
+    both = [start(tmp_path, one_worker), start(tmp_path, one_worker)]
     assert [process.communicate() and process.returncode for process in both] == [0, 0]
     for log in tmp_path.glob("runs/pretrain/*/log.jsonl"):
         steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
@@ -142,7 +143,7 @@ def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
 
 
 def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
-    machine = here(with_packs(undisturbed, tmp_path))
+    machine = here(with_packs(undisturbed, tmp_path), workers=1)
     store = Store(machine.runs)
     good = small_study(images_per_class=[4], seeds=[0])
     bad = small_study(images_per_class=[4], seeds=[0], net="alexnet")   # needs larger images than these
@@ -156,6 +157,7 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
 def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
     long = RUN.replace("small_study()", "small_study(recipe={'steps': 10**6, 'batch': 8, 'pixels': 24})")
+    long = long.replace("sys.argv[1])", "sys.argv[1]), workers=1")
     process = start(tmp_path, long)
     while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
         time.sleep(0.2)
