@@ -1,5 +1,6 @@
 """Runs: what each kind of spec does, on one machine or on the ranks of one torchrun."""
 
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -120,16 +121,16 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
     """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains."""
     backend = "nccl" if machine.device.startswith("cuda") else "gloo"
     distributed.init_process_group(backend, timeout=timedelta(days=1))
-    try:
-        if machine.rank == 0:
-            for spec in specs:
-                perform(spec, store, machine)
-            distributed.broadcast_object_list([None], src=0)
-            return
+    if machine.rank == 0:
+        for spec in specs:
+            perform(spec, store, machine)
+        distributed.broadcast_object_list([None], src=0)
+    else:
         while (work := _next_from_leader()) is not None:
             fit(*work, machine)
-    finally:
-        distributed.destroy_process_group()
+    distributed.barrier()                   # nobody leaves while another still listens
+    gc.collect()                            # wrapped nets, in cycles, hold on to the group and its threads
+    distributed.destroy_process_group()
 
 
 def _next_from_leader() -> tuple[Pretrain, Path] | None:
