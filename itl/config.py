@@ -199,11 +199,12 @@ class Machine:
             "rank": int(os.environ.get("RANK", 0)),
             "ranks": int(os.environ.get("WORLD_SIZE", 1)),
         }
-        return cls(**found | given)
+        machine = cls(**found | given)
+        return machine.replace(home=machine.home.absolute())    # workers may stand in another folder
 
     def there(self) -> "Machine":
         """Return what a cluster's worker goes by: these folders, its own device and cores."""
-        return Machine.here(home=self.home.absolute(), data=self.data)
+        return Machine.here(home=self.home, data=self.data)
 
     def replace(self, **settings) -> "Machine":
         """A copy with some settings changed."""

@@ -15,7 +15,7 @@ from itl.config import Machine, Pretrain, Subset, Transfer, key
 from itl.data.batches import Batches
 from itl.data.locate import pack_of_digest
 from itl.data.pack import Pack
-from itl.data.subset import manifest, select
+from itl.data.subset import Selection, manifest, select
 from itl.files import write_atomic
 from itl.learn.models import Classifier, build
 from itl.learn.train import load_weights, predict, save_weights, train
@@ -57,7 +57,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     chosen = select(pack, spec.subset)
     listed = manifest(pack, chosen)
     write_atomic(folder / "manifest.csv", lambda path: listed.to_csv(path, index=False))
-    net = fit(spec, folder, machine)
+    net = fit(spec, pack, chosen, folder, machine)
     save_weights(net, folder / "weights.safetensors")
     return {
         "classes": len(chosen.classes),
@@ -67,12 +67,10 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     }
 
 
-def fit(spec: Pretrain, folder: Path, machine: Machine) -> Classifier:
+def fit(spec: Pretrain, pack: Pack, chosen: Selection, folder: Path, machine: Machine) -> Classifier:
     """Build and train the net of *spec*, with every rank of a torchrun at once."""
     if machine.ranks > 1 and machine.rank == 0:
         distributed.broadcast_object_list([(spec, folder)], src=0)
-    pack = pack_of_digest(spec.subset.pack, machine)
-    chosen = select(pack, spec.subset)
     net = build(spec.net, len(chosen.classes), spec.recipe.pixels, spec.seed).to(machine.device)
     batches = Batches(pack, chosen, spec.recipe, spec.seed, machine)
     train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder))
@@ -81,7 +79,7 @@ def fit(spec: Pretrain, folder: Path, machine: Machine) -> Classifier:
 
 def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) -> dict[str, float]:
     """Score *net* on every validation image of the classes it was trained on; {} where the pack has none."""
-    if not (pack.table["split"] == "val").any():
+    if "val" not in pack.summary["splits"]:
         return {}
     batches = Batches(pack, select(pack, spec.subset, "val"), spec.recipe, spec.seed, machine)
     outputs, labels = predict(net, batches, machine, spec.recipe.precision)
@@ -96,8 +94,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     net = build(spec.pretrain.net, done["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
-    splits = set(pack.table["split"])
-    test = "test" if "test" in splits else "val"
+    test = "test" if "test" in pack.summary["splits"] else "val"
     subset = Subset(pack=spec.pack, images_per_class=spec.images_per_class, seed=spec.seed)
     target = Target(pack, select(pack, subset), select(pack, subset, test))
     evaluate = pick(EVALUATORS, spec.method, "transfer method")
@@ -127,7 +124,9 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
         distributed.broadcast_object_list([None], src=0)
     else:
         while (work := _next_from_leader()) is not None:
-            fit(*work, machine)
+            spec, folder = work
+            pack = pack_of_digest(spec.subset.pack, machine)
+            fit(spec, pack, select(pack, spec.subset), folder, machine)
     distributed.barrier()                   # nobody leaves while another still listens
     gc.collect()                            # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()

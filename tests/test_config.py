@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,8 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     assert Machine.here().data == ("/data", "scenes=/scenes")
     assert Machine.here().runs == tmp_path / "runs"
     assert Machine.here(data=("/other",), workers=None).data == ("/other",)
+    monkeypatch.chdir(tmp_path)
+    assert Machine.here(home=Path("out")).home == tmp_path / "out"
     cores = len(os.sched_getaffinity(0))
     assert (Machine.here(workers=1).threads, Machine.here(workers=cores).threads) == (cores, 1)
 

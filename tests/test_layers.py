@@ -68,6 +68,13 @@ def test_what_an_import_leaves_out(module, absent):
     assert done.stdout.strip() == ""
 
 
+def test_questions_offer_the_methods_that_runs_have():
+    from itl.runs import EVALUATORS
+    from itl.study import METHODS
+
+    assert METHODS.keys() == EVALUATORS.keys()
+
+
 def test_house_numbers():
     for path in modules().values():
         text = path.read_text()

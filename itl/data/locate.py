@@ -10,10 +10,8 @@ from pathlib import Path
 
 from itl import ItlError
 from itl.config import Machine, Packing, canonical
-from itl.data.open import open_source
+from itl.data.open import open_source, reads_files
 from itl.data.pack import Pack
-
-RENDERED = ("demo", "demo-scenes", "demo-detection", "demo-actions")
 
 
 def locate(packing: Packing, name: str, machine: Machine) -> Path | None:
@@ -21,7 +19,7 @@ def locate(packing: Packing, name: str, machine: Machine) -> Path | None:
 
     ``machine.data`` decides: an entry NAME=PATH, else the one match of its glob in the folders listed.
     """
-    if packing.source in RENDERED:
+    if not reads_files(packing.source):
         return None
     named = dict(entry.split("=", 1) for entry in machine.data if "=" in entry)
     if name in named:
@@ -77,7 +75,7 @@ class Size:
 
     images: int                             # of all splits
     train: int
-    classes: int                            # of the training images
+    classes: int
     packed: bool
 
 
@@ -85,12 +83,12 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
     """Count the images of *packing*: in its pack, or by listing the source where it is not packed yet."""
     pack = packed(packing, name, machine)
     if pack:
-        pairs = list(zip(pack.table["split"], pack.table["wnid"], strict=True))
-    else:
-        source = open_source(packing.source, locate(packing, name, machine), **dict(packing.options))
-        pairs = [(record.split, record.wnid) for record in source.records()]
-    train = [wnid for split, wnid in pairs if split == "train"]
-    return Size(len(pairs), len(train), len(set(train)), packed=pack is not None)
+        told = pack.summary
+        return Size(told["images"], told["splits"].get("train", 0), told["classes"], packed=True)
+    source = open_source(packing.source, locate(packing, name, machine), **dict(packing.options))
+    records = source.records()
+    train = sum(record.split == "train" for record in records)
+    return Size(len(records), train, len({record.wnid for record in records}), packed=False)
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:

@@ -30,6 +30,11 @@ EXPECTED = {
 }
 
 
+def reads_files(kind: str) -> bool:
+    """Say whether the source *kind* takes a path; ItlError, with the near miss, for an unknown one."""
+    return "path" in inspect.signature(pick(SOURCES, kind, "source")).parameters
+
+
 def open_source(kind: str, path: str | Path | None = None, **options: object) -> Source:
     """Make the source *kind* of what lies at *path* (none where images are rendered); reads nothing yet.
 
@@ -42,7 +47,7 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     known = inspect.signature(make).parameters
     for name in options:
         pick({each: each for each in known if each != "path"}, name, f"option of source {kind}")
-    if "path" not in known:
+    if not reads_files(kind):
         return make(**options)
     if path is None:
         raise ItlError(f"source {kind} reads files, but no path was given; it takes {EXPECTED[kind]}")
