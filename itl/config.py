@@ -21,13 +21,13 @@ class Packing:
     source: str = "demo"                    # a name that `itl pack` knows
     path: str | None = None                 # a path, or a glob in the data folders
     size: int = 64                          # side of the stored square, in pixels
-    fit: str = "squash"                     # squash: both sides; crop: short side, then centre
+    fit: str = "squash"                     # squash: both sides; crop: the short one; pad: the long one
     options: tuple[tuple[str, object], ...] = ()    # what else the source takes: sorted pairs
 
     def __post_init__(self) -> None:
         """Take options as a mapping too, and refuse what no pack can be."""
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
-        pick({"squash": 0, "crop": 0}, self.fit, "fit")
+        pick({"squash": 0, "crop": 0, "pad": 0}, self.fit, "fit")
         if self.size < 1:
             raise ItlError(f"a pack's images are at least 1 pixel wide, not {self.size}")
 
@@ -61,12 +61,14 @@ class Recipe:
     pixels: int = 56                        # side of the crop that the net sees
     augment: str = "resized-crop"           # resized-crop, crop (a random window) or centre
     flip: bool = True                       # mirror half of the training images
+    lrs: tuple[float, ...] = field(default=(), metadata={"added": True})    # to choose lr from, on val
 
     def __post_init__(self) -> None:
         """Make 1 and 1.0 one spec, and refuse unknown names and impossible numbers."""
         for each in ("lr", "warmup", "momentum", "weight_decay", "label_smoothing"):
             object.__setattr__(self, each, float(getattr(self, each)))
-        object.__setattr__(self, "drops", tuple(float(drop) for drop in self.drops))
+        for each in ("drops", "lrs"):
+            object.__setattr__(self, each, tuple(float(value) for value in getattr(self, each)))
         pick({"cosine": 0, "step": 0}, self.schedule, "schedule")
         pick({"bf16": 0, "fp32": 0}, self.precision, "precision")
         pick({"resized-crop": 0, "crop": 0, "centre": 0}, self.augment, "augmentation")
@@ -87,6 +89,36 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Detection(Recipe):
+    """How a detector is fitted to whole images; the defaults are Fast R-CNN's, as the paper trained it."""
+
+    steps: int | None = 40_000
+    batch: int = 2                          # images
+    lr: float = 0.001
+    schedule: str = "step"
+    drops: tuple[float, ...] = (0.75,)
+    warmup: float = 0.0
+    pixels: int = 600                       # the short side of the image that the net sees
+    augment: str = "centre"                 # all of it: nothing is cropped
+    longest: int = 1000                     # but its long side is no longer than this
+    regions: str = "windows"                # windows: built in; file: packed with the images; rpn: learned
+    proposals: int = 2000                   # regions of an image, at most
+    rois: int = 64                          # regions of an image that one step learns from
+    foreground: float = 0.25                # of these, at most this part with an object
+    overlap: float = 0.1                    # IoU with some object that the others have at least
+
+    def __post_init__(self) -> None:
+        """Refuse what no detector can be."""
+        super().__post_init__()
+        pick({"windows": 0, "file": 0, "rpn": 0}, self.regions, "kind of regions")
+        if self.augment != "centre" or min(self.longest, self.proposals, self.rois) < 1:
+            raise ItlError(f"a detector sees whole images (augment: centre), and longest, proposals and rois "
+                           f"are at least 1; got {self}")
+        if not (0 < self.foreground < 1 and 0 <= self.overlap < 0.5):
+            raise ItlError(f"foreground lies between 0 and 1 and overlap from 0 to below 0.5; got {self}")
+
+
+@dataclass(frozen=True)
 class Pretrain:
     """One pre-training: the data, the net and the recipe."""
 
@@ -101,12 +133,13 @@ class Transfer:
     """One measurement of a pre-trained net on a target."""
 
     pretrain: Pretrain
-    method: str                             # finetune, probe or knn
+    method: str                             # finetune, probe, knn, induction, actions or detection
     target: str                             # the target's name, as results show it
     pack: str                               # digest of the target's pack
     images_per_class: int | None = None     # of the target's training split; None keeps all
-    recipe: Recipe | None = None            # for finetune; frozen methods see the pre-training's centre crop
+    recipe: Recipe | None = None            # of the tuning; frozen methods see the pre-training's centre crop
     seed: int = 0
+    labels: str = field(default="original", metadata={"added": True})    # what the target's classes count as
 
 
 def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:

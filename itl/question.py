@@ -1,12 +1,13 @@
 """A question: its plan of runs, and their results in one tidy frame."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from itl import ItlError
-from itl.config import Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
+from itl.config import Detection, Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
 from itl.data.locate import Size, pack_for, packed, size_of
 from itl.data.pack import Pack
 from itl.execute import Spec, execute
@@ -15,6 +16,7 @@ from itl.provenance import provenance
 from itl.rates import minutes
 from itl.store import Store
 
+TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
 UNPACKED = "unpacked"                       # stands for the digest of a pack that is not built yet
 
 
@@ -27,6 +29,34 @@ class Condition:
     classes: int | None = None
     images_per_class: int | None = None
     trained: bool = True                    # False: the net as initialised, the baseline without pre-training
+
+
+@dataclass(frozen=True)
+class Task:
+    """What features are tried on, as METHOD@TARGET, METHOD@TARGET/LABELS or either with :IMAGES_PER_CLASS.
+
+    The target ``images`` is the pre-training's own pack; LABELS is a method of `itl labels` for its classes.
+    """
+
+    name: str
+    method: str
+    target: str
+    labels: str = "original"
+    images_per_class: int | None = None     # of its training images; None keeps all
+
+    @classmethod
+    def read(cls, text: str) -> "Task":
+        """Take a task apart.
+
+        >>> Task.read("knn@images/bottom-up@9:5")
+        Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
+        """
+        parts = TASK.fullmatch(str(text))
+        if parts is None:
+            raise ItlError(f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
+                           f":IMAGES_PER_CLASS, as in finetune@scenes or probe@images/bottom-up@9:5")
+        method, target, labels, count = parts.groups()
+        return cls(text, method, target, labels or "original", count and int(count))
 
 
 @dataclass(frozen=True)
@@ -50,10 +80,11 @@ class Question:
     targets: tuple[tuple[str, Packing], ...]
     net: str
     conditions: tuple[Condition, ...]
-    tasks: tuple[str, ...]
+    tasks: tuple[Task, ...]
     seeds: tuple[int, ...]
     recipe: Recipe
-    finetune: Recipe
+    finetune: Recipe                        # of finetune and actions
+    detection: Detection
 
     def packings(self) -> dict[str, Packing]:
         """Name every pack the question needs."""
@@ -76,10 +107,16 @@ class Question:
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
-                    method, target = task.split("@")
-                    recipe = self.finetune if method == "finetune" else None
-                    spec = Transfer(pretrain, method, target, digests[target], recipe=recipe, seed=seed)
-                    yield Run(spec, condition.columns, seed, task, target, method)
+                    spec = Transfer(
+                        pretrain, task.method, task.target, digests[task.target], task.images_per_class,
+                        self._recipes.get(task.method), seed, task.labels,
+                    )
+                    yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
+
+    @property
+    def _recipes(self) -> dict[str, Recipe]:
+        """The recipe of every method that trains the net."""
+        return {"finetune": self.finetune, "actions": self.finetune, "detection": self.detection}
 
     def _pretrain(self, condition: Condition, digest: str, seed: int) -> Pretrain:
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
@@ -120,6 +157,7 @@ class Question:
             metrics = result["metrics"] if result else {}
             for metric, value in metrics.items():
                 where = {"task": run.task, "target": run.target, "method": run.method}
+                where["protocol"] = result.get("protocol", "")
                 number = {"split": result.get("split", "val"), "metric": metric, "value": value}
                 seed = {"seed": run.seed}
                 rows.append(dict(run.columns) | seed | where | number | {"run": key(run.spec)})

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import distributed
 
 from itl import ItlError, pick
-from itl.config import Machine, Pretrain, Subset, Transfer, key
+from itl.config import Machine, Pretrain, Transfer, key
 from itl.data.batches import Batches
 from itl.data.locate import pack_of_digest
 from itl.data.pack import Pack
@@ -23,9 +23,16 @@ from itl.provenance import provenance
 from itl.store import Store
 from itl.transfer.finetune import finetune
 from itl.transfer.frozen import knn, probe
-from itl.transfer.metrics import Target, scores
+from itl.transfer.metrics import scores
+from itl.transfer.target import scored_split, target_of
 
-EVALUATORS = {"finetune": finetune, "probe": probe, "knn": knn}
+EVALUATORS = {                              # how a method sees its target, and what it makes of it
+    "finetune": (target_of, finetune),
+    "probe": (target_of, probe),
+    "knn": (target_of, knn),
+}
+
+CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics
 
 Spec = Pretrain | Transfer
 
@@ -94,14 +101,13 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     net = build(spec.pretrain.net, done["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
-    test = "test" if "test" in pack.summary["splits"] else "val"
-    subset = Subset(pack=spec.pack, images_per_class=spec.images_per_class, seed=spec.seed)
-    target = Target(pack, select(pack, subset), select(pack, subset, test))
-    evaluate = pick(EVALUATORS, spec.method, "transfer method")
+    see, evaluate = pick(EVALUATORS, spec.method, "transfer method")
+    target = see(spec, pack)
     metrics = evaluate(spec, net.to(machine.device), target, folder, machine)
-    chosen = {"strength": metrics.pop("strength")} if "strength" in metrics else {}
+    chosen = {name: metrics.pop(name) for name in CHOSEN if name in metrics}
     kept = {"classes": len(target.train.classes), "images": len(target.train.rows)}
-    return kept | {"split": test, "metrics": metrics, "chosen": chosen}
+    protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
+    return kept | protocol | {"metrics": metrics, "chosen": chosen}
 
 
 def progress(folder: Path) -> Callable[[dict], None]:

@@ -8,12 +8,12 @@ from typing import get_origin
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.config import Packing, Recipe, spec_of
-from itl.question import Condition, Question
+from itl.config import Detection, Packing, Recipe, spec_of
+from itl.question import Condition, Question, Task
 from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
 
-METHODS = {"finetune": 0, "probe": 0, "knn": 0}
+METHODS = dict.fromkeys(("finetune", "probe", "knn"))
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
@@ -31,17 +31,18 @@ def data_size(*, images_per_class: Sequence, **shared) -> Question:
 
 def question(
     name: str, conditions: Sequence[Condition], *, images: Mapping, targets: Mapping, net: str,
-    tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, finetune: Mapping,
+    tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, finetune: Mapping, detection: Mapping = {},
 ) -> Question:
     """Make a question of plain values, as notebooks hold them.
 
-    *images* and each of *targets* are fields of Packing, *recipe* and *finetune* of Recipe; a task is
-    METHOD@TARGET. Raises ItlError for a name that is not there, with the near miss.
+    *images* and each of *targets* are fields of Packing, *recipe* and *finetune* of Recipe, *detection* of
+    Detection; a task is METHOD@TARGET, see `Task`. Raises ItlError for a name that is not there, with the
+    near miss.
     """
+    tasks = [Task.read(task) for task in tasks]
     for task in tasks:
-        method, _, target = str(task).partition("@")
-        pick(METHODS, method, "transfer method")
-        pick(targets, target, f"target of task {task!r}")
+        pick(METHODS, task.method, "transfer method")
+        pick({"images": images, **targets}, task.target, f"target of task {task.name!r}")
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
     return Question(
@@ -54,6 +55,7 @@ def question(
         seeds=tuple(seeds),
         recipe=spec_of(Recipe, recipe, "recipe"),
         finetune=spec_of(Recipe, finetune, "finetune recipe"),
+        detection=spec_of(Detection, detection, "detection recipe"),
     )
 
 
@@ -88,8 +90,9 @@ def _check_settings(given: Mapping[str, object], ask: Callable, where: str) -> N
         wanted = get_origin(wanted) or wanted
         if not isinstance(value, wanted) or (isinstance(value, str) and wanted is not str):
             raise ItlError(f"{name} of {where} should be {PLAIN[wanted]}, not {value!r}")
-    if missing := [name for name in takes if name not in given]:
-        raise ItlError(f"{where} gives {len(given)} of {len(takes)} parameters; add {', '.join(missing)}")
+    needed = [name for name, each in takes.items() if each.default is each.empty]
+    if missing := [name for name in needed if name not in given]:
+        raise ItlError(f"{where} lacks {len(missing)} of {len(needed)} parameters; add {', '.join(missing)}")
 
 
 def summary(

@@ -17,7 +17,7 @@ from itl.learn.checkpoint import NAME, load_tensors
 from itl.learn.models import build
 from itl.transfer import finetune as module
 from itl.transfer.finetune import finetune, with_new_head
-from itl.transfer.metrics import Target
+from itl.transfer.target import Target
 
 PIXELS = 16
 MACHINE = Machine(threads=1, checkpoint_seconds=0.0)

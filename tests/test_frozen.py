@@ -19,13 +19,12 @@ from itl.transfer.frozen import (
     choose_strength,
     extract,
     fit_linear,
-    hold_out,
     knn,
     nearest,
     probe,
     vote,
 )
-from itl.transfer.metrics import Target
+from itl.transfer.target import Target, hold_out
 
 torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
 PIXELS = 32
@@ -57,6 +56,11 @@ def gaussians(rows: int, width: int, classes: int, spread: float = 0.4) -> Featu
     features = spread * random.normal(size=(classes, width))[labels] + random.normal(size=(rows, width))
     features = features * random.uniform(0.01, 30, width) + random.normal(0, 50, width)
     return Features(torch.tensor(features, dtype=torch.float32), torch.tensor(labels))
+
+
+def apart(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit on and to choose by."""
+    return hold_out(features.labels.numpy(), seed=0)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -164,9 +168,9 @@ def test_dead_and_constant_features_are_harmless():
 
 def test_strength_is_chosen_for_held_out_images():
     noisy, clear = gaussians(120, 60, 3, spread=0.15), gaussians(3000, 10, 3, spread=0.6)
-    assert choose_strength(noisy, 3, 0).strength > choose_strength(clear, 3, 0).strength
-    assert choose_strength(noisy, 3, 0).strength == choose_strength(noisy, 3, 0).strength
-    classify = choose_strength(noisy, 3, 0)
+    classify = choose_strength(noisy, 3, *apart(noisy))
+    assert classify.strength > choose_strength(clear, 3, *apart(clear)).strength
+    assert classify.strength == choose_strength(noisy, 3, *apart(noisy)).strength
     refit = fit_linear(noisy, 3, classify.strength)
     assert torch.equal(classify.weights, refit.weights)     # on all of the training split
 

@@ -11,11 +11,12 @@ import itl
 
 LAYERS = """
     wordnet labels config statistics files provenance
-    data.archives data.sources data.imagenet data.cifar data.drawing data.appearance data.demo
-    data.demo_targets data.open data.decode data.journal data.fill data.build data.pack
+    data.archives data.objects data.sources data.imagenet data.cifar
+    data.drawing data.appearance data.demo data.demo_targets data.open
+    data.decode data.journal data.fill data.build data.pack
     data.subset data.locate data.crop data.batches
     learn.checkpoint learn.models learn.train
-    transfer.metrics transfer.finetune transfer.frozen
+    transfer.target transfer.metrics transfer.finetune transfer.frozen
     store runs execute rates progress question settings study
     tables answers plots notebook site report __main__
 """

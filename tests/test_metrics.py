@@ -7,7 +7,8 @@ from sklearn.metrics import top_k_accuracy_score
 
 from itl import ItlError
 from itl.data.subset import Selection
-from itl.transfer.metrics import Target, accuracy, scores, top_k
+from itl.transfer.metrics import accuracy, scores, top_k
+from itl.transfer.target import Target
 
 OUTPUTS = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.1, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
 LABELS = torch.tensor([1, 2, 2, 2])

@@ -21,8 +21,9 @@ from itl import ItlError, __version__
 from itl.config import Packing
 from itl.data.fill import Job, Order, fill
 from itl.data.journal import Journal
-from itl.data.open import Source, open_source
-from itl.data.sources import Record
+from itl.data.objects import columns_of
+from itl.data.open import open_source
+from itl.data.sources import Record, Source
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -124,14 +125,17 @@ def _describe(job: Job, asked: dict, path: Path | None) -> None:
         "checksum": pa.array([row[2] for _, row in kept]),
     }
     pq.write_table(pa.table(columns), job.folder / "index.parquet")
+    objects = _objects(job, kept)
     bad = job.unreadable()
     _write_unreadable(job.folder / "unreadable.csv", bad)
     summary = asked | {
-        "digest": _digest_of(kept, job.size),
+        "digest": _digest_of(kept, job.size, objects),
         "images": len(kept),
         "splits": dict(sorted(Counter(record.split for record, _ in kept).items())),
         "classes": len({record.wnid for record, _ in kept}),
         "kinds": dict(sorted(Counter(kind for _, row in kept for kind in row[3]).items())),
+        "objects": objects and len(objects["row"]),
+        "protocol": getattr(job.source, "protocol", ""),
         "unreadable": len(bad),
         "left_out": dict(getattr(getattr(job.source, "listing", None), "left_out", {})),
         "path": _shown(path),
@@ -144,11 +148,23 @@ def _describe(job: Job, asked: dict, path: Path | None) -> None:
     os.replace(fresh, job.folder / "pack.json")
 
 
-def _digest_of(kept: list[tuple[Record, list]], size: int) -> str:
-    """12 hex digits that stand for the pixels and the table, wherever and whenever they were made."""
+def _objects(job: Job, kept: list[tuple[Record, list]]) -> dict[str, list] | None:
+    """Write the table of annotated objects, if the source has any, and return its columns."""
+    if not hasattr(job.source, "annotation"):
+        return None
+    columns = columns_of(job.source.annotation(record) for record, _ in kept)
+    pq.write_table(pa.table(columns), job.folder / "objects.parquet")
+    _sync(job.folder / "objects.parquet")
+    return columns
+
+
+def _digest_of(kept: list[tuple[Record, list]], size: int, objects: dict[str, list] | None) -> str:
+    """12 hex digits that stand for the pixels and the tables, wherever and whenever they were made."""
     found = hashlib.sha256(f"{size}\n".encode())
     for record, (width, height, pixels, _) in kept:
         found.update(f"{record.id}\t{record.wnid}\t{record.split}\t{width}\t{height}\t{pixels}\n".encode())
+    for row in zip(*objects.values(), strict=True) if objects else ():
+        found.update(("\t".join(map(str, row)) + "\n").encode())
     return found.hexdigest()[:12]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from itl import ItlError, pick
+from itl.data.objects import shrunk
 
 SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe"}, "MPO": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}, "BMP": {".bmp"},
@@ -42,11 +43,12 @@ class Decoded(NamedTuple):
 def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
     """Turn an image file (or an array H, W, 3) called *name* into *size* x *size* pixels.
 
-    *fit* squash brings both sides to size; crop brings the short one there and keeps the centre. Transparent
-    parts become white, 16-bit grey keeps its upper byte, EXIF orientation is applied.
+    *fit* squash brings both sides to size; crop brings the short one there and keeps the centre; pad brings
+    the long one there, in the upper left corner of a black square. Transparent parts become white, 16-bit
+    grey keeps its upper byte, EXIF orientation is applied.
     Raises ItlError, with the reason, for what cannot be read.
     """
-    pick({"squash": 0, "crop": 0}, fit, "fit")
+    pick({"squash": 0, "crop": 0, "pad": 0}, fit, "fit")
     if isinstance(data, np.ndarray):
         return Decoded(fitted(_checked(data, name), size, fit), data.shape[1], data.shape[0], ())
     image = _opened(data)
@@ -69,7 +71,11 @@ def fitted(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
     if fit == "crop":
         pixels = _middle(pixels, LONG * min(height, width))
     tensor = _as_tensor(pixels)
-    if fit == "squash":
+    if fit == "pad":
+        wide, high = shrunk(width, height, size)
+        resized = functional.resize(tensor, [high, wide], antialias=True)
+        resized = functional.pad(resized, [0, 0, size - wide, size - high])
+    elif fit == "squash":
         resized = functional.resize(tensor, [size, size], antialias=True)
     else:
         resized = functional.center_crop(functional.resize(tensor, [size], antialias=True), [size, size])

@@ -9,6 +9,7 @@ from itl import ItlError
 from itl.data.appearance import Appearances, draw, look
 from itl.data.demo import any_pose, backdrop, between, clutter, coloured_light, portrait, positive
 from itl.data.drawing import Window, box, chance, finish, limb, rgb, slab, unit
+from itl.data.objects import Thing, around
 from itl.data.sources import Record
 from itl.labels import PASCAL
 from itl.wordnet import Taxonomy
@@ -72,16 +73,6 @@ ACTIONS = {
         (0.15, 0.1, 0.25, -0.15, -0.18, 0.1, -0.2, -0.2),
         (0.2, -0.5, 0.22, -0.95, -0.1, -0.5, -0.3, -0.92)),
 }
-
-
-@dataclass(frozen=True)
-class Thing:
-    """One annotated object, as PASCAL VOC has it."""
-
-    name: str
-    box: tuple[int, int, int, int]          # xmin, ymin, xmax, ymax: 1-based, inclusive
-    difficult: bool = False
-    truncated: bool = False
 
 
 def places(arrangement: str, count: int, random: np.random.Generator) -> list[tuple[float, float]]:
@@ -222,12 +213,16 @@ def seen(drawn: list[tuple[str, np.ndarray]], inside: slice) -> list[Thing]:
 
 @dataclass(frozen=True)
 class DemoActions:
-    """A jointed figure doing one of PASCAL VOC's ten actions: *train* and *test* pictures of each."""
+    """A jointed figure doing one of PASCAL VOC's ten actions: *train* and *test* pictures of each.
+
+    What is packed is the figure's box, enlarged *context* times.
+    """
 
     train: int = 20
     test: int = 10
     seed: int = 0
     size: int = 64
+    context: float = 1.25
     kind = "demo-actions"
 
     def __post_init__(self) -> None:
@@ -246,12 +241,13 @@ class DemoActions:
         return _listed(sorted(ACTIONS), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
-        """Render the picture of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
-        return self._render(record)[0]
+        """Render the figure of *record* with its context: uint8 (H, W, 3), a pure function of seed and id."""
+        picture, person = self._render(record)
+        return np.ascontiguousarray(picture[around(person.box, self.context, self.size, self.size)])
 
-    def annotation(self, record: Record) -> Thing:
-        """Return the figure's action and box."""
-        return self._render(record)[1]
+    def annotation(self, record: Record) -> list[Thing]:
+        """Return the figure's action and its box in the whole picture."""
+        return [self._render(record)[1]]
 
     def _render(self, record: Record) -> tuple[np.ndarray, Thing]:
         random = chance("demo action", self.seed, record.id)

@@ -23,8 +23,7 @@ from itl import ItlError
 from itl.config import Packing
 from itl.data.decode import decode
 from itl.data.journal import Journal, Row
-from itl.data.open import Source
-from itl.data.sources import Record
+from itl.data.sources import Record, Source
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64         # at most, of pixels decoded together
 UNREADABLE = 0.01                               # more than this part of the images stops the build

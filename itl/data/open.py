@@ -7,9 +7,9 @@ from pathlib import Path
 from itl import ItlError, pick
 from itl.data.cifar import Cifar100
 from itl.data.demo import DemoClasses
-from itl.data.demo_targets import DemoScenes
+from itl.data.demo_targets import DemoActions, DemoDetection, DemoScenes
 from itl.data.imagenet import DEVKIT, TRAIN_TAR, VAL_TAR, ImageNet, TinyImageNet
-from itl.data.sources import WNID, ClassFolders, Record, missing_classes, some
+from itl.data.sources import WNID, ClassFolders, Record, Source, missing_classes, some
 from itl.wordnet import Taxonomy
 
 SOURCES = {
@@ -19,8 +19,9 @@ SOURCES = {
     "cifar100": Cifar100,
     "demo": DemoClasses,
     "demo-scenes": DemoScenes,
+    "demo-detection": DemoDetection,
+    "demo-actions": DemoActions,
 }
-Source = ImageNet | TinyImageNet | ClassFolders | Cifar100 | DemoClasses | DemoScenes
 EXPECTED = {
     "imagenet": f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and "
                 f"{DEVKIT}.tar.gz as image-net.org hands them out after registration",

@@ -47,6 +47,17 @@ class Pack:
         """A row for each image: image (its id), wnid, split, width and height of the original, checksum."""
         return pq.read_table(self.folder / "index.parquet").to_pandas()
 
+    @cached_property
+    def objects(self) -> pd.DataFrame:
+        """A row for each annotated object: row (of its image), name, xmin to ymax, difficult, truncated.
+
+        Boxes are 1-based and inclusive, in pixels of the original. ItlError where the source annotates none.
+        """
+        if self.summary.get("objects") is None:
+            raise ItlError(f"{self.folder} holds no annotated objects, as detection and actions need; pack a "
+                           f"source that has them, such as voc2007 or voc2012-action")
+        return pq.read_table(self.folder / "objects.parquet").to_pandas()
+
     @classmethod
     def open(cls, out: str | Path) -> "Pack":
         """Open the finished pack at *out*; raises ItlError, with what to do, where there is none."""

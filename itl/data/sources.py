@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
 
 from itl import ItlError, pick
 from itl.data import archives
@@ -28,6 +31,22 @@ class Record:
     wnid: str                               # its class: a wnid, or a plain class name
     split: str
     place: tuple                            # where its source finds it; nobody else's business
+
+
+class Source(Protocol):
+    """What every source offers.
+
+    One that annotates objects has ``annotation(record) -> list[Thing]`` too, and one that follows a published
+    division of its images names it as ``protocol``.
+    """
+
+    kind: str
+
+    def records(self) -> list[Record]:
+        """List the images, sorted by id; ItlError where they cannot be used."""
+
+    def read(self, record: Record) -> bytes | np.ndarray:
+        """Return the file of *record*, or its pixels, uint8 (H, W, 3)."""
 
 
 @dataclass(frozen=True)

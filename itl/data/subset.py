@@ -23,6 +23,21 @@ class Selection:
     classes: tuple[str, ...]                # in label order: sorted
 
 
+    def at(self, places: np.ndarray) -> "Selection":
+        """The part of it at *places*, ascending."""
+        return Selection(self.rows[places], self.labels[places], self.classes)
+
+
+def joined(one: Selection, other: Selection) -> Selection:
+    """Both selections as one; ItlError where their classes differ."""
+    if one.classes != other.classes:
+        raise ItlError(f"two splits to be joined must have the same classes; one has {len(one.classes)}, the "
+                       f"other {len(other.classes)}; give both images of every class")
+    rows = np.concatenate([one.rows, other.rows])
+    order = rows.argsort()
+    return Selection(rows[order], np.concatenate([one.labels, other.labels])[order], one.classes)
+
+
 def select(pack: Pack, subset: Subset, split: str = "train") -> Selection:
     """Choose the images of *split* that *subset* asks for, and label them.
 

@@ -12,7 +12,8 @@ from itl.config import Machine, Transfer
 from itl.data.batches import Batches
 from itl.learn.models import Classifier
 from itl.learn.train import predict, train
-from itl.transfer.metrics import Target, scores
+from itl.transfer.metrics import scores
+from itl.transfer.target import Target
 
 
 def finetune(

@@ -13,10 +13,10 @@ from itl.config import Machine, Transfer
 from itl.data.batches import Batches, device
 from itl.learn.models import Classifier
 from itl.learn.train import predict
-from itl.transfer.metrics import Target, scores
+from itl.transfer.metrics import scores
+from itl.transfer.target import Target
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 10 to 1e-5, strongest first
-HELD_OUT = 0.2              # fraction of each class's training images on which the strength is chosen
 CPU = torch.device("cpu")
 BLOCK = 2048, 4096          # queries and base vectors compared at once: 32 MiB of similarities
 
@@ -66,7 +66,7 @@ def probe(
     """
     train, test = _both(spec, net, target, machine)
     train = Features(*(part.to(device(machine)) for part in train))
-    classify = choose_strength(train, len(target.train.classes), spec.seed)
+    classify = choose_strength(train, len(target.train.classes), *target.divided(spec.seed))
     return scores(classify(test.features).cpu(), test.labels) | {"strength": classify.strength}
 
 
@@ -90,12 +90,11 @@ def _both(spec: Transfer, net: Classifier, target: Target, machine: Machine) -> 
     return train, test
 
 
-def choose_strength(train: Features, classes: int, seed: int) -> Linear:
-    """Fit with the strength that does best on a stratified, seeded fifth of *train*, then again on all of it.
+def choose_strength(train: Features, classes: int, fitted: np.ndarray, held: np.ndarray) -> Linear:
+    """Fit on rows *fitted* with the strength that does best on those *held*, then again on all of *train*.
 
     Best is the highest accuracy; of equal ones the lowest cross-entropy.
     """
-    fitted, held = hold_out(train.labels.cpu().numpy(), seed)
     part, rest = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held))
     found, start = [], None
     for strength in STRENGTHS:              # strongest first: each is a good start for the next
@@ -104,23 +103,6 @@ def choose_strength(train: Features, classes: int, seed: int) -> Linear:
         right = (outputs.argmax(1) == rest.labels).sum().item()
         found.append((right, -F.cross_entropy(outputs, rest.labels).item(), strength))
     return fit_linear(train, classes, max(found)[2])
-
-
-def hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divide the rows of *labels* (N,): to fit on, and a fifth of every class, at least one, to choose on.
-
-    A class of one image is fitted on. Raises ItlError where no class has two.
-    """
-    random = np.random.default_rng(seed)
-    held = []
-    for label in np.unique(labels):
-        rows = random.permutation(np.flatnonzero(labels == label))
-        held.append(rows[: max(1, round(HELD_OUT * len(rows))) if len(rows) > 1 else 0])
-    held = np.sort(np.concatenate(held))
-    if not len(held):
-        raise ItlError("a probe chooses its strength on images held out of the training split, but each of "
-                       f"its {len(labels)} is the only one of its class; give two per class, or use finetune")
-    return np.setdiff1d(np.arange(len(labels)), held), held
 
 
 def fit_linear(train: Features, classes: int, strength: float, start: Linear | None = None) -> Linear:

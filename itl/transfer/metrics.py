@@ -1,54 +1,9 @@
-"""What a transfer is scored by: the target that is asked about, and accuracy in percent."""
+"""What a transfer is scored by: accuracy in percent."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import Tensor
 
 from itl import ItlError
-from itl.data.pack import Pack
-from itl.data.subset import Selection
-
-
-@dataclass(frozen=True)
-class Target:
-    """What features are tried on: a pack, the images to learn from and the images to be scored on."""
-
-    pack: Pack
-    train: Selection
-    test: Selection
-
-    def __post_init__(self) -> None:
-        """Refuse a target on which a score would mean nothing."""
-        if self.train.classes != self.test.classes:
-            raise ItlError(f"a target's training and test classes must be the same; {self._differing()}")
-        shared = np.intersect1d(self.train.rows, self.test.rows).size
-        if shared:
-            raise ItlError(f"{shared} of {len(self.test.rows)} test images are training images too; "
-                           "select the two from different splits")
-        if not len(self.test.rows):
-            raise ItlError("the target has no test images; it needs at least one")
-        check_classes(self.train.labels, self.train.classes)
-
-    def _differing(self) -> str:
-        """Say in which classes the two splits differ, a few of them by name."""
-        train, test = set(self.train.classes), set(self.test.classes)
-        parts = [
-            f"{len(extra)} only in {name} ({', '.join(sorted(extra)[:3])}{', ...' * (len(extra) > 3)})"
-            for name, extra in (("training", train - test), ("test", test - train)) if extra
-        ]
-        return "; ".join(parts) or "they are, but in another order"
-
-
-def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
-    """Raise ItlError unless every one of *classes* has an image among *labels*."""
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(classes)) == 0)
-    if len(empty):
-        names = ", ".join(classes[label] for label in empty[:3]) + ", ..." * (len(empty) > 3)
-        raise ItlError(f"{len(empty)} of {len(classes)} classes have no training image ({names}); "
-                       "add images or leave these classes out")
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
