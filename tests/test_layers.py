@@ -11,7 +11,7 @@ import itl
 
 LAYERS = """
     wordnet labels config statistics files provenance
-    data.archives data.objects data.sources data.imagenet data.cifar
+    data.archives data.objects data.voc data.regions data.sources data.imagenet data.cifar
     data.drawing data.appearance data.demo data.demo_targets data.open
     data.decode data.journal data.fill data.build data.pack
     data.subset data.locate data.crop data.batches
