@@ -12,8 +12,9 @@ import itl
 LAYERS = """
     wordnet labels config statistics files provenance
     data.archives data.objects data.voc data.regions data.sources data.imagenet data.cifar
+    data.decode data.survey data.voc_detection data.voc_action
     data.drawing data.appearance data.demo data.demo_targets data.open
-    data.decode data.journal data.fill data.build data.pack
+    data.journal data.fill data.build data.pack
     data.subset data.locate data.crop data.batches
     learn.checkpoint learn.models learn.train
     transfer.target transfer.metrics transfer.finetune transfer.frozen

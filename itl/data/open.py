@@ -10,6 +10,8 @@ from itl.data.demo import DemoClasses
 from itl.data.demo_targets import DemoActions, DemoDetection, DemoScenes
 from itl.data.imagenet import DEVKIT, TRAIN_TAR, VAL_TAR, ImageNet, TinyImageNet
 from itl.data.sources import WNID, ClassFolders, Record, Source, missing_classes, some
+from itl.data.voc_action import VocAction
+from itl.data.voc_detection import Voc2007, Voc2012
 from itl.wordnet import Taxonomy
 
 SOURCES = {
@@ -17,6 +19,9 @@ SOURCES = {
     "tiny-imagenet": TinyImageNet,
     "folder": ClassFolders,
     "cifar100": Cifar100,
+    "voc2007": Voc2007,
+    "voc2012": Voc2012,
+    "voc2012-action": VocAction,
     "demo": DemoClasses,
     "demo-scenes": DemoScenes,
     "demo-detection": DemoDetection,

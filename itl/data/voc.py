@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.data import archives
 from itl.data.archives import Listing
 from itl.data.objects import Box, Thing
@@ -34,15 +34,30 @@ def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotati
     cut brings boxes that reach out of their image back to its edges; refuse takes them for a mistake.
     Raises ItlError with one line: no XML, no box, a box without area or outside its image, no number.
     """
+    annotation, trouble = look_at(data, name, outside)
+    if trouble:
+        raise ItlError(trouble[0])
+    return annotation
+
+
+def look_at(data: bytes, name: str, outside: str = "refuse") -> tuple[Annotation, list[str]]:
+    """Read as `read_annotation` does, but go on: a line for each object that is no good, which is left out.
+
+    Raises ItlError where the file as a whole cannot be read.
+    """
+    pick({"refuse": 0, "cut": 0}, outside, "way with boxes outside")
     root = _root(data, name)
     width, height = _side(root, "width", name), _side(root, "height", name)
-    things, actions = [], []
+    things, actions, trouble = [], [], []
     for number, element in enumerate(root.findall("object"), 1):
         where = f"{name}, object {number}"
-        thing = _thing(element, (width, height), where)
-        things.append(within(thing, width, height, where, outside))
-        actions.append(_actions(element, where))
-    return Annotation(width, height, tuple(things), tuple(actions))
+        try:
+            thing = _thing(element, (width, height), where)
+            things.append(within(thing, width, height, where, outside))
+            actions.append(_actions(element, where))
+        except ItlError as error:
+            trouble.append(str(error))
+    return Annotation(width, height, tuple(things), tuple(actions)), trouble
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
@@ -95,6 +110,29 @@ def read_list(data: bytes) -> list[str]:
     """
     lines = (line.strip() for line in data.decode("utf-8-sig", errors="replace").splitlines())
     return [line for line in lines if line]
+
+
+def divided(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Say in which split, train, val or test, each name of *lists* (train, val, trainval, test) is.
+
+    What only trainval holds is train, or val where train has a list of its own and val has none. Also returns
+    the names that two splits claim, with those; *notes* take what is odd.
+
+    >>> divided({"trainval": ["1", "2"], "val": ["2"], "test": ["3"]}, [])[0]
+    {'1': 'train', '2': 'val', '3': 'test'}
+    """
+    rest = "val" if "train" in lists and "val" not in lists else "train"
+    split_of, twice = {}, {}
+    for name, listed in lists.items():
+        if len(set(listed)) < len(listed):
+            notes.append(f"{name}.txt has {len(listed) - len(set(listed)):,} lines twice; they count once")
+    known = {*lists.get("train", ()), *lists.get("val", ())}
+    only = [each for each in lists.get("trainval", ()) if each not in known]
+    claims = [(each, split) for split in ("train", "val", "test") for each in lists.get(split, ())]
+    for each, split in [(each, rest) for each in only] + claims:
+        if split_of.setdefault(each, split) != split:
+            twice[each] = f"{split_of[each]} and {split}"
+    return dict(sorted(split_of.items())), twice
 
 
 def devkit(path: Path, year: str) -> Listing:
