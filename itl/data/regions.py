@@ -87,6 +87,22 @@ def area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[..., 2:] - boxes[..., :2] + 1).prod(-1)
 
 
+def fault(boxes: np.ndarray) -> tuple[int, str] | None:
+    """Find the first of *boxes* (n, 4) that is no box: its number from 0, and why.
+
+    >>> fault(np.array([[1, 1, 10, 5], [3, 1, 2, 5]]))
+    (1, 'the box (3, 1, 2, 5) has no area; xmax and ymax are at least xmin and ymin')
+    """
+    finite = np.isfinite(boxes).all(1)
+    sound = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)      # inclusive: 3 to 3 is a pixel wide
+    if sound.all():
+        return None
+    first = int(sound.argmin())
+    told = "the box (" + ", ".join(f"{side:g}" for side in boxes[first]) + ")"
+    why = "has no area; xmax and ymax are at least xmin and ymin" if finite[first] else "is not finite"
+    return first, f"{told} {why}"
+
+
 def best_overlaps(
     objects: pd.DataFrame, regions: Callable[[Hashable], np.ndarray], image: str = "row"
 ) -> np.ndarray:
