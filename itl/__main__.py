@@ -130,13 +130,13 @@ def pack(asked: argparse.Namespace) -> None:
 
 def check(asked: argparse.Namespace) -> None:
     """Say what a source holds, what is missing and what to do."""
-    from itl.data.open import check as look
+    from itl.data.check import check as look
+    from itl.data.check import numbered
 
-    told = look(asked.source, asked.path, **dict(_options(asked.option)))
-    problems = [line.removeprefix("problem: ") for line in told if line.startswith("problem: ")]
-    print("\n".join(line for line in told if not line.startswith("problem: ")))
+    told, problems = numbered(look(asked.source, asked.path, **dict(_options(asked.option))))
+    print("\n".join(told))
     if problems:
-        raise ItlError("; ".join(problems))
+        raise ItlError(problems)
 
 
 def voc_ap(asked: argparse.Namespace) -> None:

@@ -93,16 +93,21 @@ class Survey:
         return self.records
 
 
+def header_size(place: tuple) -> tuple[int, int]:
+    """Width and height of the image at *place*, from its first bytes; ItlError where it is none."""
+    try:
+        return dimensions(archives.start(place, HEAD))
+    except ItlError:                        # a long comment or preview before the header
+        return dimensions(archives.read(place))
+
+
 def size_at(place: tuple, name: str) -> tuple[int, int]:
     """Width and height of the image *name* at *place*, from its first bytes.
 
     Raises ItlError, with *name*, where it is no image, or so narrow that nothing can be seen on it.
     """
     try:
-        try:
-            width, height = dimensions(archives.start(place, HEAD))
-        except ItlError:                    # a long comment or preview before the header
-            width, height = dimensions(archives.read(place))
+        width, height = header_size(place)
     except ItlError as error:
         raise ItlError(f"{name} cannot be read: {error}") from None
     except OSError as error:

@@ -125,7 +125,7 @@ def divided(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str,
     split_of, twice = {}, {}
     for name, listed in lists.items():
         if len(set(listed)) < len(listed):
-            notes.append(f"{name}.txt has {len(listed) - len(set(listed)):,} lines twice; they count once")
+            notes.append(f"the list {name} has {len(listed) - len(set(listed)):,} lines twice, counted once")
     known = {*lists.get("train", ()), *lists.get("val", ())}
     only = [each for each in lists.get("trainval", ()) if each not in known]
     claims = [(each, split) for split in ("train", "val", "test") for each in lists.get(split, ())]

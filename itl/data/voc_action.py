@@ -37,6 +37,7 @@ class VocAction:
     outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
     kind = "voc2012-action"
     protocol = "VOC2012 Action"
+    counted = ("people", "actions")
 
     def __post_init__(self) -> None:
         """Refuse a crop that shows nothing."""
