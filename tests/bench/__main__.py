@@ -133,12 +133,12 @@ def scoring(folder: Path) -> Row:
         lambda: found.update(ours=mean_ap(voc_ap(objects, detections, "area").values())),
         lambda: found.update(theirs=score()),
     )
-    peer = f"torchmetrics, faster_coco_eval at IoU 0.5; AP: its {found['theirs']:.3f}, VOC's {found['ours']:.3f}"
+    peer = f"torchmetrics, faster_coco_eval at IoU 0.5; AP {found['theirs']:.3f}, VOC's {found['ours']:.3f}"
     return "VOC AP of 100,000 boxes, detections/s", peer, ours, theirs
 
 
 def made_up_detections(images: int, count: int, detected: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Objects of PASCAL's classes, 15 % difficult, and detections, of which every second is near an object."""
+    """Objects of PASCAL's classes, 15 % difficult, and detections, half of them near an object."""
     random = np.random.default_rng(0)
     names, ids = np.array(sorted(PASCAL)), np.array([f"{number:06}" for number in range(images)])
 
