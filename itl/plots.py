@@ -1,6 +1,6 @@
 """Figures: a tidy frame in, Axes out; colours that colour-blind readers can tell apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,13 @@ AXIS = {
     "map": "mean average precision (%)",
 }
 METRIC = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5"}
-METHOD = {"finetune": "fine-tuned", "probe": "linear probe", "knn": "nearest neighbours"}
+INDUCED = {"accuracy": "linear probe", "knn5": "5 neighbours"}
+METHOD = {
+    "finetune": "fine-tuned",
+    "probe": "linear probe",
+    "knn": "nearest neighbours",
+    "induction": "frozen",
+}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")     # Okabe and Ito's
 MARKERS = "osD^vP"                          # so that tasks differ in a grey print too
 INK, QUIET = "#222222", "#d8d8d8"
@@ -64,11 +70,39 @@ def curve(
         asked = f"{metric} of {task}" if task else metric
         raise ItlError(f"no {asked} to draw; results hold {there or 'nothing'}")
     ax = ax or axes(7.2, 4.3)
-    places = positions(data[x])
-    ends, tasks = {}, sorted(data["task"].unique(), key=lambda name: name != "own")
-    for number, name in enumerate(tasks):
-        aside = 2 ** (0.07 * (number - (len(tasks) - 1) / 2))   # so that bars do not cover each other
-        rows = data[data["task"] == name].assign(place=data[x].map(places) * aside)
+    tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
+    lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
+    ax.set_ylabel(AXIS.get(metric, metric))
+    return ax
+
+
+def induced(results: pd.DataFrame, tasks: Sequence[str], x: str = "classes") -> Figure:
+    """Draw a panel for each of *tasks* of induction: linear probe and k-NN against *x*, chance dashed.
+
+    Dots, bars and the net without pre-training are as in `curve`.
+    """
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(1, len(tasks), figsize=(7.6, 3.9), sharey=True, squeeze=False)
+    for task, ax in zip(tasks, grid.flat, strict=True):
+        data = results[results["task"] == task].set_index("metric", drop=False)
+        if not {"accuracy", "knn5", "chance"} <= set(data.index):
+            raise ItlError(f"no induction of {task} to draw; give some of {', '.join(set(results['task']))}")
+        level = data.loc[["chance"], "value"].mean()
+        ax.axhline(level, color=INK, ls="--", lw=1)
+        ax.annotate("chance", (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        lines(ax, {name: data.loc[[metric]] for metric, name in INDUCED.items()}, x)
+        ax.set_title(f"told apart: {task.partition('@')[2]}")
+    grid[0, 0].set_ylabel("accuracy (%)")
+    grid[0, 0].set_ylim(bottom=0)
+    return figure
+
+
+def lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> None:
+    """Draw *value* against *x* for each of *groups*, by name, on a log axis; see `curve`."""
+    ends, places = {}, positions(pd.concat(groups.values())[x])
+    for number, (name, group) in enumerate(groups.items()):
+        aside = 2 ** (0.07 * (number - (len(groups) - 1) / 2))  # so that bars do not cover each other
+        rows = group.assign(place=group[x].map(places) * aside)
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         middle = means(rows, "place")
         zero = middle.index == places.get(0, -1) * aside
@@ -78,14 +112,13 @@ def curve(
         ax.plot(rows["place"], rows["value"], marker, color=colour, ms=6, alpha=0.55, mec="white", ls="")
         for height in middle["mean"][zero]:
             ax.axhline(height, color=colour, ls=(0, (1, 3)), lw=1.4)
-        ends[task_name(name)] = (float(middle["mean"].iloc[-1]), colour)
+        ends[name] = (float(middle["mean"].iloc[-1]), colour)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(places.values()), [tick(value) for value in places])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y", color=QUIET, lw=0.7)
-    ax.set(xlabel=AXIS.get(x, x), ylabel=AXIS.get(metric, metric))
+    ax.set_xlabel(AXIS.get(x, x))
     label_ends(ax, ends)
-    return ax
 
 
 def means(rows: pd.DataFrame, x: str) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from itl.provenance import provenance
 from itl.store import Store
 from itl.transfer.finetune import finetune
 from itl.transfer.frozen import knn, probe
+from itl.transfer.induction import induction
 from itl.transfer.metrics import scores
 from itl.transfer.target import scored_split, target_of
 
@@ -30,6 +31,7 @@ EVALUATORS = {                              # how a method sees its target, and 
     "finetune": (target_of, finetune),
     "probe": (target_of, probe),
     "knn": (target_of, knn),
+    "induction": (target_of, induction),
 }
 
 CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics

@@ -9,11 +9,12 @@ import pandas as pd
 
 from itl import ItlError, pick
 from itl.config import Detection, Packing, Recipe, spec_of
+from itl.labels import METHODS as LABEL_METHODS
 from itl.question import Condition, Question, Task
 from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
 
-METHODS = dict.fromkeys(("finetune", "probe", "knn"))
+METHODS = dict.fromkeys(("finetune", "probe", "knn", "induction"))
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
@@ -27,6 +28,23 @@ def data_size(*, images_per_class: Sequence, **shared) -> Question:
         for count in images_per_class
     ]
     return question("data-size", conditions, **shared)
+
+
+def granularity(*, label_sets: Sequence, **shared) -> Question:
+    """Ask how fine labels must be: all images under each of *label_sets*, methods of `itl labels`.
+
+    They go from coarse to fine; `none` is the net without pre-training. *shared* is what every question
+    takes: see `question`.
+    """
+    for name in label_sets:
+        if name != "none":
+            pick(LABEL_METHODS, str(name).partition("@")[0], "label method (or none)")
+    untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
+    conditions = [
+        Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
+        for name in label_sets
+    ]
+    return question("granularity", conditions, **shared)
 
 
 def question(
@@ -68,7 +86,10 @@ def _count(value: object) -> int | None:
     raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
 
 
-QUESTIONS = {"01-data-size": data_size}     # by the notebook that asks it
+QUESTIONS = {                               # by the notebook that asks it
+    "01-data-size": data_size,
+    "03-granularity": granularity,
+}
 
 
 def questions_of(preset: Preset, only: str | None = None) -> list[Question]:

@@ -18,8 +18,9 @@ LAYERS = """
     data.subset data.locate data.crop data.batches
     learn.checkpoint learn.models learn.train
     transfer.target transfer.metrics transfer.average_precision transfer.finetune transfer.frozen
+    transfer.induction
     store runs execute rates progress question settings study
-    tables answers plots notebook site report __main__
+    tables nodes answers plots notebook site report __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent
