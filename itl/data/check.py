@@ -176,7 +176,7 @@ def _headers(source: Source, records: list[Record]) -> list[str]:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
-    of = f"of {len(looked):,} images" + (f" (every {step}th was looked at)" if step > 1 else "")
+    of = f"of {len(looked):,} images" + (f" (one in {step} was looked at)" if step > 1 else "")
     lines = []
     if narrow:
         lines.append(f"note: {len(narrow):,} {of} are only one pixel wide or high, such as {some(narrow)}")
