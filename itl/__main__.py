@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from itl import ItlError, __version__
@@ -17,6 +17,13 @@ MACHINE = (
     ("--workers", {"type": int, "help": "runs side by side"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
+
+REGIONS = """Convert files of region proposals, or measure, as CSV, what part of the objects they cover.
+
+Boxes are 1-based and inclusive, the best of an image first. A file is one of
+.mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+.npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
+.parquet   columns image, xmin, ymin, xmax, ymax"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,16 +92,29 @@ def parser() -> argparse.ArgumentParser:
         ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
     )
     command(check, source, path, option)
+    _add_detection(command)
+    for do in (plan, run, report):
+        command(do, preset, only, *MACHINE)
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    return top
+
+
+def _add_detection(command: Callable) -> None:
+    """Add the commands on what detectors find, and where they look."""
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
         ("--detections", {"type": Path, "required": True, "help": "CSV: image,class,score and four sides"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
     )
-    for do in (plan, run, report):
-        command(do, preset, only, *MACHINE)
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    return top
+    command(
+        proposals,
+        ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
+        ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
+        ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
+        description=REGIONS, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def labels(asked: argparse.Namespace) -> None:
@@ -154,6 +174,27 @@ def voc_ap(asked: argparse.Namespace) -> None:
     found = voc_ap(objects, detections, asked.metric, known=known)
     rows = [*found.items(), ("mean", mean_ap(found.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
+
+
+def proposals(asked: argparse.Namespace) -> None:
+    """Convert files of region proposals, or measure what part of the objects they cover."""
+    from itl.data.proposals import measured
+    from itl.data.region_files import read_regions, write_regions
+
+    built_in = str(asked.regions) == "windows"
+    if built_in and (asked.out or not asked.recall):
+        raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
+    held = None if built_in else read_regions(asked.regions)
+    if asked.out:
+        write_regions(asked.out, held)
+    if asked.recall:
+        table, note = measured(held, asked.recall, asked.count)
+        table.to_csv(sys.stdout, index=False)
+        if note:
+            print(f"note: {note}", file=sys.stderr)
+    else:
+        count = sum(map(len, held.values()))
+        print(f"{asked.out or asked.regions}: {count:,} regions of {len(held):,} images")
 
 
 def plan(asked: argparse.Namespace) -> None:

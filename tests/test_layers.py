@@ -11,8 +11,9 @@ import itl
 
 LAYERS = """
     wordnet labels config statistics files provenance
-    data.archives data.objects data.voc data.regions data.detections data.sources data.imagenet data.cifar
-    data.decode data.survey data.voc_detection data.voc_action data.sun data.coco
+    data.archives data.objects data.voc data.regions data.region_files data.detections
+    data.sources data.imagenet data.cifar
+    data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
     data.drawing data.appearance data.demo data.demo_targets data.open data.check
     data.journal data.fill data.build data.pack
     data.subset data.locate data.crop data.batches

@@ -32,18 +32,18 @@ def read_detections(path: Path) -> pd.DataFrame:
     return frame
 
 
-def read_objects(path: Path) -> tuple[pd.DataFrame, set[str]]:
-    """Read VOC's annotations at *path*: the objects, as `voc_ap` takes them, and the ids of all images."""
-    rows, images = [], set()
+def read_objects(path: Path) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
+    """Read VOC's annotations at *path*: the objects, as `voc_ap` takes them, and each image's size by id."""
+    rows, images = [], {}
     for image, annotation in read_annotations(Path(path)):
-        images.add(image)
+        images[image] = annotation.width, annotation.height
         rows += [(image, thing.name, *thing.box, thing.difficult) for thing in annotation.things]
     return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), images
 
 
 def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:
     """Raise ItlError where *detections*, read from *path*, are on an image that is not among *images*."""
-    other = ~detections["image"].isin(images)
+    other = ~detections["image"].isin(list(images))
     if other.any():
         row = int(other.to_numpy().argmax())
         name = detections["image"].iloc[row]
