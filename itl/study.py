@@ -14,7 +14,7 @@ from itl.question import Condition, Question, Task
 from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
 
-METHODS = dict.fromkeys(("finetune", "probe", "knn", "induction"))
+METHODS = dict.fromkeys(("finetune", "probe", "knn", "induction", "actions", "detection"))
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
