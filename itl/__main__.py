@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name in params/, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, tiny-imagenet, cifar100, ..."})
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
     option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
     path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     command(
         pack, source, path, option,
         ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
-        ("--fit", {"default": "squash", "help": "squash (both sides) or crop (short side, then centre)"}),
+        ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
         ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),

@@ -24,7 +24,9 @@ def test_objects_are_counted_by_split_and_class(tmp_path):
     assert check("voc2007", root) == [
         "val: 1 images, 2 objects", "    car 1, dog 1", "train: 2 images, 2 objects and 1 difficult",
         "    car 1, dog 1 (+ 1)", "test: 2 images, 1 objects, 1 with none", "    dog 1",
-        "left out: 1 images in no list", f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK"]
+        "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
+        "cannot be set beside those of papers", "left out: 1 images in no list",
+        f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK"]
 
 
 @pytest.mark.parametrize(("gone", "line"), [
@@ -117,9 +119,9 @@ WORLDS = {"voc2007": voc2007(), "voc2012-action": voc2012(), "voc2012": {
 
 
 @pytest.mark.parametrize(("kind", "times"), [
-    ("voc2007", 150), ("voc2012-action", 150), ("voc2012", 40), ("sun397", 60), ("coco", 100)])
+    ("voc2007", 130), ("voc2012-action", 90), ("voc2012", 40), ("sun397", 60), ("coco", 80)])
 def test_damaged_files_crash_nothing(tmp_path, kind, times):
-    """Each of 500 works or is refused in one line, and check says the same beforehand."""
+    """Each of 400 works or is refused in one line, and check says the same beforehand."""
     chance, outcomes = random.Random(kind), Counter()
     names = [name for name in WORLDS[kind] if name.endswith((".xml", ".txt", ".json"))]
     root = written(tmp_path, WORLDS[kind])

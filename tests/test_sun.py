@@ -100,7 +100,9 @@ def test_very_many_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     assert Sun397(root).problems() == [
         "100 of 106 images of partition 1 are not there, such as a/abbey/sun_100.jpg, a/abbey/sun_101.jpg, "
         "a/abbey/sun_102.jpg …"]
-    assert len(Sun397(root, bad="skip").records()) == 6
+    source = Sun397(root, bad="skip")
+    assert len(source.records()) == 6
+    assert source.protocol == "SUN397 partition 01 without 100 bad images"
 
 
 def test_check_counts_what_is_there(tmp_path):
@@ -111,7 +113,8 @@ def test_check_counts_what_is_there(tmp_path):
         "classes: 3 plain names (abbey, church/indoor, church/outdoor)",
         "  train: abbey 1, church/indoor 1, church/outdoor 1",
         "  test: abbey 1, church/indoor 1, church/outdoor 1",
-        "left out: 1 images in neither list of partition 1",
+        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be set beside "
+        "those of papers", "left out: 1 images in neither list of partition 1",
         "note: 1 of 6 images are only one pixel wide or high, such as c/church/indoor/sun_7.jpg",
         f"next: itl pack sun397 {root} --size 256 --out PACK"]
 

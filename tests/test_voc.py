@@ -238,6 +238,7 @@ def test_own_images_in_vocs_format(tmp_path):
     source = open_source("voc2007", root, classes="cat, guinea pig")
     assert [(record.id, record.split) for record in source.records()] == [
         ("VOC2007/c", "test"), ("VOC2007/my cat 1", "train"), ("VOC2007/sub/b", "train")]
+    assert source.protocol == ""
     with pytest.raises(ItlError, match="no class called 'guinea pig'; there are cat"):
         Voc2007(root, classes="cat").records()
     with pytest.raises(ItlError, match="different names"):
@@ -245,10 +246,8 @@ def test_own_images_in_vocs_format(tmp_path):
 
 
 def test_another_year_is_not_taken_for_this(tmp_path):
-    root = written(tmp_path, voc2012())
-    for path in (root, root / "VOCdevkit/VOC2012"):
-        with pytest.raises(ItlError, match="should hold a folder VOC2007 .* found only VOC2012"):
-            Voc2007(path).records()
+    with pytest.raises(ItlError, match="should hold a folder VOC2007 .* found only VOC2012"):
+        Voc2007(written(tmp_path, voc2012()) / "VOCdevkit/VOC2012").records()
 
 
 def test_voc2012_without_annotations_of_test_does_all_but_that(tmp_path):

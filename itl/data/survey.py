@@ -13,6 +13,7 @@ from itl.data.objects import Thing
 from itl.data.sources import Record, some
 
 HEAD = 64 << 10                             # bytes that nearly always hold an image's header
+SKIPPED = "images with problems (bad=skip)"
 EXAMPLES = 2                                # problems told where an error is one line
 MANY = 50                                   # more missing files than this are told in one line
 
@@ -78,11 +79,16 @@ class Survey:
         self.records.sort(key=lambda record: record.id)
         if bad == "skip":
             gone = {image for problem in self.problems for image in problem.images}
-            self.left_out["images with problems (bad=skip)"] += len(gone)
+            self.left_out[SKIPPED] += len(gone)
             self.notes += [f"skipped: {problem.text}" for problem in self.problems if problem.images]
             self.records = [record for record in self.records if record.id not in gone]
             self.problems = [problem for problem in self.problems if not problem.images]
         return self
+
+    def following(self, protocol: str) -> str:
+        """Name *protocol*, and how many images of it were left out because of problems."""
+        gone = self.left_out[SKIPPED]
+        return protocol + (f" without {gone:,} bad images" if gone else "")
 
     def usable(self) -> list[Record]:
         """The records; ItlError where there is trouble, or nothing."""

@@ -34,7 +34,11 @@ class Voc2007:
     proposals: str | None = None            # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"
-    protocol = "VOC2007"
+
+    @property
+    def protocol(self) -> str:
+        """Name the division of the images; that of one's own classes has no name."""
+        return "" if self.classes else self.survey.following(self.year)
 
     @cached_property
     def listing(self) -> Listing:
@@ -149,7 +153,6 @@ class Voc2012(Voc2007):
 
     kind = "voc2012"
     year = "VOC2012"
-    protocol = "VOC2012"
 
 
 def images_of(files: Listing) -> dict[str, tuple[str, tuple]]:
