@@ -163,15 +163,13 @@ def voc_ap(asked: argparse.Namespace) -> None:
     """Score detections as PASCAL VOC does: average precision of each class, 0 to 1, as CSV."""
     import csv
 
-    from itl.data.detections import read_detections, read_objects, refuse_other_images
-    from itl.labels import PASCAL
+    from itl.data.detections import classes_of, read_detections, read_objects, refuse_other_images
     from itl.transfer.average_precision import mean_ap, voc_ap
 
     objects, images = read_objects(asked.annotations)
     detections = read_detections(asked.detections)
     refuse_other_images(detections, images, asked.detections)
-    known = PASCAL if set(objects["name"]) <= set(PASCAL) else ()       # VOC's classes, all of them
-    found = voc_ap(objects, detections, asked.metric, known=known)
+    found = voc_ap(objects, detections, asked.metric, known=classes_of(objects))
     rows = [*found.items(), ("mean", mean_ap(found.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.data.regions import SIDES, fault
 from itl.data.voc import read_annotations
+from itl.labels import PASCAL
 
 COLUMNS = ["image", "class", "score", *SIDES]
 
@@ -39,6 +40,43 @@ def read_objects(path: Path) -> tuple[pd.DataFrame, dict[str, tuple[int | None, 
         images[image] = annotation.width, annotation.height
         rows += [(image, thing.name, *thing.box, thing.difficult) for thing in annotation.things]
     return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), images
+
+
+def classes_of(objects: pd.DataFrame) -> list[str]:
+    """Classes that detections may have: those of *objects*; all of PASCAL's where these are some of them."""
+    found = set(objects["name"])
+    return sorted(found | set(PASCAL) if found <= set(PASCAL) else found)
+
+
+def look(path: Path | None, annotations: str | None = None, **other: object) -> list[str]:
+    """Say in lines what the detections at *path* are, and what is wrong with them, as `itl check` does."""
+    for name in other:
+        pick({"annotations": 0}, name, "option of detections")
+    if path is None or annotations is None:
+        raise ItlError("detections are checked against annotations; give their CSV file, and name VOC's XML "
+                       "files, a folder or tar, with --option annotations=PATH")
+    try:
+        objects, images = read_objects(Path(annotations))
+        detections = read_detections(path)
+    except ItlError as error:
+        return [f"problem: {error}"]
+    lines, classes = [], dict.fromkeys(classes_of(objects))
+    try:
+        refuse_other_images(detections, images, path)
+    except ItlError as error:
+        lines.append(f"problem: {error}")
+    for name in sorted(set(detections["class"]) - set(classes)):
+        row = 1 + (detections["class"] == name).to_numpy().argmax()
+        try:
+            pick(classes, name, "annotated class")
+        except ItlError as error:
+            lines.append(f"problem: {path}, row {row}: {error}")
+    bare = len(images.keys() - set(detections["image"]))
+    lines.append(f"detections: {len(detections):,} of {detections['class'].nunique()} classes on "
+                 f"{detections['image'].nunique():,} images")
+    lines.append(f"annotations: {len(objects):,} objects on {len(images):,} images; on {bare:,} of these "
+                 f"nothing was detected")
+    return [*lines, f"next: itl voc-ap --annotations {annotations} --detections {path}"]
 
 
 def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:

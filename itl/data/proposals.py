@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.data.detections import read_objects
 from itl.data.region_files import Regions, read_regions
 from itl.data.regions import recall_table, windows
@@ -73,6 +73,31 @@ def match(images: Iterable[str], held: Mapping[str, np.ndarray]) -> Regions:
 def _short(name: str) -> str:
     last = name.rpartition("/")[2]
     return last.rpartition(".")[0] if is_image(last) else last
+
+
+def look(path: Path | None, annotations: str | None = None, **other: object) -> list[str]:
+    """Say in lines what the regions at *path* are, and what is wrong with them, as `itl check` does.
+
+    With *annotations*, VOC's XML files, also how many of the objects they cover.
+    """
+    for name in other:
+        pick({"annotations": 0}, name, "option of proposals")
+    if path is None:
+        raise ItlError("proposals are read from a file, or all files of a folder; none was given")
+    try:
+        held = read_regions(path)
+        counts = [len(boxes) for boxes in held.values()]
+        each = f"{min(counts):,} to {max(counts):,} on each"
+        lines = [f"regions: {sum(counts):,} on {len(held):,} images, {each}"]
+        if annotations is not None:
+            table, note = measured(held, Path(annotations), [max(counts)])
+            lines += [f"note: {note}"] if note else []
+            half = table.iloc[0]
+            lines.append(f"recall at IoU 0.5: {half['recall']:.1%} of {half['objects']:,.0f} objects "
+                         f"that are not difficult")
+    except ItlError as error:
+        return [f"problem: {error}"]
+    return [*lines, f"next: itl pack voc2007 PATH --size 500 --fit pad --option proposals={path} --out PACK"]
 
 
 def _beside(told: str, source: Path) -> Path:

@@ -84,9 +84,9 @@ def _read(path: Path) -> Regions:
         found = read(path)
     except ItlError as error:
         raise ItlError(f"{path}: {error}") from None
-    except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror or error}; {EXPORT}") from error
     except Exception as error:              # of damaged files these libraries raise whatever they stumble on
+        if getattr(error, "strerror", None):
+            raise ItlError(f"cannot read {path}: {error.strerror}") from error
         told = " ".join(str(error).split())[:120] or type(error).__name__
         raise ItlError(f"{path} is damaged, or no {path.suffix} at all ({told}); {EXPORT}") from error
     for image, boxes in found.items():

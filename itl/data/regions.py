@@ -142,7 +142,9 @@ def recall_table(
     *regions* gives boxes (m, 4), with m at most its second argument, of an image; *objects* are as
     `best_overlaps` takes them. `objects` counts those that are not difficult.
     """
-    rows = []
+    rows, counts = [], list(counts)
+    if min(counts, default=0) < 1:
+        raise ItlError(f"recall takes a count from 1 of regions for an image, or several; got {counts}")
     for count in counts:
         best = _refuse_none(best_overlaps(objects, lambda key, count=count: regions(key, count), image))
         rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in (0.5, 0.6, 0.7, 0.8, 0.9)]
