@@ -65,7 +65,7 @@ def _is_there(order: Order, out: Path) -> bool:
     there = json.loads((out / "pack.json").read_text())
     same = there["request"] == request(order.packing)
     if same and there["path"] != _shown(order.path):            # moved, or other images
-        same = there["records"] == _digest(_records(order)[1])
+        same = there["records"] == _digest(*_records(order))
     if not same:
         raise ItlError(
             f"{out} is the pack of {_told(there['request'])} from {there['path']}, not of "
@@ -77,7 +77,7 @@ def _is_there(order: Order, out: Path) -> bool:
 def _build(order: Order, out: Path) -> None:
     folder = partial_of(out)
     source, records = _records(order)
-    asked = {"request": request(order.packing), "records": _digest(records)}
+    asked = {"request": request(order.packing), "records": _digest(source, records)}
     folder.mkdir(exist_ok=True)
     if (folder / "pack.json").exists():                         # killed just before the rename
         _refuse_other(folder, json.loads((folder / "pack.json").read_text()), asked)
@@ -196,10 +196,14 @@ def _records(order: Order) -> tuple[Source, list[Record]]:
                        f"`itl check {order.packing.source} {order.path}` says what is expected") from error
 
 
-def _digest(records: list[Record]) -> str:
+def _digest(source: Source, records: list[Record]) -> str:
+    """12 hex digits that stand for what is listed; with annotations, where these are read from files."""
     found = hashlib.sha256()
+    annotated = hasattr(source, "survey") and hasattr(source, "annotation")
     for record in records:
         found.update(f"{record.id}\t{record.wnid}\t{record.split}\n".encode())
+        if annotated:
+            found.update(f"{source.annotation(record)}\n".encode())
     return found.hexdigest()[:12]
 
 
