@@ -101,11 +101,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_detection(command: Callable) -> None:
     """Add the commands on what detectors find, and where they look."""
+    images = ("--images", {"type": Path, "help": "list of those that count, such as ImageSets/Main/test.txt"})
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
         ("--detections", {"type": Path, "required": True, "help": "CSV: image,class,score and four sides"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
+        images,
     )
     command(
         proposals,
@@ -113,6 +115,7 @@ def _add_detection(command: Callable) -> None:
         ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
+        images,
         description=REGIONS, formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -166,7 +169,7 @@ def voc_ap(asked: argparse.Namespace) -> None:
     from itl.data.detections import classes_of, read_detections, read_objects, refuse_other_images
     from itl.transfer.average_precision import mean_ap, voc_ap
 
-    objects, images = read_objects(asked.annotations)
+    objects, images = read_objects(asked.annotations, asked.images)
     detections = read_detections(asked.detections)
     refuse_other_images(detections, images, asked.detections)
     found = voc_ap(objects, detections, asked.metric, known=classes_of(objects))
@@ -186,7 +189,7 @@ def proposals(asked: argparse.Namespace) -> None:
     if asked.out:
         write_regions(asked.out, held)
     if asked.recall:
-        table, note = measured(held, asked.recall, asked.count)
+        table, note = measured(held, asked.recall, asked.count, asked.images)
         table.to_csv(sys.stdout, index=False)
         if note:
             print(f"note: {note}", file=sys.stderr)

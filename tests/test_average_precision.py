@@ -331,3 +331,17 @@ def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
     assert capsys.readouterr().out == "class,ap\ndog,0.5\nmean,0.5\n"
     assert main(["voc-ap", "--annotations", str(tmp_path / "none"), *arguments[2:]]) == 1
     assert "none was asked for, but there is nothing there" in capsys.readouterr().err
+
+
+def test_only_listed_images_count(tmp_path, capsys):
+    world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False), ("b", "cat", DOG, False))
+    arguments = [*write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG))), "--images"]
+    (tmp_path / "test.txt").write_text("a  1\n\n")
+    assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 0
+    assert capsys.readouterr().out == "class,ap\ndog,1.0\nmean,1.0\n"
+    for text, words in [("a\nc\n", "lists 1 images that"), ("\n", "lists no image"), (None, "cannot read")]:
+        (tmp_path / "test.txt").unlink()
+        if text is not None:
+            (tmp_path / "test.txt").write_text(text)
+        assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 1
+        assert words in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from itl import ItlError, pick
 from itl.data.regions import SIDES, fault
-from itl.data.voc import read_annotations
+from itl.data.voc import read_annotations, read_list
 from itl.labels import PASCAL
 
 COLUMNS = ["image", "class", "score", *SIDES]
@@ -33,12 +33,22 @@ def read_detections(path: Path) -> pd.DataFrame:
     return frame
 
 
-def read_objects(path: Path) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
-    """Read VOC's annotations at *path*: the objects, as `voc_ap` takes them, and each image's size by id."""
+def read_objects(
+    path: Path, listed: Path | None = None
+) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
+    """Read VOC's annotations at *path*: the objects, as `voc_ap` takes them, and each image's size by id.
+
+    With *listed*, a file such as ImageSets/Main/test.txt, only those of its images.
+    """
+    wanted = None if listed is None else _listed(Path(listed))
     rows, images = [], {}
     for image, annotation in read_annotations(Path(path)):
-        images[image] = annotation.width, annotation.height
-        rows += [(image, thing.name, *thing.box, thing.difficult) for thing in annotation.things]
+        if wanted is None or image in wanted:
+            images[image] = annotation.width, annotation.height
+            rows += [(image, thing.name, *thing.box, thing.difficult) for thing in annotation.things]
+    if gone := sorted(set(wanted or ()) - images.keys()):
+        raise ItlError(f"{listed} lists {len(gone):,} images that {path} does not annotate, such as "
+                       f"{gone[0]!r}; give a list of these annotations")
     return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), images
 
 
@@ -89,6 +99,16 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ItlError(f"{path}, row {row + 1}: no annotated image called {name!r}; {hint}{other.sum():,} of "
                        f"{len(detections):,} detections are on images without annotation")
+
+
+def _listed(path: Path) -> set[str]:
+    try:
+        names = {line.split()[0] for line in read_list(path.read_bytes())}
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+    if not names:
+        raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
+    return names
 
 
 def _texts(path: Path) -> dict[str, list[str]]:

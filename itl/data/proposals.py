@@ -113,13 +113,15 @@ def _cut(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.hstack([np.clip(boxes[:, :2], 1, last), np.clip(boxes[:, 2:], 1, last)])
 
 
-def measured(regions: Regions | None, annotations: Path, counts: Iterable[int]) -> tuple[pd.DataFrame, str]:
+def measured(
+    regions: Regions | None, annotations: Path, counts: Iterable[int], listed: Path | None = None
+) -> tuple[pd.DataFrame, str]:
     """Measure how many of VOC's objects *regions*, or windows without any, cover: `recall_table`, and a note.
 
     Images that have no regions are left out, and the note, else empty, says how many. Raises ItlError where
     no annotated image has any, or windows are asked for and an annotation tells no size.
     """
-    objects, sizes = read_objects(annotations)
+    objects, sizes = read_objects(annotations, listed)
     if regions is None:
         if unsized := [image for image, size in sizes.items() if None in size]:
             raise ItlError(f"{annotations} tells no size of {len(unsized):,} images, {some(unsized)}, which "
