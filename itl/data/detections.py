@@ -1,13 +1,13 @@
 """Detections in a CSV, and the annotated objects they are scored against."""
 
+import csv
+import io
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 
 from itl import ItlError, pick
 from itl.data.regions import SIDES, fault
@@ -111,35 +111,28 @@ def _listed(path: Path) -> set[str]:
     return names
 
 
-def _texts(path: Path) -> dict[str, list[str]]:
-    """The columns of the CSV as text; arrow is strict about the number of values in a row."""
-    short = []
-
-    def refuse(row: pyarrow.csv.InvalidRow) -> str:
-        short.append(row)
-        return "skip"
-
-    options = {
-        "read_options": pyarrow.csv.ReadOptions(use_threads=False),     # so that rows have numbers
-        "parse_options": pyarrow.csv.ParseOptions(invalid_row_handler=refuse),
-        "convert_options": pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string())),
-    }
+def _texts(path: Path) -> dict[str, tuple[str, ...]]:
+    """The columns of the CSV as text, with spaces around values taken off."""
     try:
-        table = pyarrow.csv.read_csv(pa.BufferReader(path.read_bytes()), **options)
+        text = path.read_bytes().decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except OSError as error:
         raise ItlError(f"cannot read {path}: {error.strerror or error}") from error
-    except pa.ArrowInvalid as error:
-        raise ItlError(f"{path} cannot be read as a CSV of {','.join(COLUMNS)}: {error}") from error
-    if wrong := [name for name in COLUMNS if table.column_names.count(name) != 1]:
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ItlError(f"{path} cannot be read as a CSV in UTF-8 ({error}); write it again") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    if wrong := [name for name in COLUMNS if header.count(name) != 1]:
+        told = " ".join(",".join(header).split())[:80]
         raise ItlError(f"{path} should have one column {wrong[0]}; the header should be {','.join(COLUMNS)}, "
-                       f"and is {','.join(table.column_names)[:80]}")
-    if short:
-        raise ItlError(f"{path}, row {short[0].number - 1}: {short[0].actual_columns} values, but the header "
-                       f"names {short[0].expected_columns}")
-    return {name: table[name].to_pylist() for name in COLUMNS}
+                       f"and is {told or 'empty'}")
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            raise ItlError(f"{path}, row {number}: {len(row)} values, but the header names {len(header)}")
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    return {name: tuple(text.strip() for text in columns[name][1:]) for name in COLUMNS}
 
 
-def _numbers(texts: list[str], name: str, path: Path) -> np.ndarray:
+def _numbers(texts: tuple[str, ...], name: str, path: Path) -> np.ndarray:
     try:
         values = np.array([float(text) for text in texts])              # exact, unlike pandas' parser
     except ValueError:

@@ -102,7 +102,7 @@ def look(path: Path | None, annotations: str | None = None, **other: object) -> 
 
 def _beside(told: str, source: Path) -> Path:
     """The path *told*, from here or from the folder of *source*."""
-    here = Path(told).expanduser()
+    here = Path(str(told)).expanduser()
     there = (source if source.is_dir() else source.parent) / here
     return there if there.exists() and not here.exists() else here
 
