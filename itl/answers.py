@@ -66,10 +66,39 @@ def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
         one, other = results[_holds(results, of)], results[_holds(results, against)]
         there = one.merge(other, on=["task", "metric", "seed"])
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
-            found = contrast(results, task=task, metric=metric, of=of, against=against)
-            numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)
-            rows.append((question.name, compared(of, against), task, metric, *numbers))
+            if metric != "chance":          # a level to read the others by, which no training changes
+                found = contrast(results, task=task, metric=metric, of=of, against=against)
+                rows.append(_row(question, compared(of, against), task, metric, found))
     return rows
+
+
+def baselines(question: Question, results: pd.DataFrame, task: str) -> list[tuple]:
+    """List how far each condition of *question* lies above no pre-training and above chance on *task*.
+
+    By linear probe and 5 neighbours, for a task of induction, whose results hold chance for every run.
+    """
+    level = results[(results["task"] == task) & (results["metric"] == "chance")]
+    rows = []
+    for metric in ("accuracy", "knn5"):
+        for condition in question.conditions:
+            of = dict(condition.columns)
+            chance = dict.fromkeys(of, "chance")
+            beside = pd.concat([results, level[_holds(level, of)].assign(metric=metric, **chance)])
+            others = [dict(each.columns) for each in question.conditions if condition.trained > each.trained]
+            for against in [*others, chance]:
+                found = contrast(beside, task=task, metric=metric, of=of, against=against)
+                rows.append(_row(question, compared(of, against), task, metric, found))
+    return rows
+
+
+def _row(question: Question, what: str, task: str, metric: str, found: Contrast) -> tuple:
+    numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)
+    return question.name, what, task, metric, *numbers
+
+
+def classes(results: pd.DataFrame, condition: dict) -> int:
+    """How many classes the nets of *condition* were trained on."""
+    return int(results.loc[_holds(results, condition), "classes"].iloc[0])
 
 
 def main_metric(task: str) -> str:
@@ -85,7 +114,9 @@ def compared(of: dict, against: dict) -> str:
     """
     what = ", ".join(name.replace("_", " ") for name in of)
     one, other = (", ".join(map(str, condition.values())) for condition in (of, against))
-    return f"{one} {what} instead of no pre-training" if other == "0" else f"{one} instead of {other} {what}"
+    if other in ("0", "none"):
+        return f"{one} {what} instead of no pre-training"
+    return f"{one} {what} instead of chance" if other == "chance" else f"{one} instead of {other} {what}"
 
 
 def _holds(results: pd.DataFrame, condition: dict) -> pd.Series:

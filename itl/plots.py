@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 from scipy import stats
 
 from itl import ItlError
+from itl.question import Task
 from itl.tables import depths, label_sets
 from itl.wordnet import Taxonomy
 
@@ -76,24 +77,26 @@ def curve(
     return ax
 
 
-def induced(results: pd.DataFrame, tasks: Sequence[str], x: str = "classes") -> Figure:
-    """Draw a panel for each of *tasks* of induction: linear probe and k-NN against *x*, chance dashed.
+def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
+    """Draw a panel for each task of induction: linear probe and 5 neighbours against *x*, chance dashed.
 
     Dots, bars and the net without pre-training are as in `curve`.
     """
+    found = results[results["method"] == "induction"]
+    if found.empty:
+        raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
+    tasks = list(dict.fromkeys(found["task"]))
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(1, len(tasks), figsize=(7.6, 3.9), sharey=True, squeeze=False)
+        figure, grid = plt.subplots(1, len(tasks), figsize=(7.6, 3.7), squeeze=False)
     for task, ax in zip(tasks, grid.flat, strict=True):
-        data = results[results["task"] == task].set_index("metric", drop=False)
-        if not {"accuracy", "knn5", "chance"} <= set(data.index):
-            raise ItlError(f"no induction of {task} to draw; give some of {', '.join(set(results['task']))}")
-        level = data.loc[["chance"], "value"].mean()
+        data = found[found["task"] == task]
+        level = data.loc[data["metric"] == "chance", "value"].mean()
         ax.axhline(level, color=INK, ls="--", lw=1)
         ax.annotate("chance", (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        lines(ax, {name: data.loc[[metric]] for metric, name in INDUCED.items()}, x)
-        ax.set_title(f"told apart: {task.partition('@')[2]}")
+        lines(ax, {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}, x)
+        ax.set_title(f"scored on {Task.read(task).labels} classes", loc="left")
+        ax.set(ylim=(0, None), xlabel="classes trained on (log scale)")
     grid[0, 0].set_ylabel("accuracy (%)")
-    grid[0, 0].set_ylim(bottom=0)
     return figure
 
 

@@ -164,15 +164,22 @@ def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
     for paper in published.itertuples():
         compared = _compared(paper.of, paper.against, paper.column)
         rows.append(("paper", compared, paper.task, paper.metric, signed(paper.value), paper.where))
-        values = [value for value in set(results[paper.column]) if not isinstance(value, str) and value > 0]
-        against = max(values)
-        of = min(values, key=lambda value: abs(value / against - paper.of / paper.against))
+        sizes = _sizes(results, paper.column)
+        against = max(sizes, key=sizes.get)
+        of = min(sizes, key=lambda value: abs(sizes[value] / sizes[against] - paper.of / paper.against))
         pair = {"of": {paper.column: of}, "against": {paper.column: against}}
         for task, metric in dict.fromkeys(zip(results["task"], results["metric"], strict=True)):
             ours = contrast(results, task=task, metric=metric, **pair)
             change = f"{signed(ours.mean)} ({signed(ours.low)} to {signed(ours.high)})"
             rows.append(("ours", _compared(of, against, paper.column), task, metric, change, ours.verdict))
     return pd.DataFrame(rows, columns=["whose", "compared", "task", "metric", "change", "source or verdict"])
+
+
+def _sizes(results: pd.DataFrame, column: str) -> dict[object, float]:
+    """Map each condition that was trained on to its number; all is what a class has on average."""
+    sizes = {value: value for value in set(results[column]) if not isinstance(value, str) and value > 0}
+    every = results[results[column] == "all"]
+    return sizes | ({"all": (every["images"] / every["classes"]).iloc[0]} if len(every) else {})
 
 
 def _compared(of: object, against: object, column: str) -> str:

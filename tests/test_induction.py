@@ -76,6 +76,7 @@ def test_chance_by_hand():
     assert chance(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 1])) == 50.0
     assert chance(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 1])) == 62.5
     assert chance(torch.tensor([0, 1]), torch.tensor([2])) == 0.0
+    assert chance(torch.arange(100).repeat(7), torch.arange(100).repeat(3)) == 1.0
 
 
 def slowly(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataFrame:

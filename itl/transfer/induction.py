@@ -191,8 +191,8 @@ def chance(train: Tensor, test: Tensor) -> float:
     62.5
     """
     classes = int(max(train.max(), test.max())) + 1
-    shares = [torch.bincount(labels, minlength=classes).double() / len(labels) for labels in (train, test)]
-    return 100.0 * float(shares[0] @ shares[1])
+    counts = [torch.bincount(labels, minlength=classes) for labels in (train, test)]
+    return percent(int(counts[0] @ counts[1]), len(train) * len(test))
 
 
 def percent(right: int, images: int) -> float:
