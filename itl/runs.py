@@ -22,12 +22,19 @@ from itl.learn.train import load_weights, predict, save_weights, train
 from itl.provenance import provenance
 from itl.store import Store
 from itl.transfer.actions import actions
-from itl.transfer.detection import detection
 from itl.transfer.finetune import finetune
 from itl.transfer.frozen import knn, probe
 from itl.transfer.induction import induction
 from itl.transfer.metrics import scores
 from itl.transfer.target import annotated, scored_split, target_of
+
+
+def detection(*given) -> dict[str, float]:
+    """Measure by detection. Imported here: torchvision's detectors take seconds, and few runs need them."""
+    from itl.transfer.detection import detection as detect
+
+    return detect(*given)
+
 
 EVALUATORS = {                              # how a method sees its target, and what it makes of it
     "finetune": (target_of, finetune),

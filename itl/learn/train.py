@@ -85,6 +85,8 @@ def fit_epoch(
         loss = loss * (len(targets) * ranks / batches.batch)             # ranks' shares of a batch may differ
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)         # on the device: no sync
         optimizer.step()
         losses[at] = loss.detach()
     if ranks > 1:
