@@ -62,7 +62,7 @@ class Recipe:
     augment: str = "resized-crop"           # resized-crop, crop (a random window) or centre
     flip: bool = True                       # mirror half of the training images
     lrs: tuple[float, ...] = field(default=(), metadata={"added": True})    # to choose lr from, on val
-    clip: float | None = field(default=None, metadata={"added": True})      # longest gradient; None: any length
+    clip: float | None = field(default=None, metadata={"added": True})      # longest gradient, or any
 
     def __post_init__(self) -> None:
         """Make 1 and 1.0 one spec, and refuse unknown names and impossible numbers."""

@@ -141,10 +141,9 @@ class Question:
 
     def _minutes(self, spec: Spec, sizes: Mapping[str, Size], machine: Machine) -> float:
         size = sizes["images" if isinstance(spec, Pretrain) else spec.target]
-        if isinstance(spec, Transfer) and spec.recipe is None:
-            return minutes(spec, size.images, machine)
         per_class = (spec.subset if isinstance(spec, Pretrain) else spec).images_per_class
-        return minutes(spec, min(size.train, (per_class or size.train) * size.classes), machine)
+        learned = min(size.train, (per_class or size.train) * size.classes)
+        return minutes(spec, learned, size.images - size.train, machine)
 
     def run(self, store: Store, machine: Machine) -> None:
         """Do what is missing, packs first; progress shows in the notebook or the terminal."""
