@@ -114,9 +114,11 @@ def compared(of: dict, against: dict) -> str:
     """
     what = ", ".join(name.replace("_", " ") for name in of)
     one, other = (", ".join(map(str, condition.values())) for condition in (of, against))
-    if other in ("0", "none"):
-        return f"{one} {what} instead of no pre-training"
-    return f"{one} {what} instead of chance" if other == "chance" else f"{one} instead of {other} {what}"
+    untrained = ("0", "none")
+    if other in (*untrained, "chance"):
+        first = "no pre-training" if one in untrained else f"{one} {what}"
+        return f"{first} instead of {other if other == 'chance' else 'no pre-training'}"
+    return f"{one} instead of {other} {what}"
 
 
 def _holds(results: pd.DataFrame, condition: dict) -> pd.Series:

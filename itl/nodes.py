@@ -10,7 +10,7 @@ from itl.question import Question
 from itl.statistics import paired
 from itl.store import Store
 
-ABOUT = ["node", "name", "depth", "children", "classes", "images"]
+APART = {"coarse": "children", "fine": "classes"}               # what is told apart, by the kind of metric
 
 
 def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
@@ -43,10 +43,10 @@ def every_node(question: Question, store: Store, machine: Machine, task: str) ->
 def changes(found: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> pd.DataFrame:
     """Contrast *metric* of every node under two conditions, paired by seed: the largest loss first.
 
-    *found* is what `every_node` gathers, *metric* one of `nodes_of`, such as fine_knn5. Columns beside those
-    that describe a node: chance, the means under both conditions (named by their values), change (of −
-    against) with low and high (its 95 % interval, for this node alone), and n seeds. Raises ItlError where no
-    seed has both.
+    *found* is what `every_node` gathers, *metric* one of `nodes_of`, such as fine_knn5. Columns: node, name,
+    depth, classes or children (what is told apart there), images, chance, the means under both conditions
+    (named by their values), change (of − against) with low and high (its 95 % interval, for this node alone),
+    and n seeds. Raises ItlError where no seed has both.
     """
     if metric not in found:
         raise ItlError(f"nodes have no {metric!r}; there are {', '.join(found.filter(like='knn').columns)}")
@@ -61,8 +61,9 @@ def changes(found: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
         rows.append((node, *means, change.mean, change.low, change.high, change.n))
     names = (", ".join(map(str, condition.values())) for condition in (of, against))
     table = pd.DataFrame(rows, columns=["node", *names, "change", "low", "high", "n"])
-    about = found[[*ABOUT, f"{metric.partition('_')[0]}_chance"]].drop_duplicates("node")
-    about = about.set_axis([*ABOUT, "chance"], axis=1)
+    kind = metric.partition("_")[0]
+    about = found[["node", "name", "depth", APART[kind], "images", f"{kind}_chance"]].drop_duplicates("node")
+    about = about.rename(columns={f"{kind}_chance": "chance"})
     return about.merge(table, on="node").sort_values(["change", "node"], ignore_index=True)
 
 

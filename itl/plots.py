@@ -72,8 +72,9 @@ def curve(
         raise ItlError(f"no {asked} to draw; results hold {there or 'nothing'}")
     ax = ax or axes(7.2, 4.3)
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
-    lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
+    ends = lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
     ax.set_ylabel(AXIS.get(metric, metric))
+    label_ends(ax, ends)
     return ax
 
 
@@ -92,16 +93,21 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
         data = found[found["task"] == task]
         level = data.loc[data["metric"] == "chance", "value"].mean()
         ax.axhline(level, color=INK, ls="--", lw=1)
-        ax.annotate("chance", (0.99, level), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        lines(ax, {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}, x)
+        ends = lines(ax, {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}, x)
         ax.set_title(f"scored on {Task.read(task).labels} classes", loc="left")
         ax.set(ylim=(0, None), xlabel="classes trained on (log scale)")
+        label_ends(ax, ends | {"chance": (level, INK)})
     grid[0, 0].set_ylabel("accuracy (%)")
     return figure
 
 
-def lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> None:
-    """Draw *value* against *x* for each of *groups*, by name, on a log axis; see `curve`."""
+def lines(
+    ax: Axes, groups: Mapping[str, pd.DataFrame], x: str
+) -> dict[str, tuple[float, str]]:
+    """Draw *value* against *x* for each of *groups*, by name, on a log axis (see `curve`).
+
+    Returns where each line ends and its colour, for `label_ends` once the limits are set.
+    """
     ends, places = {}, positions(pd.concat(groups.values())[x])
     for number, (name, group) in enumerate(groups.items()):
         aside = 2 ** (0.07 * (number - (len(groups) - 1) / 2))  # so that bars do not cover each other
@@ -121,7 +127,7 @@ def lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y", color=QUIET, lw=0.7)
     ax.set_xlabel(AXIS.get(x, x))
-    label_ends(ax, ends)
+    return ends
 
 
 def means(rows: pd.DataFrame, x: str) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def test_baselines_hold_every_net_against_none_and_chance():
     asked, results = induction({"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]})
     table = tabulate(baselines(asked, results, "induction@images")).query("metric == 'accuracy'")
     assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
-        "none label set instead of chance": 0.0,
+        "no pre-training instead of chance": 0.0,
         "bottom-up@5 label set instead of no pre-training": 11.0,
         "bottom-up@5 label set instead of chance": 11.0,
         "original label set instead of no pre-training": 21.33,
