@@ -57,14 +57,19 @@ def tabulate(rows: list[tuple]) -> pd.DataFrame:
 
 
 def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
-    """List the contrasts of one question: its ends, and its last condition against no pre-training."""
+    """List the contrasts of one question: its ends, and its last condition against no pre-training.
+
+    On their own classes, nets are compared only where they have as many.
+    """
     few, many = extremes(question)
     untrained = [dict(each.columns) for each in question.conditions if not each.trained]
     pairs = ([(few, many)] if few != many else []) + [(many, none) for none in untrained]
     rows = []
     for of, against in pairs:
         one, other = results[_holds(results, of)], results[_holds(results, against)]
-        there = one.merge(other, on=["task", "metric", "seed"])
+        there = one.merge(other, on=["task", "metric", "seed"], suffixes=("", " against"))
+        if "classes" in there:              # scores on other own classes are answers to another question
+            there = there[(there["task"] != "own") | (there["classes"] == there["classes against"])]
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
             if metric != "chance":          # a level to read the others by, which no training changes
                 found = contrast(results, task=task, metric=metric, of=of, against=against)

@@ -84,6 +84,13 @@ def test_chance_is_a_level_and_not_a_contrast():
     }
 
 
+def test_own_classes_are_compared_only_where_they_are_as_many():
+    asked, results = induction({"bottom-up@5": [20, 22, 21], "original": [30, 31, 33]})
+    both = pd.concat([results, results.assign(task="own")])
+    assert set(tabulate(contrasts(asked, both))["task"]) == {"induction@images"}
+    assert set(tabulate(contrasts(asked, both.assign(classes=40)))["task"]) == {"own", "induction@images"}
+
+
 def test_baselines_hold_every_net_against_none_and_chance():
     asked, results = induction({"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]})
     table = tabulate(baselines(asked, results, "induction@images")).query("metric == 'accuracy'")
