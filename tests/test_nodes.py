@@ -5,9 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from itl import ItlError, nodes
+from itl import ItlError, nodes, study
 from itl.config import Pretrain, Subset, Transfer
+from itl.execute import with_needs
+from itl.runs import perform
 from itl.store import Store
+from tests.worlds import SETTINGS, here
 
 COARSE, FINE = {"label_set": "bottom-up@5"}, {"label_set": "original"}
 
@@ -83,3 +86,32 @@ def test_nodes_of_a_run(tmp_path):
     store.finish(spec("knn"), {"metrics": {}})
     with pytest.raises(ItlError, match="is of knn on images, .* ask for induction@images"):
         nodes.nodes_of(store, spec("knn"))
+
+
+def test_from_the_question_to_its_nodes(tmp_path):
+    """One small study: coarse labels, fine ones and none, scored on the fine classes, a run at a time."""
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    settings |= {"seeds": [0], "tasks": ["induction@images:6", "induction@images/bottom-up@4"]}
+    question = study.granularity(**settings, label_sets=["none", "bottom-up@4", "original"])
+    machine = here(tmp_path)
+    store = Store(machine.runs)
+    with pytest.raises(ItlError, match="no run of induction@images:6 is done"):
+        nodes.every_node(question, store, machine, "induction@images:6")
+    question.prepare(machine, log=str)
+    for each in with_needs(run.spec for run in question.runs(machine)):
+        perform(each, store, machine)
+    results = question.results(store, machine)
+    assert results.groupby("label_set")["classes"].unique().map(list).to_dict() == {
+        "none": [0], "bottom-up@4": [2], "original": [4]
+    }
+    assert results.groupby("label_set")["images"].unique().map(list).to_dict() == {
+        "none": [0], "bottom-up@4": [48], "original": [48]
+    }
+    chance = results[results["metric"] == "chance"].groupby("task")["value"].unique().map(list).to_dict()
+    assert chance == {"induction@images:6": [25.0], "induction@images/bottom-up@4": [50.0]}
+    found = nodes.every_node(question, store, machine, "induction@images:6")
+    assert set(found["label_set"]) == {"none", "bottom-up@4", "original"}
+    assert found["images"].max() == 16                          # the root: four of each of four classes
+    whole = found[found["classes"] == 4].set_index("label_set")["fine_knn5"]
+    told = results.query("task == 'induction@images:6' and metric == 'knn5'").set_index("label_set")["value"]
+    assert whole.sort_index().to_dict() == told.sort_index().to_dict()
