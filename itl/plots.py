@@ -95,7 +95,7 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
         ax.axhline(level, color=INK, ls="--", lw=1)
         ends = lines(ax, {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}, x)
         ax.set_title(f"scored on {Task.read(task).labels} classes", loc="left")
-        ax.set(ylim=(0, None), xlabel="classes trained on (log scale)")
+        ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
         label_ends(ax, ends | {"chance": (level, INK)})
     grid[0, 0].set_ylabel("accuracy (%)")
     return figure
