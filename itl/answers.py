@@ -13,6 +13,8 @@ from itl.study import contrast, questions_of, signed
 
 COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n", "p", "verdict")
 
+GIVEN = ("chance", "recall")                # what the target gives, to read the other metrics by
+
 
 def extremes(question: Question) -> tuple[dict, dict]:
     """Return the first and the last condition that *question* trains on, as results name them.
@@ -71,7 +73,7 @@ def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
         if "classes" in there:              # scores on other own classes are answers to another question
             there = there[(there["task"] != "own") | (there["classes"] == there["classes against"])]
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
-            if metric != "chance":          # a level to read the others by, which no training changes
+            if metric not in GIVEN:
                 found = contrast(results, task=task, metric=metric, of=of, against=against)
                 rows.append(_row(question, compared(of, against), task, metric, found))
     return rows
@@ -107,8 +109,17 @@ def classes(results: pd.DataFrame, condition: dict) -> int:
 
 
 def main_metric(task: str) -> str:
-    """Name the metric that a task is judged by."""
-    return "knn5" if task.startswith("knn@") else "accuracy"
+    """Name the metric that a task is judged by.
+
+    >>> main_metric("detection@voc2007"), main_metric("finetune@scenes")
+    ('map', 'accuracy')
+    """
+    return {"knn": "knn5", "actions": "map", "detection": "map"}.get(task.partition("@")[0], "accuracy")
+
+
+def measure(task: str) -> str:
+    """Name for people what a task is judged by."""
+    return "mean average precision" if main_metric(task) == "map" else "accuracy"
 
 
 def compared(of: dict, against: dict) -> str:

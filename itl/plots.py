@@ -12,6 +12,7 @@ from matplotlib.ticker import NullLocator
 from scipy import stats
 
 from itl import ItlError
+from itl.answers import main_metric
 from itl.question import Task
 from itl.tables import depths, label_sets
 from itl.wordnet import Taxonomy
@@ -28,13 +29,21 @@ AXIS = {
     "knn5": "5-nearest-neighbours accuracy (%)",
     "map": "mean average precision (%)",
 }
-METRIC = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5"}
+METRIC = {
+    "knn1": "1 neighbour",
+    "knn5": "5 neighbours",
+    "top5": "top 5",
+    "map": "mAP",
+    "map_area": "mAP by area",
+}
 INDUCED = {"accuracy": "linear probe", "knn5": "5 neighbours"}
 METHOD = {
     "finetune": "fine-tuned",
     "probe": "linear probe",
     "knn": "nearest neighbours",
     "induction": "frozen",
+    "actions": "fine-tuned",
+    "detection": "R-CNN",
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")     # Okabe and Ito's
 MARKERS = "osD^vP"                          # so that tasks differ in a grey print too
@@ -58,22 +67,26 @@ STYLE = {
 
 
 def curve(
-    results: pd.DataFrame, x: str, metric: str, task: str | None = None, ax: Axes | None = None
+    results: pd.DataFrame, x: str, metric: str | None = None, task: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw *metric* against *x*: a line through the means, a dot for every seed, a colour for every task.
 
-    Bars are 95 % intervals of the mean over seeds (Student's t), left out where there is one seed only. A net
-    that was not pre-trained (0 on the axis) stands apart on the left, its mean dotted through the figure.
+    Without *metric* each task shows the one that it is judged by. Bars are 95 % intervals of the mean over
+    seeds (Student's t), left out where there is one seed only. A net that was not pre-trained (0 on the axis)
+    stands apart on the left, its mean dotted through the figure.
     """
-    data = results[(results["metric"] == metric) & (results["task"].isin([task]) if task else True)]
+    judged = results["task"].map(main_metric) if metric is None else metric
+    data = results[(results["metric"] == judged) & (results["task"].isin([task]) if task else True)]
     if data.empty:
         there = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
-        asked = f"{metric} of {task}" if task else metric
+        asked = f"{metric or 'main metric'} of {task}" if task else metric
         raise ItlError(f"no {asked} to draw; results hold {there or 'nothing'}")
     ax = ax or axes(7.2, 4.3)
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
     ends = lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
-    ax.set_ylabel(AXIS.get(metric, metric))
+    shown = data["metric"].unique()
+    mixed = "accuracy, or mean average precision (%)" if "map" in shown else "accuracy (%)"
+    ax.set_ylabel(AXIS.get(shown[0], shown[0]) if len(shown) == 1 else mixed)
     label_ends(ax, ends)
     return ax
 

@@ -100,6 +100,13 @@ def test_few_annotated_images_are_those_that_rank_first_for_some_class():
         annotated(spec(999, "detection"), pack)
 
 
+def test_a_target_without_an_object_to_score_is_refused():
+    pack = boxes_pack({"train": 8, "test": 3})
+    pack.objects = pack.objects[pack.objects["row"] < 8]
+    with pytest.raises(ItlError, match="there has no test image with an object that is scored"):
+        annotated(spec(method="detection"), pack)
+
+
 def test_hold_out_counts_a_row_as_of_its_rarest_answer():
     labels = np.zeros((30, 3), np.int64)
     labels[:, 0] = 1

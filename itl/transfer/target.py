@@ -89,6 +89,8 @@ def annotated(spec: Transfer, pack: Pack) -> Target:
     train, test = (Selection(rows, labels[rows], names)
                    for rows in (both, np.flatnonzero(splits == scored_split(pack))))
     check_classes(train.labels, names)
+    if not (test.labels > 0).any():
+        raise ItlError(f"{spec.target} has no test image with an object that is scored; annotate some")
     held = np.flatnonzero(~np.isin(both, first)) if len(both) > len(first) else None
     return Target(pack, train, test, held)
 
