@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from itl import ItlError
-from itl.config import Detection, Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
+from itl.config import Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
 from itl.data.locate import Size, pack_for, packed, size_of
 from itl.data.pack import Pack
 from itl.execute import Spec, execute
@@ -83,8 +83,7 @@ class Question:
     tasks: tuple[Task, ...]
     seeds: tuple[int, ...]
     recipe: Recipe
-    finetune: Recipe                        # of finetune and actions
-    detection: Detection
+    tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
 
     def packings(self) -> dict[str, Packing]:
         """Name every pack the question needs."""
@@ -109,14 +108,9 @@ class Question:
                 for task in self.tasks:
                     spec = Transfer(
                         pretrain, task.method, task.target, digests[task.target], task.images_per_class,
-                        self._recipes.get(task.method), seed, task.labels,
+                        dict(self.tuning).get(task.method), seed, task.labels,
                     )
                     yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
-
-    @property
-    def _recipes(self) -> dict[str, Recipe]:
-        """The recipe of every method that trains the net."""
-        return {"finetune": self.finetune, "actions": self.finetune, "detection": self.detection}
 
     def _pretrain(self, condition: Condition, digest: str, seed: int) -> Pretrain:
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)

@@ -14,7 +14,8 @@ from itl.question import Condition, Question, Task
 from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
 
-METHODS = dict.fromkeys(("finetune", "probe", "knn", "induction", "actions", "detection"))
+TUNED = {"finetune": Recipe, "actions": Recipe, "detection": Detection}     # methods that train the net
+METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
@@ -49,17 +50,20 @@ def granularity(*, label_sets: Sequence, **shared) -> Question:
 
 def question(
     name: str, conditions: Sequence[Condition], *, images: Mapping, targets: Mapping, net: str,
-    tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, finetune: Mapping, detection: Mapping = {},
+    tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, tuning: Mapping,
 ) -> Question:
     """Make a question of plain values, as notebooks hold them.
 
-    *images* and each of *targets* are fields of Packing, *recipe* and *finetune* of Recipe, *detection* of
-    Detection; a task is METHOD@TARGET, see `Task`. Raises ItlError for a name that is not there, with the
-    near miss.
+    *images* and each of *targets* are fields of Packing, *recipe* of Recipe; *tuning* has the recipe of each
+    method that trains the net: fields of Recipe or, for detection, of Detection. A task is METHOD@TARGET, see
+    `Task`. Raises ItlError for a name that is not there, with the near miss.
     """
     tasks = [Task.read(task) for task in tasks]
     for task in tasks:
         pick(METHODS, task.method, "transfer method")
+        if task.method in TUNED and task.method not in tuning:
+            there = ", ".join(tuning) or "none"
+            raise ItlError(f"task {task.name} needs a recipe; tuning has {there}: add {task.method}")
         pick({"images": images, **targets}, task.target, f"target of task {task.name!r}")
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
@@ -72,8 +76,8 @@ def question(
         tasks=tuple(tasks),
         seeds=tuple(seeds),
         recipe=spec_of(Recipe, recipe, "recipe"),
-        finetune=spec_of(Recipe, finetune, "finetune recipe"),
-        detection=spec_of(Detection, detection, "detection recipe"),
+        tuning=tuple((method, spec_of(pick(TUNED, method, "method that trains the net"), told,
+                                      f"{method} recipe")) for method, told in tuning.items()),
     )
 
 

@@ -101,6 +101,10 @@ def test_questions_that_cannot_be_asked(changes, says):
     [
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
         ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 8 parameters; add net"),
+        (SETTINGS | {"tasks": ["actions@scenes"]}, "needs a recipe; tuning has finetune: add actions"),
+        (SETTINGS | {"tuning": {"finetun": {}}}, "'finetun'; did you mean 'finetune'"),
+        (SETTINGS | {"tuning": {"detection": {"region": "rpn"}}}, "'region'; did you mean 'regions'"),
+        (SETTINGS | {"tasks": ["knn@images:0"]}, "is not METHOD@TARGET, METHOD@TARGET/LABELS or either with"),
         (SETTINGS | {"seeds": 3}, "seeds of 01-data-size in preset mini should be a list, not 3"),
         (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
         (SETTINGS | {"recipe": [1]}, "recipe of .* should be a mapping"),

@@ -21,7 +21,7 @@ SETTINGS = {
     "tasks": ["knn@scenes"],
     "seeds": [0, 1],
     "recipe": {"steps": 12, "batch": 8, "pixels": 24},
-    "finetune": {"steps": 4, "batch": 8, "pixels": 24},
+    "tuning": {"finetune": {"steps": 4, "batch": 8, "pixels": 24}},
 }
 
 
