@@ -10,7 +10,7 @@ import pytest
 import itl
 
 LAYERS = """
-    wordnet labels config statistics files provenance
+    wordnet groups labels config choice statistics files provenance
     data.archives data.objects data.sources data.imagenet data.cifar
     data.drawing data.appearance data.demo data.demo_targets data.open
     data.decode data.journal data.fill data.build data.pack
@@ -18,7 +18,8 @@ LAYERS = """
     learn.checkpoint learn.models learn.train
     transfer.target transfer.metrics transfer.finetune transfer.frozen
     store runs execute rates progress question settings study
-    tables answers plots notebook site report __main__
+    tables answers plots notebook site
+    browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent
