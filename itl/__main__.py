@@ -10,6 +10,14 @@ from pathlib import Path
 from itl import ItlError, __version__
 from itl.config import Machine, Packing, Subset, project_folder
 
+MACHINE = (
+    ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
+    ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
+    ("--device", {"help": "cpu, cuda or cuda:N"}),
+    ("--workers", {"type": int, "help": "runs side by side"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what *argv* asks; returns 0 done, 1 failed (one line on stderr), 2 wrong usage."""
@@ -42,19 +50,13 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(do, *arguments: tuple, **keywords) -> argparse.ArgumentParser:
-        added = commands.add_parser(do.__name__, help=do.__doc__.splitlines()[0], **keywords)
+        name = do.__name__.replace("_", "-")
+        added = commands.add_parser(name, help=do.__doc__.splitlines()[0], **keywords)
         added.set_defaults(do=do)
         for names, options in arguments:
             added.add_argument(*names.split(), **options)
         return added
 
-    machine = (
-        ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
-        ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
-        ("--device", {"help": "cpu, cuda or cuda:N"}),
-        ("--workers", {"type": int, "help": "runs side by side"}),
-        ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
-    )
     preset = ("preset", {"help": "a name in params/, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
     source = ("source", {"help": "demo, folder, imagenet, tiny-imagenet, cifar100, ..."})
@@ -84,9 +86,15 @@ def parser() -> argparse.ArgumentParser:
         ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
     )
     command(check, source, path, option)
+    command(
+        voc_ap,
+        ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
+        ("--detections", {"type": Path, "required": True, "help": "CSV: image,class,score and four sides"}),
+        ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
+    )
     for do in (plan, run, report):
-        command(do, preset, only, *machine)
-    command(results, preset, *machine, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+        command(do, preset, only, *MACHINE)
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     return top
 
 
@@ -123,13 +131,30 @@ def pack(asked: argparse.Namespace) -> None:
 
 def check(asked: argparse.Namespace) -> None:
     """Say what a source holds, what is missing and what to do."""
-    from itl.data.open import check as look
+    from itl.data.check import check as look
+    from itl.data.check import numbered
 
-    told = look(asked.source, asked.path, **dict(_options(asked.option)))
-    problems = [line.removeprefix("problem: ") for line in told if line.startswith("problem: ")]
-    print("\n".join(line for line in told if not line.startswith("problem: ")))
+    told, problems = numbered(look(asked.source, asked.path, **dict(_options(asked.option))))
+    print("\n".join(told))
     if problems:
-        raise ItlError("; ".join(problems))
+        raise ItlError(problems)
+
+
+def voc_ap(asked: argparse.Namespace) -> None:
+    """Score detections as PASCAL VOC does: average precision of each class, 0 to 1, as CSV."""
+    import csv
+
+    from itl.data.detections import read_detections, read_objects, refuse_other_images
+    from itl.labels import PASCAL
+    from itl.transfer.average_precision import mean_ap, voc_ap
+
+    objects, images = read_objects(asked.annotations)
+    detections = read_detections(asked.detections)
+    refuse_other_images(detections, images, asked.detections)
+    known = PASCAL if set(objects["name"]) <= set(PASCAL) else ()       # VOC's classes, all of them
+    found = voc_ap(objects, detections, asked.metric, known=known)
+    rows = [*found.items(), ("mean", mean_ap(found.values()))]
+    csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 
 
 def plan(asked: argparse.Namespace) -> None:

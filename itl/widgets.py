@@ -19,7 +19,7 @@ from itl.config import Subset, project_folder
 from itl.data.census import Kept, keep
 from itl.data.gallery import Gallery
 from itl.data.pack import Pack
-from itl.labels import label_set
+from itl.labels import PASCAL, label_set
 from itl.question import UNPACKED
 from itl.settings import load_preset
 from itl.wordnet import Taxonomy
@@ -63,12 +63,12 @@ class HierarchyBrowser(AnyWidget):
             tree = Taxonomy(map(tree.__getitem__, tree), {*tree.leaves, *inside})
         self.tree, self.wnids = tree, sorted(inside)
         self._display_id = None
-        kept = label_set(tree, "without-pascal", self.wnids).class_of if self.wnids else {}
+        pascal = set(PASCAL.values())
         place = {wnid: at for at, wnid in enumerate(tree)}
         super().__init__(
             _columns=columns(tree, inside, pack is not None),
             _rounds=rounds(tree, self.wnids),
-            _pascal=[place[wnid] for wnid in self.wnids if wnid not in kept],
+            _pascal=[place[wnid] for wnid in self.wnids if tree.ancestors(wnid) & pascal],
             _choice=Choice().told(),
             _opened=[wnid for wnid in tree if tree.depth(wnid) < OPEN_AT_FIRST],
         )
@@ -146,7 +146,8 @@ class HierarchyBrowser(AnyWidget):
     def _dropped(self, subset: Subset, kept: Kept) -> list[str]:
         """List the classes that only the kernel knows to be left out: by a half, or not picked."""
         parts = [part for part in subset.labels.split("+") if part.startswith("half")]
-        stay = set(self.wnids).intersection(*(label_set(self.tree, part, self.wnids).class_of for part in parts))
+        halves = (label_set(self.tree, part, self.wnids).class_of for part in parts)
+        stay = set(self.wnids).intersection(*halves)
         class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
         unpicked = {wnid for wnid, name in class_of.items() if name not in kept.images}
         return [wnid for wnid in self.wnids if wnid not in stay or wnid in unpicked]
@@ -171,7 +172,8 @@ class HierarchyBrowser(AnyWidget):
         page = self.gallery.page(below, int(told["page"]), int(told["seed"]))
         images = [{"id": name, "name": self.tree.class_name(wnid)} for name, wnid, _ in page.images]
         answer = {"kind": "images", "pane": told["pane"], "asked": told["asked"]}
-        answer |= {"images": images, "page": page.number, "pages": page.pages, "total": page.total, "type": page.type}
+        answer |= {"page": page.number, "pages": page.pages, "total": page.total, "type": page.type}
+        answer["images"] = images
         return answer, [file for _, _, file in page.images]
 
     def _ipython_display_(self) -> None:

@@ -11,12 +11,13 @@ import itl
 
 LAYERS = """
     wordnet groups labels config choice statistics files provenance
-    data.archives data.objects data.sources data.imagenet data.cifar
-    data.drawing data.appearance data.demo data.demo_targets data.open
-    data.decode data.journal data.fill data.build data.pack
-    data.subset data.locate data.crop data.batches
+    data.archives data.objects data.voc data.regions data.detections data.sources data.imagenet data.cifar
+    data.decode data.survey data.voc_detection data.voc_action data.sun data.coco
+    data.drawing data.appearance data.demo data.demo_targets data.open data.check
+    data.journal data.fill data.build data.pack
+    data.subset data.census data.gallery data.locate data.crop data.batches
     learn.checkpoint learn.models learn.train
-    transfer.target transfer.metrics transfer.finetune transfer.frozen
+    transfer.target transfer.metrics transfer.average_precision transfer.finetune transfer.frozen
     store runs execute rates progress question settings study
     tables answers plots notebook site
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
@@ -58,6 +59,7 @@ def test_imports_flow_one_way(module):
         ("itl.__main__", "torch pandas numpy nltk networkx"),
         ("itl.labels", "torch pandas nltk networkx"),
         ("itl.data.subset", "torch nltk papermill"),
+        ("itl.transfer.average_precision", "torch nltk papermill"),
         ("itl.study", "torch nltk papermill"),
         ("itl.report", "torch nltk"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),

@@ -73,7 +73,8 @@ def test_plan_run_results_subset(capsys, project):
     rows = pd.read_csv(io.StringIO(out))
     assert (status, err) == (0, "")
     assert list(rows.columns) == [
-        "question", "images_per_class", "seed", "task", "target", "method", "protocol", "split", "metric", "value", "run"
+        "question", "images_per_class", "seed", "task", "target", "method", "protocol", "split", "metric",
+        "value", "run",
     ]
     assert set(zip(rows["task"], rows["split"], rows["metric"], strict=True)) == {
         ("own", "val", "accuracy"), ("knn@scenes", "test", "knn1"), ("knn@scenes", "test", "knn5")

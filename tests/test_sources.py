@@ -7,7 +7,8 @@ import pytest
 
 from itl import ItlError
 from itl.data import archives
-from itl.data.open import check, open_source
+from itl.data.check import check
+from itl.data.open import open_source
 from itl.data.sources import ClassFolders
 from tests.pictures import CAR, FOX, REAL, tarred, told, tree
 

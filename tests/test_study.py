@@ -73,7 +73,7 @@ def test_questions_that_cannot_be_asked(changes, says):
     ("settings", "says"),
     [
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
-        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 8 parameters; add net"),
+        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 7 parameters; add net"),
         (SETTINGS | {"seeds": 3}, "seeds of 01-data-size in preset mini should be a list, not 3"),
         (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
         (SETTINGS | {"recipe": [1]}, "recipe of .* should be a mapping"),

@@ -123,6 +123,14 @@ def read(place: tuple) -> bytes:
         os.close(handle)
 
 
+def start(place: tuple, size: int) -> bytes:
+    """Return the first *size* bytes at *place*, or all where there are fewer; a zip's is read whole."""
+    if len(place) == 1:
+        with open(place[0], "rb") as file:
+            return file.read(size)
+    return read((*place[:2], min(size, place[2])) if len(place) == 3 else place)[:size]
+
+
 def _pread(handle: int, size: int, offset: int) -> bytes:
     parts, left = [], size
     while left > 0:                                             # one call returns 2 GiB at most

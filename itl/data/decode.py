@@ -51,14 +51,32 @@ def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
     pick({"squash": 0, "crop": 0, "pad": 0}, fit, "fit")
     if isinstance(data, np.ndarray):
         return Decoded(fitted(_checked(data, name), size, fit), data.shape[1], data.shape[0], ())
+    pixels, kinds = pixels_of(data, name)
+    return Decoded(fitted(pixels, size, fit), pixels.shape[1], pixels.shape[0], kinds)
+
+
+def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Decode an image file called *name*, upright, to uint8 (H, W, 3); also says what kinds it is of.
+
+    Raises ItlError, with the reason, for what cannot be read.
+    """
     image = _opened(data)
     kinds, plain = _kinds(image, data, name), image.format in JPEGS and image.mode in ("L", "RGB")
     pixels = _jpeg(data) if plain else None
     if pixels is None:
         kinds += ("refused by torchvision",) if plain else ()
         pixels = _by_pillow(image)
-    pixels = np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels))
-    return Decoded(fitted(pixels, size, fit), pixels.shape[1], pixels.shape[0], kinds)
+    return np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels)), kinds
+
+
+def dimensions(data: bytes) -> tuple[int, int]:
+    """Width and height that an image file will have, upright, by its header alone.
+
+    *data* may be the file's start. Raises ItlError, with the reason, where the header is not in it.
+    """
+    image = _opened(data)
+    width, height = image.size
+    return (width, height) if _orientation(image) < 5 else (height, width)
 
 
 def fitted(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:

@@ -37,7 +37,8 @@ class Source(Protocol):
     """What every source offers.
 
     One that annotates objects has ``annotation(record) -> list[Thing]`` too, and one that follows a published
-    division of its images names it as ``protocol``.
+    division of its images names it as ``protocol``. One that lists images in files of their own has a
+    ``survey``, and tells it by ``problems()``, which `records` refuses, and ``notes()``, which it does not.
     """
 
     kind: str
@@ -57,6 +58,7 @@ class ClassFolders:
     classes: str | None = None              # CSV of name,wnid: what folders are called, and what they mean
     val_fraction: float = 0.0               # of the training images of each class, set apart as val
     empty: str = "refuse"                   # refuse or skip: what to do about classes without images
+    nested: bool = False                    # a class is all folders, as church/outdoor; else the outermost
     kind = "folder"
 
     @cached_property
@@ -81,7 +83,8 @@ class ClassFolders:
             parts = name.split("/")
             split = SPLITS.get(parts[0]) if depth else "train"
             if len(parts) > depth + 1 and split and is_image(name):
-                found.append(Record(name, meaning.get(parts[depth], parts[depth]), split, place))
+                folder = "/".join(parts[depth:-1]) if self.nested else parts[depth]
+                found.append(Record(name, meaning.get(folder, folder), split, place))
         if self.empty == "refuse":
             names = [record.id for record in found]
             refuse_empty(self.listing, names, SPLITS if depth else (), ", or set the option empty=skip")

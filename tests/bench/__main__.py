@@ -1,5 +1,6 @@
 """`make bench`: a table of rates, ours beside a peer's, measured in turn on the same images."""
 
+import argparse
 import io
 import statistics
 import sys
@@ -11,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
@@ -19,8 +21,11 @@ from itl.data.batches import SCALE, Batches
 from itl.data.decode import decode
 from itl.data.demo import DemoClasses
 from itl.data.pack import Pack
+from itl.data.regions import SIDES
 from itl.data.subset import Selection
-from tests.bench.peers import pillow_square
+from itl.labels import PASCAL
+from itl.transfer.average_precision import mean_ap, voc_ap
+from tests.bench.peers import Absent, coco_scorer, pillow_square
 
 ROUNDS, CORES = 5, 2
 Row = tuple[str, str, list[float], list[float]]
@@ -28,12 +33,21 @@ Row = tuple[str, str, list[float], list[float]]
 
 def main() -> None:
     """Print the table; each row is the median of ROUNDS turns."""
-    print(f"{'what':34}{'itl':>10}{'peer':>10}{'ratio':>8}  peer")
-    with tempfile.TemporaryDirectory() as folder:
-        for what, peer, ours, theirs in (packing(), reading(Path(folder))):
-            ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-            middle = [statistics.median(each) for each in (ours, theirs, ratios)]
-            print(f"{what:34}{middle[0]:10,.0f}{middle[1]:10,.0f}{middle[2]:8.1f}  {peer}", flush=True)
+    rows = {"pack": packing, "read": reading, "voc-ap": scoring}
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
+    parser.add_argument("--only", choices=rows, help="one row of the table")
+    only = parser.parse_args().only
+    print(f"{'what':38}{'itl':>10}{'peer':>10}{'ratio':>8}  peer")
+    for name in [only] if only else rows:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                what, peer, ours, theirs = rows[name](Path(folder))
+        except Absent as absent:
+            print(f"{name}: {absent}, so there is nothing to measure beside", flush=True)
+            continue
+        ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+        middle = [statistics.median(each) for each in (ours, theirs, ratios)]
+        print(f"{what:38}{middle[0]:10,.0f}{middle[1]:10,.0f}{middle[2]:8.1f}  {peer}", flush=True)
 
 
 def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
@@ -62,7 +76,7 @@ def in_turn(count: int, ours: Callable[[], object], theirs: Callable[[], object]
     return [one for one, _ in turns], [other for _, other in turns]
 
 
-def packing() -> Row:
+def packing(folder: Path) -> Row:
     """Decode and bring to 256 × 256: our threads beside Pillow in as many processes."""
     files = jpegs(200, 128, (500, 375))
     torch.set_num_threads(1)
@@ -107,6 +121,43 @@ def reading(folder: Path) -> Row:
         len(pack), lambda: [None for _ in batches.epoch(0)], lambda: [None for _ in loader]
     )
     return "read 64 → 56, crop, flip, images/s", "ImageFolder + v2, two workers", ours, theirs
+
+
+def scoring(folder: Path) -> Row:
+    """Average precision of 100,000 detections on VOC 2007 test's size: 5,000 images, 12,497 objects."""
+    objects, detections = made_up_detections(5000, 12_497, 100_000)
+    score = coco_scorer(objects, detections)
+    found = {}
+    ours, theirs = in_turn(
+        len(detections),
+        lambda: found.update(ours=mean_ap(voc_ap(objects, detections, "area").values())),
+        lambda: found.update(theirs=score()),
+    )
+    peer = f"torchmetrics, faster_coco_eval at IoU 0.5; AP {found['theirs']:.3f}, VOC's {found['ours']:.3f}"
+    return "VOC AP of 100,000 boxes, detections/s", peer, ours, theirs
+
+
+def made_up_detections(images: int, count: int, detected: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Objects of PASCAL's classes, 15 % difficult, and detections, half of them near an object."""
+    random = np.random.default_rng(0)
+    names, ids = np.array(sorted(PASCAL)), np.array([f"{number:06}" for number in range(images)])
+
+    def boxes(number: int) -> np.ndarray:
+        corner, size = random.uniform(1, 300, (number, 2)), random.uniform(20, 200, (number, 2))
+        return np.hstack([corner, corner + size]).round()
+
+    objects = pd.DataFrame(boxes(count), columns=SIDES)
+    objects["image"], objects["name"] = random.choice(ids, count), random.choice(names, count)
+    objects["difficult"] = random.random(count) < 0.15
+    near = objects.iloc[random.integers(0, count, detected // 2)]
+    moved = np.vstack([near[SIDES] + random.normal(0, 10, (len(near), 4)), boxes(detected - len(near))])
+    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2] + 1)
+    there = np.concatenate([near["image"], random.choice(ids, detected - len(near))])
+    classes = np.concatenate([near["name"], random.choice(names, detected - len(near))])
+    scores = np.concatenate([random.beta(3, 2, len(near)), random.beta(2, 3, detected - len(near))])
+    detections = pd.DataFrame(moved, columns=SIDES)
+    detections["image"], detections["class"], detections["score"] = there, classes, scores
+    return objects, detections.sample(frac=1, random_state=0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,117 @@
+"""A look at annotated images before any is decoded: what they are, what is on them, and all trouble found."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from itl import ItlError, pick
+from itl.data import archives
+from itl.data.decode import dimensions
+from itl.data.objects import Thing
+from itl.data.sources import Record, some
+
+HEAD = 64 << 10                             # bytes that nearly always hold an image's header
+EXAMPLES = 2                                # problems told where an error is one line
+MANY = 50                                   # more missing files than this are told in one line
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong, in one line, and the ids of the images that would have to go."""
+
+    text: str
+    images: tuple[str, ...] = ()            # none: leaving images out does not help
+
+
+@dataclass
+class Survey:
+    """What was found."""
+
+    kind: str
+    path: Path
+    records: list[Record] = field(default_factory=list)
+    things: dict[str, list[Thing]] = field(default_factory=dict)    # by record id
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)                  # worth knowing, but nothing stops
+    left_out: Counter = field(default_factory=Counter)              # reason -> how many files
+
+    def add(self, record: Record, things: list[Thing]) -> None:
+        """Take in an image and what is on it."""
+        self.records.append(record)
+        self.things[record.id] = things
+
+    def refuse(self, text: str, *images: str) -> None:
+        """Take in a problem with *images*, or with the whole source."""
+        self.problems.append(Problem(" ".join(text.split()), images))
+
+    def refuse_each(self, texts: dict[str, str], together: str) -> None:
+        """Take in a problem for each image of *texts*; very many are one line, *together*, with examples."""
+        if len(texts) > MANY:
+            self.refuse(f"{together}, such as {some(list(texts))}", *texts)
+            return
+        for image, text in texts.items():
+            self.refuse(text, image)
+
+    def refuse_unknown(self, names: list[str], hint: str) -> None:
+        """Refuse things that are none of *names*: a line for each class that is not known."""
+        images, counts = {}, Counter()
+        for image, things in self.things.items():
+            for thing in things:
+                if thing.name not in names:
+                    images.setdefault(thing.name, {})[image] = None
+                    counts[thing.name] += 1
+        for name in sorted(images):
+            found = list(images[name])
+            try:
+                pick(dict.fromkeys(names), name, "class")
+            except ItlError as error:
+                self.refuse(f"{error} ({counts[name]:,} objects on {some(found)}); {hint}", *found)
+
+    def settled(self, bad: str) -> "Survey":
+        """Sort the records, and leave out the images with problems where *bad* is skip."""
+        pick({"refuse": 0, "skip": 0}, bad, "way with bad images")
+        self.records.sort(key=lambda record: record.id)
+        if bad == "skip":
+            gone = {image for problem in self.problems for image in problem.images}
+            self.left_out["images with problems (bad=skip)"] += len(gone)
+            self.notes += [f"skipped: {problem.text}" for problem in self.problems if problem.images]
+            self.records = [record for record in self.records if record.id not in gone]
+            self.problems = [problem for problem in self.problems if not problem.images]
+        return self
+
+    def usable(self) -> list[Record]:
+        """The records; ItlError where there is trouble, or nothing."""
+        if self.problems:
+            few = "; ".join(problem.text for problem in self.problems[:EXAMPLES])
+            count = len(self.problems)
+            more = f"{count:,} problems, such as: " if count > EXAMPLES else ""
+            skippable = all(problem.images for problem in self.problems)
+            skip = ", and the option bad=skip leaves these images out" if skippable else ""
+            raise ItlError(f"{self.path}: {more}{few}; `itl check {self.kind} {self.path}` lists all{skip}")
+        if not self.records:
+            raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")
+        return self.records
+
+
+def header_size(place: tuple) -> tuple[int, int]:
+    """Width and height of the image at *place*, from its first bytes; ItlError where it is none."""
+    try:
+        return dimensions(archives.start(place, HEAD))
+    except ItlError:                        # a long comment or preview before the header
+        return dimensions(archives.read(place))
+
+
+def size_at(place: tuple, name: str) -> tuple[int, int]:
+    """Width and height of the image *name* at *place*, from its first bytes.
+
+    Raises ItlError, with *name*, where it is no image, or so narrow that nothing can be seen on it.
+    """
+    try:
+        width, height = header_size(place)
+    except ItlError as error:
+        raise ItlError(f"{name} cannot be read: {error}") from None
+    except OSError as error:
+        raise ItlError(f"{name} cannot be read: {error.strerror or error}") from None
+    if min(width, height) < 2:
+        raise ItlError(f"{name} is {width} × {height} pixels: nothing can be seen on it; replace it")
+    return width, height
