@@ -179,7 +179,8 @@ def test_a_choice_has_only_its_own_settings():
 def test_spelling_is_quick_on_imagenet_21k_size():
     """A spelling is made on every click; the widest tree has 21,841 nodes."""
     synsets = [Synset("w00000", "w.n.00000", ("w",), "", ())]
-    synsets += [Synset(f"w{n:05d}", f"w.n.{n:05d}", ("w",), "", (f"w{(n - 1) // 4:05d}",)) for n in range(1, 21841)]
+    above = {f"w{number:05d}": f"w{(number - 1) // 4:05d}" for number in range(1, 21841)}
+    synsets += [Synset(wnid, f"{wnid}.n.01", ("w",), "", (parent,)) for wnid, parent in above.items()]
     inner = {synset.hypernyms[0] for synset in synsets[1:]}
     wide = Taxonomy(synsets, [synset.wnid for synset in synsets if synset.wnid not in inner])
     assert Choice().toggle(wide, "w00002").labels(wide, wide.leaves) == "without@w00002"
