@@ -62,7 +62,7 @@ class HierarchyBrowser(AnyWidget):
         if set(inside) - set(tree.leaves):
             tree = Taxonomy(map(tree.__getitem__, tree), {*tree.leaves, *inside})
         self.tree, self.wnids = tree, sorted(inside)
-        self._display_id = None
+        self._display_id, self._summed = None, None
         pascal = set(PASCAL.values())
         place = {wnid: at for at, wnid in enumerate(tree)}
         super().__init__(
@@ -74,7 +74,7 @@ class HierarchyBrowser(AnyWidget):
         )
         self._place = place
         self._sum_up()
-        self.observe(lambda change: self._sum_up(), "_choice")
+        self.observe(lambda change: self._sum_up(), ["_choice", "_asked"])
         self.observe(lambda change: self._redraw(), ["_summary", "_opened", "_shown", "_colours"])
         self.on_msg(lambda widget, told, buffers: self._answer(told))
 
@@ -132,6 +132,9 @@ class HierarchyBrowser(AnyWidget):
 
     def _sum_up(self) -> None:
         """Count what the choice comes to, for the page and the picture."""
+        if self._summed == (self._asked, self._choice):
+            return                                              # both come with one click
+        self._summed = (self._asked, self._choice)
         told = {"asked": self._asked, "facts": [], "dropped": []}
         try:
             subset = self.subset

@@ -32,14 +32,16 @@ export class Browser {
       "change:_choice": () => this.read(),
       "change:_summary": () => this.refresh(),
       "change:_colours": () => this.coloured(),
+      "change:_opened": () => this.opened(),
       "change:_shown": () => this.shown(),
       "msg:custom": (told, buffers) => this.told(told, buffers),
     };
     for (const [event, handler] of Object.entries(this.handlers)) model.on(event, handler);
-    for (const wnid of model.get("_opened")) this.view.open.add(this.tree.place.get(wnid));
     this.coloured();
-    this.read();
-    this.shown(false);
+    this.begin(model.get("_choice"));
+    this.opened();
+    this.refresh();
+    this.shown();
   }
 
   build() {
@@ -53,7 +55,7 @@ export class Browser {
     this.legend = element("div", { class: "legend hidden" });
     this.about = element("section", { class: "about hidden" });
     this.images = element("div", { class: "panes" });
-    this.root = element("div", { class: "itl-browser", "data-lm-suppress-shortcuts": "true" },
+    this.root = element("div", { class: "itl-browser" },
       element("div", { class: "body" },
         element("div", { class: "left" },
           element("div", { class: "top" }, this.query, this.found),
@@ -70,8 +72,11 @@ export class Browser {
     this.refresh();
   }
 
+  // What is sent from here is here already: the model's echo of it is not to be acted on.
   send(fields) {
+    this.sending = true;
     for (const [name, value] of Object.entries(fields)) this.model.set(name, value);
+    this.sending = false;
     this.model.save_changes();
   }
 
@@ -80,6 +85,7 @@ export class Browser {
   }
 
   read() {
+    if (this.sending) return;
     this.begin(this.model.get("_choice"));
     this.refresh();
   }
@@ -151,9 +157,17 @@ export class Browser {
   }
 
   // The kernel, or another view, shows a node; a view does so when it is made.
-  shown(focus = false) {
+  shown() {
+    if (this.sending) return;
     const at = this.tree.place.get(this.model.get("_shown"));
-    if (at !== undefined && at !== this.view.chosen) this.view.reveal(at, focus);
+    if (at !== undefined && at !== this.view.chosen) this.view.reveal(at, false);
+  }
+
+  opened() {
+    if (this.sending) return;
+    const places = this.model.get("_opened").map((wnid) => this.tree.place.get(wnid));
+    this.view.open = new Set(places.filter((at) => at !== undefined));
+    this.view.refresh();
   }
 
   describe(at) {

@@ -201,7 +201,7 @@ export class ImagesPane {
     this.grid.append(...told.images.map(({ id, name }, nth) => {
       const url = URL.createObjectURL(new Blob([buffers[nth]], { type: told.type }));
       this.urls.push(url);
-      return element("figure", { title: id }, element("img", { src: url, alt: `${name}, ${id}`, loading: "lazy" }),
+      return element("figure", { title: id }, element("img", { src: url, alt: `${name}, ${id}` }),
         element("figcaption", {}, name));
     }));
   }

@@ -40,7 +40,7 @@ export class Rows {
     for (const key of wanted) {
       const old = this.shown.get(key);
       if (old && !refill) continue;
-      const row = old ?? element("div");
+      const row = old ?? element("div", { [KEEPS_KEYS]: "true" });
       this.fill(row, key, this.index.get(key));
       row.style.top = `${this.index.get(key) * ROW}px`;
       row.tabIndex = key === this.active ? 0 : -1;
@@ -72,9 +72,14 @@ export class Rows {
   }
 }
 
+// JupyterLab takes keys such as d or x for the cell around, unless what has the focus says that it wants them.
+export const KEEPS_KEYS = "data-lm-suppress-shortcuts";
+const FOCUSABLE = ["button", "input", "select", "pre"];
+
 // Make an element; text goes in as text, so that no name or gloss can be markup.
 export function element(tag, attributes = {}, ...content) {
   const made = document.createElement(tag);
+  if (FOCUSABLE.includes(tag)) made.setAttribute(KEEPS_KEYS, "true");
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else if (value === true) made.setAttribute(name, "");

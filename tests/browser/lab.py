@@ -75,32 +75,48 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 
 class Notebook:
-    """A notebook of the lab, open in a page; its cells run one after the other."""
+    """A notebook, open in a page of a lab; its cells run one after the other."""
 
-    def __init__(self, page, lab: str, folder: Path, name: str, cells: Sequence[str]) -> None:
-        """Write *cells* to *name* in *folder* and open it."""
+    def __init__(self, page, folder: Path, name: str, cells: Sequence[str]) -> None:
+        """Write *cells* to *name* in the lab's *folder* and open it, with a kernel of its own."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, folder / name)
-        self.page = page
-        page.set_default_timeout(1000 * SECONDS)
-        page.goto(f"{lab}/lab/workspaces/{Path(name).stem}/tree/{name}?reset")
-        page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel")
+        self.page, self.ran = page, 0
         page.evaluate(
-            "async () => { const app = window.jupyterapp; await app.shell.currentWidget.sessionContext.ready;"
-            " if (!app.shell.leftCollapsed) app.shell.collapseLeft(); }"
+            """async (path) => {
+                const opened = await window.jupyterapp.commands.execute("docmanager:open", {path});
+                await opened.context.ready;
+                await opened.sessionContext.ready;
+                await opened.sessionContext.session.kernel.info;
+            }""",
+            name,
+        )
+
+    def close(self) -> None:
+        """Close it without a word, and end its kernel."""
+        self.page.evaluate(
+            """async () => {
+                const open = window.jupyterapp.shell.currentWidget;
+                await open.sessionContext.shutdown();
+                open.context.model.dirty = false;
+                open.dispose();
+            }"""
         )
 
     def run(self) -> str:
         """Run the next cell and wait for its end; returns what it printed or its value, as text."""
+        self.ran += 1
         return self.page.evaluate(
-            """async () => {
-                const {content} = window.jupyterapp.shell.currentWidget, cell = content.activeCell;
-                await window.jupyterapp.commands.execute('notebook:run-cell-and-select-next');
+            """async (nth) => {
+                const {content} = window.jupyterapp.shell.currentWidget, cell = content.widgets[nth];
+                content.activeCellIndex = nth;
+                await window.jupyterapp.commands.execute("notebook:run-cell-and-select-next");
                 return cell.model.outputs.toJSON()
                   .map((each) => each.text ?? each.data?.['text/plain'] ?? each.traceback?.join('') ?? '')
                   .flat().join('');
-            }"""
+            }""",
+            self.ran - 1,
         )
 
     def execute(self, code: str) -> str:
@@ -121,6 +137,17 @@ class Notebook:
         self.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
         )
+
+
+def open_lab(page, address: str) -> None:
+    """Open the lab at *address* in *page*, with nothing beside the notebook."""
+    page.set_default_timeout(1000 * SECONDS)
+    page.goto(f"{address}/lab?reset")
+    page.wait_for_function("window.jupyterapp?.shell?.currentWidget")
+    page.evaluate(
+        "async () => { await window.jupyterapp.restored; window.jupyterapp.shell.collapseLeft();"
+        " window.jupyterapp.shell.currentWidget.dispose(); }"
+    )
 
 
 @contextmanager
