@@ -127,9 +127,11 @@ def spelling(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
         raise ItlError(f"none of the {len(tree.leaves)} classes is ticked; tick some")
     below = {wnid: frozenset(tree.leaves_under(wnid)) for wnid in tree}
     plain = cover(tree, below, out)
-    ticked = _ticked(tree, kept)
-    rest = cover(tree, below, frozenset().union(*(below[node] for node in ticked)) - kept)
-    only, without = (set(), plain) if len(plain) <= len(ticked) + len(rest) else (ticked, rest)
+    only, without = set(), plain
+    if len(plain) > 1:                      # nothing is shorter than one
+        ticked = _ticked(tree, kept)
+        rest = cover(tree, below, frozenset().union(*(below[node] for node in ticked)) - kept)
+        only, without = (set(), plain) if len(plain) <= len(ticked) + len(rest) else (ticked, rest)
     said = frozenset().union(*(below[node] for node in only)) if only else frozenset(tree.leaves)
     said = said.difference(*(below[node] for node in without))
     if said != kept:                        # only where a class lies under another, as in ImageNet-21k

@@ -141,7 +141,8 @@ class HierarchyBrowser(AnyWidget):
             kept = keep(self.tree, self.images, subset)
             told["facts"] = facts(self.tree, self.images, kept, self.pack is not None)
             told["yaml"] = as_yaml(subset)
-            told["dropped"] = [self._place[wnid] for wnid in self._dropped(subset, kept)]
+            if self.choice.half or self.choice.classes is not None:
+                told["dropped"] = [self._place[wnid] for wnid in self._dropped(subset, kept)]
         except ItlError as error:
             told["problem"] = str(error)
         self._summary = told

@@ -17,7 +17,7 @@ def facts(tree: Taxonomy, images: Mapping[str, int], kept: Kept, counted: bool) 
     told.append((what, f"{sum(sizes.values()):,}"))
     least, most = min(sizes.values()), max(sizes.values())
     if least == most:
-        told.append(("of each class", f"{most:,}"))
+        told += [("of each class", f"{most:,}")] if counted else []
     else:
         told += [("smallest", _those_with(tree, sizes, least)), ("largest", _those_with(tree, sizes, most))]
     if kept.left_out:

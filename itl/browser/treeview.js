@@ -108,7 +108,7 @@ export class TreeView {
     }
     row.setAttribute("aria-label", this.spoken(at, size));
     row.replaceChildren(
-      element("span", { class: "first", style: hit ? "" : `padding-left:${Math.min(tree.depth[at], 24) * 11}px` },
+      element("span", { class: "first", style: `--depth:${hit ? 0 : Math.min(tree.depth[at], 24)}` },
         element("span", { class: "twisty", "data-do": "open" }, hit || leaf ? "" : open ? "▾" : "▸"),
         element("span", { class: `box state${state}`, "data-do": "tick", title: "tick or untick all below (Space)" }, BOX[state]),
         element("span", {

@@ -12,7 +12,7 @@ from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
 from tests.worlds import SCENES
 
-SIZE = {"width": 1280, "height": 1000}
+SIZE = {"width": 1280, "height": 1300}
 
 
 @pytest.fixture(scope="session")

@@ -137,6 +137,10 @@ class Notebook:
         self.page.evaluate(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", name
         )
+        self.page.wait_for_function(
+            "(light) => document.body.dataset.jpThemeLight === light", arg=str("Light" in name).lower()
+        )
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")     # it covers the change
 
 
 def open_lab(page, address: str) -> None:

@@ -1,8 +1,13 @@
 """What people do in the browser, step by step."""
 
-from playwright.sync_api import Locator, Page
+from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from tests.browser.lab import ROOT
+
+if TYPE_CHECKING:                           # without playwright the tests are skipped, not broken
+    from playwright.sync_api import Locator, Page
 
 SHOTS = ROOT / "build/screenshots"
 OPEN = """from pathlib import Path
@@ -10,13 +15,17 @@ from itl.data.pack import Pack
 from itl.widgets import HierarchyBrowser
 browser = HierarchyBrowser(Pack.open(next(Path("packs").glob("images-*/pack.json")).parent))
 browser"""
-def shot(page: Page, name: str) -> None:
-    """Keep a picture of the widget, to be looked at."""
+
+
+def shot(page: "Page", name: str) -> None:
+    """Keep a picture of the widget, to be looked at; README shows the one called browser."""
     SHOTS.mkdir(parents=True, exist_ok=True)
-    page.locator(".itl-browser").screenshot(path=SHOTS / f"{name}.png")
+    path = SHOTS / f"{name}.png"
+    page.locator(".itl-browser").screenshot(path=path)
+    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
-def settled(page: Page) -> None:
+def settled(page: "Page") -> None:
     """Wait until the kernel has answered and every image is there."""
     page.wait_for_function(
         """() => document.querySelector(".itl-browser .row") &&
@@ -25,12 +34,12 @@ def settled(page: Page) -> None:
     )
 
 
-def go_to(page: Page, text: str) -> None:
+def go_to(page: "Page", text: str) -> None:
     """Search for *text* and go to the first hit."""
     page.fill(".itl-browser .query", text)
     page.press(".itl-browser .query", "Enter")
 
 
-def row(page: Page, name: str) -> Locator:
+def row(page: "Page", name: str) -> "Locator":
     """The row whose name is just so."""
     return page.locator(".itl-browser .row", has=page.locator(f".name:text-is({name!r})"))

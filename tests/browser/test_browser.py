@@ -187,7 +187,8 @@ def test_markup_in_names_is_text_and_a_pack_that_vanishes_a_message(notebook, pa
         "from pathlib import Path\nfrom itl.config import Packing\nfrom itl.data.pack import Pack\n"
         "from itl.widgets import HierarchyBrowser\n"
         "from tests.browser.worlds import NAUGHTY, naughty_images, naughty_tree\n"
-        "pack = Pack.build(Packing('folder', None, 16), 'naughty-pack', path=naughty_images(Path('naughty')))\n"
+        "images = naughty_images(Path('naughty'))\n"
+        "pack = Pack.build(Packing('folder', None, 16), 'naughty-pack', path=images)\n"
         "browser = HierarchyBrowser(pack, naughty_tree())\n"
         "browser.colour({'n00000001': 1}, NAUGHTY, unit=NAUGHTY)\nbrowser"
     )
@@ -217,7 +218,8 @@ def test_colours_dark_and_narrow(notebook, page):
     cells.run()
     settled(page)
     cells.execute(
-        "import random; draw = random.Random(0); fine = {wnid: draw.uniform(40, 80) for wnid in browser.tree}\n"
+        "import random\ndraw = random.Random(0)\n"
+        "fine = {wnid: draw.uniform(40, 80) for wnid in browser.tree}\n"
         "coarse = {wnid: draw.gauss(value - 4, 4) for wnid, value in fine.items()}\n"
         "browser.colour(coarse, '1 neighbour, coarse − fine', against=fine)\nbrowser.show('n02083346')"
     )
@@ -227,13 +229,13 @@ def test_colours_dark_and_narrow(notebook, page):
     assert re.fullmatch(r"[+−]\d+\.\d", cell.inner_text())
     shot(page, "light")
     cells.theme("JupyterLab Dark")
-    page.wait_for_function("document.body.dataset.jpThemeLight === 'false'")
     shot(page, "dark")
     light = page.evaluate("() => getComputedStyle(document.querySelector('.itl-browser')).backgroundColor")
     assert max(map(int, re.findall(r"\d+", light))) < 80
-    page.set_viewport_size({"width": 520, "height": 1000})
-    page.wait_for_timeout(200)
+    page.set_viewport_size({"width": 520, "height": 1600})
+    page.wait_for_function("document.querySelector('.itl-browser').clientWidth < 500")
     shot(page, "narrow")
+    assert row(page, "canine").locator(".name").bounding_box()["width"] > 40
     sizes = page.locator(".itl-browser").evaluate("(widget) => [widget.scrollWidth, widget.clientWidth]")
     assert sizes[0] <= sizes[1], "nothing sticks out"
     cells.theme("JupyterLab Light")

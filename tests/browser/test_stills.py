@@ -12,11 +12,17 @@ from tests.browser.lab import ROOT
 from tests.browser.steps import OPEN, SHOTS
 
 
-def test_an_executed_notebook_leaves_the_picture_and_its_page_needs_no_server(chromium, home, tmp_path):
-    source = home / "notebooks/00-hierarchy.ipynb"
-    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "html", "--output-dir", tmp_path, source]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=_environment(home))
+def nbconvert(home: Path, to: str, out: Path, source: Path) -> None:
+    """Execute *source* as nbconvert does by itself, without anything of ours."""
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", to, "--output-dir", out, source]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "ITL_HOME": str(home)}
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_an_executed_notebook_leaves_the_picture_and_needs_no_server(chromium, home, tmp_path):
+    source = home / "notebooks/00-hierarchy.ipynb"
+    nbconvert(home, "html", tmp_path, source)
     page = chromium.new_page()
     page.route(re.compile("^https?:"), lambda route: route.abort())     # nothing outside the file
     page.goto((tmp_path / "00-hierarchy.html").as_uri())
@@ -28,18 +34,11 @@ def test_an_executed_notebook_leaves_the_picture_and_its_page_needs_no_server(ch
     picture.screenshot(path=SHOTS / "picture.png")
 
 
-def _environment(home: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": str(ROOT), "ITL_HOME": str(home)}
-
-
 def test_what_is_set_after_it_was_shown_is_in_the_picture_too(home, tmp_path):
     cells = [OPEN, "from itl.config import Subset\nbrowser.subset = Subset('', 'without@n02084071')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbformat.write(notebook, home / "later.ipynb")
-    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--output-dir", tmp_path]
-    command += [home / "later.ipynb"]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=_environment(home))
-    assert done.returncode == 0, done.stderr[-2000:]
+    nbconvert(home, "notebook", tmp_path, home / "later.ipynb")
     executed = nbformat.read(tmp_path / "later.ipynb", as_version=4)
     (output,) = executed.cells[0].outputs
     assert sorted(output["data"]) == ["text/html", "text/plain"]

@@ -6,8 +6,8 @@ from pathlib import Path
 from itl.wordnet import Synset, Taxonomy
 from tests.pictures import encoded, smooth
 
-OPTIONS = {"classes": 1000, "train": 2, "val": 1, "size": 16}
-EVERY_CLASS = {"source": "demo", "size": 16, "options": OPTIONS}
+OPTIONS = {"classes": 1000, "train": 2, "val": 1, "size": 32}
+EVERY_CLASS = {"source": "demo", "size": 32, "options": OPTIONS}
 NAUGHTY = '<img src="x" onerror="window.harmed = 1"><script>window.harmed = 2</script>&lt;b&gt;'
 SYLLABLES = ("ba", "co", "di", "fu", "ga", "lo", "me", "ni", "po", "ru", "sa", "te", "vi", "wo")
 
