@@ -78,6 +78,11 @@ class HierarchyBrowser(AnyWidget):
         self.observe(lambda change: self._redraw(), ["_summary", "_opened", "_shown", "_colours"])
         self.on_msg(lambda widget, told, buffers: self._answer(told))
 
+    def open(self) -> None:
+        """Open the way to the page; where there will be none, its columns are not kept in the notebook."""
+        if not _nobody_watches():
+            super().open()
+
     @property
     def choice(self) -> Choice:
         """What is chosen, as it was clicked."""
@@ -182,7 +187,7 @@ class HierarchyBrowser(AnyWidget):
 
     def _ipython_display_(self) -> None:
         """Show the live browser and, beside it, the picture that stays where nothing runs."""
-        if self._display_id is None and _nobody_watches():
+        if self.comm is None:
             self._display_id = f"itl-browser-{id(self)}"
             display(self._still(), raw=True, display_id=self._display_id)
         else:

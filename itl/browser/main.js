@@ -25,7 +25,10 @@ export class Browser {
     this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base)));
     this.selection = new SelectionPanel(
       (fields) => this.change((choice) => Object.assign(choice, fields)),
-      (what, told) => (what === "clear" ? this.change(() => this.begin(NOTHING)) : this.model.send({ kind: what, ...told })));
+      (what, told) => {
+        if (what === "clear") this.change(() => this.begin(NOTHING));
+        else this.model.send({ kind: what, ...told });
+      });
     this.panes = [];
     this.build();
     this.handlers = {
@@ -102,13 +105,14 @@ export class Browser {
     view.look.states = choice.states();
     view.look.sizes = new Map(sizes.map((one) => [one[0], one]));
     view.look.alive = this.alive(kept);
+    view.look.most = choice.images_per_class ?? Infinity;
     view.refresh();
     this.kept = kept;
     if (view.chosen >= 0) this.describe(view.chosen);
     this.cut.show(choice.base, sizes);
-    const most = choice.images_per_class ?? Infinity;
-    const drawn = tree.counted ? sizes.map((one) => Math.min(one[2], most)) : sizes.map((one) => one[1]).sort((a, b) => b - a);
-    this.cut.draw(drawn, tree.counted ? "images" : "leaves");
+    const images = sizes.map((one) => Math.min(one[2], view.look.most));
+    const leaves = sizes.map((one) => one[1]).sort((a, b) => b - a);
+    this.cut.draw(tree.counted ? images : leaves, tree.counted ? "images" : "leaves");
     this.selection.show(choice, summary, waiting);
   }
 
@@ -178,13 +182,16 @@ export class Browser {
     const path = tree.path(at).slice(0, -1).flatMap((above) => [link(above), " › "]);
     const others = tree.hypernyms[at].slice(1).flatMap((above) => [link(above), " "]);
     const under = this.kept.get(at);
-    const trained = !tree.labelled[at] ? "" : under === undefined ? "Left out." : under === at ? "A class of its own." : `Trained as ${tree.name[under]}.`;
+    const words = tree.words[at].join(", ").replaceAll("_", " ");
+    let trained = "";
+    if (tree.labelled[at] && under === undefined) trained = "Left out.";
+    else if (under !== undefined) trained = under === at ? "A class of its own." : `Learned as ${tree.name[under]}.`;
     this.about.replaceChildren(
       element("h3", {}, tree.name[at], " ", element("code", {}, tree.wnid[at])),
       element("p", { class: "path" }, ...path, element("b", {}, tree.name[at])),
       ...(others.length ? [element("p", { class: "others" }, "↑ also under ", ...others)] : []),
       element("p", {}, tree.gloss[at],
-        element("span", { class: "words" }, ` (${tree.words[at].join(", ").replaceAll("_", " ")}) ${trained}`)));
+        element("span", { class: "words" }, ` (${words}) ${trained}`)));
     this.about.classList.remove("hidden");
   }
 

@@ -68,7 +68,10 @@ export class CutPanel {
     area.setAttribute("d", `M0 ${height}${path}L${width} ${height}Z`);
     svg.append(area);
     const ends = sizes.length ? `from ${number(sizes[0])} down to ${number(sizes.at(-1))}` : "none";
-    const told = { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${what} per class: ${ends}` };
+    const told = {
+      viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img",
+      "aria-label": `${what} per class: ${ends}`,
+    };
     for (const [name, value] of Object.entries(told)) svg.setAttribute(name, value);
     this.figure.replaceChildren(
       element("div", { class: "axis" }, element("span", {}, number(most)), element("span", {}, "0")), svg,
@@ -164,8 +167,11 @@ export class ImagesPane {
     this.seed = element("input", {
       type: "number", value: 0, "aria-label": "seed of the draw", onchange: () => this.go(0),
     });
-    this.back = element("button", { type: "button", "aria-label": "images before these", onclick: () => this.go(this.page - 1) }, "◀");
-    this.next = element("button", { type: "button", "aria-label": "more images", onclick: () => this.go(this.page + 1) }, "▶");
+    const step = (label, by, sign) => element("button", {
+      type: "button", "aria-label": label, onclick: () => this.go(this.page + by),
+    }, sign);
+    this.back = step("images before these", -1, "◀");
+    this.next = step("more images", 1, "▶");
     this.root = element("section", { class: "pane" }, this.title,
       element("div", { class: "bar" }, this.back, this.where, this.next,
         element("label", {}, "seed ", this.seed), ...buttons),

@@ -8,7 +8,7 @@ from itl.wordnet import Taxonomy
 MOST = 300                                  # rows; more would be a list, not a picture
 BOXES = ("☐", "◪", "☑")
 WORDS = ("unticked", "some below unticked", "ticked")
-CELL = "padding:1px 8px 1px 0;text-align:{};white-space:nowrap;vertical-align:top"
+CELL = "min-width:0;padding:1px 10px 1px 0;text-align:{};white-space:nowrap;vertical-align:top"
 
 
 def picture(

@@ -14,7 +14,7 @@ export class TreeView {
     this.chosen = -1;
     this.query = "";
     this.hits = [];
-    this.look = { states: null, classOf: new Map(), sizes: new Map(), left: new Set(), colours: null };
+    this.look = { states: null, classOf: new Map(), sizes: new Map(), most: Infinity, alive: null, colours: null };
     this.viewport = element("div", { class: "viewport", role: "tree", "aria-label": "WordNet" });
     this.rows = new Rows(this.viewport, (row, key, index) => this.dress(row, key, index));
     this.viewport.addEventListener("click", (event) => this.clicked(event));
@@ -95,6 +95,8 @@ export class TreeView {
     row.setAttribute("aria-checked", CHECKED[state]);
     const open = this.open.has(at);
     const leaf = !tree.children[at].length;
+    const parents = tree.hypernyms[at].length;
+    const said = hit ? this.trail(at) : tree.gloss[at];
     if (hit) {
       for (const name of ["aria-level", "aria-expanded"]) row.removeAttribute(name);
       row.setAttribute("aria-posinset", index + 1);
@@ -110,17 +112,19 @@ export class TreeView {
     row.replaceChildren(
       element("span", { class: "first", style: `--depth:${hit ? 0 : Math.min(tree.depth[at], 24)}` },
         element("span", { class: "twisty", "data-do": "open" }, hit || leaf ? "" : open ? "▾" : "▸"),
-        element("span", { class: `box state${state}`, "data-do": "tick", title: "tick or untick all below (Space)" }, BOX[state]),
+        element("span", {
+          class: `box state${state}`, "data-do": "tick", title: "tick or untick all below (Space)",
+        }, BOX[state]),
         element("span", {
           class: "mark", "data-do": "cut",
           title: size ? `a class of ${some(size[1], "leaf", "leaves")}; click to undo (c)` : "make this a class (c)",
         }, tree.labelledBelow[at] ? (size ? "◆" : "◇") : ""),
         element("span", { class: "name" }, tree.name[at]),
-        tree.hypernyms[at].length > 1 ? element("span", { class: "several", title: `has ${tree.hypernyms[at].length} parents` }, `↑${tree.hypernyms[at].length}`) : "",
-        element("span", { class: "gloss", title: hit ? this.trail(at) : tree.gloss[at] }, hit ? this.trail(at) : tree.gloss[at])),
+        parents > 1 ? element("span", { class: "several", title: `has ${parents} parents` }, `↑${parents}`) : "",
+        element("span", { class: "gloss", title: said }, said)),
       this.colour(at),
       element("span", { class: "count" }, number(tree.leavesUnder[at].length)),
-      element("span", { class: "count" }, tree.counted ? number(tree.imagesUnder[at]) : ""),
+      this.images(at, size),
     );
   }
 
@@ -129,16 +133,25 @@ export class TreeView {
     return this.tree.path(at).slice(0, -1).reverse().map((above) => this.tree.name[above]).join(" ‹ ");
   }
 
+  // Of a class the images it is learned from, of any other node all that there are.
+  images(at, size) {
+    if (!this.tree.counted) return element("span", { class: "count" });
+    const below = number(this.tree.imagesUnder[at]);
+    if (!size) return element("span", { class: "count" }, below);
+    return element("span", { class: "count", title: `${below} below` }, number(Math.min(size[2], this.look.most)));
+  }
+
   // Whether nothing below the node, by any path, is left to learn from.
   isGone(at) {
-    return this.look.alive !== undefined && !this.look.alive[at];
+    return this.look.alive !== null && !this.look.alive[at];
   }
 
   spoken(at, size) {
     const { tree } = this;
     const parts = [tree.name[at], some(tree.leavesUnder[at].length, "class", "classes")];
     if (tree.counted) parts.push(some(tree.imagesUnder[at], "image"));
-    if (size) parts.push(`trained as one class of ${size[1]}`);
+    if (size) parts.push(`a class of ${some(size[1], "original class", "original classes")}`);
+    if (size && tree.counted) parts.push(`learned from ${some(Math.min(size[2], this.look.most), "image")}`);
     if (tree.hypernyms[at].length > 1) parts.push(`${tree.hypernyms[at].length} parents`);
     if (this.isGone(at)) parts.push("left out");
     return parts.join(", ");

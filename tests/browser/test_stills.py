@@ -43,3 +43,4 @@ def test_what_is_set_after_it_was_shown_is_in_the_picture_too(home, tmp_path):
     (output,) = executed.cells[0].outputs
     assert sorted(output["data"]) == ["text/html", "text/plain"]
     assert "without dog (118)" in output["data"]["text/html"]
+    assert "widgets" not in executed.metadata, "the tree is not kept in the notebook"
