@@ -168,6 +168,7 @@ class HierarchyBrowser(AnyWidget):
             if told["kind"] == "images":
                 answer, buffers = self._page(told)
             else:
+                self._choice = dict(told["choice"])             # the message of the last click may still wait
                 answer = {"kind": "saved", "text": f"Saved: itl plan {self.save(told['name']).stem}"}
         except (ItlError, OSError) as error:
             answer = {"kind": "trouble", "about": told["kind"], "pane": told.get("pane"), "text": str(error)}

@@ -168,6 +168,19 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert preset.notebooks["99-summary"] == {"preset": "no-dogs"}
 
 
+def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(demo, project):
+    browser, said = HierarchyBrowser(demo), []
+    browser.send = lambda told, buffers: said.append(told)
+    choice = browser.choice.toggle(browser.tree, MAMMAL)
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    assert said == [{"kind": "saved", "text": "Saved: itl plan no-mammals"}]
+    (question,) = study.questions_of(load_preset("no-mammals", project / "params"))
+    assert question.conditions[0].labels == browser.subset.labels == f"without@{MAMMAL}"
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    assert (said[1]["kind"], said[1]["about"]) == ("trouble", "save")
+    assert "is there already" in said[1]["text"]
+
+
 def test_a_preset_is_never_written_over(demo, project):
     browser = HierarchyBrowser(demo)
     before = (project / "params/demo.yaml").read_text()

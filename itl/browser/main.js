@@ -27,7 +27,7 @@ export class Browser {
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, told) => {
         if (what === "clear") this.change(() => this.begin(NOTHING));
-        else this.model.send({ kind: what, ...told });
+        else this.model.send({ kind: what, choice: this.choice.told(), ...told });  // it may overtake a click
       });
     this.panes = [];
     this.build();
@@ -75,12 +75,16 @@ export class Browser {
     this.refresh();
   }
 
-  // What is sent from here is here already: the model's echo of it is not to be acted on.
+  // What is sent from here is here already: the model's echo of it is not to be acted on. What one event
+  // changes goes as one message.
   send(fields) {
     this.sending = true;
     for (const [name, value] of Object.entries(fields)) this.model.set(name, value);
     this.sending = false;
-    this.model.save_changes();
+    this.saving ??= setTimeout(() => {
+      this.saving = null;
+      this.model.save_changes();
+    });
   }
 
   begin(told) {
