@@ -248,8 +248,10 @@ export class Browser {
     this.view.rows.draw(false);
     this.resize = new ResizeObserver(() => this.view.rows.draw(false));
     this.resize.observe(this.view.viewport);
-    requestAnimationFrame(() => setTimeout(() => performance.mark("itl:painted")));
-    setTimeout(() => this.view.search, 400);
+    requestAnimationFrame(() => setTimeout(() => {
+      performance.mark("itl:painted");
+      setTimeout(() => this.view.search, 20);           // ready before anyone can have typed a letter
+    }));
   }
 
   remove() {

@@ -92,32 +92,31 @@ export class Tree {
 // and last in the gloss; among equals those with more leaves first.
 export class Search {
   constructor(tree) {
-    this.tree = tree;
-    this.words = tree.words.map((words, at) => [...words.map(plain), plain(tree.synset[at]), tree.wnid[at]]);
-    this.joined = this.words.map((words) => "\n" + words.join("\n"));
+    const lines = (words, at) => `\n${[...words, tree.synset[at]].map(plain).join("\n")}\n${tree.wnid[at]}\n`;
+    this.words = tree.words.map(lines);
     this.glosses = tree.gloss.map((gloss) => " " + plain(gloss));
+    const { leavesUnder } = tree;
+    this.order = Array.from(this.words.keys());         // sorted once, not at every key
+    this.order.sort((a, b) => leavesUnder[b].length - leavesUnder[a].length || a - b);
+    this.find("once");                                  // joined strings are laid out when first read: not at a key
   }
 
   find(text) {
     const wanted = plain(text);
     if (!wanted) return [];
     const groups = [[], [], [], [], []];
-    for (let at = 0; at < this.tree.size; at++) {
+    for (const at of this.order) {
       const rank = this.rank(wanted, at);
       if (rank >= 0) groups[rank].push(at);
     }
-    const { leavesUnder } = this.tree;
-    for (const group of groups) group.sort((a, b) => leavesUnder[b].length - leavesUnder[a].length || a - b);
     return groups.flat();
   }
 
   rank(wanted, at) {
-    if (this.joined[at].includes(wanted)) {
-      const words = this.words[at];
-      if (words.includes(wanted)) return 0;
-      if (words.some((word) => word.startsWith(wanted))) return 1;
-      if (words.some((word) => word.includes(" " + wanted))) return 2;
-      if (words.some((word) => word.includes(wanted))) return 3;
+    const words = this.words[at];
+    if (words.includes(wanted)) {
+      if (!words.includes("\n" + wanted)) return words.includes(" " + wanted) ? 2 : 3;
+      return words.includes(`\n${wanted}\n`) ? 0 : 1;
     }
     return this.glosses[at].includes(" " + wanted) ? 4 : -1;
   }
