@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from itl import ItlError, __version__
@@ -17,6 +17,13 @@ MACHINE = (
     ("--workers", {"type": int, "help": "runs side by side"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
+
+REGIONS = """Convert files of region proposals, or measure, as CSV, what part of the objects they cover.
+
+Boxes are 1-based and inclusive, the best of an image first. A file is one of
+.mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+.npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
+.parquet   columns image, xmin, ymin, xmax, ymax"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name in params/, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, tiny-imagenet, cifar100, ..."})
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
     option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
     path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
@@ -80,22 +87,38 @@ def parser() -> argparse.ArgumentParser:
     command(
         pack, source, path, option,
         ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
-        ("--fit", {"default": "squash", "help": "squash (both sides) or crop (short side, then centre)"}),
+        ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
         ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
     )
     command(check, source, path, option)
+    _add_detection(command)
+    for do in (plan, run, report):
+        command(do, preset, only, *MACHINE)
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    return top
+
+
+def _add_detection(command: Callable) -> None:
+    """Add the commands on what detectors find, and where they look."""
+    images = ("--images", {"type": Path, "help": "list of those that count, such as ImageSets/Main/test.txt"})
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
         ("--detections", {"type": Path, "required": True, "help": "CSV: image,class,score and four sides"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
+        images,
     )
-    for do in (plan, run, report):
-        command(do, preset, only, *MACHINE)
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    return top
+    command(
+        proposals,
+        ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
+        ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
+        ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
+        images,
+        description=REGIONS, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def labels(asked: argparse.Namespace) -> None:
@@ -144,17 +167,36 @@ def voc_ap(asked: argparse.Namespace) -> None:
     """Score detections as PASCAL VOC does: average precision of each class, 0 to 1, as CSV."""
     import csv
 
-    from itl.data.detections import read_detections, read_objects, refuse_other_images
-    from itl.labels import PASCAL
+    from itl.data.detections import classes_of, read_detections, read_objects, refuse_other_images
     from itl.transfer.average_precision import mean_ap, voc_ap
 
-    objects, images = read_objects(asked.annotations)
+    objects, images = read_objects(asked.annotations, asked.images)
     detections = read_detections(asked.detections)
     refuse_other_images(detections, images, asked.detections)
-    known = PASCAL if set(objects["name"]) <= set(PASCAL) else ()       # VOC's classes, all of them
-    found = voc_ap(objects, detections, asked.metric, known=known)
+    found = voc_ap(objects, detections, asked.metric, known=classes_of(objects))
     rows = [*found.items(), ("mean", mean_ap(found.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
+
+
+def proposals(asked: argparse.Namespace) -> None:
+    """Convert files of region proposals, or measure what part of the objects they cover."""
+    from itl.data.proposals import measured
+    from itl.data.region_files import read_regions, write_regions
+
+    built_in = str(asked.regions) == "windows"
+    if built_in and (asked.out or not asked.recall):
+        raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
+    held = None if built_in else read_regions(asked.regions)
+    if asked.out:
+        write_regions(asked.out, held)
+    if asked.recall:
+        table, note = measured(held, asked.recall, asked.count, asked.images)
+        table.to_csv(sys.stdout, index=False)
+        if note:
+            print(f"note: {note}", file=sys.stderr)
+    else:
+        count = sum(map(len, held.values()))
+        print(f"{asked.out or asked.regions}: {count:,} regions of {len(held):,} images")
 
 
 def plan(asked: argparse.Namespace) -> None:

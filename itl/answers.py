@@ -13,6 +13,8 @@ from itl.study import contrast, questions_of, signed
 
 COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n", "p", "verdict")
 
+GIVEN = ("chance", "recall")                # what the target gives, to read the other metrics by
+
 
 def extremes(question: Question) -> tuple[dict, dict]:
     """Return the first and the last condition that *question* trains on, as results name them.
@@ -57,24 +59,67 @@ def tabulate(rows: list[tuple]) -> pd.DataFrame:
 
 
 def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
-    """List the contrasts of one question: its ends, and its last condition against no pre-training."""
+    """List the contrasts of one question: its ends, and its last condition against no pre-training.
+
+    On their own classes, nets are compared only where they have as many.
+    """
     few, many = extremes(question)
     untrained = [dict(each.columns) for each in question.conditions if not each.trained]
     pairs = ([(few, many)] if few != many else []) + [(many, none) for none in untrained]
     rows = []
     for of, against in pairs:
         one, other = results[_holds(results, of)], results[_holds(results, against)]
-        there = one.merge(other, on=["task", "metric", "seed"])
+        there = one.merge(other, on=["task", "metric", "seed"], suffixes=("", " against"))
+        if "classes" in there:              # scores on other own classes are answers to another question
+            there = there[(there["task"] != "own") | (there["classes"] == there["classes against"])]
         for task, metric in dict.fromkeys(zip(there["task"], there["metric"], strict=True)):
-            found = contrast(results, task=task, metric=metric, of=of, against=against)
-            numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)
-            rows.append((question.name, compared(of, against), task, metric, *numbers))
+            if metric not in GIVEN:
+                found = contrast(results, task=task, metric=metric, of=of, against=against)
+                rows.append(_row(question, compared(of, against), task, metric, found))
     return rows
 
 
+def baselines(question: Question, results: pd.DataFrame, task: str) -> list[tuple]:
+    """List how far each condition of *question* lies above no pre-training and above chance on *task*.
+
+    By linear probe and 5 neighbours, for a task of induction, whose results hold chance for every run.
+    """
+    level = results[(results["task"] == task) & (results["metric"] == "chance")]
+    rows = []
+    for metric in ("accuracy", "knn5"):
+        for condition in question.conditions:
+            of = dict(condition.columns)
+            chance = dict.fromkeys(of, "chance")
+            beside = pd.concat([results, level[_holds(level, of)].assign(metric=metric, **chance)])
+            others = [dict(each.columns) for each in question.conditions if condition.trained > each.trained]
+            for against in [*others, chance]:
+                found = contrast(beside, task=task, metric=metric, of=of, against=against)
+                rows.append(_row(question, compared(of, against), task, metric, found))
+    return rows
+
+
+def _row(question: Question, what: str, task: str, metric: str, found: Contrast) -> tuple:
+    numbers = (found.mean, found.low, found.high, found.n, found.p, found.verdict)
+    return question.name, what, task, metric, *numbers
+
+
+def classes(results: pd.DataFrame, condition: dict) -> int:
+    """How many classes the nets of *condition* were trained on."""
+    return int(results.loc[_holds(results, condition), "classes"].iloc[0])
+
+
 def main_metric(task: str) -> str:
-    """Name the metric that a task is judged by."""
-    return "knn5" if task.startswith("knn@") else "accuracy"
+    """Name the metric that a task is judged by.
+
+    >>> main_metric("detection@voc2007"), main_metric("finetune@scenes")
+    ('map', 'accuracy')
+    """
+    return {"knn": "knn5", "actions": "map", "detection": "map"}.get(task.partition("@")[0], "accuracy")
+
+
+def measure(task: str) -> str:
+    """Name for people what a task is judged by."""
+    return "mean average precision" if main_metric(task) == "map" else "accuracy"
 
 
 def compared(of: dict, against: dict) -> str:
@@ -85,7 +130,11 @@ def compared(of: dict, against: dict) -> str:
     """
     what = ", ".join(name.replace("_", " ") for name in of)
     one, other = (", ".join(map(str, condition.values())) for condition in (of, against))
-    return f"{one} {what} instead of no pre-training" if other == "0" else f"{one} instead of {other} {what}"
+    untrained = ("0", "none")
+    if other in (*untrained, "chance"):
+        first = "no pre-training" if one in untrained else f"{one} {what}"
+        return f"{first} instead of {other if other == 'chance' else 'no pre-training'}"
+    return f"{one} instead of {other} {what}"
 
 
 def _holds(results: pd.DataFrame, condition: dict) -> pd.Series:

@@ -62,6 +62,7 @@ class Recipe:
     augment: str = "resized-crop"           # resized-crop, crop (a random window) or centre
     flip: bool = True                       # mirror half of the training images
     lrs: tuple[float, ...] = field(default=(), metadata={"added": True})    # to choose lr from, on val
+    clip: float | None = field(default=None, metadata={"added": True})      # longest gradient, or any
 
     def __post_init__(self) -> None:
         """Make 1 and 1.0 one spec, and refuse unknown names and impossible numbers."""
@@ -72,6 +73,10 @@ class Recipe:
         pick({"cosine": 0, "step": 0}, self.schedule, "schedule")
         pick({"bf16": 0, "fp32": 0}, self.precision, "precision")
         pick({"resized-crop": 0, "crop": 0, "centre": 0}, self.augment, "augmentation")
+        if self.clip is not None:
+            object.__setattr__(self, "clip", float(self.clip))
+            if not self.clip > 0:
+                raise ItlError(f"clip is the length of the longest gradient, above 0, not {self.clip}")
         if self.batch < 1 or self.pixels < 1 or self.epochs < 0 or (self.steps or 0) < 0:
             raise ItlError(f"batch and pixels are at least 1, epochs and steps at least 0; got {self}")
 

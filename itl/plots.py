@@ -1,6 +1,6 @@
 """Figures: a tidy frame in, Axes out; colours that colour-blind readers can tell apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -12,6 +12,8 @@ from matplotlib.ticker import NullLocator
 from scipy import stats
 
 from itl import ItlError
+from itl.answers import main_metric
+from itl.question import Task
 from itl.tables import depths, label_sets
 from itl.wordnet import Taxonomy
 
@@ -27,8 +29,22 @@ AXIS = {
     "knn5": "5-nearest-neighbours accuracy (%)",
     "map": "mean average precision (%)",
 }
-METRIC = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5"}
-METHOD = {"finetune": "fine-tuned", "probe": "linear probe", "knn": "nearest neighbours"}
+METRIC = {
+    "knn1": "1 neighbour",
+    "knn5": "5 neighbours",
+    "top5": "top 5",
+    "map": "mAP",
+    "map_area": "mAP by area",
+}
+INDUCED = {"accuracy": "linear probe", "knn5": "5 neighbours"}
+METHOD = {
+    "finetune": "fine-tuned",
+    "probe": "linear probe",
+    "knn": "nearest neighbours",
+    "induction": "frozen",
+    "actions": "fine-tuned",
+    "detection": "R-CNN",
+}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")     # Okabe and Ito's
 MARKERS = "osD^vP"                          # so that tasks differ in a grey print too
 INK, QUIET = "#222222", "#d8d8d8"
@@ -51,24 +67,64 @@ STYLE = {
 
 
 def curve(
-    results: pd.DataFrame, x: str, metric: str, task: str | None = None, ax: Axes | None = None
+    results: pd.DataFrame, x: str, metric: str | None = None, task: str | None = None, ax: Axes | None = None
 ) -> Axes:
     """Draw *metric* against *x*: a line through the means, a dot for every seed, a colour for every task.
 
-    Bars are 95 % intervals of the mean over seeds (Student's t), left out where there is one seed only. A net
-    that was not pre-trained (0 on the axis) stands apart on the left, its mean dotted through the figure.
+    Without *metric* each task shows the one that it is judged by. Bars are 95 % intervals of the mean over
+    seeds (Student's t), left out where there is one seed only. A net that was not pre-trained (0 on the axis)
+    stands apart on the left, its mean dotted through the figure.
     """
-    data = results[(results["metric"] == metric) & (results["task"].isin([task]) if task else True)]
+    judged = results["task"].map(main_metric) if metric is None else metric
+    data = results[(results["metric"] == judged) & (results["task"].isin([task]) if task else True)]
     if data.empty:
         there = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
-        asked = f"{metric} of {task}" if task else metric
+        asked = f"{metric or 'main metric'} of {task}" if task else metric
         raise ItlError(f"no {asked} to draw; results hold {there or 'nothing'}")
     ax = ax or axes(7.2, 4.3)
-    places = positions(data[x])
-    ends, tasks = {}, sorted(data["task"].unique(), key=lambda name: name != "own")
-    for number, name in enumerate(tasks):
-        aside = 2 ** (0.07 * (number - (len(tasks) - 1) / 2))   # so that bars do not cover each other
-        rows = data[data["task"] == name].assign(place=data[x].map(places) * aside)
+    tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
+    ends = lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
+    shown = data["metric"].unique()
+    mixed = "accuracy, or mean average precision (%)" if "map" in shown else "accuracy (%)"
+    ax.set_ylabel(AXIS.get(shown[0], shown[0]) if len(shown) == 1 else mixed)
+    label_ends(ax, ends)
+    return ax
+
+
+def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
+    """Draw a panel for each task of induction: linear probe and 5 neighbours against *x*, chance dashed.
+
+    Dots, bars and the net without pre-training are as in `curve`.
+    """
+    found = results[results["method"] == "induction"]
+    if found.empty:
+        raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
+    tasks = list(dict.fromkeys(found["task"]))
+    with plt.rc_context(STYLE):
+        figure, grid = plt.subplots(1, len(tasks), figsize=(7.6, 3.7), squeeze=False)
+    for task, ax in zip(tasks, grid.flat, strict=True):
+        data = found[found["task"] == task]
+        level = data.loc[data["metric"] == "chance", "value"].mean()
+        ax.axhline(level, color=INK, ls="--", lw=1)
+        ends = lines(ax, {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}, x)
+        ax.set_title(f"scored on {Task.read(task).labels} classes", loc="left")
+        ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
+        label_ends(ax, ends | {"chance": (level, INK)})
+    grid[0, 0].set_ylabel("accuracy (%)")
+    return figure
+
+
+def lines(
+    ax: Axes, groups: Mapping[str, pd.DataFrame], x: str
+) -> dict[str, tuple[float, str]]:
+    """Draw *value* against *x* for each of *groups*, by name, on a log axis (see `curve`).
+
+    Returns where each line ends and its colour, for `label_ends` once the limits are set.
+    """
+    ends, places = {}, positions(pd.concat(groups.values())[x])
+    for number, (name, group) in enumerate(groups.items()):
+        aside = 2 ** (0.07 * (number - (len(groups) - 1) / 2))  # so that bars do not cover each other
+        rows = group.assign(place=group[x].map(places) * aside)
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         middle = means(rows, "place")
         zero = middle.index == places.get(0, -1) * aside
@@ -78,14 +134,13 @@ def curve(
         ax.plot(rows["place"], rows["value"], marker, color=colour, ms=6, alpha=0.55, mec="white", ls="")
         for height in middle["mean"][zero]:
             ax.axhline(height, color=colour, ls=(0, (1, 3)), lw=1.4)
-        ends[task_name(name)] = (float(middle["mean"].iloc[-1]), colour)
+        ends[name] = (float(middle["mean"].iloc[-1]), colour)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(places.values()), [tick(value) for value in places])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y", color=QUIET, lw=0.7)
-    ax.set(xlabel=AXIS.get(x, x), ylabel=AXIS.get(metric, metric))
-    label_ends(ax, ends)
-    return ax
+    ax.set_xlabel(AXIS.get(x, x))
+    return ends
 
 
 def means(rows: pd.DataFrame, x: str) -> pd.DataFrame:

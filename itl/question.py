@@ -133,33 +133,36 @@ class Question:
         for run in self.runs(machine):
             state = "to do" if UNPACKED in str(run.spec) else store.state(run.spec)
             left = 0.0 if state == "done" else self._minutes(run.spec, sizes, machine)
-            what = ", ".join(f"{name} {value}" for name, value in (*run.columns, ("on", run.target)))
+            on = run.task.partition("@")[2] or run.target
+            what = ", ".join(f"{name} {value}" for name, value in (*run.columns, ("on", on)))
             name = "after packing" if UNPACKED in str(run.spec) else key(run.spec)
             rows.append((name, run.method, what, run.seed, state, left))
         return pd.DataFrame(rows, columns=["run", "kind", "what", "seed", "state", "minutes"]).round(2)
 
     def _minutes(self, spec: Spec, sizes: Mapping[str, Size], machine: Machine) -> float:
         size = sizes["images" if isinstance(spec, Pretrain) else spec.target]
-        if isinstance(spec, Transfer) and spec.recipe is None:
-            return minutes(spec, size.images, machine)
         per_class = (spec.subset if isinstance(spec, Pretrain) else spec).images_per_class
-        return minutes(spec, min(size.train, (per_class or size.train) * size.classes), machine)
+        learned = min(size.train, (per_class or size.train) * size.classes)
+        return minutes(spec, learned, size.images - size.train, machine)
 
     def run(self, store: Store, machine: Machine) -> None:
         """Do what is missing, packs first; progress shows in the notebook or the terminal."""
         run_all([self], store, machine, table=lambda: self.plan(store, machine))
 
     def results(self, store: Store, machine: Machine) -> pd.DataFrame:
-        """Every number of the finished runs, one a row, percent unless the metric says otherwise."""
+        """Every number of the finished runs, one a row, percent unless the metric says otherwise.
+
+        Classes and images are those that the net was trained on, 0 of each where it was not.
+        """
         rows = []
         for run in self.runs(machine):
             result = store.result(run.spec)
             metrics = result["metrics"] if result else {}
+            seed = {"seed": run.seed} | (_trained_on(run.spec, store) if result else {})
             for metric, value in metrics.items():
                 where = {"task": run.task, "target": run.target, "method": run.method}
                 where["protocol"] = result.get("protocol", "")
                 number = {"split": result.get("split", "val"), "metric": metric, "value": value}
-                seed = {"seed": run.seed}
                 rows.append(dict(run.columns) | seed | where | number | {"run": key(run.spec)})
         if not rows:
             raise ItlError(f"no run of {self.name} is done in {store.root}; question.run does them")
@@ -182,6 +185,13 @@ class Question:
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
+
+
+def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
+    """How many classes and images the net of a finished run was trained on."""
+    pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
+    trained = pretrain.recipe.total_steps(1) > 0
+    return {name: store.result(pretrain)[name] if trained else 0 for name in ("classes", "images")}
 
 
 def run_all(

@@ -21,15 +21,28 @@ from itl.learn.models import Classifier, build
 from itl.learn.train import load_weights, predict, save_weights, train
 from itl.provenance import provenance
 from itl.store import Store
+from itl.transfer.actions import actions
 from itl.transfer.finetune import finetune
 from itl.transfer.frozen import knn, probe
+from itl.transfer.induction import induction
 from itl.transfer.metrics import scores
-from itl.transfer.target import scored_split, target_of
+from itl.transfer.target import annotated, scored_split, target_of
+
+
+def detection(*given) -> dict[str, float]:
+    """Measure by detection. Imported here: torchvision's detectors take seconds, and few runs need them."""
+    from itl.transfer.detection import detection as detect
+
+    return detect(*given)
+
 
 EVALUATORS = {                              # how a method sees its target, and what it makes of it
     "finetune": (target_of, finetune),
     "probe": (target_of, probe),
     "knn": (target_of, knn),
+    "induction": (target_of, induction),
+    "actions": (annotated, actions),
+    "detection": (annotated, detection),
 }
 
 CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics

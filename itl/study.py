@@ -11,11 +11,12 @@ import pandas as pd
 
 from itl import ItlError, pick
 from itl.config import Detection, Packing, Recipe, Subset, spec_of
+from itl.labels import in_order
 from itl.question import Condition, Question, Task
 from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
 
-METHODS = dict.fromkeys(("finetune", "probe", "knn"))
+METHODS = dict.fromkeys(("finetune", "probe", "knn", "induction", "actions", "detection"))
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
@@ -45,6 +46,23 @@ def fields_of(subset: Subset | Mapping) -> dict[str, object]:
         return asdict(subset)
     spec_of(Subset, {"pack": "", **subset}, "subset")
     return dict(subset)
+
+
+def granularity(*, label_sets: Sequence, **shared) -> Question:
+    """Ask how fine labels must be: all images under each of *label_sets*, methods of `itl labels`.
+
+    They go from coarse to fine; `none` is the net without pre-training. *shared* is what every question
+    takes: see `question`.
+    """
+    for name in label_sets:
+        if name != "none":
+            in_order(str(name))
+    untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
+    conditions = [
+        Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
+        for name in label_sets
+    ]
+    return question("granularity", conditions, **shared)
 
 
 def question(
@@ -87,7 +105,10 @@ def _count(value: object) -> int | None:
 
 
 DATA_SIZE = "01-data-size"
-QUESTIONS = {DATA_SIZE: data_size}          # by the notebook that asks it
+QUESTIONS = {                               # by the notebook that asks it
+    DATA_SIZE: data_size,
+    "03-granularity": granularity,
+}
 
 
 def questions_of(preset: Preset, only: str | None = None) -> list[Question]:
@@ -162,15 +183,22 @@ def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
     for paper in published.itertuples():
         compared = _compared(paper.of, paper.against, paper.column)
         rows.append(("paper", compared, paper.task, paper.metric, signed(paper.value), paper.where))
-        values = [value for value in set(results[paper.column]) if not isinstance(value, str) and value > 0]
-        against = max(values)
-        of = min(values, key=lambda value: abs(value / against - paper.of / paper.against))
+        sizes = _sizes(results, paper.column)
+        against = max(sizes, key=sizes.get)
+        of = min(sizes, key=lambda value: abs(sizes[value] / sizes[against] - paper.of / paper.against))
         pair = {"of": {paper.column: of}, "against": {paper.column: against}}
         for task, metric in dict.fromkeys(zip(results["task"], results["metric"], strict=True)):
             ours = contrast(results, task=task, metric=metric, **pair)
             change = f"{signed(ours.mean)} ({signed(ours.low)} to {signed(ours.high)})"
             rows.append(("ours", _compared(of, against, paper.column), task, metric, change, ours.verdict))
     return pd.DataFrame(rows, columns=["whose", "compared", "task", "metric", "change", "source or verdict"])
+
+
+def _sizes(results: pd.DataFrame, column: str) -> dict[object, float]:
+    """Map each condition that was trained on to its number; all is what a class has on average."""
+    sizes = {value: value for value in set(results[column]) if not isinstance(value, str) and value > 0}
+    every = results[results[column] == "all"]
+    return sizes | ({"all": (every["images"] / every["classes"]).iloc[0]} if len(every) else {})
 
 
 def _compared(of: object, against: object, column: str) -> str:

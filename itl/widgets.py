@@ -116,7 +116,8 @@ class HierarchyBrowser(AnyWidget):
     ) -> None:
         """Colour nodes by *values*, a number for each wnid (a mapping, or a pandas Series by wnid).
 
-        With *against*, by values − against where both have one: what a change cost, from zero either way.
+        With *against*, by values − against where both have one. Changes, which are these and all numbers of
+        which some are below zero, are coloured from zero either way.
         """
         pairs = {self.tree[wnid].wnid: float(value) for wnid, value in dict(values).items()}
         if against is not None:
@@ -126,8 +127,8 @@ class HierarchyBrowser(AnyWidget):
         if not pairs:
             raise ItlError(f"there is no number to colour a node by in {label!r}; give {{wnid: number}}")
         self._colours = {
-            "values": pairs, "label": label, "unit": unit, "change": against is not None,
-            "low": min(pairs.values()), "high": max(pairs.values()),
+            "values": pairs, "label": label, "unit": unit, "low": min(pairs.values()),
+            "high": max(pairs.values()), "change": against is not None or min(pairs.values()) < 0,
         }
 
     def save(self, name: str) -> Path:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from itl.answers import compared, contrasts, extremes, main_metric, said, tabulate
+from itl.answers import baselines, classes, compared, contrasts, extremes, main_metric, said, tabulate
 from itl.question import Condition
 from itl.statistics import paired
 
@@ -62,3 +62,45 @@ def test_one_condition_or_one_seed_breaks_nothing():
 def test_seeds_that_only_one_condition_has_are_left_out():
     table = tabulate(contrasts(question(25, 50), frame({25: [1, 2, 4, 9], 50: [2, 4, 5]})))
     assert table["n"].tolist() == [3]
+
+
+def induction(values: dict) -> tuple[SimpleNamespace, pd.DataFrame]:
+    """A question of label sets and its results: label set -> accuracy for each seed; chance is 10."""
+    conditions = [Condition((("label_set", name),), trained=name != "none") for name in values]
+    rows = [(name, number, seed, metric, value if metric != "chance" else 10.0)
+            for number, (name, told) in enumerate(values.items())
+            for seed, value in enumerate(told) for metric in ("accuracy", "knn5", "chance")]
+    table = pd.DataFrame(rows, columns=["label_set", "classes", "seed", "metric", "value"])
+    asked = SimpleNamespace(name="granularity", conditions=tuple(conditions))
+    return asked, table.assign(task="induction@images")
+
+
+def test_chance_is_a_level_and_not_a_contrast():
+    asked, results = induction({"none": [12, 13, 11], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]})
+    table = tabulate(contrasts(asked, results))
+    assert sorted(set(table["metric"])) == ["accuracy", "knn5"]
+    assert set(table["compared"]) == {
+        "bottom-up@5 instead of original label set", "original label set instead of no pre-training",
+    }
+
+
+def test_own_classes_are_compared_only_where_they_are_as_many():
+    asked, results = induction({"bottom-up@5": [20, 22, 21], "original": [30, 31, 33]})
+    both = pd.concat([results, results.assign(task="own")])
+    assert set(tabulate(contrasts(asked, both))["task"]) == {"induction@images"}
+    assert set(tabulate(contrasts(asked, both.assign(classes=40)))["task"]) == {"own", "induction@images"}
+
+
+def test_baselines_hold_every_net_against_none_and_chance():
+    asked, results = induction({"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]})
+    table = tabulate(baselines(asked, results, "induction@images")).query("metric == 'accuracy'")
+    assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
+        "no pre-training instead of chance": 0.0,
+        "bottom-up@5 label set instead of no pre-training": 11.0,
+        "bottom-up@5 label set instead of chance": 11.0,
+        "original label set instead of no pre-training": 21.33,
+        "original label set instead of chance": 21.33,
+    }
+    assert table["verdict"].iloc[0] == "no difference beyond seed noise"
+    assert set(table["verdict"].iloc[1:]) == {"a gain beyond seed noise"}
+    assert classes(results, {"label_set": "original"}) == 2

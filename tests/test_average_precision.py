@@ -12,6 +12,7 @@ from hypothesis import strategies as some
 
 from itl import ItlError
 from itl.__main__ import main
+from itl.data.detections import read_detections
 from itl.data.regions import SIDES
 from itl.transfer.average_precision import (
     FALSE,
@@ -299,7 +300,8 @@ HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("", "cannot be read as a CSV of image,class,score"),
+    ("", "should have one column image; the header"),
+    (f"{HEADER}\n\ud8ff", "cannot be read as a CSV in UTF-8"),
     ("image,score\na,1\n", "should have one column class"),
     (f"{HEADER}\n{GOOD}\na,dog,0.5,1,1,9\n", "row 2: 6 values, but the header names 7"),
     (f"{HEADER}\n{GOOD},7\n", "row 1: 8 values"),
@@ -316,7 +318,7 @@ HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
 def test_the_command_says_in_one_line_what_is_wrong(text, words, tmp_path, capsys):
     world = objects(("a", "dog", DOG, False), ("000007", "dog", DOG, False))
     arguments = write_world(tmp_path, world, detections())
-    (tmp_path / "detections.csv").write_text(text)
+    (tmp_path / "detections.csv").write_text(text, errors="surrogatepass")
     assert main(["voc-ap", *arguments]) == 1
     told = capsys.readouterr()
     assert words in told.err
@@ -331,3 +333,33 @@ def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
     assert capsys.readouterr().out == "class,ap\ndog,0.5\nmean,0.5\n"
     assert main(["voc-ap", "--annotations", str(tmp_path / "none"), *arguments[2:]]) == 1
     assert "none was asked for, but there is nothing there" in capsys.readouterr().err
+
+
+def test_only_listed_images_count(tmp_path, capsys):
+    world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False), ("b", "cat", DOG, False))
+    arguments = [*write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG))), "--images"]
+    (tmp_path / "test.txt").write_text("a  1\n\n")
+    assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 0
+    assert capsys.readouterr().out == "class,ap\ndog,1.0\nmean,1.0\n"
+    for text, words in [("a\nc\n", "lists 1 images that"), ("\n", "lists no image"), (None, "cannot read")]:
+        (tmp_path / "test.txt").unlink()
+        if text is not None:
+            (tmp_path / "test.txt").write_text(text)
+        assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_damaged_detections_are_one_line_each(tmp_path):
+    random, path, refused = np.random.default_rng(0), tmp_path / "detections.csv", []
+    whole = "\n".join([HEADER, *(f"{number:06},dog,0.{number},1,2.5,{number + 3},9" for number in range(20))])
+    for _ in range(300):
+        damaged = bytearray(whole.encode()[: random.choice([len(whole), random.integers(1, len(whole))])])
+        for place in random.integers(0, len(damaged), 4):
+            damaged[place // random.choice([1, 16])] = random.choice([*b"\n\r,\"\0 -", random.integers(256)])
+        path.write_bytes(damaged)
+        try:
+            read_detections(path)
+        except ItlError as error:
+            refused.append(str(error))
+    assert len(refused) > 200
+    assert not [line for line in refused if "\n" in line]

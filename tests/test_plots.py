@@ -74,6 +74,24 @@ def test_curve_says_what_there_is_to_draw():
         plots.curve(frame([25, 50]), "images_per_class", "map")
 
 
+def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
+    tasks = ("induction@images", "induction@images/bottom-up@5")
+    rows = [(count, seed, task, "induction", metric, 12.5 if metric == "chance" else 20.0 + at + seed)
+            for at, count in enumerate([0, 6, 40]) for seed in range(3) for task in tasks
+            for metric in ("accuracy", "knn5", "knn1", "chance")]
+    results = pd.DataFrame(rows, columns=["classes", "seed", "task", "method", "metric", "value"])
+    figure = plots.induced(results)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "scored on original classes", "scored on bottom-up@5 classes"
+    ]
+    for ax in figure.axes:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "6", "40"]
+        assert {text.get_text() for text in ax.texts} == {"chance", "linear probe", "5 neighbours"}
+        assert [12.5, 12.5] in [list(line.get_ydata()) for line in ax.lines]
+    with pytest.raises(ItlError, match="no induction to draw"):
+        plots.induced(results.assign(method="knn"))
+
+
 def test_forest_fills_what_is_beyond_noise():
     rows = [("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise"),
             ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, "no difference beyond seed noise")]

@@ -52,6 +52,33 @@ def test_all_keeps_every_image():
     assert {r.spec.subset.images_per_class for r in question.runs(NOWHERE) if r.task == "own"} == {None}
 
 
+def granularity(**changes):
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    return study.granularity(**settings | {"label_sets": ["none", "bottom-up@5", "original"]} | changes)
+
+
+def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
+    coarse = granularity(tasks=["induction@images", "induction@images/bottom-up@5:3"])
+    runs = coarse.runs(NOWHERE)
+    trained = [run for run in runs if run.task == "own"]
+    assert [dict(run.columns)["label_set"] for run in trained] == ["bottom-up@5"] * 2 + ["original"] * 2
+    assert [run.spec.subset.labels for run in trained] == ["bottom-up@5"] * 2 + ["original"] * 2
+    assert {run.spec.subset.images_per_class for run in trained} == {None}
+    assert {(run.spec.labels, run.spec.images_per_class) for run in runs if run.method == "induction"} == {
+        ("original", None), ("bottom-up@5", 3)
+    }
+    nets = {run.spec.pretrain for run in runs if run.method == "induction"}
+    sizes = small_study(images_per_class=[0, "all"]).runs(NOWHERE)
+    others = {run.spec.pretrain for run in sizes if run.task != "own"}
+    assert others < nets                                        # the untrained, and those of all images
+    assert len(nets) == 6
+
+
+def test_label_sets_that_are_none():
+    with pytest.raises(ItlError, match="no label method .*called 'bottomup'; did you mean 'bottom-up'"):
+        granularity(label_sets=["bottomup@5"])
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -137,4 +164,12 @@ def test_beside_paper_sets_the_same_change_beside_the_published_one():
     assert table["whose"].tolist() == ["paper", "ours"]
     paper, ours = table["compared"]
     assert (paper, ours) == ("500 instead of 1000 images per class", "25 instead of 50 images per class")
+    assert table["change"].tolist() == ["−1.5", "−5.2 (−5.9 to −4.4)"]
+
+
+def test_beside_paper_counts_the_images_of_all():
+    results = made_up([50, 51, 52], [55, 56, 57.5]).replace({"images_per_class": {50: "all"}})
+    results = results.assign(classes=4, images=4 * 52)
+    table = study.beside_paper(results, "data-size")
+    assert table["compared"].tolist()[1] == "25 instead of all images per class"
     assert table["change"].tolist() == ["−1.5", "−5.2 (−5.9 to −4.4)"]

@@ -1,8 +1,13 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
 from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
 
 from itl.config import Machine
+from itl.data.objects import COLUMNS
 from itl.question import Question
 from itl.study import data_size
 
@@ -28,3 +33,43 @@ def small_study(**changes) -> Question:
 def here(home: Path, **changes) -> Machine:
     """This machine, with everything under *home* and a checkpoint after every epoch."""
     return Machine(home=home, workers=2, threads=1, checkpoint_seconds=0).replace(**changes)
+
+
+SHADES = {"red": (210, 40, 40), "blue": (40, 60, 210)}
+
+
+def boxes_pack(counts: dict[str, int], size: int = 48, seed: int = 0) -> "Boxes":
+    """Stand in for a pack of grey pictures, 48 × 36 and stored at *size*, with one or two coloured boxes.
+
+    *counts* says how many of each split. Every tenth picture is said to have a difficult red object too.
+    """
+    random = np.random.default_rng(seed)
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    images = np.full((len(splits), size, size, 3), 128, np.uint8) + random.integers(
+        0, 30, (len(splits), size, size, 3), dtype=np.uint8)
+    images[:, size * 36 // 48:] = 0
+    rows = []
+    for row in range(len(splits)):
+        for part, name in enumerate(random.permutation(sorted(SHADES))[: 1 + row % 2]):
+            wide, high = random.integers(9, 16, 2)
+            left, top = 24 * part + random.integers(0, 25 - wide), random.integers(0, 37 - high)
+            box = (left + 1, top + 1, left + wide, top + high)
+            scale = size / 48
+            low, high = (np.rint(np.array(edge) * scale).astype(int) for edge in (box[:2], box[2:]))
+            images[row, low[1] - round(scale):high[1], low[0] - round(scale):high[0]] = SHADES[name]
+            rows.append((row, name, *map(float, box), False, False))
+        if row % 10 == 9:
+            rows.append((row, "red", 1.0, 1.0, 4.0, 4.0, True, False))
+    table = pd.DataFrame({"image": [f"{split}/{row:04d}" for row, split in enumerate(splits)], "wnid": "",
+                          "split": splits, "width": 48, "height": 36})
+    told = {"splits": {split: count for split, count in counts.items() if count}, "request": {"fit": "pad"}}
+    return Boxes(images=images, table=table, size=size, digest="boxes", folder=Path("boxes"), summary=told,
+                 objects=pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+class Boxes(SimpleNamespace):
+    """A stand-in for a pack that knows its length."""
+
+    def __len__(self) -> int:
+        """How many pictures."""
+        return len(self.images)

@@ -1,9 +1,9 @@
 """Batches: a selection of a pack, cropped, flipped and normalised, in an order that seed and epoch decide."""
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -49,6 +49,17 @@ def draw_boxes(random: np.random.Generator, count: int, size: int) -> np.ndarray
     each, first = np.arange(count), fits.argmax(1)
     height, width = (np.where(fits.any(1), side[each, first], size) for side in (height, width))
     return _place(random, height, width, size)
+
+
+def ahead(threads: Executor, work: Callable[[Any], Any], parts: Iterable) -> Iterator:
+    """Yield work(part) for each of *parts* in turn, done on a thread while the one before is used."""
+    coming = None
+    for part in parts:
+        ready, coming = coming, threads.submit(work, part)
+        if ready is not None:
+            yield ready.result()
+    if coming is not None:
+        yield coming.result()
 
 
 def window(size: int, pixels: int) -> int:
@@ -150,13 +161,7 @@ class Batches:
             parts = (first, boxes, flips, self.labels[chosen])
             return [torch.from_numpy(np.ascontiguousarray(part)).pin_memory() for part in parts]
 
-        coming = None
-        for choice in choices:
-            ready, coming = coming, self.threads.submit(gather, choice)
-            if ready is not None:
-                yield ready.result()
-        if coming is not None:
-            yield coming.result()
+        yield from ahead(self.threads, gather, choices)
 
     def _fits(self) -> bool:
         """Whether this selection can stay on the GPU."""

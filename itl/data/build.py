@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
@@ -23,6 +24,7 @@ from itl.data.fill import Job, Order, fill
 from itl.data.journal import Journal
 from itl.data.objects import columns_of
 from itl.data.open import open_source
+from itl.data.region_files import flat
 from itl.data.sources import Record, Source
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -63,7 +65,7 @@ def _is_there(order: Order, out: Path) -> bool:
     there = json.loads((out / "pack.json").read_text())
     same = there["request"] == request(order.packing)
     if same and there["path"] != _shown(order.path):            # moved, or other images
-        same = there["records"] == _digest(_records(order)[1])
+        same = there["records"] == _digest(*_records(order))
     if not same:
         raise ItlError(
             f"{out} is the pack of {_told(there['request'])} from {there['path']}, not of "
@@ -75,7 +77,7 @@ def _is_there(order: Order, out: Path) -> bool:
 def _build(order: Order, out: Path) -> None:
     folder = partial_of(out)
     source, records = _records(order)
-    asked = {"request": request(order.packing), "records": _digest(records)}
+    asked = {"request": request(order.packing), "records": _digest(source, records)}
     folder.mkdir(exist_ok=True)
     if (folder / "pack.json").exists():                         # killed just before the rename
         _refuse_other(folder, json.loads((folder / "pack.json").read_text()), asked)
@@ -125,16 +127,17 @@ def _describe(job: Job, asked: dict, path: Path | None) -> None:
         "checksum": pa.array([row[2] for _, row in kept]),
     }
     pq.write_table(pa.table(columns), job.folder / "index.parquet")
-    objects = _objects(job, kept)
+    objects, regions = _objects(job, kept), _regions(job, kept)
     bad = job.unreadable()
     _write_unreadable(job.folder / "unreadable.csv", bad)
     summary = asked | {
-        "digest": _digest_of(kept, job.size, objects),
+        "digest": _digest_of(kept, job.size, objects, regions),
         "images": len(kept),
         "splits": dict(sorted(Counter(record.split for record, _ in kept).items())),
         "classes": len({record.wnid for record, _ in kept}),
         "kinds": dict(sorted(Counter(kind for _, row in kept for kind in row[3]).items())),
         "objects": objects and len(objects["row"]),
+        "regions": regions and len(regions["boxes"]),
         "protocol": getattr(job.source, "protocol", ""),
         "unreadable": len(bad),
         "left_out": dict(getattr(getattr(job.source, "listing", None), "left_out", {})),
@@ -158,13 +161,28 @@ def _objects(job: Job, kept: list[tuple[Record, list]]) -> dict[str, list] | Non
     return columns
 
 
-def _digest_of(kept: list[tuple[Record, list]], size: int, objects: dict[str, list] | None) -> str:
+def _regions(job: Job, kept: list[tuple[Record, list]]) -> dict[str, np.ndarray] | None:
+    """Write the region proposals, if the source was given any, and return boxes and offsets."""
+    if getattr(job.source, "proposals", None) is None:
+        return None
+    regions = flat(job.source.regions(record) for record, _ in kept)
+    np.savez(job.folder / "regions.npz", **regions)
+    _sync(job.folder / "regions.npz")
+    return regions
+
+
+def _digest_of(
+    kept: list[tuple[Record, list]], size: int, objects: dict[str, list] | None,
+    regions: dict[str, np.ndarray] | None,
+) -> str:
     """12 hex digits that stand for the pixels and the tables, wherever and whenever they were made."""
     found = hashlib.sha256(f"{size}\n".encode())
     for record, (width, height, pixels, _) in kept:
         found.update(f"{record.id}\t{record.wnid}\t{record.split}\t{width}\t{height}\t{pixels}\n".encode())
     for row in zip(*objects.values(), strict=True) if objects else ():
         found.update(("\t".join(map(str, row)) + "\n").encode())
+    for values in regions.values() if regions else ():
+        found.update(values.tobytes())
     return found.hexdigest()[:12]
 
 
@@ -178,10 +196,14 @@ def _records(order: Order) -> tuple[Source, list[Record]]:
                        f"`itl check {order.packing.source} {order.path}` says what is expected") from error
 
 
-def _digest(records: list[Record]) -> str:
+def _digest(source: Source, records: list[Record]) -> str:
+    """12 hex digits that stand for what is listed; with annotations, where these are read from files."""
     found = hashlib.sha256()
+    annotated = hasattr(source, "survey") and hasattr(source, "annotation")
     for record in records:
         found.update(f"{record.id}\t{record.wnid}\t{record.split}\n".encode())
+        if annotated:
+            found.update(f"{source.annotation(record)}\n".encode())
     return found.hexdigest()[:12]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from itl import ItlError
+from itl.data import detections, proposals
 from itl.data.open import EXPECTED, open_source
 from itl.data.sources import WNID, Record, Source, missing_classes, some
 from itl.data.survey import header_size
@@ -15,7 +16,10 @@ HARD = "\N{NO-BREAK SPACE}"                # keeps a name and its count on one l
 FEW = 20                                    # classes that are counted one by one
 LOOK = 50_000                               # images whose headers are read, of sources that have no survey
 UNREADABLE = 0.01                           # of the images; a pack refuses more
-OTHERS: dict[str, Callable[..., list[str]]] = {}    # what is no source: KIND -> function of path and options
+OTHERS: dict[str, Callable[..., list[str]]] = {     # what is no source: KIND -> function of path and options
+    "detections": detections.look,
+    "proposals": proposals.look,
+}
 
 ON_PAGE = "of PASCAL VOC's project page has it"
 NO_FIT = "without it nothing can be fitted"
@@ -31,6 +35,10 @@ MISSING = {                                 # source, split -> where people get 
     ("coco", "test"): ON_VAL,
     ("imagenet", "val"): "ILSVRC2012_img_val.tar and the devkit come from image-net.org, after "
                          "registration; without it nets are trained, but not scored on ImageNet",
+}
+PUBLISHED = {                               # images of each split
+    "voc2007": {"train": 2501, "val": 2510, "test": 4952}, "voc2012": {"train": 5717, "val": 5823},
+    "sun397": {"train": 19850, "test": 19850},
 }
 PACKED = {                                  # how the sources are usually packed
     "voc2007": "--size 500 --fit pad", "voc2012": "--size 500 --fit pad", "coco": "--size 640 --fit pad",
@@ -68,6 +76,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
               if records and split not in by_split and (kind, split) in MISSING]
     if set(by_split) == {"train"}:
         lines.append("note: no val or test images; nothing can be measured on this source alone")
+    lines += _fewer(source, by_split)
     lines += _left_out(source, len(records))
     lines += _headers(source, records)
     if records:
@@ -153,6 +162,15 @@ def _classes(names: list[str]) -> str:
     return "classes: " + ", ".join(told)
 
 
+def _fewer(source: Source, by_split: dict[str, list[Record]]) -> list[str]:
+    """A line where this is a part of what was published, or more than that."""
+    published = PUBLISHED.get(source.kind, {}) if getattr(source, "protocol", "") else {}
+    told = [f"{len(by_split[split]):,} of {count:,} {split} images" for split, count in published.items()
+            if split in by_split and len(by_split[split]) != count]
+    beside = "scores cannot be set beside those of papers"
+    return [f"note: {', '.join(told)} as published; {beside}"] if told else []
+
+
 def _left_out(source: Source, count: int) -> list[str]:
     """Lines on the files that are no records."""
     listing = getattr(source, "listing", None)
@@ -176,7 +194,7 @@ def _headers(source: Source, records: list[Record]) -> list[str]:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
-    of = f"of {len(looked):,} images" + (f" (every {step}th was looked at)" if step > 1 else "")
+    of = f"of {len(looked):,} images" + (f" (one in {step} was looked at)" if step > 1 else "")
     lines = []
     if narrow:
         lines.append(f"note: {len(narrow):,} {of} are only one pixel wide or high, such as {some(narrow)}")

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from itl import ItlError
 from itl.data import archives
 from itl.data.archives import Listing
 from itl.data.objects import Box, Thing
+from itl.data.proposals import find_regions
 from itl.data.sources import SPLITS, Record, is_image, some
 from itl.data.survey import Survey, size_at
 from itl.data.voc import within
@@ -35,6 +38,7 @@ class Coco:
     annotations: str | Mapping[str, str] | None = None      # train=a.json,test=b.json: names inside path
     bad: str = "refuse"                     # refuse or skip: what to do about images with problems
     outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
+    proposals: str | None = None            # file of region proposals, to be packed with the images
     kind = "coco"
 
     @cached_property
@@ -64,6 +68,8 @@ class Coco:
             self._take(found, split, name, tables, by_name, taken)
         images = sum(map(len, by_name.values()))
         found.left_out["images in no JSON file"] += max(0, images - len(taken))
+        if self.proposals:
+            found.regions = find_regions(found, self.proposals, self.outside)
         return found.settled(self.bad)
 
     def records(self) -> list[Record]:
@@ -77,6 +83,10 @@ class Coco:
     def annotation(self, record: Record) -> list[Thing]:
         """Return the objects on the image of *record*; crowds are difficult."""
         return self.survey.things[record.id]
+
+    def regions(self, record: Record) -> np.ndarray | None:
+        """Return the region proposals of *record*, float32 (n, 4); None where no file was asked for."""
+        return self.survey.regions.get(record.id)
 
     def problems(self) -> list[str]:
         """Tell all that is wrong, a line each."""
@@ -137,7 +147,7 @@ class Coco:
                 continue
             found.add(Record(file, "", split, self._files.files[file]), [])
             try:
-                size = size_at(self._files.files[file], file)
+                found.sizes[file] = size = size_at(self._files.files[file], file)
             except ItlError as error:
                 found.refuse(str(error), file)
                 continue

@@ -36,6 +36,12 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
     return torch.addcmul(shift, cut, scale).contiguous().permute(0, 3, 1, 2)
 
 
+def normalised(images: torch.Tensor) -> torch.Tensor:
+    """Bring uint8 images (B, 3, H, W) to the values that nets expect, float32."""
+    scale, shift = (values[:, None, None] for values in _normalisation_on(images.device))
+    return torch.addcmul(shift, images.float(), scale)
+
+
 def _weights(start: torch.Tensor, length: torch.Tensor, size: int, pixels: int) -> torch.Tensor:
     """How much each of *size* pixels gives to each of *pixels*: (B, pixels, size), rows summing to one."""
     step = (length / pixels)[:, None, None]

@@ -1,17 +1,18 @@
 """Detections in a CSV, and the annotated objects they are scored against."""
 
+import csv
+import io
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.csv
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.data.regions import SIDES, fault
-from itl.data.voc import read_annotations
+from itl.data.voc import read_annotations, read_list
+from itl.labels import PASCAL
 
 COLUMNS = ["image", "class", "score", *SIDES]
 
@@ -32,18 +33,65 @@ def read_detections(path: Path) -> pd.DataFrame:
     return frame
 
 
-def read_objects(path: Path) -> tuple[pd.DataFrame, set[str]]:
-    """Read VOC's annotations at *path*: the objects, as `voc_ap` takes them, and the ids of all images."""
-    rows, images = [], set()
+def read_objects(
+    path: Path, listed: Path | None = None
+) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
+    """Read VOC's annotations at *path*: the objects, as `voc_ap` takes them, and each image's size by id.
+
+    With *listed*, a file such as ImageSets/Main/test.txt, only those of its images.
+    """
+    wanted = None if listed is None else _listed(Path(listed))
+    rows, images = [], {}
     for image, annotation in read_annotations(Path(path)):
-        images.add(image)
-        rows += [(image, thing.name, *thing.box, thing.difficult) for thing in annotation.things]
+        if wanted is None or image in wanted:
+            images[image] = annotation.width, annotation.height
+            rows += [(image, thing.name, *thing.box, thing.difficult) for thing in annotation.things]
+    if gone := sorted(set(wanted or ()) - images.keys()):
+        raise ItlError(f"{listed} lists {len(gone):,} images that {path} does not annotate, such as "
+                       f"{gone[0]!r}; give a list of these annotations")
     return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), images
+
+
+def classes_of(objects: pd.DataFrame) -> list[str]:
+    """Classes that detections may have: those of *objects*; all of PASCAL's where these are some of them."""
+    found = set(objects["name"])
+    return sorted(found | set(PASCAL) if found <= set(PASCAL) else found)
+
+
+def look(path: Path | None, annotations: str | None = None, **other: object) -> list[str]:
+    """Say in lines what the detections at *path* are, and what is wrong with them, as `itl check` does."""
+    for name in other:
+        pick({"annotations": 0}, name, "option of detections")
+    if path is None or annotations is None:
+        raise ItlError("detections are checked against annotations; give their CSV file, and name VOC's XML "
+                       "files, a folder or tar, with --option annotations=PATH")
+    try:
+        objects, images = read_objects(Path(annotations))
+        detections = read_detections(path)
+    except ItlError as error:
+        return [f"problem: {error}"]
+    lines, classes = [], dict.fromkeys(classes_of(objects))
+    try:
+        refuse_other_images(detections, images, path)
+    except ItlError as error:
+        lines.append(f"problem: {error}")
+    for name in sorted(set(detections["class"]) - set(classes)):
+        row = 1 + (detections["class"] == name).to_numpy().argmax()
+        try:
+            pick(classes, name, "annotated class")
+        except ItlError as error:
+            lines.append(f"problem: {path}, row {row}: {error}")
+    bare = len(images.keys() - set(detections["image"]))
+    lines.append(f"detections: {len(detections):,} of {detections['class'].nunique()} classes on "
+                 f"{detections['image'].nunique():,} images")
+    lines.append(f"annotations: {len(objects):,} objects on {len(images):,} images; on {bare:,} of these "
+                 f"nothing was detected")
+    return [*lines, f"next: itl voc-ap --annotations {annotations} --detections {path}"]
 
 
 def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path: Path) -> None:
     """Raise ItlError where *detections*, read from *path*, are on an image that is not among *images*."""
-    other = ~detections["image"].isin(images)
+    other = ~detections["image"].isin(list(images))
     if other.any():
         row = int(other.to_numpy().argmax())
         name = detections["image"].iloc[row]
@@ -53,35 +101,38 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
                        f"{len(detections):,} detections are on images without annotation")
 
 
-def _texts(path: Path) -> dict[str, list[str]]:
-    """The columns of the CSV as text; arrow is strict about the number of values in a row."""
-    short = []
-
-    def refuse(row: pyarrow.csv.InvalidRow) -> str:
-        short.append(row)
-        return "skip"
-
-    options = {
-        "read_options": pyarrow.csv.ReadOptions(use_threads=False),     # so that rows have numbers
-        "parse_options": pyarrow.csv.ParseOptions(invalid_row_handler=refuse),
-        "convert_options": pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.string())),
-    }
+def _listed(path: Path) -> set[str]:
     try:
-        table = pyarrow.csv.read_csv(pa.BufferReader(path.read_bytes()), **options)
+        names = {line.split()[0] for line in read_list(path.read_bytes())}
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+    if not names:
+        raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
+    return names
+
+
+def _texts(path: Path) -> dict[str, tuple[str, ...]]:
+    """The columns of the CSV as text, with spaces around values taken off."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except OSError as error:
         raise ItlError(f"cannot read {path}: {error.strerror or error}") from error
-    except pa.ArrowInvalid as error:
-        raise ItlError(f"{path} cannot be read as a CSV of {','.join(COLUMNS)}: {error}") from error
-    if wrong := [name for name in COLUMNS if table.column_names.count(name) != 1]:
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ItlError(f"{path} cannot be read as a CSV in UTF-8 ({error}); write it again") from None
+    header = [name.strip() for name in rows[0]] if rows else []
+    if wrong := [name for name in COLUMNS if header.count(name) != 1]:
+        told = " ".join(",".join(header).split())[:80]
         raise ItlError(f"{path} should have one column {wrong[0]}; the header should be {','.join(COLUMNS)}, "
-                       f"and is {','.join(table.column_names)[:80]}")
-    if short:
-        raise ItlError(f"{path}, row {short[0].number - 1}: {short[0].actual_columns} values, but the header "
-                       f"names {short[0].expected_columns}")
-    return {name: table[name].to_pylist() for name in COLUMNS}
+                       f"and is {told or 'empty'}")
+    for number, row in enumerate(rows):
+        if len(row) != len(header):
+            raise ItlError(f"{path}, row {number}: {len(row)} values, but the header names {len(header)}")
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    return {name: tuple(text.strip() for text in columns[name][1:]) for name in COLUMNS}
 
 
-def _numbers(texts: list[str], name: str, path: Path) -> np.ndarray:
+def _numbers(texts: tuple[str, ...], name: str, path: Path) -> np.ndarray:
     try:
         values = np.array([float(text) for text in texts])              # exact, unlike pandas' parser
     except ValueError:

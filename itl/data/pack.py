@@ -58,6 +58,22 @@ class Pack:
                            f"source that has them, such as voc2007 or voc2012-action")
         return pq.read_table(self.folder / "objects.parquet").to_pandas()
 
+    def regions(self, row: int) -> np.ndarray:
+        """Region proposals of the image in *row*, the best first: float32 (n, 4), xmin, ymin, xmax, ymax.
+
+        Boxes are as those of `objects`. ItlError where the source was packed without a file of regions.
+        """
+        boxes, offsets = self._regions
+        return boxes[offsets[row]:offsets[row + 1]]
+
+    @cached_property
+    def _regions(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.summary.get("regions") is None:
+            raise ItlError(f"regions: file was asked for, but {self.folder} holds none; pack the source with "
+                           f"the option proposals=FILE, or use regions: windows")
+        with np.load(self.folder / "regions.npz") as held:
+            return held["boxes"], held["offsets"]
+
     @classmethod
     def open(cls, out: str | Path) -> "Pack":
         """Open the finished pack at *out*; raises ItlError, with what to do, where there is none."""

@@ -159,7 +159,7 @@ def missing_classes(records: Iterable[Record]) -> Mapping[str, list[str]]:
     classes = defaultdict(set)
     for record in records:
         classes[record.split].add(record.wnid)
-    return {split: sorted(classes["train"] - classes[split]) for split in classes if split != "train"}
+    return {split: sorted(classes["train"] - classes[split]) for split in list(classes) if split != "train"}
 
 
 def refuse_empty(listing: Listing, images: Iterable[str], splits: Iterable[str] = (), hint: str = "") -> None:

@@ -39,7 +39,7 @@ class Sun397:
     @property
     def protocol(self) -> str:
         """Name the division of the images."""
-        return f"SUN397 partition {int(self.partition):02d}"
+        return self.survey.following(f"SUN397 partition {int(self.partition):02d}")
 
     @cached_property
     def listing(self) -> Listing:

@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from itl import ItlError, pick
 from itl.data import archives
 from itl.data.decode import dimensions
@@ -11,6 +13,7 @@ from itl.data.objects import Thing
 from itl.data.sources import Record, some
 
 HEAD = 64 << 10                             # bytes that nearly always hold an image's header
+SKIPPED = "images with problems (bad=skip)"
 EXAMPLES = 2                                # problems told where an error is one line
 MANY = 50                                   # more missing files than this are told in one line
 
@@ -31,6 +34,8 @@ class Survey:
     path: Path
     records: list[Record] = field(default_factory=list)
     things: dict[str, list[Thing]] = field(default_factory=dict)    # by record id
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)     # width and height, by record id
+    regions: dict[str, np.ndarray] = field(default_factory=dict)    # from a file, if one was asked for
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)                  # worth knowing, but nothing stops
     left_out: Counter = field(default_factory=Counter)              # reason -> how many files
@@ -42,7 +47,7 @@ class Survey:
 
     def refuse(self, text: str, *images: str) -> None:
         """Take in a problem with *images*, or with the whole source."""
-        self.problems.append(Problem(" ".join(text.split()), images))
+        self.problems.append(Problem(one_line(text), images))
 
     def refuse_each(self, texts: dict[str, str], together: str) -> None:
         """Take in a problem for each image of *texts*; very many are one line, *together*, with examples."""
@@ -70,14 +75,20 @@ class Survey:
     def settled(self, bad: str) -> "Survey":
         """Sort the records, and leave out the images with problems where *bad* is skip."""
         pick({"refuse": 0, "skip": 0}, bad, "way with bad images")
+        self.notes = [one_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
         if bad == "skip":
             gone = {image for problem in self.problems for image in problem.images}
-            self.left_out["images with problems (bad=skip)"] += len(gone)
+            self.left_out[SKIPPED] += len(gone)
             self.notes += [f"skipped: {problem.text}" for problem in self.problems if problem.images]
             self.records = [record for record in self.records if record.id not in gone]
             self.problems = [problem for problem in self.problems if not problem.images]
         return self
+
+    def following(self, protocol: str) -> str:
+        """Name *protocol*, and how many images of it were left out because of problems."""
+        gone = self.left_out[SKIPPED]
+        return protocol + (f" without {gone:,} bad images" if gone else "")
 
     def usable(self) -> list[Record]:
         """The records; ItlError where there is trouble, or nothing."""
@@ -91,6 +102,17 @@ class Survey:
         if not self.records:
             raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")
         return self.records
+
+
+def one_line(text: str) -> str:
+    """*text* without line ends, and with escapes for what no terminal shows, as damaged files have it.
+
+    >>> one_line("line 1\\nline 2")
+    'line 1 line 2'
+    """
+    text = " ".join(text.split())
+    return text if text.isprintable() else "".join(
+        each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def header_size(place: tuple) -> tuple[int, int]:

@@ -36,7 +36,6 @@ class VocAction:
     bad: str = "refuse"                     # refuse or skip: what to do about people on images with problems
     outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
     kind = "voc2012-action"
-    protocol = "VOC2012 Action"
     counted = ("people", "actions")
 
     def __post_init__(self) -> None:
@@ -44,6 +43,11 @@ class VocAction:
         context = self.context
         if not isinstance(context, int | float) or not (math.isfinite(context) and context > 0):
             raise ItlError(f"context enlarges a person's box: 1 is the box alone, not {context!r}")
+
+    @property
+    def protocol(self) -> str:
+        """Name the division of the people."""
+        return self.survey.following("VOC2012 Action")
 
     @cached_property
     def listing(self) -> Listing:

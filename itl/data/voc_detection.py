@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from itl import ItlError
 from itl.data import archives
 from itl.data.archives import Listing
 from itl.data.objects import Thing
+from itl.data.proposals import find_regions
 from itl.data.sources import Record, is_image, some
 from itl.data.survey import Survey, size_at
 from itl.data.voc import devkit, divided, look_at, read_list, within
@@ -28,9 +31,14 @@ class Voc2007:
     classes: str | None = None              # a,b,c: class names, instead of PASCAL's 20
     bad: str = "refuse"                     # refuse or skip: what to do about images with problems
     outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
+    proposals: str | None = None            # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"
-    protocol = "VOC2007"
+
+    @property
+    def protocol(self) -> str:
+        """Name the division of the images; that of one's own classes has no name."""
+        return "" if self.classes else self.survey.following(self.year)
 
     @cached_property
     def listing(self) -> Listing:
@@ -51,6 +59,8 @@ class Voc2007:
                                f"{some(odd)}; all boxes lie inside the images")
         names = class_names(self.classes)
         found.refuse_unknown(names, "for other classes than PASCAL's, set the option classes=a,b,c")
+        if self.proposals:
+            found.regions = find_regions(found, self.proposals, self.outside)
         return found.settled(self.bad)
 
     def records(self) -> list[Record]:
@@ -64,6 +74,10 @@ class Voc2007:
     def annotation(self, record: Record) -> list[Thing]:
         """Return the objects on the image of *record*, in their file's order."""
         return self.survey.things[record.id]
+
+    def regions(self, record: Record) -> np.ndarray | None:
+        """Return the region proposals of *record*, float32 (n, 4); None where no file was asked for."""
+        return self.survey.regions.get(record.id)
 
     def problems(self) -> list[str]:
         """Tell all that is wrong, a line each."""
@@ -119,7 +133,7 @@ class Voc2007:
             annotation, trouble = look_at(archives.read(self._files.files[xml]), xml, self.outside)
             for line in trouble:
                 found.refuse(line, record.id)
-            size = size_at(place, name)
+            found.sizes[record.id] = size = size_at(place, name)
             said = (annotation.width, annotation.height)
             same = None in said or said == size
             for thing in annotation.things:
@@ -139,7 +153,6 @@ class Voc2012(Voc2007):
 
     kind = "voc2012"
     year = "VOC2012"
-    protocol = "VOC2012"
 
 
 def images_of(files: Listing) -> dict[str, tuple[str, tuple]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -18,16 +19,28 @@ from itl.config import Machine, Recipe
 from itl.data.batches import Batches, device, draws
 from itl.learn.checkpoint import fill, load_checkpoint, load_tensors, save_checkpoint, save_tensors
 
+Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
+
+
+class Diverged(ItlError):
+    """Raised when the loss is no longer a number."""
+
+
+def classify(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """The loss of one batch where each of images (B, 3, P, P) is of one class, targets (B,)."""
+    return cross_entropy(net(images).float(), targets, label_smoothing=recipe.label_smoothing)
+
 
 def train(
     net: nn.Module, batches: Batches, recipe: Recipe, folder: Path, machine: Machine, *,
-    seed: int = 0, log: Callable[[dict], object] | None = None,
+    seed: int = 0, log: Callable[[dict], object] | None = None, objective: Objective = classify,
 ) -> list[dict]:
     """Fit *net* to *batches*, in place; carry on from *folder* if an earlier try stopped there.
 
     Returns the history, a dict per epoch: epoch, step, loss, seconds, images_per_second; *log* gets each one
-    as it is made. *seed* is for what the net draws, such as dropout. Raises ItlError where the loss is not
-    finite; the checkpoint before that stays.
+    as it is made. *seed* is for what the net draws, such as dropout. *objective* makes the mean loss of what
+    *batches* yields: `Batches`, or whatever offers the same. Raises Diverged where the loss is not finite;
+    the checkpoint before that stays.
     """
     total = recipe.total_steps(len(batches))
     net.to(device(machine), memory_format=torch.channels_last)
@@ -41,11 +54,11 @@ def train(
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
             torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
-            losses = fit_epoch(wrapped, optimizer, batches, recipe, step)
+            losses = fit_epoch(wrapped, optimizer, batches, recipe, step, objective)
             step += len(losses)
             history.append(_row(losses, epoch, step, batches, started))
             if not math.isfinite(history[-1]["loss"]):
-                raise ItlError(_diverged(losses, history[-1], recipe, folder))
+                raise Diverged(_diverged(losses, history[-1], recipe, folder))
             late = time.perf_counter() - saved > machine.checkpoint_seconds
             if machine.rank == 0 and (step == total or late):
                 save_checkpoint(folder, net, optimizer, history)            # net, not its wrapper
@@ -56,7 +69,8 @@ def train(
 
 
 def fit_epoch(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int
+    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int,
+    objective: Objective = classify,
 ) -> Tensor:
     """Take the steps of the epoch that begins at *step*, or those left of the training; return the losses."""
     total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
@@ -67,11 +81,12 @@ def fit_epoch(
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at((step + at + 0.5) / total)           # of mid-step: never quite zero
         with autocast(batches.device, recipe.precision):
-            outputs = net(images)
-        loss = cross_entropy(outputs.float(), targets, label_smoothing=recipe.label_smoothing)
+            loss = objective(net, images, targets, recipe)
         loss = loss * (len(targets) * ranks / batches.batch)             # ranks' shares of a batch may differ
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)         # on the device: no sync
         optimizer.step()
         losses[at] = loss.detach()
     if ranks > 1:

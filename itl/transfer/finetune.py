@@ -5,37 +5,58 @@ import math
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from itl import ItlError
-from itl.config import Machine, Transfer
+from itl.config import Machine, Recipe, Transfer
 from itl.data.batches import Batches
 from itl.learn.models import Classifier
-from itl.learn.train import predict, train
-from itl.transfer.metrics import scores
+from itl.learn.train import Objective, classify, predict, train
+from itl.transfer.choose import chosen
+from itl.transfer.metrics import accuracy, scores
 from itl.transfer.target import Target
 
 
 def finetune(
     spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
 ) -> dict[str, float]:
-    """Train a copy of *net* with a new head on the target's training split; score it once on the test split.
+    """Train a copy of *net* with a new head on the target's training images; score it once on the test ones.
 
     Checkpoints go to *folder*, and a try that was cut short carries on from there to the same numbers.
-    Returns accuracy and, from six classes, top5, in percent.
+    Returns accuracy and, from six classes, top5, in percent, and the lr that was chosen on val, if any.
     """
-    recipe = spec.recipe
-    if recipe is None:
+
+    def score(recipe: Recipe, place: Path) -> float:
+        return accuracy(*tuned(net, target.to_choose(spec.seed), recipe, place, machine, spec.seed))
+
+    recipe = chosen(recipe_of(spec), folder, score)
+    outputs, labels = tuned(net, target, recipe, folder, machine, spec.seed)
+    return scores(outputs, labels) | chosen_lr(spec, recipe)
+
+
+def recipe_of(spec: Transfer) -> Recipe:
+    """The recipe of *spec*; ItlError where it has none."""
+    if spec.recipe is None:
         raise ItlError(
-            f"fine-tuning on {spec.target} needs a recipe, its spec has none; give one or use probe"
+            f"{spec.method} on {spec.target} needs a recipe, its spec has none; give one or use probe"
         )
-    tuned = with_new_head(net, len(target.train.classes), spec.seed)
-    learn, test = (
-        Batches(target.pack, each, recipe, spec.seed, machine) for each in (target.train, target.test)
-    )
-    train(tuned, learn, recipe, folder, machine, seed=spec.seed)
-    outputs, labels = predict(tuned, test, machine, recipe.precision)
-    return scores(outputs, labels)
+    return spec.recipe
+
+
+def chosen_lr(spec: Transfer, recipe: Recipe) -> dict[str, float]:
+    """The learning rate of *recipe*, if *spec* gave several to choose from."""
+    return {"lr": recipe.lr} if spec.recipe.lrs else {}
+
+
+def tuned(
+    net: Classifier, target: Target, recipe: Recipe, folder: Path, machine: Machine, seed: int,
+    objective: Objective = classify,
+) -> tuple[Tensor, Tensor]:
+    """Train a copy of *net* on the training images; its outputs on the test images, and their labels."""
+    copied = with_new_head(net, len(target.train.classes), seed)
+    learn, test = (Batches(target.pack, each, recipe, seed, machine) for each in (target.train, target.test))
+    train(copied, learn, recipe, folder, machine, seed=seed, objective=objective)
+    return predict(copied, test, machine, recipe.precision)
 
 
 def with_new_head(net: Classifier, classes: int, seed: int) -> Classifier:

@@ -64,7 +64,7 @@ def probe(
 
     Returns accuracy and, from six classes, top5, in percent, and the strength that was chosen.
     """
-    train, test = _both(spec, net, target, machine)
+    train, test = features_of(spec, net, target, machine)
     train = Features(*(part.to(device(machine)) for part in train))
     classify = choose_strength(train, len(target.train.classes), *target.divided(spec.seed))
     return scores(classify(test.features).cpu(), test.labels) | {"strength": classify.strength}
@@ -74,13 +74,15 @@ def knn(
     spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
 ) -> dict[str, float]:
     """Score the test split by the vote of its nearest training images, cosine: knn1 and knn5, in percent."""
-    train, test = _both(spec, net, target, machine)
+    train, test = features_of(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5, device(machine))
     found = {k: vote(train.labels[neighbours[:, :k]]) for k in (1, 5)}
     return {f"knn{k}": 100.0 * (named == test.labels).sum().item() / len(named) for k, named in found.items()}
 
 
-def _both(spec: Transfer, net: Classifier, target: Target, machine: Machine) -> tuple[Features, Features]:
+def features_of(
+    spec: Transfer, net: Classifier, target: Target, machine: Machine
+) -> tuple[Features, Features]:
     """Features of the training and of the test split, as the pre-training's centre crop shows them."""
     recipe = spec.pretrain.recipe
     train, test = (

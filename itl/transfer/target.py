@@ -8,7 +8,7 @@ import numpy as np
 from itl import ItlError
 from itl.config import Subset, Transfer
 from itl.data.pack import Pack
-from itl.data.subset import Selection, joined, select
+from itl.data.subset import Selection, joined, ranked, select
 
 HELD_OUT = 0.2              # part of each class's training images to choose on, where there is no val split
 
@@ -35,7 +35,8 @@ class Target:
                            "select the two from different splits")
         if not len(self.test.rows):
             raise ItlError("the target has no test images; it needs at least one")
-        check_classes(self.train.labels, self.train.classes)
+        if self.train.labels.ndim == 1:
+            check_classes(self.train.labels, self.train.classes)
 
     def _differing(self) -> str:
         """Say in which classes the two splits differ, a few of them by name."""
@@ -70,6 +71,49 @@ def target_of(spec: Transfer, pack: Pack) -> Target:
         return Target(pack, train, test)
     both = joined(train, select(pack, subset, "val"))
     return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)))
+
+
+def annotated(spec: Transfer, pack: Pack) -> Target:
+    """Select images, or persons, of *pack* by their annotated objects: each is of several classes or none.
+
+    Splits are used as in `target_of`. With images_per_class, of each class those images are kept that rank
+    first by a hash of the seed and their id, with whatever else they show.
+    """
+    names = tuple(sorted(set(pack.objects["name"])))
+    labels = _labels(pack, names)
+    splits = pack.table["split"].to_numpy(str)
+    first, beside = np.flatnonzero(splits == "train"), has_val_beside_test(pack)
+    both = np.flatnonzero(np.isin(splits, ["train", "val"])) if beside else first
+    if spec.images_per_class:
+        first = both = _few(pack, first, labels, spec)
+    train, test = (Selection(rows, labels[rows], names)
+                   for rows in (both, np.flatnonzero(splits == scored_split(pack))))
+    check_classes(train.labels, names)
+    if not (test.labels > 0).any():
+        raise ItlError(f"{spec.target} has no test image with an object that is scored; annotate some")
+    held = np.flatnonzero(~np.isin(both, first)) if len(both) > len(first) else None
+    return Target(pack, train, test, held)
+
+
+def _labels(pack: Pack, names: tuple[str, ...]) -> np.ndarray:
+    """What each image shows, int64 (N, C): 1 there, 0 not there, -1 only difficult, so not scored."""
+    labels = np.zeros((len(pack), len(names)), np.int64)
+    rows, classes = pack.objects["row"].to_numpy(), np.searchsorted(names, pack.objects["name"].to_numpy(str))
+    difficult = pack.objects["difficult"].to_numpy(bool)
+    labels[rows[difficult], classes[difficult]] = -1
+    labels[rows[~difficult], classes[~difficult]] = 1
+    return labels
+
+
+def _few(pack: Pack, rows: np.ndarray, labels: np.ndarray, spec: Transfer) -> np.ndarray:
+    """The rows, ascending, of the first images of each class."""
+    row_of = dict(zip(pack.table["image"].to_numpy(object)[rows], rows, strict=True))
+    order = np.array([row_of[image] for image in ranked(row_of, spec.seed)])
+    there = labels[order] > 0
+    if there.sum(0).min() < spec.images_per_class:
+        raise ItlError(f"{spec.images_per_class} images per class were asked for; {spec.target} has at least "
+                       f"one class with {there.sum(0).min()}; ask for at most that")
+    return np.sort(order[((there.cumsum(0) <= spec.images_per_class) & there).any(1)])
 
 
 def scored_split(pack: Pack) -> str:
