@@ -259,7 +259,7 @@ def test_colours_are_a_number_for_each_node_or_the_change_of_two():
     browser.colour(coarse, "coarse − fine", against=fine)
     assert browser._colours["values"] == {DOG: -7.5, CANINE: 1.0}
     told = dict(browser._colours)
-    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")        # as itl.nodes.changes has them
+    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")    # as itl.nodes.changes has them
     assert browser._colours == told
     browser.show(DOG)
     assert "−7.5" in browser._still()["text/html"]
