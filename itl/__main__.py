@@ -72,7 +72,8 @@ def parser() -> argparse.ArgumentParser:
 
     command(
         labels,
-        ("method", {"help": "original, bottom-up@L, top-down@R, without-pascal, half-..., cut@WNIDS"}),
+        ("method", {"help": "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., "
+                             "only@WNIDS, without@WNIDS, or several: bottom-up@9+without@n02084071"}),
         ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
     )
     command(

@@ -9,31 +9,15 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from itl import ItlError, pick
+from itl.groups import GROUP_DEPTH, minimal_groups, nearest_half
 from itl.wordnet import Taxonomy
 
-GROUP_DEPTH = 4             # minimal halves share no ancestor at this depth or deeper
-
 PASCAL = {
-    "aeroplane": "n02691156",
-    "bicycle": "n02834778",
-    "bird": "n01503061",
-    "boat": "n02858304",
-    "bottle": "n02876657",
-    "bus": "n02924116",
-    "car": "n02958343",
-    "cat": "n02121620",
-    "chair": "n03001627",
-    "cow": "n01887787",
-    "diningtable": "n03201208",
-    "dog": "n02084071",
-    "horse": "n02374451",
-    "motorbike": "n03769722",
-    "person": "n00007846",
-    "pottedplant": "n00017222",
-    "sheep": "n02411705",
-    "sofa": "n04256520",
-    "train": "n04468005",
-    "tvmonitor": "n03782006",
+    "aeroplane": "n02691156", "bicycle": "n02834778", "bird": "n01503061", "boat": "n02858304",
+    "bottle": "n02876657", "bus": "n02924116", "car": "n02958343", "cat": "n02121620",
+    "chair": "n03001627", "cow": "n01887787", "diningtable": "n03201208", "dog": "n02084071",
+    "horse": "n02374451", "motorbike": "n03769722", "person": "n00007846", "pottedplant": "n00017222",
+    "sheep": "n02411705", "sofa": "n04256520", "train": "n04468005", "tvmonitor": "n03782006",
 }
 
 
@@ -63,23 +47,55 @@ class Method(NamedTuple):
     needs: str = ""                         # what must stand after the @, if anything
     example: str = ""
     read: Callable[[str], object] = str
+    rank: int = 0                           # its place among parts joined by +; 0 comes first, one of each
 
 
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     """Label *wnids* by *method*, as `itl labels` and the presets write it.
 
     Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, half-random-a@SEED (and -b),
-    half-minimal-a, half-minimal-b, cut@WNID,WNID. Original takes any class name, the others wnids of *tree*.
+    half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID, without@WNID,WNID. METHOD+METHOD labels by
+    the first and keeps only what all the others keep: bottom-up@9+without-pascal.
     Raises ItlError on other methods, on classes that are not in the tree, and where no class would be left.
 
-    >>> label_set(tree, "bottom-up@2", ["husky", "poodle", "trout", "car"]).classes
-    ['car', 'dog', 'fish']
+    >>> label_set(tree, "bottom-up@2+without@fish", ["husky", "poodle", "trout", "car"]).class_of
+    {'car': 'car', 'husky': 'dog', 'poodle': 'dog'}
     """
-    name, at, argument = method.partition("@")
-    kind = pick(METHODS, name, "label method")
+    first, *others = (_part(tree, part, method, wnids) for part in in_order(method))
+    stay = [each.class_of.keys() for each in others]
+    kept = {wnid: label for wnid, label in first.class_of.items() if all(wnid in each for each in stay)}
+    if not kept:
+        raise ItlError(f"{method} keeps none of the {len(set(wnids))} classes; leave a part of it out")
+    return LabelSet("+".join(each.name for each in (first, *others)), kept)
+
+
+def in_order(method: str) -> list[str]:
+    """Take *method* apart at its +; refuse other spellings of the same, which would be other runs.
+
+    >>> in_order("bottom-up@9+without-pascal+without@n02084071")
+    ['bottom-up@9', 'without-pascal', 'without@n02084071']
+    """
+    parts = method.split("+")
+    ranks = [pick(METHODS, part.partition("@")[0], "label method").rank for part in parts]
+    if len(parts) > 1 and "original" in parts:
+        raise ItlError(f"original adds nothing to {method!r}; leave it out")
+    twice = next((a for a, b in zip(sorted(ranks), sorted(ranks)[1:], strict=False) if a == b), None)
+    if twice is not None:
+        same = [part for part, rank in zip(parts, ranks, strict=True) if rank == twice]
+        raise ItlError(f"{method!r} has two parts of one kind, {' and '.join(same)}; keep one")
+    if ranks != sorted(ranks):
+        ordered = [part for _, part in sorted(zip(ranks, parts, strict=True))]
+        raise ItlError(f"{method!r} is spelt {'+'.join(ordered)}")
+    return parts
+
+
+def _part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) -> LabelSet:
+    """Make the label set of one *part* of *method*."""
+    name, at, argument = part.partition("@")
+    kind = METHODS[name]
     if at and not kind.needs:
         raise ItlError(f"{name} takes nothing after it, but got {'@' + argument!r}; write {name}")
-    arguments = [_read(kind, method, argument)] if kind.needs else []
+    arguments = [_read(kind, part, argument)] if kind.needs else []
     wnids = sorted(set(wnids))              # the same classes are the same label set, in whatever order
     if not wnids:
         raise ItlError(f"{method} has no class to label; give at least one wnid")
@@ -111,12 +127,18 @@ def top_down(tree: Taxonomy, wnids: Iterable[str], rounds: int) -> LabelSet:
     >>> top_down(tree, ["husky", "poodle", "trout", "car"], rounds=1).class_of
     {'husky': 'dog', 'poodle': 'dog', 'trout': 'fish', 'car': 'vehicle'}
     """
-    sets = [{wnid: wnid for wnid in wnids}]
-    while (coarser := _one_round(tree, sets[-1])) != sets[-1]:
-        sets.append(coarser)
+    sets = every_round(tree, wnids)
     if not 1 <= rounds < len(sets):
         raise ItlError(f"top-down takes from 1 to {len(sets) - 1} rounds on these classes, not {rounds}")
     return LabelSet(f"top-down@{rounds}", sets[rounds])
+
+
+def every_round(tree: Taxonomy, wnids: Iterable[str]) -> list[dict[str, str]]:
+    """Label *wnids* by themselves, then round by round top-down, until another changes nothing."""
+    sets = [{wnid: wnid for wnid in wnids}]
+    while (coarser := _one_round(tree, sets[-1])) != sets[-1]:
+        sets.append(coarser)
+    return sets
 
 
 def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: str = "without") -> LabelSet:
@@ -130,6 +152,19 @@ def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: st
     class_of = {wnid: wnid for wnid in wnids if nodes.isdisjoint(tree.ancestors(wnid))}
     if not class_of:
         raise ItlError(f"{name} leaves none of the {len(wnids)} classes; give some of another kind too")
+    return LabelSet(name, class_of)
+
+
+def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
+    """Keep every class that is a kind of one of *nodes*, by any path, as it is; leave out the others.
+
+    >>> only(tree, ["husky", "poodle", "trout", "car"], ["dog", "vehicle"]).classes
+    ['car', 'husky', 'poodle']
+    """
+    wnids, name = list(wnids), f"only@{','.join(_topmost(tree, 'only', nodes))}"
+    class_of = {wnid: wnid for wnid in wnids if not tree.ancestors(wnid).isdisjoint(nodes)}
+    if not class_of:
+        raise ItlError(f"{name} keeps none of the {len(wnids)} classes; name a node above some of them")
     return LabelSet(name, class_of)
 
 
@@ -168,23 +203,11 @@ def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, Labe
     if len(groups) < 2:
         raise ItlError(f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
                        f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind")
-    larger = _nearest_half({node: len(group) for node, group in groups.items()})
+    larger = nearest_half({node: len(group) for node, group in groups.items()})
     sides: tuple[list[str], list[str]] = [], []
     for node, group in groups.items():
         sides[node not in larger].extend(group)
     return _halves(*sides, "half-minimal", "")
-
-
-def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]:
-    """Group classes by their ancestor at depth 4, the largest group first.
-
-    Classes above that depth are each a group of their own. Minimal halves keep groups whole.
-    """
-    paths = [tree.path(wnid) for wnid in sorted(set(wnids))]
-    groups: dict[str, list[str]] = {}
-    for path in paths:
-        groups.setdefault(path[max(0, len(path) - 1 - GROUP_DEPTH)], []).append(path[0])
-    return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def how_even(a: LabelSet, b: LabelSet) -> str:
@@ -197,25 +220,6 @@ def how_even(a: LabelSet, b: LabelSet) -> str:
     total = larger + smaller
     shares = f"{100 * larger / total:.1f} % and {100 * smaller / total:.1f} %"
     return f"{larger} and {smaller} of {total} classes ({shares})"
-
-
-def _nearest_half(sizes: Mapping[str, int]) -> set[str]:
-    """Choose names whose sizes add up to the least sum of at least half; of equal choices always the same.
-
-    Exact: bit s of ``reachable[i]`` says whether some of the first i sizes add up to s.
-    """
-    reachable = [1]
-    for size in sizes.values():
-        reachable.append(reachable[-1] | reachable[-1] << size)
-    half = (sum(sizes.values()) + 1) // 2
-    above = reachable[-1] >> half
-    left = half + (above & -above).bit_length() - 1
-    chosen = set()
-    for before, (name, size) in reversed(list(zip(reachable, sizes.items(), strict=False))):
-        if not before >> left & 1:                      # without this one the sum is out of reach
-            chosen.add(name)
-            left -= size
-    return chosen
 
 
 def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
@@ -237,6 +241,19 @@ def _one_round(tree: Taxonomy, class_of: Mapping[str, str]) -> dict[str, str]:
 def _without_pascal(tree: Taxonomy, wnids: Sequence[str]) -> LabelSet:
     # No cow is above a class of ImageNet's 1000, so the snapshot has none.
     return without(tree, wnids, [node for node in PASCAL.values() if node in tree], "without-pascal")
+
+
+def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
+    return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
+
+
+def _topmost(tree: Taxonomy, name: str, nodes: Iterable[str]) -> list[str]:
+    """Refuse *nodes* unless they are sorted and none lies under another: one spelling each."""
+    nodes = [tree[node].wnid for node in nodes]
+    above = {node for node in nodes if len(tree.ancestors(node) & set(nodes)) == 1}
+    if nodes != sorted(above):
+        raise ItlError(f"{name}@{','.join(nodes)} is spelt {name}@{','.join(sorted(above))}")
+    return nodes
 
 
 def _read(kind: Method, method: str, argument: str) -> object:
@@ -264,10 +281,12 @@ METHODS = {
     "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids})),
     "bottom-up": Method(bottom_up, "a level", "9", _whole),
     "top-down": Method(top_down, "a number of rounds", "1", _whole),
-    "without-pascal": Method(_without_pascal),
-    "half-random-a": Method(lambda tree, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _whole),
-    "half-random-b": Method(lambda tree, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _whole),
-    "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0]),
-    "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1]),
     "cut": Method(cut, "wnids", "n00015388,n00021939", _wnids),
+    "without-pascal": Method(_without_pascal, rank=1),
+    "half-random-a": Method(lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _whole, 2),
+    "half-random-b": Method(lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _whole, 2),
+    "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
+    "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
+    "only": Method(only, "wnids", "n00015388,n00021939", _wnids, 3),
+    "without": Method(_without, "wnids", "n02084071,n02121620", _wnids, 4),
 }

@@ -234,7 +234,7 @@ def evidence(preset: Preset, stem: str, machine: Machine) -> str:
 def code() -> str:
     """Digest the code and the tables of itl: another version may draw another page."""
     root = Path(__file__).parent
-    found = sorted(path for path in root.rglob("*") if path.suffix in (".py", ".csv", ".css", ".tsv"))
+    found = sorted(path for path in root.rglob("*") if path.suffix in (".py", ".csv", ".css", ".js", ".tsv"))
     parts = (str(path.relative_to(root)).encode() + path.read_bytes() for path in found)
     return sha256(b"\0".join(parts)).hexdigest()
 

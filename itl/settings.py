@@ -1,5 +1,7 @@
 """Presets: one YAML file says at what scale every notebook runs."""
 
+import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -39,6 +41,26 @@ def load_preset(name: str, folder: Path) -> Preset:
         return Preset(name=path.stem, **told)
     except ValidationError as error:
         raise ItlError(f"preset {path}: {'; '.join(map(_explain, error.errors()))}") from None
+
+
+def write_preset(name: str, told: Mapping[str, object], folder: Path) -> Path:
+    """Write *told*, the fields of a Preset but its name, where `load_preset` finds it; returns the path.
+
+    Raises ItlError for a name that is no file's, and for one that is taken.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
+        raise ItlError(f"a preset's name is of small letters, digits, - and _, such as no-dogs; got {name!r}")
+    path = Path(folder) / f"{name}.yaml"
+    Preset(name=name, **told)
+    text = yaml.safe_dump(dict(told), sort_keys=False, allow_unicode=True, width=110)
+    try:
+        with open(path, "x", encoding="utf-8") as file:        # never over a preset that somebody wrote
+            file.write(text)
+    except FileExistsError:
+        raise ItlError(f"{path} is there already; choose another name, or delete it first") from None
+    except OSError as error:
+        raise ItlError(f"cannot write {path}: {error.strerror}; allow writing there") from error
+    return path
 
 
 def _explain(error: dict) -> str:

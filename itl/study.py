@@ -1,15 +1,17 @@
 """The study: which runs each question needs, and what can be said from their results."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from inspect import signature
+from types import MappingProxyType
 from typing import get_origin
 
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.config import Detection, Packing, Recipe, spec_of
-from itl.labels import METHODS as LABEL_METHODS
+from itl.config import Detection, Packing, Recipe, Subset, spec_of
+from itl.labels import in_order
 from itl.question import Condition, Question, Task
 from itl.settings import Preset
 from itl.statistics import Contrast, mean_interval, paired
@@ -19,16 +21,32 @@ METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
-def data_size(*, images_per_class: Sequence, **shared) -> Question:
+def data_size(
+    *, images_per_class: Sequence = (), seeds: Sequence = (), subset: Mapping = MappingProxyType({}), **shared
+) -> Question:
     """Ask how many images per class are enough: `all` keeps every one, 0 is the net without pre-training.
 
-    *shared* is what every question takes: see `question`.
+    *subset* (a Subset, or some fields of one) says under which labels and of which classes; where
+    *images_per_class* or *seeds* are not given, its own are taken. The images are those of *shared*, which is
+    what every question takes: see `question`.
     """
+    within = {"images_per_class": "all", "seed": 0}
+    within |= {name: value for name, value in fields_of(subset).items() if value is not None}
+    counts = images_per_class or ([within["images_per_class"]] if subset else [])
+    kept = {name: within[name] for name in ("labels", "classes") if name in within}
     conditions = [
-        Condition((("images_per_class", count),), images_per_class=_count(count), trained=count != 0)
-        for count in images_per_class
+        Condition((("images_per_class", count),), images_per_class=_count(count), trained=count != 0, **kept)
+        for count in counts
     ]
-    return question("data-size", conditions, **shared)
+    return question("data-size", conditions, seeds=seeds or ([within["seed"]] if subset else []), **shared)
+
+
+def fields_of(subset: Subset | Mapping) -> dict[str, object]:
+    """Return the fields of *subset* that are given; ItlError for one that subsets do not have."""
+    if isinstance(subset, Subset):
+        return asdict(subset)
+    spec_of(Subset, {"pack": "", **subset}, "subset")
+    return dict(subset)
 
 
 def granularity(*, label_sets: Sequence, **shared) -> Question:
@@ -39,7 +57,7 @@ def granularity(*, label_sets: Sequence, **shared) -> Question:
     """
     for name in label_sets:
         if name != "none":
-            pick(LABEL_METHODS, str(name).partition("@")[0], "label method (or none)")
+            in_order(str(name))
     untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
     conditions = [
         Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
@@ -90,8 +108,9 @@ def _count(value: object) -> int | None:
     raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
 
 
+DATA_SIZE = "01-data-size"
 QUESTIONS = {                               # by the notebook that asks it
-    "01-data-size": data_size,
+    DATA_SIZE: data_size,
     "03-granularity": granularity,
 }
 

@@ -9,6 +9,7 @@ import pytest
 
 import itl.labels
 from itl import ItlError
+from itl.groups import minimal_groups
 from itl.labels import (
     PASCAL,
     bottom_up,
@@ -16,7 +17,6 @@ from itl.labels import (
     halves_random,
     how_even,
     label_set,
-    minimal_groups,
     top_down,
     without,
 )

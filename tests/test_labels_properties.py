@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itl import ItlError
-from itl.labels import LabelSet, bottom_up, cut, halves_minimal, halves_random, minimal_groups, top_down
+from itl.groups import minimal_groups
+from itl.labels import LabelSet, bottom_up, cut, halves_minimal, halves_random, top_down
 from itl.wordnet import Synset, Taxonomy
 
 

@@ -10,18 +10,19 @@ import pytest
 import itl
 
 LAYERS = """
-    wordnet labels config statistics files provenance
+    wordnet groups labels config choice statistics files provenance
     data.archives data.objects data.voc data.regions data.region_files data.detections
     data.sources data.imagenet data.cifar
     data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
     data.drawing data.appearance data.demo data.demo_targets data.open data.check
     data.journal data.fill data.build data.pack
-    data.subset data.locate data.crop data.batches data.pictures
+    data.subset data.census data.gallery data.locate data.crop data.batches data.pictures
     learn.checkpoint learn.models learn.roi learn.parts learn.train
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
     store runs execute rates progress question settings study
-    tables nodes answers plots notebook site report __main__
+    tables nodes answers plots notebook site
+    browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent

@@ -100,7 +100,7 @@ def test_questions_that_cannot_be_asked(changes, says):
     ("settings", "says"),
     [
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
-        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 8 parameters; add net"),
+        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 7 parameters; add net"),
         (SETTINGS | {"tasks": ["actions@scenes"]}, "needs a recipe; tuning has finetune: add actions"),
         (SETTINGS | {"tuning": {"finetun": {}}}, "'finetun'; did you mean 'finetune'"),
         (SETTINGS | {"tuning": {"detection": {"region": "rpn"}}}, "'region'; did you mean 'regions'"),

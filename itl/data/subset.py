@@ -1,7 +1,7 @@
 """Subsets of a pack: index views, nested for one seed, each with a manifest."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ def select(pack: Pack, subset: Subset, split: str = "train") -> Selection:
     wnids = pack.table["wnid"].to_numpy(object)
     known = "train" if "train" in pack.summary["splits"] else split
     labels = label_set(Taxonomy.snapshot(), subset.labels, sorted(set(wnids[splits == known])))
-    classes = _kept_classes(list(labels.classes), subset)
+    classes = kept_classes(list(labels.classes), subset)
     number = {name: place for place, name in enumerate(classes)}
     label_of = {wnid: number.get(name, -1) for wnid, name in labels.class_of.items()}
     found = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)
@@ -78,7 +78,8 @@ def ranked(names: Iterable[str], seed: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
 
 
-def _kept_classes(names: list[str], subset: Subset) -> list[str]:
+def kept_classes(names: list[str], subset: Subset) -> list[str]:
+    """Pick as many of *names* as *subset* asks for, by its seed; ItlError where there are not so many."""
     if subset.classes is None:
         return names
     if not 1 <= subset.classes <= len(names):
@@ -87,21 +88,25 @@ def _kept_classes(names: list[str], subset: Subset) -> list[str]:
     return sorted(ranked(names, subset.seed)[:subset.classes])
 
 
+def check_enough(counts: Sequence[int], classes: Sequence[str], wanted: int) -> None:
+    """Raise ItlError unless *wanted* images can be had of each of *classes*, which have *counts* in train."""
+    if wanted < 1:
+        raise ItlError(f"{wanted} images per class were asked for; ask for 1 or more")
+    fewest = min(counts)
+    if fewest < wanted:
+        short = sum(count < wanted for count in counts)
+        raise ItlError(
+            f"{wanted:,} images per class were asked for; class {classes[counts.index(fewest)]} has "
+            f"{fewest:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
+            f"{fewest:,}, or for fewer classes"
+        )
+
+
 def _thinned(
     pack: Pack, rows: np.ndarray, found: np.ndarray, classes: list[str], subset: Subset,
 ) -> np.ndarray:
     """Keep the images of each class that rank first."""
-    if subset.images_per_class < 1:
-        raise ItlError(f"{subset.images_per_class} images per class were asked for; ask for 1 or more")
-    counts = np.bincount(found[rows], minlength=len(classes))
-    least = int(counts.argmin())
-    if counts[least] < subset.images_per_class:
-        short = int((counts < subset.images_per_class).sum())
-        raise ItlError(
-            f"{subset.images_per_class:,} images per class were asked for; class {classes[least]} has "
-            f"{counts[least]:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
-            f"{counts[least]:,}, or for fewer classes"
-        )
+    check_enough(np.bincount(found[rows], minlength=len(classes)).tolist(), classes, subset.images_per_class)
     images = pack.table["image"].to_numpy(object)
     row_of = {images[row]: row for row in rows}
     kept, taken = [], np.zeros(len(classes), np.int64)

@@ -1,0 +1,78 @@
+"""One JupyterLab and one Chromium for all these tests; without a Chromium they are skipped and say so."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from itl.config import Machine, Packing, spec_of
+from itl.data.locate import pack_for
+from tests.browser import lab as rig
+from tests.browser.worlds import EVERY_CLASS
+from tests.worlds import SCENES
+
+SIZE = {"width": 1280, "height": 1300}
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Path:
+    """A project with packs, presets and notebooks, which JupyterLab serves."""
+    if rig.CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine; on Debian `apt-get install chromium` brings one")
+    pytest.importorskip("playwright", reason="the package playwright is not installed")
+    home = tmp_path_factory.mktemp("lab")
+    shutil.copytree(rig.ROOT / "params", home / "params")
+    shutil.copytree(rig.ROOT / "notebooks", home / "notebooks")
+    machine = Machine(home=home, workers=1)
+    for name, told in (("images", EVERY_CLASS), ("scenes", SCENES)):
+        pack_for(spec_of(Packing, told, name), name, machine, log=lambda line: None)
+    return home
+
+
+@pytest.fixture(scope="session")
+def lab(home):
+    """The address of a JupyterLab that serves *home*."""
+    with rig.jupyterlab(home) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium(home):
+    """A Chromium."""
+    with rig.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def opened(chromium, lab):
+    """A page of the lab, and the errors of its scripts."""
+    page, errors = chromium.new_page(viewport=SIZE), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    rig.open_lab(page, lab)
+    return page, errors
+
+
+@pytest.fixture
+def page(opened):
+    """The page of the lab, as it was at first; the test fails if a script of the page does."""
+    page, errors = opened
+    yield page
+    page.set_viewport_size(SIZE)
+    assert not errors
+    errors.clear()
+
+
+@pytest.fixture
+def notebook(page, home, request):
+    """Open a notebook of the cells given, and close it after the test."""
+    name = re.sub(r"\W+", "-", request.node.name)
+    notebooks = []
+
+    def opened(*cells: str) -> rig.Notebook:
+        notebooks.append(rig.Notebook(page, home, f"{name}.ipynb", cells))
+        return notebooks[-1]
+
+    yield opened
+    for each in notebooks:
+        each.close()

@@ -1,0 +1,46 @@
+"""What the browser leaves where nothing runs: in an executed notebook, and in its page on a disk."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from tests.browser.lab import ROOT
+from tests.browser.steps import OPEN, SHOTS
+
+
+def nbconvert(home: Path, to: str, out: Path, source: Path) -> None:
+    """Execute *source* as nbconvert does by itself, without anything of ours."""
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", to, "--output-dir", out, source]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "ITL_HOME": str(home)}
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_an_executed_notebook_leaves_the_picture_and_needs_no_server(chromium, home, tmp_path):
+    source = home / "notebooks/00-hierarchy.ipynb"
+    nbconvert(home, "html", tmp_path, source)
+    page = chromium.new_page()
+    page.route(re.compile("^https?:"), lambda route: route.abort())     # nothing outside the file
+    page.goto((tmp_path / "00-hierarchy.html").as_uri())
+    picture = page.locator(".itl-picture")
+    assert picture.locator("tr", has_text="canine").first.is_visible()
+    assert "classes: 1,000" in picture.inner_text()
+    assert page.locator("script[type='application/vnd.jupyter.widget-view+json']").count() == 0
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    picture.screenshot(path=SHOTS / "picture.png")
+
+
+def test_what_is_set_after_it_was_shown_is_in_the_picture_too(home, tmp_path):
+    cells = [OPEN, "from itl.config import Subset\nbrowser.subset = Subset('', 'without@n02084071')"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbformat.write(notebook, home / "later.ipynb")
+    nbconvert(home, "notebook", tmp_path, home / "later.ipynb")
+    executed = nbformat.read(tmp_path / "later.ipynb", as_version=4)
+    (output,) = executed.cells[0].outputs
+    assert sorted(output["data"]) == ["text/html", "text/plain"]
+    assert "without dog (118)" in output["data"]["text/html"]
+    assert "widgets" not in executed.metadata, "the tree is not kept in the notebook"
