@@ -101,7 +101,8 @@ def _timm(name: str, body: nn.Module) -> Parts:
     side = 224
     with torch.no_grad():
         try:
-            maps = body.eval().forward_features(torch.zeros(1, 3, side, side))
+            where = next(body.parameters()).device
+            maps = body.eval().forward_features(torch.zeros(1, 3, side, side, device=where))
         except (RuntimeError, AssertionError, ValueError, AttributeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ItlError(f"{name} cannot take whole images ({reason}); detection needs a convolutional "

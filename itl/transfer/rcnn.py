@@ -37,7 +37,8 @@ class Detector(nn.Module):
         self.parts, self.recipe = parts, recipe
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            maps = parts.maps(torch.zeros(1, 3, 128, 128))
+            where = next(parts.parameters()).device
+            maps = parts.maps(torch.zeros(1, 3, 128, 128, device=where))
             features = parts.features(maps.new_zeros(1, maps.shape[1], parts.side, parts.side)).shape[1]
             self.classes = _linear(features, classes + 1, std=0.01)
             self.offsets = _linear(features, 4 * (classes + 1), std=0.001)

@@ -10,8 +10,15 @@ from itl.config import Machine, Recipe
 from itl.data import batches as module
 from itl.data.batches import Batches
 from itl.data.crop import batch_crop
+from itl.data.pictures import Pictures
 from itl.learn.models import build
+from itl.learn.roi import align
 from itl.learn.train import predict, train
+from itl.transfer.detection import detection
+from itl.transfer.target import annotated
+from tests.test_detection import RECIPE as DETECTION
+from tests.test_detection import spec
+from tests.worlds import boxes_pack
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 
@@ -88,3 +95,40 @@ def test_training_and_prediction_are_near_the_cpus(tmp_path):
     assert seen["cuda"][0] == pytest.approx(seen["cpu"][0], rel=0.02)
     assert torch.equal(seen["cuda"][1][1], seen["cpu"][1][1])
     assert (seen["cuda"][1][0].argmax(1) == seen["cpu"][1][0].argmax(1)).float().mean() > 0.9
+
+
+def test_regions_are_the_cpus_and_their_gradient_repeats():
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 16, 12, 17, generator=random)
+    corners = torch.rand(2, 300, 2, 2, generator=random) * 110
+    boxes = [torch.cat([each.min(1).values, each.max(1).values], 1) for each in corners]
+    found, gradients = [], []
+    for where in ("cpu", "cuda", "cuda"):
+        there = maps.to(where).requires_grad_()
+        cut = align(there, [each.to(where) for each in boxes], 7, 1 / 8)
+        (cut * cut).sum().backward()
+        found.append(cut.detach().cpu())
+        gradients.append(there.grad.cpu())
+    torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-2, rtol=1e-3)
+    assert torch.equal(gradients[1], gradients[2])
+
+
+def test_pictures_are_the_cpus():
+    pack = boxes_pack({"train": 20, "test": 8})
+    train = annotated(spec(), pack).train
+    for (view, targets), (other, expected) in zip(
+        Pictures(pack, train, DETECTION, 0, GPU).epoch(1), Pictures(pack, train, DETECTION, 0, CPU).epoch(1),
+        strict=True,
+    ):
+        torch.testing.assert_close(view.pixels.cpu(), other.pixels, atol=1e-3, rtol=1e-3)
+        assert view.sizes == other.sizes
+        for ours, theirs in zip(targets, expected, strict=True):
+            assert torch.equal(ours["boxes"].cpu(), theirs["boxes"])
+            assert torch.equal(ours["labels"].cpu(), theirs["labels"])
+
+
+def test_a_detector_finds_coloured_boxes(tmp_path):
+    target = annotated(spec(), boxes_pack({"train": 60, "test": 40}))
+    found = detection(spec(), build("small", 4, 32, seed=0).cuda(), target, tmp_path, GPU)
+    assert found["map"] > 60
