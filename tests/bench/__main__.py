@@ -24,6 +24,7 @@ from itl.data.pack import Pack
 from itl.data.regions import SIDES
 from itl.data.subset import Selection
 from itl.labels import PASCAL
+from itl.learn.roi import SAMPLES, align
 from itl.transfer.average_precision import mean_ap, voc_ap
 from tests.bench.peers import Absent, coco_scorer, pillow_square
 
@@ -33,7 +34,7 @@ Row = tuple[str, str, list[float], list[float]]
 
 def main() -> None:
     """Print the table; each row is the median of ROUNDS turns."""
-    rows = {"pack": packing, "read": reading, "voc-ap": scoring}
+    rows = {"pack": packing, "read": reading, "roi": cutting, "voc-ap": scoring}
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
     parser.add_argument("--only", choices=rows, help="one row of the table")
     only = parser.parse_args().only
@@ -158,6 +159,29 @@ def made_up_detections(images: int, count: int, detected: int) -> tuple[pd.DataF
     detections = pd.DataFrame(moved, columns=SIDES)
     detections["image"], detections["class"], detections["score"] = there, classes, scores
     return objects, detections.sample(frac=1, random_state=0)
+
+
+def cutting(folder: Path) -> Row:
+    """RoI align of 8 × 32 regions, 5 × 5 from maps of 128 × 15 × 20, there and back, on one core."""
+    from torchvision.ops import roi_align
+
+    torch.set_num_threads(1)
+    random = torch.Generator().manual_seed(0)
+    maps = torch.randn(8, 128, 15, 20, generator=random)
+    maps = maps.to(memory_format=torch.channels_last).requires_grad_()
+    corners = torch.rand(8, 32, 2, 2, generator=random) * torch.tensor([160, 120])
+    boxes = [torch.cat([each.min(1).values, each.max(1).values], 1) for each in corners]
+
+    def back(cut: Callable[[], torch.Tensor]) -> None:
+        for _ in range(5):
+            torch.autograd.grad(cut().square().sum(), maps)
+
+    ours, theirs = in_turn(
+        5 * 8 * 32,
+        lambda: back(lambda: align(maps, boxes, 5, 1 / 8)),
+        lambda: back(lambda: roi_align(maps, boxes, 5, 1 / 8, sampling_ratio=SAMPLES, aligned=True)),
+    )
+    return "cut regions, there and back, regions/s", "torchvision's roi_align", ours, theirs
 
 
 if __name__ == "__main__":
