@@ -83,6 +83,9 @@ def question(
             there = ", ".join(tuning) or "none"
             raise ItlError(f"task {task.name} needs a recipe; tuning has {there}: add {task.method}")
         pick({"images": images, **targets}, task.target, f"target of task {task.name!r}")
+        if task.labels != "original" and task.method in ("actions", "detection"):
+            raise ItlError(f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
+                           f"as they are annotated; leave the labels out")
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
     return Question(

@@ -107,6 +107,13 @@ def test_a_target_without_an_object_to_score_is_refused():
         annotated(spec(method="detection"), pack)
 
 
+def test_images_of_no_one_class_are_not_classified():
+    pack = classes_pack(train=6, test=4)
+    pack.table["wnid"] = ""
+    with pytest.raises(ItlError, match="take detection@there or actions@there, not probe"):
+        target_of(spec(method="probe"), pack)
+
+
 def test_hold_out_counts_a_row_as_of_its_rarest_answer():
     labels = np.zeros((30, 3), np.int64)
     labels[:, 0] = 1

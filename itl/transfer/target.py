@@ -67,6 +67,9 @@ def target_of(spec: Transfer, pack: Pack) -> Target:
     """
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed)
     train, test = select(pack, subset), select(pack, subset, scored_split(pack))
+    if train.classes == ("",):
+        raise ItlError(f"the images of {spec.target} are of no one class, but have annotated objects; take "
+                       f"detection@{spec.target} or actions@{spec.target}, not {spec.method}")
     if spec.images_per_class or not has_val_beside_test(pack):
         return Target(pack, train, test)
     both = joined(train, select(pack, subset, "val"))
