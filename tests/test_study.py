@@ -102,7 +102,7 @@ def test_questions_that_cannot_be_asked(changes, says):
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
         ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 7 parameters; add net"),
         (SETTINGS | {"tasks": ["actions@scenes"]}, "needs a recipe; tuning has finetune: add actions"),
-        (SETTINGS | {"tasks": ["actions@scenes/top-down@1"], "tuning": {"actions": {}}}, "leave the labels out"),
+        (SETTINGS | {"tasks": ["actions@scenes/original@1"], "tuning": {"actions": {}}}, "leave the labels"),
         (SETTINGS | {"tuning": {"finetun": {}}}, "'finetun'; did you mean 'finetune'"),
         (SETTINGS | {"tuning": {"detection": {"region": "rpn"}}}, "'region'; did you mean 'regions'"),
         (SETTINGS | {"tasks": ["knn@images:0"]}, "is not METHOD@TARGET, METHOD@TARGET/LABELS or either with"),

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from itl import ItlError
 from itl.data import archives
 from itl.data.archives import Listing
 from itl.data.objects import Box, Thing
 from itl.data.proposals import find_regions
 from itl.data.sources import SPLITS, Record, is_image, some
-from itl.data.survey import Survey, size_at
+from itl.data.survey import Annotated, Survey, size_at
 from itl.data.voc import within
 
 EXPORTED = "_annotations.coco"          # what some tools call the file in each split's folder
@@ -27,7 +25,7 @@ KINDS = {                                   # tables of the JSON, and what their
 
 
 @dataclass(frozen=True)
-class Coco:
+class Coco(Annotated):
     """Images in a folder, tar or zip, with COCO-style JSON for each split.
 
     Without *annotations* the files are found by name: annotations/instances_train2017.json, val.json,
@@ -71,30 +69,6 @@ class Coco:
         if self.proposals:
             found.regions = find_regions(found, self.proposals, self.outside)
         return found.settled(self.bad)
-
-    def records(self) -> list[Record]:
-        """One record for each image, sorted by id; ItlError where anything is wrong with them."""
-        return self.survey.usable()
-
-    def read(self, record: Record) -> bytes:
-        """Return the file of *record*."""
-        return archives.read(record.place)
-
-    def annotation(self, record: Record) -> list[Thing]:
-        """Return the objects on the image of *record*; crowds are difficult."""
-        return self.survey.things[record.id]
-
-    def regions(self, record: Record) -> np.ndarray | None:
-        """Return the region proposals of *record*, float32 (n, 4); None where no file was asked for."""
-        return self.survey.regions.get(record.id)
-
-    def problems(self) -> list[str]:
-        """Tell all that is wrong, a line each."""
-        return [problem.text for problem in self.survey.problems]
-
-    def notes(self) -> list[str]:
-        """Tell what is worth knowing, a line each."""
-        return self.survey.notes
 
     @cached_property
     def _files(self) -> Listing:

@@ -11,7 +11,7 @@ from itl import ItlError
 from itl.data import archives
 from itl.data.archives import Listing
 from itl.data.sources import Record, is_image, some, unwrapped
-from itl.data.survey import Survey
+from itl.data.survey import Survey, Surveyed
 from itl.data.voc import divided, read_list
 
 HOME = "SUN397"                             # the folder around the letters, in the published archive
@@ -20,7 +20,7 @@ CLASS_NAMES = "ClassName.txt"
 
 
 @dataclass(frozen=True)
-class Sun397:
+class Sun397(Surveyed):
     """SUN397 in place, a folder or a tar, with the lists of a partition in it or beside it.
 
     A class is its folder without the letter in front: ``abbey``, ``church/outdoor``.
@@ -66,22 +66,6 @@ class Sun397:
         self._compare_classes(found)
         found.left_out[f"images in neither list of {partition}"] += len(images.keys() - split_of)
         return found.settled(self.bad)
-
-    def records(self) -> list[Record]:
-        """One record for each image of the partition, sorted by id; ItlError where anything is wrong."""
-        return self.survey.usable()
-
-    def read(self, record: Record) -> bytes:
-        """Return the file of *record*."""
-        return archives.read(record.place)
-
-    def problems(self) -> list[str]:
-        """Tell all that is wrong, a line each."""
-        return [problem.text for problem in self.survey.problems]
-
-    def notes(self) -> list[str]:
-        """Tell what is worth knowing, a line each."""
-        return self.survey.notes
 
     @cached_property
     def _files(self) -> Listing:

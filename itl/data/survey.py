@@ -104,6 +104,40 @@ class Survey:
         return self.records
 
 
+class Surveyed:
+    """What sources that are surveyed before anything is decoded share; each has its own ``survey``."""
+
+    survey: Survey
+
+    def records(self) -> list[Record]:
+        """One record for each image, or person, sorted by id; ItlError where anything is wrong with them."""
+        return self.survey.usable()
+
+    def read(self, record: Record) -> bytes | np.ndarray:
+        """Return the file of *record*."""
+        return archives.read(record.place)
+
+    def problems(self) -> list[str]:
+        """Tell all that is wrong, a line each."""
+        return [problem.text for problem in self.survey.problems]
+
+    def notes(self) -> list[str]:
+        """Tell what is worth knowing, a line each."""
+        return self.survey.notes
+
+
+class Annotated(Surveyed):
+    """What surveyed sources with objects on their images share."""
+
+    def annotation(self, record: Record) -> list[Thing]:
+        """Return the objects on the image of *record*, in their file's order."""
+        return self.survey.things[record.id]
+
+    def regions(self, record: Record) -> np.ndarray | None:
+        """Return the region proposals of *record*, float32 (n, 4); None where no file was asked for."""
+        return self.survey.regions.get(record.id)
+
+
 def one_line(text: str) -> str:
     """*text* without line ends, and with escapes for what no terminal shows, as damaged files have it.
 

@@ -14,7 +14,7 @@ from itl.data.archives import Listing
 from itl.data.decode import pixels_of
 from itl.data.objects import Thing, around
 from itl.data.sources import Record, some
-from itl.data.survey import Survey, size_at
+from itl.data.survey import Annotated, Survey, size_at
 from itl.data.voc import Annotation, devkit, divided, look_at, read_list, within
 from itl.data.voc_detection import LISTS, images_of, refuse_twice
 
@@ -24,7 +24,7 @@ OTHER = "other"                             # the annotations' word for none of 
 
 
 @dataclass(frozen=True)
-class VocAction:
+class VocAction(Annotated):
     """VOC 2012's action task in place: a VOCdevkit, the folder VOC2012, or the published tars in one folder.
 
     A record is a person, ``VOC2012/2010_006215#1``: the first object of that image's annotation. Its pixels
@@ -77,30 +77,11 @@ class VocAction:
         self._tell_unlabelled_test(found)
         return found.settled(self.bad)
 
-    def records(self) -> list[Record]:
-        """One record for each listed person, sorted by id; ItlError where anything is wrong with them."""
-        return self.survey.usable()
-
     def read(self, record: Record) -> np.ndarray:
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
         place, box = record.place
         pixels, _ = pixels_of(archives.read(place), record.id)
         return np.ascontiguousarray(pixels[around(box, self.context, pixels.shape[1], pixels.shape[0])])
-
-    def annotation(self, record: Record) -> list[Thing]:
-        """Return what the person does, each action with the person's box in the whole image.
-
-        An action that is not to be scored either way (flag 0) is difficult; one not done (-1) is left out.
-        """
-        return self.survey.things[record.id]
-
-    def problems(self) -> list[str]:
-        """Tell all that is wrong, a line each."""
-        return [problem.text for problem in self.survey.problems]
-
-    def notes(self) -> list[str]:
-        """Tell what is worth knowing, a line each."""
-        return self.survey.notes
 
     @cached_property
     def _files(self) -> Listing:

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from itl import ItlError
 from itl.data import archives
 from itl.data.archives import Listing
-from itl.data.objects import Thing
 from itl.data.proposals import find_regions
 from itl.data.sources import Record, is_image, some
-from itl.data.survey import Survey, size_at
+from itl.data.survey import Annotated, Survey, size_at
 from itl.data.voc import devkit, divided, look_at, read_list, within
 from itl.labels import PASCAL
 
@@ -21,7 +18,7 @@ LISTS = ("train", "val", "trainval", "test")
 
 
 @dataclass(frozen=True)
-class Voc2007:
+class Voc2007(Annotated):
     """VOC 2007 in place: VOCdevkit, a folder around it, VOC2007 itself, or the published tars in one folder.
 
     An image has objects of several classes, so a record's class is empty; `annotation` has them.
@@ -62,30 +59,6 @@ class Voc2007:
         if self.proposals:
             found.regions = find_regions(found, self.proposals, self.outside)
         return found.settled(self.bad)
-
-    def records(self) -> list[Record]:
-        """One record for each listed image, sorted by id; ItlError where anything is wrong with them."""
-        return self.survey.usable()
-
-    def read(self, record: Record) -> bytes:
-        """Return the file of *record*."""
-        return archives.read(record.place)
-
-    def annotation(self, record: Record) -> list[Thing]:
-        """Return the objects on the image of *record*, in their file's order."""
-        return self.survey.things[record.id]
-
-    def regions(self, record: Record) -> np.ndarray | None:
-        """Return the region proposals of *record*, float32 (n, 4); None where no file was asked for."""
-        return self.survey.regions.get(record.id)
-
-    def problems(self) -> list[str]:
-        """Tell all that is wrong, a line each."""
-        return [problem.text for problem in self.survey.problems]
-
-    def notes(self) -> list[str]:
-        """Tell what is worth knowing, a line each."""
-        return self.survey.notes
 
     @cached_property
     def _files(self) -> Listing:
