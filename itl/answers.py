@@ -9,21 +9,27 @@ from itl.question import Question
 from itl.settings import Preset
 from itl.statistics import Contrast, holm
 from itl.store import Store
-from itl.study import contrast, questions_of, signed
+from itl.study import GIVEN, contrast, questions_of, signed
 
 COLUMNS = ("question", "compared", "task", "metric", "change", "low", "high", "n", "p", "verdict")
-
-GIVEN = ("chance", "recall")                # what the target gives, to read the other metrics by
 
 
 def extremes(question: Question) -> tuple[dict, dict]:
     """Return the first and the last condition that *question* trains on, as results name them.
 
+    Where it trains on one only, that and no pre-training.
+
     >>> extremes(data_size(images_per_class=[0, 25, 200], ...))
     ({'images_per_class': 25}, {'images_per_class': 200})
     """
-    trained = [dict(condition.columns) for condition in question.conditions if condition.trained]
-    return trained[0], trained[-1]
+    trained, untrained = _conditions(question)
+    return trained[0], ([*untrained, *trained][0] if len(trained) == 1 else trained[-1])
+
+
+def _conditions(question: Question) -> tuple[list[dict], list[dict]]:
+    """Conditions of *question* that are trained on, and those that are not, as results name them."""
+    return tuple([dict(each.columns) for each in question.conditions if each.trained == trained]
+                 for trained in (True, False))
 
 
 def said(change: Contrast) -> str:
@@ -63,9 +69,8 @@ def contrasts(question: Question, results: pd.DataFrame) -> list[tuple]:
 
     On their own classes, nets are compared only where they have as many.
     """
-    few, many = extremes(question)
-    untrained = [dict(each.columns) for each in question.conditions if not each.trained]
-    pairs = ([(few, many)] if few != many else []) + [(many, none) for none in untrained]
+    trained, untrained = _conditions(question)
+    pairs = [(trained[0], trained[-1])] * (len(trained) > 1) + [(trained[-1], none) for none in untrained]
     rows = []
     for of, against in pairs:
         one, other = results[_holds(results, of)], results[_holds(results, against)]

@@ -18,6 +18,7 @@ from itl.statistics import Contrast, mean_interval, paired
 
 TUNED = {"finetune": Recipe, "actions": Recipe, "detection": Detection}     # methods that train the net
 METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
+GIVEN = ("chance", "recall")                # metrics that the target gives, to read the others by
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
@@ -183,7 +184,7 @@ def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
     """Put a change that the paper published on question *name* beside the same change of ours, on every task.
 
     The same change is that from our largest condition to the one whose share of it is nearest to the paper's:
-    500 of 1000 images per class beside 100 of 200.
+    500 of 1000 images per class beside 100 of 200. With one condition only there is none.
     """
     published = pd.read_csv(files("itl") / "paper.csv").query("question == @name")
     rows = []
@@ -194,7 +195,8 @@ def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
         against = max(sizes, key=sizes.get)
         of = min(sizes, key=lambda value: abs(sizes[value] / sizes[against] - paper.of / paper.against))
         pair = {"of": {paper.column: of}, "against": {paper.column: against}}
-        for task, metric in dict.fromkeys(zip(results["task"], results["metric"], strict=True)):
+        both = zip(results["task"], results["metric"], strict=True) if of != against else ()
+        for task, metric in dict.fromkeys(each for each in both if each[1] not in GIVEN):
             ours = contrast(results, task=task, metric=metric, **pair)
             change = f"{signed(ours.mean)} ({signed(ours.low)} to {signed(ours.high)})"
             rows.append(("ours", _compared(of, against, paper.column), task, metric, change, ours.verdict))

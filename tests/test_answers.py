@@ -5,7 +5,17 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from itl.answers import baselines, classes, compared, contrasts, extremes, main_metric, said, tabulate
+from itl.answers import (
+    baselines,
+    classes,
+    compared,
+    contrasts,
+    extremes,
+    main_metric,
+    measure,
+    said,
+    tabulate,
+)
 from itl.question import Condition
 from itl.statistics import paired
 
@@ -33,11 +43,26 @@ def test_conditions_in_words():
     few, many = {"images_per_class": 25}, {"images_per_class": "all"}
     assert compared(few, many) == "25 instead of all images per class"
     assert compared(few, {"images_per_class": 0}) == "25 images per class instead of no pre-training"
-    assert [main_metric(task) for task in ("knn@x", "probe@x", "own")] == ["knn5", "accuracy", "accuracy"]
+    tasks = ("knn@x:5", "probe@x", "own", "detection@x", "actions@x")
+    assert [main_metric(task) for task in tasks] == ["knn5", "accuracy", "accuracy", "map", "map"]
+    assert [measure(task) for task in tasks[2:4]] == ["accuracy", "mean average precision"]
 
 
 def test_ends_leave_out_the_untrained():
     assert extremes(question(0, 25, 50, "all")) == ({"images_per_class": 25}, {"images_per_class": "all"})
+
+
+def test_a_single_trained_condition_is_held_against_none():
+    assert extremes(question(0, "all")) == ({"images_per_class": "all"}, {"images_per_class": 0})
+    assert extremes(question(25)) == ({"images_per_class": 25}, {"images_per_class": 25})
+    table = tabulate(contrasts(question(0, "all"), frame({0: [10, 11, 12], "all": [30, 32, 33]})))
+    assert table["compared"].tolist() == ["all images per class instead of no pre-training"]
+
+
+def test_what_the_target_gives_is_not_contrasted():
+    results = frame({25: [20, 21, 23], 50: [30, 32, 33]})
+    given = pd.concat([results, results.assign(metric="recall"), results.assign(metric="chance")])
+    assert tabulate(contrasts(question(25, 50), given))["metric"].tolist() == ["accuracy"]
 
 
 def test_contrasts_hold_the_ends_and_against_none():

@@ -172,6 +172,11 @@ def test_beside_paper_sets_the_same_change_beside_the_published_one():
     assert table["change"].tolist() == ["−1.5", "−5.2 (−5.9 to −4.4)"]
 
 
+def test_beside_paper_has_nothing_of_ours_beside_it_where_one_size_was_tried():
+    table = study.beside_paper(made_up([1, 2, 3], [4, 5, 6]).query("images_per_class == 50"), "data-size")
+    assert table["whose"].tolist() == ["paper"]
+
+
 def test_beside_paper_counts_the_images_of_all():
     results = made_up([50, 51, 52], [55, 56, 57.5]).replace({"images_per_class": {50: "all"}})
     results = results.assign(classes=4, images=4 * 52)
