@@ -94,7 +94,7 @@ def test_a_new_head_is_the_seeds_alone():
 
 
 def test_finetune_without_a_recipe_says_so(tmp_path):
-    with pytest.raises(ItlError, match="fine-tuning on colours needs a recipe"):
+    with pytest.raises(ItlError, match="finetune on colours needs a recipe"):
         finetune(spec(recipe=None), net(), world(), tmp_path, MACHINE)
 
 
