@@ -40,11 +40,6 @@ class Coco(Annotated):
     kind = "coco"
 
     @cached_property
-    def listing(self) -> Listing:
-        """All files; what is left out of the records is counted in it."""
-        return Listing(self._files.files, self._files.folders, self._files.left_out + self.survey.left_out)
-
-    @cached_property
     def survey(self) -> Survey:
         """All that was found, good and bad; reads the JSON and the images' headers, once."""
         found = Survey(self.kind, Path(self.path))

@@ -42,11 +42,6 @@ class Sun397(Surveyed):
         return self.survey.following(f"SUN397 partition {int(self.partition):02d}")
 
     @cached_property
-    def listing(self) -> Listing:
-        """All files; what is left out of the records is counted in it."""
-        return Listing(self._files.files, self._files.folders, self._files.left_out + self.survey.left_out)
-
-    @cached_property
     def survey(self) -> Survey:
         """All that was found, good and bad; reads the lists, once."""
         found = Survey(self.kind, Path(self.path))

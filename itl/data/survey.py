@@ -2,12 +2,14 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from itl import ItlError, pick
 from itl.data import archives
+from itl.data.archives import Listing
 from itl.data.decode import dimensions
 from itl.data.objects import Thing
 from itl.data.sources import Record, some
@@ -108,6 +110,12 @@ class Surveyed:
     """What sources that are surveyed before anything is decoded share; each has its own ``survey``."""
 
     survey: Survey
+    _files: Listing
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All files; what is left out of the records is counted in it."""
+        return Listing(self._files.files, self._files.folders, self._files.left_out + self.survey.left_out)
 
     def records(self) -> list[Record]:
         """One record for each image, or person, sorted by id; ItlError where anything is wrong with them."""

@@ -38,11 +38,6 @@ class Voc2007(Annotated):
         return "" if self.classes else self.survey.following(self.year)
 
     @cached_property
-    def listing(self) -> Listing:
-        """Files of the year's folder; what is left out of the records is counted in it."""
-        return Listing(self._files.files, self._files.folders, self._files.left_out + self.survey.left_out)
-
-    @cached_property
     def survey(self) -> Survey:
         """All that was found, good and bad; reads lists, annotations and the images' headers, once."""
         found = Survey(self.kind, Path(self.path))
