@@ -233,7 +233,7 @@ def forest(table: pd.DataFrame) -> Axes:
     ax.axvline(0, color="#8a8a8a", lw=1, zorder=0)
     labels = [f"{task_name(row.task)}: {METRIC.get(row.metric, row.metric)}" for row in table.itertuples()]
     ax.set_yticks(range(len(table)), labels)
-    ax.invert_yaxis()
+    ax.set_ylim(len(table) - 0.4, -0.6)     # the first row on top, and room at both ends
     ax.grid(axis="x", color=QUIET, lw=0.7)
     ax.set(xlabel="change (percentage points)")
     ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
