@@ -143,6 +143,26 @@ def test_statistics_are_the_targets_and_then_stay(tmp_path):
     assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(layers, kept, strict=True))
 
 
+@pytest.mark.parametrize("regions", ["windows", "rpn"])
+@pytest.mark.parametrize("name", ["alexnet", "caffenet", "resnet18"])
+def test_every_net_learns_and_finds(name, regions):
+    recipe = replace(RECIPE, pixels=72, longest=96, batch=2, rois=4, proposals=10, regions=regions)
+    views = pictures(recipe, train=4, test=2)
+    detector = Detector(parts(name, build(name, 3, 96, seed=0)), 2, recipe, seed=0)
+    calibrate(detector, views, 0)
+    view, targets = next(views.epoch(0))
+    loss = locate(detector, view, targets, recipe)
+    loss.backward()
+    assert torch.isfinite(loss)
+    gradients = [weight.grad for weight in detector.parameters() if weight.grad is not None]
+    assert len(gradients) > 10
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    with torch.no_grad():
+        found = detector.eval()(view)
+    assert [len(each["boxes"]) == len(each["scores"]) for each in found] == [True, True]
+    assert all(0 < len(each["regions"]) <= 10 for each in found)
+
+
 def test_anchors_stand_around_every_value():
     anchors = Anchors(8, (16.0,), (1.0,))
     images = type("Images", (), {"image_sizes": [(20, 30)], "tensors": torch.zeros(1, 3, 20, 30)})()
