@@ -94,6 +94,20 @@ def test_regions_follow_the_images_scale_and_are_mirrored_with_it():
     assert mirrored[:, 0].tolist() == (96 - boxes[:, 2]).tolist()
 
 
+def test_regions_of_a_file_are_scaled_and_the_first_are_taken():
+    views = pictures(replace(RECIPE, pixels=72, longest=500, regions="file", proposals=2))
+    asked = []
+
+    def regions(row: int) -> np.ndarray:
+        asked.append(int(row))
+        return np.array([[1, 1, 48, 36], [13, 7, 24, 18], [1, 1, 2, 2]], np.float32)
+
+    views.pack.regions = regions
+    view, _ = next(views.in_order())
+    assert asked[:8] == list(range(8))
+    assert view.regions[0].tolist() == [[0, 0, 96, 72], [24, 12, 48, 36]]
+
+
 def test_packs_without_whole_images_are_refused():
     pack = boxes_pack({"train": 4, "test": 2})
     pack.summary["request"]["fit"] = "squash"
