@@ -1,5 +1,6 @@
-"""Groups of classes that share an ancestor at depth four, and their most even division in two."""
+"""Groups of classes: by an ancestor at depth four, their most even division in two, or an order by chance."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 
 from itl.wordnet import Taxonomy
@@ -36,3 +37,8 @@ def nearest_half(sizes: Mapping[str, int]) -> set[str]:
             chosen.add(name)
             left -= size
     return chosen
+
+
+def shuffled(wnids: Iterable[str], seed: int) -> list[str]:
+    """Put *wnids* in an order by chance, which depends on them and *seed* alone."""
+    return sorted(wnids, key=lambda wnid: hashlib.sha256(f"{seed} {wnid}".encode()).digest())

@@ -1,7 +1,6 @@
 """Label sets: each maps fine wnids to the classes they are trained as."""
 
 import csv
-import hashlib
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,16 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from itl import ItlError, pick
-from itl.groups import GROUP_DEPTH, minimal_groups, nearest_half
+from itl.groups import GROUP_DEPTH, minimal_groups, nearest_half, shuffled
+from itl.pascal import PASCAL
 from itl.wordnet import Taxonomy
-
-PASCAL = {
-    "aeroplane": "n02691156", "bicycle": "n02834778", "bird": "n01503061", "boat": "n02858304",
-    "bottle": "n02876657", "bus": "n02924116", "car": "n02958343", "cat": "n02121620",
-    "chair": "n03001627", "cow": "n01887787", "diningtable": "n03201208", "dog": "n02084071",
-    "horse": "n02374451", "motorbike": "n03769722", "person": "n00007846", "pottedplant": "n00017222",
-    "sheep": "n02411705", "sofa": "n04256520", "train": "n04468005", "tvmonitor": "n03782006",
-}
 
 
 @dataclass(frozen=True)
@@ -53,9 +45,10 @@ class Method(NamedTuple):
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     """Label *wnids* by *method*, as `itl labels` and the presets write it.
 
-    Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, half-random-a@SEED (and -b),
-    half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID, without@WNID,WNID. METHOD+METHOD labels by
-    the first and keeps only what all the others keep: bottom-up@9+without-pascal.
+    Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
+    half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID,
+    without@WNID,WNID. METHOD+METHOD labels by the first and keeps only what all the others keep:
+    bottom-up@9+without-pascal.
     Raises ItlError on other methods, on classes that are not in the tree, and where no class would be left.
 
     >>> label_set(tree, "bottom-up@2+without@fish", ["husky", "poodle", "trout", "car"]).class_of
@@ -189,7 +182,7 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
 
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
     """Deal the classes into two halves by chance; the first takes the odd one."""
-    ranked = sorted(set(wnids), key=lambda wnid: hashlib.sha256(f"{seed} {wnid}".encode()).digest())
+    ranked = shuffled(set(wnids), seed)
     half = (len(ranked) + 1) // 2
     return _halves(ranked[:half], ranked[half:], "half-random", f"@{seed}")
 
@@ -243,6 +236,17 @@ def _without_pascal(tree: Taxonomy, wnids: Sequence[str]) -> LabelSet:
     return without(tree, wnids, [node for node in PASCAL.values() if node in tree], "without-pascal")
 
 
+def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet:
+    """Leave out as many classes as without-pascal does, by chance and none of them PASCAL's: its control."""
+    others = _without_pascal(tree, wnids).classes
+    count, name = len(wnids) - len(others), f"without-random@{seed}"
+    if count >= len(wnids) - count:
+        raise ItlError(f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
+                       f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's")
+    kept = set(wnids) - set(shuffled(others, seed)[:count])
+    return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
+
+
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
     return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
 
@@ -283,6 +287,7 @@ METHODS = {
     "top-down": Method(top_down, "a number of rounds", "1", _whole),
     "cut": Method(cut, "wnids", "n00015388,n00021939", _wnids),
     "without-pascal": Method(_without_pascal, rank=1),
+    "without-random": Method(_without_random, "a seed", "0", _whole, 1),
     "half-random-a": Method(lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _whole, 2),
     "half-random-b": Method(lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _whole, 2),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),

@@ -25,10 +25,24 @@ class Condition:
     """One value of what a question varies: how results show it, and the subset it means."""
 
     columns: tuple[tuple[str, object], ...]
-    labels: str = "original"
+    labels: str = "original"                # {seed} in it is the run's seed
     classes: int | None = None
     images_per_class: int | None = None
     trained: bool = True                    # False: the net as initialised, the baseline without pre-training
+    names: tuple[tuple[str, str], ...] = ()     # what its tasks' labels stand for, such as half-a
+
+    def labels_of(self, task: "Task", seed: int) -> str:
+        """Return the label method of *task* for the nets of this condition."""
+        return dict(self.names).get(task.labels, task.labels).format(seed=seed)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two conditions to be held against each other, by the columns they have in results."""
+
+    of: tuple[tuple[str, object], ...]
+    against: tuple[tuple[str, object], ...]
+    tasks: tuple[str, ...] = ()             # by name; none given: every task
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,7 @@ class Question:
     seeds: tuple[int, ...]
     recipe: Recipe
     tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
+    comparisons: tuple[Comparison, ...] = ()    # that answer it, the main one first
 
     def packings(self) -> dict[str, Packing]:
         """Name every pack the question needs."""
@@ -108,13 +123,14 @@ class Question:
                 for task in self.tasks:
                     spec = Transfer(
                         pretrain, task.method, task.target, digests[task.target], task.images_per_class,
-                        dict(self.tuning).get(task.method), seed, task.labels,
+                        dict(self.tuning).get(task.method), seed, condition.labels_of(task, seed),
                     )
                     yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
     def _pretrain(self, condition: Condition, digest: str, seed: int) -> Pretrain:
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
-        subset = Subset(digest, condition.labels, condition.classes, condition.images_per_class, seed)
+        labels = condition.labels.format(seed=seed)
+        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:

@@ -1,24 +1,23 @@
-"""The study: which runs each question needs, and what can be said from their results."""
+"""The study: which runs each question needs, and which of them are held against each other."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.resources import files
 from inspect import signature
 from types import MappingProxyType
 from typing import get_origin
 
-import pandas as pd
-
 from itl import ItlError, pick
 from itl.config import Detection, Packing, Recipe, Subset, spec_of
 from itl.labels import in_order
-from itl.question import Condition, Question, Task
+from itl.question import Comparison, Condition, Question, Task
 from itl.settings import Preset
-from itl.statistics import Contrast, mean_interval, paired
 
 TUNED = {"finetune": Recipe, "actions": Recipe, "detection": Detection}     # methods that train the net
 METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
-GIVEN = ("chance", "recall")                # metrics that the target gives, to read the others by
+HALVES = {"minimal": ("half-minimal-a", "half-minimal-b"),
+          "random": ("half-random-a@{seed}", "half-random-b@{seed}")}
+IMAGES_DOUBLED, CLASSES_DOUBLED = "twice the images of each class", "twice the classes"
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
@@ -39,7 +38,8 @@ def data_size(
         Condition((("images_per_class", count),), images_per_class=_count(count), trained=count != 0, **kept)
         for count in counts
     ]
-    return question("data-size", conditions, seeds=seeds or ([within["seed"]] if subset else []), **shared)
+    seeds = seeds or ([within["seed"]] if subset else [])
+    return question("data-size", conditions, ends(conditions), seeds=seeds, **shared)
 
 
 def fields_of(subset: Subset | Mapping) -> dict[str, object]:
@@ -50,26 +50,123 @@ def fields_of(subset: Subset | Mapping) -> dict[str, object]:
     return dict(subset)
 
 
-def granularity(*, label_sets: Sequence, **shared) -> Question:
-    """Ask how fine labels must be: all images under each of *label_sets*, methods of `itl labels`.
+def class_count(*, label_sets: Sequence, **shared) -> Question:
+    """Ask how many classes are enough: the same images under each of *label_sets*, from few classes to many.
 
-    They go from coarse to fine; `none` is the net without pre-training. *shared* is what every question
-    takes: see `question`.
+    They are methods of `itl labels`, bottom-up@L and top-down@R; `none` is the net without pre-training.
+    *shared* is what every question takes: see `question`.
     """
-    for name in label_sets:
+    conditions = _label_sets(label_sets)
+    return question("class-count", conditions, ends(conditions), **shared)
+
+
+def granularity(*, label_sets: Sequence, **shared) -> Question:
+    """Ask how fine labels must be: all images under each of *label_sets*, as `class_count` takes them.
+
+    The coarsest are held against the finest, and against no pre-training. *shared*: see `question`.
+    """
+    conditions = _label_sets(label_sets)
+    comparisons = ends(conditions)
+    untrained, trained = _by_training(conditions)
+    if len(trained) > 1:
+        comparisons[1:1] = [Comparison(trained[0].columns, none.columns) for none in untrained]
+    return question("granularity", conditions, comparisons, **shared)
+
+
+def budget(*, budgets: Sequence, **shared) -> Question:
+    """Ask whether a fixed number of images should be of more classes, or more of each class.
+
+    *budgets* has a list of designs for each number of images, as texts CLASSES x IMAGES_PER_CLASS such as
+    "500 x 250", or "all x 125"; each seed picks its own classes. What is compared is what twice the classes
+    and twice the images of each give, fitted over all designs: see `itl.contrasts.doublings`. *shared*: see
+    `question`. Raises ItlError where the designs of a budget differ in their images, or there is only one.
+    """
+    if len(budgets) < 2 or any(len(designs) < 2 for designs in budgets):
+        raise ItlError(f"a budget's fit needs two numbers of images or more, each with two designs or more, "
+                       f"such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]; got {budgets}")
+    conditions = [_design(str(text)) for designs in budgets for text in designs]
+    for designs in budgets:
+        made = [(each.classes, each.images_per_class) for each in map(_design, map(str, designs))]
+        totals = {count * images for count, images in made if count and images}
+        if len(totals) > 1:
+            raise ItlError(f"designs of one budget have one number of images; {', '.join(designs)} have "
+                           f"{' and '.join(map(str, sorted(totals)))}")
+    doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
+    return question("budget", conditions, [doubled], **shared)
+
+
+def overlap(**shared) -> Question:
+    """Ask whether the pre-training classes must include PASCAL's: without them, and without as many others.
+
+    The control leaves out equally many classes by chance, none of them PASCAL's, so that what it loses is
+    what fewer classes and images cost. *shared* is what every question takes: see `question`.
+    """
+    labels = {"all classes": "original", "without as many others": "without-random@{seed}",
+              "without PASCAL's": "without-pascal"}
+    conditions = [Condition((("pretrained_on", "none"),), images_per_class=1, trained=False)]
+    conditions += [Condition((("pretrained_on", name),), labels=method) for name, method in labels.items()]
+    none, everything, control, removed = (each.columns for each in conditions)
+    pairs = [(removed, control), (removed, everything), (control, everything), (everything, none)]
+    return question("overlap", conditions, [Comparison(*pair) for pair in pairs], **shared)
+
+
+def split(*, halves: Sequence, **shared) -> Question:
+    """Ask whether adding images of *other* classes always helps: half A alone, B alone, and both together.
+
+    *halves* are kinds of halves, minimal or random. In a task, the labels half-a and half-b stand for the
+    classes of the halves, as in probe@images/half-a. Both together are held against A where A is scored, and
+    against B where B is; on other targets against either. *shared*: see `question`.
+    """
+    conditions, comparisons = [], []
+    tasks = {name: [task for task in shared.get("tasks", ()) if f"/half-{other}" not in str(task)]
+             for name, other in (("A", "b"), ("B", "a"))}
+    for kind in halves:
+        a, b = pick(HALVES, str(kind), "kind of halves")
+        labels = {"none": "original", "A": a, "B": b, "A + B": "original"}
+        columns = {name: (("halves", kind), ("pretrained_on", name)) for name in labels}
+        conditions += [
+            Condition(columns[name], labels=method, images_per_class=1 if name == "none" else None,
+                      trained=name != "none", names=(("half-a", a), ("half-b", b)))
+            for name, method in labels.items()
+        ]
+        comparisons += [Comparison(columns["A + B"], columns[name], tuple(tasks[name])) for name in tasks]
+    return question("split", conditions, comparisons, **shared)
+
+
+def ends(conditions: Sequence[Condition]) -> list[Comparison]:
+    """Hold the first condition that is trained on against the last, and the last against no pre-training."""
+    untrained, trained = _by_training(conditions)
+    outer = [Comparison(trained[0].columns, trained[-1].columns)] if len(trained) > 1 else []
+    return outer + [Comparison(trained[-1].columns, none.columns) for none in untrained if trained]
+
+
+def _by_training(conditions: Sequence[Condition]) -> tuple[list[Condition], list[Condition]]:
+    return tuple([each for each in conditions if each.trained == trained] for trained in (False, True))
+
+
+def _label_sets(names: Sequence) -> list[Condition]:
+    """A condition for each of these label methods, or the net without pre-training."""
+    for name in names:
         if name != "none":
             in_order(str(name))
     untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
-    conditions = [
-        Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
-        for name in label_sets
-    ]
-    return question("granularity", conditions, **shared)
+    return [Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
+            for name in names]
+
+
+def _design(text: str) -> Condition:
+    """Read a design, such as 20 x 50 or all x 25."""
+    found = re.fullmatch(r"(all|[1-9]\d*) *[x×] *(all|[1-9]\d*)", text)
+    if found is None:
+        raise ItlError(f"a design is CLASSES x IMAGES_PER_CLASS, as 500 x 250 or all x 125; got {text!r}")
+    classes, images = (None if part == "all" else int(part) for part in found.groups())
+    name = " × ".join(found.groups())
+    return Condition((("design", name),), classes=classes, images_per_class=images)
 
 
 def question(
-    name: str, conditions: Sequence[Condition], *, images: Mapping, targets: Mapping, net: str,
-    tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, tuning: Mapping,
+    name: str, conditions: Sequence[Condition], comparisons: Sequence[Comparison], *, images: Mapping,
+    targets: Mapping, net: str, tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, tuning: Mapping,
 ) -> Question:
     """Make a question of plain values, as notebooks hold them.
 
@@ -87,6 +184,8 @@ def question(
         if task.labels != "original" and task.method in ("actions", "detection"):
             raise ItlError(f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
                            f"as they are annotated; leave the labels out")
+        for condition in conditions:
+            in_order(condition.labels_of(task, seed=0))
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
     return Question(
@@ -100,6 +199,7 @@ def question(
         recipe=spec_of(Recipe, recipe, "recipe"),
         tuning=tuple((method, spec_of(pick(TUNED, method, "method that trains the net"), told,
                                       f"{method} recipe")) for method, told in tuning.items()),
+        comparisons=tuple(comparisons),
     )
 
 
@@ -115,7 +215,11 @@ def _count(value: object) -> int | None:
 DATA_SIZE = "01-data-size"
 QUESTIONS = {                               # by the notebook that asks it
     DATA_SIZE: data_size,
+    "02-class-count": class_count,
     "03-granularity": granularity,
+    "04-budget": budget,
+    "05-overlap": overlap,
+    "06-split": split,
 }
 
 
@@ -141,79 +245,3 @@ def _check_settings(given: Mapping[str, object], ask: Callable, where: str) -> N
     needed = [name for name, each in takes.items() if each.default is each.empty]
     if missing := [name for name in needed if name not in given]:
         raise ItlError(f"{where} lacks {len(missing)} of {len(needed)} parameters; add {', '.join(missing)}")
-
-
-def summary(
-    results: pd.DataFrame, rows: str = "task", columns: str = "images_per_class", metric: str | None = None
-) -> pd.DataFrame:
-    """Tabulate mean ± half the 95 % t interval over seeds, and n; all metrics where *metric* is None."""
-    chosen = results if metric is None else results.query("metric == @metric")
-    index = [rows] if metric else [rows, "metric"]
-    groups = chosen.groupby([*index, columns], sort=False)["value"]
-    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(chosen[columns]))].fillna("")
-    counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
-    table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
-    return table
-
-
-def _mean_and_half(values: pd.Series) -> str:
-    mean, low, high = mean_interval(values.tolist())
-    return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
-
-
-def contrast(
-    results: pd.DataFrame, *, task: str, metric: str, of: Mapping[str, object], against: Mapping[str, object]
-) -> Contrast:
-    """Compare *metric* under one condition with another, paired by seed: of − against, with its verdict."""
-    pick(dict.fromkeys(results["task"]), task, "task in these results")
-    rows = results[(results["task"] == task) & (results["metric"] == metric)]
-    one, other = (_by_seed(rows, condition, metric) for condition in (of, against))
-    shared = [seed for seed in one if seed in other]
-    if not shared:
-        raise ItlError(f"no seed has {metric} of {task} for {dict(of)} and {dict(against)}; run both first")
-    return paired([one[seed] for seed in shared], [other[seed] for seed in shared])
-
-
-def _by_seed(rows: pd.DataFrame, condition: Mapping[str, object], metric: str) -> dict[int, float]:
-    for column, value in condition.items():
-        rows = rows[rows[column] == value]
-    return dict(zip(rows["seed"], rows["value"], strict=True))
-
-
-def beside_paper(results: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Put a change that the paper published on question *name* beside the same change of ours, on every task.
-
-    The same change is that from our largest condition to the one whose share of it is nearest to the paper's:
-    500 of 1000 images per class beside 100 of 200. With one condition only there is none.
-    """
-    published = pd.read_csv(files("itl") / "paper.csv").query("question == @name")
-    rows = []
-    for paper in published.itertuples():
-        compared = _compared(paper.of, paper.against, paper.column)
-        rows.append(("paper", compared, paper.task, paper.metric, signed(paper.value), paper.where))
-        sizes = _sizes(results, paper.column)
-        against = max(sizes, key=sizes.get)
-        of = min(sizes, key=lambda value: abs(sizes[value] / sizes[against] - paper.of / paper.against))
-        pair = {"of": {paper.column: of}, "against": {paper.column: against}}
-        both = zip(results["task"], results["metric"], strict=True) if of != against else ()
-        for task, metric in dict.fromkeys(each for each in both if each[1] not in GIVEN):
-            ours = contrast(results, task=task, metric=metric, **pair)
-            change = f"{signed(ours.mean)} ({signed(ours.low)} to {signed(ours.high)})"
-            rows.append(("ours", _compared(of, against, paper.column), task, metric, change, ours.verdict))
-    return pd.DataFrame(rows, columns=["whose", "compared", "task", "metric", "change", "source or verdict"])
-
-
-def _sizes(results: pd.DataFrame, column: str) -> dict[object, float]:
-    """Map each condition that was trained on to its number; all is what a class has on average."""
-    sizes = {value: value for value in set(results[column]) if not isinstance(value, str) and value > 0}
-    every = results[results[column] == "all"]
-    return sizes | ({"all": (every["images"] / every["classes"]).iloc[0]} if len(every) else {})
-
-
-def _compared(of: object, against: object, column: str) -> str:
-    return f"{of} instead of {against} {column.replace('_', ' ')}"
-
-
-def signed(value: float) -> str:
-    """Write a change in points with its sign."""
-    return f"{value:+.1f}".replace("-", "−")

@@ -1,10 +1,11 @@
-"""The tree as tables: classes by depth, the label sets, nodes with several parents."""
+"""Tables for people: results by condition, and the tree: classes by depth, label sets, several parents."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 
 from itl.labels import label_set
+from itl.statistics import mean_interval
 from itl.wordnet import Taxonomy
 
 LABEL_SETS = (
@@ -61,3 +62,21 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
 def facts(told: Mapping[str, object]) -> pd.DataFrame:
     """Make a table of *told*: columns item and value."""
     return pd.DataFrame(list(told.items()), columns=["item", "value"])
+
+
+def summary(
+    results: pd.DataFrame, rows: str = "task", columns: str = "images_per_class", metric: str | None = None
+) -> pd.DataFrame:
+    """Tabulate mean ± half the 95 % t interval over seeds, and n; all metrics where *metric* is None."""
+    chosen = results if metric is None else results.query("metric == @metric")
+    index = [rows] if metric else [rows, "metric"]
+    groups = chosen.groupby([*index, columns], sort=False)["value"]
+    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(chosen[columns]))].fillna("")
+    counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
+    table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
+    return table
+
+
+def _mean_and_half(values: pd.Series) -> str:
+    mean, low, high = mean_interval(values.tolist())
+    return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")

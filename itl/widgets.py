@@ -19,7 +19,8 @@ from itl.config import Subset, project_folder
 from itl.data.census import Kept, keep
 from itl.data.gallery import Gallery
 from itl.data.pack import Pack
-from itl.labels import PASCAL, label_set
+from itl.labels import label_set
+from itl.pascal import PASCAL
 from itl.question import UNPACKED
 from itl.settings import load_preset
 from itl.wordnet import Taxonomy

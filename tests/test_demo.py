@@ -21,7 +21,7 @@ from itl.data.demo import DemoClasses, spread_leaves
 from itl.data.demo_targets import ACTIONS, SCENES, DemoActions, DemoDetection, DemoScenes, places, seen
 from itl.data.drawing import Pose, Window, box, chance, limb, rgb, slab, unit, wave
 from itl.data.objects import around
-from itl.labels import PASCAL
+from itl.pascal import PASCAL
 from itl.wordnet import Taxonomy
 
 SOURCES = [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]

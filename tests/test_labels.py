@@ -11,7 +11,6 @@ import itl.labels
 from itl import ItlError
 from itl.groups import minimal_groups
 from itl.labels import (
-    PASCAL,
     bottom_up,
     halves_minimal,
     halves_random,
@@ -20,6 +19,7 @@ from itl.labels import (
     top_down,
     without,
 )
+from itl.pascal import PASCAL
 from itl.wordnet import Taxonomy
 
 LEAVES = ["husky", "poodle", "trout", "car"]
@@ -40,6 +40,23 @@ def imagenet():
 
 
 # the tiny tree
+
+
+def test_the_control_leaves_out_as_many_classes_and_none_of_pascals(imagenet):
+    without_pascal = label_set(imagenet, "without-pascal", imagenet.leaves).class_of.keys()
+    controls = [label_set(imagenet, f"without-random@{seed}", imagenet.leaves) for seed in (0, 1)]
+    for control in controls:
+        assert len(control.class_of) == 771
+        assert set(imagenet.leaves) - without_pascal < control.class_of.keys(), "PASCAL's own all stay"
+        assert all(wnid == label for wnid, label in control.class_of.items())
+    assert controls[0] != controls[1]
+    assert label_set(imagenet, "without-random@0", imagenet.leaves[::-1]) == controls[0]
+
+
+def test_the_control_needs_enough_others(imagenet):
+    dogs_and_a_fish = sorted(imagenet.leaves_under("n02084071"))[:3] + ["n01440764"]
+    with pytest.raises(ItlError, match="leaves out 3 other classes, .* of the 4 only 1 are others"):
+        label_set(imagenet, "without-random@0", dogs_and_a_fish)
 
 
 @pytest.mark.parametrize(("method", "class_of"), [

@@ -10,7 +10,7 @@ import pytest
 import itl
 
 LAYERS = """
-    wordnet groups labels config choice statistics files provenance
+    wordnet groups pascal labels config choice statistics files provenance
     data.archives data.objects data.voc data.regions data.region_files data.detections
     data.sources data.imagenet data.cifar
     data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
@@ -21,7 +21,7 @@ LAYERS = """
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
     store runs execute rates progress question settings study
-    tables nodes answers plots notebook site
+    tables nodes answers contrasts paper plots notebook site
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
 ORDER = LAYERS.split()

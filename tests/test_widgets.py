@@ -18,7 +18,7 @@ from itl.data.census import keep
 from itl.data.gallery import Gallery
 from itl.data.pack import Pack
 from itl.data.subset import select
-from itl.labels import PASCAL
+from itl.pascal import PASCAL
 from itl.settings import load_preset
 from itl.widgets import HierarchyBrowser
 from itl.wordnet import Synset, Taxonomy

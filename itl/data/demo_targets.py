@@ -11,7 +11,7 @@ from itl.data.demo import any_pose, backdrop, between, clutter, coloured_light, 
 from itl.data.drawing import Window, box, chance, finish, limb, rgb, slab, unit
 from itl.data.objects import Thing, around
 from itl.data.sources import Record
-from itl.labels import PASCAL
+from itl.pascal import PASCAL
 from itl.wordnet import Taxonomy
 
 COW_HERD = "n02402425"                      # cattle: the snapshot lacks PASCAL's cow, so cows calve here

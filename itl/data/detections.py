@@ -12,7 +12,7 @@ import pandas as pd
 from itl import ItlError, pick
 from itl.data.regions import SIDES, fault
 from itl.data.voc import read_annotations, read_list
-from itl.labels import PASCAL
+from itl.pascal import PASCAL
 
 COLUMNS = ["image", "class", "score", *SIDES]
 

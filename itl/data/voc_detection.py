@@ -12,7 +12,7 @@ from itl.data.proposals import find_regions
 from itl.data.sources import Record, is_image, some
 from itl.data.survey import Annotated, Survey, size_at
 from itl.data.voc import devkit, divided, look_at, read_list, within
-from itl.labels import PASCAL
+from itl.pascal import PASCAL
 
 LISTS = ("train", "val", "trainval", "test")
 

@@ -1,0 +1,95 @@
+"""What the paper found, beside what came out here, and which of its findings that supports or contradicts."""
+
+from importlib.resources import files
+
+import pandas as pd
+
+from itl.answers import compared, main_metric, signed
+from itl.contrasts import contrast, tabulate
+from itl.question import Question
+from itl.statistics import GAIN, LOSS
+
+COLUMNS = ["whose", "compared", "task", "metric", "change", "verdict", "finding"]
+SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"
+
+
+def published() -> pd.DataFrame:
+    """Read the paper's findings: one a row, with the figure where one is at hand.
+
+    Columns: question, finding, sign (of the change that it speaks of), comparison (number among those of the
+    question), column, of, against, task, metric, value, where.
+    """
+    return pd.read_csv(files("itl") / "paper.csv", keep_default_na=False)
+
+
+def judged(verdict: str, sign: str) -> str:
+    """Say what a comparison with *verdict* makes of a finding that its change is + or −.
+
+    >>> judged("a loss beyond seed noise", "-"), judged("no difference beyond seed noise", "-")
+    ('supports it', 'cannot tell')
+    """
+    if verdict not in (GAIN, LOSS):
+        return CANNOT_TELL
+    return SUPPORTS if (verdict == GAIN) == (sign == "+") else CONTRADICTS
+
+
+def beside_paper(question: Question, told: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame:
+    """Set what the paper found on *question* above the same comparison of ours, on every task.
+
+    *told* are the contrasts of *results*. Where the paper's conditions are numbers, ours are the largest and
+    the one whose share of it is nearest to the paper's: 500 of 1000 images per class beside 100 of 200.
+    """
+    found = published().query("question == @question.name")
+    rows = []
+    for paper in found.itertuples():
+        theirs = _words(paper.of, paper.against, paper.column) if paper.column else ""
+        change = signed(float(paper.value)) if paper.value else ""
+        rows.append(("the paper", theirs, paper.task, paper.metric, change, "", paper.finding))
+        ours = _nearest(question, results, paper) if paper.column else _numbered(question, told, paper)
+        rows += [("ours", each.compared, each.task, each.metric, _interval(each), each.verdict,
+                  judged(each.verdict, paper.sign)) for each in ours.itertuples()]
+    if not rows:
+        rows.append(("the paper", "", "", "", "", "", "none of its findings on this is at hand"))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _numbered(question: Question, told: pd.DataFrame, paper: tuple) -> pd.DataFrame:
+    """The rows of *told* that are of the comparison which *paper* names by its number."""
+    asked = question.comparisons[int(paper.comparison):][:1]
+    return told[told["compared"].isin([compared(dict(each.of), dict(each.against)) for each in asked])]
+
+
+def _nearest(question: Question, results: pd.DataFrame, paper: tuple) -> pd.DataFrame:
+    """Contrast the condition of ours whose share of the largest is nearest to the paper's, on every task."""
+    sizes = _sizes(results, paper.column)
+    against = max(sizes, key=sizes.get)
+    share = float(paper.of) / float(paper.against)
+    of = min(sizes, key=lambda each: abs(sizes[each] / sizes[against] - share))
+    if of == against:
+        return tabulate([])
+    name = "label_set" if paper.column == "classes" else paper.column
+    pair = {"of": {name: of}, "against": {name: against}}
+    there = results[results[name].isin([of, against])]
+    tasks = [task for task in there["task"].unique() if task != "own" or name != "label_set"]
+    return tabulate([
+        (question.name, _words(of, against, name), task, main_metric(task),
+         contrast(results, task=task, metric=main_metric(task), **pair)) for task in tasks
+    ])
+
+
+def _sizes(results: pd.DataFrame, column: str) -> dict[object, float]:
+    """Map each condition that was trained on to its number, of classes or of images in an average class."""
+    trained = results[results["classes"] > 0]
+    if column == "classes":
+        return dict(zip(trained["label_set"], trained["classes"], strict=True))
+    return dict(zip(trained[column], trained["images"] / trained["classes"], strict=True))
+
+
+def _words(of: object, against: object, column: str) -> str:
+    if column == "classes":
+        return f"{of} instead of {against} classes"
+    return compared({column: of}, {column: against})
+
+
+def _interval(row: tuple) -> str:
+    return f"{signed(row.change)} ({signed(row.low)} to {signed(row.high)})"
