@@ -6,6 +6,15 @@ from collections.abc import Mapping
 import pandas as pd
 
 UNITS = {"images_per_class": " images per class", "label_set": " label set", "halves": " halves"}
+METHOD = {
+    "finetune": "fine-tuned",
+    "probe": "linear probe",
+    "knn": "nearest neighbours",
+    "induction": "frozen",
+    "actions": "fine-tuned",
+    "detection": "R-CNN",
+}
+GIVEN = ("chance", "recall")                # metrics that the target gives, to read the others by
 UNTRAINED = (0, "none")                     # how conditions name the net without pre-training
 
 
@@ -19,6 +28,15 @@ def said(row: pd.Series) -> str:
     known = math.isfinite(row["low"]) and math.isfinite(row["high"])
     interval = f"95 % interval {signed(row['low'])} to {signed(row['high'])}, {seeds}" if known else seeds
     return f"**{signed(row['change'])} points** ({interval}): {row['verdict']}"
+
+
+def on(row: pd.Series) -> str:
+    """Say what a row of `itl.contrasts.contrasts` measures, and on what.
+
+    >>> on(pd.Series({"task": "detection@voc2007"}))
+    'mean average precision on voc2007, R-CNN'
+    """
+    return f"{measure(row['task'])} on {task_name(row['task'])}"
 
 
 def could_show(row: pd.Series) -> str:
@@ -74,6 +92,22 @@ def main_metric(task: str) -> str:
 def measure(task: str) -> str:
     """Name for people what a task is judged by."""
     return "mean average precision" if main_metric(task) == "map" else "accuracy"
+
+
+def task_name(task: str) -> str:
+    """Name a task for people.
+
+    >>> task_name("finetune@scenes")
+    'scenes, fine-tuned'
+    >>> task_name("probe@images/half-a")
+    'half-a classes of images, linear probe'
+    """
+    method, _, target = task.partition("@")
+    if target:
+        where, _, labels = target.partition("/")
+        what = f"{labels} classes of {where}" if labels else where
+        return f"{what}, {METHOD.get(method, method)}"
+    return "own classes" if task == "own" else task
 
 
 def signed(value: float) -> str:

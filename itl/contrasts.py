@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.answers import compared, main_metric
+from itl.answers import GIVEN, compared, main_metric
 from itl.config import Machine
 from itl.question import Question
 from itl.settings import Preset
 from itl.statistics import Contrast, corrected, paired, ratio
 from itl.store import Store
-from itl.study import CLASSES_DOUBLED, GIVEN, IMAGES_DOUBLED, questions_of
+from itl.study import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 
 NAMES = ["question", "compared", "task", "metric"]
 NUMBERS = {"change": "mean", "low": "low", "high": "high", "boot_low": "boot_low", "boot_high": "boot_high",

@@ -67,9 +67,18 @@ def changes(found: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
     return about.merge(table, on="node").sort_values(["change", "node"], ignore_index=True)
 
 
-def ends(table: pd.DataFrame, count: int = 8) -> pd.DataFrame:
-    """Keep the first and the last *count* rows of *table*, each once."""
-    return table if len(table) <= 2 * count else pd.concat([table.head(count), table.tail(count)])
+def both_ways(found: pd.DataFrame, coarse: Mapping, fine: Mapping, count: int = 8) -> pd.DataFrame:
+    """List the nodes where nets taught coarse labels lose and gain most against those taught *fine* ones.
+
+    By 5 neighbours, at most *count* rows of each: for what stands under the node (its classes), which coarse
+    labels do not tell apart, and for its children, which fine labels were not said to belong together.
+    Columns: told apart, then those of `changes` (coarse − fine).
+    """
+    kinds = {}
+    for kind, apart in APART.items():
+        table = changes(found, f"{kind}_knn5", of=coarse, against=fine).rename(columns={apart: "of them"})
+        kinds[apart] = table if len(table) <= 2 * count else pd.concat([table.head(count), table.tail(count)])
+    return pd.concat(kinds, names=["told apart"]).droplevel(1).reset_index()
 
 
 def _by_node(found: pd.DataFrame, metric: str, condition: Mapping) -> pd.DataFrame:

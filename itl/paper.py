@@ -5,11 +5,15 @@ from importlib.resources import files
 import pandas as pd
 
 from itl.answers import compared, main_metric, signed
-from itl.contrasts import contrast, tabulate
+from itl.config import Machine
+from itl.contrasts import contrast, contrasts, tabulate
 from itl.question import Question
+from itl.settings import Preset
 from itl.statistics import GAIN, LOSS
+from itl.store import Store
+from itl.study import questions_of
 
-COLUMNS = ["whose", "compared", "task", "metric", "change", "verdict", "finding"]
+COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict"]
 SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"
 
 
@@ -44,13 +48,41 @@ def beside_paper(question: Question, told: pd.DataFrame, results: pd.DataFrame) 
     for paper in found.itertuples():
         theirs = _words(paper.of, paper.against, paper.column) if paper.column else ""
         change = signed(float(paper.value)) if paper.value else ""
-        rows.append(("the paper", theirs, paper.task, paper.metric, change, "", paper.finding))
+        rows.append(("the paper", paper.finding, theirs, paper.task, paper.metric, change, ""))
         ours = _nearest(question, results, paper) if paper.column else _numbered(question, told, paper)
-        rows += [("ours", each.compared, each.task, each.metric, _interval(each), each.verdict,
-                  judged(each.verdict, paper.sign)) for each in ours.itertuples()]
+        rows += [("ours", judged(each.verdict, paper.sign), each.compared, each.task, each.metric,
+                  _interval(each), each.verdict) for each in ours.itertuples()]
     if not rows:
-        rows.append(("the paper", "", "", "", "", "", "none of its findings on this is at hand"))
+        rows.append(("the paper", "none of its findings on this is at hand", *[""] * 5))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def findings(preset: Preset, store: Store, machine: Machine) -> pd.DataFrame:
+    """Set beside every finding of the paper our comparison on the main task of that question of *preset*.
+
+    Columns: question, the paper found, finding (what ours makes of that), ours, task, change, verdict.
+    """
+    rows = []
+    for question in questions_of(preset):
+        results = question.results(store, machine)
+        table = beside_paper(question, contrasts(question, results), results)
+        theirs, ours = table.query("whose == 'the paper'").iloc[0], table.query("whose == 'ours'")
+        for each in ours[ours["task"] == question.tasks[0].name].itertuples():
+            names = (question.name, theirs["finding"], each.finding, each.compared, each.task)
+            rows.append((*names, each.change, each.verdict))
+    columns = ["question", "the paper found", "finding", "ours", "task", "change", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def counted(found: pd.DataFrame) -> str:
+    """Say how many of *found* are supported, contradicted, or neither.
+
+    >>> counted(pd.DataFrame({"finding": ["supports it", "cannot tell", "cannot tell"]}))
+    '1 is supported, 0 contradicted, and of 2 these runs cannot tell'
+    """
+    count = {word: int((found["finding"] == word).sum()) for word in (SUPPORTS, CONTRADICTS, CANNOT_TELL)}
+    return (f"{count[SUPPORTS]} {'is' if count[SUPPORTS] == 1 else 'are'} supported, {count[CONTRADICTS]} "
+            f"contradicted, and of {count[CANNOT_TELL]} these runs cannot tell")
 
 
 def _numbered(question: Question, told: pd.DataFrame, paper: tuple) -> pd.DataFrame:

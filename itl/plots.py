@@ -1,7 +1,7 @@
 """Figures: a tidy frame in, Axes out; colours that colour-blind readers can tell apart."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from itertools import zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,13 +12,9 @@ from matplotlib.ticker import NullLocator
 from scipy import stats
 
 from itl import ItlError
-from itl.answers import main_metric
+from itl.answers import main_metric, task_name
 from itl.question import Task
-from itl.tables import depths, label_sets
-from itl.wordnet import Taxonomy
-
-if TYPE_CHECKING:                           # a figure needs no decoder
-    from itl.data.pack import Pack
+from itl.statistics import GAIN, LOSS
 
 AXIS = {
     "images_per_class": "images per class (log scale)",
@@ -29,6 +25,7 @@ AXIS = {
     "knn5": "5-nearest-neighbours accuracy (%)",
     "map": "mean average precision (%)",
 }
+MIXED = "accuracy, or mean average precision (%)"
 METRIC = {
     "knn1": "1 neighbour",
     "knn5": "5 neighbours",
@@ -37,14 +34,6 @@ METRIC = {
     "map_area": "mAP by area",
 }
 INDUCED = {"accuracy": "linear probe", "knn5": "5 neighbours"}
-METHOD = {
-    "finetune": "fine-tuned",
-    "probe": "linear probe",
-    "knn": "nearest neighbours",
-    "induction": "frozen",
-    "actions": "fine-tuned",
-    "detection": "R-CNN",
-}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")     # Okabe and Ito's
 MARKERS = "osD^vP"                          # so that tasks differ in a grey print too
 INK, QUIET = "#222222", "#d8d8d8"
@@ -85,7 +74,7 @@ def curve(
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
     ends = lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
     shown = data["metric"].unique()
-    mixed = "accuracy, or mean average precision (%)" if "map" in shown else "accuracy (%)"
+    mixed = MIXED if "map" in shown else "accuracy (%)"
     ax.set_ylabel(AXIS.get(shown[0], shown[0]) if len(shown) == 1 else mixed)
     label_ends(ax, ends)
     return ax
@@ -99,18 +88,47 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
     found = results[results["method"] == "induction"]
     if found.empty:
         raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
-    tasks = list(dict.fromkeys(found["task"]))
+    tasks = {task: found[found["task"] == task] for task in found["task"].unique()}
+    return _side_by_side(
+        {f"scored on {Task.read(task).labels} classes":
+         {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}
+         for task, data in tasks.items()}, x,
+        [data.loc[data["metric"] == "chance", "value"].mean() for data in tasks.values()],
+    )
+
+
+def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
+    """Draw a panel for each task but nets' own: its main metric against *x*, a line for each value of *by*.
+
+    Dots, bars and the net without pre-training are as in `curve`.
+    """
+    found = results[(results["task"] != "own") & (results["metric"] == results["task"].map(main_metric))]
+    if found.empty:
+        raise ItlError("no task to draw; run the question first")
+    return _side_by_side(
+        {task_name(task): {str(value): data[data[by] == value] for value in sorted(data[by].unique())}
+         for task, data in found.groupby("task", sort=False)}, x,
+    )
+
+
+def _side_by_side(
+    groups: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
+) -> Figure:
+    """Draw a panel for each of *groups*, by title, with its lines by name, and where given a chance level."""
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(1, len(tasks), figsize=(7.6, 3.7), squeeze=False)
-    for task, ax in zip(tasks, grid.flat, strict=True):
-        data = found[found["task"] == task]
-        level = data.loc[data["metric"] == "chance", "value"].mean()
-        ax.axhline(level, color=INK, ls="--", lw=1)
-        ends = lines(ax, {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}, x)
-        ax.set_title(f"scored on {Task.read(task).labels} classes", loc="left")
-        ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
-        label_ends(ax, ends | {"chance": (level, INK)})
-    grid[0, 0].set_ylabel("accuracy (%)")
+        figure, grid = plt.subplots(1, len(groups), figsize=(7.6, 3.7), squeeze=False)
+    for ax, (title, each), level in zip_longest(grid.flat, groups.items(), chance):
+        known = {} if level is None else {"chance": (level, INK)}
+        for height, colour in known.values():
+            ax.axhline(height, color=colour, ls="--", lw=1)
+        ends = lines(ax, each, x)
+        ax.set_title(title, loc="left")
+        ax.set(xlabel=AXIS.get(x, x))
+        if known:
+            ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
+        label_ends(ax, ends | known)
+    shown = pd.concat([data for each in groups.values() for data in each.values()])["metric"].unique()
+    grid[0, 0].set_ylabel(MIXED if "map" in shown else "accuracy (%)")
     return figure
 
 
@@ -171,18 +189,6 @@ def tick(value: object) -> str:
     return value if isinstance(value, str) else f"{value:,g}"
 
 
-def task_name(task: str) -> str:
-    """Name a task for people.
-
-    >>> task_name("finetune@scenes")
-    'scenes, fine-tuned'
-    """
-    method, _, target = task.partition("@")
-    if target:
-        return f"{target}, {METHOD.get(method, method)}"
-    return "own classes" if task == "own" else task
-
-
 def label_ends(ax: Axes, ends: dict[str, tuple[float, str]]) -> None:
     """Write each line's name right of its end, moved apart where they would overlap."""
     low, high = ax.get_ylim()
@@ -193,78 +199,32 @@ def label_ends(ax: Axes, ends: dict[str, tuple[float, str]]) -> None:
         ax.annotate(name, (1.01, floor), color=colour, fontweight="bold", fontsize=10, **place)
 
 
-def levels(tree: Taxonomy) -> Figure:
-    """Draw how deep the leaves lie, and how many classes each way of cutting the tree leaves."""
-    counts, sets = depths(tree), label_sets(tree)
-    with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), width_ratios=(1, 1.15))
-    left.bar(counts["depth"], counts["leaves"], color=COLOURS[0], width=0.8)
-    left.set(xlabel="depth in WordNet (steps from entity)", ylabel="classes")
-    left.set_title(f"The {len(tree.leaves):,} classes by depth", loc="left")
-    kinds = (("bottom-up@", "cut at this depth"), ("top-down@", "merged in rounds"))
-    for number, (prefix, label) in enumerate(kinds):
-        some = sets[sets["method"].str.startswith(prefix)]
-        along = some["method"].str.removeprefix(prefix).astype(int)
-        right.plot(along, some["classes"], f"{MARKERS[number]}-", color=COLOURS[number], ms=5, label=label)
-    right.set_yscale("log")
-    right.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
-    right.yaxis.set_minor_locator(NullLocator())
-    right.set(xlabel="depth, or rounds", ylabel="classes left (log scale)")
-    right.set_title("What cutting leaves", loc="left")
-    right.legend(frameon=False, loc="lower right")
-    for ax in (left, right):
-        ax.grid(axis="y", color=QUIET, lw=0.7)
-    return figure
+def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
+    """Draw a row for each of *table* (see itl.contrasts): mean change and 95 % interval, coloured *by*.
 
-
-def forest(table: pd.DataFrame) -> Axes:
-    """Draw a row for each contrast of *table* (see itl.answers): the mean change and its 95 % interval."""
+    Filled where the verdict is beyond seed noise.
+    """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
-    ax = axes(7.6, 1.4 + 0.3 * len(table))
-    groups = list(dict.fromkeys(table["compared"]))
+    ax = axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
+    groups = list(dict.fromkeys(table[by]))
     for height, row in enumerate(table.itertuples()):
-        colour = COLOURS[groups.index(row.compared) % len(COLOURS)]
-        sure = row.verdict.endswith("beyond seed noise") and not row.verdict.startswith("no ")
+        colour = COLOURS[groups.index(getattr(row, by)) % len(COLOURS)]
+        sure = row.verdict in (GAIN, LOSS)
         ax.plot([row.low, row.high], [height, height], color=colour, lw=2)
         ax.plot(row.change, height, "o", ms=8, mec=colour, mew=2, color=colour if sure else "white")
     for number, name in enumerate(groups):
         ax.plot([], [], "o-", color=COLOURS[number % len(COLOURS)], label=name)
     ax.axvline(0, color="#8a8a8a", lw=1, zorder=0)
     labels = [f"{task_name(row.task)}: {METRIC.get(row.metric, row.metric)}" for row in table.itertuples()]
+    if by != "compared":                    # else the legend says what is compared
+        labels = [f"{row.compared}\n{label}" for row, label in zip(table.itertuples(), labels, strict=True)]
     ax.set_yticks(range(len(table)), labels)
     ax.set_ylim(len(table) - 0.4, -0.6)     # the first row on top, and room at both ends
     ax.grid(axis="x", color=QUIET, lw=0.7)
     ax.set(xlabel="change (percentage points)")
     ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
     return ax
-
-
-def contact_sheet(
-    pack: "Pack", rows: Sequence[int], tree: Taxonomy | None = None, columns: int = 8
-) -> Figure:
-    """Show the images at *rows* of *pack* in a grid, each above the name of its class."""
-    if not len(rows):
-        raise ItlError("a contact sheet needs at least one row of the pack, got none")
-    lines = -(-len(rows) // columns)
-    with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(lines, columns, figsize=(7.6, 1.15 * lines), squeeze=False)
-    for ax in grid.flat:
-        ax.set_axis_off()
-    for ax, row in zip(grid.flat, rows, strict=False):
-        wnid = pack.table["wnid"].iloc[row]
-        name = tree.class_name(wnid) if tree is not None and wnid in tree else wnid
-        ax.imshow(pack.images[row])
-        ax.set_title(name if len(name) < 16 else f"{name[:14]}…", fontsize=7.5, loc="center", y=-0.22)
-    return figure
-
-
-def one_of_each(pack: "Pack", classes: int = 24) -> list[int]:
-    """Pick the first training image of each of *classes* classes, spread evenly over the pack's classes."""
-    table = pack.table.reset_index(drop=True)
-    first = table[table["split"] == "train"].drop_duplicates("wnid").sort_values("wnid").index
-    chosen = np.linspace(0, len(first) - 1, min(classes, len(first))).round().astype(int)
-    return [int(row) for row in first[chosen]]
 
 
 def axes(width: float, height: float) -> Axes:

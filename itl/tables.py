@@ -1,11 +1,11 @@
 """Tables for people: results by condition, and the tree: classes by depth, label sets, several parents."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from itl.labels import label_set
-from itl.statistics import mean_interval
+from itl.statistics import mean_interval, power
 from itl.wordnet import Taxonomy
 
 LABEL_SETS = (
@@ -65,13 +65,13 @@ def facts(told: Mapping[str, object]) -> pd.DataFrame:
 
 
 def summary(
-    results: pd.DataFrame, rows: str = "task", columns: str = "images_per_class", metric: str | None = None
+    results: pd.DataFrame, rows: str | Sequence[str] = "task", columns: str = "images_per_class"
 ) -> pd.DataFrame:
-    """Tabulate mean ± half the 95 % t interval over seeds, and n; all metrics where *metric* is None."""
-    chosen = results if metric is None else results.query("metric == @metric")
-    index = [rows] if metric else [rows, "metric"]
-    groups = chosen.groupby([*index, columns], sort=False)["value"]
-    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(chosen[columns]))].fillna("")
+    """Tabulate mean ± half the 95 % t interval over seeds, and n, of every metric."""
+    index = [rows] if isinstance(rows, str) else list(rows)
+    index += ["metric"]
+    groups = results.groupby([*index, columns], sort=False)["value"]
+    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
     counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
     table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
     return table
@@ -80,3 +80,27 @@ def summary(
 def _mean_and_half(values: pd.Series) -> str:
     mean, low, high = mean_interval(values.tolist())
     return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
+
+
+def by_way(results: pd.DataFrame) -> pd.DataFrame:
+    """Name in a column way how each label set is made; those that belong to every way stand in each."""
+    parts = results["label_set"].astype(str).str.partition("@")[0]
+    ways = {"bottom-up": "cut at a depth", "top-down": "merged in rounds"}
+    shared = ~parts.isin(ways)
+    return pd.concat([results[shared | (parts == part)].assign(way=way)
+                      for part, way in ways.items() if (parts == part).any()], ignore_index=True)
+
+
+def by_budget(results: pd.DataFrame) -> pd.DataFrame:
+    """Name in a column budget how many images the nets of each design were trained on, to three digits."""
+    return results.assign(budget=[f"{float(f'{images:.3g}'):,.0f} images" for images in results["images"]])
+
+
+def power_table(effects: Sequence[float] = (1, 2, 3, 5, 8), among: int = 8) -> pd.DataFrame:
+    """Tabulate the power of 3, 5 and 10 seeds to find true changes of *effects* standard deviations.
+
+    In percent, for one comparison alone and for one among as many as *among* (`itl.statistics.power`).
+    """
+    rows = [(seeds, number, *(f"{100 * power(seeds, effect, number):.0f} %" for effect in effects))
+            for number in (1, among) for seeds in (3, 5, 10)]
+    return pd.DataFrame(rows, columns=["seeds", "comparisons", *(f"{effect:g} SD" for effect in effects)])

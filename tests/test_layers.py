@@ -21,7 +21,7 @@ LAYERS = """
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
     store runs execute rates progress question settings study
-    tables nodes answers contrasts paper plots notebook site
+    tables nodes answers contrasts paper plots treeplots notebook site
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
 ORDER = LAYERS.split()

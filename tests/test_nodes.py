@@ -64,11 +64,16 @@ def test_changes_that_cannot_be_told(metric, of, says):
         nodes.changes(FOUND, metric, of=of, against=FINE)
 
 
-def test_ends_keeps_each_row_once():
-    table = pd.DataFrame({"change": range(20)})
-    assert nodes.ends(table, 2)["change"].tolist() == [0, 1, 18, 19]
-    assert nodes.ends(table, 10)["change"].tolist() == list(range(20))
-    assert nodes.ends(table.head(3), 2)["change"].tolist() == [0, 1, 2]
+def test_both_ways_keeps_the_ends_of_each_question():
+    table = nodes.both_ways(FOUND, COARSE, FINE)
+    assert table["told apart"].tolist() == ["children", "children", "classes", "classes"]
+    assert table["of them"].tolist() == [2, 2, 2, 2]
+    classes = table[table["told apart"] == "classes"]
+    assert classes["node"].tolist() == ["dog", "fish"]
+    assert classes["change"].tolist() == pytest.approx([-31 / 3, 1 / 3])
+    many = pd.concat([FOUND.assign(node=FOUND["node"] + str(number)) for number in range(5)])
+    assert len(nodes.both_ways(many, COARSE, FINE, count=2)) == 8
+    assert not nodes.both_ways(many, COARSE, FINE, count=2)[["told apart", "node"]].duplicated().any()
 
 
 def spec(method: str) -> Transfer:

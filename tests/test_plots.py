@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from itl import ItlError, plots, tables
+from itl import ItlError, plots, tables, treeplots
 from itl.wordnet import Taxonomy
 
 
@@ -92,6 +92,51 @@ def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
         plots.induced(results.assign(method="knn"))
 
 
+def test_panels_have_a_line_for_each_budget():
+    rows = [(f"{classes} × {count}", classes, classes * count, seed, task, "accuracy", 10.0 + seed)
+            for classes, count in ((40, 50), (20, 100), (40, 25), (20, 50)) for seed in range(3)
+            for task in ("own", "probe@scenes", "finetune@scenes")]
+    columns = ["design", "classes", "images", "seed", "task", "metric", "value"]
+    results = tables.by_budget(pd.DataFrame(rows, columns=columns))
+    figure = plots.panels(results, x="classes", by="budget")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["scenes, linear probe", "scenes, fine-tuned"]
+    for ax in figure.axes:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["20", "40"]
+        assert {text.get_text() for text in ax.texts} == {"2,000 images", "1,000 images"}
+    with pytest.raises(ItlError, match="no task to draw"):
+        plots.panels(results.query("task == 'own'"), x="classes", by="budget")
+
+
+def test_label_sets_stand_on_the_way_that_made_them():
+    sets = pd.DataFrame({"label_set": ["none", "bottom-up@5", "top-down@1", "original"], "value": range(4)})
+    table = tables.by_way(sets)
+    ways = {way: group["value"].tolist() for way, group in table.groupby("way", sort=False)}
+    assert ways == {"cut at a depth": [0, 1, 3], "merged in rounds": [0, 2, 3]}
+    assert set(tables.by_way(sets[:2])["way"]) == {"cut at a depth"}
+
+
+def test_power_is_tabulated_for_one_comparison_and_among_several():
+    table = tables.power_table(effects=(2, 5), among=4).set_index(["comparisons", "seeds"])
+    assert table.loc[(1, 3)].tolist() == ["47 %", "98 %"]
+    assert table.loc[(4, 3)].tolist() < table.loc[(1, 3)].tolist()
+
+
+def test_summary_shows_mean_interval_and_n():
+    rows = [(25, 0, 50.0), (25, 1, 51.0), (25, 2, 52.0), (50, 0, 60.0)]
+    results = pd.DataFrame(rows, columns=["images_per_class", "seed", "value"])
+    results = results.assign(task="probe@scenes", metric="accuracy", halves="random")
+    row = tables.summary(results).loc[("probe@scenes", "accuracy")]
+    assert row.to_dict() == {25: "51.0 ± 2.5", 50: "60.0", "n": "1 to 3"}
+    assert tables.summary(results, rows=["halves", "task"]).index.names == ["halves", "task", "metric"]
+
+
+def test_forest_names_what_is_compared_where_colours_tell_questions():
+    rows = [("data-size", "25 or 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise")]
+    columns = ["question", "compared", "task", "metric", "change", "low", "high", "verdict"]
+    ax = plots.forest(pd.DataFrame(rows, columns=columns), by="question")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["25 or 200\nown classes: accuracy"]
+
+
 def test_forest_fills_what_is_beyond_noise():
     rows = [("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise"),
             ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, "no difference beyond seed noise")]
@@ -104,7 +149,7 @@ def test_forest_fills_what_is_beyond_noise():
 
 
 def test_levels_draws_every_leaf():
-    figure = plots.levels(Taxonomy.snapshot())
+    figure = treeplots.levels(Taxonomy.snapshot())
     bars = figure.axes[0].patches
     assert sum(bar.get_height() for bar in bars) == 1000
 
@@ -126,8 +171,8 @@ class TinyPack:
 
 
 def test_contact_sheet_names_the_classes(tree):
-    assert plots.one_of_each(TinyPack()) == [1, 2]
-    figure = plots.contact_sheet(TinyPack(), [1, 2], tree, columns=2)
+    assert treeplots.one_of_each(TinyPack()) == [1, 2]
+    figure = treeplots.contact_sheet(TinyPack(), [1, 2], tree, columns=2)
     assert [ax.get_title() for ax in figure.axes] == ["car", "husky"]
     with pytest.raises(ItlError, match="at least one row"):
-        plots.contact_sheet(TinyPack(), [])
+        treeplots.contact_sheet(TinyPack(), [])

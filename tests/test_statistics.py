@@ -10,8 +10,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from itl import ItlError
-from itl.statistics import GAIN, LOSS, NO_DIFFERENCE, TOO_FEW, holm, mean_interval, paired, verdict
+from itl import ItlError, statistics
+from itl.statistics import (
+    GAIN,
+    LOSS,
+    NO_DIFFERENCE,
+    TOO_FEW,
+    corrected,
+    holm,
+    mean_interval,
+    paired,
+    power,
+    ratio,
+    verdict,
+)
 
 DATASETS = 2000
 
@@ -65,9 +77,9 @@ def test_verdict_follows_its_rule(n, low, high, words):
 
 
 def test_one_pair_has_a_mean_and_nothing_else():
-    mean, *rest, n, p, detectable, words = astuple(paired([61.5], [60.0]))
+    mean, *rest, n, p, detectable, words, p_holm = astuple(paired([61.5], [60.0]))
     assert (mean, n, words) == (1.5, 1, TOO_FEW)
-    assert all(math.isnan(value) for value in [*rest, p, detectable])
+    assert all(math.isnan(value) for value in [*rest, p, detectable, p_holm])
 
 
 def test_no_difference_at_all_is_no_difference():
@@ -134,6 +146,70 @@ def test_a_verdict_beyond_seed_noise_is_wrong_one_time_in_twenty(n):
     wrong = sum(each.verdict in (GAIN, LOSS) for each in contrasts(0.0, n))
     assert stats.binom.cdf(wrong, DATASETS, 0.05) < 0.999       # not above 5 % beyond chance
     assert stats.binom.cdf(wrong, DATASETS, 0.05) > 0.001       # nor so rare that real ones go unseen
+
+
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """The bootstrap decides nothing; in simulations of thousands of questions it only takes time."""
+    monkeypatch.setattr(statistics, "RESAMPLES", 10)
+    statistics._resamples.cache_clear()
+    yield
+    statistics._resamples.cache_clear()
+
+
+def questions(effect: float, n: int, count: int) -> list[list]:
+    """Simulated questions: five conditions, each held against the same sixth, judged together."""
+    random = np.random.default_rng(n)
+    made = []
+    for _ in range(count):
+        base = 60 + random.normal(size=n)
+        of = [60 + effect + random.normal(size=n) for _ in range(5)]
+        made.append(corrected([paired(values, base) for values in of]))
+    return made
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.usefixtures("few_resamples")
+def test_a_question_without_effect_says_beyond_seed_noise_one_time_in_twenty_at_most(n):
+    asked = questions(0.0, n, DATASETS)
+    wrong = sum(any(each.verdict in (GAIN, LOSS) for each in found) for found in asked)
+    alone = sum(any(each.p < 0.05 for each in found) for found in asked)
+    hints = sum(any(each.verdict.startswith("a hint") for each in found) for found in asked)
+    print(f"{n} seeds: {wrong / DATASETS:.3f} of questions wrong, uncorrected {alone / DATASETS:.3f}")
+    assert stats.binom.cdf(wrong, DATASETS, 0.05) < 0.999
+    assert alone > 2 * wrong, "each comparison by itself would be wrong far more often"
+    assert hints > 0
+
+
+@pytest.mark.parametrize(("n", "effect", "among"), [(3, 5.0, 1), (5, 2.0, 1), (10, 2.0, 5)])
+@pytest.mark.usefixtures("few_resamples")
+def test_power_is_how_often_simulations_find_it(n, effect, among):
+    random = np.random.default_rng(0)
+    given = [paired(effect + random.normal(size=n), np.zeros(n)).p < 0.05 / among for _ in range(DATASETS)]
+    assert 0.001 < stats.binom.cdf(sum(given), DATASETS, power(n, effect, among)) < 0.999
+
+
+def test_what_is_corrected_is_judged_by_holm():
+    loss, same = paired([1.0, 2.1, 3.2], [3.0, 4.0, 6.0]), paired([1.0, 2.1, 3.2], [1.0, 2.5, 3.0])
+    single = paired([3.0], [1.0])
+    found = corrected([loss, loss, loss, same, single])
+    assert [each.p_holm for each in found[:4]] == pytest.approx(holm([loss.p, loss.p, loss.p, same.p]))
+    assert found[0].verdict == "a hint of a loss, not firm among 4 comparisons"
+    assert (found[3].verdict, found[4]) == (NO_DIFFERENCE, single)
+    assert found[0].detectable > loss.detectable
+    assert corrected([]) == []
+    assert corrected([loss])[0].verdict == LOSS
+
+
+def test_ratio_holds_what_fieller_says():
+    of, to = np.array([4.0, 5.0, 6.0, 5.5]), np.array([2.0, 2.1, 1.9, 2.4])
+    middle, low, high = ratio(of, to)
+    assert middle == pytest.approx(of.mean() / to.mean())
+    for edge in (low, high):                # at its ends, of − r · to is just not different from 0
+        assert stats.ttest_1samp(of - edge * to, 0).pvalue == pytest.approx(0.05, abs=1e-6)
+    assert all(math.isnan(edge) for edge in ratio([4.0, 5.0, 6.0], [2.0, -2.1, 1.9])[1:])
+    assert math.isnan(ratio([4.0], [2.0])[1])
+    assert math.isnan(ratio([1.0, 2.0], [1.0, -1.0])[0])
 
 
 def test_the_bootstrap_alone_would_be_wrong_a_quarter_of_the_time():

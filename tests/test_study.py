@@ -1,8 +1,7 @@
-"""Questions: their runs, and what is said from made-up results."""
+"""Questions: their conditions, runs and comparisons."""
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from itl import ItlError, study
@@ -12,22 +11,6 @@ from itl.store import Store
 from tests.worlds import SETTINGS, here, small_study
 
 NOWHERE = here(Path("/nowhere"))
-
-
-def made_up(few: list[float], many: list[float]) -> pd.DataFrame:
-    """Results of a data-size question whose numbers are these, one for each seed."""
-    what = {"task": "probe@scenes", "metric": "accuracy"}
-    rows = [
-        {"images_per_class": count, "seed": seed, **what, "value": value}
-        for count, values in ((25, few), (50, many))
-        for seed, value in enumerate(values)
-    ]
-    return pd.DataFrame(rows)
-
-
-def compare(results: pd.DataFrame):
-    asked = {"of": {"images_per_class": 25}, "against": {"images_per_class": 50}}
-    return study.contrast(results, task="probe@scenes", metric="accuracy", **asked)
 
 
 def test_runs_are_conditions_times_seeds_times_tasks():
@@ -72,6 +55,79 @@ def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
     others = {run.spec.pretrain for run in sizes if run.task != "own"}
     assert others < nets                                        # the untrained, and those of all images
     assert len(nets) == 6
+
+
+def other(asked, **changes):
+    """One of the other questions on the smallest world."""
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    return asked(**settings | changes)
+
+
+def test_class_count_shares_its_nets_with_granularity():
+    sets = ["none", "bottom-up@5", "original"]
+    one = other(study.class_count, label_sets=sets)
+    assert one.runs(NOWHERE) == granularity().runs(NOWHERE)
+    assert [dict(each.against)["label_set"] for each in one.comparisons] == ["original", "none"]
+    asked = [(*dict(each.of).values(), *dict(each.against).values()) for each in granularity().comparisons]
+    assert asked == [("bottom-up@5", "original"), ("bottom-up@5", "none"), ("original", "none")]
+
+
+def test_a_budget_is_a_grid_of_designs():
+    asked = other(study.budget, budgets=[["all x 6", "2 x 12"], ["all x 3", "2 × 6"]])
+    nets = [run.spec.subset for run in asked.runs(NOWHERE) if run.task == "own" and run.seed == 1]
+    assert [(each.classes, each.images_per_class) for each in nets] == [(None, 6), (2, 12), (None, 3), (2, 6)]
+    assert {each.seed for each in nets} == {1}
+    assert [dict(each.columns)["design"] for each in asked.conditions][1] == "2 × 12"
+    sizes = small_study(images_per_class=[3, 6]).runs(NOWHERE)
+    assert {run.spec for run in sizes} < {run.spec for run in asked.runs(NOWHERE)}, "trained once for both"
+
+
+@pytest.mark.parametrize(("budgets", "says"), [
+    ([["all x 6", "2 x 12"]], "two numbers of images or more"),
+    ([["all x 6"], ["all x 3", "2 x 6"]], "each with two designs or more"),
+    ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 x 6, 2 x 13 have 24 and 26"),
+    ([["4 by 6", "2 x 12"], ["4 x 3", "2 x 6"]], "a design is CLASSES x IMAGES_PER_CLASS.*got '4 by 6'"),
+    ([["0 x 6", "2 x 12"], ["4 x 3", "2 x 6"]], "got '0 x 6'"),
+])
+def test_budgets_that_are_none(budgets, says):
+    with pytest.raises(ItlError, match=says):
+        other(study.budget, budgets=budgets)
+
+
+def test_overlap_has_a_control_of_its_own_for_every_seed():
+    runs = other(study.overlap).runs(NOWHERE)
+    labels = [(dict(run.columns)["pretrained_on"], run.seed, run.spec.subset.labels) for run in runs
+              if run.task == "own"]
+    assert labels == [
+        ("all classes", 0, "original"), ("all classes", 1, "original"),
+        ("without as many others", 0, "without-random@0"), ("without as many others", 1, "without-random@1"),
+        ("without PASCAL's", 0, "without-pascal"), ("without PASCAL's", 1, "without-pascal"),
+    ]
+    main = other(study.overlap).comparisons[0]
+    assert (dict(main.of), dict(main.against)) == (
+        {"pretrained_on": "without PASCAL's"}, {"pretrained_on": "without as many others"})
+
+
+def test_split_measures_every_net_on_both_halves():
+    tasks = ["probe@images/half-a", "probe@images/half-b", "knn@scenes"]
+    asked = other(study.split, halves=["random"], tasks=tasks)
+    tried = [run for run in asked.runs(NOWHERE) if run.method == "probe" and run.seed == 1]
+    assert {(dict(run.columns)["pretrained_on"], run.spec.labels) for run in tried} == {
+        (name, half) for name in ("none", "A", "B", "A + B")
+        for half in ("half-random-a@1", "half-random-b@1")
+    }
+    assert {run.task for run in tried} == {"probe@images/half-a", "probe@images/half-b"}
+    taught = {dict(run.columns)["pretrained_on"]: run.spec.pretrain.subset.labels for run in tried}
+    assert taught == {"none": "original", "A": "half-random-a@1", "B": "half-random-b@1", "A + B": "original"}
+    assert [(dict(each.against)["pretrained_on"], each.tasks) for each in asked.comparisons] == [
+        ("A", ("probe@images/half-a", "knn@scenes")), ("B", ("probe@images/half-b", "knn@scenes"))]
+
+
+def test_halves_are_of_a_kind_and_known_to_their_question_only():
+    with pytest.raises(ItlError, match="no kind of halves called 'ramdom'; did you mean 'random'"):
+        other(study.split, halves=["ramdom"])
+    with pytest.raises(ItlError, match="no label method .*called 'half-a'"):
+        small_study(tasks=["probe@images/half-a"])
 
 
 def test_label_sets_that_are_none():
@@ -128,58 +184,3 @@ def test_no_results_yet_is_one_line(tmp_path):
     machine = here(tmp_path)
     with pytest.raises(ItlError, match="no run of data-size is done"):
         small_study().results(Store(machine.runs), machine)
-
-
-@pytest.mark.parametrize(
-    ("few", "many", "verdict"),
-    [
-        ([50, 51, 52], [55, 56, 57.5], "a loss beyond seed noise"),
-        ([55, 56, 57.5], [50, 51, 52], "a gain beyond seed noise"),
-        ([50, 51, 52], [51, 50, 52], "no difference beyond seed noise"),
-        ([50, 51], [60, 61.5], "too few seeds to say"),
-    ],
-)
-def test_verdict_follows_the_numbers(few, many, verdict):
-    assert compare(made_up(few, many)).verdict == verdict
-
-
-def test_contrast_pairs_by_seed_and_leaves_out_the_unpaired():
-    results = made_up([50.0, 52.0, 99.0], [51.0, 54.0])
-    assert (compare(results).n, compare(results).mean) == (2, -1.5)
-    shuffled = results.sample(frac=1, random_state=0)
-    assert compare(shuffled) == compare(results)
-
-
-def test_contrast_of_what_is_not_there():
-    with pytest.raises(ItlError, match="no seed has accuracy"):
-        compare(made_up([], [50.0]))
-    with pytest.raises(ItlError, match="no task in these results called 'knn@scenes'"):
-        study.contrast(made_up([1.0], [2.0]), task="knn@scenes", metric="accuracy", of={}, against={})
-
-
-def test_summary_shows_mean_interval_and_n():
-    table = study.summary(made_up([50.0, 51.0, 52.0], [60.0]))
-    row = table.loc[("probe@scenes", "accuracy")]
-    assert row.to_dict() == {25: "51.0 ± 2.5", 50: "60.0", "n": "1 to 3"}
-    assert study.summary(made_up([1.0, 2.0], [3.0, 5.0]), metric="accuracy").loc["probe@scenes", "n"] == "2"
-
-
-def test_beside_paper_sets_the_same_change_beside_the_published_one():
-    table = study.beside_paper(made_up([50, 51, 52], [55, 56, 57.5]), "data-size")
-    assert table["whose"].tolist() == ["paper", "ours"]
-    paper, ours = table["compared"]
-    assert (paper, ours) == ("500 instead of 1000 images per class", "25 instead of 50 images per class")
-    assert table["change"].tolist() == ["−1.5", "−5.2 (−5.9 to −4.4)"]
-
-
-def test_beside_paper_has_nothing_of_ours_beside_it_where_one_size_was_tried():
-    table = study.beside_paper(made_up([1, 2, 3], [4, 5, 6]).query("images_per_class == 50"), "data-size")
-    assert table["whose"].tolist() == ["paper"]
-
-
-def test_beside_paper_counts_the_images_of_all():
-    results = made_up([50, 51, 52], [55, 56, 57.5]).replace({"images_per_class": {50: "all"}})
-    results = results.assign(classes=4, images=4 * 52)
-    table = study.beside_paper(results, "data-size")
-    assert table["compared"].tolist()[1] == "25 instead of all images per class"
-    assert table["change"].tolist() == ["−1.5", "−5.2 (−5.9 to −4.4)"]
