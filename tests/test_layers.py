@@ -20,7 +20,7 @@ LAYERS = """
     learn.checkpoint learn.models learn.roi learn.parts learn.train
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
-    store runs execute rates progress question settings study
+    store runs execute resources rates costs planning progress question settings study
     tables nodes answers plots notebook site
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
