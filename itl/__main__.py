@@ -94,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
     )
     command(check, source, path, option)
     _add_detection(command)
-    for do in (plan, run, report):
+    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
+    for do in (run, report):
         command(do, preset, only, *MACHINE)
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     return top
@@ -200,31 +201,19 @@ def proposals(asked: argparse.Namespace) -> None:
 
 
 def plan(asked: argparse.Namespace) -> None:
-    """Show what a preset would run, and how long it should take."""
-    import pandas as pd
+    """Show what a preset would run, how long it should take, and what of disk and memory."""
+    from itl.planning import told
 
-    from itl.store import Store
-    from itl.study import questions_of
-
-    machine = _machine(asked)
-    tables = []
-    for question in questions_of(_preset(asked), asked.only):
-        tables.append(question.plan(Store(machine.runs), machine))
-        print(f"{question.name}\n{tables[-1].to_string(index=False, na_rep='')}")
-    left = pd.concat(tables).query("state != 'done'").drop_duplicates(["run", "kind", "what", "seed"])
-    packs = (left["kind"] == "pack").sum()
-    time = f"about {left['minutes'].sum() / machine.workers:.1f} minutes with {machine.workers} side by side"
-    print(f"{packs} packs to build, {len(left) - packs} runs to do: {time}")
+    print(told(_planned(asked)[0], each=asked.runs))
 
 
 def run(asked: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.question import run_all
-    from itl.store import Store
-    from itl.study import questions_of
 
-    machine = _machine(asked)
-    run_all(questions_of(_preset(asked), asked.only), Store(machine.runs), machine)
+    planned, questions, store, machine = _planned(asked)
+    planned.refuse()
+    run_all(questions, store, machine)
 
 
 def report(asked: argparse.Namespace) -> None:
@@ -252,6 +241,18 @@ def results(asked: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def _planned(asked: argparse.Namespace) -> tuple:
+    """Plan the questions that are asked; also these, the store and the machine."""
+    from itl.planning import plan as make
+    from itl.store import Store
+    from itl.study import questions_of
+
+    machine = _machine(asked)
+    questions, store = questions_of(_preset(asked), asked.only), Store(machine.runs)
+    planned = make(questions, store, machine, lambda line: print(line, file=sys.stderr))
+    return planned, questions, store, machine
 
 
 def _machine(asked: argparse.Namespace) -> Machine:

@@ -8,16 +8,15 @@ import pandas as pd
 
 from itl import ItlError
 from itl.config import Machine, Packing, Pretrain, Recipe, Subset, Transfer, key
-from itl.data.locate import Size, pack_for, packed, size_of
+from itl.data.locate import pack_folder, pack_for, packed
 from itl.data.pack import Pack
 from itl.execute import Spec, execute
+from itl.planning import UNPACKED, plan
 from itl.progress import Progress
 from itl.provenance import provenance
-from itl.rates import minutes
 from itl.store import Store
 
 TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
-UNPACKED = "unpacked"                       # stands for the digest of a pack that is not built yet
 
 
 @dataclass(frozen=True)
@@ -110,8 +109,10 @@ class Question:
 
     def runs(self, machine: Machine) -> list[Run]:
         """List the runs; where a pack is not built yet, their keys are not known."""
-        packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
-        digests = {name: pack.digest if pack else UNPACKED for name, pack in packs.items()}
+        digests = {}
+        for name, packing in self.packings().items():
+            pack = packed(packing, name, machine)
+            digests[name] = pack.digest if pack else f"{UNPACKED} {pack_folder(packing, name, machine).name}"
         return list(self._runs(digests))
 
     def _runs(self, digests: Mapping[str, str]) -> Iterator[Run]:
@@ -135,25 +136,7 @@ class Question:
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Tabulate the packs and runs: what is done, what is left, and how long that should take."""
-        sizes, rows = {}, []
-        for name, packing in self.packings().items():
-            sizes[name] = size = size_of(packing, name, machine)
-            what = f"{name}: {packing.source}, {size.images:,} images of {packing.size} px"
-            rows.append(("", "pack", what, "", "done" if size.packed else "to do", None))
-        for run in self.runs(machine):
-            state = "to do" if UNPACKED in str(run.spec) else store.state(run.spec)
-            left = 0.0 if state == "done" else self._minutes(run.spec, sizes, machine)
-            on = run.task.partition("@")[2] or run.target
-            what = ", ".join(f"{name} {value}" for name, value in (*run.columns, ("on", on)))
-            name = "after packing" if UNPACKED in str(run.spec) else key(run.spec)
-            rows.append((name, run.method, what, run.seed, state, left))
-        return pd.DataFrame(rows, columns=["run", "kind", "what", "seed", "state", "minutes"]).round(2)
-
-    def _minutes(self, spec: Spec, sizes: Mapping[str, Size], machine: Machine) -> float:
-        size = sizes["images" if isinstance(spec, Pretrain) else spec.target]
-        per_class = (spec.subset if isinstance(spec, Pretrain) else spec).images_per_class
-        learned = min(size.train, (per_class or size.train) * size.classes)
-        return minutes(spec, learned, size.images - size.train, machine)
+        return plan([self], store, machine).table()
 
     def run(self, store: Store, machine: Machine) -> None:
         """Do what is missing, packs first; progress shows in the notebook or the terminal."""

@@ -145,3 +145,6 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
         ("train/apple/00001", "n07739125", "train"), ("train/baby/00000", "baby", "train")]
     assert (source.read(records[0]) == pixels[1].reshape(3, 32, 32).transpose(1, 2, 0)).all()
     assert len(pickle.dumps(source)) < 1000
+    assert Cifar100(tmp_path, plain="drop").records() == [records[0], records[2]]
+    with pytest.raises(ItlError, match="did you mean 'drop'"):
+        Cifar100(tmp_path, plain="dropp").records()

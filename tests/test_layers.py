@@ -13,15 +13,16 @@ LAYERS = """
     wordnet groups pascal labels config choice statistics files provenance
     data.archives data.objects data.voc data.regions data.region_files data.detections
     data.sources data.imagenet data.cifar
-    data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
+    data.resize data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
     data.drawing data.appearance data.demo data.demo_targets data.open data.check
     data.journal data.fill data.build data.pack
-    data.subset data.census data.gallery data.locate data.crop data.batches data.pictures
+    data.subset data.census data.gallery data.locate data.crop data.fused data.batches data.pictures
     learn.checkpoint learn.models learn.roi learn.parts learn.train
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
-    transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
-    store runs execute rates progress question settings study
-    tables nodes answers contrasts paper plots treeplots notebook site
+    transfer.actions transfer.rcnn transfer.detection transfer.neighbours transfer.linear transfer.frozen
+    transfer.induction
+    store runs execute resources rates costs planning progress question settings study
+    tables nodes answers contrasts paper plots treeplots notebook kernel site page register job
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
 ORDER = LAYERS.split()

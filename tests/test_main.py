@@ -61,14 +61,14 @@ def test_labels_of_some_leaves(capsys, tmp_path):
 
 
 def test_plan_run_results_subset(capsys, project):
-    status, out, _ = itl(capsys, "plan", "mini")
+    status, out, _ = itl(capsys, "plan", "mini", "--runs")
     assert status == 0
     assert out.count("after packing") == 2
-    assert "images: demo, 64 images of 32 px" in out
-    assert "2 packs to build, 2 runs to do: about " in out
+    assert "images        demo      64      32 to do" in out
+    assert "2 packs to build, 2 runs to do (1 trainings and 1 tries): about " in out
     assert itl(capsys, "run", "mini")[0] == 0
     status, out, _ = itl(capsys, "plan", "mini")
-    assert "0 packs to build, 0 runs to do: about 0.0 minutes" in out
+    assert "0 packs to build, 0 runs to do (0 trainings and 0 tries): about 0.0 minutes" in out
     status, out, err = itl(capsys, "results", "mini")
     rows = pd.read_csv(io.StringIO(out))
     assert (status, err) == (0, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.data.sources import Record
 
 # The meaning that CIFAR's pictures have: keyboard is the computer's, tank the army's, lamp the furniture.
@@ -36,16 +36,18 @@ class Cifar100:
 
     path: Path
     download: bool = False                  # let torchvision fetch it (169 MB) where it is missing
+    plain: str = "keep"                     # keep or drop: what to do about the 31 classes without a wnid
     kind = "cifar100"
 
     def records(self) -> list[Record]:
         """One record for each image, sorted by id, in the splits train and test that the authors made."""
+        pick({"keep": 0, "drop": 0}, self.plain, "way with plain classes")
         found = []
         for split in ("train", "test"):
             data = _load(str(self.path), split == "train", self.download)
             names = [data.classes[target] for target in data.targets]
             found += [Record(f"{split}/{name}/{number:05d}", WNIDS.get(name, name), split, (number,))
-                      for number, name in enumerate(names)]
+                      for number, name in enumerate(names) if self.plain == "keep" or name in WNIDS]
         return sorted(found, key=lambda record: record.id)
 
     def read(self, record: Record) -> np.ndarray:

@@ -2,16 +2,25 @@
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from itl import ItlError
 from itl.config import Machine, Packing, canonical
 from itl.data.open import open_source, reads_files
 from itl.data.pack import Pack
+from itl.files import write_atomic
+
+TIMED = 24                                  # images decoded to see how long packing takes
 
 
 def locate(packing: Packing, name: str, machine: Machine) -> Path | None:
@@ -73,22 +82,63 @@ def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = prin
 class Size:
     """How much there is to pack, or is packed."""
 
-    images: int                             # of all splits
-    train: int
-    classes: int
+    splits: Mapping[str, int]               # images of each split
+    train: Mapping[str, int]                # training images of each class
     packed: bool
+    seconds: float = 0.0                    # that one core takes to pack an image, where it is not packed
+
+    @property
+    def images(self) -> int:
+        """How many images, of all splits."""
+        return sum(self.splits.values())
 
 
 def size_of(packing: Packing, name: str, machine: Machine) -> Size:
-    """Count the images of *packing*: in its pack, or by listing the source where it is not packed yet."""
-    pack = packed(packing, name, machine)
-    if pack:
-        told = pack.summary
-        return Size(told["images"], told["splits"].get("train", 0), told["classes"], packed=True)
-    source = open_source(packing.source, locate(packing, name, machine), **dict(packing.options))
+    """Count the images of *packing*: in its pack, or by listing the source where it is not packed yet.
+
+    What was listed is kept beside the packs, as listing a million files takes a while.
+    """
+    folder = pack_folder(packing, name, machine)
+    if (folder / "pack.json").exists():
+        return _packed_size(folder)
+    kept = folder.with_name(f"{folder.name}.size.json")
+    if not kept.exists():
+        told = json.dumps(asdict(_listed_size(packing, locate(packing, name, machine))))
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(kept, lambda path: path.write_text(told))
+    return Size(**json.loads(kept.read_text()))
+
+
+@cache
+def _packed_size(folder: Path) -> Size:
+    rows = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
+    return _size(zip(*(rows[name].to_pylist() for name in ("split", "wnid")), strict=True), packed=True)
+
+
+def _listed_size(packing: Packing, path: Path | None) -> Size:
+    """List the source of *packing*, and decode a few of its images to see how long that takes."""
+    from itl.data.decode import decode  # reading a pack does without decoders
+
+    source = open_source(packing.source, path, **dict(packing.options))
     records = source.records()
-    train = sum(record.split == "train" for record in records)
-    return Size(len(records), train, len({record.wnid for record in records}), packed=False)
+    times = []
+    for record in records[:: len(records) // TIMED + 1]:
+        started = time.perf_counter()
+        with suppress(ItlError):            # packing will tell of those that cannot be read
+            decode(source.read(record), record.id, packing.size, packing.fit)
+        times.append(time.perf_counter() - started)
+    seconds = sorted(times)[len(times) // 2] if times else 0.0      # the first have modules to load
+    return _size(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
+
+
+def _size(images: Iterable[tuple[str, str]], **told: object) -> Size:
+    """Count *images*, each given as split and class."""
+    counts = Counter(images)
+    splits = Counter()
+    for (split, _), count in counts.items():
+        splits[split] += count
+    train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}
+    return Size(dict(splits), train, **told)
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
