@@ -21,7 +21,7 @@ LAYERS = """
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
     store runs execute rates progress question settings study
-    tables nodes answers plots notebook site
+    tables nodes answers plots notebook kernel site page register job
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
 """
 ORDER = LAYERS.split()
@@ -63,7 +63,7 @@ def test_imports_flow_one_way(module):
         ("itl.data.subset", "torch nltk papermill"),
         ("itl.transfer.average_precision", "torch nltk papermill"),
         ("itl.study", "torch nltk papermill"),
-        ("itl.report", "torch nltk"),
+        ("itl.report", "torch nltk papermill nbformat nbconvert"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
     ],
 )

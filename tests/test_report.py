@@ -18,9 +18,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from itl import ItlError
 from itl.config import Machine
 from itl.notebook import check_parameters
+from itl.page import page_html, read_page
 from itl.report import report
 from itl.settings import Preset
-from itl.site import page_html, read_page, text
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
 ANSWER = """from IPython.display import Markdown
@@ -214,7 +214,3 @@ def test_live_outputs_become_their_last_state():
     assert "all done" in html
     assert "<script" not in html
     assert "alert" not in html
-
-
-def test_text_of_html():
-    assert text("<p>a &lt; <strong>b</strong> &amp; c</p>") == "a < b & c"
