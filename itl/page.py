@@ -61,6 +61,8 @@ def page_html(notebook: NotebookNode, page: Page, preset: str) -> str:
     exporter = HTMLExporter(raw_template=CELLS, exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.exclude_anchor_links = True
     cells, _ = exporter.from_notebook_node(_static(notebook, page))
+    written = re.compile("<table>.*?</table>", re.DOTALL)               # in Markdown: it has no name yet
+    cells = written.sub(lambda found: plain_table(found[0], page.title), cells)
     nav = '<a href="index.html">All questions</a> <a href="runs.html">All runs</a> ' + links(page)
     colours = (shape.format(HtmlFormatter(style=name).get_style_defs(".highlight"))
                for name, shape in COLOURS.items())
@@ -78,7 +80,7 @@ def _static(notebook: NotebookNode, page: Page) -> NotebookNode:
     """Copy *notebook* as print would have it: the title lifted out, live outputs at their last state."""
     copy = nbformat.from_dict(notebook)
     copy.metadata.pop("widgets", None)
-    section, planned = page.title, [output.get("data") for output in tagged(copy.cells, "plan")["outputs"]]
+    section, planned = page.title, [_table(each) for each in tagged(copy.cells, "plan")["outputs"]]
     for cell in copy.cells:
         if cell.cell_type == "markdown":
             section = (re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE) or [section])[-1]
@@ -88,12 +90,16 @@ def _static(notebook: NotebookNode, page: Page) -> NotebookNode:
         cell.metadata["label"] = next((LABELS[tag] for tag in tags(cell) if tag in LABELS), "code")
         outputs = cell.get("outputs", [])
         if "run" in tags(cell):             # when all was done before, its table is the plan's once more
-            outputs = [output for output in outputs if output.get("data", 0) not in planned]
+            outputs = [each for each in outputs if not _table(each) or _table(each) not in planned]
         cell.outputs = [_dead(output, section) for output in outputs]
     first = next((cell for cell in copy.cells if cell.cell_type == "markdown"), None)
     if first is not None and first.source.startswith("# "):
         first.source = first.source.partition("\n")[2]
     return copy
+
+
+def _table(output: Mapping) -> str:
+    return output.get("data", {}).get("text/html", "")
 
 
 def _dead(output: NotebookNode, name: str) -> NotebookNode:
@@ -127,12 +133,12 @@ def plain_table(html: str, name: str) -> str:
 
 def _headings(found: re.Match) -> str:
     """Merge a row of column names with one of index names; give every heading its scope."""
-    rows = [re.findall(r"<th[^>]*>(.*?)</th>", row, re.DOTALL) for row in found[0].split("</tr>")[:-1]]
+    rows = [re.findall(r"<th(?: [^>]*)?>(.*?)</th>", row, re.DOTALL) for row in found[0].split("</tr>")[:-1]]
     head = found[0]
     pairs = list(zip(*rows, strict=False)) if "span=" not in head else []
     if len(rows) == 2 and pairs and all("" in pair for pair in pairs):
         head = f"<thead><tr>{''.join(f'<th>{one}{other}</th>' for one, other in pairs)}</tr></thead>"
-    return re.sub(r"<th(?=[ >])", '<th scope="col"', re.sub(r"<th[^>]*></th>", "<td></td>", head))
+    return re.sub(r"<th(?=[ >])", '<th scope="col"', re.sub(r"<th(?: [^>]*)?></th>", "<td></td>", head))
 
 
 def in_steps(html: str) -> str:

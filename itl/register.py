@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
@@ -61,8 +62,12 @@ def register(questions: Iterable[Question], machine: Machine) -> list[Entry]:
                 tasks[spec] = _kind(spec) if isinstance(spec, Pretrain) else run.task
     groups = {}
     for spec in asked:
-        groups.setdefault(spec if isinstance(spec, Pretrain) else spec.pretrain, []).append(spec)
+        groups.setdefault(_pretraining(spec), []).append(spec)
     return [_entry(spec, tasks[spec], asked[spec], store) for group in groups.values() for spec in group]
+
+
+def _pretraining(spec: Pretrain | Transfer) -> Pretrain:
+    return spec if isinstance(spec, Pretrain) else spec.pretrain
 
 
 def _kind(spec: Pretrain) -> str:
@@ -88,13 +93,13 @@ def publish_runs(entries: Sequence[Entry], out: Path, preset: str, machine: Mach
     are removed.
     """
     folder, store = out / "runs", Store(machine.runs)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     kept = set()
     for entry in entries:
         if entry.state == "done":
             kept |= {f"{entry.key}.json", entry.manifest}
             _publish(entry, folder, store.path(entry.spec))
-    for path in folder.iterdir():
+    for path in {*folder.glob("*.json"), *folder.glob("*.csv*")}:
         if path.name not in kept:
             path.unlink()
     table, html = runs_csv(entries), runs_html(entries, preset)
@@ -157,9 +162,8 @@ def runs_html(entries: Sequence[Entry], preset: str) -> str:
         "time spent": f"{sum(entry.minutes for entry in entries):,.1f} minutes, summed over runs",
     }
     head = "".join(f'<th scope="col">{name}</th>' for name in COLUMNS)
-    starts = [at for at, entry in enumerate(entries) if isinstance(entry.spec, Pretrain)]
-    groups = [entries[at:end] for at, end in zip(starts, [*starts[1:], len(entries)], strict=True)]
-    body = "".join(map(_group, groups))
+    groups = groupby(entries, lambda entry: _pretraining(entry.spec))
+    body = "".join(_group(list(group)) for _, group in groups)
     table = f'<table aria-label="All runs"><thead><tr>{head}</tr></thead>{body}</table>'
     return shell(
         f"All runs · itl {preset}",
