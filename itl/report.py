@@ -1,69 +1,28 @@
 """A report: a preset's notebooks executed side by side, published whole, and one index over them."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 
-import nbformat
+import pandas as pd
 from filelock import FileLock, Timeout
 
 from itl import ItlError, __version__, pick
 from itl.config import Machine
 from itl.files import write_atomic
-from itl.notebook import check_parameters, execute, interrupt_all, kernel_for
+from itl.job import Job, page_of, publish
+from itl.notebook import check_parameters
 from itl.provenance import commit, device_name
+from itl.register import publish_runs, register
 from itl.settings import Preset
-from itl.site import Page, index_html, page_html, read_page
-from itl.store import Store
-from itl.study import QUESTIONS, questions_of
+from itl.site import index_html
+from itl.study import questions_of
 
 Log = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A notebook to execute, and all that its page depends on."""
-
-    preset: Preset
-    source: Path
-    out: Path
-    machine: Machine
-
-    @property
-    def stem(self) -> str:
-        """The notebook's name without its ending."""
-        return self.source.stem
-
-    def published(self, ending: str) -> Path:
-        """Return where a file of this notebook's page lies."""
-        return self.out / f"{self.stem}{ending}"
-
-    def fingerprint(self) -> str:
-        """Digest all that the page shows: notebook, parameters, code of itl, packs, and results it may read.
-
-        A summary may read every question's results, a question its own, any other notebook the packs' names.
-        """
-        asked = list(QUESTIONS) if _last(self.source) else [self.stem]
-        parameters = json.dumps(self.preset.notebooks[self.stem], sort_keys=True)
-        facts = [self.source.read_text(), parameters, code()]
-        facts += [evidence(self.preset, stem, self.machine) for stem in asked]
-        if self.stem not in QUESTIONS:
-            facts += sorted(folder.parent.name for folder in self.machine.packs.glob("*/pack.json"))
-        return sha256("\0".join(facts).encode()).hexdigest()
-
-    def fresh(self) -> bool:
-        """Say whether the page that lies there is what executing again would give."""
-        told = self.published(".json")
-        if not all(self.published(ending).exists() for ending in (".ipynb", ".html", ".json")):
-            return False
-        return json.loads(told.read_text())["fingerprint"] == self.fingerprint()
 
 
 def report(
@@ -86,7 +45,7 @@ def report(
         failed = {}
         wanted = [job for job in jobs if only in (None, job.stem)]
         for last in (False, True):                              # a summary reads what the others have made
-            failed |= make([job for job in wanted if _last(job.source) == last], machine, log)
+            failed |= make([job for job in wanted if job.last == last], machine, log)
         write_index(jobs, failed, log)
     if failed:
         aside = Path(out) / "failed"
@@ -131,7 +90,11 @@ def make(jobs: list[Job], machine: Machine, log: Log) -> dict[str, str]:
         if job not in stale:
             log(f"{job.stem}: unchanged")
     failed = {}
-    with ThreadPoolExecutor(max(1, min(len(stale), machine.workers))) as pool:
+    if not stale:
+        return failed
+    from itl.kernel import interrupt_all  # here: only who executes waits for papermill's import
+
+    with ThreadPoolExecutor(min(len(stale), machine.workers)) as pool:
         running = {pool.submit(make_one, job): job for job in stale}
         try:
             for future, job in running.items():
@@ -149,6 +112,8 @@ def make(jobs: list[Job], machine: Machine, log: Log) -> dict[str, str]:
 
 def make_one(job: Job) -> str:
     """Execute one notebook aside and publish its page; returns '' or, in one line, why there is none."""
+    from itl.kernel import execute, kernel_for
+
     aside = job.out / f".work-{os.getpid()}-{job.stem}"
     aside.mkdir()
     done = aside / job.source.name
@@ -167,38 +132,21 @@ def make_one(job: Job) -> str:
         shutil.rmtree(aside)
 
 
-def publish(job: Job, done: Path) -> None:
-    """Put the executed *done* and its page in place, the fingerprint last: it says all is whole."""
-    table = results_csv(job)
-    notebook = nbformat.read(done, as_version=4)
-    page = read_page(notebook, job.stem, table=bool(table))
-    html = page_html(notebook, page, job.preset.name)
-    told = {"fingerprint": job.fingerprint(), "made": datetime.now().astimezone().isoformat()}
-    job.published(".json").unlink(missing_ok=True)
-    os.replace(done, job.published(".ipynb"))
-    for ending, text in ((".csv", table), (".html", html), (".json", json.dumps(told))):
-        if text:
-            write_atomic(job.published(ending), lambda path, text=text: path.write_text(text, "utf-8"))
-
-
-def results_csv(job: Job) -> str:
-    """Write every number of the notebook's question as CSV; '' where it asks none."""
-    if job.stem not in QUESTIONS:
-        return ""
-    (question,) = questions_of(job.preset, job.stem)
-    return question.results(Store(job.machine.runs), job.machine).to_csv(index=False)
-
-
 def write_index(jobs: list[Job], failed: dict[str, str], log: Log) -> None:
-    """Write the index over every page that lies there, with a word on those that failed."""
+    """Write the register of all runs, and the index over every page that lies there, with what has failed."""
     if not jobs:
         raise ItlError("this preset names no notebooks; list some under notebooks:")
     preset, out, machine = jobs[0].preset, jobs[0].out, jobs[0].machine
+    entries = register(questions_of(preset), machine)
+    publish_runs(entries, out, preset.name, machine)
+    join_tables(jobs)
     pages = [page for job in jobs if (page := page_of(job, failed.get(job.stem, "")))]
-    seeds = sorted({seed for told in preset.notebooks.values() for seed in told.get("seeds", [])})
+    seeds = sorted({entry.spec.seed for entry in entries})
+    done, minutes = sum(entry.state == "done" for entry in entries), sum(entry.minutes for entry in entries)
     facts = {
         "preset": preset.name,
         "seeds": ", ".join(map(str, seeds)) or "none",
+        "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
         "machine": f"{device_name(machine.device)}, {machine.workers} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "itl": f"{__version__}, commit {commit()}",
@@ -209,35 +157,11 @@ def write_index(jobs: list[Job], failed: dict[str, str], log: Log) -> None:
     log(f"{len(pages)} pages: {out / 'index.html'}")
 
 
-def page_of(job: Job, trouble: str) -> Page | None:
-    """Read what the index shows of *job*; None where it has never been executed and has not failed either."""
-    path = job.published(".ipynb")
-    if path.exists() and job.published(".html").exists():
-        word = f"This page was made earlier; the last try did not finish: {trouble}" if trouble else ""
-        return read_page(nbformat.read(path, as_version=4), job.stem, job.published(".csv").exists(), word)
-    if not trouble:
-        return None
-    return replace(read_page(nbformat.read(job.source, as_version=4), job.stem, trouble=trouble), made=False)
-
-
-def evidence(preset: Preset, stem: str, machine: Machine) -> str:
-    """Digest the plan and the numbers of the question that notebook *stem* asks; '' where it asks none."""
-    if stem not in QUESTIONS or stem not in preset.notebooks:
-        return ""
-    (question,) = questions_of(preset, stem)
-    store = Store(machine.runs)
-    specs = [run.spec for run in question.runs(machine)]
-    states = [(str(spec), store.state(spec), store.result(spec)) for spec in specs]
-    return sha256(repr(states).encode()).hexdigest()
-
-
-def code() -> str:
-    """Digest the code and the tables of itl: another version may draw another page."""
-    root = Path(__file__).parent
-    found = sorted(path for path in root.rglob("*") if path.suffix in (".py", ".csv", ".css", ".js", ".tsv"))
-    parts = (str(path.relative_to(root)).encode() + path.read_bytes() for path in found)
-    return sha256(b"\0".join(parts)).hexdigest()
-
-
-def _last(source: Path) -> bool:
-    return source.stem.endswith("-summary")
+def join_tables(jobs: list[Job]) -> None:
+    """Put what every question's page has as CSV into one results.csv and one contrasts.csv."""
+    for ending, name in ((".csv", "results.csv"), ("-contrasts.csv", "contrasts.csv")):
+        paths = [job.published(ending) for job in jobs if job.published(ending).exists()]
+        if paths:                           # as text: every number stays as it stands there
+            tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
+            joined = pd.concat(tables).to_csv(index=False)
+            write_atomic(jobs[0].out / name, lambda path, joined=joined: path.write_text(joined, "utf-8"))

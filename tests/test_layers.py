@@ -64,7 +64,7 @@ def test_imports_flow_one_way(module):
         ("itl.data.subset", "torch nltk papermill"),
         ("itl.transfer.average_precision", "torch nltk papermill"),
         ("itl.study", "torch nltk papermill"),
-        ("itl.report", "torch nltk"),
+        ("itl.report", "torch nltk papermill nbformat nbconvert"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
     ],
 )

@@ -1,14 +1,16 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 
-from itl.config import Machine
+from itl.config import Machine, Pretrain, Transfer
 from itl.data.objects import COLUMNS
 from itl.question import Question
+from itl.store import Store
 from itl.study import data_size
 
 IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4, "size": 32}}
@@ -33,6 +35,19 @@ def small_study(**changes) -> Question:
 def here(home: Path, **changes) -> Machine:
     """This machine, with everything under *home* and a checkpoint after every epoch."""
     return Machine(home=home, workers=2, threads=1, checkpoint_seconds=0).replace(**changes)
+
+
+MADE = {"seconds": 90.0, "device": "A & B", "commit": "c0ffee", "finished": "2026-01-01T00:00:00+00:00"}
+
+
+def pretend(specs: Sequence[Pretrain | Transfer], store: Store) -> None:
+    """Finish the runs of *specs* in no time: made by MADE, from 3 images and one more for each seed."""
+    for spec in specs:
+        if isinstance(spec, Pretrain):
+            listed = "".join(f"train/{number},n1,n1\n" for number in range(3 + spec.seed))
+            (store.folder(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
+        store.write(spec, "provenance.json", MADE)
+        store.finish(spec, {"classes": 4, "images": 3, "metrics": {"accuracy": 51.25, "top5": 90.0}})
 
 
 SHADES = {"red": (210, 40, 40), "blue": (40, 60, 210)}
