@@ -1,0 +1,24 @@
+"""The benchmark's row of training: the loop and the bare net do the same steps, of known work."""
+
+import pytest
+import torch
+
+from itl.bench import training
+
+
+def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "BATCHES", {"cpu": (3, 8)})
+    monkeypatch.setattr(training, "IMAGES", 10)
+    torch.set_num_threads(1)
+    work = training.step(tmp_path, "cpu", net="small", size=20, pixels=16)
+    assert (work.count, work.unit) == (24, "images")
+    losses = work.ours()
+    assert losses.shape == (3,)
+    assert losses.isfinite().all()
+    [(name, alone)] = work.peers.items()
+    assert name == "the net alone on a ready batch"
+    assert alone() is None
+    # pixels out of each convolution, of 16 x 16 in, times its weights; there, and twice back but for images
+    layers = [(64, 27 * 32), (16, 288 * 64), (4, 576 * 128), *2 * [(4, 1152 * 128)], (1, 1152 * 256)]
+    products = sum(places * weights for places, weights in layers) + 256 * 100
+    assert work.operations == pytest.approx(3 * 8 * 2 * (3 * products - 64 * 27 * 32))
