@@ -16,7 +16,7 @@ LAYERS = """
     data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
     data.drawing data.appearance data.demo data.demo_targets data.open data.check
     data.journal data.fill data.build data.pack
-    data.subset data.census data.gallery data.locate data.crop data.batches data.pictures
+    data.subset data.census data.gallery data.locate data.crop data.fused data.batches data.pictures
     learn.checkpoint learn.models learn.roi learn.parts learn.train
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
