@@ -3,8 +3,16 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+
+from itl.config import Machine, Recipe
+from itl.data import batches as module
+from itl.data.batches import Batches
+from itl.data.crop import batch_crop
 
 pytest.importorskip("triton", reason="Triton is not installed; the fused crop is for GPUs")
 
@@ -98,3 +106,26 @@ def test_another_dtype_layout_or_count_is_refused():
 
 def test_the_fused_crop_compiles_for_gpus_that_are_not_here():
     assert run(COMPILE) == "80 True\n90 True\n"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_the_choices_that_a_gpu_is_sent_make_the_cpus_batches(kept, ranks, monkeypatch):
+    """All but the sending, which needs a GPU: `tests/gpu` tests that."""
+    pixels = np.random.default_rng(0).integers(0, 256, (23, 20, 20, 3), dtype=np.uint8)
+    rows, recipe = np.arange(1, 23), Recipe(batch=5, pixels=12)
+    selection = SimpleNamespace(rows=rows, labels=rows % 3)
+    machine = Machine(ranks=ranks, rank=ranks - 1)
+    loader = Batches(SimpleNamespace(images=pixels), selection, recipe, 0, machine)
+
+    def plain(held, places, boxes, flips, side, dtype):
+        return batch_crop(held[places], boxes, flips, side).to(dtype)
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: part)
+    monkeypatch.setattr(module, "crop_on", lambda where: plain)
+    monkeypatch.setattr(loader, "_stream", lambda parts: (torch.from_numpy(pixels[part]) for part in parts))
+    loader.on_device = torch.from_numpy(pixels[rows]) if kept else None
+    sent = loader._crop_on_gpu(loader._draw(loader._mine(2)), torch.float32)
+    for (images, labels), (expected, targets) in zip(sent, loader.epoch(2), strict=True):
+        assert torch.equal(labels, targets)
+        torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-4)

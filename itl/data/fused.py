@@ -33,8 +33,8 @@ def fused_crop(
         height, width = images.shape[1:3]
         scale, shift = [1 / (255 * each) for each in STD], [-m / s for m, s in zip(MEAN, STD, strict=True)]
         with torch.cuda.device_of(images):              # where Triton launches
-            _crop[grid](images, rows, boxes, flips, out, height, width, *scale, *shift, pixels, LINES, COLUMNS,
-                        num_warps=1)
+            given = images, rows, boxes, flips, out, height, width, *scale, *shift
+            _crop[grid](*given, pixels, LINES, COLUMNS, num_warps=1)
     return out.permute(0, 3, 1, 2)
 
 

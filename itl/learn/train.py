@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from itl import ItlError
 from itl.config import Machine, Recipe
-from itl.data.batches import Batches, device, draws
+from itl.data.batches import Batches, device, draws, has_bf16
 from itl.learn.checkpoint import fill, load_checkpoint, load_tensors, save_checkpoint, save_tensors
 
 Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
@@ -134,13 +134,6 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 def autocast(where: torch.device, precision: str) -> torch.autocast:
     """The context of a forward pass: bfloat16 if *precision* is bf16 and the device computes in it."""
     return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16" and has_bf16(where))
-
-
-def has_bf16(where: torch.device) -> bool:
-    """Whether the device itself computes in bfloat16; emulated, it would only be slower."""
-    if where.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()   # nothing public
 
 
 @contextmanager
