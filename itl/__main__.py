@@ -15,7 +15,7 @@ MACHINE = (
     ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
     ("--device", {"help": "cpu, cuda or cuda:N"}),
     ("--workers", {"type": int, "help": "runs side by side"}),
-    ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU, as CUDA graphs"}),
+    ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
