@@ -15,6 +15,7 @@ MACHINE = (
     ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
     ("--device", {"help": "cpu, cuda or cuda:N"}),
     ("--workers", {"type": int, "help": "runs side by side"}),
+    ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
@@ -257,8 +258,8 @@ def _planned(asked: argparse.Namespace) -> tuple:
 
 def _machine(asked: argparse.Namespace) -> Machine:
     data = tuple(asked.data) if asked.data else None
-    where = {"device": asked.device, "workers": asked.workers, "scheduler": asked.scheduler}
-    return Machine.here(home=asked.home, data=data, **where)
+    where = {name: getattr(asked, name) for name in ("home", "device", "workers", "compile", "scheduler")}
+    return Machine.here(data=data, **where)
 
 
 def _preset(asked: argparse.Namespace):

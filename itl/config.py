@@ -209,7 +209,7 @@ class Machine:
     workers: int = 1                        # runs side by side
     scheduler: str | None = None            # address of a Dask scheduler: its workers do the runs
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))   # of each run
-    compile: bool = False
+    compile: bool = False                   # a minute at a run's start, for faster steps
     checkpoint_seconds: float = 20.0        # at least this long between two checkpoints
     rank: int = 0                           # this process among the `ranks` that share one run (torchrun)
     ranks: int = 1
@@ -234,6 +234,7 @@ class Machine:
             "device": device,
             "workers": int(workers),
             "threads": max(1, cores // int(workers)),
+            "compile": os.environ.get("ITL_COMPILE", "0") not in ("", "0"),
             "rank": int(os.environ.get("RANK", 0)),
             "ranks": int(os.environ.get("WORLD_SIZE", 1)),
         }

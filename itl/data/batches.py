@@ -1,8 +1,11 @@
 """Batches: a selection of a pack, cropped, flipped and normalised, in an order that seed and epoch decide."""
 
+import functools
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +22,10 @@ if TYPE_CHECKING:
 SCALE = (0.25, 1.0)         # of the area: the usual 0.08 leaves 18 x 18 pixels of 64, too few to learn from
 RATIO = (3 / 4, 4 / 3)      # width to height
 TRIES = 10                  # as torchvision: then the whole image
-ON_DEVICE = 0.5             # a selection stays on the GPU when it takes at most this part of its free memory
+BESIDE = 12 * 2**30         # bytes that a net may need on the GPU beside the images; or half of what is free
 
 Choice = tuple[np.ndarray, np.ndarray, np.ndarray]    # places in the selection (B,), boxes (B, 4), flips (B,)
+Drawn = tuple[list[int], list[torch.Tensor]]          # counts of an epoch's choices; all of them, and targets
 
 
 def device(machine: Machine) -> torch.device:
@@ -29,6 +33,13 @@ def device(machine: Machine) -> torch.device:
     if machine.device == "cuda" and machine.ranks > 1:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", machine.rank)))
     return torch.device(machine.device)
+
+
+def has_bf16(where: torch.device) -> bool:
+    """Whether the device itself computes in bfloat16; emulated, it would only be slower."""
+    if where.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()   # nothing public
 
 
 def draws(seed: int, epoch: int, step: int) -> np.random.Generator:
@@ -74,6 +85,21 @@ def window(size: int, pixels: int) -> int:
     return min(size, pixels) if size < 2 * pixels else size * 7 // 8
 
 
+@functools.cache
+def crop_on(where: torch.device) -> Callable[..., torch.Tensor]:
+    """`fused_crop`, or plain torch where that does not work: Triton needs a C compiler."""
+    try:
+        from itl.data.fused import fused_crop
+
+        places, boxes = torch.zeros(1, dtype=torch.int64, device=where), torch.ones(1, 4, device=where)
+        fused_crop(torch.zeros(1, 2, 2, 3, dtype=torch.uint8, device=where), places, boxes, places > 0, 1)
+        return fused_crop
+    except Exception as error:              # of many kinds: no module, no compiler, no Python.h, an old GPU
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.warn(f"no Triton on {where} ({reason}); plain torch crops the batches, slower", stacklevel=2)
+        return lambda images, places, *how: batch_crop(images[places], *how[:3]).to(how[3])
+
+
 class Batches:
     """Batches of *selection* of *pack*, augmented as *recipe* says, on the machine's device.
 
@@ -96,7 +122,8 @@ class Batches:
             asked = f"{machine.ranks} ranks cannot share a batch of {self.batch}"
             raise ItlError(f"{asked}; use fewer ranks, a larger batch or more images")
         self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
-        self.on_device = self._upload() if self._fits() else None
+        self.coming: dict[int, Future] = {}                         # what is drawn of the epoch to come
+        self.on_device = self._upload() if self.device.type == "cuda" and self._fits() else None
 
     def __len__(self) -> int:
         """Steps per epoch: whole batches, and one where there are fewer images than a batch."""
@@ -105,10 +132,16 @@ class Batches:
     def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield this rank's batches, shuffled and augmented.
 
-        Each is images (B, 3, P, P), float32 channels_last, and targets (B,), int64.
+        Each is images (B, 3, P, P), channels_last, and targets (B,), int64. The images are float32, but on a
+        GPU what autocast would make of them: bfloat16 where the recipe computes in it.
         """
-        mine = slice(self.machine.rank, None, self.machine.ranks)
-        yield from self._load(tuple(part[mine] for part in choice) for choice in self._choices(number))
+        if self.device.type == "cpu":
+            yield from self._load(self._mine(number))
+            return
+        drawn = self.coming.pop(number, None) or self.threads.submit(self._draw, self._mine(number))
+        self.coming = {number + 1: self.threads.submit(self._draw, self._mine(number + 1))}
+        half = self.recipe.precision == "bf16" and has_bf16(self.device)
+        yield from self._crop_on_gpu(drawn.result(), torch.bfloat16 if half else torch.float32)
 
     def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield every image once, its central window, in the selection's order; the last batch may be short.
@@ -124,7 +157,15 @@ class Batches:
                 boxes = np.tile(np.array([edge, edge, side, side], np.float32), (len(chosen), 1))
                 yield chosen, boxes, np.zeros(len(chosen), bool)
 
-        yield from self._load(choices())
+        if self.device.type == "cpu":
+            yield from self._load(choices())
+        else:
+            yield from self._crop_on_gpu(self._draw(choices()), torch.float32)
+
+    def _mine(self, epoch: int) -> Iterator[Choice]:
+        """This rank's part of each batch of *epoch*."""
+        mine = slice(self.machine.rank, None, self.machine.ranks)
+        return (tuple(part[mine] for part in choice) for choice in self._choices(epoch))
 
     def _choices(self, epoch: int) -> Iterator[Choice]:
         """The global batches of *epoch*, before a pixel is read: pure in (seed, epoch, step)."""
@@ -140,40 +181,67 @@ class Batches:
             yield order[step * self.batch : (step + 1) * self.batch], boxes, flips
 
     def _load(self, choices: Iterator[Choice]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Turn choices into tensors on the device."""
-        if self.device.type == "cpu":
-            for chosen, boxes, flips in choices:
-                rows, pixels = self.rows[chosen], self.recipe.pixels
-                images = gather_crop(self.images, rows, boxes, flips, pixels, self.threads)
-                yield images, torch.from_numpy(self.labels[chosen])
-            return
-        for parts in self._ahead(choices):              # nothing below waits for the device
-            first, boxes, flips, targets = (part.to(self.device, non_blocking=True) for part in parts)
-            images = first if self.on_device is None else self.on_device[first]
-            yield batch_crop(images, boxes, flips, self.recipe.pixels), targets
+        """Turn choices into tensors on the CPU."""
+        for chosen, boxes, flips in choices:
+            rows, pixels = self.rows[chosen], self.recipe.pixels
+            images = gather_crop(self.images, rows, boxes, flips, pixels, self.threads)
+            yield images, torch.from_numpy(self.labels[chosen])
 
-    def _ahead(self, choices: Iterator[Choice]) -> Iterator[list[torch.Tensor]]:
-        """Gather each batch in pinned memory while the one before is used: its images, or where they are."""
+    def _draw(self, choices: Iterator[Choice]) -> Drawn:
+        """All choices of an epoch, small beside its images, ready to be sent: on a thread, an epoch ahead."""
+        choices = list(choices)
+        chosen, boxes, flips = (np.concatenate(part) for part in zip(*choices, strict=True))
+        parts = (chosen, boxes, flips, self.labels[chosen])
+        return [len(each) for each, _, _ in choices], [torch.from_numpy(part).pin_memory() for part in parts]
 
-        def gather(choice: Choice) -> list[torch.Tensor]:
-            chosen, boxes, flips = choice
-            first = chosen if self.on_device is not None else self.images[self.rows[chosen]]
-            parts = (first, boxes, flips, self.labels[chosen])
-            return [torch.from_numpy(np.ascontiguousarray(part)).pin_memory() for part in parts]
+    def _crop_on_gpu(
+        self, drawn: Drawn, dtype: torch.dtype
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Turn choices into tensors on the GPU: nothing waits for it, no step sends more than its images."""
+        counts, parts = drawn
+        places, boxes, flips, targets = (
+            part.to(self.device, non_blocking=True).split(counts) for part in parts
+        )
+        images: Iterable[torch.Tensor] = repeat(self.on_device)
+        if self.on_device is None:
+            images = self._stream(self.rows[chosen.numpy()] for chosen in parts[0].split(counts))
+            places = (torch.arange(count, device=self.device) for count in counts)
+        for *how, labels, held in zip(places, boxes, flips, targets, images, strict=False):
+            yield crop_on(self.device)(held, *how, self.recipe.pixels, dtype), labels
 
-        yield from ahead(self.threads, gather, choices)
+    def _stream(self, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Yield the images of each of these rows on the GPU, sent while it computes with those before.
+
+        torch keeps freed pinned memory, and gives it out again once the copy from it is done.
+        """
+        copying = torch.cuda.Stream(self.device)
+
+        def send(rows: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event]:
+            read = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=True)
+            np.take(self.images, rows, 0, read.numpy(), mode="clip")        # the default makes a copy first
+            with torch.cuda.stream(copying):
+                return read.to(self.device, non_blocking=True), copying.record_event()
+
+        for images, sent in ahead(self.threads, send, parts):
+            using = torch.cuda.current_stream(self.device)
+            using.wait_event(sent)
+            images.record_stream(using)
+            yield images
 
     def _fits(self) -> bool:
-        """Whether this selection can stay on the GPU."""
-        wanted = len(self.rows) * self.images[0].nbytes
-        return self.device.type == "cuda" and wanted <= ON_DEVICE * torch.cuda.mem_get_info(self.device)[0]
+        """Whether this selection can stay on the GPU, beside the net and what other workers keep there."""
+        free, total = torch.cuda.mem_get_info(self.device)
+        free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        free = min(free, total // self.machine.workers)         # those that start at once see the same free
+        return free - len(self.rows) * self.images[0].nbytes >= min(free // 2, BESIDE)
 
     def _upload(self) -> torch.Tensor:
-        """The selection's images, uint8 (N, S, S, 3), on the device; read a small part at a time."""
+        """The selection's images, uint8 (N, S, S, 3), on the GPU; read a small part at a time."""
         kept = torch.empty((len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device)
-        for start in range(0, len(self.rows), 4096):
-            part = self.rows[start : start + 4096]
-            kept[start : start + len(part)] = torch.from_numpy(self.images[part]).to(self.device)
+        starts = range(0, len(self.rows), 1024)
+        parts = self._stream(self.rows[start : start + 1024] for start in starts)
+        for start, part in zip(starts, parts, strict=True):
+            kept[start : start + len(part)] = part
         return kept
 
 

@@ -2,6 +2,9 @@
 
 import json
 import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -43,15 +46,48 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
         raise ItlError(f"{path} is damaged ({error}); delete it, and the run starts again") from error
 
 
-def save_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD, history: list[dict]) -> None:
-    """Write all that training needs to carry on: weights, buffers, momentum and the history."""
+@contextmanager
+def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, list[dict]], None]]:
+    """Give a function that saves all that training needs to carry on: weights, buffers, momentum, history.
+
+    What a GPU holds is written by a thread while it goes on, and is on the disk when the context ends; a full
+    disk is told by the save after, or at the end. From a CPU it is written at once.
+    """
+    path, writing = Path(folder) / NAME, []
+
+    def save(net: nn.Module, optimizer: torch.optim.SGD, history: list[dict]) -> None:
+        tensors = _held(net, optimizer)
+        where = next(iter(tensors.values())).device
+        if where.type == "cpu":
+            return save_tensors(path, tensors, history)
+        if writing:
+            writing.pop().result()
+        copies = {                          # begun before the next step changes what is copied
+            name: torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+            for name, tensor in tensors.items()
+        }
+        copied = torch.cuda.current_stream(where).record_event()
+        writing.append(thread.submit(_write_copies, path, copies, copied, list(history)))
+
+    with ThreadPoolExecutor(1, "checkpoint") as thread:
+        yield save
+        if writing:
+            writing.pop().result()
+
+
+def _write_copies(path: Path, copies: dict[str, Tensor], copied: torch.Event, history: list[dict]) -> None:
+    copied.synchronize()
+    save_tensors(path, copies, history)
+
+
+def _held(net: nn.Module, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, where they are."""
     momentum = {
         f"momentum.{name}": optimizer.state[weight]["momentum_buffer"]
         for name, weight in net.named_parameters()
         if optimizer.state[weight].get("momentum_buffer") is not None
     }
-    weights = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    save_tensors(Path(folder) / NAME, weights | momentum, history)
+    return {f"net.{name}": tensor.detach() for name, tensor in net.state_dict().items()} | momentum
 
 
 def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) -> list[dict]:

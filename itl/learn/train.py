@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from itl import ItlError
 from itl.config import Machine, Recipe
-from itl.data.batches import Batches, device, draws
-from itl.learn.checkpoint import fill, load_checkpoint, load_tensors, save_checkpoint, save_tensors
+from itl.data.batches import Batches, device, draws, has_bf16
+from itl.learn.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
 
 Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
 
@@ -47,9 +47,10 @@ def train(
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    if machine.compile and step < total:
-        net.compile()                                           # in place: checkpoint keys stay clean
-    with _session(machine):
+    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's differ in shape
+        graphs = batches.device.type == "cuda" and machine.ranks == 1
+        net.compile(mode="reduce-overhead" if graphs else "default")        # in place: keys stay clean
+    with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
@@ -61,7 +62,7 @@ def train(
                 raise Diverged(_diverged(losses, history[-1], recipe, folder))
             late = time.perf_counter() - saved > machine.checkpoint_seconds
             if machine.rank == 0 and (step == total or late):
-                save_checkpoint(folder, net, optimizer, history)            # net, not its wrapper
+                save(net, optimizer, history)                               # net, not its wrapper
                 saved = time.perf_counter()
             if log and machine.rank == 0:
                 log(history[-1])
@@ -80,10 +81,10 @@ def fit_epoch(
     for at, (images, targets) in enumerate(islice(epoch, len(losses))):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at((step + at + 0.5) / total)           # of mid-step: never quite zero
+        optimizer.zero_grad(set_to_none=True)                   # before the forward pass reuses their memory
         with autocast(batches.device, recipe.precision):
             loss = objective(net, images, targets, recipe)
         loss = loss * (len(targets) * ranks / batches.batch)             # ranks' shares of a batch may differ
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if recipe.clip:
             nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)         # on the device: no sync
@@ -105,7 +106,8 @@ def predict(
     torch.set_num_threads(machine.threads)
     net.to(batches.device, memory_format=torch.channels_last).eval()
     with torch.no_grad(), autocast(batches.device, precision):
-        pairs = [(net(images).float(), targets) for images, targets in batches.in_order()]
+        see = net.forward                       # not what training compiled, whose graphs reuse their outputs
+        pairs = [(see(images).float(), targets) for images, targets in batches.in_order()]
     outputs, targets = zip(*pairs, strict=True)
     return torch.cat(outputs).cpu(), torch.cat(targets).cpu()
 
@@ -134,13 +136,6 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
 def autocast(where: torch.device, precision: str) -> torch.autocast:
     """The context of a forward pass: bfloat16 if *precision* is bf16 and the device computes in it."""
     return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16" and has_bf16(where))
-
-
-def has_bf16(where: torch.device) -> bool:
-    """Whether the device itself computes in bfloat16; emulated, it would only be slower."""
-    if where.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()   # nothing public
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The CPU's tests of batches and training with Machine(device="cuda"): the same assertions on a GPU."""
+"""The CPU's tests with Machine(device="cuda"): batches, training and measuring say the same on a GPU."""
 
 from types import SimpleNamespace
 
@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from itl.config import Machine, Recipe
-from itl.data import batches as module
-from itl.data.batches import Batches
+from itl.config import Machine, Pretrain, Recipe, Subset, Transfer
+from itl.data.batches import Batches, crop_on, has_bf16
 from itl.data.crop import batch_crop
 from itl.data.pictures import Pictures
+from itl.data.subset import Selection
+from itl.learn.checkpoint import NAME, load_tensors
 from itl.learn.models import build
 from itl.learn.roi import align
-from itl.learn.train import predict, train
+from itl.learn.train import fit_epoch, predict, sgd, train
+from itl.question import run_all
+from itl.store import Store
 from itl.transfer.detection import detection
-from itl.transfer.target import annotated
+from itl.transfer.frozen import knn, probe
+from itl.transfer.target import Target, annotated
 from tests.test_detection import RECIPE as DETECTION
 from tests.test_detection import spec
-from tests.worlds import boxes_pack
+from tests.worlds import boxes_pack, here, small_study
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 
@@ -45,27 +49,76 @@ def test_the_crop_is_the_cpus():
     torch.testing.assert_close(there.cpu(), batch_crop(images, boxes, flips, 32), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize(("size", "pixels", "most"), [(40, 32, 40), (40, 17, 40), (23, 56, 23), (64, 56, 1)])
+@pytest.mark.parametrize("count", [1, 20, 257])
+def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):
+    """Shrunk and enlarged, one image and uneven counts, boxes of one pixel."""
+    fused_crop = pytest.importorskip("itl.data.fused", reason="Triton is not installed").fused_crop
+    random = np.random.default_rng(count)
+    sides = random.integers(1, most + 1, (count, 2))
+    boxes = np.concatenate([np.floor(random.random((count, 2)) * (size - sides + 1)), sides], 1)
+    images = random.integers(0, 256, (count + 3, size, size, 3), dtype=np.uint8)
+    rows, flips = random.integers(0, count + 3, count), random.random(count) < 0.5
+    arrays = images, rows, boxes.astype(np.float32), flips
+    images, rows, boxes, flips = (torch.from_numpy(part).cuda() for part in arrays)
+    expected = batch_crop(images.cpu()[rows.cpu()], boxes.cpu(), flips.cpu(), pixels)
+    found = fused_crop(images, rows, boxes, flips, pixels)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+    half = fused_crop(images, rows, boxes, flips, pixels, torch.bfloat16)
+    torch.testing.assert_close(half.float(), found, rtol=2**-8, atol=1e-5)
+
+
+def test_batches_are_cropped_by_the_fused_kernel():
+    module = pytest.importorskip("itl.data.fused", reason="Triton is not installed")
+    assert crop_on(torch.device("cuda")) is module.fused_crop
+
+
 @pytest.mark.parametrize("kept", [True, False])
-def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, monkeypatch):
-    monkeypatch.setattr(module, "ON_DEVICE", 0.5 if kept else 0.0)
-    loader = batches(GPU)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precision, monkeypatch):
+    monkeypatch.setattr(Batches, "_fits", lambda loader: kept)
+    recipe = Recipe(epochs=4, batch=16, pixels=32, precision=precision)
+    loader, other = batches(GPU, recipe), batches(CPU, recipe)
     assert (loader.on_device is not None) == kept
-    other = batches(CPU)
-    for ours, theirs in ((loader.epoch(1), other.epoch(1)), (loader.in_order(), other.in_order())):
-        for (images, targets), (expected, labels) in zip(ours, theirs, strict=True):
-            assert images.is_cuda
-            assert targets.cpu().tolist() == labels.tolist()
-            torch.testing.assert_close(images.cpu(), expected, atol=1e-4, rtol=1e-4)
+    half = precision == "bf16" and has_bf16(loader.device)
+    near = 2**-8 if half else 1e-4                              # a bfloat16 has eight bits
+    pairs = [*zip(loader.epoch(1), other.epoch(1), strict=True)]
+    assert len(pairs) == 4
+    assert pairs[0][0][0].dtype == (torch.bfloat16 if half else torch.float32)
+    for (images, targets), (expected, labels) in pairs:
+        assert images.is_cuda
+        assert targets.tolist() == labels.tolist()
+        torch.testing.assert_close(images.cpu().float(), expected, atol=near, rtol=near)
+    for (images, targets), (expected, labels) in zip(loader.in_order(), other.in_order(), strict=True):
+        assert targets.tolist() == labels.tolist()
+        torch.testing.assert_close(images.cpu(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_step_does_not_wait_for_the_gpu(tmp_path):
-    loader = batches(GPU)
-    list(loader.epoch(0))
+def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch):
+    loader, wanted = batches(GPU), 72 * 40 * 40 * 3
+    memory = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    for free, total, workers, fits in (
+        (3 * wanted, 100 * wanted, 1, True), (wanted, 100 * wanted, 1, False),
+        (3 * wanted, 6 * wanted, 2, True), (3 * wanted, 6 * wanted, 4, False),
+    ):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where, told=(free - memory, total): told)
+        loader.machine = GPU.replace(workers=workers)
+        assert loader._fits() == fits, (free, total, workers)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_step_does_not_wait_for_the_gpu(kept, monkeypatch):
+    monkeypatch.setattr(Batches, "_fits", lambda loader: kept)
+    loader, net = batches(GPU), build("small", 4, 32, seed=0).cuda()
+    optimizer = sgd(net, RECIPE)
+    fit_epoch(net, optimizer, loader, RECIPE, 0)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        assert len(list(loader.epoch(1))) == len(loader)        # a wait would raise
+        losses = fit_epoch(net, optimizer, loader, RECIPE, len(loader))         # a wait would raise
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert losses.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["small", "resnet18"])
@@ -95,6 +148,68 @@ def test_training_and_prediction_are_near_the_cpus(tmp_path):
     assert seen["cuda"][0] == pytest.approx(seen["cpu"][0], rel=0.02)
     assert torch.equal(seen["cuda"][1][1], seen["cpu"][1][1])
     assert (seen["cuda"][1][0].argmax(1) == seen["cpu"][1][0].argmax(1)).float().mean() > 0.9
+
+
+def test_a_checkpoint_holds_the_moment_it_was_made_though_it_is_written_later(tmp_path):
+    kept, net = [], build("small", 4, 32, seed=0)
+
+    def look(row: dict) -> None:
+        kept.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
+
+    half = Recipe(epochs=4, steps=8, batch=16, pixels=32, lr=0.05)
+    train(net, batches(GPU, half), half, tmp_path, GPU, log=look)
+    tensors, history = load_tensors(tmp_path / NAME)
+    assert [row["step"] for row in history] == [4, 8]
+    assert all(torch.equal(tensors[f"net.{name}"], each.cpu()) for name, each in kept[-1].items())
+    assert any(name.startswith("momentum.") for name in tensors)
+
+
+def test_compiled_it_learns_the_same_and_goes_on_from_a_checkpoint(tmp_path):
+    recipe, seen = Recipe(epochs=2, batch=16, pixels=32, lr=0.02, precision="fp32"), {}
+    for compiled in (False, True):
+        net, machine = build("small", 4, 32, seed=0), GPU.replace(compile=compiled)
+        history = train(net, batches(machine, recipe), recipe, tmp_path / str(compiled), machine)
+        again = build("small", 4, 32, seed=0)
+        resumed = train(again, batches(machine, recipe), recipe, tmp_path / str(compiled), machine)
+        assert resumed == history
+        seen[compiled] = [row["loss"] for row in history], predict(net, batches(machine, recipe), machine)[0]
+    assert seen[True][0] == pytest.approx(seen[False][0], rel=0.02)
+    assert (seen[True][1].argmax(1) == seen[False][1].argmax(1)).float().mean() > 0.9
+
+
+def test_nearest_neighbours_are_exact():
+    from itl.transfer.neighbours import nearest
+
+    random = torch.Generator().manual_seed(0)
+    base, queries = (torch.randn(count, 64, generator=random) for count in (3001, 77))
+    exact = torch.nn.functional.normalize(queries.double(), dim=1) @ torch.nn.functional.normalize(
+        base.double(), dim=1).T
+    found, similar = nearest(base.cuda(), queries.cuda(), 5)
+    assert torch.equal(found.cpu(), exact.topk(5).indices)
+    torch.testing.assert_close(similar.cpu(), exact.topk(5).values, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("evaluate", "metric", "near"), [(knn, "knn5", 2.0), (probe, "accuracy", 2.0)])
+def test_frozen_features_score_as_on_the_cpu(evaluate, metric, near, tmp_path):
+    random, labels = np.random.default_rng(0), np.arange(200) % 4
+    colours = random.uniform(40, 215, (4, 3))[labels][:, None, None]
+    images = (colours + random.normal(0, 60, (200, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+    parts = [Selection(rows, labels[rows], tuple("abcd")) for rows in np.split(np.arange(200), 2)]
+    recipe = Recipe(batch=16, pixels=32, precision="fp32")
+    asked = Transfer(Pretrain(Subset("a pack"), recipe=recipe), evaluate.__name__, "colours", "a pack")
+    found = [
+        evaluate(asked, build("small", 4, 32, seed=0).to(machine.device),
+                 Target(SimpleNamespace(images=images), *parts), tmp_path, machine)[metric]
+        for machine in (CPU, GPU)
+    ]
+    assert found[1] == pytest.approx(found[0], abs=near)
+    assert found[1] > 60
+
+
+def test_two_workers_share_the_gpu(tmp_path):
+    question, machine = small_study(), here(tmp_path, device="cuda")
+    run_all([question], Store(machine.runs), machine)
+    assert {Store(machine.runs).state(run.spec) for run in question.runs(machine)} == {"done"}
 
 
 def test_regions_are_the_cpus_and_their_gradient_repeats():
