@@ -97,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
     for do in (plan, run, report):
         command(do, preset, only, *MACHINE)
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    command(
+        bench,
+        ("--only", {"metavar": "NAME", "help": "one row of the table, such as batches-64"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+        ("--device", {"help": "cpu, cuda or cuda:N"}),
+    )
     return top
 
 
@@ -252,6 +258,13 @@ def results(asked: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def bench(asked: argparse.Namespace) -> None:
+    """Measure our kernels beside what people would use instead, and print the table."""
+    from itl.bench.table import bench as measure
+
+    measure(asked.only, asked.json, asked.device)
 
 
 def _machine(asked: argparse.Namespace) -> Machine:

@@ -22,7 +22,9 @@ LAYERS = """
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
     store runs execute rates progress question settings study
     tables nodes answers plots notebook site
-    browser.columns browser.picture browser.summary browser.preset widgets report __main__
+    browser.columns browser.picture browser.summary browser.preset widgets report
+    bench.work bench.limits bench.start bench.packing bench.batches bench.regions bench.scoring bench.table
+    __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent
@@ -65,6 +67,7 @@ def test_imports_flow_one_way(module):
         ("itl.study", "torch nltk papermill"),
         ("itl.report", "torch nltk"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
+        ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics"),
     ],
 )
 def test_what_an_import_leaves_out(module, absent):

@@ -1,6 +1,8 @@
 """Batches: a selection of a pack, cropped, flipped and normalised, in an order that seed and epoch decide."""
 
 import os
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -96,6 +98,8 @@ class Batches:
             asked = f"{machine.ranks} ranks cannot share a batch of {self.batch}"
             raise ItlError(f"{asked}; use fewer ranks, a larger batch or more images")
         self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
+        self.next = ThreadPoolExecutor(1, "batch")                  # shares a batch out over those threads
+        self.spare: deque[np.ndarray] = deque(maxlen=3)             # memory of batches that were let go
         self.on_device = self._upload() if self._fits() else None
 
     def __len__(self) -> int:
@@ -142,15 +146,32 @@ class Batches:
     def _load(self, choices: Iterator[Choice]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Turn choices into tensors on the device."""
         if self.device.type == "cpu":
-            for chosen, boxes, flips in choices:
-                rows, pixels = self.rows[chosen], self.recipe.pixels
-                images = gather_crop(self.images, rows, boxes, flips, pixels, self.threads)
-                yield images, torch.from_numpy(self.labels[chosen])
+            yield from ahead(self.next, self._crop, choices)
             return
         for parts in self._ahead(choices):              # nothing below waits for the device
             first, boxes, flips, targets = (part.to(self.device, non_blocking=True) for part in parts)
             images = first if self.on_device is None else self.on_device[first]
             yield batch_crop(images, boxes, flips, self.recipe.pixels), targets
+
+    def _crop(self, choice: Choice) -> tuple[torch.Tensor, torch.Tensor]:
+        """One batch, made on the CPU."""
+        chosen, boxes, flips = choice
+        memory = self._memory(len(chosen))
+        images = gather_crop(self.images, self.rows[chosen], boxes, flips, memory, self.threads)
+        return images, torch.from_numpy(self.labels[chosen])
+
+    def _memory(self, count: int) -> np.ndarray:
+        """Room for *count* crops, float32 (count, P, P, 3): that of a batch which nobody holds any more.
+
+        New memory comes a page at a time, each cleared first: for large crops that was a fifth of the work.
+        """
+        try:
+            whole = self.spare.pop()
+        except IndexError:
+            whole = np.empty((self.batch, self.recipe.pixels, self.recipe.pixels, 3), np.float32)
+        lent = whole[:count]
+        weakref.finalize(lent, self.spare.append, whole)        # when the last tensor that looks into it goes
+        return lent
 
     def _ahead(self, choices: Iterator[Choice]) -> Iterator[list[torch.Tensor]]:
         """Gather each batch in pinned memory while the one before is used: its images, or where they are."""
