@@ -28,6 +28,7 @@ def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
     images, recipe = stored(folder, size), Recipe(batch=BATCH, pixels=pixels)
     everything = Selection(np.arange(len(images)), np.zeros(len(images), np.int64), ("all",))
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)                    # faster for torchvision: an image is too little to share
     loader = Batches(SimpleNamespace(images=images), everything, recipe, 0, Machine(threads=threads))
     peers: dict[str, Callable[[], object]] = {}
     absent: dict[str, str] = {}
@@ -136,7 +137,7 @@ def fidelity(images: np.ndarray, pixels: int) -> str:
     ours = np.empty((BATCH, pixels, pixels, 3), np.float32)
     gather_crop(images, np.arange(BATCH), boxes, np.zeros(BATCH, bool), ours)
     ours = 255 * (torch.from_numpy(ours) * torch.tensor(STD) + torch.tensor(MEAN))
-    grey = torch.from_numpy(images[:BATCH]).permute(0, 3, 1, 2).float()
+    grey = torch.from_numpy(np.array(images[:BATCH])).permute(0, 3, 1, 2).float()
     places = boxes.astype(int).tolist()
     exact = [resized_crop(image, *box, [pixels] * 2) for image, box in zip(grey, places, strict=True)]
     exact = torch.stack(exact).permute(0, 2, 3, 1)
