@@ -26,8 +26,18 @@ test: setup  ## lint and tests: no GPU, no network
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-bench: setup  ## the side-by-side benchmark table
-	$(BIN)/python -m tests.bench
+bench: .venv/peers  ## the side-by-side benchmark table; ARGS="--only batches-64 --json FILE"
+	$(BIN)/itl bench $(ARGS)
+
+# What itl is measured beside, one by one: a peer that does not install is absent from the table, no more. FFCV is
+# built on the spot and wants, on Debian, libturbojpeg0-dev, libopencv-dev and pkg-config.
+.venv/peers: .venv/done
+	@for peer in $$($(BIN)/python -c 'import tomllib; \
+		print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])'); do \
+		$(BIN)/python -m pip install --quiet --constraint constraints.txt $$peer > /dev/null 2>&1 \
+			|| echo "$$peer does not install here; the table will say so"; \
+	done
+	touch $@
 
 clean:  ## remove what was generated: packs, runs, reports, caches
 	rm -rf packs runs reports .pytest_cache .ruff_cache

@@ -99,6 +99,11 @@ def parser() -> argparse.ArgumentParser:
     for do in (run, report):
         command(do, preset, only, *MACHINE)
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    command(
+        bench, MACHINE[2],                      # --device
+        ("--only", {"metavar": "NAME", "help": "one row of the table, such as batches-64"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+    )
     return top
 
 
@@ -242,6 +247,13 @@ def results(asked: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def bench(asked: argparse.Namespace) -> None:
+    """Measure our kernels beside what people would use instead, and print the table."""
+    from itl.bench.table import bench as measure
+
+    measure(asked.only, asked.json, asked.device)
 
 
 def _planned(asked: argparse.Namespace) -> tuple:

@@ -42,6 +42,12 @@ def oracle(image: np.ndarray, box: np.ndarray, flip: bool, pixels: int) -> torch
     return cut.flip(2) if flip else cut
 
 
+def cropped(images, rows, boxes, flips, pixels: int, threads=None) -> torch.Tensor:
+    """What the kernel makes of them, in memory that held something else."""
+    memory = np.full((len(rows), pixels, pixels, 3), np.nan, np.float32)
+    return gather_crop(images, rows, boxes, flips, memory, threads)
+
+
 def in_grey(batch: torch.Tensor) -> torch.Tensor:
     """Normalised images back in grey levels."""
     return batch * GREY + 255 * torch.tensor(MEAN).view(3, 1, 1)
@@ -55,7 +61,7 @@ def test_both_crops_equal_a_loop_over_torchvision(size, pixels):
     boxes = np.concatenate([np.floor(random.random((40, 2)) * (size - sides + 1)), sides], 1)
     flips, rows = random.random(40) < 0.5, random.permutation(40)
     with ThreadPoolExecutor(2) as threads:
-        fast = gather_crop(pack.images, rows, boxes, flips, pixels, threads)
+        fast = cropped(pack.images, rows, boxes, flips, pixels, threads)
     slow = batch_crop(*(torch.from_numpy(part) for part in (pack.images[rows], boxes, flips)), pixels)
     loop = [oracle(pack.images[row], *how, pixels) for row, *how in zip(rows, boxes, flips, strict=True)]
     for batch in (fast, slow):
@@ -73,15 +79,15 @@ def test_the_fast_crop_equals_the_reference_for_any_box(size, pixels, seed):
     boxes = np.concatenate([random.random((5, 2)) * (size - sides) * 0.999, sides], 1).astype(np.float32)
     flips = random.random(5) < 0.5
     slow = batch_crop(*(torch.from_numpy(part) for part in (images, boxes, flips)), pixels)
-    assert (gather_crop(images, np.arange(5), boxes, flips, pixels) - slow).abs().max() < 2e-3
+    assert (cropped(images, np.arange(5), boxes, flips, pixels) - slow).abs().max() < 2e-3
 
 
 def test_the_number_of_threads_changes_no_bit():
     pack, _ = world(50)
     boxes, flips = np.tile([1, 2, 9, 11], (50, 1)), np.ones(50, bool)
-    alone = gather_crop(pack.images, np.arange(50), boxes, flips, 8)
+    alone = cropped(pack.images, np.arange(50), boxes, flips, 8)
     with ThreadPoolExecutor(3) as threads:
-        assert torch.equal(alone, gather_crop(pack.images, np.arange(50), boxes, flips, 8, threads))
+        assert torch.equal(alone, cropped(pack.images, np.arange(50), boxes, flips, 8, threads))
     assert pack.images.flags.writeable
 
 
@@ -89,7 +95,7 @@ def test_the_number_of_threads_changes_no_bit():
 def test_a_box_outside_its_image_is_refused(box):
     pack, _ = world(1)
     with pytest.raises(ItlError, match="16 x 16 image"):
-        gather_crop(pack.images, np.zeros(1, int), np.array([box]), np.zeros(1, bool), 8)
+        cropped(pack.images, np.zeros(1, int), np.array([box]), np.zeros(1, bool), 8)
     with pytest.raises(ItlError, match="16 x 16 image"):
         batch_crop(torch.from_numpy(pack.images), torch.tensor([box]), torch.zeros(1, dtype=torch.bool), 8)
 
@@ -98,7 +104,7 @@ def test_other_images_and_rows_are_refused():
     with pytest.raises(ItlError, match="uint8"):
         batch_crop(torch.zeros(1, 8, 8, 3), torch.tensor([[0, 0, 8, 8]]), torch.zeros(1, dtype=torch.bool), 8)
     with pytest.raises(ItlError, match="take 0 to 0"):
-        gather_crop(world(1)[0].images, np.array([1]), np.array([[0, 0, 8, 8]]), np.zeros(1, bool), 8)
+        cropped(world(1)[0].images, np.array([1]), np.array([[0, 0, 8, 8]]), np.zeros(1, bool), 8)
 
 
 def test_boxes_are_distributed_as_torchvision_draws_them():
@@ -147,6 +153,22 @@ def test_ranks_share_the_same_global_batch():
         for rank in (0, 1):
             assert torch.equal(parts[rank][step][0], images[rank::2])
             assert torch.equal(parts[rank][step][1], targets[rank::2])
+
+
+def test_a_batch_that_is_held_is_not_written_over():
+    loader = batches(10, batch=2)
+    held = [(images[:, :, 3:].transpose(2, 3), images.clone()) for images, _ in loader.epoch(0)]
+    for _ in loader.epoch(1):
+        pass
+    assert all(torch.equal(view, copy[:, :, 3:].transpose(2, 3)) for view, copy in held)
+    assert len({view.untyped_storage().data_ptr() for view, _ in held}) == 5
+
+
+def test_the_memory_of_a_batch_let_go_is_used_again():
+    loader = batches(40, batch=2)
+    places = {images.data_ptr() for images, _ in loader.epoch(0)}
+    assert len(places) <= 4                             # one is used, one waits, one is made
+    assert len(loader.spare) <= 3
 
 
 def test_in_order_shows_all_images_with_their_labels():

@@ -23,7 +23,9 @@ LAYERS = """
     transfer.induction
     store runs execute resources rates costs planning progress question settings study
     tables nodes answers contrasts paper plots treeplots notebook kernel site page register job
-    browser.columns browser.picture browser.summary browser.preset widgets report __main__
+    browser.columns browser.picture browser.summary browser.preset widgets report
+    bench.work bench.limits bench.start bench.packing bench.batches bench.regions bench.scoring bench.training
+    bench.device bench.neighbours bench.linear bench.table __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent
@@ -66,6 +68,7 @@ def test_imports_flow_one_way(module):
         ("itl.study", "torch nltk papermill"),
         ("itl.report", "torch nltk papermill nbformat nbconvert"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
+        ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics"),
     ],
 )
 def test_what_an_import_leaves_out(module, absent):

@@ -1,0 +1,178 @@
+"""Batches on the CPU: random-resized crops of stored pixels or of files, flipped and normalised."""
+
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+
+from itl.bench.packing import jpegs
+from itl.bench.work import Work
+from itl.config import Machine, Packing, Recipe
+from itl.data.batches import RATIO, SCALE, Batches, draw_boxes
+from itl.data.crop import MEAN, STD, gather_crop, normalised
+from itl.data.demo import DemoClasses
+from itl.data.pack import Pack
+from itl.data.subset import Selection
+
+BATCH = 256
+MIB = 96                                # of stored pixels: more than caches hold
+
+
+def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
+    """An epoch of float32 batches from uint8 images of *size*, beside FFCV and DALI fed with the same."""
+    del device                                                  # it is the CPU's path that is measured
+    images, recipe = stored(folder, size), Recipe(batch=BATCH, pixels=pixels)
+    everything = Selection(np.arange(len(images)), np.zeros(len(images), np.int64), ("all",))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)                    # faster for torchvision: an image is too little to share
+    loader = Batches(SimpleNamespace(images=images), everything, recipe, 0, Machine(threads=threads))
+    peers: dict[str, Callable[[], object]] = {}
+    absent: dict[str, str] = {}
+    try:
+        peers |= ffcv(folder / "images.beton", images, pixels, sorted({1, threads}))
+    except (ImportError, OSError) as error:                     # OSError: a library that it links to
+        absent["FFCV"] = str(error)
+    try:
+        peers["DALI on the CPU"] = dali(images, pixels, threads)
+    except (ImportError, OSError) as error:
+        absent["DALI on the CPU"] = str(error)
+    peers["torchvision, image by image"] = lambda: used(one_by_one(images, pixels))
+    read = images[0].nbytes * sum(SCALE) / 2                    # the part of an image that a crop shows
+    return Work(
+        f"{size} → {pixels} random-resized crops of stored pixels, flipped, normalised, batches of {BATCH}",
+        "images", len(loader) * BATCH, lambda: used(loader.epoch(0)), peers, absent,
+        moved=len(loader) * BATCH * (read + 3 * 4 * pixels**2), agree=lambda: fidelity(images, pixels),
+    )
+
+
+def used(epoch: Iterator) -> None:
+    """Take every batch of *epoch*, and do nothing with it."""
+    for _ in epoch:
+        pass
+
+
+def stored(folder: Path, size: int) -> np.ndarray:
+    """Rendered images again and again, as a pack's memory map: uint8 (N, size, size, 3), whole batches."""
+    world = DemoClasses(classes=8, train=32, val=1, size=size)
+    some = np.stack([world.read(record) for record in world.records()[:BATCH]])
+    times = (MIB << 20) // some.nbytes
+    np.save(folder / "images.npy", np.concatenate([some] * times))
+    return np.load(folder / "images.npy", mmap_mode="r")
+
+
+def ffcv(file: Path, images: np.ndarray, pixels: int, workers: list[int]) -> dict[str, Callable[[], object]]:
+    """FFCV with so many workers, from the same images, raw in its own file."""
+    from ffcv.fields import IntField, RGBImageField
+    from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import NormalizeImage, RandomHorizontalFlip, ToTensor, ToTorchImage
+    from ffcv.writer import DatasetWriter
+
+    fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
+    samples = [(image, 0) for image in images]
+    with redirect_stderr(StringIO()):                           # its progress bar
+        DatasetWriter(str(file), fields, num_workers=1).from_indexed_dataset(samples, shuffle_indices=False)
+
+    def loader(count: int) -> Loader:
+        mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
+        steps = [
+            RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO), RandomHorizontalFlip(),
+            NormalizeImage(mean, std, np.float32), ToTensor(), ToTorchImage(convert_back_int16=False),
+        ]
+        pipelines = {"image": steps, "label": [IntDecoder(), ToTensor()]}
+        order = OrderOption.RANDOM
+        return Loader(str(file), BATCH, num_workers=count, order=order, pipelines=pipelines, drop_last=True)
+
+    loaders = {f"FFCV, workers: {count}": loader(count) for count in workers}
+    return {name: lambda each=each: used(each) for name, each in loaders.items()}
+
+
+def dali(images: np.ndarray, pixels: int, threads: int) -> Callable[[], object]:
+    """NVIDIA DALI's operators for the CPU, fed with rows of the same map."""
+    from nvidia.dali import fn, pipeline_def, types
+
+    random, steps = np.random.default_rng(0), len(images) // BATCH
+
+    def feed() -> np.ndarray:
+        return images[random.integers(0, len(images), BATCH)]
+
+    @pipeline_def(batch_size=BATCH, num_threads=threads, device_id=None, prefetch_queue_depth=2)
+    def crops() -> object:
+        shown = fn.external_source(source=feed, batch=True, layout="HWC")
+        cut = fn.random_resized_crop(
+            shown, size=(pixels, pixels), random_area=SCALE, random_aspect_ratio=RATIO, antialias=True
+        )
+        mean, std = ([255 * value for value in values] for values in (MEAN, STD))
+        return fn.crop_mirror_normalize(
+            cut, mirror=fn.random.coin_flip(), mean=mean, std=std, dtype=types.FLOAT, output_layout="HWC"
+        )
+
+    pipeline = crops()
+    pipeline.build()
+    return lambda: used(torch.from_dlpack(pipeline.run()[0].as_tensor()) for _ in range(steps))
+
+
+def one_by_one(images: np.ndarray, pixels: int) -> Iterator[torch.Tensor]:
+    """torchvision's antialiased crop of each image; boxes, flips and normalisation a batch at a time."""
+    from torchvision.transforms.v2.functional import resized_crop
+
+    random, side = np.random.default_rng(0), [pixels, pixels]
+    for rows in random.permutation(len(images)).reshape(-1, BATCH):
+        shown = torch.from_numpy(images[rows]).permute(0, 3, 1, 2)
+        boxes = draw_boxes(random, BATCH, images.shape[1]).astype(int).tolist()
+        cut = torch.stack([resized_crop(image, *box, side) for image, box in zip(shown, boxes, strict=True)])
+        flips = torch.from_numpy(random.random(BATCH) < 0.5)[:, None, None, None]
+        yield normalised(torch.where(flips, cut.flip(3), cut))
+
+
+def fidelity(images: np.ndarray, pixels: int) -> str:
+    """How far our crops are from torchvision's antialiased ones, and how far FFCV's way of resizing is."""
+    from torchvision.transforms.v2.functional import resized_crop
+
+    boxes = draw_boxes(np.random.default_rng(0), BATCH, images.shape[1])
+    ours = np.empty((BATCH, pixels, pixels, 3), np.float32)
+    gather_crop(images, np.arange(BATCH), boxes, np.zeros(BATCH, bool), ours)
+    ours = 255 * (torch.from_numpy(ours) * torch.tensor(STD) + torch.tensor(MEAN))
+    grey = torch.from_numpy(np.array(images[:BATCH])).permute(0, 3, 1, 2).float()
+    places = boxes.astype(int).tolist()
+    exact = [resized_crop(image, *box, [pixels] * 2) for image, box in zip(grey, places, strict=True)]
+    exact = torch.stack(exact).permute(0, 2, 3, 1)
+    told = f"itl is within {(ours - exact).abs().max():.0e} grey levels of torchvision's antialiased crop; "
+    try:
+        import cv2
+    except ImportError:
+        return told + "FFCV resizes by cv2.INTER_AREA, without this filter"
+    pairs = zip(images[:BATCH], places, strict=True)
+    cuts = (image[y : y + height, x : x + width] for image, (y, x, height, width) in pairs)
+    area = np.stack([cv2.resize(cut, (pixels, pixels), interpolation=cv2.INTER_AREA) for cut in cuts])
+    apart = np.abs(area - exact.numpy()).mean()
+    return told + f"FFCV resizes by cv2.INTER_AREA, without this filter: {apart:.1f} away on average"
+
+
+def reading(folder: Path, device: str) -> Work:
+    """Random-resized crops of 56 from 64-pixel images, flipped and normalised, beside reading their files."""
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    del device
+    files, threads = jpegs(5000, 64, (64, 64)), torch.get_num_threads()
+    for number, file in enumerate(files):
+        path = folder / "images" / f"{number % 10}" / f"{number}.JPEG"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file)
+    pack = Pack.build(Packing("folder", None, 64), folder / "pack", path=folder / "images", log=str)
+    everything = Selection(np.arange(len(pack)), np.zeros(len(pack), np.int64), ("all",))
+    loader = Batches(pack, everything, Recipe(batch=BATCH, pixels=56), 0, Machine(threads=threads))
+    steps = v2.Compose([
+        v2.RandomResizedCrop(56, scale=SCALE, antialias=True), v2.RandomHorizontalFlip(), v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
+    ])
+    loaded = ImageFolder(folder / "images", steps)
+    theirs = torch.utils.data.DataLoader(loaded, BATCH, True, num_workers=threads, persistent_workers=True)
+    peers = {"ImageFolder + v2, a worker a core": lambda: used(theirs)}
+    what = "64 → 56 as in batches-64, from a pack, beside the image files it was made from"
+    return Work(what, "images", len(pack), lambda: used(loader.epoch(0)), peers)

@@ -1,0 +1,99 @@
+"""The benchmark's table: what is printed is what is measured, and a peer that is not here is named."""
+
+import json
+import time
+
+import pytest
+
+from itl import ItlError
+from itl.bench import table
+from itl.bench.limits import Limits, measure
+from itl.bench.work import Work
+
+LIMITS = Limits(copied=8e6, fp32=1e9, bf16=2e9)
+
+
+def sleeping(seconds: float):
+    return lambda: time.sleep(seconds)
+
+
+def toy(folder, device) -> Work:
+    """Ten naps, ours five times as short as the slower peer's."""
+    assert device == "cpu"
+    assert not list(folder.iterdir())
+
+    def broken() -> None:
+        raise RuntimeError("no such driver\nand a long story")
+
+    return Work(
+        "ten naps", "naps", 10, sleeping(0.004),
+        {"slow": sleeping(0.02), "quick": sleeping(0.01), "broken": broken},
+        {"elsewhere": "No module named 'elsewhere'"},
+        moved=8000, agree=lambda: "all awake",
+    )
+
+
+def needs_more(folder, device) -> Work:
+    raise ItlError("this row needs a GPU; give --device cuda")
+
+
+def wrong(folder, device) -> Work:
+    raise ZeroDivisionError("division by zero")
+
+
+@pytest.fixture(autouse=True)
+def rows(monkeypatch):
+    monkeypatch.setattr(table, "measure", lambda device: LIMITS)
+    for name, row in {"toy": toy, "needs-more": needs_more, "wrong": wrong}.items():
+        monkeypatch.setitem(table.ROWS, name, row)
+
+
+def test_the_table_says_what_it_measured(tmp_path, capsys):
+    table.bench("toy", tmp_path / "table.json", "cpu")
+    told = json.loads((tmp_path / "table.json").read_text())
+    out = capsys.readouterr().out
+    (row,) = told["rows"]
+    assert row["rates"].keys() == {"itl", "slow", "quick"}
+    assert row["ratio"] == row["ratios"]["quick"] < row["ratios"]["slow"]
+    assert row["limit"] == 10 / (8000 / 8e6)
+    assert row["reached"] == row["rates"]["itl"] / row["limit"]
+    absent = {"elsewhere": "No module named 'elsewhere'", "broken": "RuntimeError: no such driver"}
+    assert row["absent"] == absent
+    assert told["limits"] == {"copied": 8e6, "fp32": 1e9, "bf16": 2e9}
+    for figure in (row["what"], row["agree"], *absent.values(), f"{row['ratio']:.2f}", "0.008 GB/s"):
+        assert figure in out
+    for rate in row["rates"].values():
+        assert f"{rate:,.0f}" in out
+    assert "\n".join(table.lines(row)) in out
+
+
+def test_rows_that_cannot_be_measured_do_not_end_the_table(monkeypatch, capsys):
+    monkeypatch.setattr(table, "ROWS", {"wrong": wrong, "needs-more": needs_more, "toy": toy})
+    with pytest.raises(ItlError, match="^wrong of the table failed"):
+        table.bench(None, None, "cpu")
+    out = capsys.readouterr().out
+    assert "wrong: FAILED, ZeroDivisionError: division by zero" in out
+    assert "needs-more: not measured, this row needs a GPU" in out
+    assert "toy: ten naps" in out
+
+
+def test_a_row_that_does_not_exist_is_an_error():
+    with pytest.raises(ItlError, match="did you mean 'batches-64'"):
+        table.bench("batches64", None, "cpu")
+
+
+def test_the_limit_is_the_slower_of_memory_and_arithmetic():
+    def work(**least) -> Work:
+        return Work("", "", 10, str, {}, **least)
+
+    assert LIMITS.rate(work()) is None
+    assert LIMITS.rate(work(moved=8e6)) == 10
+    assert LIMITS.rate(work(moved=8e6, operations=2e9)) == 5
+    assert LIMITS.rate(work(moved=8e6, operations=2e9, rate="bf16")) == 10
+
+
+def test_limits_are_measured():
+    found = measure("cpu")
+    assert found.copied > 1e8
+    assert found.fp32 > 1e8
+    assert found.bf16 > 1e7
