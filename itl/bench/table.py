@@ -12,11 +12,13 @@ import torch
 
 from itl import ItlError, pick
 from itl.bench.batches import batches, reading
+from itl.bench.device import crop
 from itl.bench.limits import Limits, measure, once
 from itl.bench.packing import packing
 from itl.bench.regions import cutting
 from itl.bench.scoring import scoring
 from itl.bench.start import starting
+from itl.bench.training import step
 from itl.bench.work import Work
 from itl.config import Machine
 from itl.files import write_atomic
@@ -31,6 +33,11 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "read": reading,
     "batches-64": partial(batches, size=64, pixels=56),
     "batches-128": partial(batches, size=128, pixels=112),
+    "crop": crop,
+    "step-small-56": partial(step, net="small", size=64, pixels=56),
+    "step-alexnet-112": partial(step, net="alexnet", size=128, pixels=112),
+    "step-resnet18-56": partial(step, net="resnet18", size=64, pixels=56),
+    "step-resnet18-112": partial(step, net="resnet18", size=128, pixels=112),
     "roi": cutting,
     "voc-ap": scoring,
 }
