@@ -7,8 +7,8 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from itl import answers
 from itl.config import Machine
+from itl.contrasts import contrasts
 from itl.settings import Preset
 from itl.site import Page
 from itl.store import Store
@@ -85,8 +85,8 @@ def tables_of(job: Job) -> dict[str, str]:
         return {}
     (question,) = questions_of(job.preset, job.stem)
     results = question.results(Store(job.machine.runs), job.machine)
-    contrasts = answers.tabulate(answers.contrasts(question, results))
-    return {".csv": results.to_csv(index=False), "-contrasts.csv": contrasts.to_csv(index=False)}
+    told = contrasts(question, results)
+    return {".csv": results.to_csv(index=False), "-contrasts.csv": told.to_csv(index=False)}
 
 
 def page_of(job: Job, trouble: str) -> Page | None:
