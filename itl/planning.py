@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,8 @@ from itl.store import Store
 UNPACKED = "unpacked"                       # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
 NOTHING = Cost(0.0, 0, 0, 0, 0)             # what is left of a run that is done
+NUMBERS = ["before", *(each.name for each in fields(Cost))]
+COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *NUMBERS]
 ROW = 200                                   # bytes of an image in a pack's table
 
 
@@ -152,7 +154,8 @@ def plan(
                 row[column][value] = None
             size_for[run.spec] = sizes[folders["images" if isinstance(run.spec, Pretrain) else run.target]]
     _add_costs(rows, size_for, store, machine, log)
-    return Plan(packs, pd.DataFrame([_shown(spec, row) for spec, row in rows.items()]), machine)
+    runs = pd.DataFrame([_shown(spec, row) for spec, row in rows.items()], columns=COLUMNS)
+    return Plan(packs, runs.astype(dict.fromkeys(NUMBERS, float)), machine)
 
 
 def _packs(questions: Sequence[Asked], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
@@ -209,6 +212,8 @@ def _shown(spec: Pretrain | Transfer, row: dict) -> dict[str, object]:
 
 def told(found: Plan, each: bool = False) -> str:
     """Write the plan for a terminal: packs, conditions (with *each*, every run) and the summary."""
+    if found.runs.empty:
+        return "no question is asked: no runs to do"
     packs = found.packs.assign(disk=found.packs["disk"].map(readable)).round(1)
     columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
     runs = found.runs[columns].round(1) if each else found.by_condition()

@@ -179,6 +179,13 @@ def test_what_fits_is_not_refused(tmp_path, monkeypatch):
     assert "4 runs to do (0 trainings and 4 tries): about 10.0 minutes with 3 side by side" in found.summary()
 
 
+def test_no_question_needs_nothing(tmp_path):
+    found = planning.plan([], Store(tmp_path), here(tmp_path))
+    found.refuse()
+    assert (found.minutes, found.disk, len(found.table())) == (0, (0, 0), 0)
+    assert planning.told(found) == "no question is asked: no runs to do"
+
+
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
     gone = {"source": "folder", "path": "/gone"}
     question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, images_per_class=[4])
