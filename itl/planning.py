@@ -13,6 +13,7 @@ from itl.config import Machine, Packing, Pretrain, Transfer, key
 from itl.costs import Cost, cost, work_of
 from itl.data.build import partial_of
 from itl.data.locate import Size, pack_folder, size_of
+from itl.execute import with_needs
 from itl.provenance import device_name
 from itl.rates import calibrated
 from itl.resources import device_memory, duration, free_disk, free_memory, readable
@@ -145,14 +146,16 @@ def plan(
     rows, size_for = {}, {}
     for question in questions:
         folders = {name: pack_folder(each, name, machine) for name, each in question.packings().items()}
-        for run in question.runs(machine):
-            row = rows.setdefault(run.spec, {"kind": run.method, "questions": {}, "condition": {}, "on": {},
-                                             "seed": run.seed})
-            on = run.task.partition("@")[2] or run.target
+        runs = question.runs(machine)
+        for run, spec in [(each, spec) for each in runs for spec in with_needs([each.spec])]:
+            net = isinstance(spec, Pretrain)            # of those without pre-training too, made once as well
+            row = rows.setdefault(spec, {"kind": "pretrain" if net else run.method, "questions": {},
+                                         "condition": {}, "on": {}, "seed": run.seed})
+            on = "own classes" if net else run.task.partition("@")[2]
             told = ", ".join(f"{name} {value}" for name, value in run.columns)
             for column, value in (("questions", question.name), ("condition", told), ("on", on)):
                 row[column][value] = None
-            size_for[run.spec] = sizes[folders["images" if isinstance(run.spec, Pretrain) else run.target]]
+            size_for[spec] = sizes[folders["images" if net else run.target]]
     _add_costs(rows, size_for, store, machine, log)
     runs = pd.DataFrame([_shown(spec, row) for spec, row in rows.items()], columns=COLUMNS)
     return Plan(packs, runs.astype(dict.fromkeys(NUMBERS, float)), machine)
