@@ -224,13 +224,15 @@ def run(asked: argparse.Namespace) -> None:
 
 def report(asked: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
+    from itl.report import chosen
     from itl.report import report as write
 
-    run(asked)
     machine = _machine(asked)
     preset = _preset(asked)
-    out = machine.home / "reports" / preset.name
-    print(write(preset, project_folder() / "notebooks", out, machine, only=asked.only))
+    where = project_folder() / "notebooks", machine.home / "reports" / preset.name, machine
+    chosen(preset, *where)                  # a typo is told before hours of runs, not after
+    run(asked)
+    print(write(preset, *where, only=asked.only))
 
 
 def results(asked: argparse.Namespace) -> None:

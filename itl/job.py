@@ -113,7 +113,7 @@ def evidence(preset: Preset, stem: str, machine: Machine) -> str:
     (question,) = questions_of(preset, stem)
     store = Store(machine.runs)
     specs = [run.spec for run in question.runs(machine)]
-    states = [(str(spec), store.state(spec), store.result(spec)) for spec in specs]
+    states = [(str(spec), store.result(spec) or store.state(spec)) for spec in specs]
     return sha256(repr(states).encode()).hexdigest()
 
 

@@ -41,7 +41,8 @@ class Kernel(AsyncKernelManager):
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
         """Start this Python, whatever kernel of the same name the user has installed."""
         start = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
-        return [*start, f"--IPKernelApp.exec_lines={WHOLE}", *(extra_arguments or [])]
+        quiet = "--IPKernelApp.log_level=50"        # it calls the interrupt that ends it an error
+        return [*start, quiet, f"--IPKernelApp.exec_lines={WHOLE}", *(extra_arguments or [])]
 
     async def start_kernel(self, **given) -> None:
         """Start the kernel and remember it."""

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -35,7 +36,7 @@ class Entry:
     made: dict                              # its provenance
     manifest: str = ""                      # file that lists a pre-training's images, in the folder runs/
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The run's name in the store."""
         return key(self.spec)
@@ -108,17 +109,22 @@ def publish_runs(entries: Sequence[Entry], out: Path, preset: str, machine: Mach
 
 
 def _publish(entry: Entry, folder: Path, source: Path) -> None:
-    """Put what one finished run is made of into *folder*, unless it lies there: a run never changes."""
-    told = {"run": entry.key, "spec": json.loads(canonical(entry.spec)), "result": entry.result,
-            "provenance": entry.made, "asked by": entry.asked}
-    text = json.dumps(told, indent=1, ensure_ascii=False)
-    write_atomic(folder / f"{entry.key}.json", lambda path: path.write_text(text, "utf-8"))
+    """Put what one finished run is made of into *folder*, unless it lies there since the run was done."""
+    path = folder / f"{entry.key}.json"
+    if _older(path, source / "result.json"):
+        told = {"run": entry.key, "spec": json.loads(canonical(entry.spec)), "result": entry.result,
+                "provenance": entry.made}
+        text = json.dumps(told, indent=1, ensure_ascii=False)
+        write_atomic(path, lambda path: path.write_text(text, "utf-8"))
     target, listed = folder / entry.manifest, source / "manifest.csv"
-    if not entry.manifest or (target.exists() and target.stat().st_mtime >= listed.stat().st_mtime):
-        return
+    if entry.manifest and _older(target, listed):
+        copy = _compress if target.suffix == ".gz" else shutil.copyfile
+        write_atomic(target, lambda path: copy(listed, path))
 
-    write_atomic(target, lambda path: _compress(listed, path) if target.suffix == ".gz"
-                 else shutil.copyfile(listed, path))
+
+def _older(target: Path, source: Path) -> bool:
+    """Say whether *target* was not made since *source* was."""
+    return not target.exists() or target.stat().st_mtime_ns < source.stat().st_mtime_ns
 
 
 def _compress(source: Path, target: Path) -> None:

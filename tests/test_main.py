@@ -104,6 +104,7 @@ BAD = [
     (("run", "demoo"), 1, "no preset called 'demoo'; there are mini"),
     (("run", "minni"), 1, "did you mean 'mini'"),
     (("run", "mini", "--only", "01-data-sizes"), 1, "did you mean '01-data-size'"),
+    (("report", "mini"), 1, "no notebook in "),                # told before any run
     (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
     (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),
