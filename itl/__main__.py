@@ -224,15 +224,14 @@ def run(asked: argparse.Namespace) -> None:
 
 def report(asked: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
-    from itl.report import chosen
-    from itl.report import report as write
+    from itl import report as pages
 
     machine = _machine(asked)
     preset = _preset(asked)
     where = project_folder() / "notebooks", machine.home / "reports" / preset.name, machine
-    chosen(preset, *where)                  # a typo is told before hours of runs, not after
+    pages.chosen(preset, *where)                  # a typo is told before hours of runs, not after
     run(asked)
-    print(write(preset, *where, only=asked.only))
+    print(pages.report(preset, *where, only=asked.only))
 
 
 def results(asked: argparse.Namespace) -> None:
@@ -271,9 +270,8 @@ def _planned(asked: argparse.Namespace) -> tuple:
 
 
 def _machine(asked: argparse.Namespace) -> Machine:
-    data = tuple(asked.data) if asked.data else None
     where = {name: getattr(asked, name) for name in ("home", "device", "workers", "compile", "scheduler")}
-    return Machine.here(data=data, **where)
+    return Machine.here(data=tuple(asked.data) if asked.data else None, **where)
 
 
 def _preset(asked: argparse.Namespace):
