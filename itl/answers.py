@@ -25,9 +25,9 @@ def said(row: pd.Series) -> str:
     '**+10.0 points** (95 % interval +7.5 to +12.5, 3 seeds): a gain beyond seed noise'
     """
     seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"
-    known = math.isfinite(row["low"]) and math.isfinite(row["high"])
-    interval = f"95 % interval {signed(row['low'])} to {signed(row['high'])}, {seeds}" if known else seeds
-    return f"**{signed(row['change'])} points** ({interval}): {row['verdict']}"
+    known = interval(row["low"], row["high"])
+    around = f"95 % interval {known}, {seeds}" if known else seeds
+    return f"**{signed(row['change'])} points** ({around}): {row['verdict']}"
 
 
 def on(row: pd.Series) -> str:
@@ -108,6 +108,15 @@ def task_name(task: str) -> str:
         what = f"{labels} classes of {where}" if labels else where
         return f"{what}, {METHOD.get(method, method)}"
     return "own classes" if task == "own" else task
+
+
+def interval(low: float, high: float) -> str:
+    """Write an interval in points; nothing where it is not known.
+
+    >>> interval(-1.25, 3)
+    '−1.2 to +3.0'
+    """
+    return f"{signed(low)} to {signed(high)}" if math.isfinite(low) and math.isfinite(high) else ""
 
 
 def signed(value: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.answers import GIVEN, compared, main_metric
+from itl.answers import GIVEN, compared, interval, main_metric, signed
 from itl.config import Machine
 from itl.question import Question
 from itl.settings import Preset
@@ -73,6 +73,15 @@ def tabulate(rows: Sequence[tuple]) -> pd.DataFrame:
     table = pd.DataFrame([names for *names, _ in rows], columns=NAMES)
     return table.assign(**{column: [getattr(change, attribute) for change in judged]
                            for column, attribute in NUMBERS.items()})
+
+
+def readable(told: pd.DataFrame) -> pd.DataFrame:
+    """Write the table of `contrasts` for people: intervals as text, points to a tenth, p to a thousandth."""
+    rows = [(row.question, row.compared, row.task, row.metric, signed(row.change),
+             interval(row.low, row.high), interval(row.boot_low, row.boot_high), row.n, f"{row.p:.3f}",
+             f"{row.p_holm:.3f}", f"{row.detectable:.1f}", row.verdict) for row in told.itertuples()]
+    columns = [*NAMES, "change", "95 % interval", "bootstrap", "n", "p", "p_holm", "detectable", "verdict"]
+    return pd.DataFrame(rows, columns=columns).replace("nan", "")
 
 
 def every_contrast(preset: Preset, store: Store, machine: Machine) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from itl.answers import compared, main_metric, signed
+from itl.answers import compared, interval, main_metric, signed
 from itl.config import Machine
 from itl.contrasts import contrast, contrasts, tabulate
 from itl.question import Question
@@ -51,7 +51,8 @@ def beside_paper(question: Question, told: pd.DataFrame, results: pd.DataFrame) 
         rows.append(("the paper", paper.finding, theirs, paper.task, paper.metric, change, ""))
         ours = _nearest(question, results, paper) if paper.column else _numbered(question, told, paper)
         rows += [("ours", judged(each.verdict, paper.sign), each.compared, each.task, each.metric,
-                  _interval(each), each.verdict) for each in ours.itertuples()]
+                  f"{signed(each.change)} ({interval(each.low, each.high)})", each.verdict)
+                 for each in ours.itertuples()]
     if not rows:
         rows.append(("the paper", "none of its findings on this is at hand", *[""] * 5))
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -121,7 +122,3 @@ def _words(of: object, against: object, column: str) -> str:
     if column == "classes":
         return f"{of} instead of {against} classes"
     return compared({column: of}, {column: against})
-
-
-def _interval(row: tuple) -> str:
-    return f"{signed(row.change)} ({signed(row.low)} to {signed(row.high)})"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.contrasts import baselines, contrast, contrasts, doublings, exchange, tabulate
+from itl.contrasts import baselines, contrast, contrasts, doublings, exchange, readable, tabulate
 from itl.question import Comparison, Condition
 from itl.statistics import paired
 from itl.study import CLASSES_DOUBLED, IMAGES_DOUBLED, ends
@@ -76,6 +76,15 @@ def test_contrasts_hold_the_ends_and_against_none():
     alone = paired([20, 21, 23], [30, 32, 33])
     assert (table["boot_low"].iloc[0], table["boot_high"].iloc[0]) == (alone.boot_low, alone.boot_high)
     assert table["detectable"].iloc[0] > alone.detectable, "two need a clearer difference than one"
+
+
+def test_contrasts_are_written_for_people():
+    table = readable(contrasts(question(25, 50), frame({25: [20, 21, 23], 50: [30, 32, 33]})))
+    row = table.iloc[0]
+    assert (row["change"], row["95 % interval"], row["n"]) == ("−10.3", "−11.8 to −8.9", 3)
+    assert row["p"] == row["p_holm"] == "0.001"
+    alone = readable(contrasts(question(25, 50), frame({25: [1], 50: [2]}))).iloc[0]
+    assert (alone["change"], alone["95 % interval"], alone["p"], alone["detectable"]) == ("−1.0", "", "", "")
 
 
 def test_what_would_only_pass_alone_is_a_hint():
