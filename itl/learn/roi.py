@@ -17,12 +17,13 @@ def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
     maps = maps.permute(0, 2, 3, 1).contiguous()                # no copy where they are channels_last
     height, width, channels = maps.shape[1:]
     cut = [maps.new_empty(0, side, side, channels)]
-    for image, some in zip(maps, boxes, strict=True):
-        for part in some.split(TOGETHER):
-            x0, y0, x1, y1 = (part * scale - 0.5).unbind(1)
-            rows, columns = _weights(y0, y1, side, height), _weights(x0, x1, side, width)
-            lines = (rows.flatten(0, 1) @ image.flatten(1)).view(-1, side, width, channels)
-            cut.append(columns[:, None] @ lines)
+    x0, y0, x1, y1 = (torch.cat(boxes) * scale - 0.5).unbind(1)
+    counts = [len(each) for each in boxes]
+    rows, columns = _weights(y0, y1, side, height).split(counts), _weights(x0, x1, side, width).split(counts)
+    for image, down, across in zip(maps, rows, columns, strict=True):
+        for part, other in zip(down.split(TOGETHER), across.split(TOGETHER), strict=True):
+            lines = (part.flatten(0, 1) @ image.flatten(1)).view(-1, side, width, channels)
+            cut.append(other[:, None] @ lines)
     return torch.cat(cut).permute(0, 3, 1, 2)
 
 
