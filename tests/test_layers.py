@@ -13,7 +13,7 @@ LAYERS = """
     wordnet groups labels config choice statistics files provenance
     data.archives data.objects data.voc data.regions data.region_files data.detections
     data.sources data.imagenet data.cifar
-    data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
+    data.resize data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
     data.drawing data.appearance data.demo data.demo_targets data.open data.check
     data.journal data.fill data.build data.pack
     data.subset data.census data.gallery data.locate data.crop data.batches data.pictures

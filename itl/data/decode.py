@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from itl import ItlError, pick
 from itl.data.objects import shrunk
+from itl.data.resize import resized
 
 SUFFIXES = {
     "JPEG": {".jpg", ".jpeg", ".jpe"}, "MPO": {".jpg", ".jpeg", ".jpe"}, "PNG": {".png"}, "BMP": {".bmp"},
@@ -84,27 +85,17 @@ def fitted(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return np.ascontiguousarray(pixels)
-    from torchvision.transforms.v2 import functional
-
-    if fit == "crop":
-        pixels = _middle(pixels, LONG * min(height, width))
-    tensor = _as_tensor(pixels)
+    if fit == "squash":
+        return resized(pixels, (size, size), (0, 0, size, size))
     if fit == "pad":
         wide, high = shrunk(width, height, size)
-        resized = functional.resize(tensor, [high, wide], antialias=True)
-        resized = functional.pad(resized, [0, 0, size - wide, size - high])
-    elif fit == "squash":
-        resized = functional.resize(tensor, [size, size], antialias=True)
-    else:
-        resized = functional.center_crop(functional.resize(tensor, [size], antialias=True), [size, size])
-    return np.ascontiguousarray(resized.permute(1, 2, 0).numpy())
-
-
-def _as_tensor(pixels: np.ndarray) -> object:
-    """View (H, W, 3) as torch's (3, H, W), without a copy where the array can be written."""
-    import torch
-
-    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(2, 0, 1)
+        square = np.zeros((size, size, 3), np.uint8)
+        square[:high, :wide] = resized(pixels, (high, wide), (0, 0, high, wide))
+        return square
+    pixels = _middle(pixels, LONG * min(height, width))
+    short = min(pixels.shape[:2])
+    high, wide = (size * side // short for side in pixels.shape[:2])
+    return resized(pixels, (high, wide), (round((high - size) / 2), round((wide - size) / 2), size, size))
 
 
 def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
