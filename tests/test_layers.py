@@ -22,7 +22,9 @@ LAYERS = """
     transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
     store runs execute rates progress question settings study
     tables nodes answers plots notebook site
-    browser.columns browser.picture browser.summary browser.preset widgets report __main__
+    browser.columns browser.picture browser.summary browser.preset widgets report
+    bench.work bench.packing
+    __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent

@@ -5,6 +5,7 @@ for the way down by itself. Across, where neighbours lie three bytes apart, they
 at a time, of each of which one load of 16 bytes brings four taps.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 
 import numba
@@ -44,6 +45,7 @@ def resized(pixels: np.ndarray, shape: tuple[int, int], window: tuple[int, int, 
     return out
 
 
+@functools.lru_cache(64)                        # most images of a source are of a few sizes
 @numba.njit(nogil=True, cache=True, boundscheck=False)
 def _taps(size, pixels):
     """First source pixel, number and weights of what each of *pixels* takes of *size*; the weights' bits."""
