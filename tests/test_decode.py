@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from itl import ItlError
-from itl.data.decode import decode, fitted
+from itl.data import decode as decoding
+from itl.data.decode import decode, fitted, pixels_of
 from itl.data.sources import ClassFolders
 from tests.pictures import REAL, encoded, smooth
 
@@ -54,6 +55,22 @@ def test_every_exif_orientation_as_pillow_has_it():
         found = decode(data, "a.jpg", 12, "squash")
         assert (found.pixels == fitted(upright, 12, "squash")).all()
         assert (found.height, found.width) == upright.shape[:2]
+
+
+@pytest.mark.parametrize("data", [
+    encoded(PICTURE, "JPEG", quality=95),
+    encoded(PICTURE, "JPEG", subsampling=0), encoded(PICTURE, "JPEG", progressive=True),
+    encoded(PICTURE, "JPEG", "L"), turned(),
+    encoded(PICTURE, "JPEG")[:500] + bytes(64) + encoded(PICTURE, "JPEG")[564:],    # read, though damaged
+    encoded(PICTURE, "JPEG") + b"more",
+])
+def test_pixels_are_the_same_with_and_without_simplejpeg(data, monkeypatch):
+    pytest.importorskip("simplejpeg", reason="simplejpeg is not installed")
+    with_it = pixels_of(data, "a.jpg")
+    monkeypatch.setattr(decoding, "_simplejpeg", lambda: None)
+    without = pixels_of(data, "a.jpg")
+    assert np.array_equal(with_it[0], without[0])
+    assert with_it[1] == without[1]
 
 
 @pytest.mark.parametrize(("data", "reason"), [

@@ -1,6 +1,7 @@
 """Packing: files decoded and brought to one size."""
 
 import io
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -12,6 +13,11 @@ from PIL import Image
 from itl.bench.work import Work
 from itl.data.decode import decode
 from itl.data.demo import DemoClasses
+
+SIDE = 256
+TOGETHER = 10                               # images that a thread or process is given at once, as in packing
+COMPARED = 50
+Square = Callable[[bytes], np.ndarray]      # a file -> uint8 (SIDE, SIDE, 3)
 
 
 def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
@@ -28,30 +34,105 @@ def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
 
 
 def packing(folder: Path, device: str) -> Work:
-    """Decode and bring to 256 × 256: our threads beside Pillow in as many processes."""
-    del folder, device
-    files, cores = jpegs(200, 128, (500, 375)), torch.get_num_threads()
-    torch.set_num_threads(1)
+    """Decode files of ImageNet's usual size and bring them to SIDE × SIDE, on every core."""
+    del folder, device                                          # files in memory, and the CPU's path
+    files, cores = jpegs(400, 128, (500, 375)), torch.get_num_threads()
+    torch.set_num_threads(1)                                    # of each thread, as packing does
     threads, processes = ThreadPoolExecutor(cores), ProcessPoolExecutor(cores, get_context("spawn"))
+    parts = [files[start:start + TOGETHER] for start in range(0, len(files), TOGETHER)]
 
-    def agree() -> str:
-        pairs = ((our_square(file), pillow_square(file).astype(float)) for file in files[:20])
-        return f"{np.mean([np.abs(one - other).mean() for one, other in pairs]):.2f} grey levels apart"
+    def in_threads(square: Square) -> Callable[[], np.ndarray]:
+        def stack(part: list[bytes]) -> np.ndarray:
+            out = np.empty((len(part), SIDE, SIDE, 3), np.uint8)
+            for row, file in zip(out, part, strict=True):
+                row[:] = square(file)
+            return out
 
+        return lambda: list(threads.map(stack, parts))
+
+    peers = {
+        "torchvision, a thread a core": in_threads(torchvision_square),
+        "Pillow, a process a core": lambda: list(processes.map(pillow_square, files, chunksize=TOGETHER)),
+    }
+    absent = {}
+    for name, ready in (("simplejpeg + torchvision, threads", lambda: in_threads(simplejpeg_square())),
+                        ("DALI on the CPU", lambda: dali(files, cores))):
+        try:
+            peers[name] = ready()
+        except (ImportError, OSError) as error:                 # OSError: a library that it links to
+            absent[name] = str(error)
     return Work(
-        "pack 500 × 375 JPEGs at 256", "images", len(files),
-        lambda: list(threads.map(our_square, files)),
-        {"Pillow, a process a core": lambda: list(processes.map(pillow_square, files, chunksize=20))},
-        agree=agree,
+        f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased", "images", len(files),
+        in_threads(our_square), peers, absent, agree=lambda: fidelity(files[:COMPARED], cores),
     )
 
 
 def our_square(file: bytes) -> np.ndarray:
     """One image as a pack holds it."""
-    return decode(file, "made up", 256, "squash").pixels
+    return decode(file, "made up", SIDE, "squash").pixels
 
 
 def pillow_square(file: bytes) -> np.ndarray:
-    """One image file as Pillow decodes it and resizes it to 256 × 256."""
+    """One image file as Pillow decodes and resizes it."""
     image = Image.open(io.BytesIO(file)).convert("RGB")
-    return np.asarray(image.resize((256, 256), Image.Resampling.BILINEAR))
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def torchvision_square(file: bytes) -> np.ndarray:
+    """One image file as torchvision decodes and resizes it."""
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    encoded = torch.frombuffer(bytearray(file), dtype=torch.uint8)
+    return by_torchvision(decode_jpeg(encoded, ImageReadMode.RGB))
+
+
+def simplejpeg_square() -> Square:
+    """What decodes with simplejpeg and resizes with torchvision."""
+    from simplejpeg import decode_jpeg
+
+    return lambda file: by_torchvision(torch.from_numpy(decode_jpeg(file)).permute(2, 0, 1))
+
+
+def by_torchvision(image: torch.Tensor) -> np.ndarray:
+    """Resize uint8 (3, H, W), antialiased; returns (SIDE, SIDE, 3)."""
+    from torchvision.transforms.v2 import functional
+
+    return functional.resize(image, [SIDE, SIDE], antialias=True).permute(1, 2, 0).numpy()
+
+
+def dali(files: list[bytes], threads: int) -> Callable[[], list[np.ndarray]]:
+    """DALI's pipeline over *files*, batch by batch, prefetching on its threads; an epoch a call."""
+    from nvidia.dali import fn, pipeline_def, types
+
+    encoded, batch = [np.frombuffer(file, np.uint8) for file in files], 5 * TOGETHER
+    parts = [encoded[start:start + batch] for start in range(0, len(files), batch)]
+
+    @pipeline_def(batch_size=batch, num_threads=threads, device_id=None, prefetch_queue_depth=2)
+    def squares() -> object:
+        # It ends with the epoch: what it decoded ahead of the next would be on the others' time.
+        data = fn.external_source(source=parts, batch=True, cycle="raise", no_copy=True)
+        image = fn.decoders.image(data, device="cpu", output_type=types.RGB)
+        return fn.resize(image, size=[SIDE, SIDE], interp_type=types.INTERP_LINEAR, antialias=True)
+
+    pipe = squares()
+    pipe.build()
+
+    def epoch() -> list[np.ndarray]:
+        pipe.reset()
+        return [np.array(pipe.run()[0].as_array()) for _ in parts]
+
+    return epoch
+
+
+def fidelity(files: list[bytes], threads: int) -> str:
+    """Mean absolute differences between the pixels of ours and of each peer's, in grey levels of 255."""
+    ours = np.stack([our_square(file) for file in files]).astype(int)
+    others = {"torchvision": torchvision_square, "Pillow": pillow_square}
+    found = {name: np.stack([square(file) for file in files]) for name, square in others.items()}
+    try:
+        found["simplejpeg + torchvision"] = np.stack([simplejpeg_square()(file) for file in files])
+        found["DALI"] = dali(files, threads)()[0]
+    except (ImportError, OSError):
+        pass                                                    # told as absent already
+    told = (f"{np.abs(ours - other).mean():.3f} from {name}'s" for name, other in found.items())
+    return f"pixels differ by {', '.join(told)}, in grey levels"
