@@ -77,7 +77,9 @@ def test_a_plan_is_done_once_and_only_what_is_deleted_is_done_again(undisturbed)
     store, question = Store(machine.runs), small_study()
     plan = question.plan(store, machine)
     assert plan["state"].eq("done").all()
-    assert len(plan) == 2 + 3 * 2 * 2 - 2   # packs; sizes x seeds x (own, knn), but the untrained has no own
+    assert len(plan) == 2 + 3 * 2 * 2       # packs; sizes x seeds x (the net, knn)
+    assert set(plan.loc[plan["kind"] == "pretrain", "run"]) == {
+        folder.name for folder in (machine.runs / "pretrain").iterdir()}
     before, times = numbers(undisturbed), {p: p.stat().st_mtime_ns for p in undisturbed.rglob("result.json")}
     victim = store.path(question.runs(machine)[-2].spec)
     assert victim.parent.name == "pretrain"
