@@ -124,6 +124,7 @@ def _side_by_side(
         ends = lines(ax, each, x)
         ax.set_title(title, loc="left")
         ax.set(xlabel=AXIS.get(x, x))
+        ax.tick_params("x", labelsize=9)        # panels are narrow, and numbers of classes may lie close
         if known:
             ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
         label_ends(ax, ends | known)
