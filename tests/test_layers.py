@@ -19,7 +19,8 @@ LAYERS = """
     data.subset data.census data.gallery data.locate data.crop data.batches data.pictures
     learn.checkpoint learn.models learn.roi learn.parts learn.train
     transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
-    transfer.actions transfer.rcnn transfer.detection transfer.frozen transfer.induction
+    transfer.actions transfer.rcnn transfer.detection
+    transfer.neighbours transfer.linear transfer.frozen transfer.induction
     store runs execute rates progress question settings study
     tables nodes answers plots notebook site
     browser.columns browser.picture browser.summary browser.preset widgets report __main__
