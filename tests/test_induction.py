@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from itl.learn.models import build
-from itl.transfer.frozen import Features, knn, nearest, probe, vote
+from itl.transfer.frozen import knn, probe, vote
 from itl.transfer.induction import COLUMNS, KS, branches, chance, compare, induction, nodes_table
+from itl.transfer.linear import Features
+from itl.transfer.neighbours import nearest
 from itl.transfer.target import Target
 from itl.wordnet import Taxonomy
 from tests.test_frozen import MACHINE, PIXELS, spec, world

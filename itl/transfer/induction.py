@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from itl.config import Machine, Transfer
-from itl.data.batches import device
 from itl.files import write_atomic
 from itl.learn.models import Classifier
-from itl.transfer.frozen import BLOCK, CPU, Features, choose_strength, features_of, nearest, vote
+from itl.transfer.frozen import features_of, vote
+from itl.transfer.linear import Features, choose_strength
 from itl.transfer.metrics import scores
+from itl.transfer.neighbours import nearest
 from itl.transfer.target import Target
 from itl.wordnet import Taxonomy
 
@@ -36,14 +37,14 @@ def induction(
     *folder*: see `nodes_table`.
     """
     train, test = features_of(spec, net, target, machine)
-    tree, classes, where = Taxonomy.snapshot(), target.train.classes, device(machine)
+    tree, classes = Taxonomy.snapshot(), target.train.classes
+    classify = choose_strength(train, len(classes), *target.divided(spec.seed))
+    own = scores(classify(test.features), test.labels) | {"strength": classify.strength}
+    train, test = (Features(each.features, each.labels.cpu()) for each in (train, test))    # counted there
     parted = branches(tree, classes)
-    *found, overall = compare(train, test, parted, where)
+    *found, overall = compare(train, test, parted)
     nodes = nodes_table(tree, parted, found, train.labels, test.labels)
     write_atomic(folder / "nodes.csv", lambda path: nodes.to_csv(path, index=False))
-    there = Features(train.features.to(where), train.labels.to(where))
-    classify = choose_strength(there, len(classes), *target.divided(spec.seed))
-    own = scores(classify(test.features).cpu(), test.labels) | {"strength": classify.strength}
     knn = {f"knn{k}": percent(right, len(test.labels)) for k, right in zip(KS, overall.fine, strict=True)}
     return own | knn | {"chance": chance(train.labels, test.labels)}
 
@@ -92,8 +93,7 @@ class Right(NamedTuple):
 
 
 def compare(
-    train: Features, test: Features, parted: Sequence[Branch], where: torch.device = CPU,
-    block: int = BLOCK[0],
+    train: Features, test: Features, parted: Sequence[Branch], block: int = 2048
 ) -> list[Right]:
     """Count what k-NN names right at each branch of *parted*, deepest first, in its own images; and overall.
 
@@ -106,7 +106,7 @@ def compare(
     rows_of = {int(label): (train.labels == label).nonzero().squeeze(1) for label in train.labels.unique()}
     counts = torch.zeros(len(parted) + 1, 1 + 2 * len(KS), dtype=torch.int64)
     for features, labels in zip(test.features.split(block), test.labels.split(block), strict=True):
-        lists = {label: _nearest_among(train, rows, features, where) for label, rows in rows_of.items()}
+        lists = {label: _nearest_among(train, rows, features) for label, rows in rows_of.items()}
         holder = {label: label for label in lists}          # whose list a class's images are in by now
         for number, branch in enumerate(parted):
             first = min(branch.child_of)
@@ -126,10 +126,10 @@ class Nearest(NamedTuple):
     similarities: Tensor
 
 
-def _nearest_among(train: Features, rows: Tensor, queries: Tensor, where: torch.device) -> Nearest:
+def _nearest_among(train: Features, rows: Tensor, queries: Tensor) -> Nearest:
     """The nearest of *rows*, ascending, to each of *queries*."""
-    found, similarities = nearest(train.features[rows], queries, min(max(KS), len(rows)), where)
-    return Nearest(rows[found], similarities)
+    found, similarities = nearest(train.features[rows], queries, min(max(KS), len(rows)))
+    return Nearest(rows[found.cpu()], similarities.cpu())
 
 
 def _merge(lists: Sequence[Nearest]) -> Nearest:

@@ -11,9 +11,9 @@ from torch import Tensor
 from itl import ItlError
 from itl.learn.train import has_bf16
 
-BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows multiplied at once: 32 MiB, 2 GiB
+BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
+AT_ONCE = {"cpu": 2**16, "cuda": 2**24}     # numbers in float64 at once: on a CPU they stay in its cache
 GROUP = 32                  # rows of which the quick pass looks at the highest first
-AT_ONCE = {"cpu": 2**16, "cuda": 2**24}     # numbers multiplied in float64 at once: on a CPU they stay in its cache
 FEW = 8, 128, 1024          # groups worth ranking: up to 8 k, or a 128th of all rows, and no more than 1,024
 
 
@@ -28,9 +28,9 @@ def nearest(
     candidates a query.
 
     A pass in bfloat16, where the device has it, bounds every similarity from both sides (see `Sieve`) and
-    leaves the few rows that can be among the nearest. Queries for which those are not few (features that differ
-    by less than bfloat16 shows) go through the same in float32, and what that cannot part is ranked whole.
-    Raises ItlError where there are fewer than *k* rows.
+    leaves the few rows that can be among the nearest. Queries for which those are not few (features that
+    differ by less than bfloat16 shows) go through the same in float32, and what that cannot part is ranked
+    whole. Raises ItlError where there are fewer than *k* rows, or a number is not finite.
     """
     if not 1 <= k <= len(base):
         raise ItlError(f"{k} neighbours were asked for among {len(base)} training images; "
@@ -63,9 +63,12 @@ class Measured(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Tensor) -> "Measured":
-        """Measure *vectors*."""
+        """Measure *vectors*; raise ItlError for those that have no length."""
         chunk = max(1, AT_ONCE[vectors.device.type] // vectors.shape[1])
         lengths = torch.cat([some.double().norm(dim=1) for some in vectors.split(chunk)])
+        if broken := int((~lengths.isfinite()).sum()):
+            raise ItlError(f"{broken} of {len(vectors)} vectors are not finite, so they have no neighbours; "
+                           "leave them out")
         return cls(vectors, lengths.masked_fill_(lengths == 0, 1.0))
 
 
@@ -76,7 +79,7 @@ def _precisions(base: Tensor, k: int) -> list[torch.dtype]:
 
 
 class Rounded(NamedTuple):
-    """Vectors (N, D) of unit length less a centre, rounded; bounds (N,) on their length and rounding error."""
+    """Vectors (N, D) of unit length less a centre, rounded; their lengths (N,) and rounding errors (N,)."""
 
     vectors: Tensor
     length: Tensor
@@ -88,13 +91,13 @@ class Sieve:
 
     With q and b exact, q' and b' rounded: |<q, b> - <q', b'>| <= |q| |b - b'| + |q - q'| |b'|, by Cauchy and
     Schwarz. Adding D products in float32 errs by at most D 2^-24 |q'| |b'| (Higham, Accuracy and Stability,
-    3.1; four times that, for units that truncate and for the rounding of lengths), and the result is rounded to
-    the nearest of its type. So a row whose similarity is too low by twice all that is not among the *k*.
+    3.1; four times that, for units that truncate and for the rounding of lengths), and the result is rounded
+    to the nearest of its type. So a row whose product is too low by twice all that is not among the *k*.
     """
 
     def __init__(self, queries: Rounded, k: int, limit: int) -> None:
         self.queries, self.k, self.limit = queries, k, limit
-        self.best = queries.error.new_full((len(queries.error), k), -torch.inf)     # k nearest are at least so
+        self.best = queries.error.new_full((len(queries.error), k), -torch.inf)     # bounds from below
         self.groups = torch.zeros_like(queries.error, dtype=torch.int64)
         self.found: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -183,7 +186,7 @@ def _rank(ours: Measured, theirs: Measured, query: Tensor, row: Tensor, k: int) 
 
 
 def _dots(ours: Tensor, asked: Tensor, theirs: Tensor, rows: Tensor) -> Tensor:
-    """Dot products (P,) of pairs of rows in float64, where those of float32 numbers are exact but for their sum."""
+    """Dot products (P,) of pairs of rows, in float64, where products of float32 numbers are exact."""
     return ours.index_select(0, asked).double().mul_(theirs.index_select(0, rows)).sum(1)
 
 
@@ -191,7 +194,8 @@ def _dots(ours: Tensor, asked: Tensor, theirs: Tensor, rows: Tensor) -> Tensor:
 def _sums_in_float32() -> Iterator[None]:
     """Keep CUDA from adding up parts of a bfloat16 product in bfloat16, which no bound here covers."""
     matmul = torch.backends.cuda.matmul
-    before, matmul.allow_bf16_reduced_precision_reduction = matmul.allow_bf16_reduced_precision_reduction, False
+    before = matmul.allow_bf16_reduced_precision_reduction
+    matmul.allow_bf16_reduced_precision_reduction = False
     try:
         yield
     finally:
