@@ -14,6 +14,8 @@ from itl import ItlError, pick
 from itl.bench.batches import batches, reading
 from itl.bench.device import crop
 from itl.bench.limits import Limits, measure, once
+from itl.bench.linear import probe
+from itl.bench.neighbours import neighbours
 from itl.bench.packing import packing
 from itl.bench.regions import cutting
 from itl.bench.scoring import scoring
@@ -38,6 +40,8 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "step-alexnet-112": partial(step, net="alexnet", size=128, pixels=112),
     "step-resnet18-56": partial(step, net="resnet18", size=64, pixels=56),
     "step-resnet18-112": partial(step, net="resnet18", size=128, pixels=112),
+    "knn": neighbours,
+    "probe": probe,
     "roi": cutting,
     "voc-ap": scoring,
 }
