@@ -23,7 +23,8 @@ LAYERS = """
     transfer.neighbours transfer.linear transfer.frozen transfer.induction
     store runs execute rates progress question settings study
     tables nodes answers plots notebook site
-    browser.columns browser.picture browser.summary browser.preset widgets report __main__
+    browser.columns browser.picture browser.summary browser.preset widgets report
+    bench.work bench.neighbours bench.linear __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent

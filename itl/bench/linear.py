@@ -1,0 +1,78 @@
+"""The linear probe."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from itl.bench.work import Work
+from itl.learn.train import has_bf16
+from itl.transfer.linear import ROUGH, Features, fit_linear
+from itl.transfer.metrics import accuracy
+
+ROWS, TEST, WIDTH, CLASSES = 50_000, 10_000, 512, 100
+STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(10))       # 1 to 3e-5
+
+
+def probe(folder: Path, device: str) -> Work:
+    """Linear classifiers of 50,000 × 512 features in 100 classes, for ten strengths of the penalty.
+
+    Both stop where no slope is above 1e-4, scikit-learn's default. The least that can be done is one pass,
+    forwards and back, for each strength.
+    """
+    del folder
+    train, test = (Features(*(part.to(device) for part in each)) for each in made_up_features())
+    fits = {"itl": lambda: fit_linear(train, CLASSES, STRENGTHS, tolerance=ROUGH)}
+    peer, absent = "scikit-learn, lbfgs in float32", {}
+    try:
+        fits[peer] = scikit_learn(train)
+    except ImportError as error:
+        absent[peer] = str(error)
+
+    def agree() -> str:
+        told = []
+        for name, fit in fits.items():
+            right = [accuracy(classify(test.features), test.labels) for classify in fit()]
+            told.append(f"{max(right):.2f} % right at {STRENGTHS[right.index(max(right))]:.0e} in {name}")
+        return f"best on {TEST:,} others: {', '.join(told)}"
+
+    ours, *theirs = fits.items()
+    return Work(
+        f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH}, {CLASSES} classes", "probes", len(STRENGTHS), ours[1],
+        dict(theirs), absent, operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
+        rate="bf16" if has_bf16(torch.device(device)) else "fp32", agree=agree,
+    )
+
+
+def made_up_features() -> tuple[Features, Features]:
+    """Features to fit to and to test on, as nets make them: correlated, not negative, classes that overlap.
+
+    The variance along the n-th of their main axes falls as 1 / n before what is negative becomes zero.
+    """
+    random = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=random)).Q
+    centres = 0.15 * torch.randn(CLASSES, WIDTH, generator=random)
+    labels = torch.arange(ROWS + TEST) % CLASSES
+    told = centres[labels] + torch.randn(ROWS + TEST, WIDTH, generator=random)
+    features = (told / torch.arange(1, WIDTH + 1) ** 0.5 @ axes).relu()
+    return Features(features[:ROWS], labels[:ROWS]), Features(features[ROWS:], labels[ROWS:])
+
+
+def scikit_learn(train: Features) -> Callable[[], list[Callable[[Tensor], Tensor]]]:
+    """A go at all strengths, one after the other, on features standardised beforehand.
+
+    A go returns classifiers, of features (N, WIDTH) into outputs (N, CLASSES).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    labels = train.labels.cpu().numpy()
+    scaler = StandardScaler().fit(train.features.cpu().numpy())
+    wide = scaler.transform(train.features.cpu().numpy())
+
+    def classifier(strength: float) -> Callable[[Tensor], Tensor]:
+        fitted = LogisticRegression(C=1 / (strength * ROWS), tol=ROUGH, max_iter=1000).fit(wide, labels)
+        return lambda some: torch.tensor(fitted.decision_function(scaler.transform(some.cpu().numpy())))
+
+    return lambda: [classifier(strength) for strength in STRENGTHS]
