@@ -75,7 +75,7 @@ def test_fast_is_slow_at_any_size(rows, queries, width, k):
 @pytest.mark.parametrize(("rows", "queries", "width"), [(300, 1, 5000), (1, 300, 64), (500, 200, 512)])
 @pytest.mark.parametrize("kind", ["random", "one direction", "all lengths"])
 def test_products_err_by_less_than_the_bound(kind, rows, queries, width, dtype):
-    """The proof rests on it: products less the centre's are within the bound of those in float64."""
+    """The proof rests on it: products are within the bound of what float64 makes of them."""
     base, asked = world(kind, rows, width, seed=5), world(kind, queries, width, seed=6)
     centre = neighbours._unit(base).mean(0)
     ours, theirs = neighbours._rounded(asked, dtype), neighbours._rounded(base, dtype, centre)

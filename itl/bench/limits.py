@@ -10,7 +10,7 @@ import torch
 from itl.bench.work import Work
 
 COPIED = 256 << 20          # bytes of the array that is copied: more than caches hold
-SIDE = {"cpu": 2048, "cuda": 8192}      # of the matrices multiplied
+SIDE = {"cpu": 2048, "cuda": 8192}      # of the matrices multiplied, square and with a quarter of it inside
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,11 @@ def measure(device: str) -> Limits:
     copied = 2 * COPIED / seconds(lambda: target.copy_(source), device)
 
     def product(dtype: torch.dtype) -> float:
-        one, other = (torch.randn(side, side, device=here).to(dtype) for _ in range(2))
-        return 2 * side**3 / seconds(lambda: one @ other, device)
+        rates = []
+        for inner in (side, side // 4):
+            one, other = (torch.randn(side, inner, device=here).to(dtype) for _ in range(2))
+            rates.append(2 * side**2 * inner / seconds(lambda one=one, other=other: one @ other.T, device))
+        return max(rates)
 
     return Limits(copied, product(torch.float32), product(torch.bfloat16))
 

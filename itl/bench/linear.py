@@ -1,8 +1,10 @@
 """The linear probe."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from itl.bench.work import Work
 from itl.learn.train import has_bf16
@@ -29,19 +31,17 @@ def probe(folder: Path, device: str) -> Work:
         absent[peer] = str(error)
 
     def agree() -> str:
-        told = {
-            name: [accuracy(classify(test.features), test.labels) for classify in fit()]
-            for name, fit in fits.items()
-        }
-        return "; ".join(
-            f"{name}: best {max(each):.2f} % right, at {STRENGTHS[each.index(max(each))]:.0e}"
-            for name, each in told.items()
-        )
+        told = []
+        for name, fit in fits.items():
+            right = [accuracy(classify(test.features), test.labels) for classify in fit()]
+            told.append(f"{max(right):.2f} % right at {STRENGTHS[right.index(max(right))]:.0e} in {name}")
+        return f"best on {TEST:,} others: {', '.join(told)}"
 
     ours, *theirs = fits.items()
     return Work(
         f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH}, {CLASSES} classes", "probes", len(STRENGTHS),
-        ours[1], dict(theirs), absent, operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
+        ours[1],
+        dict(theirs), absent, operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
         rate="bf16" if has_bf16(torch.device(device)) else "fp32", agree=agree,
     )
 
@@ -60,8 +60,11 @@ def made_up_features() -> tuple[Features, Features]:
     return Features(features[:ROWS], labels[:ROWS]), Features(features[ROWS:], labels[ROWS:])
 
 
-def scikit_learn(train: Features):
-    """A go at all strengths, one after the other, on features standardised beforehand."""
+def scikit_learn(train: Features) -> Callable[[], list[Callable[[Tensor], Tensor]]]:
+    """A go at all strengths, one after the other, on features standardised beforehand.
+
+    A go returns classifiers, of features (N, WIDTH) into outputs (N, CLASSES).
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -69,9 +72,8 @@ def scikit_learn(train: Features):
     scaler = StandardScaler().fit(train.features.cpu().numpy())
     wide = scaler.transform(train.features.cpu().numpy())
 
-    def classifier(strength: float):
+    def classifier(strength: float) -> Callable[[Tensor], Tensor]:
         fitted = LogisticRegression(C=1 / (strength * ROWS), tol=ROUGH, max_iter=1000).fit(wide, labels)
-        return lambda features: torch.tensor(
-            fitted.decision_function(scaler.transform(features.cpu().numpy())))
+        return lambda some: torch.tensor(fitted.decision_function(scaler.transform(some.cpu().numpy())))
 
     return lambda: [classifier(strength) for strength in STRENGTHS]

@@ -1,5 +1,6 @@
 """Exact nearest neighbours."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,25 +23,20 @@ def neighbours(folder: Path, device: str) -> Work:
     del folder
     base, queries = (each.to(device) for each in clusters())
     unit = F.normalize(base), F.normalize(queries)
-    fp32 = "torch, float32 products and topk"
-    peers, absent = {fp32: lambda: blocks(*unit)}, {}
+    peers, absent = {"torch, float32 products, topk": lambda: blocks(*unit)}, {}
+    peer = "faiss-cpu, IndexFlatIP"
     try:
-        import faiss
-
-        index = faiss.IndexFlatIP(WIDTH)
-        index.add(unit[0].cpu().numpy())
-        asked = unit[1].cpu().numpy()
-        peers["faiss-cpu, IndexFlatIP"] = lambda: torch.tensor(index.search(asked, K)[1])
+        peers[peer] = flat(*unit)
     except ImportError as error:
-        absent["faiss-cpu, IndexFlatIP"] = str(error)
+        absent[peer] = str(error)
 
     def agree() -> str:
         ours = nearest(base, queries, K)[0].cpu()
         exact = blocks(*(F.normalize(each.double()) for each in (base, queries[:500])))
-        same = [f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"]
-        different = {name: int((peer().cpu() != ours).any(1).sum()) for name, peer in peers.items()}
-        same += [f"{count:,} of {QUERIES:,} otherwise in {name}" for name, count in different.items()]
-        return "; ".join(same)
+        right = f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"
+        other = {name: int((peer().cpu() != ours).any(1).sum()) for name, peer in peers.items()}
+        told = [f"{count:,} of {QUERIES:,} not so in {name}" for name, count in other.items()]
+        return "; ".join([right, *told])
 
     return Work(
         f"{K} nearest of {BASE:,} × {WIDTH}", "queries", QUERIES, lambda: nearest(base, queries, K), peers,
@@ -63,3 +59,13 @@ def clusters() -> tuple[Tensor, Tensor]:
 def blocks(base: Tensor, queries: Tensor) -> Tensor:
     """Rows (M, K) by plain products, 1,024 queries at once."""
     return torch.cat([(some @ base.T).topk(K, dim=1).indices for some in queries.split(1024)])
+
+
+def flat(base: Tensor, queries: Tensor) -> Callable[[], Tensor]:
+    """A go at a search in faiss's index of all vectors, filled beforehand, with as many threads as torch."""
+    import faiss
+
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    index, asked = faiss.IndexFlatIP(WIDTH), queries.cpu().numpy()
+    index.add(base.cpu().numpy())
+    return lambda: torch.from_numpy(index.search(asked, K)[1])

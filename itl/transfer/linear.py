@@ -77,7 +77,8 @@ def fit_linear(
     for a strength that is not above zero: without a penalty there may be no minimum.
     """
     if not all(strength > 0 for strength in strengths):
-        raise ItlError(f"a probe's strength is above zero; got {', '.join(map(str, strengths))}")
+        told = ", ".join(f"{each:g}" for each in strengths)
+        raise ItlError(f"a probe's strength is above zero; got {told}")
     mean, scale = _mean_and_scale(train.features)
     wide = (train.features - mean) / scale
     axes, spread = _axes(wide)
