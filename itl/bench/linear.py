@@ -39,8 +39,8 @@ def probe(folder: Path, device: str) -> Work:
 
     ours, *theirs = fits.items()
     return Work(
-        f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH}, {CLASSES} classes", "probes", len(STRENGTHS), ours[1],
-        dict(theirs), absent, operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
+        f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH}, {CLASSES} classes", "probes", len(STRENGTHS),
+        ours[1], dict(theirs), absent, operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
         rate="bf16" if has_bf16(torch.device(device)) else "fp32", agree=agree,
     )
 

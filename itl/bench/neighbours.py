@@ -23,7 +23,8 @@ def neighbours(folder: Path, device: str) -> Work:
     del folder
     base, queries = (each.to(device) for each in clusters())
     unit = F.normalize(base), F.normalize(queries)
-    peers, absent, peer = {"torch, float32 products, topk": lambda: blocks(*unit)}, {}, "faiss-cpu, IndexFlatIP"
+    peers, absent = {"torch, float32 products, topk": lambda: blocks(*unit)}, {}
+    peer = "faiss-cpu, IndexFlatIP"
     try:
         peers[peer] = flat(*unit)
     except ImportError as error:
@@ -32,9 +33,10 @@ def neighbours(folder: Path, device: str) -> Work:
     def agree() -> str:
         ours = nearest(base, queries, K)[0].cpu()
         exact = blocks(*(F.normalize(each.double()) for each in (base, queries[:500])))
-        right = f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"
-        other = {name: int((peer().cpu() != ours).any(1).sum()) for name, peer in peers.items()}
-        return "; ".join([right, *(f"{count:,} of {QUERIES:,} not so in {name}" for name, count in other.items())])
+        told = [f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"]
+        for name, search in peers.items():
+            told.append(f"{(search().cpu() != ours).any(1).sum():,} of {QUERIES:,} not as in {name}")
+        return "; ".join(told)
 
     return Work(
         f"{K} nearest of {BASE:,} × {WIDTH}", "queries", QUERIES, lambda: nearest(base, queries, K), peers,
@@ -60,7 +62,7 @@ def blocks(base: Tensor, queries: Tensor) -> Tensor:
 
 
 def flat(base: Tensor, queries: Tensor) -> Callable[[], Tensor]:
-    """A go at a search in faiss's index of all vectors, filled beforehand; it has as many threads as torch."""
+    """A go at a search in faiss's index of all vectors, filled beforehand, with as many threads as torch."""
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
