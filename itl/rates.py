@@ -148,13 +148,13 @@ def measure_frozen(machine: Machine) -> Frozen:
     """Time a small and a larger probe, and k-NN, on made-up features."""
     import torch
 
-    from itl.transfer.frozen import nearest
+    from itl.transfer.neighbours import nearest
 
     device = torch.device(machine.device)
     rows, width, classes = FIT[device.type]
     large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
-    base, queries = torch.randn(8 * rows, width), torch.randn(rows, width)
-    compare = _seconds(lambda: nearest(base, queries, 5, device), device, queued=1)
+    base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
+    compare = _seconds(lambda: nearest(base, queries, 5), device, queued=1)
     return Frozen(small, max(0.0, large - small) / (rows * width * classes),
                   compare / (len(base) * len(queries) * width))
 
@@ -163,7 +163,7 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     """Give a way to fit a probe to features that say little, as those of real images do."""
     import torch
 
-    from itl.transfer.frozen import Features, choose_strength
+    from itl.transfer.linear import Features, choose_strength
     from itl.transfer.target import hold_out
 
     random = torch.Generator().manual_seed(0)

@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.learn.train import has_bf16
 
 BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
-AT_ONCE = {"cpu": 2**16, "cuda": 2**24}     # numbers in float64 at once: on a CPU they stay in its cache
+AT_ONCE = {"cpu": 2**19, "cuda": 2**24}     # numbers in float64 at once: on a CPU they stay in its cache
 GROUP = 32                  # rows of which the quick pass looks at the highest first
 FEW = 8, 128, 1024          # groups worth ranking: up to 8 k, or a 128th of all rows, and no more than 1,024
 
