@@ -33,17 +33,10 @@ def neighbours(folder: Path, device: str) -> Work:
     def agree() -> str:
         ours = nearest(base, queries, K)[0].cpu()
         exact = blocks(*(F.normalize(each.double()) for each in (base, queries[:500])))
-<<<<<<< HEAD
-        right = f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"
-        other = {name: int((peer().cpu() != ours).any(1).sum()) for name, peer in peers.items()}
-        told = [f"{count:,} of {QUERIES:,} not so in {name}" for name, count in other.items()]
-        return "; ".join([right, *told])
-=======
         told = [f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"]
         for name, search in peers.items():
             told.append(f"{(search().cpu() != ours).any(1).sum():,} of {QUERIES:,} not as in {name}")
         return "; ".join(told)
->>>>>>> features
 
     return Work(
         f"{K} nearest of {BASE:,} × {WIDTH}", "queries", QUERIES, lambda: nearest(base, queries, K), peers,
