@@ -14,9 +14,9 @@ from itl.learn.train import has_bf16
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 10 to 1e-5
 TOLERANCE = 1e-6            # the steepest slope that may be left
-ROUGH = 1e-4                # the same to choose by, as scikit-learn has it; and what bfloat16 can reach
+ROUGH = 1e-4                # what bfloat16 can reach of that
 STEPS = 30, 500             # at most, in bfloat16 and in float32
-MEMORY = 10                 # steps that tell how the slope bends
+MEMORY = 5                  # steps that tell how the slope bends
 TRIES = 12                  # lengths of a step
 OUTPUTS = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
 
@@ -51,7 +51,7 @@ def choose_strength(train: Features, classes: int, fitted: np.ndarray, held: np.
     Best is the highest accuracy; of equal ones the lowest cross-entropy.
     """
     part, rest = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held))
-    found = fit_linear(part, classes, STRENGTHS, tolerance=ROUGH)
+    found = fit_linear(part, classes, STRENGTHS)
 
     def held_out(classify: Linear) -> tuple[int, float, float]:
         outputs = classify(rest.features)
@@ -70,7 +70,8 @@ def fit_linear(
 
     Features are standardised by their own mean and deviation; the bias is not penalised. The minimum is
     unique up to a constant in the bias, so *start* only saves time. Solved until no slope is above
-    *tolerance*: in bfloat16, where the device has it, as far as that goes, and then in float32.
+    *tolerance*: in bfloat16, where the device has it, as far as that goes, and then in float32. Memory beyond
+    the features is two and a half times theirs, and 15 times the weights of all strengths.
 
     In the axes of the features' covariance the curvature at zero weights is diagonal (Böhning, Multinomial
     logistic regression algorithm, 1992, has the bound), and it is where L-BFGS starts from. Raises ItlError
