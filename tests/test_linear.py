@@ -142,3 +142,17 @@ def test_a_class_without_images_is_the_least_likely():
 def test_strengths_are_above_zero(strength):
     with pytest.raises(ItlError, match="strength is above zero"):
         fit_linear(gaussians(30, 4, 3), 3, [1.0, strength])
+
+
+def test_weak_penalties_too_are_solved_and_chosen_as_scikit_learn_would():
+    """Slopes of 1e-6 are a tenth of the weakest strength: weights that far off took another strength here."""
+    noisy = gaussians(120, 60, 3, spread=0.15)
+    part, rest = (Features(noisy.features[rows], noisy.labels[rows]) for rows in apart(noisy))
+    features = part.features.double().numpy()
+    mean, scale = features.mean(0), features.std(0)
+    for each in fit_linear(part, 3, STRENGTHS):
+        oracle = LogisticRegression(C=1 / (each.strength * len(features)), tol=1e-10, max_iter=20_000)
+        oracle.fit((features - mean) / scale, part.labels.numpy())
+        named = oracle.predict((rest.features.double().numpy() - mean) / scale)
+        assert each(rest.features).argmax(1).tolist() == named.tolist()
+    assert choose_strength(noisy, 3, *apart(noisy)).strength == pytest.approx(0.1)

@@ -100,7 +100,7 @@ def compare(
     Exact, in one pass: the nearest images under a node are among the nearest under its children, so
     similarities are taken once, class by class, and only the few nearest are merged up the tree. Of equal
     neighbours the lower row is nearer; where there are fewer than k training images, all of them vote.
-    20,000 training and 5,000 test images of 100 classes, 256 features, take 2 s on one core, the 53 nodes
+    20,000 training and 5,000 test images of 100 classes, 256 features, take 3 s on one core, the 53 nodes
     together. Memory beyond the features is that of *block* test images × classes × 5.
     """
     rows_of = {int(label): (train.labels == label).nonzero().squeeze(1) for label in train.labels.unique()}

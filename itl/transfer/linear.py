@@ -14,9 +14,10 @@ from itl.learn.train import has_bf16
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 10 to 1e-5
 TOLERANCE = 1e-6            # the steepest slope that may be left
-ROUGH = 1e-4                # the same to choose by, as scikit-learn has it; and what bfloat16 can reach
+NEAR = 0.01                 # of the strength: the same, since weights are off by up to slope / strength
+ROUGH = 1e-4                # what bfloat16 can reach of that
 STEPS = 30, 500             # at most, in bfloat16 and in float32
-MEMORY = 10                 # steps that tell how the slope bends
+MEMORY = 5                  # steps that tell how the slope bends
 TRIES = 12                  # lengths of a step
 OUTPUTS = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
 
@@ -51,7 +52,7 @@ def choose_strength(train: Features, classes: int, fitted: np.ndarray, held: np.
     Best is the highest accuracy; of equal ones the lowest cross-entropy.
     """
     part, rest = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held))
-    found = fit_linear(part, classes, STRENGTHS, tolerance=ROUGH)
+    found = fit_linear(part, classes, STRENGTHS)
 
     def held_out(classify: Linear) -> tuple[int, float, float]:
         outputs = classify(rest.features)
@@ -64,13 +65,15 @@ def choose_strength(train: Features, classes: int, fitted: np.ndarray, held: np.
 
 def fit_linear(
     train: Features, classes: int, strengths: Sequence[float], start: Linear | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> list[Linear]:
     """Minimise mean cross-entropy + strength / 2 · |weights|² on all of *train*, for all *strengths* at once.
 
     Features are standardised by their own mean and deviation; the bias is not penalised. The minimum is
-    unique up to a constant in the bias, so *start* only saves time. Solved until no slope is above
-    *tolerance*: in bfloat16, where the device has it, as far as that goes, and then in float32.
+    unique up to a constant in the bias, so *start* only saves time. Solved until no slope is above TOLERANCE
+    or NEAR of the strength, or above *tolerance* instead: in bfloat16, where the device has it, as far as
+    that goes, and then in float32. Memory beyond the features is two and a half times theirs, and 15 times
+    the weights of all strengths.
 
     In the axes of the features' covariance the curvature at zero weights is diagonal (Böhning, Multinomial
     logistic regression algorithm, 1992, has the bound), and it is where L-BFGS starts from. Raises ItlError
@@ -88,10 +91,12 @@ def fit_linear(
     if start is not None:
         weights[:] = torch.cat([start.weights @ axes, start.bias[:, None]], 1)
     curvature = F.pad(spread, (0, 1), value=1.0) / classes + penalty
-    passes = [(torch.bfloat16, max(ROUGH, tolerance), STEPS[0])] if has_bf16(wide.device) else []
-    for dtype, enough, most in [*passes, (torch.float32, tolerance, STEPS[1])]:
+    strict = (NEAR * penalty[:, 0, 0]).clamp_max(TOLERANCE)
+    enough = strict if tolerance is None else torch.full_like(strict, tolerance)
+    passes = [(torch.bfloat16, enough.clamp_min(ROUGH), STEPS[0])] if has_bf16(wide.device) else []
+    for dtype, goal, most in [*passes, (torch.float32, enough, STEPS[1])]:
         slope = partial(_slope, wide.to(dtype), train.labels, penalty)
-        weights = _descend(slope, weights, curvature, enough, most)
+        weights = _descend(slope, weights, curvature, goal, most)
     return [
         Linear(each[:, :-1] @ axes.T, each[:, -1], mean, scale, strength)
         for each, strength in zip(weights, strengths, strict=True)
@@ -129,8 +134,8 @@ def _slope(wide: Tensor, labels: Tensor, penalty: Tensor, weights: Tensor, which
     return (total / len(wide)).view_as(weights) + penalty[which] * weights
 
 
-def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: float, most: int) -> Tensor:
-    """Go down from *weights* (S, C, A), S at once by L-BFGS, until no *slope* of theirs is above *enough*.
+def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: Tensor, most: int) -> Tensor:
+    """Go down from *weights* (S, C, A), S at once by L-BFGS, until no *slope* is above its *enough* (S,).
 
     Objectives that are there drop out. So do those that no step brings further, to the precision of *slope*.
     """
@@ -139,7 +144,7 @@ def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: float, mo
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
     going = torch.ones_like(moving, dtype=torch.bool)
     for _ in range(most):
-        going &= gradient.abs().amax((1, 2)) > enough
+        going &= gradient.abs().amax((1, 2)) > enough[moving]
         if not going.all():
             weights, gradient, scale, curvature, moving = (
                 each[going] for each in (weights, gradient, scale, curvature, moving)
