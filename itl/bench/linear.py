@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from itl.bench.work import Work
-from itl.learn.train import has_bf16
+from itl.data.batches import has_bf16
 from itl.transfer.linear import Features, fit_linear
 from itl.transfer.metrics import accuracy
 

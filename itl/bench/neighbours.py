@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl.bench.work import Work
-from itl.learn.train import has_bf16
+from itl.data.batches import has_bf16
 from itl.transfer.neighbours import nearest
 
 BASE, QUERIES, WIDTH, CLASSES, K = 100_000, 10_000, 512, 100, 5

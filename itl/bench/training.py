@@ -10,10 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from itl.bench.work import Work
 from itl.config import Machine, Recipe
-from itl.data.batches import Batches
+from itl.data.batches import Batches, has_bf16
 from itl.data.subset import Selection
 from itl.learn.models import build
-from itl.learn.train import autocast, fit_epoch, has_bf16, sgd
+from itl.learn.train import autocast, fit_epoch, sgd
 
 CLASSES, IMAGES = 100, 2048
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl import ItlError
-from itl.learn.train import has_bf16
+from itl.data.batches import has_bf16
 
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 10 to 1e-5
 TOLERANCE = 1e-6            # the steepest slope that may be left

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl import ItlError
-from itl.learn.train import has_bf16
+from itl.data.batches import has_bf16
 
 BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
 AT_ONCE = {"cpu": 2**19, "cuda": 2**24}     # numbers in float64 at once: on a CPU they stay in its cache
