@@ -84,7 +84,6 @@ def test_strength_is_chosen_for_held_out_images():
 
 
 
-
 def test_all_strengths_at_once_are_each_alone():
     train = gaussians(300, 30, 5)
     together = fit_linear(train, 5, STRENGTHS)
@@ -130,6 +129,44 @@ def test_rows_go_by_in_chunks(monkeypatch):
     whole = fit_linear(train, 3, [1e-2])[0]
     monkeypatch.setitem(linear.OUTPUTS, "cpu", 30)
     torch.testing.assert_close(fit_linear(train, 3, [1e-2])[0].weights, whole.weights, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_newtons_curvature_is_how_the_slope_changes(dtype, near):
+    train = gaussians(50, 6, 4)
+    wide = (train.features - train.features.mean(0)) / train.features.std(0)
+    random = torch.Generator().manual_seed(0)
+    weights, along = torch.randn(2, 1, 4, 6, generator=random)
+    penalty, first = torch.full((1, 1, 6), 0.1), torch.tensor([0])
+
+    def slope_at(at):
+        return linear._slope(wide.double(), train.labels, penalty.double(), at.double(), first)
+
+    change = (slope_at(weights + 1e-3 * along) - slope_at(weights - 1e-3 * along)).float() / 2e-3
+    low = wide.to(dtype)
+    bent = linear._bend(low, linear._chances(low, weights[0]), penalty, along)
+    torch.testing.assert_close(bent, change, atol=near, rtol=near)
+
+
+def test_curvature_of_certain_rows_is_not_lost_to_rounding():
+    """A chance of 0.9995 is 1 in bfloat16, and what the others leave it must not vanish with it."""
+    low, apart_by = torch.ones(10, 1, dtype=torch.bfloat16), 7.6
+    chances = linear._chances(low, torch.tensor([[apart_by], [0.0]]))
+    bent = linear._bend(low, chances, torch.zeros(1, 1, 1), torch.tensor([[[1.0], [0.0]]]))
+    chance = 1 / (1 + np.exp(apart_by))
+    assert chances[0, 0] == 1
+    assert bent.flatten().tolist() == pytest.approx([chance, -chance], rel=0.02)
+
+
+def test_conjugate_gradients_solve_what_a_dense_solver_does(monkeypatch):
+    monkeypatch.setattr(linear, "NEWTON", (1e-6, 80))
+    random = torch.Generator().manual_seed(0)
+    root, wanted = torch.randn(12, 12, generator=random), torch.randn(1, 3, 4, generator=random)
+    matrix = root @ root.T + torch.eye(12)
+    found = linear._solve(
+        lambda along: (matrix @ along.flatten()).view(1, 3, 4), wanted, matrix.diag().view(1, 3, 4))
+    exact = torch.linalg.solve(matrix, wanted.flatten())
+    torch.testing.assert_close(found.flatten(), exact, atol=1e-4, rtol=1e-3)
 
 
 def test_a_class_without_images_is_the_least_likely():

@@ -25,7 +25,7 @@ def probe(folder: Path, device: str) -> Work:
     del folder
     train, test = (Features(*(part.to(device) for part in each)) for each in made_up_features())
     fits = {"itl": lambda: fit_linear(train, CLASSES, STRENGTHS, tolerance=SLOPE)}
-    peer, absent = "scikit-learn, lbfgs in float32", {}
+    peer, absent = "scikit-learn, lbfgs in float32, a process a core", {}
     try:
         fits[peer] = scikit_learn(train)
     except ImportError as error:
@@ -61,19 +61,26 @@ def made_up_features() -> tuple[Features, Features]:
 
 
 def scikit_learn(train: Features) -> Callable[[], list[Callable[[Tensor], Tensor]]]:
-    """A go at all strengths, one after the other, on features standardised beforehand.
+    """A go at all strengths, side by side, on features standardised beforehand.
 
-    A go returns classifiers, of features (N, WIDTH) into outputs (N, CLASSES).
+    A go returns classifiers, of features (N, WIDTH) into outputs (N, CLASSES). One fit is no faster on two
+    cores than on one: so a process each, which is twice as fast as one fit after the other.
     """
+    from joblib import Parallel, delayed
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     labels = train.labels.cpu().numpy()
     scaler = StandardScaler().fit(train.features.cpu().numpy())
     wide = scaler.transform(train.features.cpu().numpy())
+    fits = [LogisticRegression(C=1 / (each * ROWS), tol=SLOPE, max_iter=1000) for each in STRENGTHS]
 
-    def classifier(strength: float) -> Callable[[Tensor], Tensor]:
-        fitted = LogisticRegression(C=1 / (strength * ROWS), tol=SLOPE, max_iter=1000).fit(wide, labels)
+    def classifier(fitted: LogisticRegression) -> Callable[[Tensor], Tensor]:
         return lambda some: torch.tensor(fitted.decision_function(scaler.transform(some.cpu().numpy())))
 
-    return lambda: [classifier(strength) for strength in STRENGTHS]
+    def fit_all() -> list[Callable[[Tensor], Tensor]]:
+        with Parallel(torch.get_num_threads()) as processes:            # each on one thread
+            fitted = processes(delayed(each.fit)(wide, labels) for each in fits)
+        return list(map(classifier, fitted))
+
+    return fit_all

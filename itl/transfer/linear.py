@@ -16,8 +16,9 @@ STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 
 TOLERANCE = 1e-6            # the steepest slope that may be left
 NEAR = 0.01                 # of the strength: the same, since weights are off by up to slope / strength
 ROUGH = 1e-4                # what bfloat16 can reach of that
-STEPS = 30, 500             # at most, in bfloat16 and in float32
-MEMORY = 5                  # steps that tell how the slope bends
+STEPS = 30                  # of each kind at most
+MEMORY = 5                  # steps that tell L-BFGS how the slope bends
+NEWTON = 0.3, 80            # how far the equations of a step are solved, and products that it may take
 TRIES = 12                  # lengths of a step
 OUTPUTS = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
 
@@ -71,13 +72,14 @@ def fit_linear(
 
     Features are standardised by their own mean and deviation; the bias is not penalised. The minimum is
     unique up to a constant in the bias, so *start* only saves time. Solved until no slope is above TOLERANCE
-    or NEAR of the strength, or above *tolerance* instead: in bfloat16, where the device has it, as far as
-    that goes, and then in float32. Memory beyond the features is two and a half times theirs, and 15 times
-    the weights of all strengths.
+    or NEAR of the strength, or above *tolerance* instead. Raises ItlError for a strength that is not above
+    zero: without a penalty there may be no minimum.
 
-    In the axes of the features' covariance the curvature at zero weights is diagonal (Böhning, Multinomial
-    logistic regression algorithm, 1992, has the bound), and it is where L-BFGS starts from. Raises ItlError
-    for a strength that is not above zero: without a penalty there may be no minimum.
+    L-BFGS goes most of the way, all strengths at once, in bfloat16 where the device has it. Newton's method
+    goes the rest, by slopes in float32 and, in bfloat16 again, products with the curvature. In the axes of
+    the features' covariance the curvature at zero weights is diagonal (Böhning, Multinomial logistic
+    regression algorithm, 1992, has the bound), and both start from it. Memory beyond the features is two and
+    a half times theirs, 15 times the weights of all strengths, and a chance for each row and class.
     """
     if not all(strength > 0 for strength in strengths):
         told = ", ".join(f"{each:g}" for each in strengths)
@@ -93,10 +95,10 @@ def fit_linear(
     curvature = F.pad(spread, (0, 1), value=1.0) / classes + penalty
     strict = (NEAR * penalty[:, 0, 0]).clamp_max(TOLERANCE)
     enough = strict if tolerance is None else torch.full_like(strict, tolerance)
-    passes = [(torch.bfloat16, enough.clamp_min(ROUGH), STEPS[0])] if has_bf16(wide.device) else []
-    for dtype, goal, most in [*passes, (torch.float32, enough, STEPS[1])]:
-        slope = partial(_slope, wide.to(dtype), train.labels, penalty)
-        weights = _descend(slope, weights, curvature, goal, most)
+    low = wide.to(torch.bfloat16 if has_bf16(wide.device) else torch.float32)
+    rough, exact = (partial(_slope, each, train.labels, penalty) for each in (low, wide))
+    weights = _descend(rough, weights, curvature, enough.clamp_min(ROUGH))
+    weights = _polish(exact, low, penalty, weights, curvature, enough)
     return [
         Linear(each[:, :-1] @ axes.T, each[:, -1], mean, scale, strength)
         for each, strength in zip(weights, strengths, strict=True)
@@ -134,7 +136,7 @@ def _slope(wide: Tensor, labels: Tensor, penalty: Tensor, weights: Tensor, which
     return (total / len(wide)).view_as(weights) + penalty[which] * weights
 
 
-def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: Tensor, most: int) -> Tensor:
+def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: Tensor) -> Tensor:
     """Go down from *weights* (S, C, A), S at once by L-BFGS, until no *slope* is above its *enough* (S,).
 
     Objectives that are there drop out. So do those that no step brings further, to the precision of *slope*.
@@ -143,7 +145,7 @@ def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: Tensor, m
     gradient, scale = slope(weights, moving), torch.ones_like(weights[:, :1, :1])
     pairs: list[tuple[Tensor, Tensor, Tensor]] = []
     going = torch.ones_like(moving, dtype=torch.bool)
-    for _ in range(most):
+    for _ in range(STEPS):
         going &= gradient.abs().amax((1, 2)) > enough[moving]
         if not going.all():
             weights, gradient, scale, curvature, moving = (
@@ -173,6 +175,67 @@ def _direction(gradient: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]],
     for (step, change, inverse), share in zip(pairs, reversed(shares), strict=True):
         direction = direction + (share - inverse * _dot(change, direction)) * step
     return direction
+
+
+def _polish(
+    slope: Slope, low: Tensor, penalty: Tensor, weights: Tensor, curvature: Tensor, enough: Tensor
+) -> Tensor:
+    """Go on from *weights* (S, C, A), one after the other, by Newton's steps to slopes that are *enough*.
+
+    The step solves its equations with the curvature of rows *low* (N, A) roughly, as there is another after
+    it. Ends, too, where no step brings further.
+    """
+    numbers = torch.arange(len(weights), device=weights.device)
+    gradients = slope(weights, numbers)
+    for each, gradient in zip(numbers.split(1), gradients.split(1), strict=True):
+        for _ in range(STEPS):
+            if not gradient.abs().max() > enough[each]:
+                break
+            bend = partial(_bend, low, _chances(low, weights[each[0]]), penalty[each])
+            direction = _solve(bend, -gradient, curvature[each])
+            step, gradient = _step(slope, weights[each], gradient, direction, each)
+            if not step.any():
+                break
+            weights[each] += step
+    return weights
+
+
+def _chances(low: Tensor, weights: Tensor) -> Tensor:
+    """What *weights* (C, A) make each class of each row of *low* (N, A) to be: (N, C), in its precision."""
+    chances = low.new_empty(len(low), len(weights))
+    rows = max(1, OUTPUTS[low.device.type] // len(weights))
+    for some, to in zip(low.split(rows), chances.split(rows), strict=True):
+        to[:] = (some @ weights.to(low.dtype).T).float().softmax(1)
+    return chances
+
+
+def _bend(low: Tensor, chances: Tensor, penalty: Tensor, direction: Tensor) -> Tensor:
+    """How the slope changes along *direction* (1, C, A): the curvature's product with it."""
+    flat, total = direction[0].to(low.dtype), torch.zeros_like(direction[0])
+    rows = max(1, OUTPUTS[low.device.type] // len(flat))
+    for some, chance in zip(low.split(rows), chances.split(rows), strict=True):
+        weighed = (some @ flat.T).float() * chance
+        mean = weighed.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)       # rounded, not 1
+        total += (weighed - chance * mean).to(low.dtype).T @ some
+    return total / len(low) + penalty * direction
+
+
+def _solve(bend: Callable[[Tensor], Tensor], wanted: Tensor, curvature: Tensor) -> Tensor:
+    """Find what *bend* takes near to *wanted*: conjugate gradients, from the diagonal *curvature* on."""
+    enough, most = NEWTON
+    found, left = torch.zeros_like(wanted), wanted
+    along = nearer = left / curvature
+    size = first = _dot(left, nearer)
+    for _ in range(most):
+        bent = bend(along)
+        length = size / _dot(along, bent)
+        found, left = found + length * along, left - length * bent
+        nearer = left / curvature
+        size, before = _dot(left, nearer), size
+        if not size > enough**2 * first:
+            break
+        along = nearer + size / before * along
+    return found
 
 
 def _step(
