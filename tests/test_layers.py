@@ -69,7 +69,7 @@ def test_imports_flow_one_way(module):
         ("itl.report", "torch nltk papermill nbformat nbconvert"),
         ("itl.question", "papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
-        ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics tqdm"),
+        ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics"),
     ],
 )
 def test_what_an_import_leaves_out(module, absent):
