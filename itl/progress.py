@@ -5,8 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tqdm import tqdm
-
+from itl.bar import bar
 from itl.store import Store
 
 
@@ -27,7 +26,7 @@ class Progress:
             self.handle = display(self.table(), display_id=True)
         hidden = not self.left or self.handle is not None
         pause = 0.5 if sys.stderr.isatty() else 60      # a log file wants few lines
-        self.bar = tqdm(total=len(self.specs), initial=done, unit="run", disable=hidden, mininterval=pause)
+        self.bar = bar(len(self.specs), done, "run", hidden, pause)
         return self
 
     def update(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 import itl
 
 LAYERS = """
-    wordnet groups pascal labels config choice statistics files provenance
+    wordnet groups pascal labels config choice statistics files provenance bar
     data.archives data.objects data.voc data.regions data.region_files data.detections
     data.sources data.imagenet data.cifar
     data.resize data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
@@ -67,6 +67,7 @@ def test_imports_flow_one_way(module):
         ("itl.transfer.average_precision", "torch nltk papermill"),
         ("itl.study", "torch nltk papermill"),
         ("itl.report", "torch nltk papermill nbformat nbconvert"),
+        ("itl.question", "papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask"),
         ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
         ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics"),
     ],

@@ -1,7 +1,10 @@
 """What is shown while runs are under way."""
 
+import sys
+
 import pytest
 
+from itl.bar import Unseen
 from itl.config import Subset
 from itl.progress import Progress, last_epoch
 from itl.store import Store
@@ -28,7 +31,12 @@ def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
     assert last_epoch(folder) == says
 
 
-def test_finished_runs_are_counted_once(tmp_path):
+@pytest.mark.parametrize("there", [True, False])
+def test_finished_runs_are_counted_once_with_tqdm_or_without(tmp_path, monkeypatch, there):
+    if there:
+        pytest.importorskip("tqdm")
+    else:
+        monkeypatch.setitem(sys.modules, "tqdm", None)      # to import it fails
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     store.finish(specs[0], {})
     with Progress(specs, store) as progress:
@@ -37,3 +45,4 @@ def test_finished_runs_are_counted_once(tmp_path):
         progress.update()
         progress.update()
         assert (progress.bar.n, progress.left) == (2, [])
+    assert isinstance(progress.bar, Unseen) != there

@@ -17,9 +17,9 @@ from pathlib import Path
 from threading import Thread
 
 import numpy as np
-from tqdm import tqdm
 
 from itl import ItlError
+from itl.bar import bar
 from itl.config import Packing
 from itl.data.decode import decode
 from itl.data.journal import Journal, Row
@@ -153,13 +153,13 @@ def _decode_rest(job: Job, handle: int) -> None:
     os.pwrite(handle, header(total, job.size), 0)
     quiet = job.order.log is not print or not sys.stderr.isatty()
     told = time.monotonic()
-    with _pool(job) as pool, tqdm(total=total, initial=done, unit="image", disable=quiet) as bar:
+    with _pool(job) as pool, bar(total, done, "image", hidden=quiet) as shown:
         work = partial(_decode_chunk, job.source, job.order.packing)
         for rows, pixels in _in_order(pool, work, chunks, 2 * job.order.workers):
             _write(handle, pixels, job.offset(place))
             job.journal.append(rows)
             place += len(pixels)
-            bar.update(len(rows))
+            shown.update(len(rows))
             if quiet and time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
                 job.order.log(f"{len(job.journal.rows):,} of {total:,} images packed")
