@@ -19,14 +19,15 @@ CLASSES, IMAGES = 100, 2048
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each
 
 
-def step(folder: Path, device: str, net: str, size: int, pixels: int) -> Work:
+def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: int = 1) -> Work:
     """An epoch of *net* on crops of *pixels* from images of *size*, beside its steps on one ready batch.
 
     The peer is the least that training can be: forward, loss, backward and optimizer. A ratio of 0.95 says
-    that loading and the rest of the loop cost 5 %.
+    that loading and the rest of the loop cost 5 %. An epoch is *longer* where the net is fast, so that a go
+    takes seconds.
     """
     where = torch.device(device)
-    count, batch = BATCHES[where.type]
+    count, batch = longer * BATCHES[where.type][0], BATCHES[where.type][1]
     recipe, again = Recipe(batch=batch, pixels=pixels, lr=0.001), np.arange(count * batch)
     selection = Selection(again % IMAGES, again % CLASSES, tuple(map(str, range(CLASSES))))
     machine = Machine(device=device, threads=torch.get_num_threads())

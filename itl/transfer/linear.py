@@ -15,7 +15,7 @@ from itl.data.batches import has_bf16
 STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 10 to 1e-5
 TOLERANCE = 1e-6            # the steepest slope that may be left
 NEAR = 0.01                 # of the strength: the same, since weights are off by up to slope / strength
-ROUGH = 1e-4                # what bfloat16 can reach of that
+ROUGH = 5e-5                # what bfloat16 can reach of that
 STEPS = 30                  # of each kind at most
 MEMORY = 5                  # steps that tell L-BFGS how the slope bends
 NEWTON = 0.3, 80            # how far the equations of a step are solved, and products that it may take
@@ -97,7 +97,7 @@ def fit_linear(
     enough = strict if tolerance is None else torch.full_like(strict, tolerance)
     low = wide.to(torch.bfloat16 if has_bf16(wide.device) else torch.float32)
     rough, exact = (partial(_slope, each, train.labels, penalty) for each in (low, wide))
-    weights = _descend(rough, weights, curvature, enough.clamp_min(ROUGH))
+    weights = _descend(rough, weights, curvature, (enough / 2).clamp_min(ROUGH))     # as slopes are rough
     weights = _polish(exact, low, penalty, weights, curvature, enough)
     return [
         Linear(each[:, :-1] @ axes.T, each[:, -1], mean, scale, strength)
