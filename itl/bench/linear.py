@@ -25,11 +25,12 @@ def probe(folder: Path, device: str) -> Work:
     del folder
     train, test = (Features(*(part.to(device) for part in each)) for each in made_up_features())
     fits = {"itl": lambda: fit_linear(train, CLASSES, STRENGTHS, tolerance=SLOPE)}
-    peer, absent = "scikit-learn, lbfgs in float32, a process a core", {}
-    try:
-        fits[peer] = scikit_learn(train)
-    except ImportError as error:
-        absent[peer] = str(error)
+    absent, cores = {}, torch.get_num_threads()
+    for peer, processes in (("scikit-learn, lbfgs in float32", 1), ("the same, a process a core", cores)):
+        try:
+            fits[peer] = scikit_learn(train, processes)
+        except ImportError as error:
+            absent[peer] = str(error)
 
     def agree() -> str:
         told = []
@@ -60,11 +61,11 @@ def made_up_features() -> tuple[Features, Features]:
     return Features(features[:ROWS], labels[:ROWS]), Features(features[ROWS:], labels[ROWS:])
 
 
-def scikit_learn(train: Features) -> Callable[[], list[Callable[[Tensor], Tensor]]]:
-    """A go at all strengths, side by side, on features standardised beforehand.
+def scikit_learn(train: Features, processes: int) -> Callable[[], list[Callable[[Tensor], Tensor]]]:
+    """A go at all strengths on features standardised beforehand, in so many *processes* of one thread each.
 
-    A go returns classifiers, of features (N, WIDTH) into outputs (N, CLASSES). One fit is no faster on two
-    cores than on one: so a process each, which is twice as fast as one fit after the other.
+    One process is this one, with all threads: as people call it, though a fit is no faster on two cores than
+    on one. A go returns classifiers, of features (N, WIDTH) into outputs (N, CLASSES).
     """
     from joblib import Parallel, delayed
     from sklearn.linear_model import LogisticRegression
@@ -79,8 +80,8 @@ def scikit_learn(train: Features) -> Callable[[], list[Callable[[Tensor], Tensor
         return lambda some: torch.tensor(fitted.decision_function(scaler.transform(some.cpu().numpy())))
 
     def fit_all() -> list[Callable[[Tensor], Tensor]]:
-        with Parallel(torch.get_num_threads()) as processes:            # each on one thread
-            fitted = processes(delayed(each.fit)(wide, labels) for each in fits)
+        with Parallel(processes) as side_by_side:
+            fitted = side_by_side(delayed(each.fit)(wide, labels) for each in fits)
         return list(map(classifier, fitted))
 
     return fit_all

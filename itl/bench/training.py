@@ -27,7 +27,8 @@ def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: in
     takes seconds.
     """
     where = torch.device(device)
-    count, batch = longer * BATCHES[where.type][0], BATCHES[where.type][1]
+    count, batch = BATCHES[where.type]
+    count *= longer
     recipe, again = Recipe(batch=batch, pixels=pixels, lr=0.001), np.arange(count * batch)
     selection = Selection(again % IMAGES, again % CLASSES, tuple(map(str, range(CLASSES))))
     machine = Machine(device=device, threads=torch.get_num_threads())
