@@ -16,7 +16,7 @@ from itl.config import Machine
 from itl.files import write_atomic
 from itl.job import Job, page_of, publish
 from itl.notebook import check_parameters
-from itl.provenance import commit, device_name
+from itl.provenance import commit, describe_devices
 from itl.register import publish_runs, register
 from itl.settings import Preset
 from itl.site import index_html
@@ -147,7 +147,7 @@ def write_index(jobs: list[Job], failed: dict[str, str], log: Log) -> None:
         "preset": preset.name,
         "seeds": ", ".join(map(str, seeds)) or "none",
         "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
-        "machine": f"{device_name(machine.device)}, {machine.workers} runs side by side",
+        "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "itl": f"{__version__}, commit {commit()}",
         "to repeat": f"make report PRESET={preset.name}",

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.config import Pretrain, Transfer
-from itl.execute import execute, with_needs
+from itl.config import Machine, Pretrain, Transfer
+from itl.execute import Spec, execute, perform_here, with_needs
 from itl.store import Store
 from tests.worlds import SETTINGS, here, small_study
 
@@ -100,6 +100,7 @@ def test_what_a_run_keeps(undisturbed):
     assert manifest.groupby("wnid").size().tolist() == [4, 4, 4, 4]
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance.keys() >= {"commit", "device", "torch", "finished", "seconds"}
+    assert provenance["device_index"] == "cpu"
     assert not (folder / "checkpoint.safetensors").exists()
     assert len((folder / "log.jsonl").read_text().splitlines()) == 6      # 12 steps, 2 an epoch
 
@@ -153,6 +154,32 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
     with pytest.raises(ItlError, match="2 of the runs failed, first .*alexnet needs images of at least 63"):
         execute(specs, store, machine)
     assert [store.state(spec) for spec in specs] == ["to do", "to do", "done", "done"]
+
+
+def perform_on_cpu(spec: Spec, store: Store, machine: Machine) -> dict:
+    """Do one run without the GPU that its worker is told; the training of seed 1 kills its first worker."""
+    notes = store.folder(spec) / "devices"
+    if spec.seed == 1 and isinstance(spec, Pretrain) and not notes.exists():
+        from itl import runs
+
+        runs.progress = lambda *_: lambda row: os.kill(os.getpid(), signal.SIGKILL)     # in its first epoch
+    with notes.open("a") as file:
+        file.write(f"{machine.device}\n")
+    return perform_here(spec, store, machine.replace(device="cpu"))
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_is_killed_on_one_of_two_gpus_costs_nothing(undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr("itl.execute.perform_here", perform_on_cpu)
+    machine = here(with_packs(undisturbed, tmp_path), device="cuda:0,1", workers=1)
+    specs = [run.spec for run in small_study(images_per_class=[4]).runs(machine)]
+    execute(specs, Store(machine.runs), machine)
+    notes = [path.read_text().split() for path in tmp_path.glob("runs/*/*/devices")]
+    assert sorted(map(len, notes)) == [1, 1, 1, 2]
+    assert {device for devices in notes for device in devices} == {"cuda:0", "cuda:1"}
+    same = Store(here(undisturbed).runs)
+    assert [Store(machine.runs).result(spec) for spec in specs] == [same.result(spec) for spec in specs]
+    assert weights(tmp_path).items() <= weights(undisturbed).items()
 
 
 @pytest.mark.timeout(120)

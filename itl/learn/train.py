@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from itl import ItlError
 from itl.config import Machine, Recipe
-from itl.data.batches import Batches, device, draws, has_bf16
+from itl.data.batches import Batches, device, draws, has_bf16, use_device
 from itl.learn.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
 
 Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
@@ -138,13 +139,25 @@ def autocast(where: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16" and has_bf16(where))
 
 
+def join_ranks(machine: Machine, timeout: timedelta | None = None) -> None:
+    """Join the process group of a torchrun: what is on GPUs goes over NCCL, all else, objects too, over gloo.
+
+    The device is set before: to NCCL a rank is where its current device is, and no two may share one.
+    """
+    where = use_device(machine)
+    if where.type == "cuda":
+        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=where)
+    else:
+        distributed.init_process_group("gloo", timeout=timeout)
+
+
 @contextmanager
 def _session(machine: Machine) -> Iterator[None]:
     """Give training its threads, repeatable kernels, its process group, and random numbers of its own."""
-    where = device(machine)
+    where = use_device(machine)
     torch.set_num_threads(machine.threads)
     if machine.ranks > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        join_ranks(machine)
         atexit.register(distributed.destroy_process_group)      # once: no group is joined twice
     with (
         torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),

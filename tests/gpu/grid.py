@@ -118,6 +118,7 @@ def main() -> int:
                "paper at 128 pixels, crops of 112, with as many steps; the detector sees what it did": at_128}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
+        device = Machine.here(device=device).devices[0]         # hours of one, however many there are
         machine = Machine.here(home=Path(home), device=device, workers=1)
         for name, preset in presets.items():
             print("\n".join([f"{name}:", *told(*grid(preset, published(), machine))]), flush=True)
