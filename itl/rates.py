@@ -112,7 +112,8 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     import torch
 
     from itl.learn.models import build
-    from itl.learn.train import autocast, sgd
+    from itl.learn.numerics import autocast
+    from itl.learn.train import sgd
 
     device = torch.device(machine.device)
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)

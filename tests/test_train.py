@@ -16,7 +16,8 @@ from itl.config import Machine, Recipe
 from itl.data.batches import Batches
 from itl.learn.checkpoint import NAME
 from itl.learn.models import Classifier, build
-from itl.learn.train import autocast, has_bf16, load_weights, predict, save_weights, sgd, train
+from itl.learn.numerics import autocast, has_bf16
+from itl.learn.train import load_weights, predict, save_weights, sgd, train
 
 MACHINE = Machine(threads=1, checkpoint_seconds=0)
 RECIPE = Recipe(epochs=4, batch=16, pixels=16, lr=0.05)

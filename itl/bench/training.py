@@ -13,7 +13,8 @@ from itl.config import Machine, Recipe
 from itl.data.batches import Batches, has_bf16
 from itl.data.subset import Selection
 from itl.learn.models import build
-from itl.learn.train import autocast, fit_epoch, sgd
+from itl.learn.numerics import autocast
+from itl.learn.train import fit_epoch, sgd
 
 CLASSES, IMAGES = 100, 2048
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each

@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate, pad
 
 from itl import ItlError
 from itl.config import Detection, Machine
-from itl.data.batches import ahead, device, draws
+from itl.data.batches import device, draws
 from itl.data.crop import normalised
+from itl.data.device_images import prefetch
 from itl.data.objects import shrunk
 from itl.data.regions import SIDES, windows
 
@@ -124,7 +125,7 @@ class Pictures:
             regions = None if learned else [self._regions(place) for place in places]
             return places, flips, stored.pin_memory() if self.device.type == "cuda" else stored, regions
 
-        for places, flips, stored, regions in ahead(self.threads, read, parts):
+        for places, flips, stored, regions in prefetch(self.threads, read, parts):
             stored = stored.to(self.device, non_blocking=True)
             shown = [self._shown(place, image) for place, image in zip(places, stored, strict=True)]
             sizes = [tuple(image.shape[1:]) for image in shown]

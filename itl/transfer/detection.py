@@ -13,8 +13,9 @@ from itl.data.pictures import Pictures
 from itl.data.regions import SIDES, recall
 from itl.files import write_atomic
 from itl.learn.models import Classifier
+from itl.learn.numerics import autocast
 from itl.learn.parts import parts
-from itl.learn.train import autocast, train
+from itl.learn.train import train
 from itl.transfer.average_precision import mean_ap, voc_ap
 from itl.transfer.choose import chosen
 from itl.transfer.finetune import chosen_lr, recipe_of

@@ -10,8 +10,8 @@ from torchvision.ops import box_iou
 
 from itl.config import Detection, Recipe
 from itl.data.pictures import Pictures, View
+from itl.learn.numerics import autocast
 from itl.learn.parts import Parts
-from itl.learn.train import autocast
 
 Boxes = list[dict[str, Tensor]]             # of each image: boxes (n, 4), labels (n,); if found, scores (n,)
 
