@@ -14,8 +14,9 @@ from itl.machine import Machine
 from itl.sources.boxes import SIDES, shrunk
 from itl.sources.proposals import windows
 from itl.specs import Detection
-from itl.training.batches import ahead, device, draws
+from itl.training.batches import device, draws
 from itl.training.crop_cpu import normalised
+from itl.training.device_images import prefetch
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack
@@ -125,7 +126,7 @@ class Pictures:
             regions = None if learned else [self._regions(place) for place in places]
             return places, flips, stored.pin_memory() if self.device.type == "cuda" else stored, regions
 
-        for places, flips, stored, regions in ahead(self.threads, read, parts):
+        for places, flips, stored, regions in prefetch(self.threads, read, parts):
             stored = stored.to(self.device, non_blocking=True)
             shown = [self._shown(place, image) for place, image in zip(places, stored, strict=True)]
             sizes = [tuple(image.shape[1:]) for image in shown]
