@@ -69,7 +69,8 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
         else:
-            result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
+            machine = machine.replace(rank=0, ranks=1)          # the other ranks share trainings only
+            result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
     store.write(spec, "provenance.json", provenance(machine) | computed)
     store.finish(spec, result)

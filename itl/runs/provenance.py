@@ -20,6 +20,7 @@ def provenance(machine: Machine) -> dict[str, str]:
         "commit": commit(),
         "device": device_name(machine.devices[0]),
         "device_index": ", ".join(machine.devices),
+        "ranks": str(machine.ranks),
         "threads": str(machine.threads),
         "python": platform.python_version(),
         "wordnet": "3.0",

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import time
 from collections import Counter
 from concurrent.futures import Future
@@ -172,6 +173,27 @@ def test_a_killed_process_is_replaced_once_for_each_run(do):
     host = Host({net(0): 1.0, net(1): 9.0}, killed=Counter({net(0): 2}))
     with pytest.raises(ItlError, match=f"the process of run {key(net(0))} died twice .* fewer --workers"):
         do(host, [net(0), net(1)], device="cuda:0,1")
+
+
+def killed_once(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Count to three, and on in the next process: that of run 1 is killed at two."""
+    counted = store.folder(spec) / "counted"
+    for number in range(1 + counted.read_bytes().count(b"\n") if counted.exists() else 1, 4):
+        with counted.open("a") as file:
+            file.write(f"{number} on {machine.device}\n")
+        if (spec.seed, number) == (1, 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+    store.finish(spec, {})
+    return {}
+
+
+def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "perform_here", killed_once)
+    store, specs = Store(tmp_path), [net(number) for number in range(6)]
+    executors.execute(specs, store, Machine(home=tmp_path, device="cuda:0,1", workers=1, threads=1))
+    counted = [(store.path(spec) / "counted").read_text().split() for spec in specs]
+    assert [each[::3] for each in counted] == [["1", "2", "3"]] * 6
+    assert {where for each in counted for where in each[2::3]} == {"cuda:0", "cuda:1"}
 
 
 def noted(spec: Pretrain, store: Store, machine: Machine) -> dict:

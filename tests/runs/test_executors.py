@@ -14,8 +14,7 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.machine import Machine
-from itl.runs.executors import Spec, execute, perform_here, with_needs
+from itl.runs.executors import execute, with_needs
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
 from tests.worlds import SETTINGS, here, small_study
@@ -157,32 +156,6 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
     assert [store.state(spec) for spec in specs] == ["to do", "to do", "done", "done"]
 
 
-def perform_on_cpu(spec: Spec, store: Store, machine: Machine) -> dict:
-    """Do one run without the GPU that its worker is told; the training of seed 1 kills its first worker."""
-    notes = store.folder(spec) / "devices"
-    if spec.seed == 1 and isinstance(spec, Pretrain) and not notes.exists():
-        from itl.runs import perform  # only the worker needs torch
-
-        perform.progress = lambda *_: lambda row: os.kill(os.getpid(), signal.SIGKILL)
-    with notes.open("a") as file:
-        file.write(f"{machine.device}\n")
-    return perform_here(spec, store, machine.replace(device="cpu"))
-
-
-@pytest.mark.timeout(120)
-def test_a_worker_that_is_killed_on_one_of_two_gpus_costs_nothing(undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr("itl.runs.executors.perform_here", perform_on_cpu)
-    machine = here(with_packs(undisturbed, tmp_path), device="cuda:0,1", workers=1)
-    specs = [run.spec for run in small_study(images_per_class=[4]).runs(machine)]
-    execute(specs, Store(machine.runs), machine)
-    notes = [path.read_text().split() for path in tmp_path.glob("runs/*/*/devices")]
-    assert sorted(map(len, notes)) == [1, 1, 1, 2]
-    assert {device for devices in notes for device in devices} == {"cuda:0", "cuda:1"}
-    same = Store(here(undisturbed).runs)
-    assert [Store(machine.runs).result(spec) for spec in specs] == [same.result(spec) for spec in specs]
-    assert weights(tmp_path).items() <= weights(undisturbed).items()
-
-
 @pytest.mark.timeout(120)
 def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
@@ -217,5 +190,8 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
+    for kind, ranks in (("pretrain", "2"), ("transfer", "1")):
+        made = next(tmp_path.glob(f"runs/{kind}/*/provenance.json"))
+        assert json.loads(made.read_text())["ranks"] == ranks
     log = next(tmp_path.glob("runs/pretrain/*/log.jsonl")).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]
