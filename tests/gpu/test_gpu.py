@@ -1,5 +1,6 @@
 """The CPU's tests with Machine(device="cuda"): batches, training and measuring say the same on a GPU."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from itl.data.pictures import Pictures
 from itl.data.subset import Selection
 from itl.learn.checkpoint import NAME, load_tensors
 from itl.learn.models import build
+from itl.learn.parts import repeatable_roi_pool
 from itl.learn.roi import align
 from itl.learn.train import fit_epoch, predict, sgd, train
 from itl.question import run_all
@@ -121,17 +123,20 @@ def test_a_step_does_not_wait_for_the_gpu(kept, monkeypatch):
     assert losses.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["small", "resnet18"])
-def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("small", 32), ("alexnet", 63), ("caffenet", 67), ("resnet18", 32)]
+)
+def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     def stop(row: dict) -> None:
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    straight, stopped, resumed = (build(name, 4, 32, seed=0) for _ in range(3))
-    whole = train(straight, batches(GPU), RECIPE, tmp_path / "whole", GPU, seed=0)
+    recipe = replace(RECIPE, pixels=pixels, lr=0.01)
+    straight, stopped, resumed = (build(name, 4, pixels, seed=0) for _ in range(3))
+    whole = train(straight, batches(GPU, recipe), recipe, tmp_path / "whole", GPU, seed=0)
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, batches(GPU), RECIPE, tmp_path / "parts", GPU, seed=0, log=stop)
-    parts = train(resumed, batches(GPU), RECIPE, tmp_path / "parts", GPU, seed=0)
+        train(stopped, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0, log=stop)
+    parts = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
     assert [row["loss"] for row in parts] == [row["loss"] for row in whole]
     one, other = straight.state_dict(), resumed.state_dict()
     assert all(torch.equal(one[each], other[each]) for each in one)
@@ -212,17 +217,18 @@ def test_two_workers_share_the_gpu(tmp_path):
     assert {Store(machine.runs).state(run.spec) for run in question.runs(machine)} == {"done"}
 
 
-def test_regions_are_the_cpus_and_their_gradient_repeats():
+@pytest.mark.parametrize("cut", [align, repeatable_roi_pool])
+def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
     random = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 16, 12, 17, generator=random)
     corners = torch.rand(2, 300, 2, 2, generator=random) * 110
     boxes = [torch.cat([each.min(1).values, each.max(1).values], 1) for each in corners]
     found, gradients = [], []
     for where in ("cpu", "cuda", "cuda"):
-        there = maps.to(where).requires_grad_()
-        cut = align(there, [each.to(where) for each in boxes], 7, 1 / 8)
-        (cut * cut).sum().backward()
-        found.append(cut.detach().cpu())
+        there = maps.detach().to(where).clone().requires_grad_()
+        regions = cut(there, [each.to(where) for each in boxes], 7, 1 / 8)
+        (regions * regions).sum().backward()
+        found.append(regions.detach().cpu())
         gradients.append(there.grad.cpu())
     torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-2, rtol=1e-3)
