@@ -108,7 +108,7 @@ class Pictures:
         return self._scaled(place, np.pad(boxes, ((0, 0), (0, 1))))
 
     def _scaled(self, place: int, rows: np.ndarray) -> np.ndarray:
-        """Boxes of a file, 1-based and inclusive, and labels (n, 5), as float32 x0, y0, x1, y1 in its view."""
+        """Boxes in a file, 1-based, inclusive, and labels (n, 5), as float32 x0, y0, x1, y1 in a view."""
         rows = rows.astype(np.float64)
         rows[:, :2] -= 1
         rows[:, :4] *= self.scales[place]
