@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
-from itl.data import batches, crop
+from itl.training import batches, crop_cpu
 
 HERE, HOUSE = Path(__file__), Path(batches.__file__).parents[1]
 SIZES = {"nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "nms"}
@@ -80,9 +80,7 @@ class Device(TorchDispatchMode):
         """Count what waits."""
         name = func.overloadpacket.__name__
         on_device = [isinstance(arg, FakeTensor) for arg in args if isinstance(arg, Tensor)]
-        if name == "_local_scalar_dense" or (any(on_device) and target == "cpu"):
-            kind = "value"
-        elif name == "copy_" and on_device == [False, True]:
+        if name == "_local_scalar_dense" or (any(on_device) and target == "cpu") or name == "copy_" and on_device == [False, True]:
             kind = "value"
         elif func.overloadpacket in INDEXING and any(
             index is not None and not isinstance(index, FakeTensor) for index in args[1]):
@@ -162,7 +160,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 
     @contextmanager
     def pretend() -> Iterator[Device]:
-        crop._normalisation_on.cache_clear()
+        crop_cpu._normalisation_on.cache_clear()
         device = Device()
         try:
             with (
@@ -171,7 +169,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
             ):
                 yield device
         finally:
-            crop._normalisation_on.cache_clear()            # what it holds is not on a real device
+            crop_cpu._normalisation_on.cache_clear()            # what it holds is not on a real device
 
     return pretend
 
@@ -179,4 +177,4 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
 def plain_crop(images: Tensor, places: Tensor, boxes: Tensor, flips: Tensor, pixels: int, dtype: torch.dtype
                ) -> Tensor:
     """What crops on a GPU without Triton."""
-    return crop.batch_crop(images[places], boxes, flips, pixels).to(dtype)
+    return crop_cpu.batch_crop(images[places], boxes, flips, pixels).to(dtype)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from itl.bench.work import Work
-from itl.learn.roi import SAMPLES, align
+from itl.training.roi_align import SAMPLES, align
 
 
 def cutting(folder: Path, device: str) -> Work:

@@ -9,11 +9,12 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from itl.bench.work import Work
-from itl.config import Machine, Recipe
-from itl.data.batches import Batches, has_bf16
-from itl.data.subset import Selection
-from itl.learn.models import build
-from itl.learn.train import autocast, fit_epoch, sgd
+from itl.machine import Machine
+from itl.packs.subset import Selection
+from itl.specs import Recipe
+from itl.training.batches import Batches, has_bf16
+from itl.training.loop import autocast, fit_epoch, sgd
+from itl.training.nets import build
 
 CLASSES, IMAGES = 100, 2048
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each

@@ -2,7 +2,7 @@
 
 It takes the checkout as it is, with any Python that has torch and what else itl's core imports; kernels are
 compiled where they are first used. What this machine lacks is said and left out. Last come the hours that the
-preset `paper` would take here, which `grid.py` reckons, and then the table.
+preset `paper` would take here, which `itl.bench.paper_grid` reckons, and then the table.
 """
 
 import importlib.util
@@ -21,12 +21,12 @@ CORE = [
 ]
 TESTS = {                               # what each needs beyond pytest, and its seconds at most
     "tests/gpu": ([], 240),
-    "tests/test_fused.py": (["triton"], 60),
-    "tests/test_train.py": ([], 60),
-    "tests/test_frozen.py": (["sklearn"], 60),
-    "tests/test_batches.py": (["hypothesis"], 60),
+    "tests/training/test_crop_triton.py": (["triton"], 60),
+    "tests/training/test_loop.py": ([], 60),
+    "tests/evaluation/test_frozen.py": (["sklearn"], 60),
+    "tests/training/test_batches.py": (["hypothesis"], 60),
 }
-GRID = "tests/gpu/grid.py"              # tells the hours of the paper's grid
+GRID = "itl.bench.paper_grid"           # tells the hours of the paper's grid
 HOURS, TABLE = 90, 240                  # seconds that are kept for these hours, and for the table
 
 
@@ -80,7 +80,7 @@ def main() -> int:
           f"Python {sys.version.split()[0]}, {len(os.sched_getaffinity(0))} cores")
     told = checked(deadline)
     print("\n".join(f"{name}: {how}" for name, how in told.items()))
-    hours = run([GRID, "--device", "cuda"], HOURS)
+    hours = run(["-m", GRID, "--device", "cuda"], HOURS)
     table = run(["-m", "itl", "bench", "--device", "cuda"], deadline - time.monotonic())
     for name, how in (("hours", hours), ("table", table)):
         if not how.startswith("passed"):
