@@ -1,8 +1,8 @@
-"""A CUDA device that is only pretended: FakeTensorMode says where tensors are, the CPU computes their values."""
+"""A CUDA device that is only pretended: FakeTensors say where tensors are, a CPU computes their values."""
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,163 +18,171 @@ from torch._subclasses.fake_tensor import (
     unset_fake_temporarily,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter, tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from itl.training import batches, crop_cpu
 
-HERE, HOUSE = Path(__file__), Path(batches.__file__).parents[1]
-SIZES = {"nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "bincount", "nms"}
+HOUSE = Path(batches.__file__).parents[1]
+CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
+SIZES = {"nonzero", "masked_select", "unique_dim", "unique_consecutive", "_unique2", "bincount", "nms"}
+INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
 
 
-class Device(TorchDispatchMode):
-    """Runs every operation twice: faked, which raises where devices mix, and on the CPU, for the values.
+class FakeCuda(TorchDispatchMode):
+    """Computes on the CPU, with FakeTensors of the device that hold their values in ``on_cpu``.
 
-    ``waits`` counts what makes the host wait for the device, by the module of itl that asks, and kind:
-    *value* (item, tolist, a truth value, a copy to the CPU), *size* (a result whose size depends on values)
-    or *pageable* (a copy to the device from memory that is not pinned, or that may not go on by itself).
+    An operation on tensors of the device and of the CPU is first run by FakeTensorMode: AssertionError where
+    CUDA would not take them. ``waits`` counts what makes the host wait for the device, by
+    the module of itl that asks for it, and the kind: "value", which the host reads (item, tolist, if, a copy
+    to the CPU); "size", of a result, that depends on values; "upload", a copy to the device from memory that
+    is not pinned, or one that is waited for; "index", on the device by an index on the CPU. ``lines`` says
+    where in that module.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__()
+        self.mode = mode
         self.waits: Counter[tuple[str, str]] = Counter()
-        self.where: list[tuple[str, str, str]] = []
+        self.lines: set[tuple[str, str, int]] = set()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Run *func*; tensors on the device are FakeTensors that carry their values as ``on_cpu``."""
+        """Run *func*."""
         kwargs = kwargs or {}
         if func is torch.ops.prim.device.default and isinstance(args[0], FakeTensor):
             return args[0].fake_device
-        tensors = [leaf for leaf in tree_iter((args, kwargs)) if isinstance(leaf, Tensor)]
-        target = kwargs.get("device")
-        target = torch.device(target).type if target is not None else None
-        here = any(isinstance(tensor, FakeTensor) for tensor in tensors)
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        from_device = any(isinstance(tensor, FakeTensor) for tensor in tensors)
+        wanted = torch.device(kwargs["device"]).type if kwargs.get("device") is not None else ""
         with unset_fake_temporarily():
-            real_args, real_kwargs = tree_map(_real, (args, kwargs))
-            if target == "cuda":
-                real_kwargs = real_kwargs | {"device": torch.device("cpu")}
-            result = func(*real_args, **real_kwargs)
-        if not here and target != "cuda":
+            real_args, real_kwargs = tree_map(_values, (args, kwargs))
+            result = func(*real_args, **(real_kwargs | ({"device": CPU} if wanted == "cuda" else {})))
+        if not from_device and wanted != "cuda":
             return result
-        self._record(func, args, kwargs, target)
-        if (here and target == "cpu") or not any(isinstance(leaf, Tensor) for leaf in tree_iter(result)):
+        self._count(func.overloadpacket.__name__, args, kwargs, wanted)
+        to_cpu = wanted == "cpu" or (_is(func, "copy_") and not isinstance(args[0], FakeTensor))
+        if to_cpu or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             return result
-        if func.overloadpacket is torch.ops.aten.copy_ and not isinstance(args[0], FakeTensor):
-            return result
-        self._check(func, args, kwargs)
-        changed = [arg for arg, spec in zip(args, func._schema.arguments, strict=False)
-                   if spec.alias_info is not None and spec.alias_info.is_write]
-        if changed and isinstance(result, Tensor) and isinstance(changed[0], FakeTensor):
-            return changed[0]                   # an operation in place
-        return tree_map(_carried, result)
+        if from_device and not all(isinstance(tensor, FakeTensor) for tensor in tensors):
+            _check_devices(func, args, kwargs)
+        changed = func._schema.arguments[0].alias_info if args else None
+        if changed is not None and changed.is_write and isinstance(result, Tensor):
+            return args[0]
+        with unset_fake_temporarily():
+            return tree_map(self._on_device, result)
 
-    def _check(self, func: Any, args: tuple, kwargs: dict) -> None:
-        """Let FakeTensorMode look at where the tensors are."""
-        try:
-            func(*args, **kwargs)
-        except (DataDependentOutputException, DynamicOutputShapeException):
-            pass
-        except RuntimeError as error:
-            raise AssertionError(f"{func} in {_place()[0]}: {error}") from error
+    def _on_device(self, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        meta = torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device="meta")
+        fake = FakeTensor(self.mode, meta, CUDA)
+        fake.on_cpu = leaf
+        return fake
 
-    def _record(self, func: Any, args: tuple, kwargs: dict, target: str | None) -> None:
-        """Count what waits."""
-        name = func.overloadpacket.__name__
-        on_device = [isinstance(arg, FakeTensor) for arg in args if isinstance(arg, Tensor)]
-        if name == "_local_scalar_dense" or (any(on_device) and target == "cpu") or name == "copy_" and on_device == [False, True]:
+    def _count(self, name: str, args: tuple, kwargs: dict, wanted: str) -> None:
+        """Count the operation called *name* if it waits."""
+        kind = ""
+        if name == "_local_scalar_dense" or (name == "_to_copy" and wanted == "cpu"):
             kind = "value"
-        elif func.overloadpacket in INDEXING and any(
-            index is not None and not isinstance(index, FakeTensor) for index in args[1]):
-            kind = "index"
-        elif name in SIZES or (func.overloadpacket in INDEXING and _masked(func, args)):
+        elif name in SIZES:
             kind = "size"
-        elif name == "_to_copy" and on_device == [False] and target == "cuda":
-            kind = "" if _pinned(args[0]) and kwargs.get("non_blocking") else "pageable"
-        elif name == "copy_" and on_device == [True, False] and args[1].ndim:
-            kind = "" if _pinned(args[1]) and (*args, False)[2] else "pageable"
-        else:
-            return
+        elif name in INDEXING:
+            kind = _kind_of_indexing(name, args)
+        elif name == "_to_copy" and not isinstance(args[0], FakeTensor):
+            kind = "" if _pinned(args[0]) and kwargs.get("non_blocking") else "upload"
+        elif name == "copy_" and not isinstance(args[0], FakeTensor):
+            kind = "value"
+        elif name == "copy_" and not isinstance(args[1], FakeTensor):
+            kind = "" if _pinned(args[1]) and args[2:] == (True,) else "upload"
         if kind:
-            module, line = _place()
+            module, line = _caller()
             self.waits[module, kind] += 1
-            self.where.append((line, kind, name))
+            self.lines.add((module, kind, line))
 
 
-INDEXING = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_,
-            torch.ops.aten._index_put_impl_)
+def _is(func: Any, name: str) -> bool:
+    return func.overloadpacket.__name__ == name
 
 
-def _masked(func: Any, args: tuple) -> bool:
-    """Whether indices hold a mask; one that is set to a single value is filled without a look at it."""
-    masks = any(index is not None and index.dtype in (torch.bool, torch.uint8) for index in args[1])
-    filled = func.overloadpacket is not torch.ops.aten.index and args[2].numel() == 1 and len(args[1]) == 1
-    return masks and not filled
+def _kind_of_indexing(name: str, args: tuple) -> str:
+    """A mask is first turned into indices, whose number is asked for, unless all it marks gets one value."""
+    indices = [index for index in args[1] if index is not None]
+    if not all(isinstance(index, FakeTensor) for index in indices):
+        return "index"
+    masked = any(index.dtype in (torch.bool, torch.uint8) for index in indices)
+    filled = name != "index" and len(args[1]) == 1 and args[2].numel() == 1
+    return "size" if masked and not filled else ""
 
 
-def _real(leaf: Any) -> Any:
+def _check_devices(func: Any, args: tuple, kwargs: dict) -> None:
+    """Run *func* on the FakeTensors, for what it raises."""
+    try:
+        func(*args, **kwargs)
+    except (DataDependentOutputException, DynamicOutputShapeException):
+        pass
+    except RuntimeError as error:
+        raise AssertionError(f"{func} in line {_caller()[1]} of {_caller()[0]}: {error}") from error
+
+
+def _values(leaf: Any) -> Any:
     return leaf.on_cpu if isinstance(leaf, FakeTensor) else leaf
 
 
-def _carried(leaf: Any) -> Any:
-    """A tensor on the device with the values of *leaf*."""
-    if not isinstance(leaf, Tensor):
-        return leaf
-    fake = torch.empty_strided(leaf.shape, leaf.stride(), dtype=leaf.dtype, device="cuda")
-    fake.on_cpu = leaf
-    return fake
+def _pin(tensor: Tensor) -> Tensor:
+    pinned = tensor.clone()
+    pinned.is_pinned_here = True
+    return pinned
 
 
 def _pinned(tensor: Tensor) -> bool:
-    return getattr(tensor, "pretended_pinned", False)
+    return hasattr(tensor, "is_pinned_here")
 
 
-def _pin(tensor: Tensor) -> Tensor:
-    tensor.pretended_pinned = True
-    return tensor
-
-
-def _place() -> tuple[str, str]:
-    """The module of itl that is at work, such as transfer/frozen, and the line of the innermost frame."""
-    frame, line = sys._getframe(2), None
+def _caller() -> tuple[str, int]:
+    """The module of itl that is at work, such as evaluation/frozen, and its line."""
+    frame = sys._getframe(1)
     while frame is not None:
         path = Path(frame.f_code.co_filename)
-        line = line or (f"{path.name}:{frame.f_lineno}" if "torch/" not in str(path.parent) + "/" and path != HERE else None)
         if HOUSE in path.parents:
-            return str(path.relative_to(HOUSE).with_suffix("")), f"{path.name}:{frame.f_lineno} ({line})"
+            return path.relative_to(HOUSE).with_suffix("").as_posix(), frame.f_lineno
         frame = frame.f_back
-    return "tests", str(line)
+    return "tests", 0
 
 
-@pytest.fixture
-def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """A context in which ``cuda`` is such a device; it gives the `Device`, which counts what waits."""
-    monkeypatch.setattr(torch.Tensor, "pin_memory", _pin)
-    monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist())
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
-    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
-    for name in ("get_rng_state", "set_rng_state"):
-        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
-    monkeypatch.setattr(batches.Batches, "_fits", lambda loader: True)
-    monkeypatch.setattr(batches.Batches, "_upload", lambda loader: torch.from_numpy(
-        loader.images[loader.rows]).pin_memory().to(loader.device, non_blocking=True))
-    monkeypatch.setattr(batches, "crop_on", lambda where: plain_crop)
+def _plain_crop(
+    images: Tensor, places: Tensor, boxes: Tensor, flips: Tensor, pixels: int, dtype: torch.dtype
+) -> Tensor:
+    """What crops where there is no Triton."""
+    return crop_cpu.batch_crop(images[places], boxes, flips, pixels).to(dtype)
 
-    @contextmanager
-    def pretend() -> Iterator[Device]:
+
+def _upload(loader: batches.Batches) -> Tensor:
+    """The loader's images on its device, without CUDA's streams."""
+    return torch.from_numpy(loader.images[loader.rows]).pin_memory().to(loader.device, non_blocking=True)
+
+
+@contextmanager
+def pretended() -> Iterator[FakeCuda]:
+    """Let "cuda" be a FakeCuda that computes in bfloat16, on which packs stay; there is no autograd."""
+    replaced = (
+        (torch.Tensor, "pin_memory", _pin),
+        (FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist()),       # its own asks for every number
+        (torch.cuda, "is_bf16_supported", lambda *_, **__: True),
+        (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
+        (torch.cuda, "get_rng_state", lambda *_: None),
+        (torch.cuda, "set_rng_state", lambda *_: None),
+        (batches.Batches, "_fits", lambda loader: True),
+        (batches.Batches, "_upload", _upload),
+        (batches, "crop_on", lambda where: _plain_crop),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, value in replaced:
+            patch.setattr(owner, name, value)
         crop_cpu._normalisation_on.cache_clear()
-        device = Device()
         try:
             with (
-                FakeTensorMode(allow_non_fake_inputs=True), device, torch.no_grad(),
-                torch.backends.cudnn.flags(enabled=False),
+                FakeTensorMode(allow_non_fake_inputs=True) as mode, FakeCuda(mode) as device, torch.no_grad(),
+                torch.backends.cudnn.flags(enabled=False),                  # no CPU has its kernels
             ):
                 yield device
         finally:
-            crop_cpu._normalisation_on.cache_clear()            # what it holds is not on a real device
-
-    return pretend
-
-
-def plain_crop(images: Tensor, places: Tensor, boxes: Tensor, flips: Tensor, pixels: int, dtype: torch.dtype
-               ) -> Tensor:
-    """What crops on a GPU without Triton."""
-    return crop_cpu.batch_crop(images[places], boxes, flips, pixels).to(dtype)
+            crop_cpu._normalisation_on.cache_clear()                        # it holds tensors of that device

@@ -116,7 +116,7 @@ def calibrate(net: Detector, pictures: Pictures, seed: int) -> None:
         batches = islice(pictures.epoch(0), CALIBRATION if layers else 0)
         for count, (view, targets) in enumerate(batches, start=1):
             for layer in layers:
-                layer.momentum = 1 / count      # a plain mean over batches; momentum None would ask the device
+                layer.momentum = 1 / count      # a plain mean over batches; None would ask the device
             with autocast(pictures.device, net.recipe.precision):
                 net(view, targets)
     net.train()
