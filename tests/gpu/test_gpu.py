@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from itl.evaluation.detection import detection
+from itl.evaluation.fast_rcnn import Detector, locate
 from itl.evaluation.frozen import knn, probe
 from itl.evaluation.target import Target, annotated
 from itl.machine import Machine
@@ -19,12 +20,13 @@ from itl.training.batches import Batches, crop_on, has_bf16
 from itl.training.checkpoint import NAME, load_tensors
 from itl.training.crop_cpu import batch_crop
 from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import repeatable_roi_pool
+from itl.training.detection_nets import parts, repeatable_roi_pool
 from itl.training.loop import fit_epoch, predict, sgd, train
 from itl.training.nets import build
 from itl.training.roi_align import align
 from tests.evaluation.test_detection import RECIPE as DETECTION
 from tests.evaluation.test_detection import spec
+from tests.training.test_loop import narrow
 from tests.worlds import boxes_pack, here, small_study
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -125,7 +127,7 @@ def test_a_step_does_not_wait_for_the_gpu(kept, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "pixels"), [("small", 32), ("alexnet", 63), ("caffenet", 67), ("resnet18", 32)]
+    ("name", "pixels"), [("small", 32), ("alexnet", 112), ("caffenet", 112), ("resnet18", 32)]
 )
 def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     def stop(row: dict) -> None:
@@ -133,7 +135,7 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
             raise KeyboardInterrupt
 
     recipe = replace(RECIPE, pixels=pixels, lr=0.01)
-    straight, stopped, resumed = (build(name, 4, pixels, seed=0) for _ in range(3))
+    straight, stopped, resumed = (narrow(build(name, 4, pixels, seed=0)) for _ in range(3))
     whole = train(straight, batches(GPU, recipe), recipe, tmp_path / "whole", GPU, seed=0)
     with pytest.raises(KeyboardInterrupt):
         train(stopped, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0, log=stop)
@@ -234,6 +236,21 @@ def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
     torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-2, rtol=1e-3)
     assert torch.equal(gradients[1], gradients[2])
+
+
+@pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
+def test_a_detectors_gradient_repeats(name):
+    recipe, pack = replace(DETECTION, pixels=72, longest=96, batch=4), boxes_pack({"train": 4, "test": 2})
+    view, targets = next(Pictures(pack, annotated(spec(), pack).train, recipe, 0, GPU).epoch(0))
+    gradients = []
+    for _ in range(2):
+        net = Detector(parts(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
+        torch.manual_seed(0)                                # what is drawn of the regions, and dropout
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            locate(net, view, targets, recipe).backward()
+        gradients.append([weight.grad for weight in net.parameters() if weight.grad is not None])
+    assert len(gradients[0]) > 10
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
 def test_pictures_are_the_cpus():

@@ -53,11 +53,13 @@ def narrow(net: Classifier) -> Classifier:
     """*net* with fully connected layers of 16 outputs, so that a checkpoint takes little to write."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
+        inputs = None
         for name, layer in [*net.body.named_children()]:
             if isinstance(layer, nn.Linear):
-                inputs = 16 if net.head.in_features == 16 else layer.in_features
-                setattr(net.body, name, nn.Linear(inputs, 16))
-                net.head = nn.Linear(16, net.head.out_features)
+                setattr(net.body, name, nn.Linear(inputs or layer.in_features, 16))
+                inputs = 16
+        if inputs:
+            net.head = nn.Linear(inputs, net.head.out_features)
     return net
 
 
