@@ -24,7 +24,8 @@ LAYERS = """
     training.detection_batches training.nets training.roi_align training.detection_nets training.loop
     evaluation.accuracy evaluation.lr_search evaluation.target evaluation.finetune evaluation.voc_ap
     evaluation.actions evaluation.fast_rcnn evaluation.detection evaluation.rounding
-    evaluation.knn_triton evaluation.knn evaluation.logistic_regression evaluation.frozen evaluation.induction
+    evaluation.knn_triton evaluation.knn evaluation.newton_cg evaluation.logistic_regression
+    evaluation.frozen evaluation.induction
     runs.provenance runs.store runs.perform runs.throughput runs.cost runs.executors runs.plan
     runs.progress runs.question runs.questions
     analysis.statistics analysis.wording analysis.comparisons analysis.figures analysis.tables

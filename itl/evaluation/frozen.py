@@ -8,7 +8,7 @@ from torch import Tensor
 from itl import ItlError
 from itl.evaluation.accuracy import scores
 from itl.evaluation.knn import nearest
-from itl.evaluation.logistic_regression import Features, choose_strength
+from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.specs import Transfer
@@ -40,8 +40,8 @@ def probe(
     Returns accuracy and, from six classes, top5, in percent, and the strength that was chosen.
     """
     train, test = features_of(spec, net, target, machine)
-    classify = choose_strength(train, len(target.train.classes), *target.divided(spec.seed))
-    return scores(classify(test.features), test.labels) | {"strength": classify.strength}
+    classify = choose_l2(train, len(target.train.classes), *target.divided(spec.seed))
+    return scores(classify(test.features), test.labels) | {"strength": classify.l2}
 
 
 def knn(

@@ -13,7 +13,7 @@ from torch import Tensor
 from itl.evaluation.accuracy import scores
 from itl.evaluation.frozen import features_of, vote
 from itl.evaluation.knn import nearest
-from itl.evaluation.logistic_regression import Features, choose_strength
+from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
@@ -40,8 +40,8 @@ def induction(
     """
     train, test = features_of(spec, net, target, machine)
     tree, classes = Taxonomy.snapshot(), target.train.classes
-    classify = choose_strength(train, len(classes), *target.divided(spec.seed))
-    probe = scores(classify(test.features), test.labels) | {"strength": classify.strength}
+    classify = choose_l2(train, len(classes), *target.divided(spec.seed))
+    probe = scores(classify(test.features), test.labels) | {"strength": classify.l2}
     inner_nodes = branches(tree, classes)
     *counts, overall = compare(train, test, inner_nodes)
     train_labels, test_labels = train.labels.cpu(), test.labels.cpu()
