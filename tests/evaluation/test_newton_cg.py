@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from itl.evaluation import newton_cg as module
 from itl.evaluation.newton_cg import conjugate_gradients, lbfgs, line_search, newton_cg
@@ -104,7 +105,7 @@ def test_a_step_of_lbfgs_asks_the_device_at_most_twice(monkeypatch):
     monkeypatch.setattr(module, "_two_loops", lambda *state: steps.append(1) or real(*state))
     functions = Functions([1.0, 0.3, 0.1])
 
-    class Waits(torch.utils._python_dispatch.TorchDispatchMode):
+    class Waits(TorchDispatchMode):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             name = operation._schema.name
             if name in ("aten::nonzero", "aten::_local_scalar_dense", "aten::is_nonzero"):
