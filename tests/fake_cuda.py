@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from itl.evaluation import knn
 from itl.training import batches, crop_cpu
 
 HOUSE = Path(batches.__file__).parents[1]
@@ -173,6 +174,7 @@ def pretended() -> Iterator[FakeCuda]:
         (batches.Batches, "_fits", lambda loader: True),
         (batches.Batches, "_upload", _upload),
         (batches, "crop_on", lambda where: _plain_crop),
+        (knn, "_fused_search", lambda where: None),
     )
     with pytest.MonkeyPatch.context() as patch:
         for owner, name, value in replaced:

@@ -37,14 +37,16 @@ ALLOWED = {                                 # what waits for the device, and why
     ("training/crop_cpu", "upload"): "the normalisation, once in the life of a process",
     ("training/loop", "value"): "outputs and targets of a whole split, once",
     ("evaluation/accuracy", "value"): "a score is for the host, as is whether outputs are finite",
-    ("evaluation/frozen", "upload"): "features and labels of a split, once",
     ("evaluation/frozen", "value"): "a score, and whether features are finite, once a split",
     ("evaluation/knn", "value"): "whether vectors are finite, once",
     ("evaluation/knn", "size"): "how many candidates a block of queries has, for which memory is taken",
     ("evaluation/logistic_regression", "upload"): "the strengths and rows of a fit, once",
-    ("evaluation/logistic_regression", "value"): "whether a solver is there, after its steps",
-    ("evaluation/logistic_regression", "size"): "which strengths a solver is still to move, after its steps",
-    ("evaluation/induction", "value"): "labels and neighbours, for the tables",
+    ("evaluation/logistic_regression", "value"): "how good each strength is, once",
+    ("evaluation/newton_cg", "value"): "whether a minimum is reached, after a step",
+    ("evaluation/newton_cg", "size"): "which functions are still to move, after a step",
+    ("evaluation/induction", "value"): "the number of classes and all counts, once; labels, for the tables",
+    ("evaluation/induction", "size"): "how many images are under a node, and are to be searched again",
+    ("evaluation/induction", "upload"): "which classes are under a node",
     ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
     ("evaluation/fast_rcnn", "upload"): "torchvision's constants of coding boxes and of suppression",
     ("evaluation/detection", "value"): "labels and scores of what is found in an image, for the table",
@@ -154,12 +156,7 @@ def test_losses(cuda):
     assert asked_by(cuda) <= {"training/crop_cpu"}
 
 
-REWRITTEN = pytest.mark.xfail(reason="indices on the CPU; the probe and induction are being rewritten")
-
-
-@pytest.mark.parametrize(
-    "evaluate", [knn, pytest.param(probe, marks=REWRITTEN), pytest.param(induction, marks=REWRITTEN)]
-)
+@pytest.mark.parametrize("evaluate", [knn, probe, induction])
 def test_frozen_features(cuda, evaluate, tmp_path):
     images, labels = colours(200)
     split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(200), 2)]
