@@ -12,9 +12,10 @@ from itl.bench.work import Work
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Recipe
-from itl.training.batches import Batches, has_bf16
-from itl.training.loop import autocast, fit_epoch, sgd
+from itl.training.batches import Batches
+from itl.training.loop import fit_epoch, sgd
 from itl.training.nets import build
+from itl.training.numerics import autocast, has_bf16
 
 CLASSES, IMAGES = 100, 2048
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each

@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 from itl.specs import Detection, Recipe
 from itl.training.detection_batches import Pictures, View
 from itl.training.detection_nets import Parts
-from itl.training.loop import autocast
+from itl.training.numerics import autocast
 
 Boxes = list[dict[str, Tensor]]             # of each image: boxes (n, 4), labels (n,); if found, scores (n,)
 

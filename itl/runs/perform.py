@@ -23,11 +23,12 @@ from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, key
+from itl.specs import Pretrain, Recipe, Transfer, key
 from itl.storage import write_atomic
 from itl.training.batches import Batches
 from itl.training.loop import load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build
+from itl.training.numerics import described, repeatable
 
 
 def detection(*given) -> dict[str, float]:
@@ -61,15 +62,24 @@ def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], obj
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
-    started = time.time()
-    if isinstance(spec, Pretrain):
-        result = pretrain(spec, folder, machine)
-    else:
-        result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
-    store.write(spec, "provenance.json", provenance(machine) | {"seconds": time.time() - started})
+    started, recipe = time.time(), precision_recipe(spec)
+    with repeatable(machine):
+        if isinstance(spec, Pretrain):
+            result = pretrain(spec, folder, machine)
+        else:
+            result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
+    computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
+    store.write(spec, "provenance.json", provenance(machine) | computed)
     store.finish(spec, result)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
+
+
+def precision_recipe(spec: Spec) -> Recipe:
+    """The recipe whose precision *spec* is computed in: its own, or its net's where that stays frozen."""
+    if isinstance(spec, Transfer):
+        return spec.recipe or spec.pretrain.recipe
+    return spec.recipe
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:

@@ -100,20 +100,22 @@ def _prepare(threads: int) -> None:
 
 
 def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> list[Rate | Frozen]:
-    import torch
 
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
+    from itl.training.numerics import repeatable
 
-    torch.set_num_threads(machine.threads)
-    return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
+    with repeatable(machine):
+        return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
 
 
 def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     """Time training and looking on a made-up batch; raises ItlError where a GPU has not the memory for it."""
     import torch
 
-    from itl.training.loop import autocast, sgd
+    from itl.training.cuda_graph import record, training_state
+    from itl.training.loop import sgd
     from itl.training.nets import build
+    from itl.training.numerics import autocast
 
     device = torch.device(machine.device)
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
@@ -136,6 +138,8 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
 
     _forget_peak(device)
     try:
+        if device.type == "cuda" and not isinstance(recipe, Detection):     # as training does
+            learn = record(learn, training_state(model, optimizer)).replay
         learning = _seconds(learn, device) / recipe.batch
         model.eval()
         looking = _seconds(look, device) / recipe.batch

@@ -14,8 +14,9 @@ from itl.machine import Machine
 from itl.sources.boxes import SIDES, shrunk
 from itl.sources.proposals import windows
 from itl.specs import Detection
-from itl.training.batches import ahead, device, draws
+from itl.training.batches import device, draws
 from itl.training.crop_cpu import normalised
+from itl.training.device_images import prefetch
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack
@@ -119,7 +120,7 @@ class Pictures:
         self, parts: Iterator[tuple[np.ndarray, np.ndarray]]
     ) -> Iterator[tuple[View, list[dict[str, Tensor]]]]:
         """Turn places and flips into views, each read from the disk while the one before is used."""
-        for places, flips, images, rows, counts in ahead(self.threads, self._read, parts):
+        for places, flips, images, rows, counts in prefetch(self.threads, self._read, parts):
             images, rows = (part.to(self.device, non_blocking=True) for part in (images, rows))
             boxes, labels = rows[:, :4].split(counts), rows[:, 4].long().split(counts)
             count = len(places)

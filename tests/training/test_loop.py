@@ -17,8 +17,9 @@ from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
 from itl.training.checkpoint import NAME
-from itl.training.loop import autocast, has_bf16, load_weights, predict, save_weights, sgd, train
+from itl.training.loop import load_weights, predict, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
+from itl.training.numerics import autocast, has_bf16
 
 MACHINE = Machine(threads=1, checkpoint_seconds=0)
 RECIPE = Recipe(epochs=4, batch=16, pixels=16, lr=0.05)
