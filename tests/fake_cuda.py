@@ -21,6 +21,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from itl.evaluation import knn
 from itl.training import batches, crop_cpu, device_images
 
 HOUSE = Path(batches.__file__).parents[1]
@@ -186,6 +187,7 @@ def pretended() -> Iterator[FakeCuda]:
     with torch.backends.cudnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:     # no CPU has it
         for owner, name, value in replaced:
             patch.setattr(owner, name, value)
+        patch.setattr(knn, "_fused_search", lambda where: None, raising=False)
         crop_cpu._normalisation_on.cache_clear()
         mode = FakeTensorMode(allow_non_fake_inputs=True)
         try:
