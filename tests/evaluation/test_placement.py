@@ -18,6 +18,7 @@ from itl.evaluation.target import Target, annotated
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.training import device_images
 from itl.training.batches import Batches
 from itl.training.crop_cpu import batch_crop
 from itl.training.detection_batches import Pictures
@@ -35,6 +36,8 @@ WNIDS = ("n02119022", "n02119789", "n04285008", "n02085620")
 
 ALLOWED = {                                 # what waits for the device, and why it may
     ("training/crop_cpu", "upload"): "the normalisation, once in the life of a process",
+    ("training/batches", "upload"): "where the rows of a selection lie among the images on the device, once",
+    ("training/device_images", "upload"): "where images that stay on the device go, once for 1,024",
     ("training/loop", "value"): "outputs and targets of a whole split, once",
     ("evaluation/accuracy", "value"): "a score is for the host, as is whether outputs are finite",
     ("evaluation/frozen", "value"): "a score, and whether features are finite, once a split",
@@ -116,10 +119,13 @@ def test_crop(cuda):
     assert torch.equal(found.cpu(), batch_crop(images, boxes, flips, 32))
 
 
+@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_batches(cuda, precision):
+def test_batches(cuda, precision, kept, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda *_: kept)
     recipe = replace(RECIPE, precision=precision)
     loader, other = batches(GPU, recipe), batches(CPU, recipe)
+    cuda.waits.clear()
     for images, targets in [*loader.epoch(0), *loader.in_order()]:
         assert images.is_cuda
         assert targets.is_cuda
@@ -149,7 +155,9 @@ def test_prediction_waits_as_often_for_many_batches_as_for_few(cuda):
 
 def test_losses(cuda):
     net = on_device(build("small", 4, 32, seed=0)).train()
-    for images, targets in batches(GPU).epoch(0):
+    loader = batches(GPU)
+    cuda.waits.clear()
+    for images, targets in loader.epoch(0):
         assert classify(net, images, targets, RECIPE).is_cuda
         several = torch.stack([targets == label for label in range(4)], 1).long()
         assert independent(net, images, several, RECIPE).is_cuda
