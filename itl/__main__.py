@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from itl import ItlError, __version__
-from itl.config import Machine, Packing, Subset, project_folder
+from itl.machine import Machine, project_folder
+from itl.specs import Packing, Subset
 
 MACHINE = (
     ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
@@ -130,8 +131,8 @@ def _add_detection(command: Callable) -> None:
 
 def labels(asked: argparse.Namespace) -> None:
     """Print a label set as CSV."""
-    from itl.labels import label_set
-    from itl.wordnet import Taxonomy
+    from itl.hierarchy.label_sets import label_set
+    from itl.hierarchy.taxonomy import Taxonomy
 
     tree = Taxonomy.snapshot()
     wnids = tree.leaves if asked.leaves is None else _read(asked.leaves).split()
@@ -140,8 +141,8 @@ def labels(asked: argparse.Namespace) -> None:
 
 def subset(asked: argparse.Namespace) -> None:
     """Print the images of a subset as CSV."""
-    from itl.data.pack import Pack
-    from itl.data.subset import manifest, select
+    from itl.packs.pack import Pack
+    from itl.packs.subset import manifest, select
 
     opened = Pack.open(asked.pack)
     chosen = Subset(opened.digest, asked.labels, asked.classes, asked.images_per_class, asked.seed)
@@ -150,7 +151,7 @@ def subset(asked: argparse.Namespace) -> None:
 
 def pack(asked: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
-    from itl.data.pack import Pack
+    from itl.packs.pack import Pack
 
     packing = Packing(asked.source, None, asked.size, asked.fit, _options(asked.option))
     built = Pack.build(
@@ -161,8 +162,8 @@ def pack(asked: argparse.Namespace) -> None:
 
 def check(asked: argparse.Namespace) -> None:
     """Say what a source holds, what is missing and what to do."""
-    from itl.data.check import check as look
-    from itl.data.check import numbered
+    from itl.sources.check import check as look
+    from itl.sources.check import numbered
 
     told, problems = numbered(look(asked.source, asked.path, **dict(_options(asked.option))))
     print("\n".join(told))
@@ -174,8 +175,8 @@ def voc_ap(asked: argparse.Namespace) -> None:
     """Score detections as PASCAL VOC does: average precision of each class, 0 to 1, as CSV."""
     import csv
 
-    from itl.data.detections import classes_of, read_detections, read_objects, refuse_other_images
-    from itl.transfer.average_precision import mean_ap, voc_ap
+    from itl.evaluation.voc_ap import mean_ap, voc_ap
+    from itl.sources.detections_csv import classes_of, read_detections, read_objects, refuse_other_images
 
     objects, images = read_objects(asked.annotations, asked.images)
     detections = read_detections(asked.detections)
@@ -187,8 +188,8 @@ def voc_ap(asked: argparse.Namespace) -> None:
 
 def proposals(asked: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.data.proposals import measured
-    from itl.data.region_files import read_regions, write_regions
+    from itl.sources.proposal_files import read_regions, write_regions
+    from itl.sources.proposals import measured
 
     built_in = str(asked.regions) == "windows"
     if built_in and (asked.out or not asked.recall):
@@ -208,14 +209,14 @@ def proposals(asked: argparse.Namespace) -> None:
 
 def plan(asked: argparse.Namespace) -> None:
     """Show what a preset would run, how long it should take, and what of disk and memory."""
-    from itl.planning import told
+    from itl.runs.plan import told
 
     print(told(_planned(asked)[0], each=asked.runs))
 
 
 def run(asked: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
-    from itl.question import run_all
+    from itl.runs.question import run_all
 
     planned, questions, store, machine = _planned(asked)
     planned.refuse()
@@ -224,7 +225,7 @@ def run(asked: argparse.Namespace) -> None:
 
 def report(asked: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
-    from itl import report as pages
+    from itl.report import build as pages
 
     machine = _machine(asked)
     preset = _preset(asked)
@@ -238,8 +239,8 @@ def results(asked: argparse.Namespace) -> None:
     """Print every number of a preset, tidy."""
     import pandas as pd
 
-    from itl.store import Store
-    from itl.study import questions_of
+    from itl.runs.questions import questions_of
+    from itl.runs.store import Store
 
     machine = _machine(asked)
     questions = questions_of(_preset(asked))
@@ -259,9 +260,9 @@ def bench(asked: argparse.Namespace) -> None:
 
 def _planned(asked: argparse.Namespace) -> tuple:
     """Plan the questions that are asked; also these, the store and the machine."""
-    from itl.planning import plan as make
-    from itl.store import Store
-    from itl.study import questions_of
+    from itl.runs.plan import plan as make
+    from itl.runs.questions import questions_of
+    from itl.runs.store import Store
 
     machine = _machine(asked)
     questions, store = questions_of(_preset(asked), asked.only), Store(machine.runs)
@@ -275,7 +276,7 @@ def _machine(asked: argparse.Namespace) -> Machine:
 
 
 def _preset(asked: argparse.Namespace):
-    from itl.settings import load_preset
+    from itl.presets import load_preset
 
     return load_preset(asked.preset, project_folder() / "params")
 

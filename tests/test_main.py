@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from itl import __main__ as command
-from itl.wordnet import Taxonomy
+from itl.hierarchy.taxonomy import Taxonomy
 from tests.worlds import SETTINGS
 
 

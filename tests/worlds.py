@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from itl.config import Machine, Pretrain, Transfer
-from itl.data.objects import COLUMNS
-from itl.question import Question
-from itl.store import Store
-from itl.study import data_size
+from itl.machine import Machine
+from itl.runs.question import Question
+from itl.runs.questions import data_size
+from itl.runs.store import Store
+from itl.sources.boxes import COLUMNS
+from itl.specs import Pretrain, Transfer
 
 IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4, "size": 32}}
 SCENES = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 6, "test": 4, "size": 32}}

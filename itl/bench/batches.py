@@ -11,12 +11,13 @@ import torch
 
 from itl.bench.packing import jpegs
 from itl.bench.work import Work
-from itl.config import Machine, Packing, Recipe
-from itl.data.batches import RATIO, SCALE, Batches, draw_boxes
-from itl.data.crop import MEAN, STD, gather_crop, normalised
-from itl.data.demo import DemoClasses
-from itl.data.pack import Pack
-from itl.data.subset import Selection
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.subset import Selection
+from itl.sources.synthetic.classes import DemoClasses
+from itl.specs import Packing, Recipe
+from itl.training.batches import RATIO, SCALE, Batches, draw_boxes
+from itl.training.crop_cpu import MEAN, STD, gather_crop, normalised
 
 BATCH = 256
 MIB = 96                                # of stored pixels: more than caches hold

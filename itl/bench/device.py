@@ -8,8 +8,8 @@ import torch
 
 from itl import ItlError
 from itl.bench.work import Work
-from itl.data.batches import crop_on, draw_boxes, draws
-from itl.data.crop import MEAN, STD, batch_crop
+from itl.training.batches import crop_on, draw_boxes, draws
+from itl.training.crop_cpu import MEAN, STD, batch_crop
 
 BATCH, BATCHES = 2048, 4                # each takes longer than it takes to ask for the next
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from itl.bench.work import Work
-from itl.data.batches import has_bf16
-from itl.transfer.linear import Features, fit_linear
-from itl.transfer.metrics import accuracy
+from itl.evaluation.accuracy import accuracy
+from itl.evaluation.logistic_regression import Features, fit_linear
+from itl.training.batches import has_bf16
 
 ROWS, TEST, WIDTH, CLASSES = 50_000, 10_000, 512, 100
 STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(10))       # 1 to 3e-5

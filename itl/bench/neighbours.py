@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl.bench.work import Work
-from itl.data.batches import has_bf16
-from itl.transfer.neighbours import nearest
+from itl.evaluation.knn import nearest
+from itl.training.batches import has_bf16
 
 BASE, QUERIES, WIDTH, CLASSES, K = 100_000, 10_000, 512, 100, 5
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from itl.bench.work import Work
-from itl.data.decode import decode
-from itl.data.demo import DemoClasses
+from itl.packs.fit import decode
+from itl.sources.synthetic.classes import DemoClasses
 
 SIDE = 256
 TOGETHER = 10                               # images that a thread or process is given at once, as in packing

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from itl.bench.work import Work
-from itl.learn.roi import SAMPLES, align
+from itl.training.roi_align import SAMPLES, align
 
 
 SIZES = {"cpu": (32, 5), "cuda": (512, 50)}     # regions of each map, and how often they are cut in one go

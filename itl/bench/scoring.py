@@ -8,9 +8,9 @@ import pandas as pd
 import torch
 
 from itl.bench.work import Work
-from itl.data.regions import SIDES
-from itl.labels import PASCAL
-from itl.transfer.average_precision import mean_ap, voc_ap
+from itl.evaluation.voc_ap import mean_ap, voc_ap
+from itl.hierarchy.label_sets import PASCAL
+from itl.sources.boxes import SIDES
 
 
 def scoring(folder: Path, device: str) -> Work:

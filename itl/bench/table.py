@@ -22,9 +22,9 @@ from itl.bench.scoring import scoring
 from itl.bench.start import starting
 from itl.bench.training import detection_step, step
 from itl.bench.work import Work
-from itl.config import Machine
-from itl.files import write_atomic
-from itl.provenance import provenance
+from itl.machine import Machine
+from itl.runs.provenance import provenance
+from itl.storage import write_atomic
 
 ROUNDS = 5                              # after a first, which compiles, starts workers and fills caches
 SLOW_S = 3.0                            # a peer whose first turn takes longer has only that one

@@ -11,15 +11,16 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from itl.bench.work import Work
-from itl.config import Detection, Machine, Recipe
-from itl.data.batches import Batches, has_bf16
-from itl.data.pictures import Pictures
-from itl.data.regions import SIDES
-from itl.data.subset import Selection
-from itl.learn.models import build
-from itl.learn.parts import parts
-from itl.learn.train import Objective, autocast, classify, fit_epoch, sgd
-from itl.transfer.rcnn import Detector, locate
+from itl.evaluation.fast_rcnn import Detector, locate
+from itl.machine import Machine
+from itl.packs.subset import Selection
+from itl.sources.boxes import SIDES
+from itl.specs import Detection, Recipe
+from itl.training.batches import Batches, has_bf16
+from itl.training.detection_batches import Pictures
+from itl.training.detection_nets import parts
+from itl.training.loop import Objective, autocast, classify, fit_epoch, sgd
+from itl.training.nets import build
 
 CLASSES = 100
 NOISE_BYTES = 100 << 20                                 # of stored images that batches are cut from

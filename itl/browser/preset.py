@@ -5,11 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from itl.config import Subset
-from itl.data.census import Kept
-from itl.data.pack import Pack
-from itl.settings import Preset, write_preset
-from itl.study import DATA_SIZE, questions_of
+from itl.packs.pack import Pack
+from itl.packs.subset import Kept
+from itl.presets import Preset, write_preset
+from itl.runs.questions import DATA_SIZE, questions_of
+from itl.specs import Subset
 
 
 def as_yaml(subset: Subset) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from itl.data.census import Kept
-from itl.wordnet import Taxonomy
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.subset import Kept
 
 
 def facts(tree: Taxonomy, images: Mapping[str, int], kept: Kept, counted: bool) -> list[tuple[str, str]]:

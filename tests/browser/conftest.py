@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from itl.config import Machine, Packing, spec_of
-from itl.data.locate import pack_for
+from itl.machine import Machine
+from itl.packs.paths import pack_for
+from itl.specs import Packing, spec_of
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
 from tests.worlds import SCENES

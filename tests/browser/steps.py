@@ -11,8 +11,8 @@ if TYPE_CHECKING:                           # without playwright the tests are s
 
 SHOTS = ROOT / "build/screenshots"
 OPEN = """from pathlib import Path
-from itl.data.pack import Pack
-from itl.widgets import HierarchyBrowser
+from itl.packs.pack import Pack
+from itl.browser.widget import HierarchyBrowser
 browser = HierarchyBrowser(Pack.open(next(Path("packs").glob("images-*/pack.json")).parent))
 browser"""
 

@@ -6,22 +6,22 @@ import shutil
 import subprocess
 import sys
 
-from itl.config import Subset
-from itl.data.pack import Pack
-from itl.settings import load_preset
-from itl.study import questions_of
+from itl.packs.pack import Pack
+from itl.presets import load_preset
+from itl.runs.questions import questions_of
+from itl.specs import Subset
 from tests.browser.lab import ROOT
 from tests.browser.steps import OPEN, go_to, row, settled, shot
 from tests.browser.worlds import EVERY_CLASS, NAUGHTY
 from tests.worlds import SETTINGS
 
-TRAIN = f"""from itl import study
-from itl.config import Machine
-from itl.store import Store
+TRAIN = f"""from itl.runs import questions
+from itl.machine import Machine
+from itl.runs.store import Store
 settings = {json.dumps(SETTINGS | {"images": EVERY_CLASS})}
 settings |= {{"images_per_class": [2], "seeds": [0], "recipe": {{"steps": 4, "batch": 8, "pixels": 16}}}}
 machine = Machine.here()
-question = study.data_size(subset=browser.subset, **settings)
+question = questions.data_size(subset=browser.subset, **settings)
 question.run(Store(machine.runs), machine)
 results = question.results(Store(machine.runs), machine)
 sorted(set(results["task"]))"""
@@ -74,7 +74,7 @@ def test_what_python_sets_the_page_shows(notebook, page):
     settled(page)
     labels = f"top-down@1+without-pascal+half-minimal-a+without@{MAMMAL}"
     said = cells.execute(
-        f"from itl.config import Subset\nbrowser.subset = Subset('', '{labels}', 20, 2, 7)\n"
+        f"from itl.specs import Subset\nbrowser.subset = Subset('', '{labels}', 20, 2, 7)\n"
         f"browser.show('{MAMMAL}')"
     )
     assert said == ""
@@ -153,7 +153,7 @@ def test_other_parents_are_marked_and_reached(notebook, page):
 
 def test_no_more_than_500_rows_of_21841_nodes_whatever_is_open(notebook, page):
     cells = notebook(
-        "from itl.widgets import HierarchyBrowser\nfrom tests.browser.worlds import wide_tree\n"
+        "from itl.browser.widget import HierarchyBrowser\nfrom tests.browser.worlds import wide_tree\n"
         "browser = HierarchyBrowser(tree=wide_tree())\nbrowser"
     )
     cells.run()
@@ -185,8 +185,8 @@ def test_no_more_than_500_rows_of_21841_nodes_whatever_is_open(notebook, page):
 
 def test_markup_in_names_is_text_and_a_pack_that_vanishes_a_message(notebook, page, home):
     cells = notebook(
-        "from pathlib import Path\nfrom itl.config import Packing\nfrom itl.data.pack import Pack\n"
-        "from itl.widgets import HierarchyBrowser\n"
+        "from pathlib import Path\nfrom itl.specs import Packing\nfrom itl.packs.pack import Pack\n"
+        "from itl.browser.widget import HierarchyBrowser\n"
         "from tests.browser.worlds import NAUGHTY, naughty_images, naughty_tree\n"
         "images = naughty_images(Path('naughty'))\n"
         "pack = Pack.build(Packing('folder', None, 16), 'naughty-pack', path=images)\n"

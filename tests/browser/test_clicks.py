@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from itl import ItlError
-from itl.browser.columns import columns
-from itl.choice import Choice
-from itl.config import Subset
-from itl.wordnet import Taxonomy
+from itl.browser.choice import Choice
+from itl.browser.tree_columns import columns
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.specs import Subset
 from tests.browser.lab import ROOT
 from tests.browser.steps import OPEN, settled, shot
 
@@ -126,7 +126,7 @@ def test_search_finds_what_python_finds_in_the_same_order(tmp_path: Path):
     tree = Taxonomy.snapshot()
     (tmp_path / "columns.json").write_text(json.dumps(columns(tree, dict.fromkeys(tree.leaves, 0), False)))
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    shutil.copy(ROOT / "itl/browser/tree.js", tmp_path)
+    shutil.copy(ROOT / "itl/browser/page/tree.js", tmp_path)
     (tmp_path / "run.js").write_text(
         'import { readFileSync } from "node:fs"; import { Search, Tree } from "./tree.js";'
         'const tree = new Tree(JSON.parse(readFileSync("columns.json"))), search = new Search(tree);'

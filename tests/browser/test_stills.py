@@ -35,7 +35,7 @@ def test_an_executed_notebook_leaves_the_picture_and_needs_no_server(chromium, h
 
 
 def test_what_is_set_after_it_was_shown_is_in_the_picture_too(home, tmp_path):
-    cells = [OPEN, "from itl.config import Subset\nbrowser.subset = Subset('', 'without@n02084071')"]
+    cells = [OPEN, "from itl.specs import Subset\nbrowser.subset = Subset('', 'without@n02084071')"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbformat.write(notebook, home / "later.ipynb")
     nbconvert(home, "notebook", tmp_path, home / "later.ipynb")

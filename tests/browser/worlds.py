@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from itl.wordnet import Synset, Taxonomy
+from itl.hierarchy.taxonomy import Synset, Taxonomy
 from tests.pictures import encoded, smooth
 
 OPTIONS = {"classes": 1000, "train": 2, "val": 1, "size": 32}

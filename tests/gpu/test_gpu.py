@@ -6,22 +6,23 @@ import numpy as np
 import pytest
 import torch
 
-from itl.config import Machine, Pretrain, Recipe, Subset, Transfer
-from itl.data.batches import Batches, crop_on, has_bf16
-from itl.data.crop import batch_crop
-from itl.data.pictures import Pictures
-from itl.data.subset import Selection
-from itl.learn.checkpoint import NAME, load_tensors
-from itl.learn.models import build
-from itl.learn.roi import align
-from itl.learn.train import fit_epoch, predict, sgd, train
-from itl.question import run_all
-from itl.store import Store
-from itl.transfer.detection import detection
-from itl.transfer.frozen import knn, probe
-from itl.transfer.target import Target, annotated
-from tests.test_detection import RECIPE as DETECTION
-from tests.test_detection import spec
+from itl.evaluation.detection import detection
+from itl.evaluation.frozen import knn, probe
+from itl.evaluation.target import Target, annotated
+from itl.machine import Machine
+from itl.packs.subset import Selection
+from itl.runs.question import run_all
+from itl.runs.store import Store
+from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.training.batches import Batches, crop_on, has_bf16
+from itl.training.checkpoint import NAME, load_tensors
+from itl.training.crop_cpu import batch_crop
+from itl.training.detection_batches import Pictures
+from itl.training.loop import fit_epoch, predict, sgd, train
+from itl.training.nets import build
+from itl.training.roi_align import align
+from tests.evaluation.test_detection import RECIPE as DETECTION
+from tests.evaluation.test_detection import spec
 from tests.worlds import boxes_pack, here, small_study
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -53,7 +54,7 @@ def test_the_crop_is_the_cpus():
 @pytest.mark.parametrize("count", [1, 20, 257])
 def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):
     """Shrunk and enlarged, one image and uneven counts, boxes of one pixel."""
-    fused_crop = pytest.importorskip("itl.data.fused", reason="Triton is not installed").fused_crop
+    fused_crop = pytest.importorskip("itl.training.crop_triton", reason="Triton is not installed").fused_crop
     random = np.random.default_rng(count)
     sides = random.integers(1, most + 1, (count, 2))
     boxes = np.concatenate([np.floor(random.random((count, 2)) * (size - sides + 1)), sides], 1)
@@ -70,7 +71,7 @@ def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):
 
 
 def test_batches_are_cropped_by_the_fused_kernel():
-    module = pytest.importorskip("itl.data.fused", reason="Triton is not installed")
+    module = pytest.importorskip("itl.training.crop_triton", reason="Triton is not installed")
     assert crop_on(torch.device("cuda")) is module.fused_crop
 
 
@@ -178,7 +179,7 @@ def test_compiled_it_learns_the_same_and_goes_on_from_a_checkpoint(tmp_path):
 
 
 def test_nearest_neighbours_are_exact():
-    from itl.transfer.neighbours import nearest
+    from itl.evaluation.knn import nearest
 
     random = torch.Generator().manual_seed(0)
     base, queries = (torch.randn(count, 64, generator=random) for count in (3001, 77))

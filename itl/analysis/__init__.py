@@ -1,0 +1,1 @@
+"""Frames to answers: statistics, comparisons, published findings, tables, figures, wording."""

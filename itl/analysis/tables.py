@@ -1,0 +1,106 @@
+"""Tables for people: results by condition, and the tree: classes by depth, label sets, several parents."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from itl.analysis.statistics import mean_interval, power
+from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
+
+LABEL_SETS = (
+    *(f"bottom-up@{level}" for level in range(17, -1, -1)),
+    *(f"top-down@{rounds}" for rounds in (1, 2, 3)),
+    "without-pascal",
+    "half-random-a@0",
+    "half-random-b@0",
+    "half-minimal-a",
+    "half-minimal-b",
+)
+
+
+def depths(tree: Taxonomy) -> pd.DataFrame:
+    """Count nodes and leaves at each depth, the root's being 0: columns depth, nodes, leaves."""
+    nodes = pd.Series([tree.depth(wnid) for wnid in tree]).value_counts()
+    leaves = pd.Series([tree.depth(wnid) for wnid in tree.leaves]).value_counts()
+    table = pd.DataFrame({"nodes": nodes, "leaves": leaves}).fillna(0).astype(int)
+    return table.sort_index().rename_axis("depth").reset_index()
+
+
+def label_sets(tree: Taxonomy) -> pd.DataFrame:
+    """Describe every label set of the paper: columns method, classes, leaves, largest, largest_class.
+
+    *leaves* is how many of the tree's leaves keep a label, *largest* how many the widest class holds.
+    """
+    rows = []
+    for method in LABEL_SETS:
+        class_of = pd.Series(dict(label_set(tree, method, tree.leaves).class_of))
+        sizes = class_of.value_counts()
+        biggest = sizes[sizes == sizes.max()].index.min()
+        name = tree.class_name(biggest) if sizes.max() > 1 else ""
+        rows.append((method, len(sizes), len(class_of), int(sizes.max()), name))
+    return pd.DataFrame(rows, columns=["method", "classes", "leaves", "largest", "largest_class"])
+
+
+def several_parents(tree: Taxonomy) -> pd.DataFrame:
+    """List nodes that have more than one hypernym: columns wnid, name, hypernyms, parent, leaves."""
+    rows = [
+        (
+            wnid,
+            tree.class_name(wnid),
+            ", ".join(tree.class_name(each) for each in tree[wnid].hypernyms if each in tree),
+            tree.class_name(tree.parent(wnid)),
+            len(tree.leaves_under(wnid)),
+        )
+        for wnid in tree
+        if len(tree[wnid].hypernyms) > 1
+    ]
+    table = pd.DataFrame(rows, columns=["wnid", "name", "hypernyms", "parent", "leaves"])
+    return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)
+
+
+def facts(told: Mapping[str, object]) -> pd.DataFrame:
+    """Make a table of *told*: columns item and value."""
+    return pd.DataFrame(list(told.items()), columns=["item", "value"])
+
+
+def summary(
+    results: pd.DataFrame, rows: str | Sequence[str] = "task", columns: str = "images_per_class"
+) -> pd.DataFrame:
+    """Tabulate mean ± half the 95 % t interval over seeds, and n, of every metric."""
+    index = [rows] if isinstance(rows, str) else list(rows)
+    index += ["metric"]
+    groups = results.groupby([*index, columns], sort=False)["value"]
+    table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
+    counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
+    table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
+    return table
+
+
+def _mean_and_half(values: pd.Series) -> str:
+    mean, low, high = mean_interval(values.tolist())
+    return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
+
+
+def by_way(results: pd.DataFrame) -> pd.DataFrame:
+    """Name in a column way how each label set is made; those that belong to every way stand in each."""
+    parts = results["label_set"].astype(str).str.partition("@")[0]
+    ways = {"bottom-up": "cut at a depth", "top-down": "merged in rounds"}
+    shared = ~parts.isin(ways)
+    return pd.concat([results[shared | (parts == part)].assign(way=way)
+                      for part, way in ways.items() if (parts == part).any()], ignore_index=True)
+
+
+def by_budget(results: pd.DataFrame) -> pd.DataFrame:
+    """Name in a column budget how many images the nets of each design were trained on, to three digits."""
+    return results.assign(budget=[f"{float(f'{images:.3g}'):,.0f} images" for images in results["images"]])
+
+
+def power_table(effects: Sequence[float] = (1, 2, 3, 5, 8), among: int = 8) -> pd.DataFrame:
+    """Tabulate the power of 3, 5 and 10 seeds to find true changes of *effects* standard deviations.
+
+    In percent, for one comparison alone and for one among as many as *among* (`statistics.power`).
+    """
+    rows = [(seeds, number, *(f"{100 * power(seeds, effect, number):.0f} %" for effect in effects))
+            for number in (1, among) for seeds in (3, 5, 10)]
+    return pd.DataFrame(rows, columns=["seeds", "comparisons", *(f"{effect:g} SD" for effect in effects)])

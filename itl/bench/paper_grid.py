@@ -1,0 +1,129 @@
+"""How many hours the grid of preset `paper` takes here: python -m itl.bench.paper_grid --device cuda.
+
+It needs no image: sizes are the published ones, and it measures and plans as `itl plan` does.
+The last line is what the goal is for: all six questions at 128 pixels in one night.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
+from itl.packs.paths import Size, pack_folder
+from itl.presets import Preset, load_preset
+from itl.runs.cost import work_of
+from itl.runs.executors import with_needs
+from itl.runs.plan import Plan, plan
+from itl.runs.question import Question
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.runs.throughput import calibrated, name_of
+from itl.sources.check import PUBLISHED
+from itl.specs import Detection, Recipe
+
+ROOT = Path(__file__).parents[2]
+GOAL = 12                               # hours: one night for all questions at 128 pixels
+SMALLER = {256: 128, 227: 112}          # sides of stored images and of crops, for the grid at 128 pixels
+NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
+or loading (rows step-... of `itl bench` tell what that adds); sizes as published: ILSVRC-2012, of which each
+class is given an equal share (they have 732 to 1300), VOC 2007, VOC 2012 actions, SUN397"""
+
+
+def shared(images: int, classes: list[str]) -> dict[str, int]:
+    """Share *images* out among *classes*, as equally as can be.
+
+    >>> shared(5, ["a", "b"])
+    {'a': 3, 'b': 2}
+    """
+    each, more = divmod(images, len(classes))
+    return {name: each + (number < more) for number, name in enumerate(classes)}
+
+
+def published() -> dict[str, Size]:
+    """Sizes of the data sets by source, as those who made them tell; nobody packed them here."""
+    def size(train: Mapping[str, int], **others: int) -> Size:
+        return Size({"train": sum(train.values())} | others, train, packed=False)
+
+    voc, sun = (dict(PUBLISHED[name]) for name in ("voc2007", "sun397"))
+    scenes = [f"scene {number}" for number in range(397)]
+    return {
+        "imagenet": size(shared(1_281_167, Taxonomy.snapshot().leaves), val=50_000),
+        "voc2007": size({"": voc.pop("train")}, **voc),
+        "voc2012-action": size({"": 3134}, val=3144),           # people; the labels of test are not public
+        "sun397": size(shared(sun.pop("train"), scenes), **sun),
+    }
+
+
+def smaller(value: object) -> object:
+    """*value*, settings of a preset, with the sides of images that SMALLER has made smaller."""
+    if isinstance(value, Mapping):
+        return {name: SMALLER.get(each, each) if name in ("size", "pixels") else smaller(each)
+                for name, each in value.items()}
+    return value
+
+
+def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[Plan, list[tuple]]:
+    """Plan *preset* where its data have *sizes* by source; also (net, recipe, rate) of each kind of work.
+
+    ``machine.home`` gets the files in which sizes are kept, as if the data had been listed.
+    """
+    questions = questions_of(preset)
+    names = {name for question in questions for name in question.packings()}
+    machine.home.mkdir(parents=True, exist_ok=True)
+    machine = machine.replace(data=tuple(f"{name}={machine.home}" for name in sorted(names)), workers=1)
+    for question in questions:
+        for name, packing in question.packings().items():
+            folder = pack_folder(packing, name, machine)
+            folder.parent.mkdir(exist_ok=True)
+            folder.with_name(f"{folder.name}.size.json").write_text(json.dumps(asdict(sizes[packing.source])))
+    found = plan(questions, Store(machine.runs), machine)
+    works = {name_of(*work, machine): work for work in worked(questions, machine)}
+    rates = calibrated(works.values(), machine)                             # kept: nothing is measured again
+    return found, [(*work, rates[name]) for name, work in works.items()]
+
+
+def worked(questions: list[Question], machine: Machine) -> Iterator[tuple[str, Recipe]]:
+    """The net and recipe of every run, those that others need first."""
+    for question in questions:
+        for run in question.runs(machine):
+            yield from map(work_of, with_needs([run.spec]))
+
+
+def told(found: Plan, works: list[tuple]) -> list[str]:
+    """Say in lines how fast each kind of work is and what all of it comes to."""
+    lines = [f"    {'images a second':50}{'learned':>12}{'seen':>12}"]
+    for net, recipe, rate in works:
+        kind = "detector" if isinstance(recipe, Detection) else "classifier"
+        what = f"{net}, {kind}, {recipe.pixels} pixels, batches of {recipe.batch}"
+        lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
+    nets = found.runs["kind"] == "pretrain"
+    hours, trained = found.minutes / 60, found.runs.loc[nets, "minutes"].sum() / 60
+    each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} tries {hours - trained:,.1f}"
+    goal = f"goal {GOAL} (one night), this is {hours / GOAL:,.2f} times that"
+    return [*lines, f"    {each}: {hours:,.1f} hours in all; {goal}"]
+
+
+def main() -> int:
+    """Print the hours of the grid as it is, then at 128 pixels with the same steps."""
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("--device", help="cpu, cuda or cuda:N")
+    device = asked.parse_args().device
+    paper = load_preset("paper", ROOT / "params")
+    at_128 = paper.model_copy(update={"notebooks": smaller(paper.notebooks)})
+    presets = {"paper as it is, stored at 256 pixels": paper,
+               "paper at 128 pixels, crops of 112, with as many steps; the detector sees what it did": at_128}
+    print(NOTE, flush=True)
+    with tempfile.TemporaryDirectory() as home:
+        machine = Machine.here(home=Path(home), device=device, workers=1)
+        for name, preset in presets.items():
+            print("\n".join([f"{name}:", *told(*grid(preset, published(), machine))]), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

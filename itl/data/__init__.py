@@ -1,1 +1,0 @@
-"""Pixels: sources, packs, subsets and batches."""

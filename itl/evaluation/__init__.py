@@ -1,0 +1,1 @@
+"""What a net scores on a target."""

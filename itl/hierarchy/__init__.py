@@ -1,0 +1,1 @@
+"""Nouns and label sets; no image, no array."""

@@ -1,1 +1,0 @@
-"""Nets and the one training loop."""

@@ -1,0 +1,143 @@
+"""Where and how runs execute, which changes no number: device, workers, folders, disk and memory."""
+
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from itl import ItlError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how runs execute; nothing here enters a key.
+
+    Device and threads change the order of float sums, so numbers repeat bit for bit where these are the same.
+    """
+
+    home: Path = Path()                     # holds runs/, packs/ and reports/
+    data: tuple[str, ...] = ()              # folders to search for data, or NAME=PATH
+    device: str = "cpu"
+    workers: int = 1                        # runs side by side
+    scheduler: str | None = None            # address of a Dask scheduler: its workers do the runs
+    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))   # of each run
+    compile: bool = False                   # a minute at a run's start, for faster steps
+    checkpoint_seconds: float = 20.0        # at least this long between two checkpoints
+    rank: int = 0                           # this process among the `ranks` that share one run (torchrun)
+    ranks: int = 1
+
+    @classmethod
+    def here(cls, **settings) -> "Machine":
+        """This machine: the environment's ITL_ variables, overridden by *settings* that are not None.
+
+        Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
+        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is.
+        """
+        given = {name: value for name, value in settings.items() if value is not None}
+        cores = len(os.sched_getaffinity(0))
+        device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
+        usual = os.environ.get("ITL_WORKERS") or (cores if device == "cpu" else 1)
+        workers = given.get("workers", usual)
+        if not str(workers).isdecimal() or int(workers) < 1:
+            raise ItlError(f"workers are runs side by side, a whole number from 1; got {workers!r}")
+        found = {
+            "home": Path(os.environ.get("ITL_HOME") or project_folder()),
+            "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
+            "device": device,
+            "workers": int(workers),
+            "threads": max(1, cores // int(workers)),
+            "compile": os.environ.get("ITL_COMPILE", "0") not in ("", "0"),
+            "rank": int(os.environ.get("RANK", 0)),
+            "ranks": int(os.environ.get("WORLD_SIZE", 1)),
+        }
+        machine = cls(**found | given)
+        return machine.replace(home=machine.home.absolute())    # workers may stand in another folder
+
+    def there(self) -> "Machine":
+        """Return what a cluster's worker goes by: these folders, its own device and cores."""
+        return Machine.here(home=self.home, data=self.data)
+
+    def replace(self, **settings) -> "Machine":
+        """A copy with some settings changed."""
+        return replace(self, **settings)
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the run store."""
+        return self.home / "runs"
+
+    @property
+    def packs(self) -> Path:
+        """Folder of the packs."""
+        return self.home / "packs"
+
+
+def project_folder() -> Path:
+    """Find the nearest folder upwards that holds ``params`` and ``notebooks``; else the current one."""
+    start = Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / "params").is_dir() and (folder / "notebooks").is_dir():
+            return folder
+    return start
+
+
+def _device(asked: str | None) -> str:
+    """Check the device *asked*, or choose one; torch is imported, slowly, only where a GPU is in question."""
+    if asked == "cpu" or (asked is None and not Path("/dev/nvidiactl").exists()):
+        return "cpu"
+    import torch
+
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = asked.partition(":")
+    count = torch.cuda.device_count()
+    if kind != "cuda" or not (number or "0").isdecimal() or int(number or 0) >= count:
+        found = f"cpu and {count} CUDA devices"
+        raise ItlError(f"device {asked!r} was asked for; here are {found}; use cpu or cuda:N")
+    return asked
+
+
+def free_disk(home: Path) -> int:
+    """Bytes that are free where *home* is or will be."""
+    there = next(each for each in (home, *home.parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
+def free_memory() -> int:
+    """Bytes of memory that can still be had, of the machine's or a container's, whichever has less."""
+    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(told["MemAvailable"].split()[0]) << 10
+    group = Path("/proc/self/cgroup").read_text().rpartition("::/")[2].strip()
+    folder = Path("/sys/fs/cgroup") / group
+    limit = folder / "memory.max"
+    if limit.exists() and limit.read_text().strip().isdecimal():
+        used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        free = min(free, int(limit.read_text()) - int(used["anon"]))    # files in memory can be dropped
+    return max(0, free)
+
+
+def device_memory(device: str) -> int:
+    """Bytes of a GPU's memory."""
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory
+
+
+def readable(count: int) -> str:
+    """Write bytes for people.
+
+    >>> readable(3 * 2**30), readable(5 * 2**20)
+    ('3.0 GiB', '5 MiB')
+    """
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.0f} MiB"
+
+
+def duration(minutes: float) -> str:
+    """Write a time for people.
+
+    >>> duration(7.26), duration(300), duration(10_000)
+    ('7.3 minutes', '5.0 hours', '6.9 days')
+    """
+    if minutes < 120:
+        return f"{minutes:.1f} minutes"
+    return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"

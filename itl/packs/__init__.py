@@ -1,0 +1,1 @@
+"""Every image once in one array, and index views of it."""

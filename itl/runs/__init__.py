@@ -1,0 +1,1 @@
+"""Which runs, each once."""

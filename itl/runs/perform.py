@@ -1,0 +1,158 @@
+"""Runs: what each kind of spec does, on one machine or on the ranks of one torchrun."""
+
+import gc
+import json
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+from torch import distributed
+
+from itl import ItlError, pick
+from itl.evaluation.accuracy import scores
+from itl.evaluation.actions import actions
+from itl.evaluation.finetune import finetune
+from itl.evaluation.frozen import knn, probe
+from itl.evaluation.induction import induction
+from itl.evaluation.target import annotated, scored_split, target_of
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.paths import pack_of_digest
+from itl.packs.subset import Selection, manifest, select
+from itl.runs.provenance import provenance
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer, key
+from itl.storage import write_atomic
+from itl.training.batches import Batches
+from itl.training.loop import load_weights, predict, save_weights, train
+from itl.training.nets import Classifier, build
+
+
+def detection(*given) -> dict[str, float]:
+    """Measure by detection. Imported here: torchvision's detectors take seconds, and few runs need them."""
+    from itl.evaluation.detection import detection as detect
+
+    return detect(*given)
+
+
+EVALUATORS = {                              # how a method sees its target, and what it makes of it
+    "finetune": (target_of, finetune),
+    "probe": (target_of, probe),
+    "knn": (target_of, knn),
+    "induction": (target_of, induction),
+    "actions": (annotated, actions),
+    "detection": (annotated, detection),
+}
+
+CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics
+
+Spec = Pretrain | Transfer
+
+
+def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print) -> dict:
+    """Return the result of *spec*, doing it first if nobody has; resumes from its last checkpoint."""
+    try:
+        with store.claim(spec, log) as folder:
+            return store.result(spec) or _perform(spec, store, folder, machine)
+    except OSError as error:
+        raise ItlError(f"run {key(spec)} stopped: {error}; mend that and repeat, it goes on") from error
+
+
+def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
+    started = time.time()
+    if isinstance(spec, Pretrain):
+        result = pretrain(spec, folder, machine)
+    else:
+        result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
+    store.write(spec, "provenance.json", provenance(machine) | {"seconds": time.time() - started})
+    store.finish(spec, result)
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return result
+
+
+def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
+    """Train a net on its subset, keep the weights and score it on the pack's own validation images."""
+    pack = pack_of_digest(spec.subset.pack, machine)
+    chosen = select(pack, spec.subset)
+    listed = manifest(pack, chosen)
+    write_atomic(folder / "manifest.csv", lambda path: listed.to_csv(path, index=False))
+    net = fit(spec, pack, chosen, folder, machine)
+    save_weights(net, folder / "weights.safetensors")
+    return {
+        "classes": len(chosen.classes),
+        "images": len(chosen.rows),
+        "manifest": sha256((folder / "manifest.csv").read_bytes()).hexdigest()[:12],
+        "metrics": own_scores(spec, net, pack, machine.replace(rank=0, ranks=1)),
+    }
+
+
+def fit(spec: Pretrain, pack: Pack, chosen: Selection, folder: Path, machine: Machine) -> Classifier:
+    """Build and train the net of *spec*, with every rank of a torchrun at once."""
+    if machine.ranks > 1 and machine.rank == 0:
+        distributed.broadcast_object_list([(spec, folder)], src=0)
+    net = build(spec.net, len(chosen.classes), spec.recipe.pixels, spec.seed).to(machine.device)
+    batches = Batches(pack, chosen, spec.recipe, spec.seed, machine)
+    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder))
+    return net
+
+
+def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) -> dict[str, float]:
+    """Score *net* on every validation image of the classes it was trained on; {} where the pack has none."""
+    if "val" not in pack.summary["splits"]:
+        return {}
+    batches = Batches(pack, select(pack, spec.subset, "val"), spec.recipe, spec.seed, machine)
+    outputs, labels = predict(net, batches, machine, spec.recipe.precision)
+    return scores(outputs, labels)
+
+
+def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
+    """Measure a pre-trained net on a target."""
+    done = store.result(spec.pretrain)
+    if done is None:
+        raise ItlError(f"run {key(spec)} needs run {key(spec.pretrain)}, which is not done; run that first")
+    net = build(spec.pretrain.net, done["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
+    load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
+    pack = pack_of_digest(spec.pack, machine)
+    see, evaluate = pick(EVALUATORS, spec.method, "transfer method")
+    target = see(spec, pack)
+    metrics = evaluate(spec, net.to(machine.device), target, folder, machine)
+    chosen = {name: metrics.pop(name) for name in CHOSEN if name in metrics}
+    kept = {"classes": len(target.train.classes), "images": len(target.train.rows)}
+    protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
+    return kept | protocol | {"metrics": metrics, "chosen": chosen}
+
+
+def progress(folder: Path) -> Callable[[dict], None]:
+    """Return a log that appends each epoch's row to the run's folder, where the plan's table reads it."""
+
+    def log(row: dict) -> None:
+        with open(folder / "log.jsonl", "a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    return log
+
+
+def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
+    """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains."""
+    backend = "nccl" if machine.device.startswith("cuda") else "gloo"
+    distributed.init_process_group(backend, timeout=timedelta(days=1))
+    if machine.rank == 0:
+        for spec in specs:
+            perform(spec, store, machine)
+        distributed.broadcast_object_list([None], src=0)
+    else:
+        while (work := _next_from_leader()) is not None:
+            spec, folder = work
+            pack = pack_of_digest(spec.subset.pack, machine)
+            fit(spec, pack, select(pack, spec.subset), folder, machine)
+    distributed.barrier()                   # nobody leaves while another still listens
+    gc.collect()                            # wrapped nets, in cycles, hold on to the group and its threads
+    distributed.destroy_process_group()
+
+
+def _next_from_leader() -> tuple[Pretrain, Path] | None:
+    box = [None]
+    distributed.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,199 @@
+"""A question: its plan of runs, and their results in one tidy frame."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.paths import pack_folder, pack_for, packed
+from itl.runs.executors import Spec, execute
+from itl.runs.plan import UNPACKED, plan
+from itl.runs.progress import Progress
+from itl.runs.provenance import provenance
+from itl.runs.store import Store
+from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
+
+TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One value of what a question varies: how results show it, and the subset it means."""
+
+    columns: tuple[tuple[str, object], ...]
+    labels: str = "original"                # {seed} in it is the run's seed
+    classes: int | None = None
+    images_per_class: int | None = None
+    trained: bool = True                    # False: the net as initialised, the baseline without pre-training
+    names: tuple[tuple[str, str], ...] = ()     # what its tasks' labels stand for, such as half-a
+
+    def labels_of(self, task: "Task", seed: int) -> str:
+        """Return the label method of *task* for the nets of this condition."""
+        return dict(self.names).get(task.labels, task.labels).format(seed=seed)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two conditions to be held against each other, by the columns they have in results."""
+
+    of: tuple[tuple[str, object], ...]
+    against: tuple[tuple[str, object], ...]
+    tasks: tuple[str, ...] = ()             # by name; none given: every task
+
+
+@dataclass(frozen=True)
+class Task:
+    """What features are tried on, as METHOD@TARGET, METHOD@TARGET/LABELS or either with :IMAGES_PER_CLASS.
+
+    The target ``images`` is the pre-training's own pack; LABELS is a method of `itl labels` for its classes.
+    """
+
+    name: str
+    method: str
+    target: str
+    labels: str = "original"
+    images_per_class: int | None = None     # of its training images; None keeps all
+
+    @classmethod
+    def read(cls, text: str) -> "Task":
+        """Take a task apart.
+
+        >>> Task.read("knn@images/bottom-up@9:5")
+        Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
+        """
+        parts = TASK.fullmatch(str(text))
+        if parts is None:
+            raise ItlError(f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
+                           f":IMAGES_PER_CLASS, as in finetune@scenes or probe@images/bottom-up@9:5")
+        method, target, labels, count = parts.groups()
+        return cls(text, method, target, labels or "original", count and int(count))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A spec with what results say of it."""
+
+    spec: Spec
+    columns: tuple[tuple[str, object], ...]
+    seed: int
+    task: str
+    target: str
+    method: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the study: conditions × seeds, each pre-trained once and tried on every task."""
+
+    name: str
+    images: Packing
+    targets: tuple[tuple[str, Packing], ...]
+    net: str
+    conditions: tuple[Condition, ...]
+    tasks: tuple[Task, ...]
+    seeds: tuple[int, ...]
+    recipe: Recipe
+    tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
+    comparisons: tuple[Comparison, ...] = ()    # that answer it, the main one first
+
+    def packings(self) -> dict[str, Packing]:
+        """Name every pack the question needs."""
+        return {"images": self.images, **dict(self.targets)}
+
+    def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
+        """Open the packs, building those that are missing."""
+        return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
+
+    def runs(self, machine: Machine) -> list[Run]:
+        """List the runs; where a pack is not built yet, their keys are not known."""
+        digests = {}
+        for name, packing in self.packings().items():
+            pack = packed(packing, name, machine)
+            digests[name] = pack.digest if pack else f"{UNPACKED} {pack_folder(packing, name, machine).name}"
+        return list(self._runs(digests))
+
+    def _runs(self, digests: Mapping[str, str]) -> Iterator[Run]:
+        for condition in self.conditions:
+            for seed in self.seeds:
+                pretrain = self._pretrain(condition, digests["images"], seed)
+                if condition.trained:
+                    yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
+                for task in self.tasks:
+                    spec = Transfer(
+                        pretrain, task.method, task.target, digests[task.target], task.images_per_class,
+                        dict(self.tuning).get(task.method), seed, condition.labels_of(task, seed),
+                    )
+                    yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
+
+    def _pretrain(self, condition: Condition, digest: str, seed: int) -> Pretrain:
+        recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
+        labels = condition.labels.format(seed=seed)
+        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
+        return Pretrain(subset, self.net, recipe, seed)
+
+    def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Tabulate the packs and runs: what is done, what is left, and how long that should take."""
+        return plan([self], store, machine).table()
+
+    def run(self, store: Store, machine: Machine) -> None:
+        """Do what is missing, packs first; progress shows in the notebook or the terminal."""
+        run_all([self], store, machine, table=lambda: self.plan(store, machine))
+
+    def results(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Every number of the finished runs, one a row, percent unless the metric says otherwise.
+
+        Classes and images are those that the net was trained on, 0 of each where it was not.
+        """
+        rows = []
+        for run in self.runs(machine):
+            result = store.result(run.spec)
+            metrics = result["metrics"] if result else {}
+            seed = {"seed": run.seed} | (_trained_on(run.spec, store) if result else {})
+            for metric, value in metrics.items():
+                where = {"task": run.task, "target": run.target, "method": run.method}
+                where["protocol"] = result.get("protocol", "")
+                number = {"split": result.get("split", "val"), "metric": metric, "value": value}
+                rows.append(dict(run.columns) | seed | where | number | {"run": key(run.spec)})
+        if not rows:
+            raise ItlError(f"no run of {self.name} is done in {store.root}; question.run does them")
+        results = pd.DataFrame(rows)
+        results.insert(0, "question", self.name)
+        return results
+
+    def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Say what made these numbers: versions, device, packs, runs and time."""
+        specs = {run.spec for run in self.runs(machine)}
+        done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
+        facts = {
+            "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
+            "time spent": f"{sum(each['seconds'] for each in done) / 60:.1f} minutes, summed over runs",
+            "made by commit": ", ".join(sorted({each["commit"] for each in done})),
+            "made on": ", ".join(sorted({each["device"] for each in done})),
+        }
+        for name, packing in self.packings().items():
+            pack = packed(packing, name, machine)
+            facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
+        rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
+        return pd.DataFrame(rows, columns=["item", "value"])
+
+
+def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
+    """How many classes and images the net of a finished run was trained on."""
+    pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
+    trained = pretrain.recipe.total_steps(1) > 0
+    return {name: store.result(pretrain)[name] if trained else 0 for name in ("classes", "images")}
+
+
+def run_all(
+    questions: Sequence[Question], store: Store, machine: Machine, table: Callable[[], object] | None = None
+) -> None:
+    """Do the union of the questions' missing runs, each once; *table* gives a notebook something to show."""
+    for question in questions:
+        question.prepare(machine)
+    specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
+    with Progress(specs, store, table) as progress:
+        execute(specs, store, machine, progress.update)

@@ -1,0 +1,250 @@
+"""What work costs on this machine: seconds, memory and weights of each net, measured once and kept."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.runs.provenance import device_name
+from itl.specs import Detection, Recipe, canonical
+from itl.storage import write_atomic
+
+if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
+    import torch
+
+    from itl.training.nets import Classifier
+
+    Work = tuple[torch.nn.Module, Callable[[], torch.Tensor], Callable[[], object]]
+
+LARGEST = 227                               # pixels that a net is built for; detectors may see more
+CLASSES = 100                               # of the nets that are measured
+PATIENCE = 2.0                              # seconds in which work is done again; the fastest time counts
+QUEUED = 20                                 # steps that a GPU is given before they are waited for
+FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}      # rows, features and classes of a probe
+SMALL = (200, 64, 8)                        # of one that costs little but its start
+CONTEXT = 1 << 29                           # bytes of a GPU that a process takes before its first tensor
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one run costs with a net and a recipe, with nothing else on its threads."""
+
+    learn: float                            # seconds for each image that it trains on
+    look: float                             # seconds for each that it only sees
+    memory: int                             # bytes that its process takes at most
+    device: int                             # of the GPU's memory, in bytes; 0 on a CPU
+    weights: int                            # bytes of the net without its last layer
+    features: int                           # that the last layer takes
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What it costs to measure features as they are, once they are there."""
+
+    start: float                            # seconds of a probe, however small
+    fit: float                              # seconds more for each row × feature × class
+    compare: float                          # seconds for each pair of images × feature, in k-NN
+
+
+Rates = dict[str, Rate | Frozen]
+
+
+def calibrated(
+    works: Iterable[tuple[str, Recipe]], machine: Machine, log: Callable[[str], object] = lambda _: None
+) -> Rates:
+    """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
+
+    They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
+    would do it, which takes seconds for each. *log* is told so beforehand.
+    """
+    path = machine.runs / "rates.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    wanted = {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
+    missing = {name: work for name, work in wanted.items() if not isinstance(kept.get(name), dict)}
+    if missing:
+        log(f"measuring {len(missing)} kinds of work on this machine, once")
+        with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
+            found = alone.submit(_measure_all, list(missing.values()), machine).result()
+        kept |= {name: asdict(each) for name, each in zip(missing, found, strict=True)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, lambda temporary: temporary.write_text(json.dumps(kept, indent=1)))
+    return {name: (Rate if work else Frozen)(**kept[name]) for name, work in wanted.items()}
+
+
+def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
+    """Name a work: what takes as long here has one name, such as recipes that differ in lr alone."""
+    same = replace(recipe, epochs=0, steps=None, lr=0, lrs=(), weight_decay=0)
+    return f"{_here(machine)}, {net}, {canonical(same)}"
+
+
+def frozen_name(machine: Machine) -> str:
+    """Name the fitting and comparing of frozen features."""
+    return f"{_here(machine)}, frozen features"
+
+
+def _here(machine: Machine) -> str:
+    return f"{device_name(machine.device)}, {machine.threads} threads"
+
+
+def _prepare(threads: int) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)        # read when torch is first imported
+
+
+def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> list[Rate | Frozen]:
+    import torch
+
+    import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
+
+    torch.set_num_threads(machine.threads)
+    return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
+
+
+def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
+    """Time training and looking on a made-up batch; raises ItlError where a GPU has not the memory for it."""
+    import torch
+
+    from itl.training.loop import autocast, sgd
+    from itl.training.nets import build
+
+    device = torch.device(machine.device)
+    whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
+    model, loss_of, see = (_detector if isinstance(recipe, Detection) else _classifier)(
+        whole, net, recipe, device)
+    model.to(device, memory_format=torch.channels_last).train()
+    optimizer = sgd(model, recipe)
+    sizes = [each.nbytes for each in whole.body.state_dict().values()]
+
+    def learn() -> None:
+        with autocast(device, recipe.precision):
+            loss = loss_of()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+
+    def look() -> None:
+        with torch.no_grad(), autocast(device, recipe.precision):
+            see()
+
+    _forget_peak(device)
+    try:
+        learning = _seconds(learn, device) / recipe.batch
+        model.eval()
+        looking = _seconds(look, device) / recipe.batch
+    except torch.OutOfMemoryError as error:
+        raise ItlError(f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
+                       f"memory of {device_name(machine.device)}; take a smaller batch or net") from error
+    return Rate(learning, looking, *_peak(device), sum(sizes), whole.head.in_features)
+
+
+def measure_frozen(machine: Machine) -> Frozen:
+    """Time a small and a larger probe, and k-NN, on made-up features."""
+    import torch
+
+    from itl.evaluation.knn import nearest
+
+    device = torch.device(machine.device)
+    rows, width, classes = FIT[device.type]
+    large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
+    base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
+    compare = _seconds(lambda: nearest(base, queries, 5), device, queued=1)
+    return Frozen(small, max(0.0, large - small) / (rows * width * classes),
+                  compare / (len(base) * len(queries) * width))
+
+
+def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Callable[[], object]:
+    """Give a way to fit a probe to features that say little, as those of real images do."""
+    import torch
+
+    from itl.evaluation.logistic_regression import Features, choose_strength
+    from itl.evaluation.target import hold_out
+
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(rows) % classes
+    middles = torch.randn(classes, width, generator=random) / 20
+    features = middles[labels] + torch.randn(rows, width, generator=random)
+    train, parts = Features(features.to(device), labels.to(device)), hold_out(labels.numpy(), 0)
+    return lambda: choose_strength(train, classes, *parts)
+
+
+def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
+    """Give *model* a batch of noise to classify, and to look at."""
+    images = _noise((recipe.batch, 3, recipe.pixels, recipe.pixels), device)
+    return model, lambda: model(images).logsumexp(1).mean(), lambda: model(images)
+
+
+def _detector(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
+    """Give a detector on the parts of *model* a batch of noise in which to find one object each."""
+    import torch
+
+    from itl.evaluation.fast_rcnn import Detector, locate
+    from itl.sources.proposals import windows
+    from itl.training.detection_batches import View
+    from itl.training.detection_nets import parts
+
+    height, width = recipe.pixels, min(recipe.longest, recipe.pixels * 4 // 3)
+    boxes = torch.from_numpy(windows(width, height, recipe.proposals)).to(device)
+    view = View(_noise((recipe.batch, 3, height, width), device), [(height, width)] * recipe.batch,
+                [boxes] * recipe.batch)
+    thing = {"boxes": boxes[:1] / 2 + 1, "labels": torch.ones(1, dtype=torch.int64, device=device)}
+    detector = Detector(parts(name, model), 20, recipe, 0)
+    return detector, lambda: locate(detector, view, [thing] * recipe.batch, recipe), lambda: detector(view)
+
+
+def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
+    import torch
+
+    return torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+
+
+def _seconds(work: Callable[[], object], device: "torch.device", queued: int = QUEUED) -> float:
+    """Seconds that *work* takes at best, after once to warm up; the fastest was disturbed the least.
+
+    On a CPU that of this thread, which takes part in everything: what other processes take is not counted.
+    """
+    import torch
+
+    on_gpu = device.type == "cuda"
+    queued, clock = (queued, time.perf_counter) if on_gpu else (1, time.thread_time)
+    wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
+    work()
+    began, found = time.perf_counter(), []
+    while not found or time.perf_counter() - began < PATIENCE:
+        wait()
+        started = clock()
+        for _ in range(queued):
+            work()
+        wait()
+        found.append((clock() - started) / queued)
+    return min(found)
+
+
+def _forget_peak(device: "torch.device") -> None:
+    """Let `_peak` tell of what follows only; where the system does not allow it, of all so far."""
+    import torch
+
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak(device: "torch.device") -> tuple[int, int]:
+    """Bytes that this process took at most: of the machine's memory, and of the GPU's.
+
+    Without the pages of files, such as libraries, which processes share.
+    """
+    import torch
+
+    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    highest, shared = (int(told[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
+    return highest - shared, torch.cuda.max_memory_reserved(device) + CONTEXT if device.type == "cuda" else 0

@@ -1,0 +1,1 @@
+"""Images and annotations where they lie: archives, a module for each layout, boxes, proposals, detections."""

@@ -1,0 +1,1 @@
+"""The demo world: images that are rendered."""

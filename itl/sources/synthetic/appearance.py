@@ -1,0 +1,199 @@
+"""How a WordNet node of the demo world looks: its parent's looks, changed a little."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.sources.synthetic.shapes import Pose, Window, chance, limb, rgb, slab, unit, wave
+
+
+class Gene(NamedTuple):
+    """One number of an appearance."""
+
+    name: str
+    low: float
+    high: float
+    surface: bool = False                   # surfaces differ mostly low in the tree, shapes mostly high
+
+
+GENES = (
+    Gene("length", 0.34, 0.72), Gene("height", 0.16, 0.60), Gene("roundness", 0.0, 1.0),
+    Gene("taper", -0.7, 0.7), Gene("bend", -0.5, 0.5),
+    Gene("crest", -0.25, 0.25), Gene("crest_count", 1.5, 6.0),
+    Gene("head", 0.02, 0.38), Gene("head_at", -0.2, 1.0), Gene("head_roundness", -0.2, 1.2),
+    Gene("neck", -0.10, 0.40), Gene("snout", -0.20, 0.50),
+    Gene("ears", -0.15, 0.45), Gene("ears_apart", 0.0, 1.0),
+    Gene("legs", -1.0, 5.5), Gene("leg_length", 0.10, 0.50), Gene("leg_width", 0.03, 0.11),
+    Gene("foot", -0.20, 0.25),
+    Gene("tail", -0.20, 0.75), Gene("tail_at", -0.4, 0.9), Gene("tail_width", 0.02, 0.12),
+    Gene("hue", 0.0, 1.0, True), Gene("saturation", 0.15, 0.95, True), Gene("value", 0.40, 1.0, True),
+    Gene("part_hue", -0.35, 0.35, True), Gene("part_value", 0.3, 1.0, True),
+    Gene("belly", -1.2, 0.6, True), Gene("belly_value", 0.2, 1.0, True),
+    Gene("pattern", 0.0, 1.0, True), Gene("pattern_angle", -1.0, 1.0, True),
+    Gene("pattern_count", 2.0, 5.5, True), Gene("pattern_width", 0.15, 0.6, True),
+    Gene("pattern_hue", 0.2, 0.8, True), Gene("pattern_value", 0.05, 1.0, True),
+    Gene("eye", -0.3, 0.6, True), Gene("window", -0.20, 0.26, True), Gene("window_count", 1.0, 4.5, True),
+)
+SURFACE = np.array([gene.surface for gene in GENES])
+LEAF_STEP = np.where(SURFACE, 0.20, 0.11)   # two siblings must be told apart, mostly by their surface
+
+
+SHRINK = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
+
+
+def step(depth: int) -> np.ndarray:
+    """How far an inner node at *depth* differs from its parent, for each gene: less with every level."""
+    return np.where(SURFACE, 0.30, 0.42) * SHRINK[min(max(0, depth - 4), len(SHRINK) - 1)]
+
+
+class Appearances:
+    """The appearance of every node of *tree*, drawn from *seed*."""
+
+    def __init__(self, tree: Taxonomy, seed: int = 0):
+        self.tree, self.seed, self._known = tree, seed, {}
+
+    def genes(self, wnid: str) -> np.ndarray:
+        """The appearance of *wnid* as numbers, one for each of `GENES`; beyond 0 and 1 they fold back."""
+        if wnid not in self._known:
+            parent = self.tree.parent(wnid)
+            if parent is None:
+                self._known[wnid] = chance("demo", self.seed, wnid).random(len(GENES))
+            else:
+                leaf = not self.tree.children(wnid)
+                size = LEAF_STEP if leaf else step(self.tree.depth(wnid))
+                self._known[wnid] = self.genes(parent) + self._change(wnid, size)
+        return self._known[wnid]
+
+    def newborn(self, wnid: str, name: str) -> np.ndarray:
+        """The appearance of a new leaf called *name* under the node *wnid*."""
+        return self.genes(wnid) + self._change(f"{wnid}/{name}", LEAF_STEP)
+
+    def _change(self, name: str, size: np.ndarray) -> np.ndarray:
+        """Draw a change, about normal (three uniform numbers summed) with *size* as standard deviation."""
+        thrice = chance("demo", self.seed, name).random((3, len(GENES)))
+        return size * (2 * (thrice[0] + thrice[1] + thrice[2]) - 3)
+
+
+def look(genes: np.ndarray) -> dict[str, float]:
+    """The genes by name, folded into their ranges."""
+    folded = wave(genes / 2).tolist()
+    return {gene.name: gene.low + (gene.high - gene.low) * value
+            for gene, value in zip(GENES, folded, strict=True)}
+
+
+def reach(looks: dict[str, float]) -> float:
+    """How far from its centre the object *looks* describes can extend, at most."""
+    length, height = looks["length"], looks["height"]
+    wide = length * (1 + abs(looks["taper"]))
+    body = max(wide, height + max(0.0, looks["crest"]) + 0.5 * abs(looks["bend"]) * wide)
+    legs = height + looks["leg_length"] + max(0.25, looks["foot"])
+    head = max(length, height) + max(0.0, looks["neck"]) + 1.5 * looks["head"]
+    tail = 0.8 * length + max(0.0, looks["tail"]) + 0.3
+    return max(1.25 * body, 0.3 + legs, head + max(0.0, looks["snout"], looks["ears"]), tail)
+
+
+def draw(canvas: np.ndarray, mask: np.ndarray, pose: Pose, looks: dict[str, float], gait: float = 0) -> None:
+    """Draw the object that *looks* describes: what stands behind its body, the body, the head.
+
+    canvas: float32 (3, h, w), 0 to 255; mask: float32 (h, w), raised to how much the object covers.
+    """
+    window = Window.on(canvas, mask, pose, reach(looks))
+    part = rgb(looks["hue"] + looks["part_hue"], looks["saturation"], looks["part_value"])
+    for distance in _behind(window.u, window.v, looks, gait):
+        window.paint(distance, part)
+    window.paint(_body(window.u, window.v, looks), _surface(window.u, window.v, looks))
+    if looks["window"] > 0.03:
+        window.paint(_windows(window.u, window.v, looks), part, rim=0.03)
+    if looks["head"] > 0.1:
+        _draw_head(window, looks, part)
+
+
+def _body(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
+    """Distance to the body: a rounded box, bent, tapered, with a crest along its back."""
+    length, height = looks["length"], looks["height"]
+    bent = v - looks["bend"] * (u * u - 0.15)
+    taper = 1 + looks["taper"] * np.clip(bent / height, -1, 1)
+    if looks["crest"] > 0:
+        spikes = 1 + looks["crest"] / height * wave(u * looks["crest_count"])
+        bent = np.where(bent > 0, bent / spikes, bent)
+    corner = looks["roundness"] * min(length * (1 - abs(looks["taper"])), height)
+    return slab(u, bent, (length * taper, height), corner)
+
+
+def _behind(u: np.ndarray, v: np.ndarray, looks: dict[str, float], gait: float) -> list[np.ndarray]:
+    """Distances to the legs (or wheels), and to the tail."""
+    length, height, parts = looks["length"], looks["height"], []
+    count, width = int(looks["legs"]), looks["leg_width"]
+    if count > 0:
+        gap = 1.6 * length / max(1, count - 1)
+        middle = (count - 1) / 2
+        nearest = np.clip(np.floor(u / gap + (middle + 0.5)), 0, count - 1) - middle
+        beside, foot = u - gap * nearest, -height - looks["leg_length"]
+        parts.append(limb(beside, v, (0, -0.5 * height), (gait, foot), (1.3 * width, width)))
+        if looks["foot"] > 0.04:
+            parts.append(limb(beside, v, (gait, foot), (gait + 0.01, foot), (looks["foot"], looks["foot"])))
+    if looks["tail"] > 0.05:
+        x, y = unit(looks["tail_at"])
+        start = (-0.8 * length, 0.3 * height * y)
+        end = (start[0] - (looks["tail"] + 0.15) * x, start[1] + (looks["tail"] + 0.15) * y)
+        parts.append(limb(u, v, start, end, (1.6 * looks["tail_width"], 0.7 * looks["tail_width"])))
+    return parts
+
+
+def _surface(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
+    """Colour of the body and head at every pixel: stripes, checks or spots, and another tone below."""
+    cos, sin = unit(looks["pattern_angle"])
+    count = looks["pattern_count"]
+    stripes = wave((cos * u + sin * v) * count)
+    across = wave((cos * v - sin * u) * count)
+    kind = looks["pattern"]
+    if kind < 0.4:
+        level = stripes
+    elif kind < 0.7:
+        level = 0.5 * (stripes + across)
+    else:
+        level = np.minimum(stripes, across)
+    drawn = np.clip((looks["pattern_width"] - level) * 5 + 0.5, 0, 1)
+    ground = rgb(looks["hue"], looks["saturation"], looks["value"])
+    ink = rgb(looks["hue"] + looks["pattern_hue"], looks["saturation"], looks["pattern_value"])
+    colour = ground + drawn * (ink - ground)
+    low = np.clip((looks["belly"] * looks["height"] - v) * 12 + 0.5, 0, 1)
+    belly = rgb(looks["hue"] + looks["part_hue"] / 2, 0.5 * looks["saturation"], looks["belly_value"])
+    colour += low * (belly - colour)
+    return colour
+
+
+def _windows(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
+    """A row of marks along the body: windows, buttons, spots."""
+    count = int(looks["window_count"])
+    gap = 1.3 * looks["length"] / count
+    middle = (count - 1) / 2
+    nearest = np.clip(np.floor(u / gap + (middle + 0.5)), 0, count - 1) - middle
+    side = min(looks["window"], 0.42 * gap)
+    return slab(u - gap * nearest, v - 0.15 * looks["height"], (side, side), 0.5 * side)
+
+
+def _draw_head(window: Window, looks: dict[str, float], part: np.ndarray) -> None:
+    """Paint the neck, the ears, the snout, then the head with its eye."""
+    size, roundness = looks["head"], min(max(looks["head_roundness"], 0.0), 1.0)
+    x, y = unit(looks["head_at"])
+    neck = max(0.0, looks["neck"])
+    start = (0.6 * looks["length"] * x, 0.6 * looks["height"] * y)
+    centre = ((0.95 * looks["length"] + neck) * x, (0.95 * looks["height"] + neck) * y)
+    u, v = window.u - centre[0], window.v - centre[1]
+    surface = _surface(window.u, window.v - centre[1], looks)
+    if neck > 0.05:
+        window.paint(limb(window.u, window.v, start, centre, (0.6 * size, 0.45 * size)), surface)
+    if looks["ears"] > 0.05:
+        apart = size * looks["ears_apart"]
+        tip = (1.2 * apart, 0.7 * size + looks["ears"])
+        window.paint(limb(np.abs(u), v, (0.7 * apart, 0.5 * size), tip, (0.09, 0.03)), part)
+    if looks["snout"] > 0.05:
+        window.paint(limb(u, v, (0.5 * size, -0.2 * size), (size + looks["snout"], -0.25 * size),
+                          (0.5 * size, 0.05)), part)
+    window.paint(slab(u, v, (size, size), size * roundness), surface)
+    if looks["eye"] > 0:
+        eye = size * (0.15 + 0.3 * looks["eye"])
+        spot = limb(u, v, (0.35 * size, 0.2 * size), (0.36 * size, 0.2 * size), (eye, eye))
+        window.paint(spot, np.full((3, 1, 1), 245, np.float32), rim=0.5 * eye)

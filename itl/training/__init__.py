@@ -1,0 +1,1 @@
+"""Batches, crops (CPU, Triton), nets, the one loop, checkpoints."""

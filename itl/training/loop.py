@@ -1,0 +1,182 @@
+"""The one training loop, prediction, and weights on disk; nothing of ImageNet, stores or notebooks."""
+
+import atexit
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.parallel import DistributedDataParallel
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.specs import Recipe
+from itl.training.batches import Batches, device, draws, has_bf16
+from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
+
+Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
+
+
+class Diverged(ItlError):
+    """Raised when the loss is no longer a number."""
+
+
+def classify(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """The loss of one batch where each of images (B, 3, P, P) is of one class, targets (B,)."""
+    return cross_entropy(net(images).float(), targets, label_smoothing=recipe.label_smoothing)
+
+
+def train(
+    net: nn.Module, batches: Batches, recipe: Recipe, folder: Path, machine: Machine, *,
+    seed: int = 0, log: Callable[[dict], object] | None = None, objective: Objective = classify,
+) -> list[dict]:
+    """Fit *net* to *batches*, in place; carry on from *folder* if an earlier try stopped there.
+
+    Returns the history, a dict per epoch: epoch, step, loss, seconds, images_per_second; *log* gets each one
+    as it is made. *seed* is for what the net draws, such as dropout. *objective* makes the mean loss of what
+    *batches* yields: `Batches`, or whatever offers the same. Raises Diverged where the loss is not finite;
+    the checkpoint before that stays.
+    """
+    total = recipe.total_steps(len(batches))
+    net.to(device(machine), memory_format=torch.channels_last)
+    optimizer = sgd(net, recipe)
+    history = _resume(folder, net, optimizer, total, len(batches))
+    step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
+    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's differ in shape
+        graphs = batches.device.type == "cuda" and machine.ranks == 1
+        net.compile(mode="reduce-overhead" if graphs else "default")        # in place: keys stay clean
+    with _session(machine), checkpoints(folder) as save:
+        wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
+        while step < total:
+            epoch, started = step // len(batches), time.perf_counter()
+            torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
+            losses = fit_epoch(wrapped, optimizer, batches, recipe, step, objective)
+            step += len(losses)
+            history.append(_row(losses, epoch, step, batches, started))
+            if not math.isfinite(history[-1]["loss"]):
+                raise Diverged(_diverged(losses, history[-1], recipe, folder))
+            late = time.perf_counter() - saved > machine.checkpoint_seconds
+            if machine.rank == 0 and (step == total or late):
+                save(net, optimizer, history)                               # net, not its wrapper
+                saved = time.perf_counter()
+            if log and machine.rank == 0:
+                log(history[-1])
+    return history
+
+
+def fit_epoch(
+    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int,
+    objective: Objective = classify,
+) -> Tensor:
+    """Take the steps of the epoch that begins at *step*, or those left of the training; return the losses."""
+    total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
+    losses = torch.zeros(min(len(batches), total - step), device=batches.device)    # stay there: no sync
+    net.train()
+    epoch = batches.epoch(step // len(batches))
+    for at, (images, targets) in enumerate(islice(epoch, len(losses))):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr_at((step + at + 0.5) / total)           # of mid-step: never quite zero
+        optimizer.zero_grad(set_to_none=True)                   # before the forward pass reuses their memory
+        with autocast(batches.device, recipe.precision):
+            loss = objective(net, images, targets, recipe)
+        loss = loss * (len(targets) * ranks / batches.batch)             # ranks' shares of a batch may differ
+        loss.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)         # on the device: no sync
+        optimizer.step()
+        losses[at] = loss.detach()
+    if ranks > 1:
+        distributed.all_reduce(losses)                                      # so that all of them decide alike
+        losses /= ranks
+    return losses
+
+
+def predict(
+    net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
+) -> tuple[Tensor, Tensor]:
+    """What *net*, or its body, says of every image in order: outputs (N, C) float32, targets (N,), on CPU.
+
+    The net is left in evaluation mode, and nothing in it changes.
+    """
+    torch.set_num_threads(machine.threads)
+    net.to(batches.device, memory_format=torch.channels_last).eval()
+    with torch.no_grad(), autocast(batches.device, precision):
+        see = net.forward                       # not what training compiled, whose graphs reuse their outputs
+        pairs = [(see(images).float(), targets) for images, targets in batches.in_order()]
+    outputs, targets = zip(*pairs, strict=True)
+    return torch.cat(outputs).cpu(), torch.cat(targets).cpu()
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write the net's weights and buffers to *path* as safetensors, whole or not at all."""
+    save_tensors(path, net.state_dict())
+
+
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Read into *net* what save_weights wrote; raise ItlError for a damaged file or another net's."""
+    fill(net, load_tensors(path)[0], path)
+
+
+def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD over the weights that learn; only those of two or more dimensions decay, so no norm and no bias."""
+    learning = [weight for weight in net.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in learning if weight.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [weight for weight in learning if weight.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
+
+
+def autocast(where: torch.device, precision: str) -> torch.autocast:
+    """The context of a forward pass: bfloat16 if *precision* is bf16 and the device computes in it."""
+    return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16" and has_bf16(where))
+
+
+@contextmanager
+def _session(machine: Machine) -> Iterator[None]:
+    """Give training its threads, repeatable kernels, its process group, and random numbers of its own."""
+    where = device(machine)
+    torch.set_num_threads(machine.threads)
+    if machine.ranks > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)      # once: no group is joined twice
+    with (
+        torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        yield
+
+
+def _resume(
+    folder: Path, net: nn.Module, optimizer: torch.optim.SGD, total: int, steps_per_epoch: int
+) -> list[dict]:
+    """The history of the checkpoint in *folder*, put into *net* and *optimizer* if it is this training's."""
+    history = load_checkpoint(folder, net, optimizer)
+    step = history[-1]["step"] if history else 0
+    if step > total or (step < total and step % steps_per_epoch):
+        found = f"the checkpoint in {folder} is at step {step} of another training"
+        raise ItlError(f"{found}, this one has {total} steps, {steps_per_epoch} an epoch; use another folder")
+    return history
+
+
+def _row(losses: Tensor, epoch: int, step: int, batches: Batches, started: float) -> dict:
+    """The history's row of one epoch. Reading the loss waits for the device, so time is taken after it."""
+    mean = losses.double().mean().item()
+    seconds = time.perf_counter() - started
+    speed = len(losses) * batches.batch / seconds
+    return {"epoch": epoch + 1, "step": step, "loss": mean, "seconds": seconds, "images_per_second": speed}
+
+
+def _diverged(losses: Tensor, row: dict, recipe: Recipe, folder: Path) -> str:
+    """Say at which step the loss stopped being a number."""
+    at = int((~losses.isfinite()).nonzero()[0])
+    step = row["step"] - len(losses) + at + 1
+    found = f"loss became {losses[at].item()} at step {step}, in epoch {row['epoch']}, of {folder}"
+    return f"{found}; the last checkpoint is kept; an lr below {recipe.lr:g} or fp32 may work"

@@ -1,0 +1,185 @@
+"""Nets: each a body, which turns images into features, and a linear head. None is pretrained."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+
+import torch
+from torch import Tensor, nn
+
+from itl import ItlError, pick
+from itl.training.crop_cpu import STD
+
+Part = tuple[nn.Module, int]                # a body and how many features it gives
+
+
+class Classifier(nn.Module):
+    """A net in two parts, so that features can be had without the head and a head be replaced."""
+
+    def __init__(self, body: nn.Module, head: nn.Linear):
+        """Join *body*, which maps images (B, 3, P, P) to features (B, F), and *head*, F to the classes."""
+        super().__init__()
+        self.body, self.head = body, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores (B, classes) of *images* (B, 3, P, P)."""
+        return self.head(self.body(images))
+
+
+def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
+    """Build the net called *name* for images of *pixels*, its weights a pure function of *seed*.
+
+    Names: small, alexnet (torchvision's), caffenet (the paper's), resnet18, resnet50, and timm:NAME for any
+    of timm's. Nothing is downloaded and torch's random state stays as it is.
+    Raises ItlError for an unknown name, and for images too small for the net.
+
+    >>> build("small", classes=10, pixels=56, seed=0).head.out_features
+    10
+    """
+    if classes < 1:
+        raise ItlError(f"a net needs at least one class, not {classes}; select some images first")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        make = _timm if name.startswith("timm:") else _own
+        body, features = make(name.removeprefix("timm:"), pixels)
+        head = nn.Linear(features, classes)
+        if name == "caffenet":
+            _gaussian(head, std=0.01, bias=0)
+    return Classifier(body, head)
+
+
+def _own(name: str, pixels: int) -> Part:
+    """One of NETS, if the images are large enough for it."""
+    make, least = pick(NETS, name, "net (or timm:NAME)")
+    if pixels < least:
+        found = f"{name} needs images of at least {least} pixels, not {pixels}"
+        raise ItlError(f"{found}; raise pixels or take net small")
+    return make()
+
+
+def _timm(name: str, pixels: int) -> Part:
+    """Any net of timm, without its classifier; tried on zeros, to learn its features and that it fits."""
+    import timm  # here: it takes seconds, and few runs need it
+
+    known = timm.list_models()
+    if name.partition(".")[0] not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ItlError(f"no timm net called {name!r}; {hint}timm.list_models() has {len(known)}")
+    config = timm.get_pretrained_cfg(name)
+    size = {"img_size": pixels} if config and config.fixed_input_size else {}
+    try:
+        body = timm.create_model(name, pretrained=False, num_classes=0, **size)
+        with torch.no_grad():
+            features = body.eval()(torch.zeros(2, 3, pixels, pixels))
+    except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
+        reason = (str(error).splitlines() or ["it fails on them"])[0]
+        found = f"timm:{name} cannot take images of {pixels} pixels ({reason})"
+        raise ItlError(f"{found}; try more pixels or net small") from error
+    return body.train(), features.flatten(1).shape[1]
+
+
+class Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut; it starts as the shortcut alone."""
+
+    def __init__(self, channels: int):
+        """Keep *channels* and sides as they are."""
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels)
+        nn.init.zeros_(self.second_norm.weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W) of maps of the same shape."""
+        inner = self.first_norm(self.first(maps)).relu_()
+        return (self.second_norm(self.second(inner)) + maps).relu_()
+
+
+def _small() -> Part:
+    """A net for 48 to 64 pixels: of those tried, the most accurate after two minutes on one CPU core."""
+
+    def halve(inputs: int, outputs: int) -> list[nn.Module]:
+        layer = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
+        return [layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+
+    layers = [*halve(3, 32), *halve(32, 64), *halve(64, 128), Block(128), *halve(128, 256)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 256
+
+
+def _torchvision(name: str) -> nn.Module:
+    from torchvision import models  # here, as timm
+
+    return getattr(models, name)(weights=None)
+
+
+def _alexnet() -> Part:
+    net = _torchvision("alexnet")
+    return nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]), 4096
+
+
+class GreyLevels(nn.Module):
+    """Undo the division of normalised images: Caffe's weights and LRN are meant for grey levels around 0."""
+
+    def __init__(self):
+        """Keep the factors where the net is; they are no weights, and are not saved."""
+        super().__init__()
+        self.register_buffer("levels", 255 * torch.tensor(STD)[:, None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, P, P) in grey levels, of mean about zero."""
+        return images * self.levels
+
+
+class ResponseNorm(nn.LocalResponseNorm):
+    """Caffe's LRN, always in float32: its 1 + 1e-4 x is 1 in bfloat16."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps of the same shape, each value divided by what its neighbouring channels hold."""
+        return super().forward(maps.float())
+
+
+def _caffenet() -> Part:
+    """Caffe's AlexNet as the paper trained it: pooling before LRN, grouped convolutions, Gaussian weights.
+
+    227 pixels give 6 x 6 maps before fc6, as in Caffe. Smaller images are brought to 6 x 6 by pooling, which
+    changes nothing at 227; below 67 pixels nothing would be left to pool.
+    """
+
+    def convolution(inputs: int, outputs: int, side: int, bias: float, **options: int) -> list[nn.Module]:
+        return [_gaussian(nn.Conv2d(inputs, outputs, side, **options), 0.01, bias), nn.ReLU(inplace=True)]
+
+    def full(inputs: int) -> list[nn.Module]:
+        return [_gaussian(nn.Linear(inputs, 4096), 0.005, 1), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+
+    pool, norm = nn.MaxPool2d(3, 2), ResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
+    return nn.Sequential(
+        GreyLevels(), *convolution(3, 96, 11, bias=0, stride=4), pool, norm,
+        *convolution(96, 256, 5, bias=1, padding=2, groups=2), pool, norm,
+        *convolution(256, 384, 3, bias=0, padding=1),
+        *convolution(384, 384, 3, bias=1, padding=1, groups=2),
+        *convolution(384, 256, 3, bias=1, padding=1, groups=2), pool,
+        nn.AdaptiveAvgPool2d(6), nn.Flatten(), *full(256 * 6 * 6), *full(4096),
+    ), 4096
+
+
+def _gaussian(layer: nn.Module, std: float, bias: float) -> nn.Module:
+    """Give *layer* Caffe's initial weights."""
+    nn.init.normal_(layer.weight, std=std)
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
+def _resnet(name: str) -> Part:
+    net = _torchvision(name)
+    features, net.fc = net.fc.in_features, nn.Identity()
+    return net, features
+
+
+NETS: dict[str, tuple[Callable[[], Part], int]] = {         # how to make the body; least side of its images
+    "small": (_small, 16),
+    "alexnet": (_alexnet, 63),
+    "caffenet": (_caffenet, 67),
+    "resnet18": (lambda: _resnet("resnet18"), 32),
+    "resnet50": (lambda: _resnet("resnet50"), 32),
+}

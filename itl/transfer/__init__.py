@@ -1,1 +1,0 @@
-"""Numbers: what a pre-trained net is worth on a target."""

@@ -1,0 +1,179 @@
+"""Figures: what they show is what the frame says."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from itl import ItlError
+from itl.analysis import figures, hierarchy_figures, tables
+from itl.hierarchy.taxonomy import Taxonomy
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def frame(counts, seeds=3, tasks=("own", "finetune@scenes")) -> pd.DataFrame:
+    """Results in which value is 10 × place of the count + seed; invented, for tests only."""
+    rows = [
+        (count, seed, task, "accuracy", 10.0 * at + seed)
+        for at, count in enumerate(counts)
+        for seed in range(seeds)
+        for task in tasks
+    ]
+    return pd.DataFrame(rows, columns=["images_per_class", "seed", "task", "metric", "value"])
+
+
+def test_means_have_students_interval():
+    table = figures.means(frame([25, 50], tasks=["own"]), "images_per_class")
+    assert table["mean"].tolist() == [1.0, 11.0]
+    assert table["n"].tolist() == [3, 3]
+    assert table["half"].iloc[0] == pytest.approx(stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(3))
+
+
+def test_one_seed_has_no_interval():
+    assert figures.means(frame([25, 50], seeds=1, tasks=["own"]), "images_per_class")["half"].isna().all()
+    figures.curve(frame([25, 50], seeds=1), "images_per_class", "accuracy").figure.canvas.draw()
+
+
+def test_curve_has_a_dot_for_every_seed_and_ticks_at_the_values():
+    ax = figures.curve(frame([25, 50, 100, 200]), "images_per_class", "accuracy", task="own")
+    dots = [line for line in ax.lines if line.get_marker() == "o"]
+    assert sum(len(line.get_xdata()) for line in dots) == 4 * 3
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["25", "50", "100", "200"]
+    assert ax.get_xscale() == "log"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("images per class (log scale)", "accuracy (%)")
+
+
+def test_curve_sets_the_untrained_and_all_at_the_ends():
+    assert figures.positions([200, "all", 0, 50]) == {0: 25.0, 50: 50.0, 200: 200.0, "all": 400.0}
+    assert figures.positions([0]) == {0: 1.0}
+    ax = figures.curve(frame([0, 25, 50, "all"]), "images_per_class", "accuracy", task="own")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "25", "50", "all"]
+    line = next(line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2)
+    assert list(line.get_xdata()) == [25, 50, 100], "the line leaves out the net without pre-training"
+
+
+def test_curve_names_each_task_once_without_overlap():
+    ax = figures.curve(frame([25, 50]), "images_per_class", "accuracy")
+    heights = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert set(heights) == {"own classes", "scenes, fine-tuned"}
+    low, high = ax.get_ylim()
+    assert abs(heights["own classes"] - heights["scenes, fine-tuned"]) >= 0.06 * (high - low)
+
+
+def test_curve_says_what_there_is_to_draw():
+    with pytest.raises(ItlError, match="no map to draw; results hold accuracy of finetune@scenes, acc"):
+        figures.curve(frame([25, 50]), "images_per_class", "map")
+
+
+def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
+    tasks = ("induction@images", "induction@images/bottom-up@5")
+    rows = [(count, seed, task, "induction", metric, 12.5 if metric == "chance" else 20.0 + at + seed)
+            for at, count in enumerate([0, 6, 40]) for seed in range(3) for task in tasks
+            for metric in ("accuracy", "knn5", "knn1", "chance")]
+    results = pd.DataFrame(rows, columns=["classes", "seed", "task", "method", "metric", "value"])
+    figure = figures.induced(results)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        "scored on original classes", "scored on bottom-up@5 classes"
+    ]
+    for ax in figure.axes:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "6", "40"]
+        assert {text.get_text() for text in ax.texts} == {"chance", "linear probe", "5 neighbours"}
+        assert [12.5, 12.5] in [list(line.get_ydata()) for line in ax.lines]
+    with pytest.raises(ItlError, match="no induction to draw"):
+        figures.induced(results.assign(method="knn"))
+
+
+def test_panels_have_a_line_for_each_budget():
+    rows = [(f"{classes} × {count}", classes, classes * count, seed, task, "accuracy", 10.0 + seed)
+            for classes, count in ((40, 50), (20, 100), (40, 25), (20, 50)) for seed in range(3)
+            for task in ("own", "probe@scenes", "finetune@scenes")]
+    columns = ["design", "classes", "images", "seed", "task", "metric", "value"]
+    results = tables.by_budget(pd.DataFrame(rows, columns=columns))
+    figure = figures.panels(results, x="classes", by="budget")
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["scenes, linear probe", "scenes, fine-tuned"]
+    for ax in figure.axes:
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["20", "40"]
+        assert {text.get_text() for text in ax.texts} == {"2,000 images", "1,000 images"}
+    with pytest.raises(ItlError, match="no task to draw"):
+        figures.panels(results.query("task == 'own'"), x="classes", by="budget")
+
+
+def test_label_sets_stand_on_the_way_that_made_them():
+    sets = pd.DataFrame({"label_set": ["none", "bottom-up@5", "top-down@1", "original"], "value": range(4)})
+    table = tables.by_way(sets)
+    ways = {way: group["value"].tolist() for way, group in table.groupby("way", sort=False)}
+    assert ways == {"cut at a depth": [0, 1, 3], "merged in rounds": [0, 2, 3]}
+    assert set(tables.by_way(sets[:2])["way"]) == {"cut at a depth"}
+
+
+def test_power_is_tabulated_for_one_comparison_and_among_several():
+    table = tables.power_table(effects=(2, 5), among=4).set_index(["comparisons", "seeds"])
+    assert table.loc[(1, 3)].tolist() == ["47 %", "98 %"]
+    assert table.loc[(4, 3)].tolist() < table.loc[(1, 3)].tolist()
+
+
+def test_summary_shows_mean_interval_and_n():
+    rows = [(25, 0, 50.0), (25, 1, 51.0), (25, 2, 52.0), (50, 0, 60.0)]
+    results = pd.DataFrame(rows, columns=["images_per_class", "seed", "value"])
+    results = results.assign(task="probe@scenes", metric="accuracy", halves="random")
+    row = tables.summary(results).loc[("probe@scenes", "accuracy")]
+    assert row.to_dict() == {25: "51.0 ± 2.5", 50: "60.0", "n": "1 to 3"}
+    assert tables.summary(results, rows=["halves", "task"]).index.names == ["halves", "task", "metric"]
+
+
+def test_forest_names_what_is_compared_where_colours_tell_questions():
+    rows = [("data-size", "25 or 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise")]
+    columns = ["question", "compared", "task", "metric", "change", "low", "high", "verdict"]
+    ax = figures.forest(pd.DataFrame(rows, columns=columns), by="question")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["25 or 200\nown classes: accuracy"]
+
+
+def test_forest_fills_what_is_beyond_noise():
+    rows = [("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise"),
+            ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, "no difference beyond seed noise")]
+    table = pd.DataFrame(rows, columns=["compared", "task", "metric", "change", "low", "high", "verdict"])
+    ax = figures.forest(table)
+    dots = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    assert [line.get_markerfacecolor() for line in dots] == [figures.COLOURS[0], "white"]
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["own classes: accuracy", "scenes, nearest neighbours: 5 neighbours"]
+
+
+def test_levels_draws_every_leaf():
+    figure = hierarchy_figures.levels(Taxonomy.snapshot())
+    bars = figure.axes[0].patches
+    assert sum(bar.get_height() for bar in bars) == 1000
+
+
+def test_tables_agree_with_the_paper(tree):
+    sets = tables.label_sets(Taxonomy.snapshot()).set_index("method")["classes"]
+    assert len(sets) == 18 + 3 + 1 + 4
+    some = sets[["bottom-up@9", "top-down@1", "without-pascal", "half-minimal-a"]]
+    assert some.tolist() == [486, 127, 771, 522]
+    assert tables.depths(tree).set_index("depth")["leaves"].to_dict() == {0: 0, 1: 0, 2: 1, 3: 3}
+    assert tables.several_parents(tree)["wnid"].tolist() == ["poodle"]
+
+
+class TinyPack:
+    """Four images of two classes, as a contact sheet needs them."""
+
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    table = pd.DataFrame({"wnid": ["car", "car", "husky", "husky"], "split": ["val", *["train"] * 3]})
+
+
+def test_contact_sheet_names_the_classes(tree):
+    assert hierarchy_figures.one_of_each(TinyPack()) == [1, 2]
+    figure = hierarchy_figures.contact_sheet(TinyPack(), [1, 2], tree, columns=2)
+    assert [ax.get_title() for ax in figure.axes] == ["car", "husky"]
+    with pytest.raises(ItlError, match="at least one row"):
+        hierarchy_figures.contact_sheet(TinyPack(), [])

@@ -1,0 +1,193 @@
+"""Choices: each is written as one label method, and read back from it; any spelling but one is refused."""
+
+import doctest
+import random
+
+import pytest
+
+import itl.browser.choice
+from itl import ItlError
+from itl.browser.choice import Choice, spelling
+from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.specs import Pretrain, Subset, key
+
+LEAVES = ("car", "husky", "poodle", "trout")
+
+
+@pytest.fixture(scope="module")
+def imagenet():
+    return Taxonomy.snapshot()
+
+
+# parts joined by +
+
+
+@pytest.mark.parametrize(("method", "class_of"), [
+    ("only@fish", {"trout": "trout"}),
+    ("only@dog,vehicle", {"husky": "husky", "poodle": "poodle", "car": "car"}),
+    ("only@pet", {"poodle": "poodle"}),                                     # by any path
+    ("without@pet", {"husky": "husky", "trout": "trout", "car": "car"}),
+    ("only@animal+without@pet", {"husky": "husky", "trout": "trout"}),
+    ("bottom-up@2+without@pet", {"husky": "dog", "trout": "fish", "car": "car"}),
+    ("top-down@1+only@animal", {"husky": "dog", "poodle": "dog", "trout": "fish"}),
+    ("cut@animal,dog+without-pascal+only@animal", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
+])
+def test_parts_keep_what_all_of_them_keep(tree, method, class_of):
+    labels = label_set(tree, method, LEAVES)
+    assert (labels.class_of, labels.name) == (class_of, method)
+
+
+@pytest.mark.parametrize(("method", "says"), [
+    ("original+without@dog", "original adds nothing to 'original.without@dog'; leave it out"),
+    ("without@dog+bottom-up@2", r"is spelt bottom-up@2\+without@dog"),
+    ("without@dog+only@animal", r"is spelt only@animal\+without@dog"),
+    ("bottom-up@2+cut@dog", "has two parts of one kind, bottom-up@2 and cut@dog; keep one"),
+    ("half-random-a@0+half-minimal-a", "has two parts of one kind"),
+    ("without@dog,animal", "without@dog,animal is spelt without@animal"),
+    ("without@dog,car", "without@dog,car is spelt without@car,dog"),
+    ("only@dog,dog", "only@dog,dog is spelt only@dog"),
+    ("only@dgo", "'dgo' is not a wnid"),
+    ("only", "only needs wnids, as in only@"),
+    ("without@", "without needs wnids"),
+    ("without@dog+", "no label method called ''"),
+    ("bottom-up@2+withuot@dog", "no label method called 'withuot'; did you mean 'without'"),
+    ("without@entity", "without@entity leaves none of the 4 classes"),
+    ("only@fish+without@trout", "keeps none of the 4 classes"),
+])
+def test_other_spellings_are_refused_in_a_line(tree, method, says):
+    with pytest.raises(ItlError, match=says) as caught:
+        label_set(tree, method, LEAVES)
+    assert "\n" not in str(caught.value)
+
+
+def test_runs_of_old_spellings_keep_their_keys():
+    """Whoever has runs on disk finds them again."""
+    kept = {"original": "bf4de88e892c", "bottom-up@9": "fd2fc15ada73", "without-pascal": "b3541c80cbcf",
+            "half-random-a@0": "f096dfe3ae32"}
+    assert {labels: key(Pretrain(Subset("0", labels))) for labels in kept} == kept
+
+
+def test_only_keeps_nothing_of_other_classes(tree):
+    with pytest.raises(ItlError, match="only@fish keeps none of the 2 classes; name a node above some"):
+        label_set(tree, "only@fish", ["husky", "car"])
+
+
+# clicks
+
+
+def test_a_click_unticks_all_below_by_any_path_and_the_next_ticks_them(tree):
+    once = Choice().toggle(tree, "pet")
+    assert once.unticked == {"poodle"}
+    assert once.toggle(tree, "dog").unticked == set()           # one of two was ticked: now both are
+    assert once.toggle(tree, "dog").toggle(tree, "dog").unticked == {"husky", "poodle"}
+
+
+@pytest.mark.parametrize(("clicks", "parts"), [
+    ("", []),
+    ("dog", ["without@dog"]),
+    ("husky", ["without@husky"]),
+    ("animal", ["without@animal"]),                             # only@car would be as short: this one first
+    ("entity dog", ["only@dog"]),
+    ("entity animal husky", ["without@car,husky"]),
+    ("husky trout", ["without@husky,trout"]),
+])
+def test_ticks_are_spelt_with_the_fewest_wnids(tree, clicks, parts):
+    choice = Choice()
+    for wnid in clicks.split():
+        choice = choice.toggle(tree, wnid)
+    assert spelling(tree, choice.unticked) == parts
+
+
+def test_only_and_without_together_where_that_is_shorter(imagenet):
+    choice = Choice()
+    for wnid in ("n00001740", "n00015388", "n02084071"):        # nothing, then animals, then no dogs
+        choice = choice.toggle(imagenet, wnid)
+    assert spelling(imagenet, choice.unticked) == ["only@n00015388", "without@n02084071"]
+
+
+def test_nothing_ticked_is_no_selection(tree):
+    with pytest.raises(ItlError, match="none of the 4 classes is ticked; tick some"):
+        Choice().toggle(tree, "entity").labels(tree, LEAVES)
+
+
+def test_ones_own_cut_begins_with_the_present_classes(tree):
+    choice = Choice("bottom-up@2").cut_at(tree, "animal", LEAVES)
+    assert choice.labels(tree, LEAVES) == "cut@animal,car"
+    assert choice.cut_at(tree, "husky", LEAVES).labels(tree, LEAVES) == "cut@animal,car,husky"
+    without_car = choice.cut_at(tree, "car", LEAVES)
+    assert without_car.labels(tree, LEAVES) == "cut@animal"
+    with pytest.raises(ItlError, match="the cut is at 0 nodes, none above a class"):
+        without_car.cut_at(tree, "animal", LEAVES).labels(tree, LEAVES)
+
+
+def test_a_cut_names_only_nodes_that_label_a_class(tree):
+    choice = Choice("cut", nodes=frozenset({"animal", "dog", "fish", "vehicle"}))
+    assert choice.labels(tree, ["husky", "trout"]) == "cut@dog,fish"
+
+
+def test_a_class_above_another_cannot_be_left_out_alone(tree):
+    nested = Taxonomy(map(tree.__getitem__, tree), [*LEAVES, "dog", "animal"])
+    assert Choice().toggle(nested, "dog").labels(nested, nested.leaves) == "without@dog"
+    with pytest.raises(ItlError, match="ticked unlike a class above or below it"):
+        Choice().toggle(nested, "dog").toggle(nested, "husky").labels(nested, nested.leaves)
+
+
+def test_random_clicks_on_imagenet_say_exactly_what_is_ticked_and_are_read_back(imagenet):
+    random_ = random.Random(0)
+    nodes = list(imagenet)
+    for _ in range(150):
+        choice = Choice()
+        for _ in range(random_.randint(1, 10)):
+            choice = choice.toggle(imagenet, random_.choice(nodes))
+        if len(choice.unticked) == 1000:
+            continue
+        subset = choice.subset(imagenet, imagenet.leaves, "0")
+        kept = label_set(imagenet, subset.labels, imagenet.leaves).class_of.keys()
+        assert kept == set(imagenet.leaves) - choice.unticked
+        assert Choice.read(imagenet, subset) == choice
+
+
+def test_the_same_ticks_are_the_same_subset_however_they_came_about(imagenet):
+    dogs, canines = "n02084071", "n02083346"
+    straight = Choice().toggle(imagenet, dogs)
+    round_about = Choice().toggle(imagenet, canines)
+    for child in imagenet.children(canines):
+        if child != dogs:
+            round_about = round_about.toggle(imagenet, child)
+    assert round_about == straight
+    assert straight.labels(imagenet, imagenet.leaves) == "without@n02084071"
+
+
+@pytest.mark.parametrize("labels", [
+    "original", "bottom-up@9", "top-down@2", "without-pascal", "half-random-b@3", "half-minimal-a",
+    "cut@n00015388,n00021939", "bottom-up@9+without@n02084071", "only@n00015388+without@n02084071",
+    "top-down@1+without-pascal+half-random-a@7+only@n00015388+without@n02121620",
+])
+def test_every_subset_is_shown_and_said_again(imagenet, labels):
+    subset = Subset("0", labels, classes=3, images_per_class=5, seed=2)
+    choice = Choice.read(imagenet, subset)
+    assert choice.subset(imagenet, imagenet.leaves, "0") == subset
+    assert Choice.untold(choice.told()) == choice
+
+
+def test_a_choice_has_only_its_own_settings():
+    with pytest.raises(ItlError, match="no setting of a choice called 'unticket'; did you mean 'unticked'"):
+        Choice.untold({"unticket": []})
+
+
+def test_spelling_is_quick_on_imagenet_21k_size():
+    """A spelling is made on every click; the widest tree has 21,841 nodes."""
+    synsets = [Synset("w00000", "w.n.00000", ("w",), "", ())]
+    above = {f"w{number:05d}": f"w{(number - 1) // 4:05d}" for number in range(1, 21841)}
+    synsets += [Synset(wnid, f"{wnid}.n.01", ("w",), "", (parent,)) for wnid, parent in above.items()]
+    inner = {synset.hypernyms[0] for synset in synsets[1:]}
+    wide = Taxonomy(synsets, [synset.wnid for synset in synsets if synset.wnid not in inner])
+    assert Choice().toggle(wide, "w00002").labels(wide, wide.leaves) == "without@w00002"
+
+
+def test_examples_are_true(tree):
+    globs = {"tree": tree, "Choice": Choice, "Subset": Subset, "spelling": spelling}
+    result = doctest.testmod(itl.browser.choice, extraglobs=globs)
+    assert result.attempted >= 3
+    assert not result.failed

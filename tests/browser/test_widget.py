@@ -1,0 +1,354 @@
+"""The browser without a page: what it counts, says, saves and leaves behind. Its page: tests/browser."""
+
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from itl import ItlError
+from itl.browser.choice import Choice
+from itl.browser.tree_columns import MODULES, columns, script
+from itl.browser.widget import HierarchyBrowser
+from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.hierarchy.voc_classes import PASCAL
+from itl.packs.pack import Pack
+from itl.packs.subset import keep, select
+from itl.packs.thumbnails import Gallery
+from itl.presets import load_preset
+from itl.runs import questions
+from itl.specs import Packing, Subset
+from tests.worlds import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+DOG, CANINE, MAMMAL = "n02084071", "n02083346", "n01861778"
+NAUGHTY = '<img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
+METHODS = ["original", "bottom-up@9", "top-down@1", "without-pascal", "half-random-a@1", "half-minimal-b",
+           "bottom-up@6+without-pascal+half-random-a@0", "top-down@1+only@n00004258"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> Pack:
+    """Forty rendered classes of five training images."""
+    options = (("classes", 40), ("train", 5), ("val", 1), ("size", 16))
+    where = tmp_path_factory.mktemp("packs") / "demo"
+    return Pack.build(Packing("demo", None, 16, "squash", options), where, workers=1, log=lambda line: None)
+
+
+# what is kept
+
+
+@pytest.mark.parametrize("labels", METHODS)
+@pytest.mark.parametrize("asked", [{}, {"images_per_class": 3}, {"classes": 2, "seed": 4}])
+def test_the_census_counts_what_select_selects(demo, labels, asked):
+    subset = Subset(demo.digest, labels, **asked)
+    chosen = select(demo, subset)
+    kept = keep(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
+    assert tuple(kept.images) == chosen.classes
+    assert list(kept.images.values()) == np.bincount(chosen.labels).tolist()
+    every = select(demo, replace(subset, images_per_class=None))
+    trained = demo.table["wnid"].iloc[every.rows].nunique()
+    assert sum(kept.leaves.values()) == trained == 40 - sum(kept.left_out.values())
+
+
+@pytest.mark.parametrize("asked", [
+    {"images_per_class": 6}, {"images_per_class": 0}, {"classes": 41},
+    {"labels": "bottom-up@99"}, {"labels": "only@n02084071+without@n00015388"},
+])
+def test_the_census_refuses_what_select_refuses(demo, asked):
+    subset = Subset(demo.digest, **asked)
+    with pytest.raises(ItlError) as refused:
+        select(demo, subset)
+    with pytest.raises(ItlError, match=re.escape(str(refused.value))):
+        keep(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
+
+
+def test_what_leaves_classes_out_is_said_once_for_each(demo):
+    browser = HierarchyBrowser(demo)
+    wnids = set(demo.table["wnid"])
+    pascal = {wnid for wnid in wnids if browser.tree.ancestors(wnid) & set(PASCAL.values())}
+    mammals = wnids & set(browser.tree.leaves_under(MAMMAL))
+    browser.subset = Subset(demo.digest, f"without-pascal+without@{MAMMAL}", classes=5)
+    left = 40 - len(pascal | mammals)
+    assert browser.kept.left_out == {
+        "without pascal": len(pascal),
+        "without mammal": len(mammals - pascal),
+        f"{left - 5} classes not picked by seed 0": left - 5,
+    }
+
+
+def test_without_a_pack_the_tree_alone_is_counted():
+    browser = HierarchyBrowser()
+    browser.subset = Subset("", "bottom-up@9")
+    assert (len(browser.kept.images), sum(browser.kept.leaves.values())) == (486, 1000)
+    assert dict(browser._summary["facts"]) == {
+        "classes": "486",
+        "leaves": "1,000",
+        "smallest": "1: trilobite and 431 more",
+        "largest": "218: mammal",
+    }
+
+
+# the subset
+
+
+def test_the_subset_of_a_new_browser_is_the_whole_pack(demo):
+    assert HierarchyBrowser(demo).subset == Subset(demo.digest)
+
+
+def test_a_subset_set_is_the_subset_shown(demo):
+    browser = HierarchyBrowser(demo)
+    subset = Subset(demo.digest, f"bottom-up@9+without@{DOG}", 7, 2, 3)
+    browser.subset = subset
+    assert browser.subset == subset
+    unticked = frozenset(browser.tree.leaves_under(DOG))
+    assert browser.choice == Choice("bottom-up@9", unticked=unticked, classes=7, images_per_class=2, seed=3)
+    assert yaml.safe_load(browser._summary["yaml"]) == {
+        "subset": {"labels": subset.labels, "classes": 7, "images_per_class": 2, "seed": 3}}
+
+
+def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
+    browser = HierarchyBrowser(demo)
+    before = browser.subset
+    with pytest.raises(ItlError, match="9 images per class were asked for"):
+        browser.subset = replace(before, images_per_class=9)
+    assert browser.subset == before
+
+
+def test_a_choice_that_keeps_nothing_is_a_message_and_not_an_error_in_the_page(demo):
+    browser = HierarchyBrowser(demo)
+    browser._choice = browser.choice.toggle(browser.tree, "n00001740").told()
+    assert browser._summary["problem"] == "none of the 1000 classes is ticked; tick some"
+    with pytest.raises(ItlError, match="none of the 1000 classes is ticked"):
+        browser.subset  # noqa: B018
+    assert "none of the 1000 classes" in browser._still()["text/html"]
+
+
+def test_a_question_is_asked_of_the_subset():
+    given = {name: value for name, value in SETTINGS.items() if name not in ("images_per_class", "seeds")}
+    subset = Subset("0", f"bottom-up@9+without@{DOG}", 3, 2, 5)
+    question = questions.data_size(subset=subset, **given)
+    (condition,) = question.conditions
+    assert (condition.labels, condition.classes, condition.images_per_class) == (subset.labels, 3, 2)
+    assert question.seeds == (5,)
+    assert question._pretrain(condition, "0", 5).subset == subset
+    several = questions.data_size(subset={"labels": "bottom-up@9"}, **SETTINGS)
+    assert [each.labels for each in several.conditions] == ["bottom-up@9"] * 3
+    assert questions.data_size(subset={}, **SETTINGS) == questions.data_size(**SETTINGS)
+    with pytest.raises(ItlError, match="no setting of subset called 'label'; did you mean 'labels'"):
+        questions.data_size(subset={"label": "original"}, **SETTINGS)
+
+
+# saved
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project with the shipped presets, and we stand in it."""
+    shutil.copytree(ROOT / "params", tmp_path / "params")
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
+    browser = HierarchyBrowser(demo)
+    browser.subset = Subset(demo.digest, f"bottom-up@9+without@{CANINE}", images_per_class=4)
+    assert browser.save("no-dogs") == project / "params/no-dogs.yaml"
+    preset = load_preset("no-dogs", project / "params")
+    (question,) = questions.questions_of(preset)
+    assert {each.labels for each in question.conditions} == {browser.subset.labels}
+    assert [each.images_per_class for each in question.conditions] == [1, 4]        # untrained, and these
+    assert question.images.size == 16
+    assert dict(question.images.options)["classes"] == 40
+    assert preset.notebooks["99-summary"] == {"preset": "no-dogs"}
+
+
+def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(demo, project):
+    browser, said = HierarchyBrowser(demo), []
+    browser.send = lambda told, buffers: said.append(told)
+    choice = browser.choice.toggle(browser.tree, MAMMAL)
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    assert said == [{"kind": "saved", "text": "Saved: itl plan no-mammals"}]
+    (question,) = questions.questions_of(load_preset("no-mammals", project / "params"))
+    assert question.conditions[0].labels == browser.subset.labels == f"without@{MAMMAL}"
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    assert (said[1]["kind"], said[1]["about"]) == ("trouble", "save")
+    assert "is there already" in said[1]["text"]
+
+
+def test_a_preset_is_never_written_over(demo, project):
+    browser = HierarchyBrowser(demo)
+    before = (project / "params/demo.yaml").read_text()
+    with pytest.raises(ItlError, match="demo.yaml is there already; choose another name"):
+        browser.save("demo")
+    assert (project / "params/demo.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["", "../x", "No Dogs", "a/b", ".hidden"])
+def test_a_presets_name_is_a_files_name(demo, project, name):
+    with pytest.raises(ItlError, match="a preset's name is of small letters"):
+        HierarchyBrowser(demo).save(name)
+
+
+# images
+
+
+def test_pages_of_images_are_dealt_by_seed_and_show_each_once(demo):
+    gallery = Gallery(demo)
+    wnids = sorted(set(demo.table["wnid"]))[:3]
+    pages = [gallery.page(wnids, number, seed=1, size=4) for number in range(4)]
+    ids = [name for page in pages for name, _, _ in page.images]
+    wanted = demo.table[(demo.table["split"] == "train") & demo.table["wnid"].isin(wnids)]["image"]
+    assert sorted(ids) == sorted(wanted)
+    assert {(page.pages, page.total, page.type) for page in pages} == {(4, 15, "image/png")}
+    assert [len(page.images) for page in pages] == [4, 4, 4, 3]
+    assert ids == [name for number in range(4) for name, _, _ in gallery.page(wnids, number, 1, 4).images]
+    assert ids != [name for number in range(4) for name, _, _ in gallery.page(wnids, number, 2, 4).images]
+    assert gallery.page(wnids, 99, 1, 4).number == 3
+
+
+def test_a_shown_image_has_the_pixels_of_the_pack(demo):
+    import io
+
+    from PIL import Image
+
+    (name, wnid, file), *_ = Gallery(demo).page(set(demo.table["wnid"]), 0, seed=0).images
+    row = demo.table.index[demo.table["image"] == name][0]
+    assert demo.table["wnid"][row] == wnid
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(file))), demo.images[row])
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut short", "no longer a pack"])
+def test_a_pack_that_vanishes_is_a_message(demo, tmp_path, harm):
+    there = tmp_path / "pack"
+    shutil.copytree(demo.folder, there)
+    browser = HierarchyBrowser(Pack.open(there))
+    said = []
+    browser.send = lambda told, buffers: said.append((told, buffers))
+    asked = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "asked": 1}
+    browser._answer(asked)
+    if harm == "gone":
+        shutil.rmtree(there)
+    elif harm == "cut short":
+        (there / "images.npy").write_bytes((there / "images.npy").read_bytes()[:200])
+    else:
+        (there / "images.npy").write_bytes(b"nonsense" * 99)
+    browser._answer(asked)
+    (first, files), (second, nothing) = said
+    assert (first["kind"], first["total"], len(files), nothing) == ("images", 20, 12, [])
+    assert (second["kind"], second["about"]) == ("trouble", "images")
+    assert str(there) in second["text"]
+    assert "put the pack back where it was" in second["text"]
+
+
+# colours
+
+
+def test_colours_are_a_number_for_each_node_or_the_change_of_two():
+    browser = HierarchyBrowser()
+    fine = pd.Series({DOG: 50.0, CANINE: 60.0, "n00015388": 70.0})
+    coarse = {DOG: 42.5, CANINE: 61.0, "n00001740": float("nan")}
+    browser.colour(coarse, "1 neighbour", unit="%")
+    assert browser._colours == {"values": {DOG: 42.5, CANINE: 61.0}, "label": "1 neighbour", "unit": "%",
+                                "change": False, "low": 42.5, "high": 61.0}
+    browser.colour(coarse, "coarse − fine", against=fine)
+    assert browser._colours["values"] == {DOG: -7.5, CANINE: 1.0}
+    told = dict(browser._colours)
+    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")    # as node_accuracy has them
+    assert browser._colours == told
+    browser.show(DOG)
+    assert "−7.5" in browser._still()["text/html"]
+    assert "coarse − fine (points)" in browser._still()["text/html"]
+
+
+@pytest.mark.parametrize(("values", "against", "says"), [
+    ({}, None, "no number to colour a node by"),
+    ({DOG: 1}, {CANINE: 2}, "no number to colour a node by"),
+    ({DOG: float("nan")}, None, "no number to colour a node by"),
+    ({"dog": 1}, None, "'dog' is not a wnid.*did you mean n02084071"),
+])
+def test_colours_need_numbers_of_nodes(values, against, says):
+    with pytest.raises(ItlError, match=says):
+        HierarchyBrowser().colour(values, "accuracy", against)
+
+
+# the picture
+
+
+def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
+    browser = HierarchyBrowser(demo)
+    browser.subset = Subset(demo.digest, f"without@{DOG}")
+    browser.show(DOG)
+    html = browser._still()["text/html"]
+    names = re.findall(r'title="([^"]+)">.</span> (?:<b>)?([^<↑]+)', html)
+    state = {name.strip(): words for words, name in names}
+    assert (state["dog"], state["canine"], state["feline"]) == ("unticked", "some below unticked", "ticked")
+    assert "<script" not in html
+    assert "left out: " in html
+    assert len(names) == html.count("<tr>") - 1
+
+
+def test_a_picture_of_everything_open_is_still_a_picture():
+    browser = HierarchyBrowser()
+    browser._opened = list(browser.tree)
+    html = browser._still()["text/html"]
+    assert html.count("<tr>") == 301
+    assert "1,560 more nodes that are open" in html
+
+
+def test_markup_in_names_and_glosses_is_text_in_the_picture():
+    a = Synset("a", NAUGHTY, (NAUGHTY,), NAUGHTY, ())
+    tree = Taxonomy([a, a._replace(wnid="b", hypernyms=("a",))], ["b"])
+    browser = HierarchyBrowser(tree=tree)
+    browser.colour({"a": 1}, NAUGHTY, unit=NAUGHTY)
+    html = browser._still()["text/html"]
+    assert "<img" not in html
+    assert "<script" not in html
+    assert html.count("&lt;img src=x") == 4
+
+
+# what the page gets
+
+
+def test_columns_put_the_parent_first(tree):
+    told = columns(tree, {"husky": 3, "car": 0}, counted=True)
+    above = dict(zip(told["wnid"], told["hypernyms"], strict=True))
+    assert [told["wnid"][at] for at in above["poodle"]] == ["dog", "pet"]
+    assert above["entity"] == []
+    assert dict(zip(told["wnid"], told["images"], strict=True))["husky"] == 3
+    assert dict(zip(told["wnid"], told["labelled"], strict=True))["trout"] == 0
+
+
+def test_the_page_asks_nothing_of_the_network_and_writes_text_only_as_text():
+    code = script().replace("http://www.w3.org/2000/svg", "")
+    assert code.count("export ") == 1
+    assert not re.search(r"https?:|innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", code)
+    style = (ROOT / "itl/browser/page/browser.css").read_text()
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_every_module_of_the_page_is_joined():
+    assert {path.stem for path in (ROOT / "itl/browser/page").glob("*.js")} == set(MODULES)
+    assert all(len(path.read_text().splitlines()) <= 300 for path in (ROOT / "itl/browser/page").glob("*.js"))
+
+
+def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
+    from tests.pictures import encoded, smooth
+
+    for name in ("kitchen", "n02084071"):
+        (tmp_path / "rooms" / name).mkdir(parents=True)
+        (tmp_path / "rooms" / name / "1.png").write_bytes(encoded(smooth(8, 8)))
+    pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
+    browser = HierarchyBrowser(pack)
+    assert browser.subset == Subset(pack.digest)
+    told = dict(browser._summary["facts"])["not in the tree"]
+    assert told == "1 of the pack's classes; only original keeps them"
+    assert DOG in browser.tree.leaves
+    browser._choice = Choice("bottom-up@9").told()
+    assert "'kitchen'; original takes any class" in browser._summary["problem"]

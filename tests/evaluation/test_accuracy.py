@@ -1,0 +1,89 @@
+"""Scores on outputs that fit on a sheet of paper, and targets that can and cannot be scored."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import top_k_accuracy_score
+
+from itl import ItlError
+from itl.evaluation.accuracy import accuracy, scores, top_k
+from itl.evaluation.target import Target
+from itl.packs.subset import Selection
+
+OUTPUTS = torch.tensor([[0.1, 0.7, 0.2], [0.5, 0.1, 0.4], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+LABELS = torch.tensor([1, 2, 2, 2])
+
+
+def test_top_k_by_hand():
+    assert accuracy(OUTPUTS, LABELS) == 50.0
+    assert [top_k(OUTPUTS, LABELS, k) for k in (1, 2, 3)] == [50.0, 75.0, 100.0]
+
+
+def test_of_equal_outputs_the_lower_class_ranks_first():
+    collapsed, labels = torch.zeros(4, 4), torch.arange(4)
+    assert accuracy(collapsed, labels) == 25.0              # chance, and the same on every device
+    assert top_k(collapsed, labels, 2) == 50.0
+    assert accuracy(torch.tensor([[1.0, 3.0, 3.0]]), torch.tensor([1])) == 100.0
+    assert accuracy(torch.tensor([[1.0, 3.0, 3.0]]), torch.tensor([2])) == 0.0
+    assert top_k(torch.tensor([[1.0, 3.0, 3.0]]), torch.tensor([2]), 2) == 100.0
+
+
+def test_accuracy_is_argmax_even_with_ties():
+    random = torch.Generator().manual_seed(0)
+    outputs = torch.randint(0, 3, (500, 8), generator=random).bfloat16()
+    labels = torch.randint(0, 8, (500,), generator=random)
+    right = outputs.float().numpy().argmax(1) == labels.numpy()
+    assert accuracy(outputs, labels) == pytest.approx(100 * right.mean())
+
+
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_top_k_is_scikit_learns(k):
+    random = torch.Generator().manual_seed(k)
+    outputs, labels = torch.randn(300, 9, generator=random), torch.randint(0, 9, (300,), generator=random)
+    oracle = top_k_accuracy_score(labels.numpy(), outputs.numpy(), k=k, labels=range(9))
+    assert top_k(outputs, labels, k) == pytest.approx(100 * oracle)
+
+
+@pytest.mark.parametrize(("classes", "names"), [(5, ["accuracy"]), (6, ["accuracy", "top5"])])
+def test_top5_is_shown_only_where_it_can_fail(classes, names):
+    found = scores(torch.eye(classes), torch.arange(classes))
+    assert list(found) == names
+    assert all(type(value) is float and value == 100.0 for value in found.values())
+
+
+@pytest.mark.parametrize(("outputs", "labels", "k", "words"), [
+    (OUTPUTS, LABELS, 4, "k from 1 to 3, not 4"),
+    (OUTPUTS, LABELS, 0, "k from 1 to 3, not 0"),
+    (OUTPUTS, LABELS[:2], 1, r"got \(4, 3\) and \(2,\)"),
+    (OUTPUTS[:0], LABELS[:0], 1, "N of at least 1"),
+    (OUTPUTS, LABELS + 1, 1, "labels from 2 to 3 do not fit 3 outputs"),
+    (OUTPUTS, LABELS - 2, 1, "labels from -1 to 0"),
+    (OUTPUTS * torch.tensor([1, 1, torch.nan]), LABELS, 1, "4 of 4 rows of outputs are not finite"),
+])
+def test_top_k_refuses_what_has_no_score(outputs, labels, k, words):
+    with pytest.raises(ItlError, match=words):
+        top_k(outputs, labels, k)
+
+
+def selection(rows: list[int], labels: list[int], classes: str = "ab") -> Selection:
+    """A selection of *rows* with one class for every letter."""
+    return Selection(np.array(rows, np.int64), np.array(labels, np.int64), tuple(classes))
+
+
+def test_a_target_names_what_is_learnt_and_what_is_scored():
+    target = Target(None, selection([0, 1], [0, 1]), selection([2], [1]))
+    assert target.train.classes == target.test.classes
+
+
+@pytest.mark.parametrize(("train", "test", "words"), [
+    (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ac"), r"only in training \(b\); 1 .* \(c\)"),
+    (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ba"), "another order"),
+    (selection([0, 1], [0, 1]), selection([1, 2], [0, 1]), "1 of 2 test images are training images"),
+    (selection([0, 1], [0, 1]), selection([], []), "no test images"),
+    (selection([0, 1], [1, 1]), selection([2, 3], [0, 1]), r"1 of 2 classes have no training image \(a\)"),
+    (selection([0, 1], [0, 1], "abcdef"), selection([2], [0], "abcdef"), r"4 of 6 .* \(c, d, e, \.\.\.\)"),
+    (selection([], []), selection([2, 3], [0, 1]), "2 of 2 classes have no training image"),
+])
+def test_a_target_refuses_what_would_mean_nothing(train, test, words):
+    with pytest.raises(ItlError, match=words):
+        Target(None, train, test)

@@ -1,0 +1,244 @@
+"""A detector finds coloured boxes, from views that show what the pack holds; a kill loses nothing."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from itl import ItlError
+from itl.evaluation import detection as module
+from itl.evaluation.detection import detection
+from itl.evaluation.fast_rcnn import Anchors, Detector, calibrate, locate, norms
+from itl.evaluation.target import annotated
+from itl.machine import Machine
+from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.training.crop_cpu import normalised
+from itl.training.detection_batches import Pictures
+from itl.training.detection_nets import parts
+from itl.training.nets import build
+from tests.worlds import SHADES, boxes_pack
+
+torch.set_num_threads(1)
+MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
+RECIPE = Detection(steps=80, batch=8, lr=0.03, schedule="cosine", pixels=36, longest=48, proposals=150,
+                   rois=16, overlap=0.0, precision="fp32", clip=5)
+
+
+def spec(recipe: Recipe | None = RECIPE, few: int | None = None) -> Transfer:
+    """The spec of one detection on the world of coloured boxes."""
+    pretrain = Pretrain(Subset("a pack"), "small", Recipe(pixels=32, precision="fp32"))
+    return Transfer(pretrain, "detection", "boxes", "boxes", few, recipe)
+
+
+def net() -> torch.nn.Module:
+    """A net as a pre-training would leave one."""
+    return build("small", 4, 32, seed=0)
+
+
+def pictures(recipe: Detection = RECIPE, **counts: int) -> Pictures:
+    """Views of the training images of a small world."""
+    pack = boxes_pack(counts or {"train": 24, "test": 8})
+    return Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, MACHINE)
+
+
+@pytest.mark.parametrize(("pixels", "size"), [(36, 48), (36, 96), (72, 48)])
+def test_boxes_lie_where_the_colours_are_flipped_or_not(pixels, size):
+    pack = boxes_pack({"train": 24, "test": 8}, size=size)
+    recipe = replace(RECIPE, pixels=pixels, longest=500)
+    views = Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, MACHINE)
+    names, checked = sorted(SHADES), 0
+    for view, targets in views.epoch(0):
+        assert view.sizes == [(pixels, pixels * 48 // 36)] * 8
+        assert view.pixels.is_contiguous(memory_format=torch.channels_last)
+        for image, target in zip(view.pixels, targets, strict=True):
+            for box, label in zip(target["boxes"], target["labels"], strict=True):
+                x0, y0, x1, y1 = box.round().int().tolist()
+                colour = torch.tensor(SHADES[names[label - 1]], dtype=torch.uint8)[None, :, None, None]
+                inside = image[:, y0 + 1:y1 - 1, x0 + 1:x1 - 1]
+                torch.testing.assert_close(inside, normalised(colour)[0].expand_as(inside), atol=0.02, rtol=0)
+                checked += 1
+    assert checked == 36                                # 24 pictures, every second has two; no difficult one
+
+
+def test_an_epoch_is_pure_in_seed_epoch_and_step():
+    def order(views: Pictures, epoch: int) -> list[float]:
+        return [image.sum().item() for view, _ in views.epoch(epoch) for image in view.pixels]
+
+    one, again = pictures(), pictures()
+    assert order(one, 0) == order(again, 0)
+    assert order(one, 0) != order(one, 1)
+    assert sorted(order(replaced(one, flip=False), 0)) == pytest.approx(sorted(order(one, 0)), abs=0.1)
+
+
+def replaced(views: Pictures, **changes) -> Pictures:
+    """The same pictures by a recipe that differs."""
+    views.recipe = replace(views.recipe, **changes)
+    return views
+
+
+def test_regions_follow_the_images_scale_and_are_mirrored_with_it():
+    views = pictures(replace(RECIPE, pixels=72, longest=500))
+    for view, _ in views.in_order():
+        assert all(0 < len(each) <= 150 for each in view.regions)
+        assert all(each[0].tolist() == [0, 0, 96, 72] for each in view.regions)
+    place = 3
+    boxes = views.targets[place]["boxes"]
+    back = views.original(place, boxes)
+    objects = views.pack.objects.query("row == @place and not difficult")
+    assert back.tolist() == objects[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()
+    mirrored = views._turned([boxes], [(72, 96)], [True])[0]
+    assert mirrored[:, 0].tolist() == (96 - boxes[:, 2]).tolist()
+
+
+def test_regions_of_a_file_are_scaled_and_the_first_are_taken():
+    views = pictures(replace(RECIPE, pixels=72, longest=500, regions="file", proposals=2))
+    asked = []
+
+    def regions(row: int) -> np.ndarray:
+        asked.append(int(row))
+        return np.array([[1, 1, 48, 36], [13, 7, 24, 18], [1, 1, 2, 2]], np.float32)
+
+    views.pack.regions = regions
+    view, _ = next(views.in_order())
+    assert asked[:8] == list(range(8))
+    assert view.regions[0].tolist() == [[0, 0, 96, 72], [24, 12, 48, 36]]
+
+
+def test_packs_without_whole_images_are_refused():
+    pack = boxes_pack({"train": 4, "test": 2})
+    pack.summary["request"]["fit"] = "squash"
+    with pytest.raises(ItlError, match="packed with fit squash; pack it with fit pad"):
+        Pictures(pack, annotated(spec(), pack).train, RECIPE, 0, MACHINE)
+
+
+def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
+    given, pack = net(), boxes_pack({"train": 60, "val": 20, "test": 40})
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    target = annotated(spec(), pack)
+    found = detection(spec(), given, target, tmp_path, MACHINE)
+    assert list(found) == ["map", "map_area", "recall"]
+    assert found["map"] > 60
+    assert found["recall"] > 80
+    assert all(torch.equal(before[name], value) for name, value in given.state_dict().items())
+    kept = pd.read_parquet(tmp_path / "detections.parquet")
+    assert set(kept["image"]) <= set(target.test.rows)
+    assert set(kept["class"]) == set(SHADES)
+    surest = kept.sort_values("score").iloc[-1]
+    truth = pack.objects[(pack.objects["row"] == surest["image"]) & (pack.objects["name"] == surest["class"])]
+    assert np.abs(truth[["xmin", "xmax"]].to_numpy() - surest[["xmin", "xmax"]].to_numpy(float)).max() < 5
+    again = detection(spec(), given, target, tmp_path / "again", MACHINE)
+    assert again == found
+
+
+def test_regions_may_be_learned(tmp_path):
+    recipe = replace(RECIPE, regions="rpn", steps=150, pixels=48, longest=64)
+    pack = boxes_pack({"train": 80, "test": 40})
+    found = detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+    assert found["map"] > 40
+    assert found["recall"] > 60
+
+
+def test_statistics_are_the_targets_and_then_stay(tmp_path):
+    views = pictures()
+    detector = Detector(parts("small", net()), 2, RECIPE, seed=0)
+    calibrate(detector, views, 0)
+    layers = norms(detector)
+    kept = [layer.running_mean.clone() for layer in layers]
+    assert not any(torch.equal(mean, torch.zeros_like(mean)) for mean in kept)
+    assert not any(layer.training for layer in layers)
+    view, targets = next(views.epoch(0))
+    locate(detector, view, targets, RECIPE).backward()
+    detector.eval()
+    detector(view)
+    assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(layers, kept, strict=True))
+
+
+@pytest.mark.parametrize("regions", ["windows", "rpn"])
+@pytest.mark.parametrize("name", ["alexnet", "caffenet", "resnet18"])
+def test_every_net_learns_and_finds(name, regions):
+    recipe = replace(RECIPE, pixels=72, longest=96, batch=2, rois=4, proposals=10, regions=regions)
+    views = pictures(recipe, train=4, test=2)
+    detector = Detector(parts(name, build(name, 3, 96, seed=0)), 2, recipe, seed=0)
+    calibrate(detector, views, 0)
+    view, targets = next(views.epoch(0))
+    loss = locate(detector, view, targets, recipe)
+    loss.backward()
+    assert torch.isfinite(loss)
+    gradients = [weight.grad for weight in detector.parameters() if weight.grad is not None]
+    assert len(gradients) > 10
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    with torch.no_grad():
+        found = detector.eval()(view)
+    assert [len(each["boxes"]) == len(each["scores"]) for each in found] == [True, True]
+    assert all(0 < len(each["regions"]) <= 10 for each in found)
+
+
+def test_anchors_stand_around_every_value():
+    anchors = Anchors(8, (16.0,), (1.0,))
+    images = type("Images", (), {"image_sizes": [(20, 30)], "tensors": torch.zeros(1, 3, 20, 30)})()
+    [boxes] = anchors(images, [torch.zeros(1, 4, 3, 4)])
+    assert boxes[:2].tolist() == [[-8, -8, 8, 8], [0, -8, 16, 8]]
+    assert boxes[-1].tolist() == [16, 8, 32, 24]
+
+
+def test_images_without_objects_teach_the_background():
+    view, targets = next(pictures().epoch(0))
+    none = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)} for _ in targets]
+    for regions in ("windows", "rpn"):
+        recipe = replace(RECIPE, regions=regions, overlap=0.1)
+        detector = Detector(parts("small", net()), 2, recipe, seed=0).train()
+        loss = locate(detector, view, none, recipe)
+        loss.backward()
+        assert torch.isfinite(loss)
+
+
+def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path, monkeypatch):
+    seen = []
+
+    def find(net, views, *rest):
+        seen.append(list(views.rows))
+        found = {"image": views.rows[:1], "class": "red", "score": 0.5, "xmin": 1.0, "ymin": 1.0, "xmax": 9.0}
+        return pd.DataFrame(found | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in views.rows}
+
+    monkeypatch.setattr(module, "find", find)
+    recipe = replace(RECIPE, steps=2, lrs=(0.01, 0.02))
+    pack = boxes_pack({"train": 16, "val": 8, "test": 8})
+    found = detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+    assert seen == [list(range(16, 24))] * 2 + [list(range(24, 32))]
+    assert found["lr"] == 0.01                          # equal scores: the lower
+
+
+def test_a_recipe_of_another_kind_is_refused(tmp_path):
+    pack = boxes_pack({"train": 8, "test": 4})
+    for recipe, says in ((None, "needs a recipe"), (Recipe(), "takes a detection recipe")):
+        with pytest.raises(ItlError, match=says):
+            detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+
+
+SHORT = replace(RECIPE, steps=20, proposals=30)
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, annotated, detection, net, spec
+target = annotated(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+detection(spec(SHORT), net(), target, Path(sys.argv[1]), MACHINE)
+"""
+
+
+def test_a_kill_in_mid_training_changes_no_number(tmp_path):
+    target = annotated(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+    whole = detection(spec(SHORT), net(), target, tmp_path / "whole", MACHINE)
+    killed = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
+    checkpoint = tmp_path / "killed/checkpoint.safetensors"
+    while not checkpoint.exists():
+        assert killed.poll() is None, "it ended before its first checkpoint"
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "killed/detections.parquet").exists()
+    assert detection(spec(SHORT), net(), target, tmp_path / "killed", MACHINE) == whole

@@ -1,0 +1,126 @@
+"""Fine-tuning learns a small world, leaves the net it was given alone, and survives being killed."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from itl import ItlError
+from itl.evaluation import finetune as module
+from itl.evaluation.finetune import finetune, with_new_head
+from itl.evaluation.target import Target
+from itl.machine import Machine
+from itl.packs.subset import Selection
+from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.training.checkpoint import NAME, load_tensors
+from itl.training.nets import build
+
+PIXELS = 16
+MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
+RECIPE = Recipe(epochs=3, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")
+
+
+def spec(recipe: Recipe | None = RECIPE, seed: int = 0) -> Transfer:
+    """The spec of one fine-tuning on the world below."""
+    return Transfer(Pretrain(Subset("a pack")), "finetune", "colours", "a pack", recipe=recipe, seed=seed)
+
+
+def world(classes: int = 6, images_per_class: int = 16) -> Target:
+    """A target of *classes* colours; half of the images to learn from, half to be scored on."""
+    random = np.random.default_rng(0)
+    labels = np.tile(np.arange(classes), 2 * images_per_class)
+    colours = random.uniform(40, 215, (classes, 3))
+    images = colours[labels][:, None, None] + random.normal(0, 20, (len(labels), 20, 20, 3))
+    rows = np.split(np.arange(len(labels)), 2)
+    names = tuple(f"colour {label}" for label in range(classes))
+    pack = SimpleNamespace(images=images.clip(0, 255).astype(np.uint8))
+    return Target(pack, *(Selection(part, labels[part], names) for part in rows))
+
+
+def net() -> torch.nn.Module:
+    """A net of ten classes, as a pre-training would leave one."""
+    return build("small", 10, PIXELS, seed=0)
+
+
+def test_finetune_learns_and_leaves_its_net_alone(tmp_path):
+    given = net()
+    before = {name: value.clone() for name, value in given.state_dict().items()}
+    found = finetune(spec(), given, world(), tmp_path, MACHINE)
+    assert list(found) == ["accuracy", "top5"]
+    assert all(type(value) is float for value in found.values())
+    assert found["accuracy"] > 60           # of 17 by chance
+    assert given.head.out_features == 10
+    assert all(torch.equal(before[name], value) for name, value in given.state_dict().items())
+    assert found == finetune(spec(), given, world(), tmp_path / "again", MACHINE)
+
+
+def test_the_start_matters_and_zero_epochs_leave_it_at_chance(tmp_path):
+    untrained = finetune(spec(Recipe(epochs=0, batch=16, pixels=PIXELS)), net(), world(), tmp_path, MACHINE)
+    assert untrained["accuracy"] < 60
+
+
+def test_the_test_split_is_looked_at_once_and_after_training(tmp_path, monkeypatch):
+    looks = []
+
+    def watched(kind):
+        real = getattr(module, kind)
+
+        def call(net, batches, *rest, **options):
+            looks.append((kind, batches.rows.tolist()))
+            return real(net, batches, *rest, **options)
+        return call
+
+    for kind in ("train", "predict"):
+        monkeypatch.setattr(module, kind, watched(kind))
+    target = world()
+    finetune(spec(), net(), target, tmp_path, MACHINE)
+    assert looks == [("train", target.train.rows.tolist()), ("predict", target.test.rows.tolist())]
+
+
+def test_a_new_head_is_the_seeds_alone():
+    given = net()
+    state = torch.get_rng_state()
+    one, same, other = (with_new_head(given, 4, seed) for seed in (3, 3, 4))
+    assert torch.equal(state, torch.get_rng_state())
+    assert one.head.weight.shape == (4, given.head.in_features)
+    assert torch.equal(one.head.weight, same.head.weight)
+    assert not torch.equal(one.head.weight, other.head.weight)
+    assert one.head.weight.abs().max() <= given.head.in_features**-0.5
+    assert not any(mine is theirs for mine, theirs in zip(one.parameters(), given.parameters(), strict=True))
+
+
+def test_finetune_without_a_recipe_says_so(tmp_path):
+    with pytest.raises(ItlError, match="finetune on colours needs a recipe"):
+        finetune(spec(recipe=None), net(), world(), tmp_path, MACHINE)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from tests.evaluation.test_finetune import LONG, MACHINE, finetune, net, spec, world
+finetune(spec(LONG), net(), world(), Path({folder!r}), MACHINE)
+"""
+LONG = Recipe(epochs=6, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")
+
+
+def test_a_killed_finetuning_carries_on_to_the_same_numbers(tmp_path):
+    undisturbed = finetune(spec(LONG), net(), world(), tmp_path / "whole", MACHINE)
+    folder = tmp_path / "killed"
+    code = CHILD.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
+    child = subprocess.Popen([sys.executable, "-c", code])
+    while child.poll() is None and not (folder / NAME).exists():
+        time.sleep(0.01)
+    child.kill()                            # SIGKILL: nothing in the child gets to tidy up
+    assert child.wait() == -9, "the child finished before it could be killed"
+    assert 0 < len(load_tensors(folder / NAME)[1]) < LONG.epochs
+    assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed
+    whole, killed = (load_tensors(tmp_path / each / NAME)[0] for each in ("whole", "killed"))
+    assert whole.keys() == killed.keys()
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed

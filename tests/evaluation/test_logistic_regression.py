@@ -1,0 +1,195 @@
+"""The probe: one solve for all strengths, and each ends at the minimum that scikit-learn finds."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from itl import ItlError
+from itl.evaluation import logistic_regression
+from itl.evaluation.logistic_regression import STRENGTHS, Features, choose_strength, fit_linear
+from itl.evaluation.target import hold_out
+
+torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
+
+
+def gaussians(rows: int, width: int, classes: int, spread: float = 0.4) -> Features:
+    """Features of overlapping classes, each of its own scale and offset, as nets make them."""
+    random = np.random.default_rng(1)
+    labels = random.permutation(np.arange(rows) % classes)
+    features = spread * random.normal(size=(classes, width))[labels] + random.normal(size=(rows, width))
+    features = features * random.uniform(0.01, 30, width) + random.normal(0, 50, width)
+    return Features(torch.tensor(features, dtype=torch.float32), torch.tensor(labels))
+
+
+def apart(features: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to fit on and to choose by."""
+    return hold_out(features.labels.numpy(), seed=0)
+
+
+def objective(model, train: Features, strength: float) -> float:
+    """What the probe minimises, in float64, for weights and bias in standardised features."""
+    features = train.features.double().numpy()
+    wide = (features - features.mean(0)) / features.std(0)
+    outputs = wide @ np.asarray(model[0], float).T + np.asarray(model[1], float)
+    outputs -= outputs.max(1, keepdims=True)
+    right = outputs[np.arange(len(wide)), train.labels.numpy()] - np.log(np.exp(outputs).sum(1))
+    return -right.mean() + strength / 2 * np.square(np.asarray(model[0], float)).sum()
+
+
+@pytest.mark.parametrize(("classes", "strength"), [(2, 1e-2), (6, 1.0), (6, 1e-2), (6, 1e-4)])
+def test_fit_linear_reaches_scikit_learns_optimum(classes, strength):
+    train = gaussians(400, 40, classes)
+    mine = fit_linear(train, classes, [strength])[0]
+    features = train.features.double().numpy()
+    wide = (features - features.mean(0)) / features.std(0)
+    oracle = LogisticRegression(C=1 / (strength * len(wide)), tol=1e-10, max_iter=10_000)
+    if classes == 2:                        # scikit-learn's binary form penalises half of what two rows pay
+        oracle.set_params(C=2 / (strength * len(wide)))
+    oracle.fit(wide, train.labels.numpy())
+    coefficients, intercept = found = oracle.coef_, oracle.intercept_
+    if classes == 2:
+        coefficients, intercept = (np.concatenate([-part / 2, part / 2]) for part in found)
+    best = objective((coefficients, intercept), train, strength)
+    assert objective((mine.weights, mine.bias), train, strength) - best == pytest.approx(0, abs=1e-6)
+    predicted = mine(train.features).argmax(1).numpy()
+    assert np.mean(predicted == oracle.predict(wide)) >= 0.995
+
+
+def test_fit_linear_ends_where_it_would_have_from_zero():
+    train = gaussians(200, 20, 4)
+    start = fit_linear(train, 4, [1.0])[0]
+    cold, warm = (fit_linear(train, 4, [1e-2], each)[0] for each in (None, start))
+    torch.testing.assert_close(cold.weights, warm.weights, atol=2e-3, rtol=0)
+    assert start.strength == 1.0
+
+
+def test_dead_and_constant_features_are_harmless():
+    train = gaussians(100, 5, 3)
+    still = torch.stack([torch.zeros(100), torch.full((100,), 0.1), torch.full((100,), 1e6)], 1)
+    plain, padded = (fit_linear(Features(each, train.labels), 3, [0.1])[0]
+                     for each in (train.features, torch.cat([train.features, still], 1)))
+    assert torch.isfinite(padded.weights).all()
+    torch.testing.assert_close(padded.weights[:, :5], plain.weights, atol=1e-3, rtol=0)
+    assert padded.weights[:, 5:].abs().max() < 1e-3
+
+
+def test_strength_is_chosen_for_held_out_images():
+    noisy, clear = gaussians(120, 60, 3, spread=0.15), gaussians(3000, 10, 3, spread=0.6)
+    classify = choose_strength(noisy, 3, *apart(noisy))
+    assert classify.strength > choose_strength(clear, 3, *apart(clear)).strength
+    assert classify.strength == choose_strength(noisy, 3, *apart(noisy)).strength
+    refit = fit_linear(noisy, 3, [classify.strength])[0]
+    torch.testing.assert_close(classify.weights, refit.weights, atol=1e-3, rtol=0)     # on all of them
+
+
+
+def test_all_strengths_at_once_are_each_alone():
+    train = gaussians(300, 30, 5)
+    together = fit_linear(train, 5, STRENGTHS)
+    assert [each.strength for each in together] == list(STRENGTHS)
+    for each in together[::3]:
+        alone = fit_linear(train, 5, [each.strength])[0]
+        found, best = (objective((one.weights, one.bias), train, each.strength) for one in (each, alone))
+        assert found == pytest.approx(best, abs=1e-6)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_fit_linear_ends_in_the_same_place_without_bfloat16(monkeypatch, fast):
+    monkeypatch.setattr(logistic_regression, "has_bf16", lambda where: fast)
+    train = gaussians(500, 20, 4)
+    for each in fit_linear(train, 4, [1.0, 1e-3]):
+        steep = slope(each, train)
+        assert np.abs(steep).max() < 3e-6
+
+
+def slope(model, train: Features) -> np.ndarray:
+    """The gradient (C, D + 1) of the objective in float64, the bias last."""
+    features = train.features.double().numpy()
+    wide = (features - features.mean(0)) / features.std(0)
+    weights, bias = model.weights.double().numpy(), model.bias.double().numpy()
+    outputs = wide @ weights.T + bias
+    chances = np.exp(outputs - outputs.max(1, keepdims=True))
+    chances /= chances.sum(1, keepdims=True)
+    chances[np.arange(len(wide)), train.labels.numpy()] -= 1
+    of_weights = chances.T @ wide / len(wide) + model.strength * weights
+    return np.concatenate([of_weights, chances.mean(0)[:, None]], 1)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(12, 50), (40, 40), (41, 7)])
+def test_few_rows_that_any_plane_parts_still_have_one_minimum(rows, width):
+    train = gaussians(rows, width, 3)
+    for each in fit_linear(train, 3, [1.0, 1e-2, 1e-4]):
+        assert np.abs(slope(each, train)).max() < 3e-6
+        assert torch.isfinite(each.weights).all()
+
+
+def test_rows_go_by_in_chunks(monkeypatch):
+    train = gaussians(101, 12, 3)
+    whole = fit_linear(train, 3, [1e-2])[0]
+    monkeypatch.setitem(logistic_regression.OUTPUTS, "cpu", 30)
+    torch.testing.assert_close(fit_linear(train, 3, [1e-2])[0].weights, whole.weights, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
+def test_newtons_curvature_is_how_the_slope_changes(dtype, near):
+    train = gaussians(50, 6, 4)
+    wide = (train.features - train.features.mean(0)) / train.features.std(0)
+    random = torch.Generator().manual_seed(0)
+    weights, along = torch.randn(2, 1, 4, 6, generator=random)
+    penalty, first = torch.full((1, 1, 6), 0.1), torch.tensor([0])
+
+    def slope_at(at):
+        return logistic_regression._slope(wide.double(), train.labels, penalty.double(), at.double(), first)
+
+    change = (slope_at(weights + 1e-3 * along) - slope_at(weights - 1e-3 * along)).float() / 2e-3
+    low = wide.to(dtype)
+    bent = logistic_regression._bend(low, logistic_regression._chances(low, weights[0]), penalty, along)
+    torch.testing.assert_close(bent, change, atol=near, rtol=near)
+
+
+def test_curvature_of_certain_rows_is_not_lost_to_rounding():
+    """A chance of 0.9995 is 1 in bfloat16, and what the others leave it must not vanish with it."""
+    low, apart_by = torch.ones(10, 1, dtype=torch.bfloat16), 7.6
+    chances = logistic_regression._chances(low, torch.tensor([[apart_by], [0.0]]))
+    bent = logistic_regression._bend(low, chances, torch.zeros(1, 1, 1), torch.tensor([[[1.0], [0.0]]]))
+    chance = 1 / (1 + np.exp(apart_by))
+    assert chances[0, 0] == 1
+    assert bent.flatten().tolist() == pytest.approx([chance, -chance], rel=0.02)
+
+
+def test_conjugate_gradients_solve_what_a_dense_solver_does(monkeypatch):
+    monkeypatch.setattr(logistic_regression, "NEWTON", (1e-6, 80))
+    random = torch.Generator().manual_seed(0)
+    root, wanted = torch.randn(12, 12, generator=random), torch.randn(1, 3, 4, generator=random)
+    matrix = root @ root.T + torch.eye(12)
+    found = logistic_regression._solve(
+        lambda along: (matrix @ along.flatten()).view(1, 3, 4), wanted, matrix.diag().view(1, 3, 4))
+    exact = torch.linalg.solve(matrix, wanted.flatten())
+    torch.testing.assert_close(found.flatten(), exact, atol=1e-4, rtol=1e-3)
+
+
+def test_a_class_without_images_is_the_least_likely():
+    train = gaussians(90, 8, 3)
+    classify = fit_linear(train, 4, [1e-2])[0]
+    assert (classify(train.features).argmax(1) < 3).all()
+
+
+@pytest.mark.parametrize("strength", [0.0, -1.0, float("nan")])
+def test_strengths_are_above_zero(strength):
+    with pytest.raises(ItlError, match="strength is above zero"):
+        fit_linear(gaussians(30, 4, 3), 3, [1.0, strength])
+
+
+def test_weak_penalties_too_are_solved_and_chosen_as_scikit_learn_would():
+    """Slopes of 1e-6 are a tenth of the weakest strength: weights that far off took another strength here."""
+    noisy = gaussians(120, 60, 3, spread=0.15)
+    part, rest = (Features(noisy.features[rows], noisy.labels[rows]) for rows in apart(noisy))
+    features = part.features.double().numpy()
+    mean, scale = features.mean(0), features.std(0)
+    for each in fit_linear(part, 3, STRENGTHS):
+        oracle = LogisticRegression(C=1 / (each.strength * len(features)), tol=1e-10, max_iter=20_000)
+        oracle.fit((features - mean) / scale, part.labels.numpy())
+        named = oracle.predict((rest.features.double().numpy() - mean) / scale)
+        assert each(rest.features).argmax(1).tolist() == named.tolist()
+    assert choose_strength(noisy, 3, *apart(noisy)).strength == pytest.approx(0.1)

@@ -1,0 +1,250 @@
+"""Targets: what is learned from, chosen by and scored on; the choice of settings; actions."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from itl import ItlError
+from itl.evaluation import actions as module
+from itl.evaluation.actions import actions, independent, percent
+from itl.evaluation.lr_search import NAME, chosen
+from itl.evaluation.target import annotated, hold_out, target_of
+from itl.machine import Machine
+from itl.packs.subset import Selection, joined
+from itl.specs import Pretrain, Recipe, Subset, Transfer
+from itl.training.loop import Diverged
+from itl.training.nets import build
+from tests.worlds import Boxes, boxes_pack
+
+torch.set_num_threads(1)
+MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
+
+
+def spec(few: int | None = None, method: str = "finetune", seed: int = 0, recipe: Recipe | None = None):
+    """The spec of one measurement."""
+    pretrain = Pretrain(Subset("a pack"), recipe=Recipe(pixels=16))
+    return Transfer(pretrain, method, "there", "there", few, recipe, seed)
+
+
+def classes_pack(**counts: int) -> Boxes:
+    """Stand in for a pack with so many images of each of two classes in each split."""
+    rows = [(f"{split}/{name}{number}", name, split) for split, count in counts.items()
+            for name in ("ash", "oak") for number in range(count)]
+    table = pd.DataFrame(rows, columns=["image", "wnid", "split"])
+    told = {"splits": {split: 2 * count for split, count in counts.items()}}
+    return Boxes(images=np.zeros((len(table), 8, 8, 3), np.uint8), table=table, summary=told, folder="there")
+
+
+def splits(pack: Boxes, selection: Selection) -> dict[str, int]:
+    """How many images of each split are selected."""
+    return pack.table["split"].iloc[selection.rows].value_counts().to_dict()
+
+
+def test_the_final_fit_takes_val_too_where_there_is_a_test_split():
+    pack = classes_pack(train=6, val=3, test=4)
+    target = target_of(spec(), pack)
+    assert splits(pack, target.train) == {"train": 12, "val": 6}
+    assert splits(pack, target.test) == {"test": 8}
+    part = target.to_choose(seed=0)
+    assert splits(pack, part.train) == {"train": 12}
+    assert splits(pack, part.test) == {"val": 6}
+
+
+@pytest.mark.parametrize("counts", [{"train": 10, "val": 4}, {"train": 10, "test": 4}])
+def test_without_a_split_to_choose_on_a_fifth_is_held_out(counts):
+    pack = classes_pack(**counts)
+    target = target_of(spec(), pack)
+    assert splits(pack, target.train) == {"train": 20}
+    assert splits(pack, target.test) == {list(counts)[1]: 8}
+    part = target.to_choose(seed=0)
+    assert splits(pack, part.train) == {"train": 16}
+    assert splits(pack, part.test) == {"train": 4}
+    assert np.intersect1d(part.train.rows, part.test.rows).size == 0
+
+
+def test_few_shots_are_of_train_alone_and_nested():
+    pack = classes_pack(train=6, val=3, test=4)
+    rows = [set(target_of(spec(few), pack).train.rows) for few in (1, 2, 5)]
+    assert [len(each) for each in rows] == [2, 4, 10]
+    assert rows[0] < rows[1] < rows[2]
+    assert splits(pack, target_of(spec(5), pack).train) == {"train": 10}
+
+
+def test_annotated_images_have_an_answer_for_each_class():
+    pack = boxes_pack({"train": 20, "val": 4, "test": 10})
+    target = annotated(spec(method="detection"), pack)
+    assert target.train.classes == ("blue", "red")
+    assert target.train.labels.shape == (24, 2)
+    assert splits(pack, target.to_choose(0).test) == {"val": 4}
+    for row in range(20):
+        things = pack.objects[(pack.objects["row"] == row)]
+        sure, there = set(things[~things["difficult"]]["name"]), set(things["name"])
+        expected = [1 if name in sure else -1 if name in there else 0 for name in ("blue", "red")]
+        assert target.train.labels[row].tolist() == expected
+
+
+def test_few_annotated_images_are_those_that_rank_first_for_some_class():
+    pack = boxes_pack({"train": 40, "test": 10})
+    rows = [annotated(spec(few, "detection"), pack).train for few in (1, 3, 8)]
+    for few, selection in zip((1, 3, 8), rows, strict=True):
+        assert few <= (selection.labels > 0).sum(0).min()
+        assert len(selection.rows) <= 2 * few
+    assert set(rows[0].rows) < set(rows[1].rows) < set(rows[2].rows)
+    assert list(annotated(spec(3, "detection", seed=1), pack).train.rows) != list(rows[1].rows)
+    with pytest.raises(ItlError, match="999 images per class were asked for; there has at least one"):
+        annotated(spec(999, "detection"), pack)
+
+
+def test_a_target_without_an_object_to_score_is_refused():
+    pack = boxes_pack({"train": 8, "test": 3})
+    pack.objects = pack.objects[pack.objects["row"] < 8]
+    with pytest.raises(ItlError, match="there has no test image with an object that is scored"):
+        annotated(spec(method="detection"), pack)
+
+
+def test_images_of_no_one_class_are_not_classified():
+    pack = classes_pack(train=6, test=4)
+    pack.table["wnid"] = ""
+    with pytest.raises(ItlError, match="take detection@there or actions@there, not probe"):
+        target_of(spec(method="probe"), pack)
+
+
+def test_hold_out_counts_a_row_as_of_its_rarest_answer():
+    labels = np.zeros((30, 3), np.int64)
+    labels[:, 0] = 1
+    labels[:5, 1] = 1
+    labels[25:, 0] = 0
+    fitted, held = hold_out(labels, seed=0)
+    assert len(held) == 1 + 4 + 1           # a fifth of 5 with the rare answer, of 20, of 5 without any
+    assert (labels[held, 1]).sum() == 1
+    assert sorted([*fitted, *held]) == list(range(30))
+
+
+def test_two_splits_of_other_classes_are_not_joined():
+    one, other = (Selection(np.arange(2), np.arange(2), names) for names in (("a", "b"), ("a", "c")))
+    with pytest.raises(ItlError, match="must have the same classes"):
+        joined(one, other)
+
+
+def scored(scores: dict[float, float | None], calls: list):
+    """A way to score recipes that notes the calls; None diverges."""
+
+    def score(recipe: Recipe, folder) -> float:
+        calls.append(recipe.lr)
+        assert recipe.lrs == ()
+        folder.mkdir()
+        (folder / "checkpoint").write_text("something to be removed")
+        if scores[recipe.lr] is None:
+            raise Diverged("loss became nan")
+        return scores[recipe.lr]
+
+    return score
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ({0.1: 50.0, 0.01: 40.0}, 0.1),
+        ({0.1: 40.0, 0.01: 40.0, 0.001: 3.0}, 0.01),
+        ({0.1: None, 0.01: 1.0}, 0.01),
+    ],
+)
+def test_the_best_learning_rate_is_chosen_and_the_scores_kept(tmp_path, scores, best):
+    calls = []
+    recipe = Recipe(lr=7, lrs=tuple(scores))
+    assert chosen(recipe, tmp_path, scored(scores, calls)) == replace(recipe, lr=best, lrs=())
+    assert calls == sorted(scores)
+    assert json.loads((tmp_path / NAME).read_text()) == {repr(lr): scores[lr] for lr in scores}
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert chosen(recipe, tmp_path, None).lr == best        # all are scored already
+
+
+def test_a_choice_cut_short_goes_on(tmp_path):
+    def stop(recipe: Recipe, folder) -> float:
+        if recipe.lr == 0.1:
+            raise KeyboardInterrupt
+        return 30.0
+
+    recipe, calls = Recipe(lrs=(0.01, 0.1)), []
+    with pytest.raises(KeyboardInterrupt):
+        chosen(recipe, tmp_path, stop)
+    assert chosen(recipe, tmp_path, scored({0.1: 20.0}, calls)).lr == 0.01
+    assert calls == [0.1]
+
+
+def test_where_all_diverge_that_is_said_and_one_rate_is_no_choice(tmp_path):
+    with pytest.raises(ItlError, match=r"diverges at each of lrs 0\.1, 1\.0; give lower ones"):
+        chosen(Recipe(lrs=(1.0, 0.1)), tmp_path, scored({0.1: None, 1.0: None}, []))
+    assert chosen(Recipe(lr=0.3), tmp_path, None) == Recipe(lr=0.3)
+
+
+def test_specs_without_a_choice_keep_their_key():
+    from itl.specs import canonical
+
+    assert "lrs" not in canonical(spec(recipe=Recipe()))
+    assert canonical(spec()).count("labels") == 1         # the subset's
+    assert '"lrs":[0.1]' in canonical(spec(recipe=Recipe(lrs=(0.1,))))
+
+
+def test_what_is_not_known_of_an_action_is_not_learned_from():
+    outputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    targets = torch.tensor([[1, 0, -1], [0, 0, 1], [-1, -1, -1], [1, 1, 0]])
+    loss = independent(lambda images: outputs, None, targets, Recipe())
+    by_hand = sum(
+        binary_cross_entropy_with_logits(outputs[row, column], targets[row, column].float())
+        for row in range(4) for column in range(3) if targets[row, column] >= 0
+    ) / 4
+    torch.testing.assert_close(loss, by_hand)
+    loss.backward()
+    assert ((outputs.grad == 0) == (targets < 0)).all()
+
+
+def test_mean_ap_by_hand():
+    outputs = torch.tensor([[0.9, 0.1], [0.8, 0.7], [0.7, 0.9]])
+    labels = torch.tensor([[1, 0], [0, 1], [1, -1]])
+    assert percent(outputs, labels) == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1) / 2)
+
+
+def people(counts: dict[str, int]) -> Boxes:
+    """Stand in for a pack of persons who do red things, blue things, or both."""
+    random = np.random.default_rng(0)
+    pack = boxes_pack(counts)
+    doing = random.integers(1, 4, len(pack))
+    pack.images = random.integers(0, 60, (len(pack), 20, 20, 3), dtype=np.uint8)
+    pack.images[doing & 1 > 0, :, :10, 0] += 150
+    pack.images[doing & 2 > 0, :, 10:, 2] += 150
+    rows = [(row, name, 1.0, 1.0, 9.0, 9.0, False, False) for row, both in enumerate(doing)
+            for bit, name in ((1, "red"), (2, "blue")) if both & bit]
+    pack.objects = pd.DataFrame(rows, columns=list(pack.objects.columns))
+    return pack
+
+
+def test_actions_learn_each_by_itself(tmp_path):
+    recipe = Recipe(steps=40, batch=16, lr=0.05, pixels=16, precision="fp32", augment="centre", flip=False)
+    asked = spec(method="actions", recipe=recipe)
+    target = annotated(asked, people({"train": 64, "test": 64}))
+    found = actions(asked, build("small", 5, 16, 0), target, tmp_path, MACHINE)
+    assert list(found) == ["map"]
+    assert found["map"] > 90
+
+
+def test_actions_choose_on_what_is_held_out(tmp_path, monkeypatch):
+    seen = []
+
+    def tuned(net, part, recipe, *rest):
+        seen.append((recipe.lr, len(part.test.rows)))
+        return torch.tensor(part.test.labels).float(), torch.tensor(part.test.labels)
+
+    monkeypatch.setattr(module, "tuned", tuned)
+    target = annotated(spec(method="actions"), people({"train": 40, "val": 20}))
+    asked = spec(method="actions", recipe=Recipe(lrs=(0.1, 0.2)))
+    assert actions(asked, SimpleNamespace(), target, tmp_path, MACHINE) == {"map": 100.0, "lr": 0.1}
+    held = len(target.divided(0)[1])
+    assert seen == [(0.1, held), (0.2, held), (0.1, 20)]
+    assert 0 < held < 20

@@ -1,0 +1,113 @@
+"""`itl voc-ap`: the command scores as the pieces do, and says in one line what is wrong with its files."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from itl import ItlError
+from itl.__main__ import main
+from itl.sources.boxes import SIDES
+from itl.sources.detections_csv import read_detections
+from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, random_world, slow_ap
+
+
+def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame) -> list[str]:
+    """Write annotations and detections as files; returns the arguments that name them."""
+    notes = folder / "Annotations"
+    notes.mkdir(parents=True)
+    for image in sorted({*world["image"], *answers["image"]}):
+        things = "".join(
+            f"<object><name>{row['name']}</name><difficult>{int(row['difficult'])}</difficult><bndbox>"
+            + "".join(f"<{side}>{row[side]}</{side}>" for side in SIDES) + "</bndbox></object>"
+            for row in world[world["image"] == image].to_dict("records")
+        )
+        size = "<size><width>500</width><height>500</height></size>"
+        (notes / f"{image}.xml").write_text(f"<annotation>{size}{things}</annotation>")
+    answers.to_csv(folder / "detections.csv", index=False)
+    return ["--annotations", str(folder), "--detections", str(folder / "detections.csv")]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("seed", range(5))
+def test_the_command_scores_alike(seed, metric, tmp_path, capsys):
+    world, answers = random_world(seed)
+    world = world[(world["xmin"] < world["xmax"]) & (world["ymin"] < world["ymax"])]    # as the reader asks
+    answers = answers[answers["class"].isin(world["name"])]
+    assert main(["voc-ap", *write_world(tmp_path, world, answers), "--metric", metric]) == 0
+    header, *rows, mean = csv.reader(capsys.readouterr().out.splitlines())
+    slow = {name: slow_ap(world, answers, name)[metric] for name in sorted(set(world["name"]))}
+    assert header == ["class", "ap"]
+    assert {name: float(value) for name, value in rows} == pytest.approx(slow, rel=0, abs=1e-6, nan_ok=True)
+    assert mean[0] == "mean"
+    assert float(mean[1]) == pytest.approx(np.nanmean([*slow.values(), np.nan]), abs=1e-6)
+
+
+HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "should have one column image; the header"),
+    (f"{HEADER}\n\ud8ff", "cannot be read as a CSV in UTF-8"),
+    ("image,score\na,1\n", "should have one column class"),
+    (f"{HEADER}\n{GOOD}\na,dog,0.5,1,1,9\n", "row 2: 6 values, but the header names 7"),
+    (f"{HEADER}\n{GOOD},7\n", "row 1: 8 values"),
+    (f"{HEADER}\n{GOOD}\na,dog,nan,1,1,9,9\n", "row 2: score is 'nan'; it should be a finite number"),
+    (f"{HEADER}\na,dog,high,1,1,9,9\n", "row 1: score is 'high'"),
+    (f"{HEADER}\na,dog,0.5,,1,9,9\n", "row 1: xmin is ''"),
+    (f"{HEADER}\na,dog,0.5,1,1,inf,9\n", "row 1: xmax is 'inf'"),
+    (f"{HEADER}\n{GOOD}\na,dog,0.5,9,1,1,9\n", "row 2: the box (9, 1, 1, 9) has no area"),
+    (f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'b'; 1 of 2 detections"),
+    (f"{HEADER}\n{GOOD}\na.jpg,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'a.jpg'"),
+    (f"{HEADER}\n{GOOD}\n7,dog,0.5,1,1,9,9\n", "called '7'; did you mean '000007'? 1 of 2"),
+    (f"{HEADER}\na,dgo,0.5,1,1,9,9\n", "called 'dgo'; did you mean 'dog'?"),
+])
+def test_the_command_says_in_one_line_what_is_wrong(text, words, tmp_path, capsys):
+    world = objects(("a", "dog", DOG, False), ("000007", "dog", DOG, False))
+    arguments = write_world(tmp_path, world, detections())
+    (tmp_path / "detections.csv").write_text(text, errors="surrogatepass")
+    assert main(["voc-ap", *arguments]) == 1
+    told = capsys.readouterr()
+    assert words in told.err
+    assert told.err.count("\n") == 1
+    assert not told.out
+
+
+def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
+    world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False))
+    arguments = write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG)))
+    assert main(["voc-ap", *arguments, "--metric", "area"]) == 0
+    assert capsys.readouterr().out == "class,ap\ndog,0.5\nmean,0.5\n"
+    assert main(["voc-ap", "--annotations", str(tmp_path / "none"), *arguments[2:]]) == 1
+    assert "none was asked for, but there is nothing there" in capsys.readouterr().err
+
+
+def test_only_listed_images_count(tmp_path, capsys):
+    world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False), ("b", "cat", DOG, False))
+    arguments = [*write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG))), "--images"]
+    (tmp_path / "test.txt").write_text("a  1\n\n")
+    assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 0
+    assert capsys.readouterr().out == "class,ap\ndog,1.0\nmean,1.0\n"
+    for text, words in [("a\nc\n", "lists 1 images that"), ("\n", "lists no image"), (None, "cannot read")]:
+        (tmp_path / "test.txt").unlink()
+        if text is not None:
+            (tmp_path / "test.txt").write_text(text)
+        assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 1
+        assert words in capsys.readouterr().err
+
+
+def test_damaged_detections_are_one_line_each(tmp_path):
+    random, path, refused = np.random.default_rng(0), tmp_path / "detections.csv", []
+    whole = "\n".join([HEADER, *(f"{number:06},dog,0.{number},1,2.5,{number + 3},9" for number in range(20))])
+    for _ in range(300):
+        damaged = bytearray(whole.encode()[: random.choice([len(whole), random.integers(1, len(whole))])])
+        for place in random.integers(0, len(damaged), 4):
+            damaged[place // random.choice([1, 16])] = random.choice([*b"\n\r,\"\0 -", random.integers(256)])
+        path.write_bytes(damaged)
+        try:
+            read_detections(path)
+        except ItlError as error:
+            refused.append(str(error))
+    assert len(refused) > 200
+    assert not [line for line in refused if "\n" in line]

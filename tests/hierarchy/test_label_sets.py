@@ -1,0 +1,233 @@
+"""Label sets: exact on the tiny tree, and equal to the published counts."""
+
+import csv
+import doctest
+import io
+import random
+
+import pytest
+
+from itl import ItlError
+from itl.hierarchy import label_sets
+from itl.hierarchy.halves import minimal_groups
+from itl.hierarchy.label_sets import (
+    bottom_up,
+    halves_minimal,
+    halves_random,
+    how_even,
+    label_set,
+    top_down,
+    without,
+)
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.voc_classes import PASCAL
+
+LEAVES = ["husky", "poodle", "trout", "car"]
+BOTTOM_UP = [999, 977, 918, 877, 820, 753, 694, 596, 486, 345, 206, 79, 36, 17, 9, 5, 2, 1]    # levels 17..0
+TOP_DOWN = [127, 10, 2]                                                                        # rounds 1..3
+PASCAL_LEAVES = {
+    "aeroplane": 1, "bicycle": 2, "bird": 59, "boat": 6, "bottle": 7, "bus": 3, "car": 10, "cat": 7,
+    "chair": 4, "cow": 0, "diningtable": 1, "dog": 118, "horse": 1, "motorbike": 1, "person": 3,
+    "pottedplant": 2, "sheep": 1, "sofa": 1, "train": 1, "tvmonitor": 1,
+}
+METHODS = ["original", "bottom-up@2", "top-down@1", "without-pascal", "half-random-a@0", "half-random-b@0",
+           "half-minimal-a", "half-minimal-b", "cut@n00015388,n00021939"]
+
+
+@pytest.fixture(scope="module")
+def imagenet():
+    return Taxonomy.snapshot()
+
+
+# the tiny tree
+
+
+def test_the_control_leaves_out_as_many_classes_and_none_of_pascals(imagenet):
+    without_pascal = label_set(imagenet, "without-pascal", imagenet.leaves).class_of.keys()
+    controls = [label_set(imagenet, f"without-random@{seed}", imagenet.leaves) for seed in (0, 1)]
+    for control in controls:
+        assert len(control.class_of) == 771
+        assert set(imagenet.leaves) - without_pascal < control.class_of.keys(), "PASCAL's own all stay"
+        assert all(wnid == label for wnid, label in control.class_of.items())
+    assert controls[0] != controls[1]
+    assert label_set(imagenet, "without-random@0", imagenet.leaves[::-1]) == controls[0]
+
+
+def test_the_control_needs_enough_others(imagenet):
+    dogs_and_a_fish = sorted(imagenet.leaves_under("n02084071"))[:3] + ["n01440764"]
+    with pytest.raises(ItlError, match="leaves out 3 other classes, .* of the 4 only 1 are others"):
+        label_set(imagenet, "without-random@0", dogs_and_a_fish)
+
+
+@pytest.mark.parametrize(("method", "class_of"), [
+    ("original", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+    ("bottom-up@3", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+    ("bottom-up@2", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}),
+    ("bottom-up@1", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "vehicle"}),
+    ("bottom-up@0", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
+    ("top-down@1", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "vehicle"}),
+    ("top-down@2", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
+    ("without-pascal", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+    ("cut@animal", {"husky": "animal", "poodle": "animal", "trout": "animal"}),
+    ("cut@animal,dog", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
+    ("cut@animal,car,entity", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "car"}),
+])
+def test_methods_on_the_tiny_tree(tree, method, class_of):
+    labels = label_set(tree, method, LEAVES)
+    assert labels.class_of == class_of
+    assert labels.classes == sorted(set(class_of.values()))
+    assert labels.name == method
+
+
+def test_bottom_up_moves_only_the_deepest(tree):
+    labels = bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2)
+    assert labels.class_of == {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}
+
+
+def test_bottom_up_says_how_far_it_can_go(tree):
+    with pytest.raises(ItlError, match="level from 0 to 3"):
+        bottom_up(tree, ["husky", "car"], level=9)
+
+
+def test_without_drops_by_any_path(tree):
+    assert without(tree, LEAVES, ["pet"]).classes == ["car", "husky", "trout"]
+    assert without(tree, LEAVES, ["dog", "car"], "no-dogs").class_of == {"trout": "trout"}
+
+
+def test_cut_writes_its_name_one_way(tree):
+    assert label_set(tree, "cut@dog,animal,dog", LEAVES).name == "cut@animal,dog"
+
+
+def test_original_takes_any_class(tree):
+    labels = label_set(tree, "original", ["kitchen", "husky", "tall, old building"])
+    assert labels.classes == ["husky", "kitchen", "tall, old building"]
+    assert list(csv.reader(io.StringIO(labels.to_csv())))[-1] == ["tall, old building"] * 2
+
+
+def test_csv(tree):
+    assert label_set(tree, "bottom-up@2", LEAVES).to_csv() == (
+        "wnid,label\ncar,car\nhusky,dog\npoodle,dog\ntrout,fish\n")
+
+
+@pytest.mark.parametrize(("method", "says"), [
+    ("botom-up@2", "no label method called 'botom-up'; did you mean 'bottom-up'"),
+    ("", "no label method called ''"),
+    ("original@", "original takes nothing after it, but got '@'; write original"),
+    ("half-minimal-a@3", "half-minimal-a takes nothing after it, but got '@3'"),
+    ("bottom-up", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up'"),
+    ("bottom-up@", "bottom-up needs a level"),
+    ("bottom-up@two", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up@two'"),
+    ("bottom-up@02", "bottom-up needs a level"),
+    ("bottom-up@2.0", "bottom-up needs a level"),
+    ("bottom-up@2@2", "bottom-up needs a level"),
+    ("bottom-up@٢", "bottom-up needs a level"),
+    ("bottom-up@4", "a level from 0 to 3 on these classes, not 4"),
+    ("bottom-up@-1", "a level from 0 to 3 on these classes, not -1"),
+    ("top-down", "top-down needs a number of rounds, as in top-down@1"),
+    ("top-down@0", "from 1 to 2 rounds on these classes, not 0"),
+    ("top-down@3", "from 1 to 2 rounds on these classes, not 3"),
+    ("half-random-a@x", "half-random-a needs a seed, as in half-random-a@0"),
+    ("cut", "cut needs wnids, as in cut@n00015388,n00021939; got 'cut'"),
+    ("cut@dog,", "cut needs wnids"),
+    ("cut@dgo", "'dgo' is not a wnid, which must be like n02084071; did you mean dog"),
+    ("cut@dog,pet", r"cut at pet \(pet.n.01\) labels none of the 4 classes: 1 are below it, but not by"),
+])
+def test_bad_methods_are_refused_in_a_line(tree, method, says):
+    with pytest.raises(ItlError, match=says) as caught:
+        label_set(tree, method, LEAVES)
+    assert "\n" not in str(caught.value)
+
+
+def test_cut_needs_classes_below(tree):
+    with pytest.raises(ItlError, match=r"cut at fish .* labels none of the 1 classes: none is below it"):
+        label_set(tree, "cut@fish", ["husky"])
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_only_original_takes_classes_outside_the_tree(imagenet, method):
+    with pytest.raises(ItlError, match=r"4 of 5 are not: 'attic', 'bar', 'cave', \.\.\.; original takes any"):
+        label_set(imagenet, method, ["n02099601", "cave", "bar", "attic", "dam"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_class_is_no_label_set(imagenet, method):
+    with pytest.raises(ItlError, match="has no class to label"):
+        label_set(imagenet, method, [])
+
+
+@pytest.mark.parametrize(("method", "wnids", "says"), [
+    ("without-pascal", ["n02099601", "n02099712"], "without-pascal leaves none of the 2 classes"),
+    ("half-random-a@0", ["n02099601"], "two halves need at least two classes, not 1"),
+    ("half-minimal-b", ["n02099601", "n02099712"], "two groups, but all are under n00004258 at depth 4"),
+])
+def test_nothing_left_is_refused(imagenet, method, wnids, says):
+    with pytest.raises(ItlError, match=says):
+        label_set(imagenet, method, wnids)
+
+
+def test_examples_are_true(tree):
+    names = {name: vars(label_sets)[name] for name in ("bottom_up", "top_down", "without", "cut")}
+    result = doctest.testmod(label_sets, extraglobs={"tree": tree, **names})
+    assert result.attempted >= 6
+    assert not result.failed
+
+
+# the published sets
+
+
+def test_bottom_up_has_the_published_counts(imagenet):
+    counts = [len(bottom_up(imagenet, imagenet.leaves, level).classes) for level in range(17, -1, -1)]
+    assert counts == BOTTOM_UP
+    assert len(bottom_up(imagenet, imagenet.leaves, 18).classes) == 1000
+
+
+def test_top_down_has_the_published_counts(imagenet):
+    assert [len(top_down(imagenet, imagenet.leaves, rounds).classes) for rounds in (1, 2, 3)] == TOP_DOWN
+
+
+def test_pascal_overlap_has_the_published_counts(imagenet):
+    below = {name: set(imagenet.leaves_under(wnid)) for name, wnid in PASCAL.items() if wnid in imagenet}
+    assert PASCAL.keys() - below.keys() == {"cow"}
+    assert {"cow": 0} | {name: len(leaves) for name, leaves in below.items()} == PASCAL_LEAVES
+    kept = label_set(imagenet, "without-pascal", imagenet.leaves).class_of.keys()
+    assert len(kept) == 771
+    assert set(imagenet.leaves) - kept == set().union(*below.values())
+    assert len(set().union(*below.values())) == 229
+
+
+def test_minimal_halves_of_imagenet(imagenet):
+    a, b = halves_minimal(imagenet, imagenet.leaves)
+    assert (len(a.classes), len(b.classes)) == (522, 478)
+    assert how_even(a, b) == "522 and 478 of 1000 classes (52.2 % and 47.8 %)"
+    assert set(a.classes).isdisjoint(b.classes)
+    assert sorted(a.classes + b.classes) == list(imagenet.leaves)
+    above_a, above_b = ({above for wnid in half.classes for above in imagenet.path(wnid)} for half in (a, b))
+    assert max(map(imagenet.depth, above_a & above_b)) == 3
+    groups = minimal_groups(imagenet, imagenet.leaves)
+    sizes = {imagenet[node].name: len(group) for node, group in groups.items()}
+    assert len(sizes) == 17
+    assert list(sizes.items())[:2] == [("artifact.n.01", 522), ("living_thing.n.01", 407)]
+    assert label_set(imagenet, "half-minimal-a", imagenet.leaves) == a
+    assert label_set(imagenet, "half-minimal-b", imagenet.leaves) == b
+
+
+def test_random_halves_of_imagenet(imagenet):
+    a, b = (label_set(imagenet, f"half-random-{half}@7", imagenet.leaves) for half in "ab")
+    assert (a.name, b.name) == ("half-random-a@7", "half-random-b@7")
+    assert len(a.classes) == len(b.classes) == 500
+    assert sorted(a.classes + b.classes) == list(imagenet.leaves)
+    other = label_set(imagenet, "half-random-a@8", imagenet.leaves)
+    assert 200 < len(set(other.classes) & set(a.classes)) < 300     # 250 by chance, give or take 8
+
+
+def test_random_halves_stay_as_they_are():
+    """Runs are kept under these names: another draw for the same seed would be another result."""
+    a, b = halves_random(["n01440764", "n01443537", "n01484850", "n01491361", "n01494475"], seed=0)
+    assert (a.classes, b.classes) == (["n01440764", "n01491361", "n01494475"], ["n01443537", "n01484850"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_order_of_the_wnids_does_not_matter(imagenet, method):
+    shuffled = random.Random(0).sample(imagenet.leaves, 1000)
+    labels = label_set(imagenet, method, shuffled)
+    assert labels.to_csv() == label_set(imagenet, method, imagenet.leaves).to_csv()

@@ -1,0 +1,116 @@
+"""Decoding: hostile images, each turned into pixels or refused with a reason."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from itl import ItlError
+from itl.packs.fit import decode, fitted
+from itl.sources import image_files
+from itl.sources.class_folders import ClassFolders
+from itl.sources.image_files import pixels_of
+from tests.pictures import REAL, encoded, smooth
+
+PICTURE = smooth(24, 36)
+SIXTEEN = (PICTURE[:, :, 1].astype(np.uint16) << 8) + 255
+CLEAR = np.dstack([PICTURE, np.zeros((24, 36), np.uint8)])
+
+
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(np.rot90(PICTURE), "JPEG", quality=95, exif=exif)      # stored lying, shown upright
+
+
+@pytest.mark.parametrize(("data", "name", "kinds", "expected"), [
+    (encoded(PICTURE, "JPEG", quality=95), "a.JPEG", (), PICTURE),
+    (encoded(PICTURE), "a.png", ("PNG",), PICTURE),
+    (encoded(PICTURE), "a.JPEG", ("PNG", "misnamed"), PICTURE),
+    (encoded(PICTURE, "JPEG", "L", quality=95), "a.jpg", ("grey",), None),
+    (encoded(PICTURE, "JPEG", "CMYK", quality=95), "a.jpg", ("CMYK",), PICTURE),
+    (encoded(PICTURE, "PNG", "P"), "a.png", ("PNG", "palette"), None),
+    (encoded(PICTURE, "GIF"), "a.gif", ("GIF", "palette"), None),
+    (encoded(SIXTEEN), "a.png", ("PNG", "grey", "16-bit"), np.repeat(PICTURE[:, :, 1:2], 3, axis=2)),
+    (encoded(CLEAR), "a.png", ("PNG", "alpha"), np.full_like(PICTURE, 255)),
+    (encoded(PICTURE[:1, :1]), "a.png", ("PNG",), None),
+    (turned(), "a.jpg", ("EXIF-rotated",), PICTURE),
+])
+def test_hostile_images_decode_and_say_what_they_were(data, name, kinds, expected):
+    found = decode(data, name, 16, "squash")
+    assert found.pixels.shape == (16, 16, 3)
+    assert found.pixels.dtype == np.uint8
+    assert found.kinds == kinds
+    if expected is not None:
+        assert (found.width, found.height) == (36, 24)
+        assert np.abs(found.pixels.astype(int) - fitted(expected, 16, "squash")).max() <= 8
+
+
+def test_every_exif_orientation_as_pillow_has_it():
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encoded(PICTURE, "JPEG", exif=exif)
+        upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+        found = decode(data, "a.jpg", 12, "squash")
+        assert (found.pixels == fitted(upright, 12, "squash")).all()
+        assert (found.height, found.width) == upright.shape[:2]
+
+
+@pytest.mark.parametrize("data", [
+    encoded(PICTURE, "JPEG", quality=95),
+    encoded(PICTURE, "JPEG", subsampling=0), encoded(PICTURE, "JPEG", progressive=True),
+    encoded(PICTURE, "JPEG", "L"), turned(),
+    encoded(PICTURE, "JPEG")[:500] + bytes(64) + encoded(PICTURE, "JPEG")[564:],    # read, though damaged
+    encoded(PICTURE, "JPEG") + b"more",
+])
+def test_pixels_are_the_same_with_and_without_simplejpeg(data, monkeypatch):
+    pytest.importorskip("simplejpeg", reason="simplejpeg is not installed")
+    with_it = pixels_of(data, "a.jpg")
+    monkeypatch.setattr(image_files, "_simplejpeg", lambda: None)
+    without = pixels_of(data, "a.jpg")
+    assert np.array_equal(with_it[0], without[0])
+    assert with_it[1] == without[1]
+
+
+@pytest.mark.parametrize(("data", "reason"), [
+    (b"", "the file is empty"),
+    (b"no image at all", "no image that Pillow knows"),
+    (encoded(PICTURE, "JPEG")[:-200], "[Tt]runcated"),
+    (encoded(PICTURE)[:-60], "truncated|broken"),
+    (encoded(SIXTEEN.astype(np.int32), "TIFF"), "32-bit pixels"),
+    (encoded(SIXTEEN.astype(np.float32), "TIFF"), "32-bit pixels"),
+])
+def test_unreadable_images_say_why_the_same_way_each_time(data, reason):
+    told = set()
+    for _ in range(2):
+        with pytest.raises(ItlError, match=reason) as caught:
+            decode(data, "a.jpg", 16, "squash")
+        told.add(str(caught.value))
+    assert len(told) == 1
+    assert "\n" not in told.pop()
+
+
+def test_crop_keeps_the_centre_and_squash_keeps_all():
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = 255
+    assert decode(wide, "a", 20, "crop").pixels.min() == 255
+    assert decode(wide, "a", 20, "squash").pixels.min() == 0
+    assert decode(np.zeros((1, 300_000, 3), np.uint8), "a", 256, "crop").pixels.shape == (256, 256, 3)
+
+
+def test_resizing_is_pillows_to_a_grey_level():
+    image = smooth(150, 97) ^ np.random.default_rng(0).integers(0, 64, (150, 97, 3), dtype=np.uint8)
+    pillow = np.asarray(Image.fromarray(image).resize((48, 48), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(fitted(image, 48, "squash") - pillow).max() <= 1
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real images in ../shared/data")
+def test_real_images_differ_from_pillows_by_less_than_a_grey_level():
+    source = ClassFolders(REAL / "imagenet-samples-150.tar")
+    for record in source.records()[::20]:
+        data = source.read(record)
+        image = Image.open(io.BytesIO(data)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+        found = decode(data, record.id, 64, "squash").pixels
+        assert np.abs(found.astype(int) - np.asarray(image)).mean() < 0.1

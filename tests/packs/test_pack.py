@@ -1,0 +1,299 @@
+"""Packs: kills at any moment, two at once, full disks: the same bytes or one clear line."""
+
+import errno
+import json
+import os
+import pickle
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from itl import ItlError
+from itl.packs import build as building
+from itl.packs import writer as filling
+from itl.packs.fit import decode
+from itl.packs.pack import Pack
+from itl.packs.writer import Journal, header
+from itl.sources.class_folders import ClassFolders
+from itl.specs import Packing
+from tests.pictures import encoded, forked, quiet, same, smooth
+
+COUNT = 240
+PACKING = Packing("folder", size=24)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    """Two classes of small PNGs, two of them unreadable."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(COUNT):
+        path = folder / "train" / ("cat", "dog")[number % 2] / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(np.roll(smooth(32, 32), number, axis=1)))
+    for name in ("dog/007.png", "cat/150.png"):
+        (folder / "train" / name).write_bytes(b"broken")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos, tmp_path_factory) -> Pack:
+    """The pack as it should be."""
+    return Pack.build(PACKING, tmp_path_factory.mktemp("packs") / "whole", path=photos, workers=2, log=quiet)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """Write many chunks, so that there are many moments to die at."""
+    monkeypatch.setattr(filling, "CHUNK_IMAGES", 7)
+
+
+def test_a_pack_holds_what_was_decoded(undisturbed, photos):
+    pack = Pack.open(undisturbed.folder)
+    assert pack.images.shape == (COUNT - 2, 24, 24, 3) == (len(pack), *pack.images.shape[1:])
+    assert list(pack.table.columns) == ["image", "wnid", "split", "width", "height", "checksum"]
+    assert list(pack.table["image"]) == sorted(pack.table["image"])
+    for row in (0, 100, COUNT - 3):
+        image = pack.table["image"][row]
+        assert (pack.images[row] == decode((photos / image).read_bytes(), image, 24, "squash").pixels).all()
+    assert pack.summary["kinds"] == {"PNG": COUNT - 2}
+    assert pack.summary["unreadable"] == 2
+    assert (pack.folder / "unreadable.csv").read_text() == (
+        "image,reason\ntrain/cat/150.png,no image that Pillow knows\n"
+        "train/dog/007.png,no image that Pillow knows\n")
+    assert sorted(os.listdir(pack.folder)) == ["images.npy", "index.parquet", "pack.json", "unreadable.csv"]
+    assert pack.damaged() == []
+    clone = pickle.loads(pickle.dumps(pack))
+    assert clone.digest == pack.digest
+    assert len(pickle.dumps(pack)) < 1000
+
+
+def test_the_same_pack_again_is_there_at_once_and_another_is_refused(undisturbed, photos, monkeypatch):
+    monkeypatch.setattr(building, "_build", None)           # would fail if it were called
+    assert Pack.build(PACKING, undisturbed.folder, path=photos, log=quiet).digest == undisturbed.digest
+    with pytest.raises(ItlError, match=r"is the pack of folder at 24 pixels .* not of folder at 32 pixels"):
+        Pack.build(Packing("folder", size=32), undisturbed.folder, path=photos, log=quiet)
+
+
+def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, photos, tmp_path):
+    (tmp_path / "moved").symlink_to(photos)
+    other = tmp_path / "other"
+    (other / "train/cat").mkdir(parents=True)
+    (other / "train/cat/1.png").write_bytes(encoded(smooth(9, 9)))
+    copied = tmp_path / "copy"
+    subprocess.run(["cp", "-r", photos, copied], check=True)
+    assert same(Pack.build(PACKING, undisturbed.folder, path=copied, log=quiet), undisturbed)
+    with pytest.raises(ItlError, match="is the pack of"):
+        Pack.build(PACKING, undisturbed.folder, path=other, log=quiet)
+
+
+def test_kills_at_random_moments_end_in_the_same_bytes(undisturbed, photos, tmp_path):
+    out, chance, rows = tmp_path / "pack", random.Random(1), []
+
+    def work():
+        Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
+
+    for _ in range(8):
+        child = forked(work)
+        time.sleep(chance.uniform(0.01, 0.06))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        if not out.exists():
+            with pytest.raises(ItlError, match="interrupted or is still running|no pack at"):
+                Pack.open(out)
+        partial = tmp_path / "pack.partial"
+        whole = out.exists() or (partial / "pack.json").exists()
+        rows.append(COUNT if whole else len(Journal(partial / "journal").rows))
+    assert rows == sorted(rows)                             # nothing that was done is lost
+    work()
+    assert same(Pack.open(out), undisturbed)
+    assert not (tmp_path / "pack.partial").exists()
+
+
+@pytest.mark.parametrize("call", ["posix_fallocate", "truncate", "fsync", "replace", "unlink", "rename"])
+def test_kills_while_finishing_end_in_the_same_bytes(undisturbed, photos, tmp_path, call):
+    out = tmp_path / "pack"
+
+    def work():
+        setattr(os, call, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
+
+    _, status = os.waitpid(forked(work), 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert not out.exists()
+    assert same(Pack.build(PACKING, out, path=photos, workers=1, log=quiet), undisturbed)
+
+
+def half_built(out: Path, photos: Path, monkeypatch) -> int:
+    """Stop a build with an exception in the middle; returns how many rows its journal has."""
+    append = Journal.append
+
+    def stop_at_half(journal, rows):
+        append(journal, rows)
+        if len(journal.rows) > COUNT / 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", stop_at_half)
+        with pytest.raises(KeyboardInterrupt):
+            Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
+    return len(Journal(out.with_name("pack.partial") / "journal").rows)
+
+
+def test_what_is_done_is_not_decoded_again(undisturbed, photos, tmp_path, monkeypatch):
+    done = half_built(tmp_path / "pack", photos, monkeypatch)
+    with pytest.raises(ItlError, match="interrupted"):
+        Pack.open(tmp_path / "pack.partial")
+    with pytest.raises(ItlError, match="unfinished pack of folder at 24 pixels"):
+        Pack.build(Packing("folder", size=20), tmp_path / "pack", path=photos, log=quiet)
+    read, seen = ClassFolders.read, []
+    monkeypatch.setattr(ClassFolders, "read", lambda self, record: seen.append(record) or read(self, record))
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet), undisturbed)
+    assert COUNT / 2 < done < COUNT
+    assert len(seen) == COUNT - done + 2                    # and the broken ones: they may be mended now
+
+
+@pytest.mark.parametrize("harm", ["pixels", "torn line", "flipped line"])
+def test_a_crash_of_the_machine_costs_only_what_was_lost(undisturbed, photos, tmp_path, monkeypatch, harm):
+    half_built(tmp_path / "pack", photos, monkeypatch)
+    journal, images = tmp_path / "pack.partial/journal", tmp_path / "pack.partial/images.npy"
+    if harm == "pixels":
+        with images.open("r+b") as file:
+            file.seek(len(header(1, 24)) + 50 * 3 * 24 * 24)
+            file.write(bytes(100))
+    else:
+        data = bytearray(journal.read_bytes())
+        data[-20:] = b"" if harm == "torn line" else b"0" * 20
+        journal.write_bytes(data)
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet), undisturbed)
+
+
+def test_two_processes_build_one_pack_once(undisturbed, photos, tmp_path):
+    out, counts = tmp_path / "pack", tmp_path / "counts"
+    read = ClassFolders.read
+
+    def counted(source, record):
+        with counts.open("a") as file:
+            file.write("x")
+        return read(source, record)
+
+    def work():
+        ClassFolders.read = counted
+        assert same(Pack.build(PACKING, out, path=photos, workers=2, log=quiet), undisturbed)
+
+    children = [forked(work), forked(work)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert len(counts.read_text()) == COUNT
+
+
+def test_a_second_process_says_that_it_waits(photos, tmp_path):
+    def tell(line):
+        (tmp_path / "told").write_text(line)
+        os._exit(3)
+
+    with building._alone(tmp_path / "pack", quiet):
+        child = forked(lambda: Pack.build(PACKING, tmp_path / "pack", path=photos, log=tell))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    told = (tmp_path / "told").read_text()
+    assert told == f"another process is packing {tmp_path / 'pack'}; waiting for it"
+
+
+def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monkeypatch):
+    photos, packing = tmp_path / "photos", Packing("folder", size=8)
+    for number in range(30):
+        path = photos / "cat" / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(smooth(8, 8) + number))
+    (photos / "cat/03.png").write_bytes(b"broken")
+    with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(no image"):
+        Pack.build(packing, tmp_path / "pack", path=photos, log=quiet)
+    allowed = Pack.build(packing, tmp_path / "other", path=photos, allow_unreadable=True, log=quiet)
+    assert len(allowed) == 29
+    assert "cat/03.png" not in set(allowed.table["image"])
+    (photos / "cat/03.png").write_bytes(encoded(smooth(8, 8) + 3))
+    assert len(Pack.build(packing, tmp_path / "pack", path=photos, log=quiet)) == 30
+    for path in (photos / "cat").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(ItlError, match="none of 30 images can be read"):
+        Pack.build(packing, tmp_path / "none", path=photos, allow_unreadable=True, log=quiet)
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path, monkeypatch):
+    """A limit on file sizes stands for the disk: first nothing can be reserved, then writes fail midway."""
+    out = tmp_path / "pack"
+
+    def limited(reserve: bool):
+        def work():
+            if not reserve:
+                os.posix_fallocate = lambda *_: None
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+            try:
+                Pack.build(PACKING, out, path=photos, workers=1, log=quiet)
+            except ItlError as error:
+                (tmp_path / "told").write_text(str(error))
+        return work
+
+    for reserve, rows in ((True, range(1)), (False, range(80, 120))):
+        os.waitpid(forked(limited(reserve)), 0)
+        told = (tmp_path / "told").read_text()
+        assert told.startswith(f"the disk is too full to pack to {out}")
+        assert "\n" not in told
+        assert len(Journal(tmp_path / "pack.partial/journal").rows) in rows
+        assert not out.exists()
+    assert same(Pack.build(PACKING, out, path=photos, log=quiet), undisturbed)
+
+
+@pytest.mark.parametrize(("number", "message"), [
+    (errno.ENOSPC, "the disk is too full"), (errno.EROFS, "no permission to write"),
+    (errno.EIO, "cannot be written")])
+def test_what_the_system_refuses_is_one_line(photos, tmp_path, monkeypatch, number, message):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(filling, "_write", refuse)
+    with pytest.raises(ItlError, match=message):
+        Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_no_permission_is_one_line(photos, tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ItlError, match="no permission to write"):
+        Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet)
+
+
+def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
+    with pytest.raises(ItlError, match="no pack at .*; make one with `itl pack"):
+        Pack.open(tmp_path / "gone")
+    with pytest.raises(ItlError, match="asked for as a pack but is none"):
+        Pack.open(tmp_path)
+    with pytest.raises(ItlError, match="something else lies there"):
+        Pack.build(PACKING, tmp_path, path=tmp_path, log=quiet)
+    subprocess.run(["cp", "-r", undisturbed.folder, tmp_path / "cut"], check=True)
+    summary = json.loads((tmp_path / "cut/pack.json").read_text())
+    (tmp_path / "cut/pack.json").write_text(json.dumps(summary | {"images": 3}))
+    with pytest.raises(ItlError, match="is damaged: 3 images were packed, images.npy is"):
+        Pack.open(tmp_path / "cut")
+
+
+def test_reading_a_pack_takes_no_torch(undisturbed):
+    code = (f"import sys; from itl.packs.pack import Pack; pack = Pack.open({str(undisturbed.folder)!r}); "
+            "pack.images[0].sum(); pack.table; print('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False\n"
+
+
+def test_rendered_images_are_packed_by_processes_to_the_same_bytes(tmp_path):
+    packing = Packing("demo", size=16, options={"classes": 2, "train": 5, "val": 2, "size": 16})
+    packs = [Pack.build(packing, tmp_path / f"{workers}", workers=workers, log=quiet) for workers in (1, 2)]
+    assert same(*packs)
+    assert packs[0].summary["splits"] == {"train": 10, "val": 4}
+
+

@@ -1,0 +1,32 @@
+"""Filling a pack: what it holds in memory does not grow with the images."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from tests.pictures import encoded, smooth
+
+FEW, MANY, SIDE = 500, 3000, 96
+PACK_BOTH = """
+import resource, sys
+from itl.specs import Packing
+from itl.packs.pack import Pack
+for name in ("few", "many"):
+    Pack.build(Packing("folder", size=int(sys.argv[2])), sys.argv[1] + "/pack-" + name,
+               path=sys.argv[1] + "/" + name, workers=2, log=str)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_six_times_the_images_take_no_more_memory(tmp_path):
+    files = [encoded(np.roll(smooth(80, 80), shift, axis=1), "JPEG") for shift in range(10)]
+    for name, count in (("few", FEW), ("many", MANY)):
+        (tmp_path / name / "cat").mkdir(parents=True)
+        for number in range(count):
+            (tmp_path / name / "cat" / f"{number:04}.jpg").write_bytes(files[number % 10])
+    command = [sys.executable, "-c", PACK_BOTH, str(tmp_path), str(SIDE)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    few, many = (int(line) / 1024 for line in done.stdout.split())          # MiB; Linux tells KiB
+    pixels = (MANY - FEW) * 3 * SIDE**2 / 2**20                             # 66 MiB, were they kept
+    assert many - few < pixels / 3          # 1 KiB an image is what the list of them takes

@@ -1,0 +1,281 @@
+"""Reports: executed for real on throwaway notebooks, published whole or not at all."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from filelock import FileLock
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.presets import Preset
+from itl.report.build import report
+from itl.report.notebook_file import check_parameters
+from itl.report.render import page_html, read_page
+from itl.runs.executors import with_needs
+from itl.runs.store import Store
+from tests.accessible import faults
+from tests.worlds import SETTINGS, here, pretend, small_study
+
+FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+ANSWER = """from IPython.display import Markdown
+told = {"n": 3, "verdict": "a gain beyond seed noise"}
+Markdown(f"Half of {number} is **{12 / number:.1f}** & so on.", metadata=told)"""
+SLOW = "import os, time\nopen(f'started-{os.getpid()}', 'w')\ntime.sleep(seconds)\nseconds"
+LONG = "import pandas as pd\npd.DataFrame({'a': [f'row {number}' for number in range(100)]})"
+REQUEST = r"""<(script|link|img|iframe|source|object|embed)[^>]*(src|href|data)\s*=\s*["']?\s*(https?:)?//"""
+WHERE = "import os, sys\nprint(os.getcwd(), os.environ['ITL_HOME'], os.environ['ITL_DATA'], sys.executable)"
+
+
+def tagged_cell(tag: str, source: str):
+    return new_code_cell(source, metadata={"tags": [tag]})
+
+
+def write_notebook(path: Path, *cells) -> None:
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(new_notebook(cells=list(cells)), path)
+
+
+def preset(**notebooks) -> Preset:
+    """A preset of the throwaway notebooks a (divides by its number) and b-summary."""
+    named = {name.replace("_", "-"): told for name, told in notebooks.items()}
+    return Preset(name="test", about="Throwaway.", notebooks=named)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A home with a report of two notebooks, made once."""
+    home = tmp_path_factory.mktemp("home")
+    title = new_markdown_cell("# Is it *so*?\n\nWhy it matters.")
+    parameters = tagged_cell("parameters", "number: int = 4   # divides\nnames: list[str] = []   # more")
+    write_notebook(home / "notebooks/a.ipynb", title, parameters, new_code_cell(WHERE),
+                   tagged_cell("figure", FIGURE), tagged_cell("answer", ANSWER))
+    write_notebook(home / "notebooks/b-summary.ipynb", new_markdown_cell("# All?"),
+                   tagged_cell("answer", "from pathlib import Path\nPath('reports/test/a.html').exists()"))
+    make(home, preset(a={"number": 6}, b_summary={}))
+    return home
+
+
+def make(home: Path, told: Preset, **more) -> Path:
+    machine = Machine(home=home, data=("x=data",), workers=2)
+    more = {"log": lambda line: None} | more
+    return report(told, home / "notebooks", home / "reports/test", machine, **more)
+
+
+def outputs(path: Path) -> str:
+    cells = nbformat.read(path, as_version=4).cells
+    return json.dumps([cell.outputs for cell in cells if cell.cell_type == "code"])
+
+
+def test_notebooks_are_executed_where_the_report_says(home):
+    told = outputs(home / "reports/test/a.ipynb")
+    assert f"{home} {home} x={Path('data').absolute()} {sys.executable}" in told
+    assert "Half of 6 is **2.0**" in told, "the preset's number, not the notebook's"
+
+
+def test_a_summary_comes_after_the_others(home):
+    assert '"text/plain": "True"' in outputs(home / "reports/test/b-summary.ipynb")
+
+
+def test_index_shows_answer_figure_and_verdict(home):
+    html = (home / "reports/test/index.html").read_text()
+    assert "Half of 6 is <strong>2.0</strong> &amp; so on." in html
+    assert 'alt="Half of 6 is 2.0 &amp; so on."' in html
+    assert "a gain beyond seed noise" in html
+    assert "n = 3 seeds" in html
+    assert 'href="a.html"' in html
+
+
+@pytest.mark.parametrize("name", ["index.html", "runs.html", "a.html", "b-summary.html"])
+def test_pages_ask_nothing_of_the_network(home, name):
+    html = (home / "reports/test" / name).read_text()
+    assert faults(html) == []
+    assert "<script" not in html
+    assert not re.search(REQUEST, html)
+    assert not re.search(r"@import|url\(\s*['\"]?(https?:)?//", html)
+
+
+def test_answer_stands_under_the_title_and_code_is_folded(home):
+    html = (home / "reports/test/a.html").read_text()
+    assert html.index("<h1>") < html.index('class="answer"') < html.index("<main")
+    assert html.count('<details class="code">') == 5, "four cells, and the parameters that were given"
+
+
+def test_unchanged_notebooks_are_not_executed_again(home):
+    path = home / "reports/test/a.ipynb"
+    before, said = path.stat().st_mtime_ns, []
+    make(home, preset(a={"number": 6}, b_summary={}), log=said.append)
+    assert path.stat().st_mtime_ns == before
+    assert said[:2] == ["a: unchanged", "b-summary: unchanged"]
+
+
+def test_a_failure_leaves_the_earlier_page(home):
+    folder = home / "reports/test"
+    before = {name: (folder / name).read_bytes() for name in ("a.html", "a.ipynb")}
+    with pytest.raises(ItlError, match="a failed in the answer cell: ZeroDivisionError: .*; half-run in"):
+        make(home, preset(a={"number": 0}, b_summary={}))
+    assert before == {name: (folder / name).read_bytes() for name in before}
+    assert "ZeroDivisionError" in outputs(folder / "failed/a.ipynb")
+    assert "made earlier" in (folder / "index.html").read_text()
+    assert not list(folder.glob(".work-*"))
+    make(home, preset(a={"number": 6}, b_summary={}))           # what it was: its page is still the right one
+    assert "made earlier" not in (folder / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"numbr": 6}, "a has no parameter 'numbr'; did you mean 'number'"),
+        ({"number": "six"}, "number should be a whole number, not 'six'"),
+        ({"number": True}, "number should be a whole number, not True"),
+        ({"names": "one"}, "names should be a list of texts, not 'one'"),
+        ({"names": [1]}, "names should be a list of texts"),
+    ],
+)
+def test_parameters_are_checked_before_anything_runs(home, given, message):
+    with pytest.raises(ItlError, match=message):
+        make(home, preset(a=given, b_summary={}))
+    check_parameters(home / "notebooks/a.ipynb", {"number": 6, "names": ["one"]})
+
+
+def test_unknown_notebooks_are_refused(home):
+    with pytest.raises(ItlError, match="no notebook in .* called 'aa'; did you mean 'a'"):
+        make(home, preset(aa={}))
+    with pytest.raises(ItlError, match="no notebook of preset test called 'c'"):
+        make(home, preset(a={}), only="c")
+
+
+def test_a_second_report_waits_for_the_first(home):
+    said = []
+    with FileLock(home / "reports/test/.lock"):
+        second = threading.Thread(target=make, args=(home, preset(b_summary={})), kwargs={"log": said.append})
+        second.start()
+        while not said:
+            time.sleep(0.01)
+        assert "waiting" in said[0]
+        assert second.is_alive()
+    second.join(30)
+    assert not second.is_alive()
+
+
+def test_a_killed_report_leaves_the_earlier_page_and_no_kernel(home, tmp_path):
+    folder = home / "reports/test"
+    write_notebook(home / "notebooks/a-slow.ipynb", new_markdown_cell("# Slow?"),
+                   tagged_cell("parameters", "seconds: int = 0      # to sleep"),
+                   tagged_cell("answer", SLOW))
+    make(home, preset(a_slow={}))
+    before = (folder / "a-slow.html").read_bytes()
+    for each in home.glob("started-*"):
+        each.unlink()
+    code = ("import sys, tests.report.test_build as t; from pathlib import Path; "
+            "t.make(Path(sys.argv[1]), t.preset(a_slow={'seconds': 600}))")
+    victim = subprocess.Popen([sys.executable, "-c", code, str(home)], cwd=Path(__file__).parents[2])
+    while not (started := list(home.glob("started-*"))):
+        assert victim.poll() is None
+        time.sleep(0.05)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert (folder / "a-slow.html").read_bytes() == before
+    make(home, preset(a_slow={}))
+    assert not list(folder.glob(".work-*"))
+    kernel = int(started[0].name.split("-")[1])
+    for _ in range(200):
+        if not alive(kernel):
+            break
+        time.sleep(0.05)
+    assert not alive(kernel)
+
+
+def test_a_killed_kernel_is_one_line_and_leaves_the_earlier_page(home):
+    folder = home / "reports/test"
+    write_notebook(home / "notebooks/a-long.ipynb", new_markdown_cell("# Long?"),
+                   tagged_cell("parameters", "seconds: int = 0      # to sleep"),
+                   tagged_cell("answer", SLOW))
+    make(home, preset(a_long={}, b_summary={}))
+    before = {path: path.read_bytes() for path in folder.glob("a-long.*")}
+    assert len(before) == 3
+    for each in home.glob("started-*"):
+        each.unlink()
+    killer = threading.Thread(target=kill_when_started, args=(home,))
+    killer.start()
+    with pytest.raises(ItlError, match="^a-long stopped: .*; was it killed, or out of memory.* repeat$"):
+        make(home, preset(a_long={"seconds": 600}, b_summary={}))
+    killer.join()
+    assert before == {path: path.read_bytes() for path in folder.glob("a-long.*")}
+    assert not list(folder.glob(".work-*"))
+    html = (folder / "index.html").read_text()
+    assert "the last try did not finish: a-long stopped" in html
+    assert 'href="a-long.html"' in html
+
+
+def kill_when_started(home: Path) -> None:
+    """Kill the kernel of SLOW as soon as it says that it runs."""
+    while not (started := list(home.glob("started-*"))):
+        time.sleep(0.05)
+    os.kill(int(started[0].name.split("-")[1]), signal.SIGKILL)
+
+
+def test_what_is_no_notebook_is_refused_before_anything_runs(home):
+    (home / "notebooks/c.ipynb").write_text('{"cells": [')
+    with pytest.raises(ItlError, match=r"c\.ipynb is not a notebook of format 4"):
+        make(home, preset(a={"number": 6}, c={}))
+    (home / "notebooks/c.ipynb").unlink()
+
+
+def test_a_question_has_its_numbers_and_contrasts_beside_it(tmp_path):
+    question = small_study(images_per_class=[4, 12], seeds=[0, 1])
+    pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), Store(tmp_path / "runs"))
+    declared = "\n".join(f"{name}: {type(told).__name__} = {told!r}" for name, told in SETTINGS.items())
+    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", new_markdown_cell("# How many?"),
+                   tagged_cell("parameters", declared), tagged_cell("table", LONG))
+    make(tmp_path, preset(**{"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}))
+    folder = tmp_path / "reports/test"
+    results, contrasts = (pd.read_csv(folder / f"01-data-size{end}.csv") for end in ("", "-contrasts"))
+    assert len(results) == 2 * 2 * 2 * 2, "conditions, seeds, own and knn, metrics"
+    assert results["value"].unique().tolist() == [51.25, 90.0]
+    assert contrasts["compared"].unique().tolist() == ["4 instead of 12 images per class"]
+    for name, one in (("results", results), ("contrasts", contrasts)):
+        pd.testing.assert_frame_equal(pd.read_csv(folder / f"{name}.csv"), one)
+    html = (folder / "01-data-size.html").read_text()
+    assert faults(html) == []
+    assert html.count("<td>row ") == 100, "long tables are whole"
+    assert faults((folder / "runs.html").read_text()) == []
+    assert len(pd.read_csv(folder / "runs.csv")) == 8
+    html = (folder / "index.html").read_text()
+    assert 'href="01-data-size-contrasts.csv"' in html
+    assert "8 of 8 done, 12.0 minutes in all" in html
+
+
+def alive(pid: int) -> bool:
+    """Whether process *pid* runs; one that has ended and is not reaped does not."""
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_live_outputs_become_their_last_state():
+    widget = "application/vnd.jupyter.widget-view+json"
+    cell = new_code_cell("run()", outputs=[
+        new_output("stream", name="stdout", text="start\rhalf-way\rarrived\ndone\n"),
+        new_output("display_data", {widget: {"model_id": "1"}, "text/plain": "all done"}),
+        new_output("display_data", {"application/javascript": "alert(1)", "text/plain": "figure"}),
+    ])
+    notebook = new_notebook(cells=[new_markdown_cell("# Bars?"), cell], metadata={"widgets": {}})
+    html = page_html(notebook, read_page(notebook, "bars"), "test")
+    assert "arrived" in html
+    assert "half-way" not in html
+    assert "all done" in html
+    assert "<script" not in html
+    assert "alert" not in html

@@ -1,0 +1,193 @@
+"""Runs survive what happens to processes: each is done once, and a rerun ends with the same numbers."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from itl import ItlError
+from itl.runs.executors import execute, with_needs
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer
+from tests.worlds import SETTINGS, here, small_study
+
+STOPPED_SHORT = """
+import os, sys
+from pathlib import Path
+from itl.runs.perform import perform
+from itl.runs.store import Store
+from tests.worlds import here, small_study
+machine = here(Path(sys.argv[1]))
+question = small_study()
+question.prepare(machine)
+trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+Store.finish = lambda *_: os._exit(9)
+perform(trained, Store(machine.runs), machine)
+"""
+RUN = """
+import sys
+from pathlib import Path
+from itl.runs.store import Store
+from tests.worlds import here, small_study
+machine = here(Path(sys.argv[1]))
+small_study().run(Store(machine.runs), machine)
+"""
+CHECKOUT = Path(__file__).parents[2]
+
+
+def start(home: Path, code: str = RUN) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    command, pipe = [sys.executable, "-c", code, str(home)], subprocess.PIPE
+    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=pipe)
+
+
+def with_packs(other: Path, home: Path) -> Path:
+    """Give *home* the packs of *other*: packing is not the question."""
+    shutil.copytree(other / "packs", home / "packs")
+    return home
+
+
+def numbers(home: Path) -> pd.DataFrame:
+    machine = here(home)
+    return small_study().results(Store(machine.runs), machine)
+
+
+def weights(home: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in home.glob("runs/pretrain/*/weights.safetensors")}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("undisturbed")
+    machine = here(home)
+    small_study().run(Store(machine.runs), machine)
+    return home
+
+
+def test_a_plan_is_done_once_and_only_what_is_deleted_is_done_again(undisturbed):
+    machine = here(undisturbed)
+    store, question = Store(machine.runs), small_study()
+    plan = question.plan(store, machine)
+    assert plan["state"].eq("done").all()
+    assert len(plan) == 2 + 3 * 2 * 2       # packs; sizes x seeds x (the net, knn)
+    assert set(plan.loc[plan["kind"] == "pretrain", "run"]) == {
+        folder.name for folder in (machine.runs / "pretrain").iterdir()}
+    before, times = numbers(undisturbed), {p: p.stat().st_mtime_ns for p in undisturbed.rglob("result.json")}
+    victim = store.path(question.runs(machine)[-2].spec)
+    assert victim.parent.name == "pretrain"
+    for file in victim.iterdir():
+        file.unlink()
+    question.run(store, machine)
+    changed = [p for p in undisturbed.rglob("result.json") if p.stat().st_mtime_ns != times[p]]
+    assert changed == [victim / "result.json"]
+    pd.testing.assert_frame_equal(numbers(undisturbed), before)
+
+
+def test_what_a_run_keeps(undisturbed):
+    machine = here(undisturbed)
+    run = next(run for run in small_study().runs(machine) if run.columns == (("images_per_class", 4),))
+    folder = Store(machine.runs).path(run.spec)
+    manifest = pd.read_csv(folder / "manifest.csv")
+    assert list(manifest.columns) == ["image", "wnid", "label"]
+    assert manifest.groupby("wnid").size().tolist() == [4, 4, 4, 4]
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance.keys() >= {"commit", "device", "torch", "finished", "seconds"}
+    assert not (folder / "checkpoint.safetensors").exists()
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 6      # 12 steps, 2 an epoch
+
+
+@pytest.mark.timeout(240)
+def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp_path):
+    moments = random.Random(0)
+    for _ in range(4):
+        process = start(tmp_path)
+        time.sleep(moments.uniform(1.0, 6.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        for result in tmp_path.glob("runs/*/*/result.json"):
+            assert json.loads(result.read_text())["metrics"] is not None        # whole, or not there
+    process = start(tmp_path)
+    error = process.communicate()[1].decode()
+    assert process.returncode == 0, error
+    pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
+    assert weights(tmp_path) == weights(undisturbed)
+
+
+def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
+    machine = here(with_packs(undisturbed, tmp_path), workers=1)
+    question, store = small_study(), Store(machine.runs)
+    process = start(tmp_path, STOPPED_SHORT)
+    process.communicate()
+    assert process.returncode == 9
+    trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+    assert store.state(trained) == "partial"
+    execute([trained], store, machine)
+    assert store.result(trained) == Store(here(undisturbed).runs).result(trained)
+
+
+@pytest.mark.timeout(120)
+def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
+    one_worker = RUN.replace("sys.argv[1])", "sys.argv[1]), workers=1")
+    both = [start(tmp_path, one_worker), start(tmp_path, one_worker)]
+    assert [process.communicate() and process.returncode for process in both] == [0, 0]
+    for log in tmp_path.glob("runs/pretrain/*/log.jsonl"):
+        steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+        assert len(steps) == len(set(steps)), "an epoch was trained twice"
+    pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
+
+
+def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
+    machine = here(with_packs(undisturbed, tmp_path), workers=1)
+    store = Store(machine.runs)
+    good = small_study(images_per_class=[4], seeds=[0])
+    bad = small_study(images_per_class=[4], seeds=[0], net="alexnet")   # needs larger images than these
+    specs = [run.spec for question in (bad, good) for run in question.runs(machine)]
+    with pytest.raises(ItlError, match="2 of the runs failed, first .*alexnet needs images of at least 63"):
+        execute(specs, store, machine)
+    assert [store.state(spec) for spec in specs] == ["to do", "to do", "done", "done"]
+
+
+@pytest.mark.timeout(120)
+def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
+    with_packs(undisturbed, tmp_path)
+    long = RUN.replace("small_study()", "small_study(recipe={'steps': 10**6, 'batch': 8, 'pixels': 24})")
+    long = long.replace("sys.argv[1])", "sys.argv[1]), workers=1")
+    process = start(tmp_path, long)
+    while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=60)[1].decode()
+
+
+def test_needs_come_first_and_each_run_once():
+    machine = here(Path("/nowhere"))
+    specs = with_needs(run.spec for run in small_study().runs(machine) if isinstance(run.spec, Transfer))
+    assert len(specs) == len(set(specs)) == 12
+    assert all(specs.index(spec.pretrain) < specs.index(spec) for spec in specs if isinstance(spec, Transfer))
+    assert sum(isinstance(spec, Pretrain) for spec in specs) == 6
+
+
+@pytest.mark.timeout(120)
+def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
+    with_packs(undisturbed, tmp_path)
+    (tmp_path / "params").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
+    preset = {"about": "two ranks", "notebooks": {"01-data-size": settings}}
+    (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "itl", "run", "two"]
+    environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
+    log = next(tmp_path.glob("runs/pretrain/*/log.jsonl")).read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]

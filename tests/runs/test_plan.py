@@ -1,0 +1,265 @@
+"""A plan lists what is shared once, adds up what it takes, and refuses what is not here; exact sums."""
+
+import json
+import os
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from itl import ItlError
+from itl.machine import Machine, duration, free_memory, readable
+from itl.packs import paths
+from itl.packs.paths import Size, size_of
+from itl.runs import cost, plan, throughput
+from itl.runs.questions import data_size, granularity
+from itl.runs.store import Store
+from itl.specs import Detection, Packing, Pretrain, Recipe, Subset, Transfer
+from tests.worlds import IMAGES, SCENES, SETTINGS, here, small_study
+
+RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
+FROZEN = throughput.Frozen(start=3.0, fit=0.25, compare=0.5)
+BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
+SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
+SHARED = {name: each for name, each in SETTINGS.items() if name != "images_per_class"}
+
+
+def made_up(works, machine, log=None) -> throughput.Rates:
+    rates = {throughput.name_of(*work, machine): RATE for work in works}
+    return rates | {throughput.frozen_name(machine): FROZEN}
+
+
+@pytest.fixture
+def rated(monkeypatch):
+    """Plans reckon with the rates above; nothing is measured."""
+    monkeypatch.setattr(plan, "calibrated", made_up)
+
+
+def reckoned(spec, size=SIZE) -> cost.Cost:
+    machine = Machine()
+    return cost.cost(spec, size, made_up([cost.work_of(spec)], machine), machine)
+
+
+@pytest.mark.parametrize(("subset", "images"), [
+    ({}, (40, 8, 4)),
+    ({"images_per_class": 3}, (12, 8, 4)),
+    ({"classes": 3}, (30, 6, 3)),
+    ({"classes": 2, "images_per_class": 5}, (10, 4, 2)),
+    ({"labels": "bottom-up@4"}, (40, 8, 2)),
+    ({"labels": "bottom-up@4", "images_per_class": 20}, (40, 8, 2)),
+    ({"labels": f"only@{BIRDS[0]}"}, (10, 2, 1)),
+])
+def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
+    found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE)
+    assert (found.learned, found.scored, found.classes) == images
+
+
+def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
+    with pytest.raises(ItlError, match="11 images per class were asked for"):
+        cost.images_of(Pretrain(Subset("p", images_per_class=11)), SIZE)
+
+
+NET = Pretrain(Subset("p"), recipe=Recipe(steps=6, batch=20))
+TUNING = Recipe(epochs=3, batch=16)
+COSTS = [
+    (NET, 6 * 20 * 0.5 + 8 * 0.125),
+    (replace(NET, recipe=Recipe(epochs=2, batch=15)), 2 * (40 // 15) * 15 * 0.5 + 8 * 0.125),
+    (replace(NET, recipe=Recipe(epochs=0)), 8 * 0.125),
+    (Transfer(NET, "finetune", "t", "q", None, TUNING), 3 * (48 // 16) * 16 * 0.5 + 4 * 0.125),
+    (Transfer(NET, "finetune", "t", "q", 4, TUNING), 3 * 1 * 16 * 0.5 + 4 * 0.125),
+    (Transfer(NET, "finetune", "t", "q", None, replace(TUNING, lrs=(0.1, 0.2))),
+     3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125)),
+    (Transfer(NET, "knn", "t", "q"), 52 * 0.125 + 0.5 * 48 * 4 * 10),
+    (Transfer(NET, "probe", "t", "q", 2), 12 * 0.125 + 3 + 0.25 * 8 * 4 * 10),
+    (Transfer(NET, "induction", "t", "q"), 52 * 0.125 + 3 + 0.25 * 48 * 4 * 10 + 0.5 * 48 * 4 * 10),
+]
+
+
+@pytest.mark.parametrize(("spec", "seconds"), COSTS)
+def test_time_is_images_learned_looked_at_and_fitted(spec, seconds):
+    assert reckoned(spec).minutes * 60 == pytest.approx(seconds)
+
+
+def test_disk_and_memory_of_runs():
+    weights = 400 + 4 * 4 * (10 + 1)
+    memory = 1000 + 52 * cost.TABLE
+    assert reckoned(NET) == cost.Cost(61 / 60, weights + 40 * cost.LISTED, 2 * weights, memory, 0)
+    knn = reckoned(Transfer(NET, "knn", "t", "q"))
+    assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE * 52 * 10)
+    boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
+    found = reckoned(Transfer(NET, "detection", "t", "q", None, Detection(steps=5, batch=2)), boxes)
+    assert (found.minutes * 60, found.disk) == (pytest.approx(5 * 2 * 0.5 + 4 * 0.125), 4 * cost.FOUND)
+    assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes).learned == 20
+
+
+def two_questions() -> list:
+    one = data_size(**SHARED, images_per_class=[4, "all"])
+    return [one, granularity(**SHARED, label_sets=["bottom-up@5", "original"])]
+
+
+def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    found = plan.plan(two_questions(), store, machine)
+    trained = found.runs[found.runs["kind"] == "pretrain"]
+    assert list(zip(trained["questions"], trained["condition"], strict=True))[::2] == [
+        ("data-size", "images_per_class 4"),
+        ("data-size, granularity", "images_per_class all = label_set original"),
+        ("granularity", "label_set bottom-up@5"),
+    ]
+    assert len(found.runs) == 2 * len(trained) == 12
+    assert list(found.packs["pack"]) == ["images", "scenes"]
+    alone = [question.plan(store, machine) for question in two_questions()]
+    assert [len(each) for each in alone] == [2 + 8, 2 + 8]
+    from itl.runs.question import run_all
+
+    run_all(two_questions(), store, machine)
+    again = plan.plan(two_questions(), store, machine)
+    keys = {path.parent.name for path in tmp_path.glob("runs/pretrain/*/result.json")}
+    assert set(again.runs.loc[again.runs["kind"] == "pretrain", "run"]) == keys
+    assert set(again.runs["state"]) == {"done"} == set(again.packs["state"])
+    assert (again.minutes, sum(again.disk), again.memories()) == (0, 0, [])
+
+
+def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated):
+    other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, images_per_class=[4])
+    found = plan.plan([data_size(**SHARED, images_per_class=[4]), other], Store(tmp_path), here(tmp_path))
+    assert (len(found.runs), len(found.packs)) == (8, 3)
+
+
+def test_conditions_of_one_question_that_share_a_net_are_one_row(tmp_path, rated):
+    question = small_study(images_per_class=[4])
+    condition = question.conditions[0]
+    twice = replace(question, conditions=(condition, replace(condition, columns=(("again", "yes"),))))
+    found = plan.plan([twice], Store(tmp_path), here(tmp_path))
+    assert len(found.runs) == 4
+    assert set(found.runs["condition"]) == {"images_per_class 4 = again yes"}
+
+
+def planned(home, runs, packs=0, **machine) -> plan.Plan:
+    """A plan of runs, each given as minutes, before, disk, checkpoint and memory."""
+    columns = ["minutes", "before", "disk", "checkpoint", "memory"]
+    rows = pd.DataFrame(runs, columns=columns).assign(
+        device=0, state="to do", kind="knn", run="r", questions="q", condition="c", on="t", seed=0)
+    table = pd.DataFrame([("images", "demo", 8, 32, "to do", 1.0, packs)],
+                         columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"])
+    return plan.Plan(table, rows, here(home, **machine))
+
+
+RUNS = [(4.0, 0.0, 10, 300, 50), (2.0, 4.0, 20, 200, 70), (1.0, 4.0, 30, 100, 60), (9.0, 0.0, 0, 0, 10)]
+
+
+def test_sums_over_runs_side_by_side(tmp_path):
+    found = planned(tmp_path, RUNS, packs=1000)
+    assert found.minutes == 1 + 9, "no shorter than the longest"
+    assert planned(tmp_path, RUNS[:3] * 2).minutes == 1 + 14 / 2
+    assert planned(tmp_path, RUNS, workers=4, device="cuda").minutes == 1 + 16, "one run fills a GPU"
+    assert found.disk == (1000, 60 + 300 + 200)
+    assert [found.side_by_side("memory", count) for count in (1, 2, 3)] == [70, 130, 180]
+
+
+@pytest.mark.parametrize(("disk", "memory", "says"), [
+    (1559, 999, "this takes 0 MiB of disk in .*; 0 MiB are free; make room"),
+    (1560, 179, "3 runs side by side take up to 0 MiB of memory; 0 MiB are there; use --workers 2"),
+    (1560, 69, "take smaller batches"),
+])
+def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, disk, memory, says):
+    found = planned(tmp_path, RUNS, packs=900, workers=3)
+    for name, there in (("free_disk", lambda home: disk), ("free_memory", lambda: memory)):
+        monkeypatch.setattr(plan, name, there)
+    with pytest.raises(ItlError, match=says) as error:
+        found.refuse()
+    assert "\n" not in str(error.value)
+    if memory < 999:
+        replace(found, machine=found.machine.replace(scheduler="tcp://there:1")).refuse()
+
+
+def test_what_fits_is_not_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "free_disk", lambda home: 1560)
+    monkeypatch.setattr(plan, "free_memory", lambda: 180)
+    found = planned(tmp_path, RUNS, packs=900, workers=3)
+    found.refuse()
+    assert found.disk == (900, 660)
+    assert "4 runs to do (0 trainings and 4 tries): about 10.0 minutes with 3 side by side" in found.summary()
+
+
+def test_no_question_needs_nothing(tmp_path):
+    found = plan.plan([], Store(tmp_path), here(tmp_path))
+    found.refuse()
+    assert (found.minutes, found.disk, len(found.table())) == (0, (0, 0), 0)
+    assert plan.told(found) == "no question is asked: no runs to do"
+
+
+def test_all_data_that_are_missing_are_named_at_once(tmp_path):
+    gone = {"source": "folder", "path": "/gone"}
+    question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, images_per_class=[4])
+    with pytest.raises(ItlError, match="2 data sets .* .images, scenes.: images should lie at /gone"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+    question = data_size(**SHARED | {"images": gone}, images_per_class=[4])
+    with pytest.raises(ItlError, match="^images should lie at /gone"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+
+
+def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
+    machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
+    listed = size_of(packing, "images", machine)
+    monkeypatch.setattr(paths, "open_source", None)            # to list again would fail
+    assert size_of(packing, "images", machine) == listed
+    monkeypatch.undo()
+    paths.pack_for(packing, "images", machine, log=str)
+    assert size_of(packing, "images", machine) == replace(listed, packed=True, seconds=0.0)
+    assert (listed.images, listed.splits) == (64, {"train": 48, "val": 16})
+    assert (set(listed.train.values()), listed.packed, listed.seconds > 0) == ({12}, False, True)
+
+
+def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
+    machine = here(tmp_path)
+    question = small_study()
+    before = plan.plan([question], Store(tmp_path), machine).packs.set_index("pack")["disk"]
+    assert before["scenes"] == 30 * (3 * 32 * 32 + plan.ROW)
+    partial = plan.partial_of(paths.pack_folder(question.packings()["scenes"], "scenes", machine))
+    partial.mkdir(parents=True)
+    (partial / "images.npy").write_bytes(bytes(8192))
+    after = plan.plan([question], Store(tmp_path), machine).packs.set_index("pack")["disk"]
+    assert before["scenes"] - after["scenes"] == (partial / "images.npy").stat().st_blocks * 512
+
+
+def test_what_is_measured_is_kept(tmp_path, monkeypatch):
+    machine, said = here(tmp_path), []
+    works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
+    found = throughput.calibrated(works, machine, said.append)
+    rate = found[throughput.name_of(*works[0], machine)]
+    frozen = found[throughput.frozen_name(machine)]
+    assert said == ["measuring 2 kinds of work on this machine, once"]
+    assert 0 < rate.look < rate.learn
+    assert rate.memory > rate.weights > 0
+    assert (rate.device, rate.features) == (0, 256)
+    assert min(frozen.start, frozen.fit, frozen.compare) > 0
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)     # to measure again would fail
+    assert throughput.calibrated(works, machine) == found
+    kept = json.loads((tmp_path / "runs/rates.json").read_text())
+    assert kept.keys() == found.keys()
+
+
+def test_memory_is_that_of_this_machine():
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < free_memory() <= whole
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 MiB"), (2**20, "1 MiB"), (2**30, "1.0 GiB")])
+def test_bytes_for_people(count, text):
+    assert readable(count) == text
+
+
+@pytest.mark.parametrize(("minutes", "text"), [(0, "0.0 minutes"), (300, "5.0 hours"), (10_000, "6.9 days")])
+def test_times_for_people(minutes, text):
+    assert duration(minutes) == text
+
+
+def test_told_by_condition_or_by_run(tmp_path, rated):
+    found = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
+    short, long = plan.told(found), plan.told(found, each=True)
+    assert "images_per_class all = label_set original" in short
+    assert (short.count("after packing"), long.count("after packing")) == (0, 12)
+    grouped = found.by_condition()
+    assert grouped[["nets", "tries", "to do"]].sum().tolist() == [6, 6, 12]
+    assert SCENES["source"] in short

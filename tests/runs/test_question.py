@@ -1,0 +1,88 @@
+"""Tasks from their names to rows of results: every method, few shots, other labels, a named protocol."""
+
+import pytest
+from PIL import Image
+
+from itl import ItlError
+from itl.runs.question import Task
+from itl.runs.store import Store
+from itl.specs import Transfer
+from tests.worlds import SETTINGS, here, small_study
+
+OBJECTS = {"source": "demo-detection", "size": 64, "fit": "pad",
+           "options": {"train": 3, "test": 1, "size": 64}}
+PEOPLE = {"source": "demo-actions", "size": 32, "options": {"train": 4, "test": 2, "size": 48}}
+TUNING = {
+    "finetune": {"steps": 2, "batch": 4, "pixels": 24, "lrs": [0.01, 0.02]},
+    "actions": {"steps": 2, "batch": 8, "pixels": 24},
+    "detection": {"steps": 2, "batch": 4, "pixels": 64, "proposals": 20, "rois": 8},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "target", "labels", "few"),
+    [
+        ("knn@scenes", "knn", "scenes", "original", None),
+        ("probe@scenes:5", "probe", "scenes", "original", 5),
+        ("induction@images/bottom-up@9", "induction", "images", "bottom-up@9", None),
+        ("induction@images/bottom-up@9+without@n02084071,n02121620:50", "induction", "images",
+         "bottom-up@9+without@n02084071,n02121620", 50),
+    ],
+)
+def test_a_task_is_read_from_its_name(text, method, target, labels, few):
+    assert Task.read(text) == Task(text, method, target, labels, few)
+
+
+@pytest.mark.parametrize("text", ["knn", "@a", "knn@", "knn@a b", "knn@a:", "knn@a:-1", "knn@a/b/c"])
+def test_what_is_no_task_is_refused(text):
+    with pytest.raises(ItlError, match="is not METHOD@TARGET"):
+        Task.read(text)
+
+
+def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    tasks = ["finetune@scenes:4", "probe@scenes", "knn@scenes:5", "induction@images", "detection@objects",
+             "actions@people", "actions@people:2"]
+    targets = SETTINGS["targets"] | {"objects": OBJECTS, "people": PEOPLE}
+    question = small_study(targets=targets, tasks=tasks, tuning=TUNING, images_per_class=[4], seeds=[0])
+    assert set(question.plan(store, machine)["state"]) == {"to do"}
+    question.run(store, machine)
+    assert set(question.plan(store, machine)["state"]) == {"done"}
+    results = question.results(store, machine).set_index(["task", "metric"])
+    metrics = {task: list(results.loc[task].index) for task in results.index.get_level_values(0).unique()}
+    assert metrics == {
+        "own": ["accuracy"],
+        "finetune@scenes:4": ["accuracy"],
+        "probe@scenes": ["accuracy"],
+        "knn@scenes:5": ["knn1", "knn5"],
+        "induction@images": ["accuracy", "chance", "knn1", "knn5"],
+        "detection@objects": ["map", "map_area", "recall"],
+        "actions@people": ["map"],
+        "actions@people:2": ["map"],
+    }
+    assert results["value"].between(0, 100).all()
+    runs = [run for run in question.runs(machine) if isinstance(run.spec, Transfer)]
+    done = {run.task: store.result(run.spec) for run in runs}
+    images = {task: result["images"] for task, result in done.items()}
+    assert (images["finetune@scenes:4"], images["probe@scenes"], images["knn@scenes:5"]) == (12, 18, 15)
+    assert (images["actions@people"], images["actions@people:2"]) == (40, 20)
+    assert done["finetune@scenes:4"]["chosen"]["lr"] in (0.01, 0.02)
+    assert {run["split"] for task, run in done.items() if task != "induction@images"} == {"test"}
+
+
+def test_a_published_division_is_named_in_every_row(tmp_path):
+    root = tmp_path / "SUN397"
+    for name in ("a/abbey", "b/beach/sandy"):
+        (root / name).mkdir(parents=True)
+        for number in range(12):
+            colour = (number * 20, 90, 200 * (name[0] == "b"))
+            Image.new("RGB", (24, 20), colour).save(root / name / f"{number}.jpg")
+    for part, numbers in (("Training", range(6)), ("Testing", range(6, 10))):
+        lines = [f"/{name}/{number}.jpg" for name in ("a/abbey", "b/beach/sandy") for number in numbers]
+        (root / f"{part}_03.txt").write_text("\n".join(lines))
+    target = {"source": "sun397", "size": 24, "options": {"partition": 3}}
+    machine, store = here(tmp_path, data=(f"sun={root}",)), Store(tmp_path / "runs")
+    question = small_study(targets={"sun": target}, tasks=["probe@sun:4"], images_per_class=[4], seeds=[0])
+    question.run(store, machine)
+    row = question.results(store, machine).query("task == 'probe@sun:4'").iloc[0]
+    assert (row["protocol"], row["split"], row["metric"]) == ("SUN397 partition 03", "test", "accuracy")

@@ -1,0 +1,187 @@
+"""Questions: their conditions, runs and comparisons."""
+
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.presets import Preset
+from itl.runs import questions
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer
+from tests.worlds import SETTINGS, here, small_study
+
+NOWHERE = here(Path("/nowhere"))
+
+
+def test_runs_are_conditions_times_seeds_times_tasks():
+    runs = small_study().runs(NOWHERE)
+    trained = {run.spec for run in runs if isinstance(run.spec, Pretrain)}
+    tried = {run.spec for run in runs if isinstance(run.spec, Transfer)}
+    assert (len(trained), len(tried)) == (4, 6)                 # sizes x seeds; with the untrained, x tasks
+    untrained = [run.spec.pretrain for run in runs if dict(run.columns)["images_per_class"] == 0]
+    assert {spec.recipe.total_steps(10) for spec in untrained} == {0}
+    assert {spec.subset.images_per_class for spec in untrained} == {1}
+
+
+def test_seeds_pair_the_conditions():
+    runs = small_study().runs(NOWHERE)
+    few, many = ([run for run in runs if dict(run.columns)["images_per_class"] == count] for count in (4, 12))
+    assert [run.seed for run in few] == [run.seed for run in many]
+    assert [run.spec.seed for run in few] == [run.seed for run in few]
+
+
+def test_all_keeps_every_image():
+    question = small_study(images_per_class=["all"])
+    assert {r.spec.subset.images_per_class for r in question.runs(NOWHERE) if r.task == "own"} == {None}
+
+
+def granularity(**changes):
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    return questions.granularity(**settings | {"label_sets": ["none", "bottom-up@5", "original"]} | changes)
+
+
+def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
+    coarse = granularity(tasks=["induction@images", "induction@images/bottom-up@5:3"])
+    runs = coarse.runs(NOWHERE)
+    trained = [run for run in runs if run.task == "own"]
+    assert [dict(run.columns)["label_set"] for run in trained] == ["bottom-up@5"] * 2 + ["original"] * 2
+    assert [run.spec.subset.labels for run in trained] == ["bottom-up@5"] * 2 + ["original"] * 2
+    assert {run.spec.subset.images_per_class for run in trained} == {None}
+    assert {(run.spec.labels, run.spec.images_per_class) for run in runs if run.method == "induction"} == {
+        ("original", None), ("bottom-up@5", 3)
+    }
+    nets = {run.spec.pretrain for run in runs if run.method == "induction"}
+    sizes = small_study(images_per_class=[0, "all"]).runs(NOWHERE)
+    others = {run.spec.pretrain for run in sizes if run.task != "own"}
+    assert others < nets                                        # the untrained, and those of all images
+    assert len(nets) == 6
+
+
+def other(asked, **changes):
+    """One of the other questions on the smallest world."""
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    return asked(**settings | changes)
+
+
+def test_class_count_shares_its_nets_with_granularity():
+    sets = ["none", "bottom-up@5", "original"]
+    one = other(questions.class_count, label_sets=sets)
+    assert one.runs(NOWHERE) == granularity().runs(NOWHERE)
+    assert [dict(each.against)["label_set"] for each in one.comparisons] == ["original", "none"]
+    asked = [(*dict(each.of).values(), *dict(each.against).values()) for each in granularity().comparisons]
+    assert asked == [("bottom-up@5", "original"), ("bottom-up@5", "none"), ("original", "none")]
+
+
+def test_a_budget_is_a_grid_of_designs():
+    asked = other(questions.budget, budgets=[["all x 6", "2 x 12"], ["all x 3", "2 × 6"]])
+    nets = [run.spec.subset for run in asked.runs(NOWHERE) if run.task == "own" and run.seed == 1]
+    assert [(each.classes, each.images_per_class) for each in nets] == [(None, 6), (2, 12), (None, 3), (2, 6)]
+    assert {each.seed for each in nets} == {1}
+    assert [dict(each.columns)["design"] for each in asked.conditions][1] == "2 × 12"
+    sizes = small_study(images_per_class=[3, 6]).runs(NOWHERE)
+    assert {run.spec for run in sizes} < {run.spec for run in asked.runs(NOWHERE)}, "trained once for both"
+
+
+@pytest.mark.parametrize(("budgets", "says"), [
+    ([["all x 6", "2 x 12"]], "two numbers of images or more"),
+    ([["all x 6"], ["all x 3", "2 x 6"]], "each with two designs or more"),
+    ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 x 6, 2 x 13 have 24 and 26"),
+    ([["4 by 6", "2 x 12"], ["4 x 3", "2 x 6"]], "a design is CLASSES x IMAGES_PER_CLASS.*got '4 by 6'"),
+    ([["0 x 6", "2 x 12"], ["4 x 3", "2 x 6"]], "got '0 x 6'"),
+])
+def test_budgets_that_are_none(budgets, says):
+    with pytest.raises(ItlError, match=says):
+        other(questions.budget, budgets=budgets)
+
+
+def test_overlap_has_a_control_of_its_own_for_every_seed():
+    runs = other(questions.overlap).runs(NOWHERE)
+    labels = [(dict(run.columns)["pretrained_on"], run.seed, run.spec.subset.labels) for run in runs
+              if run.task == "own"]
+    assert labels == [
+        ("all classes", 0, "original"), ("all classes", 1, "original"),
+        ("without as many others", 0, "without-random@0"), ("without as many others", 1, "without-random@1"),
+        ("without PASCAL's", 0, "without-pascal"), ("without PASCAL's", 1, "without-pascal"),
+    ]
+    main = other(questions.overlap).comparisons[0]
+    assert (dict(main.of), dict(main.against)) == (
+        {"pretrained_on": "without PASCAL's"}, {"pretrained_on": "without as many others"})
+
+
+def test_split_measures_every_net_on_both_halves():
+    tasks = ["probe@images/half-a", "probe@images/half-b", "knn@scenes"]
+    asked = other(questions.split, halves=["random"], tasks=tasks)
+    tried = [run for run in asked.runs(NOWHERE) if run.method == "probe" and run.seed == 1]
+    assert {(dict(run.columns)["pretrained_on"], run.spec.labels) for run in tried} == {
+        (name, half) for name in ("none", "A", "B", "A + B")
+        for half in ("half-random-a@1", "half-random-b@1")
+    }
+    assert {run.task for run in tried} == {"probe@images/half-a", "probe@images/half-b"}
+    taught = {dict(run.columns)["pretrained_on"]: run.spec.pretrain.subset.labels for run in tried}
+    assert taught == {"none": "original", "A": "half-random-a@1", "B": "half-random-b@1", "A + B": "original"}
+    assert [(dict(each.against)["pretrained_on"], each.tasks) for each in asked.comparisons] == [
+        ("A", ("probe@images/half-a", "knn@scenes")), ("B", ("probe@images/half-b", "knn@scenes"))]
+
+
+def test_halves_are_of_a_kind_and_known_to_their_question_only():
+    with pytest.raises(ItlError, match="no kind of halves called 'ramdom'; did you mean 'random'"):
+        other(questions.split, halves=["ramdom"])
+    with pytest.raises(ItlError, match="no label method .*called 'half-a'"):
+        small_study(tasks=["probe@images/half-a"])
+
+
+def test_label_sets_that_are_none():
+    with pytest.raises(ItlError, match="no label method .*called 'bottomup'; did you mean 'bottom-up'"):
+        granularity(label_sets=["bottomup@5"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"tasks": ["prob@scenes"]}, "no transfer method called 'prob'; did you mean 'probe'"),
+        ({"tasks": ["probe@scene"]}, "did you mean 'scenes'"),
+        ({"recipe": {"step": 3}}, "no setting of recipe called 'step'; did you mean 'steps'"),
+        ({"images": {"source": "demo", "sise": 3}}, "did you mean 'size'"),
+        ({"images_per_class": ["many"]}, "whole numbers from 0, or 'all'; got 'many'"),
+        ({"images_per_class": []}, "needs values"),
+        ({"seeds": [1, 1]}, "no seed twice"),
+    ],
+)
+def test_questions_that_cannot_be_asked(changes, says):
+    with pytest.raises(ItlError, match=says):
+        small_study(**changes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
+        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 7 parameters; add net"),
+        (SETTINGS | {"tasks": ["actions@scenes"]}, "needs a recipe; tuning has finetune: add actions"),
+        (SETTINGS | {"tasks": ["actions@scenes/original@1"], "tuning": {"actions": {}}}, "leave the labels"),
+        (SETTINGS | {"tuning": {"finetun": {}}}, "'finetun'; did you mean 'finetune'"),
+        (SETTINGS | {"tuning": {"detection": {"region": "rpn"}}}, "'region'; did you mean 'regions'"),
+        (SETTINGS | {"tasks": ["knn@images:0"]}, "is not METHOD@TARGET, METHOD@TARGET/LABELS or either with"),
+        (SETTINGS | {"seeds": 3}, "seeds of 01-data-size in preset mini should be a list, not 3"),
+        (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
+        (SETTINGS | {"recipe": [1]}, "recipe of .* should be a mapping"),
+        (SETTINGS | {"net": 18}, "net of .* should be text"),
+        (SETTINGS | {"targets": {"scenes": 3}}, "target scenes should be a mapping"),
+    ],
+)
+def test_presets_that_ask_wrongly(settings, says):
+    preset = Preset(name="mini", about="a test", notebooks={"01-data-size": settings})
+    with pytest.raises(ItlError, match=says):
+        questions.questions_of(preset)
+
+
+def test_a_preset_asks_what_its_notebook_would():
+    preset = Preset(name="mini", about="a test", notebooks={"01-data-size": SETTINGS, "99-summary": {}})
+    assert questions.questions_of(preset) == [small_study()]
+
+
+def test_no_results_yet_is_one_line(tmp_path):
+    machine = here(tmp_path)
+    with pytest.raises(ItlError, match="no run of data-size is done"):
+        small_study().results(Store(machine.runs), machine)

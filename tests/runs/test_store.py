@@ -1,0 +1,101 @@
+"""The run store: whole or absent, one at a time."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from itl import ItlError
+from itl.runs.store import Store
+from itl.specs import Subset
+
+SPEC = Subset("p")
+
+HOLD = """
+import sys, time
+from itl.specs import Subset
+from itl.runs.store import Store
+with Store(sys.argv[1]).claim(Subset("p")) as folder:
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def hold(root, seconds):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, root, str(seconds)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"held\n"
+    return process
+
+
+def test_a_run_is_done_when_its_result_is_there(tmp_path):
+    store = Store(tmp_path)
+    assert (store.result(SPEC), store.state(SPEC)) == (None, "to do")
+    folder = store.folder(SPEC)
+    assert folder.parent.name == "subset"
+    assert json.loads((folder / "spec.json").read_text())["Subset"]["pack"] == "p"
+    (folder / "checkpoint.safetensors").touch()
+    assert store.state(SPEC) == "partial"
+    store.finish(SPEC, {"metrics": {"accuracy": 50.0}})
+    assert (store.state(SPEC), store.result(SPEC)) == ("done", {"metrics": {"accuracy": 50.0}})
+    with pytest.raises(ItlError, match="is finished; delete"):
+        store.finish(SPEC, {})
+
+
+def test_a_number_that_is_none_is_not_published(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        Store(tmp_path).finish(SPEC, {"accuracy": float("nan")})
+    assert Store(tmp_path).result(SPEC) is None
+
+
+def test_a_claim_is_held_by_one_and_the_other_waits(tmp_path):
+    holder, told = hold(tmp_path, 1.0), []
+    started = time.monotonic()
+    with Store(tmp_path).claim(SPEC, told.append):
+        assert time.monotonic() - started > 0.3
+    assert str(holder.pid) in told[0]
+    assert holder.wait() == 0
+
+
+def test_a_killed_holder_leaves_no_claim(tmp_path):
+    holder, told = hold(tmp_path, 100), []
+    holder.kill()
+    holder.wait()
+    with Store(tmp_path).claim(SPEC, told.append):
+        assert told == []
+
+
+def test_a_claim_clears_what_a_killed_holder_half_wrote(tmp_path):
+    store = Store(tmp_path)
+    (store.folder(SPEC) / ".checkpoint.safetensors.123").write_bytes(b"half")
+    with store.claim(SPEC) as folder:
+        assert not list(folder.glob(".checkpoint*"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_permission_is_one_line(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ItlError, match="cannot make .* Permission denied"):
+        Store(tmp_path / "runs").folder(SPEC)
+
+
+def test_a_file_in_the_way_is_one_line(tmp_path):
+    (tmp_path / "runs").write_text("not a folder")
+    with pytest.raises(ItlError, match="cannot make"):
+        Store(tmp_path / "runs").folder(SPEC)
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.write(SPEC, "provenance.json", {"commit": "old"})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("itl.storage.os.replace", full)
+    with pytest.raises(ItlError, match="No space left on device; free space"):
+        store.write(SPEC, "provenance.json", {"commit": "new"})
+    assert store.read(SPEC, "provenance.json") == {"commit": "old"}
+    assert [path.name for path in store.path(SPEC).iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,281 @@
+"""The demo world: the same bytes everywhere, near classes alike, boxes exact."""
+
+import hashlib
+import inspect
+import os
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+
+from itl import ItlError
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.voc_classes import PASCAL
+from itl.sources.boxes import around
+from itl.sources.synthetic.appearance import GENES, Appearances, draw, look, reach, step
+from itl.sources.synthetic.classes import DemoClasses, spread_leaves
+from itl.sources.synthetic.shapes import Pose, Window, box, chance, limb, rgb, slab, unit, wave
+from itl.sources.synthetic.targets import (
+    ACTIONS,
+    SCENES,
+    DemoActions,
+    DemoDetection,
+    DemoScenes,
+    places,
+    seen,
+)
+
+SOURCES = [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]
+PINNED = ["9bacc3daa241", "757661833906", "8a402d525867", "b7322fca1ff6"]
+EVERY_SOURCE = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.kind)
+
+
+def digest(source, count: int = 40) -> str:
+    """The sha256 of *count* of the pictures of *source*, spread over its records."""
+    records = source.records()
+    pixels = hashlib.sha256()
+    for record in records[:: len(records) // count][:count]:
+        pixels.update(source.read(record).tobytes())
+    return pixels.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def world() -> Taxonomy:
+    return Taxonomy.snapshot()
+
+
+@EVERY_SOURCE
+def test_records_are_sorted_unique_and_complete(source):
+    records = source.records()
+    assert [record.id for record in records] == sorted({record.id for record in records})
+    assert records == source.records()
+    per_class = {split: getattr(source, split) for split in {record.split for record in records}}
+    assert len(records) == len({record.wnid for record in records}) * sum(per_class.values())
+
+
+@EVERY_SOURCE
+def test_images_are_uint8_of_the_asked_size(source):
+    image = source.read(source.records()[0])
+    if source.kind == "demo-actions":           # the figure with some context, cut off at the image's edges
+        [thing] = source.annotation(source.records()[0])
+        rows, columns = around(thing.box, source.context, source.size, source.size)
+        assert image.shape == (rows.stop - rows.start, columns.stop - columns.start, 3)
+        assert image.shape[0] > thing.box[3] - thing.box[1]
+    else:
+        assert image.shape == (source.size, source.size, 3)
+    assert image.dtype == np.uint8
+    assert image.flags.c_contiguous
+
+
+@EVERY_SOURCE
+def test_an_image_depends_on_nothing_but_seed_and_record(source):
+    records = source.records()[:24]
+    one_by_one = [source.read(record).tobytes() for record in records]
+    copy = pickle.loads(pickle.dumps(source))
+    with ThreadPoolExecutor(4) as pool:
+        backwards = pool.map(lambda record: copy.read(record).tobytes(), reversed(records))
+        assert list(backwards) == one_by_one[::-1]
+    assert len(set(one_by_one)) == len(records)
+    reseeded = type(source)(seed=1)
+    assert reseeded.read(records[0]).tobytes() != one_by_one[0]
+
+
+def test_another_process_draws_the_same_bytes():
+    script = "\n".join([
+        "import hashlib",
+        "from itl.sources.synthetic.classes import DemoClasses",
+        "from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes",
+        inspect.getsource(digest),
+        "print(*map(digest, [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]))",
+    ])
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                         cwd=Path(__file__).parents[3], env=os.environ | {"PYTHONHASHSEED": "7"})
+    assert run.stdout.split() == [digest(source) for source in SOURCES]
+
+
+def test_every_machine_draws_the_same_bytes():
+    assert [digest(source)[:12] for source in SOURCES] == PINNED
+
+
+def test_leaves_are_spread_in_pairs_of_siblings(world):
+    leaves = spread_leaves(world, 40)
+    assert leaves == sorted(set(leaves)) == DemoClasses().wnids
+    assert set(leaves) <= set(world.leaves)
+    families = [world.parent(wnid) for wnid in leaves]
+    assert sum(families.count(family) >= 2 for family in families) == 40
+    pascal = {wnid for wnid in leaves if world.ancestors(wnid) & set(PASCAL.values())}
+    assert 5 <= len(pascal) <= 20
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 999, 1000])
+def test_any_number_of_classes(world, count):
+    assert len(set(spread_leaves(world, count))) == count
+
+
+@pytest.mark.parametrize(("make", "settings", "message"), [
+    (DemoClasses, {"classes": 1}, "from 2 to 1000 classes, not 1"),
+    (DemoClasses, {"classes": 1001}, "from 2 to 1000 classes, not 1001"),
+    (DemoClasses, {"train": 0}, "train from 1 up, not 0"),
+    (DemoScenes, {"classes": 99}, f"from 2 to {len(SCENES)} classes, not 99"),
+    (DemoScenes, {"size": -4}, "size from 1 up, not -4"),
+    (DemoDetection, {"test": 0}, "test from 1 up, not 0"),
+    (DemoActions, {"train": 0}, "train from 1 up, not 0"),
+])
+def test_impossible_worlds_are_refused(make, settings, message):
+    with pytest.raises(ItlError, match=message):
+        make(**settings)
+
+
+def test_a_node_looks_like_its_parent_changed_a_little(world):
+    appearances = Appearances(world)
+    leaf = "n02099601"                      # golden retriever
+    parent = world.parent(leaf)
+    change = np.abs(appearances.genes(leaf) - appearances.genes(parent))
+    assert 0 < change.max() < 0.6
+    assert (Appearances(world).genes(leaf) == appearances.genes(leaf)).all()
+    assert (Appearances(world, seed=1).genes(leaf) != appearances.genes(leaf)).all()
+    assert (step(12) < step(6)).all()
+
+
+def tree_distances(tree: Taxonomy, wnids: list[str]) -> np.ndarray:
+    """How far apart classes are, 0 to 1: the share of their paths to the root that they do not share."""
+    def distance(a: str, b: str) -> float:
+        return 1 - 2 * tree.depth(tree.lowest_common_ancestor(a, b)) / (tree.depth(a) + tree.depth(b))
+    return np.array([[distance(a, b) for b in wnids] for a in wnids])
+
+
+def test_siblings_look_more_alike_than_far_classes(world):
+    wnids = spread_leaves(world, 200)
+    appearances = Appearances(world)
+    looks = np.stack([wave(appearances.genes(wnid) / 2) for wnid in wnids])
+    apart = np.sqrt(((looks[:, None] - looks) ** 2).sum(2))
+    distances, pairs = tree_distances(world, wnids), ~np.eye(len(wnids), dtype=bool)
+    siblings = np.array([[world.parent(a) == world.parent(b) for b in wnids] for a in wnids]) & pairs
+    assert spearmanr(apart[pairs], distances[pairs]).statistic > 0.4
+    assert apart[siblings].max() < np.median(apart[pairs])
+    assert apart[siblings].min() > 0.3      # and none are the same
+
+
+def simple_features(image: np.ndarray) -> np.ndarray:
+    """A picture as coarse pixels, and histograms of edge directions and of colours."""
+    grey = image.mean(2)
+    right, down = np.diff(grey, axis=1)[1:], np.diff(grey, axis=0)[:, 1:]
+    strength = np.abs(right) + np.abs(down)
+    direction = (np.arctan2(down, right) % np.pi / np.pi * 8).astype(int) % 8
+    edges = [np.bincount(direction[y:y + 11, x:x + 11].ravel(), strength[y:y + 11, x:x + 11].ravel(), 8)
+             for y in (0, 10, 20) for x in (0, 10, 20)]
+    tints = (image[6:26, 6:26] // 64).reshape(-1, 3).astype(int) @ [16, 4, 1]
+    coarse = image.reshape(8, 4, 8, 4, 3).mean((1, 3)).ravel()
+    counts = np.concatenate([*edges, np.bincount(tints, minlength=64)])
+    return np.concatenate([coarse / 20, np.sqrt(counts)])
+
+
+def test_classes_are_learnable_and_near_ones_confused_most(world):
+    source = DemoClasses(train=25, val=15, size=32)
+    records, wnids = source.records(), source.wnids
+    features = np.stack([simple_features(source.read(record)) for record in records])
+    labels = np.array([wnids.index(record.wnid) for record in records])
+    train = np.array([record.split == "train" for record in records])
+    features = StandardScaler().fit(features[train]).transform(features)
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5).fit(features[train], labels[train])
+    beliefs = model.predict_proba(features[~train])
+    assert 0.15 < (beliefs.argmax(1) == labels[~train]).mean() < 0.60       # chance is 0.025
+    taken_for = np.stack([beliefs[labels[~train] == label].mean(0) for label in range(len(wnids))])
+    pairs, distances = ~np.eye(len(wnids), dtype=bool), tree_distances(world, wnids)
+    assert spearmanr(taken_for[pairs], distances[pairs]).statistic < -0.15
+    assert taken_for[pairs & (distances < 0.2)].mean() > 1.8 * taken_for[pairs & (distances > 0.5)].mean()
+
+
+def test_shapes_and_colours():
+    grid = np.array([[0.0, 1.0, 3.0]])
+    assert limb(grid, 0 * grid, (0, 0), (1, 0), (0.5, 0.5)) == pytest.approx(np.array([[-0.5, -0.5, 1.5]]))
+    assert slab(grid, 0 * grid, (1.0, 0.5), 0.0) == pytest.approx(np.array([[-0.5, 0.0, 2.0]]))
+    assert rgb(1 / 3, 1, 1).ravel() == pytest.approx([0, 255, 0])
+    assert (unit(0), unit(1), unit(-1)) == ((1, 0), (0, 1), (0, -1))
+    assert wave(np.array([0, 0.25, 0.5, 1.0])).tolist() == [0, 0.5, 1, 0]
+
+
+def test_box_of_a_drawn_slab_is_exact():
+    canvas, mask = np.zeros((3, 20, 30), np.float32), np.zeros((20, 30), np.float32)
+    window = Window.on(canvas, mask, Pose(x=12.0, y=9.0, scale=1.0), reach=8)
+    window.paint(slab(window.u, window.v, (5.0, 3.0), 0.0), np.full((3, 1, 1), 200, np.float32))
+    assert box(mask > 0.5) == (8, 7, 17, 12)            # pixels 7..16 and 6..11, counted from 1
+    assert (canvas.max(0) > 0).sum() == 60
+    assert box(np.zeros((3, 3), bool)) is None
+
+
+def test_no_object_reaches_beyond_its_reach():
+    for number in range(200):
+        looks = look(3 * chance("looks", number).random(len(GENES)))
+        mask = np.zeros((96, 96), np.float32)
+        draw(np.zeros((3, 96, 96), np.float32), mask, Pose(48, 48, 14.0), looks, gait=0.15)
+        farthest = np.abs(np.argwhere(mask > 0.5) + 0.5 - 48).max() / 14
+        assert farthest < reach(looks)      # else its window may have cut it
+
+
+def test_what_is_seen_of_things_drawn_one_over_the_other():
+    def block(top, bottom, left, right):
+        mask = np.zeros((40, 40), bool)
+        mask[top:bottom, left:right] = True
+        return mask
+    drawn = [("far", block(12, 28, 10, 26)), ("hidden", block(22, 24, 22, 24)),
+             ("near", block(10, 30, 18, 30)), ("outside", block(0, 5, 0, 40))]
+    things = seen(drawn, slice(10, 30))
+    by_name = {thing.name: thing for thing in things}
+    assert [thing.name for thing in things] == ["far", "near"]
+    assert by_name["near"].box == (9, 1, 20, 20)
+    assert not by_name["near"].truncated
+    assert by_name["far"].box == (1, 3, 8, 18)          # columns 10..17 are seen, of 10..25
+    assert not by_name["far"].difficult
+
+
+def test_a_thing_cut_by_the_edge_is_truncated_and_difficult_when_less_than_half_is_left():
+    inside, masks = slice(10, 30), []
+    for left in (25, 15, 2):                # columns outside of 16: 11, 1 and 8 on the other side
+        masks.append(np.zeros((40, 40), bool))
+        masks[-1][12:28, left:left + 16] = True
+    things = [seen([("thing", mask)], inside)[0] for mask in masks]
+    assert [thing.box for thing in things] == [(16, 3, 20, 18), (6, 3, 20, 18), (1, 3, 8, 18)]
+    assert [thing.truncated for thing in things] == [True, True, True]
+    assert [thing.difficult for thing in things] == [True, False, False]
+
+
+def test_detection_annotations_are_sound():
+    source = DemoDetection()
+    things = [(thing, record) for record in source.records() for thing in source.annotation(record)]
+    assert {record.wnid for record in source.records()} == set(PASCAL) == {thing.name for thing, _ in things}
+    for thing, _ in things:
+        left, top, right, bottom = thing.box
+        assert 1 <= left <= right <= source.size
+        assert 1 <= top <= bottom <= source.size
+    for what in ("difficult", "truncated"):
+        assert 0.03 < np.mean([getattr(thing, what) for thing, _ in things]) < 0.5
+    assert max(len(source.annotation(record)) for record in source.records()[:60]) >= 3
+
+
+def test_action_boxes_hold_the_figure():
+    source = DemoActions()
+    assert {record.wnid for record in source.records()} == set(ACTIONS)
+    assert len(ACTIONS) == 10
+    for record in source.records()[::7]:
+        [thing] = source.annotation(record)
+        left, top, right, bottom = thing.box
+        assert thing.name == record.wnid
+        assert 1 <= left < right <= source.size
+        assert 1 <= top < bottom <= source.size
+        assert bottom - top > source.size / 4
+
+
+@pytest.mark.parametrize("arrangement", sorted({how for _, how in SCENES.values()}))
+def test_places_lie_in_the_image(arrangement):
+    spots = np.array([places(arrangement, 6, chance("places", number)) for number in range(20)])
+    assert spots.shape == (20, 6, 2)
+    assert spots.min() > 0
+    assert spots.max() < 1

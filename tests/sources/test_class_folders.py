@@ -1,0 +1,166 @@
+"""Sources on small trees and archives: what is listed, what is left out, and what is refused."""
+
+import pickle
+import zipfile
+
+import pytest
+
+from itl import ItlError
+from itl.sources import archives
+from itl.sources.check import check
+from itl.sources.class_folders import ClassFolders
+from itl.sources.registry import open_source
+from tests.pictures import CAR, FOX, REAL, tarred, told, tree
+
+SPLIT = ["train/cat/1.jpg", "train/dog/2.PNG", "validation/cat/3.jpeg", "validation/dog/4.jpg"]
+
+
+def test_a_folder_with_splits(tmp_path):
+    tree(tmp_path, *SPLIT, "train/.DS_Store", "train/cat/Thumbs.db", "__MACOSX/train/cat/._1.jpg",
+         "train/cat/notes.txt", "readme.jpg", ".cache/")
+    assert told(open_source("folder", tmp_path)) == [
+        ("train/cat/1.jpg", "cat", "train"), ("train/dog/2.PNG", "dog", "train"),
+        ("validation/cat/3.jpeg", "cat", "val"), ("validation/dog/4.jpg", "dog", "val")]
+
+
+def test_a_folder_without_splits_is_train_and_may_have_a_class_called_train(tmp_path):
+    tree(tmp_path, "car/1.jpg", "train/2.jpg", "train/deep/er/3.jpg")
+    assert told(ClassFolders(tmp_path)) == [
+        ("car/1.jpg", "car", "train"), ("train/2.jpg", "train", "train"),
+        ("train/deep/er/3.jpg", "train", "train")]
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "photos/", "./photos/"])
+@pytest.mark.parametrize("make", ["tar", "zip"])
+def test_archives_give_the_same_records_as_folders(tmp_path, prefix, make):
+    path = tmp_path / f"photos.{make}"
+    if make == "tar":
+        tarred(path, {prefix + name: name.encode() for name in SPLIT})
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in SPLIT:
+                archive.writestr(prefix + name, name.encode() * 9)
+    source = ClassFolders(path)
+    assert told(source) == told(ClassFolders(tree(tmp_path / "plain", *SPLIT)))
+    assert source.read(source.records()[0]).startswith(b"train/cat/1.jpg")
+    assert pickle.loads(pickle.dumps(source)).records() == source.records()
+
+
+def test_members_that_leave_the_archive_are_left_out_and_counted(tmp_path):
+    files = {"cat/1.jpg": b"1", "../cat/2.jpg": b"2", "/cat/3.jpg": b"3", "cat/../../4.jpg": b"4"}
+    path = tarred(tmp_path / "evil.tar", files, **{"cat/5.jpg": "/etc/passwd", "dog": ".."})
+    source = ClassFolders(path)
+    assert [record.id for record in source.records()] == ["cat/1.jpg"]
+    assert source.listing.left_out == {
+        "names that leave the archive": 3, "links, devices and sparse files": 2}
+    assert "left out: 3 names that leave the archive" in check("folder", path)
+
+
+def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
+    tree(tmp_path, "far/1.jpg", "here/dog/2.jpg")
+    (tmp_path / "here/cat").symlink_to(tmp_path / "far")
+    (tmp_path / "here/dog/loop").symlink_to(tmp_path / "here")
+    (tmp_path / "here/dog/3.jpg").symlink_to("nowhere")
+    source = ClassFolders(tmp_path / "here")
+    assert [record.id for record in source.records()] == ["cat/1.jpg", "dog/2.jpg"]
+    assert source.listing.left_out == {"links to a folder they are in": 1, "broken links and devices": 1}
+
+
+def test_names_map_to_wnids(tmp_path):
+    tree(tmp_path, "red fox/1.jpg", "sofa/2.jpg")
+    (tmp_path / "names.csv").write_text(f"name,wnid\nred fox,{FOX}\nunused,{CAR}\n")
+    for place in ("names.csv", str(tmp_path / "names.csv")):
+        assert [record.wnid for record in ClassFolders(tmp_path, classes=place).records()] == [FOX, "sofa"]
+    (tmp_path / "names.csv").write_text("red fox,fox\n")
+    with pytest.raises(ItlError, match="row 1: 'red fox,fox' is not name,wnid"):
+        ClassFolders(tmp_path, classes="names.csv").records()
+    with pytest.raises(ItlError, match="mapping file gone.csv"):
+        ClassFolders(tmp_path, classes="gone.csv").records()
+
+
+def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
+    names = [f"{kind}/{number}.jpg" for kind in "ab" for number in range(10)] + ["c/0.jpg"]
+    tree(tmp_path, *names)
+    source = ClassFolders(tmp_path, val_fraction=0.2)
+    splits = {record.id: record.split for record in source.records()}
+    assert [sum(splits[name] == "val" for name in names if name[0] == kind) for kind in "abc"] == [2, 2, 0]
+    assert splits == {record.id: record.split for record in source.records()}
+    with pytest.raises(ItlError, match="between 0 and 1"):
+        ClassFolders(tmp_path, val_fraction=20).records()
+
+
+@pytest.mark.parametrize(("names", "message"), [
+    (["train/cat/1.jpg", "val/dog/2.jpg"], "val has 1 classes that train does not have, such as dog"),
+    (["train/cat/1.jpg", "train/dog/"], "1 of 2 class folders hold no images, such as train/dog"),
+    (["cat/1.jpg", "dog/notes.txt"], "1 of 2 class folders hold no images, such as dog"),
+    (["1.jpg"], "holds no images in class folders"),
+])
+def test_trouble_is_one_line_and_check_says_it_too(tmp_path, names, message):
+    tree(tmp_path, *names)
+    with pytest.raises(ItlError, match=message):
+        ClassFolders(tmp_path).records()
+    lines = check("folder", tmp_path)
+    assert lines[0].startswith("problem: ")
+    assert message in lines[0]
+    assert all("\n" not in line for line in lines)
+
+
+def test_empty_classes_can_be_skipped(tmp_path):
+    tree(tmp_path, "cat/1.jpg", "dog/")
+    assert [record.wnid for record in ClassFolders(tmp_path, empty="skip").records()] == ["cat"]
+
+
+def test_check_counts_and_names_what_val_lacks(tmp_path):
+    tree(tmp_path, f"train/{FOX}/1.jpg", f"train/{FOX}/2.jpg", "train/cat/3.jpg", f"val/{FOX}/4.jpg")
+    assert check("folder", tmp_path)[:4] == [
+        "val: 1 images in 1 classes, 1 for each class",
+        "train: 3 images in 2 classes, 1 to 2 for each class",
+        "classes: 1 ILSVRC classes, 1 plain names (cat)",
+        "note: val has no image of 1 classes, such as cat",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "options", "message"), [
+    ("imagnet", {}, "did you mean 'imagenet'"),
+    ("folder", {"clases": "x"}, "did you mean 'classes'"),
+    ("folder", {}, "there is nothing there"),
+    ("imagenet", {}, "is no folder"),
+    ("tiny-imagenet", {}, "there is nothing there"),
+    ("cifar100", {}, "no whole CIFAR-100"),
+])
+def test_what_is_not_there_is_told_in_one_line(tmp_path, kind, options, message):
+    lines = check(kind, tmp_path / "gone", **options)
+    assert message in lines[0]
+    assert lines[0].startswith("problem: ")
+
+
+def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
+    whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000, "cat/2.jpg": b"2" * 2000}).read_bytes()
+    cases = {
+        "cut.tar": (whole[:3500], "no whole tar: cut short"), "garbage.tar": (b"x" * 2000, "no whole tar"),
+        "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 files"),
+        "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"), "empty.tar": (b"", "no whole tar"),
+        "bad.zip": (b"PK\3\4" + b"0" * 99, "cannot be read as a zip"),
+    }
+    for name, (content, message) in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ItlError, match=message):
+            archives.listing(tmp_path / name)
+
+
+def test_a_damaged_zip_member_is_told(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("cat/1.jpg", b"sound")
+    data = (tmp_path / "a.zip").read_bytes()
+    (tmp_path / "a.zip").write_bytes(data.replace(b"sound", b"bound"))
+    source = ClassFolders(tmp_path / "a.zip")
+    with pytest.raises(ItlError, match="checksum"):
+        source.read(source.records()[0])
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real images in ../shared/data")
+def test_real_archives():
+    scenes = ClassFolders(REAL / "scenes-15.tar")
+    counts = [sum(record.split == split for record in scenes.records()) for split in ("train", "test")]
+    assert counts == [450, 450]
+    assert scenes.read(scenes.records()[0]).startswith(b"\xff\xd8\xff")

@@ -1,0 +1,150 @@
+"""ImageNet, Tiny ImageNet and CIFAR-100 as their authors publish them, in small."""
+
+import pickle
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+import scipy.io
+
+from itl import ItlError
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.sources.cifar100 import WNIDS, Cifar100
+from itl.sources.imagenet import DEVKIT, META, TRAIN_TAR, TRUTH, VAL_TAR, ImageNet, TinyImageNet, read_labels
+from tests.pictures import CAR, FOX, tarred, told, tree
+
+
+@pytest.fixture
+def ilsvrc(tmp_path):
+    """The tars as published, in small: two classes of two images, two val images, and their truth."""
+    root = tmp_path / "ilsvrc"
+    inner = {}
+    for wnid in (FOX, CAR):
+        images = {f"{wnid}_{number}.JPEG": f"{wnid} {number}".encode() for number in (1, 2)}
+        tar = tarred(tmp_path / "inner.tar", images | {"../../evil.JPEG": b"evil"})
+        inner[f"{wnid}.tar"] = tar.read_bytes()
+    tarred(root / TRAIN_TAR, inner)
+    val = {f"ILSVRC2012_val_0000000{number}.JPEG": f"val {number}".encode() for number in (1, 2)}
+    tarred(root / VAL_TAR, val)
+    synsets = np.array([(7, CAR), (9, FOX), (1001, "n00001740")], [("ILSVRC2012_ID", "O"), ("WNID", "O")])
+    meta = tmp_path / "meta.mat"
+    scipy.io.savemat(meta, {"synsets": synsets})
+    truth = tmp_path / "truth.txt"
+    truth.write_text("9\n7\n")
+    with tarfile.open(root / f"{DEVKIT}.tar.gz", "w:gz") as devkit:
+        devkit.add(truth, f"{DEVKIT}/data/{TRUTH}")
+        devkit.add(meta, f"{DEVKIT}/data/{META}")
+    return root
+
+
+EXPECTED = [
+    *((f"train/{wnid}/{wnid}_{number}.JPEG", wnid, "train") for wnid in (FOX, CAR) for number in (1, 2)),
+    ("val/ILSVRC2012_val_00000001.JPEG", FOX, "val"), ("val/ILSVRC2012_val_00000002.JPEG", CAR, "val")]
+
+
+def test_imagenet_as_published(ilsvrc):
+    source = ImageNet(ilsvrc)
+    assert told(source) == EXPECTED
+    content = [source.read(record) for record in source.records()]
+    assert content[-3:] == [f"{CAR} 2".encode(), b"val 1", b"val 2"]
+    assert source.listing.left_out == {"names that leave the archive": 2}
+
+
+@pytest.mark.parametrize("lines", [
+    "ILSVRC2012_val_00000001.JPEG n02119022\nILSVRC2012_val_00000002.JPEG n04285008\n",
+    "ImageId,Prediction\nILSVRC2012_val_00000002,n04285008 8 1 4 2\nILSVRC2012_val_00000001,n02119022 1\n",
+    "n02119022\nn04285008\n",
+])
+def test_imagenet_with_a_label_list(ilsvrc, lines):
+    (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
+    with pytest.raises(ItlError, match="2 of 2 val images have no label, such as ILSVRC2012_val_00000001"):
+        ImageNet(ilsvrc).records()
+    (ilsvrc / "val_map.txt").write_text(lines)
+    assert told(ImageNet(ilsvrc)) == EXPECTED
+    assert told(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
+
+
+def test_imagenet_with_an_unpacked_devkit(ilsvrc):
+    with tarfile.open(ilsvrc / f"{DEVKIT}.tar.gz") as tar:
+        tar.extractall(ilsvrc, filter="data")
+    (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
+    assert told(ImageNet(ilsvrc)) == EXPECTED
+
+
+def test_imagenet_in_folders(tmp_path):
+    tree(tmp_path, f"train/{FOX}/1.JPEG", f"train/{CAR}/1.JPEG", f"val/{FOX}/v.JPEG", f"val/{CAR}/w.JPEG")
+    assert [record[1:] for record in told(ImageNet(tmp_path))] == [
+        (FOX, "train"), (CAR, "train"), (FOX, "val"), (CAR, "val")]
+    tree(tmp_path, "train/cat/1.JPEG")
+    with pytest.raises(ItlError, match="cat is no wnid"):
+        ImageNet(tmp_path).records()
+    tree(tmp_path, "train/n00000001/")
+    with pytest.raises(ItlError, match="such as n00000001"):
+        ImageNet(tmp_path).records()
+
+
+def test_a_damaged_inner_tar_is_named(ilsvrc):
+    data = bytearray((ilsvrc / TRAIN_TAR).read_bytes())
+    data[1024 + 512:1024 + 1024] = b"\xff" * 512                # the second header of the first class's tar
+    (ilsvrc / TRAIN_TAR).write_bytes(data)
+    with pytest.raises(ItlError, match=f"{TRAIN_TAR}:{FOX}.tar is no whole tar"):
+        ImageNet(ilsvrc).records()
+
+
+def test_label_lists_say_which_line_is_wrong(tmp_path):
+    (tmp_path / "list").write_text("a.JPEG n02119022\nb.JPEG 65\n")
+    with pytest.raises(ItlError, match="line 2: 'b.JPEG 65' has no wnid"):
+        read_labels(tmp_path / "list")
+
+
+TINY = {f"train/{wnid}/images/{wnid}_0.JPEG": b"t" for wnid in (FOX, CAR)} | {
+    f"train/{FOX}/{FOX}_boxes.txt": b"", "val/images/val_0.JPEG": b"v", "test/images/test_0.JPEG": b"?",
+    "val/val_annotations.txt": f"val_0.JPEG\t{CAR}\t0\t0\t62\t57\n".encode()}
+
+
+def test_tiny_imagenet_as_published(tmp_path):
+    with zipfile.ZipFile(tmp_path / "tiny.zip", "w") as archive:
+        for name, content in TINY.items():
+            archive.writestr(f"tiny-imagenet-200/{name}", content)
+    with zipfile.ZipFile(tmp_path / "tiny.zip") as archive:
+        archive.extractall(tmp_path)
+    expected = [(f"train/{FOX}/images/{FOX}_0.JPEG", FOX, "train"),
+                (f"train/{CAR}/images/{CAR}_0.JPEG", CAR, "train"), ("val/images/val_0.JPEG", CAR, "val")]
+    for path in (tmp_path / "tiny.zip", tmp_path / "tiny-imagenet-200", tarred(tmp_path / "tiny.tar", TINY)):
+        assert told(TinyImageNet(path)) == expected
+    (tmp_path / "tiny-imagenet-200/val/val_annotations.txt").write_text("")
+    with pytest.raises(ItlError, match="no line for val/images/val_0.JPEG"):
+        TinyImageNet(tmp_path / "tiny-imagenet-200").records()
+
+
+def test_every_cifar_wnid_is_in_ilsvrcs_tree_and_means_one_class():
+    snapshot = Taxonomy.snapshot()
+    assert all(wnid in snapshot for wnid in WNIDS.values())
+    assert len(set(WNIDS.values())) == len(WNIDS) == 69
+    renamed = {"couch": "sofa", "keyboard": "computer keyboard", "pickup_truck": "pickup"}
+    assert all(snapshot.class_name(wnid) == renamed.get(name, name.replace("_", " "))
+               for name, wnid in WNIDS.items())
+
+
+def test_cifar_through_torchvision(tmp_path, monkeypatch):
+    datasets = pytest.importorskip("torchvision.datasets")
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    pixels = np.arange(2 * 3072, dtype=np.uint8).reshape(2, 3072)
+    for split in ("train", "test"):
+        (folder / split).write_bytes(pickle.dumps({"data": pixels, "fine_labels": [1, 0]}))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": ["apple", "baby"]}))
+    for part in ("train_list", "test_list"):
+        monkeypatch.setattr(datasets.CIFAR100, part, [[part.split("_")[0], None]])
+    monkeypatch.setitem(datasets.CIFAR100.meta, "md5", None)
+    source = Cifar100(tmp_path)
+    records = source.records()
+    assert [(record.id, record.wnid, record.split) for record in records] == [
+        ("test/apple/00001", "n07739125", "test"), ("test/baby/00000", "baby", "test"),
+        ("train/apple/00001", "n07739125", "train"), ("train/baby/00000", "baby", "train")]
+    assert (source.read(records[0]) == pixels[1].reshape(3, 32, 32).transpose(1, 2, 0)).all()
+    assert len(pickle.dumps(source)) < 1000
+    assert Cifar100(tmp_path, plain="drop").records() == [records[0], records[2]]
+    with pytest.raises(ItlError, match="did you mean 'drop'"):
+        Cifar100(tmp_path, plain="dropp").records()

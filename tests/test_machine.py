@@ -1,0 +1,36 @@
+"""Machines: the environment read, settings that win, and what cannot be."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.machine import Machine
+
+
+def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_path):
+    monkeypatch.setenv("ITL_DATA", "/data:scenes=/scenes")
+    monkeypatch.setenv("ITL_HOME", str(tmp_path))
+    monkeypatch.setenv("ITL_DEVICE", "cpu")
+    assert Machine.here().data == ("/data", "scenes=/scenes")
+    assert Machine.here().runs == tmp_path / "runs"
+    assert Machine.here(data=("/other",), workers=None).data == ("/other",)
+    monkeypatch.chdir(tmp_path)
+    assert Machine.here(home=Path("out")).home == tmp_path / "out"
+    cores = len(os.sched_getaffinity(0))
+    assert (Machine.here(workers=1).threads, Machine.here(workers=cores).threads) == (cores, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"workers": 0}, "whole number from 1; got 0"),
+        ({"workers": -1}, "whole number from 1; got -1"),
+        ({"device": "gpu"}, "device 'gpu' was asked for; here are cpu and"),
+        ({"device": "cuda:99"}, "use cpu or cuda:N"),
+    ],
+)
+def test_machines_that_cannot_be(settings, says):
+    with pytest.raises(ItlError, match=says):
+        Machine.here(**settings)

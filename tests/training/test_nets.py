@@ -1,0 +1,108 @@
+"""Nets: their shapes, the paper's layers, weights from the seed alone, and what is refused."""
+
+from itertools import groupby
+
+import pytest
+import torch
+from torch import nn
+
+from itl import ItlError
+from itl.training.nets import ResponseNorm, build
+
+SIDES = {"small": 16, "alexnet": 63, "caffenet": 67, "resnet18": 32, "resnet50": 32, "timm:resnet10t": 32}
+
+
+@pytest.mark.parametrize(("name", "pixels"), SIDES.items())
+def test_a_net_is_a_body_and_a_head(name, pixels):
+    net = build(name, 7, pixels, seed=0).eval()
+    images = torch.randn(2, 3, pixels, pixels)
+    with torch.no_grad():
+        features = net.body(images)
+        assert features.shape == (2, net.head.in_features)
+        assert torch.equal(net(images), net.head(features))
+    assert net.head.out_features == 7
+    assert net.training is False
+    assert all(weight.requires_grad for weight in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["small", "resnet18", "timm:resnet10t"])
+def test_weights_are_pure_in_the_seed_and_leave_the_random_state_alone(name):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = build(name, 3, 56, seed=0).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again, other = build(name, 3, 56, seed=0).state_dict(), build(name, 3, 56, seed=1).state_dict()
+    assert all(torch.equal(first[each], again[each]) for each in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+    assert build(name, 3, 56, seed=0).training
+
+
+@pytest.fixture(scope="module")
+def caffenet() -> nn.Module:
+    """The paper's net at the paper's size."""
+    return build("caffenet", 1000, 227, seed=0)
+
+
+def test_caffenet_has_the_layers_and_maps_of_the_paper(caffenet):
+    layers = [layer for layer in caffenet.body if not isinstance(layer, nn.ReLU)]
+    assert " ".join(type(layer).__name__ for layer in layers) == (
+        "GreyLevels Conv2d MaxPool2d ResponseNorm Conv2d MaxPool2d ResponseNorm Conv2d Conv2d Conv2d"
+        " MaxPool2d AdaptiveAvgPool2d Flatten Linear Dropout Linear Dropout"
+    )
+    maps, sides = torch.zeros(1, 3, 227, 227), []
+    for layer in caffenet.eval().body[:18]:
+        maps = layer(maps)
+        sides.append(tuple(maps.shape[1:]))
+    caffenet.train()
+    assert [shape for shape, _ in groupby(sides)] == [
+        (3, 227, 227), (96, 55, 55), (96, 27, 27), (256, 27, 27), (256, 13, 13), (384, 13, 13), (256, 13, 13),
+        (256, 6, 6), (9216,),
+    ]
+    assert sum(weight.numel() for weight in caffenet.parameters()) == 60_965_224      # as Caffe's model file
+
+
+def test_caffenet_starts_as_caffe_starts_it(caffenet):
+    convolutions = [layer for layer in caffenet.body if isinstance(layer, nn.Conv2d)]
+    linear = [layer for layer in caffenet.modules() if isinstance(layer, nn.Linear)]
+    assert [layer.groups for layer in convolutions] == [1, 2, 1, 2, 2]
+    assert [layer.bias[0].item() for layer in convolutions + linear] == [0, 1, 0, 1, 1, 1, 1, 0]
+    for layer, std in zip(convolutions + linear, [0.01] * 5 + [0.005, 0.005, 0.01], strict=True):
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
+        assert abs(layer.weight.mean().item()) < std / 20
+
+
+def test_response_norm_is_caffes_formula():
+    maps = 50 * torch.rand(1, 9, 2, 2)
+    ours = ResponseNorm(5, alpha=1e-4, beta=0.75, k=1)(maps.bfloat16())
+    assert ours.dtype == torch.float32
+    for channel in range(9):
+        near = maps.bfloat16().float()[0, max(0, channel - 2) : channel + 3]
+        expected = maps.bfloat16().float()[0, channel] / (1 + 1e-4 / 5 * near.square().sum(0)) ** 0.75
+        torch.testing.assert_close(ours[0, channel], expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "says"),
+    [
+        ("resnet81", 56, "did you mean 'resnet18'"),
+        ("timm:resnet10tt", 56, "did you mean 'resnet10t'"),
+        ("timm:", 56, "no timm net"),
+        ("alexnet", 56, "alexnet needs images of at least 63 pixels, not 56"),
+        ("caffenet", 66, "at least 67"),
+        ("timm:mobilenetv3_small_050", 0, "cannot take images of 0 pixels"),
+        ("timm:vit_tiny_patch16_224", 8, "cannot take images of 8 pixels"),
+    ],
+)
+def test_what_cannot_be_built_says_what_can(name, pixels, says):
+    with pytest.raises(ItlError, match=says):
+        build(name, 5, pixels, seed=0)
+
+
+def test_a_net_needs_a_class():
+    with pytest.raises(ItlError, match="at least one class"):
+        build("small", 0, 56, seed=0)
+
+
+def test_timm_nets_of_fixed_size_are_built_for_the_size_asked():
+    assert build("timm:vit_tiny_patch16_224", 5, 64, seed=0)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)

@@ -1,0 +1,96 @@
+"""Our RoI align is torchvision's, values and gradients; the parts of a net are the net."""
+
+import pytest
+import torch
+from torch.nn.functional import relu
+from torchvision import ops
+
+from itl import ItlError
+from itl.training import roi_align
+from itl.training.detection_nets import PARTS, parts
+from itl.training.nets import NETS, build
+
+torch.set_num_threads(1)
+
+
+def made(seed: int, images: int, counts: list[int], channels: int = 6, height: int = 9, width: int = 13):
+    """Maps, and boxes that lie inside, across and outside of an image whose pixels are 8 to a value."""
+    random = torch.Generator().manual_seed(seed)
+    maps = torch.randn(images, channels, height, width, generator=random)
+    boxes = []
+    for count in counts:
+        corners = torch.rand(count, 2, 2, generator=random) * torch.tensor([width, height]) * 11 - 15
+        low, high = corners.min(1).values, corners.max(1).values
+        boxes.append(torch.cat([low, high], 1))
+    return maps, boxes
+
+
+@pytest.mark.parametrize("side", [1, 5, 7])
+@pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
+def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch):
+    monkeypatch.setattr(roi_align, "TOGETHER", 7)
+    maps, boxes = made(side, len(counts), counts)
+    ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
+    found = roi_align.align(ours, boxes, side, 1 / 8)
+    expected = ops.roi_align(theirs, boxes, side, 1 / 8, sampling_ratio=roi_align.SAMPLES, aligned=True)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    for part in (found, expected):
+        (part * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
+
+
+def test_a_box_of_whole_cells_averages_them_by_hand():
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4)
+    found = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
+    assert found.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]         # the means of the four 2 × 2 corners
+
+
+def test_every_net_can_be_taken_apart():
+    assert PARTS.keys() == NETS.keys()
+
+
+@pytest.mark.parametrize(("name", "pixels"), [("small", 56), ("resnet18", 64), ("timm:resnet10t", 64)])
+def test_the_parts_in_turn_are_the_body(name, pixels):
+    net = build(name, 3, pixels, seed=0).eval()
+    images = torch.randn(2, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))
+    apart = parts(name, net).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(apart.features(apart.maps(images)), net.body(images).flatten(1))
+
+
+@pytest.mark.parametrize("name", ["alexnet", "caffenet"])
+def test_alexnets_keep_their_weights_and_look_where_their_regions_are(name):
+    net = build(name, 3, 96, seed=0)
+    apart = parts(name, net).eval()
+    ours = [tensor.clone() for tensor in apart.state_dict().values()]
+    assert all(torch.equal(*pair) for pair in zip(ours, net.body.state_dict().values(), strict=True))
+    convolutions = [layer for layer in apart.trunk if isinstance(layer, torch.nn.Conv2d)]
+    for layer in convolutions:
+        torch.nn.init.constant_(layer.weight, 0.01)
+        torch.nn.init.zeros_(layer.bias)
+    images = torch.rand(1, 3, 257, 257).requires_grad_()
+    relu(apart.maps(images)[0, :, 8, 8]).sum().backward()
+    seen = images.grad[0].abs().sum(0).nonzero()
+    middle = (seen.min(0).values + seen.max(0).values) / 2
+    assert (middle - 128).abs().max() <= 8                      # half a cell: value 8 of a stride of 16
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "channels"),
+    [("small", 8, 128), ("alexnet", 16, 256), ("caffenet", 16, 256), ("resnet18", 16, 256)],
+)
+def test_maps_have_the_stride_that_regions_are_cut_by(name, stride, channels):
+    apart = parts(name, build(name, 3, 96, seed=0)).eval()
+    with torch.no_grad():
+        maps = apart.maps(torch.zeros(1, 3, 128, 192))
+        regions = apart.cut(maps, [torch.tensor([[0.0, 0, 64, 64], [8, 8, 190, 120]])])
+        features = apart.features(regions)
+    assert maps.shape == (1, channels, 128 // stride, 192 // stride)
+    assert regions.shape == (2, channels, apart.side, apart.side)
+    assert features.shape == (2, build(name, 3, 96, seed=0).head.in_features)
+
+
+def test_a_net_without_maps_is_refused():
+    with pytest.raises(ItlError, match=r"makes features .* not maps .* such as resnet18"):
+        parts("timm:vit_tiny_patch16_224", build("timm:vit_tiny_patch16_224", 3, 224, seed=0))
