@@ -33,7 +33,7 @@ LAYERS = """
     report.build
     browser.choice browser.preset browser.static_html browser.summary browser.tree_columns
     browser.widget
-    bench.work bench.packing bench.batches bench.device bench.limits bench.linear bench.neighbours
+    bench.work bench.goals bench.packing bench.batches bench.device bench.limits bench.linear bench.neighbours
     bench.paper_grid bench.regions bench.scoring bench.start bench.training bench.table
     __main__
 """

@@ -1,22 +1,27 @@
 """The goals for a GPU beside what was measured: one table, as rows and as Markdown to paste."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 COLUMNS = ("row", "figure", "unit", "goal", "met", "by arithmetic, on one H100")
-NIGHT = 12                                  # hours
+NIGHT_H = 12.0
+PERCENT = ("reached", "end to end")         # figures that are parts of something
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What one figure of a row should be."""
+    """What one figure of a row should be.
 
-    row: str                                # of the benchmark; a preset, for hours; or demo
-    figure: str                             # rate, beside (times the best peer), reached (part of the limit) …
+    Figures are: *rate*, what itl does in a second; *reached*, that as part of the row's limit; *end to end*
+    and *beside*, as part or multiple of the best peer's rate; *hours* of a preset; *time* of the demo.
+    """
+
+    row: str                                # of the benchmark, a preset, or demo
+    figure: str
     unit: str
     least: float | None = None
     most: float | None = None
-    expected: tuple[float, float] | None = None     # from peak rates and operations, eager, on one H100
+    expected: tuple[float, float] | None = None     # by peak rates and counted operations, eager, on one H100
 
     def text(self) -> str:
         """Write what is asked for; '' where nothing is.
@@ -29,28 +34,38 @@ class Goal:
         return f"≤ {self.write(self.most)}" if self.most is not None else ""
 
     def write(self, figure: float) -> str:
-        """Write *figure* as people read it: a part in percent, large numbers without a fraction.
+        """Write *figure* as people read it: parts in percent, large numbers whole.
 
         >>> Goal("", "reached", "").write(0.0544), Goal("", "rate", "").write(39_204.4)
-        ('5.4 %', '39,204')
+        ('5.44 %', '39,204')
         """
-        if self.figure in ("reached", "end to end"):
+        if self.figure in PERCENT:
             return f"{100 * figure:.3g} %"
         return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
-    def met(self, figure: float) -> str:
-        """Say whether *figure* is what is asked for, and where it lies beside the expected range."""
+    def judge(self, figure: float) -> str:
+        """Say whether *figure* is what is asked for, and on which side of the expected range it lies.
+
+        >>> Goal("", "rate", "", least=40, expected=(38, 48)).judge(36)
+        'not met, below the range'
+        """
         words = []
         if self.least is not None or self.most is not None:
-            above = self.least is None or figure >= self.least
-            words.append("met" if above and (self.most is None or figure <= self.most) else "not met")
+            enough = self.least is None or figure >= self.least
+            words.append("met" if enough and (self.most is None or figure <= self.most) else "not met")
         if self.expected and not self.expected[0] <= figure <= self.expected[1]:
             words.append("below the range" if figure < self.expected[0] else "above the range")
         return ", ".join(words)
 
+    def figure_of(self, row: Mapping) -> float | None:
+        """Take the figure from *row* of the benchmark; None where it was not measured."""
+        if self.figure == "rate":
+            return row.get("rates", {}).get("itl")
+        return row.get("reached" if self.figure == "reached" else "ratio")
+
 
 def _step(row: str, least: float | None, low: float, high: float) -> list[Goal]:
-    """The two goals of a row of training: its rate, and its part of the rate on a batch that is ready."""
+    """The goals of a row of training: its rate, and that as part of the net's on a batch that is ready."""
     return [
         Goal(row, "rate", "images/s", least, expected=(low, high)),
         Goal(row, "end to end", "of the net on a ready batch", 0.95),
@@ -69,55 +84,42 @@ GOALS = (
     Goal("knn", "reached", "of the product's rate", 0.60),
     Goal("probe", "rate", "probes/s"),
     Goal("roi", "rate", "regions/s"),
-    Goal("paper-128", "hours", "hours", most=NIGHT),
+    Goal("paper-128", "hours", "hours", most=NIGHT_H),
     Goal("paper", "hours", "hours"),
-    Goal("demo", "beside", "times its seconds on two cores", most=1.0),
+    Goal("demo", "time", "times that on two cores", most=1.0),
 )
 
 
-def compared(
-    rows: Mapping[str, Mapping], hours: Mapping[str, float], demo: float | None, missing: Mapping[str, str]
+def compare(
+    rows: Mapping[str, Mapping], measured: Mapping[str, float], missing: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """Hold what was measured against every goal.
+    """Hold what was measured against the goals.
 
     Args:
-        rows: rows of the benchmark as `itl bench --json` writes them, by name.
-        hours: that each preset takes here.
-        demo: how many times as long the demo took on the GPU as on two cores.
-        missing: why a row has no figure.
+        rows: rows of the benchmark by name, as `itl bench --json` writes them.
+        measured: hours of presets by name, and demo's time on the GPU as multiple of that on two cores.
+        missing: rows and presets without a figure, and why.
 
     Returns:
-        A mapping with the keys COLUMNS for each goal; what is only asked for by option and was not is left out.
+        A mapping with the keys COLUMNS for each goal whose row is in one of the three.
     """
-    lines = []
+    table = []
     for goal in GOALS:
-        figure = _figure(goal, rows, hours, demo)
-        reason = missing.get(goal.row) or rows.get(goal.row, {}).get("not_here") or \
-            rows.get(goal.row, {}).get("failed") or "not measured"
-        expected = "–".join(map(goal.write, goal.expected)) if goal.expected else ""
-        if figure is None and goal.row == "demo" and goal.row not in missing:
+        row = rows.get(goal.row, {})
+        figure = measured.get(goal.row, goal.figure_of(row))
+        reason = missing.get(goal.row) or row.get("failed") or row.get("not_here")
+        if figure is None and reason is None:
             continue
-        told = ("", reason) if figure is None else (goal.write(figure), goal.met(figure))
-        lines.append(dict(zip(COLUMNS, (goal.row, told[0], goal.unit, goal.text(), told[1], expected),
-                              strict=True)))
-    return lines
+        shown, verdict = (goal.write(figure), goal.judge(figure)) if figure is not None else ("", str(reason))
+        expected = "–".join(map(goal.write, goal.expected)) if goal.expected else ""
+        cells = (goal.row, shown, goal.unit, goal.text(), verdict, expected)
+        table.append(dict(zip(COLUMNS, cells, strict=True)))
+    return table
 
 
-def _figure(goal: Goal, rows: Mapping[str, Mapping], hours: Mapping, demo: float | None) -> float | None:
-    """What was measured of *goal*; None where nothing was."""
-    if goal.row == "demo":
-        return demo
-    if goal.figure == "hours":
-        return hours.get(goal.row)
-    row = rows.get(goal.row, {})
-    if goal.figure == "rate":
-        return row["rates"]["itl"] if "rates" in row else None
-    return row.get({"reached": "reached"}.get(goal.figure, "ratio"))
-
-
-def markdown(lines: list[Mapping[str, str]]) -> Iterator[str]:
-    """Yield the lines of *lines* as a Markdown table."""
+def markdown(table: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Yield the lines of *table*, which `compare` made, as Markdown."""
     yield f"| {' | '.join(COLUMNS)} |"
-    yield f"|{'---|' * len(COLUMNS)}"
-    for line in lines:
+    yield "|" + "---|" * len(COLUMNS)
+    for line in table:
         yield f"| {' | '.join(line[column].replace('|', '/') for column in COLUMNS)} |"

@@ -52,7 +52,8 @@ def probe(folder: Path, device: str) -> Work:
     ours, *theirs = fits
     return Work(
         f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH} to slope {SLOPE:.0e}", "probes", len(STRENGTHS),
-        kept(ours), {name: kept(name) for name in theirs}, absent, operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
+        kept(ours), {name: kept(name) for name in theirs}, absent,
+        operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
         rate="bf16" if has_bf16(torch.device(device)) else "fp32", agree=agree,
     )
 

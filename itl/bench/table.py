@@ -27,7 +27,7 @@ from itl.runs.provenance import provenance
 from itl.storage import write_atomic
 
 ROUNDS = 5                              # after a first, which compiles, starts workers and fills caches
-SLOW_S = 3.0                            # a peer whose first turn takes longer has only that one
+SLOW_S = {"cpu": float("inf"), "cuda": 3.0}     # a peer whose first turn takes longer has only that one
 LINE = "    {:34}{:>14}{:>8}  {}"
 
 ROWS: dict[str, Callable[[Path, str], Work]] = {
@@ -102,7 +102,7 @@ def filled(row: Callable[[Path, str], Work], device: str, limits: Limits) -> dic
 def measured(work: Work, device: str, limits: Limits) -> dict:
     """Rates of *work*, ours and its peers', as medians over turns; ratios are taken turn by turn.
 
-    A peer that is slow has one turn, its first, which is held against the median of ours.
+    Beside a GPU a peer that is slow, as it runs on the CPU, has one turn, held against the median of ours.
     """
     once(work.ours, device)
     first, absent = {}, dict(work.absent)
@@ -111,12 +111,14 @@ def measured(work: Work, device: str, limits: Limits) -> dict:
             first[name] = once(peer, device)
         except Exception as error:                  # a peer that is installed may still not run here
             absent[name] = _reason(error)
-    slow = {name: seconds for name, seconds in first.items() if seconds > SLOW_S}
+    longest = SLOW_S[torch.device(device).type]
+    slow = {name: seconds for name, seconds in first.items() if seconds > longest}
     everyone = {"itl": work.ours} | {name: work.peers[name] for name in first if name not in slow}
     turns = [{name: once(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in everyone} | slow
-    ratios = {name: slow[name] / seconds["itl"] if name in slow else
-              statistics.median(turn[name] / turn["itl"] for turn in turns) for name in first}
+    ratios = {name: statistics.median(turn[name] / turn["itl"] for turn in turns)
+              for name in first if name not in slow}
+    ratios |= {name: slow[name] / seconds["itl"] for name in slow}
     rates = {name: work.count / each for name, each in seconds.items()}
     limit = limits.rate(work)
     return {

@@ -3,11 +3,12 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,14 +22,13 @@ from itl.storage import write_atomic
 if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
     import torch
 
+    from itl.training.loop import Objective
     from itl.training.nets import Classifier
-
-    Work = tuple[torch.nn.Module, Callable[[], torch.Tensor], Callable[[], object]]
 
 LARGEST = 227                               # pixels that a net is built for; detectors may see more
 CLASSES = 100                               # of the nets that are measured
 PATIENCE = 2.0                              # seconds in which work is done again; the fastest time counts
-QUEUED = 20                                 # steps that a GPU is given before they are waited for
+QUEUED = 20                                 # batches that a GPU is given before they are waited for
 FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}      # rows, features and classes of a probe
 SMALL = (200, 64, 8)                        # of one that costs little but its start
 CONTEXT = 1 << 29                           # bytes of a GPU that a process takes before its first tensor
@@ -105,44 +105,65 @@ def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> li
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
 
     torch.set_num_threads(machine.threads)
-    return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):     # as in training
+        return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """One batch, *steps* times an epoch, for `fit_epoch` and for looking at."""
+
+    images: object                          # as the net takes them
+    targets: object                         # as its objective takes them
+    steps: int
+    batch: int                              # images in it
+    device: "torch.device"
+    machine: Machine
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        return self.steps
+
+    def epoch(self, number: int) -> Iterator[tuple]:
+        """Yield the same images and targets for each step."""
+        del number
+        return repeat((self.images, self.targets), self.steps)
 
 
 def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     """Time training and looking on a made-up batch; raises ItlError where a GPU has not the memory for it."""
     import torch
 
-    from itl.training.loop import autocast, sgd
+    from itl.training.loop import autocast, fit_epoch, sgd
     from itl.training.nets import build
 
     device = torch.device(machine.device)
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
-    model, loss_of, see = (_detector if isinstance(recipe, Detection) else _classifier)(
-        whole, net, recipe, device)
-    model.to(device, memory_format=torch.channels_last).train()
-    optimizer = sgd(model, recipe)
-    sizes = [each.nbytes for each in whole.body.state_dict().values()]
+    make = _detector if isinstance(recipe, Detection) else _classifier
+    model, objective, *batch = make(whole, net, recipe, device)
+    steps = QUEUED if device.type == "cuda" else 1
+    batches = Ready(*batch, steps, recipe.batch, device, machine.replace(rank=0, ranks=1))
+    model.to(device, memory_format=torch.channels_last)
+    optimizer, once = sgd(model, recipe), replace(recipe, epochs=1, steps=None)
+    sizes = [tensor.nbytes for tensor in whole.body.state_dict().values()]
 
-    def learn() -> None:
-        with autocast(device, recipe.precision):
-            loss = loss_of()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+    def train() -> None:
+        fit_epoch(model, optimizer, batches, once, 0, objective)
 
     def look() -> None:
         with torch.no_grad(), autocast(device, recipe.precision):
-            see()
+            for images, _ in batches.epoch(0):
+                model(images)
 
     _forget_peak(device)
     try:
-        learning = _seconds(learn, device) / recipe.batch
+        training = _seconds(train, device) / (steps * recipe.batch)
         model.eval()
-        looking = _seconds(look, device) / recipe.batch
+        looking = _seconds(look, device) / (steps * recipe.batch)
     except torch.OutOfMemoryError as error:
         raise ItlError(f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
                        f"memory of {device_name(machine.device)}; take a smaller batch or net") from error
-    return Rate(learning, looking, *_peak(device), sum(sizes), whole.head.in_features)
+    return Rate(training, looking, *_peak(device), sum(sizes), whole.head.in_features)
 
 
 def measure_frozen(machine: Machine) -> Frozen:
@@ -153,9 +174,9 @@ def measure_frozen(machine: Machine) -> Frozen:
 
     device = torch.device(machine.device)
     rows, width, classes = FIT[device.type]
-    large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
+    large, small = (_seconds(_probe(*size, device), device) for size in (FIT[device.type], SMALL))
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
-    compare = _seconds(lambda: nearest(base, queries, 5), device, queued=1)
+    compare = _seconds(lambda: nearest(base, queries, 5), device)
     return Frozen(small, max(0.0, large - small) / (rows * width * classes),
                   compare / (len(base) * len(queries) * width))
 
@@ -175,14 +196,21 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     return lambda: choose_strength(train, classes, *parts)
 
 
-def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
-    """Give *model* a batch of noise to classify, and to look at."""
+def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> tuple:
+    """Give *model*, its objective, and a batch of noise with its targets."""
+    import torch
+
+    from itl.training.loop import classify
+
+    del name
     images = _noise((recipe.batch, 3, recipe.pixels, recipe.pixels), device)
-    return model, lambda: model(images).logsumexp(1).mean(), lambda: model(images)
+    return model, classify, images, torch.arange(recipe.batch, device=device) % CLASSES
 
 
-def _detector(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
-    """Give a detector on the parts of *model* a batch of noise in which to find one object each."""
+def _detector(
+    model: "Classifier", name: str, recipe: Detection, device: "torch.device"
+) -> tuple["torch.nn.Module", "Objective", object, object]:
+    """Give a detector on the parts of *model*, its objective, and a batch of noise with an object in each."""
     import torch
 
     from itl.evaluation.fast_rcnn import Detector, locate
@@ -195,8 +223,7 @@ def _detector(model: "Classifier", name: str, recipe: Recipe, device: "torch.dev
     view = View(_noise((recipe.batch, 3, height, width), device), [(height, width)] * recipe.batch,
                 [boxes] * recipe.batch)
     thing = {"boxes": boxes[:1] / 2 + 1, "labels": torch.ones(1, dtype=torch.int64, device=device)}
-    detector = Detector(parts(name, model), 20, recipe, 0)
-    return detector, lambda: locate(detector, view, [thing] * recipe.batch, recipe), lambda: detector(view)
+    return Detector(parts(name, model), 20, recipe, 0), locate, view, [thing] * recipe.batch
 
 
 def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
@@ -205,7 +232,7 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
     return torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
 
 
-def _seconds(work: Callable[[], object], device: "torch.device", queued: int = QUEUED) -> float:
+def _seconds(work: Callable[[], object], device: "torch.device") -> float:
     """Seconds that *work* takes at best, after once to warm up; the fastest was disturbed the least.
 
     On a CPU that of this thread, which takes part in everything: what other processes take is not counted.
@@ -213,18 +240,17 @@ def _seconds(work: Callable[[], object], device: "torch.device", queued: int = Q
     import torch
 
     on_gpu = device.type == "cuda"
-    queued, clock = (queued, time.perf_counter) if on_gpu else (1, time.thread_time)
+    clock = time.perf_counter if on_gpu else time.thread_time
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
-    began, found = time.perf_counter(), []
-    while not found or time.perf_counter() - began < PATIENCE:
+    began, times = time.perf_counter(), []
+    while not times or time.perf_counter() - began < PATIENCE:
         wait()
         started = clock()
-        for _ in range(queued):
-            work()
+        work()
         wait()
-        found.append((clock() - started) / queued)
-    return min(found)
+        times.append(clock() - started)
+    return min(times)
 
 
 def _forget_peak(device: "torch.device") -> None:

@@ -1,9 +1,9 @@
 """Check and time everything on a bare GPU machine in at most ten minutes: python tests/gpu/check.py.
 
-It takes the checkout as it is, with any Python that has torch; kernels are compiled where they are first used.
-Each part says what it lacks here and is left out. First come the tests of the GPU, then the rows of `itl bench`
-that measure it, then the hours that presets would take, then tests of the CPU with the time that is left. Last
-comes one table to paste: what was measured beside the goals.
+It takes the checkout as it is, with any Python that has torch; kernels are compiled where they are first
+used. A part that lacks something here says so and is left out. First come the tests of the GPU, then the rows
+of `itl bench` that measure it, then the hours that presets would take, then tests of the CPU in the time that
+is left. Last comes one table to paste: what was measured beside the goals.
 
 Exit status: 0 nothing failed, 1 something failed or ran out of time, 2 nothing could be done. A goal that is
 not met is no failure: the table says so.
@@ -19,14 +19,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 10
 MARGIN_S = 10                               # for what comes last: the table is printed, whatever happened
-KERNELS = "torch torchvision numpy numba pandas pyarrow scipy PIL safetensors filelock".split()
+KERNELS = [
+    "torch", "torchvision", "numpy", "numba", "pandas", "pyarrow", "scipy", "PIL", "safetensors", "filelock",
+]
 SETTINGS = ["pydantic", "yaml"]             # who reads presets needs them too
 
 
@@ -45,6 +47,8 @@ CPU_TESTS = {
     "tests/evaluation/test_frozen.py": Part(["pytest", "sklearn", *KERNELS], 60),
     "tests/training/test_batches.py": Part(["pytest", "hypothesis", *KERNELS], 60),
 }
+COLLECT = Part(["pytest"], 120)
+PYTEST = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]
 ROWS = [
     "crop", "step-small-56", "step-resnet18-112", "step-alexnet-112", "knn", "step-resnet18-56",
     "step-caffenet-227", "step-detection-600", "roi", "probe",
@@ -76,8 +80,7 @@ class Report:
     machine: dict = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)         # how each part ended
     rows: dict[str, dict] = field(default_factory=dict)         # of the benchmark, by name
-    hours: dict[str, float] = field(default_factory=dict)       # that each preset takes
-    demo: float | None = None               # how many times as long as on two cores it takes on the GPU
+    measured: dict[str, float] = field(default_factory=dict)    # hours of presets; demo, as times two cores'
     missing: dict[str, str] = field(default_factory=dict)       # why a row or preset has no figure
 
     def status(self) -> int:
@@ -114,10 +117,8 @@ def started(command: list[str], **options: object) -> Iterator[subprocess.Popen]
     try:
         yield process
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
 
@@ -134,24 +135,38 @@ def run(command: list[str], seconds: float) -> str:
 
 
 def attempt(name: str, part: Part, deadline: float, work: Callable[[float], str]) -> str:
-    """Do *work*, given its seconds, if this machine has what *part* needs and there is time; say how it ended."""
+    """Do *work*, given its seconds, where there is time and what *part* needs; say how it ended.
+
+    Whatever goes wrong is said too: the parts after it are still worth having.
+    """
     left = min(part.seconds, deadline - time.monotonic())
     if absent := lacking(part.needs):
         ended = f"skipped: {', '.join(absent)} not installed"
     elif left < MARGIN_S:
         ended = "skipped: no time left"
     else:
-        ended = work(left)
+        try:
+            ended = work(left)
+        except Exception as error:
+            ended = f"FAILED, {type(error).__name__}: {error}"
     print(f"{name}: {ended}", flush=True)
     return ended
 
 
-def check_tests(tests: dict[str, Part], report: Report, deadline: float, collect: bool) -> None:
-    """Run *tests*, or with *collect* only import them."""
-    command = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]
-    command += ["--collect-only"] if collect else []
+def check_tests(tests: dict[str, Part], report: Report, deadline: float) -> None:
+    """Run *tests* in turn."""
     for name, part in tests.items():
-        report.ended[name] = attempt(name, part, deadline, lambda left, name=name: run([*command, name], left))
+        def work(seconds: float, name: str = name) -> str:
+            return run([*PYTEST, name], seconds)
+
+        report.ended[name] = attempt(name, part, deadline, work)
+
+
+def collect_tests(report: Report, deadline: float) -> None:
+    """Import all tests that what is installed allows, and run none."""
+    tests = [name for name, part in (GPU_TESTS | CPU_TESTS).items() if not lacking(part.needs)]
+    command = [*PYTEST, "--collect-only", *tests]
+    report.ended["collect"] = attempt("collect", COLLECT, deadline, lambda seconds: run(command, seconds))
 
 
 def measure_rows(report: Report, file: Path, deadline: float) -> None:
@@ -197,12 +212,15 @@ def rows_of(file: Path) -> dict[str, dict]:
 
 def plan_hours(report: Report, file: Path, deadline: float) -> None:
     """Have the hours of presets reckoned from rates of this device."""
-    command = ["-m", "itl.bench.paper_grid", "--device", "cuda", "--json", str(file)]
-    report.ended["hours"] = attempt("hours", HOURS, deadline, lambda left: run(command, left))
-    if file.exists():
-        report.hours = json.loads(file.read_text())
+    def reckon(seconds: float) -> str:
+        ended = run(["-m", "itl.bench.paper_grid", "--device", "cuda", "--json", str(file)], seconds)
+        report.measured |= json.loads(file.read_text()) if file.exists() else {}
+        return ended
+
+    report.ended["hours"] = attempt("hours", HOURS, deadline, reckon)
     if not report.ended["hours"].startswith("passed"):
-        report.missing |= dict.fromkeys({"paper", "paper-128"} - report.hours.keys(), report.ended["hours"])
+        unknown = {"paper", "paper-128"} - report.measured.keys()
+        report.missing |= dict.fromkeys(unknown, report.ended["hours"])
 
 
 def compare_demo(report: Report, folder: Path, deadline: float) -> None:
@@ -210,28 +228,27 @@ def compare_demo(report: Report, folder: Path, deadline: float) -> None:
     cores = sorted(os.sched_getaffinity(0))
     two, others = cores[:2], cores[2:] or cores
 
-    def compare(seconds: float) -> str:
-        began = time.monotonic()
-        def command(device: str) -> list[str]:
-            return ["-m", "itl", "run", "demo", "--device", device, "--home", str(folder / device)]
+    def command(device: str) -> list[str]:
+        return ["-m", "itl", "run", "demo", "--device", device, "--home", str(folder / device)]
 
+    def race(seconds: float) -> str:
+        began, took = time.monotonic(), {}
         with started(command("cuda"), preexec_fn=lambda: os.sched_setaffinity(0, others)) as gpu, \
                 started(command("cpu"), preexec_fn=lambda: os.sched_setaffinity(0, two)) as cpu:
-            took = {}
-            while len(took) < 2 and "cuda" not in took and time.monotonic() - began < seconds:
+            while "cuda" not in took and (now := time.monotonic() - began) < seconds:
                 time.sleep(0.2)
-                took |= {name: time.monotonic() - began for name, process in (("cuda", gpu), ("cpu", cpu))
+                took |= {name: now for name, process in (("cuda", gpu), ("cpu", cpu))
                          if name not in took and process.poll() is not None}
-            statuses = [process.poll() for process in (gpu, cpu)]
-        if any(statuses):
-            return f"FAILED, exit status {statuses[0] or statuses[1]}"
+            statuses = [status for process in (gpu, cpu) if (status := process.poll())]
+        if statuses:
+            return f"FAILED, exit status {statuses[0]}"
         if "cuda" not in took:
             return f"OUT OF TIME after {seconds:.0f} s"
-        report.demo = took["cuda"] / took.get("cpu", took["cuda"])
+        report.measured["demo"] = took["cuda"] / took.get("cpu", took["cuda"])
         beside = f"{took['cpu']:.0f} s" if "cpu" in took else "longer"
         return f"passed: {took['cuda']:.0f} s on the GPU, {beside} on two cores"
 
-    report.ended["demo"] = attempt("demo", DEMO, deadline, compare)
+    report.ended["demo"] = attempt("demo", DEMO, deadline, race)
     report.missing["demo"] = report.ended["demo"]
 
 
@@ -270,16 +287,21 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there too")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for all of it")
     parser.add_argument("--demo", action="store_true", help="only: preset demo on the GPU and on two cores")
-    parser.add_argument("--collect", action="store_true", help="import the tests and stop there")
+    parser.add_argument("--collect", action="store_true", help="import the tests, and run none")
     asked = parser.parse_args()
     deadline = time.monotonic() + 60 * asked.minutes - MARGIN_S
-    if absent := lacking(["torch"]):
-        print(f"not installed here, and needed: {', '.join(absent)}; pip install {' '.join(absent)}, then repeat")
+    if lacking(["torch"]):
+        print("torch is not installed here, and all parts need it; pip install torch torchvision and repeat")
         return 2
-    report = Report(describe_machine())
+    try:
+        report = Report(describe_machine())
+    except subprocess.SubprocessError as error:
+        print(f"torch does not work here, and all parts need it: {error}")
+        return 2
     print(heading(report.machine))
-    if absent := lacking(sorted({*KERNELS, *SETTINGS, *(name for part in CPU_TESTS.values() for name in part.needs)})):
-        print(f"not installed: {', '.join(absent)}; what needs them is left out")
+    parts = [*GPU_TESTS.values(), *CPU_TESTS.values(), TABLE, HOURS]
+    if absent := lacking(list(dict.fromkeys(name for part in parts for name in part.needs))):
+        print(f"not installed here: {', '.join(absent)}; the parts that need them are left out")
     with tempfile.TemporaryDirectory() as folder:
         check_all(report, Path(folder), deadline, asked)
     finish(report, asked.json)
@@ -290,30 +312,33 @@ def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Nam
     """Go through the parts in turn, most wanted first."""
     gpu = report.machine["gpu"] is not None
     if not gpu:
-        print("torch sees no CUDA device: the tests of the GPU skip themselves, the table and hours are left out")
+        print("torch sees no CUDA device: tests of the GPU skip themselves, table and hours are left out")
     if asked.demo and gpu:
         compare_demo(report, folder, deadline)
         return
-    check_tests(GPU_TESTS, report, deadline - (HOURS.seconds + TABLE.seconds if gpu else 0), asked.collect)
-    if gpu and not asked.collect:
+    if asked.collect:
+        collect_tests(report, deadline)
+        return
+    check_tests(GPU_TESTS, report, deadline - (HOURS.seconds + TABLE.seconds if gpu else 0))
+    if gpu:
         measure_rows(report, folder / "rows.json", deadline - HOURS.seconds)
         plan_hours(report, folder / "hours.json", deadline)
-    check_tests(CPU_TESTS, report, deadline, asked.collect)
+    check_tests(CPU_TESTS, report, deadline)
 
 
 def finish(report: Report, file: Path | None) -> None:
     """Print how each part ended and the table; write both to *file*."""
     sys.path.insert(0, str(ROOT))
-    from itl.bench.goals import compared, markdown
+    from itl.bench.goals import compare, markdown
 
     print("\n" + "\n".join(f"{name}: {how}" for name, how in report.ended.items()))
     lines = []
     if report.machine["gpu"]:
-        lines = compared(report.rows, report.hours, report.demo, report.missing)
+        lines = compare(report.rows, report.measured, report.missing)
         print("\n".join(["", heading(report.machine), "", *markdown(lines)]))
     if file:
         told = {"machine": report.machine, "ended": report.ended, "table": lines, "rows": report.rows,
-                "hours": report.hours}
+                "measured": report.measured}
         file.write_text(json.dumps(told, indent=1) + "\n")
 
 
