@@ -42,10 +42,10 @@ class Part:
 
 GPU_TESTS = {"tests/gpu": Part(["pytest", *KERNELS], 200)}
 CPU_TESTS = {
-    "tests/training/test_crop_triton.py": Part(["pytest", "triton", *KERNELS], 60),
-    "tests/training/test_loop.py": Part(["pytest", *KERNELS], 60),
-    "tests/evaluation/test_frozen.py": Part(["pytest", "sklearn", *KERNELS], 60),
-    "tests/training/test_batches.py": Part(["pytest", "hypothesis", *KERNELS], 60),
+    "tests/training/test_crop_triton.py": Part(["pytest", "triton", *KERNELS], 150),
+    "tests/training/test_loop.py": Part(["pytest", *KERNELS], 150),
+    "tests/evaluation/test_frozen.py": Part(["pytest", "sklearn", *KERNELS], 150),
+    "tests/training/test_batches.py": Part(["pytest", "hypothesis", *KERNELS], 150),
 }
 COLLECT = Part(["pytest"], 120)
 PYTEST = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]
