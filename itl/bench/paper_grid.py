@@ -117,13 +117,14 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
 def main() -> int:
     """Print the hours of each preset; *--json* gets them by name, as they become known."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", help="cpu, cuda or cuda:N")
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the hours there too")
     given = parser.parse_args()
     presets, hours = [load_preset(name, ROOT / "params") for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        machine = Machine.here(home=Path(home), device=given.device, workers=1)
+        device = Machine.here(device=given.device).devices[0]   # hours of one, however many there are
+        machine = Machine.here(home=Path(home), device=device, workers=1)
         measure_once(presets, published(), machine)
         for preset in presets:
             found, works = grid(preset, published(), machine)

@@ -1,6 +1,7 @@
 """Training from stored images, loader and all, beside the same net alone on a batch that is ready."""
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,11 +17,13 @@ from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.sources.boxes import SIDES
 from itl.specs import Detection, Recipe
-from itl.training.batches import Batches, has_bf16
+from itl.training.batches import Batches
+from itl.training.cuda_graph import record, training_state
 from itl.training.detection_batches import Pictures
 from itl.training.detection_nets import parts
-from itl.training.loop import Objective, autocast, classify, fit_epoch, sgd
+from itl.training.loop import Objective, classify, fit_epoch, recorded_steps, sgd, take_step
 from itl.training.nets import build
+from itl.training.numerics import autocast, has_bf16, repeatable
 
 CLASSES = 100
 NOISE_BYTES = 100 << 20                                 # of stored images that batches are cut from
@@ -28,6 +31,7 @@ BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images i
 PICTURES = {"cpu": 4, "cuda": 100}                      # steps of a detector
 STORED, SHAPE = 500, (500, 375)                         # a pack of VOC: its side, and an image in it
 OBJECTS = tuple(f"object {number:02}" for number in range(20))
+EPOCHS = 1000                                           # more than there are turns: each takes the next
 ALONE = "the net alone on a ready batch"
 
 
@@ -39,9 +43,9 @@ def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: fl
     takes seconds.
     """
     where = torch.device(device)
-    count, batch = BATCHES[where.type]
-    recipe, images = Recipe(batch=batch, pixels=pixels, lr=0.001), noise(folder, size)
-    again = np.arange(round(count * longer) * batch)
+    steps, batch = BATCHES[where.type]
+    recipe, images = Recipe(epochs=EPOCHS, batch=batch, pixels=pixels, lr=0.001), noise(folder, size)
+    again = np.arange(round(steps * longer) * batch)
     selection = Selection(again % len(images), again % CLASSES, tuple(map(str, range(CLASSES))))
     batches = Batches(SimpleNamespace(images=images), selection, recipe, 0, machine(device))
     model = build(net, CLASSES, pixels, 0).to(where, memory_format=torch.channels_last)
@@ -64,43 +68,47 @@ def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
 def beside_alone(
     what: str, net: nn.Module, batches: Batches | Pictures, recipe: Recipe, objective: Objective
 ) -> Work:
-    """An epoch by `fit_epoch`, beside as many steps of *net* on the first of its batches."""
+    """An epoch as `train` takes it, beside as many steps of *net* on the first of its batches.
+
+    Both compute alike, and where training replays a recorded step, so does the peer.
+    """
     optimizer = sgd(net.train(), recipe)
-    images, targets = next(batches.epoch(0))
+    ready = next(batches.epoch(0))
     with FlopCounterMode(display=False) as counted, autocast(batches.device, recipe.precision):
-        objective(net, images, targets, recipe).backward()
+        objective(net, *ready, recipe).backward()
+    with repeatable(batches.machine):
+        recorded = recorded_steps(net, optimizer, batches, recipe, objective)
+        steps = alone(net, optimizer, batches, recipe, objective, ready, recorded is not None)
+    starts = count(step=len(batches))
+
+    def epoch() -> torch.Tensor:
+        with repeatable(batches.machine):
+            return fit_epoch(net, optimizer, batches, recipe, next(starts), objective, recorded)
+
     return Work(
-        what, "images", len(batches) * batches.batch,
-        as_trained(lambda: fit_epoch(net, optimizer, batches, recipe, 0, objective)),
-        {ALONE: as_trained(alone(net, optimizer, batches, recipe, objective, (images, targets)))},
+        what, "images", len(batches) * batches.batch, epoch, {ALONE: steps},
         operations=len(batches) * counted.get_total_flops(),
         rate="bf16" if recipe.precision == "bf16" and has_bf16(batches.device) else "fp32",
     )
 
 
 def alone(
-    net: nn.Module, optimizer: torch.optim.Optimizer, batches: Batches | Pictures, recipe: Recipe,
-    objective: Objective, ready: tuple,
+    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches | Pictures, recipe: Recipe,
+    objective: Objective, ready: tuple, replay: bool,
 ) -> Callable[[], None]:
     """A go at the least that an epoch can be: its steps on *ready*, the images and targets of one batch."""
+    def step() -> None:
+        take_step(net, optimizer, batches, recipe, objective, *ready)
+
+    graph = record(step, training_state(net, optimizer)) if replay else None
+
     def steps() -> None:
-        for _ in range(len(batches)):
-            optimizer.zero_grad(set_to_none=True)
-            with autocast(batches.device, recipe.precision):
-                loss = objective(net, *ready, recipe)
-            loss.backward()
-            optimizer.step()
+        take = graph.replay if graph else step
+        with repeatable(batches.machine):
+            for _ in range(len(batches)):
+                take()
 
     return steps
-
-
-def as_trained(work: Callable[[], object]) -> Callable[[], object]:
-    """*work* with the kernels that training uses: those that repeat."""
-    def go() -> object:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-            return work()
-
-    return go
 
 
 def machine(device: str) -> Machine:
@@ -108,23 +116,23 @@ def machine(device: str) -> Machine:
     return Machine(device=device, threads=torch.get_num_threads())
 
 
-def noise(folder: Path, size: int, count: int | None = None) -> np.ndarray:
-    """Images of noise as a pack's memory map: uint8 (N, size, size, 3); N from NOISE_BYTES, or *count*."""
-    count = count or max(1, NOISE_BYTES // (3 * size**2))
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
+def noise(folder: Path, size: int, number: int | None = None) -> np.ndarray:
+    """Images of noise as a pack's memory map: uint8 (N, size, size, 3); N from NOISE_BYTES, or *number*."""
+    number = number or max(1, NOISE_BYTES // (3 * size**2))
+    images = np.random.default_rng(0).integers(0, 256, (number, size, size, 3), np.uint8)
     np.save(folder / "images.npy", images)
     return np.load(folder / "images.npy", mmap_mode="r")
 
 
-def noisy_voc(folder: Path, count: int) -> SimpleNamespace:
+def noisy_voc(folder: Path, number: int) -> SimpleNamespace:
     """What a detector's batches take of a pack: images of noise with two objects each."""
-    random, rows = np.random.default_rng(0), np.repeat(np.arange(count), 2)
-    corners = np.sort(random.uniform(1, SHAPE, (2 * count, 2, 2)), axis=1)
+    random, rows = np.random.default_rng(0), np.repeat(np.arange(number), 2)
+    corners = np.sort(random.uniform(1, SHAPE, (2 * number, 2, 2)), axis=1)
     objects = pd.DataFrame(corners.reshape(-1, 4).round(), columns=SIDES)
     objects["row"], objects["difficult"] = rows, False
     objects["name"] = random.choice(OBJECTS, len(rows))
     return SimpleNamespace(
-        images=noise(folder, STORED, count), size=STORED, folder=folder, objects=objects,
-        table=pd.DataFrame({"width": SHAPE[0], "height": SHAPE[1]}, index=range(count)),
+        images=noise(folder, STORED, number), size=STORED, folder=folder, objects=objects,
+        table=pd.DataFrame({"width": SHAPE[0], "height": SHAPE[1]}, index=range(number)),
         summary={"request": {"fit": "pad"}},
     )

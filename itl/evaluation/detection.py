@@ -20,8 +20,9 @@ from itl.specs import Detection, Transfer
 from itl.storage import write_atomic
 from itl.training.detection_batches import Pictures
 from itl.training.detection_nets import parts
-from itl.training.loop import autocast, train
+from itl.training.loop import train
 from itl.training.nets import Classifier
+from itl.training.numerics import autocast
 
 
 def detection(

@@ -3,12 +3,11 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +21,15 @@ from itl.storage import write_atomic
 if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
     import torch
 
-    from itl.training.loop import Objective
     from itl.training.nets import Classifier
 
+    Work = tuple[torch.nn.Module, Callable[[], torch.Tensor], Callable[[], object]]
+
+KEPT = "rates.json"                         # beside the runs
 LARGEST = 227                               # pixels that a net is built for; detectors may see more
 CLASSES = 100                               # of the nets that are measured
 PATIENCE = 2.0                              # seconds in which work is done again; the fastest time counts
-QUEUED = 20                                 # batches that a GPU is given before they are waited for
+QUEUED = 20                                 # steps that a GPU is given before they are waited for
 FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}      # rows, features and classes of a probe
 SMALL = (200, 64, 8)                        # of one that costs little but its start
 CONTEXT = 1 << 29                           # bytes of a GPU that a process takes before its first tensor
@@ -66,18 +67,35 @@ def calibrated(
     They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
     would do it, which takes seconds for each. *log* is told so beforehand.
     """
-    path = machine.runs / "rates.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    wanted = {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
-    missing = {name: work for name, work in wanted.items() if not isinstance(kept.get(name), dict)}
-    if missing:
+    works = list(works)
+    rates = measured_before(works, machine)
+    if missing := {name: work for name, work in _named(works, machine).items() if name not in rates}:
         log(f"measuring {len(missing)} kinds of work on this machine, once")
         with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
             found = alone.submit(_measure_all, list(missing.values()), machine).result()
-        kept |= {name: asdict(each) for name, each in zip(missing, found, strict=True)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, lambda temporary: temporary.write_text(json.dumps(kept, indent=1)))
-    return {name: (Rate if work else Frozen)(**kept[name]) for name, work in wanted.items()}
+        rates |= dict(zip(missing, found, strict=True))
+        kept = _kept(machine) | {name: asdict(rates[name]) for name in missing}
+        machine.runs.mkdir(parents=True, exist_ok=True)
+        write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
+    return rates
+
+
+def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
+    """Return those rates of `calibrated` that are kept; nothing is measured."""
+    kept = _kept(machine)
+    return {name: (Rate if work else Frozen)(**kept[name])
+            for name, work in _named(works, machine).items() if isinstance(kept.get(name), dict)}
+
+
+def _named(
+    works: Iterable[tuple[str, Recipe]], machine: Machine
+) -> dict[str, tuple[str, Recipe] | None]:
+    return {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
+
+
+def _kept(machine: Machine) -> dict[str, dict]:
+    path = machine.runs / KEPT
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
@@ -92,7 +110,7 @@ def frozen_name(machine: Machine) -> str:
 
 
 def _here(machine: Machine) -> str:
-    return f"{device_name(machine.device)}, {machine.threads} threads"
+    return f"{device_name(machine.devices[0])}, {machine.threads} threads"
 
 
 def _prepare(threads: int) -> None:
@@ -100,70 +118,54 @@ def _prepare(threads: int) -> None:
 
 
 def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> list[Rate | Frozen]:
-    import torch
-
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
+    from itl.training.batches import use_device
+    from itl.training.numerics import repeatable
 
-    torch.set_num_threads(machine.threads)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):     # as in training
+    use_device(machine)
+    with repeatable(machine):
         return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
-
-
-@dataclass(frozen=True)
-class Ready:
-    """One batch, *steps* times an epoch, for `fit_epoch` and for looking at."""
-
-    images: object                          # as the net takes them
-    targets: object                         # as its objective takes them
-    steps: int
-    batch: int                              # images in it
-    device: "torch.device"
-    machine: Machine
-
-    def __len__(self) -> int:
-        """Steps per epoch."""
-        return self.steps
-
-    def epoch(self, number: int) -> Iterator[tuple]:
-        """Yield the same images and targets for each step."""
-        del number
-        return repeat((self.images, self.targets), self.steps)
 
 
 def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     """Time training and looking on a made-up batch; raises ItlError where a GPU has not the memory for it."""
     import torch
 
-    from itl.training.loop import autocast, fit_epoch, sgd
+    from itl.training.cuda_graph import record, training_state
+    from itl.training.loop import sgd
     from itl.training.nets import build
+    from itl.training.numerics import autocast
 
-    device = torch.device(machine.device)
+    device = torch.device(machine.devices[0])
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
-    make = _detector if isinstance(recipe, Detection) else _classifier
-    model, objective, *batch = make(whole, net, recipe, device)
-    steps = QUEUED if device.type == "cuda" else 1
-    batches = Ready(*batch, steps, recipe.batch, device, machine.replace(rank=0, ranks=1))
-    model.to(device, memory_format=torch.channels_last)
-    optimizer, once = sgd(model, recipe), replace(recipe, epochs=1, steps=None)
-    sizes = [tensor.nbytes for tensor in whole.body.state_dict().values()]
+    model, loss_of, see = (_detector if isinstance(recipe, Detection) else _classifier)(
+        whole, net, recipe, device)
+    model.to(device, memory_format=torch.channels_last).train()
+    optimizer = sgd(model, recipe)
+    sizes = [each.nbytes for each in whole.body.state_dict().values()]
 
-    def train() -> None:
-        fit_epoch(model, optimizer, batches, once, 0, objective)
+    def learn() -> None:
+        with autocast(device, recipe.precision):
+            loss = loss_of()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
 
     def look() -> None:
         with torch.no_grad(), autocast(device, recipe.precision):
-            for images, _ in batches.epoch(0):
-                model(images)
+            see()
 
     _forget_peak(device)
     try:
-        training = _seconds(train, device) / (steps * recipe.batch)
+        if device.type == "cuda" and not isinstance(recipe, Detection):     # as training does
+            learn = record(learn, training_state(model, optimizer)).replay
+        learning = _seconds(learn, device) / recipe.batch
         model.eval()
-        looking = _seconds(look, device) / (steps * recipe.batch)
+        looking = _seconds(look, device) / recipe.batch
     except torch.OutOfMemoryError as error:
         raise ItlError(f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
-                       f"memory of {device_name(machine.device)}; take a smaller batch or net") from error
-    return Rate(training, looking, *_peak(device), sum(sizes), whole.head.in_features)
+                       f"memory of {device_name(machine.devices[0])}; take a smaller batch or net") from error
+    return Rate(learning, looking, *_peak(device), sum(sizes), whole.head.in_features)
 
 
 def measure_frozen(machine: Machine) -> Frozen:
@@ -172,11 +174,11 @@ def measure_frozen(machine: Machine) -> Frozen:
 
     from itl.evaluation.knn import nearest
 
-    device = torch.device(machine.device)
+    device = torch.device(machine.devices[0])
     rows, width, classes = FIT[device.type]
-    large, small = (_seconds(_probe(*size, device), device) for size in (FIT[device.type], SMALL))
+    large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
-    compare = _seconds(lambda: nearest(base, queries, 5), device)
+    compare = _seconds(lambda: nearest(base, queries, 5), device, queued=1)
     return Frozen(small, max(0.0, large - small) / (rows * width * classes),
                   compare / (len(base) * len(queries) * width))
 
@@ -196,21 +198,14 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     return lambda: choose_strength(train, classes, *parts)
 
 
-def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> tuple:
-    """Give *model*, its objective, and a batch of noise with its targets."""
-    import torch
-
-    from itl.training.loop import classify
-
-    del name
+def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
+    """Give *model* a batch of noise to classify, and to look at."""
     images = _noise((recipe.batch, 3, recipe.pixels, recipe.pixels), device)
-    return model, classify, images, torch.arange(recipe.batch, device=device) % CLASSES
+    return model, lambda: model(images).logsumexp(1).mean(), lambda: model(images)
 
 
-def _detector(
-    model: "Classifier", name: str, recipe: Detection, device: "torch.device"
-) -> tuple["torch.nn.Module", "Objective", object, object]:
-    """Give a detector on the parts of *model*, its objective, and a batch of noise with an object in each."""
+def _detector(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
+    """Give a detector on the parts of *model* a batch of noise in which to find one object each."""
     import torch
 
     from itl.evaluation.fast_rcnn import Detector, locate
@@ -223,7 +218,8 @@ def _detector(
     view = View(_noise((recipe.batch, 3, height, width), device), [(height, width)] * recipe.batch,
                 [boxes] * recipe.batch)
     thing = {"boxes": boxes[:1] / 2 + 1, "labels": torch.ones(1, dtype=torch.int64, device=device)}
-    return Detector(parts(name, model), 20, recipe, 0), locate, view, [thing] * recipe.batch
+    detector = Detector(parts(name, model), 20, recipe, 0)
+    return detector, lambda: locate(detector, view, [thing] * recipe.batch, recipe), lambda: detector(view)
 
 
 def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
@@ -232,7 +228,7 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
     return torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
 
 
-def _seconds(work: Callable[[], object], device: "torch.device") -> float:
+def _seconds(work: Callable[[], object], device: "torch.device", queued: int = QUEUED) -> float:
     """Seconds that *work* takes at best, after once to warm up; the fastest was disturbed the least.
 
     On a CPU that of this thread, which takes part in everything: what other processes take is not counted.
@@ -240,17 +236,18 @@ def _seconds(work: Callable[[], object], device: "torch.device") -> float:
     import torch
 
     on_gpu = device.type == "cuda"
-    clock = time.perf_counter if on_gpu else time.thread_time
+    queued, clock = (queued, time.perf_counter) if on_gpu else (1, time.thread_time)
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
-    began, times = time.perf_counter(), []
-    while not times or time.perf_counter() - began < PATIENCE:
+    began, found = time.perf_counter(), []
+    while not found or time.perf_counter() - began < PATIENCE:
         wait()
         started = clock()
-        work()
+        for _ in range(queued):
+            work()
         wait()
-        times.append(clock() - started)
-    return min(times)
+        found.append((clock() - started) / queued)
+    return min(found)
 
 
 def _forget_peak(device: "torch.device") -> None:

@@ -1,14 +1,14 @@
 """Batches: a selection of a pack, cropped, flipped and normalised, in an order that seed and epoch decide."""
 
 import functools
-import os
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
+from itl.training.device_images import ImageStream, prefetch, resident
+from itl.training.numerics import has_bf16
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack
@@ -25,24 +27,39 @@ if TYPE_CHECKING:
 SCALE = (0.25, 1.0)         # of the area: the usual 0.08 leaves 18 x 18 pixels of 64, too few to learn from
 RATIO = (3 / 4, 4 / 3)      # width to height
 TRIES = 10                  # as torchvision: then the whole image
-BESIDE = 12 * 2**30         # bytes that a net may need on the GPU beside the images; or half of what is free
 
-Choice = tuple[np.ndarray, np.ndarray, np.ndarray]    # places in the selection (B,), boxes (B, 4), flips (B,)
-Drawn = tuple[list[int], list[torch.Tensor]]          # counts of an epoch's choices; all of them, and targets
+Crops = tuple[np.ndarray, np.ndarray, np.ndarray]   # positions (B,), boxes (B, 4), flips (B,)
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """Which images the steps of an epoch take and how each is cropped: settled before a pixel is read."""
+
+    positions: torch.Tensor             # int64 (N,), in the selection
+    boxes: torch.Tensor                 # float32 (N, 4): top, left, height, width, in stored pixels
+    flips: torch.Tensor                 # bool (N,)
+    targets: torch.Tensor               # int64 (N,), or (N, C) where an image has C labels
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All four, in the order of the fields."""
+        return self.positions, self.boxes, self.flips, self.targets
+
+    def map(self, work: Callable[[torch.Tensor], torch.Tensor]) -> "EpochPlan":
+        """Return the plan with *work* done to each of its tensors."""
+        return EpochPlan(*map(work, self.tensors()))
 
 
 def device(machine: Machine) -> torch.device:
-    """The device of this process: under torchrun each rank has the GPU of its local rank."""
-    if machine.device == "cuda" and machine.ranks > 1:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", machine.rank)))
-    return torch.device(machine.device)
+    """The device of this process: the first of the machine's."""
+    return torch.device(machine.devices[0])
 
 
-def has_bf16(where: torch.device) -> bool:
-    """Whether the device itself computes in bfloat16; emulated, it would only be slower."""
-    if where.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()   # nothing public
+def use_device(machine: Machine) -> torch.device:
+    """Make the device of this process its current one, before anything is put on another; return it."""
+    where = device(machine)
+    if where.index is not None:
+        torch.cuda.set_device(where)
+    return where
 
 
 def draws(seed: int, epoch: int, step: int) -> np.random.Generator:
@@ -55,25 +72,20 @@ def draws(seed: int, epoch: int, step: int) -> np.random.Generator:
 
 
 def draw_boxes(random: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Boxes (count, 4) for random resized crops of size x size images, drawn as torchvision draws them."""
-    area = size * size * random.uniform(*SCALE, (count, TRIES))
-    ratio = np.exp(random.uniform(*np.log(RATIO), (count, TRIES)))
-    height, width = np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))
-    fits = (height > 0) & (height <= size) & (width > 0) & (width <= size)
-    each, first = np.arange(count), fits.argmax(1)
-    height, width = (np.where(fits.any(1), side[each, first], size) for side in (height, width))
+    """Boxes (count, 4) for random resized crops of size x size images, drawn as torchvision draws them.
+
+    An image whose box does not fit is drawn again, TRIES times at most; then its box is the whole image.
+    """
+    height, width = np.full((2, count), float(size))
+    misfits = np.arange(count)
+    for _ in range(TRIES):
+        area = size * size * random.uniform(*SCALE, len(misfits))
+        ratio = np.exp(random.uniform(*np.log(RATIO), len(misfits)))
+        tall, wide = np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))
+        fits = (tall > 0) & (tall <= size) & (wide > 0) & (wide <= size)
+        height[misfits[fits]], width[misfits[fits]] = tall[fits], wide[fits]
+        misfits = misfits[~fits]
     return _place(random, height, width, size)
-
-
-def ahead(threads: Executor, work: Callable[[Any], Any], parts: Iterable) -> Iterator:
-    """Yield work(part) for each of *parts* in turn, done on a thread while the one before is used."""
-    coming = None
-    for part in parts:
-        ready, coming = coming, threads.submit(work, part)
-        if ready is not None:
-            yield ready.result()
-    if coming is not None:
-        yield coming.result()
 
 
 def window(size: int, pixels: int) -> int:
@@ -111,7 +123,7 @@ class Batches:
     """
 
     def __init__(self, pack: "Pack", selection: "Selection", recipe: Recipe, seed: int, machine: Machine):
-        """Keep what is needed to make any batch; upload the images where they fit on a GPU."""
+        """Keep what is needed to make any batch; bring the images to a GPU where they fit."""
         if len(selection.rows) == 0:
             raise ItlError("batches need an image, the selection holds none; select another split or class")
         self.rows, self.labels = np.asarray(selection.rows, np.int64), np.asarray(selection.labels, np.int64)
@@ -127,71 +139,96 @@ class Batches:
         self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
         self.next = ThreadPoolExecutor(1, "batch")                  # shares a batch out over those threads
         self.spare: deque[np.ndarray] = deque(maxlen=3)             # memory of batches that were let go
-        self.coming: dict[int, Future] = {}                         # what is drawn of the epoch to come
-        self.on_device = self._upload() if self.device.type == "cuda" and self._fits() else None
+        self.coming: dict[int, Future] = {}                         # the plan of the next epoch
+        self.on_device: torch.Tensor | None = None                  # images uint8 (N, S, S, 3) on a GPU
+        if self.device.type == "cuda":
+            self.stream = ImageStream(self.device, self.threads)
+            self._keep(resident(self.images, self.rows, self.stream, machine.workers))
 
     def __len__(self) -> int:
         """Steps per epoch: whole batches, and one where there are fewer images than a batch."""
         return len(self.rows) // self.batch
 
+    @property
+    def step_images(self) -> int:
+        """How many images this rank has in each step."""
+        return len(range(self.machine.rank, self.batch, self.machine.ranks))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the images that training gets: on a GPU what autocast would make of them, else float32."""
+        half = self.device.type == "cuda" and self.recipe.precision == "bf16" and has_bf16(self.device)
+        return torch.bfloat16 if half else torch.float32
+
     def epoch(self, number: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield this rank's batches, shuffled and augmented.
 
-        Each is images (B, 3, P, P), channels_last, and targets (B,), int64. The images are float32, but on a
-        GPU what autocast would make of them: bfloat16 where the recipe computes in it.
+        Each is images (B, 3, P, P) of `dtype`, channels_last, and targets (B,), int64, or (B, C).
         """
         if self.device.type == "cpu":
-            yield from self._load(self._mine(number))
-            return
-        drawn = self.coming.pop(number, None) or self.threads.submit(self._draw, self._mine(number))
-        self.coming = {number + 1: self.threads.submit(self._draw, self._mine(number + 1))}
-        half = self.recipe.precision == "bf16" and has_bf16(self.device)
-        yield from self._crop_on_gpu(drawn.result(), torch.bfloat16 if half else torch.float32)
+            yield from prefetch(self.next, self._crop, self._steps(self.plan(number), self.step_images))
+        else:
+            yield from self._crop_on_gpu(self.plan(number), self.step_images, self.dtype)
 
     def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield every image once, its central window, in the selection's order; the last batch may be short.
 
-        Every rank gets all of them.
+        Every rank gets all of them, as float32.
         """
-        side = window(self.size, self.recipe.pixels)
+        count, side = len(self.rows), window(self.size, self.recipe.pixels)
         edge = (self.size - side) // 2
-
-        def choices() -> Iterator[Choice]:
-            for start in range(0, len(self.rows), self.batch):
-                chosen = np.arange(start, min(start + self.batch, len(self.rows)))
-                boxes = np.tile(np.array([edge, edge, side, side], np.float32), (len(chosen), 1))
-                yield chosen, boxes, np.zeros(len(chosen), bool)
-
+        boxes = np.tile(np.array([edge, edge, side, side], np.float32), (count, 1))
+        plan = self._planned(np.arange(count), boxes, np.zeros(count, bool))
         if self.device.type == "cpu":
-            yield from self._load(choices())
+            yield from prefetch(self.next, self._crop, self._steps(plan, self.batch))
         else:
-            yield from self._crop_on_gpu(self._draw(choices()), torch.float32)
+            yield from self._crop_on_gpu(plan, self.batch, torch.float32)
 
-    def _mine(self, epoch: int) -> Iterator[Choice]:
-        """This rank's part of each batch of *epoch*."""
+    def plan(self, epoch: int) -> EpochPlan:
+        """What this rank does in *epoch*, on the host: pure in the seed and *epoch*.
+
+        For a GPU the next epoch is drawn on a thread meanwhile.
+        """
+        if self.device.type == "cpu":
+            return self._draw(epoch)
+        drawn = self.coming.pop(epoch, None) or self.threads.submit(self._draw, epoch)
+        self.coming = {epoch + 1: self.threads.submit(self._draw, epoch + 1)}
+        return drawn.result()
+
+    def streamed(self, plan: EpochPlan, count: int) -> Iterator[torch.Tensor]:
+        """Yield the stored images of every *count* of *plan* on the GPU, uint8 (B, S, S, 3)."""
+        parts = (self.rows[part.numpy()] for part in plan.positions.split(count))
+        yield from self.stream.send(self.images, parts)
+
+    def _draw(self, epoch: int) -> EpochPlan:
+        """Draw the global batches of *epoch* and take this rank's part of each."""
+        steps = len(self)
+        count = steps * self.batch
+        order = draws(self.seed, epoch, 0).permutation(len(self.rows))[:count]
+        random = draws(self.seed, epoch, 1)
+        if self.recipe.augment == "resized-crop":
+            boxes = draw_boxes(random, count, self.size)
+        else:
+            side = np.full(count, window(self.size, self.recipe.pixels))
+            boxes = _place(random, side, side, self.size, centred=self.recipe.augment == "centre")
+        flips = random.random(count) < 0.5 * self.recipe.flip
         mine = slice(self.machine.rank, None, self.machine.ranks)
-        return (tuple(part[mine] for part in choice) for choice in self._choices(epoch))
+        order, flips = (part.reshape(steps, -1)[:, mine].ravel() for part in (order, flips))
+        return self._planned(order, boxes.reshape(steps, -1, 4)[:, mine].reshape(-1, 4), flips)
 
-    def _choices(self, epoch: int) -> Iterator[Choice]:
-        """The global batches of *epoch*, before a pixel is read: pure in (seed, epoch, step)."""
-        order = draws(self.seed, epoch, 0).permutation(len(self.rows))
-        for step in range(len(self)):
-            random = draws(self.seed, epoch, step + 1)
-            if self.recipe.augment == "resized-crop":
-                boxes = draw_boxes(random, self.batch, self.size)
-            else:
-                side = np.full(self.batch, window(self.size, self.recipe.pixels))
-                boxes = _place(random, side, side, self.size, centred=self.recipe.augment == "centre")
-            flips = random.random(self.batch) < 0.5 * self.recipe.flip
-            yield order[step * self.batch : (step + 1) * self.batch], boxes, flips
+    def _planned(self, positions: np.ndarray, boxes: np.ndarray, flips: np.ndarray) -> EpochPlan:
+        parts = positions, boxes, flips, self.labels[positions]
+        plan = EpochPlan(*(torch.from_numpy(np.ascontiguousarray(part)) for part in parts))
+        return plan.map(torch.Tensor.pin_memory) if self.device.type == "cuda" else plan
 
-    def _load(self, choices: Iterator[Choice]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Turn choices into tensors on the CPU, one ahead."""
-        yield from ahead(self.next, self._crop, choices)
+    def _steps(self, plan: EpochPlan, count: int) -> Iterator[Crops]:
+        """Split *plan* into steps of *count* images, the last maybe shorter."""
+        for positions, boxes, flips in zip(*(part.split(count) for part in plan.tensors()[:3]), strict=True):
+            yield positions.numpy(), boxes.numpy(), flips.numpy()
 
-    def _crop(self, choice: Choice) -> tuple[torch.Tensor, torch.Tensor]:
+    def _crop(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:
         """One batch, made on the CPU."""
-        chosen, boxes, flips = choice
+        chosen, boxes, flips = crops
         memory = self._memory(len(chosen))
         images = gather_crop(self.images, self.rows[chosen], boxes, flips, memory, self.threads)
         return images, torch.from_numpy(self.labels[chosen])
@@ -209,62 +246,26 @@ class Batches:
         weakref.finalize(lent, self.spare.append, whole)        # when the last tensor that looks into it goes
         return lent
 
-    def _draw(self, choices: Iterator[Choice]) -> Drawn:
-        """All choices of an epoch, small beside its images, ready to be sent: on a thread, an epoch ahead."""
-        choices = list(choices)
-        chosen, boxes, flips = (np.concatenate(part) for part in zip(*choices, strict=True))
-        parts = (chosen, boxes, flips, self.labels[chosen])
-        return [len(each) for each, _, _ in choices], [torch.from_numpy(part).pin_memory() for part in parts]
+    def _keep(self, held: tuple[torch.Tensor, np.ndarray] | None) -> None:
+        """Remember the images that are on the GPU and at which rows of them the selection lies."""
+        if held is not None:
+            self.on_device, rows = held
+            self.device_rows = torch.from_numpy(rows).to(self.on_device.device)
 
     def _crop_on_gpu(
-        self, drawn: Drawn, dtype: torch.dtype
+        self, plan: EpochPlan, count: int, dtype: torch.dtype
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Turn choices into tensors on the GPU: nothing waits for it, no step sends more than its images."""
-        counts, parts = drawn
-        places, boxes, flips, targets = (
-            part.to(self.device, non_blocking=True).split(counts) for part in parts
-        )
-        images: Iterable[torch.Tensor] = repeat(self.on_device)
-        if self.on_device is None:
-            images = self._stream(self.rows[chosen.numpy()] for chosen in parts[0].split(counts))
-            places = (torch.arange(count, device=self.device) for count in counts)
-        for *how, labels, held in zip(places, boxes, flips, targets, images, strict=False):
-            yield crop_on(self.device)(held, *how, self.recipe.pixels, dtype), labels
-
-    def _stream(self, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
-        """Yield the images of each of these rows on the GPU, sent while it computes with those before.
-
-        torch keeps freed pinned memory, and gives it out again once the copy from it is done.
-        """
-        copying = torch.cuda.Stream(self.device)
-
-        def send(rows: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event]:
-            read = torch.empty((len(rows), *self.images.shape[1:]), dtype=torch.uint8, pin_memory=True)
-            np.take(self.images, rows, 0, read.numpy(), mode="clip")        # the default makes a copy first
-            with torch.cuda.stream(copying):
-                return read.to(self.device, non_blocking=True), copying.record_event()
-
-        for images, sent in ahead(self.threads, send, parts):
-            using = torch.cuda.current_stream(self.device)
-            using.wait_event(sent)
-            images.record_stream(using)
-            yield images
-
-    def _fits(self) -> bool:
-        """Whether this selection can stay on the GPU, beside the net and what other workers keep there."""
-        free, total = torch.cuda.mem_get_info(self.device)
-        free += torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        free = min(free, total // self.machine.workers)         # those that start at once see the same free
-        return free - len(self.rows) * self.images[0].nbytes >= min(free // 2, BESIDE)
-
-    def _upload(self) -> torch.Tensor:
-        """The selection's images, uint8 (N, S, S, 3), on the GPU; read a small part at a time."""
-        kept = torch.empty((len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device)
-        starts = range(0, len(self.rows), 1024)
-        parts = self._stream(self.rows[start : start + 1024] for start in starts)
-        for start, part in zip(starts, parts, strict=True):
-            kept[start : start + len(part)] = part
-        return kept
+        """Turn *plan* into tensors on the GPU, *count* images at once: no step waits, or sends but images."""
+        sent = plan.map(lambda part: part.to(self.device, non_blocking=True))
+        if self.on_device is not None:
+            rows, images = self.device_rows[sent.positions].split(count), repeat(self.on_device)
+        else:
+            rows = [torch.arange(len(part), device=self.device) for part in sent.positions.split(count)]
+            images = self.streamed(plan, count)
+        parts = (part.split(count) for part in (sent.boxes, sent.flips, sent.targets))
+        crop = crop_on(self.device)
+        for held, at, boxes, flips, targets in zip(images, rows, *parts, strict=False):
+            yield crop(held, at, boxes, flips, self.recipe.pixels, dtype), targets
 
 
 def _place(

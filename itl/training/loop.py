@@ -3,8 +3,10 @@
 import atexit
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from torch.nn.parallel import DistributedDataParallel
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.batches import Batches, device, draws, has_bf16
+from itl.training.batches import Batches, device, draws, use_device
 from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
+from itl.training.cuda_graph import RecordedSteps
+from itl.training.numerics import autocast, repeatable
 
 Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
 
@@ -48,15 +52,18 @@ def train(
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's differ in shape
-        graphs = batches.device.type == "cuda" and machine.ranks == 1
-        net.compile(mode="reduce-overhead" if graphs else "default")        # in place: keys stay clean
+    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's images differ
+        torch.compiler.reset()                  # else the ninth net of a process would run uncompiled
+        net.compile(dynamic=False)                                          # in place: keys stay clean
     with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
+        recorded = None
+        if step < total:
+            recorded = recorded_steps(net.train(), optimizer, batches, recipe, objective)
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
             torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
-            losses = fit_epoch(wrapped, optimizer, batches, recipe, step, objective)
+            losses = fit_epoch(wrapped, optimizer, batches, recipe, step, objective, recorded)
             step += len(losses)
             history.append(_row(losses, epoch, step, batches, started))
             if not math.isfinite(history[-1]["loss"]):
@@ -72,29 +79,43 @@ def train(
 
 def fit_epoch(
     net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int,
-    objective: Objective = classify,
+    objective: Objective = classify, recorded: RecordedSteps | None = None,
 ) -> Tensor:
-    """Take the steps of the epoch that begins at *step*, or those left of the training; return the losses."""
+    """Take the steps of the epoch that begins at *step*, or those left of the training; return the losses.
+
+    They stay on the device, (steps,): nothing waits for it. *recorded* steps, if any, are replayed.
+    """
     total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
-    losses = torch.zeros(min(len(batches), total - step), device=batches.device)    # stay there: no sync
+    count = min(len(batches), total - step)
     net.train()
+    if recorded is not None:
+        return recorded.epoch(step, count)
+    losses = torch.zeros(count, device=batches.device)
     epoch = batches.epoch(step // len(batches))
-    for at, (images, targets) in enumerate(islice(epoch, len(losses))):
+    for at, (images, targets) in enumerate(islice(epoch, count)):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr_at((step + at + 0.5) / total)           # of mid-step: never quite zero
-        optimizer.zero_grad(set_to_none=True)                   # before the forward pass reuses their memory
-        with autocast(batches.device, recipe.precision):
-            loss = objective(net, images, targets, recipe)
-        loss = loss * (len(targets) * ranks / batches.batch)             # ranks' shares of a batch may differ
-        loss.backward()
-        if recipe.clip:
-            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)         # on the device: no sync
-        optimizer.step()
-        losses[at] = loss.detach()
+        losses[at] = take_step(net, optimizer, batches, recipe, objective, images, targets)
     if ranks > 1:
         distributed.all_reduce(losses)                                      # so that all of them decide alike
         losses /= ranks
     return losses
+
+
+def take_step(
+    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective,
+    images: Any, targets: Any,
+) -> Tensor:
+    """Forward, backward and optimizer on one batch; return the loss, a scalar on the device."""
+    optimizer.zero_grad(set_to_none=True)                       # before the forward pass reuses their memory
+    with autocast(batches.device, recipe.precision):
+        loss = objective(net, images, targets, recipe)
+    loss = loss * (len(targets) * batches.machine.ranks / batches.batch)    # ranks' shares may differ
+    loss.backward()
+    if recipe.clip:
+        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)             # on the device: no wait
+    optimizer.step()
+    return loss.detach()
 
 
 def predict(
@@ -104,9 +125,8 @@ def predict(
 
     The net is left in evaluation mode, and nothing in it changes.
     """
-    torch.set_num_threads(machine.threads)
     net.to(batches.device, memory_format=torch.channels_last).eval()
-    with torch.no_grad(), autocast(batches.device, precision):
+    with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
         see = net.forward                       # not what training compiled, whose graphs reuse their outputs
         pairs = [(see(images).float(), targets) for images, targets in batches.in_order()]
     outputs, targets = zip(*pairs, strict=True)
@@ -134,24 +154,52 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
 
 
-def autocast(where: torch.device, precision: str) -> torch.autocast:
-    """The context of a forward pass: bfloat16 if *precision* is bf16 and the device computes in it."""
-    return torch.autocast(where.type, torch.bfloat16, enabled=precision == "bf16" and has_bf16(where))
+def join_ranks(machine: Machine, timeout: timedelta | None = None) -> None:
+    """Join the process group of a torchrun: what is on GPUs goes over NCCL, all else, objects too, over gloo.
+
+    The device is set before: to NCCL a rank is where its current device is, and no two may share one.
+    """
+    where = use_device(machine)
+    if where.type == "cuda":
+        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=where)
+    else:
+        distributed.init_process_group("gloo", timeout=timeout)
 
 
 @contextmanager
 def _session(machine: Machine) -> Iterator[None]:
-    """Give training its threads, repeatable kernels, its process group, and random numbers of its own."""
-    where = device(machine)
-    torch.set_num_threads(machine.threads)
+    """Give training repeatable kernels, its process group, and random numbers of its own."""
+    where = use_device(machine)
     if machine.ranks > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        join_ranks(machine)
         atexit.register(distributed.destroy_process_group)      # once: no group is joined twice
     with (
         torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        repeatable(machine),
     ):
         yield
+
+
+def recorded_steps(
+    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective
+) -> RecordedSteps | None:
+    """Record the steps of this training as a CUDA graph, for `fit_epoch`.
+
+    None where that cannot be: on a CPU, with several ranks, for a detector, whose images differ in shape,
+    and, with a warning, for a net that waits for the device.
+    """
+    if batches.device.type != "cuda" or batches.machine.ranks > 1 or not isinstance(batches, Batches):
+        return None
+
+    def step(images: Tensor, targets: Tensor) -> Tensor:
+        return take_step(net, optimizer, batches, recipe, objective, images, targets)
+
+    try:
+        return RecordedSteps(net, optimizer, batches, recipe, step)
+    except RuntimeError as error:               # such as a net that looks at its values
+        reason = str(error).splitlines()[0]
+        warnings.warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower", stacklevel=2)
+        return None
 
 
 def _resume(

@@ -1,5 +1,6 @@
 """The CPU's tests with Machine(device="cuda"): batches, training and measuring say the same on a GPU."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from itl.evaluation.detection import detection
+from itl.evaluation.fast_rcnn import Detector, locate
 from itl.evaluation.frozen import knn, probe
 from itl.evaluation.target import Target, annotated
 from itl.machine import Machine
@@ -14,15 +16,20 @@ from itl.packs.subset import Selection
 from itl.runs.question import run_all
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer
-from itl.training.batches import Batches, crop_on, has_bf16
+from itl.training import device_images
+from itl.training.batches import Batches, crop_on
 from itl.training.checkpoint import NAME, load_tensors
 from itl.training.crop_cpu import batch_crop
+from itl.training.cuda_graph import RecordedSteps
 from itl.training.detection_batches import Pictures
-from itl.training.loop import fit_epoch, predict, sgd, train
+from itl.training.detection_nets import parts, repeatable_roi_pool
+from itl.training.loop import classify, fit_epoch, predict, sgd, take_step, train
 from itl.training.nets import build
+from itl.training.numerics import has_bf16, repeatable
 from itl.training.roi_align import align
 from tests.evaluation.test_detection import RECIPE as DETECTION
 from tests.evaluation.test_detection import spec
+from tests.training.test_loop import narrow
 from tests.worlds import boxes_pack, here, small_study
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -31,14 +38,19 @@ CPU, GPU = Machine(threads=1, checkpoint_seconds=0), Machine(device="cuda", thre
 RECIPE = Recipe(epochs=4, batch=16, pixels=32, lr=0.05)
 
 
-def batches(machine: Machine, recipe: Recipe = RECIPE) -> Batches:
-    """Batches of noise around a colour that tells the class."""
+def world() -> tuple[SimpleNamespace, SimpleNamespace]:
+    """Noise around a colour that tells the class: a pack and a selection of all of it."""
     random = np.random.default_rng(0)
     labels = np.arange(72) % 4
     colours = random.integers(40, 216, (4, 1, 1, 3))
     pixels = np.clip(colours[labels] + random.integers(-40, 40, (72, 40, 40, 3)), 0, 255).astype(np.uint8)
     selection = SimpleNamespace(rows=np.arange(72), labels=labels, classes=("a", "b", "c", "d"))
-    return Batches(SimpleNamespace(images=pixels), selection, recipe, 0, machine)
+    return SimpleNamespace(images=pixels), selection
+
+
+def batches(machine: Machine, recipe: Recipe = RECIPE) -> Batches:
+    """Batches of that world."""
+    return Batches(*world(), recipe, 0, machine)
 
 
 def test_the_crop_is_the_cpus():
@@ -78,7 +90,7 @@ def test_batches_are_cropped_by_the_fused_kernel():
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precision, monkeypatch):
-    monkeypatch.setattr(Batches, "_fits", lambda loader: kept)
+    monkeypatch.setattr(device_images, "fits", lambda *how: kept)
     recipe = Recipe(epochs=4, batch=16, pixels=32, precision=precision)
     loader, other = batches(GPU, recipe), batches(CPU, recipe)
     assert (loader.on_device is not None) == kept
@@ -97,42 +109,95 @@ def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precis
 
 
 def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch):
-    loader, wanted = batches(GPU), 72 * 40 * 40 * 3
+    wanted, device = 72 * 40 * 40 * 3, torch.device("cuda")
     memory = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    for free, total, workers, fits in (
+    for free, total, workers, fit in (
         (3 * wanted, 100 * wanted, 1, True), (wanted, 100 * wanted, 1, False),
         (3 * wanted, 6 * wanted, 2, True), (3 * wanted, 6 * wanted, 4, False),
     ):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where, told=(free - memory, total): told)
-        loader.machine = GPU.replace(workers=workers)
-        assert loader._fits() == fits, (free, total, workers)
+        assert device_images.fits(wanted, device, workers) == fit, (free, total, workers)
+
+
+def test_a_pack_is_uploaded_once_for_all_runs_of_a_process(tmp_path):
+    pack, selection = world()
+    np.save(tmp_path / "images.npy", pack.images)
+    mapped = SimpleNamespace(images=np.load(tmp_path / "images.npy", mmap_mode="r"))
+    half = SimpleNamespace(rows=selection.rows[::2], labels=selection.labels[::2], classes=selection.classes)
+    first, second = (Batches(mapped, each, RECIPE, 0, GPU) for each in (half, selection))
+    assert first.on_device is second.on_device
+    assert torch.equal(second.on_device.cpu(), torch.from_numpy(pack.images))
+
+
+def test_images_are_streamed_where_the_gpu_is_out_of_memory(monkeypatch):
+    def full(*how):
+        raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(device_images, "_empty", full)
+    loader = batches(GPU)
+    assert loader.on_device is None
+    assert len(list(loader.epoch(0))) == len(loader)
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_step_does_not_wait_for_the_gpu(kept, monkeypatch):
-    monkeypatch.setattr(Batches, "_fits", lambda loader: kept)
-    loader, net = batches(GPU), build("small", 4, 32, seed=0).cuda()
+@pytest.mark.parametrize("record", [True, False])
+def test_a_step_does_not_wait_for_the_gpu(kept, record, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda *how: kept)
+    loader, net = batches(GPU), build("small", 4, 32, seed=0).cuda().train()
     optimizer = sgd(net, RECIPE)
-    fit_epoch(net, optimizer, loader, RECIPE, 0)
+
+    def step(images, targets):
+        return take_step(net, optimizer, loader, RECIPE, classify, images, targets)
+
+    recorded = RecordedSteps(net, optimizer, loader, RECIPE, step) if record else None
+    fit_epoch(net, optimizer, loader, RECIPE, 0, classify, recorded)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        losses = fit_epoch(net, optimizer, loader, RECIPE, len(loader))         # a wait would raise
+        losses = fit_epoch(net, optimizer, loader, RECIPE, len(loader), classify, recorded)     # or raise
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert losses.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["small", "resnet18"])
-def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name):
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("name", ["small", "alexnet"])
+def test_recorded_steps_are_those_taken_one_by_one(name, kept, monkeypatch):
+    """Bit for bit, with dropout's masks (AlexNet), running statistics and momentum."""
+    monkeypatch.setattr(device_images, "fits", lambda *how: kept)
+    recipe, states = Recipe(epochs=2, batch=16, pixels=63, lr=0.01), []
+    for record in (True, False):
+        loader, net = batches(GPU, recipe), build(name, 4, 63, seed=0)
+        net.to("cuda", memory_format=torch.channels_last).train()
+        optimizer, recorded = sgd(net, recipe), None
+        with repeatable(GPU):
+            if record:
+                def step(images, targets, net=net, optimizer=optimizer, loader=loader):
+                    return take_step(net, optimizer, loader, recipe, classify, images, targets)
+
+                recorded = RecordedSteps(net, optimizer, loader, recipe, step)
+            losses = []
+            for epoch in range(2):
+                torch.manual_seed(epoch)
+                begin = epoch * len(loader)
+                losses.append(fit_epoch(net, optimizer, loader, recipe, begin, classify, recorded))
+        states.append([*losses, *net.state_dict().values()])
+    assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("small", 32), ("alexnet", 112), ("caffenet", 112), ("resnet18", 32)]
+)
+def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     def stop(row: dict) -> None:
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    straight, stopped, resumed = (build(name, 4, 32, seed=0) for _ in range(3))
-    whole = train(straight, batches(GPU), RECIPE, tmp_path / "whole", GPU, seed=0)
+    recipe = replace(RECIPE, pixels=pixels, lr=0.01)
+    straight, stopped, resumed = (narrow(build(name, 4, pixels, seed=0)) for _ in range(3))
+    whole = train(straight, batches(GPU, recipe), recipe, tmp_path / "whole", GPU, seed=0)
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, batches(GPU), RECIPE, tmp_path / "parts", GPU, seed=0, log=stop)
-    parts = train(resumed, batches(GPU), RECIPE, tmp_path / "parts", GPU, seed=0)
+        train(stopped, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0, log=stop)
+    parts = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
     assert [row["loss"] for row in parts] == [row["loss"] for row in whole]
     one, other = straight.state_dict(), resumed.state_dict()
     assert all(torch.equal(one[each], other[each]) for each in one)
@@ -213,21 +278,37 @@ def test_two_workers_share_the_gpu(tmp_path):
     assert {Store(machine.runs).state(run.spec) for run in question.runs(machine)} == {"done"}
 
 
-def test_regions_are_the_cpus_and_their_gradient_repeats():
+@pytest.mark.parametrize("cut", [align, repeatable_roi_pool])
+def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
     random = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 16, 12, 17, generator=random)
     corners = torch.rand(2, 300, 2, 2, generator=random) * 110
     boxes = [torch.cat([each.min(1).values, each.max(1).values], 1) for each in corners]
     found, gradients = [], []
     for where in ("cpu", "cuda", "cuda"):
-        there = maps.to(where).requires_grad_()
-        cut = align(there, [each.to(where) for each in boxes], 7, 1 / 8)
-        (cut * cut).sum().backward()
-        found.append(cut.detach().cpu())
+        there = maps.detach().to(where).clone().requires_grad_()
+        regions = cut(there, [each.to(where) for each in boxes], 7, 1 / 8)
+        (regions * regions).sum().backward()
+        found.append(regions.detach().cpu())
         gradients.append(there.grad.cpu())
     torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-2, rtol=1e-3)
     assert torch.equal(gradients[1], gradients[2])
+
+
+@pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
+def test_a_detectors_gradient_repeats(name):
+    recipe, pack = replace(DETECTION, pixels=72, longest=96, batch=4), boxes_pack({"train": 4, "test": 2})
+    view, targets = next(Pictures(pack, annotated(spec(), pack).train, recipe, 0, GPU).epoch(0))
+    gradients = []
+    for _ in range(2):
+        net = Detector(parts(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
+        torch.manual_seed(0)                                # what is drawn of the regions, and dropout
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            locate(net, view, targets, recipe).backward()
+        gradients.append([weight.grad for weight in net.parameters() if weight.grad is not None])
+    assert len(gradients[0]) > 10
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
 def test_pictures_are_the_cpus():

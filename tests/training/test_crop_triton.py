@@ -126,9 +126,12 @@ def test_the_choices_that_a_gpu_is_sent_make_the_cpus_batches(kept, ranks, monke
 
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda part: part)
     monkeypatch.setattr(module, "crop_on", lambda where: plain)
-    monkeypatch.setattr(loader, "_stream", lambda parts: (torch.from_numpy(pixels[part]) for part in parts))
-    loader.on_device = torch.from_numpy(pixels[rows]) if kept else None
-    sent = loader._crop_on_gpu(loader._draw(loader._mine(2)), torch.float32)
+    if kept:
+        loader.on_device, loader.device_rows = torch.from_numpy(pixels), torch.from_numpy(rows)
+    else:
+        send = lambda source, parts: (torch.from_numpy(source[at]) for at in parts)  # noqa: E731
+        loader.stream = SimpleNamespace(send=send)
+    sent = loader._crop_on_gpu(loader.plan(2), loader.step_images, torch.float32)
     for (images, labels), (expected, targets) in zip(sent, loader.epoch(2), strict=True):
         assert torch.equal(labels, targets)
         torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,104 @@
+"""A training step recorded as a CUDA graph, since small nets wait for the host to ask for each kernel."""
+
+from collections.abc import Callable, Iterable
+from itertools import repeat
+
+import torch
+from torch import Tensor, nn
+
+from itl.specs import Recipe
+from itl.training.batches import Batches, crop_on
+
+TRIALS = 3                  # runs of a step before it is recorded: libraries and kernels get ready
+
+Step = Callable[[Tensor, Tensor], Tensor]   # images (B, 3, P, P) and targets (B,) to the loss
+
+
+def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CUDAGraph:
+    """Record *work*, which must read and write the same memory each time, as a CUDA graph to be replayed.
+
+    It is tried a few times before; *state* lists the tensors that it changes, which are put back.
+    Source: CUDA graphs in PyTorch's notes on CUDA semantics, "whole-network capture".
+    """
+    kept = [(tensor, tensor.clone()) for tensor in state]
+    graph, trial = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    trial.wait_stream(torch.cuda.current_stream())
+    try:
+        with torch.cuda.stream(trial):
+            for _ in range(TRIALS):
+                work()
+        torch.cuda.current_stream().wait_stream(trial)
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):    # other threads may use the device
+            work()
+    finally:
+        with torch.no_grad():
+            for tensor, before in kept:
+                tensor.copy_(before)
+    return graph
+
+
+def training_state(net: nn.Module, optimizer: torch.optim.SGD) -> list[Tensor]:
+    """List all that a training step changes: weights, buffers and momentum, which begins as zeros."""
+    for group in optimizer.param_groups:
+        for weight in group["params"]:
+            if group["momentum"] and optimizer.state[weight].get("momentum_buffer") is None:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    momentum = [state["momentum_buffer"] for state in optimizer.state.values() if "momentum_buffer" in state]
+    return [*(tensor.detach() for tensor in net.state_dict().values()), *momentum]
+
+
+class RecordedSteps:
+    """Crop, forward, backward and optimizer of *step* on *batches* as one graph, replayed for every step.
+
+    What differs from step to step (rows, boxes, flips, targets, learning rate) lies on the GPU for a whole
+    epoch, and the graph counts the steps itself. Only a pack that is streamed sends its images in between.
+    """
+
+    def __init__(
+        self, net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: Step
+    ) -> None:
+        """Record the graph. The net, its buffers and the momentum keep their values, and their memory."""
+        self.batches, self.recipe, steps = batches, recipe, len(batches)
+        device, count = batches.device, batches.step_images
+        self.plan = batches.plan(0).map(lambda part: part.to(device))   # any: for its shapes
+        self.learning_rates, self.losses = torch.zeros(2, steps, device=device)
+        self.number = torch.zeros(1, dtype=torch.int64, device=device)
+        self.sent: Tensor | None = None                         # this step's images of a streamed pack
+        if batches.on_device is None:
+            self.sent = next(batches.streamed(batches.plan(0), count)).clone()
+        crop, within = crop_on(device), torch.arange(count, device=device)
+        rate = torch.zeros((), device=device)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+        def one_step() -> None:
+            at = self.number * count + within
+            positions, *how, targets = (part.index_select(0, at) for part in self.plan.tensors())
+            rate.copy_(self.learning_rates.index_select(0, self.number)[0])
+            if self.sent is None:
+                images, rows = batches.on_device, batches.device_rows.index_select(0, positions)
+            else:
+                images, rows = self.sent, within
+            loss = step(crop(images, rows, *how, recipe.pixels, batches.dtype), targets)
+            self.losses.index_copy_(0, self.number, loss.view(1))
+            self.number.add_(1).remainder_(steps)           # the trial runs may be more than an epoch has
+
+        self.one_step = one_step                # holds the tensors whose memory the graph reads and writes
+        self.graph = record(one_step, [*training_state(net, optimizer), self.number])
+
+    def epoch(self, step: int, count: int) -> Tensor:
+        """Take *count* steps of the epoch that begins at *step*; return their losses (count,), on the GPU."""
+        plan, total = self.batches.plan(step // len(self.batches)), self.recipe.total_steps(len(self.batches))
+        rates = [self.recipe.lr_at((step + at + 0.5) / total) for at in range(count)]   # of mid-step
+        self.learning_rates[:count].copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
+        for held, part in zip(self.plan.tensors(), plan.tensors(), strict=True):
+            held.copy_(part, non_blocking=True)
+        self.number.zero_()
+        images: Iterable[Tensor | None] = repeat(None, count)
+        if self.sent is not None:
+            images = self.batches.streamed(plan, self.batches.step_images)
+        for _, stored in zip(range(count), images, strict=False):
+            if stored is not None:
+                self.sent.copy_(stored, non_blocking=True)
+            self.graph.replay()
+        return self.losses[:count].clone()

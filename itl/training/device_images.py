@@ -1,0 +1,123 @@
+"""Stored images on a GPU: kept there between runs where they fit, else streamed a batch at a time."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+NET_BYTES = 12 * 2**30      # that a net may need on the GPU beside the images; or half of what is free
+UPLOAD_IMAGES = 1024        # read and sent at once
+BATCHES_AHEAD = 3           # read and sent while one is used
+
+_kept: dict[tuple, "ResidentImages"] = {}       # packs that this process has on a GPU, by file and device
+
+
+@dataclass
+class ResidentImages:
+    """Images of one pack in the memory of a GPU; a row that no run has asked for yet is not read."""
+
+    images: torch.Tensor                # uint8 (N, S, S, 3)
+    uploaded: np.ndarray                # bool (N,)
+
+    def upload(self, source: np.ndarray, rows: np.ndarray, stream: "ImageStream") -> None:
+        """Send those of *rows* of *source* that are not here yet."""
+        missing = np.unique(rows[~self.uploaded[rows]])
+        parts = [missing[start : start + UPLOAD_IMAGES] for start in range(0, len(missing), UPLOAD_IMAGES)]
+        for part, images in zip(parts, stream.send(source, parts), strict=True):
+            self.images.index_copy_(0, torch.from_numpy(part).to(self.images.device), images)
+        self.uploaded[missing] = True
+
+
+class ImageStream:
+    """Sends images to a GPU while it computes: read by *threads*, copied on a CUDA stream of its own."""
+
+    def __init__(self, device: torch.device, threads: Executor) -> None:
+        """Make the one copying stream."""
+        self.device, self.threads = device, threads
+        self.copying = torch.cuda.Stream(device)
+
+    def send(self, source: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
+        """Yield the images of each of *parts*, row numbers (B,) of *source*: uint8 (B, S, S, 3) on the GPU.
+
+        torch keeps freed pinned memory, and gives it out again once the copy from it is done.
+        """
+
+        def read(rows: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event]:
+            pinned = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=True)
+            np.take(source, rows, 0, pinned.numpy(), mode="clip")       # the default makes a copy first
+            with torch.cuda.stream(self.copying):
+                return pinned.to(self.device, non_blocking=True), self.copying.record_event()
+
+        for images, sent in prefetch(self.threads, read, parts, BATCHES_AHEAD):
+            using = torch.cuda.current_stream(self.device)
+            using.wait_event(sent)
+            images.record_stream(using)
+            yield images
+
+
+def resident(
+    source: np.ndarray, rows: np.ndarray, stream: ImageStream, workers: int
+) -> tuple[torch.Tensor, np.ndarray] | None:
+    """Bring *rows* of *source*, a pack's images, to the GPU of *stream*, if they fit beside a net.
+
+    A pack that fits as a whole stays there for the runs to come, and only what they lack is sent. Where just
+    these rows fit, they stay as long as they are used. *workers* share the GPU's memory.
+
+    Returns:
+        Images uint8 (N, S, S, 3) and where *rows* lie among them, int64 (B,); None where they do not fit.
+    """
+    device, image_bytes = stream.device, source[:1].nbytes
+    key = _file(source), device
+    try:
+        if key not in _kept:
+            if not fits(len(source) * image_bytes, device, workers):
+                _kept.clear()                                   # packs of earlier runs make room
+            if isinstance(source, np.memmap) and fits(len(source) * image_bytes, device, workers):
+                _kept[key] = _empty(source, len(source), device)
+        if key in _kept:
+            _kept[key].upload(source, rows, stream)
+            return _kept[key].images, rows
+        if fits(len(rows) * image_bytes, device, workers):
+            own = _empty(source, len(rows), device)
+            own.upload(source[rows], np.arange(len(rows)), stream)
+            return own.images, np.arange(len(rows))
+    except torch.OutOfMemoryError:                              # another process was quicker: stream them
+        _kept.pop(key, None)
+        torch.cuda.empty_cache()
+    return None
+
+
+def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
+    """Whether so many bytes can stay on the GPU, beside the net and what other workers keep there."""
+    free, total = torch.cuda.mem_get_info(device)
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = min(free, total // workers)                          # workers that start at once see the same free
+    return free - wanted_bytes >= min(free // 2, NET_BYTES)
+
+
+def prefetch(threads: Executor, work: Callable[[Any], Any], parts: Iterable, count: int = 1) -> Iterator:
+    """Yield work(part) for each of *parts* in turn; the next *count* are made while one is used."""
+    waiting: deque[Future] = deque()
+    for part in parts:
+        waiting.append(threads.submit(work, part))
+        if len(waiting) > count:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _file(source: np.ndarray) -> tuple[str, int] | None:
+    """What tells a pack's memory map from another: its file and when that was written; None for an array."""
+    if not isinstance(source, np.memmap):
+        return None
+    return str(source.filename), os.stat(source.filename).st_mtime_ns
+
+
+def _empty(source: np.ndarray, count: int, device: torch.device) -> ResidentImages:
+    images = torch.empty((count, *source.shape[1:]), dtype=torch.uint8, device=device)
+    return ResidentImages(images, np.zeros(count, bool))
