@@ -20,7 +20,8 @@ LAYERS = """
     sources.synthetic.targets
     sources.voc_detection sources.voc_action sources.registry sources.check
     packs.resize packs.fit packs.writer packs.build packs.pack packs.paths packs.subset packs.thumbnails
-    training.crop_cpu training.crop_triton training.batches training.checkpoint
+    training.crop_cpu training.crop_triton training.numerics training.device_images training.batches
+    training.checkpoint training.cuda_graph
     training.detection_batches training.nets training.roi_align training.detection_nets training.loop
     evaluation.accuracy evaluation.lr_search evaluation.target evaluation.finetune evaluation.voc_ap
     evaluation.actions evaluation.fast_rcnn evaluation.detection evaluation.knn

@@ -328,7 +328,6 @@ def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Nam
 
 def finish(report: Report, file: Path | None) -> None:
     """Print how each part ended and the table; write both to *file*."""
-    sys.path.insert(0, str(ROOT))
     from itl.bench.goals import compare, markdown
 
     print("\n" + "\n".join(f"{name}: {how}" for name, how in report.ended.items()))
@@ -343,4 +342,5 @@ def finish(report: Report, file: Path | None) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     sys.exit(main())
