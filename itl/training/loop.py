@@ -52,15 +52,14 @@ def train(
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    fixed_shapes = step < total and isinstance(batches, Batches)            # a detector's images differ
-    if machine.compile and fixed_shapes:
+    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's images differ
         torch.compiler.reset()                  # else the ninth net of a process would run uncompiled
         net.compile(dynamic=False)                                          # in place: keys stay clean
     with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
         recorded = None
-        if batches.device.type == "cuda" and machine.ranks == 1 and fixed_shapes:
-            recorded = _recorded(net.train(), optimizer, batches, recipe, objective)
+        if step < total:
+            recorded = recorded_steps(net.train(), optimizer, batches, recipe, objective)
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
             torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
@@ -196,10 +195,16 @@ def _session(machine: Machine) -> Iterator[None]:
         yield
 
 
-def _recorded(
+def recorded_steps(
     net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective
 ) -> RecordedSteps | None:
-    """The steps of this training as a CUDA graph; None, with a warning, for a net that cannot be recorded."""
+    """Record the steps of this training as a CUDA graph, for `fit_epoch`.
+
+    None where that cannot be: on a CPU, with several ranks, for a detector, whose images differ in shape,
+    and, with a warning, for a net that waits for the device.
+    """
+    if batches.device.type != "cuda" or batches.machine.ranks > 1 or not isinstance(batches, Batches):
+        return None
 
     def step(images: Tensor, targets: Tensor) -> Tensor:
         return take_step(net, optimizer, batches, recipe, objective, images, targets)
