@@ -1,4 +1,4 @@
-"""What is done with frozen features on a GPU is exact, or near the CPU's, and the host hardly waits for it."""
+"""What is done with frozen features on a GPU is exact or near the CPU's, and the host hardly waits for it."""
 
 import warnings
 from collections.abc import Iterator
