@@ -56,17 +56,18 @@ def _search_block(
     count, k = rows.shape
     asked = _round(queries)
     maxima = _group_maxima(asked.vectors, rounded.vectors)
-    # The number of a unit stands in the lowest bits of its value
-    margin = product_error(asked, rounded) + UNITS * 2.0**-23 * (1 + rounded.length.max())
+    # The number of a unit stands in the lowest bits of its product, which is below 4
+    margin = product_error(asked, rounded) + 4 * UNITS * 2.0**-23
     candidates = torch.empty(count, CANDIDATES, dtype=torch.int32, device=base.device)
     counts = torch.empty(count, dtype=torch.int32, device=base.device)
     cosines = torch.empty(count, CANDIDATES, dtype=torch.float64, device=base.device)
+    # Chunks of 512 groups, and of 8 rows by 64 numbers, on one warp are the quickest on an H200
     _select_kernel[(count,)](
         maxima, margin, candidates, counts, len(asked.vectors), len(rounded.vectors) // ROWS,
-        k, GROUPS, UNITS, UNIT, CANDIDATES, 1024,
+        k, GROUPS, UNITS, UNIT, CANDIDATES, 512, num_warps=1,
     )
     _cosines_kernel[(count,)](
-        queries, base, candidates, counts, cosines, len(base), base.shape[1], CANDIDATES, 16, 128
+        queries, base, candidates, counts, cosines, len(base), base.shape[1], CANDIDATES, 8, 64, num_warps=1
     )
     _best_kernel[(count,)](cosines, candidates, counts, rows, similarities, k, CANDIDATES, num_warps=1)
     torch.logical_or(counts > CANDIDATES, margin.isnan().any(), out=remain)     # NaN: one is not finite

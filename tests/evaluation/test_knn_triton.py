@@ -84,8 +84,8 @@ part = "tensordesc<fp16[{}, %d]>" % module.NUMBERS
 special = {
     "_round_kernel": (dict(BLOCK=512), {}, 4),
     "_group_maxima_kernel": ({}, dict(queries=part.format(module.QUERIES), base=part.format(module.ROWS)), 8),
-    "_select_kernel": (dict(CHUNK=1024), dict(queries="i32"), 4),
-    "_cosines_kernel": (dict(CHUNK=16, BLOCK=128), dict(rows="i32"), 4),
+    "_select_kernel": (dict(CHUNK=512), dict(queries="i32"), 1),
+    "_cosines_kernel": (dict(CHUNK=8, BLOCK=64), dict(rows="i32"), 1),
     "_best_kernel": ({}, {}, 1),
 }
 for capability, stages in ((80, 3), (90, 4), (100, 4)):
