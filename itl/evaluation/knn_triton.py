@@ -126,22 +126,18 @@ def _group_maxima(queries: Tensor, base: Tensor) -> Tensor:
     """
     query_tiles, row_tiles = len(queries) // QUERIES, len(base) // ROWS
     maxima = torch.empty(2, len(queries), row_tiles * GROUPS, device=queries.device)
-    processors, stages = _capacity(queries.device)
-    _group_maxima_kernel[(min(processors, query_tiles * row_tiles),)](
+    _group_maxima_kernel[(min(_multiprocessors(queries.device), query_tiles * row_tiles),)](
         TensorDescriptor.from_tensor(queries, [QUERIES, NUMBERS]),
         TensorDescriptor.from_tensor(base, [ROWS, NUMBERS]),
         maxima, query_tiles, row_tiles, base.shape[1], QUERIES, ROWS, NUMBERS, GROUPS, UNITS, UNIT,
-        num_warps=8, num_stages=stages,
+        num_warps=8, num_stages=4,
     )
     return maxima
 
 
 @functools.cache
-def _capacity(device: torch.device) -> tuple[int, int]:
-    """Multiprocessors of *device*, and parts of tiles that the shared memory of one holds."""
-    properties = torch.cuda.get_device_properties(device)
-    part = 2 * (QUERIES + ROWS) * NUMBERS
-    return properties.multi_processor_count, min(4, properties.shared_memory_per_block_optin // part)
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 @triton.jit
