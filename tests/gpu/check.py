@@ -54,7 +54,7 @@ ROWS = [
     "step-caffenet-227", "step-detection-600", "roi", "probe",
 ]
 TABLE = Part(KERNELS, 240)
-FIRST_ROW_S, ROW_S = 90, 45                 # until a row has to be there: the first comes after the start
+FIRST_ROW_S, ROW_S = 90, 60                 # until a row has to be there: the first comes after the start
 HOURS = Part([*KERNELS, *SETTINGS], 120)
 DEMO = Part([*KERNELS, *SETTINGS], 60 * MINUTES)
 
