@@ -125,12 +125,27 @@ def predict(
 
     The net is left in evaluation mode, and nothing in it changes.
     """
+    outputs, targets = predict_on_device(net, batches, machine, precision)
+    return outputs.cpu(), targets.cpu()
+
+
+def predict_on_device(
+    net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
+) -> tuple[Tensor, Tensor]:
+    """As `predict`, but outputs and targets stay on the device of *batches*, where memory is taken once."""
     net.to(batches.device, memory_format=torch.channels_last).eval()
+    done, all_outputs, all_targets = 0, None, None
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
-        see = net.forward                       # not what training compiled, whose graphs reuse their outputs
-        pairs = [(see(images).float(), targets) for images, targets in batches.in_order()]
-    outputs, targets = zip(*pairs, strict=True)
-    return torch.cat(outputs).cpu(), torch.cat(targets).cpu()
+        for images, targets in batches.in_order():
+            outputs = net.forward(images)       # not what training compiled, whose graphs reuse their outputs
+            if done == 0:
+                shape = len(batches.rows), *outputs.shape[1:]
+                all_outputs = outputs.new_empty(shape, dtype=torch.float32)
+                all_targets = targets.new_empty((len(batches.rows), *targets.shape[1:]))
+            part = slice(done, done + len(targets))
+            all_outputs[part], all_targets[part] = outputs, targets
+            done += len(targets)
+    return all_outputs, all_targets
 
 
 def save_weights(net: nn.Module, path: Path) -> None:
