@@ -43,6 +43,8 @@ class Part:
 GPU_TESTS = {"tests/gpu": Part(["pytest", *KERNELS], 200)}
 CPU_TESTS = {
     "tests/training/test_crop_triton.py": Part(["pytest", "triton", *KERNELS], 150),
+    "tests/evaluation/test_knn_triton.py": Part(["pytest", "triton", *KERNELS], 150),
+    "tests/evaluation/test_placement.py": Part(["pytest", *KERNELS], 150),
     "tests/training/test_loop.py": Part(["pytest", *KERNELS], 150),
     "tests/evaluation/test_frozen.py": Part(["pytest", "sklearn", *KERNELS], 150),
     "tests/training/test_batches.py": Part(["pytest", "hypothesis", *KERNELS], 150),
