@@ -72,6 +72,13 @@ class Machine:
         return self.home / "packs"
 
 
+def cpu_count() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):    # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def project_folder() -> Path:
     """Find the nearest folder upwards that holds ``params`` and ``notebooks``; else the current one."""
     start = Path.cwd()

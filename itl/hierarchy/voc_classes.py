@@ -1,4 +1,4 @@
-"""PASCAL VOC's 20 classes, and the nodes of WordNet that they are."""
+"""PASCAL VOC's 20 classes, and their nodes in WordNet."""
 
 PASCAL = {
     "aeroplane": "n02691156", "bicycle": "n02834778", "bird": "n01503061", "boat": "n02858304",
