@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -41,8 +41,11 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
 
     Args:
         path: The lock file; its folder must exist. The holder's name is kept beside it, in ``PATH.holder``.
-        task: What the holder does, such as "packing photos"; completes the message "process 7 on host is ...".
+        task: What the holder does, such as "packing photos": completes the message "process 7 on host is ".
         log: Called with that message once, if there is a wait.
+
+    Raises:
+        ItlError: If the lock file cannot be written.
     """
     lock, holder = FileLock(path), path.with_name(f"{path.name}.holder")
     try:
@@ -50,8 +53,11 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
     except Timeout:
         log(f"{_read_holder(holder)} is {task}; waiting for it")
         lock.acquire()
+    except OSError as error:
+        raise ItlError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        with suppress(OSError):  # a full disk: the holder is not named, but work may still be possible
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -61,5 +67,5 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
 def _read_holder(path: Path) -> str:
     try:
         return path.read_text() or "another process"
-    except FileNotFoundError:               # the holder has the lock, but has not written its name yet
+    except FileNotFoundError:  # the holder has the lock, but has not written its name yet
         return "another process"

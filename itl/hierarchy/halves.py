@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from itl.hierarchy.taxonomy import Taxonomy
 
-GROUP_DEPTH = 4             # minimal halves share no ancestor at this depth or deeper
+GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper
 
 
 def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]:
@@ -28,7 +28,7 @@ def most_even_split(sizes: Mapping[str, int]) -> set[str]:
     >>> sorted(most_even_split({"a": 5, "b": 3, "c": 2, "d": 1}))
     ['b', 'c', 'd']
     """
-    last_name = {0: ""}                     # sum -> the last name of the first choice that has this sum
+    last_name = {0: ""}  # sum -> the last name of the first choice that has this sum
     for name, size in sizes.items():
         for reached in list(last_name):
             last_name.setdefault(reached + size, name)

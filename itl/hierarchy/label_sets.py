@@ -17,8 +17,8 @@ from itl.hierarchy.voc_classes import PASCAL
 class LabelSet:
     """A way to label images; wnids that it does not have are left out of training."""
 
-    name: str                               # the method that makes this label set
-    class_of: Mapping[str, str]             # fine wnid -> wnid of its class
+    name: str  # the method that makes this label set
+    class_of: Mapping[str, str]  # fine wnid -> wnid of its class
 
     @property
     def classes(self) -> list[str]:
@@ -36,11 +36,11 @@ class LabelSet:
 class Method:
     """How `label_set` makes one kind of label set."""
 
-    make: Callable[..., LabelSet]           # from the tree, the wnids and the argument
-    argument: str = ""                      # what must follow the @, in words; empty: nothing
-    example: str = ""                       # of an argument
-    parse: Callable[[str], object] = str    # the argument; raises ValueError
-    rank: int = 0                           # order among parts joined by +; one of each rank
+    make: Callable[..., LabelSet]  # from the tree, the wnids and the argument
+    argument: str = ""  # what must follow the @, in words; empty: nothing
+    example: str = ""  # of an argument
+    parse: Callable[[str], object] = str  # the argument; raises ValueError
+    rank: int = 0  # order among parts joined by +; one of each rank
 
 
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
@@ -93,14 +93,16 @@ def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) ->
     if at and not kind.argument:
         raise ItlError(f"{name} takes nothing after it, but got {'@' + argument!r}; write {name}")
     arguments = [_parse(kind, part, argument)] if kind.argument else []
-    wnids = sorted(set(wnids))              # the order of the classes does not matter
+    wnids = sorted(set(wnids))  # the order of the classes does not matter
     if not wnids:
         raise ItlError(f"{method} has no class to label; give at least one wnid")
     unknown = [wnid for wnid in wnids if wnid not in tree]
     if unknown and name != "original":
         names = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
-        raise ItlError(f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
-                       f"{names}; original takes any class, Taxonomy.nltk(wnids) any noun of WordNet")
+        raise ItlError(
+            f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
+            f"{names}; original takes any class, Taxonomy.nltk(wnids) any noun of WordNet"
+        )
     return kind.make(tree, wnids, *arguments)
 
 
@@ -110,7 +112,7 @@ def bottom_up(tree: Taxonomy, wnids: Iterable[str], level: int) -> LabelSet:
     >>> bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2).classes
     ['car', 'dog', 'fish']
     """
-    paths = {wnid: tree.path(wnid) for wnid in wnids}               # wnid first, root last
+    paths = {wnid: tree.path(wnid) for wnid in wnids}  # wnid first, root last
     deepest = max(map(len, paths.values())) - 1
     if not 0 <= level <= deepest:
         raise ItlError(f"bottom-up takes a level from 0 to {deepest} on these classes, not {level}")
@@ -178,8 +180,10 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
         if node not in on_a_path:
             below = sum(node in tree.ancestors(wnid) for wnid in wnids)
             reason = f"{below} are below it, but not by their parents" if below else "none is below it"
-            raise ItlError(f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
-                           f"{reason}; give a wnid on their parent paths")
+            raise ItlError(
+                f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
+                f"{reason}; give a wnid on their parent paths"
+            )
     class_of = {}
     for wnid, path in paths.items():
         nearest = next((node for node in path if node in nodes), None)
@@ -196,14 +200,16 @@ def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
 
 
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
-    """Divide the classes into two halves without a common ancestor at depth 4 or deeper, as evenly as possible.
+    """Divide the classes, as evenly as possible, without a common ancestor at depth 4 or deeper.
 
     The first is the larger. Raises ItlError if all classes are in one group.
     """
     groups = minimal_groups(tree, wnids)
     if len(groups) < 2:
-        raise ItlError(f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
-                       f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind")
+        raise ItlError(
+            f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
+            f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind"
+        )
     larger = most_even_split({node: len(group) for node, group in groups.items()})
     sides: tuple[list[str], list[str]] = [], []
     for node, group in groups.items():
@@ -249,8 +255,10 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
     others = _without_pascal(tree, wnids).classes
     count, name = len(wnids) - len(others), f"without-random@{seed}"
     if count >= len(wnids) - count:
-        raise ItlError(f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
-                       f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's")
+        raise ItlError(
+            f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
+            f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's"
+        )
     kept = set(wnids) - set(shuffle(others, seed)[:count])
     return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
 
@@ -260,7 +268,7 @@ def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> Labe
 
 
 def _topmost(tree: Taxonomy, name: str, nodes: Iterable[str]) -> list[str]:
-    """Return *nodes*; ItlError unless they are sorted and none is under another: one spelling for each set."""
+    """Return *nodes*; ItlError unless they are sorted and none is under another: one spelling per set."""
     nodes = [tree[node].wnid for node in nodes]
     topmost = sorted({node for node in nodes if len(tree.ancestors(node) & set(nodes)) == 1})
     if nodes != topmost:
@@ -277,7 +285,7 @@ def _parse(kind: Method, part: str, argument: str) -> object:
 
 
 def _parse_int(text: str) -> int:
-    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):     # one spelling: 09 and 9 would be two runs
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):  # one spelling: 09 and 9 would be two runs
         raise ValueError
     return int(text)
 
@@ -289,15 +297,19 @@ def _parse_wnids(text: str) -> list[str]:
     return wnids
 
 
-LABEL_METHODS = {                           # by the name before the @
+LABEL_METHODS = {  # by the name before the @
     "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids})),
     "bottom-up": Method(bottom_up, "a level", "9", _parse_int),
     "top-down": Method(top_down, "a number of rounds", "1", _parse_int),
     "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
     "without-pascal": Method(_without_pascal, rank=1),
     "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
-    "half-random-a": Method(lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2),
-    "half-random-b": Method(lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2),
+    "half-random-a": Method(
+        lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2
+    ),
+    "half-random-b": Method(
+        lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2
+    ),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
     "only": Method(only, "wnids", "n00015388,n00021939", _parse_wnids, 3),

@@ -16,11 +16,11 @@ SNAPSHOT_COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
 class Synset(NamedTuple):
     """One meaning of words, and these words."""
 
-    wnid: str                               # n and the noun's byte offset in WordNet 3.0, which identifies it
-    name: str                               # such as dog.n.01
-    lemmas: tuple[str, ...]                 # spaces written as underscores, the usual word first
+    wnid: str  # n and the noun's byte offset in WordNet 3.0, which identifies it
+    name: str  # such as dog.n.01
+    lemmas: tuple[str, ...]  # spaces written as underscores, the usual word first
     gloss: str
-    hypernyms: tuple[str, ...]              # wnids, in the order of WordNet's file
+    hypernyms: tuple[str, ...]  # wnids, in the order of WordNet's file
 
 
 class Taxonomy:
@@ -34,14 +34,16 @@ class Taxonomy:
     def __init__(self, synsets: Iterable[Synset], leaves: Iterable[str]) -> None:
         """Make the tree of *synsets*, which include all their hypernyms; *leaves* are some of their wnids."""
         self._synsets = {synset.wnid: synset for synset in sorted(synsets)}
-        self.leaves = tuple(sorted(set(leaves)))        # sorted wnids are the usual order of ILSVRC
+        self.leaves = tuple(sorted(set(leaves)))  # sorted wnids are the usual order of ILSVRC
         self._paths: dict[str, tuple[str, ...]] = {}
         self._ancestors: dict[str, frozenset[str]] = {}
         named = set(self.leaves).union(*(synset.hypernyms for synset in self._synsets.values()))
         missing = sorted(named - self._synsets.keys())
         if missing:
-            raise ItlError(f"{len(missing)} leaves or hypernyms are not among the {len(self)} synsets given, "
-                           f"such as {missing[0]}; give these too")
+            raise ItlError(
+                f"{len(missing)} leaves or hypernyms are not among the {len(self)} synsets given, "
+                f"such as {missing[0]}; give these too"
+            )
         # The first by name, not the first in the file, which differs for 30 of ImageNet's nodes: the paper's
         # label sets come from a version of NLTK that sorted hypernyms.
         self._parents = {
@@ -128,8 +130,10 @@ class Taxonomy:
         path_of_b = set(self._path(b))
         shared = next((wnid for wnid in self._path(a) if wnid in path_of_b), None)
         if shared is None:
-            raise ItlError(f"{a} and {b} have no common ancestor: their roots are "
-                           f"{self._path(a)[-1]} and {self._path(b)[-1]}; take two under one root")
+            raise ItlError(
+                f"{a} and {b} have no common ancestor: their roots are "
+                f"{self._path(a)[-1]} and {self._path(b)[-1]}; take two under one root"
+            )
         return shared
 
     def search(self, text: str) -> list[Synset]:
@@ -192,8 +196,10 @@ class Taxonomy:
         if re.fullmatch(r"n\d{8}", wnid):
             near = get_close_matches(wnid, self._synsets, n=1)
             hint = f"the nearest is {self._describe(near[0])}; " if near else ""
-            return (f"no synset {wnid} among the {len(self)} here; {hint}"
-                    f"for another noun of WordNet 3.0 take Taxonomy.nltk([{wnid!r}])")
+            return (
+                f"no synset {wnid} among the {len(self)} here; {hint}"
+                f"for another noun of WordNet 3.0 take Taxonomy.nltk([{wnid!r}])"
+            )
         hits = self.search(wnid)[:3]
         if not hits:
             words = {word: synset for synset, names, _ in self._texts for word in names}
@@ -246,19 +252,23 @@ def _match_rank(query: str, names: tuple[str, ...], gloss: str) -> int | None:
 
 def _nltk_reader():
     """Return NLTK's WordNet, loaded."""
-    from nltk.corpus import wordnet         # slow to import, and the snapshot does not need it
+    from nltk.corpus import wordnet  # slow to import, and the snapshot does not need it
 
     try:
         wordnet.ensure_loaded()
         version = wordnet.get_version()
     except (LookupError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if isinstance(error, OSError) else "no corpora/wordnet"
-        raise ItlError(f"NLTK cannot load WordNet ({reason} on its data path); "
-                       "run `python -m nltk.downloader wordnet` where there is internet, "
-                       "or set NLTK_DATA to a folder that holds corpora/wordnet") from error
+        raise ItlError(
+            f"NLTK cannot load WordNet ({reason} on its data path); "
+            "run `python -m nltk.downloader wordnet` where there is internet, "
+            "or set NLTK_DATA to a folder that holds corpora/wordnet"
+        ) from error
     if version != "3.0":
-        raise ItlError(f"wnids are offsets in WordNet 3.0, but NLTK has WordNet {version}; "
-                       "install 3.0 with `python -m nltk.downloader wordnet`")
+        raise ItlError(
+            f"wnids are offsets in WordNet 3.0, but NLTK has WordNet {version}; "
+            "install 3.0 with `python -m nltk.downloader wordnet`"
+        )
     return wordnet
 
 
@@ -271,7 +281,7 @@ def _synset_from_nltk(reader, nouns: str, wnid: str) -> Synset:
     if not re.fullmatch(r"n\d{8}", str(wnid)):
         raise ItlError(f"{wnid!r} is not a wnid, which must be like n02084071")
     offset = int(wnid[1:])
-    line = nouns[offset:nouns.find("\n", offset)]
+    line = nouns[offset : nouns.find("\n", offset)]
     if not line.startswith(wnid[1:] + " "):
         raise ItlError(f"WordNet 3.0 has no noun {wnid}; a wnid is n and the offset of one, like n02084071")
     pointers, _, gloss = line.partition(" | ")
@@ -279,5 +289,5 @@ def _synset_from_nltk(reader, nouns: str, wnid: str) -> Synset:
     offsets = re.findall(r" @ (\d{8}) n ", pointers) or re.findall(r" @i (\d{8}) n ", pointers)
     synset = reader.synset_from_pos_and_offset("n", offset)
     hypernyms = tuple(f"n{number}" for number in offsets)
-    gloss = gloss.partition('; "')[0].rstrip(" ;")           # without the examples
+    gloss = gloss.partition('; "')[0].rstrip(" ;")  # without the examples
     return Synset(wnid, synset.name(), tuple(synset.lemma_names()), gloss, hypernyms)

@@ -37,7 +37,7 @@ class PackRequest:
     """Which pack to build, from which images."""
 
     packing: Packing
-    path: Path | None                       # of the source's files; None where images are rendered
+    path: Path | None  # of the source's files; None where images are rendered
 
     def pixel_settings(self) -> dict:
         """Return what decides the pixels, as pack.json holds it; where the source lies does not."""
@@ -99,7 +99,7 @@ def _exists(request: PackRequest, out: Path) -> bool:
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
     summary = json.loads((out / "pack.json").read_text())
     same = summary["request"] == request.pixel_settings()
-    if same and summary["path"] != request.absolute_path():     # the same images moved, or other images
+    if same and summary["path"] != request.absolute_path():  # the same images moved, or other images
         same = summary["records"] == _listing_digest(*request.open_source())
     if not same:
         raise ItlError(
@@ -116,7 +116,7 @@ def _write_folder(
     """Write or complete the unfinished pack in *folder*."""
     source, records = request.open_source()
     identity = {"request": request.pixel_settings(), "records": _listing_digest(source, records)}
-    if (folder / "pack.json").exists():                         # killed just before the rename
+    if (folder / "pack.json").exists():  # killed just before the rename
         _check_identity(folder, json.loads((folder / "pack.json").read_text()), identity)
         return
     journal = Journal(folder / "journal")
@@ -140,14 +140,16 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     started = time.monotonic()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")             # large images, odd EXIF: read anyway
+            warnings.filterwarnings("ignore", module="PIL")  # large images, odd EXIF: read anyway
             warnings.filterwarnings("ignore", module="torchvision.io")  # its decoders will move to torchcodec
             writer.write()
     finally:
         unreadable = writer.unreadable()
         if unreadable:
             _write_unreadable(folder / "unreadable.csv", unreadable)
-            writer.log(f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack's folder says why")
+            writer.log(
+                f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack's folder says why"
+            )
     writer.log(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
 
 
@@ -256,8 +258,8 @@ def _check_identity(folder: Path, present: dict, wanted: dict) -> None:
         same_settings = present["request"] == wanted["request"]
         other = "other images" if same_settings else _describe(present["request"])
         raise ItlError(
-            f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is now; "
-            f"delete it, or pack to another folder"
+            f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is "
+            f"now; delete it, or pack to another folder"
         )
 
 
@@ -285,5 +287,7 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
                 f"the command again, it keeps what is done"
             ) from error
         if error.errno in NO_PERMISSION:
-            raise ItlError(f"no permission to write {error.filename or out}; choose another folder") from error
+            raise ItlError(
+                f"no permission to write {error.filename or out}; choose another folder"
+            ) from error
         raise ItlError(f"{out} cannot be written: {error}; fix the cause and run again") from error

@@ -8,17 +8,17 @@ from itl import ItlError
 from itl.sources.boxes import padded_size
 from itl.sources.image_files import pixels_of
 
-MAX_ASPECT_RATIO = 8                        # fit crop drops the ends of longer images before it resizes them
+MAX_ASPECT_RATIO = 8  # fit crop drops the ends of longer images before it resizes them
 
 
 @dataclass(frozen=True)
 class Decoded:
     """The pixels of one image, and what its file was like."""
 
-    pixels: np.ndarray                      # uint8 (size, size, 3)
-    width: int                              # of the original, upright, in pixels
+    pixels: np.ndarray  # uint8 (size, size, 3)
+    width: int  # of the original, upright, in pixels
     height: int
-    kinds: tuple[str, ...]                  # such as ("grey",) or ("PNG", "alpha", "misnamed")
+    kinds: tuple[str, ...]  # such as ("grey",) or ("PNG", "alpha", "misnamed")
 
 
 def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
@@ -80,7 +80,7 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     [[[2, 3, 4], [7, 8, 9]]]
     """
     import torch
-    from torchvision.transforms.v2 import functional    # slow to import, and only decoding needs it
+    from torchvision.transforms.v2 import functional  # slow to import, and only decoding needs it
 
     image = torch.from_numpy(np.require(pixels, requirements="CW")).permute(2, 0, 1)
     return functional.resize(image, [height, width], antialias=True).permute(1, 2, 0).numpy()

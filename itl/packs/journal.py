@@ -11,11 +11,11 @@ from pathlib import Path
 class JournalRow:
     """What became of one image: its original size and the checksum of its pixels, or an error."""
 
-    width: int = 0                          # of the original image, upright, in pixels
+    width: int = 0  # of the original image, upright, in pixels
     height: int = 0
-    checksum: str = ""                      # of the packed pixels
-    kinds: tuple[str, ...] = ()             # as `itl.packs.fit.decode` names them
-    error: str | None = None                # why the image cannot be read; None where it was packed
+    checksum: str = ""  # of the packed pixels
+    kinds: tuple[str, ...] = ()  # as `itl.packs.fit.decode` names them
+    error: str | None = None  # why the image cannot be read; None where it was packed
 
     def to_json(self) -> list:
         """Return the row as a list: of four values, or of the error alone."""
@@ -43,7 +43,7 @@ class Journal:
         self.path = path
         self.identity: dict | None = None
         self.rows: list[JournalRow] = []
-        self._length = 0                    # bytes of valid lines
+        self._length = 0  # bytes of valid lines
         self._handle: int | None = None
         if path.exists():
             self._replay(path.read_bytes())
@@ -51,7 +51,7 @@ class Journal:
     def begin(self, identity: dict) -> None:
         """Open the file for appending, and write *identity* first if the journal is new."""
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        os.truncate(self._handle, self._length)             # drop a line that a kill cut short
+        os.truncate(self._handle, self._length)  # drop a line that a kill cut short
         if self.identity is None:
             self.identity = identity
             self._write_line(identity)
@@ -80,7 +80,7 @@ class Journal:
     def _write_line(self, value: object) -> None:
         line = _line(value)
         written = os.pwrite(self._handle, line, self._length)
-        if written != len(line):            # a full disk accepts a part; the second write raises the error
+        if written != len(line):  # a full disk accepts a part; the second write raises the error
             os.pwrite(self._handle, line[written:], self._length + written)
         self._length += len(line)
 

@@ -56,8 +56,8 @@ class Pack:
         """
         if self.summary.get("objects") is None:
             raise ItlError(
-                f"{self.folder} holds no annotated objects, as detection and actions need; pack a source that "
-                f"has them, such as voc2007 or voc2012-action"
+                f"{self.folder} holds no annotated objects, as detection and actions need; pack a source "
+                f"that has them, such as voc2007 or voc2012-action"
             )
         return pq.read_table(self.folder / "objects.parquet").to_pandas()
 
@@ -101,8 +101,8 @@ class Pack:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError) as error:
             raise ItlError(
-                f"{out} should be a pack but is not one, or is damaged ({error}); delete it and run `itl pack` "
-                f"again"
+                f"{out} should be a pack but is not one, or is damaged ({error}); delete it and run `itl "
+                f"pack` again"
             ) from error
         if shape != (len(pack), pack.size, pack.size, 3) or rows != len(pack):
             raise ItlError(
@@ -137,7 +137,7 @@ class Pack:
         Raises:
             ItlError: If *out* is another pack, or too many images are unreadable.
         """
-        from itl.packs.build import PackRequest, build_pack     # imports decoders, which reading does without
+        from itl.packs.build import PackRequest, build_pack  # imports decoders, which reading does without
 
         out = Path(out)
         request = PackRequest(packing, Path(path) if path else None)
@@ -155,6 +155,8 @@ class Pack:
 def _refuse_unfinished(out: Path) -> None:
     finished = out.with_name(out.name.removesuffix(".partial"))
     if finished.with_name(finished.name + ".partial").exists():
-        raise ItlError(f"the packing of {finished} was interrupted or is still running; run the same "
-                       f"`itl pack` again: it keeps what is done and finishes it")
+        raise ItlError(
+            f"the packing of {finished} was interrupted or is still running; run the same "
+            f"`itl pack` again: it keeps what is done and finishes it"
+        )
     raise ItlError(f"no pack at {finished}; make one with `itl pack SOURCE PATH --size S --out {finished}`")

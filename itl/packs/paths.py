@@ -21,7 +21,7 @@ from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
 from itl.storage import write_atomic
 
-TIMED_IMAGES = 24                           # decoded to measure how long packing takes
+TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
 
 def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
@@ -30,7 +30,7 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     Args:
         packing: What to find.
         name: What users call it.
-        machine: Its ``data`` has the entry NAME=PATH, or folders in which the glob of *packing* has one match.
+        machine: Its ``data`` has the entry NAME=PATH, or folders with one match of the glob of *packing*.
 
     Raises:
         ItlError: If there is no match, or several.
@@ -94,10 +94,10 @@ def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = prin
 class Size:
     """How many images there are to pack, or are packed."""
 
-    splits: Mapping[str, int]               # images of each split
-    train: Mapping[str, int]                # training images of each class
+    splits: Mapping[str, int]  # images of each split
+    train: Mapping[str, int]  # training images of each class
     packed: bool
-    seconds: float = 0.0                    # to pack one image on one core; 0 if it is packed
+    seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
 
     @property
     def images(self) -> int:
@@ -130,17 +130,17 @@ def _size_of_pack(folder: Path) -> Size:
 
 def _size_of_source(packing: Packing, path: Path | None) -> Size:
     """List the source of *packing*, and decode a few of its images to measure how long that takes."""
-    from itl.packs.fit import decode        # reading a pack does not need decoders
+    from itl.packs.fit import decode  # reading a pack does not need decoders
 
     source = open_source(packing.source, path, **dict(packing.options))
     records = source.records()
     times = []
     for record in records[:: len(records) // TIMED_IMAGES + 1]:
         started = time.perf_counter()
-        with suppress(ItlError):            # packing reports images that cannot be read
+        with suppress(ItlError):  # packing reports images that cannot be read
             decode(source.read(record), record.id, packing.size, packing.fit)
         times.append(time.perf_counter() - started)
-    seconds = sorted(times)[len(times) // 2] if times else 0.0      # the first include imports
+    seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
     return _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
 
 

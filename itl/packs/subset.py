@@ -18,9 +18,9 @@ from itl.specs import Subset
 class Selection:
     """Some rows of a pack, with a label for each."""
 
-    rows: np.ndarray                        # int64 (n,), sorted: row numbers of the pack
-    labels: np.ndarray                      # int64 (n,), in 0 .. len(classes) - 1
-    classes: tuple[str, ...]                # in label order: sorted
+    rows: np.ndarray  # int64 (n,), sorted: row numbers of the pack
+    labels: np.ndarray  # int64 (n,), in 0 .. len(classes) - 1
+    classes: tuple[str, ...]  # in label order: sorted
 
     def at(self, indices: np.ndarray) -> "Selection":
         """Return the part of it at *indices*, ascending."""
@@ -56,7 +56,7 @@ def select(pack: Pack, subset: Subset, split: str = "train") -> Selection:
     classes = keep_classes(list(label_names.classes), subset)
     number_of = {name: number for number, name in enumerate(classes)}
     label_of = {wnid: number_of.get(name, -1) for wnid, name in label_names.class_of.items()}
-    labels = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)     # -1: left out
+    labels = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)  # -1: left out
     rows = np.flatnonzero((splits == split) & (labels >= 0))
     if split == "train" and subset.images_per_class is not None:
         rows = _limit_images(pack, rows, labels, classes, subset)
@@ -89,8 +89,8 @@ def keep_classes(names: list[str], subset: Subset) -> list[str]:
         return names
     if not 1 <= subset.classes <= len(names):
         raise ItlError(
-            f"{subset.classes} classes were asked for; with labels {subset.labels} the pack has {len(names)}; "
-            f"ask for 1 to {len(names)}"
+            f"{subset.classes} classes were asked for; with labels {subset.labels} the pack has "
+            f"{len(names)}; ask for 1 to {len(names)}"
         )
     return sorted(ranked(names, subset.seed)[: subset.classes])
 
@@ -103,8 +103,8 @@ def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class
     if fewest < images_per_class:
         short = sum(count < images_per_class for count in counts)
         raise ItlError(
-            f"{images_per_class:,} images per class were asked for; class {classes[counts.index(fewest)]} has "
-            f"{fewest:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
+            f"{images_per_class:,} images per class were asked for; class {classes[counts.index(fewest)]} "
+            f"has {fewest:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
             f"{fewest:,}, or for fewer classes"
         )
 
@@ -130,10 +130,10 @@ def _limit_images(
 class SubsetCounts:
     """What a subset keeps."""
 
-    images: dict[str, int]                  # of each class that is kept, in label order
-    leaves: dict[str, int]                  # how many of the pack's classes each of them has
-    offered: int                            # classes before some are chosen by seed
-    left_out: dict[str, int]                # the pack's classes that are not kept, by what leaves them out
+    images: dict[str, int]  # of each class that is kept, in label order
+    leaves: dict[str, int]  # how many of the pack's classes each of them has
+    offered: int  # classes before some are chosen by seed
+    left_out: dict[str, int]  # the pack's classes that are not kept, by what leaves them out
 
 
 def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> SubsetCounts:

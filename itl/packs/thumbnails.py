@@ -16,18 +16,18 @@ HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-MAX_PNG_SIDE = 96                           # pixels; larger images are JPEGs, which are smaller files
+MAX_PNG_SIDE = 96  # pixels; larger images are JPEGs, which are smaller files
 
 
 @dataclass(frozen=True)
 class ThumbnailPage:
     """Some images of a random order."""
 
-    number: int                             # from 0
+    number: int  # from 0
     pages: int
-    total: int                              # images on all pages
-    images: list[tuple[str, str, bytes]]    # id, wnid, and the content of a file
-    type: str                               # of the files: image/png or image/jpeg
+    total: int  # images on all pages
+    images: list[tuple[str, str, bytes]]  # id, wnid, and the content of a file
+    type: str  # of the files: image/png or image/jpeg
 
 
 class Gallery:

@@ -25,9 +25,9 @@ from itl.packs.journal import Journal, JournalRow
 from itl.sources.records import Record, Source
 from itl.specs import Packing
 
-CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64     # at most, of pixels decoded by one task of the pool
-MAX_UNREADABLE_FRACTION = 0.01              # of the images; with more, packing stops
-PROGRESS_INTERVAL_S = 30                    # between lines of progress where there is no terminal
+CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64  # at most, of pixels decoded by one task of the pool
+MAX_UNREADABLE_FRACTION = 0.01  # of the images; with more, packing stops
+PROGRESS_INTERVAL_S = 30  # between lines of progress where there is no terminal
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class ImageWriter:
     source: Source
     records: list[Record]
     packing: Packing
-    path: Path                              # images.npy
-    journal: Journal                        # opened with `begin`
+    path: Path  # images.npy
+    journal: Journal  # opened with `begin`
     workers: int
     allow_unreadable: bool = False
     log: Callable[[str], object] = print
@@ -118,7 +118,7 @@ class ImageWriter:
         try:
             os.posix_fallocate(handle, 0, self._offset(len(self.records)))
         except OSError as error:
-            if error.errno not in (EINVAL, EOPNOTSUPP):     # these: the file system cannot reserve space
+            if error.errno not in (EINVAL, EOPNOTSUPP):  # these: the file system cannot reserve space
                 os.truncate(handle, size_before)
                 raise
 
@@ -176,7 +176,7 @@ class ImageWriter:
         import torch
 
         threads_before = torch.get_num_threads()
-        torch.set_num_threads(1)            # for each thread of the pool, which has one for each core
+        torch.set_num_threads(1)  # for each thread of the pool, which has one for each core
         try:
             with ThreadPoolExecutor(self.workers) as pool:
                 yield pool
@@ -212,9 +212,7 @@ def decode_chunk(
     return rows, pixels[:count]
 
 
-def decode_record(
-    source: Source, packing: Packing, record: Record
-) -> tuple[JournalRow, np.ndarray | None]:
+def decode_record(source: Source, packing: Packing, record: Record) -> tuple[JournalRow, np.ndarray | None]:
     """Return the journal row of *record*, and its pixels (size, size, 3); None where it is unreadable."""
     try:
         image = decode(source.read(record), record.id, packing.size, packing.fit)
@@ -242,7 +240,7 @@ def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int)
 
 def _write_all(handle: int, pixels: np.ndarray, offset: int) -> None:
     view = memoryview(pixels.reshape(-1))
-    while len(view):                        # a nearly full disk accepts a part, then raises an error
+    while len(view):  # a nearly full disk accepts a part, then raises an error
         written = os.pwrite(handle, view, offset)
         view, offset = view[written:], offset + written
 

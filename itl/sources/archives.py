@@ -20,14 +20,14 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
-ZIP_LOCAL_HEADER_BYTES = 30                 # before the name of a zip's member
+ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """Where one file is: here, a file of its own."""
 
-    path: str                               # of the file, or of the archive that holds it
+    path: str  # of the file, or of the archive that holds it
 
     def read(self) -> bytes:
         """Return the content of the file."""
@@ -47,8 +47,8 @@ class Member:
 class TarMember(Member):
     """A file in a tar."""
 
-    offset: int                             # first byte of the content in the tar
-    size: int                               # in bytes
+    offset: int  # first byte of the content in the tar
+    size: int  # in bytes
 
     def read(self) -> bytes:
         """Return the content of the file."""
@@ -67,10 +67,10 @@ class TarMember(Member):
 class ZipMember(Member):
     """A file in a zip."""
 
-    offset: int                             # of the member's local header
-    size: int                               # of the content as stored, in bytes
-    method: int                             # zipfile.ZIP_STORED or ZIP_DEFLATED
-    crc: int                                # of the content
+    offset: int  # of the member's local header
+    size: int  # of the content as stored, in bytes
+    method: int  # zipfile.ZIP_STORED or ZIP_DEFLATED
+    crc: int  # of the content
 
     def read(self) -> bytes:
         """Return the content of the file; ItlError if it is damaged."""
@@ -99,9 +99,9 @@ class ZipMember(Member):
 class Listing:
     """The files under one path; names are relative, with forward slashes."""
 
-    files: dict[str, Member] = field(default_factory=dict)      # by name
-    folders: set[str] = field(default_factory=set)              # every folder, empty ones too
-    left_out: Counter = field(default_factory=Counter)          # reason -> how many members
+    files: dict[str, Member] = field(default_factory=dict)  # by name
+    folders: set[str] = field(default_factory=set)  # every folder, empty ones too
+    left_out: Counter = field(default_factory=Counter)  # reason -> how many members
 
     def add(self, name: str, member: Member) -> None:
         """Add the file *name*, unless it is a stray file of an operating system."""
@@ -247,7 +247,7 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "") -> List
     except tarfile.ReadError as error:
         name = f"{path}:{inner_name}" if inner_name else path
         raise ItlError(
-            f"{name} is not a whole tar: {error} after {len(listing.files):,} files; copy or download it again"
+            f"{name} is not a whole tar: {error} after {len(listing.files):,} files; copy it again"
         ) from error
     return listing
 
@@ -261,10 +261,10 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
             if member.offset_data + member.size > end and not member.issparse():
                 raise tarfile.ReadError("cut short")
             yield member
-            member = tar.next() if tar.offset < end else None   # beyond an inner tar's end is the outer tar
+            member = tar.next() if tar.offset < end else None  # beyond an inner tar's end is the outer tar
         file.seek(tar.offset)
         if file.read(max(0, min(512, end - tar.offset))).strip(b"\0"):
-            raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")     # tarfile takes this for the end
+            raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")  # tarfile takes this for the end
 
 
 def _list_zip(path: Path) -> Listing:

@@ -20,9 +20,9 @@ OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 class AnnotatedObject:
     """One annotated object, as PASCAL VOC has it."""
 
-    name: str                               # of its class
+    name: str  # of its class
     box: Box
-    difficult: bool = False                 # ignored in scoring, and not trained on
+    difficult: bool = False  # ignored in scoring, and not trained on
     truncated: bool = False
 
 
@@ -97,7 +97,7 @@ def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
     (1, 'the box (3, 1, 2, 5) has no area; xmax and ymax must be at least xmin and ymin')
     """
     finite = np.isfinite(boxes).all(1)
-    valid = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)      # inclusive: 3 to 3 is one pixel wide
+    valid = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)  # inclusive: 3 to 3 is one pixel wide
     if valid.all():
         return None
     first = int(valid.argmin())
@@ -127,8 +127,8 @@ def clip_box(
     if outside != "cut":
         size = f"{width} × {height} pixels" if width and height else "any size"
         raise ItlError(
-            f"{where}: the box {box_text(one.box)} of {one.name!r} reaches outside its image of {size}, whose "
-            f"pixels count from 1; correct it, or set the option outside=cut"
+            f"{where}: the box {box_text(one.box)} of {one.name!r} reaches outside its image of {size}, "
+            f"whose pixels count from 1; correct it, or set the option outside=cut"
         )
     box = (max(1, xmin), max(1, ymin), min(last_x, xmax), min(last_y, ymax))
     return replace(one, box=box_with_area(box, where, one.name))

@@ -1,4 +1,4 @@
-"""What `itl check` reports: what a source holds, what is missing, where people get it, and what to do next."""
+"""What `itl check` reports: what a source holds, what is missing and where people get it."""
 
 import textwrap
 from collections import Counter
@@ -13,11 +13,11 @@ from itl.sources.records import WNID, Record, Source, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import header_size
 
-NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"      # keeps a name and its count on one line
-MAX_LISTED_CLASSES = 20                     # with more classes only the smallest and the largest are listed
-MAX_HEADERS = 50_000                        # image headers that are read, of sources without a scan
-MAX_UNREADABLE_FRACTION = 0.01              # of the images; a pack refuses more
-OTHER_KINDS: dict[str, Callable[..., list[Finding]]] = {    # checked, but not sources of images
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
+MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed
+MAX_HEADERS = 50_000  # image headers that are read, of sources without a scan
+MAX_UNREADABLE_FRACTION = 0.01  # of the images; a pack refuses more
+OTHER_KINDS: dict[str, Callable[..., list[Finding]]] = {  # checked, but not sources of images
     "detections": detections_csv.check_detections,
     "proposals": proposals.check_proposals,
 }
@@ -73,7 +73,9 @@ def _class_counts(splits: Splits) -> list[Finding]:
         return []
     lines = [_split_line(split, records) for split, records in splits.items()]
     classes = classes_by_split(record for records in splits.values() for record in records)
-    findings = [Finding("count", line) for line in [*lines, _wordnet_line(sorted(set().union(*classes.values())))]]
+    findings = [
+        Finding("count", line) for line in [*lines, _wordnet_line(sorted(set().union(*classes.values())))]
+    ]
     for split in splits:
         missing = sorted(classes.get("train", set()) - classes[split])
         if missing:
@@ -184,7 +186,7 @@ def _left_out(source: Source, records: int) -> list[Finding]:
 
 def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
     """Report images that cannot be read, or are too narrow to show anything, by their headers."""
-    if source.listing is None or source.annotates:      # no files, or the scan has read the headers
+    if source.listing is None or source.annotates:  # no files, or the scan has read the headers
         return []
     step = -(-len(records) // MAX_HEADERS) or 1
     sample, unreadable, narrow = records[::step], [], []

@@ -35,8 +35,8 @@ class Cifar100(Source):
     """CIFAR-100, 32 × 32 pixels, in the folder where torchvision keeps it."""
 
     path: Path
-    download: bool = False                  # let torchvision download it (169 MB) if it is missing
-    plain: str = "keep"                     # keep or drop: the 31 classes without a wnid
+    download: bool = False  # let torchvision download it (169 MB) if it is missing
+    plain: str = "keep"  # keep or drop: the 31 classes without a wnid
     kind = "cifar100"
     expected = "the folder that contains cifar-100-python; the option download=true downloads it"
 
@@ -67,6 +67,6 @@ def _load(path: str, train: bool, download: bool) -> object:
         return CIFAR100(path, train=train, download=download)
     except (RuntimeError, OSError) as error:
         raise ItlError(
-            f"no complete CIFAR-100 in {path} ({type(error).__name__}: {error}); give the folder that contains "
-            f"{CIFAR100.base_folder}, or set the option download=true"
+            f"no complete CIFAR-100 in {path} ({type(error).__name__}: {error}); give the folder that "
+            f"contains {CIFAR100.base_folder}, or set the option download=true"
         ) from error

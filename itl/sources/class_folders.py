@@ -27,10 +27,10 @@ class ClassFolders(Source):
     """Any folder, tar or zip with a folder for each class, inside folders for the splits if there are any."""
 
     path: Path
-    classes: str | None = None              # CSV of name,wnid: the wnids of folders
-    val_fraction: float = 0.0               # of the training images of each class, used as val
-    empty: str = "refuse"                   # refuse or skip: classes without images
-    nested: bool = False                    # a class is the whole path, such as church/outdoor
+    classes: str | None = None  # CSV of name,wnid: the wnids of folders
+    val_fraction: float = 0.0  # of the training images of each class, used as val
+    empty: str = "refuse"  # refuse or skip: classes without images
+    nested: bool = False  # a class is the whole path, such as church/outdoor
     kind = "folder"
     expected = "a folder, .tar or .zip with train/<class>/, val/<class>/ and test/<class>/, or <class>/ alone"
 

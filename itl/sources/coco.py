@@ -18,8 +18,8 @@ from itl.sources.records import SPLITS, Record, examples, is_image
 from itl.sources.scan import AnnotatedSource, Scan, image_size
 from itl.sources.voc_detection import NO_TRAINING
 
-EXPORTED = "_annotations.coco"          # what some tools call the file in each split's folder
-TABLES = {                              # of the JSON, and what their rows must have
+EXPORTED = "_annotations.coco"  # what some tools call the file in each split's folder
+TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
     "categories": ("id", "name"),
@@ -31,8 +31,8 @@ SPLIT_NAMES = ("train", "val", "test")
 class _Files:
     """The image files, while JSON files are matched to them."""
 
-    by_name: dict[str, list[str]]           # all images by their last name
-    json_of: dict[str, str] = field(default_factory=dict)       # image -> the JSON file that lists it
+    by_name: dict[str, list[str]]  # all images by their last name
+    json_of: dict[str, str] = field(default_factory=dict)  # image -> the JSON file that lists it
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ class Coco(AnnotatedSource):
     """
 
     path: Path
-    annotations: str | Mapping[str, str] | None = None      # train=a.json,test=b.json: names inside path
-    bad: str = "refuse"                     # refuse or skip: images with problems
-    outside: str = "refuse"                 # refuse or cut: boxes that reach outside their image
-    proposals: str | None = None            # file of region proposals, to be packed with the images
+    annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
+    bad: str = "refuse"  # refuse or skip: images with problems
+    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "coco"
     expected = (
-        "a folder, .tar or .zip with images and COCO-style JSON: annotations/instances_train.json, train.json "
-        "or train/_annotations.coco.json, and the same for val or test"
+        "a folder, .tar or .zip with images and COCO-style JSON: annotations/instances_train.json, "
+        "train.json or train/_annotations.coco.json, and the same for val or test"
     )
     missing_splits = {
         "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
-        "test": "scores are measured on val",
+        "test": "without it scores are measured on val",
     }
     pack_options = "--size 640 --fit pad"
 
@@ -111,13 +111,13 @@ class Coco(AnnotatedSource):
         for split, names in by_split.items():
             if len(names) > 1:
                 raise ItlError(
-                    f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one with "
-                    f"the option annotations={split}={names[0]}"
+                    f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
+                    f"with the option annotations={split}={names[0]}"
                 )
         if not by_split:
             raise ItlError(
-                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED}.json but "
-                f"{examples(without_split) or 'no JSON file'}; name the files with the option "
+                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED}.json "
+                f"but {examples(without_split) or 'no JSON file'}; name the files with the option "
                 f"annotations=train=a.json,test=b.json"
             )
         return {split: by_split[split][0] for split in SPLIT_NAMES if split in by_split}
@@ -126,8 +126,8 @@ class Coco(AnnotatedSource):
         matches = [file for file in files if file == name or file.endswith(f"/{name}")]
         if len(matches) != 1:
             raise ItlError(
-                f"{self.path} has {len(matches) or 'no'} files {name!r}, as the option annotations names; its "
-                f"JSON files are {examples(files, 5) or 'none'}"
+                f"{self.path} has {len(matches) or 'no'} files {name!r}, as the option annotations names; "
+                f"its JSON files are {examples(files, 5) or 'none'}"
             )
         return matches[0]
 
@@ -215,7 +215,9 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     try:
         content = json.loads(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export it again") from None
+        raise ItlError(
+            f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export it again"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{name} cannot be read as JSON ({type(error).__name__}); export it again") from None
     if not isinstance(content, dict) or "images" not in content:
@@ -228,7 +230,9 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         rows = rows if isinstance(rows, list) else [rows]
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
-                raise ItlError(f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export it again")
+                raise ItlError(
+                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export it again"
+                )
         tables[table] = rows
     for table in ("images", "categories"):
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
@@ -263,9 +267,7 @@ def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> s
     raise ItlError(f"lists {file_name[:80]!r}, but there is no such image; copy it again, or remove it")
 
 
-def parse_object(
-    row: Mapping, classes: Mapping, size: tuple[int, int], where: str
-) -> AnnotatedObject:
+def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
     """Make an object of one annotation; ItlError for an unknown category or an invalid box."""
     if row["category_id"] not in classes:
         known = examples([f"{key} {name}" for key, name in classes.items()], 5) or "none"

@@ -68,7 +68,7 @@ def read_objects(
 
 
 def classes_of(objects: pd.DataFrame) -> list[str]:
-    """Return the classes that detections may have: those of *objects*, or all of PASCAL's if they are some."""
+    """Return the classes that detections may have: those of *objects*, and PASCAL's if these are of them."""
     classes = set(objects["name"])
     return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
 
@@ -121,7 +121,7 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
     if unknown.any():
         row = int(unknown.to_numpy().argmax())
         name = detections["image"].iloc[row]
-        padded = name.zfill(6)              # 5 for 000005: someone's program took ids for numbers
+        padded = name.zfill(6)  # 5 for 000005: someone's program took ids for numbers
         hint = f"did you mean {padded!r}? " if padded in images else did_you_mean(name, images)
         raise ItlError(
             f"{path}, row {row + 1}: there is no annotated image called {name!r}; {hint}{unknown.sum():,} of "
@@ -163,7 +163,7 @@ def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def _numbers(texts: tuple[str, ...], name: str, path: Path) -> np.ndarray:
-    values = np.array([_number(text) for text in texts])                # exact, unlike pandas' parser
+    values = np.array([_number(text) for text in texts])  # exact, unlike pandas' parser
     if not np.isfinite(values).all():
         row = int(np.isfinite(values).argmin())
         raise ItlError(f"{path}, row {row + 1}: {name} is {texts[row][:40]!r}; it should be a finite number")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-MAX_PROBLEMS_IN_ERROR = 3                   # more are listed with the other lines
+MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Finding:
     """One thing that a check found."""
 
     kind: Literal["problem", "note", "missing", "left out", "next", "count"]
-    text: str                               # of a count: the whole line
+    text: str  # of a count: the whole line
 
     def __str__(self) -> str:
         """Return the line that people read."""

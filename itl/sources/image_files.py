@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from itl import ItlError
 
-JPEG_FORMATS = ("JPEG", "MPO")              # MPO: a JPEG followed by more images
+JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a JPEG followed by more images
 FORMATS_OF_SUFFIX = {
     ".jpg": JPEG_FORMATS,
     ".jpeg": JPEG_FORMATS,
@@ -28,8 +28,8 @@ FORMATS_OF_SUFFIX = {
     ".pbm": ("PPM",),
     ".jp2": ("JPEG2000",),
 }
-ORIENTATION_TAG = 0x0112                    # of EXIF
-UPRIGHT = {                                 # turns pixels (H, W, 3) of each orientation upright
+ORIENTATION_TAG = 0x0112  # of EXIF
+UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -82,7 +82,7 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data))
     except MemoryError:
         raise
-    except Exception as error:                  # Pillow's readers raise all kinds of errors
+    except Exception as error:  # Pillow's readers raise all kinds of errors
         raise ItlError(_reason(error)) from error
 
 
@@ -113,10 +113,10 @@ def _has_alpha(image: Image.Image) -> bool:
 
 def _orientation(image: Image.Image) -> int:
     if image.format in JPEG_FORMATS and "exif" not in image.info:
-        return 1                                # the common case, without parsing
+        return 1  # the common case, without parsing
     try:
         orientation = image.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:                           # a damaged EXIF block does not make the image unreadable
+    except Exception:  # a damaged EXIF block does not make the image unreadable
         return 1
     return orientation if orientation in UPRIGHT else 1
 
@@ -128,7 +128,7 @@ def _decode_jpeg(data: bytes) -> np.ndarray | None:
     damaged files are treated alike with and without it. Decoding at a reduced scale (Pillow's ``draft``)
     gains nothing on files of ImageNet's size, at an error of 0.2 to 1.5 grey levels.
     """
-    if simplejpeg := _simplejpeg_decoder():
+    if simplejpeg := simplejpeg_decoder():
         with suppress(ValueError):
             return simplejpeg(data, colorspace="RGB", strict=True)
     import torch
@@ -137,13 +137,14 @@ def _decode_jpeg(data: bytes) -> np.ndarray | None:
     try:
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         pixels = decode_jpeg(encoded, mode=ImageReadMode.RGB)
-    except RuntimeError:                        # Pillow may read it, or says why it cannot be read
+    except RuntimeError:  # Pillow may read it, or says why it cannot be read
         return None
     return pixels.permute(1, 2, 0).numpy()
 
 
 @functools.cache
-def _simplejpeg_decoder() -> Callable | None:
+def simplejpeg_decoder() -> Callable | None:
+    """Return the decoder of simplejpeg; None if it is not installed."""
     try:
         from simplejpeg import decode_jpeg
     except ImportError:

@@ -24,8 +24,14 @@ from itl.sources.records import (
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
-LABEL_LISTS = ("val_map.txt", "val_labels.txt", "ILSVRC2012_val_labels.txt", "LOC_val_solution.csv",
-               "imagenet_2012_validation_synset_labels.txt", "val.txt")
+LABEL_LISTS = (
+    "val_map.txt",
+    "val_labels.txt",
+    "ILSVRC2012_val_labels.txt",
+    "LOC_val_solution.csv",
+    "imagenet_2012_validation_synset_labels.txt",
+    "val.txt",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class ImageNet(Source):
     """ILSVRC-2012 in a folder, with train and val each as a folder or as the published tar."""
 
     path: Path
-    val_labels: str | None = None           # file of `filename wnid` lines; without it, it is searched for
+    val_labels: str | None = None  # file of `filename wnid` lines; without it, it is searched for
     kind = "imagenet"
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
@@ -88,9 +94,7 @@ class ImageNet(Source):
         """The folder that holds train and val; in Kaggle's archive it is three levels down."""
         path = Path(self.path)
         if not path.is_dir():
-            raise ItlError(
-                f"imagenet is a folder with train and val or {TRAIN_TAR}; {path} is not a folder"
-            )
+            raise ItlError(f"imagenet is a folder with train and val or {TRAIN_TAR}; {path} is not a folder")
         inner = path / "ILSVRC" / "Data" / "CLS-LOC"
         return inner if inner.is_dir() else path
 
@@ -164,7 +168,7 @@ class TinyImageNet(Source):
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Read a label list: lines `filename wnid`, separated by spaces or commas, or one wnid per image in order.
+    """Read a label list: lines `filename wnid`, with spaces or commas, or one wnid per image in order.
 
     Returns:
         Wnids by file name.
@@ -181,7 +185,7 @@ def read_labels(path: Path) -> dict[str, str]:
         if wnids:
             name = _val_name(number) if parts[0] == wnids[0] else Path(parts[0]).name
             labels[name if Path(name).suffix else f"{name}.JPEG"] = wnids[0]
-        elif parts and number > 1:                              # the first may be a header
+        elif parts and number > 1:  # the first may be a header
             raise ItlError(f"{path}, line {number}: {line.strip()[:50]!r} has no wnid; give `filename wnid`")
     return labels
 
@@ -211,7 +215,9 @@ def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
         with tarfile.open(path, "r:*") as tar:
             members = {Path(member.name).name: member for member in tar if member.isreg()}
             if TRUTH not in members or META not in members:
-                raise ItlError(f"{path} does not hold {TRUTH} and {META}; download the devkit of tasks 1 and 2 again")
+                raise ItlError(
+                    f"{path} does not hold {TRUTH} and {META}; download the devkit of tasks 1 and 2 again"
+                )
             return tuple(tar.extractfile(members[name]).read() for name in (TRUTH, META))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ItlError(f"{path} cannot be read ({error}); download it again") from error
@@ -233,6 +239,6 @@ def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
     unknown = sorted({str(number) for number in numbers if number not in wnids})
     if unknown:
         raise ItlError(
-            f"{TRUTH} names classes {examples(unknown)}, which {META} does not have; download the devkit again"
+            f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; download the devkit again"
         )
     return {_val_name(image): wnids[number] for image, number in enumerate(numbers, 1)}

@@ -25,7 +25,7 @@ from itl import ItlError, pick
 from itl.sources.boxes import SIDES, first_invalid_box
 from itl.storage import write_atomic
 
-Regions = dict[str, np.ndarray]             # image -> float32 (n, 4), xmin, ymin, xmax, ymax
+Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
 FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
 
@@ -38,12 +38,16 @@ def read_regions(path: str | Path) -> Regions:
     """
     path = Path(path)
     if not path.exists():
-        raise ItlError(f"there is nothing at {path}; give a file of regions (.mat, .npz, .parquet), or a folder")
+        raise ItlError(
+            f"there is nothing at {path}; give a file of regions (.mat, .npz, .parquet), or a folder"
+        )
     regions = {}
     for file in _files(path):
         for image, boxes in _read(file).items():
             if image in regions and not np.array_equal(regions[image], boxes):
-                raise ItlError(f"{file} and another file in {path} have different regions of {image!r}; keep one")
+                raise ItlError(
+                    f"{file} and another file in {path} have different regions of {image!r}; keep one"
+                )
             regions[image] = boxes
     if not regions:
         raise ItlError(f"{path} holds no regions; {FORMAT_HINT}")
@@ -65,7 +69,10 @@ def concatenate_regions(boxes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
     array([0, 2, 3])
     """
     parts = [np.zeros((0, 4), np.float32), *boxes]
-    return {"boxes": np.concatenate(parts).astype(np.float32), "offsets": np.cumsum([len(part) for part in parts])}
+    return {
+        "boxes": np.concatenate(parts).astype(np.float32),
+        "offsets": np.cumsum([len(part) for part in parts]),
+    }
 
 
 def _files(path: Path) -> list[Path]:
@@ -84,7 +91,7 @@ def _read(path: Path) -> Regions:
         regions = read(path)
     except ItlError as error:
         raise ItlError(f"{path}: {error}") from None
-    except Exception as error:              # damaged files make these libraries raise all kinds of errors
+    except Exception as error:  # damaged files make these libraries raise all kinds of errors
         if getattr(error, "strerror", None):
             raise ItlError(f"cannot read {path}: {error.strerror}") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
@@ -119,7 +126,9 @@ def _image_name(cell: object) -> str:
     """Return the name in a cell: MATLAB wraps each name in an array of its own."""
     name = np.asarray(cell).ravel()
     if name.size != 1 or name.dtype.kind != "U":
-        raise ItlError(f"each cell of images should hold one name, such as '000005'; one holds {str(cell)[:40]}")
+        raise ItlError(
+            f"each cell of images should hold one name, such as '000005'; one holds {str(cell)[:40]}"
+        )
     return str(name[0])
 
 
@@ -142,8 +151,10 @@ def _read_npz(path: Path) -> Regions:
     offsets = offsets.astype(int) if offsets.dtype.kind in "iu" else np.zeros(0, int)
     ends = offsets[[0, -1]].tolist() if offsets.shape == (len(images) + 1,) else []
     if ends != [0, len(boxes)] or (np.diff(offsets) < 0).any():
-        raise ItlError(f"offsets should be {len(images) + 1:,} whole numbers, one more than images, rising "
-                       f"from 0 to {len(boxes):,}, the number of boxes; {FORMAT_HINT}")
+        raise ItlError(
+            f"offsets should be {len(images) + 1:,} whole numbers, one more than images, rising "
+            f"from 0 to {len(boxes):,}, the number of boxes; {FORMAT_HINT}"
+        )
     parts = [boxes[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
     return _by_image(images.astype(str).tolist(), parts)
 
@@ -178,7 +189,7 @@ def _write_mat(path: Path, regions: Regions) -> None:
 
 
 def _write_npz(path: Path, regions: Regions) -> None:
-    with path.open("wb") as file:           # given a path, NumPy would append a suffix
+    with path.open("wb") as file:  # given a path, NumPy would append a suffix
         arrays = concatenate_regions(regions.values())
         np.savez_compressed(file, images=np.array(list(regions), str), **arrays)
 

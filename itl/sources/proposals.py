@@ -17,11 +17,11 @@ from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
 
 # Chosen on 350 images of VOC 2007 trainval: 2,000 windows cover 95 % of the objects that are not difficult.
-STEP = 0.4                                  # from a window to the next, as a fraction of the window's side
-SCALE_FACTOR = 1.6                          # from one scale to the next
-SHAPES = (0.25, 0.5, 1.0, 2.0)              # width to height, both as fractions of the image's
-SHAPES_AT_SMALLEST_SCALE = (2**-1.5, 2**-0.5)       # fewer, as this scale has most windows
-MIN_SCALE = 0.02                            # no window is smaller, whatever the count
+STEP = 0.4  # from a window to the next, as a fraction of the window's side
+SCALE_FACTOR = 1.6  # from one scale to the next
+SHAPES = (0.25, 0.5, 1.0, 2.0)  # width to height, both as fractions of the image's
+SHAPES_AT_SMALLEST_SCALE = (2**-1.5, 2**-0.5)  # fewer, as this scale has most windows
+MIN_SCALE = 0.02  # no window is smaller, whatever the count
 RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -42,8 +42,9 @@ def windows(width: int, height: int, count: int) -> np.ndarray:
     array([[  1.,   1., 100.,  50.]], dtype=float32)
     """
     if min(width, height, count) < 1:
+        size = f"{width} × {height}"
         raise ItlError(
-            f"windows take an image of at least 1 × 1 pixels and a count from 1; got {width} × {height} and {count}"
+            f"windows take an image of at least 1 × 1 pixels and a count from 1; got {size} and {count}"
         )
     size = np.array([width, height])
     corners = np.rint(_relative_windows(count).reshape(-1, 2, 2) * size)
@@ -109,7 +110,7 @@ def recall(
     iou: float = 0.5,
     image: str = "row",
 ) -> float:
-    """Return the fraction of the objects, not difficult, that some region covers with an IoU of *iou* or more.
+    """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
 
     Other arguments are as in `best_ious`. Raises ItlError if all objects are difficult.
 
@@ -181,10 +182,10 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
         counts = sorted(Counter(split_of_bare.values()).items())
         splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
         scan.add_problem(
-            f"{path} has no regions of {len(split_of_bare):,} of {len(scan.records):,} images ({splits}), such "
-            f"as {examples(list(split_of_bare))}; it is on {len(from_file):,} images, "
-            f"{examples(list(from_file))}; give the file made for these images, or a folder with the files of "
-            f"all splits",
+            f"{path} has no regions of {len(split_of_bare):,} of {len(scan.records):,} images ({splits}), "
+            f"such as {examples(list(split_of_bare))}; it is on {len(from_file):,} images, "
+            f"{examples(list(from_file))}; give the file made for these images, or a folder with the files "
+            f"of all splits",
             *split_of_bare,
         )
     if outside_counts:
@@ -298,8 +299,8 @@ def measure_recall(
     bare = [image for image in sizes if image not in matched]
     if not matched:
         raise ItlError(
-            f"no annotated image, such as {examples(bare)}, has regions: they are of {len(regions):,} others, "
-            f"{examples(list(regions))}; give the file made for these images"
+            f"no annotated image, such as {examples(bare)}, has regions: they are of {len(regions):,} "
+            f"others, {examples(list(regions))}; give the file made for these images"
         )
     note = f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out"
     objects = objects[objects["image"].isin(list(matched))]

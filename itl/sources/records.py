@@ -47,11 +47,11 @@ SPLITS = {
 class Record:
     """One image of a source."""
 
-    id: str                                 # relative name, the same on every machine
-    wnid: str                               # its class: a wnid, or a plain class name
-    split: str                              # train, val or test
-    member: Member | None = None            # its file; None where images are rendered or held in arrays
-    box: Box | None = None                  # the part of the image that the record shows; None: all of it
+    id: str  # relative name, the same on every machine
+    wnid: str  # its class: a wnid, or a plain class name
+    split: str  # train, val or test
+    member: Member | None = None  # its file; None where images are rendered or held in arrays
+    box: Box | None = None  # the part of the image that the record shows; None: all of it
 
 
 class Source:
@@ -61,14 +61,14 @@ class Source:
     To add one, write `records` and `read` and name the class in `itl.sources.registry.SOURCES`.
     """
 
-    kind: ClassVar[str]                     # its name in the registry
-    rendered: ClassVar[bool] = False        # drawn by Python code: packed by processes, and without a path
-    annotates: ClassVar[bool] = False       # images have annotated objects
-    counted: ClassVar[tuple[str, str]] = ("images", "objects")      # what `itl check` counts
-    expected: ClassVar[str] = ""            # the layout that it reads, for people
-    missing_splits: ClassVar[Mapping[str, str]] = {}        # split -> where people get it, what works without
-    published_images: ClassVar[Mapping[str, int]] = {}      # split -> number of images as published
-    pack_options: ClassVar[str] = "--size 64"               # how it is usually packed
+    kind: ClassVar[str]  # its name in the registry
+    rendered: ClassVar[bool] = False  # drawn by Python code: packed by processes, and without a path
+    annotates: ClassVar[bool] = False  # images have annotated objects
+    counted: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
+    expected: ClassVar[str] = ""  # the layout that it reads, for people
+    missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
+    published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
+    pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError if the source cannot be used."""

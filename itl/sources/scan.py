@@ -14,10 +14,10 @@ from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import dimensions
 from itl.sources.records import Record, Source, examples
 
-HEADER_BYTES = 64 << 10                     # nearly always hold the header of an image file
+HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
-MAX_PROBLEMS_IN_ERROR = 2                   # quoted in an error, which is one line
-MAX_SINGLE_PROBLEMS = 50                    # with more images than this, one line stands for all
+MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
+MAX_SINGLE_PROBLEMS = 50  # with more images than this, one line stands for all
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Problem:
     """One line on something wrong, and the ids of the images to leave out for it."""
 
     text: str
-    images: tuple[str, ...] = ()            # empty: leaving images out does not help
+    images: tuple[str, ...] = ()  # empty: leaving images out does not help
 
 
 @dataclass
@@ -35,12 +35,12 @@ class Scan:
     kind: str
     path: Path
     records: list[Record] = field(default_factory=list)
-    objects: dict[str, list[AnnotatedObject]] = field(default_factory=dict)     # by record id
-    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)     # width and height, by record id
-    regions: dict[str, np.ndarray] = field(default_factory=dict)    # by record id; from a file of proposals
+    objects: dict[str, list[AnnotatedObject]] = field(default_factory=dict)  # by record id
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # width and height, by record id
+    regions: dict[str, np.ndarray] = field(default_factory=dict)  # by record id; from a file of proposals
     problems: list[Problem] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)                  # worth knowing, but no reason to stop
-    left_out: Counter = field(default_factory=Counter)              # reason -> how many files
+    notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
+    left_out: Counter = field(default_factory=Counter)  # reason -> how many files
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
@@ -61,7 +61,7 @@ class Scan:
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
-        images, counts = defaultdict(dict), Counter()       # images: a dict as an ordered set
+        images, counts = defaultdict(dict), Counter()  # images: a dict as an ordered set
         for image, objects in self.objects.items():
             for one in objects:
                 if one.name not in names:
@@ -75,7 +75,7 @@ class Scan:
                 self.add_problem(f"{error} ({counts[name]:,} objects on {examples(ids)}); {hint}", *ids)
 
     def finish(self, bad: str) -> "Scan":
-        """Sort the records; *bad*: "skip" leaves out the images with problems, "refuse" keeps the problems."""
+        """Sort the records; *bad*: "skip" leaves out images with problems, "refuse" keeps the problems."""
         pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
         self.notes = [one_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
@@ -159,7 +159,7 @@ def header_size(member: Member) -> tuple[int, int]:
     """Return width and height of an image by its first bytes; ItlError if it is not an image."""
     try:
         return dimensions(member.read_start(HEADER_BYTES))
-    except ItlError:                        # a long comment or preview comes before the header
+    except ItlError:  # a long comment or preview comes before the header
         return dimensions(member.read())
 
 

@@ -13,8 +13,8 @@ from itl.sources.records import Record, examples, is_image, unwrap
 from itl.sources.scan import Scan, ScannedSource
 from itl.sources.voc_xml import assign_splits, read_list
 
-IMAGE_FOLDER = "SUN397"                     # holds a folder for each letter, in the published archive
-PARTITIONS = "Partitions"                   # the folder or zip of the lists
+IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive
+PARTITIONS = "Partitions"  # the folder or zip of the lists
 CLASS_NAMES = "ClassName.txt"
 
 
@@ -26,8 +26,8 @@ class Sun397(ScannedSource):
     """
 
     path: Path
-    partition: int = 1                      # 1 to 10
-    bad: str = "refuse"                     # refuse or skip: listed images that are missing
+    partition: int = 1  # 1 to 10
+    bad: str = "refuse"  # refuse or skip: listed images that are missing
     kind = "sun397"
     expected = (
         "the folder SUN397 or a plain tar of it, with Training_01.txt and Testing_01.txt in it or beside it "
@@ -76,7 +76,7 @@ class Sun397(ScannedSource):
     def _files(self) -> Listing:
         path = Path(self.path)
         listing = archives.list_files(path)
-        if path.is_dir():                   # the images may still be in their tar
+        if path.is_dir():  # the images may still be in their tar
             for tar in sorted(path.glob("*.tar")):
                 if IMAGE_FOLDER.lower() in tar.name.lower():
                     inner = archives.list_files(tar)
@@ -101,9 +101,9 @@ class Sun397(ScannedSource):
                 return {split: files[name].read() for split, name in names.items()}
         raise ItlError(
             f"{self.path} has {images or 'no'} images but not {names['train']} and {names['test']}; "
-            f"{PARTITIONS}.zip from the SUN database's project page has them: put it, or its contents, beside "
-            f"the images. Without them the source folder reads the images: --option nested=true --option "
-            f"val_fraction=0.5"
+            f"{PARTITIONS}.zip from the SUN database's project page has them: put it, or its contents, "
+            f"beside the images. Without them the source folder reads the images: --option nested=true "
+            f"--option val_fraction=0.5"
         )
 
     @cached_property

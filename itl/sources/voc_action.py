@@ -29,10 +29,10 @@ ACTIONS = (
     "usingcomputer",
     "walking",
 )
-OTHER = "other"                             # the annotations' word for none of these
+OTHER = "other"  # the annotations' word for none of these
 LIST_FOLDER = "ImageSets/Action"
 
-Flags = dict[str, dict[str, int]]           # person -> action -> 1 doing it, -1 not, 0 ignored
+Flags = dict[str, dict[str, int]]  # person -> action -> 1 doing it, -1 not, 0 ignored
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class VocAction(AnnotatedSource):
 
     path: Path
     context: float = 1.25
-    bad: str = "refuse"                     # refuse or skip: people on images with problems
-    outside: str = "refuse"                 # refuse or cut: boxes that reach outside their image
+    bad: str = "refuse"  # refuse or skip: people on images with problems
+    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
     kind = "voc2012-action"
     counted = ("people", "actions")
     expected = (
@@ -124,12 +124,12 @@ class VocAction(AnnotatedSource):
             except ItlError as error:
                 scan.add_problem(f"{name}: {error}; rename or remove it")
                 continue
-            people = people_with_flags[split]               # made here: an empty list is a list, too
+            people = people_with_flags[split]  # made here: an empty list is a list, too
             for person, flag in rows:
                 people[person] = None
                 if flags[person].setdefault(action, flag) != flag:
-                    text = f"{name}: {person} has flag {flag}, but another in another list of {action}; correct one"
-                    scan.add_problem(text, _id(person))
+                    text = f"{name}: {person} has flag {flag}, but another in another list of {action}"
+                    scan.add_problem(f"{text}; correct one", _id(person))
         lists = {split: list(people) for split, people in people_with_flags.items()} | lists
         if not lists and not scan.problems:
             raise ItlError(
@@ -143,7 +143,7 @@ class VocAction(AnnotatedSource):
         rows = []
         for number, line in enumerate(lines, 1):
             image, *words = line.split()
-            if not words and not with_flags:                # as in VOC 2010: all people on the image
+            if not words and not with_flags:  # as in VOC 2010: all people on the image
                 rows += [(f"{image}#{person}", 0) for person in self._people_with_actions(image)]
                 continue
             try:
@@ -191,9 +191,7 @@ class VocAction(AnnotatedSource):
         objects = tuple(clip_box(one, width, height, where, self.outside) for one in annotation.objects)
         return Annotation(width, height, objects, annotation.actions)
 
-    def _scan_person(
-        self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]
-    ) -> None:
+    def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
         """Add the person of *record* with its box and actions, or a problem."""
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"

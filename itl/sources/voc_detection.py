@@ -26,10 +26,10 @@ class Voc2007(AnnotatedSource):
     """
 
     path: Path
-    classes: str | None = None              # a,b,c: class names, instead of PASCAL's 20
-    bad: str = "refuse"                     # refuse or skip: images with problems
-    outside: str = "refuse"                 # refuse or cut: boxes that reach outside their image
-    proposals: str | None = None            # file of region proposals, to be packed with the images
+    classes: str | None = None  # a,b,c: class names, instead of PASCAL's 20
+    bad: str = "refuse"  # refuse or skip: images with problems
+    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"
     expected = (
@@ -92,8 +92,8 @@ class Voc2007(AnnotatedSource):
                 lists[name] = [listed_image(line, images) for line in read_list(member.read())]
         if not lists:
             raise ItlError(
-                f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and test.txt "
-                f"there, with the name of an image without its suffix on each line"
+                f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "
+                f"test.txt there, with the name of an image without its suffix on each line"
             )
         split_of, in_two = assign_splits(lists, scan.notes)
         add_split_conflicts(scan, in_two, "images")
@@ -130,7 +130,9 @@ class Voc2007(AnnotatedSource):
         same_size = True
         try:
             if xml not in self._files.files:
-                raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy the annotations again")
+                raise ItlError(
+                    f"{xml} is missing, though {image} is in {record.split}; copy the annotations again"
+                )
             annotation, problems = parse_annotation(self._files.files[xml].read(), xml, self.outside)
             for text in problems:
                 scan.add_problem(text, record.id)
@@ -157,7 +159,7 @@ class Voc2012(Voc2007):
     expected = "VOCdevkit, its folder VOC2012, or VOCtrainval_11-May-2012.tar from PASCAL VOC's project page"
     missing_splits = {
         "train": f"PASCAL VOC's project page has it, in VOCtrainval_11-May-2012.tar; {NO_TRAINING}",
-        "test": "its annotations are not public, only PASCAL VOC's server scores it; scores are measured on val",
+        "test": "its annotations are not public, only PASCAL VOC's server scores it; scores are those on val",
     }
     published_images = {"train": 5717, "val": 5823}
 

@@ -20,10 +20,10 @@ FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "unspec
 class Annotation:
     """What one XML file says about its image."""
 
-    width: int | None                       # None if the file does not say, or says 0
+    width: int | None  # None if the file does not say, or says 0
     height: int | None
-    objects: tuple[AnnotatedObject, ...]    # in the file's order; parts of persons are not objects
-    actions: tuple[Mapping[str, bool], ...] = ()    # of each object; empty where the file says nothing
+    objects: tuple[AnnotatedObject, ...]  # in the file's order; parts of persons are not objects
+    actions: tuple[Mapping[str, bool], ...] = ()  # of each object; empty where the file says nothing
 
 
 def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotation:
@@ -86,7 +86,9 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
         names[image] = name
         yield image, read_annotation(file.read(), name)
     if not names:
-        raise ItlError(f"{path} holds no annotations; give a folder of XML files, such as VOC2007/Annotations")
+        raise ItlError(
+            f"{path} holds no annotations; give a folder of XML files, such as VOC2007/Annotations"
+        )
 
 
 def read_list(data: bytes) -> list[str]:
@@ -99,9 +101,7 @@ def read_list(data: bytes) -> list[str]:
     return [line for line in lines if line]
 
 
-def assign_splits(
-    lists: Mapping[str, list[str]], notes: list[str]
-) -> tuple[dict[str, str], dict[str, str]]:
+def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Assign each name of some lists to train, val or test.
 
     A name that only trainval has is in train, or in val if train has a list of its own and val has none.
@@ -187,23 +187,21 @@ def _parse_xml(data: bytes, name: str) -> ElementTree.Element:
         raise ItlError(
             f"{name}, line {error.position[0]}: not valid XML ({reason}); write it again"
         ) from None
-    except (LookupError, ValueError) as error:              # encodings that expat does not know
+    except (LookupError, ValueError) as error:  # encodings that expat does not know
         raise ItlError(f"{name}: XML that cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
         raise ItlError(f"{name} holds <{root.tag[:40]}>, not the <annotation> of VOC; copy the file again")
     return root
 
 
-def _object(
-    element: ElementTree.Element, size: tuple[int | None, int | None], where: str
-) -> AnnotatedObject:
+def _object(element: ElementTree.Element, size: tuple[int | None, int | None], where: str) -> AnnotatedObject:
     name = _text(element, "name")
     box = element.find("bndbox")
     if not name:
         raise ItlError(f"{where} has no name; write the class in <name>")
     if box is None:
         raise ItlError(f"{where}, {name!r}, has no box; write <bndbox> with {', '.join(SIDES)}")
-    limits = size * 2                       # of xmin, ymin, xmax, ymax
+    limits = size * 2  # of xmin, ymin, xmax, ymax
     sides = tuple(_pixel(_number(box, side, where), limit) for side, limit in zip(SIDES, limits, strict=True))
     difficult, truncated = _flag(element, "difficult", where), _flag(element, "truncated", where)
     return AnnotatedObject(name, box_with_area(sides, where, name), difficult, truncated)

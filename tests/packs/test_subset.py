@@ -17,8 +17,12 @@ DOG, FOX, CAR, PIZZA = "n02113799", "n02119022", "n04285008", "n07873807"
 
 def world(train: dict[str, int], **others: dict[str, int]) -> SimpleNamespace:
     """A pack without pixels: so many images of each class, for each split."""
-    rows = [(f"{split}/{wnid}/{number}", wnid, split) for split, counts in {"train": train, **others}.items()
-            for wnid, count in counts.items() for number in range(count)]
+    rows = [
+        (f"{split}/{wnid}/{number}", wnid, split)
+        for split, counts in {"train": train, **others}.items()
+        for wnid, count in counts.items()
+        for number in range(count)
+    ]
     table = pd.DataFrame(rows, columns=["image", "wnid", "split"])
     counts = table["split"].value_counts().to_dict()
     return SimpleNamespace(table=table, summary={"splits": counts}, folder="world", digest="d")
@@ -97,13 +101,16 @@ def test_plain_class_names_are_labels_too():
     assert select(pack, Subset("d"), "test").labels.tolist() == [1]
 
 
-@pytest.mark.parametrize(("asked", "message"), [
-    ({"images_per_class": 6}, rf"6 images per class were asked for; class {CAR} has 5 in train \(1 of 4"),
-    ({"images_per_class": 0}, "ask for 1 or more"),
-    ({"classes": 5}, "5 classes were asked for; with labels original the pack has 4"),
-    ({"classes": 0}, "ask for 1 to 4"),
-    ({"labels": "orignal"}, "original"),
-])
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"images_per_class": 6}, rf"6 images per class were asked for; class {CAR} has 5 in train \(1 of 4"),
+        ({"images_per_class": 0}, "ask for 1 or more"),
+        ({"classes": 5}, "5 classes were asked for; with labels original the pack has 4"),
+        ({"classes": 0}, "ask for 1 to 4"),
+        ({"labels": "orignal"}, "original"),
+    ],
+)
 def test_too_much_is_refused_with_what_there_is(asked, message):
     with pytest.raises(ItlError, match=message):
         chosen(**asked)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.sources.boxes import SIDES, area, overlap
+from itl.sources.boxes import SIDES, area, iou_of
 from itl.sources.detections_csv import read_objects
-from itl.sources.proposals import best_overlaps, recall, recall_table, windows
+from itl.sources.proposals import best_ious, recall, recall_table, windows
 from tests.pictures import REAL
 
 VOC500 = REAL / "voc2007-500.tar"
@@ -23,8 +23,9 @@ def objects(*rows: tuple) -> pd.DataFrame:
 
 def slow_overlap(one: np.ndarray, other: np.ndarray) -> float:
     """IoU by counting the pixels of whole boxes."""
-    pixels = [{(x, y) for x in range(box[0], box[2] + 1) for y in range(box[1], box[3] + 1)}
-              for box in (one, other)]
+    pixels = [
+        {(x, y) for x in range(box[0], box[2] + 1) for y in range(box[1], box[3] + 1)} for box in (one, other)
+    ]
     return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
 
 
@@ -42,16 +43,21 @@ def random_boxes(count: int, seed: int) -> np.ndarray:
 def test_overlap_counts_pixels():
     boxes, others = random_boxes(20, 0), random_boxes(30, 1)
     slow = [[slow_overlap(box, other) for other in others] for box in boxes]
-    assert np.allclose(overlap(boxes[:, None], others[None]), slow, rtol=0, atol=1e-15)
-    assert overlap(np.array([1, 1, 2, 2]), np.array([3, 1, 4, 2])) == 0         # side by side
+    assert np.allclose(iou_of(boxes[:, None], others[None]), slow, rtol=0, atol=1e-15)
+    assert iou_of(np.array([1, 1, 2, 2]), np.array([3, 1, 4, 2])) == 0  # side by side
     assert area(np.array([[1, 1, 10, 5], [3, 3, 3, 3]])).tolist() == [50, 1]
 
 
 def test_recall_by_hand():
-    world = objects((0, 1, 1, 10, 10, False), (0, 1, 1, 4, 4, False), (1, 1, 1, 10, 10, True),
-                    (2, 5, 5, 8, 8, False), (2, 5, 5, 8, 12, False))
+    world = objects(
+        (0, 1, 1, 10, 10, False),
+        (0, 1, 1, 4, 4, False),
+        (1, 1, 1, 10, 10, True),
+        (2, 5, 5, 8, 8, False),
+        (2, 5, 5, 8, 12, False),
+    )
     regions = {0: np.array([[1, 1, 10, 5], [1, 1, 4, 4]]), 1: np.zeros((0, 4)), 2: np.array([[5, 5, 8, 8]])}
-    assert best_overlaps(world, regions.__getitem__).tolist() == [0.5, 1.0, 1.0, 0.5]
+    assert best_ious(world, regions.__getitem__).tolist() == [0.5, 1.0, 1.0, 0.5]
     assert recall(world, regions.__getitem__) == 1.0
     assert recall(world, regions.__getitem__, iou=0.51) == 0.5
     assert recall(world, lambda row: regions[row][:1]) == 0.75
@@ -59,7 +65,7 @@ def test_recall_by_hand():
 
 
 def test_recall_of_nothing_is_refused():
-    with pytest.raises(ItlError, match="no object that is not difficult"):
+    with pytest.raises(ItlError, match="needs objects that are not difficult"):
         recall(objects((0, 1, 1, 10, 10, True)), lambda row: np.zeros((0, 4)))
 
 
@@ -69,7 +75,7 @@ def test_windows_lie_in_their_image(width, height, count):
     found = windows(width, height, count)
     assert found.dtype == np.float32
     assert 0 < len(found) <= count
-    assert len(found) == len(windows(500, 375, count))              # as many for every image
+    assert len(found) == len(windows(500, 375, count))  # as many for every image
     assert (found[:, :2] >= 1).all()
     assert (found[:, :2] <= found[:, 2:]).all()
     assert (found[:, 2:] <= (width, height)).all()
@@ -83,7 +89,7 @@ def test_more_windows_cover_more():
     offers = [windows(400, 400, count) for count in (1, 10, 100, 1000, 5000)]
     found = [recall(world, lambda row, offer=offer: offer) for offer in offers]
     assert found == sorted(set(found))
-    assert found[-1] > 0.7   # of boxes of any shape at all
+    assert found[-1] > 0.7  # of boxes of any shape at all
 
 
 def test_recall_by_count_and_overlap():
@@ -106,7 +112,7 @@ def test_windows_cover_the_objects_of_voc_2007(split, images):
     world = world[world["image"].isin(listed)]
     table = recall_table(world, lambda image, count: windows(*sizes[image], count), [300, 1000, 2000])
     found = table[table["iou"] == 0.5].set_index("count")["recall"]
-    assert found[2000] > 0.92                               # 0.85 is what is asked of them
+    assert found[2000] > 0.92  # 0.85 is what is asked of them
     assert found[1000] > 0.85
     assert found[300] > 0.6
     everything = world.assign(difficult=False)

@@ -14,34 +14,72 @@ class Gene(NamedTuple):
     name: str
     low: float
     high: float
-    surface: bool = False                   # of the surface, which differs mostly low in the tree; shapes differ high
+    surface: bool = False  # of the surface, which differs mostly low in the tree; shapes differ high
 
 
 GENES = (
-    Gene("length", 0.34, 0.72), Gene("height", 0.16, 0.60), Gene("roundness", 0.0, 1.0),
-    Gene("taper", -0.7, 0.7), Gene("bend", -0.5, 0.5),
-    Gene("crest", -0.25, 0.25), Gene("crest_count", 1.5, 6.0),
-    Gene("head", 0.02, 0.38), Gene("head_at", -0.2, 1.0), Gene("head_roundness", -0.2, 1.2),
-    Gene("neck", -0.10, 0.40), Gene("snout", -0.20, 0.50),
-    Gene("ears", -0.15, 0.45), Gene("ears_apart", 0.0, 1.0),
-    Gene("legs", -1.0, 5.5), Gene("leg_length", 0.10, 0.50), Gene("leg_width", 0.03, 0.11),
+    Gene("length", 0.34, 0.72),
+    Gene("height", 0.16, 0.60),
+    Gene("roundness", 0.0, 1.0),
+    Gene("taper", -0.7, 0.7),
+    Gene("bend", -0.5, 0.5),
+    Gene("crest", -0.25, 0.25),
+    Gene("crest_count", 1.5, 6.0),
+    Gene("head", 0.02, 0.38),
+    Gene("head_at", -0.2, 1.0),
+    Gene("head_roundness", -0.2, 1.2),
+    Gene("neck", -0.10, 0.40),
+    Gene("snout", -0.20, 0.50),
+    Gene("ears", -0.15, 0.45),
+    Gene("ears_apart", 0.0, 1.0),
+    Gene("legs", -1.0, 5.5),
+    Gene("leg_length", 0.10, 0.50),
+    Gene("leg_width", 0.03, 0.11),
     Gene("foot", -0.20, 0.25),
-    Gene("tail", -0.20, 0.75), Gene("tail_at", -0.4, 0.9), Gene("tail_width", 0.02, 0.12),
-    Gene("hue", 0.0, 1.0, True), Gene("saturation", 0.15, 0.95, True), Gene("value", 0.40, 1.0, True),
-    Gene("part_hue", -0.35, 0.35, True), Gene("part_value", 0.3, 1.0, True),
-    Gene("belly", -1.2, 0.6, True), Gene("belly_value", 0.2, 1.0, True),
-    Gene("pattern", 0.0, 1.0, True), Gene("pattern_angle", -1.0, 1.0, True),
-    Gene("pattern_count", 2.0, 5.5, True), Gene("pattern_width", 0.15, 0.6, True),
-    Gene("pattern_hue", 0.2, 0.8, True), Gene("pattern_value", 0.05, 1.0, True),
-    Gene("eye", -0.3, 0.6, True), Gene("window", -0.20, 0.26, True), Gene("window_count", 1.0, 4.5, True),
+    Gene("tail", -0.20, 0.75),
+    Gene("tail_at", -0.4, 0.9),
+    Gene("tail_width", 0.02, 0.12),
+    Gene("hue", 0.0, 1.0, True),
+    Gene("saturation", 0.15, 0.95, True),
+    Gene("value", 0.40, 1.0, True),
+    Gene("part_hue", -0.35, 0.35, True),
+    Gene("part_value", 0.3, 1.0, True),
+    Gene("belly", -1.2, 0.6, True),
+    Gene("belly_value", 0.2, 1.0, True),
+    Gene("pattern", 0.0, 1.0, True),
+    Gene("pattern_angle", -1.0, 1.0, True),
+    Gene("pattern_count", 2.0, 5.5, True),
+    Gene("pattern_width", 0.15, 0.6, True),
+    Gene("pattern_hue", 0.2, 0.8, True),
+    Gene("pattern_value", 0.05, 1.0, True),
+    Gene("eye", -0.3, 0.6, True),
+    Gene("window", -0.20, 0.26, True),
+    Gene("window_count", 1.0, 4.5, True),
 )
 SURFACE = np.array([gene.surface for gene in GENES])
-LEAF_STEP = np.where(SURFACE, 0.20, 0.11)   # siblings must differ, mostly by their surface
-STEP_SHRINKAGE = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
+LEAF_STEP = np.where(SURFACE, 0.20, 0.11)  # siblings must differ, mostly by their surface
+STEP_SHRINKAGE = [
+    1.0,
+    0.82,
+    0.67,
+    0.55,
+    0.45,
+    0.37,
+    0.30,
+    0.25,
+    0.20,
+    0.17,
+    0.14,
+    0.11,
+    0.09,
+    0.08,
+    0.06,
+    0.05,
+]
 
 
 def inner_step(depth: int) -> np.ndarray:
-    """Return how far an inner node at *depth* differs from its parent, for each gene: less with every level."""
+    """Return how far an inner node at *depth* differs from its parent in each gene: less with every level."""
     return np.where(SURFACE, 0.30, 0.42) * STEP_SHRINKAGE[min(max(0, depth - 4), len(STEP_SHRINKAGE) - 1)]
 
 
@@ -53,7 +91,7 @@ class Appearances:
         self.tree, self.seed, self._known = tree, seed, {}
 
     def genes(self, wnid: str) -> np.ndarray:
-        """Return the appearance of *wnid* as numbers, one for each of `GENES`; beyond 0 and 1 they fold back."""
+        """Return the appearance of *wnid*, a number for each of `GENES`; beyond 0 and 1 they fold back."""
         if wnid not in self._known:
             parent = self.tree.parent(wnid)
             if parent is None:
@@ -77,8 +115,10 @@ class Appearances:
 def looks_of(genes: np.ndarray) -> dict[str, float]:
     """Return the genes by name, folded into their ranges."""
     folded = wave(genes / 2).tolist()
-    return {gene.name: gene.low + (gene.high - gene.low) * value
-            for gene, value in zip(GENES, folded, strict=True)}
+    return {
+        gene.name: gene.low + (gene.high - gene.low) * value
+        for gene, value in zip(GENES, folded, strict=True)
+    }
 
 
 def reach(looks: dict[str, float]) -> float:
@@ -194,8 +234,10 @@ def _draw_head(window: Window, looks: dict[str, float], part: np.ndarray) -> Non
         tip = (1.2 * apart, 0.7 * size + looks["ears"])
         window.paint(limb(np.abs(u), v, (0.7 * apart, 0.5 * size), tip, (0.09, 0.03)), part)
     if looks["snout"] > 0.05:
-        window.paint(limb(u, v, (0.5 * size, -0.2 * size), (size + looks["snout"], -0.25 * size),
-                          (0.5 * size, 0.05)), part)
+        window.paint(
+            limb(u, v, (0.5 * size, -0.2 * size), (size + looks["snout"], -0.25 * size), (0.5 * size, 0.05)),
+            part,
+        )
     window.paint(slab(u, v, (size, size), size * roundness), surface)
     if looks["eye"] > 0:
         eye = size * (0.15 + 0.3 * looks["eye"])

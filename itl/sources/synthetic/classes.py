@@ -11,8 +11,8 @@ from itl.sources.records import Record, Source
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, looks_of
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image, unit, wave
 
-INDIVIDUAL_STEP = 0.13                      # how far an image's object differs from its class, for each gene
-CLASSES_PER_FAMILY = 2                      # siblings that are chosen together
+INDIVIDUAL_STEP = 0.13  # how far an image's object differs from its class, for each gene
+CLASSES_PER_FAMILY = 2  # siblings that are chosen together
 
 
 def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
@@ -54,8 +54,10 @@ def backdrop(random: np.random.Generator, size: int, hue: float | None = None) -
     y = x[:, None]
     cos, sin = unit(angle)
     pattern = contrast * (wave((cos * x + sin * y) * count) - 0.5)
-    wall, floor = (rgb(hue, 0.45 * saturation, value)
-                   for hue, saturation, value in zip(hues, saturations, values, strict=True))
+    wall, floor = (
+        rgb(hue, 0.45 * saturation, value)
+        for hue, saturation, value in zip(hues, saturations, values, strict=True)
+    )
     below = np.clip((y - horizon) * size * 0.5 + 0.5, 0, 1)
     return wall + below * (floor - wall) + pattern * (1 - 0.6 * below) + 25 * (0.5 - y)
 
@@ -66,10 +68,12 @@ def clutter(canvas: np.ndarray, random: np.random.Generator, count: int, reach: 
     unused_mask = np.zeros(canvas.shape[1:], np.float32)
     for _ in range(count):
         x, y, length, width, turn, roundness, hue, saturation, value = draw_uniform(
-            random, (0, size), (0, size), reach, (0.25, 1.0), (-1, 1), (0, 1), (0, 1), (0, 0.9), (0.15, 1.0))
+            random, (0, size), (0, size), reach, (0.25, 1.0), (-1, 1), (0, 1), (0, 1), (0, 0.9), (0.15, 1.0)
+        )
         window = Window.on(canvas, unused_mask, Pose(x, y, length * size, turn), reach=1.5)
-        window.paint(slab(window.u, window.v, (1.0, width), roundness * width),
-                     rgb(hue, saturation, value), rim=0.25)
+        window.paint(
+            slab(window.u, window.v, (1.0, width), roundness * width), rgb(hue, saturation, value), rim=0.25
+        )
 
 
 def portrait(canvas: np.ndarray, genes: np.ndarray, random: np.random.Generator, pose: Pose) -> np.ndarray:
@@ -84,8 +88,17 @@ def any_pose(random: np.random.Generator, size: int, scale: tuple[float, float])
     """Return a pose near the middle of the image, of an object *scale* times as large as half the image."""
     half = size / 2
     x, y, factor, turn, squeeze, bright, right, up, flip = draw_uniform(
-        random, (-0.3, 0.3), (-0.3, 0.3), scale, (-0.22, 0.22), (0.7, 1.0),
-        (0.7, 1.2), (-0.3, 0.3), (0, 0.3), (0, 1))
+        random,
+        (-0.3, 0.3),
+        (-0.3, 0.3),
+        scale,
+        (-0.22, 0.22),
+        (0.7, 1.0),
+        (0.7, 1.2),
+        (-0.3, 0.3),
+        (0, 0.3),
+        (0, 1),
+    )
     return Pose(half * (1 + x), half * (1 + y), half * factor, turn, flip < 0.5, squeeze, (bright, right, up))
 
 

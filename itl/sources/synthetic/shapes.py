@@ -1,7 +1,7 @@
 """Shapes, paint and random numbers of the demo world, in exact arithmetic: the same bytes on every machine.
 
-Sums, products, quotients and square roots are rounded alike on every machine; sines, powers and matrix products
-are not, so they are not used.
+Sums, products, quotients and square roots are rounded alike on every machine. Sines, powers and matrix
+products are not, so they are not used.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-RIM_BRIGHTNESS = 0.55                       # of an object's outline, relative to its middle
+RIM_BRIGHTNESS = 0.55  # of an object's outline, relative to its middle
 
 
 def random_stream(*words: object) -> np.random.Generator:
@@ -44,7 +44,7 @@ def rgb(hue: float, saturation: float, value: float) -> np.ndarray:
 
 
 def limb(u: np.ndarray, v: np.ndarray, start: tuple, end: tuple, radii: tuple) -> np.ndarray:
-    """Return the distance to a rod from *start* to *end*, whose radius goes from the first of *radii* to the second."""
+    """Return the distance to a rod from *start* to *end*, with *radii* at its two ends."""
     across, up = end[0] - start[0], end[1] - start[1]
     x, y = u - start[0], v - start[1]
     along = np.clip((x * across + y * up) / (across * across + up * up), 0, 1)
@@ -53,7 +53,7 @@ def limb(u: np.ndarray, v: np.ndarray, start: tuple, end: tuple, radii: tuple) -
 
 
 def slab(u: np.ndarray, v: np.ndarray, half: tuple, corner: float) -> np.ndarray:
-    """Return the distance to a box of half-sides *half* (numbers or arrays), its corners rounded by *corner*."""
+    """Return the distance to a box of half-sides *half* (numbers or arrays), corners rounded by *corner*."""
     x, y = np.abs(u) - (half[0] - corner), np.abs(v) - (half[1] - corner)
     outside_x, outside_y = np.maximum(x, 0), np.maximum(y, 0)
     outside = np.sqrt(outside_x * outside_x + outside_y * outside_y)
@@ -64,13 +64,13 @@ def slab(u: np.ndarray, v: np.ndarray, half: tuple, corner: float) -> np.ndarray
 class Pose:
     """Where an object is in its image, and in what light."""
 
-    x: float                                # of its centre, in pixels
+    x: float  # of its centre, in pixels
     y: float
-    scale: float                            # pixels per unit of the object, which is about 2 units wide
-    turn: float = 0.0                       # tangent of half its angle, counter-clockwise
+    scale: float  # pixels per unit of the object, which is about 2 units wide
+    turn: float = 0.0  # tangent of half its angle, counter-clockwise
     flip: bool = False
-    squeeze: float = 1.0                    # fraction of its length that is visible
-    light: tuple[float, float, float] = (1.0, 0.0, 0.0)     # brightness, and its slope to the right and up
+    squeeze: float = 1.0  # fraction of its length that is visible
+    light: tuple[float, float, float] = (1.0, 0.0, 0.0)  # brightness, and its slope to the right and up
 
     def at(self, x: float, y: float) -> "Pose":
         """Return the same pose at another position."""
@@ -85,12 +85,12 @@ class Pose:
 class Window:
     """The part of a canvas that an object can touch, with the object's own coordinates for its pixels."""
 
-    pixels: np.ndarray                      # view of the canvas, float32 (3, h, w), 0 to 255
-    mask: np.ndarray                        # view of the object's mask, float32 (h, w): its coverage
-    u: np.ndarray                           # (h, w), to the object's right
-    v: np.ndarray                           # (h, w), up
+    pixels: np.ndarray  # view of the canvas, float32 (3, h, w), 0 to 255
+    mask: np.ndarray  # view of the object's mask, float32 (h, w): its coverage
+    u: np.ndarray  # (h, w), to the object's right
+    v: np.ndarray  # (h, w), up
     scale: float
-    light: np.ndarray | float               # brightness of a lit surface
+    light: np.ndarray | float  # brightness of a lit surface
 
     @classmethod
     def on(cls, canvas: np.ndarray, mask: np.ndarray, pose: Pose, reach: float) -> "Window":
@@ -116,7 +116,9 @@ class Window:
             rim: Width of the dark rim, in units of the object.
         """
         cover = np.clip(0.5 - distance * self.scale, 0, 1)
-        shade = np.clip(RIM_BRIGHTNESS - distance * ((1 - RIM_BRIGHTNESS) / rim), RIM_BRIGHTNESS, 1) * self.light
+        shade = (
+            np.clip(RIM_BRIGHTNESS - distance * ((1 - RIM_BRIGHTNESS) / rim), RIM_BRIGHTNESS, 1) * self.light
+        )
         np.maximum(self.mask, cover, out=self.mask)
         painted = colour * shade
         painted -= self.pixels
@@ -130,7 +132,7 @@ def _span(centre: float, reach: float, size: int) -> tuple[int, int]:
 
 
 def tight_box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Return the tightest 1-based inclusive (xmin, ymin, xmax, ymax) around a boolean *mask*; None if it is empty.
+    """Return the tight 1-based inclusive (xmin, ymin, xmax, ymax) of a boolean *mask*; None if it is empty.
 
     >>> tight_box(np.array([[0, 0, 0], [0, 1, 1]], bool))
     (2, 2, 3, 2)

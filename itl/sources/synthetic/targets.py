@@ -22,8 +22,8 @@ from itl.sources.synthetic.classes import (
 )
 from itl.sources.synthetic.shapes import Window, limb, random_stream, rgb, slab, tight_box, to_image, unit
 
-CATTLE = "n02402425"                      # cattle, instead of PASCAL's cow, which the snapshot lacks
-SCENES = {                                  # nodes, of which new leaves are drawn, and their arrangement
+CATTLE = "n02402425"  # cattle, instead of PASCAL's cow, which the snapshot lacks
+SCENES = {  # nodes, of which new leaves are drawn, and their arrangement
     "concert hall": (("n03800933", "n03001627", "n00007846"), "row"),
     "farm": (("n02402425", "n02411705", "n02913152"), "scatter"),
     "harbour": (("n02858304", "n04194289", "n01503061"), "shelves"),
@@ -35,57 +35,71 @@ SCENES = {                                  # nodes, of which new leaves are dra
     "workshop": (("n04451818", "n03699975", "n03405725"), "heap"),
     "zoo": (("n02120997", "n02469914", "n01726692"), "ring"),
 }
-MARGIN = 0.25                               # drawn around an image with boxes, to know what its edges cut off
-DIFFICULT_SIDE = 8                          # a box with a shorter side, in pixels, is difficult
-MIN_VISIBLE_PIXELS = 12                     # an object with fewer is not annotated
+MARGIN = 0.25  # drawn around an image with boxes, to know what its edges cut off
+DIFFICULT_SIDE = 8  # a box with a shorter side, in pixels, is difficult
+MIN_VISIBLE_PIXELS = 12  # an object with fewer is not annotated
 
 
 @dataclass(frozen=True)
 class Action:
     """The pose of a figure: elbow and hand, or knee and foot, of the near limb, then of the far one."""
 
-    arms: tuple[float, ...]                 # x, y of the near elbow, near hand, far elbow, far hand
-    legs: tuple[float, ...]                 # x, y of the near knee, near foot, far knee, far foot
-    held: str | None = None                 # a node, of which a new leaf is in the near hand; or "card"
-    ridden: str | None = None               # a node, of which a new leaf is below the figure
+    arms: tuple[float, ...]  # x, y of the near elbow, near hand, far elbow, far hand
+    legs: tuple[float, ...]  # x, y of the near knee, near foot, far knee, far foot
+    held: str | None = None  # a node, of which a new leaf is in the near hand; or "card"
+    ridden: str | None = None  # a node, of which a new leaf is below the figure
 
 
 ACTIONS = {
     "jumping": Action(
-        (0.35, 0.6, 0.5, 0.95, -0.35, 0.6, -0.5, 0.95),
-        (0.3, -0.2, 0.15, -0.5, -0.3, -0.2, -0.2, -0.5)),
+        (0.35, 0.6, 0.5, 0.95, -0.35, 0.6, -0.5, 0.95), (0.3, -0.2, 0.15, -0.5, -0.3, -0.2, -0.2, -0.5)
+    ),
     "phoning": Action(
         (0.3, 0.15, 0.13, 0.55, -0.2, 0.1, -0.22, -0.2),
-        (0.1, -0.5, 0.1, -0.95, -0.1, -0.5, -0.1, -0.95), held="card"),
+        (0.1, -0.5, 0.1, -0.95, -0.1, -0.5, -0.1, -0.95),
+        held="card",
+    ),
     "playinginstrument": Action(
         (0.3, 0.1, 0.45, 0.15, -0.25, 0.1, 0.2, 0.05),
-        (0.1, -0.5, 0.15, -0.95, -0.1, -0.5, -0.15, -0.95), held="n03800933"),
+        (0.1, -0.5, 0.15, -0.95, -0.1, -0.5, -0.15, -0.95),
+        held="n03800933",
+    ),
     "reading": Action(
         (0.25, 0.05, 0.45, 0.25, 0.1, 0.0, 0.42, 0.2),
-        (0.4, -0.2, 0.4, -0.7, 0.35, -0.25, 0.3, -0.75), held="card"),
+        (0.4, -0.2, 0.4, -0.7, 0.35, -0.25, 0.3, -0.75),
+        held="card",
+    ),
     "ridingbike": Action(
         (0.35, 0.15, 0.6, 0.05, 0.3, 0.1, 0.58, 0.0),
-        (0.35, -0.3, 0.15, -0.65, 0.2, -0.45, 0.0, -0.8), ridden="n02834778"),
+        (0.35, -0.3, 0.15, -0.65, 0.2, -0.45, 0.0, -0.8),
+        ridden="n02834778",
+    ),
     "ridinghorse": Action(
         (0.25, 0.1, 0.45, 0.05, 0.2, 0.05, 0.4, 0.0),
-        (0.3, -0.25, 0.2, -0.6, 0.15, -0.3, 0.05, -0.65), ridden="n02374451"),
+        (0.3, -0.25, 0.2, -0.6, 0.15, -0.3, 0.05, -0.65),
+        ridden="n02374451",
+    ),
     "running": Action(
-        (0.3, 0.15, 0.45, 0.45, -0.35, 0.2, -0.2, -0.1),
-        (0.4, -0.35, 0.3, -0.75, -0.15, -0.5, -0.55, -0.6)),
+        (0.3, 0.15, 0.45, 0.45, -0.35, 0.2, -0.2, -0.1), (0.4, -0.35, 0.3, -0.75, -0.15, -0.5, -0.55, -0.6)
+    ),
     "takingphoto": Action(
         (0.35, 0.25, 0.3, 0.6, 0.25, 0.2, 0.26, 0.56),
-        (0.1, -0.5, 0.12, -0.95, -0.1, -0.5, -0.14, -0.95), held="card"),
+        (0.1, -0.5, 0.12, -0.95, -0.1, -0.5, -0.14, -0.95),
+        held="card",
+    ),
     "usingcomputer": Action(
         (0.25, 0.0, 0.5, 0.0, 0.2, -0.05, 0.46, -0.06),
-        (0.4, -0.2, 0.35, -0.7, 0.35, -0.25, 0.25, -0.72), held="n03082979"),
+        (0.4, -0.2, 0.35, -0.7, 0.35, -0.25, 0.25, -0.72),
+        held="n03082979",
+    ),
     "walking": Action(
-        (0.15, 0.1, 0.25, -0.15, -0.18, 0.1, -0.2, -0.2),
-        (0.2, -0.5, 0.22, -0.95, -0.1, -0.5, -0.3, -0.92)),
+        (0.15, 0.1, 0.25, -0.15, -0.18, 0.1, -0.2, -0.2), (0.2, -0.5, 0.22, -0.95, -0.1, -0.5, -0.3, -0.92)
+    ),
 }
 
 
 def positions(arrangement: str, count: int, random: np.random.Generator) -> list[tuple[float, float]]:
-    """Return the positions of *count* objects, as fractions of the image from its upper left, the farthest first."""
+    """Return positions of *count* objects, from 0, 0 (upper left) to 1, 1, the farthest first."""
     points = []
     for number in range(count):
         part = (number + 0.5) / count
@@ -105,8 +119,12 @@ def positions(arrangement: str, count: int, random: np.random.Generator) -> list
 
 
 def _records(classes: list[str], splits: dict[str, int]) -> list[Record]:
-    return [Record(f"{split}/{name}_{number:05d}", name, split)
-            for split, count in splits.items() for name in classes for number in range(count)]
+    return [
+        Record(f"{split}/{name}_{number:05d}", name, split)
+        for split, count in splits.items()
+        for name in classes
+        for number in range(count)
+    ]
 
 
 @dataclass(frozen=True)
@@ -130,12 +148,13 @@ class DemoScenes(Source):
     @cached_property
     def _genes(self) -> dict[str, list[np.ndarray]]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {name: [appearances.new_leaf(wnid, name) for wnid in wnids]
-                for name, (wnids, _) in SCENES.items()}
+        return {
+            name: [appearances.new_leaf(wnid, name) for wnid in wnids] for name, (wnids, _) in SCENES.items()
+        }
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; the class is the plain name of the scene."""
-        return _records(sorted(SCENES)[:self.classes], {"test": self.test, "train": self.train})
+        return _records(sorted(SCENES)[: self.classes], {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
@@ -171,8 +190,10 @@ class DemoDetection(Source):
         tree = Taxonomy.snapshot()
         appearances = Appearances(tree, self.seed)
         nodes = {name: wnid if wnid in tree else CATTLE for name, wnid in PASCAL.items()}
-        return {name: [appearances.new_leaf(wnid, f"{name}{number}") for number in range(3)]
-                for name, wnid in nodes.items()}
+        return {
+            name: [appearances.new_leaf(wnid, f"{name}{number}") for number in range(3)]
+            for name, wnid in nodes.items()
+        }
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; the class is that of one of its objects."""
@@ -193,10 +214,11 @@ class DemoDetection(Source):
         canvas = backdrop(random, side)
         clutter(canvas, random, 6, (0.02, 0.08))
         count, crowd = 1 + int(4 * random.random()), random.random() < 0.25
-        names = [record.wnid] + [record.wnid if crowd else sorted(PASCAL)[int(20 * random.random())]
-                                 for _ in range(count - 1)]
+        names = [record.wnid] + [
+            record.wnid if crowd else sorted(PASCAL)[int(20 * random.random())] for _ in range(count - 1)
+        ]
         drawn = []
-        for name in reversed(names):        # the record's own object last, in front of the others
+        for name in reversed(names):  # the record's own object last, in front of the others
             genes = self._genes[name][int(3 * random.random())]
             pose = any_pose(random, self.size, (0.18, 0.7))
             spread = 0.25 if crowd else 0.5
@@ -287,7 +309,7 @@ class DemoActions(Source):
             draw(canvas, unused_mask, below, looks_of(self._genes[record.wnid]))
         window = Window.on(canvas, mask, pose, reach=1.5)
         _figure(window, limbs, random)
-        if action.held == "card":           # a telephone, a book, a camera
+        if action.held == "card":  # a telephone, a book, a camera
             card = Window.on(canvas, unused_mask, pose, reach=1.5)
             card.paint(slab(card.u - limbs[2], card.v - limbs[3], (0.08, 0.11), 0.02), rgb(0, 0, 0.9))
         elif action.held:
@@ -305,7 +327,7 @@ def _figure(window: Window, limbs: list[float], random: np.random.Generator) -> 
     shoulder, hip = (0.0, 0.38), (0.0, -0.12)
 
     def bones(start: tuple, at: int, colours: tuple, radius: float) -> None:
-        middle, end = tuple(limbs[at:at + 2]), tuple(limbs[at + 2:at + 4])
+        middle, end = tuple(limbs[at : at + 2]), tuple(limbs[at + 2 : at + 4])
         window.paint(limb(window.u, window.v, middle, end, (radius, 0.7 * radius)), colours[1])
         window.paint(limb(window.u, window.v, start, middle, (radius, radius)), colours[0])
 
