@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from itl.sources.check import check
-from itl.sources.records import Source
+from itl.sources.source import Source
 from tests.pictures import encoded, smooth
 
 DOG = ("dog", (5, 6, 30, 35))

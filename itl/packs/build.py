@@ -23,8 +23,9 @@ from itl.packs.journal import Journal, JournalRow
 from itl.packs.writer import ImageWriter
 from itl.sources.boxes import AnnotatedObject, object_columns
 from itl.sources.proposal_files import concatenate_regions
-from itl.sources.records import Record, Source
+from itl.sources.records import Record
 from itl.sources.registry import open_source
+from itl.sources.source import Source
 from itl.specs import Packing
 from itl.storage import flush_to_disk, hold_lock
 

@@ -62,7 +62,7 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
 def _existing(path: Path, name: str) -> Path:
     if path.exists():
         return path
-    raise ItlError(f"{name} should be at {path}, but nothing is there; give --data {name}=PATH")
+    raise ItlError(f"{name} should lie at {path}, but nothing is there; give --data {name}=PATH")
 
 
 def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:

@@ -22,7 +22,8 @@ import numpy as np
 from itl import ItlError
 from itl.packs.fit import decode
 from itl.packs.journal import Journal, JournalRow
-from itl.sources.records import Record, Source
+from itl.sources.records import Record
+from itl.sources.source import Source
 from itl.specs import Packing
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64  # at most, of pixels decoded by one task of the pool

@@ -9,9 +9,10 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import detections_csv, proposals
 from itl.sources.findings import Finding
-from itl.sources.records import WNID, Record, Source, classes_by_split, examples
+from itl.sources.records import WNID, Record, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import header_size
+from itl.sources.source import Source
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
 MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest are listed

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from itl import ItlError, pick
-from itl.sources.records import Record, Source
+from itl.sources.records import Record
+from itl.sources.source import Source
 
 # Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
 # classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;

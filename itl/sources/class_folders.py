@@ -14,12 +14,12 @@ from itl.sources.records import (
     SPLITS,
     WNID,
     Record,
-    Source,
     is_image,
     refuse_empty,
     unwrap,
     validate_records,
 )
+from itl.sources.source import Source
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject, Box, clip_box
 from itl.sources.proposals import add_regions
 from itl.sources.records import SPLITS, Record, examples, is_image
-from itl.sources.scan import AnnotatedSource, Scan, image_size
+from itl.sources.scan import Scan, image_size
+from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 
 EXPORTED = "_annotations.coco"  # what some tools call the file in each split's folder

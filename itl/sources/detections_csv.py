@@ -124,7 +124,7 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
         padded = name.zfill(6)  # 5 for 000005: someone's program took ids for numbers
         hint = f"did you mean {padded!r}? " if padded in images else did_you_mean(name, images)
         raise ItlError(
-            f"{path}, row {row + 1}: there is no annotated image called {name!r}; {hint}{unknown.sum():,} of "
+            f"{path}, row {row + 1}: no annotated image called {name!r}; {hint}{unknown.sum():,} of "
             f"{len(detections):,} detections are on images without annotation"
         )
 

@@ -12,7 +12,6 @@ from itl.sources.archives import Listing
 from itl.sources.records import (
     WNID,
     Record,
-    Source,
     examples,
     is_image,
     refuse_empty,
@@ -20,6 +19,7 @@ from itl.sources.records import (
     unwrap,
     validate_records,
 )
+from itl.sources.source import Source
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT = "ILSVRC2012_devkit_t12"

@@ -1,20 +1,14 @@
-"""Records, the images of a source, and `Source`, what every source offers."""
+"""Records, the images of a source: listed, checked and described."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from itl import ItlError
 from itl.sources.archives import Listing, Member
-from itl.sources.boxes import AnnotatedObject, Box
-
-if TYPE_CHECKING:
-    from itl.sources.scan import Scan
+from itl.sources.boxes import Box
 
 WNID = re.compile(r"n\d{8}")
 IMAGE_SUFFIXES = {
@@ -52,64 +46,6 @@ class Record:
     split: str  # train, val or test
     member: Member | None = None  # its file; None where images are rendered or held in arrays
     box: Box | None = None  # the part of the image that the record shows; None: all of it
-
-
-class Source:
-    """What every source offers; a source derives from it and overrides what it has.
-
-    A source is a frozen dataclass whose fields are its options; a source of files has the field ``path``.
-    To add one, write `records` and `read` and name the class in `itl.sources.registry.SOURCES`.
-    """
-
-    kind: ClassVar[str]  # its name in the registry
-    rendered: ClassVar[bool] = False  # drawn by Python code: packed by processes, and without a path
-    annotates: ClassVar[bool] = False  # images have annotated objects
-    counted: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
-    expected: ClassVar[str] = ""  # the layout that it reads, for people
-    missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
-    published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
-    pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id; ItlError if the source cannot be used."""
-        raise NotImplementedError
-
-    def read(self, record: Record) -> bytes | np.ndarray:
-        """Return the file of *record*, or its pixels, uint8 (H, W, 3)."""
-        return record.member.read()
-
-    @property
-    def protocol(self) -> str:
-        """The name of the published division into splits; empty if there is none."""
-        return ""
-
-    @property
-    def listing(self) -> Listing | None:
-        """All files of the source; None if images are not files of their own."""
-        return None
-
-    @property
-    def left_out(self) -> Counter:
-        """How many files are not records, by reason."""
-        return Counter() if self.listing is None else self.listing.left_out
-
-    @property
-    def scan(self) -> "Scan | None":
-        """Records, objects and problems, found before any image is decoded; None without such a scan."""
-        return None
-
-    @property
-    def has_regions(self) -> bool:
-        """Whether images have region proposals."""
-        return False
-
-    def annotation(self, record: Record) -> list[AnnotatedObject]:
-        """Return the objects on the image of *record*, in the order of their file."""
-        raise NotImplementedError
-
-    def regions(self, record: Record) -> np.ndarray:
-        """Return the region proposals of *record*, float32 (n, 4)."""
-        raise NotImplementedError
 
 
 def is_image(name: str) -> bool:

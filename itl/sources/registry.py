@@ -8,7 +8,7 @@ from itl.sources.cifar100 import Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
 from itl.sources.imagenet import ImageNet, TinyImageNet
-from itl.sources.records import Source
+from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes

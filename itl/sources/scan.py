@@ -3,16 +3,15 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from itl import ItlError, pick
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Member
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import dimensions
-from itl.sources.records import Record, Source, examples
+from itl.sources.records import Record, examples
 
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
@@ -106,41 +105,6 @@ class Scan:
         if not self.records:
             raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")
         return self.records
-
-
-class ScannedSource(Source):
-    """A source that is scanned before anything is decoded; it overrides `scan` and `_files`."""
-
-    scan: Scan
-    _files: Listing
-
-    @cached_property
-    def listing(self) -> Listing:
-        """All files."""
-        return self._files
-
-    @property
-    def left_out(self) -> Counter:
-        """How many files are not records, by reason."""
-        return self._files.left_out + self.scan.left_out
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, or person, sorted by id; ItlError if anything is wrong."""
-        return self.scan.valid_records()
-
-
-class AnnotatedSource(ScannedSource):
-    """A scanned source with objects on its images."""
-
-    annotates = True
-
-    def annotation(self, record: Record) -> list[AnnotatedObject]:
-        """Return the objects on the image of *record*, in the order of their file."""
-        return self.scan.objects[record.id]
-
-    def regions(self, record: Record) -> np.ndarray:
-        """Return the region proposals of *record*, float32 (n, 4)."""
-        return self.scan.regions[record.id]
 
 
 def one_line(text: str) -> str:

@@ -10,7 +10,8 @@ from itl import ItlError, did_you_mean
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.records import Record, examples, is_image, unwrap
-from itl.sources.scan import Scan, ScannedSource
+from itl.sources.scan import Scan
+from itl.sources.source import ScannedSource
 from itl.sources.voc_xml import assign_splits, read_list
 
 IMAGE_FOLDER = "SUN397"  # holds a folder for each letter, in the published archive

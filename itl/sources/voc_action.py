@@ -13,7 +13,8 @@ from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
-from itl.sources.scan import AnnotatedSource, Scan, image_size
+from itl.sources.scan import Scan, image_size
+from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
 from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
 

@@ -11,7 +11,8 @@ from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
-from itl.sources.scan import AnnotatedSource, Scan, image_size
+from itl.sources.scan import Scan, image_size
+from itl.sources.source import AnnotatedSource
 from itl.sources.voc_xml import assign_splits, list_devkit, parse_annotation, read_list
 
 LISTS = ("train", "val", "trainval", "test")

@@ -126,9 +126,9 @@ def test_hold_out_counts_a_row_as_of_its_rarest_answer():
     assert sorted([*fitted, *held]) == list(range(30))
 
 
-def test_two_splits_of_other_classes_are_not_merge():
+def test_two_splits_of_other_classes_are_not_merged():
     one, other = (Selection(np.arange(2), np.arange(2), names) for names in (("a", "b"), ("a", "c")))
-    with pytest.raises(ItlError, match="must have the same classes"):
+    with pytest.raises(ItlError, match="if they have the same classes"):
         merge(one, other)
 
 

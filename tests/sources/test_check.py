@@ -73,7 +73,7 @@ def test_images_on_which_nothing_can_be_seen_are_told_before_packing(tmp_path, m
     ]
     (root / "cat/007.jpg").write_bytes(b"broken")
     assert check_lines("folder", root)[-2].startswith(
-        "note: 1 of 301 images cannot be read, such as cat/007.jpg (not an image that Pillow can read); a pack"
+        "note: 1 of 301 images cannot be read, such as cat/007.jpg (not an image that Pillow can read); a"
     )
     for number in (0, 40, 80, 120):
         (root / f"cat/{number:03d}.jpg").write_bytes(b"")

@@ -57,7 +57,8 @@ def test_imagenet_as_published(ilsvrc):
     "lines",
     [
         "ILSVRC2012_val_00000001.JPEG n02119022\nILSVRC2012_val_00000002.JPEG n04285008\n",
-        "ImageId,Prediction\nILSVRC2012_val_00000002,n04285008 8 1 4 2\nILSVRC2012_val_00000001,n02119022 1\n",
+        "ImageId,Prediction\nILSVRC2012_val_00000002,n04285008 8 1 4 2\n"
+        "ILSVRC2012_val_00000001,n02119022 1\n",
         "n02119022\nn04285008\n",
     ],
 )

@@ -133,8 +133,8 @@ def test_check_counts_what_is_there(tmp_path):
         "classes: 3 plain names (abbey, church/indoor, church/outdoor)",
         "  train: abbey 1, church/indoor 1, church/outdoor 1",
         "  test: abbey 1, church/indoor 1, church/outdoor 1",
-        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared with "
-        "those of papers",
+        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared "
+        "with those of papers",
         "left out: 1 images in neither list of partition 1",
         "note: 1 of 6 images are only one pixel wide or high, such as c/church/indoor/sun_7.jpg",
         f"next: itl pack sun397 {root} --size 256 --out PACK",

@@ -7,7 +7,8 @@ import numpy as np
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.records import Record, Source
+from itl.sources.records import Record
+from itl.sources.source import Source
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, looks_of
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image, unit, wave
 

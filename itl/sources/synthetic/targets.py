@@ -9,7 +9,8 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import AnnotatedObject, crop_with_context
-from itl.sources.records import Record, Source
+from itl.sources.records import Record
+from itl.sources.source import Source
 from itl.sources.synthetic.appearance import Appearances, draw, looks_of
 from itl.sources.synthetic.classes import (
     any_pose,
