@@ -17,18 +17,6 @@ class JournalRow:
     kinds: tuple[str, ...] = ()  # as `itl.packs.fit.decode` names them
     error: str | None = None  # why the image cannot be read; None where it was packed
 
-    def to_json(self) -> list:
-        """Return the row as a list: of four values, or of the error alone."""
-        return list(astuple(self)[:4]) if self.error is None else [self.error]
-
-    @classmethod
-    def from_json(cls, values: list) -> "JournalRow":
-        """Make the row of what `to_json` returned."""
-        if len(values) == 1:
-            return cls(error=values[0])
-        width, height, checksum, kinds = values
-        return cls(width, height, checksum, tuple(kinds))
-
 
 class Journal:
     """Rows in the order of the source's records, appended as images are packed.
@@ -58,13 +46,13 @@ class Journal:
 
     def append(self, rows: list[JournalRow]) -> None:
         """Add *rows*; call it only after their pixels are written."""
-        self._write_line([row.to_json() for row in rows])
+        self._write_line([astuple(row) for row in rows])
         self.rows += rows
 
     def keep_first(self, count: int) -> None:
         """Drop all but the first *count* rows."""
         self.rows = self.rows[:count]
-        data = _line(self.identity) + _line([row.to_json() for row in self.rows])
+        data = _line(self.identity) + _line([astuple(row) for row in self.rows])
         replacement = self.path.with_name(self.path.name + ".new")
         replacement.write_bytes(data)
         os.replace(replacement, self.path)
@@ -93,7 +81,7 @@ class Journal:
             if self.identity is None:
                 self.identity = value
             else:
-                self.rows += map(JournalRow.from_json, value)
+                self.rows += [JournalRow(*values) for values in value]
             self._length += len(line)
 
 

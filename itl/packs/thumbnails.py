@@ -12,10 +12,7 @@ from PIL import Image
 from itl import ItlError
 from itl.packs.pack import Pack
 
-HEADER_READERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 MAX_PNG_SIDE = 96  # pixels; larger images are JPEGs, which are smaller files
 
 

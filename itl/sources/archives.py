@@ -25,55 +25,30 @@ ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where one file is: here, a file of its own."""
+    """Where one file is: on its own, or in a tar."""
 
     path: str  # of the file, or of the archive that holds it
+    offset: int = 0  # first byte in the archive
+    size: int | None = None  # in bytes, as stored in the archive; None: a file on its own
 
     def read(self) -> bytes:
-        """Return the content of the file."""
-        return Path(self.path).read_bytes()
+        """Return the content of the file; ItlError if it is damaged in its archive."""
+        return _read_range(self.path, self.offset, self.size)
 
     def read_start(self, size: int) -> bytes:
         """Return the first *size* bytes, or all if there are fewer."""
-        with open(self.path, "rb") as file:
-            return file.read(size)
-
-    def extent(self) -> tuple[int, int]:
-        """Return first byte and size of the file in `path`; ItlError if it is not stored plainly there."""
-        return 0, os.stat(self.path).st_size
-
-
-@dataclass(frozen=True, slots=True)
-class TarMember(Member):
-    """A file in a tar."""
-
-    offset: int  # first byte of the content in the tar
-    size: int  # in bytes
-
-    def read(self) -> bytes:
-        """Return the content of the file."""
-        return self.read_start(self.size)
-
-    def read_start(self, size: int) -> bytes:
-        """Return the first *size* bytes, or all if there are fewer."""
-        return _read_range(self.path, self.offset, min(size, self.size))
-
-    def extent(self) -> tuple[int, int]:
-        """Return first byte and size of the file in `path`."""
-        return self.offset, self.size
+        return _read_range(self.path, self.offset, size if self.size is None else min(size, self.size))
 
 
 @dataclass(frozen=True, slots=True)
 class ZipMember(Member):
-    """A file in a zip."""
+    """A file in a zip; its offset is that of the local header."""
 
-    offset: int  # of the member's local header
-    size: int  # of the content as stored, in bytes
-    method: int  # zipfile.ZIP_STORED or ZIP_DEFLATED
-    crc: int  # of the content
+    method: int = zipfile.ZIP_STORED
+    crc: int = 0
 
     def read(self) -> bytes:
-        """Return the content of the file; ItlError if it is damaged."""
+        """Return the content of the file; ItlError if it is damaged in its archive."""
         header = _read_range(self.path, self.offset, ZIP_LOCAL_HEADER_BYTES)
         name_length, extra_length = struct.unpack("<HH", header[26:30])
         start = self.offset + ZIP_LOCAL_HEADER_BYTES + name_length + extra_length
@@ -89,10 +64,6 @@ class ZipMember(Member):
     def read_start(self, size: int) -> bytes:
         """Return the first *size* bytes, or all if there are fewer; the member is read whole."""
         return self.read()[:size]
-
-    def extent(self) -> tuple[int, int]:
-        """Raise ItlError: the content may be compressed."""
-        raise ItlError(f"an archive inside the zip {self.path} cannot be read in place; unpack the zip")
 
 
 @dataclass
@@ -178,28 +149,22 @@ def list_files(path: Path) -> Listing:
 
 def list_inner_tar(member: Member, name: str) -> Listing:
     """List the tar called *name* that is stored uncompressed as *member* of a folder or another tar."""
-    start, size = member.extent()
+    if isinstance(member, ZipMember):
+        raise ItlError(
+            f"{name} is a tar inside the zip {member.path} and cannot be read in place; unpack the zip"
+        )
+    size = os.stat(member.path).st_size if member.size is None else member.size
     with open(member.path, "rb") as file:
-        file.seek(start)
+        file.seek(member.offset)
         _refuse_compressed(Path(member.path) / name, file.read(8))
-        file.seek(start)
-        return _list_tar(member.path, file, start + size, name)
+        file.seek(member.offset)
+        return _list_tar(member.path, file, member.offset + size, name)
 
 
-def _read_range(path: str, offset: int, size: int) -> bytes:
-    """Read up to *size* bytes; one call of the operating system returns 2 GiB at most."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        parts, remaining = [], size
-        while remaining > 0:
-            part = os.pread(handle, remaining, offset + size - remaining)
-            if not part:
-                break
-            parts.append(part)
-            remaining -= len(part)
-        return b"".join(parts)
-    finally:
-        os.close(handle)
+def _read_range(path: str, offset: int, size: int | None) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return file.read(size)
 
 
 def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: frozenset) -> None:
@@ -243,7 +208,7 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "") -> List
             elif not member.isreg() or member.issparse():
                 listing.left_out["links, devices and sparse files"] += 1
             else:
-                listing.add(member.name, TarMember(path, member.offset_data, member.size))
+                listing.add(member.name, Member(path, member.offset_data, member.size))
     except tarfile.ReadError as error:
         name = f"{path}:{inner_name}" if inner_name else path
         raise ItlError(

@@ -10,15 +10,7 @@ from pathlib import Path
 from itl import ItlError, pick
 from itl.sources import archives
 from itl.sources.archives import Listing
-from itl.sources.records import (
-    SPLITS,
-    WNID,
-    Record,
-    is_image,
-    refuse_empty,
-    unwrap,
-    validate_records,
-)
+from itl.sources.records import SPLITS, WNID, Record, is_image, refuse_empty, unwrap, validate_records
 from itl.sources.source import Source
 
 

@@ -60,11 +60,6 @@ class Coco(AnnotatedSource):
     }
     pack_options = "--size 640 --fit pad"
 
-    @property
-    def has_regions(self) -> bool:
-        """Whether images have region proposals."""
-        return bool(self.proposals)
-
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads the JSON and the images' headers."""

@@ -105,10 +105,7 @@ def best_ious(
 
 
 def recall(
-    objects: pd.DataFrame,
-    regions: Callable[[Hashable], np.ndarray],
-    iou: float = 0.5,
-    image: str = "row",
+    objects: pd.DataFrame, regions: Callable[[Hashable], np.ndarray], iou: float = 0.5, image: str = "row"
 ) -> float:
     """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
 

@@ -9,23 +9,9 @@ from pathlib import Path
 from itl import ItlError
 from itl.sources.archives import Listing, Member
 from itl.sources.boxes import Box
+from itl.sources.image_files import FORMATS_OF_SUFFIX
 
 WNID = re.compile(r"n\d{8}")
-IMAGE_SUFFIXES = {
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".jp2",
-}
 SPLITS = {
     "train": "train",
     "training": "train",
@@ -50,7 +36,7 @@ class Record:
 
 def is_image(name: str) -> bool:
     """Say whether *name* has the suffix of an image file."""
-    return Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return Path(name).suffix.lower() in FORMATS_OF_SUFFIX
 
 
 def unwrap(listing: Listing) -> Listing:

@@ -93,9 +93,15 @@ class ScannedSource(Source):
 
 
 class AnnotatedSource(ScannedSource):
-    """A scanned source with objects on its images."""
+    """A scanned source with objects on its images; it may have the option ``proposals``."""
 
     annotates = True
+    proposals = None
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether images have region proposals."""
+        return bool(self.proposals)
 
     def annotation(self, record: Record) -> list[AnnotatedObject]:
         """Return the objects on the image of *record*, in the order of their file."""

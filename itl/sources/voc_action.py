@@ -18,12 +18,7 @@ from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
 from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
 
-ACTIONS = (
-    "jumping",
-    "phoning",
-    "playinginstrument",
-    "reading",
-    "ridingbike",
+ACTIONS = ("jumping", "phoning", "playinginstrument", "reading", "ridingbike") + (
     "ridinghorse",
     "running",
     "takingphoto",

@@ -51,11 +51,6 @@ class Voc2007(AnnotatedSource):
         """The name of the division into splits; own classes have none."""
         return "" if self.classes else self.scan.protocol_name(self.year)
 
-    @property
-    def has_regions(self) -> bool:
-        """Whether images have region proposals."""
-        return bool(self.proposals)
-
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""

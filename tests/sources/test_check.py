@@ -81,9 +81,7 @@ def test_images_on_which_nothing_can_be_seen_are_told_before_packing(tmp_path, m
         "problem: 5 of 301 images cannot be read, such as cat/000.jpg (the file is empty)"
     )
     monkeypatch.setattr(checking, "MAX_HEADERS", 10)
-    assert (
-        "problem: 1 of 10 images (one in 31 was checked) cannot be read" in check_lines("folder", root)[-2]
-    )
+    assert "problem: 1 of 10 images (one in 31 was checked) cannot be read" in check_lines("folder", root)[-2]
 
 
 def test_the_command_line_prints_every_problem_and_fails(tmp_path, capsys):

@@ -64,10 +64,7 @@ def test_members_that_leave_the_archive_are_left_out_and_counted(tmp_path):
     path = tarred(tmp_path / "evil.tar", files, **{"cat/5.jpg": "/etc/passwd", "dog": ".."})
     source = ClassFolders(path)
     assert [record.id for record in source.records()] == ["cat/1.jpg"]
-    assert source.left_out == {
-        "names that leave the archive": 3,
-        "links, devices and sparse files": 2,
-    }
+    assert source.left_out == {"names that leave the archive": 3, "links, devices and sparse files": 2}
     assert "left out: 3 names that leave the archive" in check_lines("folder", path)
 
 

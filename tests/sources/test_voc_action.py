@@ -28,10 +28,7 @@ def test_actions_are_of_people_and_pixels_of_their_boxes(tmp_path):
         pixels, _ = pixels_of(jpeg(), "2010_1")
         assert (source.read(records[0]) == pixels[4:34, 4:34]).all()
         assert source.read(records[1]).shape == (40, 26, 3)  # cut off at three edges
-        assert source.left_out == {
-            "images without a listed person": 1,
-            "unlabelled people of test": 1,
-        }
+        assert source.left_out == {"images without a listed person": 1, "unlabelled people of test": 1}
         found.append([source.annotation(record) for record in records])
     person, other = (10, 10, 29, 29), (40, 5, 60, 40)
     assert (

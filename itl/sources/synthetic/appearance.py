@@ -58,29 +58,12 @@ GENES = (
 )
 SURFACE = np.array([gene.surface for gene in GENES])
 LEAF_STEP = np.where(SURFACE, 0.20, 0.11)  # siblings must differ, mostly by their surface
-STEP_SHRINKAGE = [
-    1.0,
-    0.82,
-    0.67,
-    0.55,
-    0.45,
-    0.37,
-    0.30,
-    0.25,
-    0.20,
-    0.17,
-    0.14,
-    0.11,
-    0.09,
-    0.08,
-    0.06,
-    0.05,
-]
+SHRINKAGE = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
 
 
 def inner_step(depth: int) -> np.ndarray:
     """Return how far an inner node at *depth* differs from its parent in each gene: less with every level."""
-    return np.where(SURFACE, 0.30, 0.42) * STEP_SHRINKAGE[min(max(0, depth - 4), len(STEP_SHRINKAGE) - 1)]
+    return np.where(SURFACE, 0.30, 0.42) * SHRINKAGE[min(max(0, depth - 4), len(SHRINKAGE) - 1)]
 
 
 class Appearances:
