@@ -163,8 +163,9 @@ class Voc2012(Voc2007):
 def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     """Return file name and member of each image in JPEGImages, by the name that lists and annotations use.
 
-    >>> images_by_name(Listing({"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}))
-    {'000005': ('JPEGImages/000005.jpg', Member(path='a'))}
+    >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
+    >>> images_by_name(Listing(files))
+    {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
     """
     names = [name for name in sorted(files.files) if name.startswith("JPEGImages/") and is_image(name)]
     return {name.removeprefix("JPEGImages/").rpartition(".")[0]: (name, files.files[name]) for name in names}

@@ -221,7 +221,7 @@ def taxonomies(draw):
     for number in range(count):
         earlier = st.integers(0, max(0, number - 1))
         above = draw(st.lists(earlier, min_size=1, max_size=2, unique=True)) if number else []
-        hypernyms = tuple(f"w{each:02d}" for each in above)
+        hypernyms = tuple(f"w{node:02d}" for node in above)
         synsets.append(Synset(f"w{number:02d}", f"{names[number]:02d}.n.01", ("word",), "", hypernyms))
     leaves = draw(st.sets(st.sampled_from([synset.wnid for synset in synsets]), min_size=1))
     return Taxonomy(synsets, leaves)
@@ -234,13 +234,13 @@ def test_a_random_tree_is_what_the_words_say(tree):
         closure, todo = set(), [wnid]
         while todo:
             closure.add(todo.pop())
-            todo = [above for each in closure for above in tree[each].hypernyms if above not in closure]
+            todo = [above for node in closure for above in tree[node].hypernyms if above not in closure]
         path = tree.path(wnid)
         assert tree.ancestors(wnid) == closure
         assert path[0] == wnid
         assert path[-1] == "w00"
         for below, above in zip(path, path[1:], strict=False):
-            assert tree[above].name == min(tree[each].name for each in tree[below].hypernyms)
+            assert tree[above].name == min(tree[node].name for node in tree[below].hypernyms)
             assert below in tree.children(above)
         assert tree.depth(wnid) == len(path) - 1
         assert tree.leaves_under(wnid) == [leaf for leaf in tree.leaves if wnid in tree.ancestors(leaf)]

@@ -96,13 +96,13 @@ def test_pixels_are_the_same_with_and_without_simplejpeg(data, monkeypatch):
     ],
 )
 def test_unreadable_images_say_why_the_same_way_each_time(data, reason):
-    told = set()
+    messages = set()
     for _ in range(2):
         with pytest.raises(ItlError, match=reason) as caught:
             decode(data, "a.jpg", 16, "squash")
-        told.add(str(caught.value))
-    assert len(told) == 1
-    assert "\n" not in told.pop()
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+    assert "\n" not in messages.pop()
 
 
 def test_crop_keeps_the_centre_and_squash_keeps_all():
@@ -167,6 +167,6 @@ def test_real_images_differ_from_pillows_by_less_than_a_grey_level():
     source = ClassFolders(REAL / "imagenet-samples-150.tar")
     for record in source.records()[::20]:
         data = source.read(record)
-        image = Image.open(io.BytesIO(data)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
-        image = decode(data, record.id, 64, "squash").pixels
-        assert np.abs(image.astype(int) - np.asarray(image)).mean() < 0.1
+        pillow = Image.open(io.BytesIO(data)).convert("RGB").resize((64, 64), Image.Resampling.BILINEAR)
+        pixels = decode(data, record.id, 64, "squash").pixels
+        assert np.abs(pixels.astype(int) - np.asarray(pillow)).mean() < 0.1

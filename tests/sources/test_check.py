@@ -50,8 +50,8 @@ def test_objects_are_counted_by_split_and_class(tmp_path):
 )
 def test_what_is_missing_is_told_with_where_people_get_it(tmp_path, gone, line):
     lines = check_lines("voc2007", written(tmp_path, changed(voc2007(), **{gone: None})))
-    assert any(each.startswith(line) for each in lines)
-    assert not any(each.startswith("problem: ") for each in lines)
+    assert any(other.startswith(line) for other in lines)
+    assert not any(other.startswith("problem: ") for other in lines)
 
 
 def test_of_many_classes_the_smallest_and_the_largest_are_named(tmp_path):
@@ -88,10 +88,10 @@ def test_the_command_line_prints_every_problem_and_fails(tmp_path, capsys):
     bad = xml(*(thing("dog", (9, 9, 9, number)) for number in range(1, 9)))
     root = written(tmp_path, changed(voc2007(), **{"000001.xml": bad}))
     assert main(["check", "voc2007", str(root)]) == 1
-    told = capsys.readouterr()
-    assert told.err == "itl: 8 problems, listed above\n"
-    assert told.out.count("problem: Annotations/000001.xml, object ") == 8
-    assert "test: 2 images, 1 objects" in told.out
+    output = capsys.readouterr()
+    assert output.err == "itl: 8 problems, listed above\n"
+    assert output.out.count("problem: Annotations/000001.xml, object ") == 8
+    assert "test: 2 images, 1 objects" in output.out
     assert main(["check", "voc2007", str(root), "--option", "bad=skip"]) == 0
     written(root, changed(voc2007(), **{"000001.xml": xml(thing("dog", (9, 9, 9, 9)))}))
     assert main(["check", "voc2007", str(root)]) == 1
@@ -194,8 +194,8 @@ def outcome(kind: str, root) -> str | None:
     try:
         source = open_source(kind, root)
         for record in source.records():
-            things = source.annotation(record) if kind != "sun397" else []
-            assert all(isinstance(each, AnnotatedObject) and all(np.isfinite(each.box)) for each in things)
+            objects = source.annotation(record) if kind != "sun397" else []
+            assert all(isinstance(one, AnnotatedObject) and all(np.isfinite(one.box)) for one in objects)
             assert len(source.read(record))
     except ItlError as error:
         return str(error)
@@ -206,5 +206,5 @@ def annotation_or_error(data: bytes) -> None:
     try:
         read_annotation(data, "x.xml")
     except ItlError as error:
-        told = str(error)
-        assert told.isprintable(), told
+        message = str(error)
+        assert message.isprintable(), message

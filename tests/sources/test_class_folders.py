@@ -10,7 +10,7 @@ from itl.sources import archives
 from itl.sources.class_folders import ClassFolders
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
-from tests.pictures import CAR, FOX, REAL, tarred, told, tree
+from tests.pictures import CAR, FOX, REAL, listed, tarred, tree
 
 SPLIT = ["train/cat/1.jpg", "train/dog/2.PNG", "validation/cat/3.jpeg", "validation/dog/4.jpg"]
 
@@ -26,7 +26,7 @@ def test_a_folder_with_splits(tmp_path):
         "readme.jpg",
         ".cache/",
     )
-    assert told(open_source("folder", tmp_path)) == [
+    assert listed(open_source("folder", tmp_path)) == [
         ("train/cat/1.jpg", "cat", "train"),
         ("train/dog/2.PNG", "dog", "train"),
         ("validation/cat/3.jpeg", "cat", "val"),
@@ -36,7 +36,7 @@ def test_a_folder_with_splits(tmp_path):
 
 def test_a_folder_without_splits_is_train_and_may_have_a_class_called_train(tmp_path):
     tree(tmp_path, "car/1.jpg", "train/2.jpg", "train/deep/er/3.jpg")
-    assert told(ClassFolders(tmp_path)) == [
+    assert listed(ClassFolders(tmp_path)) == [
         ("car/1.jpg", "car", "train"),
         ("train/2.jpg", "train", "train"),
         ("train/deep/er/3.jpg", "train", "train"),
@@ -54,7 +54,7 @@ def test_archives_give_the_same_records_as_folders(tmp_path, prefix, make):
             for name in SPLIT:
                 archive.writestr(prefix + name, name.encode() * 9)
     source = ClassFolders(path)
-    assert told(source) == told(ClassFolders(tree(tmp_path / "plain", *SPLIT)))
+    assert listed(source) == listed(ClassFolders(tree(tmp_path / "plain", *SPLIT)))
     assert source.read(source.records()[0]).startswith(b"train/cat/1.jpg")
     assert pickle.loads(pickle.dumps(source)).records() == source.records()
 
@@ -81,8 +81,8 @@ def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
 def test_names_map_to_wnids(tmp_path):
     tree(tmp_path, "red fox/1.jpg", "sofa/2.jpg")
     (tmp_path / "names.csv").write_text(f"name,wnid\nred fox,{FOX}\nunused,{CAR}\n")
-    for place in ("names.csv", str(tmp_path / "names.csv")):
-        assert [record.wnid for record in ClassFolders(tmp_path, classes=place).records()] == [FOX, "sofa"]
+    for path in ("names.csv", str(tmp_path / "names.csv")):
+        assert [record.wnid for record in ClassFolders(tmp_path, classes=path).records()] == [FOX, "sofa"]
     (tmp_path / "names.csv").write_text("red fox,fox\n")
     with pytest.raises(ItlError, match="row 1: 'red fox,fox' is not name,wnid"):
         ClassFolders(tmp_path, classes="names.csv").records()

@@ -20,7 +20,7 @@ def row(image: int, category: int, bbox: list, **more: object) -> dict:
     return {"id": 1, "image_id": image, "category_id": category, "bbox": bbox, **more}
 
 
-def told(images: dict[int, str], *rows: dict, **more: object) -> bytes:
+def coco_json(images: dict[int, str], *rows: dict, **more: object) -> bytes:
     """A JSON file."""
     listed = [{"id": number, "file_name": name, "width": 60, "height": 40} for number, name in images.items()]
     return json.dumps({"images": listed, "annotations": rows, "categories": CATEGORIES, **more}).encode()
@@ -28,11 +28,13 @@ def told(images: dict[int, str], *rows: dict, **more: object) -> bytes:
 
 def one(*rows: dict) -> bytes:
     """A JSON file on one image."""
-    return told({3: "one.jpg"}, *rows)
+    return coco_json({3: "one.jpg"}, *rows)
 
 
-TRAIN = told({3: "one.jpg", 4: "two.jpg"}, row(3, 1, [0, 9, 20, 5.5]), row(3, 7, [1, 1, 2, 2], iscrowd=1))
-TEST = told({3: "three.jpg"}, row(3, 7, [0, 0, 60, 40]))
+TRAIN = coco_json(
+    {3: "one.jpg", 4: "two.jpg"}, row(3, 1, [0, 9, 20, 5.5]), row(3, 7, [1, 1, 2, 2], iscrowd=1)
+)
+TEST = coco_json({3: "three.jpg"}, row(3, 7, [0, 0, 60, 40]))
 AS_COCO = {
     "annotations/instances_train2017.json": TRAIN,
     "annotations/instances_test2017.json": TEST,
@@ -63,11 +65,11 @@ def test_wherever_images_and_json_lie(tmp_path):
     for number, files in enumerate((AS_COCO, EXPORTED, PLAIN)):
         for path in (written(tmp_path / f"{number}", files), tarred(tmp_path / f"{number}.tar", files)):
             source = Coco(path)
-            found = {
+            objects = {
                 record.id.rpartition("/")[2]: (record.split, source.annotation(record))
                 for record in source.records()
             }
-            assert found == {
+            assert objects == {
                 "one.jpg": (
                     "train",
                     [
@@ -105,13 +107,13 @@ def test_files_can_be_named(tmp_path):
         "images/two.jpg",
     ]
     assert len(Coco(root, annotations={"train": "a.json", "val": "b.json"}).records()) == 3
-    for asked, message in (
+    for option, message in (
         ("train=c.json", "no files 'c.json', as the option annotations names; its JSON files are a.json"),
         ("train=a.json,train=b.json", "one file for each of"),
         ("tset=a.json", "such as train=a.json"),
     ):
         with pytest.raises(ItlError, match=message):
-            Coco(root, annotations=asked).records()
+            Coco(root, annotations=option).records()
 
 
 def test_boxes_become_vocs():
@@ -143,9 +145,12 @@ def test_file_names_are_found_by_as_much_as_they_tell():
         ({"train.json": one(row(3, 1, [0, 0, 61, 9]))}, "the box (1, 1, 61, 9) of 'dog' reaches outside"),
         ({"train.json": one(row(3, 1, [0, 0, float("nan"), 9]))}, "bbox is [0, 0, nan, 9]; it should"),
         ({"train.json": one(row(3, 1, None))}, "bbox is None; it should be [x, y, width, height]"),
-        ({"train.json": told({3: "gone.jpg"})}, "train.json: lists 'gone.jpg', but there is no such image"),
         (
-            {"train.json": told({3: "one.jpg", 4: "one.jpg"})},
+            {"train.json": coco_json({3: "gone.jpg"})},
+            "train.json: lists 'gone.jpg', but there is no such image",
+        ),
+        (
+            {"train.json": coco_json({3: "one.jpg", 4: "one.jpg"})},
             "one.jpg is in train.json and again in train.json",
         ),
         ({"test.json": TRAIN}, "images/one.jpg is in train.json and again in test.json"),
@@ -169,7 +174,7 @@ def test_trouble_is_a_line(tmp_path, changes, message):
 
 def test_images_with_trouble_can_be_skipped_and_boxes_cut(tmp_path):
     rows = row(3, 1, [0, 0, 61.5, 9]), row(4, 1, [5, 5, 0, 9])
-    root = written(tmp_path, PLAIN | {"train.json": told({3: "one.jpg", 4: "two.jpg"}, *rows)})
+    root = written(tmp_path, PLAIN | {"train.json": coco_json({3: "one.jpg", 4: "two.jpg"}, *rows)})
     assert len(problems_of(Coco(root))) == 2
     source = Coco(root, bad="skip", outside="cut")
     assert [record.id for record in source.records()] == ["images/one.jpg", "images/three.jpg"]
@@ -178,8 +183,8 @@ def test_images_with_trouble_can_be_skipped_and_boxes_cut(tmp_path):
 
 def test_a_test_split_without_annotations_is_left_out(tmp_path):
     files = {
-        "test.json": told({3: "three.jpg"}),
-        "val.json": told({5: "five.jpg"}),
+        "test.json": coco_json({3: "three.jpg"}),
+        "val.json": coco_json({5: "five.jpg"}),
         "images/five.jpg": jpeg(),
     }
     lines = check_lines("coco", written(tmp_path, PLAIN | files))

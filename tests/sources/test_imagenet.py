@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.cifar100 import WNIDS, Cifar100
 from itl.sources.imagenet import DEVKIT, META, TRAIN_TAR, TRUTH, VAL_TAR, ImageNet, TinyImageNet, read_labels
-from tests.pictures import CAR, FOX, tarred, told, tree
+from tests.pictures import CAR, FOX, listed, tarred, tree
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ EXPECTED = [
 
 def test_imagenet_as_published(ilsvrc):
     source = ImageNet(ilsvrc)
-    assert told(source) == EXPECTED
+    assert listed(source) == EXPECTED
     content = [source.read(record) for record in source.records()]
     assert content[-3:] == [f"{CAR} 2".encode(), b"val 1", b"val 2"]
     assert source.left_out == {"names that leave the archive": 2}
@@ -67,20 +67,20 @@ def test_imagenet_with_a_label_list(ilsvrc, lines):
     with pytest.raises(ItlError, match="2 of 2 val images have no label, such as ILSVRC2012_val_00000001"):
         ImageNet(ilsvrc).records()
     (ilsvrc / "val_map.txt").write_text(lines)
-    assert told(ImageNet(ilsvrc)) == EXPECTED
-    assert told(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
+    assert listed(ImageNet(ilsvrc)) == EXPECTED
+    assert listed(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
 
 
 def test_imagenet_with_an_unpacked_devkit(ilsvrc):
     with tarfile.open(ilsvrc / f"{DEVKIT}.tar.gz") as tar:
         tar.extractall(ilsvrc, filter="data")
     (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
-    assert told(ImageNet(ilsvrc)) == EXPECTED
+    assert listed(ImageNet(ilsvrc)) == EXPECTED
 
 
 def test_imagenet_in_folders(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.JPEG", f"train/{CAR}/1.JPEG", f"val/{FOX}/v.JPEG", f"val/{CAR}/w.JPEG")
-    assert [record[1:] for record in told(ImageNet(tmp_path))] == [
+    assert [record[1:] for record in listed(ImageNet(tmp_path))] == [
         (FOX, "train"),
         (CAR, "train"),
         (FOX, "val"),
@@ -128,7 +128,7 @@ def test_tiny_imagenet_as_published(tmp_path):
         ("val/images/val_0.JPEG", CAR, "val"),
     ]
     for path in (tmp_path / "tiny.zip", tmp_path / "tiny-imagenet-200", tarred(tmp_path / "tiny.tar", TINY)):
-        assert told(TinyImageNet(path)) == expected
+        assert listed(TinyImageNet(path)) == expected
     (tmp_path / "tiny-imagenet-200/val/val_annotations.txt").write_text("")
     with pytest.raises(ItlError, match="no line for val/images/val_0.JPEG"):
         TinyImageNet(tmp_path / "tiny-imagenet-200").records()

@@ -28,18 +28,18 @@ def same(one: dict, other: dict) -> bool:
 
 def cells(*values) -> np.ndarray:
     """A cell array of MATLAB, as SciPy writes one."""
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+    regions = np.empty(len(values), object)
+    regions[:] = values
+    return regions
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_read(tmp_path, kind):
     regions = REGIONS | {"an odd/ñame.jpg": np.array([[1, 1, 1, 1]], np.float32)}
     write_regions(tmp_path / f"regions{kind}", regions)
-    found = read_regions(tmp_path / f"regions{kind}")
-    assert same(found, regions)
-    assert all(boxes.dtype == np.float32 for boxes in found.values())
+    result = read_regions(tmp_path / f"regions{kind}")
+    assert same(result, regions)
+    assert all(boxes.dtype == np.float32 for boxes in result.values())
     assert [path.name for path in tmp_path.iterdir()] == [f"regions{kind}"]
 
 
@@ -54,16 +54,16 @@ def test_an_image_may_have_no_region(tmp_path, kind):
 def test_selective_search_as_published(tmp_path, names):
     boxes = cells(np.array([[2, 1, 40, 30], [5, 6, 7, 8]], np.uint16), np.array([[1.0, 2.0, 3.0, 4.0]]))
     scipy.io.savemat(tmp_path / "voc_2007_test.mat", {"images": names, "boxes": boxes[None]})
-    found = read_regions(tmp_path / "voc_2007_test.mat")
-    assert found["000005"].tolist() == [[1, 2, 30, 40], [6, 5, 8, 7]]  # it has ymin, xmin, ymax, xmax
-    assert found["000007"].tolist() == [[2, 1, 4, 3]]
+    regions = read_regions(tmp_path / "voc_2007_test.mat")
+    assert regions["000005"].tolist() == [[1, 2, 30, 40], [6, 5, 8, 7]]  # it has ymin, xmin, ymax, xmax
+    assert regions["000007"].tolist() == [[2, 1, 4, 3]]
 
 
 def test_rows_of_an_image_need_not_be_neighbours(tmp_path):
     rows = pd.DataFrame({"image": ["b", "a", "b"], "xmin": [1, 2, 3], "ymin": 1, "xmax": 9, "ymax": 9})
     rows.to_parquet(tmp_path / "regions.parquet")
-    found = read_regions(tmp_path / "regions.parquet")
-    assert {name: boxes[:, 0].tolist() for name, boxes in found.items()} == {"b": [1, 3], "a": [2]}
+    regions = read_regions(tmp_path / "regions.parquet")
+    assert {name: boxes[:, 0].tolist() for name, boxes in regions.items()} == {"b": [1, 3], "a": [2]}
 
 
 def test_a_folder_is_all_files_in_it(tmp_path):
@@ -71,8 +71,8 @@ def test_a_folder_is_all_files_in_it(tmp_path):
     write_regions(tmp_path / "train.npz", {"000001": REGIONS["000001"]})
     write_regions(tmp_path / "test.parquet", {name: REGIONS[name] for name in ("000003", "000004", "000005")})
     (tmp_path / "README").write_text("not a file of regions")
-    found = read_regions(tmp_path)
-    assert same(dict(sorted(found.items())), REGIONS)
+    regions = read_regions(tmp_path)
+    assert same(dict(sorted(regions.items())), REGIONS)
     write_regions(tmp_path / "train.npz", {"000001": REGIONS["000002"]})
     with pytest.raises(ItlError, match="trainval.mat and another file .* have different regions of '000001'"):
         read_regions(tmp_path)
@@ -143,8 +143,8 @@ def test_damaged_files_crash_nothing(tmp_path):
         whole = (tmp_path / f"whole{kind}").read_bytes()
         for _ in range(60):
             damaged = bytearray(whole[: random.integers(1, len(whole))] if random.random() < 0.3 else whole)
-            for place in random.integers(0, len(damaged), random.integers(1, 6)):
-                damaged[place] = random.integers(256)
+            for position in random.integers(0, len(damaged), random.integers(1, 6)):
+                damaged[position] = random.integers(256)
             (tmp_path / f"damaged{kind}").write_bytes(damaged)
             try:
                 read_regions(tmp_path / f"damaged{kind}")
@@ -156,8 +156,8 @@ def test_damaged_files_crash_nothing(tmp_path):
 
 def test_images_go_by_id_or_by_a_name_that_is_theirs_alone():
     held = {name: np.ones((1, 4)) * number for number, name in enumerate(["000001", "b/2.jpg", "a/3", "c/3"])}
-    found = match_images(["VOC2007/000001", "a/2.png", "x/3", "c/3", "4"], held)
-    numbers = {name: boxes[0, 0] for name, boxes in found.items()}
+    regions = match_images(["VOC2007/000001", "a/2.png", "x/3", "c/3", "4"], held)
+    numbers = {name: boxes[0, 0] for name, boxes in regions.items()}
     assert numbers == {"VOC2007/000001": 0, "a/2.png": 1, "c/3": 3}
 
 
@@ -197,21 +197,21 @@ def test_regions_travel_with_their_pack(tmp_path, world):
 
 def problems(world, regions: dict, path, **options) -> list[str]:
     write_regions(path, regions)
-    told = check_lines("voc2007", world, proposals=str(path), **options)
-    return [line for line in told if line.startswith("problem: ")]
+    lines = check_lines("voc2007", world, proposals=str(path), **options)
+    return [line for line in lines if line.startswith("problem: ")]
 
 
 def test_check_tells_what_regions_lack(tmp_path, world):
     file = tmp_path / "regions.npz"
     assert problems(world, REGIONS, file) == []
     few = {name: REGIONS[name] for name in ("000001", "000002", "000005")} | {"000009": REGIONS["000001"]}
-    (told,) = problems(world, few, file)
-    assert "no regions of 2 of 5 images (1 of test, 1 of val), such as VOC2007/000003, VOC2007/000004" in told
-    assert "it is on 4 images, 000001, 000002, 000005 …" in told
-    (told,) = problems(world, {"2008_000001": REGIONS["000001"]}, file)
-    assert "no regions of 5 of 5 images (2 of test, 2 of train, 1 of val)" in told
-    (told,) = problems(world, REGIONS | {"000002": np.zeros((0, 4))}, file)
-    assert "no regions of 1 of 5 images" in told
+    (text,) = problems(world, few, file)
+    assert "no regions of 2 of 5 images (1 of test, 1 of val), such as VOC2007/000003, VOC2007/000004" in text
+    assert "it is on 4 images, 000001, 000002, 000005 …" in text
+    (text,) = problems(world, {"2008_000001": REGIONS["000001"]}, file)
+    assert "no regions of 5 of 5 images (2 of test, 2 of train, 1 of val)" in text
+    (text,) = problems(world, REGIONS | {"000002": np.zeros((0, 4))}, file)
+    assert "no regions of 1 of 5 images" in text
     assert problems(world, few, file, bad="skip") == []
     assert "nothing at nowhere.mat" in check_lines("voc2007", world, proposals="nowhere.mat")[0]
 
@@ -219,8 +219,8 @@ def test_check_tells_what_regions_lack(tmp_path, world):
 def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     file = tmp_path / "regions.npz"
     zero = REGIONS | {"000003": REGIONS["000003"] - 1}  # as who counts pixels from 0 has them
-    (told,) = problems(world, zero, file)
-    assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in told
+    (text,) = problems(world, zero, file)
+    assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
     assert problems(world, zero, file, outside="cut") == []
     over = REGIONS | {"000004": np.array([[0.3, 1, 60.9, 40]])}  # less than a pixel: a fraction
     assert problems(world, over, file) == []
@@ -235,20 +235,20 @@ def test_the_command_converts_and_measures(tmp_path, world, capsys):
     assert main(["proposals", str(tmp_path / "regions.mat"), str(tmp_path / "regions.npz")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'regions.npz'}: 8 regions of 5 images\n"
     assert same(read_regions(tmp_path / "regions.npz"), REGIONS)
-    asked = ["proposals", str(tmp_path / "regions.npz"), "--recall", str(notes), "--count"]
-    assert main([*asked, "1", "2"]) == 0
+    command = ["proposals", str(tmp_path / "regions.npz"), "--recall", str(notes), "--count"]
+    assert main([*command, "1", "2"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    found = {(row["count"], row["iou"]): (row["objects"], float(row["recall"])) for row in rows}
-    assert found["1", "0.5"] == found["1", "0.9"] == ("5", 0.4)  # two cars, of the size of the image
-    assert found["2", "0.5"] == ("5", 0.8)  # and both dogs, by half
-    assert found["2", "0.6"] == ("5", 0.4)
+    regions = {(row["count"], row["iou"]): (row["objects"], float(row["recall"])) for row in rows}
+    assert regions["1", "0.5"] == regions["1", "0.9"] == ("5", 0.4)  # two cars, of the size of the image
+    assert regions["2", "0.5"] == ("5", 0.8)  # and both dogs, by half
+    assert regions["2", "0.6"] == ("5", 0.4)
     assert main(["proposals", "windows", "--recall", str(notes), "--count", "1"]) == 0
     assert "1,0.5,5,0.4" in capsys.readouterr().out
     option = ["--option", f"annotations={notes}"]
     assert main(["check", "proposals", str(tmp_path / "regions.mat"), *option]) == 0
-    told = capsys.readouterr().out
-    assert "8 on 5 images, 1 to 2 on each" in told
-    assert "recall at IoU 0.5: 80.0% of 5 objects" in told
+    text = capsys.readouterr().out
+    assert "8 on 5 images, 1 to 2 on each" in text
+    assert "recall at IoU 0.5: 80.0% of 5 objects" in text
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
@@ -265,9 +265,9 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
         ([few, "--recall", str(notes), "--count", "0"], "recall takes counts, from 1"),
     ]:
         assert main(["proposals", *arguments]) == 1
-        told = capsys.readouterr()
-        assert words in told.err
-        assert told.err.count("\n") == 1
+        output = capsys.readouterr()
+        assert words in output.err
+        assert output.err.count("\n") == 1
     assert main(["proposals", few, "--recall", str(notes), "--count", "5"]) == 0
     assert capsys.readouterr().err == "note: 4 of 5 annotated images have no regions, and are left out\n"
     shutil.copy(notes / "000001.xml", notes / "000008.xml")

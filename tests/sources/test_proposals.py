@@ -72,24 +72,24 @@ def test_recall_of_nothing_is_refused():
 @pytest.mark.parametrize("count", [1, 2, 9, 300, 1000, 2000])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 900), (64, 64), (500, 375)])
 def test_windows_lie_in_their_image(width, height, count):
-    found = windows(width, height, count)
-    assert found.dtype == np.float32
-    assert 0 < len(found) <= count
-    assert len(found) == len(windows(500, 375, count))  # as many for every image
-    assert (found[:, :2] >= 1).all()
-    assert (found[:, :2] <= found[:, 2:]).all()
-    assert (found[:, 2:] <= (width, height)).all()
-    assert found[0].tolist() == [1, 1, width, height]
-    assert np.array_equal(found, windows(width, height, count))
+    result = windows(width, height, count)
+    assert result.dtype == np.float32
+    assert 0 < len(result) <= count
+    assert len(result) == len(windows(500, 375, count))  # as many for every image
+    assert (result[:, :2] >= 1).all()
+    assert (result[:, :2] <= result[:, 2:]).all()
+    assert (result[:, 2:] <= (width, height)).all()
+    assert result[0].tolist() == [1, 1, width, height]
+    assert np.array_equal(result, windows(width, height, count))
 
 
 def test_more_windows_cover_more():
     boxes = np.sort(np.random.default_rng(0).uniform(1, 400, (500, 2, 2)), 1).reshape(-1, 4)
     world = objects(*((0, *box, False) for box in boxes))
     offers = [windows(400, 400, count) for count in (1, 10, 100, 1000, 5000)]
-    found = [recall(world, lambda row, offer=offer: offer) for offer in offers]
-    assert found == sorted(set(found))
-    assert found[-1] > 0.7  # of boxes of any shape at all
+    result = [recall(world, lambda row, offer=offer: offer) for offer in offers]
+    assert result == sorted(set(result))
+    assert result[-1] > 0.7  # of boxes of any shape at all
 
 
 def test_recall_by_count_and_overlap():
@@ -98,9 +98,9 @@ def test_recall_by_count_and_overlap():
     table = recall_table(world, lambda row, count: offer[row][:count], [1, 2], image="row")
     assert list(table.columns) == ["count", "iou", "objects", "recall"]
     assert table["objects"].unique().tolist() == [2]
-    found = table.pivot(index="count", columns="iou", values="recall")
-    assert found.loc[1].tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]
-    assert found.loc[2].tolist() == [1.0, 1.0, 1.0, 0.5, 0.5]
+    result = table.pivot(index="count", columns="iou", values="recall")
+    assert result.loc[1].tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]
+    assert result.loc[2].tolist() == [1.0, 1.0, 1.0, 0.5, 0.5]
 
 
 @pytest.mark.skipif(not VOC500.is_file(), reason="no voc2007-500.tar in ../shared/data")
@@ -111,15 +111,15 @@ def test_windows_cover_the_objects_of_voc_2007(split, images):
     assert len(listed) == images
     world = world[world["image"].isin(listed)]
     table = recall_table(world, lambda image, count: windows(*sizes[image], count), [300, 1000, 2000])
-    found = table[table["iou"] == 0.5].set_index("count")["recall"]
-    assert found[2000] > 0.92  # 0.85 is what is asked of them
-    assert found[1000] > 0.85
-    assert found[300] > 0.6
+    result = table[table["iou"] == 0.5].set_index("count")["recall"]
+    assert result[2000] > 0.92  # 0.85 is what is asked of them
+    assert result[1000] > 0.85
+    assert result[300] > 0.6
     everything = world.assign(difficult=False)
     assert recall(everything, lambda image: windows(*sizes[image], 2000), image="image") > 0.85
 
 
-@pytest.mark.parametrize("asked", [(0, 10, 5), (10, 0, 5), (10, 10, 0)])
-def test_windows_refuse_what_has_none(asked):
+@pytest.mark.parametrize("arguments", [(0, 10, 5), (10, 0, 5), (10, 10, 0)])
+def test_windows_refuse_what_has_none(arguments):
     with pytest.raises(ItlError, match="a count from 1"):
-        windows(*asked)
+        windows(*arguments)

@@ -47,7 +47,7 @@ def below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{folder}/{name}": content for name, content in files.items()}
 
 
-def places(root):
+def layouts(root):
     """The same SUN397 in all the ways it may lie."""
     yield written(root / "beside", IMAGES | LISTS)
     yield written(root / "inside", IMAGES | below("SUN397", LISTS)) / "SUN397"
@@ -63,14 +63,14 @@ def places(root):
 
 
 def test_wherever_images_and_lists_lie(tmp_path):
-    for path in places(tmp_path):
+    for path in layouts(tmp_path):
         source = Sun397(path)
         records = source.records()
-        assert [(each.id, each.wnid, each.split) for each in records] == EXPECTED, path
+        assert [(record.id, record.wnid, record.split) for record in records] == EXPECTED, path
         assert source.read(records[0]) == jpeg()
         assert source.left_out["images in neither list of partition 1"] == 1
         other = Sun397(path, partition=10)
-        assert [each.id for each in other.records() if each.split == "train"] == [
+        assert [record.id for record in other.records() if record.split == "train"] == [
             "a/abbey/sun_3.jpg",
             "c/church/indoor/sun_6.jpg",
             "c/church/outdoor/sun_5.jpg",

@@ -16,7 +16,7 @@ PEOPLE = ["VOC2012/2010_1#2", "VOC2012/2010_1#3", "VOC2012/2011_2#1"]
 
 
 def test_actions_are_of_people_and_pixels_of_their_boxes(tmp_path):
-    found = []
+    result = []
     for path in (written(tmp_path / "here", voc2012()), tarred(tmp_path / "voc.tar", voc2012())):
         source = VocAction(path, context=1.5)
         records = source.records()
@@ -29,11 +29,11 @@ def test_actions_are_of_people_and_pixels_of_their_boxes(tmp_path):
         assert (source.read(records[0]) == pixels[4:34, 4:34]).all()
         assert source.read(records[1]).shape == (40, 26, 3)  # cut off at three edges
         assert source.left_out == {"images without a listed person": 1, "unlabelled people of test": 1}
-        found.append([source.annotation(record) for record in records])
+        result.append([source.annotation(record) for record in records])
     person, other = (10, 10, 29, 29), (40, 5, 60, 40)
     assert (
-        found[0]
-        == found[1]
+        result[0]
+        == result[1]
         == [
             [AnnotatedObject("jumping", person), AnnotatedObject("walking", person)],
             [AnnotatedObject("jumping", other, difficult=True), AnnotatedObject("phoning", other)],

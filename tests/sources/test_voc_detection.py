@@ -44,13 +44,13 @@ def test_an_annotation_has_objects_flags_and_actions_but_no_parts():
         part=part,
         actions="<jumping>1</jumping><reading>0</reading>",
     )
-    found = read_annotation(xml(person, thing("dog", (1, 1, 60, 40), difficult=1)), "x.xml")
-    assert (found.width, found.height) == (60, 40)
-    assert found.objects == (
+    result = read_annotation(xml(person, thing("dog", (1, 1, 60, 40), difficult=1)), "x.xml")
+    assert (result.width, result.height) == (60, 40)
+    assert result.objects == (
         AnnotatedObject("person", (11, 15, 20, 30), False, True),
         AnnotatedObject("dog", (1, 1, 60, 40), True),
     )
-    assert found.actions == ({"jumping": True, "reading": False}, {})
+    assert result.actions == ({"jumping": True, "reading": False}, {})
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ EXPECTED = [
 ]
 
 
-def places(tmp_path: Path) -> list[Path]:
+def layouts(tmp_path: Path) -> list[Path]:
     """The same small VOC2007 in all the ways it may lie."""
     root = written(tmp_path / "here", voc2007())
     bare = {name.removeprefix("VOCdevkit/VOC2007/"): content for name, content in voc2007().items()}
@@ -150,8 +150,8 @@ def places(tmp_path: Path) -> list[Path]:
 
 
 def test_voc2007_wherever_it_lies(tmp_path):
-    found = []
-    for path in places(tmp_path):
+    result = []
+    for path in layouts(tmp_path):
         source = Voc2007(path)
         records = source.records()
         assert [(record.id, record.split) for record in records] == EXPECTED
@@ -159,13 +159,13 @@ def test_voc2007_wherever_it_lies(tmp_path):
         assert source.read(records[0]) == jpeg()
         assert source.left_out == {"images in no list": 1}
         assert pickle.loads(pickle.dumps(source)).records() == records
-        found.append([source.annotation(record) for record in records])
-    assert found[0][0] == [
+        result.append([source.annotation(record) for record in records])
+    assert result[0][0] == [
         AnnotatedObject("dog", DOG[1], truncated=True),
         AnnotatedObject("dog", (40, 2, 50, 9), difficult=True),
     ]
-    assert found[0][3] == []
-    assert all(each == found[0] for each in found)
+    assert result[0][3] == []
+    assert all(one == result[0] for one in result)
 
 
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
@@ -208,8 +208,8 @@ TROUBLE = [
 def test_trouble_with_an_image_is_a_line_and_can_be_skipped(tmp_path, changes, message):
     root = written(tmp_path, changed(voc2007(), **changes))
     source = Voc2007(root)
-    told = f"{re.escape(message)}.*`itl check voc2007 .*` lists all, and the option bad=skip leaves"
-    with pytest.raises(ItlError, match=told):
+    pattern = f"{re.escape(message)}.*`itl check voc2007 .*` lists all, and the option bad=skip leaves"
+    with pytest.raises(ItlError, match=pattern):
         source.records()
     lines = [line for line in check_lines("voc2007", root) if line.startswith("problem: ")]
     assert lines == [f"problem: {text}" for text in problems_of(source)]
@@ -328,9 +328,9 @@ def test_annotations_of_a_folder_or_a_tar(tmp_path):
     files = changed(voc2007(), **{"000009.xml": xml()})
     root = written(tmp_path / "here", files)
     for path in (root, root / "VOCdevkit/VOC2007/Annotations", tarred(tmp_path / "voc.tar", files)):
-        found = dict(read_annotations(path))
-        assert sorted(found) == ["000001", "000002", "000003", "000004", "000005", "000009"]
-        assert found["000002"].objects == (AnnotatedObject("car", CAR[1]),)
+        result = dict(read_annotations(path))
+        assert sorted(result) == ["000001", "000002", "000003", "000004", "000005", "000009"]
+        assert result["000002"].objects == (AnnotatedObject("car", CAR[1]),)
     with pytest.raises(ItlError, match="holds no annotations"):
         list(read_annotations(root / "VOCdevkit/VOC2007/JPEGImages"))
     written(root, {"VOCdevkit/VOC2012/Annotations/000001.xml": xml()})
@@ -351,19 +351,19 @@ def test_real_images_against_a_literal_reading():
                 root = ElementTree.parse(tar.extractfile(member)).getroot()
                 expected[Path(member.name).stem] = [
                     (
-                        each.find("name").text,
-                        *(int(each.find(f"bndbox/{side}").text) for side in ("xmin", "ymin", "xmax", "ymax")),
-                        each.find("difficult").text == "1",
+                        one.find("name").text,
+                        *(int(one.find(f"bndbox/{side}").text) for side in ("xmin", "ymin", "xmax", "ymax")),
+                        one.find("difficult").text == "1",
                     )
-                    for each in root.findall("object")
+                    for one in root.findall("object")
                 ]
     assert {
         record.id.removeprefix("VOC2007/"): [
-            (each.name, *each.box, each.difficult) for each in source.annotation(record)
+            (one.name, *one.box, one.difficult) for one in source.annotation(record)
         ]
         for record in records
     } == expected
     lines = check_lines("voc2007", VOC500)
     test = [name.id.removeprefix("VOC2007/") for name in records if name.split == "test"]
-    dogs = sum(each[0] == "dog" and not each[-1] for name in test for each in expected[name])
+    dogs = sum(one[0] == "dog" and not one[-1] for name in test for one in expected[name])
     assert f"dog {dogs}" in " ".join(lines).partition("test: 150 images")[2]
