@@ -26,7 +26,7 @@ def most_even_split(sizes: Mapping[str, int]) -> set[str]:
     The choice is exact, and always the same one of several equal choices.
 
     >>> sorted(most_even_split({"a": 5, "b": 3, "c": 2, "d": 1}))
-    ['b', 'c', 'd']
+    ['a', 'd']
     """
     last_name = {0: ""}  # sum -> the last name of the first choice that has this sum
     for name, size in sizes.items():

@@ -105,8 +105,8 @@ def _exists(request: PackRequest, out: Path) -> bool:
     if not same:
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
-            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; delete it, or pack to "
-            f"another folder"
+            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another "
+            f"folder"
         )
     return True
 
@@ -260,7 +260,7 @@ def _check_identity(folder: Path, present: dict, wanted: dict) -> None:
         other = "other images" if same_settings else _describe(present["request"])
         raise ItlError(
             f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is "
-            f"now; delete it, or pack to another folder"
+            f"now; pack to another folder"
         )
 
 

@@ -101,13 +101,13 @@ class Pack:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError) as error:
             raise ItlError(
-                f"{out} should be a pack but is not one, or is damaged ({error}); delete it and run `itl "
-                f"pack` again"
+                f"{out} should be a pack but is not one, or is damaged ({error}); move it away and run "
+                f"`itl pack` again"
             ) from error
         if shape != (len(pack), pack.size, pack.size, 3) or rows != len(pack):
             raise ItlError(
                 f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the table has "
-                f"{rows:,} rows; delete it and run `itl pack` again"
+                f"{rows:,} rows; move it away and run `itl pack` again"
             )
         return pack
 

@@ -42,9 +42,9 @@ def windows(width: int, height: int, count: int) -> np.ndarray:
     array([[  1.,   1., 100.,  50.]], dtype=float32)
     """
     if min(width, height, count) < 1:
-        size = f"{width} × {height}"
         raise ItlError(
-            f"windows take an image of at least 1 × 1 pixels and a count from 1; got {size} and {count}"
+            f"windows take an image of at least 1 × 1 pixels and a count from 1; got {width} × {height} and "
+            f"{count}"
         )
     size = np.array([width, height])
     corners = np.rint(_relative_windows(count).reshape(-1, 2, 2) * size)

@@ -38,6 +38,15 @@ def require_positive(kind: str, **settings: int) -> None:
             raise ItlError(f"source {kind} takes {name} of at least 1, not {number}")
 
 
+def numbered_records(classes: list[str], splits: dict[str, int]) -> list[Record]:
+    """Return as many records of each of *classes* as *splits* says, in their order."""
+    records = []
+    for split, count in splits.items():
+        for name in classes:
+            records += [Record(f"{split}/{name}_{number:05d}", name, split) for number in range(count)]
+    return records
+
+
 def draw_uniform(random: np.random.Generator, *ranges: tuple[float, float]) -> list[float]:
     """Draw one number from each of *ranges* (low, high)."""
     fractions = random.random(len(ranges)).tolist()
@@ -140,12 +149,7 @@ class DemoClasses(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        return [
-            Record(f"{split}/{wnid}_{number:05d}", wnid, split)
-            for split, count in (("train", self.train), ("val", self.val))
-            for wnid in self.wnids
-            for number in range(count)
-        ]
+        return numbered_records(self.wnids, {"train": self.train, "val": self.val})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""

@@ -17,6 +17,7 @@ from itl.sources.synthetic.classes import (
     backdrop,
     clutter,
     draw_uniform,
+    numbered_records,
     portrait,
     require_positive,
     tint,
@@ -119,15 +120,6 @@ def positions(arrangement: str, count: int, random: np.random.Generator) -> list
     return sorted(points, key=lambda point: point[1])
 
 
-def _records(classes: list[str], splits: dict[str, int]) -> list[Record]:
-    return [
-        Record(f"{split}/{name}_{number:05d}", name, split)
-        for split, count in splits.items()
-        for name in classes
-        for number in range(count)
-    ]
-
-
 @dataclass(frozen=True)
 class DemoScenes(Source):
     """Scenes, *train* and *test* images of each; they differ in their objects and arrangement."""
@@ -155,7 +147,7 @@ class DemoScenes(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; the class is the plain name of the scene."""
-        return _records(sorted(SCENES)[: self.classes], {"test": self.test, "train": self.train})
+        return numbered_records(sorted(SCENES)[: self.classes], {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
@@ -198,7 +190,7 @@ class DemoDetection(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; the class is that of one of its objects."""
-        return _records(sorted(PASCAL), {"test": self.test, "train": self.train})
+        return numbered_records(sorted(PASCAL), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
@@ -286,7 +278,7 @@ class DemoActions(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; the class is the action."""
-        return _records(sorted(ACTIONS), {"test": self.test, "train": self.train})
+        return numbered_records(sorted(ACTIONS), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the figure of *record* with its context: uint8 (H, W, 3), a pure function of seed and id."""
