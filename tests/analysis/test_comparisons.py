@@ -69,7 +69,8 @@ def test_contrasts_hold_the_ends_and_against_none():
     table = contrasts(question(0, 25, "all"), frame({0: [10, 11, 12], 25: [20, 21, 23], "all": [30, 32, 33]}))
     assert table["change"].tolist() == pytest.approx([-31 / 3, 62 / 3])
     assert table["compared"].tolist() == [
-        "25 instead of all images per class", "all images per class instead of no pre-training"
+        "25 instead of all images per class",
+        "all images per class instead of no pre-training",
     ]
     assert table["p_holm"].tolist() == pytest.approx([max(table["p"]), 2 * min(table["p"])])
     assert table["verdict"].tolist() == ["a loss beyond seed noise", "a gain beyond seed noise"]
@@ -88,8 +89,10 @@ def test_contrasts_are_written_for_people():
 
 
 def test_what_would_only_pass_alone_is_a_hint():
-    rows = [("q", "a instead of b", f"probe@{at}", "accuracy", paired([1.0, 2.1, 3.2], [3.0, 4.0, 6.0]))
-            for at in range(4)]
+    rows = [
+        ("q", "a instead of b", f"probe@{at}", "accuracy", paired([1.0, 2.1, 3.2], [3.0, 4.0, 6.0]))
+        for at in range(4)
+    ]
     alone, among = tabulate(rows[:1]), tabulate(rows)
     assert alone["verdict"].tolist() == ["a loss beyond seed noise"]
     assert among["verdict"].tolist() == ["a hint of a loss, not firm among 4 comparisons"] * 4
@@ -152,10 +155,19 @@ def test_baselines_hold_every_net_against_none_and_chance():
 
 def grid(classes_give: float, images_give: list[float]) -> pd.DataFrame:
     """Results of a grid that lies on a plane: points for a doubling of classes, and of images by seed."""
-    rows = [(f"{classes} × {images}", seed, "probe@x", "accuracy", classes, classes * images,
-             30 + classes_give * np.log2(classes) + slope * np.log2(images))
-            for classes, images in ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))
-            for seed, slope in enumerate(images_give)]
+    rows = [
+        (
+            f"{classes} × {images}",
+            seed,
+            "probe@x",
+            "accuracy",
+            classes,
+            classes * images,
+            30 + classes_give * np.log2(classes) + slope * np.log2(images),
+        )
+        for classes, images in ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))
+        for seed, slope in enumerate(images_give)
+    ]
     return pd.DataFrame(rows, columns=["design", "seed", "task", "metric", "classes", "images", "value"])
 
 

@@ -69,10 +69,17 @@ def test_contrast_is_antisymmetric_and_pairs_in_order():
     assert paired(of, against[::-1]).p != one.p
 
 
-@pytest.mark.parametrize(("n", "low", "high", "words"), [
-    (3, 0.1, 2.0, GAIN), (3, -2.0, -0.1, LOSS), (3, -0.1, 2.0, NO_DIFFERENCE), (3, 0.0, 2.0, NO_DIFFERENCE),
-    (2, 0.1, 2.0, TOO_FEW), (1, math.nan, math.nan, TOO_FEW),
-])
+@pytest.mark.parametrize(
+    ("n", "low", "high", "words"),
+    [
+        (3, 0.1, 2.0, GAIN),
+        (3, -2.0, -0.1, LOSS),
+        (3, -0.1, 2.0, NO_DIFFERENCE),
+        (3, 0.0, 2.0, NO_DIFFERENCE),
+        (2, 0.1, 2.0, TOO_FEW),
+        (1, math.nan, math.nan, TOO_FEW),
+    ],
+)
 def test_verdict_follows_its_rule(n, low, high, words):
     assert verdict(n, low, high) == words
 
@@ -93,20 +100,23 @@ def test_no_difference_at_all_is_no_difference():
 
 @pytest.mark.parametrize("against", [[50.0, 51.0, 52.0], [51.2, 50.1, 49.3]])
 def test_the_same_difference_in_every_seed_shows_no_noise_to_be_beyond(against):
-    found = paired([value + 10 for value in against], against)      # 61.2 - 51.2 is not quite 10
+    found = paired([value + 10 for value in against], against)  # 61.2 - 51.2 is not quite 10
     assert (found.mean, found.low, found.high) == pytest.approx((10, 10, 10))
     assert found.verdict == TOO_FEW
     assert math.isnan(found.p)
     assert math.isnan(found.detectable)
 
 
-@pytest.mark.parametrize(("of", "against", "words"), [
-    ([1.0, 2.0], [1.0], "got 2 and 1"),
-    ([], [], "at least one value"),
-    ([1.0, math.nan, 2.0], [1.0, 2.0, 3.0], "1 of 3 values are nan"),
-    ([1.0, 2.0], [math.inf, 2.0], "1 of 2 values are nan or infinite"),
-    ([[1.0], [2.0]], [[1.0], [2.0]], "shape"),
-])
+@pytest.mark.parametrize(
+    ("of", "against", "words"),
+    [
+        ([1.0, 2.0], [1.0], "got 2 and 1"),
+        ([], [], "at least one value"),
+        ([1.0, math.nan, 2.0], [1.0, 2.0, 3.0], "1 of 3 values are nan"),
+        ([1.0, 2.0], [math.inf, 2.0], "1 of 2 values are nan or infinite"),
+        ([[1.0], [2.0]], [[1.0], [2.0]], "shape"),
+    ],
+)
 def test_paired_refuses_what_cannot_be_paired(of, against, words):
     with pytest.raises(ItlError, match=words):
         paired(of, against)
@@ -145,8 +155,8 @@ def test_holm_refuses_what_is_no_p_value(p_values):
 @pytest.mark.parametrize("n", [3, 5, 10])
 def test_a_verdict_beyond_seed_noise_is_wrong_one_time_in_twenty(n):
     wrong = sum(each.verdict in (GAIN, LOSS) for each in contrasts(0.0, n))
-    assert stats.binom.cdf(wrong, DATASETS, 0.05) < 0.999       # not above 5 % beyond chance
-    assert stats.binom.cdf(wrong, DATASETS, 0.05) > 0.001       # nor so rare that real ones go unseen
+    assert stats.binom.cdf(wrong, DATASETS, 0.05) < 0.999  # not above 5 % beyond chance
+    assert stats.binom.cdf(wrong, DATASETS, 0.05) > 0.001  # nor so rare that real ones go unseen
 
 
 @pytest.fixture
@@ -206,7 +216,7 @@ def test_ratio_holds_what_fieller_says():
     of, to = np.array([4.0, 5.0, 6.0, 5.5]), np.array([2.0, 2.1, 1.9, 2.4])
     middle, low, high = ratio(of, to)
     assert middle == pytest.approx(of.mean() / to.mean())
-    for edge in (low, high):                # at its ends, of − r · to is just not different from 0
+    for edge in (low, high):  # at its ends, of − r · to is just not different from 0
         assert stats.ttest_1samp(of - edge * to, 0).pvalue == pytest.approx(0.05, abs=1e-6)
     assert all(math.isnan(edge) for edge in ratio([4.0, 5.0, 6.0], [2.0, -2.1, 1.9])[1:])
     assert math.isnan(ratio([4.0], [2.0])[1])
@@ -215,7 +225,7 @@ def test_ratio_holds_what_fieller_says():
 
 def test_the_bootstrap_alone_would_be_wrong_a_quarter_of_the_time():
     wrong = sum(each.boot_low > 0 or each.boot_high < 0 for each in contrasts(0.0, 3))
-    assert 0.20 < wrong / DATASETS < 0.30       # why `verdict` follows the t interval
+    assert 0.20 < wrong / DATASETS < 0.30  # why `verdict` follows the t interval
 
 
 def test_more_seeds_find_more():
