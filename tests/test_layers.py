@@ -29,7 +29,8 @@ LAYERS = """
     runs.progress runs.question runs.questions
     analysis.statistics analysis.wording analysis.comparisons analysis.figures analysis.tables
     analysis.hierarchy_figures analysis.node_accuracy analysis.published
-    report.notebook_file report.execute_notebook report.render report.notebook_page report.run_index
+    report.notebook_file report.execute_notebook report.html report.notebook_html
+    report.notebook_page report.run_index
     report.build
     browser.choice browser.preset browser.static_html browser.summary browser.tree_columns
     browser.widget

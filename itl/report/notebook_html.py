@@ -171,6 +171,7 @@ def _merge_index_names(head: Tag) -> None:
         for upper, lower in pairs:
             upper.extend(lower.contents[:])
         rows[1][0].parent.decompose()
+        del rows[0][0].parent["style"]  # which aligned the names of columns only
 
 
 def renumber_headings(html: str) -> str:
