@@ -14,8 +14,8 @@ from itl.specs import Packing, Subset
 MACHINE = (
     ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
     ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
-    ("--device", {"help": "cpu, cuda or cuda:N"}),
-    ("--workers", {"type": int, "help": "runs side by side"}),
+    ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"}),
+    ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )

@@ -17,8 +17,8 @@ class Machine:
 
     home: Path = Path()                     # holds runs/, packs/ and reports/
     data: tuple[str, ...] = ()              # folders to search for data, or NAME=PATH
-    device: str = "cpu"
-    workers: int = 1                        # runs side by side
+    device: str = "cpu"                     # or GPUs: cuda:1, or several of this host as in cuda:0,2
+    workers: int = 1                        # runs side by side on each device
     scheduler: str | None = None            # address of a Dask scheduler: its workers do the runs
     threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))   # of each run
     compile: bool = False                   # a minute at a run's start, for faster steps
@@ -31,11 +31,15 @@ class Machine:
         """This machine: the environment's ITL_ variables, overridden by *settings* that are not None.
 
         Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
-        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is.
+        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is. The device cuda, which is
+        usual where there is a GPU, means all of this host's; under torchrun each rank has one of them.
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = len(os.sched_getaffinity(0))
+        rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
+        if ranks > 1:
+            device = _of_local_rank(device, int(os.environ.get("LOCAL_RANK", rank)))
         usual = os.environ.get("ITL_WORKERS") or (cores if device == "cpu" else 1)
         workers = given.get("workers", usual)
         if not str(workers).isdecimal() or int(workers) < 1:
@@ -45,13 +49,14 @@ class Machine:
             "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
             "device": device,
             "workers": int(workers),
-            "threads": max(1, cores // int(workers)),
             "compile": os.environ.get("ITL_COMPILE", "0") not in ("", "0"),
-            "rank": int(os.environ.get("RANK", 0)),
-            "ranks": int(os.environ.get("WORLD_SIZE", 1)),
+            "rank": rank,
+            "ranks": ranks,
         }
-        machine = cls(**found | given)
-        return machine.replace(home=machine.home.absolute())    # workers may stand in another folder
+        machine = cls(**found | given | {"device": device})
+        beside = machine.slots if ranks == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        threads = given.get("threads", max(1, cores // beside))
+        return machine.replace(threads=threads, home=machine.home.absolute())   # workers may stand elsewhere
 
     def there(self) -> "Machine":
         """Return what a cluster's worker goes by: these folders, its own device and cores."""
@@ -60,6 +65,21 @@ class Machine:
     def replace(self, **settings) -> "Machine":
         """A copy with some settings changed."""
         return replace(self, **settings)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Name the devices one by one. Runs go to all of them; a process computes on the first of its own.
+
+        >>> Machine(device="cuda:0,2").devices, Machine(device="cpu").devices
+        (('cuda:0', 'cuda:2'), ('cpu',))
+        """
+        kind, _, numbers = self.device.partition(":")
+        return tuple(f"{kind}:{number}" for number in numbers.split(",")) if numbers else (kind,)
+
+    @property
+    def slots(self) -> int:
+        """Count the runs that go side by side: `workers` on each device."""
+        return self.workers * len(self.devices)
 
     @property
     def runs(self) -> Path:
@@ -82,19 +102,35 @@ def project_folder() -> Path:
 
 
 def _device(asked: str | None) -> str:
-    """Check the device *asked*, or choose one; torch is imported, slowly, only where a GPU is in question."""
+    """Check the device *asked*, or choose; GPUs are numbered one by one, as in cuda:0,1.
+
+    torch, which respects CUDA_VISIBLE_DEVICES, is imported, slowly, only where a GPU is in question.
+    """
     if asked == "cpu" or (asked is None and not Path("/dev/nvidiactl").exists()):
         return "cpu"
     import torch
 
-    if asked is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = asked.partition(":")
-    count = torch.cuda.device_count()
-    if kind != "cuda" or not (number or "0").isdecimal() or int(number or 0) >= count:
-        found = f"cpu and {count} CUDA devices"
-        raise ItlError(f"device {asked!r} was asked for; here are {found}; use cpu or cuda:N")
-    return asked
+    if asked is None and not torch.cuda.is_available():
+        return "cpu"
+    here = [str(number) for number in range(torch.cuda.device_count())]
+    kind, colon, numbers = (asked or "cuda").partition(":")
+    chosen = numbers.split(",") if colon else here
+    if kind != "cuda" or not chosen or not set(chosen) <= set(here) or len(set(chosen)) < len(chosen):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = "" if visible is None else f" with CUDA_VISIBLE_DEVICES={visible}"
+        found = f"here are {', '.join(f'cuda:{number}' for number in here) or 'no GPUs'}{hidden}"
+        way = "use cpu, cuda for all GPUs, or some, each once, as in cuda:0,1" if here else "use cpu"
+        raise ItlError(f"device {asked!r} was asked for; {found}; {way}")
+    return f"cuda:{','.join(chosen)}"
+
+
+def _of_local_rank(device: str, rank: int) -> str:
+    """Choose from the GPUs *device* the one of this *rank*, counted on this host: no two share one."""
+    devices = Machine(device=device).devices
+    if device != "cpu" and rank >= len(devices):
+        found = f"torchrun started at least {rank + 1} processes here, and the device is {device}"
+        raise ItlError(f"{found}; each needs a GPU of its own: use --nproc-per-node {len(devices)}")
+    return "cpu" if device == "cpu" else devices[rank]
 
 
 def free_disk(home: Path) -> int:

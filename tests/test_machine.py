@@ -27,8 +27,8 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     [
         ({"workers": 0}, "whole number from 1; got 0"),
         ({"workers": -1}, "whole number from 1; got -1"),
-        ({"device": "gpu"}, "device 'gpu' was asked for; here are cpu and"),
-        ({"device": "cuda:99"}, "use cpu or cuda:N"),
+        ({"device": "gpu"}, "device 'gpu' was asked for; here are "),
+        ({"device": "cuda:99"}, "use cpu"),
     ],
 )
 def test_machines_that_cannot_be(settings, says):

@@ -91,7 +91,7 @@ def test_plan_run_results_subset(capsys, project):
 
 def test_init_copies_presets_and_notebooks(capsys, tmp_path):
     status, out, err = itl(capsys, "init", str(tmp_path / "mine"))
-    assert (status, out.split(), err) == (0, [f"{tmp_path}/mine/{name}" for name in ("params", "notebooks")], "")
+    assert (status, out.split(), err) == (0, [f"{tmp_path}/mine/params", f"{tmp_path}/mine/notebooks"], "")
     assert (tmp_path / "mine/params/demo.yaml").exists()
     assert itl(capsys, "init", str(tmp_path / "mine"))[0] == 1
 

@@ -111,7 +111,7 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
 def main() -> int:
     """Print the hours of the grid as it is, then at 128 pixels with the same steps."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--device", help="cpu, cuda or cuda:N")
+    asked.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
     device = asked.parse_args().device
     paper = load_preset("paper", ROOT / "params")
     at_128 = paper.model_copy(update={"notebooks": smaller(paper.notebooks)})
@@ -119,6 +119,7 @@ def main() -> int:
                "paper at 128 pixels, crops of 112, with as many steps; the detector sees what it did": at_128}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
+        device = Machine.here(device=device).devices[0]         # hours of one, however many there are
         machine = Machine.here(home=Path(home), device=device, workers=1)
         for name, preset in presets.items():
             print("\n".join([f"{name}:", *told(*grid(preset, published(), machine))]), flush=True)

@@ -53,7 +53,7 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     A peer that is absent or fails is named with the reason, and so is a row that this machine cannot run.
     Raises ItlError where *only* is no row and, when all is printed, where our own work failed.
     """
-    machine = Machine.here(device=device, workers=1)
+    machine = Machine.here(device=Machine.here(device=device).devices[0], workers=1)     # one, however many
     chosen = {only: pick(ROWS, only, "row of the table")} if only else ROWS
     torch.set_num_threads(machine.threads)
     limits = measure(machine.device)

@@ -1,5 +1,7 @@
 """R-CNNs of torchvision's parts: Fast, with regions from outside, and Faster, which learns its own."""
 
+from itertools import islice
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -107,12 +109,14 @@ def calibrate(net: Detector, pictures: Pictures, seed: int) -> None:
     net.to(pictures.device, memory_format=torch.channels_last).train()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None                                   # a plain mean over batches
         layer.train()
     where = [pictures.device] if pictures.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices=where):
         torch.manual_seed(seed)
-        for _, (view, targets) in zip(range(CALIBRATION if layers else 0), pictures.epoch(0), strict=False):
+        batches = islice(pictures.epoch(0), CALIBRATION if layers else 0)
+        for count, (view, targets) in enumerate(batches, start=1):
+            for layer in layers:
+                layer.momentum = 1 / count      # a plain mean over batches; None would ask the device
             with autocast(pictures.device, net.recipe.precision):
                 net(view, targets)
     net.train()
@@ -136,8 +140,7 @@ class Anchors(AnchorGenerator):
     def forward(self, images: ImageList, maps: list[Tensor]) -> list[Tensor]:
         """Boxes (n, 4) for each image, the same for all."""
         self.set_cell_anchors(maps[0].dtype, maps[0].device)
-        stride = torch.tensor(self.stride, device=maps[0].device)
-        boxes = self.grid_anchors([maps[0].shape[-2:]], [[stride, stride]])[0]
+        boxes = self.grid_anchors([maps[0].shape[-2:]], [[self.stride, self.stride]])[0]
         return [boxes] * len(images.image_sizes)
 
 

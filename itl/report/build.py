@@ -18,7 +18,7 @@ from itl.report.html import index_html
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_page import NotebookPage
 from itl.report.run_index import publish_runs, run_index
-from itl.runs.provenance import commit, device_name
+from itl.runs.provenance import commit, describe_devices
 from itl.runs.questions import questions_of
 from itl.storage import write_atomic
 
@@ -167,7 +167,7 @@ def write_index(pages: list[NotebookPage], failed: dict[str, str], log: Log) -> 
         "preset": preset.name,
         "seeds": ", ".join(map(str, seeds)) or "none",
         "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
-        "machine": f"{device_name(machine.device)}, {machine.workers} runs side by side",
+        "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "itl": f"{__version__}, commit {commit()}",
         "to repeat": f"itl report {preset.reference}",

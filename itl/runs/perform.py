@@ -8,6 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
+import torch
 from torch import distributed
 
 from itl import ItlError, pick
@@ -23,11 +24,12 @@ from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, key
+from itl.specs import Pretrain, Recipe, Transfer, key
 from itl.storage import write_atomic
-from itl.training.batches import Batches
-from itl.training.loop import load_weights, predict, save_weights, train
+from itl.training.batches import Batches, device
+from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build
+from itl.training.numerics import described, repeatable
 
 
 def detection(*given) -> dict[str, float]:
@@ -46,6 +48,7 @@ EVALUATORS = {                              # how a method sees its target, and 
     "detection": (annotated, detection),
 }
 
+OBJECTS = torch.device("cpu")               # over gloo: a rank may wait for hours, which would keep NCCL busy
 CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics
 
 Spec = Pretrain | Transfer
@@ -61,15 +64,25 @@ def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], obj
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
-    started = time.time()
-    if isinstance(spec, Pretrain):
-        result = pretrain(spec, folder, machine)
-    else:
-        result = transfer(spec, store, folder, machine.replace(rank=0, ranks=1))
-    store.write(spec, "provenance.json", provenance(machine) | {"seconds": time.time() - started})
+    started, recipe = time.time(), precision_recipe(spec)
+    with repeatable(machine):
+        if isinstance(spec, Pretrain):
+            result = pretrain(spec, folder, machine)
+        else:
+            machine = machine.replace(rank=0, ranks=1)          # the other ranks share trainings only
+            result = transfer(spec, store, folder, machine)
+    computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
+    store.write(spec, "provenance.json", provenance(machine) | computed)
     store.finish(spec, result)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
+
+
+def precision_recipe(spec: Spec) -> Recipe:
+    """The recipe whose precision *spec* is computed in: its own, or its net's where that stays frozen."""
+    if isinstance(spec, Transfer):
+        return spec.recipe or spec.pretrain.recipe
+    return spec.recipe
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
@@ -91,10 +104,10 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
 def fit(spec: Pretrain, pack: Pack, chosen: Selection, folder: Path, machine: Machine) -> Classifier:
     """Build and train the net of *spec*, with every rank of a torchrun at once."""
     if machine.ranks > 1 and machine.rank == 0:
-        distributed.broadcast_object_list([(spec, folder)], src=0)
-    net = build(spec.net, len(chosen.classes), spec.recipe.pixels, spec.seed).to(machine.device)
+        distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECTS)
+    net = build(spec.net, len(chosen.classes), spec.recipe.pixels, spec.seed).to(device(machine))
     batches = Batches(pack, chosen, spec.recipe, spec.seed, machine)
-    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder))
+    train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder, machine))
     return net
 
 
@@ -117,31 +130,30 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     pack = pack_of_digest(spec.pack, machine)
     see, evaluate = pick(EVALUATORS, spec.method, "transfer method")
     target = see(spec, pack)
-    metrics = evaluate(spec, net.to(machine.device), target, folder, machine)
+    metrics = evaluate(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN if name in metrics}
     kept = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
     return kept | protocol | {"metrics": metrics, "chosen": chosen}
 
 
-def progress(folder: Path) -> Callable[[dict], None]:
-    """Return a log that appends each epoch's row to the run's folder, where the plan's table reads it."""
+def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:
+    """Return a log that appends each epoch's row, and its device, to the run's folder, where bars read it."""
 
     def log(row: dict) -> None:
         with open(folder / "log.jsonl", "a") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(row | {"device": machine.devices[0]}) + "\n")
 
     return log
 
 
 def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
     """Do *specs* in turn under torchrun: rank 0 leads, the others help wherever it trains."""
-    backend = "nccl" if machine.device.startswith("cuda") else "gloo"
-    distributed.init_process_group(backend, timeout=timedelta(days=1))
+    join_ranks(machine, timedelta(days=1))
     if machine.rank == 0:
         for spec in specs:
             perform(spec, store, machine)
-        distributed.broadcast_object_list([None], src=0)
+        distributed.broadcast_object_list([None], src=0, device=OBJECTS)
     else:
         while (work := _next_from_leader()) is not None:
             spec, folder = work
@@ -154,5 +166,5 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
 
 def _next_from_leader() -> tuple[Pretrain, Path] | None:
     box = [None]
-    distributed.broadcast_object_list(box, src=0)
+    distributed.broadcast_object_list(box, src=0, device=OBJECTS)
     return box[0]

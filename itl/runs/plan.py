@@ -1,7 +1,7 @@
 """A plan: every pack and run that some questions need, once, with what it takes and whether that is here."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +14,9 @@ from itl.packs.build import partial_of
 from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, cost, work_of
 from itl.runs.executors import with_needs
-from itl.runs.provenance import device_name
+from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
-from itl.runs.throughput import calibrated
+from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
 from itl.specs import Packing, Pretrain, Transfer, key
 
 UNPACKED = "unpacked"                       # begins what stands for the digest of a pack to be built
@@ -24,6 +24,7 @@ STATES = ("done", "partial", "to do")
 NOTHING = Cost(0.0, 0, 0, 0, 0)             # what is left of a run that is done
 NUMBERS = ["before", *(each.name for each in fields(Cost))]
 COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *NUMBERS]
+SMALLER = "take smaller batches, a smaller net or target"
 ROW = 200                                   # bytes of an image in a pack's table
 
 
@@ -78,68 +79,83 @@ class Plan:
     def minutes(self) -> float:
         """How long all that is left takes: packs in turn, then runs side by side, each after its net.
 
-        Of one GPU it is thought that a single run fills it.
+        Of a GPU it is thought that a single run fills it.
         """
-        beside = 1 if self.machine.device.startswith("cuda") else self.machine.workers
+        beside = self.machine.workers if self.machine.device == "cpu" else len(self.machine.devices)
         longest = (self.left["before"] + self.left["minutes"]).max() if len(self.left) else 0.0
         return self.packs["minutes"].sum() + max(self.left["minutes"].sum() / beside, longest)
 
     @property
     def disk(self) -> tuple[int, int]:
         """Bytes that packs take, and runs with the checkpoints of those side by side."""
-        checkpoints = self.runs["checkpoint"].nlargest(self.machine.workers)
+        checkpoints = self.runs["checkpoint"].nlargest(self.machine.slots)
         return int(self.packs["disk"].sum()), int(self.runs["disk"].sum() + checkpoints.sum())
 
     def side_by_side(self, kind: str, workers: int) -> int:
         """Bytes of *kind*, memory or device, that so many runs take at once where the greediest meet."""
         return int(self.runs[kind].nlargest(workers).sum())
 
-    def memories(self) -> list[tuple[str, str, int]]:
-        """Each kind of memory that is needed here, its name for people and how many bytes of it there are."""
+    def memories(self) -> list[tuple[str, str, int, int]]:
+        """Each kind of memory needed here: its key, its name for people, its bytes, how many runs share it.
+
+        Of several GPUs the smallest counts: any run may come to it.
+        """
         if self.machine.scheduler or not len(self.left):        # a cluster's workers have their own
             return []
-        kinds = [("memory", "memory", free_memory())]
-        if self.machine.device.startswith("cuda"):
-            kinds += [("device", f"the memory of {device_name(self.machine.device)}",
-                       device_memory(self.machine.device))]
+        kinds = [("memory", "memory", free_memory(), self.machine.slots)]
+        if self.machine.device != "cpu":
+            smallest = min(self.machine.devices, key=device_memory)
+            kinds += [("device", f"the memory of {device_name(smallest)}", device_memory(smallest),
+                       self.machine.workers)]
         return kinds
 
     def refuse(self) -> None:
         """Raise ItlError, one line, where there is less disk or memory than the plan takes."""
-        (packs, runs), free, workers = self.disk, free_disk(self.machine.home), self.machine.workers
+        (packs, runs), free = self.disk, free_disk(self.machine.home)
         if packs + runs > free:
             raise ItlError(f"this takes {readable(packs + runs)} of disk in {self.machine.home}, packs "
                            f"{readable(packs)} and runs {readable(runs)}; {readable(free)} are free; make "
                            f"room, or choose a place on a larger disk with --home")
-        for kind, name, found in self.memories():
-            if (asked := self.side_by_side(kind, workers)) > found:
-                fits = [count for count in range(1, workers) if self.side_by_side(kind, count) <= found]
-                way = f"use --workers {fits[-1]}" if fits else "take smaller batches, a smaller net or target"
-                raise ItlError(f"{workers} runs side by side take up to {readable(asked)} of {name}; "
+        for kind, name, found, sharing in self.memories():
+            if (asked := self.side_by_side(kind, sharing)) > found:
+                fits = [count for count in range(1, sharing) if self.side_by_side(kind, count) <= found]
+                way = self._fewer(fits[-1], sharing) if fits else SMALLER
+                raise ItlError(f"{sharing} runs side by side take up to {readable(asked)} of {name}; "
                                f"{readable(found)} are there; {way}")
+
+    def _fewer(self, runs: int, sharing: int) -> str:
+        """Say how to have at most *runs* side by side where *sharing* were to be."""
+        devices = sharing // self.machine.workers               # 1: each device has a memory of this kind
+        if runs >= devices:
+            return f"use --workers {runs // devices}"
+        some = ",".join(self.machine.device.split(",")[:runs])  # cuda:0,2,3 -> cuda:0,2
+        return f"use --workers 1 --device {some}"
 
     def summary(self) -> str:
         """Say for people what is left to do, for how long, and what of disk and memory it takes."""
-        nets, workers = int((self.left["kind"] == "pretrain").sum()), self.machine.workers
+        nets, slots = int((self.left["kind"] == "pretrain").sum()), self.machine.slots
+        where = "" if self.machine.device == "cpu" else f" on {describe_devices(self.machine)}"
         kinds = f"{nets} trainings and {len(self.left) - nets} tries"
         lines = [
             f"{(self.packs['state'] != 'done').sum()} packs to build, {len(self.left)} runs to do ({kinds}): "
-            f"about {duration(self.minutes)} with {workers} side by side",
+            f"about {duration(self.minutes)} with {slots} side by side{where}",
             f"disk: packs {readable(self.disk[0])}, runs {readable(self.disk[1])}; "
             f"{readable(free_disk(self.machine.home))} are free in {self.machine.home}",
         ]
-        for kind, name, found in self.memories():
-            asked = readable(self.side_by_side(kind, workers))
+        for kind, name, found, sharing in self.memories():
+            asked = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {asked}; {readable(found)} are there")
         return "\n".join(lines)
 
 
 def plan(
-    questions: Iterable[Asked], store: Store, machine: Machine, log: Callable[[str], object] = lambda _: None
+    questions: Iterable[Asked], store: Store, machine: Machine, log: Callable[[str], object] = lambda _: None,
+    measure: bool = True,
 ) -> Plan:
     """Plan *questions* together: what they share is one row. *log* hears of what takes a while.
 
-    Raises ItlError that names all data that are missing, and for subsets that cannot be had.
+    Without *measure* a run whose rates are not known yet has no cost. Raises ItlError that names all data
+    that are missing, and for subsets that cannot be had.
     """
     questions = list(questions)
     sizes, packs = _packs(questions, machine)
@@ -156,7 +172,10 @@ def plan(
             for column, value in (("questions", question.name), ("condition", told), ("on", on)):
                 row[column][value] = None
             size_for[spec] = sizes[folders["images" if net else run.target]]
-    _add_costs(rows, size_for, store, machine, log)
+    left = _add_states(rows, store)
+    works = map(work_of, left)
+    rates = (calibrated(works, machine, log) if measure else measured_before(works, machine)) if left else {}
+    _add_costs(rows, size_for, rates, machine)
     runs = pd.DataFrame([_shown(spec, row) for spec, row in rows.items()], columns=COLUMNS)
     return Plan(packs, runs.astype(dict.fromkeys(NUMBERS, float)), machine)
 
@@ -190,16 +209,22 @@ def _written(folder: Path) -> int:
     return file.stat().st_blocks * 512 if file.exists() else 0
 
 
-def _add_costs(
-    rows: dict[Pretrain | Transfer, dict], size_for: dict, store: Store, machine: Machine, log: Callable
-) -> None:
-    """Put into each row its state and what it costs, and the minutes of the net that it waits for."""
+def _add_states(rows: dict[Pretrain | Transfer, dict], store: Store) -> list[Pretrain | Transfer]:
+    """Put into each row its state; return the runs that are left."""
     for spec, row in rows.items():
         row["state"] = "to do" if UNPACKED in str(spec) else store.state(spec)
-    left = {spec for spec, row in rows.items() if row["state"] != "done"}
-    rates = calibrated(map(work_of, left), machine, log) if left else {}
+    return [spec for spec, row in rows.items() if row["state"] != "done"]
+
+
+def _add_costs(
+    rows: dict[Pretrain | Transfer, dict], size_for: Mapping[Pretrain | Transfer, Size], rates: Rates,
+    machine: Machine,
+) -> None:
+    """Put into each row what is left of its cost, as far as *rates* tell, and the minutes of its net."""
     for spec, row in rows.items():
-        row |= asdict(cost(spec, size_for[spec], rates, machine) if spec in left else NOTHING)
+        known = {name_of(*work_of(spec), machine), frozen_name(machine)} <= rates.keys()
+        left = row["state"] != "done"
+        row |= asdict(cost(spec, size_for[spec], rates, machine) if left and known else NOTHING)
     for spec, row in rows.items():
         net = rows.get(spec.pretrain) if isinstance(spec, Transfer) else None
         row["before"] = net["minutes"] if net else 0.0

@@ -38,7 +38,8 @@ class Progress:
             if self.handle:
                 self.handle.update(self.table())
         under_way = [at for spec in self.left if (at := last_epoch(self.store.path(spec)))]
-        self.bar.set_postfix_str("; ".join(under_way[:4]), refresh=sys.stderr.isatty())
+        more = [f"{len(under_way) - 4} more"] if len(under_way) > 4 else []
+        self.bar.set_postfix_str("; ".join(under_way[:4] + more), refresh=sys.stderr.isatty())
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
@@ -47,13 +48,14 @@ class Progress:
 
 
 def last_epoch(folder: Path) -> str:
-    """Say how far the run in *folder* has come, '' before its first epoch ends."""
+    """Say how far the run in *folder* has come, and on which GPU; '' before its first epoch ends."""
     log = folder / "log.jsonl"
     lines = log.read_bytes().rpartition(b"\n")[0] if log.exists() else b""      # a line may be under way
     if not lines:
         return ""
     row = json.loads(lines.rpartition(b"\n")[2])
-    return f"{folder.name[:5]} epoch {row['epoch']} loss {row['loss']:.2f}"
+    where = f" {row['device']}" if row.get("device", "cpu") != "cpu" else ""
+    return f"{folder.name[:5]}{where} epoch {row['epoch']} loss {row['loss']:.2f}"
 
 
 def _in_notebook() -> bool:

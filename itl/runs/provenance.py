@@ -18,7 +18,9 @@ def provenance(machine: Machine) -> dict[str, str]:
     return {
         "command": os.environ.get("ITL_COMMAND", "interactive"),
         "commit": commit(),
-        "device": device_name(machine.device),
+        "device": device_name(machine.devices[0]),
+        "device_index": ", ".join(machine.devices),
+        "ranks": str(machine.ranks),
         "threads": str(machine.threads),
         "python": platform.python_version(),
         "wordnet": "3.0",
@@ -54,6 +56,16 @@ def device_name(device: str) -> str:
     lines = told.read_text().splitlines() if told.exists() else []
     models = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(models, platform.machine())
+
+
+def describe_devices(machine: Machine) -> str:
+    """Name the devices of *machine* for people: each kind of GPU once, with those that are of it."""
+    if machine.device == "cpu":
+        return device_name("cpu")
+    kinds: dict[str, list[str]] = {}
+    for device in machine.devices:
+        kinds.setdefault(device_name(device), []).append(device)
+    return ", ".join(f"{name} ({', '.join(devices)})" for name, devices in kinds.items())
 
 
 def _version(name: str) -> str:

@@ -195,5 +195,7 @@ def run_all(
     for question in questions:
         question.prepare(machine)
     specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
+    planned = plan(questions, store, machine, measure=False).runs
+    minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
     with Progress(specs, store, table) as progress:
-        execute(specs, store, machine, progress.update)
+        execute(specs, store, machine, progress.update, minutes)

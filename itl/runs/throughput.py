@@ -25,6 +25,7 @@ if TYPE_CHECKING:                           # who only plans what is measured al
 
     Work = tuple[torch.nn.Module, Callable[[], torch.Tensor], Callable[[], object]]
 
+KEPT = "rates.json"                         # beside the runs
 LARGEST = 227                               # pixels that a net is built for; detectors may see more
 CLASSES = 100                               # of the nets that are measured
 PATIENCE = 2.0                              # seconds in which work is done again; the fastest time counts
@@ -66,18 +67,35 @@ def calibrated(
     They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
     would do it, which takes seconds for each. *log* is told so beforehand.
     """
-    path = machine.runs / "rates.json"
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    wanted = {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
-    missing = {name: work for name, work in wanted.items() if not isinstance(kept.get(name), dict)}
-    if missing:
+    works = list(works)
+    rates = measured_before(works, machine)
+    if missing := {name: work for name, work in _named(works, machine).items() if name not in rates}:
         log(f"measuring {len(missing)} kinds of work on this machine, once")
         with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
             found = alone.submit(_measure_all, list(missing.values()), machine).result()
-        kept |= {name: asdict(each) for name, each in zip(missing, found, strict=True)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, lambda temporary: temporary.write_text(json.dumps(kept, indent=1)))
-    return {name: (Rate if work else Frozen)(**kept[name]) for name, work in wanted.items()}
+        rates |= dict(zip(missing, found, strict=True))
+        kept = _kept(machine) | {name: asdict(rates[name]) for name in missing}
+        machine.runs.mkdir(parents=True, exist_ok=True)
+        write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
+    return rates
+
+
+def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
+    """Return those rates of `calibrated` that are kept; nothing is measured."""
+    kept = _kept(machine)
+    return {name: (Rate if work else Frozen)(**kept[name])
+            for name, work in _named(works, machine).items() if isinstance(kept.get(name), dict)}
+
+
+def _named(
+    works: Iterable[tuple[str, Recipe]], machine: Machine
+) -> dict[str, tuple[str, Recipe] | None]:
+    return {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
+
+
+def _kept(machine: Machine) -> dict[str, dict]:
+    path = machine.runs / KEPT
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
@@ -92,7 +110,7 @@ def frozen_name(machine: Machine) -> str:
 
 
 def _here(machine: Machine) -> str:
-    return f"{device_name(machine.device)}, {machine.threads} threads"
+    return f"{device_name(machine.devices[0])}, {machine.threads} threads"
 
 
 def _prepare(threads: int) -> None:
@@ -100,23 +118,25 @@ def _prepare(threads: int) -> None:
 
 
 def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> list[Rate | Frozen]:
-    import torch
-
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
+    from itl.training.batches import use_device
+    from itl.training.numerics import repeatable
 
-    torch.set_num_threads(machine.threads)
-    return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
+    use_device(machine)
+    with repeatable(machine):
+        return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
 
 
 def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     """Time training and looking on a made-up batch; raises ItlError where a GPU has not the memory for it."""
     import torch
 
+    from itl.training.cuda_graph import record, training_state
     from itl.training.loop import sgd
     from itl.training.nets import build
     from itl.training.numerics import autocast
 
-    device = torch.device(machine.device)
+    device = torch.device(machine.devices[0])
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
     model, loss_of, see = (_detector if isinstance(recipe, Detection) else _classifier)(
         whole, net, recipe, device)
@@ -137,12 +157,14 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
 
     _forget_peak(device)
     try:
+        if device.type == "cuda" and not isinstance(recipe, Detection):     # as training does
+            learn = record(learn, training_state(model, optimizer)).replay
         learning = _seconds(learn, device) / recipe.batch
         model.eval()
         looking = _seconds(look, device) / recipe.batch
     except torch.OutOfMemoryError as error:
         raise ItlError(f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
-                       f"memory of {device_name(machine.device)}; take a smaller batch or net") from error
+                       f"memory of {device_name(machine.devices[0])}; take a smaller batch or net") from error
     return Rate(learning, looking, *_peak(device), sum(sizes), whole.head.in_features)
 
 
@@ -152,7 +174,7 @@ def measure_frozen(machine: Machine) -> Frozen:
 
     from itl.evaluation.knn import nearest
 
-    device = torch.device(machine.device)
+    device = torch.device(machine.devices[0])
     rows, width, classes = FIT[device.type]
     large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))

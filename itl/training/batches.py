@@ -1,7 +1,6 @@
 """Batches: a selection of a pack, cropped, flipped and normalised, in an order that seed and epoch decide."""
 
 import functools
-import os
 import warnings
 import weakref
 from collections import deque
@@ -51,10 +50,16 @@ class EpochPlan:
 
 
 def device(machine: Machine) -> torch.device:
-    """The device of this process: under torchrun each rank has the GPU of its local rank."""
-    if machine.device == "cuda" and machine.ranks > 1:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", machine.rank)))
-    return torch.device(machine.device)
+    """The device of this process: the first of the machine's."""
+    return torch.device(machine.devices[0])
+
+
+def use_device(machine: Machine) -> torch.device:
+    """Make the device of this process its current one, before anything is put on another; return it."""
+    where = device(machine)
+    if where.index is not None:
+        torch.cuda.set_device(where)
+    return where
 
 
 def draws(seed: int, epoch: int, step: int) -> np.random.Generator:

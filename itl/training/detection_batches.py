@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate
 
 from itl import ItlError
 from itl.machine import Machine
@@ -58,7 +58,9 @@ class Pictures:
         self.shapes = table[["width", "height"]].to_numpy(np.int64)        # of the originals
         short, long = self.shapes.min(1), self.shapes.max(1)
         self.scales = np.minimum(recipe.pixels / short, recipe.longest / long)
-        self.targets = self._targets(selection.classes)
+        sides = np.maximum(1, np.rint(self.shapes * self.scales[:, None])).astype(int)
+        self.sizes = [(height, width) for width, height in sides.tolist()]  # of the views
+        self.objects = self._objects(selection.classes)
         self.threads = ThreadPoolExecutor(1, "pictures")        # starts none before the first batch
 
     def __len__(self) -> int:
@@ -88,75 +90,88 @@ class Pictures:
         found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])   # narrower than a pixel: that pixel
         return found
 
-    def _targets(self, classes: tuple[str, ...]) -> list[dict[str, Tensor]]:
-        """Boxes and labels of the objects of each image, scaled to its view."""
+    def _objects(self, classes: tuple[str, ...]) -> list[np.ndarray]:
+        """The objects of each image, float32 (n, 5): the box scaled to the view, and the label."""
         objects = self.pack.objects
         objects = objects[~objects["difficult"].astype(bool)]
-        rows = objects.groupby("row", sort=False).indices
-        boxes = objects[SIDES].to_numpy(np.float64)
         labels = np.searchsorted(classes, objects["name"].to_numpy(str)) + 1
+        rows = np.column_stack([objects[SIDES].to_numpy(np.float64), labels])
+        of_image = objects.groupby("row", sort=False).indices
         none = np.zeros(0, np.int64)
-        return [
-            {"boxes": self._scaled(place, boxes[rows.get(row, none)]),
-             "labels": torch.from_numpy(labels[rows.get(row, none)])}
-            for place, row in enumerate(self.rows)
-        ]
+        return [self._scaled(place, rows[of_image.get(row, none)]) for place, row in enumerate(self.rows)]
 
-    def _scaled(self, place: int, boxes: np.ndarray) -> Tensor:
-        """Boxes of a file, 1-based and inclusive, as float32 x0, y0, x1, y1 in its view."""
-        boxes = boxes.astype(np.float64)
-        boxes[:, :2] -= 1
-        return torch.from_numpy((boxes * self.scales[place]).astype(np.float32))
-
-    def _regions(self, place: int) -> Tensor:
-        most = self.recipe.proposals
+    def _regions(self, place: int) -> np.ndarray:
+        """The region proposals of one image, float32 (n, 5): the box scaled to the view, and 0."""
+        count = self.recipe.proposals
         if self.recipe.regions == "windows":
-            return self._scaled(place, windows(*self.shapes[place].tolist(), most))
-        return self._scaled(place, self.pack.regions(self.rows[place])[:most])
+            boxes = windows(*self.shapes[place].tolist(), count)
+        else:
+            boxes = self.pack.regions(self.rows[place])[:count]
+        return self._scaled(place, np.pad(boxes, ((0, 0), (0, 1))))
+
+    def _scaled(self, place: int, rows: np.ndarray) -> np.ndarray:
+        """Boxes in a file, 1-based, inclusive, and labels (n, 5), as float32 x0, y0, x1, y1 in a view."""
+        rows = rows.astype(np.float64)
+        rows[:, :2] -= 1
+        rows[:, :4] *= self.scales[place]
+        return rows.astype(np.float32)
 
     def _load(
         self, parts: Iterator[tuple[np.ndarray, np.ndarray]]
     ) -> Iterator[tuple[View, list[dict[str, Tensor]]]]:
         """Turn places and flips into views, each read from the disk while the one before is used."""
+        for places, flips, images, rows, counts in prefetch(self.threads, self._read, parts):
+            images, rows = (part.to(self.device, non_blocking=True) for part in (images, rows))
+            boxes, labels = rows[:, :4].split(counts), rows[:, 4].long().split(counts)
+            count = len(places)
+            targets = [{"boxes": boxes[at], "labels": labels[at]} for at in range(count)]
+            regions = None if self.recipe.regions == "rpn" else list(boxes[count:])
+            sizes = [self.sizes[place] for place in places]
+            yield View(self._pixels(places, flips, images), sizes, regions), targets
 
-        def read(part: tuple[np.ndarray, np.ndarray]) -> tuple:
-            places, flips = part
-            stored = torch.from_numpy(self.pack.images[self.rows[places]])
-            learned = self.recipe.regions == "rpn"
-            regions = None if learned else [self._regions(place) for place in places]
-            return places, flips, stored.pin_memory() if self.device.type == "cuda" else stored, regions
+    def _read(
+        self, part: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor, list[int]]:
+        """Read what one batch sends to the device: two tensors, pinned where that is a GPU.
 
-        for places, flips, stored, regions in prefetch(self.threads, read, parts):
-            stored = stored.to(self.device, non_blocking=True)
-            shown = [self._shown(place, image) for place, image in zip(places, stored, strict=True)]
-            sizes = [tuple(image.shape[1:]) for image in shown]
-            tall, wide = (max(side) for side in zip(*sizes, strict=True))
-            pixels = torch.stack([
-                pad(image.flip(2) if flip else image, (0, wide - image.shape[2], 0, tall - image.shape[1]))
-                for image, flip in zip(shown, flips, strict=True)
-            ]).contiguous(memory_format=torch.channels_last)
-            targets = [self.targets[place] for place in places]
-            boxes = self._turned([each["boxes"] for each in targets], sizes, flips)
-            targets = [{"boxes": turned, "labels": each["labels"].to(self.device)}
-                       for turned, each in zip(boxes, targets, strict=True)]
-            yield View(pixels, sizes, regions and self._turned(regions, sizes, flips)), targets
+        Returns the part's places and flips; the stored images, uint8 (B, S, S, 3); boxes and labels of all
+        objects and then of all regions, float32 (R, 5); and of how many each image has objects, then regions.
+        """
+        places, flips = part
+        pairs = list(zip(places, flips, strict=True))
+        rows = [self._in_view(place, flip, self.objects[place]) for place, flip in pairs]
+        if self.recipe.regions != "rpn":
+            rows += [self._in_view(place, flip, self._regions(place)) for place, flip in pairs]
+        arrays = self.pack.images[self.rows[places]], np.concatenate(rows)
+        images, boxes = (torch.from_numpy(array) for array in arrays)
+        if self.device.type == "cuda":
+            images, boxes = images.pin_memory(), boxes.pin_memory()
+        return places, flips, images, boxes, [len(part) for part in rows]
 
-    def _turned(self, boxes: list[Tensor], sizes: list[tuple[int, int]], flips: np.ndarray) -> list[Tensor]:
-        """*boxes* of each image within its bounds, mirrored where it is, on the device."""
-        turned = []
-        for each, (height, width), flip in zip(boxes, sizes, flips, strict=True):
-            x0, y0, x1, y1 = each.to(self.device).unbind(1)
-            x0, x1 = x0.clamp(0, width), x1.clamp(0, width)
-            if flip:
-                x0, x1 = width - x1, width - x0
-            turned.append(torch.stack([x0, y0.clamp(0, height), x1, y1.clamp(0, height)], 1))
-        return turned
+    def _in_view(self, place: int, flip: bool, rows: np.ndarray) -> np.ndarray:
+        """Boxes and labels (n, 5), the boxes clipped to their view and, where *flip*, mirrored with it."""
+        height, width = self.sizes[place]
+        rows = rows.copy()
+        rows[:, :4] = np.clip(rows[:, :4], 0, [width, height, width, height])
+        if flip:
+            rows[:, [0, 2]] = width - rows[:, [2, 0]]
+        return rows
+
+    def _pixels(self, places: np.ndarray, flips: np.ndarray, images: Tensor) -> Tensor:
+        """The batch that a detector sees, float32 (B, 3, H, W), channels_last, of stored *images*."""
+        tall, wide = np.max([self.sizes[place] for place in places], axis=0).tolist()
+        shape, layout = (len(places), 3, tall, wide), torch.channels_last
+        pixels = torch.empty(shape, device=self.device, memory_format=layout).zero_()
+        for view, place, flip, image in zip(pixels, places, flips, images, strict=True):
+            shown = self._shown(place, image)
+            view[:, : shown.shape[1], : shown.shape[2]] = shown.flip(2) if flip else shown
+        return pixels
 
     def _shown(self, place: int, stored: Tensor) -> Tensor:
         """The image *stored* uint8 (S, S, 3) as its view shows it: float32 (3, H, W), normalised."""
         width, height = shrunk(*self.shapes[place].tolist(), self.pack.size)
         image = normalised(stored[:height, :width].permute(2, 0, 1)[None])
-        wanted = tuple(max(1, round(side * self.scales[place])) for side in self.shapes[place][::-1].tolist())
-        if image.shape[2:] != wanted:
-            image = interpolate(image, wanted, mode="bilinear", antialias=True, align_corners=False)
+        if image.shape[2:] != self.sizes[place]:
+            sides = self.sizes[place]
+            image = interpolate(image, sides, mode="bilinear", antialias=True, align_corners=False)
         return image[0]

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import roi_pool
 
@@ -31,11 +32,26 @@ class Parts(nn.Module):
         """Regions (R, C, side, side) of *maps* for each image's boxes (n, 4): x0, y0, x1, y1 in pixels."""
         if self.align:
             return align(maps, boxes, self.side, 1 / self.stride)
-        return roi_pool(maps, boxes, self.side, 1 / self.stride)
+        pool = repeatable_roi_pool if maps.is_cuda and maps.requires_grad else roi_pool
+        return pool(maps, boxes, self.side, 1 / self.stride)
 
     def features(self, regions: Tensor) -> Tensor:
         """Features (R, F) of regions (R, C, side, side)."""
         return self.head(regions)
+
+
+def repeatable_roi_pool(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
+    """Cut regions (R, C, side, side) as ``torchvision.ops.roi_pool`` does, with a gradient that repeats.
+
+    torchvision finds the largest value of each cell, but adds up its gradient in any order on a GPU. That of
+    indexing sorts first. It takes about 60 bytes for each value of the regions: 70 MB for AlexNet's 128.
+    """
+    rois = torch.cat([F.pad(part, (1, 0), value=image) for image, part in enumerate(boxes)])
+    with torch.no_grad():
+        places = torch.ops.torchvision.roi_pool(maps, rois, scale, side, side)[1].long()    # -1: empty cell
+    image, channel = rois[:, 0].long(), torch.arange(maps.shape[1], device=maps.device)
+    values = maps.flatten(2)[image[:, None, None, None], channel[:, None, None], places.clamp(min=0)]
+    return values.masked_fill(places < 0, 0.0)
 
 
 class TimmParts(Parts):

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.batches import Batches, device, draws
+from itl.training.batches import Batches, device, draws, use_device
 from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
 from itl.training.cuda_graph import RecordedSteps
 from itl.training.numerics import autocast, repeatable
@@ -154,12 +155,24 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
 
 
+def join_ranks(machine: Machine, timeout: timedelta | None = None) -> None:
+    """Join the process group of a torchrun: what is on GPUs goes over NCCL, all else, objects too, over gloo.
+
+    The device is set before: to NCCL a rank is where its current device is, and no two may share one.
+    """
+    where = use_device(machine)
+    if where.type == "cuda":
+        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=where)
+    else:
+        distributed.init_process_group("gloo", timeout=timeout)
+
+
 @contextmanager
 def _session(machine: Machine) -> Iterator[None]:
     """Give training repeatable kernels, its process group, and random numbers of its own."""
-    where = device(machine)
+    where = use_device(machine)
     if machine.ranks > 1 and not distributed.is_initialized():
-        distributed.init_process_group("nccl" if where.type == "cuda" else "gloo")
+        join_ranks(machine)
         atexit.register(distributed.destroy_process_group)      # once: no group is joined twice
     with (
         torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),

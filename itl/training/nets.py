@@ -5,6 +5,7 @@ from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from itl import ItlError, pick
 from itl.training.crop_cpu import STD
@@ -132,11 +133,18 @@ class GreyLevels(nn.Module):
 
 
 class ResponseNorm(nn.LocalResponseNorm):
-    """Caffe's LRN, always in float32: its 1 + 1e-4 x is 1 in bfloat16."""
+    """Caffe's LRN over an odd number of channels, always in float32: its 1 + 1e-4 x is 1 in bfloat16.
+
+    torch's own values and gradients, but pooled along the last dimension of channels_last memory. torch pools
+    three-dimensionally, which copies the maps to another layout, reads and writes them 56 times instead of 41
+    for a forward and a backward pass, and adds up gradients on a GPU in an order that does not repeat.
+    """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps of the same shape, each value divided by what its neighbouring channels hold."""
-        return super().forward(maps.float())
+        """Maps (B, C, H, W) of the same shape, each value divided by what its neighbouring channels hold."""
+        values = maps.float().permute(0, 2, 3, 1)
+        mean = avg_pool2d(values.square(), (1, self.size), stride=1, padding=(0, self.size // 2))
+        return (values * (self.k + self.alpha * mean).pow(-self.beta)).permute(0, 3, 1, 2)
 
 
 def _caffenet() -> Part:

@@ -38,7 +38,7 @@ def repeatable(machine: Machine) -> Iterator[None]:
 
 def described(machine: Machine, precision: str) -> dict[str, str]:
     """Say for a run's provenance how *precision* was really computed on *machine*."""
-    where = torch.device(machine.device)
+    where = torch.device(machine.devices[0])
     half = precision == "bf16" and has_bf16(where)
     on_gpu = where.type == "cuda"
     return {

@@ -17,6 +17,7 @@ from itl.evaluation.fast_rcnn import Anchors, Detector, calibrate, locate, norms
 from itl.evaluation.target import annotated
 from itl.machine import Machine
 from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.training.batches import draws
 from itl.training.crop_cpu import normalised
 from itl.training.detection_batches import Pictures
 from itl.training.detection_nets import parts
@@ -87,12 +88,46 @@ def test_regions_follow_the_images_scale_and_are_mirrored_with_it():
         assert all(0 < len(each) <= 150 for each in view.regions)
         assert all(each[0].tolist() == [0, 0, 96, 72] for each in view.regions)
     place = 3
-    boxes = views.targets[place]["boxes"]
-    back = views.original(place, boxes)
+    _, targets = next(views.in_order())
+    back = views.original(place, targets[place]["boxes"])
     objects = views.pack.objects.query("row == @place and not difficult")
     assert back.tolist() == objects[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()
-    mirrored = views._turned([boxes], [(72, 96)], [True])[0]
-    assert mirrored[:, 0].tolist() == (96 - boxes[:, 2]).tolist()
+
+
+@pytest.mark.parametrize("regions", ["windows", "rpn"])
+def test_boxes_and_regions_are_mirrored_with_their_images(regions):
+    """Against the images as they are, in the order and with the flips that seed, epoch and step decide."""
+    views = pictures(replace(RECIPE, pixels=72, longest=500, regions=regions))
+    straight = [(view, targets, at) for view, targets in views.in_order() for at in range(len(view))]
+    order = draws(0, 2, 0).permutation(24)
+    flips = [draws(0, 2, step + 1).random(8) < 0.5 for step in range(3)]
+    assert 0 < np.sum(flips) < 24
+    for step, (view, targets) in enumerate(views.epoch(2)):
+        assert (view.regions is None) == (regions == "rpn")
+        for at, place in enumerate(order[step * 8 : step * 8 + 8]):
+            other, expected, number = straight[place]
+            pairs = [(targets[at]["boxes"], expected[number]["boxes"])]
+            if view.regions:
+                pairs.append((view.regions[at], other.regions[number]))
+            pixels = other.pixels[number]
+            for boxes, unflipped in pairs:
+                x0, y0, x1, y1 = unflipped.unbind(1)
+                mirrored = torch.stack([96 - x1, y0, 96 - x0, y1], 1)
+                assert torch.equal(boxes, mirrored if flips[step][at] else unflipped)
+            assert torch.equal(view.pixels[at], pixels.flip(2) if flips[step][at] else pixels)
+            assert torch.equal(targets[at]["labels"], expected[number]["labels"])
+
+
+def test_boxes_end_at_the_image_and_smaller_images_are_padded_with_the_mean_colour():
+    views = pictures(replace(RECIPE, pixels=36, longest=500))
+    views.sizes[1] = (30, 40)                               # as if the second were smaller
+    view, _ = next(views.in_order())
+    assert view.sizes[:2] == [(36, 48), (30, 40)]
+    assert not view.pixels[1, :, 30:].any()
+    assert not view.pixels[1, :, :, 40:].any()
+    assert view.pixels[1, :, :30, :40].all(0).any()
+    assert view.regions[0][0].tolist() == [0, 0, 48, 36]
+    assert view.regions[1][0].tolist() == [0, 0, 40, 30]        # scaled as before, and clipped
 
 
 def test_regions_of_a_file_are_scaled_and_the_first_are_taken():

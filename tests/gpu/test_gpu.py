@@ -1,5 +1,6 @@
 """The CPU's tests with Machine(device="cuda"): batches, training and measuring say the same on a GPU."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from itl.evaluation.detection import detection
+from itl.evaluation.fast_rcnn import Detector, locate
 from itl.evaluation.frozen import knn, probe
 from itl.evaluation.target import Target, annotated
 from itl.machine import Machine
@@ -20,12 +22,14 @@ from itl.training.checkpoint import NAME, load_tensors
 from itl.training.crop_cpu import batch_crop
 from itl.training.cuda_graph import RecordedSteps
 from itl.training.detection_batches import Pictures
+from itl.training.detection_nets import parts, repeatable_roi_pool
 from itl.training.loop import classify, fit_epoch, predict, sgd, take_step, train
 from itl.training.nets import build
 from itl.training.numerics import has_bf16, repeatable
 from itl.training.roi_align import align
 from tests.evaluation.test_detection import RECIPE as DETECTION
 from tests.evaluation.test_detection import spec
+from tests.training.test_loop import narrow
 from tests.worlds import boxes_pack, here, small_study
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -180,17 +184,20 @@ def test_recorded_steps_are_those_taken_one_by_one(name, kept, monkeypatch):
     assert all(torch.equal(one, other) for one, other in zip(*states, strict=True))
 
 
-@pytest.mark.parametrize("name", ["small", "resnet18"])
-def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "pixels"), [("small", 32), ("alexnet", 112), ("caffenet", 112), ("resnet18", 32)]
+)
+def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     def stop(row: dict) -> None:
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 
-    straight, stopped, resumed = (build(name, 4, 32, seed=0) for _ in range(3))
-    whole = train(straight, batches(GPU), RECIPE, tmp_path / "whole", GPU, seed=0)
+    recipe = replace(RECIPE, pixels=pixels, lr=0.01)
+    straight, stopped, resumed = (narrow(build(name, 4, pixels, seed=0)) for _ in range(3))
+    whole = train(straight, batches(GPU, recipe), recipe, tmp_path / "whole", GPU, seed=0)
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, batches(GPU), RECIPE, tmp_path / "parts", GPU, seed=0, log=stop)
-    parts = train(resumed, batches(GPU), RECIPE, tmp_path / "parts", GPU, seed=0)
+        train(stopped, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0, log=stop)
+    parts = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
     assert [row["loss"] for row in parts] == [row["loss"] for row in whole]
     one, other = straight.state_dict(), resumed.state_dict()
     assert all(torch.equal(one[each], other[each]) for each in one)
@@ -271,21 +278,37 @@ def test_two_workers_share_the_gpu(tmp_path):
     assert {Store(machine.runs).state(run.spec) for run in question.runs(machine)} == {"done"}
 
 
-def test_regions_are_the_cpus_and_their_gradient_repeats():
+@pytest.mark.parametrize("cut", [align, repeatable_roi_pool])
+def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
     random = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 16, 12, 17, generator=random)
     corners = torch.rand(2, 300, 2, 2, generator=random) * 110
     boxes = [torch.cat([each.min(1).values, each.max(1).values], 1) for each in corners]
     found, gradients = [], []
     for where in ("cpu", "cuda", "cuda"):
-        there = maps.to(where).requires_grad_()
-        cut = align(there, [each.to(where) for each in boxes], 7, 1 / 8)
-        (cut * cut).sum().backward()
-        found.append(cut.detach().cpu())
+        there = maps.detach().to(where).clone().requires_grad_()
+        regions = cut(there, [each.to(where) for each in boxes], 7, 1 / 8)
+        (regions * regions).sum().backward()
+        found.append(regions.detach().cpu())
         gradients.append(there.grad.cpu())
     torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-2, rtol=1e-3)
     assert torch.equal(gradients[1], gradients[2])
+
+
+@pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
+def test_a_detectors_gradient_repeats(name):
+    recipe, pack = replace(DETECTION, pixels=72, longest=96, batch=4), boxes_pack({"train": 4, "test": 2})
+    view, targets = next(Pictures(pack, annotated(spec(), pack).train, recipe, 0, GPU).epoch(0))
+    gradients = []
+    for _ in range(2):
+        net = Detector(parts(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
+        torch.manual_seed(0)                                # what is drawn of the regions, and dropout
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+            locate(net, view, targets, recipe).backward()
+        gradients.append([weight.grad for weight in net.parameters() if weight.grad is not None])
+    assert len(gradients[0]) > 10
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
 def test_pictures_are_the_cpus():

@@ -100,6 +100,7 @@ def test_what_a_run_keeps(undisturbed):
     assert manifest.groupby("wnid").size().tolist() == [4, 4, 4, 4]
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance.keys() >= {"commit", "device", "torch", "finished", "seconds"}
+    assert provenance["device_index"] == "cpu"
     assert not (folder / "checkpoint.safetensors").exists()
     assert len((folder / "log.jsonl").read_text().splitlines()) == 6      # 12 steps, 2 an epoch
 
@@ -189,5 +190,8 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
+    for kind, ranks in (("pretrain", "2"), ("transfer", "1")):
+        made = next(tmp_path.glob(f"runs/{kind}/*/provenance.json"))
+        assert json.loads(made.read_text())["ranks"] == ranks
     log = next(tmp_path.glob("runs/pretrain/*/log.jsonl")).read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in log] == [1, 2, 3, 4, 5, 6]

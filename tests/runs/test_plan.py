@@ -11,7 +11,7 @@ from itl import ItlError
 from itl.machine import Machine, duration, free_memory, readable
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
-from itl.runs import cost, plan, throughput
+from itl.runs import cost, plan, provenance, throughput
 from itl.runs.questions import data_size, granularity
 from itl.runs.store import Store
 from itl.specs import Detection, Packing, Pretrain, Recipe, Subset, Transfer
@@ -152,7 +152,8 @@ def test_sums_over_runs_side_by_side(tmp_path):
     found = planned(tmp_path, RUNS, packs=1000)
     assert found.minutes == 1 + 9, "no shorter than the longest"
     assert planned(tmp_path, RUNS[:3] * 2).minutes == 1 + 14 / 2
-    assert planned(tmp_path, RUNS, workers=4, device="cuda").minutes == 1 + 16, "one run fills a GPU"
+    assert planned(tmp_path, RUNS, workers=4, device="cuda:0").minutes == 1 + 16, "one run fills a GPU"
+    assert planned(tmp_path, RUNS * 2, workers=4, device="cuda:0,1").minutes == 1 + 32 / 2
     assert found.disk == (1000, 60 + 300 + 200)
     assert [found.side_by_side("memory", count) for count in (1, 2, 3)] == [70, 130, 180]
 
@@ -171,6 +172,36 @@ def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, disk, memory, says):
     assert "\n" not in str(error.value)
     if memory < 999:
         replace(found, machine=found.machine.replace(scheduler="tcp://there:1")).refuse()
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """Two GPUs, of 100 and 90 bytes."""
+    monkeypatch.setattr(plan, "device_memory", {"cuda:0": 100, "cuda:3": 90}.get)
+    for module in (plan, provenance):
+        monkeypatch.setattr(module, "device_name", {"cuda:0": "Big", "cuda:3": "Small"}.get)
+
+
+@pytest.mark.parametrize(("memory", "device", "says"), [
+    (359, 30, "6 runs side by side take up to 0 MiB of memory; .*; use --workers 2$"),
+    (189, 30, "use --workers 1$"),
+    (129, 30, "use --workers 1 --device cuda:0$"),
+    (69, 30, "take smaller batches"),
+    (360, 31, "3 runs side by side take up to 0 MiB of the memory of Small; .*; use --workers 2$"),
+    (360, 91, "the memory of Small; .* take smaller batches"),
+])
+def test_what_cannot_fit_several_gpus_is_refused(tmp_path, monkeypatch, two_gpus, memory, device, says):
+    found = planned(tmp_path, RUNS * 2, workers=3, device="cuda:0,3")
+    found = replace(found, runs=found.runs.assign(device=device))
+    monkeypatch.setattr(plan, "free_memory", lambda: memory)
+    with pytest.raises(ItlError, match=says):
+        found.refuse()
+
+
+def test_a_plan_names_its_gpus(tmp_path, two_gpus):
+    said = planned(tmp_path, RUNS, workers=2, device="cuda:0,3").summary()
+    assert "with 4 side by side on Big (cuda:0), Small (cuda:3)" in said
+    assert "the memory of Small: up to 0 MiB; 0 MiB are there" in said
 
 
 def test_what_fits_is_not_refused(tmp_path, monkeypatch):
@@ -235,6 +266,8 @@ def test_what_is_measured_is_kept(tmp_path, monkeypatch):
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
     monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)     # to measure again would fail
+    assert throughput.measured_before(works, machine) == found
+    assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == found
     assert throughput.calibrated(works, machine) == found
     kept = json.loads((tmp_path / "runs/rates.json").read_text())
     assert kept.keys() == found.keys()

@@ -1,5 +1,6 @@
 """Training: it learns, resumes to the same bits, takes the steps of a slow loop, and says what went wrong."""
 
+import copy
 import os
 import resource
 import signal
@@ -17,7 +18,7 @@ from itl.specs import Recipe
 from itl.training.batches import Batches
 from itl.training.checkpoint import NAME
 from itl.training.loop import load_weights, predict, save_weights, sgd, train
-from itl.training.nets import Classifier, build
+from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16
 
 MACHINE = Machine(threads=1, checkpoint_seconds=0)
@@ -47,6 +48,20 @@ def plain(dropout: float = 0.0) -> Classifier:
             nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Dropout(dropout), nn.AdaptiveAvgPool2d(2), nn.Flatten()
         )
         return Classifier(body, nn.Linear(32, 4))
+
+
+def narrow(net: Classifier) -> Classifier:
+    """*net* with fully connected layers of 16 outputs, so that a checkpoint takes little to write."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        inputs = None
+        for name, layer in [*net.body.named_children()]:
+            if isinstance(layer, nn.Linear):
+                setattr(net.body, name, nn.Linear(inputs or layer.in_features, 16))
+                inputs = 16
+        if inputs:
+            net.head = nn.Linear(inputs, net.head.out_features)
+    return net
 
 
 def losses(history: list[dict]) -> list[tuple]:
@@ -96,6 +111,24 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, make):
     again = make()
     assert losses(train(again, batches(), RECIPE, tmp_path / "parts", MACHINE, seed=3)) == losses(whole)
     assert same_weights(straight, again)                    # a finished run is only read
+
+
+@pytest.mark.parametrize(("name", "pixels"), [(name, max(32, least)) for name, (_, least) in NETS.items()])
+def test_every_net_goes_on_to_the_same_bits(tmp_path, name, pixels):
+    recipe = Recipe(epochs=2, batch=4, pixels=pixels, lr=0.01)
+    straight = narrow(build(name, 4, pixels, seed=0))
+    stopped, resumed = copy.deepcopy(straight), copy.deepcopy(straight)
+    whole = train(straight, batches(recipe, images=8), recipe, tmp_path / "whole", MACHINE, seed=3)
+
+    def stop(row: dict) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(stopped, batches(recipe, images=8), recipe, tmp_path / "parts", MACHINE, seed=3, log=stop)
+    parts = train(resumed, batches(recipe, images=8), recipe, tmp_path / "parts", MACHINE, seed=3)
+    assert losses(parts) == losses(whole)
+    assert same_weights(straight, resumed)
+    assert not same_weights(stopped, resumed)
 
 
 def test_dropout_follows_the_seed_and_leaves_the_random_state_alone(tmp_path):

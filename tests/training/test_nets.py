@@ -82,6 +82,22 @@ def test_response_norm_is_caffes_formula():
         torch.testing.assert_close(ours[0, channel], expected)
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("shape", [(2, 96, 27, 27), (3, 7, 5, 1), (2, 2, 1, 1)])
+def test_response_norm_is_torchs_and_so_is_its_gradient(shape, layout):
+    random = torch.Generator().manual_seed(0)
+    maps, weights = (50 * torch.randn(shape, generator=random).to(memory_format=layout) for _ in range(2))
+    ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
+    found = ResponseNorm(5, alpha=1e-2, beta=0.75, k=1)(ours)
+    expected = nn.LocalResponseNorm(5, alpha=1e-2, beta=0.75, k=1)(theirs)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+    for part in (found, expected):
+        (part * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6 * theirs.grad.abs().max().item())
+    assert found.is_contiguous(memory_format=layout)
+    assert ours.grad.is_contiguous(memory_format=layout)
+
+
 @pytest.mark.parametrize(
     ("name", "pixels", "says"),
     [

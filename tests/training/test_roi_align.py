@@ -7,7 +7,7 @@ from torchvision import ops
 
 from itl import ItlError
 from itl.training import roi_align
-from itl.training.detection_nets import PARTS, parts
+from itl.training.detection_nets import PARTS, parts, repeatable_roi_pool
 from itl.training.nets import NETS, build
 
 torch.set_num_threads(1)
@@ -44,6 +44,28 @@ def test_a_box_of_whole_cells_averages_them_by_hand():
     maps = torch.arange(16.0).reshape(1, 1, 4, 4)
     found = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
     assert found.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]         # the means of the four 2 × 2 corners
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
+def test_repeatable_pooling_is_torchvisions_and_so_is_its_gradient(counts, layout):
+    maps, boxes = made(0, len(counts), counts)
+    maps = maps.relu().to(memory_format=layout)             # as of a net: many cells whose values are equal
+    ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
+    found, expected = repeatable_roi_pool(ours, boxes, 6, 1 / 8), ops.roi_pool(theirs, boxes, 6, 1 / 8)
+    assert torch.equal(found, expected)
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
+    for part in (found, expected):
+        (part * weights).sum().backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
+
+
+def test_a_pooled_box_of_whole_cells_has_their_maxima_by_hand():
+    maps = torch.arange(16.0).reshape(1, 1, 4, 4).requires_grad_()
+    found = repeatable_roi_pool(maps, [torch.tensor([[0.0, 0, 3, 3], [9, 9, 9, 9]])], 2, 1.0)
+    assert found.tolist() == [[[[5, 7], [13, 15]]], [[[0, 0], [0, 0]]]]         # the second lies outside
+    found.sum().backward()
+    assert maps.grad.nonzero()[:, 2:].tolist() == [[1, 1], [1, 3], [3, 1], [3, 3]]
 
 
 def test_every_net_can_be_taken_apart():

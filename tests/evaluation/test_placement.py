@@ -1,0 +1,215 @@
+"""Every forward path runs on a device that is only pretended, and waits for it only where a table allows."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from itl.evaluation.accuracy import scores
+from itl.evaluation.actions import independent
+from itl.evaluation.detection import find
+from itl.evaluation.fast_rcnn import Detector, calibrate, locate
+from itl.evaluation.frozen import extract, knn, probe
+from itl.evaluation.induction import induction
+from itl.evaluation.target import Target, annotated
+from itl.machine import Machine
+from itl.packs.subset import Selection
+from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.training.batches import Batches
+from itl.training.crop_cpu import batch_crop
+from itl.training.detection_batches import Pictures
+from itl.training.detection_nets import parts, repeatable_roi_pool
+from itl.training.loop import classify, predict
+from itl.training.nets import NETS, build
+from tests.evaluation.test_detection import spec
+from tests.fake_cuda import FakeCuda, pretended
+from tests.worlds import Boxes, boxes_pack
+
+CPU, GPU = Machine(threads=1), Machine(device="cuda", threads=1)
+RECIPE = Recipe(batch=16, pixels=32, precision="fp32")
+DETECTION = Detection(batch=2, pixels=72, longest=96, proposals=20, rois=8, overlap=0.1, precision="fp32")
+WNIDS = ("n02119022", "n02119789", "n04285008", "n02085620")
+
+ALLOWED = {                                 # what waits for the device, and why it may
+    ("training/crop_cpu", "upload"): "the normalisation, once in the life of a process",
+    ("training/loop", "value"): "outputs and targets of a whole split, once",
+    ("evaluation/accuracy", "value"): "a score is for the host, as is whether outputs are finite",
+    ("evaluation/frozen", "upload"): "features and labels of a split, once",
+    ("evaluation/frozen", "value"): "a score, and whether features are finite, once a split",
+    ("evaluation/knn", "value"): "whether vectors are finite, once",
+    ("evaluation/knn", "size"): "how many candidates a block of queries has, for which memory is taken",
+    ("evaluation/logistic_regression", "upload"): "the strengths and rows of a fit, once",
+    ("evaluation/logistic_regression", "value"): "whether a solver is there, after its steps",
+    ("evaluation/logistic_regression", "size"): "which strengths a solver is still to move, after its steps",
+    ("evaluation/induction", "value"): "labels and neighbours, for the tables",
+    ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
+    ("evaluation/fast_rcnn", "upload"): "torchvision's constants of coding boxes and of suppression",
+    ("evaluation/detection", "value"): "labels and scores of what is found in an image, for the table",
+    ("training/detection_batches", "value"): "boxes of what is found in an image, for the table",
+}
+
+
+@pytest.fixture
+def cuda() -> Iterator[FakeCuda]:
+    """A pretended device; afterwards, whether all that waited was allowed to."""
+    with pretended() as device:
+        yield device
+    refused = sorted(line for line in device.lines if line[0] != "tests" and line[:2] not in ALLOWED)
+    assert not refused, f"waits that no table allows (module, kind, line): {refused}"
+
+
+def asked_by(device: FakeCuda) -> set[str]:
+    """The modules of itl that waited for *device*."""
+    return {module for module, _ in device.waits} - {"tests"}
+
+
+def colours(images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise around a colour that tells the class: uint8 (N, 40, 40, 3), labels (N,)."""
+    random, labels = np.random.default_rng(0), np.arange(images) % 4
+    means = random.uniform(40, 215, (4, 3))[labels][:, None, None]
+    return (means + random.normal(0, 60, (images, 40, 40, 3))).clip(0, 255).astype(np.uint8), labels
+
+
+def batches(machine: Machine, recipe: Recipe = RECIPE, images: int = 40) -> Batches:
+    """Batches of such images."""
+    pixels, labels = colours(images)
+    pack = Boxes(images=pixels)
+    return Batches(pack, Selection(np.arange(images), labels, WNIDS), recipe, 0, machine)
+
+
+def on_device(net: nn.Module) -> nn.Module:
+    """*net* moved here, so that its weights are not counted among what a forward path uploads."""
+    return net.to("cuda", memory_format=torch.channels_last)
+
+
+def test_the_device_tells_what_waits_and_refuses_what_cuda_would():
+    with pretended() as device:
+        there = torch.arange(6.0, device="cuda")
+        assert there.device == torch.device("cuda:0")
+        assert (there.view(2, 3) @ there[:3] + 1).sum() * torch.tensor(2) > 0
+        assert there[there > 2].tolist() == [3, 4, 5]
+        assert there[torch.tensor([1, 2])].cpu().tolist() == [1, 2]
+        pinned = torch.ones(6).pin_memory()
+        assert (there + pinned.to("cuda", non_blocking=True))[0] == 1
+        there[there > 2] = 0.0
+        torch.zeros(6, device="cuda").copy_(pinned)
+        assert device.waits == {("tests", "value"): 4, ("tests", "size"): 1, ("tests", "index"): 1,
+                                ("tests", "upload"): 1}
+        with pytest.raises(AssertionError, match="add.*two devices, cuda:0 and cpu"):
+            there + torch.ones(6)
+        with pytest.raises(AssertionError, match="cat"):
+            torch.cat([there, torch.ones(6)])
+
+
+def test_crop(cuda):
+    random = np.random.default_rng(0)
+    arrays = random.integers(0, 256, (20, 40, 40, 3), dtype=np.uint8), random.integers(1, 20, (20, 4))
+    images, boxes, flips = (torch.from_numpy(part) for part in (*arrays, random.random(20) < 0.5))
+    sent = (part.pin_memory().to("cuda", non_blocking=True) for part in (images, boxes, flips))
+    found = batch_crop(*sent, 32)
+    assert found.is_cuda
+    assert torch.equal(found.cpu(), batch_crop(images, boxes, flips, 32))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_batches(cuda, precision):
+    recipe = replace(RECIPE, precision=precision)
+    loader, other = batches(GPU, recipe), batches(CPU, recipe)
+    for images, targets in [*loader.epoch(0), *loader.in_order()]:
+        assert images.is_cuda
+        assert targets.is_cuda
+    assert asked_by(cuda) <= {"training/crop_cpu"}
+    for (images, targets), (expected, labels) in zip(loader.in_order(), other.in_order(), strict=True):
+        assert targets.tolist() == labels.tolist()
+        torch.testing.assert_close(images.cpu(), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "pixels"), [(name, max(32, least)) for name, (_, least) in NETS.items()])
+def test_prediction_and_its_scores(cuda, name, pixels):
+    recipe, net = replace(RECIPE, pixels=pixels), build(name, 4, pixels, seed=0)
+    expected, _ = predict(net, batches(CPU, recipe), CPU, "bf16")
+    outputs, labels = predict(on_device(net), batches(GPU, recipe), GPU, "bf16")
+    torch.testing.assert_close(outputs, expected, atol=0.03, rtol=0.03)
+    assert scores(outputs, labels).keys() == {"accuracy"}
+
+
+def test_prediction_waits_as_often_for_many_batches_as_for_few(cuda):
+    waits, net = [], on_device(build("small", 4, 32, seed=0))
+    for images in (32, 96):
+        cuda.waits.clear()
+        extract(net, batches(GPU, images=images), GPU, "fp32")
+        waits.append({key: count for key, count in cuda.waits.items() if key[0] != "training/crop_cpu"})
+    assert waits[0] == waits[1]
+
+
+def test_losses(cuda):
+    net = on_device(build("small", 4, 32, seed=0)).train()
+    for images, targets in batches(GPU).epoch(0):
+        assert classify(net, images, targets, RECIPE).is_cuda
+        several = torch.stack([targets == label for label in range(4)], 1).long()
+        assert independent(net, images, several, RECIPE).is_cuda
+    assert asked_by(cuda) <= {"training/crop_cpu"}
+
+
+REWRITTEN = pytest.mark.xfail(reason="indices on the CPU; the probe and induction are being rewritten")
+
+
+@pytest.mark.parametrize(
+    "evaluate", [knn, pytest.param(probe, marks=REWRITTEN), pytest.param(induction, marks=REWRITTEN)]
+)
+def test_frozen_features(cuda, evaluate, tmp_path):
+    images, labels = colours(200)
+    split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(200), 2)]
+    target, net = Target(Boxes(images=images), *split), build("small", 4, 32, seed=0)
+    asked = Transfer(Pretrain(Subset("a pack"), recipe=RECIPE), evaluate.__name__, "colours", "a pack")
+    expected = evaluate(asked, net, target, tmp_path, CPU)
+    found = evaluate(asked, on_device(net), target, tmp_path, GPU)
+    assert found == pytest.approx(expected, abs=2.0)
+    assert found.get("knn5", found.get("accuracy")) > 60
+
+
+def detector(name: str, regions: str) -> tuple[Detector, Boxes, Detection]:
+    """A detector on the parts of *name*, its recipe, and pictures of coloured boxes."""
+    recipe = replace(DETECTION, regions=regions)
+    net = Detector(parts(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)
+    return on_device(net), boxes_pack({"train": 6, "test": 4}), recipe
+
+
+KINDS = pytest.mark.parametrize(
+    ("name", "regions"), [("small", "windows"), ("small", "rpn"), ("alexnet", "windows"), ("resnet18", "rpn")]
+)
+
+
+@KINDS
+def test_calibrating_a_detector_and_its_loss(cuda, name, regions):
+    net, pack, recipe = detector(name, regions)
+    views = Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, GPU)
+    calibrate(net, views, 0)
+    for view, targets in views.epoch(0):
+        assert locate(net, view, targets, recipe).is_cuda
+
+
+@KINDS
+def test_finding_objects(cuda, name, regions):
+    net, pack, recipe = detector(name, regions)
+    target = annotated(spec(recipe), pack)
+    found, looked = find(net, Pictures(pack, target.test, recipe, 0, GPU), target.test.classes, GPU)
+    assert set(found["image"]) <= set(looked) == set(target.test.rows)
+
+
+def test_batches_of_a_detector_wait_for_nothing(cuda):
+    pack = boxes_pack({"train": 6, "test": 4})
+    views = Pictures(pack, annotated(spec(DETECTION), pack).train, DETECTION, 0, GPU)
+    for view, targets in [*views.epoch(0), *views.in_order()]:
+        assert all(part.is_cuda for part in (view.pixels, *view.regions))
+        assert all(part.is_cuda for target in targets for part in target.values())
+    assert asked_by(cuda) <= {"training/crop_cpu"}
+
+
+def test_pooling_of_regions_that_repeats_waits_for_nothing(cuda):
+    maps, boxes = torch.rand(2, 4, 9, 9, device="cuda"), torch.rand(3, 4, device="cuda").cumsum(1) * 40
+    assert repeatable_roi_pool(maps, [boxes, boxes[:1]], 6, 1 / 16).shape == (4, 4, 6, 6)
+    assert not asked_by(cuda)

@@ -1,0 +1,78 @@
+"""Every GPU of a host gets its runs, and the ranks of a torchrun have one each; with one GPU or several."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from itl.machine import Machine
+from itl.runs import executors
+from itl.runs.store import Store
+from itl.specs import Pretrain, Subset
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+
+CHECKOUT = Path(__file__).parents[2]
+RANK = """
+import sys
+from datetime import timedelta
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from itl.machine import Machine
+from itl.runs.perform import OBJECTS
+from itl.training.batches import device
+from itl.training.loop import join_ranks
+machine = Machine.here(device=sys.argv[1], workers=1)
+join_ranks(machine, timedelta(minutes=2))
+where, ranks = device(machine), distributed.get_world_size()
+box = ["from the first" if machine.rank == 0 else None]
+distributed.broadcast_object_list(box, src=0, device=OBJECTS)
+net = DistributedDataParallel(nn.Linear(3, 2).to(where))
+net(torch.ones(4, 3, device=where)).sum().backward()
+total = torch.ones(1, device=where)
+distributed.all_reduce(total)
+distributed.barrier()
+assert (box, total.item(), net.module.weight.grad.sum().item()) == (["from the first"], ranks, 4 * 6)
+if where.type == "cuda":
+    held = [number for number in range(torch.cuda.device_count()) if torch.cuda.memory_allocated(number)]
+    assert held == [where.index] == [torch.cuda.current_device()], (held, where)
+distributed.destroy_process_group()
+"""
+
+
+def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Put something on the current device, as a run of *machine* finds it."""
+    from itl.training.batches import use_device
+
+    use_device(machine)
+    kept = torch.ones(1 << 20, device="cuda")
+    result = {"device": machine.device, "found": str(kept.device), "process": os.getpid()}
+    store.finish(spec, result)
+    return result
+
+
+def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "perform_here", uploaded)
+    machine = Machine.here(home=tmp_path, device="cuda", workers=1)
+    executors.execute([Pretrain(Subset("p"), seed=seed) for seed in range(3 * machine.slots)],
+                      Store(tmp_path), machine)
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
+    assert all(each["found"] == each["device"] for each in results)
+    assert {each["device"] for each in results} == set(machine.devices)
+    assert len({each["process"] for each in results}) == machine.slots
+
+
+def test_each_rank_has_a_gpu_of_its_own(tmp_path):
+    (tmp_path / "rank.py").write_text(RANK)
+    ranks = str(min(2, torch.cuda.device_count()))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks,
+               str(tmp_path / "rank.py"), "cuda"]
+    paths = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": paths}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

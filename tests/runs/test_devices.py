@@ -1,0 +1,259 @@
+"""Runs on all GPUs of a host, with devices made up and times that are known; and ranks that each have one."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.runs import executors
+from itl.runs.store import Store
+from itl.specs import Pretrain, Subset, Transfer, key
+
+# No torch up here: worker processes of these tests import this module.
+
+EIGHT = "cuda:0,1,2,3,4,5,6,7"
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A host where torch sees two GPUs, and nothing is set by the environment."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for name in ("ITL_DEVICE", "ITL_WORKERS", "CUDA_VISIBLE_DEVICES", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(("asked", "devices"), [
+    ("cpu", ("cpu",)),
+    ("cuda", ("cuda:0", "cuda:1")),
+    ("cuda:1", ("cuda:1",)),
+    ("cuda:1,0", ("cuda:1", "cuda:0")),
+])
+def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
+    machine = Machine.here(device=asked, workers=2)
+    monkeypatch.setenv("ITL_DEVICE", asked)
+    assert Machine.here(workers=2) == machine
+    assert (machine.devices, machine.slots) == (devices, 2 * len(devices))
+    assert machine.threads == max(1, len(os.sched_getaffinity(0)) // machine.slots)
+    assert Machine.here(device=machine.device).devices == devices, "notebooks are told so"
+
+
+@pytest.mark.parametrize("asked", [
+    "cuda:7", "cuda:0,2", "cuda:0,0", "cuda:x", "cuda:", "cuda:0,", "cuda:-1", "cpu:0", "gpu",
+])
+def test_devices_that_cannot_be_are_refused_with_those_that_are_here(two_gpus, monkeypatch, asked):
+    with pytest.raises(ItlError, match=f"device '{asked}' .* cuda:0, cuda:1; use cpu, cuda for all") as error:
+        Machine.here(device=asked)
+    assert "\n" not in str(error.value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    with pytest.raises(ItlError, match="cuda:0, cuda:1 with CUDA_VISIBLE_DEVICES=3,5;"):
+        Machine.here(device=asked)
+
+
+def test_where_there_is_no_gpu_none_can_be_had(two_gpus, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    for asked in ("cuda", "cuda:0"):
+        with pytest.raises(ItlError, match=f"'{asked}' was asked for; here are no GPUs; use cpu"):
+            Machine.here(device=asked)
+
+
+def net(number: int) -> Pretrain:
+    return Pretrain(Subset("pack"), seed=number)
+
+
+class Host:
+    """Stands in for worker processes: a run takes the *hours* it is said to, and no time passes otherwise."""
+
+    def __init__(self, hours: dict, killed: Counter | None = None, failing: tuple = ()):
+        self.hours, self.killed, self.failing = hours, killed or Counter(), failing
+        self.now, self.under_way, self.past = 0.0, {}, []
+
+    def pool(self, workers: int, *_: object) -> "Host":
+        """Take the place of ProcessPoolExecutor."""
+        return self
+
+    def shutdown(self) -> None:
+        """Nothing is left behind."""
+
+    def submit(self, work: object, spec: object, store: Store, machine: Machine) -> Future:
+        future = Future()
+        self.under_way[future] = self.now + self.hours[spec], self.now, spec, machine.device
+        return future
+
+    def wait(self, running: object, **_: object) -> tuple[list[Future], list[Future]]:
+        """Let time pass until the next run ends."""
+        future = min(self.under_way, key=lambda each: self.under_way[each][0], default=None)
+        if future is None:
+            return [], []
+        self.now, began, spec, where = self.under_way.pop(future)
+        self.past.append((began, self.now, spec, where))
+        if self.killed[spec] > 0:
+            self.killed[spec] -= 1
+            future.set_exception(BrokenProcessPool("killed"))
+        elif spec in self.failing:
+            future.set_exception(ItlError("it failed"))
+        else:
+            future.set_result({})
+        return [future], []
+
+
+@pytest.fixture
+def do(monkeypatch, tmp_path):
+    """Give a way to execute runs on a made-up host; it returns begins, ends, specs and devices."""
+    def do(host: Host, specs: list, *, workers: int = 1, device: str = EIGHT) -> list[tuple]:
+        monkeypatch.setattr(executors, "ProcessPoolExecutor", host.pool)
+        monkeypatch.setattr(executors, "wait", host.wait)
+        machine = Machine(home=tmp_path, device=device, workers=workers)
+        minutes = {key(spec): hours * 60 for spec, hours in host.hours.items()}
+        executors.execute(specs, Store(tmp_path), machine, minutes=minutes)
+        return host.past
+
+    return do
+
+
+def most_at_once(past: list[tuple]) -> dict[str, int]:
+    """How many runs each device had at most."""
+    most = Counter()
+    for began, _, _, where in past:
+        now = [each for each in past if each[0] <= began < each[1] and each[3] == where]
+        most[where] = max(most[where], len(now))
+    return dict(most)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_all_devices_work_until_nearly_the_end(do, seed, workers):
+    dice = random.Random(seed)
+    hours = {net(number): dice.uniform(1, 8) for number in range(40)}
+    hours |= {Transfer(each, "knn", f"target {number}", "pack"): dice.uniform(0.1, 2)
+              for each in hours for number in range(4)}
+    past = do(Host(hours), dice.sample(list(hours), len(hours)), workers=workers)
+    ends = {spec: end for _, end, spec, _ in past}
+    assert ends.keys() == hours.keys()
+    assert len(past) == len(hours)
+    assert all(began >= ends[spec.pretrain] for began, _, spec, _ in past if isinstance(spec, Transfer))
+    assert most_at_once(past) == dict.fromkeys(Machine(device=EIGHT).devices, workers)
+    chains = [hours[spec] + hours[spec.pretrain] for spec in hours if isinstance(spec, Transfer)]
+    assert max(ends.values()) <= 1.1 * max(sum(hours.values()) / (8 * workers), max(chains))
+
+
+def test_the_longest_comes_first(do):
+    hours = {net(number): 1.0 for number in range(56)} | {net(56): 7.0}
+    assert max(end for _, end, _, _ in do(Host(hours), list(hours))) == 8, "in turn it would be 14"
+
+
+def test_fewer_runs_than_devices_are_spread(do):
+    hours = {net(number): 1.0 for number in range(4)}
+    past = do(Host(hours), list(hours), workers=2)
+    assert most_at_once(past) == {"cuda:0": 1, "cuda:1": 1, "cuda:2": 1, "cuda:3": 1}
+    past = do(Host({net(0): 1.0, net(1): 1.0}), [net(0), net(1)], device="cuda:1")
+    assert [where for *_, where in past] == ["cuda:1", "cuda:1"]
+
+
+def test_what_fails_stops_only_what_needs_it(do):
+    needing = Transfer(net(0), "knn", "target", "pack")
+    host = Host({net(0): 1.0, needing: 1.0, net(1): 2.0, net(2): 3.0}, failing=(net(0),))
+    with pytest.raises(ItlError, match=f"2 of the runs failed, first {key(net(0))}: it failed"):
+        do(host, list(host.hours), device="cuda:0,1")
+    assert {spec for _, _, spec, _ in host.past} == {net(0), net(1), net(2)}
+
+
+def test_a_killed_process_is_replaced_once_for_each_run(do):
+    host = Host({net(0): 1.0, net(1): 1.0}, killed=Counter({net(0): 1, net(1): 1}))
+    assert len(do(host, [net(0), net(1)], device="cuda:0,1")) == 4
+    host = Host({net(0): 1.0, net(1): 9.0}, killed=Counter({net(0): 2}))
+    with pytest.raises(ItlError, match=f"the process of run {key(net(0))} died twice .* fewer --workers"):
+        do(host, [net(0), net(1)], device="cuda:0,1")
+
+
+def killed_once(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Count to three, and on in the next process: that of run 1 is killed at two."""
+    counted = store.folder(spec) / "counted"
+    for number in range(1 + counted.read_bytes().count(b"\n") if counted.exists() else 1, 4):
+        with counted.open("a") as file:
+            file.write(f"{number} on {machine.device}\n")
+        if (spec.seed, number) == (1, 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+    store.finish(spec, {})
+    return {}
+
+
+def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "perform_here", killed_once)
+    store, specs = Store(tmp_path), [net(number) for number in range(6)]
+    executors.execute(specs, store, Machine(home=tmp_path, device="cuda:0,1", workers=1, threads=1))
+    counted = [(store.path(spec) / "counted").read_text().split() for spec in specs]
+    assert [each[::3] for each in counted] == [["1", "2", "3"]] * 6
+    assert {where for each in counted for where in each[2::3]} == {"cuda:0", "cuda:1"}
+
+
+def noted(spec: Pretrain, store: Store, machine: Machine) -> dict:
+    """Do nothing for a while, in a worker process, and note where and when."""
+    began = time.monotonic()
+    time.sleep(0.1)
+    told = {"device": machine.device, "process": os.getpid(), "began": began, "ended": time.monotonic()}
+    store.finish(spec, told)
+    return told
+
+
+def test_processes_stay_on_their_device(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "perform_here", noted)
+    machine = Machine(home=tmp_path, device="cuda:0,2", workers=2, threads=1)
+    executors.execute([net(number) for number in range(24)], Store(tmp_path), machine)
+    told = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
+    assert len(told) == 24
+    homes = {(each["process"], each["device"]) for each in told}
+    assert len({process for process, _ in homes}) == len(homes), "a process went to another device"
+    assert {where for _, where in homes} == {"cuda:0", "cuda:2"}
+    for one, *others in combinations(told, 3):
+        began, ended = (choose(each[when] for each in (one, *others))
+                        for choose, when in ((max, "began"), (min, "ended")))
+        assert began >= ended or len({each["device"] for each in (one, *others)}) > 1, "three on one device"
+
+
+def test_a_run_begins_on_its_device(monkeypatch):
+    order = []
+    monkeypatch.setattr("torch.cuda.set_device", lambda where: order.append(str(where)))
+    monkeypatch.setattr("itl.runs.perform.perform", lambda *given, log: order.append(given[2].device))
+    executors.perform_here(net(0), Store(Path()), Machine(device="cuda:2", threads=1))
+    assert order == ["cuda:2", "cuda:2"]
+
+
+@pytest.mark.parametrize(("asked", "rank", "own"), [
+    ("cuda", 0, "cuda:0"),
+    ("cuda", 1, "cuda:1"),
+    ("cuda:1,0", 1, "cuda:0"),
+    ("cpu", 1, "cpu"),
+])
+def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, asked, rank, own):
+    for name, value in {"WORLD_SIZE": 4, "RANK": 2 + rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    from itl.training.batches import device
+    from itl.training.loop import join_ranks
+
+    machine = Machine.here(device=asked)
+    assert (machine.device, machine.rank, machine.ranks) == (own, 2 + rank, 4)
+    assert machine.threads == max(1, len(os.sched_getaffinity(0)) // 2)
+    order = []
+    monkeypatch.setattr("torch.cuda.set_device", lambda where: order.append(f"set {where}"))
+    monkeypatch.setattr("torch.distributed.init_process_group",
+                        lambda backend, timeout, device_id=None: order.append(f"{backend} on {device_id}"))
+    join_ranks(machine)
+    assert order == (["gloo on None"] if asked == "cpu" else [f"set {own}", f"cpu:gloo,cuda:nccl on {own}"])
+    assert str(device(machine)) == own
+
+
+def test_more_ranks_than_gpus_are_refused(two_gpus, monkeypatch):
+    for name, value in {"WORLD_SIZE": 4, "RANK": 2, "LOCAL_RANK": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    with pytest.raises(ItlError, match="at least 3 processes .* cuda:0,1; .* use --nproc-per-node 2"):
+        Machine.here(device="cuda")

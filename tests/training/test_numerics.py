@@ -1,0 +1,29 @@
+"""How a device computes: set in one place, put back afterwards, and told as it was."""
+
+import torch
+
+from itl.machine import Machine
+from itl.training.numerics import described, has_bf16, repeatable
+
+
+def settings() -> tuple[bool, ...]:
+    cudnn = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul
+    return cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+
+
+def test_kernels_repeat_and_float32_is_float32_inside_alone():
+    before = settings()
+    with repeatable(Machine(threads=1)):
+        assert settings() == (True, False, False, False)
+        with repeatable(Machine(threads=1)):
+            pass
+        assert settings() == (True, False, False, False)
+    assert settings() == before
+
+
+def test_provenance_tells_the_precision_that_was_really_used():
+    half = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
+    assert described(Machine(threads=1), "bf16")["precision"] == half
+    told = described(Machine(threads=1, compile=True), "fp32")
+    assert told == {"precision": "fp32", "tf32": "", "cudnn": "", "compile": "yes"}
