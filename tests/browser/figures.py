@@ -7,7 +7,7 @@ from statistics import median
 
 from tests.browser import lab as rig
 
-TIMES = 15                                  # of each; the table shows the middle one and the slowest
+TIMES = 15  # of each; the table shows the middle one and the slowest
 CELL = """from itl.browser.widget import HierarchyBrowser
 from tests.browser.worlds import wide_tree
 import time

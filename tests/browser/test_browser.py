@@ -38,15 +38,15 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     shot(page, "search")
     page.press(".itl-browser .query", "ArrowDown")
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")                        # the second hit, in the tree
+    page.keyboard.press("Enter")  # the second hit, in the tree
     chosen = page.locator('.itl-browser .row[aria-selected="true"]')
     assert chosen.locator(".name").inner_text() == "Siberian husky"
     page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")                    # to its parent, and close that
+    page.keyboard.press("ArrowLeft")  # to its parent, and close that
     page.keyboard.press("ArrowRight")
     assert row(page, "Siberian husky").is_visible()
     page.get_by_label("bottom-up").check()
-    page.locator(".itl-browser .slider").fill("9")      # from the deepest, 18, to level 9
+    page.locator(".itl-browser .slider").fill("9")  # from the deepest, 18, to level 9
     assert page.locator(".itl-browser .told").inner_text() == "level 9: 486 classes"
     go_to(page, "domestic dog")
     row(page, "dog").locator(".box").click()
@@ -90,7 +90,7 @@ def test_what_python_sets_the_page_shows(notebook, page):
     page.get_by_text("Save preset").click()
     page.wait_for_selector(".itl-browser .said:text('Saved: itl plan halved')")
     page.get_by_text("Save preset").click()
-    page.wait_for_selector(".itl-browser .said:text('is there already')")
+    page.wait_for_selector(".itl-browser .said:text('exists already')")
 
 
 def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home):
@@ -132,7 +132,7 @@ def test_the_keyboard_reaches_everything_and_no_cell_is_harmed(notebook, page):
     page.keyboard.press("c")
     settled(page)
     assert "my own cut" in page.locator("label:has(input[value=cut]:checked)").inner_text()
-    for key in "ddxzyab":                               # JupyterLab's keys for cells; none may reach it
+    for key in "ddxzyab":  # JupyterLab's keys for cells; none may reach it
         page.keyboard.press(key)
     assert page.locator(".jp-CodeCell").count() == 2
     tabbable = page.evaluate("() => document.querySelectorAll('.itl-browser .row[tabindex=\"0\"]').length")
@@ -209,7 +209,7 @@ def test_markup_in_names_is_text_and_a_pack_that_vanishes_a_message(notebook, pa
     page.locator(".itl-browser .row").nth(1).click()
     page.wait_for_selector(".itl-browser .grid .problem:text('can no longer be read')")
     shot(page, "vanished")
-    page.locator(".itl-browser .row").nth(1).locator(".box").click()    # and all else goes on
+    page.locator(".itl-browser .row").nth(1).locator(".box").click()  # and all else goes on
     settled(page)
     assert cells.execute("print(browser.subset.labels)") == "without@n00000002\n"
 

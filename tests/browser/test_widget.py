@@ -27,8 +27,16 @@ from tests.worlds import SETTINGS
 ROOT = Path(__file__).parents[2]
 DOG, CANINE, MAMMAL = "n02084071", "n02083346", "n01861778"
 NAUGHTY = '<img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
-METHODS = ["original", "bottom-up@9", "top-down@1", "without-pascal", "half-random-a@1", "half-minimal-b",
-           "bottom-up@6+without-pascal+half-random-a@0", "top-down@1+only@n00004258"]
+METHODS = [
+    "original",
+    "bottom-up@9",
+    "top-down@1",
+    "without-pascal",
+    "half-random-a@1",
+    "half-minimal-b",
+    "bottom-up@6+without-pascal+half-random-a@0",
+    "top-down@1+only@n00004258",
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +63,16 @@ def test_the_census_counts_what_select_selects(demo, labels, asked):
     assert sum(kept.leaves.values()) == trained == 40 - sum(kept.left_out.values())
 
 
-@pytest.mark.parametrize("asked", [
-    {"images_per_class": 6}, {"images_per_class": 0}, {"classes": 41},
-    {"labels": "bottom-up@99"}, {"labels": "only@n02084071+without@n00015388"},
-])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"images_per_class": 6},
+        {"images_per_class": 0},
+        {"classes": 41},
+        {"labels": "bottom-up@99"},
+        {"labels": "only@n02084071+without@n00015388"},
+    ],
+)
 def test_the_census_refuses_what_select_refuses(demo, asked):
     subset = Subset(demo.digest, **asked)
     with pytest.raises(ItlError) as refused:
@@ -108,7 +122,8 @@ def test_a_subset_set_is_the_subset_shown(demo):
     unticked = frozenset(browser.tree.leaves_under(DOG))
     assert browser.choice == Choice("bottom-up@9", unticked=unticked, classes=7, images_per_class=2, seed=3)
     assert yaml.safe_load(browser._summary["yaml"]) == {
-        "subset": {"labels": subset.labels, "classes": 7, "images_per_class": 2, "seed": 3}}
+        "subset": {"labels": subset.labels, "classes": 7, "images_per_class": 2, "seed": 3}
+    }
 
 
 def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
@@ -121,11 +136,11 @@ def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
 
 def test_a_choice_that_keeps_nothing_is_a_message_and_not_an_error_in_the_page(demo):
     browser = HierarchyBrowser(demo)
-    browser._choice = browser.choice.toggle(browser.tree, "n00001740").told()
+    browser._choice = browser.choice.toggle(browser.tree, "n00001740").to_dict()
     assert browser._summary["problem"] == "none of the 1000 classes is ticked; tick some"
     with pytest.raises(ItlError, match="none of the 1000 classes is ticked"):
         browser.subset  # noqa: B018
-    assert "none of the 1000 classes" in browser._still()["text/html"]
+    assert "none of the 1000 classes" in browser._static_data()["text/html"]
 
 
 def test_a_question_is_asked_of_the_subset():
@@ -162,36 +177,36 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     preset = load_preset("no-dogs", project / "params")
     (question,) = questions.questions_of(preset)
     assert {each.labels for each in question.conditions} == {browser.subset.labels}
-    assert [each.images_per_class for each in question.conditions] == [1, 4]        # untrained, and these
+    assert [each.images_per_class for each in question.conditions] == [1, 4]  # untrained, and these
     assert question.images.size == 16
     assert dict(question.images.options)["classes"] == 40
-    assert preset.notebooks["99-summary"] == {"preset": "no-dogs"}
+    assert preset.notebooks["99-summary"] == {}
 
 
 def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(demo, project):
     browser, said = HierarchyBrowser(demo), []
     browser.send = lambda told, buffers: said.append(told)
     choice = browser.choice.toggle(browser.tree, MAMMAL)
-    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert said == [{"kind": "saved", "text": "Saved: itl plan no-mammals"}]
     (question,) = questions.questions_of(load_preset("no-mammals", project / "params"))
     assert question.conditions[0].labels == browser.subset.labels == f"without@{MAMMAL}"
-    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert (said[1]["kind"], said[1]["about"]) == ("trouble", "save")
-    assert "is there already" in said[1]["text"]
+    assert "exists already" in said[1]["text"]
 
 
 def test_a_preset_is_never_written_over(demo, project):
     browser = HierarchyBrowser(demo)
     before = (project / "params/demo.yaml").read_text()
-    with pytest.raises(ItlError, match="demo.yaml is there already; choose another name"):
+    with pytest.raises(ItlError, match="demo.yaml exists already; choose another name"):
         browser.save("demo")
     assert (project / "params/demo.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("name", ["", "../x", "No Dogs", "a/b", ".hidden"])
 def test_a_presets_name_is_a_files_name(demo, project, name):
-    with pytest.raises(ItlError, match="a preset's name is of small letters"):
+    with pytest.raises(ItlError, match="a preset's name has small letters"):
         HierarchyBrowser(demo).save(name)
 
 
@@ -230,7 +245,7 @@ def test_a_pack_that_vanishes_is_a_message(demo, tmp_path, harm):
     browser = HierarchyBrowser(Pack.open(there))
     said = []
     browser.send = lambda told, buffers: said.append((told, buffers))
-    asked = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "asked": 1}
+    asked = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "request": 1}
     browser._answer(asked)
     if harm == "gone":
         shutil.rmtree(there)
@@ -254,24 +269,33 @@ def test_colours_are_a_number_for_each_node_or_the_change_of_two():
     fine = pd.Series({DOG: 50.0, CANINE: 60.0, "n00015388": 70.0})
     coarse = {DOG: 42.5, CANINE: 61.0, "n00001740": float("nan")}
     browser.colour(coarse, "1 neighbour", unit="%")
-    assert browser._colours == {"values": {DOG: 42.5, CANINE: 61.0}, "label": "1 neighbour", "unit": "%",
-                                "change": False, "low": 42.5, "high": 61.0}
+    assert browser._colours == {
+        "values": {DOG: 42.5, CANINE: 61.0},
+        "label": "1 neighbour",
+        "unit": "%",
+        "change": False,
+        "low": 42.5,
+        "high": 61.0,
+    }
     browser.colour(coarse, "coarse − fine", against=fine)
     assert browser._colours["values"] == {DOG: -7.5, CANINE: 1.0}
     told = dict(browser._colours)
-    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")    # as node_accuracy has them
+    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")  # as node_accuracy has them
     assert browser._colours == told
     browser.show(DOG)
-    assert "−7.5" in browser._still()["text/html"]
-    assert "coarse − fine (points)" in browser._still()["text/html"]
+    assert "−7.5" in browser._static_data()["text/html"]
+    assert "coarse − fine (points)" in browser._static_data()["text/html"]
 
 
-@pytest.mark.parametrize(("values", "against", "says"), [
-    ({}, None, "no number to colour a node by"),
-    ({DOG: 1}, {CANINE: 2}, "no number to colour a node by"),
-    ({DOG: float("nan")}, None, "no number to colour a node by"),
-    ({"dog": 1}, None, "'dog' is not a wnid.*did you mean n02084071"),
-])
+@pytest.mark.parametrize(
+    ("values", "against", "says"),
+    [
+        ({}, None, "no number to colour a node by"),
+        ({DOG: 1}, {CANINE: 2}, "no number to colour a node by"),
+        ({DOG: float("nan")}, None, "no number to colour a node by"),
+        ({"dog": 1}, None, "'dog' is not a wnid.*did you mean n02084071"),
+    ],
+)
 def test_colours_need_numbers_of_nodes(values, against, says):
     with pytest.raises(ItlError, match=says):
         HierarchyBrowser().colour(values, "accuracy", against)
@@ -284,7 +308,7 @@ def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
     browser = HierarchyBrowser(demo)
     browser.subset = Subset(demo.digest, f"without@{DOG}")
     browser.show(DOG)
-    html = browser._still()["text/html"]
+    html = browser._static_data()["text/html"]
     names = re.findall(r'title="([^"]+)">.</span> (?:<b>)?([^<↑]+)', html)
     state = {name.strip(): words for words, name in names}
     assert (state["dog"], state["canine"], state["feline"]) == ("unticked", "some below unticked", "ticked")
@@ -296,7 +320,7 @@ def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
 def test_a_picture_of_everything_open_is_still_a_picture():
     browser = HierarchyBrowser()
     browser._opened = list(browser.tree)
-    html = browser._still()["text/html"]
+    html = browser._static_data()["text/html"]
     assert html.count("<tr>") == 301
     assert "1,560 more nodes that are open" in html
 
@@ -306,7 +330,7 @@ def test_markup_in_names_and_glosses_is_text_in_the_picture():
     tree = Taxonomy([a, a._replace(wnid="b", hypernyms=("a",))], ["b"])
     browser = HierarchyBrowser(tree=tree)
     browser.colour({"a": 1}, NAUGHTY, unit=NAUGHTY)
-    html = browser._still()["text/html"]
+    html = browser._static_data()["text/html"]
     assert "<img" not in html
     assert "<script" not in html
     assert html.count("&lt;img src=x") == 4
@@ -350,5 +374,5 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     told = dict(browser._summary["facts"])["not in the tree"]
     assert told == "1 of the pack's classes; only original keeps them"
     assert DOG in browser.tree.leaves
-    browser._choice = Choice("bottom-up@9").told()
+    browser._choice = Choice("bottom-up@9").to_dict()
     assert "'kitchen'; original takes any class" in browser._summary["problem"]

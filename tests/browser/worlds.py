@@ -27,9 +27,13 @@ def wide_tree(size: int = 21_841) -> Taxonomy:
         depths.append(depths[parent] + 1)
     wnids = [f"n{number:08d}" for number in range(size)]
     synsets = [
-        Synset(wnids[number], f"{words(1, 2).replace(' ', '_')}.n.{number:02d}",
-               tuple(words(1, 2).replace(" ", "_") for _ in range(draw.randint(1, 3))), words(6, 14),
-               () if parent is None else (wnids[parent],))
+        Synset(
+            wnids[number],
+            f"{words(1, 2).replace(' ', '_')}.n.{number:02d}",
+            tuple(words(1, 2).replace(" ", "_") for _ in range(draw.randint(1, 3))),
+            words(6, 14),
+            () if parent is None else (wnids[parent],),
+        )
         for number, parent in enumerate(parents)
     ]
     inner = set(parents)
