@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import yaml
@@ -53,9 +54,9 @@ def find_notebooks(folder: Path | None = None) -> dict[str, Path]:
 
 
 def _files(kind: str, ending: str, folder: Path | None = None) -> dict[str, Path]:
-    folders = [folder] if folder is not None else [shipped_folder(kind), project_folder() / kind]
-    paths = [path.absolute() for each in folders for path in sorted(Path(each).glob(f"*.{ending}"))]
-    return {path.stem: path for path in paths}
+    folders = [shipped_folder(kind), project_folder() / kind] if folder is None else [Path(folder)]
+    paths = chain.from_iterable(sorted(folder.glob(f"*.{ending}")) for folder in folders)
+    return {path.stem: path.absolute() for path in paths}
 
 
 def working_folder(notebook: Path) -> Path:
@@ -103,8 +104,9 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     try:
         return Preset(name=path.stem, path=path if by_path else None, **fields)
     except ValidationError as error:
-        places = [(".".join(map(str, part["loc"])), part["msg"].lower()) for part in error.errors()]
-        raise ItlError(f"preset {path}: {'; '.join(f'{at}: {says}' for at, says in places)}") from None
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ItlError(f"preset {path}: {field}: {first['msg'].lower()}") from None
 
 
 def write_preset(name: str, fields: Mapping[str, object], folder: Path) -> Path:

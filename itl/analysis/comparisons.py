@@ -1,7 +1,7 @@
 """The comparisons that answer a question, made from its results and judged together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -16,18 +16,7 @@ from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
 
 NAMES = ["question", "compared", "task", "metric"]
-NUMBERS = {  # column of the table of contrasts: attribute of Contrast
-    "change": "mean",
-    "low": "low",
-    "high": "high",
-    "boot_low": "boot_low",
-    "boot_high": "boot_high",
-    "n": "n",
-    "p": "p",
-    "p_holm": "p_holm",
-    "detectable": "detectable",
-    "verdict": "verdict",
-}
+NUMBERS = ["change", "low", "high", "boot_low", "boot_high", "n", "p", "p_holm", "detectable", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -118,10 +107,10 @@ def contrasts(question: Question, results: pd.DataFrame) -> pd.DataFrame:
 def tabulate(rows: Sequence[tuple[str, str, str, str, Contrast]]) -> pd.DataFrame:
     """Judge *rows*, each question, compared, task, metric and Contrast, together; see `contrasts`."""
     judged = corrected([change for *_, change in rows])
-    table = pd.DataFrame([names for *names, _ in rows], columns=NAMES)
-    for column, attribute in NUMBERS.items():
-        table[column] = [getattr(change, attribute) for change in judged]
-    return table
+    records = []
+    for (*names, _), change in zip(rows, judged, strict=True):
+        records.append(dict(zip(NAMES, names, strict=True)) | asdict(change) | {"change": change.mean})
+    return pd.DataFrame(records, columns=[*NAMES, *NUMBERS])
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
@@ -141,7 +130,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:
     """Join the contrasts of *answers*; those of each question were judged among themselves."""
-    return pd.concat([each.contrasts for each in answers], ignore_index=True)
+    return pd.concat([answer.contrasts for answer in answers], ignore_index=True)
 
 
 def doublings(results: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Figures of results: a tidy frame in, Axes out; colours that colour-blind readers can distinguish."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,13 +26,8 @@ AXIS_LABELS = {
     "map": "mean average precision (%)",
 }
 MIXED_LABEL = "accuracy, or mean average precision (%)"
-METRIC_NAMES = {
-    "knn1": "1 neighbour",
-    "knn5": "5 neighbours",
-    "top5": "top 5",
-    "map": "mAP",
-    "map_area": "mAP by area",
-}
+METRIC_NAMES = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5", "map": "mAP"}
+METRIC_NAMES |= {"map_area": "mAP by area"}
 INDUCTION_METRICS = {"accuracy": "linear probe", "knn5": "5 neighbours"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito's
 MARKERS = "osD^vP"  # so that lines differ in a grey print too
@@ -42,20 +37,13 @@ LABEL_SPACING = 0.065  # of the axis, between the names of two lines
 STYLE = {
     **sns.axes_style("ticks"),
     "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
     "axes.edgecolor": AXIS_COLOUR,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.axisbelow": True,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
-    "axes.linewidth": 0.8,
     "grid.color": QUIET,
     "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "figure.facecolor": "white",
     "figure.dpi": 180,  # twice what a 700-pixel column shows, for sharp text
     "figure.constrained_layout.use": True,
 }
@@ -162,40 +150,28 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     Returns:
         Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
     """
-    ends, ticks = {}, positions(pd.concat(groups.values())[x])
+    ticks, tables = positions(pd.concat(groups.values())[x]), []
     for number, (name, rows) in enumerate(groups.items()):
         shift = 2 ** (GROUP_SHIFT * (number - (len(groups) - 1) / 2))
-        rows = pd.DataFrame(
-            {"position": rows[x].map(ticks) * shift, "value": rows["value"], "trained": rows[x] != 0}
-        )
-        style = {"x": "position", "y": "value", "ax": ax, "legend": False}
-        style["color"] = colour = COLOURS[number % len(COLOURS)]
-        bars = {"elinewidth": 1.6, "capsize": 4, "ecolor": colour}
-        sns.lineplot(
-            rows,
-            **style,
-            ls="",
-            marker="_",
-            ms=10,
-            mec=colour,
-            errorbar=_t_interval,
-            err_style="bars",
-            err_kws=bars,
-        )
-        sns.lineplot(rows[rows["trained"]], **style, lw=2, errorbar=None)
-        sns.scatterplot(
-            rows, **style, marker=MARKERS[number % len(MARKERS)], s=36, alpha=0.55, edgecolor="white"
-        )
-        means = rows.groupby("position")["value"].mean()
-        for height in rows[~rows["trained"]].groupby("position")["value"].mean():
-            ax.axhline(height, color=colour, ls=(0, (1, 3)), lw=1.4)
-        ends[name] = (float(means.iloc[-1]), colour)
+        table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=rows[x] != 0)
+        tables.append(table[["line", "position", "value", "trained"]])
+    data = pd.concat(tables, ignore_index=True)
+    colours = dict(zip(groups, cycle(COLOURS)))
+    style = {"x": "position", "y": "value", "hue": "line", "palette": colours, "legend": False, "ax": ax}
+    bars = {"errorbar": _t_interval, "err_style": "bars", "err_kws": {"elinewidth": 1.6, "capsize": 4}}
+    sns.lineplot(data, **style, **bars, ls="", marker="_", ms=10, mec=None)
+    sns.lineplot(data[data["trained"]], **style, lw=2, errorbar=None)
+    markers = dict(zip(groups, cycle(MARKERS)))
+    sns.scatterplot(data, **style, style="line", markers=markers, s=36, alpha=0.55, edgecolor="white")
+    for (name, _), height in data[~data["trained"]].groupby(["line", "position"])["value"].mean().items():
+        ax.axhline(height, color=colours[name], ls=(0, (1, 3)), lw=1.4)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(ticks.values()), [tick_text(value) for value in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y")
     ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
-    return ends
+    last = data.groupby(["line", "position"])["value"].mean().groupby("line").last()
+    return {name: (float(last[name]), colours[name]) for name in groups}
 
 
 def _t_interval(values: pd.Series) -> tuple[float, float]:
@@ -248,23 +224,14 @@ def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
     ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
-    table = table.assign(row=range(len(table)), firm=table["verdict"].isin([GAIN, LOSS]))
-    palette = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(table[by].unique())}
+    table = table.assign(row=range(len(table)))
+    palette = dict(zip(table[by].unique(), cycle(COLOURS)))
     ax.hlines(table["row"], table["low"], table["high"], colors=table[by].map(palette), lw=2)
-    for name, rows in table.groupby(by, sort=False):
-        faces = [palette[name] if firm else "white" for firm in rows["firm"]]
-        sns.scatterplot(
-            rows,
-            x="change",
-            y="row",
-            ax=ax,
-            s=64,
-            facecolor=faces,
-            edgecolor=palette[name],
-            linewidth=2,
-            legend=False,
-        )
-        ax.plot([], [], "o-", color=palette[name], label=name)
+    faces = table[by].map(palette).where(table["verdict"].isin([GAIN, LOSS]), "white")
+    dots = {"s": 64, "facecolor": faces, "edgecolor": table[by].map(palette), "linewidth": 2}
+    sns.scatterplot(table, x="change", y="row", ax=ax, **dots)
+    for name, colour in palette.items():
+        ax.plot([], [], "o-", color=colour, label=name)
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)
     labels = []
     for row in table.itertuples():

@@ -33,19 +33,9 @@ def levels(tree: Taxonomy) -> Figure:
     sets = label_sets(tree)
     parts = sets["method"].str.partition("@")
     sets = sets.assign(cut=parts[0].map(CUTS), depth=pd.to_numeric(parts[2], errors="coerce"))
-    sns.lineplot(
-        sets.dropna(subset="cut"),
-        x="depth",
-        y="classes",
-        hue="cut",
-        style="cut",
-        hue_order=CUTS.values(),
-        style_order=CUTS.values(),
-        palette=COLOURS[: len(CUTS)],
-        markers=list(MARKERS[: len(CUTS)]),
-        dashes=False,
-        ax=right,
-    )
+    style = {"hue": "cut", "palette": COLOURS[:2], "markers": dict(zip(CUTS.values(), MARKERS, strict=False))}
+    cuts = sets.dropna(subset="cut")
+    sns.lineplot(cuts, x="depth", y="classes", style="cut", dashes=False, ax=right, **style)
     right.set_yscale("log")
     right.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     right.yaxis.set_minor_locator(NullLocator())

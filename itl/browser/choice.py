@@ -4,7 +4,7 @@ page/choice.js holds the same operations; a test runs both side by side.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import cut, in_order, label_set
@@ -99,16 +99,7 @@ class Choice:
 
     def to_dict(self) -> dict[str, object]:
         """Return the choice as plain values, sorted, as the browser's page holds it."""
-        return {
-            "base": self.base,
-            "nodes": sorted(self.nodes),
-            "pascal": self.pascal,
-            "half": self.half,
-            "unticked": sorted(self.unticked),
-            "classes": self.classes,
-            "images_per_class": self.images_per_class,
-            "seed": self.seed,
-        }
+        return asdict(self) | {"nodes": sorted(self.nodes), "unticked": sorted(self.unticked)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> "Choice":

@@ -5,17 +5,11 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from itl import ItlError, pick
 
-TYPES = {
-    "str": (str, "text"),
-    "int": (int, "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": (bool, "true or false"),
-    "list": (list, "a list"),
-    "dict": (dict, "a mapping"),
-}
-PLURALS = {"str": "texts", "int": "whole numbers", "float": "numbers", "dict": "mappings"}
+TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # that parameters may have
 
 
 def read_cells(path: Path) -> list[dict]:
@@ -43,10 +37,14 @@ def first_tagged(cells: Iterable[Mapping], tag: str) -> dict:
     return next((cell for cell in cells if tag in tags(cell)), {"source": "", "outputs": [], "metadata": {}})
 
 
-def declared_parameters(path: Path) -> dict[str, ast.expr]:
-    """Return the annotation of every parameter that the notebook at *path* declares."""
+def declared_parameters(path: Path) -> dict[str, object]:
+    """Return the type of every parameter that the notebook at *path* declares, as str or list[int]."""
     statements = ast.parse(first_tagged(read_cells(path), "parameters")["source"]).body
-    return {line.target.id: line.annotation for line in statements if isinstance(line, ast.AnnAssign)}
+    declared = {}
+    for statement in statements:
+        if isinstance(statement, ast.AnnAssign):
+            declared[statement.target.id] = eval(ast.unparse(statement.annotation), {"__builtins__": TYPES})
+    return declared
 
 
 def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:
@@ -57,33 +55,9 @@ def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:
     """
     declared = declared_parameters(path)
     for name, value in parameters.items():
-        annotation = pick(declared, name, f"parameter of {path.stem}")
-        if not fits(value, annotation):
-            raise ItlError(f"{path.stem}: {name} should be {type_name(annotation)}, not {value!r}")
-
-
-def fits(value: object, annotation: ast.expr) -> bool:
-    """Say whether *value* is what *annotation* declares: str, int, float, bool, list, dict, list[int], …"""
-    outer, inner = _type_parts(annotation)
-    if outer not in TYPES:
-        return True
-    if isinstance(value, bool) and outer != "bool":
-        return False  # a bool is an int in Python, but not to people
-    if not isinstance(value, TYPES[outer][0]):
-        return False
-    return outer != "list" or inner is None or all(fits(item, inner) for item in value)
-
-
-def type_name(annotation: ast.expr) -> str:
-    """Name a type for people: list[int] is a list of whole numbers."""
-    outer, inner = _type_parts(annotation)
-    name = TYPES[outer][1] if outer in TYPES else ast.unparse(annotation)
-    plural = PLURALS.get(ast.unparse(inner)) if outer == "list" and inner is not None else None
-    return f"{name} of {plural}" if plural else name
-
-
-def _type_parts(annotation: ast.expr) -> tuple[str, ast.expr | None]:
-    """Take list[int] apart: "list" and the expression int."""
-    if isinstance(annotation, ast.Subscript):
-        return ast.unparse(annotation.value), annotation.slice
-    return ast.unparse(annotation), None
+        wanted = pick(declared, name, f"parameter of {path.stem}")
+        try:
+            TypeAdapter(wanted).validate_python(value, strict=True)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].lower()
+            raise ItlError(f"{path.stem}: the parameter {name} is {value!r}; {reason}") from None

@@ -145,10 +145,10 @@ def test_a_failure_leaves_the_earlier_page(home):
     ("given", "message"),
     [
         ({"numbr": 6}, "no parameter of a called 'numbr'; did you mean 'number'"),
-        ({"number": "six"}, "number should be a whole number, not 'six'"),
-        ({"number": True}, "number should be a whole number, not True"),
-        ({"names": "one"}, "names should be a list of texts, not 'one'"),
-        ({"names": [1]}, "names should be a list of texts"),
+        ({"number": "six"}, "number is 'six'; input should be a valid integer"),
+        ({"number": True}, "number is True; input should be a valid integer"),
+        ({"names": "one"}, "names is 'one'; input should be a valid list"),
+        ({"names": [1]}, r"names is \[1\]; input should be a valid string"),
     ],
 )
 def test_parameters_are_checked_before_anything_runs(home, given, message):
