@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     command(
         bench, MACHINE[2],                      # --device
-        ("--only", {"metavar": "NAME", "help": "one row of the table, such as batches-64"}),
+        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
         ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
     )
     return top

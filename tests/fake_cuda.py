@@ -2,11 +2,12 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from itl.training import batches, crop_cpu
+from itl.evaluation import knn
+from itl.training import batches, crop_cpu, device_images
 
 HOUSE = Path(batches.__file__).parents[1]
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
@@ -155,9 +157,16 @@ def _plain_crop(
     return crop_cpu.batch_crop(images[places], boxes, flips, pixels).to(dtype)
 
 
-def _upload(loader: batches.Batches) -> Tensor:
-    """The loader's images on its device, without CUDA's streams."""
-    return torch.from_numpy(loader.images[loader.rows]).pin_memory().to(loader.device, non_blocking=True)
+class _Stream:
+    """What `ImageStream` does, one copy at a time."""
+
+    def __init__(self, device: torch.device, threads: object) -> None:
+        self.device = device
+
+    def send(self, source: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """Yield the images of each of *parts*."""
+        for rows in parts:
+            yield torch.from_numpy(source[rows]).pin_memory().to(self.device, non_blocking=True)
 
 
 @contextmanager
@@ -170,19 +179,19 @@ def pretended() -> Iterator[FakeCuda]:
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         (torch.cuda, "get_rng_state", lambda *_: None),
         (torch.cuda, "set_rng_state", lambda *_: None),
-        (batches.Batches, "_fits", lambda loader: True),
-        (batches.Batches, "_upload", _upload),
+        (torch.backends.cudnn, "flags", lambda **_: nullcontext()),
+        (device_images, "fits", lambda *_: True),
+        (batches, "ImageStream", _Stream),
         (batches, "crop_on", lambda where: _plain_crop),
+        (knn, "_fused_search", lambda where: None),
     )
-    with pytest.MonkeyPatch.context() as patch:
+    with torch.backends.cudnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:     # no CPU has it
         for owner, name, value in replaced:
             patch.setattr(owner, name, value)
         crop_cpu._normalisation_on.cache_clear()
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
         try:
-            with (
-                FakeTensorMode(allow_non_fake_inputs=True) as mode, FakeCuda(mode) as device, torch.no_grad(),
-                torch.backends.cudnn.flags(enabled=False),                  # no CPU has its kernels
-            ):
+            with mode, FakeCuda(mode) as device, torch.no_grad():
                 yield device
         finally:
-            crop_cpu._normalisation_on.cache_clear()                        # it holds tensors of that device
+            crop_cpu._normalisation_on.cache_clear()            # it holds tensors of that device

@@ -1,17 +1,18 @@
-"""How many hours the grid of preset `paper` takes here: python -m itl.bench.paper_grid --device cuda.
+"""How many hours the presets `paper` and `paper-128` take here: python -m itl.bench.paper_grid --device cuda.
 
-It needs no image: sizes are the published ones, and it measures and plans as `itl plan` does.
-The last line is what the goal is for: all six questions at 128 pixels in one night.
+It needs no image: sizes are the published ones, and it measures and plans as `itl plan` does. The goal is
+that `paper-128` fits one night.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from itl.bench.goals import NIGHT_H
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size, pack_folder
@@ -27,8 +28,7 @@ from itl.sources.check import PUBLISHED
 from itl.specs import Detection, Recipe
 
 ROOT = Path(__file__).parents[2]
-GOAL = 12                               # hours: one night for all questions at 128 pixels
-SMALLER = {256: 128, 227: 112}          # sides of stored images and of crops, for the grid at 128 pixels
+PRESETS = ("paper-128", "paper")        # the one with a goal first
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
 or loading (rows step-... of `itl bench` tell what that adds); sizes as published: ILSVRC-2012, of which each
 class is given an equal share (they have 732 to 1300), VOC 2007, VOC 2012 actions, SUN397"""
@@ -59,16 +59,10 @@ def published() -> dict[str, Size]:
     }
 
 
-def smaller(value: object) -> object:
-    """*value*, settings of a preset, with the sides of images that SMALLER has made smaller."""
-    if isinstance(value, Mapping):
-        return {name: SMALLER.get(each, each) if name in ("size", "pixels") else smaller(each)
-                for name, each in value.items()}
-    return value
-
-
-def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[Plan, list[tuple]]:
-    """Plan *preset* where its data have *sizes* by source; also (net, recipe, rate) of each kind of work.
+def as_if_listed(
+    preset: Preset, sizes: Mapping[str, Size], machine: Machine
+) -> tuple[list[Question], Machine]:
+    """The questions of *preset*, and *machine* as if it had data of *sizes*, by source.
 
     ``machine.home`` gets the files in which sizes are kept, as if the data had been listed.
     """
@@ -81,10 +75,22 @@ def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[P
             folder = pack_folder(packing, name, machine)
             folder.parent.mkdir(exist_ok=True)
             folder.with_name(f"{folder.name}.size.json").write_text(json.dumps(asdict(sizes[packing.source])))
+    return questions, machine
+
+
+def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[Plan, list[tuple]]:
+    """Plan *preset* where its data have *sizes* by source; also (net, recipe, rate) of each kind of work."""
+    questions, machine = as_if_listed(preset, sizes, machine)
     found = plan(questions, Store(machine.runs), machine)
     works = {name_of(*work, machine): work for work in worked(questions, machine)}
     rates = calibrated(works.values(), machine)                             # kept: nothing is measured again
     return found, [(*work, rates[name]) for name, work in works.items()]
+
+
+def measure_once(presets: Iterable[Preset], sizes: Mapping[str, Size], machine: Machine) -> None:
+    """Measure every kind of work of all *presets* in one process; the plans find what it measured."""
+    works = [work for preset in presets for work in worked(*as_if_listed(preset, sizes, machine))]
+    calibrated(works, machine)
 
 
 def worked(questions: list[Question], machine: Machine) -> Iterator[tuple[str, Recipe]]:
@@ -104,25 +110,28 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
     nets = found.runs["kind"] == "pretrain"
     hours, trained = found.minutes / 60, found.runs.loc[nets, "minutes"].sum() / 60
     each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} tries {hours - trained:,.1f}"
-    goal = f"goal {GOAL} (one night), this is {hours / GOAL:,.2f} times that"
+    goal = f"a night has {NIGHT_H:g}, this is {hours / NIGHT_H:,.2f} times that"
     return [*lines, f"    {each}: {hours:,.1f} hours in all; {goal}"]
 
 
 def main() -> int:
-    """Print the hours of the grid as it is, then at 128 pixels with the same steps."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
-    device = asked.parse_args().device
-    paper = load_preset("paper", ROOT / "params")
-    at_128 = paper.model_copy(update={"notebooks": smaller(paper.notebooks)})
-    presets = {"paper as it is, stored at 256 pixels": paper,
-               "paper at 128 pixels, crops of 112, with as many steps; the detector sees what it did": at_128}
+    """Print the hours of each preset; *--json* gets them by name, as they become known."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the hours there too")
+    given = parser.parse_args()
+    presets, hours = [load_preset(name, ROOT / "params") for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        device = Machine.here(device=device).devices[0]         # hours of one, however many there are
+        device = Machine.here(device=given.device).devices[0]   # hours of one, however many there are
         machine = Machine.here(home=Path(home), device=device, workers=1)
-        for name, preset in presets.items():
-            print("\n".join([f"{name}:", *told(*grid(preset, published(), machine))]), flush=True)
+        measure_once(presets, published(), machine)
+        for preset in presets:
+            found, works = grid(preset, published(), machine)
+            print("\n".join([f"{preset.name}: {preset.about}", *told(found, works)]), flush=True)
+            hours[preset.name] = found.minutes / 60
+            if given.json:
+                given.json.write_text(json.dumps(hours))
     return 0
 
 

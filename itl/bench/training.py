@@ -1,27 +1,41 @@
 """Training from stored images, loader and all, beside the same net alone on a batch that is ready."""
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import torch
-from torch.nn.functional import cross_entropy
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from itl.bench.work import Work
+from itl.evaluation.fast_rcnn import Detector, locate
 from itl.machine import Machine
 from itl.packs.subset import Selection
-from itl.specs import Recipe
+from itl.sources.boxes import SIDES
+from itl.specs import Detection, Recipe
 from itl.training.batches import Batches
-from itl.training.loop import fit_epoch, sgd
+from itl.training.cuda_graph import record, training_state
+from itl.training.detection_batches import Pictures
+from itl.training.detection_nets import parts
+from itl.training.loop import Objective, classify, fit_epoch, recorded_steps, sgd, take_step
 from itl.training.nets import build
-from itl.training.numerics import autocast, has_bf16
+from itl.training.numerics import autocast, has_bf16, repeatable
 
-CLASSES, IMAGES = 100, 2048
+CLASSES = 100
+NOISE_BYTES = 100 << 20                                 # of stored images that batches are cut from
 BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each
+PICTURES = {"cpu": 4, "cuda": 100}                      # steps of a detector
+STORED, SHAPE = 500, (500, 375)                         # a pack of VOC: its side, and an image in it
+OBJECTS = tuple(f"object {number:02}" for number in range(20))
+EPOCHS = 1000                                           # more than there are turns: each takes the next
+ALONE = "the net alone on a ready batch"
 
 
-def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: int = 1) -> Work:
+def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: float = 1) -> Work:
     """An epoch of *net* on crops of *pixels* from images of *size*, beside its steps on one ready batch.
 
     The peer is the least that training can be: forward, loss, backward and optimizer. A ratio of 0.95 says
@@ -29,38 +43,96 @@ def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: in
     takes seconds.
     """
     where = torch.device(device)
-    count, batch = BATCHES[where.type]
-    count *= longer
-    recipe, again = Recipe(batch=batch, pixels=pixels, lr=0.001), np.arange(count * batch)
-    selection = Selection(again % IMAGES, again % CLASSES, tuple(map(str, range(CLASSES))))
-    machine = Machine(device=device, threads=torch.get_num_threads())
-    batches = Batches(noise(folder, size), selection, recipe, 0, machine)
-    model = build(net, CLASSES, pixels, 0).to(where, memory_format=torch.channels_last).train()
-    optimizer = sgd(model, recipe)
-    images, targets = next(batches.epoch(0))
+    steps, batch = BATCHES[where.type]
+    recipe, images = Recipe(epochs=EPOCHS, batch=batch, pixels=pixels, lr=0.001), noise(folder, size)
+    again = np.arange(round(steps * longer) * batch)
+    selection = Selection(again % len(images), again % CLASSES, tuple(map(str, range(CLASSES))))
+    batches = Batches(SimpleNamespace(images=images), selection, recipe, 0, machine(device))
+    model = build(net, CLASSES, pixels, 0).to(where, memory_format=torch.channels_last)
+    what = f"training {net}, {size} → {pixels} pixels, batches of {batch}, {recipe.precision}"
+    return beside_alone(what, model, batches, recipe, classify)
 
-    def loss() -> torch.Tensor:
-        with autocast(where, recipe.precision):
-            return cross_entropy(model(images).float(), targets)
 
-    def alone() -> None:
-        for _ in range(count):
-            optimizer.zero_grad(set_to_none=True)
-            loss().backward()
-            optimizer.step()
+def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
+    """Steps of Fast R-CNN on *net* as published, two images of 600 pixels each, beside one ready batch."""
+    recipe, where = Detection(), torch.device(device)
+    pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
+    selection = Selection(np.arange(len(pack.images)), None, OBJECTS)
+    pictures = Pictures(pack, selection, recipe, 0, machine(device))
+    model = Detector(parts(net, build(net, CLASSES, 227, 0)), len(OBJECTS), recipe, 0)
+    model.to(where, memory_format=torch.channels_last)
+    what = f"training Fast R-CNN on {net}, {recipe.pixels} pixels, {recipe.batch} × {recipe.rois} regions"
+    return beside_alone(what, model, pictures, recipe, locate)
 
-    with FlopCounterMode(display=False) as counted:
-        loss().backward()
+
+def beside_alone(
+    what: str, net: nn.Module, batches: Batches | Pictures, recipe: Recipe, objective: Objective
+) -> Work:
+    """An epoch as `train` takes it, beside as many steps of *net* on the first of its batches.
+
+    Both compute alike, and where training replays a recorded step, so does the peer.
+    """
+    optimizer = sgd(net.train(), recipe)
+    ready = next(batches.epoch(0))
+    with FlopCounterMode(display=False) as counted, autocast(batches.device, recipe.precision):
+        objective(net, *ready, recipe).backward()
+    with repeatable(batches.machine):
+        recorded = recorded_steps(net, optimizer, batches, recipe, objective)
+        steps = alone(net, optimizer, batches, recipe, objective, ready, recorded is not None)
+    starts = count(step=len(batches))
+
+    def epoch() -> torch.Tensor:
+        with repeatable(batches.machine):
+            return fit_epoch(net, optimizer, batches, recipe, next(starts), objective, recorded)
+
     return Work(
-        f"training {net}, {size} → {pixels} pixels, batches of {batch}, {recipe.precision}", "images",
-        len(again), lambda: fit_epoch(model, optimizer, batches, recipe, 0),
-        {"the net alone on a ready batch": alone},
-        operations=count * counted.get_total_flops(), rate="bf16" if has_bf16(where) else "fp32",
+        what, "images", len(batches) * batches.batch, epoch, {ALONE: steps},
+        operations=len(batches) * counted.get_total_flops(),
+        rate="bf16" if recipe.precision == "bf16" and has_bf16(batches.device) else "fp32",
     )
 
 
-def noise(folder: Path, size: int) -> SimpleNamespace:
-    """What a loader needs of a pack of noise: IMAGES images of *size*, as a memory map."""
-    images = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), np.uint8)
+def alone(
+    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches | Pictures, recipe: Recipe,
+    objective: Objective, ready: tuple, replay: bool,
+) -> Callable[[], None]:
+    """A go at the least that an epoch can be: its steps on *ready*, the images and targets of one batch."""
+    def step() -> None:
+        take_step(net, optimizer, batches, recipe, objective, *ready)
+
+    graph = record(step, training_state(net, optimizer)) if replay else None
+
+    def steps() -> None:
+        take = graph.replay if graph else step
+        with repeatable(batches.machine):
+            for _ in range(len(batches)):
+                take()
+
+    return steps
+
+
+def machine(device: str) -> Machine:
+    """*device*, with the threads that torch has now."""
+    return Machine(device=device, threads=torch.get_num_threads())
+
+
+def noise(folder: Path, size: int, number: int | None = None) -> np.ndarray:
+    """Images of noise as a pack's memory map: uint8 (N, size, size, 3); N from NOISE_BYTES, or *number*."""
+    number = number or max(1, NOISE_BYTES // (3 * size**2))
+    images = np.random.default_rng(0).integers(0, 256, (number, size, size, 3), np.uint8)
     np.save(folder / "images.npy", images)
-    return SimpleNamespace(images=np.load(folder / "images.npy", mmap_mode="r"))
+    return np.load(folder / "images.npy", mmap_mode="r")
+
+
+def noisy_voc(folder: Path, number: int) -> SimpleNamespace:
+    """What a detector's batches take of a pack: images of noise with two objects each."""
+    random, rows = np.random.default_rng(0), np.repeat(np.arange(number), 2)
+    corners = np.sort(random.uniform(1, SHAPE, (2 * number, 2, 2)), axis=1)
+    objects = pd.DataFrame(corners.reshape(-1, 4).round(), columns=SIDES)
+    objects["row"], objects["difficult"] = rows, False
+    objects["name"] = random.choice(OBJECTS, len(rows))
+    return SimpleNamespace(
+        images=noise(folder, STORED, number), size=STORED, folder=folder, objects=objects,
+        table=pd.DataFrame({"width": SHAPE[0], "height": SHAPE[1]}, index=range(number)),
+        summary={"request": {"fit": "pad"}},
+    )

@@ -8,12 +8,12 @@ from torch import Tensor
 from itl import ItlError
 from itl.evaluation.accuracy import scores
 from itl.evaluation.knn import nearest
-from itl.evaluation.logistic_regression import Features, choose_strength
+from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.specs import Transfer
-from itl.training.batches import Batches, device
-from itl.training.loop import predict
+from itl.training.batches import Batches
+from itl.training.loop import predict_on_device
 from itl.training.nets import Classifier
 
 
@@ -24,12 +24,12 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
     *precision* is bf16 or fp32.
     """
     net.eval()                              # a frozen net is not frozen while BatchNorm follows the target
-    found = Features(*(each.to(device(machine)) for each in predict(net.body, batches, machine, precision)))
-    broken = int((~torch.isfinite(found.features).all(1)).sum())
+    features, labels = predict_on_device(net.body, batches, machine, precision)
+    broken = int((~torch.isfinite(features).all(1)).sum())
     if broken:
-        raise ItlError(f"features of {broken} of {len(found.labels)} images are not finite; "
+        raise ItlError(f"features of {broken} of {len(labels)} images are not finite; "
                        "the net has diverged: train it with a lower lr or in fp32")
-    return found
+    return Features(features, labels)
 
 
 def probe(
@@ -40,8 +40,8 @@ def probe(
     Returns accuracy and, from six classes, top5, in percent, and the strength that was chosen.
     """
     train, test = features_of(spec, net, target, machine)
-    classify = choose_strength(train, len(target.train.classes), *target.divided(spec.seed))
-    return scores(classify(test.features), test.labels) | {"strength": classify.strength}
+    classify = choose_l2(train, len(target.train.classes), *target.divided(spec.seed))
+    return scores(classify(test.features), test.labels) | {"strength": classify.l2}
 
 
 def knn(
@@ -50,8 +50,8 @@ def knn(
     """Score the test split by the vote of its nearest training images, cosine: knn1 and knn5, in percent."""
     train, test = features_of(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5)
-    found = {k: vote(train.labels[neighbours[:, :k]]) for k in (1, 5)}
-    return {f"knn{k}": 100.0 * (named == test.labels).sum().item() / len(named) for k, named in found.items()}
+    right = [(vote(train.labels[neighbours[:, :k]]) == test.labels).sum() for k in (1, 5)]
+    return {f"knn{k}": 100.0 * hits.item() / len(test.labels) for k, hits in zip((1, 5), right, strict=True)}
 
 
 def features_of(

@@ -1,6 +1,8 @@
 """Exact nearest neighbours: a quick pass proves which rows can be among them, and float64 ranks those few."""
 
-from collections.abc import Iterator
+import functools
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -9,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl import ItlError
+from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
 from itl.training.batches import has_bf16
 
 BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
-AT_ONCE = {"cpu": 2**19, "cuda": 2**24}     # numbers in float64 at once: on a CPU they stay in its cache
-GROUP = 32                  # rows of which the quick pass looks at the highest first
-FEW = 8, 128, 1024          # groups worth ranking: up to 8 k, or a 128th of all rows, and no more than 1,024
+FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}     # at once: on a CPU they stay in its cache
+GROUP_ROWS = 32             # rows of which the quick pass looks at the highest first
+GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024       # see _group_limit
 
 
 def nearest(
@@ -22,172 +25,207 @@ def nearest(
 ) -> tuple[Tensor, Tensor]:
     """Find the *k* rows of *base* (N, D) most cosine-similar to each of *queries* (M, D).
 
-    Returns row numbers and similarities (M, k), float64, nearest first and the lower row first of equal ones,
-    on the device of *base*. Exact: what float64 finds from the vectors as they are. A zero vector has
-    similarity 0 to everything. Memory beyond arguments and results is that of one *block*, and of some 30
-    candidates a query.
+    Exact: what float64 finds from the vectors as they are. A zero vector has similarity 0 to everything.
 
-    A pass in bfloat16, where the device has it, bounds every similarity from both sides (see `Sieve`) and
-    leaves the few rows that can be among the nearest. Queries for which those are not few (features that
-    differ by less than bfloat16 shows) go through the same in float32, and what that cannot part is ranked
-    whole. Raises ItlError where there are fewer than *k* rows, or a number is not finite.
+    A pass in few bits bounds every similarity from both sides and leaves the few rows that can be among the
+    nearest; float64 ranks these. On a GPU the pass is one kernel (`itl.evaluation.knn_triton`). Elsewhere it
+    works in blocks, in bfloat16 where the device has it (`CandidateFilter`). Queries with too many candidates
+    (their features differ by less than the bits show) go through the same in float32, and what that cannot
+    separate is ranked whole.
+
+    Args:
+        base: Float vectors, on the device that is to search.
+        queries: Float vectors, on any device.
+        k: Neighbours of each query.
+        block: Queries and rows at once in the pass that works in blocks. Memory beyond arguments and results
+            is that of one block and some 30 candidates a query; of the kernel, half of *base*, and 1 GiB.
+
+    Returns:
+        Row numbers (M, k), int64, and similarities (M, k), float64, nearest first and the lower row first of
+        equal ones, on the device of *base*.
+
+    Raises:
+        ItlError: There are fewer than *k* rows, or a number is not finite.
     """
     if not 1 <= k <= len(base):
         raise ItlError(f"{k} neighbours were asked for among {len(base)} training images; "
                        f"give at least {k} images, or use probe")
-    there, block = base.device, block or BLOCKS[base.device.type]
-    ours, theirs = Measured.of(queries.to(there)), Measured.of(base)
-    rows = torch.empty(len(queries), k, dtype=torch.int64, device=there)
-    similarities = torch.empty(len(queries), k, dtype=torch.float64, device=there)
-    left = torch.arange(len(queries), device=there)
-    for dtype in _precisions(base, k):
-        if len(left):
-            sieves = _sift(base, ours.vectors[left], k, dtype, block)
-            parts = left.split(block[0])
-            for sieve, part in zip(sieves, parts, strict=True):
-                query, row = sieve.pairs()
-                few = part[sieve.few]
-                rows[few], similarities[few] = _rank(ours, theirs, part[query], row, k)
-            left = torch.cat([part[~sieve.few] for sieve, part in zip(sieves, parts, strict=True)])
-    everything = torch.arange(len(base), device=there)
-    for query in left:
-        rows[query], similarities[query] = _rank(ours, theirs, query.expand_as(everything), everything, k)
+    queries = queries.to(base.device)
+    if base.is_cuda and (search := _fused_search(base.device)) and (found := search(base, queries, k)):
+        rows, similarities, remaining = found
+    else:
+        rows = torch.empty(len(queries), k, dtype=torch.int64, device=base.device)
+        similarities = torch.empty(len(queries), k, dtype=torch.float64, device=base.device)
+        remaining = torch.arange(len(queries), device=base.device)
+    if len(remaining):
+        _search_in_blocks(base, queries, remaining, rows, similarities, block or BLOCKS[base.device.type])
     return rows, similarities
 
 
-class Measured(NamedTuple):
-    """Vectors (N, D) and their lengths (N,) in float64; that of a zero vector, which none is like, as 1."""
+def _search_in_blocks(
+    base: Tensor, queries: Tensor, remaining: Tensor, rows: Tensor, similarities: Tensor,
+    block: tuple[int, int],
+) -> None:
+    """Fill *rows* and *similarities* (M, k) of the queries that are *remaining*, by plain torch."""
+    asked, stored, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
+    for dtype in _precisions(base, k):
+        if not len(remaining):
+            return
+        parts = remaining.split(block[0])
+        filters = _filter(base, [queries[part] for part in parts], k, dtype, block[1])
+        for candidates, part in zip(filters, parts, strict=True):
+            query, row = candidates.pairs()
+            ranked = part[candidates.listed]
+            rows[ranked], similarities[ranked] = _rank(asked, stored, part[query], row, k)
+        remaining = torch.cat([part[~each.listed] for each, part in zip(filters, parts, strict=True)])
+    every_row = torch.arange(len(base), device=base.device)
+    for query in remaining:
+        rows[query], similarities[query] = _rank(asked, stored, query.expand_as(every_row), every_row, k)
+
+
+class WithNorms(NamedTuple):
+    """Vectors (N, D) and their norms (N,) in float64, 1 for a zero vector, which has no direction."""
 
     vectors: Tensor
-    lengths: Tensor
+    norms: Tensor
 
     @classmethod
-    def of(cls, vectors: Tensor) -> "Measured":
-        """Measure *vectors*; raise ItlError for those that have no length."""
-        chunk = max(1, AT_ONCE[vectors.device.type] // vectors.shape[1])
-        lengths = torch.cat([some.double().norm(dim=1) for some in vectors.split(chunk)])
-        if broken := int((~lengths.isfinite()).sum()):
+    def of(cls, vectors: Tensor) -> "WithNorms":
+        """Take the norms of *vectors*; raise ItlError for vectors that are not finite."""
+        chunk = max(1, FLOAT64_NUMBERS[vectors.device.type] // vectors.shape[1])
+        norms = torch.cat([part.double().norm(dim=1) for part in vectors.split(chunk)])
+        if broken := int((~norms.isfinite()).sum()):
             raise ItlError(f"{broken} of {len(vectors)} vectors are not finite, so they have no neighbours; "
                            "leave them out")
-        return cls(vectors, lengths.masked_fill_(lengths == 0, 1.0))
+        return cls(vectors, norms.masked_fill_(norms == 0, 1.0))
+
+
+@functools.cache
+def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
+    """The search as Triton kernels, or None where they do not work: Triton needs a C compiler."""
+    try:
+        from itl.evaluation.knn_triton import ROWS_PER_NEIGHBOUR, search
+
+        search(torch.randn(ROWS_PER_NEIGHBOUR, 8, device=device), torch.randn(1, 8, device=device), 1)
+        return search
+    except Exception as error:              # of many kinds: no module, no compiler, no Python.h, an old GPU
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower", stacklevel=2)
+        return None
 
 
 def _precisions(base: Tensor, k: int) -> list[torch.dtype]:
     """The quick passes to try, the quickest first."""
-    worth = len(base) >= FEW[0] * FEW[1] * k and has_bf16(base.device)
-    return [torch.bfloat16, torch.float32] if worth else [torch.float32]
+    worthwhile = len(base) >= GROUPS_PER_NEIGHBOUR * ROWS_PER_GROUP * k and has_bf16(base.device)
+    return [torch.bfloat16, torch.float32] if worthwhile else [torch.float32]
 
 
-class Rounded(NamedTuple):
-    """Vectors (N, D) of unit length less a centre, rounded; their lengths (N,) and rounding errors (N,)."""
-
-    vectors: Tensor
-    length: Tensor
-    error: Tensor
+def _group_limit(rows: int, k: int) -> int:
+    """Groups of a query that are worth ranking: 8 k or a 128th of all rows, and no more than 1,024."""
+    return max(GROUPS_PER_NEIGHBOUR * k, min(rows // ROWS_PER_GROUP, MOST_GROUPS))
 
 
-class Sieve:
-    """The rows that can be among the *k* nearest of a block of queries, as blocks of rows go by.
+class CandidateFilter:
+    """Collects the rows that can be among the *k* nearest of some queries, while blocks of rows pass.
 
-    With q and b exact, q' and b' rounded: |<q, b> - <q', b'>| <= |q| |b - b'| + |q - q'| |b'|, by Cauchy and
-    Schwarz. Adding D products in float32 errs by at most D 2^-24 |q'| |b'| (Higham, Accuracy and Stability,
-    3.1; four times that, for units that truncate and for the rounding of lengths), and the result is rounded
-    to the nearest of its type. So a row whose product is too low by twice all that is not among the *k*.
+    `product_error` bounds how far a product of rounded vectors can be from the similarity; the product is
+    itself rounded to the nearest of its type. So the *k*-th best product less its error is a lower bound of
+    the *k*-th best similarity, and a row whose product plus error is below it is not among the nearest.
     """
 
-    def __init__(self, queries: Rounded, k: int, limit: int) -> None:
+    def __init__(self, queries: RoundedVectors, k: int, limit: int) -> None:
         self.queries, self.k, self.limit = queries, k, limit
-        self.best = queries.error.new_full((len(queries.error), k), -torch.inf)     # bounds from below
-        self.groups = torch.zeros_like(queries.error, dtype=torch.int64)
-        self.found: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.lower_bounds = queries.error.new_full((len(queries.error), k), -torch.inf)     # of the k best
+        self.group_counts = torch.zeros_like(queries.error, dtype=torch.int64)
+        self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []   # query, row and upper bound of candidates
 
     @property
-    def few(self) -> Tensor:
-        """Queries (M,) of which the candidates were few enough to list."""
-        return self.groups <= self.limit
+    def listed(self) -> Tensor:
+        """Whether each query (M,) had few enough candidates to list."""
+        return self.group_counts <= self.limit
 
-    def sift(self, base: Rounded, first: int) -> None:
-        """Let a block of rows go by, of which the first is number *first*."""
-        alike = self.queries.vectors @ base.vectors.T
-        size = max(1, min(GROUP, alike.shape[1] // (4 * self.k)))
-        if short := -alike.shape[1] % size:
-            alike = F.pad(alike, (0, short), value=-torch.inf)
-        alike = alike.view(len(alike), size, -1)            # a group's rows lie far apart: quicker to reduce
-        peaks, error = alike.amax(1), self._error(base)
-        tops = peaks.topk(min(self.k, peaks.shape[1])).values.float()
-        at_least = tops - self._last_place(tops) - error
-        self.best = torch.cat([self.best, at_least], 1).topk(self.k).values
-        floor = (self.best[:, -1:] - error).to(alike.dtype)
-        high = peaks >= floor
-        self.groups += high.sum(1)
-        query, group = (high & self.few[:, None]).nonzero(as_tuple=True)
-        values = alike[query, :, group]
-        pair, member = (values >= floor[query]).nonzero(as_tuple=True)
-        query, group, values = query[pair], group[pair], values[pair, member].float()
-        at_most = values + self._last_place(values) + error[query, 0]
-        self.found.append((query, first + member * peaks.shape[1] + group, at_most))
+    def update(self, base: RoundedVectors, first_row: int) -> None:
+        """Take in a block of rows, of which the first is number *first_row*."""
+        similarities = self._grouped(self.queries.vectors @ base.vectors.T)
+        maxima, error = similarities.amax(1), product_error(self.queries, base)[:, None]
+        best = maxima.topk(min(self.k, maxima.shape[1])).values.float()
+        lower_bounds = torch.cat([self.lower_bounds, best - self._rounding(best) - error], 1)
+        self.lower_bounds = lower_bounds.topk(self.k).values
+        self._collect(similarities, maxima, error, first_row)
 
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """Candidates (P,) and (P,): number of the query, in its block, and of the row."""
-        query, row, at_most = (torch.cat(parts) for parts in zip(*self.found, strict=True))
-        kept = (at_most >= self.best[query, -1]) & self.few[query]
+        """Candidates (P,) and (P,): number of the query among these queries, and of the row."""
+        query, row, upper_bound = (torch.cat(parts) for parts in zip(*self.blocks, strict=True))
+        kept = (upper_bound >= self.lower_bounds[query, -1]) & self.listed[query]
         return query[kept], row[kept]
 
-    def _error(self, base: Rounded) -> Tensor:
-        """How far the products (M, 1) with *base* can be from the similarities, before they are rounded."""
-        added = (self.queries.vectors.shape[1] + 16) * 2.0**-22
-        ours, longest = self.queries, base.length.max()
-        return (base.error.max() + ours.error * longest + added * (1 + longest))[:, None]
+    def _grouped(self, similarities: Tensor) -> Tensor:
+        """View *similarities* (M, N) as (M, members, groups); a group's rows lie apart: quicker to reduce."""
+        rows = similarities.shape[1]
+        members = max(1, min(GROUP_ROWS, rows // (4 * self.k)))
+        if missing := -rows % members:
+            similarities = F.pad(similarities, (0, missing), value=-torch.inf)
+        return similarities.view(len(similarities), members, -1)
 
-    def _last_place(self, products: Tensor) -> Tensor:
+    def _collect(self, similarities: Tensor, maxima: Tensor, error: Tensor, first_row: int) -> None:
+        """List the rows whose *similarities* (M, members, groups) reach the bound, group by group."""
+        floor = (self.lower_bounds[:, -1:] - error).to(maxima.dtype)
+        high = maxima >= floor
+        self.group_counts += high.sum(1)
+        query, group = (high & self.listed[:, None]).nonzero(as_tuple=True)
+        values = similarities[query, :, group]
+        pair, member = (values >= floor[query]).nonzero(as_tuple=True)
+        query, group, values = query[pair], group[pair], values[pair, member].float()
+        upper_bound = values + self._rounding(values) + error[query, 0]
+        self.blocks.append((query, first_row + member * maxima.shape[1] + group, upper_bound))
+
+    def _rounding(self, products: Tensor) -> Tensor:
         """How far rounding to the nearest can have moved *products*."""
         return torch.finfo(self.queries.vectors.dtype).eps / 2 * products.abs()
 
 
-def _sift(base: Tensor, queries: Tensor, k: int, dtype: torch.dtype, block: tuple[int, int]) -> list[Sieve]:
-    """Let all of *base* go by the queries, in blocks of both."""
-    few, share, most = FEW
-    limit = max(few * k, min(len(base) // share, most))
-    # Similarities less <q, centre>, the same for all rows, order the rows too, and are smaller: so are errors
-    centre = _unit(base[:: -(-len(base) // 4096)]).mean(0)
-    sieves = [Sieve(_rounded(some, dtype), k, limit) for some in queries.split(block[0])]
+def _filter(
+    base: Tensor, queries: list[Tensor], k: int, dtype: torch.dtype, block: int
+) -> list[CandidateFilter]:
+    """Pass all of *base*, *block* rows at once, through a filter for each part of the queries."""
+    centre, limit = centre_of(base), _group_limit(len(base), k)
+    filters = [CandidateFilter(round_vectors(part, dtype), k, limit) for part in queries]
     with _sums_in_float32():
-        for first in range(0, len(base), block[1]):
-            rows = _rounded(base[first : first + block[1]], dtype, centre)
-            for sieve in sieves:
-                sieve.sift(rows, first)
-    return sieves
+        for first in range(0, len(base), block):
+            rows = round_vectors(base[first : first + block], dtype, centre)
+            for candidates in filters:
+                candidates.update(rows, first)
+    return filters
 
 
-def _rounded(vectors: Tensor, dtype: torch.dtype, centre: Tensor | float = 0.0) -> Rounded:
-    exact = _unit(vectors) - centre
-    rounded = exact.to(dtype)
-    return Rounded(rounded, exact.norm(dim=1), (exact - rounded).norm(dim=1))
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """*vectors* (N, D) at length 1, zero ones as they are, in float32, where no length overflows."""
-    scaled = vectors / vectors.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    return F.normalize(scaled, dim=1)
-
-
-def _rank(ours: Measured, theirs: Measured, query: Tensor, row: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _rank(queries: WithNorms, base: WithNorms, query: Tensor, row: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The *k* best rows and their similarities for every query that is in the pairs *query*, *row* (P,)."""
-    chunk = max(1, AT_ONCE[row.device.type] // theirs.vectors.shape[1])
+    chunk = max(1, FLOAT64_NUMBERS[row.device.type] // base.vectors.shape[1])
     parts = zip(query.split(chunk), row.split(chunk), strict=True)
-    alike = torch.cat([_dots(ours.vectors, asked, theirs.vectors, rows) for asked, rows in parts])
-    alike /= ours.lengths[query] * theirs.lengths[row]
-    order = row.argsort(stable=True)                        # the lower row first, which stable sorts keep
-    order = order[alike[order].argsort(descending=True, stable=True)]
-    order = order[query[order].argsort(stable=True)]
+    similarities = torch.cat([_dots(queries.vectors, ours, base.vectors, theirs) for ours, theirs in parts])
+    similarities /= queries.norms[query] * base.norms[row]
+    order = _lexsort(query, -similarities, row)             # of equal ones the lower row first
     counts = query[order].unique_consecutive(return_counts=True)[1]
-    best = order[(counts.cumsum(0) - counts)[:, None] + torch.arange(k, device=order.device)]
-    return row[best], alike[best]
+    starts = counts.cumsum(0) - counts
+    best = order[starts[:, None] + torch.arange(k, device=order.device)]
+    return row[best], similarities[best]
 
 
-def _dots(ours: Tensor, asked: Tensor, theirs: Tensor, rows: Tensor) -> Tensor:
+def _lexsort(*keys: Tensor) -> Tensor:
+    """The order (P,) that sorts by the first of *keys*, each (P,), then by the next, and so on.
+
+    >>> _lexsort(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 7, 4, 6]))
+    tensor([3, 1, 2, 0])
+    """
+    order = torch.arange(len(keys[0]), device=keys[0].device)
+    for key in reversed(keys):
+        order = order[key[order].argsort(stable=True)]
+    return order
+
+
+def _dots(queries: Tensor, query: Tensor, base: Tensor, row: Tensor) -> Tensor:
     """Dot products (P,) of pairs of rows, in float64, where products of float32 numbers are exact."""
-    return ours.index_select(0, asked).double().mul_(theirs.index_select(0, rows)).sum(1)
+    return queries.index_select(0, query).double().mul_(base.index_select(0, row)).sum(1)
 
 
 @contextmanager

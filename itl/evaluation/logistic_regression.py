@@ -1,6 +1,7 @@
 """Linear classifiers of features as they are: one solve for all strengths of the penalty at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -10,19 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from itl import ItlError
+from itl.evaluation.newton_cg import Product, lbfgs, newton_cg
 from itl.training.batches import has_bf16
 
-STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))   # 10 to 1e-5
-TOLERANCE = 1e-6            # the steepest slope that may be left
-NEAR = 0.01                 # of the strength: the same, since weights are off by up to slope / strength
-ROUGH = 5e-5                # what bfloat16 can reach of that
-STEPS = 30                  # of each kind at most
-MEMORY = 5                  # steps that tell L-BFGS how the slope bends
-NEWTON = 0.3, 80            # how far the equations of a step are solved, and products that it may take
-TRIES = 12                  # lengths of a step
+L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))      # 10 to 1e-5
+TOLERANCE = 1e-6            # the largest entry that a gradient may keep
+RELATIVE_TOLERANCE = 0.01   # of the strength: the same, since weights are off by up to gradient / strength
+BF16_TOLERANCE = 5e-5       # what bfloat16 can reach of that
 OUTPUTS = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
-
-Slope = Callable[[Tensor, Tensor], Tensor]
+ALIGNMENT = {"cpu": 1, "cuda": 8}           # columns: matrix units are slow where rows start at odd places
 
 
 class Features(NamedTuple):
@@ -32,235 +29,160 @@ class Features(NamedTuple):
     labels: Tensor
 
 
-class Linear(NamedTuple):
+class LinearClassifier(NamedTuple):
     """A linear classifier of standardised features: weights (C, D), bias (C,), mean and scale (D,)."""
 
     weights: Tensor
     bias: Tensor
     mean: Tensor
     scale: Tensor
-    strength: float
+    l2: float                               # the strength of the penalty that it was fitted with
 
     def __call__(self, features: Tensor) -> Tensor:
         """Outputs (N, C) for *features* (N, D), on the device of the weights."""
-        wide = (features.to(self.weights.device) - self.mean) / self.scale
-        return F.linear(wide, self.weights, self.bias)
+        standardised = (features.to(self.weights.device) - self.mean) / self.scale
+        return F.linear(standardised, self.weights, self.bias)
 
 
-def choose_strength(train: Features, classes: int, fitted: np.ndarray, held: np.ndarray) -> Linear:
-    """Fit on rows *fitted* with the strength that does best on those *held*, then again on all of *train*.
+def choose_l2(train: Features, classes: int, fitted: np.ndarray, held_out: np.ndarray) -> LinearClassifier:
+    """Fit on rows *fitted* with the strength that does best on those *held_out*; fit again on all of *train*.
 
-    Best is the highest accuracy; of equal ones the lowest cross-entropy.
+    Best is the highest accuracy; of equal ones the lowest cross-entropy, then the stronger penalty.
     """
-    part, rest = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held))
-    found = fit_linear(part, classes, STRENGTHS)
+    fit_part, test_part = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held_out))
+    classifiers = fit_linear(fit_part, classes, L2_STRENGTHS)
+    ranks = torch.stack([_held_out_rank(classify, test_part) for classify in classifiers]).tolist()
+    best = classifiers[ranks.index(max(ranks))]
+    return fit_linear(train, classes, [best.l2], best)[0]
 
-    def held_out(classify: Linear) -> tuple[int, float, float]:
-        outputs = classify(rest.features)
-        right = (outputs.argmax(1) == rest.labels).sum().item()
-        return right, -F.cross_entropy(outputs, rest.labels).item(), classify.strength
 
-    best = max(found, key=held_out)
-    return fit_linear(train, classes, [best.strength], best)[0]
+def _held_out_rank(classify: LinearClassifier, test: Features) -> Tensor:
+    """How good a classifier is, to be compared number by number: right answers, less loss, more penalty."""
+    outputs = classify(test.features)
+    right, loss = (outputs.argmax(1) == test.labels).sum(), F.cross_entropy(outputs, test.labels)
+    return torch.stack([right.double(), -loss.double(), torch.full_like(loss, classify.l2).double()])
 
 
 def fit_linear(
-    train: Features, classes: int, strengths: Sequence[float], start: Linear | None = None,
+    train: Features, classes: int, strengths: Sequence[float], start: LinearClassifier | None = None,
     tolerance: float | None = None,
-) -> list[Linear]:
-    """Minimise mean cross-entropy + strength / 2 · |weights|² on all of *train*, for all *strengths* at once.
+) -> list[LinearClassifier]:
+    """Minimise mean cross-entropy + l2 / 2 · |weights|² on all of *train*, for all *strengths* l2 at once.
 
     Features are standardised by their own mean and deviation; the bias is not penalised. The minimum is
-    unique up to a constant in the bias, so *start* only saves time. Solved until no slope is above TOLERANCE
-    or NEAR of the strength, or above *tolerance* instead. Raises ItlError for a strength that is not above
-    zero: without a penalty there may be no minimum.
+    unique up to a constant in the bias, so *start* only saves time. Solved until no entry of the gradient is
+    above TOLERANCE or RELATIVE_TOLERANCE of the strength, or above *tolerance* instead. Raises ItlError for a
+    strength that is not above zero: without a penalty there may be no minimum.
 
     L-BFGS goes most of the way, all strengths at once, in bfloat16 where the device has it. Newton's method
-    goes the rest, by slopes in float32 and, in bfloat16 again, products with the curvature. In the axes of
-    the features' covariance the curvature at zero weights is diagonal (Böhning, Multinomial logistic
-    regression algorithm, 1992, has the bound), and both start from it. Memory beyond the features is two and
-    a half times theirs, 15 times the weights of all strengths, and a chance for each row and class.
+    goes the rest, by gradients in float32 and Hessian-vector products in bfloat16. In the main axes of the
+    features the Hessian at zero weights is diagonal (Böhning, Multinomial logistic regression algorithm,
+    1992, has the bound), and both start from it. Memory beyond the features is two and a half times theirs,
+    15 times the weights of all strengths, and a probability for each row and class.
     """
     if not all(strength > 0 for strength in strengths):
-        told = ", ".join(f"{each:g}" for each in strengths)
-        raise ItlError(f"a probe's strength is above zero; got {told}")
+        values = ", ".join(f"{strength:g}" for strength in strengths)
+        raise ItlError(f"a probe's strength is above zero; got {values}")
     mean, scale = _mean_and_scale(train.features)
-    wide = (train.features - mean) / scale
-    axes, spread = _axes(wide)
-    wide = F.pad(wide @ axes, (0, 1), value=1.0)            # the last weight is the bias
-    penalty = wide.new_tensor(strengths)[:, None, None] * (torch.arange(wide.shape[1]) < len(spread)).to(wide)
-    weights = wide.new_zeros(len(strengths), classes, wide.shape[1])
+    axes, variance, rotated = _rotate((train.features - mean) / scale)
+    features = _with_bias(rotated, ALIGNMENT[rotated.device.type])
+    del rotated
+    l2, columns = features.new_tensor(strengths), features.shape[1]
+    penalty = l2[:, None, None] * (torch.arange(columns, device=l2.device) < len(variance))
+    exact = CrossEntropy(features, train.labels, penalty)
+    rough = exact.to(torch.bfloat16 if has_bf16(l2.device) else torch.float32)
+    diagonal = F.pad(variance, (0, columns - len(variance)), value=1.0) / classes + penalty
+    weights = features.new_zeros(len(strengths), classes, columns)
     if start is not None:
-        weights[:] = torch.cat([start.weights @ axes, start.bias[:, None]], 1)
-    curvature = F.pad(spread, (0, 1), value=1.0) / classes + penalty
-    strict = (NEAR * penalty[:, 0, 0]).clamp_max(TOLERANCE)
-    enough = strict if tolerance is None else torch.full_like(strict, tolerance)
-    low = wide.to(torch.bfloat16 if has_bf16(wide.device) else torch.float32)
-    rough, exact = (partial(_slope, each, train.labels, penalty) for each in (low, wide))
-    weights = _descend(rough, weights, curvature, (enough / 2).clamp_min(ROUGH))     # as slopes are rough
-    weights = _polish(exact, low, penalty, weights, curvature, enough)
+        weights[:, :, : len(variance)], weights[:, :, len(variance)] = start.weights @ axes, start.bias
+    strict = (RELATIVE_TOLERANCE * l2).clamp_max(TOLERANCE)
+    tolerances = strict if tolerance is None else torch.full_like(strict, tolerance)
+    weights = lbfgs(rough.gradient, weights, diagonal, (tolerances / 2).clamp_min(BF16_TOLERANCE))
+    weights = newton_cg(exact.gradient, rough.hessian, weights, diagonal, tolerances)
     return [
-        Linear(each[:, :-1] @ axes.T, each[:, -1], mean, scale, strength)
+        LinearClassifier(each[:, : len(variance)] @ axes.T, each[:, len(variance)], mean, scale, strength)
         for each, strength in zip(weights, strengths, strict=True)
     ]
 
 
 def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (D,) of *features* (N, D); a feature that never moves gets deviation 1."""
+    """Mean and deviation (D,) of *features* (N, D); a feature that never changes gets deviation 1."""
     deviation, mean = torch.std_mean(features.double(), dim=0, correction=0)
-    still = deviation <= 1e-6 * mean.abs()  # what is left of a constant after rounding is not a feature
-    return mean.to(features.dtype), deviation.masked_fill(still, 1.0).to(features.dtype)
+    constant = deviation <= 1e-6 * mean.abs()       # what is left of a constant after rounding is no feature
+    return mean.to(features.dtype), deviation.masked_fill(constant, 1.0).to(features.dtype)
 
 
-def _axes(wide: Tensor) -> tuple[Tensor, Tensor]:
-    """The main axes (D, A) of standardised features (N, D) and the variance (A,) along each, A <= D, N."""
-    within = torch.linalg.qr(wide.T).Q if len(wide) < wide.shape[1] else None       # weights lie in there
-    inside = wide if within is None else wide @ within
-    variance, axes = torch.linalg.eigh(inside.T @ inside / len(wide))
-    return axes if within is None else within @ axes, variance.clamp_min(0)
+def _rotate(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The main axes (D, A) of features (N, D), the variance (A,) along each, and the features in them (N, A).
 
-
-def _slope(wide: Tensor, labels: Tensor, penalty: Tensor, weights: Tensor, which: Tensor) -> Tensor:
-    """Gradients (S, C, A) at *weights* (S, C, A) of the objectives that *which* (S,) numbers."""
-    count, classes, _ = weights.shape
-    flat = weights.flatten(0, 1)
-    total, pieces = torch.zeros_like(flat), [flat.to(wide.dtype)]
-    if wide.dtype != flat.dtype:            # weights that move by less than bfloat16 shows would never arrive
-        pieces.append((flat - pieces[0]).to(wide.dtype))
-    rows = max(1, OUTPUTS[wide.device.type] // len(flat))
-    for some, own in zip(wide.split(rows), labels.split(rows), strict=True):
-        outputs = sum((some @ piece.T).float() for piece in pieces)
-        residual = outputs.view(-1, count, classes).softmax(2)
-        residual[torch.arange(len(some)), :, own] -= 1
-        total += residual.flatten(1).to(wide.dtype).T @ some
-    return (total / len(wide)).view_as(weights) + penalty[which] * weights
-
-
-def _descend(slope: Slope, weights: Tensor, curvature: Tensor, enough: Tensor) -> Tensor:
-    """Go down from *weights* (S, C, A), S at once by L-BFGS, until no *slope* is above its *enough* (S,).
-
-    Objectives that are there drop out. So do those that no step brings further, to the precision of *slope*.
+    A is D, or N where there are fewer rows than features: weights of the minimum lie in the span of the rows.
     """
-    ended, moving = weights.clone(), torch.arange(len(weights), device=weights.device)
-    gradient, scale = slope(weights, moving), torch.ones_like(weights[:, :1, :1])
-    pairs: list[tuple[Tensor, Tensor, Tensor]] = []
-    going = torch.ones_like(moving, dtype=torch.bool)
-    for _ in range(STEPS):
-        going &= gradient.abs().amax((1, 2)) > enough[moving]
-        if not going.all():
-            weights, gradient, scale, curvature, moving = (
-                each[going] for each in (weights, gradient, scale, curvature, moving)
-            )
-            pairs = [tuple(each[going] for each in pair) for pair in pairs]
-        if not len(moving):
-            break
-        direction = _direction(gradient, pairs, scale / curvature)
-        step, after = _step(slope, weights, gradient, direction, moving)
-        change, going = after - gradient, step.any(2).any(1)
-        bend = _dot(step, change)
-        scale = torch.where(bend > 0, bend / _dot(change, change / curvature), scale)
-        pairs = [*pairs, (step, change, torch.where(bend > 0, 1 / bend, 0.0))][-MEMORY:]
-        weights, gradient = weights + step, after
-        ended[moving] = weights
-    return ended
+    rows, width = standardised.shape
+    span = torch.linalg.qr(standardised.T).Q if rows < width else None
+    inside = standardised if span is None else standardised @ span
+    variance, axes = torch.linalg.eigh(inside.T @ inside / rows)
+    axes = axes if span is None else span @ axes
+    return axes, variance.clamp_min(0), standardised @ axes
 
 
-def _direction(gradient: Tensor, pairs: Sequence[tuple[Tensor, Tensor, Tensor]], first: Tensor) -> Tensor:
-    """L-BFGS's two loops, from the diagonal *first* (Nocedal and Wright, Numerical Optimization, 7.4)."""
-    direction, shares = -gradient, []
-    for step, change, inverse in reversed(pairs):
-        shares.append(inverse * _dot(step, direction))
-        direction = direction - shares[-1] * change
-    direction = first * direction
-    for (step, change, inverse), share in zip(pairs, reversed(shares), strict=True):
-        direction = direction + (share - inverse * _dot(change, direction)) * step
-    return direction
+def _with_bias(rotated: Tensor, alignment: int) -> Tensor:
+    """*rotated* (N, A), a column of ones (its weight is the bias), and zeros to a multiple of *alignment*."""
+    columns = rotated.shape[1] + 1
+    features = rotated.new_zeros(len(rotated), columns + -columns % alignment)
+    features[:, : rotated.shape[1]], features[:, rotated.shape[1]] = rotated, 1.0
+    return features
 
 
-def _polish(
-    slope: Slope, low: Tensor, penalty: Tensor, weights: Tensor, curvature: Tensor, enough: Tensor
-) -> Tensor:
-    """Go on from *weights* (S, C, A), one after the other, by Newton's steps to slopes that are *enough*.
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Mean cross-entropy + l2 / 2 · |weights|², on the same rows for S strengths; weights are (S, C, A)."""
 
-    The step solves its equations with the curvature of rows *low* (N, A) roughly, as there is another after
-    it. Ends, too, where no step brings further.
-    """
-    numbers = torch.arange(len(weights), device=weights.device)
-    gradients = slope(weights, numbers)
-    for each, gradient in zip(numbers.split(1), gradients.split(1), strict=True):
-        for _ in range(STEPS):
-            if not gradient.abs().max() > enough[each]:
-                break
-            bend = partial(_bend, low, _chances(low, weights[each[0]]), penalty[each])
-            direction = _solve(bend, -gradient, curvature[each])
-            step, gradient = _step(slope, weights[each], gradient, direction, each)
-            if not step.any():
-                break
-            weights[each] += step
-    return weights
+    features: Tensor                        # (N, A), of the precision of the products
+    labels: Tensor                          # (N,)
+    penalty: Tensor                         # (S, 1, A): the l2 of each weight
 
+    def to(self, dtype: torch.dtype) -> "CrossEntropy":
+        """The same with products in another precision; sums are float32."""
+        return CrossEntropy(self.features.to(dtype), self.labels, self.penalty)
 
-def _chances(low: Tensor, weights: Tensor) -> Tensor:
-    """What *weights* (C, A) make each class of each row of *low* (N, A) to be: (N, C), in its precision."""
-    chances = low.new_empty(len(low), len(weights))
-    rows = max(1, OUTPUTS[low.device.type] // len(weights))
-    for some, to in zip(low.split(rows), chances.split(rows), strict=True):
-        to[:] = (some @ weights.to(low.dtype).T).float().softmax(1)
-    return chances
+    def gradient(self, weights: Tensor, active: Tensor) -> Tensor:
+        """Gradients (S', C, A) at *weights* (S', C, A) for the strengths that *active* (S',) numbers."""
+        count, classes, _ = weights.shape
+        flat = weights.flatten(0, 1)
+        total, parts = torch.zeros_like(flat), [flat.to(self.features.dtype)]
+        if parts[0].dtype != flat.dtype:    # weights that move by less than bfloat16 shows would never arrive
+            parts.append((flat - parts[0]).to(parts[0].dtype))
+        for features, labels in self._chunks(len(flat), self.labels):
+            outputs = sum((features @ part.T).float() for part in parts)
+            residual = outputs.view(-1, count, classes).softmax(2)
+            own = labels[:, None, None].expand(-1, count, 1)
+            residual.scatter_add_(2, own, residual.new_full((1, 1, 1), -1.0).expand_as(own))
+            total += residual.flatten(1).to(features.dtype).T @ features
+        return (total / len(self.features)).view_as(weights) + self.penalty[active] * weights
 
+    def probabilities(self, weights: Tensor) -> Tensor:
+        """Probability (N, C) of each class for each row under *weights* (C, A), in the features' dtype."""
+        probabilities = self.features.new_empty(len(self.features), len(weights))
+        for features, part in self._chunks(len(weights), probabilities):
+            part[:] = (features @ weights.to(features.dtype).T).float().softmax(1)
+        return probabilities
 
-def _bend(low: Tensor, chances: Tensor, penalty: Tensor, direction: Tensor) -> Tensor:
-    """How the slope changes along *direction* (1, C, A): the curvature's product with it."""
-    flat, total = direction[0].to(low.dtype), torch.zeros_like(direction[0])
-    rows = max(1, OUTPUTS[low.device.type] // len(flat))
-    for some, chance in zip(low.split(rows), chances.split(rows), strict=True):
-        weighed = (some @ flat.T).float() * chance
-        mean = weighed.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)       # rounded, not 1
-        total += (weighed - chance * mean).to(low.dtype).T @ some
-    return total / len(low) + penalty * direction
+    def hessian(self, number: int, weights: Tensor) -> Product:
+        """Multiply a direction with the Hessian of strength *number* at *weights* (C, A): that function."""
+        return partial(
+            self.hessian_vector_product, self.probabilities(weights), self.penalty[number : number + 1]
+        )
 
+    def hessian_vector_product(self, probabilities: Tensor, penalty: Tensor, direction: Tensor) -> Tensor:
+        """The Hessian times *direction* (1, C, A), where rows have *probabilities* (N, C)."""
+        flat, total = direction[0].to(self.features.dtype), torch.zeros_like(direction[0])
+        for features, chance in self._chunks(len(flat), probabilities):
+            weighted = (features @ flat.T).float() * chance
+            mean = weighted.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)      # rounded, not 1
+            total += (weighted - chance * mean).to(features.dtype).T @ features
+        return total / len(self.features) + penalty * direction
 
-def _solve(bend: Callable[[Tensor], Tensor], wanted: Tensor, curvature: Tensor) -> Tensor:
-    """Find what *bend* takes near to *wanted*: conjugate gradients, from the diagonal *curvature* on."""
-    enough, most = NEWTON
-    found, left = torch.zeros_like(wanted), wanted
-    along = nearer = left / curvature
-    size = first = _dot(left, nearer)
-    for _ in range(most):
-        bent = bend(along)
-        length = size / _dot(along, bent)
-        found, left = found + length * along, left - length * bent
-        nearer = left / curvature
-        size, before = _dot(left, nearer), size
-        if not size > enough**2 * first:
-            break
-        along = nearer + size / before * along
-    return found
-
-
-def _step(
-    slope: Slope, weights: Tensor, gradient: Tensor, direction: Tensor, moving: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Find a step along *direction* at whose end it rises by at most 0.8 of what it falls at first.
-
-    Objectives are convex, so slopes alone tell how far to go, where the loss would drown in rounding (as in
-    Hager and Zhang, A new conjugate gradient method with guaranteed descent, 2005). Returns steps, zero where
-    none was found, and the gradients there.
-    """
-    falls, lengths = -_dot(direction, gradient), torch.ones_like(gradient[:, :1, :1])
-    after = slope(weights + direction, moving)
-    for _ in range(TRIES):
-        rises = _dot(direction, after)
-        over = ~(rises <= 0.8 * falls).flatten()            # what is not a number is over, too
-        if not over.any():
-            break
-        lengths[over] *= (falls / (falls + rises))[over].nan_to_num(0.1).clamp(0.1, 0.7)
-        after[over] = slope((weights + lengths * direction)[over], moving[over])
-    over = ~(_dot(direction, after) <= 0.8 * falls).flatten()
-    lengths[over], after[over] = 0.0, gradient[over]
-    return lengths * direction, after
-
-
-def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """Inner product (S, 1, 1) of each of S matrices."""
-    return (one * other).sum((1, 2), keepdim=True)
+    def _chunks(self, outputs: int, beside: Tensor) -> zip:
+        """Rows of the features, and of *beside*, so many that their *outputs* each fit OUTPUTS."""
+        rows = max(1, OUTPUTS[self.features.device.type] // outputs)
+        return zip(self.features.split(rows), beside.split(rows), strict=True)

@@ -16,7 +16,9 @@ LISTED = 60                                 # bytes of an image in a manifest
 FOUND = 8000                                # bytes of what a detector finds in an image
 TABLE = 300                                 # bytes of memory for an image's row in the open pack
 FEATURE = 16                                # bytes of a feature in a probe: float32 twice, and float64
-PIECES = {"probe": ("fit",), "knn": ("compare",), "induction": ("fit", "compare")}
+# Induction compares all images, then those under each node again where their neighbours lie elsewhere: with
+# features that tell nothing, once more as many pairs.
+PIECES = {"probe": ("fit",), "knn": ("compare",), "induction": ("fit", "compare", "compare")}
 
 
 @dataclass(frozen=True)

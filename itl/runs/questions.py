@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from inspect import signature
 from types import MappingProxyType
-from typing import get_origin
+from typing import TYPE_CHECKING, get_origin
 
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import in_order
-from itl.presets import Preset
 from itl.runs.question import Comparison, Condition, Question, Task
 from itl.specs import Detection, Packing, Recipe, Subset, spec_of
+
+if TYPE_CHECKING:                           # reading one takes pydantic, which a bare GPU machine lacks
+    from itl.presets import Preset
 
 TUNED = {"finetune": Recipe, "actions": Recipe, "detection": Detection}     # methods that train the net
 METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
@@ -224,7 +226,7 @@ QUESTIONS = {                               # by the notebook that asks it
 }
 
 
-def questions_of(preset: Preset, only: str | None = None) -> list[Question]:
+def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
     """List the questions of *preset* (or the one of notebook *only*), with its parameters."""
     if only is not None:
         pick(preset.notebooks, only, f"notebook of preset {preset.name}")

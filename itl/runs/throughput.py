@@ -187,7 +187,7 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     """Give a way to fit a probe to features that say little, as those of real images do."""
     import torch
 
-    from itl.evaluation.logistic_regression import Features, choose_strength
+    from itl.evaluation.logistic_regression import Features, choose_l2
     from itl.evaluation.target import hold_out
 
     random = torch.Generator().manual_seed(0)
@@ -195,7 +195,7 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     middles = torch.randn(classes, width, generator=random) / 20
     features = middles[labels] + torch.randn(rows, width, generator=random)
     train, parts = Features(features.to(device), labels.to(device)), hold_out(labels.numpy(), 0)
-    return lambda: choose_strength(train, classes, *parts)
+    return lambda: choose_l2(train, classes, *parts)
 
 
 def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":

@@ -52,15 +52,14 @@ def train(
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    fixed_shapes = step < total and isinstance(batches, Batches)            # a detector's images differ
-    if machine.compile and fixed_shapes:
+    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's images differ
         torch.compiler.reset()                  # else the ninth net of a process would run uncompiled
         net.compile(dynamic=False)                                          # in place: keys stay clean
     with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
         recorded = None
-        if batches.device.type == "cuda" and machine.ranks == 1 and fixed_shapes:
-            recorded = _recorded(net.train(), optimizer, batches, recipe, objective)
+        if step < total:
+            recorded = recorded_steps(net.train(), optimizer, batches, recipe, objective)
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
             torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
@@ -126,12 +125,27 @@ def predict(
 
     The net is left in evaluation mode, and nothing in it changes.
     """
+    outputs, targets = predict_on_device(net, batches, machine, precision)
+    return outputs.cpu(), targets.cpu()
+
+
+def predict_on_device(
+    net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
+) -> tuple[Tensor, Tensor]:
+    """As `predict`, but outputs and targets stay on the device of *batches*, where memory is taken once."""
     net.to(batches.device, memory_format=torch.channels_last).eval()
+    done, all_outputs, all_targets = 0, None, None
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
-        see = net.forward                       # not what training compiled, whose graphs reuse their outputs
-        pairs = [(see(images).float(), targets) for images, targets in batches.in_order()]
-    outputs, targets = zip(*pairs, strict=True)
-    return torch.cat(outputs).cpu(), torch.cat(targets).cpu()
+        for images, targets in batches.in_order():
+            outputs = net.forward(images)       # not what training compiled, whose graphs reuse their outputs
+            if done == 0:
+                shape = len(batches.rows), *outputs.shape[1:]
+                all_outputs = outputs.new_empty(shape, dtype=torch.float32)
+                all_targets = targets.new_empty((len(batches.rows), *targets.shape[1:]))
+            part = slice(done, done + len(targets))
+            all_outputs[part], all_targets[part] = outputs, targets
+            done += len(targets)
+    return all_outputs, all_targets
 
 
 def save_weights(net: nn.Module, path: Path) -> None:
@@ -181,10 +195,16 @@ def _session(machine: Machine) -> Iterator[None]:
         yield
 
 
-def _recorded(
+def recorded_steps(
     net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective
 ) -> RecordedSteps | None:
-    """The steps of this training as a CUDA graph; None, with a warning, for a net that cannot be recorded."""
+    """Record the steps of this training as a CUDA graph, for `fit_epoch`.
+
+    None where that cannot be: on a CPU, with several ranks, for a detector, whose images differ in shape,
+    and, with a warning, for a net that waits for the device.
+    """
+    if batches.device.type != "cuda" or batches.machine.ranks > 1 or not isinstance(batches, Batches):
+        return None
 
     def step(images: Tensor, targets: Tensor) -> Tensor:
         return take_step(net, optimizer, batches, recipe, objective, images, targets)

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 
 from itl import ItlError, pick
 from itl.training.crop_cpu import STD
@@ -147,6 +147,36 @@ class ResponseNorm(nn.LocalResponseNorm):
         return (values * (self.k + self.alpha * mean).pow(-self.beta)).permute(0, 3, 1, 2)
 
 
+class BlockConv2d(nn.Conv2d):
+    """A strided convolution of few channels, such as the first of a net; no padding, groups or dilation.
+
+    On a GPU it is computed by `convolve_blocks`: of three channels at stride 4, cuDNN's repeatable kernels
+    took as long as the rest of the net.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Maps (B, O, h, w) of *images* (B, C, H, W)."""
+        if images.device.type == "cpu":
+            return super().forward(images)
+        return convolve_blocks(images, self.weight, self.bias, self.stride[0])
+
+
+def convolve_blocks(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+    """Return ``conv2d(images, weight, bias, stride)``, computed at stride 1 over blocks of stride x stride.
+
+    A block's pixels become channels (space to depth), of which there are enough for matrix products then.
+    images (B, C, H, W), weight (O, C, K, K); returns (B, O, h, w).
+    """
+    kernel, sides = weight.shape[-1], images.shape[2:]
+    blocks = -(-kernel // stride)               # that a kernel covers, along each side
+    height, width = (((side - kernel) // stride + blocks) * stride for side in sides)    # that it sees in all
+    spare = blocks * stride - kernel
+    weight = pixel_unshuffle(pad(weight, (0, spare, 0, spare)), stride)
+    images = pad(images, (0, width - sides[1], 0, height - sides[0]))       # less than 0 cuts off
+    images = pixel_unshuffle(images, stride).contiguous(memory_format=torch.channels_last)
+    return conv2d(images, weight, bias)
+
+
 def _caffenet() -> Part:
     """Caffe's AlexNet as the paper trained it: pooling before LRN, grouped convolutions, Gaussian weights.
 
@@ -161,8 +191,9 @@ def _caffenet() -> Part:
         return [_gaussian(nn.Linear(inputs, 4096), 0.005, 1), nn.ReLU(inplace=True), nn.Dropout(0.5)]
 
     pool, norm = nn.MaxPool2d(3, 2), ResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
+    first = _gaussian(BlockConv2d(3, 96, 11, stride=4), std=0.01, bias=0)
     return nn.Sequential(
-        GreyLevels(), *convolution(3, 96, 11, bias=0, stride=4), pool, norm,
+        GreyLevels(), first, nn.ReLU(inplace=True), pool, norm,
         *convolution(96, 256, 5, bias=1, padding=2, groups=2), pool, norm,
         *convolution(256, 384, 3, bias=0, padding=1),
         *convolution(384, 384, 3, bias=1, padding=1, groups=2),

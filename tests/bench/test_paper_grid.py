@@ -1,14 +1,19 @@
-"""The script for GPU machines: what it runs is there, and the hours of a grid are those reckoned by hand."""
+"""The hours of presets: those reckoned by hand, from published sizes."""
+
+import json
+import sys
 
 import pytest
 
 from itl.bench import paper_grid
+from itl.bench.goals import NIGHT_H
 from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.presets import Preset, load_preset
 from itl.runs import plan
 from itl.runs.questions import questions_of
-from tests.gpu import check
+from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
+from itl.specs import Detection
 from tests.runs.test_plan import RATE, SIZE, made_up
 
 SIZES = {"imagenet": SIZE, "sun397": Size({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False)}
@@ -33,11 +38,6 @@ def rated(monkeypatch):
         monkeypatch.setattr(module, "calibrated", made_up)
 
 
-def test_what_the_script_runs_is_there():
-    assert all((check.ROOT / name).exists() for name in check.TESTS)
-    assert check.lacking([check.GRID]) == []
-
-
 def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
     preset = Preset(name="mini", about="", notebooks={"01-data-size": SETTINGS})
     found, works = paper_grid.grid(preset, SIZES, Machine(home=tmp_path, workers=4, threads=1))
@@ -47,7 +47,7 @@ def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
     assert lines[1:3] == ["small, classifier, 56 pixels, batches of 20 2 8",
                           "small, classifier, 24 pixels, batches of 5 2 8"]
     assert lines[3:] == ["3 trainings 18.0 hours, 3 tries 0.0: 18.0 hours in all; "
-                         "goal 12 (one night), this is 1.50 times that"]
+                         "a night has 12, this is 1.50 times that"]
 
 
 def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
@@ -59,13 +59,53 @@ def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
     assert {recipe.pixels for _, recipe, _ in works} == {227, 600}
 
 
-def test_at_128_pixels_nothing_but_pixels_is_other():
-    before = load_preset("paper", paper_grid.ROOT / "params")
-    after = before.model_copy(update={"notebooks": paper_grid.smaller(before.notebooks)})
-    for one, other in zip(questions_of(before), questions_of(after), strict=True):
+def stated(works, machine, log=None) -> dict[str, Rate | Frozen]:
+    """The rates that paper-128.yaml states: images a second, trained on and looked at."""
+    rates = {frozen_name(machine): Frozen(start=0.1, fit=1e-12, compare=1e-15)}
+    for net, recipe in works:
+        train, look = (247, 311) if isinstance(recipe, Detection) else (39_000, 39_000)
+        rates[name_of(net, recipe, machine)] = Rate(1 / train, 1 / look, 0, 0, weights=400, features=512)
+    return rates
+
+
+def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
+    for module in (plan, paper_grid):
+        monkeypatch.setattr(module, "calibrated", stated)
+    preset = load_preset("paper-128", paper_grid.ROOT / "params")
+    found, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
+    hours = found.runs.groupby("kind")["minutes"].sum() / 60
+    assert hours["pretrain"] == pytest.approx(54 * 100_000 * 256 / 39_000 / 3600, rel=0.01)
+    assert hours["detection"] == pytest.approx(33 * (32_000 / 247 + 4952 / 311) / 3600)
+    assert 11 < found.minutes / 60 < NIGHT_H
+    assert found.runs["kind"].value_counts()[["pretrain", "detection", "finetune"]].to_list() == [57, 33, 45]
+    assert {(net, recipe.pixels) for net, recipe, _ in works} == {("resnet18", 112), ("resnet18", 375)}
+
+
+def test_paper_128_asks_what_paper_asks_at_128_pixels():
+    whole, small = (questions_of(load_preset(name, paper_grid.ROOT / "params"))
+                    for name in ("paper", "paper-128"))
+    assert [question.name for question in small] == [question.name for question in whole]
+    for one, other in zip(whole, small, strict=True):
         sizes = {name: packing.size for name, packing in other.packings().items()}
-        assert sizes["images"] == 128
-        assert {size for name, size in sizes.items() if name != "voc2007"} == {128}
-        assert (one.recipe.pixels, other.recipe.pixels) == (227, 112)
-        assert (one.conditions, one.seeds, one.tasks) == (other.conditions, other.seeds, other.tasks)
-        assert (one.recipe.steps, one.recipe.batch) == (other.recipe.steps, other.recipe.batch)
+        assert sizes == {"images": 128, "actions": 128, "sun397": 128, "voc2007": 500}
+        assert set(other.conditions) <= set(one.conditions)
+        assert set(other.tasks) <= set(one.tasks)
+        assert (other.seeds, other.recipe.pixels, other.net) == (one.seeds, 112, "resnet18")
+
+
+def test_rates_are_measured_once_for_both_presets_and_hours_are_written(tmp_path, monkeypatch, capsys, rated):
+    calls, file = [], tmp_path / "hours.json"
+
+    def calibrated(works, machine):
+        calls.append(list(works))
+        return made_up(calls[-1], machine)
+
+    monkeypatch.setattr(paper_grid, "calibrated", calibrated)
+    monkeypatch.setattr(sys, "argv", ["paper_grid", "--device", "cpu", "--json", str(file)])
+    assert paper_grid.main() == 0
+    hours, out = json.loads(file.read_text()), capsys.readouterr().out
+    assert hours.keys() == {"paper", "paper-128"}
+    assert {net for net, _ in calls[0]} == {"resnet18", "caffenet"}
+    for name, number in hours.items():
+        assert f"{name}: " in out
+        assert f"{number:,.1f} hours in all" in out

@@ -82,6 +82,35 @@ def test_a_row_that_does_not_exist_is_an_error():
         table.bench("batches64", None, "cpu")
 
 
+def test_several_rows_are_named_with_commas_and_come_in_that_order(tmp_path, capsys):
+    table.bench("needs-more,toy", tmp_path / "table.json", "cpu")
+    told = json.loads((tmp_path / "table.json").read_text())
+    assert [row["name"] for row in told["rows"]] == ["needs-more", "toy"]
+
+
+def test_without_names_rows_that_measure_another_device_are_left_out():
+    on_gpu, on_cpu = table.rows_for(None, "cuda:1"), table.rows_for(None, "cpu")
+    assert set(table.ROWS) - set(on_gpu) == set(table.ON_CPU)
+    assert set(table.ROWS) - set(on_cpu) == set(table.FOR_GPU)
+
+
+def test_a_slow_peer_has_one_turn_and_the_row_says_so(monkeypatch):
+    monkeypatch.setitem(table.SLOW_S, "cpu", 0.015)
+    turns = []
+
+    def slow() -> None:
+        turns.append(1)
+        time.sleep(0.02)
+
+    work = Work("ten naps", "naps", 10, sleeping(0.004), {"slow": slow, "quick": sleeping(0.01)})
+    row = {"name": "toy"} | table.measured(work, "cpu", LIMITS)
+    assert (len(turns), row["one_turn"]) == (1, ["slow"])
+    assert row["rates"]["slow"] < row["rates"]["quick"] < row["rates"]["itl"]
+    assert row["ratios"]["slow"] == pytest.approx(row["rates"]["itl"] / row["rates"]["slow"])
+    (line,) = [line for line in table.lines(row) if line.split()[0] == "slow"]
+    assert line.endswith("one turn")
+
+
 def test_the_limit_is_the_slower_of_memory_and_arithmetic():
     def work(**least) -> Work:
         return Work("", "", 10, str, {}, **least)

@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from itl.bench import training
+from itl.specs import Detection
 
 
 def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "BATCHES", {"cpu": (3, 8)})
-    monkeypatch.setattr(training, "IMAGES", 10)
+    monkeypatch.setattr(training, "NOISE_BYTES", 10 * 3 * 20**2)
     torch.set_num_threads(1)
     work = training.step(tmp_path, "cpu", net="small", size=20, pixels=16)
     assert (work.count, work.unit) == (24, "images")
@@ -16,9 +17,22 @@ def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
     assert losses.shape == (3,)
     assert losses.isfinite().all()
     [(name, alone)] = work.peers.items()
-    assert name == "the net alone on a ready batch"
+    assert name == training.ALONE == "the net alone on a ready batch"
     assert alone() is None
     # pixels out of each convolution, of 16 x 16 in, times its weights; there, and twice back but for images
     layers = [(64, 27 * 32), (16, 288 * 64), (4, 576 * 128), *2 * [(4, 1152 * 128)], (1, 1152 * 256)]
     products = sum(places * weights for places, weights in layers) + 256 * 100
     assert work.operations == pytest.approx(3 * 8 * 2 * (3 * products - 64 * 27 * 32))
+
+
+def test_a_detector_is_timed_on_images_as_large_as_voc_has_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "PICTURES", {"cpu": 2})
+    recipe = Detection(pixels=60, longest=100, proposals=40, rois=4)
+    monkeypatch.setattr(training, "Detection", lambda: recipe)
+    torch.set_num_threads(1)
+    work = training.detection_step(tmp_path, "cpu", net="small")
+    assert (work.count, work.unit) == (4, "images")
+    assert work.ours().shape == (2,)
+    assert work.ours().isfinite().all()
+    assert [alone() for alone in work.peers.values()] == [None]
+    assert work.operations > 0

@@ -8,7 +8,7 @@ import torch
 
 from itl import ItlError
 from itl.evaluation.frozen import extract, knn, probe, vote
-from itl.evaluation.logistic_regression import STRENGTHS
+from itl.evaluation.logistic_regression import L2_STRENGTHS
 from itl.evaluation.target import Target, hold_out
 from itl.machine import Machine
 from itl.packs.subset import Selection
@@ -77,7 +77,7 @@ def test_both_evaluators_tell_colours_apart(tmp_path):
     assert list(found) == ["accuracy", "top5", "strength"]
     assert found["accuracy"] > 80
     assert found["top5"] > 95
-    assert found["strength"] in STRENGTHS
+    assert found["strength"] in L2_STRENGTHS
     assert found == probe(spec("probe"), net, target, tmp_path, MACHINE)
     neighbours = knn(spec("knn"), net, target, tmp_path, MACHINE)
     assert list(neighbours) == ["knn1", "knn5"]

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from itl.evaluation import induction as module
 from itl.evaluation.frozen import knn, probe, vote
 from itl.evaluation.induction import COLUMNS, KS, branches, chance, compare, induction, nodes_table
 from itl.evaluation.knn import nearest
@@ -30,10 +31,10 @@ def around(degrees: list[float]) -> torch.Tensor:
     return torch.tensor([[math.cos(math.radians(each)), math.sin(math.radians(each))] for each in degrees])
 
 
-def scored(tree: Taxonomy, classes, train: Features, test: Features, **told) -> pd.DataFrame:
-    parted = branches(tree, classes)
-    *found, _ = compare(train, test, parted, **told)
-    return nodes_table(tree, parted, found, train.labels, test.labels)
+def scored(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataFrame:
+    inner_nodes = branches(tree, classes)
+    *counts, _ = compare(train, test, inner_nodes)
+    return nodes_table(tree, inner_nodes, counts, train.labels, test.labels)
 
 
 def test_branches_of_the_drawn_tree(tree):
@@ -115,9 +116,8 @@ def slowly(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataF
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["depth", "node"], ignore_index=True)
 
 
-@pytest.mark.parametrize("block", [7, 2048])
 @pytest.mark.parametrize("tied", [False, True])
-def test_equal_to_plain_loops(block, tied):
+def test_equal_to_plain_loops(tied):
     """Uneven classes, some of fewer than five images; features at random, or four directions full of ties."""
     random = torch.Generator().manual_seed(0)
     sizes = [1, 2, 3, 9, 20, 4, 11, 6, 1, 15, 5, 8, 2, 12, 7]
@@ -132,12 +132,42 @@ def test_equal_to_plain_loops(block, tied):
         features = [centres[each] + torch.randn(len(each), 6, generator=random) for each in (labels, asked)]
     train, test = Features(features[0], labels), Features(features[1], asked)
     tree = Taxonomy.snapshot()
-    fast, slow = scored(tree, LEAVES, train, test, block=block), slowly(tree, LEAVES, train, test)
+    fast, slow = scored(tree, LEAVES, train, test), slowly(tree, LEAVES, train, test)
     assert len(fast) > 8
     pd.testing.assert_frame_equal(fast, slow)
-    *_, overall = compare(train, test, branches(tree, LEAVES), block=block)
+    *_, overall = compare(train, test, branches(tree, LEAVES))
     found, _ = nearest(train.features, test.features, 5)
     assert overall.fine == tuple(int((vote(labels[found[:, :k]]) == asked).sum()) for k in KS)
+
+
+@pytest.mark.parametrize(("noise", "expected"), [(0.0, 1), (9.0, 10)])
+def test_images_are_searched_again_only_where_neighbours_lie_elsewhere(monkeypatch, noise, expected):
+    """A call for all images, and at most one for each node: once they were one for each class and block."""
+    calls = []
+
+    def counted(base, queries, k):
+        calls.append((len(base), len(queries)))
+        return nearest(base, queries, k)
+
+    monkeypatch.setattr(module, "nearest", counted)
+    random = torch.Generator().manual_seed(0)
+    centres = torch.randn(len(LEAVES), 6, generator=random)
+    labels = torch.arange(len(LEAVES)).repeat(8)
+    noises = (noise * torch.randn(len(labels), 6, generator=random) for _ in range(2))
+    train, test = (Features(centres[labels] + each, labels) for each in noises)
+    inner_nodes = branches(Taxonomy.snapshot(), LEAVES)
+    compare(train, test, inner_nodes)
+    assert calls[0] == (len(labels), len(labels))
+    assert len(calls) == expected <= len(inner_nodes) + 1
+    assert sum(rows * queries for rows, queries in calls) <= 2 * len(labels) ** 2
+
+
+def test_a_node_without_training_images_is_left_out(tree):
+    train = Features(around([0, 180]), torch.tensor([0, 3]))
+    test = Features(around([1, 90, 100, 175]), torch.tensor([0, 1, 2, 3]))
+    table = scored(tree, CLASSES, train, test)
+    assert table["node"].tolist() == ["entity", "animal"]
+    assert table["fine_knn1"].round(1).tolist() == [50.0, 33.3]
 
 
 def test_nodes_without_test_images_are_left_out(tree):

@@ -8,6 +8,7 @@ from sklearn.neighbors import NearestNeighbors
 from itl import ItlError
 from itl.evaluation import knn
 from itl.evaluation.knn import nearest
+from itl.evaluation.rounding import centre_of, product_error, round_vectors
 from itl.training.loop import has_bf16
 
 torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
@@ -71,19 +72,18 @@ def test_fast_is_slow_at_any_size(rows, queries, width, k):
     assert nearest(base, asked[:0], k)[0].shape == (0, k)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 @pytest.mark.parametrize(("rows", "queries", "width"), [(300, 1, 5000), (1, 300, 64), (500, 200, 512)])
 @pytest.mark.parametrize("kind", ["random", "one direction", "all lengths"])
 def test_products_err_by_less_than_the_bound(kind, rows, queries, width, dtype):
     """The proof rests on it: products are within the bound of what float64 makes of them."""
     base, asked = world(kind, rows, width, seed=5), world(kind, queries, width, seed=6)
-    centre = knn._unit(base).mean(0)
-    ours, theirs = knn._rounded(asked, dtype), knn._rounded(base, dtype, centre)
-    sieve = knn.Sieve(ours, 1, 1)
+    centre = centre_of(base)
+    ours, theirs = round_vectors(asked, dtype), round_vectors(base, dtype, centre)
     products = (ours.vectors @ theirs.vectors.T).float()
-    exact = [each.double() / each.double().norm(dim=1, keepdim=True) for each in (asked, base)]
+    exact = [part.double() / part.double().norm(dim=1, keepdim=True) for part in (asked, base)]
     errors = (products - exact[0] @ (exact[1] - centre).T).abs()
-    bound = sieve._error(theirs) + sieve._last_place(products)
+    bound = product_error(ours, theirs)[:, None] + torch.finfo(dtype).eps / 2 * products.abs()
     assert (errors <= bound).all()
     assert bound.max() < (0.03 if dtype == torch.bfloat16 else 0.005)
 

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from itl import ItlError
-from itl.evaluation import logistic_regression
-from itl.evaluation.logistic_regression import STRENGTHS, Features, choose_strength, fit_linear
+from itl.evaluation import logistic_regression as module
+from itl.evaluation.logistic_regression import L2_STRENGTHS, CrossEntropy, Features, choose_l2, fit_linear
 from itl.evaluation.target import hold_out
 
 torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
@@ -61,7 +64,7 @@ def test_fit_linear_ends_where_it_would_have_from_zero():
     start = fit_linear(train, 4, [1.0])[0]
     cold, warm = (fit_linear(train, 4, [1e-2], each)[0] for each in (None, start))
     torch.testing.assert_close(cold.weights, warm.weights, atol=2e-3, rtol=0)
-    assert start.strength == 1.0
+    assert start.l2 == 1.0
 
 
 def test_dead_and_constant_features_are_harmless():
@@ -76,27 +79,27 @@ def test_dead_and_constant_features_are_harmless():
 
 def test_strength_is_chosen_for_held_out_images():
     noisy, clear = gaussians(120, 60, 3, spread=0.15), gaussians(3000, 10, 3, spread=0.6)
-    classify = choose_strength(noisy, 3, *apart(noisy))
-    assert classify.strength > choose_strength(clear, 3, *apart(clear)).strength
-    assert classify.strength == choose_strength(noisy, 3, *apart(noisy)).strength
-    refit = fit_linear(noisy, 3, [classify.strength])[0]
+    classify = choose_l2(noisy, 3, *apart(noisy))
+    assert classify.l2 > choose_l2(clear, 3, *apart(clear)).l2
+    assert classify.l2 == choose_l2(noisy, 3, *apart(noisy)).l2
+    refit = fit_linear(noisy, 3, [classify.l2])[0]
     torch.testing.assert_close(classify.weights, refit.weights, atol=1e-3, rtol=0)     # on all of them
 
 
 
 def test_all_strengths_at_once_are_each_alone():
     train = gaussians(300, 30, 5)
-    together = fit_linear(train, 5, STRENGTHS)
-    assert [each.strength for each in together] == list(STRENGTHS)
+    together = fit_linear(train, 5, L2_STRENGTHS)
+    assert [each.l2 for each in together] == list(L2_STRENGTHS)
     for each in together[::3]:
-        alone = fit_linear(train, 5, [each.strength])[0]
-        found, best = (objective((one.weights, one.bias), train, each.strength) for one in (each, alone))
+        alone = fit_linear(train, 5, [each.l2])[0]
+        found, best = (objective((one.weights, one.bias), train, each.l2) for one in (each, alone))
         assert found == pytest.approx(best, abs=1e-6)
 
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_fit_linear_ends_in_the_same_place_without_bfloat16(monkeypatch, fast):
-    monkeypatch.setattr(logistic_regression, "has_bf16", lambda where: fast)
+    monkeypatch.setattr(module, "has_bf16", lambda where: fast)
     train = gaussians(500, 20, 4)
     for each in fit_linear(train, 4, [1.0, 1e-3]):
         steep = slope(each, train)
@@ -112,7 +115,7 @@ def slope(model, train: Features) -> np.ndarray:
     chances = np.exp(outputs - outputs.max(1, keepdims=True))
     chances /= chances.sum(1, keepdims=True)
     chances[np.arange(len(wide)), train.labels.numpy()] -= 1
-    of_weights = chances.T @ wide / len(wide) + model.strength * weights
+    of_weights = chances.T @ wide / len(wide) + model.l2 * weights
     return np.concatenate([of_weights, chances.mean(0)[:, None]], 1)
 
 
@@ -127,46 +130,72 @@ def test_few_rows_that_any_plane_parts_still_have_one_minimum(rows, width):
 def test_rows_go_by_in_chunks(monkeypatch):
     train = gaussians(101, 12, 3)
     whole = fit_linear(train, 3, [1e-2])[0]
-    monkeypatch.setitem(logistic_regression.OUTPUTS, "cpu", 30)
+    monkeypatch.setitem(module.OUTPUTS, "cpu", 30)
     torch.testing.assert_close(fit_linear(train, 3, [1e-2])[0].weights, whole.weights, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
-def test_newtons_curvature_is_how_the_slope_changes(dtype, near):
+def test_hessian_vector_products_are_how_the_gradient_changes(dtype, near):
     train = gaussians(50, 6, 4)
-    wide = (train.features - train.features.mean(0)) / train.features.std(0)
+    standardised = (train.features - train.features.mean(0)) / train.features.std(0)
     random = torch.Generator().manual_seed(0)
-    weights, along = torch.randn(2, 1, 4, 6, generator=random)
+    weights, direction = torch.randn(2, 1, 4, 6, generator=random)
     penalty, first = torch.full((1, 1, 6), 0.1), torch.tensor([0])
-
-    def slope_at(at):
-        return logistic_regression._slope(wide.double(), train.labels, penalty.double(), at.double(), first)
-
-    change = (slope_at(weights + 1e-3 * along) - slope_at(weights - 1e-3 * along)).float() / 2e-3
-    low = wide.to(dtype)
-    bent = logistic_regression._bend(low, logistic_regression._chances(low, weights[0]), penalty, along)
-    torch.testing.assert_close(bent, change, atol=near, rtol=near)
+    exact = CrossEntropy(standardised.double(), train.labels, penalty.double())
+    up, down = (exact.gradient((weights + step * direction).double(), first) for step in (1e-3, -1e-3))
+    product = CrossEntropy(standardised, train.labels, penalty).to(dtype).hessian(0, weights[0])
+    torch.testing.assert_close(product(direction), (up - down).float() / 2e-3, atol=near, rtol=near)
 
 
 def test_curvature_of_certain_rows_is_not_lost_to_rounding():
-    """A chance of 0.9995 is 1 in bfloat16, and what the others leave it must not vanish with it."""
-    low, apart_by = torch.ones(10, 1, dtype=torch.bfloat16), 7.6
-    chances = logistic_regression._chances(low, torch.tensor([[apart_by], [0.0]]))
-    bent = logistic_regression._bend(low, chances, torch.zeros(1, 1, 1), torch.tensor([[[1.0], [0.0]]]))
-    chance = 1 / (1 + np.exp(apart_by))
-    assert chances[0, 0] == 1
-    assert bent.flatten().tolist() == pytest.approx([chance, -chance], rel=0.02)
+    """A probability of 0.9995 is 1 in bfloat16, and what the others leave it must not vanish with it."""
+    features, apart_by = torch.ones(10, 1, dtype=torch.bfloat16), 7.6
+    function = CrossEntropy(features, torch.zeros(10, dtype=torch.int64), torch.zeros(1, 1, 1))
+    weights = torch.tensor([[apart_by], [0.0]])
+    product = function.hessian(0, weights)(torch.tensor([[[1.0], [0.0]]]))
+    probability = 1 / (1 + np.exp(apart_by))
+    assert function.probabilities(weights)[0, 0] == 1
+    assert product.flatten().tolist() == pytest.approx([probability, -probability], rel=0.02)
 
 
-def test_conjugate_gradients_solve_what_a_dense_solver_does(monkeypatch):
-    monkeypatch.setattr(logistic_regression, "NEWTON", (1e-6, 80))
-    random = torch.Generator().manual_seed(0)
-    root, wanted = torch.randn(12, 12, generator=random), torch.randn(1, 3, 4, generator=random)
-    matrix = root @ root.T + torch.eye(12)
-    found = logistic_regression._solve(
-        lambda along: (matrix @ along.flatten()).view(1, 3, 4), wanted, matrix.diag().view(1, 3, 4))
-    exact = torch.linalg.solve(matrix, wanted.flatten())
-    torch.testing.assert_close(found.flatten(), exact, atol=1e-4, rtol=1e-3)
+def test_nothing_is_sent_to_the_device_or_asked_of_it_inside_a_gradient_or_a_product():
+    """With FakeTensorMode a CPU tensor among those of a GPU raises, and so does asking for a value."""
+    with FakeTensorMode():
+        features = torch.empty(50, 8, device="cuda")
+        labels = torch.zeros(50, dtype=torch.int64, device="cuda")
+        penalty, weights = torch.empty(3, 1, 8, device="cuda"), torch.empty(3, 4, 8, device="cuda")
+        active = torch.arange(3, device="cuda")
+        with Devices() as devices:
+            for dtype in (torch.float32, torch.bfloat16):
+                function = CrossEntropy(features, labels, penalty).to(dtype)
+                gradient = function.gradient(weights, active)
+                product = function.hessian(1, weights[1])(weights[1:2])
+        assert (gradient.shape, product.shape) == ((3, 4, 8), (1, 4, 8))
+        assert {gradient.device.type, product.device.type} == {"cuda"} == devices.seen
+
+
+class Devices(TorchDispatchMode):
+    """Notes the devices of all tensors that operations take or make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        tensors = [part for part in tree_leaves((args, kwargs, result)) if isinstance(part, torch.Tensor)]
+        self.seen |= {tensor.device.type for tensor in tensors}
+        return result
+
+
+@pytest.mark.parametrize("alignment", [1, 8])
+def test_columns_of_zeros_change_nothing(monkeypatch, alignment):
+    """A GPU gets them so that rows start where its matrix units are fast."""
+    train = gaussians(300, 12, 4)
+    monkeypatch.setitem(module.ALIGNMENT, "cpu", alignment)
+    for classify in fit_linear(train, 4, [1.0, 1e-3]):
+        assert classify.weights.shape == (4, 12)
+        assert np.abs(slope(classify, train)).max() < 3e-6
 
 
 def test_a_class_without_images_is_the_least_likely():
@@ -187,9 +216,9 @@ def test_weak_penalties_too_are_solved_and_chosen_as_scikit_learn_would():
     part, rest = (Features(noisy.features[rows], noisy.labels[rows]) for rows in apart(noisy))
     features = part.features.double().numpy()
     mean, scale = features.mean(0), features.std(0)
-    for each in fit_linear(part, 3, STRENGTHS):
-        oracle = LogisticRegression(C=1 / (each.strength * len(features)), tol=1e-10, max_iter=20_000)
+    for each in fit_linear(part, 3, L2_STRENGTHS):
+        oracle = LogisticRegression(C=1 / (each.l2 * len(features)), tol=1e-10, max_iter=20_000)
         oracle.fit((features - mean) / scale, part.labels.numpy())
         named = oracle.predict((rest.features.double().numpy() - mean) / scale)
         assert each(rest.features).argmax(1).tolist() == named.tolist()
-    assert choose_strength(noisy, 3, *apart(noisy)).strength == pytest.approx(0.1)
+    assert choose_l2(noisy, 3, *apart(noisy)).l2 == pytest.approx(0.1)

@@ -18,6 +18,7 @@ from itl.evaluation.target import Target, annotated
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.training import device_images
 from itl.training.batches import Batches
 from itl.training.crop_cpu import batch_crop
 from itl.training.detection_batches import Pictures
@@ -35,16 +36,20 @@ WNIDS = ("n02119022", "n02119789", "n04285008", "n02085620")
 
 ALLOWED = {                                 # what waits for the device, and why it may
     ("training/crop_cpu", "upload"): "the normalisation, once in the life of a process",
+    ("training/batches", "upload"): "where the rows of a selection lie among the images on the device, once",
+    ("training/device_images", "upload"): "where images that stay on the device go, once for 1,024",
     ("training/loop", "value"): "outputs and targets of a whole split, once",
     ("evaluation/accuracy", "value"): "a score is for the host, as is whether outputs are finite",
-    ("evaluation/frozen", "upload"): "features and labels of a split, once",
     ("evaluation/frozen", "value"): "a score, and whether features are finite, once a split",
     ("evaluation/knn", "value"): "whether vectors are finite, once",
     ("evaluation/knn", "size"): "how many candidates a block of queries has, for which memory is taken",
     ("evaluation/logistic_regression", "upload"): "the strengths and rows of a fit, once",
-    ("evaluation/logistic_regression", "value"): "whether a solver is there, after its steps",
-    ("evaluation/logistic_regression", "size"): "which strengths a solver is still to move, after its steps",
-    ("evaluation/induction", "value"): "labels and neighbours, for the tables",
+    ("evaluation/logistic_regression", "value"): "how good each strength is, once",
+    ("evaluation/newton_cg", "value"): "whether a minimum is reached, after a step",
+    ("evaluation/newton_cg", "size"): "which functions are still to move, after a step",
+    ("evaluation/induction", "value"): "the number of classes and all counts, once; labels, for the tables",
+    ("evaluation/induction", "size"): "how many images are under a node, and are to be searched again",
+    ("evaluation/induction", "upload"): "which classes are under a node",
     ("evaluation/fast_rcnn", "size"): "how many regions torchvision draws and keeps, image by image",
     ("evaluation/fast_rcnn", "upload"): "torchvision's constants of coding boxes and of suppression",
     ("evaluation/detection", "value"): "labels and scores of what is found in an image, for the table",
@@ -114,10 +119,13 @@ def test_crop(cuda):
     assert torch.equal(found.cpu(), batch_crop(images, boxes, flips, 32))
 
 
+@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_batches(cuda, precision):
+def test_batches(cuda, precision, kept, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda *_: kept)
     recipe = replace(RECIPE, precision=precision)
     loader, other = batches(GPU, recipe), batches(CPU, recipe)
+    cuda.waits.clear()
     for images, targets in [*loader.epoch(0), *loader.in_order()]:
         assert images.is_cuda
         assert targets.is_cuda
@@ -147,19 +155,16 @@ def test_prediction_waits_as_often_for_many_batches_as_for_few(cuda):
 
 def test_losses(cuda):
     net = on_device(build("small", 4, 32, seed=0)).train()
-    for images, targets in batches(GPU).epoch(0):
+    loader = batches(GPU)
+    cuda.waits.clear()
+    for images, targets in loader.epoch(0):
         assert classify(net, images, targets, RECIPE).is_cuda
         several = torch.stack([targets == label for label in range(4)], 1).long()
         assert independent(net, images, several, RECIPE).is_cuda
     assert asked_by(cuda) <= {"training/crop_cpu"}
 
 
-REWRITTEN = pytest.mark.xfail(reason="indices on the CPU; the probe and induction are being rewritten")
-
-
-@pytest.mark.parametrize(
-    "evaluate", [knn, pytest.param(probe, marks=REWRITTEN), pytest.param(induction, marks=REWRITTEN)]
-)
+@pytest.mark.parametrize("evaluate", [knn, probe, induction])
 def test_frozen_features(cuda, evaluate, tmp_path):
     images, labels = colours(200)
     split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(200), 2)]

@@ -1,93 +1,346 @@
 """Check and time everything on a bare GPU machine in at most ten minutes: python tests/gpu/check.py.
 
-It takes the checkout as it is, with any Python that has torch and what else itl's core imports; kernels are
-compiled where they are first used. What this machine lacks is said and left out. Last come the hours that the
-preset `paper` would take here, which `itl.bench.paper_grid` reckons, and then the table.
+It takes the checkout as it is, with any Python that has torch; kernels are compiled where they are first
+used. A part that lacks something here says so and is left out. First come the tests of the GPU, then the rows
+of `itl bench` that measure it, then the hours that presets would take, then tests of the CPU in the time that
+is left. Last comes one table to paste: what was measured beside the goals.
+
+Exit status: 0 nothing failed, 1 something failed or ran out of time, 2 nothing could be done. A goal that is
+not met is no failure: the table says so.
 """
 
+import argparse
 import importlib.util
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 10
-CORE = [
+MARGIN_S = 10                               # for what comes last: the table is printed, whatever happened
+KERNELS = [
     "torch", "torchvision", "numpy", "numba", "pandas", "pyarrow", "scipy", "PIL", "safetensors", "filelock",
-    "pydantic", "yaml",
 ]
-TESTS = {                               # what each needs beyond pytest, and its seconds at most
-    "tests/gpu": ([], 240),
-    "tests/training/test_crop_triton.py": (["triton"], 60),
-    "tests/training/test_loop.py": ([], 60),
-    "tests/evaluation/test_frozen.py": (["sklearn"], 60),
-    "tests/training/test_batches.py": (["hypothesis"], 60),
+SETTINGS = ["pydantic", "yaml"]             # who reads presets needs them too
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something to do here: what it needs, and its seconds at most."""
+
+    needs: list[str]
+    seconds: int
+
+
+GPU_TESTS = {"tests/gpu": Part(["pytest", *KERNELS], 200)}
+CPU_TESTS = {
+    "tests/training/test_crop_triton.py": Part(["pytest", "triton", *KERNELS], 150),
+    "tests/training/test_loop.py": Part(["pytest", *KERNELS], 150),
+    "tests/evaluation/test_frozen.py": Part(["pytest", "sklearn", *KERNELS], 150),
+    "tests/training/test_batches.py": Part(["pytest", "hypothesis", *KERNELS], 150),
 }
-GRID = "itl.bench.paper_grid"           # tells the hours of the paper's grid
-HOURS, TABLE = 90, 240                  # seconds that are kept for these hours, and for the table
+COLLECT = Part(["pytest"], 120)
+PYTEST = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]
+ROWS = [
+    "crop", "step-small-56", "step-resnet18-112", "step-alexnet-112", "knn", "step-resnet18-56",
+    "step-caffenet-227", "step-detection-600", "roi", "probe",
+]
+TABLE = Part(KERNELS, 240)
+FIRST_ROW_S, ROW_S = 90, 45                 # until a row has to be there: the first comes after the start
+HOURS = Part([*KERNELS, *SETTINGS], 120)
+DEMO = Part([*KERNELS, *SETTINGS], 60 * MINUTES)
+
+MACHINE = """
+import json, sys
+import torch
+told = {"python": sys.version.split()[0], "torch": torch.__version__, "cuda": torch.version.cuda, "gpu": None}
+if torch.cuda.is_available():
+    told["gpu"] = torch.cuda.get_device_name()
+try:
+    import triton
+    told["triton"] = triton.__version__
+except ImportError:
+    told["triton"] = "absent"
+print(json.dumps(told))
+"""
+
+
+@dataclass
+class Report:
+    """What has been found out so far."""
+
+    machine: dict = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)         # how each part ended
+    rows: dict[str, dict] = field(default_factory=dict)         # of the benchmark, by name
+    measured: dict[str, float] = field(default_factory=dict)    # hours of presets; demo, as times two cores'
+    missing: dict[str, str] = field(default_factory=dict)       # why a row or preset has no figure
+
+    def status(self) -> int:
+        """The exit status of this script."""
+        if any(word in how for how in self.ended.values() for word in ("FAILED", "OUT OF TIME")):
+            return 1
+        return 0 if any(how.startswith("passed") for how in self.ended.values()) else 2
 
 
 def lacking(names: list[str]) -> list[str]:
-    """Those of the packages *names* that are not installed."""
-    return [name for name in names if importlib.util.find_spec(name) is None]
+    """Those of the packages *names* that cannot be imported here."""
+    def found(name: str) -> bool:
+        try:
+            return importlib.util.find_spec(name) is not None
+        except (ImportError, ValueError):   # an import hook may refuse it
+            return False
+
+    return [name for name in names if not found(name)]
+
+
+def environment() -> dict[str, str]:
+    """The environment of every part: this checkout comes first in the caller's PYTHONPATH."""
+    carried = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    paths = os.pathsep.join([str(ROOT), *carried])
+    return os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def started(command: list[str], **options: object) -> Iterator[subprocess.Popen]:
+    """Start python with *command* in a process group of its own; at the end nothing of the group is left."""
+    print(f"$ python {' '.join(command)}", flush=True)
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, env=environment(), start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def run(command: list[str], seconds: float) -> str:
-    """Run python with *command*, its output shown, and say how it ended: it and its children, in time."""
-    print(f"$ python {' '.join(command)}", flush=True)
-    started = time.monotonic()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, start_new_session=True)
+    """Run python with *command* for at most *seconds*, its output shown, and say how it ended."""
+    began = time.monotonic()
+    with started(command) as process:
+        try:
+            status = process.wait(max(1.0, seconds))
+            ended = "passed" if status == 0 else f"FAILED, exit status {status}"
+        except subprocess.TimeoutExpired:
+            ended = f"OUT OF TIME after {seconds:.0f} s"
+    return f"{ended} ({time.monotonic() - began:.0f} s)"
+
+
+def attempt(name: str, part: Part, deadline: float, work: Callable[[float], str]) -> str:
+    """Do *work*, given its seconds, where there is time and what *part* needs; say how it ended.
+
+    Whatever goes wrong is said too: the parts after it are still worth having.
+    """
+    left = min(part.seconds, deadline - time.monotonic())
+    if absent := lacking(part.needs):
+        ended = f"skipped: {', '.join(absent)} not installed"
+    elif left < MARGIN_S:
+        ended = "skipped: no time left"
+    else:
+        try:
+            ended = work(left)
+        except Exception as error:
+            ended = f"FAILED, {type(error).__name__}: {error}"
+    print(f"{name}: {ended}", flush=True)
+    return ended
+
+
+def check_tests(tests: dict[str, Part], report: Report, deadline: float) -> None:
+    """Run *tests* in turn."""
+    for name, part in tests.items():
+        def work(seconds: float, name: str = name) -> str:
+            return run([*PYTEST, name], seconds)
+
+        report.ended[name] = attempt(name, part, deadline, work)
+
+
+def collect_tests(report: Report, deadline: float) -> None:
+    """Import all tests that what is installed allows, and run none."""
+    tests = [name for name, part in (GPU_TESTS | CPU_TESTS).items() if not lacking(part.needs)]
+    command = [*PYTEST, "--collect-only", *tests]
+    report.ended["collect"] = attempt("collect", COLLECT, deadline, lambda seconds: run(command, seconds))
+
+
+def measure_rows(report: Report, file: Path, deadline: float) -> None:
+    """Measure ROWS in one process. Where one fails to come in time, those after it go on in another."""
+    def measure(seconds: float) -> str:
+        began, left = time.monotonic(), list(ROWS)
+        until = began + seconds
+        while left and until - time.monotonic() > MARGIN_S:
+            reason = measure_some(left, report, file, until)
+            left = [name for name in left if name not in report.rows]
+            if left:                        # the first of them is where it ended
+                report.missing[left.pop(0)] = reason
+        report.missing |= dict.fromkeys(left, "no time left")
+        failed = [name for name in ROWS if name in report.missing or "failed" in report.rows[name]]
+        ended = f"FAILED, without {', '.join(failed)}" if failed else "passed"
+        return f"{ended} ({time.monotonic() - began:.0f} s)"
+
+    report.ended["table"] = attempt("table", TABLE, deadline, measure)
+    if report.ended["table"].startswith("skipped"):
+        report.missing |= dict.fromkeys(ROWS, report.ended["table"])
+
+
+def measure_some(names: list[str], report: Report, file: Path, until: float) -> str:
+    """Measure rows *names* in one process as far as it comes; why it came no further."""
+    file.unlink(missing_ok=True)
+    command = ["-m", "itl", "bench", "--device", "cuda", "--only", ",".join(names), "--json", str(file)]
+    with started(command) as process:
+        due = min(until, time.monotonic() + FIRST_ROW_S)
+        count = 0
+        while process.poll() is None and time.monotonic() < due:
+            time.sleep(0.2)
+            if (now := len(rows_of(file))) > count:
+                count, due = now, min(until, time.monotonic() + ROW_S)
+        status = process.poll()
+    report.rows |= rows_of(file)
+    return "OUT OF TIME" if status is None else f"FAILED, exit status {status}"
+
+
+def rows_of(file: Path) -> dict[str, dict]:
+    """The rows of the benchmark that *file* holds so far, by name."""
+    return {row["name"]: row for row in json.loads(file.read_text())["rows"]} if file.exists() else {}
+
+
+def plan_hours(report: Report, file: Path, deadline: float) -> None:
+    """Have the hours of presets reckoned from rates of this device."""
+    def reckon(seconds: float) -> str:
+        ended = run(["-m", "itl.bench.paper_grid", "--device", "cuda", "--json", str(file)], seconds)
+        report.measured |= json.loads(file.read_text()) if file.exists() else {}
+        return ended
+
+    report.ended["hours"] = attempt("hours", HOURS, deadline, reckon)
+    if not report.ended["hours"].startswith("passed"):
+        unknown = {"paper", "paper-128"} - report.measured.keys()
+        report.missing |= dict.fromkeys(unknown, report.ended["hours"])
+
+
+def compare_demo(report: Report, folder: Path, deadline: float) -> None:
+    """Run preset demo on the GPU and on two cores at once; stop as soon as it is known which is quicker."""
+    cores = sorted(os.sched_getaffinity(0))
+    two, others = cores[:2], cores[2:] or cores
+
+    def command(device: str) -> list[str]:
+        return ["-m", "itl", "run", "demo", "--device", device, "--home", str(folder / device)]
+
+    def race(seconds: float) -> str:
+        began, took = time.monotonic(), {}
+        with started(command("cuda"), preexec_fn=lambda: os.sched_setaffinity(0, others)) as gpu, \
+                started(command("cpu"), preexec_fn=lambda: os.sched_setaffinity(0, two)) as cpu:
+            while "cuda" not in took and (now := time.monotonic() - began) < seconds:
+                time.sleep(0.2)
+                took |= {name: now for name, process in (("cuda", gpu), ("cpu", cpu))
+                         if name not in took and process.poll() is not None}
+            statuses = [status for process in (gpu, cpu) if (status := process.poll())]
+        if statuses:
+            return f"FAILED, exit status {statuses[0]}"
+        if "cuda" not in took:
+            return f"OUT OF TIME after {seconds:.0f} s"
+        report.measured["demo"] = took["cuda"] / took.get("cpu", took["cuda"])
+        beside = f"{took['cpu']:.0f} s" if "cpu" in took else "longer"
+        return f"passed: {took['cuda']:.0f} s on the GPU, {beside} on two cores"
+
+    report.ended["demo"] = attempt("demo", DEMO, deadline, race)
+    report.missing["demo"] = report.ended["demo"]
+
+
+def describe_machine() -> dict:
+    """Versions and devices, found out by a process of its own: this one must not take the GPU's memory."""
+    done = subprocess.run([sys.executable, "-c", MACHINE], env=environment(), cwd=ROOT, text=True,
+                          stdout=subprocess.PIPE, timeout=120, check=True)
+    machine = json.loads(done.stdout.splitlines()[-1])
+    machine["cores"] = len(os.sched_getaffinity(0))
+    machine["driver"] = output_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
+    machine["commit"] = output_of(["git", "rev-parse", "--short=12", "HEAD"])
+    if output_of(["git", "status", "--porcelain", "--", "itl"]) not in ("", "unknown"):
+        machine["commit"] += " with changes"
+    return machine
+
+
+def output_of(command: list[str]) -> str:
+    """The first line that *command* prints; 'unknown' where it cannot be run."""
     try:
-        status = process.wait(max(1.0, seconds))
-        ended = "passed" if status == 0 else f"FAILED, exit status {status}"
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        ended = f"OUT OF TIME after {seconds:.0f} s"
-    return f"{ended} ({time.monotonic() - started:.0f} s)"
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return (done.stdout.splitlines() or [""])[0].strip()
 
 
-def checked(deadline: float) -> dict[str, str]:
-    """How each file of tests went, in the time that hours and table leave."""
-    told = {}
-    for tests, (needed, most) in TESTS.items():
-        left = deadline - HOURS - TABLE - time.monotonic()
-        absent = lacking(["pytest", *needed])
-        if absent or left < 10:
-            told[tests] = f"skipped: {', '.join(absent)} not installed" if absent else "skipped: no time left"
-        else:
-            command = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider", tests]
-            told[tests] = run(command, min(most, left))
-    return told
+def heading(machine: dict) -> str:
+    """One line on the machine and its software."""
+    device = f"{machine['gpu']}, driver {machine['driver']}, " if machine["gpu"] else "no CUDA device, "
+    return (f"{device}CUDA {machine['cuda']}, torch {machine['torch']}, triton {machine['triton']}, Python "
+            f"{machine['python']}, {machine['cores']} cores, commit {machine['commit']}")
 
 
 def main() -> int:
-    """Do all that can be done here; 0 where nothing failed, 1 where something did, 2 where nothing can."""
-    deadline = time.monotonic() + 60 * MINUTES - 10
-    if absent := lacking(CORE):
-        print(f"not installed here, and needed: {', '.join(absent)}; pip install them, then repeat")
+    """Do all that can be done here, print the table, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there too")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="time for all of it")
+    parser.add_argument("--demo", action="store_true", help="only: preset demo on the GPU and on two cores")
+    parser.add_argument("--collect", action="store_true", help="import the tests, and run none")
+    asked = parser.parse_args()
+    deadline = time.monotonic() + 60 * asked.minutes - MARGIN_S
+    if lacking(["torch"]):
+        print("torch is not installed here, and all parts need it; pip install torch torchvision and repeat")
         return 2
-    import torch
+    try:
+        report = Report(describe_machine())
+    except subprocess.SubprocessError as error:
+        print(f"torch does not work here, and all parts need it: {error}")
+        return 2
+    print(heading(report.machine))
+    parts = [*GPU_TESTS.values(), *CPU_TESTS.values(), TABLE, HOURS]
+    if absent := lacking(list(dict.fromkeys(name for part in parts for name in part.needs))):
+        print(f"not installed here: {', '.join(absent)}; the parts that need them are left out")
+    with tempfile.TemporaryDirectory() as folder:
+        check_all(report, Path(folder), deadline, asked)
+    finish(report, asked.json)
+    return report.status()
 
-    if not torch.cuda.is_available():
-        print(f"torch {torch.__version__} sees no CUDA device; this script checks GPUs, make test the rest")
-        return 2
-    print(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, torch {torch.__version__}, "
-          f"Python {sys.version.split()[0]}, {len(os.sched_getaffinity(0))} cores")
-    told = checked(deadline)
-    print("\n".join(f"{name}: {how}" for name, how in told.items()))
-    hours = run(["-m", GRID, "--device", "cuda"], HOURS)
-    table = run(["-m", "itl", "bench", "--device", "cuda"], deadline - time.monotonic())
-    for name, how in (("hours", hours), ("table", table)):
-        if not how.startswith("passed"):
-            print(f"{name}: {how}")
-    ended = [*told.values(), hours, table]
-    return int(any(word in how for how in ended for word in ("FAILED", "OUT OF TIME")))
+
+def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Namespace) -> None:
+    """Go through the parts in turn, most wanted first."""
+    gpu = report.machine["gpu"] is not None
+    if not gpu:
+        print("torch sees no CUDA device: tests of the GPU skip themselves, table and hours are left out")
+    if asked.demo and gpu:
+        compare_demo(report, folder, deadline)
+        return
+    if asked.collect:
+        collect_tests(report, deadline)
+        return
+    check_tests(GPU_TESTS, report, deadline - (HOURS.seconds + TABLE.seconds if gpu else 0))
+    if gpu:
+        measure_rows(report, folder / "rows.json", deadline - HOURS.seconds)
+        plan_hours(report, folder / "hours.json", deadline)
+    check_tests(CPU_TESTS, report, deadline)
+
+
+def finish(report: Report, file: Path | None) -> None:
+    """Print how each part ended and the table; write both to *file*."""
+    from itl.bench.goals import compare, markdown
+
+    print("\n" + "\n".join(f"{name}: {how}" for name, how in report.ended.items()))
+    lines = []
+    if report.machine["gpu"]:
+        lines = compare(report.rows, report.measured, report.missing)
+        print("\n".join(["", heading(report.machine), "", *markdown(lines)]))
+    if file:
+        told = {"machine": report.machine, "ended": report.ended, "table": lines, "rows": report.rows,
+                "measured": report.measured}
+        file.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
     sys.exit(main())

@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
 from itl import ItlError
+from itl.evaluation import induction
+from itl.evaluation.logistic_regression import Features
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, duration, free_memory, readable
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
@@ -71,7 +75,7 @@ COSTS = [
      3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125)),
     (Transfer(NET, "knn", "t", "q"), 52 * 0.125 + 0.5 * 48 * 4 * 10),
     (Transfer(NET, "probe", "t", "q", 2), 12 * 0.125 + 3 + 0.25 * 8 * 4 * 10),
-    (Transfer(NET, "induction", "t", "q"), 52 * 0.125 + 3 + 0.25 * 48 * 4 * 10 + 0.5 * 48 * 4 * 10),
+    (Transfer(NET, "induction", "t", "q"), 52 * 0.125 + 3 + 0.25 * 48 * 4 * 10 + 2 * 0.5 * 48 * 4 * 10),
 ]
 
 
@@ -252,6 +256,28 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
     (partial / "images.npy").write_bytes(bytes(8192))
     after = plan.plan([question], Store(tmp_path), machine).packs.set_index("pack")["disk"]
     assert before["scenes"] - after["scenes"] == (partial / "images.npy").stat().st_blocks * 512
+
+
+@pytest.mark.parametrize("signal", [0.0, 3.0])
+def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeypatch):
+    """Whether features tell the classes apart or nothing at all."""
+    pairs, search, random = [], induction.nearest, torch.Generator().manual_seed(0)
+
+    def counted(base: torch.Tensor, queries: torch.Tensor, *how: int) -> tuple[torch.Tensor, torch.Tensor]:
+        pairs.append(len(base) * len(queries))
+        return search(base, queries, *how)
+
+    monkeypatch.setattr(induction, "nearest", counted)
+    tree = Taxonomy.snapshot()
+    classes = tree.leaves[::10]
+    means = signal * torch.randn(len(classes), 8, generator=random)
+    train, test = (
+        Features(means[labels] + torch.randn(len(labels), 8, generator=random), labels)
+        for labels in (torch.arange(len(classes)).repeat(count) for count in (10, 2))
+    )
+    induction.compare(train, test, induction.branches(tree, classes))
+    most = cost.PIECES["induction"].count("compare") * len(train.labels) * len(test.labels)
+    assert most / 2 <= sum(pairs) <= 1.05 * most
 
 
 def test_what_is_measured_is_kept(tmp_path, monkeypatch):

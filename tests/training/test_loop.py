@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
 from itl.training.checkpoint import NAME
-from itl.training.loop import load_weights, predict, save_weights, sgd, train
+from itl.training.loop import load_weights, predict, predict_on_device, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16
 
@@ -276,6 +277,24 @@ def test_predicting_changes_nothing(tmp_path):
     (nn.Linear(4, 2)(outputs).sum()).backward()             # features must be fit to learn a probe from
     features, _ = predict(net.body, batches(images=37), MACHINE)
     torch.testing.assert_close(net.head(features), outputs)
+
+
+def test_outputs_take_their_memory_once():
+    """Features of ImageNet can take 21 GB: not twice, a list of them and their concatenation."""
+    made: list[int] = []
+
+    class Memory(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            result = operation(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor) and result.shape[:1] == (37,) and not operation.is_view:
+                made.append(result.numel())
+            return result
+
+    loader, net = batches(images=37), build("small", 4, 16, seed=0)
+    with Memory():
+        outputs, targets = predict_on_device(net, loader, MACHINE)
+    assert sorted(made) == [targets.numel(), outputs.numel()]
+    assert torch.equal(outputs, torch.cat([net(images) for images, _ in loader.in_order()]))
 
 
 def test_bf16_is_near_fp32(tmp_path):

@@ -5,9 +5,10 @@ from itertools import groupby
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import conv2d
 
 from itl import ItlError
-from itl.training.nets import ResponseNorm, build
+from itl.training.nets import ResponseNorm, build, convolve_blocks
 
 SIDES = {"small": 16, "alexnet": 63, "caffenet": 67, "resnet18": 32, "resnet50": 32, "timm:resnet10t": 32}
 
@@ -47,7 +48,7 @@ def caffenet() -> nn.Module:
 def test_caffenet_has_the_layers_and_maps_of_the_paper(caffenet):
     layers = [layer for layer in caffenet.body if not isinstance(layer, nn.ReLU)]
     assert " ".join(type(layer).__name__ for layer in layers) == (
-        "GreyLevels Conv2d MaxPool2d ResponseNorm Conv2d MaxPool2d ResponseNorm Conv2d Conv2d Conv2d"
+        "GreyLevels BlockConv2d MaxPool2d ResponseNorm Conv2d MaxPool2d ResponseNorm Conv2d Conv2d Conv2d"
         " MaxPool2d AdaptiveAvgPool2d Flatten Linear Dropout Linear Dropout"
     )
     maps, sides = torch.zeros(1, 3, 227, 227), []
@@ -122,3 +123,18 @@ def test_a_net_needs_a_class():
 
 def test_timm_nets_of_fixed_size_are_built_for_the_size_asked():
     assert build("timm:vit_tiny_patch16_224", 5, 64, seed=0)(torch.zeros(2, 3, 64, 64)).shape == (2, 5)
+
+
+@pytest.mark.parametrize("sides", [(227, 227), (112, 113), (11, 14), (12, 11)])
+@pytest.mark.parametrize(("kernel", "stride"), [(11, 4), (7, 2), (4, 4), (3, 1)])
+def test_a_convolution_over_blocks_is_the_strided_one(sides, kernel, stride):
+    """With its gradients, where blocks fit the image and where they do not."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, *sides, generator=random, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, 3, kernel, kernel, generator=random, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(5, generator=random, dtype=torch.float64, requires_grad=True)
+    gradients = []
+    for maps in (convolve_blocks(images, weight, bias, stride), conv2d(images, weight, bias, stride)):
+        gradients.append((maps, *torch.autograd.grad(maps.sin().sum(), (images, weight, bias))))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)

@@ -1,0 +1,125 @@
+"""The goals for a GPU beside what was measured: one table, as rows and as Markdown to paste."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+COLUMNS = ("row", "figure", "unit", "goal", "met", "by arithmetic, on one H100")
+NIGHT_H = 12.0
+PERCENT = ("reached", "end to end")         # figures that are parts of something
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What one figure of a row should be.
+
+    Figures are: *rate*, what itl does in a second; *reached*, that as part of the row's limit; *end to end*
+    and *beside*, as part or multiple of the best peer's rate; *hours* of a preset; *time* of the demo.
+    """
+
+    row: str                                # of the benchmark, a preset, or demo
+    figure: str
+    unit: str
+    least: float | None = None
+    most: float | None = None
+    expected: tuple[float, float] | None = None     # by peak rates and counted operations, eager, on one H100
+
+    def text(self) -> str:
+        """Write what is asked for; '' where nothing is.
+
+        >>> Goal("crop", "reached", "of the copy's rate", least=0.6).text()
+        '≥ 60 %'
+        """
+        if self.least is not None:
+            return f"≥ {self.write(self.least)}"
+        return f"≤ {self.write(self.most)}" if self.most is not None else ""
+
+    def write(self, figure: float) -> str:
+        """Write *figure* as people read it: parts in percent, large numbers whole.
+
+        >>> Goal("", "reached", "").write(0.0544), Goal("", "rate", "").write(39_204.4)
+        ('5.44 %', '39,204')
+        """
+        if self.figure in PERCENT:
+            return f"{100 * figure:.3g} %"
+        return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
+
+    def judge(self, figure: float) -> str:
+        """Say whether *figure* is what is asked for, and on which side of the expected range it lies.
+
+        >>> Goal("", "rate", "", least=40, expected=(38, 48)).judge(36)
+        'not met, below the range'
+        """
+        words = []
+        if self.least is not None or self.most is not None:
+            enough = self.least is None or figure >= self.least
+            words.append("met" if enough and (self.most is None or figure <= self.most) else "not met")
+        if self.expected and not self.expected[0] <= figure <= self.expected[1]:
+            words.append("below the range" if figure < self.expected[0] else "above the range")
+        return ", ".join(words)
+
+    def figure_of(self, row: Mapping) -> float | None:
+        """Take the figure from *row* of the benchmark; None where it was not measured."""
+        if self.figure == "rate":
+            return row.get("rates", {}).get("itl")
+        return row.get("reached" if self.figure == "reached" else "ratio")
+
+
+def _step(row: str, least: float | None, low: float, high: float) -> list[Goal]:
+    """The goals of a row of training: its rate, and that as part of the net's on a batch that is ready."""
+    return [
+        Goal(row, "rate", "images/s", least, expected=(low, high)),
+        Goal(row, "end to end", "of the net on a ready batch", 0.95),
+    ]
+
+
+GOALS = (
+    Goal("crop", "reached", "of the copy's rate", 0.60),
+    *_step("step-small-56", None, 180_000, 250_000),
+    *_step("step-resnet18-56", None, 95_000, 165_000),
+    *_step("step-resnet18-112", 40_000, 38_000, 48_000),
+    *_step("step-alexnet-112", 80_000, 75_000, 110_000),
+    *_step("step-caffenet-227", None, 17_000, 24_000),
+    *_step("step-detection-600", None, 150, 250),
+    Goal("four-small-56", "beside", "times one alone", 2.0),
+    Goal("knn", "reached", "of the product's rate", 0.60),
+    Goal("probe", "rate", "probes/s"),
+    Goal("roi", "rate", "regions/s"),
+    Goal("paper-128", "hours", "hours", most=NIGHT_H),
+    Goal("paper", "hours", "hours"),
+    Goal("demo", "time", "times that on two cores", most=1.0),
+)
+
+
+def compare(
+    rows: Mapping[str, Mapping], measured: Mapping[str, float], missing: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """Hold what was measured against the goals.
+
+    Args:
+        rows: rows of the benchmark by name, as `itl bench --json` writes them.
+        measured: hours of presets by name, and demo's time on the GPU as multiple of that on two cores.
+        missing: rows and presets without a figure, and why.
+
+    Returns:
+        A mapping with the keys COLUMNS for each goal whose row is in one of the three.
+    """
+    table = []
+    for goal in GOALS:
+        row = rows.get(goal.row, {})
+        figure = measured.get(goal.row, goal.figure_of(row))
+        reason = missing.get(goal.row) or row.get("failed") or row.get("not_here")
+        if figure is None and reason is None:
+            continue
+        shown, verdict = (goal.write(figure), goal.judge(figure)) if figure is not None else ("", str(reason))
+        expected = "–".join(map(goal.write, goal.expected)) if goal.expected else ""
+        cells = (goal.row, shown, goal.unit, goal.text(), verdict, expected)
+        table.append(dict(zip(COLUMNS, cells, strict=True)))
+    return table
+
+
+def markdown(table: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Yield the lines of *table*, which `compare` made, as Markdown."""
+    yield f"| {' | '.join(COLUMNS)} |"
+    yield "|" + "---|" * len(COLUMNS)
+    for line in table:
+        yield f"| {' | '.join(line[column].replace('|', '/') for column in COLUMNS)} |"

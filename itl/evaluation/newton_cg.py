@@ -1,0 +1,134 @@
+"""Minimise several smooth convex functions of weights (S, C, A), S at once: L-BFGS, then Newton's method.
+
+A gradient is a function of weights (S', C, A) and of the numbers (S',) of the functions that are meant. The
+host waits for one small answer a step; all else is queued on a GPU.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+STEPS = 30                  # of each kind at most
+HISTORY = 5                 # steps that tell L-BFGS the curvature
+CG_TOLERANCE, CG_STEPS = 0.3, 80        # how far the equations of a Newton step are solved
+CG_CHECK = {"cpu": 1, "cuda": 4}        # steps between two looks at whether they are: each is a wait
+LINE_SEARCH_TRIES = 12
+
+Gradient = Callable[[Tensor, Tensor], Tensor]
+Product = Callable[[Tensor], Tensor]
+Pair = tuple[Tensor, Tensor, Tensor]    # step, change of the gradient, and 1 / their inner product
+
+
+def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tensor) -> Tensor:
+    """Go down from *weights* (S, C, A) by L-BFGS until no entry of a gradient is above *tolerance* (S,).
+
+    *diagonal* (S, 1, A) is the first guess of the curvature. Functions that are there drop out. So do those
+    that no step brings further, to the precision of *gradient*.
+    """
+    solution, active = weights.clone(), torch.arange(len(weights), device=weights.device)
+    slope, scale = gradient(weights, active), torch.ones_like(weights[:, :1, :1])
+    history: list[Pair] = []
+    moved = torch.ones_like(active, dtype=torch.bool)
+    for _ in range(STEPS):
+        kept = (moved & (slope.abs().amax((1, 2)) > tolerance[active])).nonzero().squeeze(1)
+        if not len(kept):
+            break
+        if len(kept) < len(active):
+            state = weights, slope, scale, diagonal, active
+            weights, slope, scale, diagonal, active = (part[kept] for part in state)
+            history = [tuple(part[kept] for part in pair) for pair in history]
+        direction = _two_loops(slope, history, scale / diagonal)
+        step, next_slope = line_search(gradient, weights, slope, direction, active)
+        change, moved = next_slope - slope, step.any(2).any(1)
+        curvature = _dot(step, change)
+        scale = torch.where(curvature > 0, curvature / _dot(change, change / diagonal), scale)
+        history = [*history, (step, change, torch.where(curvature > 0, 1 / curvature, 0.0))][-HISTORY:]
+        weights, slope = weights + step, next_slope
+        solution[active] = weights
+    return solution
+
+
+def _two_loops(slope: Tensor, history: Sequence[Pair], first: Tensor) -> Tensor:
+    """L-BFGS's direction, from the diagonal *first* (Nocedal and Wright, Numerical Optimization, 7.4)."""
+    direction, shares = -slope, []
+    for step, change, inverse in reversed(history):
+        shares.append(inverse * _dot(step, direction))
+        direction = direction - shares[-1] * change
+    direction = first * direction
+    for (step, change, inverse), share in zip(history, reversed(shares), strict=True):
+        direction = direction + (share - inverse * _dot(change, direction)) * step
+    return direction
+
+
+def newton_cg(
+    gradient: Gradient, hessian: Callable[[int, Tensor], Product], weights: Tensor, diagonal: Tensor,
+    tolerance: Tensor,
+) -> Tensor:
+    """Go on from *weights* (S, C, A), one after the other, until no entry of a gradient is above *tolerance*.
+
+    *hessian* takes the number of a function and its weights (C, A), and returns the function that multiplies
+    the Hessian there with a direction (1, C, A). It may be rough, as another step follows; *diagonal*
+    (S, 1, A) is its rough diagonal. Ends, too, where no step brings further.
+    """
+    weights, numbers = weights.clone(), torch.arange(len(weights), device=weights.device)
+    slopes = gradient(weights, numbers)
+    for number in range(len(weights)):
+        one = slice(number, number + 1)
+        slope = slopes[one]
+        unfinished = slope.abs().max() > tolerance[number]
+        for _ in range(STEPS):
+            if not unfinished:
+                break
+            product = hessian(number, weights[number])
+            direction = conjugate_gradients(product, -slope, diagonal[one])
+            step, slope = line_search(gradient, weights[one], slope, direction, numbers[one])
+            weights[one] += step
+            unfinished = step.any() & (slope.abs().max() > tolerance[number])
+    return weights
+
+
+def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> Tensor:
+    """Find what *product* takes near to *target* (1, C, A), preconditioned by *diagonal* (1, 1, A)."""
+    solution, residual = torch.zeros_like(target), target
+    direction = preconditioned = residual / diagonal
+    size = first = _dot(residual, preconditioned)
+    unfinished, check = torch.ones_like(size, dtype=torch.bool), CG_CHECK[target.device.type]
+    for step in range(CG_STEPS):
+        if step % check == 0 and not unfinished:
+            break
+        moved = product(direction)
+        length = torch.where(unfinished, size / _dot(direction, moved), 0.0)    # once finished, nothing moves
+        solution, residual = solution + length * direction, residual - length * moved
+        preconditioned = residual / diagonal
+        size, before = _dot(residual, preconditioned), size
+        unfinished = size > CG_TOLERANCE**2 * first
+        direction = preconditioned + size / before * direction
+    return solution
+
+
+def line_search(
+    gradient: Gradient, weights: Tensor, slope: Tensor, direction: Tensor, active: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Find a step along *direction* at whose end it rises by at most 0.8 of what it falls at first.
+
+    The functions are convex, so gradients alone tell how far to go, where the values would drown in rounding
+    (as in Hager and Zhang, A new conjugate gradient method with guaranteed descent, 2005). Returns steps,
+    zero where none was found, and the gradients there.
+    """
+    falls, lengths = -_dot(direction, slope), torch.ones_like(slope[:, :1, :1])
+    after = gradient(weights + direction, active)
+    for _ in range(LINE_SEARCH_TRIES):
+        rises = _dot(direction, after)
+        over = (~(rises <= 0.8 * falls)).flatten().nonzero().squeeze(1)         # what is not a number, too
+        if not len(over):
+            return lengths * direction, after
+        lengths[over] *= (falls / (falls + rises))[over].nan_to_num(0.1).clamp(0.1, 0.7)
+        after[over] = gradient((weights + lengths * direction)[over], active[over])
+    over = ~(_dot(direction, after) <= 0.8 * falls)
+    return lengths.masked_fill(over, 0.0) * direction, torch.where(over, slope, after)
+
+
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    """Inner product (S, 1, 1) of each of S matrices."""
+    return (one * other).sum((1, 2), keepdim=True)

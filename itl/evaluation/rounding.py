@@ -1,0 +1,50 @@
+"""Vectors rounded to few bits, and how far products of them can be from the cosine similarities."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SAMPLE = 4096               # rows of which the centre is taken
+
+
+class RoundedVectors(NamedTuple):
+    """Vectors of unit length less a centre, rounded: (N, D); their lengths and rounding errors, both (N,)."""
+
+    vectors: Tensor
+    length: Tensor
+    error: Tensor
+
+
+def round_vectors(vectors: Tensor, dtype: torch.dtype, centre: Tensor | float = 0.0) -> RoundedVectors:
+    """Scale *vectors* (N, D) to unit length, subtract *centre* (D,), and round to *dtype*."""
+    exact = unit(vectors) - centre
+    rounded = exact.to(dtype)
+    return RoundedVectors(rounded, exact.norm(dim=1), (exact - rounded).norm(dim=1))
+
+
+def unit(vectors: Tensor) -> Tensor:
+    """*vectors* (N, D) at length 1, zero ones as they are, in float32, where no length overflows."""
+    scaled = vectors / vectors.abs().amax(1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    return F.normalize(scaled, dim=1)
+
+
+def centre_of(base: Tensor) -> Tensor:
+    """The mean direction (D,) of some rows of *base* (N, D).
+
+    Similarities less <query, centre>, which is the same for all rows, order the rows as well. They are
+    smaller, and so are their errors. Any centre will do: this one ignores rows whose length overflows.
+    """
+    return F.normalize(base[:: -(-len(base) // SAMPLE)], dim=1).mean(0)
+
+
+def product_error(queries: RoundedVectors, base: RoundedVectors) -> Tensor:
+    """Bound (M,) of how far a float32 product of a rounded query and any row of *base* is from the exact one.
+
+    With q and b exact, q' and b' rounded: |<q, b> - <q', b'>| <= |q| |b - b'| + |q - q'| |b'|, by Cauchy and
+    Schwarz. Adding D products in float32 errs by at most D 2^-24 |q'| |b'| (Higham, Accuracy and Stability,
+    3.1; four times that, for units that truncate and for the rounding of lengths).
+    """
+    longest, sums = base.length.max(), (queries.vectors.shape[1] + 16) * 2.0**-22
+    return base.error.max() + queries.error * longest + sums * (1 + longest)

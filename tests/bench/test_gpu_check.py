@@ -1,0 +1,218 @@
+"""The script for GPU machines: on a bare one it says what it lacks, and nothing takes its table away."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.bare import sitecustomize as bare
+from tests.gpu import check
+
+BARE = Path(bare.__file__).parent
+IMPORTED = {"dask[distributed]": "dask", "pillow": "PIL", "pyyaml": "yaml"}     # where the name differs
+
+FAKES = {
+    # a GPU that is always there
+    "torch.py": '''
+__version__, class_cuda = "2.11.0+cu130", None
+class version: cuda = "13.0"
+class cuda:
+    is_available = staticmethod(lambda: True)
+    get_device_name = staticmethod(lambda: "Fake GPU")
+''',
+    "triton.py": "__version__ = '3.6.0'",
+    "itl/__init__.py": "",
+    "itl/bench/__init__.py": "",
+    # `itl bench`: the row before HANGS comes at once, HANGS never, CRASHES ends the process
+    "itl/__main__.py": '''
+import json, os, sys, time
+from pathlib import Path
+words = sys.argv
+if words[1] == "run":
+    time.sleep({"cuda": CUDA_S, "cpu": CPU_S}[words[words.index("--device") + 1]])
+    sys.exit()
+rows, file = [], Path(words[words.index("--json") + 1])
+with open("starts.txt", "a") as log:
+    log.write(words[words.index("--only") + 1] + "\\n")
+for name in words[words.index("--only") + 1].split(","):
+    if name == HANGS:
+        time.sleep(60)
+    if name == CRASHES:
+        os._exit(3)
+    rows.append({"name": name, "rates": {"itl": 40_500.0}, "ratio": 0.96, "reached": 0.61})
+    file.with_suffix(".part").write_text(json.dumps({"rows": rows}))
+    os.replace(file.with_suffix(".part"), file)
+''',
+    "itl/bench/paper_grid.py": '''
+import sys
+open(sys.argv[-1], "w").write('{"paper-128": 11.5, "paper": 140.0}')
+''',
+    "tests/gpu/test_gpu.py": "def test_it():\n    pass\n",
+    "tests/training/test_crop_triton.py": "def test_it():\n    assert False\n",
+    "tests/training/test_loop.py": "def test_it():\n    pass\n",
+    "tests/training/test_batches.py": "import time\n\ndef test_it():\n    time.sleep(60)\n",
+    "tests/evaluation/test_frozen.py": "def test_it():\n    pass\n",
+}
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A checkout of fakes, in which rows are measured in no time; gives what writes it."""
+    def write(hangs: str = "", crashes: str = "", cuda_s: float = 0, cpu_s: float = 0) -> Path:
+        for name, text in FAKES.items():
+            path = tmp_path / "checkout" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            head = f"HANGS, CRASHES, CUDA_S, CPU_S = {(hangs, crashes, cuda_s, cpu_s)!r}\n"
+            path.write_text(head + text if name == "itl/__main__.py" else text)
+        return path
+
+    write()
+    monkeypatch.setattr(check, "ROOT", tmp_path / "checkout")
+    monkeypatch.setattr(check, "MARGIN_S", 0.5)
+    monkeypatch.setattr(check, "lacking", lambda names: [])
+    return write
+
+
+def main(monkeypatch, *words: str) -> int:
+    """The script's exit status with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["check.py", *words])
+    return check.main()
+
+
+def test_what_the_script_runs_is_there():
+    assert all((check.ROOT / name).exists() for name in check.GPU_TESTS | check.CPU_TESTS)
+    assert check.lacking(["itl.bench.paper_grid", "torch", "no_such_package"]) == ["no_such_package"]
+
+
+def test_the_bare_machine_lacks_all_that_it_is_not_said_to_have():
+    project = tomllib.loads((check.ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.split("[>=<]", name)[0] for name in project["dependencies"]}
+    assert {IMPORTED.get(name, name) for name in declared} <= bare.HERE | bare.ABSENT
+    assert not bare.HERE & bare.ABSENT
+    assert set(check.KERNELS) <= bare.HERE
+    assert set(check.SETTINGS) <= bare.ABSENT
+
+
+def on_bare_machine(*words: str) -> subprocess.CompletedProcess:
+    """Run python with *words* where there are only the packages of a bare machine, and no GPU is seen."""
+    hidden = {"PYTHONPATH": f"{BARE}{os.pathsep}{check.ROOT}", "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run([sys.executable, *words], cwd=check.ROOT, env=os.environ | hidden, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300)
+
+
+def test_on_a_bare_machine_the_script_says_what_it_lacks_and_imports_all_tests(tmp_path):
+    """The children inherit the bare machine: the script keeps its caller's PYTHONPATH for them."""
+    file = tmp_path / "found.json"
+    done = on_bare_machine("tests/gpu/check.py", "--collect", "--json", str(file))
+    assert done.returncode == 0, done.stdout
+    assert "not installed here: pydantic, yaml; the parts that need them are left out" in done.stdout
+    assert "torch sees no CUDA device" in done.stdout
+    assert re.search(r"tests/gpu/test_gpu\.py: \d+", done.stdout)
+    told = json.loads(file.read_text())
+    assert told["ended"]["collect"].startswith("passed")
+    assert (told["machine"]["gpu"], told["table"]) == (None, [])
+
+
+def test_kernels_training_evaluation_and_the_table_import_on_a_bare_machine():
+    modules = ["itl.bench.table"]
+    modules += [f"itl.runs.{name}" for name in ("perform", "executors", "plan", "question", "questions")]
+    for folder in ("training", "evaluation", "packs", "sources", "hierarchy"):
+        modules += [f"itl.{folder}.{path.stem}" for path in check.ROOT.glob(f"itl/{folder}/[a-z]*.py")]
+    done = on_bare_machine("-c", f"import {', '.join(modules)}")
+    assert done.returncode == 0, done.stdout
+
+
+def test_where_torch_is_missing_nothing_can_be_done(monkeypatch, capsys):
+    monkeypatch.setattr(check, "lacking", lambda names: [name for name in names if name == "torch"])
+    assert main(monkeypatch) == 2
+    assert "torch is not installed here" in capsys.readouterr().out
+
+
+def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd, tmp_path):
+    """One test fails and one hangs; the rest is done, and the exit status tells."""
+    monkeypatch.setitem(check.CPU_TESTS, "tests/training/test_batches.py", check.Part([], 2))
+    assert main(monkeypatch, "--json", str(tmp_path / "found.json")) == 1
+    told = json.loads((tmp_path / "found.json").read_text())
+    assert list(told["ended"]) == ["tests/gpu", "table", "hours", *check.CPU_TESTS]
+    assert {name: how.split()[0] for name, how in told["ended"].items() if not how.startswith("passed")} == {
+        "tests/training/test_crop_triton.py": "FAILED,", "tests/training/test_batches.py": "OUT"}
+    out = capfd.readouterr().out
+    assert "Fake GPU, driver" in out
+    assert "CUDA 13.0, torch 2.11.0+cu130, triton 3.6.0" in out
+    table = out[out.index("| row |"):].splitlines()
+    assert "| step-resnet18-112 | 40,500 | images/s | ≥ 40,000 | met | 38,000–48,000 |" in table
+    assert "| paper-128 | 11.5 | hours | ≤ 12 | met |  |" in table
+    assert len(table) == 2 + len(told["table"])
+    assert told["rows"].keys() == set(check.ROWS)
+    assert told["measured"] == {"paper-128": 11.5, "paper": 140.0}
+
+
+def test_a_row_that_hangs_or_crashes_costs_only_itself(world, monkeypatch):
+    world(hangs="step-small-56", crashes="knn")
+    monkeypatch.setattr(check, "ROW_S", 1)
+    report, file = check.Report(), check.ROOT / "rows.json"
+    check.measure_rows(report, file, time.monotonic() + 60)
+    assert report.missing == {"step-small-56": "OUT OF TIME", "knn": "FAILED, exit status 3"}
+    assert report.rows.keys() == set(check.ROWS) - {"step-small-56", "knn"}
+    assert report.ended["table"].startswith("FAILED, without step-small-56, knn")
+    starts = (check.ROOT / "starts.txt").read_text().splitlines()
+    assert [words.split(",")[0] for words in starts] == ["crop", "step-resnet18-112", "step-resnet18-56"]
+
+
+def test_rows_for_which_no_time_is_left_say_so(world):
+    world(hangs="step-small-56")
+    report = check.Report()
+    check.measure_rows(report, check.ROOT / "rows.json", time.monotonic() + 3)
+    assert list(report.rows) == ["crop"]
+    assert report.missing["step-small-56"] == "OUT OF TIME"
+    assert report.missing["probe"] == "no time left"
+    assert report.status() == 1
+
+
+@pytest.mark.parametrize(("cuda_s", "cpu_s", "low", "high"), [(0.5, 60, 1.0, 1.0), (3, 0.5, 1.5, 10)])
+def test_the_demo_is_raced_on_two_cores_against_the_gpu(world, monkeypatch, capfd, cuda_s, cpu_s, low, high):
+    world(cuda_s=cuda_s, cpu_s=cpu_s)
+    began = time.monotonic()
+    assert main(monkeypatch, "--demo") == 0
+    assert time.monotonic() - began < 30
+    (line,) = [line for line in capfd.readouterr().out.splitlines() if line.startswith("| demo |")]
+    assert low <= float(line.split("|")[2]) <= high
+    assert line.split("|")[5].strip() == ("met" if cuda_s < cpu_s else "not met")
+
+
+def test_a_part_out_of_time_is_killed_with_its_children(world, tmp_path):
+    child = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    assert check.run(["-c", parent], 2).startswith("OUT OF TIME after 2 s")
+    pid = int((tmp_path / "pid").read_text())
+    for _ in range(50):                     # an orphan is gone once init has collected it
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.1)
+    pytest.fail("the child outlived its parent")
+
+
+@pytest.mark.parametrize(("ended", "status"), [
+    (["passed (3 s)", "skipped: no time left"], 0),
+    (["passed (3 s)", "FAILED, exit status 1"], 1),
+    (["passed (3 s)", "OUT OF TIME after 5 s"], 1),
+    (["skipped: pytest not installed"], 2),
+    ([], 2),
+])
+def test_the_exit_status_tells_whether_something_failed_or_nothing_was_done(ended, status):
+    assert check.Report(ended=dict(enumerate(ended))).status() == status
+
+
+def test_a_part_that_raises_is_one_that_failed():
+    def broken(seconds: float) -> str:
+        raise ValueError("not JSON")
+
+    ended = check.attempt("hours", check.Part([], 99), time.monotonic() + 99, broken)
+    assert ended == "FAILED, ValueError: not JSON"
