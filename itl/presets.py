@@ -82,9 +82,7 @@ def copy_shipped(folder: Path) -> list[Path]:
 def load_preset(name: str, folder: Path | None = None) -> Preset:
     """Read preset *name*, or the preset in a file whose path ends in .yaml.
 
-    Args:
-        name: the preset's name, or a path.
-        folder: where presets lie; by default the project's ``params``, and those that come with itl.
+    Presets are those in *folder*; by default those in the project's ``params``, and those that come with itl.
 
     Raises:
         ItlError: the preset does not exist, is not YAML, or has a field that presets do not have.
@@ -110,12 +108,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
 
 
 def write_preset(name: str, fields: Mapping[str, object], folder: Path) -> Path:
-    """Write preset *name* to *folder*, where `load_preset` finds it; returns its path.
-
-    Args:
-        name: the preset's name, which becomes the file's.
-        fields: about, notebooks and perhaps shared.
-        folder: the project's ``params``.
+    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
 
     Raises:
         ItlError: the name cannot be a file's, or is taken.

@@ -42,14 +42,7 @@ def answers(preset: Preset, store: Store, machine: Machine) -> list[Answer]:
 def contrast(
     results: pd.DataFrame, *, task: str, metric: str, of: Mapping[str, object], against: Mapping[str, object]
 ) -> Contrast:
-    """Contrast *metric* under condition *of* with that under *against*, paired by seed.
-
-    Args:
-        results: the frame of `Question.results`.
-        task: one of its tasks.
-        metric: one of its metrics.
-        of: the condition, by column and value.
-        against: the condition that is subtracted.
+    """Contrast *metric* of *task* under two conditions, by column and value, paired by seed: of − against.
 
     Raises:
         ItlError: the results do not have the task, or no seed has both conditions.

@@ -152,12 +152,8 @@ def _union(leaves: Mapping[str, frozenset[str]], nodes: Iterable[str]) -> frozen
 def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: frozenset[str]) -> set[str]:
     """Choose few nodes that have all of *wanted* and no other leaves below them, the widest first.
 
-    Of nodes with the same leaves it takes the deepest, which people would name.
-
-    Args:
-        tree: the tree.
-        leaves: of every node, the leaves under it by any path.
-        wanted: leaves.
+    Of nodes with the same leaves it takes the deepest, which people would name. *leaves* has, of every node,
+    the leaves under it by any path.
     """
     candidates = [wnid for wnid in tree if leaves[wnid] and leaves[wnid] <= wanted]
     chosen, covered = [], set()

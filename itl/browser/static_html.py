@@ -23,7 +23,7 @@ def tree_html(
     Args:
         tree: the tree.
         opened: nodes whose children are shown.
-        shown: the node whose images are shown, or ''.
+        shown: the node whose images are shown, in bold.
         unticked: leaves that are left out.
         images: images under every node; None without a pack.
         summary: the browser's summary: facts, perhaps problem, classes (leaves of each) and colours.

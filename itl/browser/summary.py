@@ -9,11 +9,8 @@ from itl.packs.subset import Kept
 def facts(tree: Taxonomy, images: Mapping[str, int], kept: Kept, counted: bool) -> list[tuple[str, str]]:
     """List names and values: classes, images or leaves, smallest and largest class, and what is left out.
 
-    Args:
-        tree: the tree.
-        images: images of each class of the pack.
-        kept: what the choice keeps of them.
-        counted: whether there is a pack; without one, leaves are counted.
+    *images* are those of each class of the pack, *kept* what the choice keeps of them, *counted* says whether
+    there is a pack; without one, leaves are counted.
     """
     sizes, unit = (kept.images, "images") if counted else (kept.leaves, "leaves")
     count = f"{len(sizes):,}"

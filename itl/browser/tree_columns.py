@@ -12,10 +12,7 @@ MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main")  #
 def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[str, object]:
     """Lay out *tree* as columns with one entry a node, sorted by wnid.
 
-    Args:
-        tree: the tree.
-        images: how many images each labelled class has.
-        counted: whether these are known.
+    *images* has how many images each labelled class has; *counted* says whether these are known.
 
     >>> columns(tree, {"husky": 3}, True)["hypernyms"][:2]      # of animal, the root; of car, vehicle
     [[3], [9]]

@@ -35,16 +35,12 @@ def report(
 ) -> Path:
     """Execute the notebooks of *preset* whose pages are out of date, and write pages and index to *out*.
 
+    Returns the path of the index.
+
     Args:
-        preset: which notebooks, and their parameters.
-        out: folder of the report.
-        machine: where and how notebooks run.
         notebooks: folder of the notebooks; by default the project's and those that ship with itl.
         only: execute this notebook alone.
         log: called with each line of progress.
-
-    Returns:
-        The path of the index.
 
     Raises:
         ItlError: a parameter is wrong, which is checked before anything runs, or notebooks failed. Pages that

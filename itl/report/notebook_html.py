@@ -25,14 +25,7 @@ CODE_STYLES = {"xcode": "{}", "monokai": "@media (prefers-color-scheme: dark) {{
 
 
 def read_summary(notebook: "NotebookNode", stem: str, table: bool = False, trouble: str = "") -> PageSummary:
-    """Read title, answer and figure of an executed notebook from its tagged cells.
-
-    Args:
-        notebook: the executed notebook.
-        stem: its file name without the ending.
-        table: whether CSV files of results and contrasts will lie beside the page.
-        trouble: why the page is missing or old.
-    """
+    """Read title, answer and figure of an executed notebook from its tagged cells; see `PageSummary`."""
     from nbconvert.filters import markdown2html  # slow to import, and the index alone does not need it
 
     title = next((cell["source"] for cell in notebook.cells if cell["cell_type"] == "markdown"), "")

@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from itl import ItlError
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.report.build import report
+from itl.report.build import pages_of, report
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_html import notebook_html, read_summary
 from itl.runs.executors import with_needs
@@ -69,7 +69,8 @@ def home(tmp_path_factory) -> Path:
     write_notebook(
         home / "notebooks/b-summary.ipynb",
         new_markdown_cell("# All?"),
-        tagged_cell("answer", "from pathlib import Path\nPath('reports/test/a.html').exists()"),
+        tagged_cell("parameters", "preset: str = 'demo'   # whose results"),
+        tagged_cell("answer", "from pathlib import Path\npreset, Path('reports/test/a.html').exists()"),
     )
     make(home, preset(a={"number": 6}, b_summary={}))
     return home
@@ -93,7 +94,18 @@ def test_notebooks_are_executed_where_the_report_says(home):
 
 
 def test_a_summary_comes_after_the_others(home):
-    assert '"text/plain": "True"' in outputs(home / "reports/test/b-summary.ipynb")
+    assert "('test', True)" in outputs(home / "reports/test/b-summary.ipynb")
+
+
+def test_a_copied_preset_is_summarised_under_its_own_name(home):
+    """The copy still names the preset that it was copied from, perhaps one that is not there."""
+    copy, log = preset(a={"number": 6}, b_summary={"preset": "the-original"}), []
+    make(home, copy, log=log.append)
+    assert log[0] == "b-summary: this report is of preset test, so `preset: the-original` is not used"
+    assert "b-summary: unchanged" in log, "it is executed with the report's own preset all the same"
+    by_path = copy.model_copy(update={"path": home / "params/test.yaml"})
+    (page,) = [page for page in pages_of(by_path, home, Machine(), home / "notebooks") if page.is_summary]
+    assert page.parameters == {"preset": str(home / "params/test.yaml")}
 
 
 def test_index_shows_answer_figure_and_verdict(home):
