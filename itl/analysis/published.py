@@ -10,7 +10,7 @@ from itl.analysis.comparisons import Answer, contrast, tabulate
 from itl.analysis.statistics import GAIN, LOSS
 from itl.analysis.wording import condition_text, interval, main_metric, signed
 
-COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict"]
+TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict"]
 SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"
 
 
@@ -73,7 +73,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
             rows.append(("ours", judge(ours.verdict, finding.sign), *names, change, ours.verdict))
     if not rows:
         rows.append(("the paper", "no finding on this is known", *[""] * 5))
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
 def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:

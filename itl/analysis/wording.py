@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 UNITS = {"images_per_class": " images per class", "label_set": " label set", "halves": " halves"}
-METHOD = {
+METHOD_NAMES = {
     "finetune": "fine-tuned",
     "probe": "linear probe",
     "knn": "nearest neighbours",
@@ -109,7 +109,7 @@ def task_name(task: str) -> str:
         return "own classes" if task == "own" else task
     pack, _, labels = target.partition("/")
     name = f"{labels} classes of {pack}" if labels else pack
-    return f"{name}, {METHOD.get(method, method)}"
+    return f"{name}, {METHOD_NAMES.get(method, method)}"
 
 
 def interval(low: float, high: float) -> str:

@@ -155,7 +155,7 @@ def write_index(pages: list[NotebookPage], failed: dict[str, str], log: Log) -> 
     entries = run_index(questions_of(preset), machine)
     publish_runs(entries, out, preset.name, machine)
     join_tables(pages)
-    summaries = [page.summary(failed.get(page.stem, "")) for page in pages]
+    summaries = [page.index_summary(failed.get(page.stem, "")) for page in pages]
     summaries = [summary for summary in summaries if summary is not None]
     seeds = sorted({entry.spec.seed for entry in entries})
     done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)

@@ -112,7 +112,7 @@ class NotebookPage:
         for ending in (".ipynb", *texts):
             os.replace(executed.parent / f"{self.stem}{ending}", self.published(ending))
 
-    def summary(self, trouble: str = "") -> PageSummary | None:
+    def index_summary(self, trouble: str = "") -> PageSummary | None:
         """Read what the index shows of this page; *trouble* says why the last execution failed.
 
         None where the notebook was never executed and has not failed either.

@@ -106,6 +106,10 @@ def test_tables_lose_what_says_nothing():
         '<th scope="row">x</th>',
         "<td>1</td>",
     ]
+    levels = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("p", "x"), ("p", "y")]))
+    assert [
+        re.sub("<.*?>", "", cell) for cell in re.findall(CELL, simplify_tables(levels._repr_html_(), "t"))
+    ] == ["p", "x", "y", "1", "2"], "row numbers go from every row of headings"
     both = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="of")).rename_axis(columns="size")
     assert simplify_tables(both._repr_html_(), "t").count("<tr") == 3, "a name of the columns is kept"
 
