@@ -102,7 +102,7 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
         count: at most so many rows with losses, and as many with gains.
 
     Returns:
-        Columns told apart (children or classes), then those of `changes` (coarse − fine).
+        Columns distinguished (children or classes), then those of `changes` (coarse − fine).
     """
     tables = {}
     for kind, counted in COUNTED.items():
@@ -110,7 +110,7 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
         if len(table) > 2 * count:
             table = pd.concat([table.head(count), table.tail(count)])
         tables[counted] = table
-    return pd.concat(tables, names=["told apart"]).droplevel(1).reset_index()
+    return pd.concat(tables, names=["distinguished"]).droplevel(1).reset_index()
 
 
 def _by_node(nodes: pd.DataFrame, metric: str, condition: Mapping) -> pd.DataFrame:

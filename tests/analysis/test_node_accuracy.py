@@ -75,15 +75,15 @@ def test_changes_that_are_refused(metric, of, says):
 
 def test_largest_changes_keep_the_ends_of_each_question():
     table = node_accuracy.largest_changes(FOUND, COARSE, FINE)
-    assert table["told apart"].tolist() == ["children", "children", "classes", "classes"]
+    assert table["distinguished"].tolist() == ["children", "children", "classes", "classes"]
     assert table["of them"].tolist() == [2, 2, 2, 2]
-    classes = table[table["told apart"] == "classes"]
+    classes = table[table["distinguished"] == "classes"]
     assert classes["node"].tolist() == ["dog", "fish"]
     assert classes["change"].tolist() == pytest.approx([-31 / 3, 1 / 3])
     many = pd.concat([FOUND.assign(node=FOUND["node"] + str(number)) for number in range(5)])
     assert len(node_accuracy.largest_changes(many, COARSE, FINE, count=2)) == 8
     assert (
-        not node_accuracy.largest_changes(many, COARSE, FINE, count=2)[["told apart", "node"]]
+        not node_accuracy.largest_changes(many, COARSE, FINE, count=2)[["distinguished", "node"]]
         .duplicated()
         .any()
     )

@@ -47,7 +47,7 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     assert row(page, "Siberian husky").is_visible()
     page.get_by_label("bottom-up").check()
     page.locator(".itl-browser .slider").fill("9")  # from the deepest, 18, to level 9
-    assert page.locator(".itl-browser .told").inner_text() == "level 9: 486 classes"
+    assert page.locator(".itl-browser .base-text").inner_text() == "level 9: 486 classes"
     go_to(page, "domestic dog")
     row(page, "dog").locator(".box").click()
     assert row(page, "dog").get_attribute("aria-checked") == "false"
@@ -85,7 +85,7 @@ def test_what_python_sets_the_page_shows(notebook, page):
     assert page.get_by_label("without PASCAL").is_checked()
     assert page.get_by_label("half of the classes").input_value() == "half-minimal-a"
     assert page.get_by_label("number of classes").input_value() == "20"
-    assert page.locator(".itl-browser .told").inner_text() == "round 1: 20 classes"
+    assert page.locator(".itl-browser .base-text").inner_text() == "round 1: 20 classes"
     page.get_by_label("name of the preset").fill("halved")
     page.get_by_text("Save preset").click()
     page.wait_for_selector(".itl-browser .said:text('Saved: itl plan halved')")

@@ -44,7 +44,7 @@ CLICK = """async (sequences) => {
         [...root.querySelectorAll("button")].find((button) => button.textContent === "Start again").click();
         for (const [act, value] of sequence) acts[act](value);
         await quiet();
-        told.push([".yaml", ".problem", ".summary", ".told"].map((each) => find(each).textContent));
+        told.push([".yaml", ".problem", ".summary", ".base-text"].map((each) => find(each).textContent));
     }
     return told;
 }"""

@@ -17,7 +17,7 @@ export class CutPanel {
       disabled: (base === "top-down" && rounds < 1),
     }));
     this.slider = element("input", { type: "range", min: 0, class: "slider", oninput: () => this.slid() });
-    this.text = element("output", { class: "told", "aria-live": "polite" });
+    this.text = element("output", { class: "base-text", "aria-live": "polite" });
     this.figure = element("div", { class: "figure" });
     this.root = element("fieldset", {}, element("legend", {}, "Classes"),
       element("div", { class: "radios" }, ...BASES.map(([, label], nth) => element("label", {}, this.radios[nth], ` ${label}`))),
