@@ -196,8 +196,8 @@ def test_levels_draws_every_leaf():
 def test_tables_agree_with_the_paper(tree):
     sets = tables.label_sets(Taxonomy.snapshot()).set_index("method")["classes"]
     assert len(sets) == 18 + 3 + 1 + 4
-    some = sets[["bottom-up@9", "top-down@1", "without-pascal", "half-minimal-a"]]
-    assert some.tolist() == [486, 127, 771, 522]
+    chosen = sets[["bottom-up@9", "top-down@1", "without-pascal", "half-minimal-a"]]
+    assert chosen.tolist() == [486, 127, 771, 522]
     assert tables.depths(tree).set_index("depth")["leaves"].to_dict() == {0: 0, 1: 0, 2: 1, 3: 3}
     assert tables.several_parents(tree)["wnid"].tolist() == ["poodle"]
 

@@ -116,8 +116,8 @@ def test_from_the_question_to_its_nodes(tmp_path):
     with pytest.raises(ItlError, match="no run of induction@images:6 is done"):
         node_accuracy.every_node(question, store, machine, "induction@images:6")
     question.prepare(machine, log=str)
-    for each in with_needs(run.spec for run in question.runs(machine)):
-        perform(each, store, machine)
+    for needed in with_needs(run.spec for run in question.runs(machine)):
+        perform(needed, store, machine)
     results = question.results(store, machine)
     assert results.groupby("label_set")["classes"].unique().map(list).to_dict() == {
         "none": [0],
@@ -131,9 +131,11 @@ def test_from_the_question_to_its_nodes(tmp_path):
     }
     chance = results[results["metric"] == "chance"].groupby("task")["value"].unique().map(list).to_dict()
     assert chance == {"induction@images:6": [25.0], "induction@images/bottom-up@4": [50.0]}
-    found = node_accuracy.every_node(question, store, machine, "induction@images:6")
-    assert set(found["label_set"]) == {"none", "bottom-up@4", "original"}
-    assert found["images"].max() == 16  # the root: four of each of four classes
-    whole = found[found["classes"] == 4].set_index("label_set")["fine_knn5"]
-    told = results.query("task == 'induction@images:6' and metric == 'knn5'").set_index("label_set")["value"]
-    assert whole.sort_index().to_dict() == told.sort_index().to_dict()
+    nodes = node_accuracy.every_node(question, store, machine, "induction@images:6")
+    assert set(nodes["label_set"]) == {"none", "bottom-up@4", "original"}
+    assert nodes["images"].max() == 16  # the root: four of each of four classes
+    whole = nodes[nodes["classes"] == 4].set_index("label_set")["fine_knn5"]
+    expected = results.query("task == 'induction@images:6' and metric == 'knn5'").set_index("label_set")[
+        "value"
+    ]
+    assert whole.sort_index().to_dict() == expected.sort_index().to_dict()

@@ -43,8 +43,8 @@ def sized(values: dict) -> pd.DataFrame:
     return results.assign(images=4 * results["images_per_class"].replace("all", 52).astype(int))
 
 
-def beside(asked: SimpleNamespace, results: pd.DataFrame) -> pd.DataFrame:
-    return published.beside_paper(Answer(asked, results, contrasts(asked, results)))
+def beside(study: SimpleNamespace, results: pd.DataFrame) -> pd.DataFrame:
+    return published.beside_paper(Answer(study, results, contrasts(study, results)))
 
 
 def test_the_same_share_of_the_largest_stands_beside_the_published_one():
@@ -63,12 +63,12 @@ def test_nothing_of_ours_stands_beside_it_where_one_size_was_tried():
 
 
 def test_classes_are_compared_by_their_number():
-    asked = question("bottom-up@4", "top-down@1", "original", column="label_set")
-    asked.name = "class-count"
+    study = question("bottom-up@4", "top-down@1", "original", column="label_set")
+    study.name = "class-count"
     values = {"bottom-up@4": [1, 2, 4], "top-down@1": [20, 21, 22], "original": [20, 22, 24]}
     results = frame(values, "label_set")
     counts = {"bottom-up@4": 2, "top-down@1": 13, "original": 100}
-    table = beside(asked, results.assign(classes=results["label_set"].map(counts), images=800))
+    table = beside(study, results.assign(classes=results["label_set"].map(counts), images=800))
     assert table["compared"].tolist() == [
         "127 instead of 1000 classes",
         "top-down@1 instead of original label set",
@@ -77,18 +77,18 @@ def test_classes_are_compared_by_their_number():
 
 
 def test_a_finding_without_figure_is_held_against_the_comparison_it_speaks_of():
-    asked = question("none", "bottom-up@5", "original", column="label_set")
-    asked.name, asked.comparisons = "granularity", (asked.comparisons[0], asked.comparisons[1])
+    study = question("none", "bottom-up@5", "original", column="label_set")
+    study.name, study.comparisons = "granularity", (study.comparisons[0], study.comparisons[1])
     results = frame({"none": [1, 2, 3], "bottom-up@5": [10, 11, 13], "original": [20, 22, 21]}, "label_set")
-    table = beside(asked, results)
+    table = beside(study, results)
     assert table["compared"].tolist() == ["", "original label set instead of no pre-training"]
     assert table["finding"].tolist()[1] == "supports it"
 
 
 def test_a_question_without_a_finding_says_so():
-    asked = question(25, 50)
-    asked.name = "overlap"
-    assert "no finding on this" in beside(asked, frame({25: [1, 2], 50: [2, 3]}))["finding"].iloc[0]
+    study = question(25, 50)
+    study.name = "overlap"
+    assert "no finding on this" in beside(study, frame({25: [1, 2], 50: [2, 3]}))["finding"].iloc[0]
 
 
 def test_findings_are_counted():

@@ -59,7 +59,7 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     go_to(page, "fox")
     settled(page)
     shot(page, "browser")
-    (pack,) = (Pack.open(each.parent) for each in (home / "packs").glob("images-*/pack.json"))
+    (pack,) = (Pack.open(path.parent) for path in (home / "packs").glob("images-*/pack.json"))
     assert cells.run() == repr(Subset(pack.digest, f"bottom-up@9+without@{DOG}"))
     assert "['knn@scenes', 'own']" in cells.run()
     (spec,) = (home / "runs/pretrain").glob("*/spec.json")
@@ -106,8 +106,8 @@ def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home):
     assert question.conditions[0].labels == "without@n02121620"
     plan = [sys.executable, "-m", "itl", "plan", "no-cats", "--home", home]
     done = subprocess.run(plan, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    told = re.sub(r"^measuring \d kinds of work on this machine, once\n", "", done.stderr)
-    assert (done.returncode, told) == (0, "")
+    stderr = re.sub(r"^measuring \d kinds of work on this machine, once\n", "", done.stderr)
+    assert (done.returncode, stderr) == (0, "")
 
 
 def test_the_keyboard_reaches_everything_and_no_cell_is_harmed(notebook, page):
@@ -174,8 +174,8 @@ def test_no_more_than_500_rows_of_21841_nodes_whatever_is_open(notebook, page):
     assert all(20 <= rows <= 60 for rows, _ in counts)
     assert all(elements < 900 for _, elements in counts)
     page.fill(".itl-browser .query", "ba")
-    found = int(page.locator(".itl-browser .found").inner_text().split()[0].replace(",", ""))
-    assert found > 5000
+    hits = int(page.locator(".itl-browser .found").inner_text().split()[0].replace(",", ""))
+    assert hits > 5000
     assert page.locator(".itl-browser .row").count() <= 60
     page.fill(".itl-browser .query", "")
     page.locator(".itl-browser .row").first.focus()

@@ -62,8 +62,8 @@ def test_random_click_sequences_give_the_subset_that_python_gives(notebook, page
         if refused:
             assert (text, problem) == ("", refused), clicks
         elif not problem:  # the pack may have too few images for it
-            told = yaml.safe_load(text)["subset"]
-            assert Subset("", **told) == subset, clicks
+            fields = yaml.safe_load(text)["subset"]
+            assert Subset("", **fields) == subset, clicks
             classes = re.match(r"classes([\d,]+)( of|images)", facts).group(1)
             assert f": {classes} class" in shown, "the page counts as the kernel does"
             whole += 1

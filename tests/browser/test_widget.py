@@ -51,9 +51,9 @@ def demo(tmp_path_factory) -> Pack:
 
 
 @pytest.mark.parametrize("labels", METHODS)
-@pytest.mark.parametrize("asked", [{}, {"images_per_class": 3}, {"classes": 2, "seed": 4}])
-def test_the_census_counts_what_select_selects(demo, labels, asked):
-    subset = Subset(demo.digest, labels, **asked)
+@pytest.mark.parametrize("settings", [{}, {"images_per_class": 3}, {"classes": 2, "seed": 4}])
+def test_the_census_counts_what_select_selects(demo, labels, settings):
+    subset = Subset(demo.digest, labels, **settings)
     chosen = select(demo, subset)
     kept = keep(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
     assert tuple(kept.images) == chosen.classes
@@ -64,7 +64,7 @@ def test_the_census_counts_what_select_selects(demo, labels, asked):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "settings",
     [
         {"images_per_class": 6},
         {"images_per_class": 0},
@@ -73,8 +73,8 @@ def test_the_census_counts_what_select_selects(demo, labels, asked):
         {"labels": "only@n02084071+without@n00015388"},
     ],
 )
-def test_the_census_refuses_what_select_refuses(demo, asked):
-    subset = Subset(demo.digest, **asked)
+def test_the_census_refuses_what_select_refuses(demo, settings):
+    subset = Subset(demo.digest, **settings)
     with pytest.raises(ItlError) as refused:
         select(demo, subset)
     with pytest.raises(ItlError, match=re.escape(str(refused.value))):
@@ -152,7 +152,7 @@ def test_a_question_is_asked_of_the_subset():
     assert question.seeds == (5,)
     assert question._pretrain(condition, "0", 5).subset == subset
     several = questions.data_size(subset={"labels": "bottom-up@9"}, **SETTINGS)
-    assert [each.labels for each in several.conditions] == ["bottom-up@9"] * 3
+    assert [condition.labels for condition in several.conditions] == ["bottom-up@9"] * 3
     assert questions.data_size(subset={}, **SETTINGS) == questions.data_size(**SETTINGS)
     with pytest.raises(ItlError, match="no setting of subset called 'label'; did you mean 'labels'"):
         questions.data_size(subset={"label": "original"}, **SETTINGS)
@@ -176,8 +176,8 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert browser.save("no-dogs") == project / "params/no-dogs.yaml"
     preset = load_preset("no-dogs", project / "params")
     (question,) = questions.questions_of(preset)
-    assert {each.labels for each in question.conditions} == {browser.subset.labels}
-    assert [each.images_per_class for each in question.conditions] == [1, 4]  # untrained, and these
+    assert {condition.labels for condition in question.conditions} == {browser.subset.labels}
+    assert [condition.images_per_class for condition in question.conditions] == [1, 4]  # untrained, and these
     assert question.images.size == 16
     assert dict(question.images.options)["classes"] == 40
     assert preset.notebooks["99-summary"] == {}
@@ -185,7 +185,7 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
 
 def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(demo, project):
     browser, said = HierarchyBrowser(demo), []
-    browser.send = lambda told, buffers: said.append(told)
+    browser.send = lambda message, buffers: said.append(message)
     choice = browser.choice.toggle(browser.tree, MAMMAL)
     browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert said == [{"kind": "saved", "text": "Saved: itl plan no-mammals"}]
@@ -240,24 +240,24 @@ def test_a_shown_image_has_the_pixels_of_the_pack(demo):
 
 @pytest.mark.parametrize("harm", ["gone", "cut short", "no longer a pack"])
 def test_a_pack_that_vanishes_is_a_message(demo, tmp_path, harm):
-    there = tmp_path / "pack"
-    shutil.copytree(demo.folder, there)
-    browser = HierarchyBrowser(Pack.open(there))
+    folder = tmp_path / "pack"
+    shutil.copytree(demo.folder, folder)
+    browser = HierarchyBrowser(Pack.open(folder))
     said = []
-    browser.send = lambda told, buffers: said.append((told, buffers))
-    asked = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "request": 1}
-    browser._answer(asked)
+    browser.send = lambda message, buffers: said.append((message, buffers))
+    request = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "request": 1}
+    browser._answer(request)
     if harm == "gone":
-        shutil.rmtree(there)
+        shutil.rmtree(folder)
     elif harm == "cut short":
-        (there / "images.npy").write_bytes((there / "images.npy").read_bytes()[:200])
+        (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:200])
     else:
-        (there / "images.npy").write_bytes(b"nonsense" * 99)
-    browser._answer(asked)
+        (folder / "images.npy").write_bytes(b"nonsense" * 99)
+    browser._answer(request)
     (first, files), (second, nothing) = said
     assert (first["kind"], first["total"], len(files), nothing) == ("images", 20, 12, [])
     assert (second["kind"], second["about"]) == ("trouble", "images")
-    assert str(there) in second["text"]
+    assert str(folder) in second["text"]
     assert "put the pack back where it was" in second["text"]
 
 
@@ -279,9 +279,9 @@ def test_colours_are_a_number_for_each_node_or_the_change_of_two():
     }
     browser.colour(coarse, "coarse − fine", against=fine)
     assert browser._colours["values"] == {DOG: -7.5, CANINE: 1.0}
-    told = dict(browser._colours)
+    colours = dict(browser._colours)
     browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")  # as node_accuracy has them
-    assert browser._colours == told
+    assert browser._colours == colours
     browser.show(DOG)
     assert "−7.5" in browser._static_data()["text/html"]
     assert "coarse − fine (points)" in browser._static_data()["text/html"]
@@ -340,12 +340,12 @@ def test_markup_in_names_and_glosses_is_text_in_the_picture():
 
 
 def test_columns_put_the_parent_first(tree):
-    told = columns(tree, {"husky": 3, "car": 0}, counted=True)
-    above = dict(zip(told["wnid"], told["hypernyms"], strict=True))
-    assert [told["wnid"][at] for at in above["poodle"]] == ["dog", "pet"]
+    table = columns(tree, {"husky": 3, "car": 0}, counted=True)
+    above = dict(zip(table["wnid"], table["hypernyms"], strict=True))
+    assert [table["wnid"][at] for at in above["poodle"]] == ["dog", "pet"]
     assert above["entity"] == []
-    assert dict(zip(told["wnid"], told["images"], strict=True))["husky"] == 3
-    assert dict(zip(told["wnid"], told["labelled"], strict=True))["trout"] == 0
+    assert dict(zip(table["wnid"], table["images"], strict=True))["husky"] == 3
+    assert dict(zip(table["wnid"], table["labelled"], strict=True))["trout"] == 0
 
 
 def test_the_page_asks_nothing_of_the_network_and_writes_text_only_as_text():
@@ -371,8 +371,8 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
     browser = HierarchyBrowser(pack)
     assert browser.subset == Subset(pack.digest)
-    told = dict(browser._summary["facts"])["not in the tree"]
-    assert told == "1 of the pack's classes; only original keeps them"
+    text = dict(browser._summary["facts"])["not in the tree"]
+    assert text == "1 of the pack's classes; only original keeps them"
     assert DOG in browser.tree.leaves
     browser._choice = Choice("bottom-up@9").to_dict()
     assert "'kitchen'; original takes any class" in browser._summary["problem"]

@@ -22,7 +22,7 @@ def wide_tree(size: int = 21_841) -> Taxonomy:
     parents = [None]
     depths = [0]
     for number in range(1, size):
-        parent = max(draw.sample(range(number), min(3, number)), key=lambda each: depths[each] % 17)
+        parent = max(draw.sample(range(number), min(3, number)), key=lambda node: depths[node] % 17)
         parents.append(parent)
         depths.append(depths[parent] + 1)
     wnids = [f"n{number:08d}" for number in range(size)]

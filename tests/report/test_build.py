@@ -48,7 +48,7 @@ def write_notebook(path: Path, *cells) -> None:
 
 def preset(**notebooks) -> Preset:
     """A preset of the throwaway notebooks a (divides by its number) and b-summary."""
-    named = {name.replace("_", "-"): told for name, told in notebooks.items()}
+    named = {name.replace("_", "-"): parameters for name, parameters in notebooks.items()}
     return Preset(name="test", about="Throwaway.", notebooks=named)
 
 
@@ -76,10 +76,10 @@ def home(tmp_path_factory) -> Path:
     return home
 
 
-def make(home: Path, told: Preset, **more) -> Path:
+def make(home: Path, wanted: Preset, **more) -> Path:
     machine = Machine(home=home, data=("x=data",), workers=2)
     more = {"log": lambda line: None} | more
-    return report(told, home / "reports/test", machine, home / "notebooks", **more)
+    return report(wanted, home / "reports/test", machine, home / "notebooks", **more)
 
 
 def outputs(path: Path) -> str:
@@ -88,9 +88,9 @@ def outputs(path: Path) -> str:
 
 
 def test_notebooks_are_executed_where_the_report_says(home):
-    told = outputs(home / "reports/test/a.ipynb")
-    assert f"{home} {home} x={Path('data').absolute()} {sys.executable}" in told
-    assert "Half of 6 is **2.0**" in told, "the preset's number, not the notebook's"
+    text = outputs(home / "reports/test/a.ipynb")
+    assert f"{home} {home} x={Path('data').absolute()} {sys.executable}" in text
+    assert "Half of 6 is **2.0**" in text, "the preset's number, not the notebook's"
 
 
 def test_a_summary_comes_after_the_others(home):
@@ -199,8 +199,8 @@ def test_a_killed_report_leaves_the_earlier_page_and_no_kernel(home, tmp_path):
     )
     make(home, preset(a_slow={}))
     before = (folder / "a-slow.html").read_bytes()
-    for each in home.glob("started-*"):
-        each.unlink()
+    for path in home.glob("started-*"):
+        path.unlink()
     code = (
         "import sys, tests.report.test_build as t; from pathlib import Path; "
         "t.make(Path(sys.argv[1]), t.preset(a_slow={'seconds': 600}))"
@@ -233,8 +233,8 @@ def test_a_killed_kernel_is_one_line_and_leaves_the_earlier_page(home):
     make(home, preset(a_long={}, b_summary={}))
     before = {path: path.read_bytes() for path in folder.glob("a-long.*")}
     assert len(before) == 3
-    for each in home.glob("started-*"):
-        each.unlink()
+    for path in home.glob("started-*"):
+        path.unlink()
     killer = threading.Thread(target=kill_when_started, args=(home,))
     killer.start()
     with pytest.raises(ItlError, match="^a-long stopped: .*; was it killed, or out of memory.* again$"):
@@ -264,7 +264,7 @@ def test_what_is_no_notebook_is_refused_before_anything_runs(home):
 def test_a_question_has_its_numbers_and_contrasts_beside_it(tmp_path):
     question = small_study(images_per_class=[4, 12], seeds=[0, 1])
     pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), Store(tmp_path / "runs"))
-    declared = "\n".join(f"{name}: {type(told).__name__} = {told!r}" for name, told in SETTINGS.items())
+    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in SETTINGS.items())
     write_notebook(
         tmp_path / "notebooks/01-data-size.ipynb",
         new_markdown_cell("# How many?"),

@@ -88,10 +88,10 @@ def test_an_unreadable_page_is_noticed():
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [("1 4 4 2", "2 3 3 2"), ("2 2 3 4 2", "2 2 3 4 2"), ("6 3 2", "2 2 2")]
+    ("written", "renumbered"), [("1 4 4 2", "2 3 3 2"), ("2 2 3 4 2", "2 2 3 4 2"), ("6 3 2", "2 2 2")]
 )
-def test_headings_start_at_two_and_skip_none(asked, given):
-    one, other = (re.sub(r"(\d) ?", r'<h\1 id="x">A</h\1>', levels) for levels in (asked, given))
+def test_headings_start_at_two_and_skip_none(written, renumbered):
+    one, other = (re.sub(r"(\d) ?", r'<h\1 id="x">A</h\1>', levels) for levels in (written, renumbered))
     assert renumber_headings(one) == other
 
 
@@ -176,7 +176,7 @@ def test_colours_can_be_told_from_their_ground():
     inks = ("ink", "quiet", "accent", "gain", "loss", "hint", "same", "few")
     for scheme in schemes:
         whole = {
-            name: value if len(value) == 7 else "#" + "".join(2 * each for each in value[1:])
+            name: value if len(value) == 7 else "#" + "".join(2 * digit for digit in value[1:])
             for name, value in scheme.items()
         }
         low = {
@@ -187,7 +187,7 @@ def test_colours_can_be_told_from_their_ground():
         assert min(low.values()) >= 4.5, low
         assert len({whole[ink] for ink in inks[3:]}) == 5, "a verdict has a colour of its own"
     for name, scheme in zip(CODE_STYLES, schemes, strict=False):
-        written = {str(token): told["color"] for token, told in get_style_by_name(name) if told["color"]}
+        written = {str(token): style["color"] for token, style in get_style_by_name(name) if style["color"]}
         assert written.pop("Token.Error"), "which the site gives a colour of its own"
         low = {token: contrast(colour, scheme["soft"]) for token, colour in written.items()}
         assert min(low.values()) >= 4.5, low

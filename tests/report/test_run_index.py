@@ -19,7 +19,7 @@ from tests.worlds import MADE, SETTINGS, here, pretend, small_study
 
 def questions():
     """Two questions that share the full pre-training and its nearest neighbours."""
-    shared = {name: told for name, told in SETTINGS.items() if name != "images_per_class"}
+    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
     shared["tasks"] = ["knn@scenes", "probe@scenes"]
     fine = granularity(label_sets=["bottom-up@5", "original"], **shared)
     return [small_study(images_per_class=[0, 4, "all"], seeds=[0, 1]), fine]
@@ -80,9 +80,9 @@ def test_the_page_can_be_read_and_leads_to_all(machine, out):
 def test_a_run_is_published_with_spec_provenance_and_images(machine, out):
     publish_runs(run_index(questions(), machine), out, "test", machine)
     spec = next(spec for spec in specs(machine) if isinstance(spec, Pretrain) and spec.seed == 1)
-    told = json.loads((out / f"runs/{key(spec)}.json").read_text())
-    assert told["spec"] == json.loads(canonical(spec))
-    assert told["provenance"] == MADE
+    content = json.loads((out / f"runs/{key(spec)}.json").read_text())
+    assert content["spec"] == json.loads(canonical(spec))
+    assert content["provenance"] == MADE
     assert (out / f"runs/{key(spec)}.csv").read_text().count("train/") == 4
     table = pd.read_csv(out / "runs.csv").set_index("run")
     assert table.loc[key(spec), "spec"] == canonical(spec)
@@ -95,11 +95,11 @@ def test_long_manifests_are_compressed_and_old_files_go(machine, out, monkeypatc
     (out / "runs").mkdir(parents=True)
     (out / "runs/0123456789ab.json").write_text("{}")
     publish_runs(run_index(questions(), machine), out, "test", machine)
-    there = {path.name for path in (out / "runs").iterdir()}
-    assert "0123456789ab.json" not in there
+    names = {path.name for path in (out / "runs").iterdir()}
+    assert "0123456789ab.json" not in names
     for spec in [spec for spec in specs(machine) if isinstance(spec, Pretrain)]:
         name = f"{key(spec)}.csv" + (".gz" if spec.seed else "")
-        assert {f"{key(spec)}.csv", f"{key(spec)}.csv.gz"} & there == {name}
+        assert {f"{key(spec)}.csv", f"{key(spec)}.csv.gz"} & names == {name}
         packed = (out / "runs" / name).read_bytes()
         listed = (Store(machine.runs).path(spec) / "manifest.csv").read_bytes()
         assert (gzip.decompress(packed) if spec.seed else packed) == listed
