@@ -21,7 +21,8 @@ UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 def describe_change(row: pd.Series) -> str:
     """Describe a row of `itl.analysis.comparisons.contrasts` in Markdown: change, interval, seeds, verdict.
 
-    >>> describe_change(contrasts(question, results).iloc[0])
+    >>> row = {"change": 10, "low": 7.5, "high": 12.5, "n": 3, "verdict": "a gain beyond seed noise"}
+    >>> describe_change(pd.Series(row))
     '**+10.0 points** (95 % interval +7.5 to +12.5, 3 seeds): a gain beyond seed noise'
     """
     seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"

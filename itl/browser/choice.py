@@ -35,8 +35,9 @@ class Choice:
     def read(cls, tree: Taxonomy, subset: Subset) -> "Choice":
         """Return the choice whose `subset` is *subset*.
 
-        >>> Choice.read(tree, Subset("", "bottom-up@2+without@fish")).unticked
-        frozenset({'trout'})
+        >>> tree, dogs = Taxonomy.snapshot(), "n02084071"
+        >>> len(Choice.read(tree, Subset("", f"bottom-up@9+without@{dogs}")).unticked)
+        118
         """
         choice = cls(classes=subset.classes, images_per_class=subset.images_per_class, seed=subset.seed)
         for part in in_order(subset.labels):
@@ -74,8 +75,9 @@ class Choice:
     def labels(self, tree: Taxonomy, wnids: Sequence[str]) -> str:
         """Write the choice as a method of `itl labels`; equal choices are written alike.
 
-        >>> Choice().toggle(tree, "dog").labels(tree, tree.leaves)
-        'without@dog'
+        >>> tree = Taxonomy.snapshot()
+        >>> Choice("bottom-up@9").toggle(tree, "n02084071").labels(tree, tree.leaves)
+        'bottom-up@9+without@n02084071'
         """
         parts = [self._cut(tree, wnids) if self.base == OWN_CUT else self.base]
         if not self.pascal:
@@ -118,8 +120,9 @@ def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
         ItlError: no leaf is ticked; or a class is ticked and one above or below it is not, which label sets
             cannot express (in ImageNet-21k classes lie under other classes).
 
-    >>> label_expression(tree, ["husky", "poodle"]), label_expression(tree, ["trout", "car"])
-    (['without@dog'], ['only@dog'])
+    >>> tree = Taxonomy.snapshot()
+    >>> label_expression(tree, tree.leaves_under("n02084071"))
+    ['without@n02084071']
     """
     every = frozenset(tree.leaves)
     removed = frozenset(unticked)

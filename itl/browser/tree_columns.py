@@ -14,8 +14,8 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
 
     *images* has how many images each labelled class has; *counted* says whether these are known.
 
-    >>> columns(tree, {"husky": 3}, True)["hypernyms"][:2]      # of animal, the root; of car, vehicle
-    [[3], [9]]
+    >>> sum(columns(Taxonomy.snapshot(), {}, False)["leaf"])
+    1000
     """
     number = {wnid: index for index, wnid in enumerate(tree)}
     leaves = set(tree.leaves)

@@ -209,8 +209,7 @@ def test_expressions_are_quick_on_imagenet_21k_size():
     assert Choice().toggle(wide, "w00002").labels(wide, wide.leaves) == "without@w00002"
 
 
-def test_examples_are_true(tree):
-    globs = {"tree": tree, "Choice": Choice, "Subset": Subset, "label_expression": label_expression}
-    result = doctest.testmod(itl.browser.choice, extraglobs=globs)
+def test_examples_are_true():
+    result = doctest.testmod(itl.browser.choice)
     assert result.attempted >= 3
     assert not result.failed
