@@ -321,7 +321,9 @@ def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Nam
     if asked.collect:
         collect_tests(report, deadline)
         return
-    check_tests(GPU_TESTS, report, deadline - (HOURS.seconds + TABLE.seconds if gpu else 0))
+    began = time.monotonic()
+    reserved = HOURS.seconds + TABLE.seconds if gpu else 0
+    check_tests(GPU_TESTS, report, max(deadline - reserved, began + (deadline - began) / 2))
     if gpu:
         measure_rows(report, folder / "rows.json", deadline - HOURS.seconds)
         plan_hours(report, folder / "hours.json", deadline)
