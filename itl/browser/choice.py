@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from itl import ItlError, pick
-from itl.hierarchy.label_sets import cut, in_order, label_set
+from itl.hierarchy.label_sets import cut, split_method, label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset
 
@@ -40,7 +40,7 @@ class Choice:
         118
         """
         choice = cls(classes=subset.classes, images_per_class=subset.images_per_class, seed=subset.seed)
-        for part in in_order(subset.labels):
+        for part in split_method(subset.labels):
             name, _, argument = part.partition("@")
             if name == OWN_CUT:
                 choice = replace(choice, base=OWN_CUT, nodes=frozenset(argument.split(",")))

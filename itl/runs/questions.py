@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, get_origin
 
 from itl import ItlError, pick
-from itl.hierarchy.label_sets import in_order
+from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question, Task
 from itl.specs import Detection, Packing, Recipe, Subset, spec_of
 
@@ -151,7 +151,7 @@ def _label_sets(names: Sequence) -> list[Condition]:
     """A condition for each of these label methods, or the net without pre-training."""
     for name in names:
         if name != "none":
-            in_order(str(name))
+            split_method(str(name))
     untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
     return [Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
             for name in names]
@@ -188,7 +188,7 @@ def question(
             raise ItlError(f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
                            f"as they are annotated; leave the labels out")
         for condition in conditions:
-            in_order(condition.labels_of(task, seed=0))
+            split_method(condition.labels_of(task, seed=0))
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
     return Question(
