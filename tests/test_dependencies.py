@@ -10,7 +10,7 @@ from pathlib import Path
 import itl
 
 ROOT = Path(itl.__file__).parents[1]
-BROUGHT_BY_OTHERS = {"triton", "llvmlite"}  # by torch, and by numba
+BROUGHT_BY_OTHERS = {"triton"}  # by torch, where there is a GPU
 STARTED_NOT_IMPORTED = {"ipykernel", "jupyterlab"}
 
 

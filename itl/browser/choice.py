@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from itl import ItlError, pick
-from itl.hierarchy.label_sets import cut, split_method, label_set
+from itl.hierarchy.label_sets import cut, label_set, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset
 
