@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asked.do(asked)
         sys.stdout.flush()
         return 0
-    except BrokenPipeError:                 # `itl labels original | head`: the reader has had enough
+    except BrokenPipeError:  # `itl labels original | head`: the reader has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -74,8 +74,13 @@ def parser() -> argparse.ArgumentParser:
 
     command(
         labels,
-        ("method", {"help": "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., "
-                             "only@WNIDS, without@WNIDS, or several: bottom-up@9+without@n02084071"}),
+        (
+            "method",
+            {
+                "help": "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., "
+                "only@WNIDS, without@WNIDS, or several: bottom-up@9+without@n02084071"
+            },
+        ),
         ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
     )
     command(
@@ -87,7 +92,10 @@ def parser() -> argparse.ArgumentParser:
         ("--seed", {"type": int, "default": 0}),
     )
     command(
-        pack, source, path, option,
+        pack,
+        source,
+        path,
+        option,
         ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
@@ -102,7 +110,8 @@ def parser() -> argparse.ArgumentParser:
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     command(
-        bench, MACHINE[2],                      # --device
+        bench,
+        MACHINE[2],  # --device
         ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
         ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
     )
@@ -126,7 +135,8 @@ def _add_detection(command: Callable) -> None:
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
         images,
-        description=REGIONS, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=REGIONS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
@@ -231,7 +241,7 @@ def report(asked: argparse.Namespace) -> None:
 
     machine, preset = _machine(asked), _preset(asked)
     out = machine.home / "reports" / preset.name
-    pages.pages_of(preset, out, machine)    # a wrong parameter is refused before hours of runs
+    pages.pages_of(preset, out, machine)  # a wrong parameter is refused before hours of runs
     run(asked)
     print(pages.report(preset, out, machine, only=asked.only))
 

@@ -20,33 +20,38 @@ from itl.training.batches import RATIO, SCALE, Batches, draw_boxes
 from itl.training.crop_cpu import MEAN, STD, gather_crop, normalised
 
 BATCH = 256
-MIB = 96                                # of stored pixels: more than caches hold
+MIB = 96  # of stored pixels: more than caches hold
 
 
 def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
     """An epoch of float32 batches from uint8 images of *size*, beside FFCV and DALI fed with the same."""
-    del device                                                  # it is the CPU's path that is measured
+    del device  # it is the CPU's path that is measured
     images, recipe = stored(folder, size), Recipe(batch=BATCH, pixels=pixels)
     everything = Selection(np.arange(len(images)), np.zeros(len(images), np.int64), ("all",))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)                    # faster for torchvision: an image is too little to share
+    torch.set_num_threads(1)  # faster for torchvision: an image is too little to share
     loader = Batches(SimpleNamespace(images=images), everything, recipe, 0, Machine(threads=threads))
     peers: dict[str, Callable[[], object]] = {}
     absent: dict[str, str] = {}
     try:
         peers |= ffcv(folder / "images.beton", images, pixels, sorted({1, threads}))
-    except (ImportError, OSError) as error:                     # OSError: a library that it links to
+    except (ImportError, OSError) as error:  # OSError: a library that it links to
         absent["FFCV"] = str(error)
     try:
         peers["DALI on the CPU"] = dali(images, pixels, threads)
     except (ImportError, OSError) as error:
         absent["DALI on the CPU"] = str(error)
     peers["torchvision, image by image"] = lambda: used(one_by_one(images, pixels))
-    read = images[0].nbytes * sum(SCALE) / 2                    # the part of an image that a crop shows
+    read = images[0].nbytes * sum(SCALE) / 2  # the part of an image that a crop shows
     return Work(
         f"{size} → {pixels} random-resized crops of stored pixels, flipped, normalised, batches of {BATCH}",
-        "images", len(loader) * BATCH, lambda: used(loader.epoch(0)), peers, absent,
-        moved=len(loader) * BATCH * (read + 3 * 4 * pixels**2), agree=lambda: fidelity(images, pixels),
+        "images",
+        len(loader) * BATCH,
+        lambda: used(loader.epoch(0)),
+        peers,
+        absent,
+        moved=len(loader) * BATCH * (read + 3 * 4 * pixels**2),
+        agree=lambda: fidelity(images, pixels),
     )
 
 
@@ -75,14 +80,17 @@ def ffcv(file: Path, images: np.ndarray, pixels: int, workers: list[int]) -> dic
 
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     samples = [(image, 0) for image in images]
-    with redirect_stderr(StringIO()):                           # its progress bar
+    with redirect_stderr(StringIO()):  # its progress bar
         DatasetWriter(str(file), fields, num_workers=1).from_indexed_dataset(samples, shuffle_indices=False)
 
     def loader(count: int) -> Loader:
         mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
         steps = [
-            RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO), RandomHorizontalFlip(),
-            NormalizeImage(mean, std, np.float32), ToTensor(), ToTorchImage(convert_back_int16=False),
+            RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO),
+            RandomHorizontalFlip(),
+            NormalizeImage(mean, std, np.float32),
+            ToTensor(),
+            ToTorchImage(convert_back_int16=False),
         ]
         pipelines = {"image": steps, "label": [IntDecoder(), ToTensor()]}
         order = OrderOption.RANDOM
@@ -168,10 +176,15 @@ def reading(folder: Path, device: str) -> Work:
     pack = Pack.build(Packing("folder", None, 64), folder / "pack", path=folder / "images", log=str)
     everything = Selection(np.arange(len(pack)), np.zeros(len(pack), np.int64), ("all",))
     loader = Batches(pack, everything, Recipe(batch=BATCH, pixels=56), 0, Machine(threads=threads))
-    steps = v2.Compose([
-        v2.RandomResizedCrop(56, scale=SCALE, antialias=True), v2.RandomHorizontalFlip(), v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
-    ])
+    steps = v2.Compose(
+        [
+            v2.RandomResizedCrop(56, scale=SCALE, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
     loaded = ImageFolder(folder / "images", steps)
     theirs = torch.utils.data.DataLoader(loaded, BATCH, True, num_workers=threads, persistent_workers=True)
     peers = {"ImageFolder + v2, a worker a core": lambda: used(theirs)}

@@ -11,7 +11,7 @@ from itl.bench.work import Work
 from itl.training.batches import crop_on, draw_boxes, draws
 from itl.training.crop_cpu import MEAN, STD, batch_crop
 
-BATCH, BATCHES = 2048, 4                # each takes longer than it takes to ask for the next
+BATCH, BATCHES = 2048, 4  # each takes longer than it takes to ask for the next
 
 
 def crop(folder: Path, device: str, size: int = 128, pixels: int = 112) -> Work:
@@ -49,8 +49,12 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112) -> Work:
     peers = {"plain torch, a batch at a time": plain, "torchvision, image by image": one_by_one}
     return Work(
         f"{size} → {pixels} random-resized crops of images that the GPU holds, to bfloat16",
-        "images", count, ours, peers,
-        moved=3 * float((boxes[:, 2] * boxes[:, 3]).sum()) + count * 3 * pixels**2 * 2, agree=agree,
+        "images",
+        count,
+        ours,
+        peers,
+        moved=3 * float((boxes[:, 2] * boxes[:, 3]).sum()) + count * 3 * pixels**2 * 2,
+        agree=agree,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 COLUMNS = ("row", "figure", "unit", "goal", "met", "by arithmetic, on one H100")
 NIGHT_H = 12.0
-PERCENT = ("reached", "end to end")         # figures that are parts of something
+PERCENT = ("reached", "end to end")  # figures that are parts of something
 
 
 @dataclass(frozen=True)
@@ -16,12 +16,12 @@ class Goal:
     and *beside*, as part or multiple of the best peer's rate; *hours* of a preset; *time* of the demo.
     """
 
-    row: str                                # of the benchmark, a preset, or demo
+    row: str  # of the benchmark, a preset, or demo
     figure: str
     unit: str
     least: float | None = None
     most: float | None = None
-    expected: tuple[float, float] | None = None     # by peak rates and counted operations, eager, on one H100
+    expected: tuple[float, float] | None = None  # by peak rates and counted operations, eager, on one H100
 
     def text(self) -> str:
         """Write what is asked for; '' where nothing is.

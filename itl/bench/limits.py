@@ -9,16 +9,16 @@ import torch
 
 from itl.bench.work import Work
 
-COPIED = 256 << 20          # bytes of the array that is copied: more than caches hold
-SIDE = {"cpu": 2048, "cuda": 8192}      # of the matrices multiplied, square and with a quarter of it inside
+COPIED = 256 << 20  # bytes of the array that is copied: more than caches hold
+SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices multiplied, square and with a quarter of it inside
 
 
 @dataclass(frozen=True)
 class Limits:
     """Rates that no kernel on this device exceeds for long."""
 
-    copied: float           # bytes per second, those read and those written
-    fp32: float             # operations per second of a matrix product; an addition and a product are two
+    copied: float  # bytes per second, those read and those written
+    fp32: float  # operations per second of a matrix product; an addition and a product are two
     bf16: float
 
     def rate(self, work: Work) -> float | None:

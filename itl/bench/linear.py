@@ -12,8 +12,8 @@ from itl.evaluation.logistic_regression import Features, fit_linear
 from itl.training.batches import has_bf16
 
 ROWS, TEST, WIDTH, CLASSES = 50_000, 10_000, 512, 100
-STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(10))       # 1 to 3e-5
-SLOPE = 1e-4                # scikit-learn stops there; for results, ours goes on to the minimum
+STRENGTHS = tuple(10.0 ** (-exponent / 2) for exponent in range(10))  # 1 to 3e-5
+SLOPE = 1e-4  # scikit-learn stops there; for results, ours goes on to the minimum
 
 
 def probe(folder: Path, device: str) -> Work:
@@ -37,6 +37,7 @@ def probe(folder: Path, device: str) -> Work:
 
     def kept(name: str) -> Callable[[], None]:
         """A go at the fit *name*; its classifiers are kept, so that `agree` need not fit again."""
+
         def go() -> None:
             fitted[name] = fits[name]()
 
@@ -51,10 +52,15 @@ def probe(folder: Path, device: str) -> Work:
 
     ours, *theirs = fits
     return Work(
-        f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH} to slope {SLOPE:.0e}", "probes", len(STRENGTHS),
-        kept(ours), {name: kept(name) for name in theirs}, absent,
+        f"{len(STRENGTHS)} probes of {ROWS:,} × {WIDTH} to slope {SLOPE:.0e}",
+        "probes",
+        len(STRENGTHS),
+        kept(ours),
+        {name: kept(name) for name in theirs},
+        absent,
         operations=4.0 * ROWS * WIDTH * CLASSES * len(STRENGTHS),
-        rate="bf16" if has_bf16(torch.device(device)) else "fp32", agree=agree,
+        rate="bf16" if has_bf16(torch.device(device)) else "fp32",
+        agree=agree,
     )
 
 

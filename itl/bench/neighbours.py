@@ -39,9 +39,16 @@ def neighbours(folder: Path, device: str) -> Work:
         return "; ".join(told)
 
     return Work(
-        f"{K} nearest of {BASE:,} × {WIDTH}", "queries", QUERIES, lambda: nearest(base, queries, K), peers,
-        absent, moved=4 * WIDTH * (BASE + QUERIES), operations=2 * WIDTH * BASE * QUERIES,
-        rate="bf16" if has_bf16(torch.device(device)) else "fp32", agree=agree,
+        f"{K} nearest of {BASE:,} × {WIDTH}",
+        "queries",
+        QUERIES,
+        lambda: nearest(base, queries, K),
+        peers,
+        absent,
+        moved=4 * WIDTH * (BASE + QUERIES),
+        operations=2 * WIDTH * BASE * QUERIES,
+        rate="bf16" if has_bf16(torch.device(device)) else "fp32",
+        agree=agree,
     )
 
 

@@ -15,9 +15,9 @@ from itl.packs.fit import decode
 from itl.sources.synthetic.classes import DemoClasses
 
 SIDE = 256
-TOGETHER = 10                               # images that a thread or process is given at once, as in packing
+TOGETHER = 10  # images that a thread or process is given at once, as in packing
 COMPARED = 50
-Square = Callable[[bytes], np.ndarray]      # a file -> uint8 (SIDE, SIDE, 3)
+Square = Callable[[bytes], np.ndarray]  # a file -> uint8 (SIDE, SIDE, 3)
 
 
 def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
@@ -35,11 +35,11 @@ def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
 
 def packing(folder: Path, device: str) -> Work:
     """Decode files of ImageNet's usual size and bring them to SIDE × SIDE, on every core."""
-    del folder, device                                          # files in memory, and the CPU's path
+    del folder, device  # files in memory, and the CPU's path
     files, cores = jpegs(400, 128, (500, 375)), torch.get_num_threads()
-    torch.set_num_threads(1)                                    # of each thread, as packing does
+    torch.set_num_threads(1)  # of each thread, as packing does
     threads, processes = ThreadPoolExecutor(cores), ProcessPoolExecutor(cores, get_context("spawn"))
-    parts = [files[start:start + TOGETHER] for start in range(0, len(files), TOGETHER)]
+    parts = [files[start : start + TOGETHER] for start in range(0, len(files), TOGETHER)]
 
     def in_threads(square: Square) -> Callable[[], np.ndarray]:
         def stack(part: list[bytes]) -> np.ndarray:
@@ -55,15 +55,22 @@ def packing(folder: Path, device: str) -> Work:
         "Pillow, a process a core": lambda: list(processes.map(pillow_square, files, chunksize=TOGETHER)),
     }
     absent = {}
-    for name, ready in (("simplejpeg + torchvision, threads", lambda: in_threads(simplejpeg_square())),
-                        ("DALI on the CPU", lambda: dali(files, cores))):
+    for name, ready in (
+        ("simplejpeg + torchvision, threads", lambda: in_threads(simplejpeg_square())),
+        ("DALI on the CPU", lambda: dali(files, cores)),
+    ):
         try:
             peers[name] = ready()
-        except (ImportError, OSError) as error:                 # OSError: a library that it links to
+        except (ImportError, OSError) as error:  # OSError: a library that it links to
             absent[name] = str(error)
     return Work(
-        f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased", "images", len(files),
-        in_threads(our_square), peers, absent, agree=lambda: fidelity(files[:COMPARED], cores),
+        f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased",
+        "images",
+        len(files),
+        in_threads(our_square),
+        peers,
+        absent,
+        agree=lambda: fidelity(files[:COMPARED], cores),
     )
 
 
@@ -105,7 +112,7 @@ def dali(files: list[bytes], threads: int) -> Callable[[], list[np.ndarray]]:
     from nvidia.dali import fn, pipeline_def, types
 
     encoded, batch = [np.frombuffer(file, np.uint8) for file in files], 5 * TOGETHER
-    parts = [encoded[start:start + batch] for start in range(0, len(files), batch)]
+    parts = [encoded[start : start + batch] for start in range(0, len(files), batch)]
 
     @pipeline_def(batch_size=batch, num_threads=threads, device_id=None, prefetch_queue_depth=2)
     def squares() -> object:
@@ -133,6 +140,6 @@ def fidelity(files: list[bytes], threads: int) -> str:
         found["simplejpeg + torchvision"] = np.stack([simplejpeg_square()(file) for file in files])
         found["DALI"] = dali(files, threads)()[0]
     except (ImportError, OSError):
-        pass                                                    # told as absent already
+        pass  # told as absent already
     told = (f"{np.abs(ours - other).mean():.3f} from {name}'s" for name, other in found.items())
     return f"pixels differ by {', '.join(told)}, in grey levels"

@@ -27,7 +27,7 @@ from itl.runs.throughput import calibrated, name_of
 from itl.sources.registry import SOURCES
 from itl.specs import Detection, Recipe
 
-PRESETS = ("paper-128", "paper")        # the one with a goal first
+PRESETS = ("paper-128", "paper")  # the one with a goal first
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
 or loading (rows step-... of `itl bench` tell what that adds); sizes as published: ILSVRC-2012, of which each
 class is given an equal share (they have 732 to 1300), VOC 2007, VOC 2012 actions, SUN397"""
@@ -45,6 +45,7 @@ def shared(images: int, classes: list[str]) -> dict[str, int]:
 
 def published() -> dict[str, Size]:
     """Sizes of the data sets by source, as those who made them tell; nobody packed them here."""
+
     def size(train: Mapping[str, int], **others: int) -> Size:
         return Size({"train": sum(train.values())} | others, train, packed=False)
 
@@ -53,7 +54,7 @@ def published() -> dict[str, Size]:
     return {
         "imagenet": size(shared(1_281_167, Taxonomy.snapshot().leaves), val=50_000),
         "voc2007": size({"": voc.pop("train")}, **voc),
-        "voc2012-action": size({"": 3134}, val=3144),           # people; the labels of test are not public
+        "voc2012-action": size({"": 3134}, val=3144),  # people; the labels of test are not public
         "sun397": size(shared(sun.pop("train"), scenes), **sun),
     }
 
@@ -82,7 +83,7 @@ def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[P
     questions, machine = as_if_listed(preset, sizes, machine)
     found = plan(questions, Store(machine.runs), machine)
     works = {name_of(*work, machine): work for work in worked(questions, machine)}
-    rates = calibrated(works.values(), machine)                             # kept: nothing is measured again
+    rates = calibrated(works.values(), machine)  # kept: nothing is measured again
     return found, [(*work, rates[name]) for name, work in works.items()]
 
 
@@ -122,7 +123,7 @@ def main() -> int:
     presets, hours = [load_preset(name, shipped_folder("params")) for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        device = Machine.here(device=given.device).devices[0]   # hours of one, however many there are
+        device = Machine.here(device=given.device).devices[0]  # hours of one, however many there are
         machine = Machine.here(home=Path(home), device=device, workers=1)
         measure_once(presets, published(), machine)
         for preset in presets:

@@ -8,7 +8,7 @@ import torch
 from itl.bench.work import Work
 from itl.training.roi_align import SAMPLES, align
 
-SIZES = {"cpu": (32, 5), "cuda": (512, 50)}     # regions of each map, and how often they are cut in one go
+SIZES = {"cpu": (32, 5), "cuda": (512, 50)}  # regions of each map, and how often they are cut in one go
 
 
 def cutting(folder: Path, device: str) -> Work:

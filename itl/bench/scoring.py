@@ -69,7 +69,7 @@ def coco_scorer(objects: pd.DataFrame, detections: pd.DataFrame) -> Callable[[],
 
     def tensors(frame: pd.DataFrame, name: str) -> dict[str, torch.Tensor]:
         boxes = torch.tensor(frame[sides].to_numpy(np.float32))
-        boxes[:, 2:] += 1                                       # its boxes end where the last pixel ends
+        boxes[:, 2:] += 1  # its boxes end where the last pixel ends
         return {"boxes": boxes, "labels": torch.tensor(frame[name].map(classes).to_numpy(np.int64))}
 
     truth, seen = dict(list(objects.groupby("image"))), dict(list(detections.groupby("image")))

@@ -26,8 +26,8 @@ from itl.machine import Machine
 from itl.runs.provenance import provenance
 from itl.storage import write_atomic
 
-ROUNDS = 5                              # after a first, which compiles, starts workers and fills caches
-SLOW_S = {"cpu": float("inf"), "cuda": 3.0}     # a peer whose first turn takes longer has only that one
+ROUNDS = 5  # after a first, which compiles, starts workers and fills caches
+SLOW_S = {"cpu": float("inf"), "cuda": 3.0}  # a peer whose first turn takes longer has only that one
 LINE = "    {:34}{:>14}{:>8}  {}"
 
 ROWS: dict[str, Callable[[Path, str], Work]] = {
@@ -48,8 +48,8 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "roi": cutting,
     "voc-ap": scoring,
 }
-ON_CPU = ("start", "pack", "read", "batches-64", "batches-128", "voc-ap")      # whatever the device is
-FOR_GPU = ("step-caffenet-227", "step-detection-600")                           # minutes on a CPU
+ON_CPU = ("start", "pack", "read", "batches-64", "batches-128", "voc-ap")  # whatever the device is
+FOR_GPU = ("step-caffenet-227", "step-detection-600")  # minutes on a CPU
 
 
 def bench(only: str | None, file: Path | None, device: str | None) -> None:
@@ -60,7 +60,7 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     A peer that is absent or fails is named with the reason, and so is a row that this machine cannot run.
     Raises ItlError where *only* names no row and, when all is printed, where our own work failed.
     """
-    machine = Machine.here(device=Machine.here(device=device).devices[0], workers=1)     # one, however many
+    machine = Machine.here(device=Machine.here(device=device).devices[0], workers=1)  # one, however many
     chosen = rows_for(only, machine.device)
     torch.set_num_threads(machine.threads)
     limits = measure(machine.device)
@@ -93,9 +93,9 @@ def filled(row: Callable[[Path, str], Work], device: str, limits: Limits) -> dic
     try:
         with tempfile.TemporaryDirectory() as folder:
             return measured(row(Path(folder), device), device, limits)
-    except ItlError as error:                       # such as a row that needs a GPU
+    except ItlError as error:  # such as a row that needs a GPU
         return {"not_here": str(error)}
-    except Exception as error:                      # the other rows are still worth having
+    except Exception as error:  # the other rows are still worth having
         return {"failed": _reason(error)}
 
 
@@ -109,23 +109,32 @@ def measured(work: Work, device: str, limits: Limits) -> dict:
     for name, peer in work.peers.items():
         try:
             first[name] = once(peer, device)
-        except Exception as error:                  # a peer that is installed may still not run here
+        except Exception as error:  # a peer that is installed may still not run here
             absent[name] = _reason(error)
     longest = SLOW_S[torch.device(device).type]
     slow = {name: seconds for name, seconds in first.items() if seconds > longest}
     everyone = {"itl": work.ours} | {name: work.peers[name] for name in first if name not in slow}
     turns = [{name: once(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in everyone} | slow
-    ratios = {name: statistics.median(turn[name] / turn["itl"] for turn in turns)
-              for name in first if name not in slow}
+    ratios = {
+        name: statistics.median(turn[name] / turn["itl"] for turn in turns)
+        for name in first
+        if name not in slow
+    }
     ratios |= {name: slow[name] / seconds["itl"] for name in slow}
     rates = {name: work.count / each for name, each in seconds.items()}
     limit = limits.rate(work)
     return {
-        "what": work.what, "unit": work.unit, "rates": rates, "ratios": ratios,
+        "what": work.what,
+        "unit": work.unit,
+        "rates": rates,
+        "ratios": ratios,
         "ratio": ratios[max(first, key=rates.get)] if first else None,
-        "limit": limit, "reached": limit and rates["itl"] / limit,
-        "agree": work.agree(), "absent": absent, "one_turn": sorted(slow),
+        "limit": limit,
+        "reached": limit and rates["itl"] / limit,
+        "agree": work.agree(),
+        "absent": absent,
+        "one_turn": sorted(slow),
     }
 
 
@@ -153,8 +162,14 @@ def lines(row: dict) -> list[str]:
     limit = f"{row['reached']:.1%} of {_figure(row['limit'])}, the machine's limit" if row["limit"] else ""
     told.append(LINE.format("itl", _figure(rates.pop("itl")), "×", limit))
     for name, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
-        told.append(LINE.format(name, _figure(rate), f"{row['ratios'][name]:.2f}",
-                                "one turn" if name in row["one_turn"] else ""))
+        told.append(
+            LINE.format(
+                name,
+                _figure(rate),
+                f"{row['ratios'][name]:.2f}",
+                "one turn" if name in row["one_turn"] else "",
+            )
+        )
     told += [LINE.format(name, "absent", "", why) for name, why in row["absent"].items()]
     return [line.rstrip() for line in [*told, f"    {row['agree']}"] if line.strip()]
 

@@ -26,12 +26,12 @@ from itl.training.nets import build
 from itl.training.numerics import autocast, has_bf16, repeatable
 
 CLASSES = 100
-NOISE_BYTES = 100 << 20                                 # of stored images that batches are cut from
-BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each
-PICTURES = {"cpu": 4, "cuda": 100}                      # steps of a detector
-STORED, SHAPE = 500, (500, 375)                         # a pack of VOC: its side, and an image in it
+NOISE_BYTES = 100 << 20  # of stored images that batches are cut from
+BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}  # how many, and images in each
+PICTURES = {"cpu": 4, "cuda": 100}  # steps of a detector
+STORED, SHAPE = 500, (500, 375)  # a pack of VOC: its side, and an image in it
 OBJECTS = tuple(f"object {number:02}" for number in range(20))
-EPOCHS = 1000                                           # more than there are turns: each takes the next
+EPOCHS = 1000  # more than there are turns: each takes the next
 ALONE = "the net alone on a ready batch"
 
 
@@ -89,17 +89,27 @@ def beside_alone(
             return fit_epoch(net, optimizer, batches, recipe, next(starts), objective, recorded)
 
     return Work(
-        what, "images", len(batches) * batches.batch, epoch, {ALONE: steps},
+        what,
+        "images",
+        len(batches) * batches.batch,
+        epoch,
+        {ALONE: steps},
         operations=len(batches) * counted.get_total_flops(),
         rate="bf16" if recipe.precision == "bf16" and has_bf16(batches.device) else "fp32",
     )
 
 
 def alone(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches | Pictures, recipe: Recipe,
-    objective: Objective, ready: tuple, replay: bool,
+    net: nn.Module,
+    optimizer: torch.optim.SGD,
+    batches: Batches | Pictures,
+    recipe: Recipe,
+    objective: Objective,
+    ready: tuple,
+    replay: bool,
 ) -> Callable[[], None]:
     """A go at the least that an epoch can be: its steps on *ready*, the images and targets of one batch."""
+
     def step() -> None:
         take_step(net, optimizer, batches, recipe, objective, *ready)
 
@@ -135,7 +145,10 @@ def noisy_voc(folder: Path, number: int) -> SimpleNamespace:
     objects["row"], objects["difficult"] = rows, False
     objects["name"] = random.choice(OBJECTS, len(rows))
     return SimpleNamespace(
-        images=noise(folder, STORED, number), size=STORED, folder=folder, objects=objects,
+        images=noise(folder, STORED, number),
+        size=STORED,
+        folder=folder,
+        objects=objects,
         table=pd.DataFrame({"width": SHAPE[0], "height": SHAPE[1]}, index=range(number)),
         summary={"request": {"fit": "pad"}},
     )
