@@ -207,7 +207,7 @@ def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[
     if not source.has_regions:
         return None
     regions = concatenate_regions(source.regions(record) for record in records)
-    np.savez(folder / "regions.npz", **regions)
+    np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
     flush_to_disk(folder / "regions.npz")
     return regions
 

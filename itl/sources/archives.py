@@ -222,7 +222,7 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(fileobj=file, mode="r:") as tar:
         member = tar.next()
         while member is not None:
-            tar.members.clear()
+            tar.members.clear()  # type: ignore[attr-defined]
             if member.offset_data + member.size > end and not member.issparse():
                 raise tarfile.ReadError("cut short")
             yield member

@@ -65,12 +65,12 @@ class Coco(AnnotatedSource):
         """Records, objects and problems; reads the JSON and the images' headers."""
         scan = Scan(self.kind, Path(self.path))
         by_name = defaultdict(list)
-        for name in sorted(filter(is_image, self._files.files)):
+        for name in sorted(filter(is_image, self.listing.files)):
             by_name[name.rpartition("/")[2]].append(name)
         files = _Files(by_name)
         for split, name in self._json_files(scan).items():
             try:
-                tables = read_tables(self._files.files[name].read(), name)
+                tables = read_tables(self.listing.files[name].read(), name)
             except ItlError as error:
                 scan.add_problem(str(error))
                 continue
@@ -88,12 +88,13 @@ class Coco(AnnotatedSource):
         return scan.finish(self.bad)
 
     @cached_property
-    def _files(self) -> Listing:
+    def listing(self) -> Listing:
+        """All files."""
         return archives.list_files(Path(self.path))
 
     def _json_files(self, scan: Scan) -> dict[str, str]:
         """Return the JSON file of each split: as the option says, or by the files' names."""
-        files = sorted(name for name in self._files.files if name.lower().endswith(".json"))
+        files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
             return {split: self._named_file(name, files) for split, name in named.items()}
@@ -143,7 +144,7 @@ class Coco(AnnotatedSource):
             if files.json_of.setdefault(image, name) != name or image in scan.objects:
                 scan.add_problem(f"{image} is in {files.json_of[image]} and again in {name}; leave it in one")
                 continue
-            member = self._files.files[image]
+            member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
             try:
                 scan.sizes[image] = image_size(member, image)

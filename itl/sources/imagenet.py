@@ -218,7 +218,10 @@ def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
                 raise ItlError(
                     f"{path} does not hold {TRUTH} and {META}; download the devkit of tasks 1 and 2 again"
                 )
-            return tuple(tar.extractfile(members[name]).read() for name in (TRUTH, META))
+            truth, meta = (tar.extractfile(members[name]) for name in (TRUTH, META))
+            assert truth
+            assert meta
+            return truth.read(), meta.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ItlError(f"{path} cannot be read ({error}); download it again") from error
 

@@ -41,7 +41,7 @@ def read_regions(path: str | Path) -> Regions:
         raise ItlError(
             f"there is nothing at {path}; give a file of regions (.mat, .npz, .parquet), or a folder"
         )
-    regions = {}
+    regions: Regions = {}
     for file in _files(path):
         for image, boxes in _read(file).items():
             if image in regions and not np.array_equal(regions[image], boxes):
@@ -92,7 +92,7 @@ def _read(path: Path) -> Regions:
     except ItlError as error:
         raise ItlError(f"{path}: {error}") from None
     except Exception as error:  # damaged files make these libraries raise all kinds of errors
-        if getattr(error, "strerror", None):
+        if isinstance(error, OSError) and error.strerror:
             raise ItlError(f"cannot read {path}: {error.strerror}") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ItlError(f"{path} is damaged, or not a {path.suffix} file ({reason}); {FORMAT_HINT}") from error
@@ -191,7 +191,8 @@ def _write_mat(path: Path, regions: Regions) -> None:
 def _write_npz(path: Path, regions: Regions) -> None:
     with path.open("wb") as file:  # given a path, NumPy would append a suffix
         arrays = concatenate_regions(regions.values())
-        np.savez_compressed(file, images=np.array(list(regions), str), **arrays)
+        images = np.array(list(regions), str)
+        np.savez_compressed(file, images=images, boxes=arrays["boxes"], offsets=arrays["offsets"])
 
 
 def _write_parquet(path: Path, regions: Regions) -> None:

@@ -23,6 +23,9 @@ SPLITS = {
 }
 
 
+NO_FILE = Member("")  # of images that are rendered, or held in arrays
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One image of a source."""
@@ -30,7 +33,7 @@ class Record:
     id: str  # relative name, the same on every machine
     wnid: str  # its class: a wnid, or a plain class name
     split: str  # train, val or test
-    member: Member | None = None  # its file; None where images are rendered or held in arrays
+    member: Member = NO_FILE
     box: Box | None = None  # the part of the image that the record shows; None: all of it
 
 

@@ -60,7 +60,8 @@ class Scan:
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
-        images, counts = defaultdict(dict), Counter()  # images: a dict as an ordered set
+        images: dict[str, dict[str, None]] = defaultdict(dict)  # the inner one: an ordered set
+        counts: Counter[str] = Counter()
         for image, objects in self.objects.items():
             for one in objects:
                 if one.name not in names:
