@@ -59,7 +59,7 @@ class ImageNet(Source):
         elif (root / TRAIN_TAR).is_file():
             listing = archives.list_files(root / TRAIN_TAR)
         else:
-            raise ItlError(f"{root} has neither a folder train nor {TRAIN_TAR}; `itl check` says more")
+            raise ItlError(f"{root} has neither a folder train nor {TRAIN_TAR}; put one of them into it")
         return _open_class_tars(listing)
 
     @cached_property

@@ -59,7 +59,7 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
     """
     records = sorted(records, key=lambda record: record.id)
     if not records:
-        raise ItlError(f"{path} holds no images in class folders; `itl check` says what it expects")
+        raise ItlError(f"{path} holds no images in class folders; put each image into a folder of its class")
     classes = classes_by_split(records)
     for split in sorted(classes):
         unknown = sorted(classes[split] - classes["train"]) if "train" in classes else []
