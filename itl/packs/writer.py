@@ -63,9 +63,7 @@ class ImageWriter:
             os.pwrite(handle, npy_header(count, self.packing.size), 0)
             os.fsync(handle)
         except BrokenExecutor as error:
-            raise ItlError(
-                "a packing process was killed (out of memory?); run the command again, it continues"
-            ) from error
+            raise ItlError("a packing process was killed (out of memory?); run again to continue") from error
         finally:
             os.close(handle)
 

@@ -76,9 +76,7 @@ class Coco(AnnotatedSource):
                 continue
             if split == "test" and not tables["annotations"]:
                 scan.left_out["images of a test split without annotations"] += len(tables["images"])
-                scan.notes.append(
-                    f"{name} has no annotations, so test is left out; scores are measured on val"
-                )
+                scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
             self._scan_json(scan, split, name, tables, files)
         images = sum(map(len, by_name.values()))
@@ -212,15 +210,11 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     try:
         content = json.loads(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ItlError(
-            f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export it again"
-        ) from None
+        raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export again") from None
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{name} cannot be read as JSON ({type(error).__name__}); export it again") from None
     if not isinstance(content, dict) or "images" not in content:
-        raise ItlError(
-            f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export it as COCO"
-        )
+        raise ItlError(f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export as COCO")
     tables = {}
     for table, keys in TABLES.items():
         rows = content.get(table, [])
@@ -228,7 +222,7 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
                 raise ItlError(
-                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export it again"
+                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export again"
                 )
         tables[table] = rows
     for table in ("images", "categories"):
@@ -259,7 +253,7 @@ def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> s
             return matches[0]
         if matches:
             raise ItlError(
-                f"{file_name[:80]!r} could be any of {examples(matches)}; write their folders in file_name"
+                f"{file_name[:80]!r} could be any of {examples(matches)}; add folders to file_name"
             )
     raise ItlError(f"lists {file_name[:80]!r}, but there is no such image; copy it again, or remove it")
 

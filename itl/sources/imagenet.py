@@ -215,9 +215,7 @@ def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
         with tarfile.open(path, "r:*") as tar:
             members = {Path(member.name).name: member for member in tar if member.isreg()}
             if TRUTH not in members or META not in members:
-                raise ItlError(
-                    f"{path} does not hold {TRUTH} and {META}; download the devkit of tasks 1 and 2 again"
-                )
+                raise ItlError(f"{path} lacks {TRUTH} or {META}; download the devkit of tasks 1 and 2 again")
             truth, meta = (tar.extractfile(members[name]) for name in (TRUTH, META))
             assert truth
             assert meta
@@ -237,11 +235,9 @@ def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
         numbers = [int(line) for line in truth.split()]
     except (MatReadError, ValueError, KeyError, TypeError) as error:
         raise ItlError(
-            f"{TRUTH} or {META} of the devkit cannot be read ({error}); download the devkit again"
+            f"{TRUTH} or {META} of the devkit cannot be read ({error}); copy both again"
         ) from error
     unknown = sorted({str(number) for number in numbers if number not in wnids})
     if unknown:
-        raise ItlError(
-            f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; download the devkit again"
-        )
+        raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")
     return {_val_name(image): wnids[number] for image, number in enumerate(numbers, 1)}

@@ -127,9 +127,7 @@ class Voc2007(AnnotatedSource):
         same_size = True
         try:
             if xml not in self.listing.files:
-                raise ItlError(
-                    f"{xml} is missing, though {image} is in {record.split}; copy the annotations again"
-                )
+                raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy it again")
             annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
             for text in problems:
                 scan.add_problem(text, record.id)

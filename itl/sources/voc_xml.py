@@ -86,9 +86,7 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
         names[image] = name
         yield image, read_annotation(file.read(), name)
     if not names:
-        raise ItlError(
-            f"{path} holds no annotations; give a folder of XML files, such as VOC2007/Annotations"
-        )
+        raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
 
 
 def read_list(data: bytes) -> list[str]:
@@ -185,9 +183,7 @@ def _parse_xml(data: bytes, name: str) -> ElementTree.Element:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         reason = str(error).partition(":")[0]
-        raise ItlError(
-            f"{name}, line {error.position[0]}: not valid XML ({reason}); write it again"
-        ) from None
+        raise ItlError(f"{name}, line {error.position[0]}: not valid XML ({reason}); write it anew") from None
     except (LookupError, ValueError) as error:  # encodings that expat does not know
         raise ItlError(f"{name}: XML that cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
