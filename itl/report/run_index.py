@@ -73,7 +73,7 @@ def _pretraining(spec: Pretrain | Transfer) -> Pretrain:
 
 
 def _kind(spec: Pretrain) -> str:
-    return "pre-training" if spec.recipe.total_steps(1) else "no pre-training"
+    return "pre-training" if spec.trained else "no pre-training"
 
 
 def _entry(spec: Pretrain | Transfer, task: str, asked: Iterable[str], store: Store) -> Entry:

@@ -39,7 +39,7 @@ def detection(*given) -> dict[str, float]:
     return detect(*given)
 
 
-EVALUATORS = {                              # how a method sees its target, and what it makes of it
+EVALUATORS = {  # how a method sees its target, and what it makes of it
     "finetune": (target_of, finetune),
     "probe": (target_of, probe),
     "knn": (target_of, knn),
@@ -48,8 +48,8 @@ EVALUATORS = {                              # how a method sees its target, and 
     "detection": (annotated, detection),
 }
 
-OBJECTS = torch.device("cpu")               # over gloo: a rank may wait for hours, which would keep NCCL busy
-CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics
+OBJECTS = torch.device("cpu")  # over gloo: a rank may wait for hours, which would keep NCCL busy
+CHOSEN = ("strength", "lr")  # settings that an evaluator chose, told beside its metrics
 
 Spec = Pretrain | Transfer
 
@@ -69,7 +69,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
         else:
-            machine = machine.replace(rank=0, ranks=1)          # the other ranks share trainings only
+            machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
             result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
     store.write(spec, "provenance.json", provenance(machine) | computed)
@@ -159,8 +159,8 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
             spec, folder = work
             pack = pack_of_digest(spec.subset.pack, machine)
             fit(spec, pack, select(pack, spec.subset), folder, machine)
-    distributed.barrier()                   # nobody leaves while another still listens
-    gc.collect()                            # wrapped nets, in cycles, hold on to the group and its threads
+    distributed.barrier()  # nobody leaves while another still listens
+    gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()
 
 

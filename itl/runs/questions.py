@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, get_origin
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import in_order
 from itl.runs.question import Comparison, Condition, Question, Task
-from itl.specs import Detection, Packing, Recipe, Subset, spec_of
+from itl.specs import DetectionRecipe, Packing, Recipe, Subset, spec_of
 
-if TYPE_CHECKING:                           # reading one takes pydantic, which a bare GPU machine lacks
+if TYPE_CHECKING:  # reading one takes pydantic, which a bare GPU machine lacks
     from itl.presets import Preset
 
-TUNED = {"finetune": Recipe, "actions": Recipe, "detection": Detection}     # methods that train the net
+TUNED = {"finetune": Recipe, "actions": Recipe, "detection": DetectionRecipe}  # methods that train the net
 METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
-HALVES = {"minimal": ("half-minimal-a", "half-minimal-b"),
-          "random": ("half-random-a@{seed}", "half-random-b@{seed}")}
+HALVES = {
+    "minimal": ("half-minimal-a", "half-minimal-b"),
+    "random": ("half-random-a@{seed}", "half-random-b@{seed}"),
+}
 IMAGES_DOUBLED, CLASSES_DOUBLED = "twice the images of each class", "twice the classes"
 PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
@@ -85,15 +87,19 @@ def budget(*, budgets: Sequence, **shared) -> Question:
     budget differ in their images, or there is only one.
     """
     if len(budgets) < 2 or any(len(designs) < 2 for designs in budgets):
-        raise ItlError(f"a budget's fit needs two numbers of images or more, each with two designs or more, "
-                       f"such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]; got {budgets}")
+        raise ItlError(
+            f"a budget's fit needs two numbers of images or more, each with two designs or more, "
+            f"such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]; got {budgets}"
+        )
     conditions = [_design(str(text)) for designs in budgets for text in designs]
     for designs in budgets:
         made = [(each.classes, each.images_per_class) for each in map(_design, map(str, designs))]
         totals = {count * images for count, images in made if count and images}
         if len(totals) > 1:
-            raise ItlError(f"designs of one budget have one number of images; {', '.join(designs)} have "
-                           f"{' and '.join(map(str, sorted(totals)))}")
+            raise ItlError(
+                f"designs of one budget have one number of images; {', '.join(designs)} have "
+                f"{' and '.join(map(str, sorted(totals)))}"
+            )
     doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
     return question("budget", conditions, [doubled], **shared)
 
@@ -104,9 +110,12 @@ def overlap(**shared) -> Question:
     The control leaves out equally many classes by chance, none of them PASCAL's, so that what it loses is
     what fewer classes and images cost. *shared* is what every question takes: see `question`.
     """
-    labels = {"all classes": "original", "without as many others": "without-random@{seed}",
-              "without PASCAL's": "without-pascal"}
-    conditions = [Condition((("pretrained_on", "none"),), images_per_class=1, trained=False)]
+    labels = {
+        "all classes": "original",
+        "without as many others": "without-random@{seed}",
+        "without PASCAL's": "without-pascal",
+    }
+    conditions = [Condition((("pretrained_on", "none"),), trained=False)]
     conditions += [Condition((("pretrained_on", name),), labels=method) for name, method in labels.items()]
     none, everything, control, removed = (each.columns for each in conditions)
     pairs = [(removed, control), (removed, everything), (control, everything), (everything, none)]
@@ -121,15 +130,18 @@ def split(*, halves: Sequence, **shared) -> Question:
     against B where B is; on other targets against either. *shared*: see `question`.
     """
     conditions, comparisons = [], []
-    tasks = {name: [task for task in shared.get("tasks", ()) if f"/half-{other}" not in str(task)]
-             for name, other in (("A", "b"), ("B", "a"))}
+    tasks = {
+        name: [task for task in shared.get("tasks", ()) if f"/half-{other}" not in str(task)]
+        for name, other in (("A", "b"), ("B", "a"))
+    }
     for kind in halves:
         a, b = pick(HALVES, str(kind), "kind of halves")
         labels = {"none": "original", "A": a, "B": b, "A + B": "original"}
         columns = {name: (("halves", kind), ("pretrained_on", name)) for name in labels}
         conditions += [
-            Condition(columns[name], labels=method, images_per_class=1 if name == "none" else None,
-                      trained=name != "none", names=(("half-a", a), ("half-b", b)))
+            Condition(
+                columns[name], labels=method, trained=name != "none", names=(("half-a", a), ("half-b", b))
+            )
             for name, method in labels.items()
         ]
         comparisons += [Comparison(columns["A + B"], columns[name], tuple(tasks[name])) for name in tasks]
@@ -152,9 +164,10 @@ def _label_sets(names: Sequence) -> list[Condition]:
     for name in names:
         if name != "none":
             in_order(str(name))
-    untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
-    return [Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
-            for name in names]
+    return [
+        Condition((("label_set", name),), "original" if name == "none" else name, trained=name != "none")
+        for name in names
+    ]
 
 
 def _design(text: str) -> Condition:
@@ -168,14 +181,23 @@ def _design(text: str) -> Condition:
 
 
 def question(
-    name: str, conditions: Sequence[Condition], comparisons: Sequence[Comparison], *, images: Mapping,
-    targets: Mapping, net: str, tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, tuning: Mapping,
+    name: str,
+    conditions: Sequence[Condition],
+    comparisons: Sequence[Comparison],
+    *,
+    images: Mapping,
+    targets: Mapping,
+    net: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    recipe: Mapping,
+    tuning: Mapping,
 ) -> Question:
     """Make a question of plain values, as notebooks hold them.
 
     *images* and each of *targets* are fields of Packing, *recipe* of Recipe; *tuning* has the recipe of each
-    method that trains the net: fields of Recipe or, for detection, of Detection. A task is METHOD@TARGET, see
-    `Task`. Raises ItlError for a name that is not there, with the near miss.
+    method that trains the net: fields of Recipe or, for detection, of DetectionRecipe. A task is
+    METHOD@TARGET, see `Task`. Raises ItlError for a name that is not there, with the near miss.
     """
     tasks = [Task.read(task) for task in tasks]
     for task in tasks:
@@ -185,13 +207,15 @@ def question(
             raise ItlError(f"task {task.name} needs a recipe; tuning has {there}: add {task.method}")
         pick({"images": images, **targets}, task.target, f"target of task {task.name!r}")
         if task.labels != "original" and task.method in ("actions", "detection"):
-            raise ItlError(f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
-                           f"as they are annotated; leave the labels out")
+            raise ItlError(
+                f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
+                f"as they are annotated; leave the labels out"
+            )
         for condition in conditions:
             in_order(condition.labels_of(task, seed=0))
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
-    return Question(
+    asked = Question(
         name=name,
         images=spec_of(Packing, images, "images"),
         targets=tuple((each, spec_of(Packing, told, f"target {each}")) for each, told in targets.items()),
@@ -200,23 +224,32 @@ def question(
         tasks=tuple(tasks),
         seeds=tuple(seeds),
         recipe=spec_of(Recipe, recipe, "recipe"),
-        tuning=tuple((method, spec_of(pick(TUNED, method, "method that trains the net"), told,
-                                      f"{method} recipe")) for method, told in tuning.items()),
+        tuning=tuple(
+            (method, spec_of(pick(TUNED, method, "method that trains the net"), told, f"{method} recipe"))
+            for method, told in tuning.items()
+        ),
         comparisons=tuple(comparisons),
     )
+    for condition in asked.conditions:
+        if condition.trained != asked.pretraining(condition, "", seeds[0]).trained:
+            raise ItlError(
+                f"recipe trains for {asked.recipe.total_steps(1)} steps; give epochs or steps of at least 1 (the "
+                f"net without pre-training is 0 or none among the values that {name} compares)"
+            )
+    return asked
 
 
 def _count(value: object) -> int | None:
-    """Images per class as a subset takes it; the untrained net needs only its classes, so one of each."""
+    """Return images per class as a subset takes it: None for all, and for 0, where nothing is trained."""
     if value == "all":
         return None
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value or 1
+        return value or None
     raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
 
 
 DATA_SIZE = "01-data-size"
-QUESTIONS = {                               # by the notebook that asks it
+QUESTIONS = {  # by the notebook that asks it
     DATA_SIZE: data_size,
     "02-class-count": class_count,
     "03-granularity": granularity,

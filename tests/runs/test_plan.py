@@ -18,7 +18,7 @@ from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
 from itl.runs.questions import data_size, granularity
 from itl.runs.store import Store
-from itl.specs import Detection, Packing, Pretrain, Recipe, Subset, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer
 from tests.worlds import IMAGES, SCENES, SETTINGS, here, small_study
 
 RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
@@ -44,15 +44,18 @@ def reckoned(spec, size=SIZE) -> cost.Cost:
     return cost.cost(spec, size, made_up([cost.work_of(spec)], machine), machine)
 
 
-@pytest.mark.parametrize(("subset", "images"), [
-    ({}, (40, 8, 4)),
-    ({"images_per_class": 3}, (12, 8, 4)),
-    ({"classes": 3}, (30, 6, 3)),
-    ({"classes": 2, "images_per_class": 5}, (10, 4, 2)),
-    ({"labels": "bottom-up@4"}, (40, 8, 2)),
-    ({"labels": "bottom-up@4", "images_per_class": 20}, (40, 8, 2)),
-    ({"labels": f"only@{BIRDS[0]}"}, (10, 2, 1)),
-])
+@pytest.mark.parametrize(
+    ("subset", "images"),
+    [
+        ({}, (40, 8, 4)),
+        ({"images_per_class": 3}, (12, 8, 4)),
+        ({"classes": 3}, (30, 6, 3)),
+        ({"classes": 2, "images_per_class": 5}, (10, 4, 2)),
+        ({"labels": "bottom-up@4"}, (40, 8, 2)),
+        ({"labels": "bottom-up@4", "images_per_class": 20}, (40, 8, 2)),
+        ({"labels": f"only@{BIRDS[0]}"}, (10, 2, 1)),
+    ],
+)
 def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
     found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE)
     assert (found.learned, found.scored, found.classes) == images
@@ -71,8 +74,10 @@ COSTS = [
     (replace(NET, recipe=Recipe(epochs=0)), 8 * 0.125),
     (Transfer(NET, "finetune", "t", "q", None, TUNING), 3 * (48 // 16) * 16 * 0.5 + 4 * 0.125),
     (Transfer(NET, "finetune", "t", "q", 4, TUNING), 3 * 1 * 16 * 0.5 + 4 * 0.125),
-    (Transfer(NET, "finetune", "t", "q", None, replace(TUNING, lrs=(0.1, 0.2))),
-     3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125)),
+    (
+        Transfer(NET, "finetune", "t", "q", None, replace(TUNING, lr=None, lrs=(0.1, 0.2))),
+        3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125),
+    ),
     (Transfer(NET, "knn", "t", "q"), 52 * 0.125 + 0.5 * 48 * 4 * 10),
     (Transfer(NET, "probe", "t", "q", 2), 12 * 0.125 + 3 + 0.25 * 8 * 4 * 10),
     (Transfer(NET, "induction", "t", "q"), 52 * 0.125 + 3 + 0.25 * 48 * 4 * 10 + 2 * 0.5 * 48 * 4 * 10),
@@ -91,7 +96,7 @@ def test_disk_and_memory_of_runs():
     knn = reckoned(Transfer(NET, "knn", "t", "q"))
     assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE * 52 * 10)
     boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
-    found = reckoned(Transfer(NET, "detection", "t", "q", None, Detection(steps=5, batch=2)), boxes)
+    found = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
     assert (found.minutes * 60, found.disk) == (pytest.approx(5 * 2 * 0.5 + 4 * 0.125), 4 * cost.FOUND)
     assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes).learned == 20
 
@@ -143,9 +148,12 @@ def planned(home, runs, packs=0, **machine) -> plan.Plan:
     """A plan of runs, each given as minutes, before, disk, checkpoint and memory."""
     columns = ["minutes", "before", "disk", "checkpoint", "memory"]
     rows = pd.DataFrame(runs, columns=columns).assign(
-        device=0, state="to do", kind="knn", run="r", questions="q", condition="c", on="t", seed=0)
-    table = pd.DataFrame([("images", "demo", 8, 32, "to do", 1.0, packs)],
-                         columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"])
+        device=0, state="to do", kind="knn", run="r", questions="q", condition="c", on="t", seed=0
+    )
+    table = pd.DataFrame(
+        [("images", "demo", 8, 32, "to do", 1.0, packs)],
+        columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"],
+    )
     return plan.Plan(table, rows, here(home, **machine))
 
 
@@ -162,11 +170,14 @@ def test_sums_over_runs_side_by_side(tmp_path):
     assert [found.side_by_side("memory", count) for count in (1, 2, 3)] == [70, 130, 180]
 
 
-@pytest.mark.parametrize(("disk", "memory", "says"), [
-    (1559, 999, "this takes 0 MiB of disk in .*; 0 MiB are free; make room"),
-    (1560, 179, "3 runs side by side take up to 0 MiB of memory; 0 MiB are there; use --workers 2"),
-    (1560, 69, "take smaller batches"),
-])
+@pytest.mark.parametrize(
+    ("disk", "memory", "says"),
+    [
+        (1559, 999, "this takes 0 MiB of disk in .*; 0 MiB are free; make room"),
+        (1560, 179, "3 runs side by side take up to 0 MiB of memory; 0 MiB are there; use --workers 2"),
+        (1560, 69, "take smaller batches"),
+    ],
+)
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, disk, memory, says):
     found = planned(tmp_path, RUNS, packs=900, workers=3)
     for name, there in (("free_disk", lambda home: disk), ("free_memory", lambda: memory)):
@@ -186,14 +197,17 @@ def two_gpus(monkeypatch):
         monkeypatch.setattr(module, "device_name", {"cuda:0": "Big", "cuda:3": "Small"}.get)
 
 
-@pytest.mark.parametrize(("memory", "device", "says"), [
-    (359, 30, "6 runs side by side take up to 0 MiB of memory; .*; use --workers 2$"),
-    (189, 30, "use --workers 1$"),
-    (129, 30, "use --workers 1 --device cuda:0$"),
-    (69, 30, "take smaller batches"),
-    (360, 31, "3 runs side by side take up to 0 MiB of the memory of Small; .*; use --workers 2$"),
-    (360, 91, "the memory of Small; .* take smaller batches"),
-])
+@pytest.mark.parametrize(
+    ("memory", "device", "says"),
+    [
+        (359, 30, "6 runs side by side take up to 0 MiB of memory; .*; use --workers 2$"),
+        (189, 30, "use --workers 1$"),
+        (129, 30, "use --workers 1 --device cuda:0$"),
+        (69, 30, "take smaller batches"),
+        (360, 31, "3 runs side by side take up to 0 MiB of the memory of Small; .*; use --workers 2$"),
+        (360, 91, "the memory of Small; .* take smaller batches"),
+    ],
+)
 def test_what_cannot_fit_several_gpus_is_refused(tmp_path, monkeypatch, two_gpus, memory, device, says):
     found = planned(tmp_path, RUNS * 2, workers=3, device="cuda:0,3")
     found = replace(found, runs=found.runs.assign(device=device))
@@ -237,7 +251,7 @@ def test_all_data_that_are_missing_are_named_at_once(tmp_path):
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
     machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
     listed = size_of(packing, "images", machine)
-    monkeypatch.setattr(paths, "open_source", None)            # to list again would fail
+    monkeypatch.setattr(paths, "open_source", None)  # to list again would fail
     assert size_of(packing, "images", machine) == listed
     monkeypatch.undo()
     paths.pack_for(packing, "images", machine, log=str)
@@ -291,7 +305,7 @@ def test_what_is_measured_is_kept(tmp_path, monkeypatch):
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)     # to measure again would fail
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)  # to measure again would fail
     assert throughput.measured_before(works, machine) == found
     assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == found
     assert throughput.calibrated(works, machine) == found
