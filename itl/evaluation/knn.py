@@ -12,7 +12,7 @@ from torch import Tensor
 
 from itl import ItlError
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
-from itl.training.batches import has_bf16
+from itl.training.numerics import has_bf16
 
 BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
 FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}     # at once: on a CPU they stay in its cache

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from itl import ItlError
 from itl.evaluation.newton_cg import Product, lbfgs, newton_cg
-from itl.training.batches import has_bf16
+from itl.training.numerics import has_bf16
 
 L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))      # 10 to 1e-5
 TOLERANCE = 1e-6            # the largest entry that a gradient may keep

@@ -57,6 +57,8 @@ open(sys.argv[-1], "w").write('{"paper-128": 11.5, "paper": 140.0}')
     "tests/training/test_crop_triton.py": "def test_it():\n    assert False\n",
     "tests/training/test_loop.py": "def test_it():\n    pass\n",
     "tests/training/test_batches.py": "import time\n\ndef test_it():\n    time.sleep(60)\n",
+    "tests/evaluation/test_knn_triton.py": "def test_it():\n    pass\n",
+    "tests/evaluation/test_placement.py": "def test_it():\n    pass\n",
     "tests/evaluation/test_frozen.py": "def test_it():\n    pass\n",
 }
 

@@ -95,18 +95,19 @@ def test_without_names_rows_that_measure_another_device_are_left_out():
 
 
 def test_a_slow_peer_has_one_turn_and_the_row_says_so(monkeypatch):
-    monkeypatch.setitem(table.SLOW_S, "cpu", 0.015)
-    turns = []
+    monkeypatch.setattr(table, "once", lambda work, device: work())     # a go gives its seconds
+    turns = {"slow": [], "quick": []}
 
-    def slow() -> None:
-        turns.append(1)
-        time.sleep(0.02)
+    def peer(name: str, seconds: float):
+        return lambda: turns[name].append(seconds) or seconds
 
-    work = Work("ten naps", "naps", 10, sleeping(0.004), {"slow": slow, "quick": sleeping(0.01)})
+    monkeypatch.setitem(table.SLOW_S, "cpu", 3.0)
+    peers = {"slow": peer("slow", 20.0), "quick": peer("quick", 2.5)}
+    work = Work("ten naps", "naps", 10, lambda: 0.5, peers)
     row = {"name": "toy"} | table.measured(work, "cpu", LIMITS)
-    assert (len(turns), row["one_turn"]) == (1, ["slow"])
-    assert row["rates"]["slow"] < row["rates"]["quick"] < row["rates"]["itl"]
-    assert row["ratios"]["slow"] == pytest.approx(row["rates"]["itl"] / row["rates"]["slow"])
+    assert {name: len(gone) for name, gone in turns.items()} == {"slow": 1, "quick": 1 + table.ROUNDS}
+    assert row["rates"] == {"itl": 20.0, "slow": 0.5, "quick": 4.0}
+    assert (row["ratios"], row["ratio"], row["one_turn"]) == ({"slow": 40.0, "quick": 5.0}, 5.0, ["slow"])
     (line,) = [line for line in table.lines(row) if line.split()[0] == "slow"]
     assert line.endswith("one turn")
 

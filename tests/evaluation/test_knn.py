@@ -9,7 +9,7 @@ from itl import ItlError
 from itl.evaluation import knn
 from itl.evaluation.knn import nearest
 from itl.evaluation.rounding import centre_of, product_error, round_vectors
-from itl.training.loop import has_bf16
+from itl.training.numerics import has_bf16
 
 torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
 PASSES = {"both": [torch.bfloat16, torch.float32], "float32": [torch.float32], "none": []}

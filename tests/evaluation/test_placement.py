@@ -29,6 +29,10 @@ from tests.evaluation.test_detection import spec
 from tests.fake_cuda import FakeCuda, pretended
 from tests.worlds import Boxes, boxes_pack
 
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="a CUDA device is here, which the pretended one would be mixed up with"
+)
+
 CPU, GPU = Machine(threads=1), Machine(device="cuda", threads=1)
 RECIPE = Recipe(batch=16, pixels=32, precision="fp32")
 DETECTION = DetectionRecipe(
@@ -105,7 +109,7 @@ def test_the_device_tells_what_waits_and_refuses_what_cuda_would():
         torch.zeros(6, device="cuda").copy_(pinned)
         assert device.waits == {("tests", "value"): 4, ("tests", "size"): 1, ("tests", "index"): 1,
                                 ("tests", "upload"): 1}
-        with pytest.raises(AssertionError, match="add.*two devices, cuda:0 and cpu"):
+        with pytest.raises(AssertionError, match="add.*devices,? cuda:0(,| and) cpu"):
             there + torch.ones(6)
         with pytest.raises(AssertionError, match="cat"):
             torch.cat([there, torch.ones(6)])
