@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size
@@ -16,9 +17,6 @@ LISTED = 60  # bytes of an image in a manifest
 FOUND = 8000  # bytes of what a detector finds in an image
 TABLE = 300  # bytes of memory for an image's row in the open pack
 FEATURE = 16  # bytes of a feature in a probe: float32 twice, and float64
-# Induction compares all images, then those under each node again where their neighbours lie elsewhere: with
-# features that tell nothing, once more as many pairs.
-PIECES = {"probe": ("fit",), "knn": ("compare",), "induction": ("fit", "compare", "compare")}
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def _measured(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:
         "fit": frozen.start + frozen.fit * images.learned * rate.features * images.classes,
         "compare": frozen.compare * images.learned * images.scored * rate.features,
     }
-    return (images.learned + images.scored) * rate.look + sum(times[piece] for piece in PIECES[method])
+    return (images.learned + images.scored) * rate.look + sum(times[piece] for piece in METHODS[method].cost)
 
 
 def images_of(spec: Pretrain | Transfer, size: Size) -> Images:

@@ -11,15 +11,16 @@ import torch
 from itl import ItlError
 from itl.evaluation import induction
 from itl.evaluation.logistic_regression import Features
+from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, duration, free_memory, readable
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
-from itl.runs.questions import data_size, granularity
+from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
 from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer
-from tests.worlds import IMAGES, SCENES, SETTINGS, here, small_study
+from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
 
 RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
 FROZEN = throughput.Frozen(start=3.0, fit=0.25, compare=0.5)
@@ -103,7 +104,7 @@ def test_disk_and_memory_of_runs():
 
 def two_questions() -> list:
     one = data_size(**SHARED, images_per_class=[4, "all"])
-    return [one, granularity(**SHARED, label_sets=["bottom-up@5", "original"])]
+    return [one, class_count(**SHARED, label_sets=["bottom-up@5", "original"])]
 
 
 def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
@@ -112,8 +113,8 @@ def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
     trained = found.runs[found.runs["kind"] == "pretrain"]
     assert list(zip(trained["questions"], trained["condition"], strict=True))[::2] == [
         ("data-size", "images_per_class 4"),
-        ("data-size, granularity", "images_per_class all = label_set original"),
-        ("granularity", "label_set bottom-up@5"),
+        ("data-size, class-count", "images_per_class all = label_set original"),
+        ("class-count", "label_set bottom-up@5"),
     ]
     assert len(found.runs) == 2 * len(trained) == 12
     assert list(found.packs["pack"]) == ["images", "scenes"]
@@ -130,13 +131,13 @@ def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
 
 
 def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated):
-    other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, images_per_class=[4])
-    found = plan.plan([data_size(**SHARED, images_per_class=[4]), other], Store(tmp_path), here(tmp_path))
+    other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, **FOUR)
+    found = plan.plan([data_size(**SHARED, **FOUR), other], Store(tmp_path), here(tmp_path))
     assert (len(found.runs), len(found.packs)) == (8, 3)
 
 
 def test_conditions_of_one_question_that_share_a_net_are_one_row(tmp_path, rated):
-    question = small_study(images_per_class=[4])
+    question = small_study(**FOUR)
     condition = question.conditions[0]
     twice = replace(question, conditions=(condition, replace(condition, columns=(("again", "yes"),))))
     found = plan.plan([twice], Store(tmp_path), here(tmp_path))
@@ -240,10 +241,10 @@ def test_no_question_needs_nothing(tmp_path):
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
     gone = {"source": "folder", "path": "/gone"}
-    question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, images_per_class=[4])
+    question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, **FOUR)
     with pytest.raises(ItlError, match="2 data sets .* .images, scenes.: images should lie at /gone"):
         plan.plan([question], Store(tmp_path), here(tmp_path))
-    question = data_size(**SHARED | {"images": gone}, images_per_class=[4])
+    question = data_size(**SHARED | {"images": gone}, **FOUR)
     with pytest.raises(ItlError, match="^images should lie at /gone"):
         plan.plan([question], Store(tmp_path), here(tmp_path))
 
@@ -290,7 +291,7 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
         for labels in (torch.arange(len(classes)).repeat(count) for count in (10, 2))
     )
     induction.compare(train, test, induction.branches(tree, classes))
-    most = cost.PIECES["induction"].count("compare") * len(train.labels) * len(test.labels)
+    most = METHODS["induction"].cost.count("compare") * len(train.labels) * len(test.labels)
     assert most / 2 <= sum(pairs) <= 1.05 * most
 
 

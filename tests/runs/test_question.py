@@ -7,7 +7,7 @@ from itl import ItlError
 from itl.runs.question import Task
 from itl.runs.store import Store
 from itl.specs import Transfer
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import FOUR, SETTINGS, here, small_study
 
 OBJECTS = {
     "source": "demo-detection",
@@ -60,7 +60,7 @@ def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path):
         "actions@people:2",
     ]
     targets = SETTINGS["targets"] | {"objects": OBJECTS, "people": PEOPLE}
-    question = small_study(targets=targets, tasks=tasks, tuning=TUNING, images_per_class=[4], seeds=[0])
+    question = small_study(targets=targets, tasks=tasks, tuning=TUNING, **FOUR, seeds=[0])
     assert set(question.plan(store, machine)["state"]) == {"to do"}
     question.run(store, machine)
     assert set(question.plan(store, machine)["state"]) == {"done"}
@@ -98,7 +98,7 @@ def test_a_published_division_is_named_in_every_row(tmp_path):
         (root / f"{part}_03.txt").write_text("\n".join(lines))
     target = {"source": "sun397", "size": 24, "options": {"partition": 3}}
     machine, store = here(tmp_path, data=(f"sun={root}",)), Store(tmp_path / "runs")
-    question = small_study(targets={"sun": target}, tasks=["probe@sun:4"], images_per_class=[4], seeds=[0])
+    question = small_study(targets={"sun": target}, tasks=["probe@sun:4"], **FOUR, seeds=[0])
     question.run(store, machine)
     row = question.results(store, machine).query("task == 'probe@sun:4'").iloc[0]
     assert (row["protocol"], row["split"], row["metric"]) == ("SUN397 partition 03", "test", "accuracy")

@@ -32,13 +32,14 @@ def test_seeds_pair_the_conditions():
 
 
 def test_all_keeps_every_image():
-    question = small_study(images_per_class=["all"])
+    question = small_study(images_per_class=[], subset={"labels": "original"})
     assert {r.spec.subset.images_per_class for r in question.runs(NOWHERE) if r.task == "own"} == {None}
 
 
 def granularity(**changes):
     settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    return questions.granularity(**settings | {"label_sets": ["none", "bottom-up@5", "original"]} | changes)
+    asked = {"label_sets": ["none", "bottom-up@5", "original"], "tasks": ["induction@images"]}
+    return questions.granularity(**settings | asked | changes)
 
 
 def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
@@ -67,7 +68,7 @@ def other(asked, **changes):
 
 def test_class_count_shares_its_nets_with_granularity():
     sets = ["none", "bottom-up@5", "original"]
-    one = other(questions.class_count, label_sets=sets)
+    one = other(questions.class_count, label_sets=sets, tasks=["induction@images"])
     assert one.runs(NOWHERE) == granularity().runs(NOWHERE)
     assert [dict(each.against)["label_set"] for each in one.comparisons] == ["original", "none"]
     asked = [(*dict(each.of).values(), *dict(each.against).values()) for each in granularity().comparisons]
@@ -92,6 +93,8 @@ def test_a_budget_is_a_grid_of_designs():
         ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 x 6, 2 x 13 have 24 and 26"),
         ([["4 by 6", "2 x 12"], ["4 x 3", "2 x 6"]], "a design is CLASSES x IMAGES_PER_CLASS.*got '4 by 6'"),
         ([["0 x 6", "2 x 12"], ["4 x 3", "2 x 6"]], "got '0 x 6'"),
+        ([["4 x 6", "2 x 12"], ["2 x 12", "1 x 24"]], "two numbers of images or more; all designs have 24"),
+        ([["all x 6", "all x 12"], ["4 x 3", "2 x 6"]], "two numbers of classes in each budget"),
     ],
 )
 def test_budgets_that_are_none(budgets, says):
@@ -146,6 +149,34 @@ def test_halves_are_of_a_kind_and_known_to_their_question_only():
         small_study(tasks=["probe@images/half-a"])
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"tasks": ["probe@images/bottom-up@5", "induction@images"]},
+            "got probe@images/bottom-up@5, and probe scores none; put a task of induction first, "
+            "such as induction@images/bottom-up@5$",
+        ),
+        ({"label_sets": ["bottom-up@5", "original"]}, "give none and two others"),
+        ({"label_sets": ["none", "original"]}, "got label_sets .'none', 'original'.; give none and two"),
+        ({"tasks": []}, "granularity needs a task"),
+        ({"tasks": ["prob@images"]}, "did you mean 'probe'"),
+    ],
+)
+def test_what_the_page_on_granularity_needs_is_asked_before_the_first_run(changes, says):
+    with pytest.raises(ItlError, match=says):
+        granularity(**changes)
+
+
+def test_a_preset_whose_page_would_have_nothing_to_compare():
+    asked = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    preset = Preset(
+        name="mini", about="a test", notebooks={"02-class-count": asked | {"label_sets": ["none"]}}
+    )
+    with pytest.raises(ItlError, match="02-class-count in preset mini has nothing to compare; give .* two"):
+        questions.questions_of(preset)
+
+
 def test_label_sets_that_are_none():
     with pytest.raises(ItlError, match="no label method .*called 'bottomup'; did you mean 'bottom-up'"):
         granularity(label_sets=["bottomup@5"])
@@ -161,8 +192,11 @@ def test_label_sets_that_are_none():
         ({"recipe": {"epochs": 1, "steps": 3}}, "recipe: a recipe has either epochs or steps; got 1 epochs"),
         ({"recipe": {"step": 3}}, "no setting of recipe called 'step'; did you mean 'steps'"),
         ({"images": {"source": "demo", "sise": 3}}, "did you mean 'size'"),
-        ({"images_per_class": ["many"]}, "whole numbers from 0, or 'all'; got 'many'"),
+        ({"images_per_class": [0, "many"]}, "whole numbers from 0, or 'all'; got 'many'"),
         ({"images_per_class": []}, "needs values"),
+        ({"images_per_class": ["all"]}, "got images_per_class .'all'.; give two or more, or leave it out"),
+        ({"images_per_class": [4, 12, 4]}, "needs different values; got 4, 12, 4; give each once"),
+        ({"tasks": []}, "data-size needs a task, got none; give one, such as probe@scenes"),
         ({"seeds": [1, 1]}, "no seed twice"),
     ],
 )
