@@ -1,6 +1,6 @@
 """itl: what in the pre-training images makes features transfer? Specs, runs and reports."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -22,6 +22,16 @@ def pick(options: Mapping[str, T], name: str, what: str) -> T:
     """
     if name in options:
         return options[name]
-    near = get_close_matches(str(name), options, n=1)
-    hint = f"did you mean {near[0]!r}? There" if near else "there"
-    raise ItlError(f"no {what} called {name!r}; {hint} are {', '.join(sorted(options)) or 'none'}")
+    hint = did_you_mean(str(name), options)
+    there = "There" if hint else "there"
+    raise ItlError(f"no {what} called {name!r}; {hint}{there} are {', '.join(sorted(options)) or 'none'}")
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Return a question that suggests the one of *options* most like *name*; empty if none is like it.
+
+    >>> did_you_mean("bleu", ["red", "blue"])
+    "did you mean 'blue'? "
+    """
+    near = get_close_matches(name, options, n=1)
+    return f"did you mean {near[0]!r}? " if near else ""

@@ -162,11 +162,12 @@ def pack(asked: argparse.Namespace) -> None:
 
 def check(asked: argparse.Namespace) -> None:
     """Say what a source holds, what is missing and what to do."""
-    from itl.sources.check import check as look
-    from itl.sources.check import numbered
+    from itl.sources.check import check as check_source
+    from itl.sources.findings import report as report_findings
 
-    told, problems = numbered(look(asked.source, asked.path, **dict(_options(asked.option))))
-    print("\n".join(told))
+    findings = check_source(asked.source, asked.path, **dict(_options(asked.option)))
+    lines, problems = report_findings(findings)
+    print("\n".join(lines))
     if problems:
         raise ItlError(problems)
 
@@ -189,7 +190,7 @@ def voc_ap(asked: argparse.Namespace) -> None:
 def proposals(asked: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
     from itl.sources.proposal_files import read_regions, write_regions
-    from itl.sources.proposals import measured
+    from itl.sources.proposals import measure_recall
 
     built_in = str(asked.regions) == "windows"
     if built_in and (asked.out or not asked.recall):
@@ -198,7 +199,7 @@ def proposals(asked: argparse.Namespace) -> None:
     if asked.out:
         write_regions(asked.out, held)
     if asked.recall:
-        table, note = measured(held, asked.recall, asked.count, asked.images)
+        table, note = measure_recall(held, asked.recall, asked.count, asked.images)
         table.to_csv(sys.stdout, index=False)
         if note:
             print(f"note: {note}", file=sys.stderr)

@@ -8,6 +8,13 @@ from pathlib import Path
 from itl import ItlError
 
 
+def cpu_count() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):    # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where and how runs execute; nothing here enters a key.
@@ -20,7 +27,7 @@ class Machine:
     device: str = "cpu"                     # or GPUs: cuda:1, or several of this host as in cuda:0,2
     workers: int = 1                        # runs side by side on each device
     scheduler: str | None = None            # address of a Dask scheduler: its workers do the runs
-    threads: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))   # of each run
+    threads: int = field(default_factory=cpu_count)   # of each run
     compile: bool = False                   # a minute at a run's start, for faster steps
     checkpoint_seconds: float = 20.0        # at least this long between two checkpoints
     rank: int = 0                           # this process among the `ranks` that share one run (torchrun)
@@ -35,7 +42,7 @@ class Machine:
         usual where there is a GPU, means all of this host's; under torchrun each rank has one of them.
         """
         given = {name: value for name, value in settings.items() if value is not None}
-        cores = len(os.sched_getaffinity(0))
+        cores = cpu_count()
         rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
         if ranks > 1:

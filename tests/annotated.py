@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from itl.sources.check import check
+from itl.sources.source import Source
 from tests.pictures import encoded, smooth
 
 DOG = ("dog", (5, 6, 30, 35))
@@ -15,8 +17,9 @@ def jpeg(width: int = 60, height: int = 40) -> bytes:
 
 def thing(name: str, box: tuple, **more: object) -> str:
     """One <object>; *more* are further elements, such as difficult=1 or actions="<jumping>1</jumping>"."""
-    sides = "".join(f"<{side}>{value}</{side}>"
-                    for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+    sides = "".join(
+        f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    )
     also = "".join(f"<{tag}>{value}</{tag}>" for tag, value in more.items())
     return f"<object><name>{name}</name>{also}<bndbox>{sides}</bndbox></object>"
 
@@ -48,9 +51,11 @@ def voc2007() -> dict[str, bytes]:
 
 def voc2012() -> dict[str, bytes]:
     """A VOC2012 with people: two on one image, one of whom does two things, and one on each of two others."""
-    first = xml(thing("chair", (1, 1, 9, 9)),
-                thing("person", (10, 10, 29, 29), actions="<jumping>1</jumping><walking>1</walking>"),
-                thing("person", (40, 5, 60, 40), actions="<jumping>0</jumping><phoning>1</phoning>"))
+    first = xml(
+        thing("chair", (1, 1, 9, 9)),
+        thing("person", (10, 10, 29, 29), actions="<jumping>1</jumping><walking>1</walking>"),
+        thing("person", (40, 5, 60, 40), actions="<jumping>0</jumping><phoning>1</phoning>"),
+    )
     other = xml(thing("person", (11, 11, 50, 30), actions="<other>1</other><jumping>0</jumping>"))
     files = {
         "ImageSets/Action/train.txt": b"2010_1 2\n2010_1 3\n",
@@ -86,3 +91,13 @@ def changed(files: dict[str, bytes], **changes: bytes | None) -> dict[str, bytes
             if content is not None:
                 found[name] = content
     return found
+
+
+def problems_of(source: Source) -> list[str]:
+    """Return the texts of the problems that the scan of *source* has."""
+    return [problem.text for problem in source.scan.problems]
+
+
+def check_lines(kind: str, path: Path | None = None, **options: object) -> list[str]:
+    """Return the lines of `itl check`."""
+    return [str(finding) for finding in check(kind, path, **options)]

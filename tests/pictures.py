@@ -56,7 +56,7 @@ def tarred(path: Path, members: dict[str, bytes | None], **links: str) -> Path:
     return path
 
 
-def told(source) -> list[tuple[str, str, str]]:
+def listed(source) -> list[tuple[str, str, str]]:
     """What the records of *source* say, after checking that each can be read."""
     assert all(source.read(record) for record in source.records())
     return [(record.id, record.wnid, record.split) for record in source.records()]

@@ -12,7 +12,7 @@ from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.questions import data_size
 from itl.runs.store import Store
-from itl.sources.boxes import COLUMNS
+from itl.sources.boxes import OBJECT_COLUMNS
 from itl.specs import Pretrain, Transfer
 
 IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4, "size": 32}}
@@ -84,7 +84,7 @@ def boxes_pack(counts: dict[str, int], size: int = 48, seed: int = 0) -> "Boxes"
                           "split": splits, "width": 48, "height": 36})
     told = {"splits": {split: count for split, count in counts.items() if count}, "request": {"fit": "pad"}}
     return Boxes(images=images, table=table, size=size, digest="boxes", folder=Path("boxes"), summary=told,
-                 objects=pd.DataFrame(rows, columns=list(COLUMNS)))
+                 objects=pd.DataFrame(rows, columns=list(OBJECT_COLUMNS)))
 
 
 class Boxes(SimpleNamespace):

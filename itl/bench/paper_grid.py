@@ -24,7 +24,7 @@ from itl.runs.question import Question
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.runs.throughput import calibrated, name_of
-from itl.sources.check import PUBLISHED
+from itl.sources.registry import SOURCES
 from itl.specs import DetectionRecipe, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def published() -> dict[str, Size]:
     def size(train: Mapping[str, int], **others: int) -> Size:
         return Size({"train": sum(train.values())} | others, train, packed=False)
 
-    voc, sun = (dict(PUBLISHED[name]) for name in ("voc2007", "sun397"))
+    voc, sun = (dict(SOURCES[name].published_images) for name in ("voc2007", "sun397"))
     scenes = [f"scene {number}" for number in range(397)]
     return {
         "imagenet": size(shared(1_281_167, Taxonomy.snapshot().leaves), val=50_000),

@@ -9,7 +9,7 @@ import torch
 
 from itl.bench.work import Work
 from itl.evaluation.voc_ap import mean_ap, voc_ap
-from itl.hierarchy.label_sets import PASCAL
+from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES
 
 

@@ -35,7 +35,9 @@ EPOCHS = 1000                                           # more than there are tu
 ALONE = "the net alone on a ready batch"
 
 
-def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: float = 1) -> Work:
+def step(
+    folder: Path, device: str, net: str, size: int, pixels: int, longer: float = 1, batch: int | None = None
+) -> Work:
     """An epoch of *net* on crops of *pixels* from images of *size*, beside its steps on one ready batch.
 
     The peer is the least that training can be: forward, loss, backward and optimizer. A ratio of 0.95 says
@@ -43,7 +45,8 @@ def step(folder: Path, device: str, net: str, size: int, pixels: int, longer: fl
     takes seconds.
     """
     where = torch.device(device)
-    steps, batch = BATCHES[where.type]
+    steps, usual = BATCHES[where.type]
+    batch = batch or usual
     recipe, images = Recipe(epochs=EPOCHS, batch=batch, pixels=pixels, lr=0.001), noise(folder, size)
     again = np.arange(round(steps * longer) * batch)
     selection = Selection(again % len(images), again % CLASSES, tuple(map(str, range(CLASSES))))

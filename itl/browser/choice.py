@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from itl import ItlError, pick
-from itl.hierarchy.label_sets import cut, in_order, label_set
+from itl.hierarchy.label_sets import cut, label_set, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset
 
@@ -36,7 +36,7 @@ class Choice:
         frozenset({'trout'})
         """
         choice = cls("", classes=subset.classes, images_per_class=subset.images_per_class, seed=subset.seed)
-        parts = in_order(subset.labels)
+        parts = split_method(subset.labels)
         for part in parts:
             name, _, argument = part.partition("@")
             if name == OWN_CUT:

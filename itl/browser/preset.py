@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from itl.packs.pack import Pack
-from itl.packs.subset import Kept
+from itl.packs.subset import SubsetCounts
 from itl.presets import Preset, write_preset
 from itl.runs.questions import DATA_SIZE, questions_of
 from itl.specs import Subset
@@ -30,7 +30,9 @@ def settings(subset: Subset) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None} | {"seed": subset.seed}
 
 
-def save(name: str, subset: Subset, kept: Kept, pack: Pack | None, base: Preset, folder: Path) -> Path:
+def save(
+    name: str, subset: Subset, kept: SubsetCounts, pack: Pack | None, base: Preset, folder: Path
+) -> Path:
     """Write preset *name*: the question of data size asked within *subset*, with the rest as in *base*.
 
     It asks for those numbers of images per class of *base* that the smallest class allows, and for all.

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.subset import Kept
+from itl.packs.subset import SubsetCounts
 
 
-def facts(tree: Taxonomy, images: Mapping[str, int], kept: Kept, counted: bool) -> list[tuple[str, str]]:
+def facts(
+    tree: Taxonomy, images: Mapping[str, int], kept: SubsetCounts, counted: bool
+) -> list[tuple[str, str]]:
     """List names and values: classes, images (or leaves, where none are counted), the ends, what is left out.
 
     *images* is what there is of each class of the pack, *kept* what stays.

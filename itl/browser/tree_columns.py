@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.resources import files
 
-from itl.hierarchy.label_sets import every_round
+from itl.hierarchy.label_sets import top_down_rounds
 from itl.hierarchy.taxonomy import Taxonomy
 
 MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main")   # each uses those before it
@@ -40,7 +40,7 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
 def rounds(tree: Taxonomy, wnids: list[str]) -> list[list[int]]:
     """Return for every round top-down the place of the class of each of *wnids*."""
     place = {wnid: at for at, wnid in enumerate(tree)}
-    return [[place[class_of[wnid]] for wnid in wnids] for class_of in every_round(tree, wnids)[1:]]
+    return [[place[class_of[wnid]] for wnid in wnids] for class_of in top_down_rounds(tree, wnids)[1:]]
 
 
 def script() -> str:

@@ -20,7 +20,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import project_folder
 from itl.packs.pack import Pack
-from itl.packs.subset import Kept, keep
+from itl.packs.subset import SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.runs.question import UNPACKED
@@ -98,13 +98,13 @@ class HierarchyBrowser(AnyWidget):
     @subset.setter
     def subset(self, subset: Subset) -> None:
         """Show *subset*; raises ItlError, and shows what it did, where it does not fit this tree."""
-        keep(self.tree, self.images, subset)
+        count_subset(self.tree, self.images, subset)
         self._choice = Choice.read(self.tree, subset).told()
 
     @property
-    def kept(self) -> Kept:
+    def kept(self) -> SubsetCounts:
         """What the choice keeps of the pack, or of the tree where there is none."""
-        return keep(self.tree, self.images, self.subset)
+        return count_subset(self.tree, self.images, self.subset)
 
     def show(self, wnid: str) -> None:
         """Open the tree down to *wnid*, and show its images."""
@@ -146,7 +146,7 @@ class HierarchyBrowser(AnyWidget):
         told = {"asked": self._asked, "facts": [], "dropped": []}
         try:
             subset = self.subset
-            kept = keep(self.tree, self.images, subset)
+            kept = count_subset(self.tree, self.images, subset)
             told["facts"] = facts(self.tree, self.images, kept, self.pack is not None)
             told["yaml"] = as_yaml(subset)
             if self.choice.half or self.choice.classes is not None:
@@ -155,7 +155,7 @@ class HierarchyBrowser(AnyWidget):
             told["problem"] = str(error)
         self._summary = told
 
-    def _dropped(self, subset: Subset, kept: Kept) -> list[str]:
+    def _dropped(self, subset: Subset, kept: SubsetCounts) -> list[str]:
         """List the classes that only the kernel knows to be left out: by a half, or not picked."""
         parts = [part for part in subset.labels.split("+") if part.startswith("half")]
         halves = (label_set(self.tree, part, self.wnids).class_of for part in parts)

@@ -102,7 +102,13 @@ class WithNorms(NamedTuple):
 
 @functools.cache
 def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
-    """The search as Triton kernels, or None where they do not work: Triton needs a C compiler."""
+    """The search as Triton kernels, or None where they do not work: Triton needs a C compiler.
+
+    They are for GPUs whose matrix units take tiles from shared memory, Hopper and the Blackwell of servers.
+    On others they would spill registers and wait for their loads.
+    """
+    if torch.cuda.get_device_capability(device)[0] not in (9, 10):
+        return None
     try:
         from itl.evaluation.knn_triton import ROWS_PER_NEIGHBOUR, search
 

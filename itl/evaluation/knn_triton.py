@@ -56,17 +56,18 @@ def _search_block(
     count, k = rows.shape
     asked = _round(queries)
     maxima = _group_maxima(asked.vectors, rounded.vectors)
-    # The number of a unit stands in the lowest bits of its value
-    margin = product_error(asked, rounded) + UNITS * 2.0**-23 * (1 + rounded.length.max())
+    # The number of a unit stands in the lowest bits of its product, which is below 4
+    margin = product_error(asked, rounded) + 4 * UNITS * 2.0**-23
     candidates = torch.empty(count, CANDIDATES, dtype=torch.int32, device=base.device)
     counts = torch.empty(count, dtype=torch.int32, device=base.device)
     cosines = torch.empty(count, CANDIDATES, dtype=torch.float64, device=base.device)
+    # Chunks of 512 groups, and of 8 rows by 64 numbers, on one warp are the quickest on an H200
     _select_kernel[(count,)](
         maxima, margin, candidates, counts, len(asked.vectors), len(rounded.vectors) // ROWS,
-        k, GROUPS, UNITS, UNIT, CANDIDATES, 1024,
+        k, GROUPS, UNITS, UNIT, CANDIDATES, 512, num_warps=1,
     )
     _cosines_kernel[(count,)](
-        queries, base, candidates, counts, cosines, len(base), base.shape[1], CANDIDATES, 16, 128
+        queries, base, candidates, counts, cosines, len(base), base.shape[1], CANDIDATES, 8, 64, num_warps=1
     )
     _best_kernel[(count,)](cosines, candidates, counts, rows, similarities, k, CANDIDATES, num_warps=1)
     torch.logical_or(counts > CANDIDATES, margin.isnan().any(), out=remain)     # NaN: one is not finite
@@ -125,22 +126,18 @@ def _group_maxima(queries: Tensor, base: Tensor) -> Tensor:
     """
     query_tiles, row_tiles = len(queries) // QUERIES, len(base) // ROWS
     maxima = torch.empty(2, len(queries), row_tiles * GROUPS, device=queries.device)
-    processors, stages = _capacity(queries.device)
-    _group_maxima_kernel[(min(processors, query_tiles * row_tiles),)](
+    _group_maxima_kernel[(min(_multiprocessors(queries.device), query_tiles * row_tiles),)](
         TensorDescriptor.from_tensor(queries, [QUERIES, NUMBERS]),
         TensorDescriptor.from_tensor(base, [ROWS, NUMBERS]),
         maxima, query_tiles, row_tiles, base.shape[1], QUERIES, ROWS, NUMBERS, GROUPS, UNITS, UNIT,
-        num_warps=8, num_stages=stages,
+        num_warps=8, num_stages=4,
     )
     return maxima
 
 
 @functools.cache
-def _capacity(device: torch.device) -> tuple[int, int]:
-    """Multiprocessors of *device*, and parts of tiles that the shared memory of one holds."""
-    properties = torch.cuda.get_device_properties(device)
-    part = 2 * (QUERIES + ROWS) * NUMBERS
-    return properties.multi_processor_count, min(4, properties.shared_memory_per_block_optin // part)
+def _multiprocessors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 @triton.jit

@@ -12,7 +12,6 @@ from torch import Tensor
 STEPS = 30                  # of each kind at most
 HISTORY = 5                 # steps that tell L-BFGS the curvature
 CG_TOLERANCE, CG_STEPS = 0.3, 80        # how far the equations of a Newton step are solved
-CG_CHECK = {"cpu": 1, "cuda": 4}        # steps between two looks at whether they are: each is a wait
 LINE_SEARCH_TRIES = 12
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
@@ -93,16 +92,14 @@ def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> T
     solution, residual = torch.zeros_like(target), target
     direction = preconditioned = residual / diagonal
     size = first = _dot(residual, preconditioned)
-    unfinished, check = torch.ones_like(size, dtype=torch.bool), CG_CHECK[target.device.type]
-    for step in range(CG_STEPS):
-        if step % check == 0 and not unfinished:
-            break
+    for _ in range(CG_STEPS):
         moved = product(direction)
-        length = torch.where(unfinished, size / _dot(direction, moved), 0.0)    # once finished, nothing moves
+        length = size / _dot(direction, moved)
         solution, residual = solution + length * direction, residual - length * moved
         preconditioned = residual / diagonal
         size, before = _dot(residual, preconditioned), size
-        unfinished = size > CG_TOLERANCE**2 * first
+        if not size > CG_TOLERANCE**2 * first:          # a wait; to look at every fourth step gained nothing
+            break
         direction = preconditioned + size / before * direction
     return solution
 

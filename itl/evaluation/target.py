@@ -7,7 +7,7 @@ import numpy as np
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.packs.subset import Selection, joined, ranked, select
+from itl.packs.subset import Selection, merge, ranked, select
 from itl.specs import Subset, Transfer
 
 HELD_OUT = 0.2              # part of each class's training images to choose on, where there is no val split
@@ -72,7 +72,7 @@ def target_of(spec: Transfer, pack: Pack) -> Target:
                        f"detection@{spec.target} or actions@{spec.target}, not {spec.method}")
     if spec.images_per_class or not has_val_beside_test(pack):
         return Target(pack, train, test)
-    both = joined(train, select(pack, subset, "val"))
+    both = merge(train, select(pack, subset, "val"))
     return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.sources.boxes import SIDES, fault, overlap
+from itl.sources.boxes import SIDES, first_invalid_box, iou_of
 
 LEVELS = np.arange(0, 1.1, 0.1)             # the kit's 0:0.1:1 as floats: 0.30000000000000004 is one of them
 FOUND, FALSE, IGNORED = 1, 0, -1            # what a detection, or a label, counts as
@@ -113,7 +113,7 @@ def _refuse_unsound(detections: Detections) -> None:
     if (unsound := np.isnan(detections.scores)).any():
         raise ItlError(f"detection {unsound.argmax() + 1} has the score nan, which has no rank; the net has "
                        f"diverged, or the scores are damaged")
-    if found := fault(detections.boxes):
+    if found := first_invalid_box(detections.boxes):
         raise ItlError(f"detection {found[0] + 1}: {found[1]}")
 
 
@@ -132,7 +132,7 @@ def _nearest(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.n
     firsts, owner = np.cumsum(counts) - counts, np.repeat(few, counts)
     within = np.arange(len(owner)) - np.repeat(firsts, counts)
     pairs = order[starts[asked[owner]] + within]                    # their objects, one after the other
-    found = overlap(detections.boxes[owner], objects.boxes[pairs])
+    found = iou_of(detections.boxes[owner], objects.boxes[pairs])
     if len(few):
         best[few] = np.maximum.reduceat(found, firsts)
         winners = np.flatnonzero(found == best[owner])

@@ -1,44 +1,47 @@
-"""Groups of classes: by an ancestor at depth four, their most even division in two, or an order by chance."""
+"""Groups of classes by an ancestor, their most even division in two, and a random order."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
 
 from itl.hierarchy.taxonomy import Taxonomy
 
-GROUP_DEPTH = 4             # minimal halves share no ancestor at this depth or deeper
+GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper
 
 
 def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]:
     """Group classes by their ancestor at depth 4, the largest group first.
 
-    Classes above that depth are each a group of their own. Minimal halves keep groups whole.
+    A class above that depth is a group of its own. Minimal halves keep groups whole.
     """
-    paths = [tree.path(wnid) for wnid in sorted(set(wnids))]
     groups: dict[str, list[str]] = {}
-    for path in paths:
-        groups.setdefault(path[max(0, len(path) - 1 - GROUP_DEPTH)], []).append(path[0])
+    for wnid in sorted(set(wnids)):
+        path = tree.path(wnid)
+        groups.setdefault(path[max(0, len(path) - 1 - GROUP_DEPTH)], []).append(wnid)
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def nearest_half(sizes: Mapping[str, int]) -> set[str]:
-    """Choose names whose sizes add up to the least sum of at least half; of equal choices always the same.
+def most_even_split(sizes: Mapping[str, int]) -> set[str]:
+    """Choose names whose sizes have the smallest sum that is at least half of the total.
 
-    Exact: bit s of ``reachable[i]`` says whether some of the first i sizes add up to s.
+    The choice is exact, and always the same one of several equal choices.
+
+    >>> sorted(most_even_split({"a": 5, "b": 3, "c": 2, "d": 1}))
+    ['a', 'd']
     """
-    reachable = [1]
-    for size in sizes.values():
-        reachable.append(reachable[-1] | reachable[-1] << size)
+    last_name = {0: ""}  # sum -> the last name of the first choice that has this sum
+    for name, size in sizes.items():
+        for reached in list(last_name):
+            last_name.setdefault(reached + size, name)
     half = (sum(sizes.values()) + 1) // 2
-    above = reachable[-1] >> half
-    left = half + (above & -above).bit_length() - 1
+    remaining = min(reached for reached in last_name if reached >= half)
     chosen = set()
-    for before, (name, size) in reversed(list(zip(reachable, sizes.items(), strict=False))):
-        if not before >> left & 1:                      # without this one the sum is out of reach
-            chosen.add(name)
-            left -= size
+    while remaining:
+        name = last_name[remaining]
+        chosen.add(name)
+        remaining -= sizes[name]
     return chosen
 
 
-def shuffled(wnids: Iterable[str], seed: int) -> list[str]:
-    """Put *wnids* in an order by chance, which depends on them and *seed* alone."""
+def shuffle(wnids: Iterable[str], seed: int) -> list[str]:
+    """Return *wnids* in a random order that depends on them and *seed* alone."""
     return sorted(wnids, key=lambda wnid: hashlib.sha256(f"{seed} {wnid}".encode()).digest())

@@ -1,24 +1,24 @@
-"""Label sets: each maps fine wnids to the classes they are trained as."""
+"""Label sets: mappings from fine wnids to the classes they are trained as."""
 
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from itl import ItlError, pick
-from itl.hierarchy.halves import GROUP_DEPTH, minimal_groups, nearest_half, shuffled
+from itl.hierarchy.halves import GROUP_DEPTH, minimal_groups, most_even_split, shuffle
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """A way to label images; wnids that are not in it are left out of training."""
+    """A way to label images; wnids that it does not have are left out of training."""
 
-    name: str                               # the method that makes it again
-    class_of: Mapping[str, str]             # fine wnid -> wnid of its class
+    name: str  # the method that makes this label set
+    class_of: Mapping[str, str]  # fine wnid -> wnid of its class
 
     @property
     def classes(self) -> list[str]:
@@ -26,20 +26,21 @@ class LabelSet:
         return sorted(set(self.class_of.values()))
 
     def to_csv(self) -> str:
-        """Write the header ``wnid,label`` and a line for every wnid, sorted by wnid."""
+        """Return CSV with the header ``wnid,label`` and a line for every wnid, sorted by wnid."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([("wnid", "label"), *sorted(self.class_of.items())])
         return text.getvalue()
 
 
-class Method(NamedTuple):
+@dataclass(frozen=True)
+class Method:
     """How `label_set` makes one kind of label set."""
 
-    make: Callable[..., LabelSet]           # of the tree, the wnids and what is read after the @
-    needs: str = ""                         # what must stand after the @, if anything
-    example: str = ""
-    read: Callable[[str], object] = str
-    rank: int = 0                           # its place among parts joined by +; 0 comes first, one of each
+    make: Callable[..., LabelSet]  # from the tree, the wnids and the argument
+    argument: str = ""  # what must follow the @, in words; empty: nothing
+    example: str = ""  # of an argument
+    parse: Callable[[str], object] = str  # the argument; raises ValueError
+    rank: int = 0  # order among parts joined by +; one of each rank
 
 
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
@@ -49,32 +50,35 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID,
     without@WNID,WNID. METHOD+METHOD labels by the first and keeps only what all the others keep:
     bottom-up@9+without-pascal.
-    Raises ItlError on other methods, on classes that are not in the tree, and where no class would be left.
+
+    Raises:
+        ItlError: For other methods, for classes that are not in the tree, and if no class would be left.
 
     >>> label_set(tree, "bottom-up@2+without@fish", ["husky", "poodle", "trout", "car"]).class_of
     {'car': 'car', 'husky': 'dog', 'poodle': 'dog'}
     """
-    first, *others = (_part(tree, part, method, wnids) for part in in_order(method))
-    stay = [each.class_of.keys() for each in others]
-    kept = {wnid: label for wnid, label in first.class_of.items() if all(wnid in each for each in stay)}
+    first, *filters = (_label_part(tree, part, method, wnids) for part in split_method(method))
+    kept = dict(first.class_of)
+    for part in filters:
+        kept = {wnid: label for wnid, label in kept.items() if wnid in part.class_of}
     if not kept:
         raise ItlError(f"{method} keeps none of the {len(set(wnids))} classes; leave a part of it out")
-    return LabelSet("+".join(each.name for each in (first, *others)), kept)
+    return LabelSet("+".join(part.name for part in (first, *filters)), kept)
 
 
-def in_order(method: str) -> list[str]:
-    """Take *method* apart at its +; refuse other spellings of the same, which would be other runs.
+def split_method(method: str) -> list[str]:
+    """Split *method* at its +; ItlError for another spelling of the same method, which would be another run.
 
-    >>> in_order("bottom-up@9+without-pascal+without@n02084071")
+    >>> split_method("bottom-up@9+without-pascal+without@n02084071")
     ['bottom-up@9', 'without-pascal', 'without@n02084071']
     """
     parts = method.split("+")
-    ranks = [pick(METHODS, part.partition("@")[0], "label method").rank for part in parts]
+    ranks = [pick(LABEL_METHODS, part.partition("@")[0], "label method").rank for part in parts]
     if len(parts) > 1 and "original" in parts:
         raise ItlError(f"original adds nothing to {method!r}; leave it out")
-    twice = next((a for a, b in zip(sorted(ranks), sorted(ranks)[1:], strict=False) if a == b), None)
-    if twice is not None:
-        same = [part for part, rank in zip(parts, ranks, strict=True) if rank == twice]
+    repeated = sorted(rank for rank, count in Counter(ranks).items() if count > 1)
+    if repeated:
+        same = [part for part, rank in zip(parts, ranks, strict=True) if rank == repeated[0]]
         raise ItlError(f"{method!r} has two parts of one kind, {' and '.join(same)}; keep one")
     if ranks != sorted(ranks):
         ordered = [part for _, part in sorted(zip(ranks, parts, strict=True))]
@@ -82,21 +86,23 @@ def in_order(method: str) -> list[str]:
     return parts
 
 
-def _part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) -> LabelSet:
+def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) -> LabelSet:
     """Make the label set of one *part* of *method*."""
     name, at, argument = part.partition("@")
-    kind = METHODS[name]
-    if at and not kind.needs:
+    kind = LABEL_METHODS[name]
+    if at and not kind.argument:
         raise ItlError(f"{name} takes nothing after it, but got {'@' + argument!r}; write {name}")
-    arguments = [_read(kind, part, argument)] if kind.needs else []
-    wnids = sorted(set(wnids))              # the same classes are the same label set, in whatever order
+    arguments = [_parse(kind, part, argument)] if kind.argument else []
+    wnids = sorted(set(wnids))  # the order of the classes does not matter
     if not wnids:
         raise ItlError(f"{method} has no class to label; give at least one wnid")
     unknown = [wnid for wnid in wnids if wnid not in tree]
     if unknown and name != "original":
-        some = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
-        raise ItlError(f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
-                       f"{some}; original takes any class, Taxonomy.nltk(wnids) any noun of WordNet")
+        names = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
+        raise ItlError(
+            f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
+            f"{names}; original takes any class, Taxonomy.nltk(wnids) any noun of WordNet"
+        )
     return kind.make(tree, wnids, *arguments)
 
 
@@ -106,7 +112,7 @@ def bottom_up(tree: Taxonomy, wnids: Iterable[str], level: int) -> LabelSet:
     >>> bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2).classes
     ['car', 'dog', 'fish']
     """
-    paths = {wnid: tree.path(wnid) for wnid in wnids}               # wnid first, root last
+    paths = {wnid: tree.path(wnid) for wnid in wnids}  # wnid first, root last
     deepest = max(map(len, paths.values())) - 1
     if not 0 <= level <= deepest:
         raise ItlError(f"bottom-up takes a level from 0 to {deepest} on these classes, not {level}")
@@ -120,14 +126,14 @@ def top_down(tree: Taxonomy, wnids: Iterable[str], rounds: int) -> LabelSet:
     >>> top_down(tree, ["husky", "poodle", "trout", "car"], rounds=1).class_of
     {'husky': 'dog', 'poodle': 'dog', 'trout': 'fish', 'car': 'vehicle'}
     """
-    sets = every_round(tree, wnids)
+    sets = top_down_rounds(tree, wnids)
     if not 1 <= rounds < len(sets):
         raise ItlError(f"top-down takes from 1 to {len(sets) - 1} rounds on these classes, not {rounds}")
     return LabelSet(f"top-down@{rounds}", sets[rounds])
 
 
-def every_round(tree: Taxonomy, wnids: Iterable[str]) -> list[dict[str, str]]:
-    """Label *wnids* by themselves, then round by round top-down, until another changes nothing."""
+def top_down_rounds(tree: Taxonomy, wnids: Iterable[str]) -> list[dict[str, str]]:
+    """Return the labels of *wnids* after 0, 1, ... rounds of top-down, until a round changes nothing."""
     sets = [{wnid: wnid for wnid in wnids}]
     while (coarser := _one_round(tree, sets[-1])) != sets[-1]:
         sets.append(coarser)
@@ -135,7 +141,7 @@ def every_round(tree: Taxonomy, wnids: Iterable[str]) -> list[dict[str, str]]:
 
 
 def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: str = "without") -> LabelSet:
-    """Leave out every class that is a kind of any of *nodes*, by any path; keep the others as they are.
+    """Leave out every class that is a kind of any of *nodes*, by any path; the others label themselves.
 
     >>> without(tree, ["husky", "poodle", "trout", "car"], ["dog"]).classes
     ['car', 'trout']
@@ -149,7 +155,7 @@ def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: st
 
 
 def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
-    """Keep every class that is a kind of one of *nodes*, by any path, as it is; leave out the others.
+    """Keep every class that is a kind of one of *nodes*, by any path, labelled by itself.
 
     >>> only(tree, ["husky", "poodle", "trout", "car"], ["dog", "vehicle"]).classes
     ['car', 'husky', 'poodle']
@@ -162,7 +168,7 @@ def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet
 
 
 def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
-    """Label each class by the nearest of *nodes* on its parent path; leave out those under none.
+    """Label each class by the nearest of *nodes* on its parent path; leave out classes under none.
 
     >>> cut(tree, ["husky", "poodle", "trout", "car"], ["animal", "dog"]).class_of
     {'husky': 'dog', 'poodle': 'dog', 'trout': 'animal'}
@@ -172,31 +178,39 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
     on_a_path = set().union(*paths.values())
     for node in nodes:
         if node not in on_a_path:
-            others = sum(node in tree.ancestors(wnid) for wnid in wnids)
-            reason = f"{others} are below it, but not by their parents" if others else "none is below it"
-            raise ItlError(f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
-                           f"{reason}; give a wnid on their parent paths")
-    nearest = {wnid: next((above for above in path if above in nodes), "") for wnid, path in paths.items()}
-    return LabelSet(f"cut@{','.join(nodes)}", {wnid: node for wnid, node in nearest.items() if node})
+            below = sum(node in tree.ancestors(wnid) for wnid in wnids)
+            reason = f"{below} are below it, but not by their parents" if below else "none is below it"
+            raise ItlError(
+                f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
+                f"{reason}; give a wnid on their parent paths"
+            )
+    class_of = {}
+    for wnid, path in paths.items():
+        nearest = next((node for node in path if node in nodes), None)
+        if nearest is not None:
+            class_of[wnid] = nearest
+    return LabelSet(f"cut@{','.join(nodes)}", class_of)
 
 
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
-    """Deal the classes into two halves by chance; the first takes the odd one."""
-    ranked = shuffled(set(wnids), seed)
-    half = (len(ranked) + 1) // 2
-    return _halves(ranked[:half], ranked[half:], "half-random", f"@{seed}")
+    """Divide the classes into two random halves; the first has one more if their number is odd."""
+    shuffled = shuffle(set(wnids), seed)
+    half = (len(shuffled) + 1) // 2
+    return _halves(shuffled[:half], shuffled[half:], "half-random", f"@{seed}")
 
 
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
-    """Split the classes in two that share no ancestor at depth 4 or deeper, as evenly as that allows.
+    """Divide the classes, as evenly as possible, without a common ancestor at depth 4 or deeper.
 
-    The first is the larger. Raises ItlError where all classes are in one group.
+    The first is the larger. Raises ItlError if all classes are in one group.
     """
     groups = minimal_groups(tree, wnids)
     if len(groups) < 2:
-        raise ItlError(f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
-                       f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind")
-    larger = nearest_half({node: len(group) for node, group in groups.items()})
+        raise ItlError(
+            f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "
+            f"at depth {GROUP_DEPTH}; take random halves, or add classes of another kind"
+        )
+    larger = most_even_split({node: len(group) for node, group in groups.items()})
     sides: tuple[list[str], list[str]] = [], []
     for node, group in groups.items():
         sides[node not in larger].extend(group)
@@ -204,7 +218,7 @@ def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, Labe
 
 
 def how_even(a: LabelSet, b: LabelSet) -> str:
-    """Say how even two halves are, for people.
+    """Return in words how even two halves are.
 
     >>> how_even(*halves_random(["husky", "poodle", "trout"], seed=0))
     '2 and 1 of 3 classes (66.7 % and 33.3 %)'
@@ -225,25 +239,27 @@ def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tup
 def _one_round(tree: Taxonomy, class_of: Mapping[str, str]) -> dict[str, str]:
     parents = {label: tree.parent(label) or label for label in class_of.values()}
     labels = set(parents.values())
-    # The published rule walks the labels in order and puts each in the place of all below it: in whatever
-    # order, what remains are the topmost.
-    topmost = {label: [above for above in tree.path(label) if above in labels][-1] for label in labels}
+    # The published rule goes through the labels in order and replaces all labels below each by it. In any
+    # order, the topmost labels remain.
+    topmost = {label: [node for node in tree.path(label) if node in labels][-1] for label in labels}
     return {wnid: topmost[parents[label]] for wnid, label in class_of.items()}
 
 
 def _without_pascal(tree: Taxonomy, wnids: Sequence[str]) -> LabelSet:
-    # No cow is above a class of ImageNet's 1000, so the snapshot has none.
+    # The snapshot has no node for cow, as none of ImageNet's 1000 classes is a kind of cow.
     return without(tree, wnids, [node for node in PASCAL.values() if node in tree], "without-pascal")
 
 
 def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet:
-    """Leave out as many classes as without-pascal does, by chance and none of them PASCAL's: its control."""
+    """Leave out as many random classes, none of them PASCAL's, as without-pascal does: its control."""
     others = _without_pascal(tree, wnids).classes
     count, name = len(wnids) - len(others), f"without-random@{seed}"
     if count >= len(wnids) - count:
-        raise ItlError(f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
-                       f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's")
-    kept = set(wnids) - set(shuffled(others, seed)[:count])
+        raise ItlError(
+            f"{name} leaves out {count} other classes, as many as are PASCAL's, but of the "
+            f"{len(wnids)} only {len(others)} are others; add classes that are not PASCAL's"
+        )
+    kept = set(wnids) - set(shuffle(others, seed)[:count])
     return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
 
 
@@ -252,46 +268,50 @@ def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> Labe
 
 
 def _topmost(tree: Taxonomy, name: str, nodes: Iterable[str]) -> list[str]:
-    """Refuse *nodes* unless they are sorted and none lies under another: one spelling each."""
+    """Return *nodes*; ItlError unless they are sorted and none is under another: one spelling per set."""
     nodes = [tree[node].wnid for node in nodes]
-    above = {node for node in nodes if len(tree.ancestors(node) & set(nodes)) == 1}
-    if nodes != sorted(above):
-        raise ItlError(f"{name}@{','.join(nodes)} is spelt {name}@{','.join(sorted(above))}")
+    topmost = sorted({node for node in nodes if len(tree.ancestors(node) & set(nodes)) == 1})
+    if nodes != topmost:
+        raise ItlError(f"{name}@{','.join(nodes)} is spelt {name}@{','.join(topmost)}")
     return nodes
 
 
-def _read(kind: Method, method: str, argument: str) -> object:
+def _parse(kind: Method, part: str, argument: str) -> object:
     try:
-        return kind.read(argument)
+        return kind.parse(argument)
     except ValueError:
-        name = method.partition("@")[0]
-        raise ItlError(f"{name} needs {kind.needs}, as in {name}@{kind.example}; got {method!r}") from None
+        name = part.partition("@")[0]
+        raise ItlError(f"{name} needs {kind.argument}, as in {name}@{kind.example}; got {part!r}") from None
 
 
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):     # one spelling each: 09 and 9 would be two runs
+def _parse_int(text: str) -> int:
+    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):  # one spelling: 09 and 9 would be two runs
         raise ValueError
     return int(text)
 
 
-def _wnids(text: str) -> list[str]:
-    if not all(parts := text.split(",")):
+def _parse_wnids(text: str) -> list[str]:
+    wnids = text.split(",")
+    if not all(wnids):
         raise ValueError
-    return parts
+    return wnids
 
 
-# What `label_set` makes, by the name before the @.
-METHODS = {
+LABEL_METHODS = {  # by the name before the @
     "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids})),
-    "bottom-up": Method(bottom_up, "a level", "9", _whole),
-    "top-down": Method(top_down, "a number of rounds", "1", _whole),
-    "cut": Method(cut, "wnids", "n00015388,n00021939", _wnids),
+    "bottom-up": Method(bottom_up, "a level", "9", _parse_int),
+    "top-down": Method(top_down, "a number of rounds", "1", _parse_int),
+    "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
     "without-pascal": Method(_without_pascal, rank=1),
-    "without-random": Method(_without_random, "a seed", "0", _whole, 1),
-    "half-random-a": Method(lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _whole, 2),
-    "half-random-b": Method(lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _whole, 2),
+    "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
+    "half-random-a": Method(
+        lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2
+    ),
+    "half-random-b": Method(
+        lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2
+    ),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
-    "only": Method(only, "wnids", "n00015388,n00021939", _wnids, 3),
-    "without": Method(_without, "wnids", "n02084071,n02121620", _wnids, 4),
+    "only": Method(only, "wnids", "n00015388,n00021939", _parse_wnids, 3),
+    "without": Method(_without, "wnids", "n02084071,n02121620", _parse_wnids, 4),
 }

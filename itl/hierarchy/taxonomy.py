@@ -10,21 +10,21 @@ from typing import NamedTuple
 from itl import ItlError
 
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")
-COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
+SNAPSHOT_COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
 
 
 class Synset(NamedTuple):
-    """One meaning, and the words for it."""
+    """One meaning of words, and these words."""
 
-    wnid: str                               # n and the noun's byte offset in WordNet 3.0: the only sure key
-    name: str                               # such as dog.n.01
-    lemmas: tuple[str, ...]                 # spaces written as underscores, the usual word first
+    wnid: str  # n and the noun's byte offset in WordNet 3.0, which identifies it
+    name: str  # such as dog.n.01
+    lemmas: tuple[str, ...]  # spaces written as underscores, the usual word first
     gloss: str
-    hypernyms: tuple[str, ...]              # wnids, in the order of WordNet's file
+    hypernyms: tuple[str, ...]  # wnids, in the order of WordNet's file
 
 
 class Taxonomy:
-    """Some wnids of interest, the leaves, and everything above them; never changes once made.
+    """Some wnids, the leaves, and all their ancestors; immutable.
 
     >>> tree = Taxonomy.snapshot()
     >>> tree.class_name("n02084071"), tree.depth("n02084071"), len(tree.leaves_under("n02084071"))
@@ -32,82 +32,85 @@ class Taxonomy:
     """
 
     def __init__(self, synsets: Iterable[Synset], leaves: Iterable[str]) -> None:
-        """Take *synsets*, all hypernyms of each among them, and say which of them are leaves."""
+        """Make the tree of *synsets*, which include all their hypernyms; *leaves* are some of their wnids."""
         self._synsets = {synset.wnid: synset for synset in sorted(synsets)}
-        self.leaves = tuple(sorted(set(leaves)))        # sorted wnids are the usual ILSVRC order
+        self.leaves = tuple(sorted(set(leaves)))  # sorted wnids are the usual order of ILSVRC
         self._paths: dict[str, tuple[str, ...]] = {}
         self._ancestors: dict[str, frozenset[str]] = {}
         named = set(self.leaves).union(*(synset.hypernyms for synset in self._synsets.values()))
         missing = sorted(named - self._synsets.keys())
         if missing:
-            raise ItlError(f"{len(missing)} leaves or hypernyms are not among the {len(self)} synsets given, "
-                           f"such as {missing[0]}; give these too")
-        # The first by name, not the first in the file, which is another for 30 of ImageNet's nodes: the
-        # paper's label sets come from an NLTK that sorted.
+            raise ItlError(
+                f"{len(missing)} leaves or hypernyms are not among the {len(self)} synsets given, "
+                f"such as {missing[0]}; give these too"
+            )
+        # The first by name, not the first in the file, which differs for 30 of ImageNet's nodes: the paper's
+        # label sets come from a version of NLTK that sorted hypernyms.
         self._parents = {
-            wnid: min(synset.hypernyms, key=lambda above: self[above].name, default=None)
+            wnid: min(synset.hypernyms, key=lambda hypernym: self[hypernym].name, default=None)
             for wnid, synset in self._synsets.items()
         }
 
     @classmethod
     @cache
     def snapshot(cls) -> "Taxonomy":
-        """The 1000 classes of ILSVRC-2012 and all their ancestors, from the file shipped with itl."""
+        """Return the 1000 classes of ILSVRC-2012 and all their ancestors, from the file shipped with itl."""
         return read_snapshot(SNAPSHOT)
 
     @classmethod
     def nltk(cls, leaves: Iterable[str] | None = None) -> "Taxonomy":
-        """Build the same from NLTK's WordNet, for any *leaves*; without them, those of the snapshot.
+        """Build the tree of any *leaves* from NLTK's WordNet, in seconds; by default those of the snapshot.
 
-        Takes seconds. Raises ItlError where NLTK has no WordNet 3.0, or WordNet no such noun.
+        Raises:
+            ItlError: If NLTK has no WordNet 3.0, or WordNet no such noun.
         """
         leaves = list(cls.snapshot().leaves if leaves is None else leaves)
         reader = _nltk_reader()
         nouns = reader.raw("data.noun")
         synsets, todo = {}, set(leaves)
         while todo:
-            found = _from_nltk(reader, nouns, todo.pop())
-            synsets[found.wnid] = found
-            todo.update(set(found.hypernyms) - synsets.keys())
+            synset = _synset_from_nltk(reader, nouns, todo.pop())
+            synsets[synset.wnid] = synset
+            todo.update(set(synset.hypernyms) - synsets.keys())
         return cls(synsets.values(), leaves)
 
     def __getitem__(self, wnid: str) -> Synset:
-        """The synset of *wnid*; raises ItlError, with the nearest there is, where there is none."""
-        found = self._synsets.get(wnid)
-        if found is None:
+        """Return the synset of *wnid*; ItlError, with the nearest wnid or word, if there is none."""
+        synset = self._synsets.get(wnid)
+        if synset is None:
             raise ItlError(self._unknown(str(wnid)))
-        return found
+        return synset
 
     def __contains__(self, wnid: object) -> bool:
-        """Whether *wnid* is a leaf or above one."""
+        """Say whether *wnid* is a leaf or an ancestor of one."""
         return wnid in self._synsets
 
     def __iter__(self) -> Iterator[str]:
-        """All wnids, sorted."""
+        """Iterate over all wnids, sorted."""
         return iter(self._synsets)
 
     def __len__(self) -> int:
-        """How many synsets there are, leaves and all above them."""
+        """Return the number of synsets: leaves and their ancestors."""
         return len(self._synsets)
 
     def parent(self, wnid: str) -> str | None:
-        """The hypernym of *wnid* whose name comes first in the alphabet; None for the root."""
+        """Return the hypernym of *wnid* whose name is first in the alphabet; None for the root."""
         return self._parents[self[wnid].wnid]
 
     def children(self, wnid: str) -> list[str]:
-        """The wnids whose parent is *wnid*, sorted."""
+        """Return the wnids whose parent is *wnid*, sorted."""
         return list(self._children.get(self[wnid].wnid, ()))
 
     def path(self, wnid: str) -> list[str]:
-        """Go from *wnid* (first) to the root (last), parent by parent."""
+        """Return the path from *wnid* (first) to the root (last), parent by parent."""
         return list(self._path(wnid))
 
     def depth(self, wnid: str) -> int:
-        """How many parents are above *wnid*: 0 for the root."""
+        """Return the number of parents above *wnid*: 0 for the root."""
         return len(self._path(wnid)) - 1
 
     def ancestors(self, wnid: str) -> frozenset[str]:
-        """All that *wnid* is a kind of, by any path, and *wnid* itself."""
+        """Return all wnids that *wnid* is a kind of, by any path, and *wnid* itself."""
         known = self._ancestors.get(wnid)
         if known is None:
             known = frozenset([wnid]).union(*map(self.ancestors, self[wnid].hypernyms))
@@ -115,42 +118,46 @@ class Taxonomy:
         return known
 
     def leaves_under(self, wnid: str) -> list[str]:
-        """The leaves that are a kind of *wnid*, by any path, sorted; a leaf is under itself."""
+        """Return the leaves that are a kind of *wnid*, by any path, sorted; a leaf is under itself."""
         return list(self._leaves_under.get(self[wnid].wnid, ()))
 
     def lowest_common_ancestor(self, a: str, b: str) -> str:
-        """The deepest wnid on the parent paths of both *a* and *b*.
+        """Return the deepest wnid on the parent paths of both *a* and *b*.
 
-        Raises ItlError where they share none, which cannot be in WordNet: all its nouns are entities.
+        Raises:
+            ItlError: If there is none, which cannot happen in WordNet: all its nouns are entities.
         """
-        above = set(self._path(b))
-        shared = next((wnid for wnid in self._path(a) if wnid in above), None)
+        path_of_b = set(self._path(b))
+        shared = next((wnid for wnid in self._path(a) if wnid in path_of_b), None)
         if shared is None:
-            raise ItlError(f"{a} and {b} have no common ancestor: their roots are "
-                           f"{self._path(a)[-1]} and {self._path(b)[-1]}; take two under one root")
+            raise ItlError(
+                f"{a} and {b} have no common ancestor: their roots are "
+                f"{self._path(a)[-1]} and {self._path(b)[-1]}; take two under one root"
+            )
         return shared
 
     def search(self, text: str) -> list[Synset]:
-        """Find synsets by word, synset name, wnid or gloss, in any case; the best hit first.
+        """Find synsets by word, synset name, wnid or gloss, ignoring case; the best match first.
 
-        First those called just so, then those that start so, have such a word, contain it anywhere,
-        and last those whose gloss has it; among equals those with more leaves first.
+        First synsets with exactly this name, then those with a name that starts with it, has a word that
+        starts with it, or contains it anywhere, last those whose gloss has a word that starts with it. Among
+        equals, those with more leaves are first.
 
         >>> [synset.name for synset in Taxonomy.snapshot().search("Sea cow")]
         ['sea_cow.n.01']
         """
-        wanted = _plain(text)
-        if not wanted:
+        query = _plain(text)
+        if not query:
             return []
         ranked = []
-        for synset, words, gloss in self._texts:
-            rank = _rank(wanted, words, gloss)
+        for synset, names, gloss in self._texts:
+            rank = _match_rank(query, names, gloss)
             if rank is not None:
                 ranked.append((rank, -len(self._leaves_under.get(synset.wnid, ())), synset))
         return [synset for _, _, synset in sorted(ranked)]
 
     def class_name(self, wnid: str) -> str:
-        """What people call *wnid*: its usual word. Not unique: there are two cranes among the leaves."""
+        """Return the usual word for *wnid*. It is not unique: two leaves are called crane."""
         return self[wnid].lemmas[0].replace("_", " ")
 
     def _path(self, wnid: str) -> tuple[str, ...]:
@@ -163,23 +170,23 @@ class Taxonomy:
 
     @cached_property
     def _children(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        children: dict[str, list[str]] = {}
         for wnid, parent in self._parents.items():
             if parent is not None:
-                found.setdefault(parent, []).append(wnid)
-        return found
+                children.setdefault(parent, []).append(wnid)
+        return children
 
     @cached_property
     def _leaves_under(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        leaves: dict[str, list[str]] = {}
         for leaf in self.leaves:
             for wnid in self.ancestors(leaf):
-                found.setdefault(wnid, []).append(leaf)
-        return found
+                leaves.setdefault(wnid, []).append(leaf)
+        return leaves
 
     @cached_property
     def _texts(self) -> list[tuple[Synset, tuple[str, ...], str]]:
-        """What `search` looks at, of each synset: its names and its gloss, in plain small letters."""
+        """The names and the gloss of each synset in plain lower case, for `search`."""
         return [
             (synset, tuple(map(_plain, (*synset.lemmas, synset.name, wnid))), " " + _plain(synset.gloss))
             for wnid, synset in self._synsets.items()
@@ -188,23 +195,25 @@ class Taxonomy:
     def _unknown(self, wnid: str) -> str:
         if re.fullmatch(r"n\d{8}", wnid):
             near = get_close_matches(wnid, self._synsets, n=1)
-            hint = f"the nearest is {self._called(near[0])}; " if near else ""
-            return (f"no synset {wnid} among the {len(self)} here; {hint}"
-                    f"for another noun of WordNet 3.0 take Taxonomy.nltk([{wnid!r}])")
+            hint = f"the nearest is {self._describe(near[0])}; " if near else ""
+            return (
+                f"no synset {wnid} among the {len(self)} here; {hint}"
+                f"for another noun of WordNet 3.0 take Taxonomy.nltk([{wnid!r}])"
+            )
         hits = self.search(wnid)[:3]
         if not hits:
             words = {word: synset for synset, names, _ in self._texts for word in names}
             hits = [words[word] for word in get_close_matches(_plain(wnid), words, n=1)]
-        found = ", ".join(self._called(synset.wnid) for synset in hits)
-        hint = f"did you mean {found}?" if found else f"none of the {len(self)} synsets here is called so"
+        names = ", ".join(self._describe(synset.wnid) for synset in hits)
+        hint = f"did you mean {names}?" if names else f"none of the {len(self)} synsets here has that name"
         return f"{wnid!r} is not a wnid, which must be like n02084071; {hint}"
 
-    def _called(self, wnid: str) -> str:
+    def _describe(self, wnid: str) -> str:
         return f"{wnid} ({self._synsets[wnid].name})"
 
 
 def read_snapshot(path: Path) -> Taxonomy:
-    """Read what `write_snapshot` wrote."""
+    """Read a tree from a file that `write_snapshot` wrote."""
     synsets, leaves = [], []
     for line in Path(path).read_text(encoding="utf-8").splitlines()[1:]:
         wnid, leaf, name, lemmas, hypernyms, gloss = line.split("\t")
@@ -217,7 +226,7 @@ def read_snapshot(path: Path) -> Taxonomy:
 def write_snapshot(tree: Taxonomy, path: Path) -> None:
     """Write *tree* as tab-separated text, sorted by wnid: the same bytes for the same tree."""
     leaves = set(tree.leaves)
-    rows = [COLUMNS]
+    rows = [SNAPSHOT_COLUMNS]
     for wnid, name, lemmas, gloss, hypernyms in map(tree.__getitem__, tree):
         rows.append((wnid, str(int(wnid in leaves)), name, "|".join(lemmas), " ".join(hypernyms), gloss))
     text = "".join("\t".join(row) + "\n" for row in rows)
@@ -228,53 +237,57 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("_", " ").lower().split())
 
 
-def _rank(wanted: str, words: tuple[str, ...], gloss: str) -> int | None:
-    """How well *wanted* is met, 0 best; None where it is not met at all."""
-    if wanted in words:
+def _match_rank(query: str, names: tuple[str, ...], gloss: str) -> int | None:
+    """Return how well names or gloss match *query*, 0 best; None if they do not."""
+    if query in names:
         return 0
-    if any(word.startswith(wanted) for word in words):
+    if any(name.startswith(query) for name in names):
         return 1
-    if any(" " + wanted in word for word in words):
+    if any(" " + query in name for name in names):
         return 2
-    if any(wanted in word for word in words):
+    if any(query in name for name in names):
         return 3
-    return 4 if " " + wanted in gloss else None
+    return 4 if " " + query in gloss else None
 
 
 def _nltk_reader():
-    """NLTK's WordNet, loaded. Imported here: the snapshot needs no NLTK."""
-    from nltk.corpus import wordnet
+    """Return NLTK's WordNet, loaded."""
+    from nltk.corpus import wordnet  # slow to import, and the snapshot does not need it
 
     try:
         wordnet.ensure_loaded()
         version = wordnet.get_version()
     except (LookupError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if isinstance(error, OSError) else "no corpora/wordnet"
-        raise ItlError(f"NLTK cannot load WordNet ({reason} on its data path); "
-                       "run `python -m nltk.downloader wordnet` where there is internet, "
-                       "or set NLTK_DATA to a folder that holds corpora/wordnet") from error
+        raise ItlError(
+            f"NLTK cannot load WordNet ({reason} on its data path); "
+            "run `python -m nltk.downloader wordnet` where there is internet, "
+            "or set NLTK_DATA to a folder that holds corpora/wordnet"
+        ) from error
     if version != "3.0":
-        raise ItlError(f"wnids are offsets in WordNet 3.0, but NLTK has WordNet {version}; "
-                       "install 3.0 with `python -m nltk.downloader wordnet`")
+        raise ItlError(
+            f"wnids are offsets in WordNet 3.0, but NLTK has WordNet {version}; "
+            "install 3.0 with `python -m nltk.downloader wordnet`"
+        )
     return wordnet
 
 
-def _from_nltk(reader, nouns: str, wnid: str) -> Synset:
-    """Take the words from NLTK, the rest from its file *nouns*, a line a synset.
+def _synset_from_nltk(reader, nouns: str, wnid: str) -> Synset:
+    """Return the synset of *wnid*: the words from NLTK, the rest from its file *nouns*, one line per synset.
 
-    NLTK keeps hypernyms as a set of tuples with strings, so their order is another in each process; and
-    takes what surrounds an example for part of the definition.
+    NLTK keeps hypernyms as a set, so their order differs between processes, and it takes the text around an
+    example for part of the definition.
     """
     if not re.fullmatch(r"n\d{8}", str(wnid)):
         raise ItlError(f"{wnid!r} is not a wnid, which must be like n02084071")
     offset = int(wnid[1:])
-    line = nouns[offset:nouns.find("\n", offset)]
+    line = nouns[offset : nouns.find("\n", offset)]
     if not line.startswith(wnid[1:] + " "):
         raise ItlError(f"WordNet 3.0 has no noun {wnid}; a wnid is n and the offset of one, like n02084071")
     pointers, _, gloss = line.partition(" | ")
-    # A named thing, such as a planet, is an instance of its kind (@i): there it has no other hypernym.
-    above = re.findall(r" @ (\d{8}) n ", pointers) or re.findall(r" @i (\d{8}) n ", pointers)
-    found = reader.synset_from_pos_and_offset("n", offset)
-    hypernyms = tuple(f"n{number}" for number in above)
-    gloss = gloss.partition('; "')[0].rstrip(" ;")           # without the examples
-    return Synset(wnid, found.name(), tuple(found.lemma_names()), gloss, hypernyms)
+    # A named thing, such as a planet, is an instance of its kind (@i) and has no other hypernym.
+    offsets = re.findall(r" @ (\d{8}) n ", pointers) or re.findall(r" @i (\d{8}) n ", pointers)
+    synset = reader.synset_from_pos_and_offset("n", offset)
+    hypernyms = tuple(f"n{number}" for number in offsets)
+    gloss = gloss.partition('; "')[0].rstrip(" ;")  # without the examples
+    return Synset(wnid, synset.name(), tuple(synset.lemma_names()), gloss, hypernyms)

@@ -1,4 +1,4 @@
-"""Building a pack from a source: one at a time, going on where a killed one stopped, published by rename."""
+"""Building a pack from a source: one process at a time, resumed after a kill, published by rename."""
 
 import contextlib
 import csv
@@ -11,258 +11,284 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from itl import ItlError, __version__
-from itl.packs.writer import Job, Journal, Order, fill
-from itl.sources.boxes import columns_of
-from itl.sources.proposal_files import flat
-from itl.sources.records import Record, Source
+from itl.packs.journal import Journal, JournalRow
+from itl.packs.writer import ImageWriter
+from itl.sources.boxes import AnnotatedObject, object_columns
+from itl.sources.proposal_files import concatenate_regions
+from itl.sources.records import Record
 from itl.sources.registry import open_source
+from itl.sources.source import Source
 from itl.specs import Packing
+from itl.storage import flush_to_disk, hold_lock
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def build(order: Order, out: Path) -> None:
-    """Make the pack of *order* at *out*, unless it is there; wait where another process is making it.
+@dataclass(frozen=True)
+class PackRequest:
+    """Which pack to build, from which images."""
 
-    Raises ItlError where *out* holds another pack, or disk, permissions or images do not allow it.
+    packing: Packing
+    path: Path | None  # of the source's files; None where images are rendered
+
+    def pixel_settings(self) -> dict:
+        """Return what decides the pixels, as pack.json holds it; where the source lies does not."""
+        packing = self.packing
+        options = json.loads(json.dumps(dict(packing.options), default=str))
+        return {"source": packing.source, "size": packing.size, "fit": packing.fit, "options": options}
+
+    def open_source(self) -> tuple[Source, list[Record]]:
+        """Open the source and list its records; errors of the operating system become ItlError."""
+        kind = self.packing.source
+        try:
+            source = open_source(kind, self.path, **dict(self.packing.options))
+            return source, source.records()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ItlError(
+                f"{self.path} cannot be read as {kind}: {reason}; `itl check {kind} {self.path}` says what "
+                f"is expected"
+            ) from error
+
+    def absolute_path(self) -> str | None:
+        """Return the path as pack.json holds it."""
+        return None if self.path is None else str(self.path.resolve())
+
+
+def build_pack(
+    request: PackRequest, out: Path, workers: int, allow_unreadable: bool, log: Callable[[str], object]
+) -> None:
+    """Build the pack of *request* in the folder *out*, unless it exists; wait if another process builds it.
+
+    Raises:
+        ItlError: If *out* holds something else, or disk, permissions or images do not allow the pack.
     """
-    if _is_there(order, out):
+    if _exists(request, out):
         return
-    with _explained(out):
+    with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(out, order.log):
-            if not _is_there(order, out):
-                _build(order, out)
+        with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}", log):
+            if _exists(request, out):
+                return
+            folder = partial_of(out)
+            folder.mkdir(exist_ok=True)
+            _write_folder(request, folder, workers, allow_unreadable, log)
+            (folder / "journal").unlink(missing_ok=True)
+            os.rename(folder, out)
+            flush_to_disk(out.parent)
 
 
 def partial_of(out: Path) -> Path:
-    """The folder of a pack that is not finished."""
+    """Return the folder in which the pack *out* is built."""
     return out.with_name(out.name + ".partial")
 
 
-def request(packing: Packing) -> dict:
-    """What of *packing* decides the pixels; where the source lies does not."""
-    return {"source": packing.source, "size": packing.size, "fit": packing.fit,
-            "options": json.loads(json.dumps(dict(packing.options), default=str))}
-
-
-def _is_there(order: Order, out: Path) -> bool:
-    """Say whether *out* is the pack of *order*; refuse whatever else lies there."""
+def _exists(request: PackRequest, out: Path) -> bool:
+    """Say whether *out* is the pack of *request*; ItlError if something else is there."""
     if not out.exists():
         return False
     if not (out / "pack.json").is_file():
-        raise ItlError(f"{out} was asked for as a pack, but something else lies there; pack to another place")
-    there = json.loads((out / "pack.json").read_text())
-    same = there["request"] == request(order.packing)
-    if same and there["path"] != _shown(order.path):            # moved, or other images
-        same = there["records"] == _digest(*_records(order))
+        raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
+    summary = json.loads((out / "pack.json").read_text())
+    same = summary["request"] == request.pixel_settings()
+    if same and summary["path"] != request.absolute_path():  # the same images moved, or other images
+        same = summary["records"] == _listing_digest(*request.open_source())
     if not same:
         raise ItlError(
-            f"{out} is the pack of {_told(there['request'])} from {there['path']}, not of "
-            f"{_told(request(order.packing))} from {_shown(order.path)}; delete it, or pack to another place"
+            f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
+            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another "
+            f"folder"
         )
     return True
 
 
-def _build(order: Order, out: Path) -> None:
-    folder = partial_of(out)
-    source, records = _records(order)
-    asked = {"request": request(order.packing), "records": _digest(source, records)}
-    folder.mkdir(exist_ok=True)
-    if (folder / "pack.json").exists():                         # killed just before the rename
-        _refuse_other(folder, json.loads((folder / "pack.json").read_text()), asked)
-    else:
-        journal = Journal(folder / "journal")
-        _refuse_other(folder, journal.request or asked, asked)
-        job = Job(order, source, records, folder, journal)
-        journal.begin(asked)
-        try:
-            _run(job)
-        finally:
-            journal.close()
-        _describe(job, asked, order.path)
-    (folder / "journal").unlink(missing_ok=True)
-    os.rename(folder, out)
-    _sync(out.parent)
+def _write_folder(
+    request: PackRequest, folder: Path, workers: int, allow_unreadable: bool, log: Callable[[str], object]
+) -> None:
+    """Write or complete the unfinished pack in *folder*."""
+    source, records = request.open_source()
+    identity = {"request": request.pixel_settings(), "records": _listing_digest(source, records)}
+    if (folder / "pack.json").exists():  # killed just before the rename
+        _check_identity(folder, json.loads((folder / "pack.json").read_text()), identity)
+        return
+    journal = Journal(folder / "journal")
+    _check_identity(folder, journal.identity or identity, identity)
+    writer = ImageWriter(
+        source, records, request.packing, folder / "images.npy", journal, workers, allow_unreadable, log
+    )
+    journal.begin(identity)
+    try:
+        _write_images(writer, folder)
+    finally:
+        journal.close()
+    _write_tables(writer, folder, identity, request.absolute_path())
 
 
-def _run(job: Job) -> None:
-    """Fill the pack, with the warnings of Pillow off, and say how it went."""
-    before, started = len(job.journal.rows), time.monotonic()
-    already = f", {before:,} of them done before" if before else ""
-    job.order.log(f"packing {len(job.records):,} images of {job.source.kind} at {job.size} pixels{already}")
+def _write_images(writer: ImageWriter, folder: Path) -> None:
+    """Write images.npy with Pillow's warnings off, and log how it went."""
+    done, total = len(writer.journal.rows), len(writer.records)
+    resumed = f", {done:,} of them done before" if done else ""
+    writer.log(f"packing {total:,} images of {writer.source.kind} at {writer.packing.size} pixels{resumed}")
+    started = time.monotonic()
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")             # big images, odd EXIF: read anyway
+            warnings.filterwarnings("ignore", module="PIL")  # large images, odd EXIF: read anyway
             warnings.filterwarnings("ignore", module="torchvision.io")  # its decoders will move to torchcodec
-            fill(job)
+            writer.write()
     finally:
-        bad = job.unreadable()
-        if bad:
-            _write_unreadable(job.folder / "unreadable.csv", bad)
-            job.order.log(f"{len(bad):,} images cannot be read; unreadable.csv in the pack's folder says why")
-    seconds = time.monotonic() - started
-    job.order.log(f"packed {len(job.records) - before:,} images in {seconds:.0f} s")
+        unreadable = writer.unreadable()
+        if unreadable:
+            _write_unreadable(folder / "unreadable.csv", unreadable)
+            writer.log(
+                f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack's folder says why"
+            )
+    writer.log(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
 
 
-def _describe(job: Job, asked: dict, path: Path | None) -> None:
-    """Write the table, the list of unreadable images and, last, pack.json: its presence means whole."""
-    kept = [(record, row) for record, row in zip(job.records, job.journal.rows, strict=True) if len(row) > 1]
+def _write_tables(writer: ImageWriter, folder: Path, identity: dict, path: str | None) -> None:
+    """Write the tables and last pack.json, whose presence means that the pack is complete."""
+    pairs = zip(writer.records, writer.journal.rows, strict=True)
+    packed = [(record, row) for record, row in pairs if row.error is None]
+    records = [record for record, _ in packed]
     columns = {
-        "image": pa.array([record.id for record, _ in kept]),
-        "wnid": pa.array([record.wnid for record, _ in kept]),
-        "split": pa.array([record.split for record, _ in kept]),
-        "width": pa.array([row[0] for _, row in kept], pa.int32()),
-        "height": pa.array([row[1] for _, row in kept], pa.int32()),
-        "checksum": pa.array([row[2] for _, row in kept]),
+        "image": pa.array([record.id for record in records]),
+        "wnid": pa.array([record.wnid for record in records]),
+        "split": pa.array([record.split for record in records]),
+        "width": pa.array([row.width for _, row in packed], pa.int32()),
+        "height": pa.array([row.height for _, row in packed], pa.int32()),
+        "checksum": pa.array([row.checksum for _, row in packed]),
     }
-    pq.write_table(pa.table(columns), job.folder / "index.parquet")
-    objects, regions = _objects(job, kept), _regions(job, kept)
-    bad = job.unreadable()
-    _write_unreadable(job.folder / "unreadable.csv", bad)
-    summary = asked | {
-        "digest": _digest_of(kept, job.size, objects, regions),
-        "images": len(kept),
-        "splits": dict(sorted(Counter(record.split for record, _ in kept).items())),
-        "classes": len({record.wnid for record, _ in kept}),
-        "kinds": dict(sorted(Counter(kind for _, row in kept for kind in row[3]).items())),
+    pq.write_table(pa.table(columns), folder / "index.parquet")
+    source = writer.source
+    objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
+    unreadable = writer.unreadable()
+    _write_unreadable(folder / "unreadable.csv", unreadable)
+    summary = identity | {
+        "digest": _pack_digest(packed, writer.packing.size, objects, regions),
+        "images": len(packed),
+        "splits": dict(sorted(Counter(record.split for record in records).items())),
+        "classes": len({record.wnid for record in records}),
+        "kinds": dict(sorted(Counter(kind for _, row in packed for kind in row.kinds).items())),
         "objects": objects and len(objects["row"]),
         "regions": regions and len(regions["boxes"]),
-        "protocol": getattr(job.source, "protocol", ""),
-        "unreadable": len(bad),
-        "left_out": dict(getattr(getattr(job.source, "listing", None), "left_out", {})),
-        "path": _shown(path),
+        "protocol": source.protocol,
+        "unreadable": len(unreadable),
+        "left_out": dict(source.left_out),
+        "path": path,
         "itl": __version__,
     }
-    fresh = job.folder / "pack.json.new"
-    fresh.write_text(json.dumps(summary, indent=1))
+    (folder / "pack.json.new").write_text(json.dumps(summary, indent=1))
     for name in ("index.parquet", "unreadable.csv", "pack.json.new"):
-        _sync(job.folder / name)
-    os.replace(fresh, job.folder / "pack.json")
+        flush_to_disk(folder / name)
+    os.replace(folder / "pack.json.new", folder / "pack.json")
 
 
-def _objects(job: Job, kept: list[tuple[Record, list]]) -> dict[str, list] | None:
-    """Write the table of annotated objects, if the source has any, and return its columns."""
-    if not hasattr(job.source, "annotation"):
+def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:
+    """Write the table of annotated objects, if the source annotates any, and return its columns."""
+    if not source.annotates:
         return None
-    columns = columns_of(job.source.annotation(record) for record, _ in kept)
-    pq.write_table(pa.table(columns), job.folder / "objects.parquet")
-    _sync(job.folder / "objects.parquet")
+    columns = object_columns(source.annotation(record) for record in records)
+    pq.write_table(pa.table(columns), folder / "objects.parquet")
+    flush_to_disk(folder / "objects.parquet")
     return columns
 
 
-def _regions(job: Job, kept: list[tuple[Record, list]]) -> dict[str, np.ndarray] | None:
+def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[str, np.ndarray] | None:
     """Write the region proposals, if the source was given any, and return boxes and offsets."""
-    if getattr(job.source, "proposals", None) is None:
+    if not source.has_regions:
         return None
-    regions = flat(job.source.regions(record) for record, _ in kept)
-    np.savez(job.folder / "regions.npz", **regions)
-    _sync(job.folder / "regions.npz")
+    regions = concatenate_regions(source.regions(record) for record in records)
+    np.savez(folder / "regions.npz", **regions)
+    flush_to_disk(folder / "regions.npz")
     return regions
 
 
-def _digest_of(
-    kept: list[tuple[Record, list]], size: int, objects: dict[str, list] | None,
+def _pack_digest(
+    packed: list[tuple[Record, JournalRow]],
+    size: int,
+    objects: dict[str, list] | None,
     regions: dict[str, np.ndarray] | None,
 ) -> str:
-    """12 hex digits that stand for the pixels and the tables, wherever and whenever they were made."""
-    found = hashlib.sha256(f"{size}\n".encode())
-    for record, (width, height, pixels, _) in kept:
-        found.update(f"{record.id}\t{record.wnid}\t{record.split}\t{width}\t{height}\t{pixels}\n".encode())
-    for row in zip(*objects.values(), strict=True) if objects else ():
-        found.update(("\t".join(map(str, row)) + "\n").encode())
-    for values in regions.values() if regions else ():
-        found.update(values.tobytes())
-    return found.hexdigest()[:12]
+    """Return 12 hex digits that identify pixels and tables, wherever and whenever they were made."""
+    digest = hashlib.sha256(f"{size}\n".encode())
+    for record, row in packed:
+        values = (record.id, record.wnid, record.split, row.width, row.height, row.checksum)
+        digest.update(_text_line(values))
+    for values in zip(*objects.values(), strict=True) if objects else ():
+        digest.update(_text_line(values))
+    for array in regions.values() if regions else ():
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
 
 
-def _records(order: Order) -> tuple[Source, list[Record]]:
-    """Open the source and list it; what the system refuses there is told as the source's trouble."""
-    try:
-        source = open_source(order.packing.source, order.path, **dict(order.packing.options))
-        return source, source.records()
-    except OSError as error:
-        raise ItlError(f"{order.path} cannot be read as {order.packing.source}: {error.strerror or error}; "
-                       f"`itl check {order.packing.source} {order.path}` says what is expected") from error
-
-
-def _digest(source: Source, records: list[Record]) -> str:
-    """12 hex digits that stand for what is listed; with annotations, where these are read from files."""
-    found = hashlib.sha256()
-    annotated = hasattr(source, "survey") and hasattr(source, "annotation")
+def _listing_digest(source: Source, records: list[Record]) -> str:
+    """Return 12 hex digits that identify the listing, with the annotations where files hold them."""
+    digest = hashlib.sha256()
     for record in records:
-        found.update(f"{record.id}\t{record.wnid}\t{record.split}\n".encode())
-        if annotated:
-            found.update(f"{source.annotation(record)}\n".encode())
-    return found.hexdigest()[:12]
+        digest.update(_text_line((record.id, record.wnid, record.split)))
+        if source.annotates and source.scan is not None:
+            digest.update(_annotation_text(source.annotation(record)))
+    return digest.hexdigest()[:12]
 
 
-def _refuse_other(folder: Path, found: dict, asked: dict) -> None:
-    if any(found[name] != asked[name] for name in asked):
-        changed = "other images" if found["request"] == asked["request"] else _told(found["request"])
+def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
+    """Return the text that stands for *objects* in the digest; earlier packs were made with the same text."""
+    texts = (
+        f"Thing(name={one.name!r}, box={one.box!r}, difficult={one.difficult!r}, truncated={one.truncated!r})"
+        for one in objects
+    )
+    return f"[{', '.join(texts)}]\n".encode()
+
+
+def _text_line(values: tuple) -> bytes:
+    return ("\t".join(map(str, values)) + "\n").encode()
+
+
+def _check_identity(folder: Path, present: dict, wanted: dict) -> None:
+    """Raise ItlError unless the unfinished pack in *folder* is the *wanted* one."""
+    if any(present[name] != wanted[name] for name in wanted):
+        same_settings = present["request"] == wanted["request"]
+        other = "other images" if same_settings else _describe(present["request"])
         raise ItlError(
-            f"{folder} is the unfinished pack of {changed}, not of {_told(asked['request'])} as it is now; "
-            f"delete it, or pack to another place"
+            f"{folder} is the unfinished pack of {other}, not of {_describe(wanted['request'])} as it is "
+            f"now; pack to another folder"
         )
 
 
-def _told(asked: dict) -> str:
-    options = "".join(f" {name}={value}" for name, value in asked["options"].items())
-    return f"{asked['source']}{options} at {asked['size']} pixels ({asked['fit']})"
+def _describe(settings: dict) -> str:
+    options = "".join(f" {name}={value}" for name, value in settings["options"].items())
+    return f"{settings['source']}{options} at {settings['size']} pixels ({settings['fit']})"
 
 
-def _shown(path: Path | None) -> str | None:
-    return None if path is None else str(Path(path).resolve())
-
-
-def _write_unreadable(path: Path, bad: list[tuple[str, str]]) -> None:
+def _write_unreadable(path: Path, unreadable: list[tuple[str, str]]) -> None:
     with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("image", "reason"), *bad])
-
-
-def _sync(path: Path) -> None:
-    """Have *path* on the disk before what comes next, should the power fail."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        csv.writer(file, lineterminator="\n").writerows([("image", "reason"), *unreadable])
 
 
 @contextlib.contextmanager
-def _alone(out: Path, log: Callable[[str], object]) -> Iterator[None]:
-    """Hold the lock of *out*; the system lets go of it when its process dies."""
-    lock = FileLock(out.with_name(out.name + ".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log(f"another process is packing {out}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def _explained(out: Path) -> Iterator[None]:
-    """Tell what the system refuses in one line."""
+def _explain_os_errors(out: Path) -> Iterator[None]:
+    """Turn errors of the operating system into one line with what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            free = shutil.disk_usage(next(each for each in out.parents if each.exists())).free
-            raise ItlError(f"the disk is too full to pack to {out} ({free / 2**20:,.0f} MiB are free); "
-                           f"make room and run again, what is done is kept") from error
-        if error.errno in DENIED:
-            raise ItlError(f"no permission to write {error.filename or out}; choose another place") from error
-        raise ItlError(f"{out} cannot be written: {error}; mend that and run again") from error
+        if error.errno in DISK_FULL:
+            existing = next(folder for folder in out.parents if folder.exists())
+            free_mib = shutil.disk_usage(existing).free / 2**20
+            raise ItlError(
+                f"the disk is too full to pack to {out} ({free_mib:,.0f} MiB are free); make room and run "
+                f"the command again, it keeps what is done"
+            ) from error
+        if error.errno in NO_PERMISSION:
+            raise ItlError(
+                f"no permission to write {error.filename or out}; choose another folder"
+            ) from error
+        raise ItlError(f"{out} cannot be written: {error}; fix the cause and run again") from error

@@ -1,63 +1,96 @@
-"""One image to a square of pixels."""
+"""One image, decoded and fitted to a square of pixels."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-from itl import ItlError, pick
-from itl.packs.resize import resized
-from itl.sources.boxes import shrunk
+from itl import ItlError
+from itl.sources.boxes import padded_size
 from itl.sources.image_files import pixels_of
 
-LONG = 8                                        # beyond this many times the short side only the middle counts
+MAX_ASPECT_RATIO = 8  # fit crop drops the ends of longer images before it resizes them
 
 
-class Decoded(NamedTuple):
+@dataclass(frozen=True)
+class Decoded:
     """The pixels of one image, and what its file was like."""
 
-    pixels: np.ndarray                          # uint8 (size, size, 3)
-    width: int                                  # of the original, upright
+    pixels: np.ndarray  # uint8 (size, size, 3)
+    width: int  # of the original, upright, in pixels
     height: int
-    kinds: tuple[str, ...]                      # such as ("grey",) or ("PNG", "alpha", "misnamed")
+    kinds: tuple[str, ...]  # such as ("grey",) or ("PNG", "alpha", "misnamed")
 
 
 def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
-    """Turn an image file (or an array H, W, 3) called *name* into *size* x *size* pixels.
+    """Turn an image into a square of *size* x *size* pixels.
 
-    *fit* squash brings both sides to size; crop brings the short one there and keeps the centre; pad brings
-    the long one there, in the upper left corner of a black square. Transparent parts become white, 16-bit
-    grey keeps its upper byte, EXIF orientation is applied.
-    Raises ItlError, with the reason, for what cannot be read.
+    Transparent parts become white, 16-bit grey keeps its upper byte, EXIF orientation is applied.
+
+    Args:
+        data: The bytes of an image file, or pixels, uint8 (H, W, 3).
+        name: What the image is called; its suffix tells whether the file is misnamed.
+        size: Side of the square, in pixels.
+        fit: As `to_square` takes it.
+
+    Raises:
+        ItlError: With the reason, if the image cannot be read.
     """
-    pick({"squash": 0, "crop": 0, "pad": 0}, fit, "fit")
     if isinstance(data, np.ndarray):
-        return Decoded(fitted(_checked(data, name), size, fit), data.shape[1], data.shape[0], ())
-    pixels, kinds = pixels_of(data, name)
-    return Decoded(fitted(pixels, size, fit), pixels.shape[1], pixels.shape[0], kinds)
+        pixels, kinds = _checked(data, name), ()
+    else:
+        pixels, kinds = pixels_of(data, name)
+    height, width = pixels.shape[:2]
+    return Decoded(to_square(pixels, size, fit), width, height, kinds)
 
 
-def fitted(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """Resize *pixels* (H, W, 3), antialiased, to (size, size, 3)."""
+def to_square(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """Resize an image, antialiased, to a square.
+
+    Args:
+        pixels: uint8 (H, W, 3).
+        size: Side of the square, in pixels.
+        fit: "squash" brings both sides to *size*; "crop" brings the short side to *size* and keeps the
+            centre; "pad" brings the long side to *size*, in the upper left corner of a black square.
+
+    Returns:
+        uint8 (size, size, 3), contiguous.
+    """
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return np.ascontiguousarray(pixels)
     if fit == "squash":
-        return resized(pixels, (size, size), (0, 0, size, size))
+        return resize(pixels, size, size)
     if fit == "pad":
-        wide, high = shrunk(width, height, size)
+        new_width, new_height = padded_size(width, height, size)
         square = np.zeros((size, size, 3), np.uint8)
-        square[:high, :wide] = resized(pixels, (high, wide), (0, 0, high, wide))
+        square[:new_height, :new_width] = resize(pixels, new_height, new_width)
         return square
-    pixels = _middle(pixels, LONG * min(height, width))
+    pixels = _limit_aspect_ratio(pixels)
     short = min(pixels.shape[:2])
-    high, wide = (size * side // short for side in pixels.shape[:2])
-    return resized(pixels, (high, wide), (round((high - size) / 2), round((wide - size) / 2), size, size))
+    new_height, new_width = (size * side // short for side in pixels.shape[:2])
+    top, left = round((new_height - size) / 2), round((new_width - size) / 2)
+    resized = resize(pixels, new_height, new_width)
+    return np.ascontiguousarray(resized[top : top + size, left : left + size])
 
 
-def _middle(pixels: np.ndarray, longest: int) -> np.ndarray:
-    """Cut *pixels* to *longest* at most: a strip of one by a million would fill the memory when resized."""
+def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize *pixels*, uint8 (H, W, 3), to (height, width, 3) as torchvision does, bilinear and antialiased.
+
+    >>> resize(np.arange(12, dtype=np.uint8).reshape(1, 4, 3), 1, 2).tolist()
+    [[[2, 3, 4], [7, 8, 9]]]
+    """
+    import torch
+    from torchvision.transforms.v2 import functional  # slow to import, and only decoding needs it
+
+    image = torch.from_numpy(np.require(pixels, requirements="CW")).permute(2, 0, 1)
+    return functional.resize(image, [height, width], antialias=True).permute(1, 2, 0).numpy()
+
+
+def _limit_aspect_ratio(pixels: np.ndarray) -> np.ndarray:
+    """Cut off the ends of a very long image: one by a million pixels would not fit into memory resized."""
+    longest = MAX_ASPECT_RATIO * min(pixels.shape[:2])
     top, left = (max(0, side - longest) // 2 for side in pixels.shape[:2])
-    return pixels[top:top + longest, left:left + longest]
+    return pixels[top : top + longest, left : left + longest]
 
 
 def _checked(pixels: np.ndarray, name: str) -> np.ndarray:

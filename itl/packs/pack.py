@@ -1,7 +1,6 @@
-"""A pack: every image of a source once, as equally large uint8 squares in one file, with a table."""
+"""A pack: every image of a source once, as a uint8 square of one size, with a table of the images."""
 
 import json
-import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -11,72 +10,86 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from itl import ItlError
+from itl.machine import cpu_count
 from itl.specs import Packing
-
-COLUMNS = ["image", "wnid", "split", "width", "height", "checksum"]
 
 
 class Pack:
-    """A finished pack, opened for reading; takes NumPy, not torch.
+    """A finished pack, opened for reading; needs NumPy, not torch.
 
     ``images`` is a memory map, uint8 (N, size, size, 3); row n of ``table`` describes image n.
     """
 
     def __init__(self, folder: Path, summary: dict) -> None:
-        """Take what `open` found; use that, or `build`."""
+        """Take what `open` read from *folder*; call `open` or `build` instead."""
         self.folder = folder
         self.summary = summary
         self.digest: str = summary["digest"]
         self.size: int = summary["request"]["size"]
 
     def __reduce__(self) -> tuple:
-        """Pickle as the folder, not as its gigabytes."""
+        """Pickle the folder's path, not the pixels."""
         return Pack.open, (self.folder,)
 
     def __len__(self) -> int:
-        """How many images."""
+        """Return the number of images."""
         return self.summary["images"]
 
     @cached_property
     def images(self) -> np.memmap:
-        """All images: uint8 (N, size, size, 3), read from the disk as they are touched."""
+        """All images: uint8 (N, size, size, 3), read from the disk when they are accessed."""
         return np.load(self.folder / "images.npy", mmap_mode="r")
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row for each image: image (its id), wnid, split, width and height of the original, checksum."""
+        """One row per image: image (its id), wnid, split, width and height of the original, checksum."""
         return pq.read_table(self.folder / "index.parquet").to_pandas()
 
     @cached_property
     def objects(self) -> pd.DataFrame:
-        """A row for each annotated object: row (of its image), name, xmin to ymax, difficult, truncated.
+        """One row per annotated object: row (of its image), name, xmin to ymax, difficult, truncated.
 
-        Boxes are 1-based and inclusive, in pixels of the original. ItlError where the source annotates none.
+        Boxes are 1-based and inclusive, in pixels of the original.
+
+        Raises:
+            ItlError: If the source annotates no objects.
         """
         if self.summary.get("objects") is None:
-            raise ItlError(f"{self.folder} holds no annotated objects, as detection and actions need; pack a "
-                           f"source that has them, such as voc2007 or voc2012-action")
+            raise ItlError(
+                f"{self.folder} holds no annotated objects, as detection and actions need; pack a source "
+                f"that has them, such as voc2007 or voc2012-action"
+            )
         return pq.read_table(self.folder / "objects.parquet").to_pandas()
 
     def regions(self, row: int) -> np.ndarray:
-        """Region proposals of the image in *row*, the best first: float32 (n, 4), xmin, ymin, xmax, ymax.
+        """Return the region proposals of the image in *row*, the best first.
 
-        Boxes are as those of `objects`. ItlError where the source was packed without a file of regions.
+        Returns:
+            float32 (n, 4): xmin, ymin, xmax, ymax, as in `objects`.
+
+        Raises:
+            ItlError: If the source was packed without a file of region proposals.
         """
         boxes, offsets = self._regions
-        return boxes[offsets[row]:offsets[row + 1]]
+        return boxes[offsets[row] : offsets[row + 1]]
 
     @cached_property
     def _regions(self) -> tuple[np.ndarray, np.ndarray]:
         if self.summary.get("regions") is None:
-            raise ItlError(f"regions: file was asked for, but {self.folder} holds none; pack the source with "
-                           f"the option proposals=FILE, or use regions: windows")
-        with np.load(self.folder / "regions.npz") as held:
-            return held["boxes"], held["offsets"]
+            raise ItlError(
+                f"regions: file needs region proposals, but {self.folder} holds none; pack the source with "
+                f"the option proposals=FILE, or use regions: windows"
+            )
+        with np.load(self.folder / "regions.npz") as arrays:
+            return arrays["boxes"], arrays["offsets"]
 
     @classmethod
     def open(cls, out: str | Path) -> "Pack":
-        """Open the finished pack at *out*; raises ItlError, with what to do, where there is none."""
+        """Open the finished pack in the folder *out*.
+
+        Raises:
+            ItlError: With what to do, if there is no finished pack or it is damaged.
+        """
         out = Path(out)
         if out.name.endswith(".partial") or not out.exists():
             _refuse_unfinished(out)
@@ -87,42 +100,63 @@ class Pack:
         except PermissionError as error:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError) as error:
-            raise ItlError(f"{out} was asked for as a pack but is none, or is damaged ({error}); "
-                           f"delete it and run `itl pack` again") from error
+            raise ItlError(
+                f"{out} should be a pack but is not one, or is damaged ({error}); move it away and run "
+                f"`itl pack` again"
+            ) from error
         if shape != (len(pack), pack.size, pack.size, 3) or rows != len(pack):
-            raise ItlError(f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the "
-                           f"table has {rows:,} rows; delete it and run `itl pack` again")
+            raise ItlError(
+                f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the table has "
+                f"{rows:,} rows; move it away and run `itl pack` again"
+            )
         return pack
 
     @classmethod
     def build(
-        cls, packing: Packing, out: str | Path, *, path: str | Path | None = None, workers: int | None = None,
-        allow_unreadable: bool = False, log: Callable[[str], object] = print,
+        cls,
+        packing: Packing,
+        out: str | Path,
+        *,
+        path: str | Path | None = None,
+        workers: int | None = None,
+        allow_unreadable: bool = False,
+        log: Callable[[str], object] = print,
     ) -> "Pack":
-        """Make the pack of *packing* at *out*, or open it where it is made already.
+        """Build the pack of *packing*, or open it if it is built already.
 
-        *path* is where the source really lies. Killed at any moment, the next call goes on and ends with
-        the same bytes. Raises ItlError where *out* is another pack, or more than 1 % of the images are
-        unreadable and that is not allowed.
+        Killed at any moment, the next call continues and ends with the same bytes.
+
+        Args:
+            packing: Source, size and fit.
+            out: Folder of the pack.
+            path: Where the source's files are on this machine; None where images are rendered.
+            workers: Images decoded at the same time; None: as many as there are cores.
+            allow_unreadable: Whether more than 1 % of the images may be unreadable.
+            log: Called with lines of progress.
+
+        Raises:
+            ItlError: If *out* is another pack, or too many images are unreadable.
         """
-        from itl.packs.build import build  # the decoders: reading a pack does without
-        from itl.packs.writer import Order
+        from itl.packs.build import PackRequest, build_pack  # imports decoders, which reading does without
 
-        cores = len(os.sched_getaffinity(0))
-        build(Order(packing, path and Path(path), workers or cores, allow_unreadable, log), Path(out))
+        out = Path(out)
+        request = PackRequest(packing, Path(path) if path else None)
+        build_pack(request, out, workers or cpu_count(), allow_unreadable, log)
         return cls.open(out)
 
     def damaged(self) -> list[str]:
-        """Compare all pixels with their checksums; returns the ids of the images that differ."""
+        """Return the ids of the images whose pixels differ from their checksums; reads all pixels."""
         from itl.packs.writer import checksum
 
-        pairs = zip(self.images, self.table["image"], self.table["checksum"], strict=True)
-        return [image for pixels, image, stored in pairs if checksum(pixels) != stored]
+        rows = zip(self.images, self.table["image"], self.table["checksum"], strict=True)
+        return [image for pixels, image, stored in rows if checksum(pixels) != stored]
 
 
 def _refuse_unfinished(out: Path) -> None:
     finished = out.with_name(out.name.removesuffix(".partial"))
     if finished.with_name(finished.name + ".partial").exists():
-        raise ItlError(f"the packing of {finished} was interrupted or is still running; run the same "
-                       f"`itl pack` again: it keeps what is done and finishes it")
+        raise ItlError(
+            f"the packing of {finished} was interrupted or is still running; run the same "
+            f"`itl pack` again: it keeps what is done and finishes it"
+        )
     raise ItlError(f"no pack at {finished}; make one with `itl pack SOURCE PATH --size S --out {finished}`")

@@ -1,4 +1,4 @@
-"""Where data lies on this machine, and the pack that each packing has there."""
+"""Where data is on this machine, and the pack of each packing there."""
 
 import json
 import os
@@ -21,72 +21,83 @@ from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
 from itl.storage import write_atomic
 
-TIMED = 24                                  # images decoded to see how long packing takes
+TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
 
-def locate(packing: Packing, name: str, machine: Machine) -> Path | None:
-    """Find the images of *packing*, known to the user as *name*; None where they are rendered.
+def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
+    """Return the path of the images of *packing*; None if they are rendered.
 
-    ``machine.data`` decides: an entry NAME=PATH, else the one match of its glob in the folders listed.
+    Args:
+        packing: What to find.
+        name: What users call it.
+        machine: Its ``data`` has the entry NAME=PATH, or folders with one match of the glob of *packing*.
+
+    Raises:
+        ItlError: If there is no match, or several.
     """
     if not reads_files(packing.source):
         return None
-    named = dict(entry.split("=", 1) for entry in machine.data if "=" in entry)
-    if name in named:
-        return _there(Path(named[name]).expanduser(), name)
+    paths = dict(entry.split("=", 1) for entry in machine.data if "=" in entry)
+    if name in paths:
+        return _existing(Path(paths[name]).expanduser(), name)
     if packing.path is None:
-        raise ItlError(f"no place is given for {name}; use --data {name}=PATH")
+        raise ItlError(f"no path is given for {name}; use --data {name}=PATH")
     if Path(packing.path).is_absolute():
-        return _there(Path(packing.path), name)
+        return _existing(Path(packing.path), name)
     folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
-    found = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
-    found += [match for folder in folders if folder.is_dir() for match in sorted(folder.glob(packing.path))]
-    if len(found) == 1:
-        return found[0]
-    looked = ", ".join(map(str, folders)) or "no folder (ITL_DATA and --data are empty)"
-    what = f"{len(found)} matches ({', '.join(map(str, found[:3]))})" if found else "nothing"
-    hint = f"give --data FOLDER or --data {name}=PATH"
-    raise ItlError(f"looked for {name} as {packing.path} in {looked}; found {what}; {hint}")
+    matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
+    for folder in folders:
+        if folder.is_dir():
+            matches += sorted(folder.glob(packing.path))
+    if len(matches) == 1:
+        return matches[0]
+    searched = ", ".join(map(str, folders)) or "no folder (ITL_DATA and --data are empty)"
+    result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
+    raise ItlError(
+        f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
+        f"{name}=PATH"
+    )
 
 
-def _there(path: Path, name: str) -> Path:
+def _existing(path: Path, name: str) -> Path:
     if path.exists():
         return path
-    raise ItlError(f"{name} should lie at {path}; nothing is there; give --data {name}=PATH")
+    raise ItlError(f"{name} should lie at {path}, but nothing is there; give --data {name}=PATH")
 
 
 def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
-    """Return the folder of the pack of *packing* here: another source, size or archive is another folder."""
-    path = locate(packing, name, machine)
-    told = [canonical(packing), str(path and path.resolve())]
+    """Return the folder of the pack of *packing* here; another source, size or archive has another folder."""
+    path = find_source(packing, name, machine)
+    identity = [canonical(packing), str(path and path.resolve())]
     if path and path.is_file():
-        told += [str(path.stat().st_size), str(path.stat().st_mtime_ns)]
-    return machine.packs / f"{name}-{packing.size}-{sha256(os.fsencode(chr(10).join(told))).hexdigest()[:8]}"
+        identity += [str(path.stat().st_size), str(path.stat().st_mtime_ns)]
+    digest = sha256(os.fsencode("\n".join(identity))).hexdigest()[:8]
+    return machine.packs / f"{name}-{packing.size}-{digest}"
 
 
 def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
-    """Open the pack of *packing*, or return None where it is not built yet."""
+    """Open the pack of *packing*; None if it is not built yet."""
     folder = pack_folder(packing, name, machine)
     return Pack.open(folder) if (folder / "pack.json").exists() else None
 
 
 def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = print) -> Pack:
-    """Open the pack of *packing*, building it first where need be."""
-    done = packed(packing, name, machine)
-    if done is not None:
-        return done
+    """Open the pack of *packing*, after building it if necessary."""
+    pack = packed(packing, name, machine)
+    if pack is not None:
+        return pack
     folder = pack_folder(packing, name, machine)
-    return Pack.build(packing, folder, path=locate(packing, name, machine), log=log)
+    return Pack.build(packing, folder, path=find_source(packing, name, machine), log=log)
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much there is to pack, or is packed."""
+    """How many images there are to pack, or are packed."""
 
-    splits: Mapping[str, int]               # images of each split
-    train: Mapping[str, int]                # training images of each class
+    splits: Mapping[str, int]  # images of each split
+    train: Mapping[str, int]  # training images of each class
     packed: bool
-    seconds: float = 0.0                    # that one core takes to pack an image, where it is not packed
+    seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
 
     @property
     def images(self) -> int:
@@ -95,56 +106,57 @@ class Size:
 
 
 def size_of(packing: Packing, name: str, machine: Machine) -> Size:
-    """Count the images of *packing*: in its pack, or by listing the source where it is not packed yet.
+    """Count the images of *packing*: in its pack, or by listing the source if it is not packed yet.
 
-    What was listed is kept beside the packs, as listing a million files takes a while.
+    The result of listing is kept beside the packs, as listing a million files takes long.
     """
     folder = pack_folder(packing, name, machine)
     if (folder / "pack.json").exists():
-        return _packed_size(folder)
-    kept = folder.with_name(f"{folder.name}.size.json")
-    if not kept.exists():
-        told = json.dumps(asdict(_listed_size(packing, locate(packing, name, machine))))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(kept, lambda path: path.write_text(told))
-    return Size(**json.loads(kept.read_text()))
+        return _size_of_pack(folder)
+    cached = folder.with_name(f"{folder.name}.size.json")
+    if not cached.exists():
+        text = json.dumps(asdict(_size_of_source(packing, find_source(packing, name, machine))))
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(cached, lambda path: path.write_text(text))
+    return Size(**json.loads(cached.read_text()))
 
 
 @cache
-def _packed_size(folder: Path) -> Size:
-    rows = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
-    return _size(zip(*(rows[name].to_pylist() for name in ("split", "wnid")), strict=True), packed=True)
+def _size_of_pack(folder: Path) -> Size:
+    table = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
+    splits, wnids = table["split"].to_pylist(), table["wnid"].to_pylist()
+    return _count(zip(splits, wnids, strict=True), packed=True)
 
 
-def _listed_size(packing: Packing, path: Path | None) -> Size:
-    """List the source of *packing*, and decode a few of its images to see how long that takes."""
-    from itl.packs.fit import decode  # reading a pack does without decoders
+def _size_of_source(packing: Packing, path: Path | None) -> Size:
+    """List the source of *packing*, and decode a few of its images to measure how long that takes."""
+    from itl.packs.fit import decode  # reading a pack does not need decoders
 
     source = open_source(packing.source, path, **dict(packing.options))
     records = source.records()
     times = []
-    for record in records[:: len(records) // TIMED + 1]:
+    for record in records[:: len(records) // TIMED_IMAGES + 1]:
         started = time.perf_counter()
-        with suppress(ItlError):            # packing will tell of those that cannot be read
+        with suppress(ItlError):  # packing reports images that cannot be read
             decode(source.read(record), record.id, packing.size, packing.fit)
         times.append(time.perf_counter() - started)
-    seconds = sorted(times)[len(times) // 2] if times else 0.0      # the first have modules to load
-    return _size(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
+    seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
+    return _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
 
 
-def _size(images: Iterable[tuple[str, str]], **told: object) -> Size:
-    """Count *images*, each given as split and class."""
+def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:
+    """Count *images*, given as split and class."""
     counts = Counter(images)
     splits = Counter()
     for (split, _), count in counts.items():
         splits[split] += count
     train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}
-    return Size(dict(splits), train, **told)
+    return Size(dict(splits), train, packed, seconds)
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
-    """Open the pack here that has *digest*, as specs name it."""
-    for told in sorted(machine.packs.glob("*/pack.json")):
-        if json.loads(told.read_text()).get("digest") == digest:
-            return Pack.open(told.parent)
+    """Open the pack here with the *digest* that specs hold."""
+    for summary in sorted(machine.packs.glob("*/pack.json")):
+        if json.loads(summary.read_text()).get("digest") == digest:
+            return Pack.open(summary.parent)
     raise ItlError(f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`")

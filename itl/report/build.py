@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from itl import ItlError, __version__, pick
 from itl.machine import Machine
@@ -20,7 +19,7 @@ from itl.report.render import index_html
 from itl.report.run_index import publish_runs, register
 from itl.runs.provenance import commit, describe_devices
 from itl.runs.questions import questions_of
-from itl.storage import write_atomic
+from itl.storage import hold_lock, write_atomic
 
 Log = Callable[[str], object]
 
@@ -67,20 +66,12 @@ def alone(out: Path, log: Log) -> Iterator[None]:
     """Hold the report's folder; a second report of the same preset waits, so that their pages do not mix."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log(f"another report writes {out}; waiting for it")
-            lock.acquire()
     except OSError as error:
         raise ItlError(f"cannot write {out}: {error.strerror}; choose another place with --home") from error
-    try:
+    with hold_lock(out / ".lock", f"writing the report {out}", log):
         for left in out.glob(".work-*"):                        # of a report that was killed
             shutil.rmtree(left)
         yield
-    finally:
-        lock.release()
 
 
 def make(jobs: list[Job], machine: Machine, log: Log) -> dict[str, str]:

@@ -8,7 +8,7 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size
-from itl.packs.subset import keep
+from itl.packs.subset import count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 
@@ -113,4 +113,4 @@ def _plain(subset: Subset) -> Subset:
 @cache
 def _kept(train: tuple[tuple[str, int], ...], subset: Subset) -> Mapping[str, int]:
     """Training images of each class that *subset* keeps; a plan asks the same hundreds of times."""
-    return keep(Taxonomy.snapshot(), dict(train), subset).images
+    return count_subset(Taxonomy.snapshot(), dict(train), subset).images

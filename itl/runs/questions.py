@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_origin
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
-from itl.hierarchy.label_sets import in_order
+from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question, Task
 from itl.specs import Packing, Recipe, Subset, spec_of
 
@@ -223,7 +223,7 @@ def _label_sets(names: Sequence) -> list[Condition]:
         if name == "none":
             conditions.append(Condition((("label_set", name),), trained=False))
         else:
-            in_order(str(name))
+            split_method(str(name))
             conditions.append(Condition((("label_set", name),), labels=name))
     return conditions
 
@@ -308,7 +308,7 @@ def _check_conditions(question: Question) -> None:
         raise ItlError(f"{name} needs different values; got {', '.join(values)}; give each once")
     for condition in conditions:
         for task in question.tasks:
-            in_order(condition.labels_of(task, seed=0))
+            split_method(condition.labels_of(task, seed=0))
         if condition.trained != question.pretraining(condition, "", seeds[0]).trained:
             raise ItlError(
                 f"recipe trains for {question.recipe.total_steps(1)} steps; give epochs or steps of at least "

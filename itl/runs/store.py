@@ -1,17 +1,13 @@
 """The run store: one folder per spec key. A run is done when its result.json exists."""
 
 import json
-import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from itl import ItlError
 from itl.specs import canonical, key
-from itl.storage import write_atomic
+from itl.storage import hold_lock, write_atomic
 
 
 class Store:
@@ -66,20 +62,10 @@ class Store:
         The claim is a lock that the kernel drops with its holder, so a killed process leaves none behind.
         """
         folder = self.folder(spec)
-        lock, holder = FileLock(folder / "claim"), folder / "holder.json"
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            who = holder.read_text() if holder.exists() else "another process"
-            log(f"run {key(spec)} is under way in {who}; waiting for it")
-            lock.acquire()
-        try:
+        with hold_lock(folder / "claim", f"computing run {key(spec)}", log):
             for litter in folder.glob(".*.safetensors.*"):      # half written by a holder that was killed
                 litter.unlink()
-            holder.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
             yield folder
-        finally:
-            lock.release()
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies, whether it exists or not."""

@@ -1,4 +1,4 @@
-"""Files in a folder, a tar or a zip: listed once, then read where they lie from any thread."""
+"""Files in a folder, a tar or a zip: listed once, then read in place, from any thread."""
 
 import os
 import struct
@@ -13,81 +13,131 @@ from typing import BinaryIO
 
 from itl import ItlError
 
-STRAY = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found"}
-PACKED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+STRAY_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found"}
+COMPRESSION_TOOLS = {
+    b"\x1f\x8b": "gunzip",
+    b"BZh": "bunzip2",
+    b"\xfd7zXZ": "unxz",
+    b"\x28\xb5\x2f\xfd": "unzstd",
+}
+ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where one file is: on its own, or in a tar."""
+
+    path: str  # of the file, or of the archive that holds it
+    offset: int = 0  # first byte in the archive
+    size: int | None = None  # in bytes, as stored in the archive; None: a file on its own
+
+    def read(self) -> bytes:
+        """Return the content of the file; ItlError if it is damaged in its archive."""
+        return _read_range(self.path, self.offset, self.size)
+
+    def read_start(self, size: int) -> bytes:
+        """Return the first *size* bytes, or all if there are fewer."""
+        return _read_range(self.path, self.offset, size if self.size is None else min(size, self.size))
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember(Member):
+    """A file in a zip; its offset is that of the local header."""
+
+    method: int = zipfile.ZIP_STORED
+    crc: int = 0
+
+    def read(self) -> bytes:
+        """Return the content of the file; ItlError if it is damaged in its archive."""
+        header = _read_range(self.path, self.offset, ZIP_LOCAL_HEADER_BYTES)
+        name_length, extra_length = struct.unpack("<HH", header[26:30])
+        start = self.offset + ZIP_LOCAL_HEADER_BYTES + name_length + extra_length
+        data = _read_range(self.path, start, self.size)
+        try:
+            data = data if self.method == zipfile.ZIP_STORED else zlib.decompress(data, -zlib.MAX_WBITS)
+        except zlib.error as error:
+            raise ItlError(f"damaged in its zip: {error}") from error
+        if zlib.crc32(data) != self.crc:
+            raise ItlError("damaged in its zip: the checksum differs")
+        return data
+
+    def read_start(self, size: int) -> bytes:
+        """Return the first *size* bytes, or all if there are fewer; the member is read whole."""
+        return self.read()[:size]
 
 
 @dataclass
 class Listing:
-    """What lies under one path: names are relative, with forward slashes."""
+    """The files under one path; names are relative, with forward slashes."""
 
-    files: dict[str, tuple] = field(default_factory=dict)       # name -> place, which `read` takes
-    folders: set[str] = field(default_factory=set)              # every folder, empty ones too
-    left_out: Counter = field(default_factory=Counter)          # reason -> how many members
+    files: dict[str, Member] = field(default_factory=dict)  # by name
+    folders: set[str] = field(default_factory=set)  # every folder, empty ones too
+    left_out: Counter = field(default_factory=Counter)  # reason -> how many members
 
-    def add(self, name: str, place: tuple) -> None:
-        """Take in the file *name*, unless it is one of those that systems strew about."""
-        parts = tidy(name)
+    def add(self, name: str, member: Member) -> None:
+        """Add the file *name*, unless it is a stray file of an operating system."""
+        parts = split_name(name)
         if parts is None:
             self.left_out["names that leave the archive"] += 1
         elif is_stray(parts):
             self.left_out["stray files"] += 1
         else:
-            self.files["/".join(parts)] = place
+            self.files["/".join(parts)] = member
             self.folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
 
     def add_folder(self, name: str) -> None:
-        """Take in a folder, which may be empty."""
-        parts = tidy(name)
+        """Add a folder, which may be empty."""
+        parts = split_name(name)
         if parts and not is_stray(parts):
             self.folders.add("/".join(parts))
 
     def inside(self, folder: str) -> "Listing":
-        """The part under *folder*, named relative to it; what was left out stays known."""
-        cut = folder + "/"
+        """Return the part under *folder*, named relative to it; `left_out` stays."""
+        prefix = folder + "/"
         return Listing(
-            {name[len(cut):]: place for name, place in self.files.items() if name.startswith(cut)},
-            {name[len(cut):] for name in self.folders if name.startswith(cut)},
+            {name[len(prefix) :]: member for name, member in self.files.items() if name.startswith(prefix)},
+            {name[len(prefix) :] for name in self.folders if name.startswith(prefix)},
             self.left_out,
         )
 
-    def tops(self) -> list[str]:
-        """Names of the outermost folders, sorted.
+    def top_folders(self) -> list[str]:
+        """Return the names of the outermost folders, sorted.
 
-        >>> Listing(folders={"train", "train/cat"}).tops()
+        >>> Listing(folders={"train", "train/cat"}).top_folders()
         ['train']
         """
         return sorted({name.split("/", 1)[0] for name in self.folders})
 
 
-def tidy(name: str) -> list[str] | None:
-    """The parts of an archive member's *name*; None where it is absolute or climbs with ``..``.
+def split_name(name: str) -> list[str] | None:
+    """Split the *name* of an archive's member into parts; None if it is absolute or climbs with ``..``.
 
-    >>> tidy("./train/cat/1.jpg"), tidy("../x"), tidy("/etc/passwd")
+    >>> split_name("./train/cat/1.jpg"), split_name("../x"), split_name("/etc/passwd")
     (['train', 'cat', '1.jpg'], None, None)
     """
-    # Names that are no UTF-8 arrive with lone surrogates, which no table can hold.
+    # Names that are not UTF-8 arrive with lone surrogates, which no table can hold.
     name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     return None if name.startswith("/") or ".." in parts else parts
 
 
 def is_stray(parts: list[str]) -> bool:
-    """Say whether a path, given in parts, is the litter of an operating system or an editor."""
-    return any(part.startswith(".") or part in STRAY for part in parts)
+    """Say whether a path, given in parts, was left by an operating system or an editor."""
+    return any(part.startswith(".") or part in STRAY_NAMES for part in parts)
 
 
-def listing(path: Path) -> Listing:
+def list_files(path: Path) -> Listing:
     """List the files under *path*: a folder, a tar (not compressed) or a zip.
 
-    Raises ItlError where there is nothing, or an archive that is cut short or cannot be read in place.
+    Raises:
+        ItlError: If nothing is there, or an archive is cut short or cannot be read in place.
     """
     if path.is_dir():
-        found = Listing()
-        _walk(path, "", found, frozenset())
-        return found
+        listing = Listing()
+        _add_folder_tree(path, "", listing, frozenset())
+        return listing
     if not path.exists():
-        raise ItlError(f"{path} was asked for, but there is nothing there; give a folder, a .tar or a .zip")
+        raise ItlError(f"there is nothing at {path}; give a folder, a .tar or a .zip")
     with path.open("rb") as file:
         start = file.read(8)
         if start.startswith(b"PK"):
@@ -97,87 +147,50 @@ def listing(path: Path) -> Listing:
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size)
 
 
-def inner_tar(place: tuple, name: str) -> Listing:
-    """List the tar that lies uncompressed at *place*, in a folder or in another tar."""
-    path, start = place[0], place[1] if len(place) > 1 else 0
-    if len(place) > 3:
-        raise ItlError(f"{name} is a tar inside the zip {path}: not to be read in place; unpack the zip")
+def list_inner_tar(member: Member, name: str) -> Listing:
+    """List the tar called *name* that is stored uncompressed as *member* of a folder or another tar."""
+    if isinstance(member, ZipMember):
+        raise ItlError(
+            f"{name} is a tar inside the zip {member.path} and cannot be read in place; unpack the zip"
+        )
+    size = os.stat(member.path).st_size if member.size is None else member.size
+    with open(member.path, "rb") as file:
+        file.seek(member.offset)
+        _refuse_compressed(Path(member.path) / name, file.read(8))
+        file.seek(member.offset)
+        return _list_tar(member.path, file, member.offset + size, name)
+
+
+def _read_range(path: str, offset: int, size: int | None) -> bytes:
     with open(path, "rb") as file:
-        size = place[2] if len(place) > 1 else os.fstat(file.fileno()).st_size
-        file.seek(start)
-        _refuse_compressed(Path(path) / name, file.read(8))
-        file.seek(start)
-        return _list_tar(path, file, start + size, name)
+        file.seek(offset)
+        return file.read(size)
 
 
-def read(place: tuple) -> bytes:
-    """Return the bytes at *place*: (path,), (path, offset, size) in a tar, or a zip's with its checksum."""
-    if len(place) == 1:
-        return Path(place[0]).read_bytes()
-    handle = os.open(place[0], os.O_RDONLY)
-    try:
-        if len(place) == 3:
-            return _pread(handle, place[2], place[1])
-        return _read_zipped(handle, *place[1:])
-    finally:
-        os.close(handle)
-
-
-def start(place: tuple, size: int) -> bytes:
-    """Return the first *size* bytes at *place*, or all where there are fewer; a zip's is read whole."""
-    if len(place) == 1:
-        with open(place[0], "rb") as file:
-            return file.read(size)
-    return read((*place[:2], min(size, place[2])) if len(place) == 3 else place)[:size]
-
-
-def _pread(handle: int, size: int, offset: int) -> bytes:
-    parts, left = [], size
-    while left > 0:                                             # one call returns 2 GiB at most
-        part = os.pread(handle, left, offset + size - left)
-        if not part:
-            break
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
-
-
-def _read_zipped(handle: int, offset: int, size: int, method: int, checksum: int) -> bytes:
-    name_length, extra_length = struct.unpack("<HH", os.pread(handle, 4, offset + 26))
-    data = _pread(handle, size, offset + 30 + name_length + extra_length)
-    try:
-        data = data if method == zipfile.ZIP_STORED else zlib.decompress(data, -zlib.MAX_WBITS)
-    except zlib.error as error:
-        raise ItlError(f"damaged in its zip: {error}") from error
-    if zlib.crc32(data) != checksum:
-        raise ItlError("damaged in its zip: the checksum differs")
-    return data
-
-
-def _walk(folder: Path, prefix: str, found: Listing, above: frozenset) -> None:
-    """Add what lies under *folder*; links are followed, except back to a folder they are in."""
+def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: frozenset) -> None:
+    """Add everything under *folder*; links are followed, except to a folder that contains them."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
-    here = os.stat(folder)
-    above |= {(here.st_dev, here.st_ino)}
+    status = os.stat(folder)
+    ancestors |= {(status.st_dev, status.st_ino)}
     for entry in ordered:
         name = prefix + entry.name
         if not entry.is_dir():
             if entry.is_file():
-                found.add(name, (entry.path,))
+                listing.add(name, Member(entry.path))
             else:
-                found.left_out["broken links and devices"] += 1
+                listing.left_out["broken links and devices"] += 1
         elif is_stray([entry.name]):
-            found.left_out["stray files"] += 1
-        elif (entry.stat().st_dev, entry.stat().st_ino) in above:
-            found.left_out["links to a folder they are in"] += 1
+            listing.left_out["stray files"] += 1
+        elif (entry.stat().st_dev, entry.stat().st_ino) in ancestors:
+            listing.left_out["links to a folder they are in"] += 1
         else:
-            found.add_folder(name)
-            _walk(Path(entry.path), name + "/", found, above)
+            listing.add_folder(name)
+            _add_folder_tree(Path(entry.path), name + "/", listing, ancestors)
 
 
 def _refuse_compressed(path: Path, start: bytes) -> None:
-    for magic, tool in PACKED.items():
+    for magic, tool in COMPRESSION_TOOLS.items():
         if start.startswith(magic):
             raise ItlError(
                 f"{path} is compressed, so single images cannot be read in place; "
@@ -185,27 +198,27 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
             )
 
 
-def _list_tar(path: str, file: BinaryIO, end: int, name: str = "") -> Listing:
-    """List the tar that starts where *file* stands and may not go past *end*; *name* is an inner tar's."""
-    found = Listing()
-    shown = f"{path}:{name}" if name else path
+def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "") -> Listing:
+    """List the tar that starts at the position of *file* and ends before byte *end*."""
+    listing = Listing()
     try:
-        for member in _members(file, end):
+        for member in _tar_headers(file, end):
             if member.isdir():
-                found.add_folder(member.name)
+                listing.add_folder(member.name)
             elif not member.isreg() or member.issparse():
-                found.left_out["links, devices and sparse files"] += 1
+                listing.left_out["links, devices and sparse files"] += 1
             else:
-                found.add(member.name, (path, member.offset_data, member.size))
+                listing.add(member.name, Member(path, member.offset_data, member.size))
     except tarfile.ReadError as error:
+        name = f"{path}:{inner_name}" if inner_name else path
         raise ItlError(
-            f"{shown} is no whole tar: {error} after {len(found.files):,} files; copy or download it again"
+            f"{name} is not a whole tar: {error} after {len(listing.files):,} files; copy it again"
         ) from error
-    return found
+    return listing
 
 
-def _members(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
-    """Yield the headers of a tar one by one: tarfile would keep all of them, a gigabyte for ImageNet."""
+def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
+    """Yield the headers of a tar one by one: tarfile would keep all of them, 1 GB for ImageNet."""
     with tarfile.open(fileobj=file, mode="r:") as tar:
         member = tar.next()
         while member is not None:
@@ -213,27 +226,29 @@ def _members(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
             if member.offset_data + member.size > end and not member.issparse():
                 raise tarfile.ReadError("cut short")
             yield member
-            member = tar.next() if tar.offset < end else None   # past the end of an inner tar lies the outer
+            member = tar.next() if tar.offset < end else None  # beyond an inner tar's end is the outer tar
         file.seek(tar.offset)
         if file.read(max(0, min(512, end - tar.offset))).strip(b"\0"):
-            raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")     # tarfile would take it for the end
+            raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")  # tarfile takes this for the end
 
 
 def _list_zip(path: Path) -> Listing:
-    found = Listing()
+    listing = Listing()
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            infos = archive.infolist()
     except zipfile.BadZipFile as error:
         raise ItlError(f"{path} cannot be read as a zip ({error}); copy or download it again") from error
-    for member in members:
-        if member.is_dir():
-            found.add_folder(member.filename)
-        elif member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            found.left_out["encrypted or oddly compressed members"] += 1
-        elif member.external_attr >> 16 & 0o170000 == 0o120000:
-            found.left_out["links, devices and sparse files"] += 1
+    for info in infos:
+        if info.is_dir():
+            listing.add_folder(info.filename)
+        elif info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            listing.left_out["encrypted or oddly compressed members"] += 1
+        elif info.external_attr >> 16 & 0o170000 == 0o120000:
+            listing.left_out["links, devices and sparse files"] += 1
         else:
-            place = (str(path), member.header_offset, member.compress_size, member.compress_type, member.CRC)
-            found.add(member.filename, place)
-    return found
+            member = ZipMember(
+                str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC
+            )
+            listing.add(info.filename, member)
+    return listing

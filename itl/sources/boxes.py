@@ -1,68 +1,78 @@
-"""Boxes and annotated objects as PASCAL VOC has them, how far boxes overlap, and their table in a pack."""
+"""Boxes and annotated objects as PASCAL VOC has them: their overlap, and their table in a pack.
 
+Boxes are 1-based and inclusive, in pixels: xmin, ymin, xmax, ymax.
+"""
+
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-Box = tuple[float, float, float, float]      # xmin, ymin, xmax, ymax: 1-based, inclusive
+from itl import ItlError
+
+Box = tuple[float, float, float, float]
 SIDES = ["xmin", "ymin", "xmax", "ymax"]
-COLUMNS = ("row", "name", "xmin", "ymin", "xmax", "ymax", "difficult", "truncated")
+OBJECT_COLUMNS = ("row", "name", *SIDES, "difficult", "truncated")
 
 
 @dataclass(frozen=True)
-class Thing:
+class AnnotatedObject:
     """One annotated object, as PASCAL VOC has it."""
 
-    name: str
+    name: str  # of its class
     box: Box
-    difficult: bool = False                 # not scored, neither found nor missed; not trained on either
+    difficult: bool = False  # ignored in scoring, and not trained on
     truncated: bool = False
 
 
-def columns_of(annotations: Iterable[Iterable[Thing]]) -> dict[str, list]:
-    """Make the columns of a pack's table of objects; *annotations* holds the things of each image in turn.
+def object_columns(annotations: Iterable[Iterable[AnnotatedObject]]) -> dict[str, list]:
+    """Return the columns of a pack's table of objects; *annotations* has the objects of each image in turn.
 
-    >>> columns_of([[], [Thing("dog", (1, 1, 9, 9))]])["row"]
+    >>> object_columns([[], [AnnotatedObject("dog", (1, 1, 9, 9))]])["row"]
     [1]
     """
-    rows = [(row, thing.name, *map(float, thing.box), thing.difficult, thing.truncated)
-            for row, things in enumerate(annotations) for thing in things]
-    return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS)}
+    columns = {name: [] for name in OBJECT_COLUMNS}
+    for row, objects in enumerate(annotations):
+        for one in objects:
+            values = (row, one.name, *map(float, one.box), one.difficult, one.truncated)
+            for column, value in zip(columns.values(), values, strict=True):
+                column.append(value)
+    return columns
 
 
-def shrunk(width: int, height: int, size: int) -> tuple[int, int]:
-    """Width and height, in pixels, that fit "pad" gives an image of *width* × *height* in a square of *size*.
+def padded_size(width: int, height: int, size: int) -> tuple[int, int]:
+    """Return width and height that fit "pad" gives an image of *width* × *height* in a square of *size*.
 
-    >>> shrunk(500, 375, 100), shrunk(1, 4000, 100)
+    >>> padded_size(500, 375, 100), padded_size(1, 4000, 100)
     ((100, 75), (1, 100))
     """
     longest = max(width, height)
     return max(1, round(width * size / longest)), max(1, round(height * size / longest))
 
 
-def around(box: Box, context: float, width: int, height: int) -> tuple[slice, slice]:
-    """Rows and columns of an image, *width* × *height*, that show *box* enlarged *context* times.
+def crop_with_context(box: Box, context: float, width: int, height: int) -> tuple[slice, slice]:
+    """Return rows and columns of an image, *width* × *height*, that show *box* enlarged *context* times.
 
-    The centre stays; what lies outside the image is cut off.
+    The centre stays; the crop ends at the edges of the image.
 
-    >>> around((41, 41, 60, 60), 2.0, width=100, height=65)
+    >>> crop_with_context((41, 41, 60, 60), 2.0, width=100, height=65)
     (slice(30, 65, None), slice(30, 70, None))
     """
     xmin, ymin, xmax, ymax = box
-    spans = []
+    slices = []
     for low, high, side in ((ymin - 1, ymax, height), (xmin - 1, xmax, width)):
-        more = (context - 1) * (high - low) / 2
-        spans.append(slice(max(0, round(low - more)), min(side, round(high + more))))
-    return spans[0], spans[1]
+        margin = (context - 1) * (high - low) / 2
+        slices.append(slice(max(0, round(low - margin)), min(side, round(high + margin))))
+    return slices[0], slices[1]
 
 
-def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """IoU of *boxes* (..., 4) with *others* (..., 4), which broadcast; 1-based inclusive, in float64.
+def iou_of(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of *boxes* (..., 4) with *others* (..., 4), which broadcast.
 
-    A side is max − min + 1, as the VOC development kit counts.
+    A side is max − min + 1, as the VOC development kit counts. The result is float64.
 
-    >>> overlap(np.array([1, 1, 10, 10]), np.array([[1, 1, 10, 5], [11, 1, 20, 10]]))
+    >>> iou_of(np.array([1, 1, 10, 10]), np.array([[1, 1, 10, 5], [11, 1, 20, 10]]))
     array([0.5, 0. ])
     """
     boxes, others = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
@@ -73,7 +83,7 @@ def overlap(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def area(boxes: np.ndarray) -> np.ndarray:
-    """Pixels in each of *boxes* (..., 4), 1-based inclusive.
+    """Return the number of pixels in each of *boxes* (..., 4).
 
     >>> area(np.array([1, 1, 10, 5]))
     np.int64(50)
@@ -81,17 +91,64 @@ def area(boxes: np.ndarray) -> np.ndarray:
     return (boxes[..., 2:] - boxes[..., :2] + 1).prod(-1)
 
 
-def fault(boxes: np.ndarray) -> tuple[int, str] | None:
-    """Find the first of *boxes* (n, 4) that is no box: its number from 0, and why.
+def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
+    """Return the number, from 0, of the first of *boxes* (n, 4) that is not a box, and the reason.
 
-    >>> fault(np.array([[1, 1, 10, 5], [3, 1, 2, 5]]))
-    (1, 'the box (3, 1, 2, 5) has no area; xmax and ymax are at least xmin and ymin')
+    >>> first_invalid_box(np.array([[1, 1, 10, 5], [3, 1, 2, 5]]))
+    (1, 'the box (3, 1, 2, 5) has no area; xmax and ymax must be at least xmin and ymin')
     """
     finite = np.isfinite(boxes).all(1)
-    sound = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)      # inclusive: 3 to 3 is a pixel wide
-    if sound.all():
+    valid = finite & (boxes[:, 2:] - boxes[:, :2] > -1).all(1)  # inclusive: 3 to 3 is one pixel wide
+    if valid.all():
         return None
-    first = int(sound.argmin())
-    told = "the box (" + ", ".join(f"{side:g}" for side in boxes[first]) + ")"
-    why = "has no area; xmax and ymax are at least xmin and ymin" if finite[first] else "is not finite"
-    return first, f"{told} {why}"
+    first = int(valid.argmin())
+    reason = "has no area; xmax and ymax must be at least xmin and ymin" if finite[first] else "is not finite"
+    return first, f"the box {box_text(boxes[first])} {reason}"
+
+
+def clip_box(
+    one: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
+) -> AnnotatedObject:
+    """Return the object *one* with its box inside an image.
+
+    Args:
+        one: The object.
+        width: Of the image; None if it is not known.
+        height: Likewise.
+        where: What to call the object in an error.
+        outside: "cut" clips a box that reaches outside; "refuse" raises an error.
+
+    Raises:
+        ItlError: If the box reaches outside and is not to be cut, or nothing of it is inside.
+    """
+    xmin, ymin, xmax, ymax = one.box
+    last_x, last_y = width or math.inf, height or math.inf
+    if xmin >= 1 and ymin >= 1 and xmax <= last_x and ymax <= last_y:
+        return one
+    if outside != "cut":
+        size = f"{width} × {height} pixels" if width and height else "any size"
+        raise ItlError(
+            f"{where}: the box {box_text(one.box)} of {one.name!r} reaches outside its image of {size}, "
+            f"whose pixels count from 1; correct it, or set the option outside=cut"
+        )
+    box = (max(1, xmin), max(1, ymin), min(last_x, xmax), min(last_y, ymax))
+    return replace(one, box=box_with_area(box, where, one.name))
+
+
+def box_with_area(box: Box, where: str, name: str) -> Box:
+    """Return *box*; ItlError, about the object *name* at *where*, if it has no area."""
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise ItlError(
+            f"{where}: the box {box_text(box)} of {name!r} has no area; xmin and ymin must be smaller than "
+            f"xmax and ymax"
+        )
+    return box
+
+
+def box_text(box: Iterable[float]) -> str:
+    """Return *box* as text.
+
+    >>> box_text((1, 2, 30.0, 40.5))
+    '(1, 2, 30, 40.5)'
+    """
+    return "(" + ", ".join(f"{side:g}" for side in box) + ")"

@@ -8,10 +8,11 @@ import numpy as np
 
 from itl import ItlError, pick
 from itl.sources.records import Record
+from itl.sources.source import Source
 
-# The meaning that CIFAR's pictures have: keyboard is the computer's, tank the army's, lamp the furniture.
-# Left out, so that they stay plain names, are classes that ILSVRC's tree has only under another meaning (cup,
-# a punch; mouse, the computer's; plate, a meal; possum, the Australian one) or only as "person".
+# Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
+# classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;
+# plate: a meal; possum: the Australian one) or only as "person".
 TABLE = """
     apple=n07739125 bear=n02131653 beaver=n02363005 bed=n02818832 bee=n02206856 beetle=n02164464
     bicycle=n02834778 bottle=n02876657 bowl=n02880940 bridge=n02898711 bus=n02924116 butterfly=n02274259
@@ -31,39 +32,42 @@ WNIDS = dict(pair.split("=") for pair in TABLE.split())
 
 
 @dataclass(frozen=True)
-class Cifar100:
-    """CIFAR-100's 32-pixel images, in the folder that torchvision keeps them in."""
+class Cifar100(Source):
+    """CIFAR-100, 32 × 32 pixels, in the folder where torchvision keeps it."""
 
     path: Path
-    download: bool = False                  # let torchvision fetch it (169 MB) where it is missing
-    plain: str = "keep"                     # keep or drop: what to do about the 31 classes without a wnid
+    download: bool = False  # let torchvision download it (169 MB) if it is missing
+    plain: str = "keep"  # keep or drop: the 31 classes without a wnid
     kind = "cifar100"
+    expected = "the folder that contains cifar-100-python; the option download=true downloads it"
 
     def records(self) -> list[Record]:
-        """One record for each image, sorted by id, in the splits train and test that the authors made."""
-        pick({"keep": 0, "drop": 0}, self.plain, "way with plain classes")
-        found = []
+        """Return one record for each image, sorted by id, in the published splits train and test."""
+        pick(dict.fromkeys(("keep", "drop")), self.plain, "value of the option plain")
+        records = []
         for split in ("train", "test"):
             data = _load(str(self.path), split == "train", self.download)
-            names = [data.classes[target] for target in data.targets]
-            found += [Record(f"{split}/{name}/{number:05d}", WNIDS.get(name, name), split, (number,))
-                      for number, name in enumerate(names) if self.plain == "keep" or name in WNIDS]
-        return sorted(found, key=lambda record: record.id)
+            for number, target in enumerate(data.targets):
+                name = data.classes[target]
+                if self.plain == "keep" or name in WNIDS:
+                    records.append(Record(f"{split}/{name}/{number:05d}", WNIDS.get(name, name), split))
+        return sorted(records, key=lambda record: record.id)
 
     def read(self, record: Record) -> np.ndarray:
         """Return the pixels of *record*: uint8 (32, 32, 3)."""
-        return _load(str(self.path), record.split == "train", self.download).data[record.place[0]]
+        number = int(record.id.rpartition("/")[2])
+        return _load(str(self.path), record.split == "train", self.download).data[number]
 
 
 @lru_cache(maxsize=4)
 def _load(path: str, train: bool, download: bool) -> object:
-    """Load one split, once for each process: a source that kept it would be pickled with 150 MB."""
+    """Load one split, once per process: kept in the source, its 150 MB would be pickled with it."""
     from torchvision.datasets import CIFAR100
 
     try:
         return CIFAR100(path, train=train, download=download)
     except (RuntimeError, OSError) as error:
         raise ItlError(
-            f"no whole CIFAR-100 in {path} ({type(error).__name__}: {error}); give the folder that holds "
-            f"{CIFAR100.base_folder}, or set the option download=true"
+            f"no complete CIFAR-100 in {path} ({type(error).__name__}: {error}); give the folder that "
+            f"contains {CIFAR100.base_folder}, or set the option download=true"
         ) from error

@@ -1,72 +1,77 @@
-"""Any tree, tar or zip with a folder for each class."""
+"""Any folder, tar or zip with a folder for each class."""
 
 import csv
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from itl import ItlError, pick
 from itl.sources import archives
 from itl.sources.archives import Listing
-from itl.sources.records import SPLITS, WNID, Record, is_image, refuse_empty, sound, unwrapped
+from itl.sources.records import SPLITS, WNID, Record, is_image, refuse_empty, unwrap, validate_records
+from itl.sources.source import Source
 
 
 @dataclass(frozen=True)
-class ClassFolders:
-    """Any tree, tar or zip with a folder for each class, below folders for the splits if there are any."""
+class ClassFolders(Source):
+    """Any folder, tar or zip with a folder for each class, inside folders for the splits if there are any."""
 
     path: Path
-    classes: str | None = None              # CSV of name,wnid: what folders are called, and what they mean
-    val_fraction: float = 0.0               # of the training images of each class, set apart as val
-    empty: str = "refuse"                   # refuse or skip: what to do about classes without images
-    nested: bool = False                    # a class is all folders, as church/outdoor; else the outermost
+    classes: str | None = None  # CSV of name,wnid: the wnids of folders
+    val_fraction: float = 0.0  # of the training images of each class, used as val
+    empty: str = "refuse"  # refuse or skip: classes without images
+    nested: bool = False  # a class is the whole path, such as church/outdoor
     kind = "folder"
+    expected = "a folder, .tar or .zip with train/<class>/, val/<class>/ and test/<class>/, or <class>/ alone"
 
     @cached_property
     def listing(self) -> Listing:
-        """Files and folders, named from the folder that holds the splits or the classes."""
-        return unwrapped(archives.listing(Path(self.path)))
+        """Files and folders, relative to the folder that holds the splits or the classes."""
+        return unwrap(archives.list_files(Path(self.path)))
 
     def records(self) -> list[Record]:
-        """One record for each image, sorted by id."""
-        return sound(_set_apart(self._found(), self.val_fraction), self.path)
+        """Return one record for each image, sorted by id."""
+        return validate_records(_split_off_val(self._images(), self.val_fraction), self.path)
 
-    def read(self, record: Record) -> bytes:
-        """Return the file of *record*."""
-        return archives.read(record.place)
-
-    def _found(self) -> list[Record]:
-        pick({"refuse": 0, "skip": 0}, self.empty, "way with empty classes")
-        meaning = read_classes(Path(self.classes), Path(self.path)) if self.classes else {}
+    def _images(self) -> list[Record]:
+        pick(dict.fromkeys(("refuse", "skip")), self.empty, "value of the option empty")
+        wnids = read_classes(Path(self.classes), Path(self.path)) if self.classes else {}
         depth = 1 if has_splits(self.listing) else 0
-        found = []
-        for name, place in self.listing.files.items():
+        records = []
+        for name, member in self.listing.files.items():
             parts = name.split("/")
             split = SPLITS.get(parts[0]) if depth else "train"
             if len(parts) > depth + 1 and split and is_image(name):
                 folder = "/".join(parts[depth:-1]) if self.nested else parts[depth]
-                found.append(Record(name, meaning.get(folder, folder), split, place))
+                records.append(Record(name, wnids.get(folder, folder), split, member))
         if self.empty == "refuse":
-            names = [record.id for record in found]
+            names = [record.id for record in records]
             refuse_empty(self.listing, names, SPLITS if depth else (), ", or set the option empty=skip")
-        return found
+        return records
 
 
 def has_splits(listing: Listing) -> bool:
-    """Say whether the top folders are splits, not classes (one class of VOC is called train)."""
-    tops = [name for name in listing.tops() if name in SPLITS]
-    holding_images = {name.split("/")[0] for name in listing.files if name.count("/") == 1 and is_image(name)}
-    return bool(tops) and not holding_images.intersection(tops)
+    """Say whether the top folders are splits, not classes: there may be a class called train."""
+    splits = [name for name in listing.top_folders() if name in SPLITS]
+    with_images = {name.split("/")[0] for name in listing.files if name.count("/") == 1 and is_image(name)}
+    return bool(splits) and not with_images.intersection(splits)
 
 
-def read_classes(path: Path, beside: Path) -> dict[str, str]:
-    """Read a CSV of name,wnid, at *path* or in the folder *beside*; the header is optional."""
-    places = [path, beside / path] if beside.is_dir() else [path, beside.parent / path]
-    file = next((place for place in places if place.is_file()), None)
+def read_classes(path: Path, source: Path) -> dict[str, str]:
+    """Read a CSV of name,wnid, at *path* or relative to the folder of *source*; the header is optional.
+
+    Returns:
+        Wnids by the names of folders.
+
+    Raises:
+        ItlError: If there is no such file, or a row is not name,wnid.
+    """
+    candidates = [path, (source if source.is_dir() else source.parent) / path]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
     if file is None:
-        raise ItlError(f"the mapping file {path} was asked for, but there is none; give a CSV of name,wnid")
+        raise ItlError(f"there is no mapping file {path}; give a CSV of name,wnid")
     rows = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
     rows = [[cell.strip() for cell in row] for row in rows if row]
     rows = rows[1:] if rows and rows[0] == ["name", "wnid"] else rows
@@ -76,24 +81,24 @@ def read_classes(path: Path, beside: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def _set_apart(records: list[Record], fraction: float) -> list[Record]:
-    """Move *fraction* of each class from train to val: those whose ids hash lowest."""
+def _split_off_val(records: list[Record], fraction: float) -> list[Record]:
+    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes."""
     if not fraction:
         return records
     if not 0 < fraction < 1:
-        raise ItlError(f"val_fraction is a part of the training images, between 0 and 1, not {fraction}")
+        raise ItlError(f"val_fraction is a fraction of the training images, between 0 and 1, not {fraction}")
     counts = Counter(record.split for record in records)
     if counts["val"]:
         raise ItlError(
-            f"val_fraction={fraction} was asked for, but there are {counts['val']} val images; leave it out"
+            f"val_fraction={fraction} is set, but there are {counts['val']} val images already; leave it out"
         )
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
-    left = {wnid: min(count - 1, max(1, round(fraction * count)))
-            for wnid, count in Counter(each.wnid for each in records if each.split == "train").items()}
-    kept = []
+    train = Counter(record.wnid for record in records if record.split == "train")
+    to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+    result = []
     for record in ranked:
-        if record.split == "train" and left[record.wnid]:
-            left[record.wnid] -= 1
-            record = Record(record.id, record.wnid, "val", record.place)
-        kept.append(record)
-    return kept
+        if record.split == "train" and to_move[record.wnid]:
+            to_move[record.wnid] -= 1
+            record = replace(record, split="val")
+        result.append(record)
+    return result

@@ -1,31 +1,43 @@
-"""Detection on one's own images, with boxes in COCO-style JSON as annotation tools export it."""
+"""Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
 
 import json
 import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from itl import ItlError
 from itl.sources import archives
-from itl.sources.annotated import Annotated, Survey, size_at
 from itl.sources.archives import Listing
-from itl.sources.boxes import Box, Thing
-from itl.sources.proposals import find_regions
-from itl.sources.records import SPLITS, Record, is_image, some
-from itl.sources.voc_xml import within
+from itl.sources.boxes import AnnotatedObject, Box, clip_box
+from itl.sources.proposals import add_regions
+from itl.sources.records import SPLITS, Record, examples, is_image
+from itl.sources.scan import Scan, image_size
+from itl.sources.source import AnnotatedSource
+from itl.sources.voc_detection import NO_TRAINING
 
-EXPORTED = "_annotations.coco"          # what some tools call the file in each split's folder
-KINDS = {                                   # tables of the JSON, and what their rows must have
-    "images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id", "name"),
+EXPORTED = "_annotations.coco"  # what some tools call the file in each split's folder
+TABLES = {  # of the JSON, and what their rows must have
+    "images": ("id", "file_name"),
+    "annotations": ("image_id", "category_id"),
+    "categories": ("id", "name"),
 }
+SPLIT_NAMES = ("train", "val", "test")
+
+
+@dataclass
+class _Files:
+    """The image files, while JSON files are matched to them."""
+
+    by_name: dict[str, list[str]]  # all images by their last name
+    json_of: dict[str, str] = field(default_factory=dict)  # image -> the JSON file that lists it
 
 
 @dataclass(frozen=True)
-class Coco(Annotated):
+class Coco(AnnotatedSource):
     """Images in a folder, tar or zip, with COCO-style JSON for each split.
 
     Without *annotations* the files are found by name: annotations/instances_train2017.json, val.json,
@@ -33,124 +45,151 @@ class Coco(Annotated):
     """
 
     path: Path
-    annotations: str | Mapping[str, str] | None = None      # train=a.json,test=b.json: names inside path
-    bad: str = "refuse"                     # refuse or skip: what to do about images with problems
-    outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
-    proposals: str | None = None            # file of region proposals, to be packed with the images
+    annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
+    bad: str = "refuse"  # refuse or skip: images with problems
+    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "coco"
+    expected = (
+        "a folder, .tar or .zip with images and COCO-style JSON: annotations/instances_train.json, "
+        "train.json or train/_annotations.coco.json, and the same for val or test"
+    )
+    missing_splits = {
+        "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
+        "test": "without it scores are measured on val",
+    }
+    pack_options = "--size 640 --fit pad"
 
     @cached_property
-    def survey(self) -> Survey:
-        """All that was found, good and bad; reads the JSON and the images' headers, once."""
-        found = Survey(self.kind, Path(self.path))
+    def scan(self) -> Scan:
+        """Records, objects and problems; reads the JSON and the images' headers."""
+        scan = Scan(self.kind, Path(self.path))
         by_name = defaultdict(list)
         for name in sorted(filter(is_image, self._files.files)):
             by_name[name.rpartition("/")[2]].append(name)
-        taken = {}
-        for split, name in self._names(found).items():
+        files = _Files(by_name)
+        for split, name in self._json_files(scan).items():
             try:
-                tables = read_tables(archives.read(self._files.files[name]), name)
+                tables = read_tables(self._files.files[name].read(), name)
             except ItlError as error:
-                found.refuse(str(error))
+                scan.add_problem(str(error))
                 continue
             if split == "test" and not tables["annotations"]:
-                found.left_out["images of a test split without annotations"] += len(tables["images"])
-                found.notes.append(f"{name} has no annotations, so test is left out; scores are measured "
-                                   f"on val")
+                scan.left_out["images of a test split without annotations"] += len(tables["images"])
+                scan.notes.append(
+                    f"{name} has no annotations, so test is left out; scores are measured on val"
+                )
                 continue
-            self._take(found, split, name, tables, by_name, taken)
+            self._scan_json(scan, split, name, tables, files)
         images = sum(map(len, by_name.values()))
-        found.left_out["images in no JSON file"] += max(0, images - len(taken))
+        scan.left_out["images in no JSON file"] += max(0, images - len(files.json_of))
         if self.proposals:
-            found.regions = find_regions(found, self.proposals, self.outside)
-        return found.settled(self.bad)
+            add_regions(scan, self.proposals, self.outside)
+        return scan.finish(self.bad)
 
     @cached_property
     def _files(self) -> Listing:
-        return archives.listing(Path(self.path))
+        return archives.list_files(Path(self.path))
 
-    def _names(self, found: Survey) -> dict[str, str]:
-        """The JSON file of each split: those asked for, or those whose names say so."""
+    def _json_files(self, scan: Scan) -> dict[str, str]:
+        """Return the JSON file of each split: as the option says, or by the files' names."""
         files = sorted(name for name in self._files.files if name.lower().endswith(".json"))
         if self.annotations is not None:
-            return {split: self._asked(name, files) for split, name in asked_files(self.annotations).items()}
-        named = defaultdict(list)
+            named = parse_annotations_option(self.annotations)
+            return {split: self._named_file(name, files) for split, name in named.items()}
+        by_split = defaultdict(list)
         for name in files:
-            named[split_of(name)].append(name)
-        unsplit = named.pop(None, [])
-        if not named and len(unsplit) == 1:
-            found.notes.append(f"{unsplit[0]} is taken for train; there is no other JSON file")
-            return {"train": unsplit[0]}
-        for split, several in named.items():
-            if len(several) > 1:
-                raise ItlError(f"{self.path} has {len(several)} JSON files for {split}, {some(several)}; "
-                               f"choose with the option annotations={split}={several[0]}")
-        if not named:
-            raise ItlError(f"{self.path} has no annotations/instances_train.json, train.json or "
-                           f"train/{EXPORTED}.json but {some(unsplit) or 'no JSON file'}; name the "
-                           f"files with the option annotations=train=a.json,test=b.json")
-        return {split: named[split][0] for split in ("train", "val", "test") if split in named}
+            by_split[split_of(name)].append(name)
+        without_split = by_split.pop(None, [])
+        if not by_split and len(without_split) == 1:
+            scan.notes.append(f"{without_split[0]} is taken for train; there is no other JSON file")
+            return {"train": without_split[0]}
+        for split, names in by_split.items():
+            if len(names) > 1:
+                raise ItlError(
+                    f"{self.path} has {len(names)} JSON files for {split}, {examples(names)}; choose one "
+                    f"with the option annotations={split}={names[0]}"
+                )
+        if not by_split:
+            raise ItlError(
+                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED}.json "
+                f"but {examples(without_split) or 'no JSON file'}; name the files with the option "
+                f"annotations=train=a.json,test=b.json"
+            )
+        return {split: by_split[split][0] for split in SPLIT_NAMES if split in by_split}
 
-    def _asked(self, name: str, files: list[str]) -> str:
-        match = [each for each in files if each == name or each.endswith(f"/{name}")]
-        if len(match) != 1:
-            raise ItlError(f"{self.path} has {len(match) or 'no'} files {name!r} as asked for; its JSON "
-                           f"files are {some(files, 5) or 'none'}")
-        return match[0]
+    def _named_file(self, name: str, files: list[str]) -> str:
+        matches = [file for file in files if file == name or file.endswith(f"/{name}")]
+        if len(matches) != 1:
+            raise ItlError(
+                f"{self.path} has {len(matches) or 'no'} files {name!r}, as the option annotations names; "
+                f"its JSON files are {examples(files, 5) or 'none'}"
+            )
+        return matches[0]
 
-    def _take(self, found: Survey, split: str, name: str, tables: dict, by_name: dict, taken: dict) -> None:
-        """Take in the images of one JSON file with their objects, or what is wrong with them."""
+    def _scan_json(self, scan: Scan, split: str, name: str, tables: dict, files: _Files) -> None:
+        """Add the images of one JSON file with their objects, or problems."""
         classes = {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
-        rows = defaultdict(list)
+        rows_of = defaultdict(list)
         for number, row in enumerate(tables["annotations"], 1):
-            rows[row["image_id"]].append((number, row))
+            rows_of[row["image_id"]].append((number, row))
         for row in tables["images"]:
-            mine = rows.pop(row["id"], [])
+            annotations = rows_of.pop(row["id"], [])
             try:
-                file = find_file(str(row["file_name"]), split, by_name)
+                image = find_file(str(row["file_name"]), split, files.by_name)
             except ItlError as error:
-                found.refuse(f"{name}: {error}", str(row["file_name"]))
+                scan.add_problem(f"{name}: {error}", str(row["file_name"]))
                 continue
-            if taken.setdefault(file, name) != name or file in found.things:
-                found.refuse(f"{file} is in {taken[file]} and again in {name}; leave it in one place")
+            if files.json_of.setdefault(image, name) != name or image in scan.objects:
+                scan.add_problem(f"{image} is in {files.json_of[image]} and again in {name}; leave it in one")
                 continue
-            found.add(Record(file, "", split, self._files.files[file]), [])
+            member = self._files.files[image]
+            scan.add(Record(image, "", split, member), [])
             try:
-                found.sizes[file] = size = size_at(self._files.files[file], file)
+                scan.sizes[image] = image_size(member, image)
             except ItlError as error:
-                found.refuse(str(error), file)
+                scan.add_problem(str(error), image)
                 continue
-            for number, annotation in mine:
-                where = f"{name}, annotation {number} ({file})"
+            for number, annotation in annotations:
+                where = f"{name}, annotation {number} ({image})"
                 try:
-                    thing = thing_of(annotation, classes, size, where)
-                    found.things[file].append(within(thing, *size, where, self.outside))
+                    one = parse_object(annotation, classes, scan.sizes[image], where)
+                    scan.objects[image].append(clip_box(one, *scan.sizes[image], where, self.outside))
                 except ItlError as error:
-                    found.refuse(str(error), file)
-        if rows:
-            found.refuse(f"{name}: {sum(map(len, rows.values())):,} annotations are of images that the file "
-                         f"does not list, such as image_id {some([repr(each)[:30] for each in rows])}; "
-                         f"export it again")
+                    scan.add_problem(str(error), image)
+        if rows_of:
+            count = sum(map(len, rows_of.values()))
+            ids = examples([repr(image_id)[:30] for image_id in rows_of])
+            scan.add_problem(
+                f"{name}: {count:,} annotations are of images that the file does not list, such as image_id "
+                f"{ids}; export it again"
+            )
 
 
-def asked_files(told: str | Mapping[str, str]) -> dict[str, str]:
-    """Read the option annotations: SPLIT=FILE, several with commas; a file alone says its split by its name.
+def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
+    """Read the option annotations: SPLIT=FILE, several with commas; a file alone tells its split by its name.
 
-    >>> asked_files("train=a.json,instances_val2017.json")
+    >>> parse_annotations_option("train=a.json,instances_val2017.json")
     {'train': 'a.json', 'val': 'instances_val2017.json'}
     """
-    pairs = list(told.items()) if isinstance(told, Mapping) else [
-        part.strip().partition("=")[::2] if "=" in part else (split_of(part.strip()) or "train", part.strip())
-        for part in str(told).split(",")]
-    found = {SPLITS.get(split, split): name for split, name in pairs}
-    if len(found) < len(pairs) or not set(found) <= {"train", "val", "test"}:
-        raise ItlError(f"annotations takes one file for each of train, val and test, as in "
-                       f"train=a.json,test=b.json; got {told!r}")
-    return found
+    if isinstance(option, Mapping):
+        pairs = list(option.items())
+    else:
+        pairs = []
+        for part in str(option).split(","):
+            split, equals, name = part.strip().partition("=")
+            pairs.append((split, name) if equals else (split_of(split) or "train", split))
+    files = {SPLITS.get(split, split): name for split, name in pairs}
+    if len(files) < len(pairs) or not set(files) <= set(SPLIT_NAMES):
+        raise ItlError(
+            f"annotations takes one file for each of train, val and test, such as train=a.json,test=b.json; "
+            f"got {option!r}"
+        )
+    return files
 
 
 def split_of(name: str) -> str | None:
-    """The split that a JSON file's name tells, if any.
+    """Return the split that a JSON file's name tells; None if it tells none.
 
     >>> split_of("instances_train2017.json"), split_of("valid/_annotations.coco.json"), split_of("a.json")
     ('train', 'val', None)
@@ -166,24 +205,30 @@ def split_of(name: str) -> str | None:
 def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     """Read images, annotations and categories of the JSON file *name*.
 
-    Raises ItlError where it is no JSON, lacks one of the three or a row lacks what it needs.
+    Raises:
+        ItlError: If it is not JSON, lacks one of the three, or a row lacks what it must have.
     """
     try:
-        told = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ItlError(f"{name}, line {error.lineno}: no whole JSON ({error.msg}); export it again") from None
+        raise ItlError(
+            f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export it again"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{name} cannot be read as JSON ({type(error).__name__}); export it again") from None
-    if not isinstance(told, dict) or "images" not in told:
-        raise ItlError(f"{name} is no COCO-style JSON, an object with {', '.join(KINDS)}; export it as COCO")
+    if not isinstance(content, dict) or "images" not in content:
+        raise ItlError(
+            f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export it as COCO"
+        )
     tables = {}
-    for table, needed in KINDS.items():
-        rows = told.get(table, [])
+    for table, keys in TABLES.items():
+        rows = content.get(table, [])
         rows = rows if isinstance(rows, list) else [rows]
         for number, row in enumerate(rows, 1):
-            if not isinstance(row, dict) or not all(isinstance(row.get(each), str | int) for each in needed):
-                raise ItlError(f"{name}: number {number} of its {table} is without {' or '.join(needed)}; "
-                               f"export it again")
+            if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
+                raise ItlError(
+                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export it again"
+                )
         tables[table] = rows
     for table in ("images", "categories"):
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
@@ -191,33 +236,41 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     return tables
 
 
-def find_file(told: str, split: str, by_name: Mapping[str, list[str]]) -> str:
-    """The image that a JSON file calls *told*, wherever it lies: the folder it tells, or that of its split.
+def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> str:
+    """Return the image that a JSON file calls *file_name*: in the folder it names, or in that of its split.
 
-    Raises ItlError where it is not there, or several could be meant.
+    Args:
+        file_name: Path that the JSON file gives; as many of its last parts count as are there.
+        split: Of the JSON file.
+        by_name: All images by their last name.
+
+    Raises:
+        ItlError: If the image is not there, or several match.
     """
-    parts = [part for part in told.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    found = by_name.get(parts[-1] if parts else "", [])
+    parts = [part for part in file_name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    candidates = by_name.get(parts[-1] if parts else "", [])
     for depth in range(len(parts), 0, -1):
         tail = "/".join(parts[-depth:])
-        match = [name for name in found if name == tail or name.endswith(f"/{tail}")]
-        if len(match) > 1:
-            folders = [name for name in match if any(_is_of(part, split) for part in name.split("/")[:-1])]
-            match = folders or match
-        if len(match) == 1:
-            return match[0]
-        if match:
-            raise ItlError(f"{told[:80]!r} could be any of {some(match)}; tell folders apart in file_name")
-    raise ItlError(f"lists {told[:80]!r}, but there is no such image; copy it again, or take it off")
+        matches = [name for name in candidates if name == tail or name.endswith(f"/{tail}")]
+        if len(matches) > 1:
+            matches = [name for name in matches if _is_in_split(name, split)] or matches
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise ItlError(
+                f"{file_name[:80]!r} could be any of {examples(matches)}; write their folders in file_name"
+            )
+    raise ItlError(f"lists {file_name[:80]!r}, but there is no such image; copy it again, or remove it")
 
 
-def thing_of(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> Thing:
-    """Make a thing of one annotation; ItlError for an unknown category, or a box that is none."""
+def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
+    """Make an object of one annotation; ItlError for an unknown category or an invalid box."""
     if row["category_id"] not in classes:
-        raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are "
-                       f"{some([f'{key} {name}' for key, name in classes.items()], 5) or 'none'}")
+        known = examples([f"{key} {name}" for key, name in classes.items()], 5) or "none"
+        raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")
     name = classes[row["category_id"]]
-    return Thing(name, voc_box(row.get("bbox"), size, f"{where}, {name!r}"), bool(row.get("iscrowd", 0)))
+    box = voc_box(row.get("bbox"), size, f"{where}, {name!r}")
+    return AnnotatedObject(name, box, bool(row.get("iscrowd", 0)))
 
 
 def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
@@ -229,20 +282,28 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
     >>> voc_box([0, 10, 20, 5.5], (100, 100), "here")
     (1, 11, 20, 15.5)
     """
-    sound = isinstance(bbox, list) and len(bbox) == 4 and all(
-        isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in bbox)
-    if not sound:
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_finite_number, bbox))):
         raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
-    x, y, wide, high = bbox
-    if wide <= 0 or high <= 0:
-        raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height are to be above 0")
-    sides = []
-    for start, length, last in ((x, wide, size[0]), (y, high, size[1])):
-        low, high = start + 1, start + length
-        low = 1 if 0 < low < 1 else low
-        sides.append((low, max(low, last if last < high < last + 1 else high)))
-    return sides[0][0], sides[1][0], sides[0][1], sides[1][1]
+    x, y, width, height = bbox
+    if width <= 0 or height <= 0:
+        raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
+    xmin, xmax = _voc_side(x, width, size[0])
+    ymin, ymax = _voc_side(y, height, size[1])
+    return xmin, ymin, xmax, ymax
 
 
-def _is_of(folder: str, split: str) -> bool:
-    return SPLITS.get(folder.lower().rstrip("0123456789")) == split
+def _voc_side(start: float, length: float, last: int) -> tuple[float, float]:
+    """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
+    low, high = start + 1, start + length
+    low = 1 if 0 < low < 1 else low
+    high = last if last < high < last + 1 else high
+    return low, max(low, high)
+
+
+def _is_finite_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_in_split(name: str, split: str) -> bool:
+    folders = name.split("/")[:-1]
+    return any(SPLITS.get(folder.lower().rstrip("0123456789")) == split for folder in folders)

@@ -1,4 +1,4 @@
-"""One image file to pixels: fast where it can, Pillow for the rest, and what kind it was."""
+"""Image files decoded: JPEGs by a fast decoder, the rest by Pillow; and what kind of file it was."""
 
 import functools
 import io
@@ -12,14 +12,24 @@ from PIL import Image, UnidentifiedImageError
 
 from itl import ItlError
 
-JPEGS = ("JPEG", "MPO")                         # MPO: a JPEG that more pictures follow
-SUFFIXES = {
-    ".jpg": JPEGS, ".jpeg": JPEGS, ".jpe": JPEGS, ".png": ("PNG",), ".bmp": ("BMP",), ".gif": ("GIF",),
-    ".webp": ("WEBP",), ".tif": ("TIFF",), ".tiff": ("TIFF",), ".ppm": ("PPM",), ".pgm": ("PPM",),
-    ".pbm": ("PPM",), ".jp2": ("JPEG2000",),
+JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a JPEG followed by more images
+FORMATS_OF_SUFFIX = {
+    ".jpg": JPEG_FORMATS,
+    ".jpeg": JPEG_FORMATS,
+    ".jpe": JPEG_FORMATS,
+    ".png": ("PNG",),
+    ".bmp": ("BMP",),
+    ".gif": ("GIF",),
+    ".webp": ("WEBP",),
+    ".tif": ("TIFF",),
+    ".tiff": ("TIFF",),
+    ".ppm": ("PPM",),
+    ".pgm": ("PPM",),
+    ".pbm": ("PPM",),
+    ".jp2": ("JPEG2000",),
 }
-ORIENTATION = 0x0112                            # EXIF's tag
-UPRIGHT = {                                     # what to do with pixels (H, W, 3) of each orientation
+ORIENTATION_TAG = 0x0112  # of EXIF
+UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -32,60 +42,69 @@ UPRIGHT = {                                     # what to do with pixels (H, W, 
 
 
 def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Decode an image file called *name*, upright, to uint8 (H, W, 3); also says what kinds it is of.
+    """Decode an image file, upright.
 
-    Raises ItlError, with the reason, for what cannot be read.
+    Returns:
+        The pixels, uint8 (H, W, 3), and what is unusual about the file, such as ("PNG", "misnamed").
+
+    Raises:
+        ItlError: With the reason, if it cannot be read.
     """
-    image = _opened(data)
-    kinds, plain = _kinds(image, data, name), image.format in JPEGS and image.mode in ("L", "RGB")
-    pixels = _jpeg(data) if plain else None
+    image = _open(data)
+    kinds = _kinds(image, data, name)
+    is_plain_jpeg = image.format in JPEG_FORMATS and image.mode in ("L", "RGB")
+    pixels = _decode_jpeg(data) if is_plain_jpeg else None
     if pixels is None:
-        kinds += ("refused by torchvision",) if plain else ()
-        pixels = _by_pillow(image)
+        kinds += ("refused by torchvision",) if is_plain_jpeg else ()
+        pixels = _decode_by_pillow(image)
     return np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels)), kinds
 
 
 def dimensions(data: bytes) -> tuple[int, int]:
-    """Width and height that an image file will have, upright, by its header alone.
+    """Return width and height of an image, upright, by its header alone.
 
-    *data* may be the file's start. Raises ItlError, with the reason, where the header is not in it.
+    Args:
+        data: The file, or its start.
+
+    Raises:
+        ItlError: With the reason, if *data* has no complete header.
     """
-    image = _opened(data)
+    image = _open(data)
     width, height = image.size
     return (width, height) if _orientation(image) < 5 else (height, width)
 
 
-def _opened(data: bytes) -> Image.Image:
-    """Open by content, whatever the name; reads the header only."""
+def _open(data: bytes) -> Image.Image:
+    """Open an image by its content, not by its name; reads the header only."""
     if not data:
         raise ItlError("the file is empty")
     try:
         return Image.open(io.BytesIO(data))
     except MemoryError:
         raise
-    except Exception as error:                  # Pillow's readers raise whatever they stumble on
+    except Exception as error:  # Pillow's readers raise all kinds of errors
         raise ItlError(_reason(error)) from error
 
 
 def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
-    """What is out of the ordinary, in words that the pack's summary counts."""
-    sixteen = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
-    seen = {
-        image.format: image.format not in JPEGS,
+    """Return what is unusual about a file, in words that the pack's summary counts."""
+    is_16_bit = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
+    kinds = {
+        image.format: image.format not in JPEG_FORMATS,
         "grey": image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;"),
         "CMYK": image.mode == "CMYK",
         "palette": image.mode in ("P", "PA"),
         "alpha": _has_alpha(image),
-        "16-bit": sixteen,
+        "16-bit": is_16_bit,
         "EXIF-rotated": _orientation(image) != 1,
         "misnamed": _is_misnamed(image.format, name),
     }
-    return tuple(kind for kind, is_so in seen.items() if is_so)
+    return tuple(kind for kind, applies in kinds.items() if applies)
 
 
 def _is_misnamed(format: str, name: str) -> bool:
     suffix = splitext(name)[1].lower()
-    return suffix in SUFFIXES and format not in SUFFIXES[suffix]
+    return suffix in FORMATS_OF_SUFFIX and format not in FORMATS_OF_SUFFIX[suffix]
 
 
 def _has_alpha(image: Image.Image) -> bool:
@@ -93,38 +112,39 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
-    if image.format in JPEGS and "exif" not in image.info:
-        return 1                                # the common case, without parsing
+    if image.format in JPEG_FORMATS and "exif" not in image.info:
+        return 1  # the common case, without parsing
     try:
-        found = image.getexif().get(ORIENTATION, 1)
-    except Exception:                           # a damaged EXIF block does not make the picture unreadable
+        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # a damaged EXIF block does not make the image unreadable
         return 1
-    return found if found in UPRIGHT else 1
+    return orientation if orientation in UPRIGHT else 1
 
 
-def _jpeg(data: bytes) -> np.ndarray | None:
-    """Decode with torchvision, at twice Pillow's speed; None for what it refuses.
+def _decode_jpeg(data: bytes) -> np.ndarray | None:
+    """Decode with torchvision, at twice Pillow's speed; None for a file that it refuses.
 
-    Where simplejpeg is installed it is asked first: the same pixels, a little sooner. It is strict, so that
-    what is damaged goes the same way with and without it. At a reduced scale (as ``draft`` of Pillow decodes)
-    nothing is gained on files of ImageNet's size, at an error of 0.2 to 1.5 grey levels.
+    If simplejpeg is installed it decodes first: the same pixels, a little faster. It is strict, so that
+    damaged files are treated alike with and without it. Decoding at a reduced scale (Pillow's ``draft``)
+    gains nothing on files of ImageNet's size, at an error of 0.2 to 1.5 grey levels.
     """
-    if quick := _simplejpeg():
+    if simplejpeg := simplejpeg_decoder():
         with suppress(ValueError):
-            return quick(data, colorspace="RGB", strict=True)
+            return simplejpeg(data, colorspace="RGB", strict=True)
     import torch
     from torchvision.io import ImageReadMode, decode_jpeg
 
     try:
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         pixels = decode_jpeg(encoded, mode=ImageReadMode.RGB)
-    except RuntimeError:                        # Pillow decides, and says why it cannot either
+    except RuntimeError:  # Pillow may read it, or says why it cannot be read
         return None
     return pixels.permute(1, 2, 0).numpy()
 
 
 @functools.cache
-def _simplejpeg() -> Callable | None:
+def simplejpeg_decoder() -> Callable | None:
+    """Return the decoder of simplejpeg; None if it is not installed."""
     try:
         from simplejpeg import decode_jpeg
     except ImportError:
@@ -132,10 +152,10 @@ def _simplejpeg() -> Callable | None:
     return decode_jpeg
 
 
-def _by_pillow(image: Image.Image) -> np.ndarray:
-    """Decode with Pillow to (H, W, 3): transparent parts white, the upper byte of 16."""
+def _decode_by_pillow(image: Image.Image) -> np.ndarray:
+    """Decode with Pillow to (H, W, 3): transparent parts white, the upper byte of 16-bit pixels."""
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-        raise ItlError("32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
+        raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
     try:
         image.load()
         if image.mode.startswith("I"):
@@ -151,8 +171,8 @@ def _by_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    """Say in one line why Pillow failed; without addresses, so that it is the same every time."""
+    """Return in one line why Pillow failed; without addresses, so that it is the same every time."""
     if isinstance(error, UnidentifiedImageError):
-        return "no image that Pillow knows"
+        return "not an image that Pillow can read"
     text = " ".join(re.sub(r"0x[0-9a-f]+", "", str(error)).split())
     return f"{text or 'damaged'} ({type(error).__name__})"

@@ -1,15 +1,15 @@
-"""Region proposals in files. Boxes are 1-based and inclusive, in pixels.
+"""Files of region proposals. Boxes are 1-based and inclusive, in pixels.
 
 .mat (MATLAB, up to v7), as published with Fast R-CNN: `images`, a cell with each image's name ('000005'), and
-`boxes`, a cell with K × 4 numbers for each image, in the order ymin, xmin, ymax, xmax.
+`boxes`, a cell with K × 4 numbers for each image, ordered ymin, xmin, ymax, xmax.
 
-.npz (NumPy): `images` (N,) text, `offsets` (N + 1,) whole numbers, and `boxes` (M, 4), in the order xmin,
-ymin, xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1].
+.npz (NumPy): `images` (N,) text, `offsets` (N + 1,) whole numbers, and `boxes` (M, 4), ordered xmin, ymin,
+xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1].
 
-.parquet: a row for each region, with the columns image, xmin, ymin, xmax, ymax.
+.parquet: one row per region, with the columns image, xmin, ymin, xmax, ymax.
 
-The regions of an image keep their order, the best first: a detector that takes fewer takes these. A folder
-stands for all such files in it, as those of trainval and test.
+The regions of an image keep their order, the best first: a detector that uses fewer uses the first. A folder
+stands for all such files in it, such as those of trainval and test.
 """
 
 import zipfile
@@ -22,106 +22,117 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, pick
-from itl.sources.boxes import SIDES, fault
+from itl.sources.boxes import SIDES, first_invalid_box
 from itl.storage import write_atomic
 
-Regions = dict[str, np.ndarray]             # image -> float32 (n, 4), xmin, ymin, xmax, ymax
-EXPORT = "`itl proposals --help` says what it should hold"
+Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
+FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
 
 def read_regions(path: str | Path) -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
-    Raises ItlError with one line: nothing there, another kind of file or content, a box that is none, an
-    image that two files tell apart.
+    Raises:
+        ItlError: In one line: no such file, another kind of file or content, an invalid box, an image for
+            which two files have different regions.
     """
     path = Path(path)
     if not path.exists():
-        raise ItlError(f"{path} was asked for as a file of regions, but there is nothing there")
-    found = {}
+        raise ItlError(
+            f"there is nothing at {path}; give a file of regions (.mat, .npz, .parquet), or a folder"
+        )
+    regions = {}
     for file in _files(path):
         for image, boxes in _read(file).items():
-            if image in found and not np.array_equal(found[image], boxes):
-                raise ItlError(f"{file} and another file in {path} have other regions of {image!r}; keep one")
-            found[image] = boxes
-    if not found:
-        raise ItlError(f"{path} holds regions of no image; {EXPORT}")
-    return found
+            if image in regions and not np.array_equal(regions[image], boxes):
+                raise ItlError(
+                    f"{file} and another file in {path} have different regions of {image!r}; keep one"
+                )
+            regions[image] = boxes
+    if not regions:
+        raise ItlError(f"{path} holds no regions; {FORMAT_HINT}")
+    return regions
 
 
 def write_regions(path: str | Path, regions: Mapping[str, np.ndarray]) -> None:
-    """Write *regions*, boxes (n, 4) for each image, as the suffix of *path* tells: .mat, .npz or .parquet."""
+    """Write *regions*, boxes (n, 4) by image, in the format of the suffix: .mat, .npz or .parquet."""
     path = Path(path)
     write = pick(WRITERS, path.suffix.lower(), "kind of file for regions")
     boxes_of = {image: np.asarray(boxes, np.float32).reshape(-1, 4) for image, boxes in regions.items()}
     write_atomic(path, lambda temporary: write(temporary, boxes_of))
 
 
-def flat(boxes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """Join the boxes of each image: `boxes` float32 (M, 4) and `offsets` int64 (N + 1,).
+def concatenate_regions(boxes: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """Concatenate the boxes of N images: `boxes` float32 (M, 4) and `offsets` int64 (N + 1,).
 
-    >>> flat([np.ones((2, 4)), np.ones((1, 4))])["offsets"]
+    >>> concatenate_regions([np.ones((2, 4)), np.ones((1, 4))])["offsets"]
     array([0, 2, 3])
     """
     parts = [np.zeros((0, 4), np.float32), *boxes]
-    joined = np.concatenate(parts).astype(np.float32)
-    return {"boxes": joined, "offsets": np.cumsum([len(part) for part in parts])}
+    return {
+        "boxes": np.concatenate(parts).astype(np.float32),
+        "offsets": np.cumsum([len(part) for part in parts]),
+    }
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(each for each in path.iterdir() if each.suffix.lower() in READERS)
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in READERS)
     if not files:
         raise ItlError(f"the folder {path} has no file of regions; give .mat, .npz or .parquet")
     return files
 
 
 def _read(path: Path) -> Regions:
-    """Read one file; what its library says of a damaged one becomes a line."""
+    """Read one file; an error of its library becomes one line."""
     read = pick(READERS, path.suffix.lower(), f"kind of file for regions ({path.name})")
     try:
-        found = read(path)
+        regions = read(path)
     except ItlError as error:
         raise ItlError(f"{path}: {error}") from None
-    except Exception as error:              # of damaged files these libraries raise whatever they stumble on
+    except Exception as error:  # damaged files make these libraries raise all kinds of errors
         if getattr(error, "strerror", None):
             raise ItlError(f"cannot read {path}: {error.strerror}") from error
-        told = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ItlError(f"{path} is damaged, or no {path.suffix} at all ({told}); {EXPORT}") from error
-    for image, boxes in found.items():
-        if wrong := fault(boxes):
-            raise ItlError(f"{path}, image {image!r}, region {wrong[0] + 1}: {wrong[1]}")
-    return found
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise ItlError(f"{path} is damaged, or not a {path.suffix} file ({reason}); {FORMAT_HINT}") from error
+    for image, boxes in regions.items():
+        if invalid := first_invalid_box(boxes):
+            raise ItlError(f"{path}, image {image!r}, region {invalid[0] + 1}: {invalid[1]}")
+    return regions
 
 
 def _read_mat(path: Path) -> Regions:
     import scipy.io  # slow to import, and only this kind of file needs it
 
     try:
-        held = scipy.io.loadmat(path, variable_names=["images", "boxes"])
+        arrays = scipy.io.loadmat(path, variable_names=["images", "boxes"])
     except NotImplementedError:
         raise ItlError("saved as MATLAB v7.3, which cannot be read here; save it again with -v7") from None
-    if missing := [name for name in ("images", "boxes") if name not in held]:
-        there = ", ".join(name for name, *_ in scipy.io.whosmat(path)) or "nothing"
-        raise ItlError(f"has no {missing[0]}, but {there}; regions take images and boxes, as published with "
-                       f"Fast R-CNN")
-    images = [_name(each) for each in held["images"].ravel()]
-    cells = [_table(each) for each in held["boxes"].ravel()]
+    if missing := [name for name in ("images", "boxes") if name not in arrays]:
+        present = ", ".join(name for name, *_ in scipy.io.whosmat(path)) or "nothing"
+        raise ItlError(
+            f"has no {missing[0]}, but {present}; a file of regions has images and boxes, as published with "
+            f"Fast R-CNN"
+        )
+    images = [_image_name(cell) for cell in arrays["images"].ravel()]
+    cells = [_boxes(cell) for cell in arrays["boxes"].ravel()]
     if len(images) != len(cells):
-        raise ItlError(f"{len(images):,} images, but boxes of {len(cells):,}; {EXPORT}")
+        raise ItlError(f"{len(images):,} images, but boxes of {len(cells):,}; {FORMAT_HINT}")
     return _by_image(images, [cell[:, [1, 0, 3, 2]] for cell in cells])
 
 
-def _name(cell: object) -> str:
-    """The name in a cell of names: MATLAB wraps each in an array of its own."""
+def _image_name(cell: object) -> str:
+    """Return the name in a cell: MATLAB wraps each name in an array of its own."""
     name = np.asarray(cell).ravel()
     if name.size != 1 or name.dtype.kind != "U":
-        raise ItlError(f"images should hold a name each, as '000005'; one holds {str(cell)[:40]}")
+        raise ItlError(
+            f"each cell of images should hold one name, such as '000005'; one holds {str(cell)[:40]}"
+        )
     return str(name[0])
 
 
-def _table(cell: object) -> np.ndarray:
+def _boxes(cell: object) -> np.ndarray:
     boxes = np.asarray(cell)
     if boxes.size == 0:
         return np.zeros((0, 4))
@@ -132,17 +143,18 @@ def _table(cell: object) -> np.ndarray:
 
 def _read_npz(path: Path) -> Regions:
     if not zipfile.is_zipfile(path):
-        raise ItlError(f"is no .npz, or is cut short; {EXPORT}")
-    with np.load(path, allow_pickle=False) as held:
-        if missing := [name for name in ("images", "offsets", "boxes") if name not in held]:
-            raise ItlError(f"has no {missing[0]}, but {', '.join(held) or 'nothing'}; {EXPORT}")
-        images, offsets, boxes = (held[name] for name in ("images", "offsets", "boxes"))
-    boxes = _table(boxes)
+        raise ItlError(f"not a .npz file, or cut short; {FORMAT_HINT}")
+    with np.load(path, allow_pickle=False) as arrays:
+        if missing := [name for name in ("images", "offsets", "boxes") if name not in arrays]:
+            raise ItlError(f"has no {missing[0]}, but {', '.join(arrays) or 'nothing'}; {FORMAT_HINT}")
+        images, offsets, boxes = arrays["images"], arrays["offsets"], _boxes(arrays["boxes"])
     offsets = offsets.astype(int) if offsets.dtype.kind in "iu" else np.zeros(0, int)
     ends = offsets[[0, -1]].tolist() if offsets.shape == (len(images) + 1,) else []
     if ends != [0, len(boxes)] or (np.diff(offsets) < 0).any():
-        raise ItlError(f"offsets should be {len(images) + 1:,} whole numbers, one more than images, rising "
-                       f"from 0 to {len(boxes):,}, the number of boxes; {EXPORT}")
+        raise ItlError(
+            f"offsets should be {len(images) + 1:,} whole numbers, one more than images, rising "
+            f"from 0 to {len(boxes):,}, the number of boxes; {FORMAT_HINT}"
+        )
     parts = [boxes[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
     return _by_image(images.astype(str).tolist(), parts)
 
@@ -153,7 +165,7 @@ def _read_parquet(path: Path) -> Regions:
         raise ItlError(f"should have one column {missing[0]}, but has {', '.join(table.column_names)[:80]}")
     frame = table.select(["image", *SIDES]).to_pandas()
     if frame["image"].isna().any():
-        raise ItlError(f"row {int(frame['image'].isna().argmax()) + 1} names no image; {EXPORT}")
+        raise ItlError(f"row {int(frame['image'].isna().argmax()) + 1} names no image; {FORMAT_HINT}")
     boxes = frame[SIDES].to_numpy(np.float64)
     groups = frame["image"].astype(str).groupby(frame["image"], sort=False).indices
     return _by_image([str(image) for image in groups], [boxes[rows] for rows in groups.values()])
@@ -161,8 +173,8 @@ def _read_parquet(path: Path) -> Regions:
 
 def _by_image(images: list[str], boxes: list[np.ndarray]) -> Regions:
     if twice := [image for image, count in Counter(images).items() if count > 1]:
-        raise ItlError(f"{twice[0]!r} is there twice; {EXPORT}")
-    return {image: each.astype(np.float32) for image, each in zip(images, boxes, strict=True)}
+        raise ItlError(f"it has {twice[0]!r} twice; {FORMAT_HINT}")
+    return {image: array.astype(np.float32) for image, array in zip(images, boxes, strict=True)}
 
 
 def _write_mat(path: Path, regions: Regions) -> None:
@@ -170,22 +182,23 @@ def _write_mat(path: Path, regions: Regions) -> None:
 
     images, boxes = (np.empty(len(regions), object) for _ in range(2))
     images[:] = list(regions)
-    for number, each in enumerate(regions.values()):
-        boxes[number] = each[:, [1, 0, 3, 2]]
+    for number, array in enumerate(regions.values()):
+        boxes[number] = array[:, [1, 0, 3, 2]]
     with path.open("wb") as file:
         scipy.io.savemat(file, {"images": images[:, None], "boxes": boxes[None]}, do_compression=True)
 
 
 def _write_npz(path: Path, regions: Regions) -> None:
-    with path.open("wb") as file:           # given a path, NumPy would append a suffix
-        np.savez_compressed(file, images=np.array(list(regions), str), **flat(regions.values()))
+    with path.open("wb") as file:  # given a path, NumPy would append a suffix
+        arrays = concatenate_regions(regions.values())
+        np.savez_compressed(file, images=np.array(list(regions), str), **arrays)
 
 
 def _write_parquet(path: Path, regions: Regions) -> None:
-    joined = flat(regions.values())
-    images = np.repeat(np.array(list(regions), object), np.diff(joined["offsets"]))
+    arrays = concatenate_regions(regions.values())
+    images = np.repeat(np.array(list(regions), object), np.diff(arrays["offsets"]))
     columns = {"image": pa.array(images, pa.string())}
-    columns |= {side: pa.array(values) for side, values in zip(SIDES, joined["boxes"].T, strict=True)}
+    columns |= {side: pa.array(values) for side, values in zip(SIDES, arrays["boxes"].T, strict=True)}
     pq.write_table(pa.table(columns), path)
 
 

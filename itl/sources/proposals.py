@@ -1,4 +1,4 @@
-"""Region proposals: windows that need no pixels, files matched to images, how many objects are covered."""
+"""Region proposals: windows that need no pixels, files matched to images, and recall of objects."""
 
 import functools
 from collections import Counter
@@ -9,237 +9,297 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.sources.annotated import Survey
-from itl.sources.boxes import SIDES, overlap
+from itl.sources.boxes import SIDES, iou_of
 from itl.sources.detections_csv import read_objects
+from itl.sources.findings import Finding
 from itl.sources.proposal_files import Regions, read_regions
-from itl.sources.records import is_image, some
+from itl.sources.records import examples, is_image
+from itl.sources.scan import Scan
 
-# Chosen on 350 images of VOC 2007 trainval: 2,000 windows cover 95 % of the objects not difficult.
-STEP = 0.4                                  # from a window to its neighbour, in parts of the window's side
-GROWTH = 1.6                                # from one scale to the next
-SHAPES = (0.25, 0.5, 1.0, 2.0)              # width to height, both in parts of the image's
-SMALLEST = (2**-1.5, 2**-0.5)               # at the smallest scale, which has most windows, fewer shapes
-FINEST = 0.02                               # no window is smaller, however many may be had
+# Chosen on 350 images of VOC 2007 trainval: 2,000 windows cover 95 % of the objects that are not difficult.
+STEP = 0.4  # from a window to the next, as a fraction of the window's side
+SCALE_FACTOR = 1.6  # from one scale to the next
+SHAPES = (0.25, 0.5, 1.0, 2.0)  # width to height, both as fractions of the image's
+SHAPES_AT_SMALLEST_SCALE = (2**-1.5, 2**-0.5)  # fewer, as this scale has most windows
+MIN_SCALE = 0.02  # no window is smaller, whatever the count
+RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def windows(width: int, height: int, count: int) -> np.ndarray:
-    """Regions that any image of *width* × *height* may hold objects in, the largest first; no pixel is read.
+    """Return regions in which any image may have objects, the largest first; no pixel is read.
 
-    Returns float32 (n, 4), 1-based inclusive whole pixels, with n at most *count* and the same for every
-    image: a grid at several scales and shapes, as fine as *count* allows.
+    They are a grid at several scales and shapes, as fine as *count* allows.
+
+    Args:
+        width: Of the image, in pixels.
+        height: Likewise.
+        count: The most windows to return; the number is the same for every image.
+
+    Returns:
+        float32 (n, 4): xmin, ymin, xmax, ymax, 1-based inclusive whole pixels.
 
     >>> windows(100, 50, 1)
     array([[  1.,   1., 100.,  50.]], dtype=float32)
     """
     if min(width, height, count) < 1:
-        raise ItlError(f"windows take an image of at least 1 × 1 pixels and a count from 1; got {width} × "
-                       f"{height} and {count}")
+        raise ItlError(
+            f"windows take an image of at least 1 × 1 pixels and a count from 1; got {width} × {height} and "
+            f"{count}"
+        )
     size = np.array([width, height])
-    corners = np.rint(_relative(count).reshape(-1, 2, 2) * size)
+    corners = np.rint(_relative_windows(count).reshape(-1, 2, 2) * size)
     low = np.minimum(corners[:, 0] + 1, size)
     return np.hstack([low, np.maximum(low, corners[:, 1])]).astype(np.float32)
 
 
 @functools.cache
-def _relative(count: int) -> np.ndarray:
-    """At most *count* windows in an image of 1 × 1, (n, 4), the largest first."""
-    scale = FINEST
-    while scale < 1 and sum(np.prod(_steps(each)) for each in _sizes(scale)) > count:
+def _relative_windows(count: int) -> np.ndarray:
+    """Return at most *count* windows in an image of 1 × 1, (n, 4), the largest first."""
+    scale = MIN_SCALE
+    while scale < 1 and sum(np.prod(_grid_shape(size)) for size in _window_sizes(scale)) > count:
         scale *= 1.01
     grids = []
-    for width, height in sorted(_sizes(scale), key=np.prod, reverse=True):
-        across, down = _steps((width, height))
-        left, top = np.meshgrid(np.linspace(0, 1 - width, across), np.linspace(0, 1 - height, down))
+    for width, height in sorted(_window_sizes(scale), key=np.prod, reverse=True):
+        columns, rows = _grid_shape((width, height))
+        left, top = np.meshgrid(np.linspace(0, 1 - width, columns), np.linspace(0, 1 - height, rows))
         grids.append(np.stack([left, top, left + width, top + height], -1).reshape(-1, 4))
     return np.concatenate(grids)[:count]
 
 
-def _sizes(smallest: float) -> set[tuple[float, float]]:
-    """Widths and heights of windows from the scale *smallest* up to the whole image."""
-    sizes, scale, shapes = {(1.0, 1.0)}, smallest, SMALLEST
+def _window_sizes(smallest_scale: float) -> set[tuple[float, float]]:
+    """Return widths and heights of windows, from the smallest scale up to the whole image."""
+    sizes, scale, shapes = {(1.0, 1.0)}, smallest_scale, SHAPES_AT_SMALLEST_SCALE
     while scale < 1:
-        sizes |= {(min(1.0, scale * shape**0.5), min(1.0, scale / shape**0.5)) for shape in shapes}
-        scale, shapes = scale * GROWTH, SHAPES
+        for shape in shapes:
+            sizes.add((min(1.0, scale * shape**0.5), min(1.0, scale / shape**0.5)))
+        scale, shapes = scale * SCALE_FACTOR, SHAPES
     return sizes
 
 
-def _steps(size: tuple[float, float]) -> tuple[int, int]:
-    """How many windows of *size* stand side by side, across and down, to reach from edge to edge."""
+def _grid_shape(size: tuple[float, float]) -> tuple[int, int]:
+    """Return how many windows of *size*, across and down, reach from edge to edge."""
     return tuple(int(np.ceil((1 - side) / (STEP * side) - 1e-9)) + 1 for side in size)
 
 
-def best_overlaps(
+def best_ious(
     objects: pd.DataFrame, regions: Callable[[Hashable], np.ndarray], image: str = "row"
 ) -> np.ndarray:
-    """How well each object that is not difficult is covered: its highest IoU with a region of its image.
+    """Return the highest IoU of each object that is not difficult with a region of its image.
 
-    *objects* has the columns xmin to ymax and difficult, and *image*, whose values `regions` takes to give
-    (m, 4) boxes, as `Pack.regions` does. Returns float64 (n,), in the order of *objects*.
+    Args:
+        objects: Columns xmin to ymax, difficult, and *image*.
+        regions: Returns the boxes (m, 4) of an image, as `Pack.regions` does.
+        image: The column whose values *regions* takes.
+
+    Returns:
+        float64 (n,), in the order of *objects*.
     """
     scored = objects[~objects["difficult"].astype(bool)]
     best = np.zeros(len(scored))
     boxes = scored[SIDES].to_numpy(np.float64)
     for key, rows in scored.groupby(image, sort=False).indices.items():
-        offered = regions(key)
-        if len(offered):
-            best[rows] = overlap(boxes[rows, None], offered[None]).max(1)
+        proposed = regions(key)
+        if len(proposed):
+            best[rows] = iou_of(boxes[rows, None], proposed[None]).max(1)
     return best
 
 
 def recall(
     objects: pd.DataFrame, regions: Callable[[Hashable], np.ndarray], iou: float = 0.5, image: str = "row"
 ) -> float:
-    """Part, 0 to 1, of the objects not difficult that some region overlaps with an IoU of *iou* or more.
+    """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
+
+    Other arguments are as in `best_ious`. Raises ItlError if all objects are difficult.
 
     >>> one = pd.DataFrame([(0, 1, 1, 10, 10, False)], columns=["row", *SIDES, "difficult"])
     >>> recall(one, lambda row: np.array([[1, 1, 10, 5]])), recall(one, lambda row: np.zeros((0, 4)))
     (1.0, 0.0)
     """
-    return float((_refuse_none(best_overlaps(objects, regions, image)) >= iou).mean())
+    return float((_refuse_empty(best_ious(objects, regions, image)) >= iou).mean())
 
 
 def recall_table(
-    objects: pd.DataFrame, regions: Callable[[Hashable, int], np.ndarray], counts: Iterable[int],
+    objects: pd.DataFrame,
+    regions: Callable[[Hashable, int], np.ndarray],
+    counts: Iterable[int],
     image: str = "image",
 ) -> pd.DataFrame:
-    """Recall by how many regions an image has and by IoU: columns count, iou, objects, recall.
+    """Return recall by the number of regions of an image and by IoU.
 
-    *regions* gives boxes (m, 4), with m at most its second argument, of an image; *objects* are as
-    `best_overlaps` takes them. `objects` counts those that are not difficult.
+    Args:
+        objects: As in `best_ious`.
+        regions: Returns boxes (m, 4) of an image; its second argument is the most there may be.
+        counts: Numbers of regions.
+        image: As in `best_ious`.
+
+    Returns:
+        Columns count, iou, objects (those that are not difficult) and recall.
     """
     rows, counts = [], list(counts)
     if min(counts, default=0) < 1:
-        raise ItlError(f"recall takes a count from 1 of regions for an image, or several; got {counts}")
+        raise ItlError(f"recall takes counts, from 1, of the regions of an image; got {counts}")
     for count in counts:
-        best = _refuse_none(best_overlaps(objects, lambda key, count=count: regions(key, count), image))
-        rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in (0.5, 0.6, 0.7, 0.8, 0.9)]
+        best = _refuse_empty(best_ious(objects, lambda key, count=count: regions(key, count), image))
+        rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in RECALL_IOUS]
     return pd.DataFrame(rows, columns=["count", "iou", "objects", "recall"])
 
 
-def _refuse_none(best: np.ndarray) -> np.ndarray:
+def _refuse_empty(best: np.ndarray) -> np.ndarray:
     if not len(best):
-        raise ItlError("recall was asked for, but there is no object that is not difficult; annotate some")
+        raise ItlError("recall needs objects that are not difficult, and there are none; annotate some")
     return best
 
 
-def find_regions(found: Survey, told: str, outside: str = "refuse") -> Regions:
-    """Read the regions of the images in *found* from the file *told*, which may lie beside the images.
+def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
+    """Add to *scan* the regions of its images, from the *file*, which may be relative to the images' folder.
 
-    Images are found as `match` does. What reaches out of an image by less than a pixel is cut off. Images
-    without regions, and those whose regions reach farther out, are told to *found* as problems; *outside*:
-    cut takes off what is outside, however far.
+    Images are matched as `match_images` does. What reaches outside an image by less than a pixel is clipped.
+    Images without regions, and those whose regions reach further, become problems; *outside*="cut" clips
+    any distance.
     """
     try:
-        path = _beside(told, found.path)
-        held = read_regions(path)
+        path = _resolve(file, scan.path)
+        from_file = read_regions(path)
     except ItlError as error:
-        found.refuse(str(error))
-        return {}
-    there = match([record.id for record in found.records], held)
-    regions, bare, out = {}, {}, {}
-    for record in found.records:
-        boxes = there.get(record.id, ())
+        scan.add_problem(str(error))
+        return
+    matched = match_images([record.id for record in scan.records], from_file)
+    split_of_bare, outside_counts = {}, {}
+    for record in scan.records:
+        boxes = matched.get(record.id, ())
         if not len(boxes):
-            bare[record.id] = record.split
-        elif record.id in found.sizes:
-            regions[record.id] = cut = _cut(boxes, found.sizes[record.id])
-            far = (np.abs(cut - boxes) >= 1).any(1)
-            if outside != "cut" and far.any():
-                out[record.id] = f"{far.sum():,} of {len(boxes):,}"
-    if bare:
-        splits = ", ".join(f"{count:,} of {split}" for split, count in sorted(Counter(bare.values()).items()))
-        found.refuse(f"{path} has no regions of {len(bare):,} of {len(found.records):,} images ({splits}), "
-                     f"such as {some(list(bare))}; it is on {len(held):,} images, {some(list(held))}; give "
-                     f"the file made for these images, or a folder with the files of all splits", *bare)
-    if out:
-        first = next(iter(out))
-        size = " × ".join(map(str, found.sizes[first]))
-        found.refuse(f"{path} has regions that reach outside {len(out):,} images, such as {out[first]} on "
-                     f"{first}, {size} pixels; count pixels from 1, or set the option outside=cut", *out)
-    return regions
+            split_of_bare[record.id] = record.split
+        elif record.id in scan.sizes:
+            clipped = _clip(boxes, scan.sizes[record.id])
+            scan.regions[record.id] = clipped
+            reaching = (np.abs(clipped - boxes) >= 1).any(1)
+            if outside != "cut" and reaching.any():
+                outside_counts[record.id] = f"{reaching.sum():,} of {len(boxes):,}"
+    if split_of_bare:
+        counts = sorted(Counter(split_of_bare.values()).items())
+        splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
+        scan.add_problem(
+            f"{path} has no regions of {len(split_of_bare):,} of {len(scan.records):,} images ({splits}), "
+            f"such as {examples(list(split_of_bare))}; it is on {len(from_file):,} images, "
+            f"{examples(list(from_file))}; give the file made for these images, or a folder with the files "
+            f"of all splits",
+            *split_of_bare,
+        )
+    if outside_counts:
+        first = next(iter(outside_counts))
+        width, height = scan.sizes[first]
+        scan.add_problem(
+            f"{path} has regions that reach outside {len(outside_counts):,} images, such as "
+            f"{outside_counts[first]} on {first}, {width} × {height} pixels; count pixels from 1, or set the "
+            f"option outside=cut",
+            *outside_counts,
+        )
 
 
-def match(images: Iterable[str], held: Mapping[str, np.ndarray]) -> Regions:
-    """The regions in *held* of each of *images* that it has.
+def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Regions:
+    """Return the regions of those of *images* that *regions* has.
 
-    An image goes by its id, or by its name without folders and suffix where no other image has that.
+    An image is matched by its id, or by its name without folders and suffix if that is unique on both sides.
 
-    >>> list(match(["VOC2007/000005", "000007"], {"000005.jpg": np.ones((1, 4)), "9": np.ones((1, 4))}))
+    >>> file = {"000005.jpg": np.ones((1, 4)), "9": np.ones((1, 4))}
+    >>> list(match_images(["VOC2007/000005", "000007"], file))
     ['VOC2007/000005']
     """
     images = list(images)
-    owners, names = ([_short(name) for name in each] for each in (images, held))
-    once = {name for name, count in Counter(owners).items() if count == 1}
-    once &= {name for name, count in Counter(names).items() if count == 1}
-    by_name = {name: key for name, key in zip(names, held, strict=True) if name in once}
-    keys = {image: image if image in held else by_name.get(name)
-            for image, name in zip(images, owners, strict=True)}
-    return {image: held[key] for image, key in keys.items() if key is not None}
+    keys_by_name = _by_unique_name(regions)
+    unique_names = {image: name for name, image in _by_unique_name(images).items()}
+    matched = {}
+    for image in images:
+        key = image if image in regions else keys_by_name.get(unique_names.get(image))
+        if key is not None:
+            matched[image] = regions[key]
+    return matched
 
 
-def _short(name: str) -> str:
-    last = name.rpartition("/")[2]
+def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
+    """Return *images* by their names without folders and suffix, those whose names are unique."""
+    names = {image: _short_name(image) for image in images}
+    counts = Counter(names.values())
+    return {name: image for image, name in names.items() if counts[name] == 1}
+
+
+def _short_name(image: str) -> str:
+    last = image.rpartition("/")[2]
     return last.rpartition(".")[0] if is_image(last) else last
 
 
-def look(path: Path | None, annotations: str | None = None, **other: object) -> list[str]:
-    """Say in lines what the regions at *path* are, and what is wrong with them, as `itl check` does.
+def check_proposals(path: Path | None, annotations: str | None = None, **others: object) -> list[Finding]:
+    """Check the region proposals at *path*, for `itl check`.
 
-    With *annotations*, VOC's XML files, also how many of the objects they cover.
+    With *annotations*, VOC's XML files, it also reports how many of the objects they cover.
     """
-    for name in other:
+    for name in others:
         pick({"annotations": 0}, name, "option of proposals")
     if path is None:
-        raise ItlError("proposals are read from a file, or all files of a folder; none was given")
+        raise ItlError("proposals are read from a file, or all files of a folder; give its path")
     try:
-        held = read_regions(path)
-        counts = [len(boxes) for boxes in held.values()]
-        each = f"{min(counts):,} to {max(counts):,} on each"
-        lines = [f"regions: {sum(counts):,} on {len(held):,} images, {each}"]
+        regions = read_regions(path)
+        counts = [len(boxes) for boxes in regions.values()]
+        text = f"{sum(counts):,} on {len(regions):,} images, {min(counts):,} to {max(counts):,} on each"
+        findings = [Finding("count", f"regions: {text}")]
         if annotations is not None:
-            table, note = measured(held, Path(annotations), [max(counts)])
-            lines += [f"note: {note}"] if note else []
+            table, note = measure_recall(regions, Path(annotations), [max(counts)])
+            findings += [Finding("note", note)] if note else []
             half = table.iloc[0]
-            lines.append(f"recall at IoU 0.5: {half['recall']:.1%} of {half['objects']:,.0f} objects "
-                         f"that are not difficult")
+            text = f"{half['recall']:.1%} of {half['objects']:,.0f} objects that are not difficult"
+            findings.append(Finding("count", f"recall at IoU 0.5: {text}"))
     except ItlError as error:
-        return [f"problem: {error}"]
-    return [*lines, f"next: itl pack voc2007 PATH --size 500 --fit pad --option proposals={path} --out PACK"]
+        return [Finding("problem", str(error))]
+    command = f"itl pack voc2007 PATH --size 500 --fit pad --option proposals={path} --out PACK"
+    return [*findings, Finding("next", command)]
 
 
-def _beside(told: str, source: Path) -> Path:
-    """The path *told*, from here or from the folder of *source*."""
-    here = Path(str(told)).expanduser()
-    there = (source if source.is_dir() else source.parent) / here
-    return there if there.exists() and not here.exists() else here
+def _resolve(file: str, source: Path) -> Path:
+    """Return the path of *file*, from the current folder or from that of *source*."""
+    path = Path(str(file)).expanduser()
+    beside_source = (source if source.is_dir() else source.parent) / path
+    return beside_source if beside_source.exists() and not path.exists() else path
 
 
-def _cut(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What of *boxes* lies inside an image of *size*, width and height."""
+def _clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Clip *boxes* to an image of *size*, width and height."""
     last = np.array(size, np.float32)
     return np.hstack([np.clip(boxes[:, :2], 1, last), np.clip(boxes[:, 2:], 1, last)])
 
 
-def measured(
-    regions: Regions | None, annotations: Path, counts: Iterable[int], listed: Path | None = None
+def measure_recall(
+    regions: Regions | None, annotations: Path, counts: Iterable[int], image_list: Path | None = None
 ) -> tuple[pd.DataFrame, str]:
-    """Measure how many of VOC's objects *regions*, or windows without any, cover: `recall_table`, and a note.
+    """Measure how many of VOC's objects are covered by *regions*, or by windows if these are None.
 
-    Images that have no regions are left out, and the note, else empty, says how many. Raises ItlError where
-    no annotated image has any, or windows are asked for and an annotation tells no size.
+    Args:
+        regions: Boxes by image.
+        annotations: VOC's XML files.
+        counts: Numbers of regions of an image.
+        image_list: A file such as ImageSets/Main/test.txt; only its images count.
+
+    Returns:
+        The table of `recall_table`, and a note on images without regions, which do not count; else empty.
+
+    Raises:
+        ItlError: If no annotated image has regions, or windows need a size that an annotation does not tell.
     """
-    objects, sizes = read_objects(annotations, listed)
+    objects, sizes = read_objects(annotations, image_list)
     if regions is None:
         if unsized := [image for image, size in sizes.items() if None in size]:
-            raise ItlError(f"{annotations} tells no size of {len(unsized):,} images, {some(unsized)}, which "
-                           f"windows need: write <size> with width and height")
+            raise ItlError(
+                f"{annotations} tells no size of {len(unsized):,} images, {examples(unsized)}, which windows "
+                f"need: write <size> with width and height"
+            )
         return recall_table(objects, lambda image, count: windows(*sizes[image], count), counts), ""
-    there = match(sizes, regions)
-    bare = [image for image in sizes if image not in there]
-    if not there:
-        raise ItlError(f"no annotated image, such as {some(bare)}, has regions: they are of {len(regions):,} "
-                       f"others, {some(list(regions))}; give the file made for these images")
+    matched = match_images(sizes, regions)
+    bare = [image for image in sizes if image not in matched]
+    if not matched:
+        raise ItlError(
+            f"no annotated image, such as {examples(bare)}, has regions: they are of {len(regions):,} "
+            f"others, {examples(list(regions))}; give the file made for these images"
+        )
     note = f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out"
-    objects = objects[objects["image"].isin(list(there))]
-    return recall_table(objects, lambda image, count: there[image][:count], counts), note if bare else ""
+    objects = objects[objects["image"].isin(list(matched))]
+    table = recall_table(objects, lambda image, count: matched[image][:count], counts)
+    return table, note if bare else ""

@@ -1,7 +1,7 @@
 """VOC 2012 actions: what the person in a given box is doing; one record for each person."""
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,199 +9,230 @@ from pathlib import Path
 import numpy as np
 
 from itl import ItlError, pick
-from itl.sources import archives
-from itl.sources.annotated import Annotated, Survey, size_at
-from itl.sources.archives import Listing
-from itl.sources.boxes import Thing, around
+from itl.sources.archives import Listing, Member
+from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
 from itl.sources.image_files import pixels_of
-from itl.sources.records import Record, some
-from itl.sources.voc_detection import LISTS, images_of, refuse_twice
-from itl.sources.voc_xml import Annotation, devkit, divided, look_at, read_list, within
+from itl.sources.records import Record, examples
+from itl.sources.scan import Scan, image_size
+from itl.sources.source import AnnotatedSource
+from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
+from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
 
-ACTIONS = ("jumping", "phoning", "playinginstrument", "reading", "ridingbike", "ridinghorse", "running",
-           "takingphoto", "usingcomputer", "walking")
-OTHER = "other"                             # the annotations' word for none of these
+ACTIONS = ("jumping", "phoning", "playinginstrument", "reading", "ridingbike") + (
+    "ridinghorse",
+    "running",
+    "takingphoto",
+    "usingcomputer",
+    "walking",
+)
+OTHER = "other"  # the annotations' word for none of these
+LIST_FOLDER = "ImageSets/Action"
+
+Flags = dict[str, dict[str, int]]  # person -> action -> 1 doing it, -1 not, 0 ignored
 
 
 @dataclass(frozen=True)
-class VocAction(Annotated):
-    """VOC 2012's action task in place: a VOCdevkit, the folder VOC2012, or the published tars in one folder.
+class VocAction(AnnotatedSource):
+    """VOC 2012's action task: a VOCdevkit, the folder VOC2012, or the published tars in one folder.
 
-    A record is a person, ``VOC2012/2010_006215#1``: the first object of that image's annotation. Its pixels
+    A record is a person: ``VOC2012/2010_006215#1`` is the first object of that image's annotation. Its pixels
     are the person's box enlarged *context* times; its class is empty, as people do several things at once.
     """
 
     path: Path
     context: float = 1.25
-    bad: str = "refuse"                     # refuse or skip: what to do about people on images with problems
-    outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
+    bad: str = "refuse"  # refuse or skip: people on images with problems
+    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
     kind = "voc2012-action"
     counted = ("people", "actions")
+    expected = (
+        "VOCdevkit, its folder VOC2012 with ImageSets/Action, or VOCtrainval_11-May-2012.tar from PASCAL "
+        "VOC's project page"
+    )
+    missing_splits = {
+        "train": f"PASCAL VOC's project page has it, in VOCtrainval_11-May-2012.tar; {NO_TRAINING}",
+        "test": "its labels are not public, only PASCAL VOC's server scores it; scores are measured on val",
+    }
+    pack_options = "--size 256"
 
     def __post_init__(self) -> None:
-        """Refuse a crop that shows nothing."""
+        """Raise ItlError for a context that leaves nothing of the box."""
         context = self.context
         if not isinstance(context, int | float) or not (math.isfinite(context) and context > 0):
-            raise ItlError(f"context enlarges a person's box: 1 is the box alone, not {context!r}")
+            raise ItlError(f"context enlarges a person's box, 1 is the box alone; it cannot be {context!r}")
 
     @property
     def protocol(self) -> str:
-        """Name the division of the people."""
-        return self.survey.following("VOC2012 Action")
+        """The name of the division into splits."""
+        return self.scan.protocol_name("VOC2012 Action")
 
     @cached_property
-    def survey(self) -> Survey:
-        """All that was found, good and bad; reads lists, annotations and the images' headers, once."""
-        found = Survey(self.kind, Path(self.path))
-        lists, flags = self._lists(found)
-        split_of, twice = divided(lists, found.notes)
-        refuse_twice(found, twice, "people")
-        people = {}
+    def scan(self) -> Scan:
+        """People, actions and problems; reads lists, annotations and the images' headers."""
+        scan = Scan(self.kind, Path(self.path))
+        lists, flags = self._lists(scan)
+        split_of, in_two = assign_splits(lists, scan.notes)
+        add_split_conflicts(scan, in_two, "people")
+        people_on = defaultdict(list)
         for person in split_of:
-            people.setdefault(person.partition("#")[0], []).append(person)
-        images = images_of(self._files)
-        found.left_out["images without a listed person"] += len(images.keys() - people.keys())
-        for image, persons in people.items():
+            people_on[person.partition("#")[0]].append(person)
+        images = images_by_name(self._files)
+        scan.left_out["images without a listed person"] += len(images.keys() - people_on.keys())
+        for image, people in people_on.items():
             try:
-                annotation = self._annotation(found, image, persons, images)
+                annotation = self._annotation(scan, image, people, images)
             except ItlError as error:
-                found.refuse(str(error), *map(_id, persons))
+                scan.add_problem(str(error), *map(_id, people))
                 continue
-            for person in persons:
-                self._take(found, person, split_of[person], (annotation, images[image][1]), flags)
-        self._tell_unlabelled_test(found)
-        return found.settled(self.bad)
+            for person in people:
+                record = Record(_id(person), "", split_of[person], images[image][1])
+                self._scan_person(scan, record, annotation, flags.get(person, {}))
+        self._leave_out_unlabelled_test(scan)
+        return scan.finish(self.bad)
 
     def read(self, record: Record) -> np.ndarray:
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
-        place, box = record.place
-        pixels, _ = pixels_of(archives.read(place), record.id)
-        return np.ascontiguousarray(pixels[around(box, self.context, pixels.shape[1], pixels.shape[0])])
+        pixels, _ = pixels_of(record.member.read(), record.id)
+        height, width = pixels.shape[:2]
+        return np.ascontiguousarray(pixels[crop_with_context(record.box, self.context, width, height)])
 
     @cached_property
     def _files(self) -> Listing:
-        return devkit(Path(self.path), "VOC2012")
+        return list_devkit(Path(self.path), "VOC2012")
 
-    def _lists(self, found: Survey) -> tuple[dict[str, list[str]], dict[str, dict[str, int]]]:
-        """People (image#object) by list, and each one's flags by action, from ImageSets/Action.
+    def _lists(self, scan: Scan) -> tuple[dict[str, list[str]], Flags]:
+        """Return people (IMAGE#OBJECT) by list, and their flags, from ImageSets/Action.
 
         ``train.txt`` has lines `IMAGE OBJECT`, ``jumping_train.txt`` lines `IMAGE OBJECT FLAG`, as the
-        development kit reads them; objects count from 1. Without the former the latter say who is listed.
+        development kit reads them; objects count from 1. Without the former, the latter say who is listed.
         """
-        lists, listed, flags = {}, {}, {}
-        for name, place in sorted(self._files.files.items()):
-            action, _, split = name.removeprefix("ImageSets/Action/").removesuffix(".txt").rpartition("_")
-            if not (name.startswith("ImageSets/Action/") and name.endswith(".txt") and split in LISTS):
+        lists, people_with_flags, flags = {}, defaultdict(dict), defaultdict(dict)
+        for name, member in sorted(self._files.files.items()):
+            action, _, split = name.removeprefix(f"{LIST_FOLDER}/").removesuffix(".txt").rpartition("_")
+            if not (name.startswith(f"{LIST_FOLDER}/") and name.endswith(".txt") and split in LISTS):
                 continue
-            rows = self._rows(found, name, read_list(archives.read(place)), bool(action))
+            rows = self._rows(scan, name, read_list(member.read()), bool(action))
             if not action:
                 lists[split] = [person for person, _ in rows]
                 continue
             try:
                 pick(dict.fromkeys(ACTIONS), action, "action")
             except ItlError as error:
-                found.refuse(f"{name}: {error}; rename or remove it")
+                scan.add_problem(f"{name}: {error}; rename or remove it")
                 continue
-            listed.setdefault(split, {}).update(dict.fromkeys(person for person, _ in rows))
+            people = people_with_flags[split]  # made here: an empty list is a list, too
             for person, flag in rows:
-                if flags.setdefault(person, {}).setdefault(action, flag) != flag:
-                    found.refuse(f"{name}: {person} has flag {flag}, but another in another list of "
-                                 f"{action}; mend one", _id(person))
-        lists = {**{split: list(people) for split, people in listed.items()}, **lists}
-        if not lists and not found.problems:
-            raise ItlError(f"{self.path}: VOC2012/ImageSets/Action has no list of people; the published "
-                           f"VOCtrainval_11-May-2012.tar has them, lines `IMAGE OBJECT` in train.txt")
+                people[person] = None
+                if flags[person].setdefault(action, flag) != flag:
+                    text = f"{name}: {person} has flag {flag}, but another in another list of {action}"
+                    scan.add_problem(f"{text}; correct one", _id(person))
+        lists = {split: list(people) for split, people in people_with_flags.items()} | lists
+        if not lists and not scan.problems:
+            raise ItlError(
+                f"{self.path}: VOC2012/{LIST_FOLDER} has no list of people; the published "
+                f"VOCtrainval_11-May-2012.tar has them, lines `IMAGE OBJECT` in train.txt"
+            )
         return {split: lists[split] for split in LISTS if split in lists}, flags
 
-    def _rows(self, found: Survey, name: str, lines: list[str], flagged: bool) -> list[tuple[str, int]]:
-        """People and flags of one list; lines that are otherwise are refused."""
+    def _rows(self, scan: Scan, name: str, lines: list[str], with_flags: bool) -> list[tuple[str, int]]:
+        """Return people and flags of one list; other lines become problems."""
         rows = []
         for number, line in enumerate(lines, 1):
-            image, *numbers = line.split()
-            if not numbers and not flagged:                 # as in VOC 2010: all people on the image
-                rows += [(f"{image}#{place}", 0) for place in self._doing(image)]
+            image, *words = line.split()
+            if not words and not with_flags:  # as in VOC 2010: all people on the image
+                rows += [(f"{image}#{person}", 0) for person in self._people_with_actions(image)]
                 continue
             try:
-                place, *rest = map(int, numbers)
-                if place < 1 or len(rest) != flagged or (flagged and rest[0] not in (-1, 0, 1)):
-                    raise ValueError
+                numbers = [int(word) for word in words]
             except ValueError:
-                form = "IMAGE OBJECT FLAG, the flag -1, 0 or 1" if flagged else "IMAGE OBJECT"
-                found.refuse(f"{name}, line {number}: {line[:60]!r} is not {form}, objects from 1")
+                numbers = []
+            is_valid = len(numbers) == 1 + with_flags and numbers[0] >= 1
+            if not is_valid or (with_flags and numbers[1] not in (-1, 0, 1)):
+                form = "IMAGE OBJECT FLAG, the flag -1, 0 or 1" if with_flags else "IMAGE OBJECT"
+                scan.add_problem(f"{name}, line {number}: {line[:60]!r} is not {form}, objects from 1")
                 continue
-            rows.append((f"{image}#{place}", rest[0] if flagged else 0))
+            rows.append((f"{image}#{numbers[0]}", numbers[1] if with_flags else 0))
         return rows
 
-    def _doing(self, image: str) -> list[int]:
-        """Numbers of the objects of *image* of which the annotation says what they do; 1 where it is bad."""
-        place = self._files.files.get(f"Annotations/{image}.xml")
+    def _people_with_actions(self, image: str) -> list[int]:
+        """Return the numbers of the objects of *image* whose actions are annotated; 1 if it is invalid."""
+        member = self._files.files.get(f"Annotations/{image}.xml")
+        if member is None:
+            return [1]
         try:
-            annotation = look_at(archives.read(place), image)[0] if place else None
+            annotation, _ = parse_annotation(member.read(), image)
         except ItlError:
-            annotation = None
-        said = annotation.actions if annotation else ({"": True},)
-        return [number for number, actions in enumerate(said, 1) if actions]
+            return [1]
+        return [number for number, actions in enumerate(annotation.actions, 1) if actions]
 
-    def _annotation(self, found: Survey, image: str, persons: list[str], images: Mapping) -> Annotation:
-        """Read what is on *image*; ItlError with what is wrong, after all but the last have been told."""
+    def _annotation(
+        self, scan: Scan, image: str, people: list[str], images: dict[str, tuple[str, Member]]
+    ) -> Annotation:
+        """Read the annotation of *image*; ItlError with its last problem, after the others were added."""
         xml = f"Annotations/{image}.xml"
-        for name, there in ((f"JPEGImages/{image}.jpg", image in images), (xml, xml in self._files.files)):
-            if not there:
-                raise ItlError(f"ImageSets/Action lists {image[:60]!r}, but {name[:80]!r} is missing; copy "
-                               f"it again, or take it off the lists")
-        name, place = images[image]
-        annotation, trouble = look_at(archives.read(self._files.files[xml]), xml, self.outside)
-        size = size_at(place, name)
-        if not trouble:
-            things = tuple(within(thing, *size, f"{xml} (by the size of {name})", self.outside)
-                           for thing in annotation.things)
-            return Annotation(*size, things, annotation.actions)
-        for line in trouble[:-1]:
-            found.refuse(line, *map(_id, persons))
-        raise ItlError(trouble[-1])
+        for name, exists in ((f"JPEGImages/{image}.jpg", image in images), (xml, xml in self._files.files)):
+            if not exists:
+                raise ItlError(
+                    f"{LIST_FOLDER} lists {image[:60]!r}, but {name[:80]!r} is missing; copy it again, or "
+                    f"remove it from the lists"
+                )
+        name, member = images[image]
+        annotation, problems = parse_annotation(self._files.files[xml].read(), xml, self.outside)
+        width, height = image_size(member, name)
+        if problems:
+            for text in problems[:-1]:
+                scan.add_problem(text, *map(_id, people))
+            raise ItlError(problems[-1])
+        where = f"{xml} (by the size of {name})"
+        objects = tuple(clip_box(one, width, height, where, self.outside) for one in annotation.objects)
+        return Annotation(width, height, objects, annotation.actions)
 
-    def _take(self, found: Survey, person: str, split: str, seen: tuple, flags: dict) -> None:
-        """Take in one person of the image *seen* (annotation, place), or what is wrong with it."""
-        annotation, place = seen
-        image, _, number = person.partition("#")
+    def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
+        """Add the person of *record* with its box and actions, or a problem."""
+        image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"
-        if int(number) > len(annotation.things):
-            found.refuse(f"{xml} has {len(annotation.things)} objects, but ImageSets/Action lists number "
-                         f"{number} of {image}; get both from one release", _id(person))
+        if int(number) > len(annotation.objects):
+            count = len(annotation.objects)
+            text = f"{xml} has {count} objects, but {LIST_FOLDER} lists number {number} of {image}"
+            scan.add_problem(f"{text}; get both from one release", record.id)
             return
-        thing, said = annotation.things[int(number) - 1], annotation.actions[int(number) - 1]
-        if thing.name != "person":
-            found.refuse(f"{xml}: object {number} is listed as a person but is {thing.name!r}; get lists and "
-                         f"annotations from one release", _id(person))
+        person, annotated = annotation.objects[int(number) - 1], annotation.actions[int(number) - 1]
+        if person.name != "person":
+            text = f"{xml}: object {number} is listed as a person but is {person.name!r}"
+            scan.add_problem(f"{text}; get lists and annotations from one release", record.id)
             return
-        known = {action: 1 if does else -1 for action, does in said.items() if action != OTHER}
-        for action in known:
+        labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
+        for action in labels:
             try:
                 pick(dict.fromkeys(ACTIONS), action, "action")
             except ItlError as error:
-                found.refuse(f"{xml}, object {number}: {error}", _id(person))
+                scan.add_problem(f"{xml}, object {number}: {error}", record.id)
                 return
-        known |= flags.get(person, {})
-        if not known and split != "test":
-            found.refuse(f"{person} is in {split}, but neither lists nor {xml} say what it does; get both "
-                         f"from one release", _id(person))
+        labels |= flags
+        if not labels and record.split != "test":
+            text = f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does"
+            scan.add_problem(f"{text}; get both from one release", record.id)
             return
-        record = Record(_id(person), "", split, (place, thing.box))
-        found.add(record, [Thing(action, thing.box, known[action] == 0, thing.truncated)
-                           for action in ACTIONS if known.get(action, -1) >= 0])
-        if not known:
-            found.left_out["unlabelled people of test"] += 1
+        actions = [
+            AnnotatedObject(action, person.box, labels[action] == 0, person.truncated)
+            for action in ACTIONS
+            if labels.get(action, -1) >= 0
+        ]
+        scan.add(Record(record.id, "", record.split, record.member, person.box), actions)
+        if not labels:
+            scan.left_out["unlabelled people of test"] += 1
 
-    def _tell_unlabelled_test(self, found: Survey) -> None:
-        """Leave out a test split of which nothing is known, as of the published one."""
-        test = [record for record in found.records if record.split == "test"]
-        bare = found.left_out["unlabelled people of test"]
-        if bare:
-            found.left_out["unlabelled people of test"] = len(test)
-            found.records = [record for record in found.records if record.split != "test"]
-            found.notes.append(f"{bare:,} of {len(test):,} people in test are not labelled, such as "
-                               f"{some([each.id for each in test])}; test is left out, scores are measured "
-                               f"on val")
+    def _leave_out_unlabelled_test(self, scan: Scan) -> None:
+        """Leave out a test split with unlabelled people, such as the published one."""
+        test = [record.id for record in scan.records if record.split == "test"]
+        unlabelled = scan.left_out["unlabelled people of test"]
+        if unlabelled:
+            scan.left_out["unlabelled people of test"] = len(test)
+            scan.records = [record for record in scan.records if record.split != "test"]
+            scan.notes.append(
+                f"{unlabelled:,} of {len(test):,} people in test are not labelled, such as "
+                f"{examples(test)}; test is left out, scores are measured on val"
+            )
 
 
 def _id(person: str) -> str:

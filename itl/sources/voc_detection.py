@@ -7,109 +7,140 @@ from pathlib import Path
 
 from itl import ItlError
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources import archives
-from itl.sources.annotated import Annotated, Survey, size_at
-from itl.sources.archives import Listing
-from itl.sources.proposals import find_regions
-from itl.sources.records import Record, is_image, some
-from itl.sources.voc_xml import devkit, divided, look_at, read_list, within
+from itl.sources.archives import Listing, Member
+from itl.sources.boxes import AnnotatedObject, clip_box
+from itl.sources.proposals import add_regions
+from itl.sources.records import Record, examples, is_image
+from itl.sources.scan import Scan, image_size
+from itl.sources.source import AnnotatedSource
+from itl.sources.voc_xml import assign_splits, list_devkit, parse_annotation, read_list
 
 LISTS = ("train", "val", "trainval", "test")
+NO_TRAINING = "without it nothing can be trained on this source"
 
 
 @dataclass(frozen=True)
-class Voc2007(Annotated):
-    """VOC 2007 in place: VOCdevkit, a folder around it, VOC2007 itself, or the published tars in one folder.
+class Voc2007(AnnotatedSource):
+    """VOC 2007: VOCdevkit, a folder that contains it, VOC2007 itself, or the published tars in one folder.
 
-    An image has objects of several classes, so a record's class is empty; `annotation` has them.
+    An image has objects of several classes, so the class of a record is empty; `annotation` has the objects.
     """
 
     path: Path
-    classes: str | None = None              # a,b,c: class names, instead of PASCAL's 20
-    bad: str = "refuse"                     # refuse or skip: what to do about images with problems
-    outside: str = "refuse"                 # refuse or cut: what to do about boxes that leave their image
-    proposals: str | None = None            # file of region proposals, to be packed with the images
+    classes: str | None = None  # a,b,c: class names, instead of PASCAL's 20
+    bad: str = "refuse"  # refuse or skip: images with problems
+    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"
+    expected = (
+        "VOCdevkit, its folder VOC2007, a tar of it, or a folder with VOCtrainval_06-Nov-2007.tar and "
+        "VOCtest_06-Nov-2007.tar from PASCAL VOC's project page; own images in that format with the option "
+        "classes=a,b,c"
+    )
+    missing_splits = {
+        "train": f"PASCAL VOC's project page has it, in VOCtrainval_06-Nov-2007.tar; {NO_TRAINING}",
+        "test": "PASCAL VOC's project page has it, in VOCtest_06-Nov-2007.tar; without it scores are "
+        "measured on val, not as papers report them",
+    }
+    published_images = {"train": 2501, "val": 2510, "test": 4952}
+    pack_options = "--size 500 --fit pad"
 
     @property
     def protocol(self) -> str:
-        """Name the division of the images; that of one's own classes has no name."""
-        return "" if self.classes else self.survey.following(self.year)
+        """The name of the division into splits; own classes have none."""
+        return "" if self.classes else self.scan.protocol_name(self.year)
 
     @cached_property
-    def survey(self) -> Survey:
-        """All that was found, good and bad; reads lists, annotations and the images' headers, once."""
-        found = Survey(self.kind, Path(self.path))
-        images = images_of(self._files)
-        split_of = self._splits(found, images)
-        found.left_out["images in no list"] += len(images.keys() - split_of.keys())
-        self._leave_unannotated_test(found, split_of)
-        odd = [image for image in split_of if not self._take(found, image, split_of[image], images[image])]
-        if odd:
-            found.notes.append(f"{len(odd):,} annotations tell another size than their images have, such as "
-                               f"{some(odd)}; all boxes lie inside the images")
+    def scan(self) -> Scan:
+        """Records, objects and problems; reads lists, annotations and the images' headers."""
+        scan = Scan(self.kind, Path(self.path))
+        images = images_by_name(self._files)
+        split_of = self._splits(scan, images)
+        scan.left_out["images in no list"] += len(images.keys() - split_of.keys())
+        self._leave_out_unannotated_test(scan, split_of)
+        other_size = []
+        for image, split in split_of.items():
+            name, member = images[image]
+            if not self._scan_image(scan, Record(self._id(image), "", split, member), image, name):
+                other_size.append(image)
+        if other_size:
+            scan.notes.append(
+                f"{len(other_size):,} annotations give another size than their images have, such as "
+                f"{examples(other_size)}; all boxes are inside the images"
+            )
         names = class_names(self.classes)
-        found.refuse_unknown(names, "for other classes than PASCAL's, set the option classes=a,b,c")
+        scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
         if self.proposals:
-            found.regions = find_regions(found, self.proposals, self.outside)
-        return found.settled(self.bad)
+            add_regions(scan, self.proposals, self.outside)
+        return scan.finish(self.bad)
 
     @cached_property
     def _files(self) -> Listing:
-        return devkit(Path(self.path), self.year)
+        return list_devkit(Path(self.path), self.year)
 
-    def _splits(self, found: Survey, images: dict[str, tuple]) -> dict[str, str]:
-        """Which images are in which split, by the lists; those that are not there are refused."""
+    def _splits(self, scan: Scan, images: dict[str, tuple[str, Member]]) -> dict[str, str]:
+        """Return the split of each listed image; images that do not exist become problems."""
         lists = {}
         for name in LISTS:
-            place = self._files.files.get(f"ImageSets/Main/{name}.txt")
-            if place:
-                lists[name] = [named(line, images) for line in read_list(archives.read(place))]
+            member = self._files.files.get(f"ImageSets/Main/{name}.txt")
+            if member:
+                lists[name] = [listed_image(line, images) for line in read_list(member.read())]
         if not lists:
-            raise ItlError(f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt "
-                           f"and test.txt there, an image's name without its suffix on each line")
-        split_of, twice = divided(lists, found.notes)
-        refuse_twice(found, twice, "images")
+            raise ItlError(
+                f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "
+                f"test.txt there, with the name of an image without its suffix on each line"
+            )
+        split_of, in_two = assign_splits(lists, scan.notes)
+        add_split_conflicts(scan, in_two, "images")
         for name, listed in lists.items():
-            gone = sorted({image for image in listed if image not in images and split_of.pop(image, None)})
-            found.refuse_each(
-                {self._id(image): f"ImageSets/Main/{name}.txt lists {image[:60]!r}, but JPEGImages has no "
-                                  f"such image; copy it again, or take it off the list" for image in gone},
-                f"ImageSets/Main/{name}.txt lists {len(gone):,} images that JPEGImages does not have")
+            missing = sorted(image for image in set(listed) - images.keys() if image in split_of)
+            texts = {}
+            for image in missing:
+                del split_of[image]
+                texts[self._id(image)] = (
+                    f"ImageSets/Main/{name}.txt lists {image[:60]!r}, but JPEGImages has no such image; copy "
+                    f"it again, or remove it from the list"
+                )
+            summary = f"ImageSets/Main/{name}.txt lists {len(missing):,} images that JPEGImages does not have"
+            scan.add_problems(texts, summary)
         return split_of
 
-    def _leave_unannotated_test(self, found: Survey, split_of: dict[str, str]) -> None:
-        """Drop the test split where not all of it is annotated, as in 2012's, whose truth is not public."""
+    def _leave_out_unannotated_test(self, scan: Scan, split_of: dict[str, str]) -> None:
+        """Drop a test split that is not annotated completely, such as VOC 2012's, which is not public."""
         test = [image for image, split in split_of.items() if split == "test"]
         bare = [image for image in test if f"Annotations/{image}.xml" not in self._files.files]
         if bare and (len(bare) == len(test) or self.year != "VOC2007"):
-            found.left_out["images of a test split without annotations"] += len(test)
-            found.notes.append(f"{len(bare):,} of {len(test):,} test images have no annotation, so test is "
-                               f"left out; scores are measured on val")
+            scan.left_out["images of a test split without annotations"] += len(test)
+            scan.notes.append(
+                f"{len(bare):,} of {len(test):,} test images have no annotation, so test is left out; scores "
+                f"are measured on val"
+            )
             for image in test:
                 del split_of[image]
 
-    def _take(self, found: Survey, image: str, split: str, image_place: tuple[str, tuple]) -> bool:
-        """Take in one image with its objects, or its problems; False where sizes differ for no harm."""
-        name, place = image_place
+    def _scan_image(self, scan: Scan, record: Record, image: str, name: str) -> bool:
+        """Add one image with its objects or problems; False if only the annotated size is wrong."""
         xml = f"Annotations/{image}.xml"
-        record, things, same = Record(self._id(image), "", split, place), [], True
+        objects: list[AnnotatedObject] = []
+        same_size = True
         try:
             if xml not in self._files.files:
-                raise ItlError(f"{xml} is missing, though {image} is in {split}; copy the annotations again")
-            annotation, trouble = look_at(archives.read(self._files.files[xml]), xml, self.outside)
-            for line in trouble:
-                found.refuse(line, record.id)
-            found.sizes[record.id] = size = size_at(place, name)
-            said = (annotation.width, annotation.height)
-            same = None in said or said == size
-            for thing in annotation.things:
-                things.append(within(thing, *size, f"{xml} (by the size of {name})", self.outside))
+                raise ItlError(
+                    f"{xml} is missing, though {image} is in {record.split}; copy the annotations again"
+                )
+            annotation, problems = parse_annotation(self._files.files[xml].read(), xml, self.outside)
+            for text in problems:
+                scan.add_problem(text, record.id)
+            scan.sizes[record.id] = width, height = image_size(record.member, name)
+            annotated_size = (annotation.width, annotation.height)
+            same_size = None in annotated_size or annotated_size == (width, height)
+            for one in annotation.objects:
+                objects.append(clip_box(one, width, height, f"{xml} (by the size of {name})", self.outside))
         except ItlError as error:
-            found.refuse(str(error), record.id)
-        found.add(record, things)
-        return same
+            scan.add_problem(str(error), record.id)
+        scan.add(record, objects)
+        return same_size
 
     def _id(self, image: str) -> str:
         return f"{self.year}/{image}"
@@ -117,47 +148,57 @@ class Voc2007(Annotated):
 
 @dataclass(frozen=True)
 class Voc2012(Voc2007):
-    """VOC 2012 in place, as VOC 2007 is; its test images have no public annotations, so val is scored."""
+    """VOC 2012, in the same layouts as VOC 2007; its test annotations are not public, so val is scored."""
 
     kind = "voc2012"
     year = "VOC2012"
+    expected = "VOCdevkit, its folder VOC2012, or VOCtrainval_11-May-2012.tar from PASCAL VOC's project page"
+    missing_splits = {
+        "train": f"PASCAL VOC's project page has it, in VOCtrainval_11-May-2012.tar; {NO_TRAINING}",
+        "test": "its annotations are not public, only PASCAL VOC's server scores it; scores are those on val",
+    }
+    published_images = {"train": 5717, "val": 5823}
 
 
-def images_of(files: Listing) -> dict[str, tuple[str, tuple]]:
-    """Name and place of each file in JPEGImages, by the name that lists and annotations know it by.
+def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
+    """Return file name and member of each image in JPEGImages, by the name that lists and annotations use.
 
-    >>> images_of(Listing({"JPEGImages/000005.jpg": ("here",), "JPEGImages/notes.txt": ("there",)}))
-    {'000005': ('JPEGImages/000005.jpg', ('here',))}
+    >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
+    >>> images_by_name(Listing(files))
+    {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
     """
     names = [name for name in sorted(files.files) if name.startswith("JPEGImages/") and is_image(name)]
     return {name.removeprefix("JPEGImages/").rpartition(".")[0]: (name, files.files[name]) for name in names}
 
 
-def named(line: str, images: Iterable[str]) -> str:
-    """The image that a *line* of a list means: its first word, unless names have spaces or suffixes.
+def listed_image(line: str, images: Iterable[str]) -> str:
+    """Return the image that a *line* of a list means: its first word, unless names have spaces or suffixes.
 
-    >>> named("000005 -1", ["000005"]), named("my cat.jpg", ["my cat"])
+    >>> listed_image("000005 -1", ["000005"]), listed_image("my cat.jpg", ["my cat"])
     ('000005', 'my cat')
     """
     word = (line.split() or [line])[0]
-    for name in (line, word, *(each.rpartition(".")[0] for each in (line, word) if is_image(each))):
+    without_suffix = [text.rpartition(".")[0] for text in (line, word) if is_image(text)]
+    for name in (line, word, *without_suffix):
         if name in images:
             return name
     return word
 
 
-def class_names(told: str | Iterable[str] | None) -> list[str]:
-    """The class names of the option *told*, a,b,c or a list; PASCAL's 20 without it."""
-    if told is None:
+def class_names(option: str | Iterable[str] | None) -> list[str]:
+    """Return the class names of the *option* classes, a,b,c or a list; PASCAL's 20 without it."""
+    if option is None:
         return list(PASCAL)
-    names = [name.strip() for name in (told.split(",") if isinstance(told, str) else map(str, told))]
+    names = [name.strip() for name in (option.split(",") if isinstance(option, str) else map(str, option))]
     if not all(names) or len(set(names)) < len(names):
-        raise ItlError(f"classes are different names, as in classes=cat,dog; got {told!r}")
+        raise ItlError(f"classes are different names, such as classes=cat,dog; got {option!r}")
     return names
 
 
-def refuse_twice(found: Survey, twice: dict[str, str], what: str) -> None:
-    """Refuse what two splits claim, a line for each two: a score on images learned from says nothing."""
-    for splits in sorted(set(twice.values())):
-        names = [name for name, both in twice.items() if both == splits]
-        found.refuse(f"{len(names):,} {what} are in {splits}, such as {some(names)}; leave each in one")
+def add_split_conflicts(scan: Scan, in_two: dict[str, str], what: str) -> None:
+    """Add a problem for each two splits that share names: a score on training images means nothing."""
+    for splits in sorted(set(in_two.values())):
+        names = [name for name, both in in_two.items() if both == splits]
+        scan.add_problem(
+            f"{len(names):,} {what} are in {splits}, such as {examples(names)}; leave each in one"
+        )

@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.sources.boxes import SIDES, shrunk
+from itl.sources.boxes import SIDES, padded_size
 from itl.sources.proposals import windows
 from itl.specs import DetectionRecipe
 from itl.training.batches import device, draws
@@ -171,7 +171,7 @@ class Pictures:
 
     def _shown(self, place: int, stored: Tensor) -> Tensor:
         """The image *stored* uint8 (S, S, 3) as its view shows it: float32 (3, H, W), normalised."""
-        width, height = shrunk(*self.shapes[place].tolist(), self.pack.size)
+        width, height = padded_size(*self.shapes[place].tolist(), self.pack.size)
         image = normalised(stored[:height, :width].permute(2, 0, 1)[None])
         if image.shape[2:] != self.sizes[place]:
             sides = self.sizes[place]

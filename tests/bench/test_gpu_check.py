@@ -53,6 +53,10 @@ for name in words[words.index("--only") + 1].split(","):
 import sys
 open(sys.argv[-1], "w").write('{"paper-128": 11.5, "paper": 140.0}')
 ''',
+    "tests/gpu/several_nets.py": """
+import sys
+open(sys.argv[-1], "w").write('{"four-small-56": 3.07}')
+""",
     "tests/gpu/test_gpu.py": "def test_it():\n    pass\n",
     "tests/training/test_crop_triton.py": "def test_it():\n    assert False\n",
     "tests/training/test_loop.py": "def test_it():\n    pass\n",
@@ -141,7 +145,7 @@ def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd,
     monkeypatch.setitem(check.CPU_TESTS, "tests/training/test_batches.py", check.Part([], 2))
     assert main(monkeypatch, "--json", str(tmp_path / "found.json")) == 1
     told = json.loads((tmp_path / "found.json").read_text())
-    assert list(told["ended"]) == ["tests/gpu", "table", "hours", *check.CPU_TESTS]
+    assert list(told["ended"]) == ["tests/gpu", "table", "hours", "several nets", *check.CPU_TESTS]
     assert {name: how.split()[0] for name, how in told["ended"].items() if not how.startswith("passed")} == {
         "tests/training/test_crop_triton.py": "FAILED,", "tests/training/test_batches.py": "OUT"}
     out = capfd.readouterr().out
@@ -152,7 +156,8 @@ def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd,
     assert "| paper-128 | 11.5 | hours | ≤ 12 | met |  |" in table
     assert len(table) == 2 + len(told["table"])
     assert told["rows"].keys() == set(check.ROWS)
-    assert told["measured"] == {"paper-128": 11.5, "paper": 140.0}
+    assert "| four-small-56 | 3.07 | times one alone | ≥ 2 | met |  |" in table
+    assert told["measured"] == {"paper-128": 11.5, "paper": 140.0, "four-small-56": 3.07}
 
 
 def test_a_row_that_hangs_or_crashes_costs_only_itself(world, monkeypatch):

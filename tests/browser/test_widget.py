@@ -17,7 +17,7 @@ from itl.browser.widget import HierarchyBrowser
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.packs.pack import Pack
-from itl.packs.subset import keep, select
+from itl.packs.subset import count_subset, select
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.runs import questions
@@ -47,7 +47,7 @@ def demo(tmp_path_factory) -> Pack:
 def test_the_census_counts_what_select_selects(demo, labels, asked):
     subset = Subset(demo.digest, labels, **asked)
     chosen = select(demo, subset)
-    kept = keep(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
+    kept = count_subset(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
     assert tuple(kept.images) == chosen.classes
     assert list(kept.images.values()) == np.bincount(chosen.labels).tolist()
     every = select(demo, replace(subset, images_per_class=None))
@@ -64,7 +64,7 @@ def test_the_census_refuses_what_select_refuses(demo, asked):
     with pytest.raises(ItlError) as refused:
         select(demo, subset)
     with pytest.raises(ItlError, match=re.escape(str(refused.value))):
-        keep(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
+        count_subset(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
 
 
 def test_what_leaves_classes_out_is_said_once_for_each(demo):

@@ -16,7 +16,7 @@ from itl.evaluation.actions import actions, independent, percent
 from itl.evaluation.lr_search import NAME, chosen
 from itl.evaluation.target import annotated, hold_out, target_of
 from itl.machine import Machine
-from itl.packs.subset import Selection, joined
+from itl.packs.subset import Selection, merge
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training.loop import Diverged
 from itl.training.nets import build
@@ -126,10 +126,10 @@ def test_hold_out_counts_a_row_as_of_its_rarest_answer():
     assert sorted([*fitted, *held]) == list(range(30))
 
 
-def test_two_splits_of_other_classes_are_not_joined():
+def test_two_splits_of_other_classes_are_not_merged():
     one, other = (Selection(np.arange(2), np.arange(2), names) for names in (("a", "b"), ("a", "c")))
-    with pytest.raises(ItlError, match="must have the same classes"):
-        joined(one, other)
+    with pytest.raises(ItlError, match="if they have the same classes"):
+        merge(one, other)
 
 
 def scored(scores: dict[float, float | None], calls: list):

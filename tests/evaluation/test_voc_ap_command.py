@@ -80,7 +80,7 @@ def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
     assert main(["voc-ap", *arguments, "--metric", "area"]) == 0
     assert capsys.readouterr().out == "class,ap\ndog,0.5\nmean,0.5\n"
     assert main(["voc-ap", "--annotations", str(tmp_path / "none"), *arguments[2:]]) == 1
-    assert "none was asked for, but there is nothing there" in capsys.readouterr().err
+    assert "none; give a folder, a .tar or a .zip" in capsys.readouterr().err
 
 
 def test_only_listed_images_count(tmp_path, capsys):

@@ -58,6 +58,7 @@ ROWS = [
 TABLE = Part(KERNELS, 240)
 FIRST_ROW_S, ROW_S = 90, 60                 # until a row has to be there: the first comes after the start
 HOURS = Part([*KERNELS, *SETTINGS], 120)
+NETS = Part(KERNELS, 150)
 DEMO = Part([*KERNELS, *SETTINGS], 60 * MINUTES)
 
 MACHINE = """
@@ -225,6 +226,18 @@ def plan_hours(report: Report, file: Path, deadline: float) -> None:
         report.missing |= dict.fromkeys(unknown, report.ended["hours"])
 
 
+def measure_several_nets(report: Report, file: Path, deadline: float) -> None:
+    """Measure what is gained by several small nets at once on this device."""
+    def measure(seconds: float) -> str:
+        ended = run(["tests/gpu/several_nets.py", str(file)], seconds)
+        report.measured |= json.loads(file.read_text()) if file.exists() else {}
+        return ended
+
+    report.ended["several nets"] = attempt("several nets", NETS, deadline, measure)
+    if "four-small-56" not in report.measured:
+        report.missing["four-small-56"] = report.ended["several nets"]
+
+
 def compare_demo(report: Report, folder: Path, deadline: float) -> None:
     """Run preset demo on the GPU and on two cores at once; stop as soon as it is known which is quicker."""
     cores = sorted(os.sched_getaffinity(0))
@@ -327,6 +340,7 @@ def check_all(report: Report, folder: Path, deadline: float, asked: argparse.Nam
     if gpu:
         measure_rows(report, folder / "rows.json", deadline - HOURS.seconds)
         plan_hours(report, folder / "hours.json", deadline)
+        measure_several_nets(report, folder / "nets.json", deadline)
     check_tests(CPU_TESTS, report, deadline)
 
 

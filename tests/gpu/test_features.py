@@ -35,12 +35,18 @@ def counted_waits() -> Iterator[list]:
         torch.cuda.set_sync_debug_mode("default")
 
 
+def skip_unless_fused() -> None:
+    """Skip a test of the kernels where they are not used."""
+    if module._fused_search(torch.device("cuda", torch.cuda.current_device())) is None:
+        pytest.skip("the fused search needs Triton and a Hopper or Blackwell GPU")
+
+
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_neighbours_are_what_float64_finds(kind, fused, monkeypatch):
     """By the kernels and by plain torch, also where few bits cannot tell vectors apart."""
     if fused:
-        pytest.importorskip("triton", reason="Triton is not installed")
+        skip_unless_fused()
     else:
         monkeypatch.setattr(module, "_fused_search", lambda device: None)
     base, queries = vectors(kind, 9001, 70, seed=1), vectors(kind, 133, 70, seed=2)
@@ -52,7 +58,9 @@ def test_neighbours_are_what_float64_finds(kind, fused, monkeypatch):
 
 
 def test_sorted_classes_of_uneven_sizes_in_several_blocks(monkeypatch):
-    kernels = pytest.importorskip("itl.evaluation.knn_triton", reason="Triton is not installed")
+    skip_unless_fused()
+    from itl.evaluation import knn_triton as kernels
+
     monkeypatch.setattr(kernels, "MAXIMA_BYTES", 128 * 64 * 120)        # 128 queries at once
     random = torch.Generator().manual_seed(0)
     labels = torch.repeat_interleave(torch.arange(50), torch.arange(50) ** 2 // 2)[:20_000]
@@ -67,7 +75,7 @@ def test_sorted_classes_of_uneven_sizes_in_several_blocks(monkeypatch):
 
 
 def test_a_search_waits_once():
-    pytest.importorskip("triton", reason="Triton is not installed")
+    skip_unless_fused()
     base, queries = torch.randn(20_000, 64, device="cuda"), torch.randn(3000, 64, device="cuda")
     nearest(base, queries, 5)
     with counted_waits() as waits:

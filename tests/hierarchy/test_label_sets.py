@@ -23,15 +23,41 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 
 LEAVES = ["husky", "poodle", "trout", "car"]
-BOTTOM_UP = [999, 977, 918, 877, 820, 753, 694, 596, 486, 345, 206, 79, 36, 17, 9, 5, 2, 1]    # levels 17..0
-TOP_DOWN = [127, 10, 2]                                                                        # rounds 1..3
+BOTTOM_UP = [999, 977, 918, 877, 820, 753, 694, 596, 486, 345, 206, 79, 36, 17, 9, 5, 2, 1]  # levels 17..0
+TOP_DOWN = [127, 10, 2]  # rounds 1..3
 PASCAL_LEAVES = {
-    "aeroplane": 1, "bicycle": 2, "bird": 59, "boat": 6, "bottle": 7, "bus": 3, "car": 10, "cat": 7,
-    "chair": 4, "cow": 0, "diningtable": 1, "dog": 118, "horse": 1, "motorbike": 1, "person": 3,
-    "pottedplant": 2, "sheep": 1, "sofa": 1, "train": 1, "tvmonitor": 1,
+    "aeroplane": 1,
+    "bicycle": 2,
+    "bird": 59,
+    "boat": 6,
+    "bottle": 7,
+    "bus": 3,
+    "car": 10,
+    "cat": 7,
+    "chair": 4,
+    "cow": 0,
+    "diningtable": 1,
+    "dog": 118,
+    "horse": 1,
+    "motorbike": 1,
+    "person": 3,
+    "pottedplant": 2,
+    "sheep": 1,
+    "sofa": 1,
+    "train": 1,
+    "tvmonitor": 1,
 }
-METHODS = ["original", "bottom-up@2", "top-down@1", "without-pascal", "half-random-a@0", "half-random-b@0",
-           "half-minimal-a", "half-minimal-b", "cut@n00015388,n00021939"]
+METHODS = [
+    "original",
+    "bottom-up@2",
+    "top-down@1",
+    "without-pascal",
+    "half-random-a@0",
+    "half-random-b@0",
+    "half-minimal-a",
+    "half-minimal-b",
+    "cut@n00015388,n00021939",
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,19 +85,22 @@ def test_the_control_needs_enough_others(imagenet):
         label_set(imagenet, "without-random@0", dogs_and_a_fish)
 
 
-@pytest.mark.parametrize(("method", "class_of"), [
-    ("original", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
-    ("bottom-up@3", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
-    ("bottom-up@2", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}),
-    ("bottom-up@1", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "vehicle"}),
-    ("bottom-up@0", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
-    ("top-down@1", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "vehicle"}),
-    ("top-down@2", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
-    ("without-pascal", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
-    ("cut@animal", {"husky": "animal", "poodle": "animal", "trout": "animal"}),
-    ("cut@animal,dog", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
-    ("cut@animal,car,entity", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "car"}),
-])
+@pytest.mark.parametrize(
+    ("method", "class_of"),
+    [
+        ("original", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+        ("bottom-up@3", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+        ("bottom-up@2", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}),
+        ("bottom-up@1", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "vehicle"}),
+        ("bottom-up@0", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
+        ("top-down@1", {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "vehicle"}),
+        ("top-down@2", {"husky": "entity", "poodle": "entity", "trout": "entity", "car": "entity"}),
+        ("without-pascal", {"husky": "husky", "poodle": "poodle", "trout": "trout", "car": "car"}),
+        ("cut@animal", {"husky": "animal", "poodle": "animal", "trout": "animal"}),
+        ("cut@animal,dog", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
+        ("cut@animal,car,entity", {"husky": "animal", "poodle": "animal", "trout": "animal", "car": "car"}),
+    ],
+)
 def test_methods_on_the_tiny_tree(tree, method, class_of):
     labels = label_set(tree, method, LEAVES)
     assert labels.class_of == class_of
@@ -106,32 +135,36 @@ def test_original_takes_any_class(tree):
 
 def test_csv(tree):
     assert label_set(tree, "bottom-up@2", LEAVES).to_csv() == (
-        "wnid,label\ncar,car\nhusky,dog\npoodle,dog\ntrout,fish\n")
+        "wnid,label\ncar,car\nhusky,dog\npoodle,dog\ntrout,fish\n"
+    )
 
 
-@pytest.mark.parametrize(("method", "says"), [
-    ("botom-up@2", "no label method called 'botom-up'; did you mean 'bottom-up'"),
-    ("", "no label method called ''"),
-    ("original@", "original takes nothing after it, but got '@'; write original"),
-    ("half-minimal-a@3", "half-minimal-a takes nothing after it, but got '@3'"),
-    ("bottom-up", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up'"),
-    ("bottom-up@", "bottom-up needs a level"),
-    ("bottom-up@two", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up@two'"),
-    ("bottom-up@02", "bottom-up needs a level"),
-    ("bottom-up@2.0", "bottom-up needs a level"),
-    ("bottom-up@2@2", "bottom-up needs a level"),
-    ("bottom-up@٢", "bottom-up needs a level"),
-    ("bottom-up@4", "a level from 0 to 3 on these classes, not 4"),
-    ("bottom-up@-1", "a level from 0 to 3 on these classes, not -1"),
-    ("top-down", "top-down needs a number of rounds, as in top-down@1"),
-    ("top-down@0", "from 1 to 2 rounds on these classes, not 0"),
-    ("top-down@3", "from 1 to 2 rounds on these classes, not 3"),
-    ("half-random-a@x", "half-random-a needs a seed, as in half-random-a@0"),
-    ("cut", "cut needs wnids, as in cut@n00015388,n00021939; got 'cut'"),
-    ("cut@dog,", "cut needs wnids"),
-    ("cut@dgo", "'dgo' is not a wnid, which must be like n02084071; did you mean dog"),
-    ("cut@dog,pet", r"cut at pet \(pet.n.01\) labels none of the 4 classes: 1 are below it, but not by"),
-])
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("botom-up@2", "no label method called 'botom-up'; did you mean 'bottom-up'"),
+        ("", "no label method called ''"),
+        ("original@", "original takes nothing after it, but got '@'; write original"),
+        ("half-minimal-a@3", "half-minimal-a takes nothing after it, but got '@3'"),
+        ("bottom-up", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up'"),
+        ("bottom-up@", "bottom-up needs a level"),
+        ("bottom-up@two", "bottom-up needs a level, as in bottom-up@9; got 'bottom-up@two'"),
+        ("bottom-up@02", "bottom-up needs a level"),
+        ("bottom-up@2.0", "bottom-up needs a level"),
+        ("bottom-up@2@2", "bottom-up needs a level"),
+        ("bottom-up@٢", "bottom-up needs a level"),
+        ("bottom-up@4", "a level from 0 to 3 on these classes, not 4"),
+        ("bottom-up@-1", "a level from 0 to 3 on these classes, not -1"),
+        ("top-down", "top-down needs a number of rounds, as in top-down@1"),
+        ("top-down@0", "from 1 to 2 rounds on these classes, not 0"),
+        ("top-down@3", "from 1 to 2 rounds on these classes, not 3"),
+        ("half-random-a@x", "half-random-a needs a seed, as in half-random-a@0"),
+        ("cut", "cut needs wnids, as in cut@n00015388,n00021939; got 'cut'"),
+        ("cut@dog,", "cut needs wnids"),
+        ("cut@dgo", "'dgo' is not a wnid, which must be like n02084071; did you mean dog"),
+        ("cut@dog,pet", r"cut at pet \(pet.n.01\) labels none of the 4 classes: 1 are below it, but not by"),
+    ],
+)
 def test_bad_methods_are_refused_in_a_line(tree, method, says):
     with pytest.raises(ItlError, match=says) as caught:
         label_set(tree, method, LEAVES)
@@ -155,11 +188,14 @@ def test_no_class_is_no_label_set(imagenet, method):
         label_set(imagenet, method, [])
 
 
-@pytest.mark.parametrize(("method", "wnids", "says"), [
-    ("without-pascal", ["n02099601", "n02099712"], "without-pascal leaves none of the 2 classes"),
-    ("half-random-a@0", ["n02099601"], "two halves need at least two classes, not 1"),
-    ("half-minimal-b", ["n02099601", "n02099712"], "two groups, but all are under n00004258 at depth 4"),
-])
+@pytest.mark.parametrize(
+    ("method", "wnids", "says"),
+    [
+        ("without-pascal", ["n02099601", "n02099712"], "without-pascal leaves none of the 2 classes"),
+        ("half-random-a@0", ["n02099601"], "two halves need at least two classes, not 1"),
+        ("half-minimal-b", ["n02099601", "n02099712"], "two groups, but all are under n00004258 at depth 4"),
+    ],
+)
 def test_nothing_left_is_refused(imagenet, method, wnids, says):
     with pytest.raises(ItlError, match=says):
         label_set(imagenet, method, wnids)
@@ -217,7 +253,7 @@ def test_random_halves_of_imagenet(imagenet):
     assert len(a.classes) == len(b.classes) == 500
     assert sorted(a.classes + b.classes) == list(imagenet.leaves)
     other = label_set(imagenet, "half-random-a@8", imagenet.leaves)
-    assert 200 < len(set(other.classes) & set(a.classes)) < 300     # 250 by chance, give or take 8
+    assert 200 < len(set(other.classes) & set(a.classes)) < 300  # 250 by chance, give or take 8
 
 
 def test_random_halves_stay_as_they_are():

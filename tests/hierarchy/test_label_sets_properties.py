@@ -20,8 +20,8 @@ def labelled_trees(draw):
     wnids = [f"w{number:02d}" for number in range(count)]
     hypernyms = [(), *((wnids[number],) for number in above)]
     synsets = [Synset(wnid, wnid, (wnid,), "", up) for wnid, up in zip(wnids, hypernyms, strict=True)]
-    some = draw(st.lists(st.sampled_from(wnids), min_size=1, unique=True))
-    return Taxonomy(synsets, some), some
+    leaves = draw(st.lists(st.sampled_from(wnids), min_size=1, unique=True))
+    return Taxonomy(synsets, leaves), leaves
 
 
 def deep_ancestors(tree: Taxonomy, half: LabelSet) -> set[str]:
@@ -93,8 +93,8 @@ def test_minimal_halves_are_as_even_as_the_tree_allows(case):
     a, b = halves_minimal(tree, wnids)
     assert sorted(a.classes + b.classes) == sorted(wnids)
     assert deep_ancestors(tree, a).isdisjoint(deep_ancestors(tree, b))
-    sums = (sum(some) for count in range(len(sizes) + 1) for some in combinations(sizes, count))
-    assert len(a.classes) == min(each for each in sums if 2 * each >= len(wnids))
+    sums = (sum(leaves) for count in range(len(sizes) + 1) for leaves in combinations(sizes, count))
+    assert len(a.classes) == min(total for total in sums if 2 * total >= len(wnids))
 
 
 @given(st.sets(st.text(min_size=1), min_size=2), st.integers(-5, 5))

@@ -73,17 +73,21 @@ def test_what_it_returns_is_the_callers(tree):
     assert (tree.path("husky")[0], tree.children("dog")[0], tree.leaves_under("dog")[0]) == ("husky",) * 3
 
 
-@pytest.mark.parametrize("ask", ["__getitem__", "parent", "children", "path", "depth", "ancestors",
-                                 "leaves_under", "class_name"])
+@pytest.mark.parametrize(
+    "ask", ["__getitem__", "parent", "children", "path", "depth", "ancestors", "leaves_under", "class_name"]
+)
 def test_unknown_wnids_are_refused(tree, ask):
     with pytest.raises(ItlError, match="'huskie' is not a wnid.*did you mean husky"):
         getattr(tree, ask)("huskie")
 
 
-@pytest.mark.parametrize(("synsets", "leaves"), [
-    ([Synset("a", "a.n.01", ("a",), "", ("b",))], ["a"]),
-    ([Synset("a", "a.n.01", ("a",), "", ())], ["a", "b"]),
-])
+@pytest.mark.parametrize(
+    ("synsets", "leaves"),
+    [
+        ([Synset("a", "a.n.01", ("a",), "", ("b",))], ["a"]),
+        ([Synset("a", "a.n.01", ("a",), "", ())], ["a", "b"]),
+    ],
+)
 def test_a_tree_with_holes_is_refused(synsets, leaves):
     with pytest.raises(ItlError, match="1 leaves or hypernyms are not among the 1 synsets given, such as b"):
         Taxonomy(synsets, leaves)
@@ -94,13 +98,22 @@ def test_a_tree_with_holes_is_refused(synsets, leaves):
 
 def test_search_takes_the_best_first(snapshot):
     names = [synset.name for synset in snapshot.search("dog")]
-    assert names[0] == "dog.n.01"                           # called so
-    assert names.index("dogsled.n.01") < names.index("hunting_dog.n.01")    # starts so; has the word
-    assert names.index("hunting_dog.n.01") < names.index("borzoi.n.01")     # the gloss
+    assert names[0] == "dog.n.01"  # called so
+    assert names.index("dogsled.n.01") < names.index("hunting_dog.n.01")  # starts so; has the word
+    assert names.index("hunting_dog.n.01") < names.index("borzoi.n.01")  # the gloss
 
 
-@pytest.mark.parametrize("text", ["golden retriever", "GOLDEN_Retriever", " golden  retriever ", "n02099601",
-                                  "golden_retriever.n.01", "having a long silky golden coat"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "golden retriever",
+        "GOLDEN_Retriever",
+        " golden  retriever ",
+        "n02099601",
+        "golden_retriever.n.01",
+        "having a long silky golden coat",
+    ],
+)
 def test_search_takes_words_names_wnids_and_glosses(snapshot, text):
     assert snapshot.search(text)[0].wnid == "n02099601"
 
@@ -110,14 +123,17 @@ def test_search_may_find_nothing(snapshot, text):
     assert snapshot.search(text) == []
 
 
-@pytest.mark.parametrize(("wnid", "says"), [
-    ("n02084072", "no synset n02084072 among the 1860 here; the nearest is n02084071 \\(dog.n.01\\)"),
-    ("dog", "'dog' is not a wnid, which must be like n02084071; did you mean n02084071 \\(dog.n.01\\)"),
-    ("terier", "did you mean n02092468 \\(terrier.n.01\\)"),
-    ("xyzzy", "none of the 1860 synsets here is called so"),
-    ("", "'' is not a wnid, which must be like n02084071"),
-    ("two\nlines", r"'two\\nlines' is not a wnid"),
-])
+@pytest.mark.parametrize(
+    ("wnid", "says"),
+    [
+        ("n02084072", "no synset n02084072 among the 1860 here; the nearest is n02084071 \\(dog.n.01\\)"),
+        ("dog", "'dog' is not a wnid, which must be like n02084071; did you mean n02084071 \\(dog.n.01\\)"),
+        ("terier", "did you mean n02092468 \\(terrier.n.01\\)"),
+        ("xyzzy", "none of the 1860 synsets here has that name"),
+        ("", "'' is not a wnid, which must be like n02084071"),
+        ("two\nlines", r"'two\\nlines' is not a wnid"),
+    ],
+)
 def test_unknown_wnids_name_the_nearest(snapshot, wnid, says):
     with pytest.raises(ItlError, match=says) as caught:
         snapshot[wnid]
@@ -137,8 +153,10 @@ def test_snapshot_holds_the_classes_of_imagenet(snapshot):
 
 
 def test_the_dog_is_a_canine_first(snapshot):
-    gloss = ("a member of the genus Canis (probably descended from the common wolf) that has been "
-             "domesticated by man since prehistoric times; occurs in many breeds")
+    gloss = (
+        "a member of the genus Canis (probably descended from the common wolf) that has been "
+        "domesticated by man since prehistoric times; occurs in many breeds"
+    )
     lemmas = ("dog", "domestic_dog", "Canis_familiaris")
     assert snapshot[DOG] == Synset(DOG, "dog.n.01", lemmas, gloss, (CANINE, DOMESTIC_ANIMAL))
     assert snapshot.parent(DOG) == CANINE
@@ -203,7 +221,7 @@ def taxonomies(draw):
     for number in range(count):
         earlier = st.integers(0, max(0, number - 1))
         above = draw(st.lists(earlier, min_size=1, max_size=2, unique=True)) if number else []
-        hypernyms = tuple(f"w{each:02d}" for each in above)
+        hypernyms = tuple(f"w{node:02d}" for node in above)
         synsets.append(Synset(f"w{number:02d}", f"{names[number]:02d}.n.01", ("word",), "", hypernyms))
     leaves = draw(st.sets(st.sampled_from([synset.wnid for synset in synsets]), min_size=1))
     return Taxonomy(synsets, leaves)
@@ -216,13 +234,13 @@ def test_a_random_tree_is_what_the_words_say(tree):
         closure, todo = set(), [wnid]
         while todo:
             closure.add(todo.pop())
-            todo = [above for each in closure for above in tree[each].hypernyms if above not in closure]
+            todo = [above for node in closure for above in tree[node].hypernyms if above not in closure]
         path = tree.path(wnid)
         assert tree.ancestors(wnid) == closure
         assert path[0] == wnid
         assert path[-1] == "w00"
         for below, above in zip(path, path[1:], strict=False):
-            assert tree[above].name == min(tree[each].name for each in tree[below].hypernyms)
+            assert tree[above].name == min(tree[node].name for node in tree[below].hypernyms)
             assert below in tree.children(above)
         assert tree.depth(wnid) == len(path) - 1
         assert tree.leaves_under(wnid) == [leaf for leaf in tree.leaves if wnid in tree.ancestors(leaf)]

@@ -9,13 +9,17 @@ import pytest
 from itl import ItlError
 from itl.hierarchy.taxonomy import SNAPSHOT, Taxonomy, write_snapshot
 
-DEBIAN = Path("/usr/share/wordnet")         # of the packages wordnet-base and wordnet-sense-index
+DEBIAN = Path("/usr/share/wordnet")  # of the packages wordnet-base and wordnet-sense-index
 # What Debian leaves out: the lexicographers' files, in WordNet's documented order.
-NOUNS = ("Tops act animal artifact attribute body cognition communication event feeling food group location "
-         "motive object person phenomenon plant possession process quantity relation shape state substance "
-         "time")
-VERBS = ("body change cognition communication competition consumption contact creation emotion motion "
-         "perception possession social stative weather")
+NOUNS = (
+    "Tops act animal artifact attribute body cognition communication event feeling food group location "
+    "motive object person phenomenon plant possession process quantity relation shape state substance "
+    "time"
+)
+VERBS = (
+    "body change cognition communication competition consumption contact creation emotion motion "
+    "perception possession social stative weather"
+)
 DOG, ENTITY = "n02084071", "n00001740"
 
 
@@ -37,8 +41,14 @@ def wordnet(tmp_path_factory):
 
 def lexnames() -> str:
     """The file that NLTK wants: number, name and part of speech of every lexicographers' file."""
-    names = [("adj", "all"), ("adj", "pert"), ("adv", "all"), *(("noun", name) for name in NOUNS.split()),
-             *(("verb", name) for name in VERBS.split()), ("adj", "ppl")]
+    names = [
+        ("adj", "all"),
+        ("adj", "pert"),
+        ("adv", "all"),
+        *(("noun", name) for name in NOUNS.split()),
+        *(("verb", name) for name in VERBS.split()),
+        ("adj", "ppl"),
+    ]
     speech = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
     lines = (f"{number:02d}\t{kind}.{name}\t{speech[kind]}\n" for number, (kind, name) in enumerate(names))
     return "".join(lines)
@@ -64,7 +74,7 @@ def test_nltk_takes_the_classes_of_the_snapshot_unless_told(wordnet):
 
 
 def test_nltk_serves_the_larger_imagenet(wordnet):
-    leaves = published("imagenet22k")[::4]                  # all 21,841 take seconds more
+    leaves = published("imagenet22k")[::4]  # all 21,841 take seconds more
     tree = Taxonomy.nltk(leaves)
     assert list(tree.leaves) == sorted(leaves)
     assert [wnid for wnid in tree if tree.parent(wnid) is None] == [ENTITY]
@@ -72,11 +82,14 @@ def test_nltk_serves_the_larger_imagenet(wordnet):
     assert len(tree.leaves_under(DOG)) == 47
 
 
-@pytest.mark.parametrize(("wnid", "says"), [
-    ("n00001741", "WordNet 3.0 has no noun n00001741"),
-    ("n99999999", "WordNet 3.0 has no noun n99999999"),
-    ("dog", "'dog' is not a wnid"),
-])
+@pytest.mark.parametrize(
+    ("wnid", "says"),
+    [
+        ("n00001741", "WordNet 3.0 has no noun n00001741"),
+        ("n99999999", "WordNet 3.0 has no noun n99999999"),
+        ("dog", "'dog' is not a wnid"),
+    ],
+)
 def test_nltk_refuses_what_is_no_noun(wordnet, wnid, says):
     with pytest.raises(ItlError, match=says):
         Taxonomy.nltk([DOG, wnid])
@@ -91,7 +104,7 @@ def test_without_a_corpus_it_says_where_to_get_one(monkeypatch, tmp_path):
     monkeypatch.setattr(nltk.corpus, "wordnet", LazyCorpusLoader("wordnet", WordNetCorpusReader, {}))
     with pytest.raises(ItlError, match="NLTK cannot load WordNet.*nltk.downloader wordnet.*NLTK_DATA"):
         Taxonomy.nltk()
-    for name in ("data.noun", "index.noun"):                # as Debian leaves it: no lexnames
+    for name in ("data.noun", "index.noun"):  # as Debian leaves it: no lexnames
         (tmp_path / "corpora/wordnet").mkdir(parents=True, exist_ok=True)
         (tmp_path / "corpora/wordnet" / name).touch()
     with pytest.raises(ItlError, match="NLTK cannot load WordNet.*lexnames") as caught:

@@ -4,25 +4,26 @@ import errno
 import json
 import os
 import pickle
-import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from itl import ItlError
-from itl.packs import build as building
-from itl.packs import writer as filling
+from itl.packs import writer
 from itl.packs.fit import decode
+from itl.packs.journal import Journal
 from itl.packs.pack import Pack
-from itl.packs.writer import Journal, header
+from itl.packs.writer import npy_header
 from itl.sources.class_folders import ClassFolders
 from itl.specs import Packing
+from itl.storage import hold_lock
 from tests.pictures import encoded, forked, quiet, same, smooth
 
 COUNT = 240
@@ -51,7 +52,7 @@ def undisturbed(photos, tmp_path_factory) -> Pack:
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Write many chunks, so that there are many moments to die at."""
-    monkeypatch.setattr(filling, "CHUNK_IMAGES", 7)
+    monkeypatch.setattr(writer, "CHUNK_IMAGES", 7)
 
 
 def test_a_pack_holds_what_was_decoded(undisturbed, photos):
@@ -65,8 +66,9 @@ def test_a_pack_holds_what_was_decoded(undisturbed, photos):
     assert pack.summary["kinds"] == {"PNG": COUNT - 2}
     assert pack.summary["unreadable"] == 2
     assert (pack.folder / "unreadable.csv").read_text() == (
-        "image,reason\ntrain/cat/150.png,no image that Pillow knows\n"
-        "train/dog/007.png,no image that Pillow knows\n")
+        "image,reason\ntrain/cat/150.png,not an image that Pillow can read\n"
+        "train/dog/007.png,not an image that Pillow can read\n"
+    )
     assert sorted(os.listdir(pack.folder)) == ["images.npy", "index.parquet", "pack.json", "unreadable.csv"]
     assert pack.damaged() == []
     clone = pickle.loads(pickle.dumps(pack))
@@ -74,8 +76,8 @@ def test_a_pack_holds_what_was_decoded(undisturbed, photos):
     assert len(pickle.dumps(pack)) < 1000
 
 
-def test_the_same_pack_again_is_there_at_once_and_another_is_refused(undisturbed, photos, monkeypatch):
-    monkeypatch.setattr(building, "_build", None)           # would fail if it were called
+def test_the_same_pack_again_is_opened_and_another_is_refused(undisturbed, photos, monkeypatch):
+    monkeypatch.setattr(writer.ImageWriter, "write", None)  # would fail if it were called
     assert Pack.build(PACKING, undisturbed.folder, path=photos, log=quiet).digest == undisturbed.digest
     with pytest.raises(ItlError, match=r"is the pack of folder at 24 pixels .* not of folder at 32 pixels"):
         Pack.build(Packing("folder", size=32), undisturbed.folder, path=photos, log=quiet)
@@ -93,24 +95,32 @@ def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, p
         Pack.build(PACKING, undisturbed.folder, path=other, log=quiet)
 
 
-def test_kills_at_random_moments_end_in_the_same_bytes(undisturbed, photos, tmp_path):
-    out, chance, rows = tmp_path / "pack", random.Random(1), []
+def test_kills_at_any_write_end_in_the_same_bytes(undisturbed, photos, tmp_path):
+    out, rows = tmp_path / "pack", []
 
     def work():
         Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
 
-    for _ in range(8):
-        child = forked(work)
-        time.sleep(chance.uniform(0.01, 0.06))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        if not out.exists():
-            with pytest.raises(ItlError, match="interrupted or is still running|no pack at"):
-                Pack.open(out)
-        partial = tmp_path / "pack.partial"
-        whole = out.exists() or (partial / "pack.json").exists()
-        rows.append(COUNT if whole else len(Journal(partial / "journal").rows))
-    assert rows == sorted(rows)                             # nothing that was done is lost
+    def work_until_write(number: int):
+        write, calls = os.pwrite, iter(range(1, number + 1))
+
+        def kill_at_last(*arguments):
+            if next(calls) == number:
+                write(arguments[0], arguments[1][:5], arguments[2])  # a part of it is written
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(*arguments)
+
+        os.pwrite = kill_at_last
+        work()
+
+    for number in (1, 2, 3, 4, 5, 8, 13, 30):
+        _, status = os.waitpid(forked(partial(work_until_write, number)), 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        with pytest.raises(ItlError, match="interrupted or is still running"):
+            Pack.open(out)
+        rows.append(len(Journal(tmp_path / "pack.partial/journal").rows))
+    assert rows == sorted(rows)  # nothing that was done is lost
+    assert 0 < rows[-1] < COUNT
     work()
     assert same(Pack.open(out), undisturbed)
     assert not (tmp_path / "pack.partial").exists()
@@ -152,11 +162,13 @@ def test_what_is_done_is_not_decoded_again(undisturbed, photos, tmp_path, monkey
         Pack.open(tmp_path / "pack.partial")
     with pytest.raises(ItlError, match="unfinished pack of folder at 24 pixels"):
         Pack.build(Packing("folder", size=20), tmp_path / "pack", path=photos, log=quiet)
-    read, seen = ClassFolders.read, []
-    monkeypatch.setattr(ClassFolders, "read", lambda self, record: seen.append(record) or read(self, record))
+    read, read_again = ClassFolders.read, []
+    monkeypatch.setattr(
+        ClassFolders, "read", lambda self, record: read_again.append(record) or read(self, record)
+    )
     assert same(Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet), undisturbed)
     assert COUNT / 2 < done < COUNT
-    assert len(seen) == COUNT - done + 2                    # and the broken ones: they may be mended now
+    assert len(read_again) == COUNT - done + 2  # and the broken ones: they may be repaired now
 
 
 @pytest.mark.parametrize("harm", ["pixels", "torn line", "flipped line"])
@@ -165,7 +177,7 @@ def test_a_crash_of_the_machine_costs_only_what_was_lost(undisturbed, photos, tm
     journal, images = tmp_path / "pack.partial/journal", tmp_path / "pack.partial/images.npy"
     if harm == "pixels":
         with images.open("r+b") as file:
-            file.seek(len(header(1, 24)) + 50 * 3 * 24 * 24)
+            file.seek(len(npy_header(1, 24)) + 50 * 3 * 24 * 24)
             file.write(bytes(100))
     else:
         data = bytearray(journal.read_bytes())
@@ -194,14 +206,17 @@ def test_two_processes_build_one_pack_once(undisturbed, photos, tmp_path):
 
 def test_a_second_process_says_that_it_waits(photos, tmp_path):
     def tell(line):
-        (tmp_path / "told").write_text(line)
+        (tmp_path / "message").write_text(line)
         os._exit(3)
 
-    with building._alone(tmp_path / "pack", quiet):
+    with hold_lock(tmp_path / "pack.lock", "packing", quiet):
         child = forked(lambda: Pack.build(PACKING, tmp_path / "pack", path=photos, log=tell))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
-    told = (tmp_path / "told").read_text()
-    assert told == f"another process is packing {tmp_path / 'pack'}; waiting for it"
+    message = (tmp_path / "message").read_text()
+    assert (
+        message
+        == f"process {os.getpid()} on {socket.gethostname()} is packing {tmp_path / 'pack'}; waiting for it"
+    )
 
 
 def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monkeypatch):
@@ -211,7 +226,7 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monk
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(smooth(8, 8) + number))
     (photos / "cat/03.png").write_bytes(b"broken")
-    with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(no image"):
+    with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an image"):
         Pack.build(packing, tmp_path / "pack", path=photos, log=quiet)
     allowed = Pack.build(packing, tmp_path / "other", path=photos, allow_unreadable=True, log=quiet)
     assert len(allowed) == 29
@@ -237,27 +252,33 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path
             try:
                 Pack.build(PACKING, out, path=photos, workers=1, log=quiet)
             except ItlError as error:
-                (tmp_path / "told").write_text(str(error))
+                (tmp_path / "message").write_text(str(error))
+
         return work
 
     for reserve, rows in ((True, range(1)), (False, range(80, 120))):
         os.waitpid(forked(limited(reserve)), 0)
-        told = (tmp_path / "told").read_text()
-        assert told.startswith(f"the disk is too full to pack to {out}")
-        assert "\n" not in told
+        message = (tmp_path / "message").read_text()
+        assert message.startswith(f"the disk is too full to pack to {out}")
+        assert "\n" not in message
         assert len(Journal(tmp_path / "pack.partial/journal").rows) in rows
         assert not out.exists()
     assert same(Pack.build(PACKING, out, path=photos, log=quiet), undisturbed)
 
 
-@pytest.mark.parametrize(("number", "message"), [
-    (errno.ENOSPC, "the disk is too full"), (errno.EROFS, "no permission to write"),
-    (errno.EIO, "cannot be written")])
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is too full"),
+        (errno.EROFS, "no permission to write"),
+        (errno.EIO, "cannot be written"),
+    ],
+)
 def test_what_the_system_refuses_is_one_line(photos, tmp_path, monkeypatch, number, message):
     def refuse(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(filling, "_write", refuse)
+    monkeypatch.setattr(os, "pwrite", refuse)
     with pytest.raises(ItlError, match=message):
         Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet)
 
@@ -272,9 +293,9 @@ def test_no_permission_is_one_line(photos, tmp_path):
 def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
     with pytest.raises(ItlError, match="no pack at .*; make one with `itl pack"):
         Pack.open(tmp_path / "gone")
-    with pytest.raises(ItlError, match="asked for as a pack but is none"):
+    with pytest.raises(ItlError, match="should be a pack but is not one"):
         Pack.open(tmp_path)
-    with pytest.raises(ItlError, match="something else lies there"):
+    with pytest.raises(ItlError, match="something else is there"):
         Pack.build(PACKING, tmp_path, path=tmp_path, log=quiet)
     subprocess.run(["cp", "-r", undisturbed.folder, tmp_path / "cut"], check=True)
     summary = json.loads((tmp_path / "cut/pack.json").read_text())
@@ -284,8 +305,10 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
 
 
 def test_reading_a_pack_takes_no_torch(undisturbed):
-    code = (f"import sys; from itl.packs.pack import Pack; pack = Pack.open({str(undisturbed.folder)!r}); "
-            "pack.images[0].sum(); pack.table; print('torch' in sys.modules)")
+    code = (
+        f"import sys; from itl.packs.pack import Pack; pack = Pack.open({str(undisturbed.folder)!r}); "
+        "pack.images[0].sum(); pack.table; print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
 
@@ -295,5 +318,3 @@ def test_rendered_images_are_packed_by_processes_to_the_same_bytes(tmp_path):
     packs = [Pack.build(packing, tmp_path / f"{workers}", workers=workers, log=quiet) for workers in (1, 2)]
     assert same(*packs)
     assert packs[0].summary["splits"] == {"train": 10, "val": 4}
-
-

@@ -17,8 +17,12 @@ DOG, FOX, CAR, PIZZA = "n02113799", "n02119022", "n04285008", "n07873807"
 
 def world(train: dict[str, int], **others: dict[str, int]) -> SimpleNamespace:
     """A pack without pixels: so many images of each class, for each split."""
-    rows = [(f"{split}/{wnid}/{number}", wnid, split) for split, counts in {"train": train, **others}.items()
-            for wnid, count in counts.items() for number in range(count)]
+    rows = [
+        (f"{split}/{wnid}/{number}", wnid, split)
+        for split, counts in {"train": train, **others}.items()
+        for wnid, count in counts.items()
+        for number in range(count)
+    ]
     table = pd.DataFrame(rows, columns=["image", "wnid", "split"])
     counts = table["split"].value_counts().to_dict()
     return SimpleNamespace(table=table, summary={"splits": counts}, folder="world", digest="d")
@@ -27,8 +31,8 @@ def world(train: dict[str, int], **others: dict[str, int]) -> SimpleNamespace:
 PACK = world({DOG: 6, FOX: 9, CAR: 5, PIZZA: 7}, val={DOG: 2, FOX: 2, CAR: 2})
 
 
-def chosen(split: str = "train", **asked) -> pd.DataFrame:
-    return manifest(PACK, select(PACK, Subset("d", **asked), split))
+def kept_images(split: str = "train", **subset) -> pd.DataFrame:
+    return manifest(PACK, select(PACK, Subset("d", **subset), split))
 
 
 def test_everything_is_the_default():
@@ -40,18 +44,18 @@ def test_everything_is_the_default():
 
 
 def test_a_manifest_names_image_wnid_and_class():
-    found = chosen("val", classes=4)
-    assert list(found.columns) == ["image", "wnid", "label"]
-    assert found.iloc[0].tolist() == [f"val/{DOG}/0", DOG, DOG]
-    assert len(found) == 6
+    table = kept_images("val", classes=4)
+    assert list(table.columns) == ["image", "wnid", "label"]
+    assert table.iloc[0].tolist() == [f"val/{DOG}/0", DOG, DOG]
+    assert len(table) == 6
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 99), images=st.integers(1, 4), classes=st.integers(1, 3))
 def test_smaller_subsets_lie_inside_larger_ones(seed, images, classes):
-    small = set(chosen(seed=seed, images_per_class=images, classes=classes)["image"])
-    more_images = set(chosen(seed=seed, images_per_class=images + 1, classes=classes)["image"])
-    more_classes = set(chosen(seed=seed, images_per_class=images, classes=classes + 1)["image"])
+    small = set(kept_images(seed=seed, images_per_class=images, classes=classes)["image"])
+    more_images = set(kept_images(seed=seed, images_per_class=images + 1, classes=classes)["image"])
+    more_classes = set(kept_images(seed=seed, images_per_class=images, classes=classes + 1)["image"])
     assert len(small) == images * classes
     assert small < more_images
     assert small < more_classes
@@ -59,21 +63,21 @@ def test_smaller_subsets_lie_inside_larger_ones(seed, images, classes):
 
 def test_the_same_images_stay_when_the_pack_grows():
     """The rank of an image depends on its id and the seed only."""
-    asked = Subset("d", images_per_class=3)
+    subset = Subset("d", images_per_class=3)
     few, many = world({DOG: 5}), world({DOG: 50})
-    first = manifest(many, select(many, asked))["image"]
+    first = manifest(many, select(many, subset))["image"]
     among_few = [image for image in first if int(image.split("/")[-1]) < 5]
-    assert set(among_few) <= set(manifest(few, select(few, asked))["image"])
+    assert set(among_few) <= set(manifest(few, select(few, subset))["image"])
 
 
 def test_seeds_differ_and_repeat():
-    sets = [tuple(chosen(seed=seed, images_per_class=3)["image"]) for seed in (0, 1, 0)]
+    sets = [tuple(kept_images(seed=seed, images_per_class=3)["image"]) for seed in (0, 1, 0)]
     assert sets[0] == sets[2] != sets[1]
 
 
 def test_other_splits_keep_all_images_of_the_classes_kept():
-    asked = Subset("d", classes=3, images_per_class=1, seed=3)
-    train, val = select(PACK, asked), select(PACK, asked, "val")
+    subset = Subset("d", classes=3, images_per_class=1, seed=3)
+    train, val = select(PACK, subset), select(PACK, subset, "val")
     assert train.classes == val.classes
     assert len(train.rows) == 3
     assert len(val.rows) == 2 * len({DOG, FOX, CAR} & set(val.classes))
@@ -83,13 +87,13 @@ def test_coarse_labels_count_images_per_coarse_class():
     selection = select(PACK, Subset("d", labels="bottom-up@8", images_per_class=5))
     assert len(selection.classes) == 3
     assert np.bincount(selection.labels).tolist() == [5, 5, 5]
-    found = manifest(PACK, selection)
-    assert set(found["label"]) == set(selection.classes)
-    assert found["wnid"].isin([DOG, FOX, CAR, PIZZA]).all()
+    table = manifest(PACK, selection)
+    assert set(table["label"]) == set(selection.classes)
+    assert table["wnid"].isin([DOG, FOX, CAR, PIZZA]).all()
 
 
 def test_left_out_classes_are_left_out():
-    assert set(chosen(labels="without-pascal")["wnid"]) == {FOX, PIZZA}
+    assert set(kept_images(labels="without-pascal")["wnid"]) == {FOX, PIZZA}
 
 
 def test_plain_class_names_are_labels_too():
@@ -97,21 +101,24 @@ def test_plain_class_names_are_labels_too():
     assert select(pack, Subset("d"), "test").labels.tolist() == [1]
 
 
-@pytest.mark.parametrize(("asked", "message"), [
-    ({"images_per_class": 6}, rf"6 images per class were asked for; class {CAR} has 5 in train \(1 of 4"),
-    ({"images_per_class": 0}, "ask for 1 or more"),
-    ({"classes": 5}, "5 classes were asked for; with labels original the pack has 4"),
-    ({"classes": 0}, "ask for 1 to 4"),
-    ({"labels": "orignal"}, "original"),
-])
-def test_too_much_is_refused_with_what_there_is(asked, message):
+@pytest.mark.parametrize(
+    ("subset", "message"),
+    [
+        ({"images_per_class": 6}, rf"6 images per class were asked for; class {CAR} has 5 in train \(1 of 4"),
+        ({"images_per_class": 0}, "ask for 1 or more"),
+        ({"classes": 5}, "5 classes were asked for; with labels original the pack has 4"),
+        ({"classes": 0}, "ask for 1 to 4"),
+        ({"labels": "orignal"}, "original"),
+    ],
+)
+def test_too_much_is_refused_with_what_there_is(subset, message):
     with pytest.raises(ItlError, match=message):
-        chosen(**asked)
+        kept_images(**subset)
 
 
 def test_unknown_and_empty_splits():
     with pytest.raises(ItlError, match="did you mean 'val'"):
-        chosen("vall")
+        kept_images("vall")
     pack = world({FOX: 2, DOG: 2}, val={DOG: 1})
     with pytest.raises(ItlError, match="keeps none of the 1 val images"):
         select(pack, Subset("d", labels="without-pascal"), "val")

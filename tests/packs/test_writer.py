@@ -27,6 +27,6 @@ def test_six_times_the_images_take_no_more_memory(tmp_path):
             (tmp_path / name / "cat" / f"{number:04}.jpg").write_bytes(files[number % 10])
     command = [sys.executable, "-c", PACK_BOTH, str(tmp_path), str(SIDE)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    few, many = (int(line) / 1024 for line in done.stdout.split())          # MiB; Linux tells KiB
-    pixels = (MANY - FEW) * 3 * SIDE**2 / 2**20                             # 66 MiB, were they kept
-    assert many - few < pixels / 3          # 1 KiB an image is what the list of them takes
+    few, many = (int(line) / 1024 for line in done.stdout.split())  # MiB; Linux tells KiB
+    pixels = (MANY - FEW) * 3 * SIDE**2 / 2**20  # 66 MiB, were they kept
+    assert many - few < pixels / 3  # 1 KiB an image is what the list of them takes

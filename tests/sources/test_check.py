@@ -9,11 +9,11 @@ import pytest
 from itl import ItlError
 from itl.__main__ import main
 from itl.sources import check as checking
-from itl.sources.boxes import Thing
-from itl.sources.check import check, numbered
+from itl.sources.boxes import AnnotatedObject
+from itl.sources.findings import Finding, report
 from itl.sources.registry import open_source
 from itl.sources.voc_xml import read_annotation
-from tests.annotated import changed, jpeg, thing, voc2007, voc2012, written, xml
+from tests.annotated import changed, check_lines, jpeg, thing, voc2007, voc2012, written, xml
 from tests.pictures import encoded, smooth
 from tests.sources.test_coco import PLAIN
 from tests.sources.test_sun397 import IMAGES, LISTS
@@ -21,72 +21,99 @@ from tests.sources.test_sun397 import IMAGES, LISTS
 
 def test_objects_are_counted_by_split_and_class(tmp_path):
     root = written(tmp_path, voc2007())
-    assert check("voc2007", root) == [
-        "val: 1 images, 2 objects", "    car 1, dog 1", "train: 2 images, 2 objects and 1 difficult",
-        "    car 1, dog 1 (+ 1)", "test: 2 images, 1 objects, 1 with none", "    dog 1",
+    assert check_lines("voc2007", root) == [
+        "val: 1 images, 2 objects",
+        "    car 1, dog 1",
+        "train: 2 images, 2 objects and 1 difficult",
+        "    car 1, dog 1 (+ 1)",
+        "test: 2 images, 1 objects, 1 with none",
+        "    dog 1",
         "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
-        "cannot be set beside those of papers", "left out: 1 images in no list",
-        f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK"]
+        "cannot be compared with those of papers",
+        "left out: 1 images in no list",
+        f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK",
+    ]
 
 
-@pytest.mark.parametrize(("gone", "line"), [
-    ("test.txt", "missing: test: VOCtest_06-Nov-2007.tar of PASCAL VOC's project page has it; without it"),
-    ("train", "missing: train: VOCtrainval_06-Nov-2007.tar of PASCAL VOC's project page has it; without it"),
-])
+@pytest.mark.parametrize(
+    ("gone", "line"),
+    [
+        (
+            "test.txt",
+            "missing: test: PASCAL VOC's project page has it, in VOCtest_06-Nov-2007.tar; without it",
+        ),
+        (
+            "train",
+            "missing: train: PASCAL VOC's project page has it, in VOCtrainval_06-Nov-2007.tar; without it",
+        ),
+    ],
+)
 def test_what_is_missing_is_told_with_where_people_get_it(tmp_path, gone, line):
-    lines = check("voc2007", written(tmp_path, changed(voc2007(), **{gone: None})))
-    assert any(each.startswith(line) for each in lines)
-    assert not any(each.startswith("problem: ") for each in lines)
+    lines = check_lines("voc2007", written(tmp_path, changed(voc2007(), **{gone: None})))
+    assert any(other.startswith(line) for other in lines)
+    assert not any(other.startswith("problem: ") for other in lines)
 
 
 def test_of_many_classes_the_smallest_and_the_largest_are_named(tmp_path):
-    files = {f"train/class{number:02d}/{image}.png": encoded(smooth(8, 8))
-             for number in range(21) for image in range(number + 1)}
-    assert "  train: fewest: class00 1, class01 2, class02 3; most: class20 21" in check(
-        "folder", written(tmp_path, files))
+    files = {
+        f"train/class{number:02d}/{image}.png": encoded(smooth(8, 8))
+        for number in range(21)
+        for image in range(number + 1)
+    }
+    assert "  train: fewest: class00 1, class01 2, class02 3; most: class20 21" in check_lines(
+        "folder", written(tmp_path, files)
+    )
 
 
 def test_images_on_which_nothing_can_be_seen_are_told_before_packing(tmp_path, monkeypatch):
     files = {f"cat/{number:03d}.jpg": jpeg() for number in range(300)}
     root = written(tmp_path, files | {"cat/strip.png": encoded(smooth(9, 1))})
-    assert check("folder", root)[-2:-1] == [
-        "note: 1 of 301 images are only one pixel wide or high, such as cat/strip.png"]
+    assert check_lines("folder", root)[-2:-1] == [
+        "note: 1 of 301 images are only one pixel wide or high, such as cat/strip.png"
+    ]
     (root / "cat/007.jpg").write_bytes(b"broken")
-    assert check("folder", root)[-2].startswith(
-        "note: 1 of 301 images cannot be read, such as cat/007.jpg (no image that Pillow knows); a pack")
+    assert check_lines("folder", root)[-2].startswith(
+        "note: 1 of 301 images cannot be read, such as cat/007.jpg (not an image that Pillow can read); a"
+    )
     for number in (0, 40, 80, 120):
         (root / f"cat/{number:03d}.jpg").write_bytes(b"")
-    assert check("folder", root)[-2].startswith(
-        "problem: 5 of 301 images cannot be read, such as cat/000.jpg (the file is empty)")
-    monkeypatch.setattr(checking, "LOOK", 10)
-    assert "problem: 1 of 10 images (one in 31 was looked at) cannot be read" in check("folder", root)[-2]
+    assert check_lines("folder", root)[-2].startswith(
+        "problem: 5 of 301 images cannot be read, such as cat/000.jpg (the file is empty)"
+    )
+    monkeypatch.setattr(checking, "MAX_HEADERS", 10)
+    assert "problem: 1 of 10 images (one in 31 was checked) cannot be read" in check_lines("folder", root)[-2]
 
 
 def test_the_command_line_prints_every_problem_and_fails(tmp_path, capsys):
     bad = xml(*(thing("dog", (9, 9, 9, number)) for number in range(1, 9)))
     root = written(tmp_path, changed(voc2007(), **{"000001.xml": bad}))
     assert main(["check", "voc2007", str(root)]) == 1
-    told = capsys.readouterr()
-    assert told.err == "itl: 8 problems, listed above\n"
-    assert told.out.count("problem: Annotations/000001.xml, object ") == 8
-    assert "test: 2 images, 1 objects" in told.out
+    output = capsys.readouterr()
+    assert output.err == "itl: 8 problems, listed above\n"
+    assert output.out.count("problem: Annotations/000001.xml, object ") == 8
+    assert "test: 2 images, 1 objects" in output.out
     assert main(["check", "voc2007", str(root), "--option", "bad=skip"]) == 0
     written(root, changed(voc2007(), **{"000001.xml": xml(thing("dog", (9, 9, 9, 9)))}))
     assert main(["check", "voc2007", str(root)]) == 1
     assert "object 1: the box (9, 9, 9, 9) of 'dog' has no area" in capsys.readouterr().err
-    assert numbered(["train: 1", "problem: a", "problem: b"]) == (["train: 1"], "a; b")
+    findings = [Finding("count", "train: 1"), Finding("problem", "a"), Finding("problem", "b")]
+    assert report(findings) == (["train: 1"], "a; b")
 
 
-@pytest.mark.parametrize(("kind", "options", "message"), [
-    ("voc2007", {"clases": "a"}, "did you mean 'classes'"),
-    ("voc2007", {"bad": "skp"}, "did you mean 'skip'"),
-    ("voc2007", {"outside": "clip"}, "no way with boxes outside called 'clip'"),
-    ("voc2012", {}, "should hold a folder VOC2012"), ("sun397", {}, "but not Training_01.txt"),
-    ("coco", {}, "train/_annotations.coco.json but no JSON file"),
-    ("voc2007", {"classes": "cat,cat"}, "classes are different names"),
-])
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("voc2007", {"clases": "a"}, "did you mean 'classes'"),
+        ("voc2007", {"bad": "skp"}, "did you mean 'skip'"),
+        ("voc2007", {"outside": "clip"}, "no value of the option outside called 'clip'"),
+        ("voc2012", {}, "should hold a folder VOC2012"),
+        ("sun397", {}, "but not Training_01.txt"),
+        ("coco", {}, "train/_annotations.coco.json but no JSON file"),
+        ("voc2007", {"classes": "cat,cat"}, "classes are different names"),
+    ],
+)
 def test_what_is_not_there_is_told_in_one_line_with_what_is_taken(tmp_path, kind, options, message):
-    lines = check(kind, written(tmp_path, voc2007()), **options)
+    lines = check_lines(kind, written(tmp_path, voc2007()), **options)
     assert message in lines[0]
     assert lines[0].startswith("problem: ")
 
@@ -96,12 +123,14 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
     lines, at = data.split(b"\n"), chance.randrange(max(1, len(data)))
     number = chance.randrange(len(lines))
     ways = [
-        lambda: data[:at], lambda: data[at:], lambda: b"",
-        lambda: data[:at] + bytes([chance.randrange(256)]) + data[at + 1:],
-        lambda: data[:at] + data[at + 1 + chance.randrange(9):],
+        lambda: data[:at],
+        lambda: data[at:],
+        lambda: b"",
+        lambda: data[:at] + bytes([chance.randrange(256)]) + data[at + 1 :],
+        lambda: data[:at] + data[at + 1 + chance.randrange(9) :],
         lambda: data[:at] + bytes(chance.randrange(256) for _ in range(4)) + data[at:],
-        lambda: b"\n".join(lines[:number] + lines[number + 1:]),
-        lambda: b"\n".join(lines[:number] + [lines[number]] * 2 + lines[number + 1:]),
+        lambda: b"\n".join(lines[:number] + lines[number + 1 :]),
+        lambda: b"\n".join(lines[:number] + [lines[number]] * 2 + lines[number + 1 :]),
         lambda: b"\n".join(chance.sample(lines, len(lines))),
         lambda: data.replace(chance.choice(FROM), chance.choice(TO)),
         lambda: data.replace(chance.choice(FROM), chance.choice(TO), 1),
@@ -111,15 +140,35 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 
 FROM = [b"1", b"2", b"40", b"60", b"5", b"0", b"dog", b"xmin", b'"', b"[", b"/", b" "]
-TO = [b"-1", b"0", b"99999999999999999999", b"1e308", b"nan", b"Infinity", b"", b"0x10", b"1_0", b"\xd9\xa3",
-      b"1.5", b"null", b"\n", b"{}"]
-WORLDS = {"voc2007": voc2007(), "voc2012-action": voc2012(), "voc2012": {
-    name.replace("2007", "2012"): content for name, content in voc2007().items()},
-    "sun397": IMAGES | LISTS, "coco": PLAIN}
+TO = [
+    b"-1",
+    b"0",
+    b"99999999999999999999",
+    b"1e308",
+    b"nan",
+    b"Infinity",
+    b"",
+    b"0x10",
+    b"1_0",
+    b"\xd9\xa3",
+    b"1.5",
+    b"null",
+    b"\n",
+    b"{}",
+]
+WORLDS = {
+    "voc2007": voc2007(),
+    "voc2012-action": voc2012(),
+    "voc2012": {name.replace("2007", "2012"): content for name, content in voc2007().items()},
+    "sun397": IMAGES | LISTS,
+    "coco": PLAIN,
+}
 
 
-@pytest.mark.parametrize(("kind", "times"), [
-    ("voc2007", 130), ("voc2012-action", 90), ("voc2012", 40), ("sun397", 60), ("coco", 80)])
+@pytest.mark.parametrize(
+    ("kind", "times"),
+    [("voc2007", 130), ("voc2012-action", 90), ("voc2012", 40), ("sun397", 60), ("coco", 80)],
+)
 def test_damaged_files_crash_nothing(tmp_path, kind, times):
     """Each of 400 works or is refused in one line, and check says the same beforehand."""
     chance, outcomes = random.Random(kind), Counter()
@@ -128,7 +177,7 @@ def test_damaged_files_crash_nothing(tmp_path, kind, times):
     for _ in range(times):
         name = chance.choice(names)
         (root / name).write_bytes(mutated(WORLDS[kind][name], chance))
-        lines = check(kind, root)
+        lines = check_lines(kind, root)
         assert all(line.isprintable() for line in lines)
         fault = outcome(kind, root) or ""
         assert fault.isprintable()
@@ -145,8 +194,8 @@ def outcome(kind: str, root) -> str | None:
     try:
         source = open_source(kind, root)
         for record in source.records():
-            things = source.annotation(record) if kind != "sun397" else []
-            assert all(isinstance(each, Thing) and all(np.isfinite(each.box)) for each in things)
+            objects = source.annotation(record) if kind != "sun397" else []
+            assert all(isinstance(one, AnnotatedObject) and all(np.isfinite(one.box)) for one in objects)
             assert len(source.read(record))
     except ItlError as error:
         return str(error)
@@ -157,5 +206,5 @@ def annotation_or_error(data: bytes) -> None:
     try:
         read_annotation(data, "x.xml")
     except ItlError as error:
-        told = str(error)
-        assert told.isprintable(), told
+        message = str(error)
+        assert message.isprintable(), message

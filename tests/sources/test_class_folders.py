@@ -7,27 +7,40 @@ import pytest
 
 from itl import ItlError
 from itl.sources import archives
-from itl.sources.check import check
 from itl.sources.class_folders import ClassFolders
 from itl.sources.registry import open_source
-from tests.pictures import CAR, FOX, REAL, tarred, told, tree
+from tests.annotated import check_lines
+from tests.pictures import CAR, FOX, REAL, listed, tarred, tree
 
 SPLIT = ["train/cat/1.jpg", "train/dog/2.PNG", "validation/cat/3.jpeg", "validation/dog/4.jpg"]
 
 
 def test_a_folder_with_splits(tmp_path):
-    tree(tmp_path, *SPLIT, "train/.DS_Store", "train/cat/Thumbs.db", "__MACOSX/train/cat/._1.jpg",
-         "train/cat/notes.txt", "readme.jpg", ".cache/")
-    assert told(open_source("folder", tmp_path)) == [
-        ("train/cat/1.jpg", "cat", "train"), ("train/dog/2.PNG", "dog", "train"),
-        ("validation/cat/3.jpeg", "cat", "val"), ("validation/dog/4.jpg", "dog", "val")]
+    tree(
+        tmp_path,
+        *SPLIT,
+        "train/.DS_Store",
+        "train/cat/Thumbs.db",
+        "__MACOSX/train/cat/._1.jpg",
+        "train/cat/notes.txt",
+        "readme.jpg",
+        ".cache/",
+    )
+    assert listed(open_source("folder", tmp_path)) == [
+        ("train/cat/1.jpg", "cat", "train"),
+        ("train/dog/2.PNG", "dog", "train"),
+        ("validation/cat/3.jpeg", "cat", "val"),
+        ("validation/dog/4.jpg", "dog", "val"),
+    ]
 
 
 def test_a_folder_without_splits_is_train_and_may_have_a_class_called_train(tmp_path):
     tree(tmp_path, "car/1.jpg", "train/2.jpg", "train/deep/er/3.jpg")
-    assert told(ClassFolders(tmp_path)) == [
-        ("car/1.jpg", "car", "train"), ("train/2.jpg", "train", "train"),
-        ("train/deep/er/3.jpg", "train", "train")]
+    assert listed(ClassFolders(tmp_path)) == [
+        ("car/1.jpg", "car", "train"),
+        ("train/2.jpg", "train", "train"),
+        ("train/deep/er/3.jpg", "train", "train"),
+    ]
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "photos/", "./photos/"])
@@ -41,7 +54,7 @@ def test_archives_give_the_same_records_as_folders(tmp_path, prefix, make):
             for name in SPLIT:
                 archive.writestr(prefix + name, name.encode() * 9)
     source = ClassFolders(path)
-    assert told(source) == told(ClassFolders(tree(tmp_path / "plain", *SPLIT)))
+    assert listed(source) == listed(ClassFolders(tree(tmp_path / "plain", *SPLIT)))
     assert source.read(source.records()[0]).startswith(b"train/cat/1.jpg")
     assert pickle.loads(pickle.dumps(source)).records() == source.records()
 
@@ -51,9 +64,8 @@ def test_members_that_leave_the_archive_are_left_out_and_counted(tmp_path):
     path = tarred(tmp_path / "evil.tar", files, **{"cat/5.jpg": "/etc/passwd", "dog": ".."})
     source = ClassFolders(path)
     assert [record.id for record in source.records()] == ["cat/1.jpg"]
-    assert source.listing.left_out == {
-        "names that leave the archive": 3, "links, devices and sparse files": 2}
-    assert "left out: 3 names that leave the archive" in check("folder", path)
+    assert source.left_out == {"names that leave the archive": 3, "links, devices and sparse files": 2}
+    assert "left out: 3 names that leave the archive" in check_lines("folder", path)
 
 
 def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
@@ -63,14 +75,14 @@ def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
     (tmp_path / "here/dog/3.jpg").symlink_to("nowhere")
     source = ClassFolders(tmp_path / "here")
     assert [record.id for record in source.records()] == ["cat/1.jpg", "dog/2.jpg"]
-    assert source.listing.left_out == {"links to a folder they are in": 1, "broken links and devices": 1}
+    assert source.left_out == {"links to a folder they are in": 1, "broken links and devices": 1}
 
 
 def test_names_map_to_wnids(tmp_path):
     tree(tmp_path, "red fox/1.jpg", "sofa/2.jpg")
     (tmp_path / "names.csv").write_text(f"name,wnid\nred fox,{FOX}\nunused,{CAR}\n")
-    for place in ("names.csv", str(tmp_path / "names.csv")):
-        assert [record.wnid for record in ClassFolders(tmp_path, classes=place).records()] == [FOX, "sofa"]
+    for path in ("names.csv", str(tmp_path / "names.csv")):
+        assert [record.wnid for record in ClassFolders(tmp_path, classes=path).records()] == [FOX, "sofa"]
     (tmp_path / "names.csv").write_text("red fox,fox\n")
     with pytest.raises(ItlError, match="row 1: 'red fox,fox' is not name,wnid"):
         ClassFolders(tmp_path, classes="names.csv").records()
@@ -89,17 +101,20 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
         ClassFolders(tmp_path, val_fraction=20).records()
 
 
-@pytest.mark.parametrize(("names", "message"), [
-    (["train/cat/1.jpg", "val/dog/2.jpg"], "val has 1 classes that train does not have, such as dog"),
-    (["train/cat/1.jpg", "train/dog/"], "1 of 2 class folders hold no images, such as train/dog"),
-    (["cat/1.jpg", "dog/notes.txt"], "1 of 2 class folders hold no images, such as dog"),
-    (["1.jpg"], "holds no images in class folders"),
-])
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["train/cat/1.jpg", "val/dog/2.jpg"], "val has 1 classes that train does not have, such as dog"),
+        (["train/cat/1.jpg", "train/dog/"], "1 of 2 class folders hold no images, such as train/dog"),
+        (["cat/1.jpg", "dog/notes.txt"], "1 of 2 class folders hold no images, such as dog"),
+        (["1.jpg"], "holds no images in class folders"),
+    ],
+)
 def test_trouble_is_one_line_and_check_says_it_too(tmp_path, names, message):
     tree(tmp_path, *names)
     with pytest.raises(ItlError, match=message):
         ClassFolders(tmp_path).records()
-    lines = check("folder", tmp_path)
+    lines = check_lines("folder", tmp_path)
     assert lines[0].startswith("problem: ")
     assert message in lines[0]
     assert all("\n" not in line for line in lines)
@@ -112,7 +127,7 @@ def test_empty_classes_can_be_skipped(tmp_path):
 
 def test_check_counts_and_names_what_val_lacks(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.jpg", f"train/{FOX}/2.jpg", "train/cat/3.jpg", f"val/{FOX}/4.jpg")
-    assert check("folder", tmp_path)[:4] == [
+    assert check_lines("folder", tmp_path)[:4] == [
         "val: 1 images in 1 classes, 1 for each class",
         "train: 3 images in 2 classes, 1 to 2 for each class",
         "classes: 1 ILSVRC classes, 1 plain names (cat)",
@@ -120,16 +135,19 @@ def test_check_counts_and_names_what_val_lacks(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(("kind", "options", "message"), [
-    ("imagnet", {}, "did you mean 'imagenet'"),
-    ("folder", {"clases": "x"}, "did you mean 'classes'"),
-    ("folder", {}, "there is nothing there"),
-    ("imagenet", {}, "is no folder"),
-    ("tiny-imagenet", {}, "there is nothing there"),
-    ("cifar100", {}, "no whole CIFAR-100"),
-])
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("imagnet", {}, "did you mean 'imagenet'"),
+        ("folder", {"clases": "x"}, "did you mean 'classes'"),
+        ("folder", {}, "there is nothing at"),
+        ("imagenet", {}, "is not a folder"),
+        ("tiny-imagenet", {}, "there is nothing at"),
+        ("cifar100", {}, "no complete CIFAR-100"),
+    ],
+)
 def test_what_is_not_there_is_told_in_one_line(tmp_path, kind, options, message):
-    lines = check(kind, tmp_path / "gone", **options)
+    lines = check_lines(kind, tmp_path / "gone", **options)
     assert message in lines[0]
     assert lines[0].startswith("problem: ")
 
@@ -137,15 +155,17 @@ def test_what_is_not_there_is_told_in_one_line(tmp_path, kind, options, message)
 def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
     whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000, "cat/2.jpg": b"2" * 2000}).read_bytes()
     cases = {
-        "cut.tar": (whole[:3500], "no whole tar: cut short"), "garbage.tar": (b"x" * 2000, "no whole tar"),
+        "cut.tar": (whole[:3500], "not a whole tar: cut short"),
+        "garbage.tar": (b"x" * 2000, "not a whole tar"),
         "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 files"),
-        "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"), "empty.tar": (b"", "no whole tar"),
+        "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"),
+        "empty.tar": (b"", "not a whole tar"),
         "bad.zip": (b"PK\3\4" + b"0" * 99, "cannot be read as a zip"),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ItlError, match=message):
-            archives.listing(tmp_path / name)
+            archives.list_files(tmp_path / name)
 
 
 def test_a_damaged_zip_member_is_told(tmp_path):

@@ -6,11 +6,10 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources.boxes import Thing
-from itl.sources.check import check
+from itl.sources.boxes import AnnotatedObject
 from itl.sources.coco import Coco, find_file, voc_box
 from itl.specs import Packing
-from tests.annotated import jpeg, written
+from tests.annotated import check_lines, jpeg, problems_of, written
 from tests.pictures import quiet, tarred
 
 CATEGORIES = [{"id": 1, "name": "dog"}, {"id": 7, "name": "guinea pig"}]
@@ -21,7 +20,7 @@ def row(image: int, category: int, bbox: list, **more: object) -> dict:
     return {"id": 1, "image_id": image, "category_id": category, "bbox": bbox, **more}
 
 
-def told(images: dict[int, str], *rows: dict, **more: object) -> bytes:
+def coco_json(images: dict[int, str], *rows: dict, **more: object) -> bytes:
     """A JSON file."""
     listed = [{"id": number, "file_name": name, "width": 60, "height": 40} for number, name in images.items()]
     return json.dumps({"images": listed, "annotations": rows, "categories": CATEGORIES, **more}).encode()
@@ -29,42 +28,74 @@ def told(images: dict[int, str], *rows: dict, **more: object) -> bytes:
 
 def one(*rows: dict) -> bytes:
     """A JSON file on one image."""
-    return told({3: "one.jpg"}, *rows)
+    return coco_json({3: "one.jpg"}, *rows)
 
 
-TRAIN = told({3: "one.jpg", 4: "two.jpg"}, row(3, 1, [0, 9, 20, 5.5]), row(3, 7, [1, 1, 2, 2], iscrowd=1))
-TEST = told({3: "three.jpg"}, row(3, 7, [0, 0, 60, 40]))
-AS_COCO = {"annotations/instances_train2017.json": TRAIN, "annotations/instances_test2017.json": TEST,
-           "annotations/captions_train2017.json": b"{}", "train2017/one.jpg": jpeg(),
-           "train2017/two.jpg": jpeg(), "test2017/three.jpg": jpeg(), "test2017/four.jpg": jpeg()}
-EXPORTED = {"train/_annotations.coco.json": TRAIN, "test/_annotations.coco.json": TEST,
-            "train/one.jpg": jpeg(), "train/two.jpg": jpeg(), "test/three.jpg": jpeg(),
-            "test/one.jpg": jpeg()}
-PLAIN = {"train.json": TRAIN, "test.json": TEST, "images/one.jpg": jpeg(), "images/two.jpg": jpeg(),
-         "images/three.jpg": jpeg()}
+TRAIN = coco_json(
+    {3: "one.jpg", 4: "two.jpg"}, row(3, 1, [0, 9, 20, 5.5]), row(3, 7, [1, 1, 2, 2], iscrowd=1)
+)
+TEST = coco_json({3: "three.jpg"}, row(3, 7, [0, 0, 60, 40]))
+AS_COCO = {
+    "annotations/instances_train2017.json": TRAIN,
+    "annotations/instances_test2017.json": TEST,
+    "annotations/captions_train2017.json": b"{}",
+    "train2017/one.jpg": jpeg(),
+    "train2017/two.jpg": jpeg(),
+    "test2017/three.jpg": jpeg(),
+    "test2017/four.jpg": jpeg(),
+}
+EXPORTED = {
+    "train/_annotations.coco.json": TRAIN,
+    "test/_annotations.coco.json": TEST,
+    "train/one.jpg": jpeg(),
+    "train/two.jpg": jpeg(),
+    "test/three.jpg": jpeg(),
+    "test/one.jpg": jpeg(),
+}
+PLAIN = {
+    "train.json": TRAIN,
+    "test.json": TEST,
+    "images/one.jpg": jpeg(),
+    "images/two.jpg": jpeg(),
+    "images/three.jpg": jpeg(),
+}
 
 
 def test_wherever_images_and_json_lie(tmp_path):
     for number, files in enumerate((AS_COCO, EXPORTED, PLAIN)):
         for path in (written(tmp_path / f"{number}", files), tarred(tmp_path / f"{number}.tar", files)):
             source = Coco(path)
-            found = {record.id.rpartition("/")[2]: (record.split, source.annotation(record))
-                     for record in source.records()}
-            assert found == {
-                "one.jpg": ("train", [Thing("dog", (1, 10, 20, 14.5)),
-                                      Thing("guinea pig", (2, 2, 3, 3), difficult=True)]),
-                "two.jpg": ("train", []), "three.jpg": ("test", [Thing("guinea pig", (1, 1, 60, 40))])}
-    assert Coco(tmp_path / "0").listing.left_out == {"images in no JSON file": 1}
-    assert check("coco", tmp_path / "0.tar")[:5] == [
-        "train: 2 images, 1 objects and 1 difficult, 1 with none", "    dog 1, guinea pig 0 (+ 1)",
-        "test: 1 images, 1 objects", "    guinea pig 1",
-        "note: test has objects of classes that train does not have: guinea pig"]
+            objects = {
+                record.id.rpartition("/")[2]: (record.split, source.annotation(record))
+                for record in source.records()
+            }
+            assert objects == {
+                "one.jpg": (
+                    "train",
+                    [
+                        AnnotatedObject("dog", (1, 10, 20, 14.5)),
+                        AnnotatedObject("guinea pig", (2, 2, 3, 3), difficult=True),
+                    ],
+                ),
+                "two.jpg": ("train", []),
+                "three.jpg": ("test", [AnnotatedObject("guinea pig", (1, 1, 60, 40))]),
+            }
+    assert Coco(tmp_path / "0").left_out == {"images in no JSON file": 1}
+    assert check_lines("coco", tmp_path / "0.tar")[:5] == [
+        "train: 2 images, 1 objects and 1 difficult, 1 with none",
+        "    dog 1, guinea pig 0 (+ 1)",
+        "test: 1 images, 1 objects",
+        "    guinea pig 1",
+        "note: test has objects of classes that train does not have: guinea pig",
+    ]
 
 
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = [written(tmp_path / "here", PLAIN), tarred(tmp_path / "coco.tar", PLAIN)]
-    packs = [Pack.build(Packing("coco", size=30, fit="pad"), tmp_path / f"pack{number}", path=path, log=quiet)
-             for number, path in enumerate(paths)]
+    packs = [
+        Pack.build(Packing("coco", size=30, fit="pad"), tmp_path / f"pack{number}", path=path, log=quiet)
+        for number, path in enumerate(paths)
+    ]
     assert packs[0].digest == packs[1].digest
     assert packs[0].objects["ymax"].tolist() == [14.5, 3, 40]
 
@@ -72,20 +103,24 @@ def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
 def test_files_can_be_named(tmp_path):
     root = written(tmp_path, {"a.json": TRAIN, "deep/b.json": TEST, **PLAIN})
     assert [record.id for record in Coco(root, annotations="train=a.json").records()] == [
-        "images/one.jpg", "images/two.jpg"]
+        "images/one.jpg",
+        "images/two.jpg",
+    ]
     assert len(Coco(root, annotations={"train": "a.json", "val": "b.json"}).records()) == 3
-    for asked, message in (("train=c.json", "no files 'c.json' as asked for; its JSON files are a.json"),
-                           ("train=a.json,train=b.json", "one file for each of"),
-                           ("tset=a.json", "as in train=a.json")):
+    for option, message in (
+        ("train=c.json", "no files 'c.json', as the option annotations names; its JSON files are a.json"),
+        ("train=a.json,train=b.json", "one file for each of"),
+        ("tset=a.json", "such as train=a.json"),
+    ):
         with pytest.raises(ItlError, match=message):
-            Coco(root, annotations=asked).records()
+            Coco(root, annotations=option).records()
 
 
 def test_boxes_become_vocs():
-    assert voc_box([10, 20, 1, 1], (60, 40), "") == (11, 21, 11, 21)        # one pixel
+    assert voc_box([10, 20, 1, 1], (60, 40), "") == (11, 21, 11, 21)  # one pixel
     assert voc_box([10.25, 20, 0.5, 1], (60, 40), "") == (11.25, 21, 11.25, 21)
     assert voc_box([-0.5, 0, 60.75, 40.5], (60, 40), "") == (1, 1, 60, 40)
-    assert voc_box([-2, 0, 70, 40], (60, 40), "") == (-1, 1, 68, 40)        # for `within` to refuse or cut
+    assert voc_box([-2, 0, 70, 40], (60, 40), "") == (-1, 1, 68, 40)  # for `within` to refuse or cut
 
 
 def test_file_names_are_found_by_as_much_as_they_tell():
@@ -96,50 +131,65 @@ def test_file_names_are_found_by_as_much_as_they_tell():
         find_file("1.jpg", "test", names)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"train.json": TRAIN[:-9]}, "train.json, line 1: no whole JSON"),
-    ({"train.json": b"[1]"}, "train.json is no COCO-style JSON"),
-    ({"train.json": b"\xff\xfe{"}, "train.json cannot be read as JSON"),
-    ({"train.json": b"[" * 100_000}, "train.json cannot be read as JSON (RecursionError)"),
-    ({"train.json": one({"image_id": 3})}, "number 1 of its annotations is without image_id or"),
-    ({"train.json": one(row(3, 9, [0, 0, 9, 9]))}, "no category has the id 9; categories are 1 dog"),
-    ({"train.json": one(row(8, 1, [0, 0, 9, 9]))}, "1 annotations are of images that the file does"),
-    ({"train.json": one(row(3, 1, [0, 0, 0, 9]))}, "'dog': the box [0, 0, 0, 9] has no area"),
-    ({"train.json": one(row(3, 1, [0, 0, 61, 9]))}, "the box (1, 1, 61, 9) of 'dog' reaches outside"),
-    ({"train.json": one(row(3, 1, [0, 0, float("nan"), 9]))}, "bbox is [0, 0, nan, 9]; it should"),
-    ({"train.json": one(row(3, 1, None))}, "bbox is None; it should be [x, y, width, height]"),
-    ({"train.json": told({3: "gone.jpg"})}, "train.json: lists 'gone.jpg', but there is no such image"),
-    ({"train.json": told({3: "one.jpg", 4: "one.jpg"})}, "one.jpg is in train.json and again in train.json"),
-    ({"test.json": TRAIN}, "images/one.jpg is in train.json and again in test.json"),
-    ({"images/one.jpg": jpeg(1, 1)}, "images/one.jpg is 1 × 1 pixels"),
-    ({"images/one.jpg": b"no"}, "images/one.jpg cannot be read: no image"),
-    ({"a/train.json": TRAIN}, "has 2 JSON files for train, a/train.json, train.json; choose with the option"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.json": TRAIN[:-9]}, "train.json, line 1: not valid JSON"),
+        ({"train.json": b"[1]"}, "train.json is not COCO-style JSON"),
+        ({"train.json": b"\xff\xfe{"}, "train.json cannot be read as JSON"),
+        ({"train.json": b"[" * 100_000}, "train.json cannot be read as JSON (RecursionError)"),
+        ({"train.json": one({"image_id": 3})}, "number 1 of its annotations lacks image_id or"),
+        ({"train.json": one(row(3, 9, [0, 0, 9, 9]))}, "no category has the id 9; categories are 1 dog"),
+        ({"train.json": one(row(8, 1, [0, 0, 9, 9]))}, "1 annotations are of images that the file does"),
+        ({"train.json": one(row(3, 1, [0, 0, 0, 9]))}, "'dog': the box [0, 0, 0, 9] has no area"),
+        ({"train.json": one(row(3, 1, [0, 0, 61, 9]))}, "the box (1, 1, 61, 9) of 'dog' reaches outside"),
+        ({"train.json": one(row(3, 1, [0, 0, float("nan"), 9]))}, "bbox is [0, 0, nan, 9]; it should"),
+        ({"train.json": one(row(3, 1, None))}, "bbox is None; it should be [x, y, width, height]"),
+        (
+            {"train.json": coco_json({3: "gone.jpg"})},
+            "train.json: lists 'gone.jpg', but there is no such image",
+        ),
+        (
+            {"train.json": coco_json({3: "one.jpg", 4: "one.jpg"})},
+            "one.jpg is in train.json and again in train.json",
+        ),
+        ({"test.json": TRAIN}, "images/one.jpg is in train.json and again in test.json"),
+        ({"images/one.jpg": jpeg(1, 1)}, "images/one.jpg is 1 × 1 pixels"),
+        ({"images/one.jpg": b"no"}, "images/one.jpg cannot be read: not an image"),
+        (
+            {"a/train.json": TRAIN},
+            "has 2 JSON files for train, a/train.json, train.json; choose one with the option",
+        ),
+    ],
+)
 def test_trouble_is_a_line(tmp_path, changes, message):
     root = written(tmp_path, PLAIN | changes)
     with pytest.raises(ItlError) as caught:
         Coco(root).records()
     assert message in str(caught.value)
-    lines = check("coco", root)
+    lines = check_lines("coco", root)
     assert message in lines[0]
     assert all("\n" not in line for line in lines)
 
 
 def test_images_with_trouble_can_be_skipped_and_boxes_cut(tmp_path):
     rows = row(3, 1, [0, 0, 61.5, 9]), row(4, 1, [5, 5, 0, 9])
-    root = written(tmp_path, PLAIN | {"train.json": told({3: "one.jpg", 4: "two.jpg"}, *rows)})
-    assert len(Coco(root).problems()) == 2
+    root = written(tmp_path, PLAIN | {"train.json": coco_json({3: "one.jpg", 4: "two.jpg"}, *rows)})
+    assert len(problems_of(Coco(root))) == 2
     source = Coco(root, bad="skip", outside="cut")
     assert [record.id for record in source.records()] == ["images/one.jpg", "images/three.jpg"]
-    assert source.annotation(source.records()[0]) == [Thing("dog", (1, 1, 60, 9))]
+    assert source.annotation(source.records()[0]) == [AnnotatedObject("dog", (1, 1, 60, 9))]
 
 
 def test_a_test_split_without_annotations_is_left_out(tmp_path):
-    files = {"test.json": told({3: "three.jpg"}), "val.json": told({5: "five.jpg"}),
-             "images/five.jpg": jpeg()}
-    lines = check("coco", written(tmp_path, PLAIN | files))
+    files = {
+        "test.json": coco_json({3: "three.jpg"}),
+        "val.json": coco_json({5: "five.jpg"}),
+        "images/five.jpg": jpeg(),
+    }
+    lines = check_lines("coco", written(tmp_path, PLAIN | files))
     assert "note: test.json has no annotations, so test is left out; scores are measured on val" in lines
-    assert "missing: test: without it all works, but scores are measured on val" in lines
+    assert "missing: test: without it scores are measured on val" in lines
 
 
 def test_one_json_file_of_any_name_is_train(tmp_path):

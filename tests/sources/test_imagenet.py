@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.cifar100 import WNIDS, Cifar100
 from itl.sources.imagenet import DEVKIT, META, TRAIN_TAR, TRUTH, VAL_TAR, ImageNet, TinyImageNet, read_labels
-from tests.pictures import CAR, FOX, tarred, told, tree
+from tests.pictures import CAR, FOX, listed, tarred, tree
 
 
 @pytest.fixture
@@ -40,44 +40,54 @@ def ilsvrc(tmp_path):
 
 EXPECTED = [
     *((f"train/{wnid}/{wnid}_{number}.JPEG", wnid, "train") for wnid in (FOX, CAR) for number in (1, 2)),
-    ("val/ILSVRC2012_val_00000001.JPEG", FOX, "val"), ("val/ILSVRC2012_val_00000002.JPEG", CAR, "val")]
+    ("val/ILSVRC2012_val_00000001.JPEG", FOX, "val"),
+    ("val/ILSVRC2012_val_00000002.JPEG", CAR, "val"),
+]
 
 
 def test_imagenet_as_published(ilsvrc):
     source = ImageNet(ilsvrc)
-    assert told(source) == EXPECTED
+    assert listed(source) == EXPECTED
     content = [source.read(record) for record in source.records()]
     assert content[-3:] == [f"{CAR} 2".encode(), b"val 1", b"val 2"]
-    assert source.listing.left_out == {"names that leave the archive": 2}
+    assert source.left_out == {"names that leave the archive": 2}
 
 
-@pytest.mark.parametrize("lines", [
-    "ILSVRC2012_val_00000001.JPEG n02119022\nILSVRC2012_val_00000002.JPEG n04285008\n",
-    "ImageId,Prediction\nILSVRC2012_val_00000002,n04285008 8 1 4 2\nILSVRC2012_val_00000001,n02119022 1\n",
-    "n02119022\nn04285008\n",
-])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "ILSVRC2012_val_00000001.JPEG n02119022\nILSVRC2012_val_00000002.JPEG n04285008\n",
+        "ImageId,Prediction\nILSVRC2012_val_00000002,n04285008 8 1 4 2\n"
+        "ILSVRC2012_val_00000001,n02119022 1\n",
+        "n02119022\nn04285008\n",
+    ],
+)
 def test_imagenet_with_a_label_list(ilsvrc, lines):
     (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
     with pytest.raises(ItlError, match="2 of 2 val images have no label, such as ILSVRC2012_val_00000001"):
         ImageNet(ilsvrc).records()
     (ilsvrc / "val_map.txt").write_text(lines)
-    assert told(ImageNet(ilsvrc)) == EXPECTED
-    assert told(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
+    assert listed(ImageNet(ilsvrc)) == EXPECTED
+    assert listed(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
 
 
 def test_imagenet_with_an_unpacked_devkit(ilsvrc):
     with tarfile.open(ilsvrc / f"{DEVKIT}.tar.gz") as tar:
         tar.extractall(ilsvrc, filter="data")
     (ilsvrc / f"{DEVKIT}.tar.gz").unlink()
-    assert told(ImageNet(ilsvrc)) == EXPECTED
+    assert listed(ImageNet(ilsvrc)) == EXPECTED
 
 
 def test_imagenet_in_folders(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.JPEG", f"train/{CAR}/1.JPEG", f"val/{FOX}/v.JPEG", f"val/{CAR}/w.JPEG")
-    assert [record[1:] for record in told(ImageNet(tmp_path))] == [
-        (FOX, "train"), (CAR, "train"), (FOX, "val"), (CAR, "val")]
+    assert [record[1:] for record in listed(ImageNet(tmp_path))] == [
+        (FOX, "train"),
+        (CAR, "train"),
+        (FOX, "val"),
+        (CAR, "val"),
+    ]
     tree(tmp_path, "train/cat/1.JPEG")
-    with pytest.raises(ItlError, match="cat is no wnid"):
+    with pytest.raises(ItlError, match="classes of imagenet are wnids, not cat"):
         ImageNet(tmp_path).records()
     tree(tmp_path, "train/n00000001/")
     with pytest.raises(ItlError, match="such as n00000001"):
@@ -86,9 +96,9 @@ def test_imagenet_in_folders(tmp_path):
 
 def test_a_damaged_inner_tar_is_named(ilsvrc):
     data = bytearray((ilsvrc / TRAIN_TAR).read_bytes())
-    data[1024 + 512:1024 + 1024] = b"\xff" * 512                # the second header of the first class's tar
+    data[1024 + 512 : 1024 + 1024] = b"\xff" * 512  # the second header of the first class's tar
     (ilsvrc / TRAIN_TAR).write_bytes(data)
-    with pytest.raises(ItlError, match=f"{TRAIN_TAR}:{FOX}.tar is no whole tar"):
+    with pytest.raises(ItlError, match=f"{TRAIN_TAR}:{FOX}.tar is not a whole tar"):
         ImageNet(ilsvrc).records()
 
 
@@ -99,8 +109,11 @@ def test_label_lists_say_which_line_is_wrong(tmp_path):
 
 
 TINY = {f"train/{wnid}/images/{wnid}_0.JPEG": b"t" for wnid in (FOX, CAR)} | {
-    f"train/{FOX}/{FOX}_boxes.txt": b"", "val/images/val_0.JPEG": b"v", "test/images/test_0.JPEG": b"?",
-    "val/val_annotations.txt": f"val_0.JPEG\t{CAR}\t0\t0\t62\t57\n".encode()}
+    f"train/{FOX}/{FOX}_boxes.txt": b"",
+    "val/images/val_0.JPEG": b"v",
+    "test/images/test_0.JPEG": b"?",
+    "val/val_annotations.txt": f"val_0.JPEG\t{CAR}\t0\t0\t62\t57\n".encode(),
+}
 
 
 def test_tiny_imagenet_as_published(tmp_path):
@@ -109,10 +122,13 @@ def test_tiny_imagenet_as_published(tmp_path):
             archive.writestr(f"tiny-imagenet-200/{name}", content)
     with zipfile.ZipFile(tmp_path / "tiny.zip") as archive:
         archive.extractall(tmp_path)
-    expected = [(f"train/{FOX}/images/{FOX}_0.JPEG", FOX, "train"),
-                (f"train/{CAR}/images/{CAR}_0.JPEG", CAR, "train"), ("val/images/val_0.JPEG", CAR, "val")]
+    expected = [
+        (f"train/{FOX}/images/{FOX}_0.JPEG", FOX, "train"),
+        (f"train/{CAR}/images/{CAR}_0.JPEG", CAR, "train"),
+        ("val/images/val_0.JPEG", CAR, "val"),
+    ]
     for path in (tmp_path / "tiny.zip", tmp_path / "tiny-imagenet-200", tarred(tmp_path / "tiny.tar", TINY)):
-        assert told(TinyImageNet(path)) == expected
+        assert listed(TinyImageNet(path)) == expected
     (tmp_path / "tiny-imagenet-200/val/val_annotations.txt").write_text("")
     with pytest.raises(ItlError, match="no line for val/images/val_0.JPEG"):
         TinyImageNet(tmp_path / "tiny-imagenet-200").records()
@@ -123,8 +139,9 @@ def test_every_cifar_wnid_is_in_ilsvrcs_tree_and_means_one_class():
     assert all(wnid in snapshot for wnid in WNIDS.values())
     assert len(set(WNIDS.values())) == len(WNIDS) == 69
     renamed = {"couch": "sofa", "keyboard": "computer keyboard", "pickup_truck": "pickup"}
-    assert all(snapshot.class_name(wnid) == renamed.get(name, name.replace("_", " "))
-               for name, wnid in WNIDS.items())
+    assert all(
+        snapshot.class_name(wnid) == renamed.get(name, name.replace("_", " ")) for name, wnid in WNIDS.items()
+    )
 
 
 def test_cifar_through_torchvision(tmp_path, monkeypatch):
@@ -141,8 +158,11 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
     source = Cifar100(tmp_path)
     records = source.records()
     assert [(record.id, record.wnid, record.split) for record in records] == [
-        ("test/apple/00001", "n07739125", "test"), ("test/baby/00000", "baby", "test"),
-        ("train/apple/00001", "n07739125", "train"), ("train/baby/00000", "baby", "train")]
+        ("test/apple/00001", "n07739125", "test"),
+        ("test/baby/00000", "baby", "test"),
+        ("train/apple/00001", "n07739125", "train"),
+        ("train/baby/00000", "baby", "train"),
+    ]
     assert (source.read(records[0]) == pixels[1].reshape(3, 32, 32).transpose(1, 2, 0)).all()
     assert len(pickle.dumps(source)) < 1000
     assert Cifar100(tmp_path, plain="drop").records() == [records[0], records[2]]

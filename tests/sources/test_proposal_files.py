@@ -11,15 +11,14 @@ import scipy.io
 from itl import ItlError
 from itl.__main__ import main
 from itl.packs.pack import Pack
-from itl.sources.check import check
 from itl.sources.proposal_files import read_regions, write_regions
-from itl.sources.proposals import match
+from itl.sources.proposals import match_images
 from itl.specs import Packing
-from tests.annotated import voc2007
+from tests.annotated import check_lines, voc2007
 from tests.pictures import quiet
 
 WHOLE, PART = (1, 1, 60, 40), (5, 6, 30, 20.5)
-REGIONS = {f"{number:06}": np.array([WHOLE, PART][:1 + number % 2], np.float32) for number in range(1, 6)}
+REGIONS = {f"{number:06}": np.array([WHOLE, PART][: 1 + number % 2], np.float32) for number in range(1, 6)}
 KINDS = [".mat", ".npz", ".parquet"]
 
 
@@ -29,18 +28,18 @@ def same(one: dict, other: dict) -> bool:
 
 def cells(*values) -> np.ndarray:
     """A cell array of MATLAB, as SciPy writes one."""
-    found = np.empty(len(values), object)
-    found[:] = values
-    return found
+    regions = np.empty(len(values), object)
+    regions[:] = values
+    return regions
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_written_is_read(tmp_path, kind):
     regions = REGIONS | {"an odd/ñame.jpg": np.array([[1, 1, 1, 1]], np.float32)}
     write_regions(tmp_path / f"regions{kind}", regions)
-    found = read_regions(tmp_path / f"regions{kind}")
-    assert same(found, regions)
-    assert all(boxes.dtype == np.float32 for boxes in found.values())
+    result = read_regions(tmp_path / f"regions{kind}")
+    assert same(result, regions)
+    assert all(boxes.dtype == np.float32 for boxes in result.values())
     assert [path.name for path in tmp_path.iterdir()] == [f"regions{kind}"]
 
 
@@ -55,16 +54,16 @@ def test_an_image_may_have_no_region(tmp_path, kind):
 def test_selective_search_as_published(tmp_path, names):
     boxes = cells(np.array([[2, 1, 40, 30], [5, 6, 7, 8]], np.uint16), np.array([[1.0, 2.0, 3.0, 4.0]]))
     scipy.io.savemat(tmp_path / "voc_2007_test.mat", {"images": names, "boxes": boxes[None]})
-    found = read_regions(tmp_path / "voc_2007_test.mat")
-    assert found["000005"].tolist() == [[1, 2, 30, 40], [6, 5, 8, 7]]      # it has ymin, xmin, ymax, xmax
-    assert found["000007"].tolist() == [[2, 1, 4, 3]]
+    regions = read_regions(tmp_path / "voc_2007_test.mat")
+    assert regions["000005"].tolist() == [[1, 2, 30, 40], [6, 5, 8, 7]]  # it has ymin, xmin, ymax, xmax
+    assert regions["000007"].tolist() == [[2, 1, 4, 3]]
 
 
 def test_rows_of_an_image_need_not_be_neighbours(tmp_path):
     rows = pd.DataFrame({"image": ["b", "a", "b"], "xmin": [1, 2, 3], "ymin": 1, "xmax": 9, "ymax": 9})
     rows.to_parquet(tmp_path / "regions.parquet")
-    found = read_regions(tmp_path / "regions.parquet")
-    assert {name: boxes[:, 0].tolist() for name, boxes in found.items()} == {"b": [1, 3], "a": [2]}
+    regions = read_regions(tmp_path / "regions.parquet")
+    assert {name: boxes[:, 0].tolist() for name, boxes in regions.items()} == {"b": [1, 3], "a": [2]}
 
 
 def test_a_folder_is_all_files_in_it(tmp_path):
@@ -72,10 +71,10 @@ def test_a_folder_is_all_files_in_it(tmp_path):
     write_regions(tmp_path / "train.npz", {"000001": REGIONS["000001"]})
     write_regions(tmp_path / "test.parquet", {name: REGIONS[name] for name in ("000003", "000004", "000005")})
     (tmp_path / "README").write_text("not a file of regions")
-    found = read_regions(tmp_path)
-    assert same(dict(sorted(found.items())), REGIONS)
+    regions = read_regions(tmp_path)
+    assert same(dict(sorted(regions.items())), REGIONS)
     write_regions(tmp_path / "train.npz", {"000001": REGIONS["000002"]})
-    with pytest.raises(ItlError, match="trainval.mat and another file .* have other regions of '000001'"):
+    with pytest.raises(ItlError, match="trainval.mat and another file .* have different regions of '000001'"):
         read_regions(tmp_path)
 
 
@@ -95,31 +94,40 @@ V73 = b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + b"\x89HDF\r\n\x1a\n" + byt
 TWO = cells(np.ones((1, 4)), np.ones((1, 4)))[None]
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda path: None, "there is nothing there"),
-    (lambda path: (path / "x.csv").write_text("image"), r"no kind of file for regions \(x.csv\)"),
-    (lambda path: (path / "x.mat").write_bytes(V73), "saved as MATLAB v7.3, .* save it again with -v7"),
-    (lambda path: (path / "x.mat").write_bytes(b"junk" * 99), "x.mat is damaged, or no .mat at all"),
-    (lambda path: (path / "x.mat").write_bytes(b""), "x.mat is damaged, or no .mat at all"),
-    (lambda path: mat(path, all_boxes=np.ones((2, 4))), "x.mat: has no images, but all_boxes"),
-    (lambda path: mat(path, images=cells("a", "b"), boxes=np.ones((2, 3))), "K × 4 numbers for each image"),
-    (lambda path: mat(path, images=cells("a"), boxes=TWO), "1 images, but boxes of 2"),
-    (lambda path: mat(path, images=cells("a", "a"), boxes=TWO), "'a' is there twice"),
-    (lambda path: mat(path, images=np.array([5.0, 7.0]), boxes=TWO), "images should hold a name each"),
-    (lambda path: (path / "x.npz").write_bytes(b"junk" * 99), "x.npz: is no .npz, or is cut short"),
-    (lambda path: np.savez(path / "x.npz", boxes=[PART]), "x.npz: has no images, but boxes"),
-    (lambda path: npz(path, images=np.array(["a"], object)), "x.npz is damaged"),
-    (lambda path: npz(path, offsets=(0, 2)), "2 whole numbers, one more than images, rising from 0 to 1"),
-    (lambda path: npz(path, images=("a", "b"), offsets=(0, 2, 1)), "offsets should be 3 whole numbers"),
-    (lambda path: npz(path, offsets=(0.0, 1.0)), "offsets should be 2 whole numbers"),
-    (lambda path: npz(path, images=np.zeros(0, str), offsets=[0], boxes=np.zeros((0, 4))), "of no image"),
-    (lambda path: npz(path, boxes=[(1, np.nan, 5, 5)]), r"image 'a', region 1: the box .* is not finite"),
-    (lambda path: npz(path, boxes=[(9, 1, 8, 5)]), r"'a', region 1: the box \(9, 1, 8, 5\) has no area"),
-    (lambda path: (path / "x.parquet").write_bytes(b"junk" * 99), "x.parquet is damaged, or no .parquet"),
-    (lambda path: parquet(path, image=["a"], xmin=[1]), "should have one column ymin, but has image, xmin"),
-    (lambda path: parquet(path, image=[None], xmin=[1], ymin=1, xmax=5, ymax=5), "row 1 names no image"),
-    (lambda path: parquet(path, image=["a"], xmin=["b"], ymin=1, xmax=5, ymax=5), "x.parquet is damaged"),
-])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "there is nothing at"),
+        (lambda path: (path / "x.csv").write_text("image"), r"no kind of file for regions \(x.csv\)"),
+        (lambda path: (path / "x.mat").write_bytes(V73), "saved as MATLAB v7.3, .* save it again with -v7"),
+        (lambda path: (path / "x.mat").write_bytes(b"junk" * 99), "x.mat is damaged, or not a .mat file"),
+        (lambda path: (path / "x.mat").write_bytes(b""), "x.mat is damaged, or not a .mat file"),
+        (lambda path: mat(path, all_boxes=np.ones((2, 4))), "x.mat: has no images, but all_boxes"),
+        (
+            lambda path: mat(path, images=cells("a", "b"), boxes=np.ones((2, 3))),
+            "K × 4 numbers for each image",
+        ),
+        (lambda path: mat(path, images=cells("a"), boxes=TWO), "1 images, but boxes of 2"),
+        (lambda path: mat(path, images=cells("a", "a"), boxes=TWO), "it has 'a' twice"),
+        (lambda path: mat(path, images=np.array([5.0, 7.0]), boxes=TWO), "images should hold one name"),
+        (lambda path: (path / "x.npz").write_bytes(b"junk" * 99), "x.npz: not a .npz file, or cut short"),
+        (lambda path: np.savez(path / "x.npz", boxes=[PART]), "x.npz: has no images, but boxes"),
+        (lambda path: npz(path, images=np.array(["a"], object)), "x.npz is damaged"),
+        (lambda path: npz(path, offsets=(0, 2)), "2 whole numbers, one more than images, rising from 0 to 1"),
+        (lambda path: npz(path, images=("a", "b"), offsets=(0, 2, 1)), "offsets should be 3 whole numbers"),
+        (lambda path: npz(path, offsets=(0.0, 1.0)), "offsets should be 2 whole numbers"),
+        (lambda path: npz(path, images=np.zeros(0, str), offsets=[0], boxes=np.zeros((0, 4))), "no regions"),
+        (lambda path: npz(path, boxes=[(1, np.nan, 5, 5)]), r"image 'a', region 1: the box .* is not finite"),
+        (lambda path: npz(path, boxes=[(9, 1, 8, 5)]), r"'a', region 1: the box \(9, 1, 8, 5\) has no area"),
+        (lambda path: (path / "x.parquet").write_bytes(b"junk" * 99), "x.parquet is damaged, or not a"),
+        (
+            lambda path: parquet(path, image=["a"], xmin=[1]),
+            "should have one column ymin, but has image, xmin",
+        ),
+        (lambda path: parquet(path, image=[None], xmin=[1], ymin=1, xmax=5, ymax=5), "row 1 names no image"),
+        (lambda path: parquet(path, image=["a"], xmin=["b"], ymin=1, xmax=5, ymax=5), "x.parquet is damaged"),
+    ],
+)
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path, make, words):
     make(tmp_path)
     file = next(tmp_path.iterdir(), tmp_path / "x.mat")
@@ -134,22 +142,22 @@ def test_damaged_files_crash_nothing(tmp_path):
         write_regions(tmp_path / f"whole{kind}", REGIONS)
         whole = (tmp_path / f"whole{kind}").read_bytes()
         for _ in range(60):
-            damaged = bytearray(whole[:random.integers(1, len(whole))] if random.random() < 0.3 else whole)
-            for place in random.integers(0, len(damaged), random.integers(1, 6)):
-                damaged[place] = random.integers(256)
+            damaged = bytearray(whole[: random.integers(1, len(whole))] if random.random() < 0.3 else whole)
+            for position in random.integers(0, len(damaged), random.integers(1, 6)):
+                damaged[position] = random.integers(256)
             (tmp_path / f"damaged{kind}").write_bytes(damaged)
             try:
                 read_regions(tmp_path / f"damaged{kind}")
             except ItlError as error:
                 refused.append(str(error))
-    assert 60 < len(refused) < 180              # some damage leaves a file that can be read
+    assert 60 < len(refused) < 180  # some damage leaves a file that can be read
     assert not [text for text in refused if "\n" in text]
 
 
 def test_images_go_by_id_or_by_a_name_that_is_theirs_alone():
     held = {name: np.ones((1, 4)) * number for number, name in enumerate(["000001", "b/2.jpg", "a/3", "c/3"])}
-    found = match(["VOC2007/000001", "a/2.png", "x/3", "c/3", "4"], held)
-    numbers = {name: boxes[0, 0] for name, boxes in found.items()}
+    regions = match_images(["VOC2007/000001", "a/2.png", "x/3", "c/3", "4"], held)
+    numbers = {name: boxes[0, 0] for name, boxes in regions.items()}
     assert numbers == {"VOC2007/000001": 0, "a/2.png": 1, "c/3": 3}
 
 
@@ -174,10 +182,10 @@ def test_regions_travel_with_their_pack(tmp_path, world):
     for row, image in enumerate(pack.table["image"]):
         assert np.array_equal(pack.regions(row), REGIONS[image.removeprefix("VOC2007/")])
     bare = Pack.build(Packing("voc2007", None, 32, "pad"), tmp_path / "bare", path=world, log=quiet)
-    with pytest.raises(ItlError, match="regions: file was asked for, .* option proposals=FILE, or use"):
+    with pytest.raises(ItlError, match="file needs region proposals, .* option proposals=FILE, or use"):
         bare.regions(0)
     other = REGIONS | {"000005": REGIONS["000002"]}
-    write_regions(world / "beside.parquet", other)                  # found beside the images too
+    write_regions(world / "beside.parquet", other)  # found beside the images too
     moved = Pack.build(packing("beside.parquet"), tmp_path / "moved", path=world, log=quiet)
     assert len({pack.digest, bare.digest, moved.digest}) == 3
     (tmp_path / "pack").rename(tmp_path / "first")
@@ -189,32 +197,32 @@ def test_regions_travel_with_their_pack(tmp_path, world):
 
 def problems(world, regions: dict, path, **options) -> list[str]:
     write_regions(path, regions)
-    told = check("voc2007", world, proposals=str(path), **options)
-    return [line for line in told if line.startswith("problem: ")]
+    lines = check_lines("voc2007", world, proposals=str(path), **options)
+    return [line for line in lines if line.startswith("problem: ")]
 
 
 def test_check_tells_what_regions_lack(tmp_path, world):
     file = tmp_path / "regions.npz"
     assert problems(world, REGIONS, file) == []
     few = {name: REGIONS[name] for name in ("000001", "000002", "000005")} | {"000009": REGIONS["000001"]}
-    told, = problems(world, few, file)
-    assert "no regions of 2 of 5 images (1 of test, 1 of val), such as VOC2007/000003, VOC2007/000004" in told
-    assert "it is on 4 images, 000001, 000002, 000005 …" in told
-    told, = problems(world, {"2008_000001": REGIONS["000001"]}, file)
-    assert "no regions of 5 of 5 images (2 of test, 2 of train, 1 of val)" in told
-    told, = problems(world, REGIONS | {"000002": np.zeros((0, 4))}, file)
-    assert "no regions of 1 of 5 images" in told
+    (text,) = problems(world, few, file)
+    assert "no regions of 2 of 5 images (1 of test, 1 of val), such as VOC2007/000003, VOC2007/000004" in text
+    assert "it is on 4 images, 000001, 000002, 000005 …" in text
+    (text,) = problems(world, {"2008_000001": REGIONS["000001"]}, file)
+    assert "no regions of 5 of 5 images (2 of test, 2 of train, 1 of val)" in text
+    (text,) = problems(world, REGIONS | {"000002": np.zeros((0, 4))}, file)
+    assert "no regions of 1 of 5 images" in text
     assert problems(world, few, file, bad="skip") == []
-    assert "nothing there" in check("voc2007", world, proposals="nowhere.mat")[0]
+    assert "nothing at nowhere.mat" in check_lines("voc2007", world, proposals="nowhere.mat")[0]
 
 
 def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     file = tmp_path / "regions.npz"
-    zero = REGIONS | {"000003": REGIONS["000003"] - 1}              # as who counts pixels from 0 has them
-    told, = problems(world, zero, file)
-    assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in told
+    zero = REGIONS | {"000003": REGIONS["000003"] - 1}  # as who counts pixels from 0 has them
+    (text,) = problems(world, zero, file)
+    assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
     assert problems(world, zero, file, outside="cut") == []
-    over = REGIONS | {"000004": np.array([[0.3, 1, 60.9, 40]])}     # less than a pixel: a fraction
+    over = REGIONS | {"000004": np.array([[0.3, 1, 60.9, 40]])}  # less than a pixel: a fraction
     assert problems(world, over, file) == []
     pack = Pack.build(packing(file), tmp_path / "pack", path=world, log=quiet)
     assert pack.regions(3).tolist() == [[1, 1, 60, 40]]
@@ -227,20 +235,20 @@ def test_the_command_converts_and_measures(tmp_path, world, capsys):
     assert main(["proposals", str(tmp_path / "regions.mat"), str(tmp_path / "regions.npz")]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'regions.npz'}: 8 regions of 5 images\n"
     assert same(read_regions(tmp_path / "regions.npz"), REGIONS)
-    asked = ["proposals", str(tmp_path / "regions.npz"), "--recall", str(notes), "--count"]
-    assert main([*asked, "1", "2"]) == 0
+    command = ["proposals", str(tmp_path / "regions.npz"), "--recall", str(notes), "--count"]
+    assert main([*command, "1", "2"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    found = {(row["count"], row["iou"]): (row["objects"], float(row["recall"])) for row in rows}
-    assert found["1", "0.5"] == found["1", "0.9"] == ("5", 0.4)    # two cars, of the size of the image
-    assert found["2", "0.5"] == ("5", 0.8)                         # and both dogs, by half
-    assert found["2", "0.6"] == ("5", 0.4)
+    regions = {(row["count"], row["iou"]): (row["objects"], float(row["recall"])) for row in rows}
+    assert regions["1", "0.5"] == regions["1", "0.9"] == ("5", 0.4)  # two cars, of the size of the image
+    assert regions["2", "0.5"] == ("5", 0.8)  # and both dogs, by half
+    assert regions["2", "0.6"] == ("5", 0.4)
     assert main(["proposals", "windows", "--recall", str(notes), "--count", "1"]) == 0
     assert "1,0.5,5,0.4" in capsys.readouterr().out
     option = ["--option", f"annotations={notes}"]
     assert main(["check", "proposals", str(tmp_path / "regions.mat"), *option]) == 0
-    told = capsys.readouterr().out
-    assert "8 on 5 images, 1 to 2 on each" in told
-    assert "recall at IoU 0.5: 80.0% of 5 objects" in told
+    text = capsys.readouterr().out
+    assert "8 on 5 images, 1 to 2 on each" in text
+    assert "recall at IoU 0.5: 80.0% of 5 objects" in text
 
 
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
@@ -254,12 +262,12 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
         (["windows", few], "measure them with --recall"),
         ([few, str(tmp_path / "x.csv")], "no kind of file for regions called '.csv'"),
         ([other, "--recall", str(notes)], "no annotated image, such as 000001, 000002, 000003 …, has"),
-        ([few, "--recall", str(notes), "--count", "0"], "a count from 1"),
+        ([few, "--recall", str(notes), "--count", "0"], "recall takes counts, from 1"),
     ]:
         assert main(["proposals", *arguments]) == 1
-        told = capsys.readouterr()
-        assert words in told.err
-        assert told.err.count("\n") == 1
+        output = capsys.readouterr()
+        assert words in output.err
+        assert output.err.count("\n") == 1
     assert main(["proposals", few, "--recall", str(notes), "--count", "5"]) == 0
     assert capsys.readouterr().err == "note: 4 of 5 annotated images have no regions, and are left out\n"
     shutil.copy(notes / "000001.xml", notes / "000008.xml")

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.sources.boxes import SIDES, area, overlap
+from itl.sources.boxes import SIDES, area, iou_of
 from itl.sources.detections_csv import read_objects
-from itl.sources.proposals import best_overlaps, recall, recall_table, windows
+from itl.sources.proposals import best_ious, recall, recall_table, windows
 from tests.pictures import REAL
 
 VOC500 = REAL / "voc2007-500.tar"
@@ -23,8 +23,9 @@ def objects(*rows: tuple) -> pd.DataFrame:
 
 def slow_overlap(one: np.ndarray, other: np.ndarray) -> float:
     """IoU by counting the pixels of whole boxes."""
-    pixels = [{(x, y) for x in range(box[0], box[2] + 1) for y in range(box[1], box[3] + 1)}
-              for box in (one, other)]
+    pixels = [
+        {(x, y) for x in range(box[0], box[2] + 1) for y in range(box[1], box[3] + 1)} for box in (one, other)
+    ]
     return len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1])
 
 
@@ -42,16 +43,21 @@ def random_boxes(count: int, seed: int) -> np.ndarray:
 def test_overlap_counts_pixels():
     boxes, others = random_boxes(20, 0), random_boxes(30, 1)
     slow = [[slow_overlap(box, other) for other in others] for box in boxes]
-    assert np.allclose(overlap(boxes[:, None], others[None]), slow, rtol=0, atol=1e-15)
-    assert overlap(np.array([1, 1, 2, 2]), np.array([3, 1, 4, 2])) == 0         # side by side
+    assert np.allclose(iou_of(boxes[:, None], others[None]), slow, rtol=0, atol=1e-15)
+    assert iou_of(np.array([1, 1, 2, 2]), np.array([3, 1, 4, 2])) == 0  # side by side
     assert area(np.array([[1, 1, 10, 5], [3, 3, 3, 3]])).tolist() == [50, 1]
 
 
 def test_recall_by_hand():
-    world = objects((0, 1, 1, 10, 10, False), (0, 1, 1, 4, 4, False), (1, 1, 1, 10, 10, True),
-                    (2, 5, 5, 8, 8, False), (2, 5, 5, 8, 12, False))
+    world = objects(
+        (0, 1, 1, 10, 10, False),
+        (0, 1, 1, 4, 4, False),
+        (1, 1, 1, 10, 10, True),
+        (2, 5, 5, 8, 8, False),
+        (2, 5, 5, 8, 12, False),
+    )
     regions = {0: np.array([[1, 1, 10, 5], [1, 1, 4, 4]]), 1: np.zeros((0, 4)), 2: np.array([[5, 5, 8, 8]])}
-    assert best_overlaps(world, regions.__getitem__).tolist() == [0.5, 1.0, 1.0, 0.5]
+    assert best_ious(world, regions.__getitem__).tolist() == [0.5, 1.0, 1.0, 0.5]
     assert recall(world, regions.__getitem__) == 1.0
     assert recall(world, regions.__getitem__, iou=0.51) == 0.5
     assert recall(world, lambda row: regions[row][:1]) == 0.75
@@ -59,31 +65,31 @@ def test_recall_by_hand():
 
 
 def test_recall_of_nothing_is_refused():
-    with pytest.raises(ItlError, match="no object that is not difficult"):
+    with pytest.raises(ItlError, match="needs objects that are not difficult"):
         recall(objects((0, 1, 1, 10, 10, True)), lambda row: np.zeros((0, 4)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 9, 300, 1000, 2000])
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 900), (64, 64), (500, 375)])
 def test_windows_lie_in_their_image(width, height, count):
-    found = windows(width, height, count)
-    assert found.dtype == np.float32
-    assert 0 < len(found) <= count
-    assert len(found) == len(windows(500, 375, count))              # as many for every image
-    assert (found[:, :2] >= 1).all()
-    assert (found[:, :2] <= found[:, 2:]).all()
-    assert (found[:, 2:] <= (width, height)).all()
-    assert found[0].tolist() == [1, 1, width, height]
-    assert np.array_equal(found, windows(width, height, count))
+    result = windows(width, height, count)
+    assert result.dtype == np.float32
+    assert 0 < len(result) <= count
+    assert len(result) == len(windows(500, 375, count))  # as many for every image
+    assert (result[:, :2] >= 1).all()
+    assert (result[:, :2] <= result[:, 2:]).all()
+    assert (result[:, 2:] <= (width, height)).all()
+    assert result[0].tolist() == [1, 1, width, height]
+    assert np.array_equal(result, windows(width, height, count))
 
 
 def test_more_windows_cover_more():
     boxes = np.sort(np.random.default_rng(0).uniform(1, 400, (500, 2, 2)), 1).reshape(-1, 4)
     world = objects(*((0, *box, False) for box in boxes))
     offers = [windows(400, 400, count) for count in (1, 10, 100, 1000, 5000)]
-    found = [recall(world, lambda row, offer=offer: offer) for offer in offers]
-    assert found == sorted(set(found))
-    assert found[-1] > 0.7   # of boxes of any shape at all
+    result = [recall(world, lambda row, offer=offer: offer) for offer in offers]
+    assert result == sorted(set(result))
+    assert result[-1] > 0.7  # of boxes of any shape at all
 
 
 def test_recall_by_count_and_overlap():
@@ -92,9 +98,9 @@ def test_recall_by_count_and_overlap():
     table = recall_table(world, lambda row, count: offer[row][:count], [1, 2], image="row")
     assert list(table.columns) == ["count", "iou", "objects", "recall"]
     assert table["objects"].unique().tolist() == [2]
-    found = table.pivot(index="count", columns="iou", values="recall")
-    assert found.loc[1].tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]
-    assert found.loc[2].tolist() == [1.0, 1.0, 1.0, 0.5, 0.5]
+    result = table.pivot(index="count", columns="iou", values="recall")
+    assert result.loc[1].tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]
+    assert result.loc[2].tolist() == [1.0, 1.0, 1.0, 0.5, 0.5]
 
 
 @pytest.mark.skipif(not VOC500.is_file(), reason="no voc2007-500.tar in ../shared/data")
@@ -105,15 +111,15 @@ def test_windows_cover_the_objects_of_voc_2007(split, images):
     assert len(listed) == images
     world = world[world["image"].isin(listed)]
     table = recall_table(world, lambda image, count: windows(*sizes[image], count), [300, 1000, 2000])
-    found = table[table["iou"] == 0.5].set_index("count")["recall"]
-    assert found[2000] > 0.92                               # 0.85 is what is asked of them
-    assert found[1000] > 0.85
-    assert found[300] > 0.6
+    result = table[table["iou"] == 0.5].set_index("count")["recall"]
+    assert result[2000] > 0.92  # 0.85 is what is asked of them
+    assert result[1000] > 0.85
+    assert result[300] > 0.6
     everything = world.assign(difficult=False)
     assert recall(everything, lambda image: windows(*sizes[image], 2000), image="image") > 0.85
 
 
-@pytest.mark.parametrize("asked", [(0, 10, 5), (10, 0, 5), (10, 10, 0)])
-def test_windows_refuse_what_has_none(asked):
+@pytest.mark.parametrize("arguments", [(0, 10, 5), (10, 0, 5), (10, 10, 0)])
+def test_windows_refuse_what_has_none(arguments):
     with pytest.raises(ItlError, match="a count from 1"):
-        windows(*asked)
+        windows(*arguments)

@@ -6,17 +6,25 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources.check import check
 from itl.sources.class_folders import ClassFolders
 from itl.sources.registry import open_source
 from itl.sources.sun397 import Sun397, class_of
 from itl.specs import Packing
-from tests.annotated import changed, jpeg, written
+from tests.annotated import changed, check_lines, jpeg, problems_of, written
 from tests.pictures import quiet, tarred
 
-IMAGES = {f"SUN397/{name}.jpg": jpeg() for name in (
-    "a/abbey/sun_1", "a/abbey/sun_2", "a/abbey/sun_3", "c/church/outdoor/sun_4", "c/church/outdoor/sun_5",
-    "c/church/indoor/sun_6", "c/church/indoor/sun_7")}
+IMAGES = {
+    f"SUN397/{name}.jpg": jpeg()
+    for name in (
+        "a/abbey/sun_1",
+        "a/abbey/sun_2",
+        "a/abbey/sun_3",
+        "c/church/outdoor/sun_4",
+        "c/church/outdoor/sun_5",
+        "c/church/indoor/sun_6",
+        "c/church/indoor/sun_7",
+    )
+}
 LISTS = {
     "ClassName.txt": b"/a/abbey\r\n/c/church/indoor\r\n/c/church/outdoor\r\n",
     "Training_01.txt": b"/a/abbey/sun_1.jpg\n/c/church/outdoor/sun_4.jpg\n/c/church/indoor/sun_6.jpg\n",
@@ -25,11 +33,13 @@ LISTS = {
     "Testing_10.txt": b"/a/abbey/sun_2.jpg\n/c/church/outdoor/sun_4.jpg\n/c/church/indoor/sun_7.jpg\n",
 }
 EXPECTED = [
-    ("a/abbey/sun_1.jpg", "abbey", "train"), ("a/abbey/sun_2.jpg", "abbey", "test"),
+    ("a/abbey/sun_1.jpg", "abbey", "train"),
+    ("a/abbey/sun_2.jpg", "abbey", "test"),
     ("c/church/indoor/sun_6.jpg", "church/indoor", "train"),
     ("c/church/indoor/sun_7.jpg", "church/indoor", "test"),
     ("c/church/outdoor/sun_4.jpg", "church/outdoor", "train"),
-    ("c/church/outdoor/sun_5.jpg", "church/outdoor", "test")]
+    ("c/church/outdoor/sun_5.jpg", "church/outdoor", "test"),
+]
 
 
 def below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
@@ -37,7 +47,7 @@ def below(folder: str, files: dict[str, bytes]) -> dict[str, bytes]:
     return {f"{folder}/{name}": content for name, content in files.items()}
 
 
-def places(root):
+def layouts(root):
     """The same SUN397 in all the ways it may lie."""
     yield written(root / "beside", IMAGES | LISTS)
     yield written(root / "inside", IMAGES | below("SUN397", LISTS)) / "SUN397"
@@ -53,41 +63,49 @@ def places(root):
 
 
 def test_wherever_images_and_lists_lie(tmp_path):
-    for path in places(tmp_path):
+    for path in layouts(tmp_path):
         source = Sun397(path)
         records = source.records()
-        assert [(each.id, each.wnid, each.split) for each in records] == EXPECTED, path
+        assert [(record.id, record.wnid, record.split) for record in records] == EXPECTED, path
         assert source.read(records[0]) == jpeg()
-        assert source.listing.left_out["images in neither list of partition 1"] == 1
+        assert source.left_out["images in neither list of partition 1"] == 1
         other = Sun397(path, partition=10)
-        assert [each.id for each in other.records() if each.split == "train"] == [
-            "a/abbey/sun_3.jpg", "c/church/indoor/sun_6.jpg", "c/church/outdoor/sun_5.jpg"]
+        assert [record.id for record in other.records() if record.split == "train"] == [
+            "a/abbey/sun_3.jpg",
+            "c/church/indoor/sun_6.jpg",
+            "c/church/outdoor/sun_5.jpg",
+        ]
         assert other.protocol == "SUN397 partition 10"
 
 
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = [written(tmp_path / "here", IMAGES | LISTS), tarred(tmp_path / "sun.tar", IMAGES | LISTS)]
-    packs = [Pack.build(Packing("sun397", size=8), tmp_path / f"pack{number}", path=path, log=quiet)
-             for number, path in enumerate(paths)]
+    packs = [
+        Pack.build(Packing("sun397", size=8), tmp_path / f"pack{number}", path=path, log=quiet)
+        for number, path in enumerate(paths)
+    ]
     assert packs[0].digest == packs[1].digest
     assert packs[0].summary["protocol"] == "SUN397 partition 01"
     assert packs[0].summary["splits"] == {"test": 3, "train": 3}
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"abbey__sun_1.jpg": None}, "partition 1 lists 'a/abbey/sun_1.jpg' for train, but there is no"),
-    ({"Training_01": LISTS["Training_01.txt"] + b"/a/abbey/sun_2.jpg\n"}, "sun_2.jpg' is in both lists"),
-    ({"ClassName": LISTS["ClassName.txt"].replace(b"abbey", b"abey")}, "'abbey'; did you mean 'abey'"),
-    ({"Testing_01": b"/a/abbey/sun_2.jpg\n/c/church/indoor/sun_7.jpg\n"}, "'church/outdoor' has images"),
-    ({"Training_01": None}, "has 7 images but not Training_01.txt and Testing_01.txt; Partitions.zip"),
-    ({"Training": None, "Testing": None, "ClassName": None}, "the source folder reads the images"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"abbey__sun_1.jpg": None}, "partition 1 lists 'a/abbey/sun_1.jpg' for train, but there is no"),
+        ({"Training_01": LISTS["Training_01.txt"] + b"/a/abbey/sun_2.jpg\n"}, "sun_2.jpg' is in both lists"),
+        ({"ClassName": LISTS["ClassName.txt"].replace(b"abbey", b"abey")}, "'abbey'; did you mean 'abey'"),
+        ({"Testing_01": b"/a/abbey/sun_2.jpg\n/c/church/indoor/sun_7.jpg\n"}, "'church/outdoor' has images"),
+        ({"Training_01": None}, "has 7 images but not Training_01.txt and Testing_01.txt; Partitions.zip"),
+        ({"Training": None, "Testing": None, "ClassName": None}, "the source folder reads the images"),
+    ],
+)
 def test_trouble_is_a_line(tmp_path, changes, message):
     root = written(tmp_path / "sun", changed(IMAGES | LISTS, **changes))
     with pytest.raises(ItlError) as caught:
         Sun397(root).records()
     assert message in str(caught.value)
-    lines = check("sun397", root)
+    lines = check_lines("sun397", root)
     assert message in lines[0]
     assert lines[0].startswith("problem: ")
     assert all("\n" not in line for line in lines)
@@ -97,9 +115,10 @@ def test_very_many_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     more = b"".join(b"/a/abbey/sun_%d.jpg\n" % number for number in range(100, 200))
     files = changed(IMAGES | LISTS, Training_01=LISTS["Training_01.txt"] + more)
     root = written(tmp_path, files)
-    assert Sun397(root).problems() == [
-        "100 of 106 images of partition 1 are not there, such as a/abbey/sun_100.jpg, a/abbey/sun_101.jpg, "
-        "a/abbey/sun_102.jpg …"]
+    assert problems_of(Sun397(root)) == [
+        "100 of 106 images of partition 1 do not exist, such as a/abbey/sun_100.jpg, a/abbey/sun_101.jpg, "
+        "a/abbey/sun_102.jpg …"
+    ]
     source = Sun397(root, bad="skip")
     assert len(source.records()) == 6
     assert source.protocol == "SUN397 partition 01 without 100 bad images"
@@ -107,16 +126,19 @@ def test_very_many_missing_images_are_one_line_and_can_be_skipped(tmp_path):
 
 def test_check_counts_what_is_there(tmp_path):
     root = written(tmp_path, changed(IMAGES, sun_7=jpeg(1, 1)) | LISTS)
-    lines = check("sun397", root)
+    lines = check_lines("sun397", root)
     assert lines == [
-        "train: 3 images in 3 classes, 1 for each class", "test: 3 images in 3 classes, 1 for each class",
+        "train: 3 images in 3 classes, 1 for each class",
+        "test: 3 images in 3 classes, 1 for each class",
         "classes: 3 plain names (abbey, church/indoor, church/outdoor)",
         "  train: abbey 1, church/indoor 1, church/outdoor 1",
         "  test: abbey 1, church/indoor 1, church/outdoor 1",
-        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be set beside "
-        "those of papers", "left out: 1 images in neither list of partition 1",
+        "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared "
+        "with those of papers",
+        "left out: 1 images in neither list of partition 1",
         "note: 1 of 6 images are only one pixel wide or high, such as c/church/indoor/sun_7.jpg",
-        f"next: itl pack sun397 {root} --size 256 --out PACK"]
+        f"next: itl pack sun397 {root} --size 256 --out PACK",
+    ]
 
 
 def test_without_lists_the_folder_source_reads_nested_classes(tmp_path):
@@ -132,4 +154,8 @@ def test_partitions_are_1_to_10(partition):
 
 def test_only_the_letter_of_its_own_class_is_taken_off():
     assert [class_of(name) for name in ("a/abbey/1.jpg", "b/abbey/1.jpg", "abbey/1.jpg", "1.jpg")] == [
-        "abbey", "b/abbey", "abbey", ""]
+        "abbey",
+        "b/abbey",
+        "abbey",
+        "",
+    ]

@@ -4,35 +4,42 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources.boxes import Thing
-from itl.sources.check import check
+from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import pixels_of
 from itl.sources.synthetic import targets
 from itl.sources.voc_action import ACTIONS, VocAction
 from itl.specs import Packing
-from tests.annotated import changed, jpeg, thing, voc2012, written, xml
+from tests.annotated import changed, check_lines, jpeg, thing, voc2012, written, xml
 from tests.pictures import quiet, tarred
 
 PEOPLE = ["VOC2012/2010_1#2", "VOC2012/2010_1#3", "VOC2012/2011_2#1"]
 
 
 def test_actions_are_of_people_and_pixels_of_their_boxes(tmp_path):
-    found = []
+    result = []
     for path in (written(tmp_path / "here", voc2012()), tarred(tmp_path / "voc.tar", voc2012())):
         source = VocAction(path, context=1.5)
         records = source.records()
         assert [(record.id, record.wnid, record.split) for record in records] == [
-            (PEOPLE[0], "", "train"), (PEOPLE[1], "", "train"), (PEOPLE[2], "", "val")]
+            (PEOPLE[0], "", "train"),
+            (PEOPLE[1], "", "train"),
+            (PEOPLE[2], "", "val"),
+        ]
         pixels, _ = pixels_of(jpeg(), "2010_1")
         assert (source.read(records[0]) == pixels[4:34, 4:34]).all()
-        assert source.read(records[1]).shape == (40, 26, 3)         # cut off at three edges
-        assert source.listing.left_out == {
-            "images without a listed person": 1, "unlabelled people of test": 1}
-        found.append([source.annotation(record) for record in records])
+        assert source.read(records[1]).shape == (40, 26, 3)  # cut off at three edges
+        assert source.left_out == {"images without a listed person": 1, "unlabelled people of test": 1}
+        result.append([source.annotation(record) for record in records])
     person, other = (10, 10, 29, 29), (40, 5, 60, 40)
-    assert found[0] == found[1] == [
-        [Thing("jumping", person), Thing("walking", person)],
-        [Thing("jumping", other, difficult=True), Thing("phoning", other)], []]
+    assert (
+        result[0]
+        == result[1]
+        == [
+            [AnnotatedObject("jumping", person), AnnotatedObject("walking", person)],
+            [AnnotatedObject("jumping", other, difficult=True), AnnotatedObject("phoning", other)],
+            [],
+        ]
+    )
     assert tuple(targets.ACTIONS) == ACTIONS
 
 
@@ -43,50 +50,68 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     assert list(built.objects["row"]) == [0, 0, 1, 1]
     assert built.images.shape == (3, 16, 16, 3)
     assert built.summary["protocol"] == "VOC2012 Action"
-    lines = check("voc2012-action", path)
-    assert lines[:3] == ["val: 1 people, 0 actions, 1 with none",
-                         "train: 2 people, 3 actions and 1 difficult",
-                         "    jumping 1 (+ 1), phoning 1, walking 1"]
+    lines = check_lines("voc2012-action", path)
+    assert lines[:3] == [
+        "val: 1 people, 0 actions, 1 with none",
+        "train: 2 people, 3 actions and 1 difficult",
+        "    jumping 1 (+ 1), phoning 1, walking 1",
+    ]
     assert any(line.startswith("missing: test: its labels are not public") for line in lines)
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"Action__train.txt": b"2010_1 2\n2010_1 9\n"}, "has 3 objects, but ImageSets/Action lists number 9"),
-    ({"Action__train.txt": b"2010_1 1\n"}, "object 1 is listed as a person but is 'chair'"),
-    ({"Action__train.txt": b"2010_1 two\n"}, "train.txt, line 1: '2010_1 two' is not IMAGE OBJECT"),
-    ({"jumping_train.txt": b"2010_1 2 7\n"}, "line 1: '2010_1 2 7' is not IMAGE OBJECT FLAG, the flag -1"),
-    ({"Action__test.txt": b"2010_1 2\n"}, "1 people are in train and test, such as 2010_1#2"),
-    ({"2010_1.jpg": None}, "lists '2010_1', but 'JPEGImages/2010_1.jpg' is missing"),
-    ({"2010_1.xml": None}, "lists '2010_1', but 'Annotations/2010_1.xml' is missing"),
-    ({"2010_1.xml": xml(thing("person", (1, 1, 1, 9)), thing("person", (1, 1, 9, 9)))}, "has no area"),
-    ({"2010_1.jpg": jpeg(1, 1)}, "is 1 × 1 pixels"),
-    ({"2010_1.jpg": jpeg(50, 40)}, "(by the size of JPEGImages/2010_1.jpg): the box (40, 5, 60, 40)"),
-    ({"2011_2.xml": xml(thing("person", (1, 1, 9, 9), actions="<juming>1</juming>"))}, "mean 'jumping'"),
-    ({"Action": None}, "ImageSets/Action has no list of people"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"Action__train.txt": b"2010_1 2\n2010_1 9\n"},
+            "has 3 objects, but ImageSets/Action lists number 9",
+        ),
+        ({"Action__train.txt": b"2010_1 1\n"}, "object 1 is listed as a person but is 'chair'"),
+        ({"Action__train.txt": b"2010_1 two\n"}, "train.txt, line 1: '2010_1 two' is not IMAGE OBJECT"),
+        (
+            {"jumping_train.txt": b"2010_1 2 7\n"},
+            "line 1: '2010_1 2 7' is not IMAGE OBJECT FLAG, the flag -1",
+        ),
+        ({"Action__test.txt": b"2010_1 2\n"}, "1 people are in train and test, such as 2010_1#2"),
+        ({"2010_1.jpg": None}, "lists '2010_1', but 'JPEGImages/2010_1.jpg' is missing"),
+        ({"2010_1.xml": None}, "lists '2010_1', but 'Annotations/2010_1.xml' is missing"),
+        ({"2010_1.xml": xml(thing("person", (1, 1, 1, 9)), thing("person", (1, 1, 9, 9)))}, "has no area"),
+        ({"2010_1.jpg": jpeg(1, 1)}, "is 1 × 1 pixels"),
+        ({"2010_1.jpg": jpeg(50, 40)}, "(by the size of JPEGImages/2010_1.jpg): the box (40, 5, 60, 40)"),
+        ({"2011_2.xml": xml(thing("person", (1, 1, 9, 9), actions="<juming>1</juming>"))}, "mean 'jumping'"),
+        ({"Action": None}, "ImageSets/Action has no list of people"),
+    ],
+)
 def test_trouble_is_a_line(tmp_path, changes, message):
     written(tmp_path, changed(voc2012(), **changes))
     with pytest.raises(ItlError) as caught:
         VocAction(tmp_path).records()
     assert message in str(caught.value)
-    assert message in check("voc2012-action", tmp_path)[0]
+    assert message in check_lines("voc2012-action", tmp_path)[0]
 
 
 def test_people_with_trouble_can_be_skipped(tmp_path):
     written(tmp_path, changed(voc2012(), **{"2010_1.jpg": None}))
     source = VocAction(tmp_path, bad="skip")
     assert [record.id for record in source.records()] == PEOPLE[2:]
-    assert source.listing.left_out["images with problems (bad=skip)"] == 2
+    assert source.left_out["images with problems (bad=skip)"] == 2
 
 
 def test_lists_of_each_action_alone_or_of_images(tmp_path):
-    files = changed(voc2012(), **{"Action__train.txt": None, "Action__val.txt": None,
-                                  "Action__trainval.txt": None, "Action__test.txt": None})
+    files = changed(
+        voc2012(),
+        **{
+            "Action__train.txt": None,
+            "Action__val.txt": None,
+            "Action__trainval.txt": None,
+            "Action__test.txt": None,
+        },
+    )
     assert [record.id for record in VocAction(written(tmp_path / "a", files)).records()] == PEOPLE
-    files = changed(voc2012(), **{"Action__train.txt": b"2010_1\n"})        # as in 2010
+    files = changed(voc2012(), **{"Action__train.txt": b"2010_1\n"})  # as in 2010
     assert [record.id for record in VocAction(written(tmp_path / "b", files)).records()] == PEOPLE
 
 
 def test_a_context_that_shows_nothing_is_refused():
-    with pytest.raises(ItlError, match="context enlarges a person's box: 1 is the box alone, not 0"):
+    with pytest.raises(ItlError, match="context enlarges a person's box, 1 is the box alone; it cannot be 0"):
         VocAction("anywhere", context=0)

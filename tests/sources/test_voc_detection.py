@@ -12,13 +12,24 @@ from PIL import Image
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.sources.boxes import Thing
-from itl.sources.check import check
+from itl.sources.boxes import AnnotatedObject
 from itl.sources.registry import open_source
 from itl.sources.voc_detection import Voc2007, Voc2012
-from itl.sources.voc_xml import divided, read_annotation, read_annotations, read_list
+from itl.sources.voc_xml import assign_splits, read_annotation, read_annotations, read_list
 from itl.specs import Packing
-from tests.annotated import CAR, DOG, changed, jpeg, thing, voc2007, voc2012, written, xml
+from tests.annotated import (
+    CAR,
+    DOG,
+    changed,
+    check_lines,
+    jpeg,
+    problems_of,
+    thing,
+    voc2007,
+    voc2012,
+    written,
+    xml,
+)
 from tests.pictures import REAL, encoded, quiet, smooth, tarred
 
 VOC500 = REAL / "voc2007-500.tar"
@@ -26,33 +37,46 @@ VOC500 = REAL / "voc2007-500.tar"
 
 def test_an_annotation_has_objects_flags_and_actions_but_no_parts():
     part = "<part><name>head</name><bndbox><xmin>900</xmin></bndbox></part>"
-    person = thing("person", ("10.6", "1.5e1", 20, "30.2"), truncated=1, part=part,
-                   actions="<jumping>1</jumping><reading>0</reading>")
-    found = read_annotation(xml(person, thing("dog", (1, 1, 60, 40), difficult=1)), "x.xml")
-    assert (found.width, found.height) == (60, 40)
-    assert found.things == (
-        Thing("person", (11, 15, 20, 30), False, True), Thing("dog", (1, 1, 60, 40), True))
-    assert found.actions == ({"jumping": True, "reading": False}, {})
+    person = thing(
+        "person",
+        ("10.6", "1.5e1", 20, "30.2"),
+        truncated=1,
+        part=part,
+        actions="<jumping>1</jumping><reading>0</reading>",
+    )
+    result = read_annotation(xml(person, thing("dog", (1, 1, 60, 40), difficult=1)), "x.xml")
+    assert (result.width, result.height) == (60, 40)
+    assert result.objects == (
+        AnnotatedObject("person", (11, 15, 20, 30), False, True),
+        AnnotatedObject("dog", (1, 1, 60, 40), True),
+    )
+    assert result.actions == ({"jumping": True, "reading": False}, {})
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    (xml(thing(*DOG))[:-5], "x.xml, line 1: no whole XML"),
-    (b"<annotation>\n\n<object></annotation>", "x.xml, line 3: no whole XML .mismatched tag"),
-    (b"<html/>", "holds <html>, not the <annotation>"),
-    (xml("<object><name>dog</name></object>"), "object 1, 'dog', has no box"),
-    (xml(thing(" ", DOG[1])), "object 1 has no name"),
-    (xml(thing("dog", (5, 5, 5, 9))), r"the box \(5, 5, 5, 9\) of 'dog' has no area"),
-    (xml(thing("dog", (5, 9, 6, 2))), r"the box \(5, 9, 6, 2\) of 'dog' has no area"),
-    (xml(thing("dog", (5, 5, 61, 9))), r"\(5, 5, 61, 9\) of 'dog' reaches outside its image of 60 × 40"),
-    (xml(thing("dog", (0, 5, 6, 9))), "which count from 1"),
-    (xml(thing("dog", (1, 1, "nan", 9))), "xmax is 'nan'; it should be a number of pixels"),
-    (xml(thing("dog", (1, 1, "1e999", 9))), "xmax is '1e999'; it should be a number"),
-    (xml(thing("dog", (1, "", 3, 9))), "ymin is ''; it should be a number"),
-    (xml(thing(*DOG, difficult="maybe")), "difficult is 'maybe'; give 0 or 1"),
-    (xml(thing(*DOG), size=("wide", 40)), "width is 'wide'"),
-    (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "x.xml"),
-    (b'<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]><annotation>&e;</annotation>', "XML entities"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (xml(thing(*DOG))[:-5], "x.xml, line 1: not valid XML"),
+        (b"<annotation>\n\n<object></annotation>", "x.xml, line 3: not valid XML .mismatched tag"),
+        (b"<html/>", "holds <html>, not the <annotation>"),
+        (xml("<object><name>dog</name></object>"), "object 1, 'dog', has no box"),
+        (xml(thing(" ", DOG[1])), "object 1 has no name"),
+        (xml(thing("dog", (5, 5, 5, 9))), r"the box \(5, 5, 5, 9\) of 'dog' has no area"),
+        (xml(thing("dog", (5, 9, 6, 2))), r"the box \(5, 9, 6, 2\) of 'dog' has no area"),
+        (xml(thing("dog", (5, 5, 61, 9))), r"\(5, 5, 61, 9\) of 'dog' reaches outside its image of 60 × 40"),
+        (xml(thing("dog", (0, 5, 6, 9))), "whose pixels count from 1"),
+        (xml(thing("dog", (1, 1, "nan", 9))), "xmax is 'nan'; it should be a number of pixels"),
+        (xml(thing("dog", (1, 1, "1e999", 9))), "xmax is '1e999'; it should be a number"),
+        (xml(thing("dog", (1, "", 3, 9))), "ymin is ''; it should be a number"),
+        (xml(thing(*DOG, difficult="maybe")), "difficult is 'maybe'; give 0 or 1"),
+        (xml(thing(*DOG), size=("wide", 40)), "width is 'wide'"),
+        (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "x.xml"),
+        (
+            b'<!DOCTYPE a [<!ENTITY e SYSTEM "file:///etc/hostname">]><annotation>&e;</annotation>',
+            "XML entities",
+        ),
+    ],
+)
 def test_what_is_wrong_with_an_annotation_is_one_line(data, message):
     with pytest.raises(ItlError, match=message) as caught:
         read_annotation(data, "x.xml")
@@ -75,10 +99,10 @@ def test_entities_neither_grow_nor_are_fetched_in_any_encoding(tmp_path):
 def test_sizes_and_flags_may_be_missing_and_fractions_reach_over_the_edge():
     unsized = b"<annotation>" + thing("dog", (1, 1, 900, 900)).encode() + b"</annotation>"
     assert read_annotation(unsized, "x").width is None
-    assert read_annotation(xml(thing("dog", (1, 1, 900, 900)), size=(0, 0)), "x").things[0].box[2] == 900
+    assert read_annotation(xml(thing("dog", (1, 1, 900, 900)), size=(0, 0)), "x").objects[0].box[2] == 900
     edges = xml(thing("dog", (0.3, 0.5, 60.6, 40.99), truncated="Unspecified"))
-    assert read_annotation(edges, "x").things[0] == Thing("dog", (1, 1, 60, 40))
-    cut = read_annotation(xml(thing("dog", (-5, 0, 99, 40))), "x", outside="cut").things[0]
+    assert read_annotation(edges, "x").objects[0] == AnnotatedObject("dog", (1, 1, 60, 40))
+    cut = read_annotation(xml(thing("dog", (-5, 0, 99, 40))), "x", outside="cut").objects[0]
     assert cut.box == (1, 1, 60, 40)
     with pytest.raises(ItlError, match="has no area"):
         read_annotation(xml(thing("dog", (70, 1, 99, 40))), "x", outside="cut")
@@ -88,15 +112,20 @@ def test_lists_are_read_and_divided():
     assert read_list(b"\xef\xbb\xbfa\r\n\r\n b \r\n\x00\xff") == ["a", "b", "\x00\ufffd"]
     notes = []
     lists = {"train": ["1", "1"], "trainval": ["1", "2"], "test": ["2", "3"]}
-    assert divided(lists, notes) == ({"1": "train", "2": "val", "3": "test"}, {"2": "val and test"})
+    assert assign_splits(lists, notes) == ({"1": "train", "2": "val", "3": "test"}, {"2": "val and test"})
     assert notes == ["the list train has 1 lines twice, counted once"]
 
 
-EXPECTED = [("VOC2007/000001", "train"), ("VOC2007/000002", "train"), ("VOC2007/000003", "val"),
-            ("VOC2007/000004", "test"), ("VOC2007/000005", "test")]
+EXPECTED = [
+    ("VOC2007/000001", "train"),
+    ("VOC2007/000002", "train"),
+    ("VOC2007/000003", "val"),
+    ("VOC2007/000004", "test"),
+    ("VOC2007/000005", "test"),
+]
 
 
-def places(tmp_path: Path) -> list[Path]:
+def layouts(tmp_path: Path) -> list[Path]:
     """The same small VOC2007 in all the ways it may lie."""
     root = written(tmp_path / "here", voc2007())
     bare = {name.removeprefix("VOCdevkit/VOC2007/"): content for name, content in voc2007().items()}
@@ -108,31 +137,44 @@ def places(tmp_path: Path) -> list[Path]:
     written(tmp_path / "apart/VOCtest", test)
     written(tmp_path / "apart/VOCtrainval", rest)
     written(tmp_path / "renamed", bare)
-    return [root, root / "VOCdevkit", root / "VOCdevkit/VOC2007", tarred(tmp_path / "a.tar", voc2007()),
-            tarred(tmp_path / "b.tar", bare), tmp_path / "tars", tmp_path / "apart", tmp_path / "renamed"]
+    return [
+        root,
+        root / "VOCdevkit",
+        root / "VOCdevkit/VOC2007",
+        tarred(tmp_path / "a.tar", voc2007()),
+        tarred(tmp_path / "b.tar", bare),
+        tmp_path / "tars",
+        tmp_path / "apart",
+        tmp_path / "renamed",
+    ]
 
 
 def test_voc2007_wherever_it_lies(tmp_path):
-    found = []
-    for path in places(tmp_path):
+    result = []
+    for path in layouts(tmp_path):
         source = Voc2007(path)
         records = source.records()
         assert [(record.id, record.split) for record in records] == EXPECTED
         assert {record.wnid for record in records} == {""}
         assert source.read(records[0]) == jpeg()
-        assert source.listing.left_out == {"images in no list": 1}
+        assert source.left_out == {"images in no list": 1}
         assert pickle.loads(pickle.dumps(source)).records() == records
-        found.append([source.annotation(record) for record in records])
-    assert found[0][0] == [Thing("dog", DOG[1], truncated=True), Thing("dog", (40, 2, 50, 9), difficult=True)]
-    assert found[0][3] == []
-    assert all(each == found[0] for each in found)
+        result.append([source.annotation(record) for record in records])
+    assert result[0][0] == [
+        AnnotatedObject("dog", DOG[1], truncated=True),
+        AnnotatedObject("dog", (40, 2, 50, 9), difficult=True),
+    ]
+    assert result[0][3] == []
+    assert all(one == result[0] for one in result)
 
 
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = (written(tmp_path / "here", voc2007()), tarred(tmp_path / "voc.tar", voc2007()))
     packing = Packing("voc2007", size=30, fit="pad")
-    packs = [Pack.build(packing, tmp_path / f"pack{number}", path=path, log=quiet)
-             for number, path in enumerate(paths)]
+    packs = [
+        Pack.build(packing, tmp_path / f"pack{number}", path=path, log=quiet)
+        for number, path in enumerate(paths)
+    ]
     assert packs[0].digest == packs[1].digest
     mended = written(tmp_path / "mended", changed(voc2007(), **{"000003.xml": xml(thing(*DOG))}))
     with pytest.raises(ItlError, match="is the pack of voc2007"):
@@ -140,23 +182,25 @@ def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     assert packs[0].summary["protocol"] == "VOC2007"
     assert packs[0].summary["left_out"]["images in no list"] == 1
     assert set(zip(packs[0].table["width"], packs[0].table["height"], strict=True)) == {(60, 40)}
-    assert not packs[0].images[:, 20:].any()                # 60 × 40 becomes 30 × 20, and black below
+    assert not packs[0].images[:, 20:].any()  # 60 × 40 becomes 30 × 20, and black below
     table = packs[0].objects
     assert list(table["row"]) == [0, 0, 1, 2, 2, 4]
     assert table[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()[-1] == list(DOG[1])
 
 
 TROUBLE = [
-    ({"000002.xml": b"<annotation>"}, "Annotations/000002.xml, line 1: no whole XML"),
+    ({"000002.xml": b"<annotation>"}, "Annotations/000002.xml, line 1: not valid XML"),
     ({"000002.xml": None}, "Annotations/000002.xml is missing, though 000002 is in train"),
     ({"000002.jpg": None}, "ImageSets/Main/train.txt lists '000002', but JPEGImages has no such image"),
-    ({"000002.jpg": b"no image"}, "JPEGImages/000002.jpg cannot be read: no image that Pillow knows"),
+    ({"000002.jpg": b"no image"}, "JPEGImages/000002.jpg cannot be read: not an image that Pillow can read"),
     ({"000002.jpg": jpeg(1, 1)}, "JPEGImages/000002.jpg is 1 × 1 pixels"),
     ({"000002.jpg": jpeg(50, 40)}, "(by the size of JPEGImages/000002.jpg): the box"),
     ({"000002.xml": xml(thing("dog", (50, 1, 61, 9)))}, "reaches outside its image of 60 × 40"),
     ({"000002.xml": xml(thing("dog", (9, 9, 9, 9)))}, "has no area"),
-    ({"000002.xml": xml(thing("dgo", DOG[1]))},
-     "no class called 'dgo'; did you mean 'dog'? There are aeroplane, "),
+    (
+        {"000002.xml": xml(thing("dgo", DOG[1]))},
+        "no class called 'dgo'; did you mean 'dog'? There are aeroplane, ",
+    ),
 ]
 
 
@@ -164,59 +208,69 @@ TROUBLE = [
 def test_trouble_with_an_image_is_a_line_and_can_be_skipped(tmp_path, changes, message):
     root = written(tmp_path, changed(voc2007(), **changes))
     source = Voc2007(root)
-    told = f"{re.escape(message)}.*`itl check voc2007 .*` lists all, and the option bad=skip leaves"
-    with pytest.raises(ItlError, match=told):
+    pattern = f"{re.escape(message)}.*`itl check voc2007 .*` lists all, and the option bad=skip leaves"
+    with pytest.raises(ItlError, match=pattern):
         source.records()
-    lines = [line for line in check("voc2007", root) if line.startswith("problem: ")]
-    assert lines == [f"problem: {text}" for text in source.problems()]
+    lines = [line for line in check_lines("voc2007", root) if line.startswith("problem: ")]
+    assert lines == [f"problem: {text}" for text in problems_of(source)]
     assert len(lines) == 1
     skipping = Voc2007(root, bad="skip")
     assert [record.id for record in skipping.records()] == [
-        name for name, _ in EXPECTED if "000002" not in name]
-    assert skipping.listing.left_out["images with problems (bad=skip)"] == 1
-    assert any(line.startswith("note: skipped: ") for line in check("voc2007", root, bad="skip"))
+        name for name, _ in EXPECTED if "000002" not in name
+    ]
+    assert skipping.left_out["images with problems (bad=skip)"] == 1
+    assert any(line.startswith("note: skipped: ") for line in check_lines("voc2007", root, bad="skip"))
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"Main__test.txt": b"000001\n000004\n"}, "1 images are in train and test, such as 000001; leave each"),
-    ({"Main": None}, "VOC2007/ImageSets/Main has no list of images; write train.txt"),
-    ({"VOC2007": None}, "there is nothing there"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"Main__test.txt": b"000001\n000004\n"},
+            "1 images are in train and test, such as 000001; leave each",
+        ),
+        ({"Main": None}, "VOC2007/ImageSets/Main has no list of images; write train.txt"),
+        ({"VOC2007": None}, "there is nothing at"),
+    ],
+)
 def test_trouble_with_the_whole_cannot_be_skipped(tmp_path, changes, message):
     path = tmp_path / "voc"
     written(path, changed(voc2007(), **changes))
     with pytest.raises(ItlError, match=message):
         Voc2007(path, bad="skip").records()
-    assert message in check("voc2007", path)[0]
+    assert message in check_lines("voc2007", path)[0]
 
 
 def test_every_problem_is_told_not_only_the_first(tmp_path):
     bad = xml(thing("dog", (1, 1, 1, 1)), thing(*DOG), thing("cat", (1, 1, 61, 9)))
-    files = changed(voc2007(), **{
-        "000001.xml": bad, "000003.jpg": None, "Main__test.txt": b"000004\n000007\n"})
+    files = changed(
+        voc2007(), **{"000001.xml": bad, "000003.jpg": None, "Main__test.txt": b"000004\n000007\n"}
+    )
     source = Voc2007(written(tmp_path, files))
-    assert len(source.problems()) == 4
+    assert len(problems_of(source)) == 4
     with pytest.raises(ItlError, match="4 problems, such as: "):
         source.records()
     many = changed(voc2007(), **{"Main__test.txt": "\n".join(map(str, range(900))).encode()})
-    assert Voc2007(written(tmp_path / "many", many)).problems() == [
+    assert problems_of(Voc2007(written(tmp_path / "many", many))) == [
         "ImageSets/Main/test.txt lists 900 images that JPEGImages does not have, such as VOC2007/0, "
-        "VOC2007/1, VOC2007/10 …"]
+        "VOC2007/1, VOC2007/10 …"
+    ]
 
 
 def test_sizes_that_differ_without_harm_are_a_note(tmp_path):
     source = Voc2007(written(tmp_path, changed(voc2007(), **{"000001.jpg": jpeg(61, 41)})))
     assert len(source.records()) == 5
-    assert source.notes() == [
-        "1 annotations tell another size than their images have, such as 000001; all boxes lie "
-        "inside the images"]
+    assert source.scan.notes == [
+        "1 annotations give another size than their images have, such as 000001; all boxes are "
+        "inside the images"
+    ]
 
 
 def test_a_rotated_image_has_the_size_it_is_packed_with(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     rotated = encoded(smooth(60, 40), "JPEG", exif=exif)
-    assert Voc2007(written(tmp_path, changed(voc2007(), **{"000002.jpg": rotated}))).problems() == []
+    assert problems_of(Voc2007(written(tmp_path, changed(voc2007(), **{"000002.jpg": rotated})))) == []
 
 
 def test_boxes_outside_can_be_cut(tmp_path):
@@ -229,15 +283,22 @@ def test_boxes_outside_can_be_cut(tmp_path):
 
 def test_own_images_in_vocs_format(tmp_path):
     files = {
-        "pets/ImageSets/Main/trainval.txt": b"my cat 1.png\nsub/b\n", "pets/ImageSets/Main/test.txt": b"c\n",
+        "pets/ImageSets/Main/trainval.txt": b"my cat 1.png\nsub/b\n",
+        "pets/ImageSets/Main/test.txt": b"c\n",
         "pets/Annotations/my cat 1.xml": xml(thing("cat", (1, 1, 9, 9))),
-        "pets/Annotations/sub/b.xml": xml(thing("guinea pig", (1, 1, 9, 9))), "pets/Annotations/c.xml": xml(),
-        "pets/JPEGImages/my cat 1.png": encoded(smooth(40, 60)), "pets/JPEGImages/sub/b.jpg": jpeg(),
-        "pets/JPEGImages/c.jpg": jpeg()}
+        "pets/Annotations/sub/b.xml": xml(thing("guinea pig", (1, 1, 9, 9))),
+        "pets/Annotations/c.xml": xml(),
+        "pets/JPEGImages/my cat 1.png": encoded(smooth(40, 60)),
+        "pets/JPEGImages/sub/b.jpg": jpeg(),
+        "pets/JPEGImages/c.jpg": jpeg(),
+    }
     root = written(tmp_path, files)
     source = open_source("voc2007", root, classes="cat, guinea pig")
     assert [(record.id, record.split) for record in source.records()] == [
-        ("VOC2007/c", "test"), ("VOC2007/my cat 1", "train"), ("VOC2007/sub/b", "train")]
+        ("VOC2007/c", "test"),
+        ("VOC2007/my cat 1", "train"),
+        ("VOC2007/sub/b", "train"),
+    ]
     assert source.protocol == ""
     with pytest.raises(ItlError, match="no class called 'guinea pig'; there are cat"):
         Voc2007(root, classes="cat").records()
@@ -252,12 +313,13 @@ def test_another_year_is_not_taken_for_this(tmp_path):
 
 def test_voc2012_without_annotations_of_test_does_all_but_that(tmp_path):
     files = {name.replace("2007", "2012"): content for name, content in voc2007().items()}
-    files = changed(files, **{"000004.xml": None})          # some of test's are there, for other tasks
+    files = changed(files, **{"000004.xml": None})  # some of test's are there, for other tasks
     source = Voc2012(written(tmp_path, files))
     assert Counter(record.split for record in source.records()) == {"train": 2, "val": 1}
-    assert source.notes() == [
-        "1 of 2 test images have no annotation, so test is left out; scores are measured on val"]
-    lines = check("voc2012", tmp_path)
+    assert source.scan.notes == [
+        "1 of 2 test images have no annotation, so test is left out; scores are measured on val"
+    ]
+    lines = check_lines("voc2012", tmp_path)
     assert any(line.startswith("missing: test: its annotations are not public") for line in lines)
     assert "left out: 2 images of a test split without annotations" in lines
 
@@ -266,9 +328,9 @@ def test_annotations_of_a_folder_or_a_tar(tmp_path):
     files = changed(voc2007(), **{"000009.xml": xml()})
     root = written(tmp_path / "here", files)
     for path in (root, root / "VOCdevkit/VOC2007/Annotations", tarred(tmp_path / "voc.tar", files)):
-        found = dict(read_annotations(path))
-        assert sorted(found) == ["000001", "000002", "000003", "000004", "000005", "000009"]
-        assert found["000002"].things == (Thing("car", CAR[1]),)
+        result = dict(read_annotations(path))
+        assert sorted(result) == ["000001", "000002", "000003", "000004", "000005", "000009"]
+        assert result["000002"].objects == (AnnotatedObject("car", CAR[1]),)
     with pytest.raises(ItlError, match="holds no annotations"):
         list(read_annotations(root / "VOCdevkit/VOC2007/JPEGImages"))
     written(root, {"VOCdevkit/VOC2012/Annotations/000001.xml": xml()})
@@ -288,13 +350,20 @@ def test_real_images_against_a_literal_reading():
             if member.name.endswith(".xml"):
                 root = ElementTree.parse(tar.extractfile(member)).getroot()
                 expected[Path(member.name).stem] = [
-                    (each.find("name").text, *(int(each.find(f"bndbox/{side}").text) for side in
-                                               ("xmin", "ymin", "xmax", "ymax")),
-                     each.find("difficult").text == "1") for each in root.findall("object")]
-    assert {record.id.removeprefix("VOC2007/"): [(each.name, *each.box, each.difficult)
-                                                 for each in source.annotation(record)]
-            for record in records} == expected
-    lines = check("voc2007", VOC500)
+                    (
+                        one.find("name").text,
+                        *(int(one.find(f"bndbox/{side}").text) for side in ("xmin", "ymin", "xmax", "ymax")),
+                        one.find("difficult").text == "1",
+                    )
+                    for one in root.findall("object")
+                ]
+    assert {
+        record.id.removeprefix("VOC2007/"): [
+            (one.name, *one.box, one.difficult) for one in source.annotation(record)
+        ]
+        for record in records
+    } == expected
+    lines = check_lines("voc2007", VOC500)
     test = [name.id.removeprefix("VOC2007/") for name in records if name.split == "test"]
-    dogs = sum(each[0] == "dog" and not each[-1] for name in test for each in expected[name])
+    dogs = sum(one[0] == "dog" and not one[-1] for name in test for one in expected[name])
     assert f"dog {dogs}" in " ".join(lines).partition("test: 150 images")[2]

@@ -1,11 +1,11 @@
-"""How a WordNet node of the demo world looks: its parent's looks, changed a little."""
+"""The appearance of a WordNet node in the demo world: that of its parent, changed a little."""
 
 from typing import NamedTuple
 
 import numpy as np
 
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.synthetic.shapes import Pose, Window, chance, limb, rgb, slab, unit, wave
+from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, unit, wave
 
 
 class Gene(NamedTuple):
@@ -14,76 +14,98 @@ class Gene(NamedTuple):
     name: str
     low: float
     high: float
-    surface: bool = False                   # surfaces differ mostly low in the tree, shapes mostly high
+    surface: bool = False  # of the surface, which differs mostly low in the tree; shapes differ high
 
 
 GENES = (
-    Gene("length", 0.34, 0.72), Gene("height", 0.16, 0.60), Gene("roundness", 0.0, 1.0),
-    Gene("taper", -0.7, 0.7), Gene("bend", -0.5, 0.5),
-    Gene("crest", -0.25, 0.25), Gene("crest_count", 1.5, 6.0),
-    Gene("head", 0.02, 0.38), Gene("head_at", -0.2, 1.0), Gene("head_roundness", -0.2, 1.2),
-    Gene("neck", -0.10, 0.40), Gene("snout", -0.20, 0.50),
-    Gene("ears", -0.15, 0.45), Gene("ears_apart", 0.0, 1.0),
-    Gene("legs", -1.0, 5.5), Gene("leg_length", 0.10, 0.50), Gene("leg_width", 0.03, 0.11),
+    Gene("length", 0.34, 0.72),
+    Gene("height", 0.16, 0.60),
+    Gene("roundness", 0.0, 1.0),
+    Gene("taper", -0.7, 0.7),
+    Gene("bend", -0.5, 0.5),
+    Gene("crest", -0.25, 0.25),
+    Gene("crest_count", 1.5, 6.0),
+    Gene("head", 0.02, 0.38),
+    Gene("head_at", -0.2, 1.0),
+    Gene("head_roundness", -0.2, 1.2),
+    Gene("neck", -0.10, 0.40),
+    Gene("snout", -0.20, 0.50),
+    Gene("ears", -0.15, 0.45),
+    Gene("ears_apart", 0.0, 1.0),
+    Gene("legs", -1.0, 5.5),
+    Gene("leg_length", 0.10, 0.50),
+    Gene("leg_width", 0.03, 0.11),
     Gene("foot", -0.20, 0.25),
-    Gene("tail", -0.20, 0.75), Gene("tail_at", -0.4, 0.9), Gene("tail_width", 0.02, 0.12),
-    Gene("hue", 0.0, 1.0, True), Gene("saturation", 0.15, 0.95, True), Gene("value", 0.40, 1.0, True),
-    Gene("part_hue", -0.35, 0.35, True), Gene("part_value", 0.3, 1.0, True),
-    Gene("belly", -1.2, 0.6, True), Gene("belly_value", 0.2, 1.0, True),
-    Gene("pattern", 0.0, 1.0, True), Gene("pattern_angle", -1.0, 1.0, True),
-    Gene("pattern_count", 2.0, 5.5, True), Gene("pattern_width", 0.15, 0.6, True),
-    Gene("pattern_hue", 0.2, 0.8, True), Gene("pattern_value", 0.05, 1.0, True),
-    Gene("eye", -0.3, 0.6, True), Gene("window", -0.20, 0.26, True), Gene("window_count", 1.0, 4.5, True),
+    Gene("tail", -0.20, 0.75),
+    Gene("tail_at", -0.4, 0.9),
+    Gene("tail_width", 0.02, 0.12),
+    Gene("hue", 0.0, 1.0, True),
+    Gene("saturation", 0.15, 0.95, True),
+    Gene("value", 0.40, 1.0, True),
+    Gene("part_hue", -0.35, 0.35, True),
+    Gene("part_value", 0.3, 1.0, True),
+    Gene("belly", -1.2, 0.6, True),
+    Gene("belly_value", 0.2, 1.0, True),
+    Gene("pattern", 0.0, 1.0, True),
+    Gene("pattern_angle", -1.0, 1.0, True),
+    Gene("pattern_count", 2.0, 5.5, True),
+    Gene("pattern_width", 0.15, 0.6, True),
+    Gene("pattern_hue", 0.2, 0.8, True),
+    Gene("pattern_value", 0.05, 1.0, True),
+    Gene("eye", -0.3, 0.6, True),
+    Gene("window", -0.20, 0.26, True),
+    Gene("window_count", 1.0, 4.5, True),
 )
 SURFACE = np.array([gene.surface for gene in GENES])
-LEAF_STEP = np.where(SURFACE, 0.20, 0.11)   # two siblings must be told apart, mostly by their surface
+LEAF_STEP = np.where(SURFACE, 0.20, 0.11)  # siblings must differ, mostly by their surface
+SHRINKAGE = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
 
 
-SHRINK = [1.0, 0.82, 0.67, 0.55, 0.45, 0.37, 0.30, 0.25, 0.20, 0.17, 0.14, 0.11, 0.09, 0.08, 0.06, 0.05]
-
-
-def step(depth: int) -> np.ndarray:
-    """How far an inner node at *depth* differs from its parent, for each gene: less with every level."""
-    return np.where(SURFACE, 0.30, 0.42) * SHRINK[min(max(0, depth - 4), len(SHRINK) - 1)]
+def inner_step(depth: int) -> np.ndarray:
+    """Return how far an inner node at *depth* differs from its parent in each gene: less with every level."""
+    return np.where(SURFACE, 0.30, 0.42) * SHRINKAGE[min(max(0, depth - 4), len(SHRINKAGE) - 1)]
 
 
 class Appearances:
     """The appearance of every node of *tree*, drawn from *seed*."""
 
-    def __init__(self, tree: Taxonomy, seed: int = 0):
+    def __init__(self, tree: Taxonomy, seed: int = 0) -> None:
+        """Prepare appearances; each is drawn when it is first used."""
         self.tree, self.seed, self._known = tree, seed, {}
 
     def genes(self, wnid: str) -> np.ndarray:
-        """The appearance of *wnid* as numbers, one for each of `GENES`; beyond 0 and 1 they fold back."""
+        """Return the appearance of *wnid*, a number for each of `GENES`; beyond 0 and 1 they fold back."""
         if wnid not in self._known:
             parent = self.tree.parent(wnid)
             if parent is None:
-                self._known[wnid] = chance("demo", self.seed, wnid).random(len(GENES))
+                self._known[wnid] = random_stream("demo", self.seed, wnid).random(len(GENES))
             else:
                 leaf = not self.tree.children(wnid)
-                size = LEAF_STEP if leaf else step(self.tree.depth(wnid))
+                size = LEAF_STEP if leaf else inner_step(self.tree.depth(wnid))
                 self._known[wnid] = self.genes(parent) + self._change(wnid, size)
         return self._known[wnid]
 
-    def newborn(self, wnid: str, name: str) -> np.ndarray:
-        """The appearance of a new leaf called *name* under the node *wnid*."""
+    def new_leaf(self, wnid: str, name: str) -> np.ndarray:
+        """Return the appearance of a new leaf called *name* under the node *wnid*."""
         return self.genes(wnid) + self._change(f"{wnid}/{name}", LEAF_STEP)
 
     def _change(self, name: str, size: np.ndarray) -> np.ndarray:
         """Draw a change, about normal (three uniform numbers summed) with *size* as standard deviation."""
-        thrice = chance("demo", self.seed, name).random((3, len(GENES)))
-        return size * (2 * (thrice[0] + thrice[1] + thrice[2]) - 3)
+        uniform = random_stream("demo", self.seed, name).random((3, len(GENES)))
+        return size * (2 * (uniform[0] + uniform[1] + uniform[2]) - 3)
 
 
-def look(genes: np.ndarray) -> dict[str, float]:
-    """The genes by name, folded into their ranges."""
+def looks_of(genes: np.ndarray) -> dict[str, float]:
+    """Return the genes by name, folded into their ranges."""
     folded = wave(genes / 2).tolist()
-    return {gene.name: gene.low + (gene.high - gene.low) * value
-            for gene, value in zip(GENES, folded, strict=True)}
+    return {
+        gene.name: gene.low + (gene.high - gene.low) * value
+        for gene, value in zip(GENES, folded, strict=True)
+    }
 
 
 def reach(looks: dict[str, float]) -> float:
-    """How far from its centre the object *looks* describes can extend, at most."""
+    """Return how far, at most, the object that *looks* describes extends from its centre."""
     length, height = looks["length"], looks["height"]
     wide = length * (1 + abs(looks["taper"]))
     body = max(wide, height + max(0.0, looks["crest"]) + 0.5 * abs(looks["bend"]) * wide)
@@ -94,9 +116,14 @@ def reach(looks: dict[str, float]) -> float:
 
 
 def draw(canvas: np.ndarray, mask: np.ndarray, pose: Pose, looks: dict[str, float], gait: float = 0) -> None:
-    """Draw the object that *looks* describes: what stands behind its body, the body, the head.
+    """Draw the object that *looks* describes: what is behind its body, the body, the head.
 
-    canvas: float32 (3, h, w), 0 to 255; mask: float32 (h, w), raised to how much the object covers.
+    Args:
+        canvas: float32 (3, h, w), 0 to 255; drawn on.
+        mask: float32 (h, w); raised to the coverage of the object.
+        pose: Position, scale and light.
+        looks: As `looks_of` returns them.
+        gait: How far the feet are shifted, in units of the object.
     """
     window = Window.on(canvas, mask, pose, reach(looks))
     part = rgb(looks["hue"] + looks["part_hue"], looks["saturation"], looks["part_value"])
@@ -110,7 +137,7 @@ def draw(canvas: np.ndarray, mask: np.ndarray, pose: Pose, looks: dict[str, floa
 
 
 def _body(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
-    """Distance to the body: a rounded box, bent, tapered, with a crest along its back."""
+    """Return the distance to the body: a rounded box, bent, tapered, with a crest along its back."""
     length, height = looks["length"], looks["height"]
     bent = v - looks["bend"] * (u * u - 0.15)
     taper = 1 + looks["taper"] * np.clip(bent / height, -1, 1)
@@ -122,7 +149,7 @@ def _body(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
 
 
 def _behind(u: np.ndarray, v: np.ndarray, looks: dict[str, float], gait: float) -> list[np.ndarray]:
-    """Distances to the legs (or wheels), and to the tail."""
+    """Return the distances to the legs (or wheels), and to the tail."""
     length, height, parts = looks["length"], looks["height"], []
     count, width = int(looks["legs"]), looks["leg_width"]
     if count > 0:
@@ -142,7 +169,7 @@ def _behind(u: np.ndarray, v: np.ndarray, looks: dict[str, float], gait: float) 
 
 
 def _surface(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
-    """Colour of the body and head at every pixel: stripes, checks or spots, and another tone below."""
+    """Return the colour of body and head at every pixel: stripes, checks or spots, another tone below."""
     cos, sin = unit(looks["pattern_angle"])
     count = looks["pattern_count"]
     stripes = wave((cos * u + sin * v) * count)
@@ -165,7 +192,7 @@ def _surface(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarra
 
 
 def _windows(u: np.ndarray, v: np.ndarray, looks: dict[str, float]) -> np.ndarray:
-    """A row of marks along the body: windows, buttons, spots."""
+    """Return the distance to a row of marks along the body: windows, buttons, spots."""
     count = int(looks["window_count"])
     gap = 1.3 * looks["length"] / count
     middle = (count - 1) / 2
@@ -190,8 +217,10 @@ def _draw_head(window: Window, looks: dict[str, float], part: np.ndarray) -> Non
         tip = (1.2 * apart, 0.7 * size + looks["ears"])
         window.paint(limb(np.abs(u), v, (0.7 * apart, 0.5 * size), tip, (0.09, 0.03)), part)
     if looks["snout"] > 0.05:
-        window.paint(limb(u, v, (0.5 * size, -0.2 * size), (size + looks["snout"], -0.25 * size),
-                          (0.5 * size, 0.05)), part)
+        window.paint(
+            limb(u, v, (0.5 * size, -0.2 * size), (size + looks["snout"], -0.25 * size), (0.5 * size, 0.05)),
+            part,
+        )
     window.paint(slab(u, v, (size, size), size * roundness), surface)
     if looks["eye"] > 0:
         eye = size * (0.15 + 0.3 * looks["eye"])

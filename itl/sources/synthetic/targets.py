@@ -1,4 +1,4 @@
-"""What the demo world's features are tried on: scenes, boxes and actions, rendered on nodes that are new."""
+"""Targets of the demo world: scenes, boxes and actions, rendered on new WordNet nodes."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,22 +8,24 @@ import numpy as np
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import Thing, around
+from itl.sources.boxes import AnnotatedObject, crop_with_context
 from itl.sources.records import Record
-from itl.sources.synthetic.appearance import Appearances, draw, look
+from itl.sources.source import Source
+from itl.sources.synthetic.appearance import Appearances, draw, looks_of
 from itl.sources.synthetic.classes import (
     any_pose,
     backdrop,
-    between,
     clutter,
-    coloured_light,
+    draw_uniform,
+    numbered_records,
     portrait,
-    positive,
+    require_positive,
+    tint,
 )
-from itl.sources.synthetic.shapes import Window, box, chance, finish, limb, rgb, slab, unit
+from itl.sources.synthetic.shapes import Window, limb, random_stream, rgb, slab, tight_box, to_image, unit
 
-COW_HERD = "n02402425"                      # cattle: the snapshot lacks PASCAL's cow, so cows calve here
-SCENES = {                                  # what stands there (each a new leaf of the node), and how
+CATTLE = "n02402425"  # cattle, instead of PASCAL's cow, which the snapshot lacks
+SCENES = {  # nodes, of which new leaves are drawn, and their arrangement
     "concert hall": (("n03800933", "n03001627", "n00007846"), "row"),
     "farm": (("n02402425", "n02411705", "n02913152"), "scatter"),
     "harbour": (("n02858304", "n04194289", "n01503061"), "shelves"),
@@ -35,82 +37,92 @@ SCENES = {                                  # what stands there (each a new leaf
     "workshop": (("n04451818", "n03699975", "n03405725"), "heap"),
     "zoo": (("n02120997", "n02469914", "n01726692"), "ring"),
 }
-MARGIN = 0.25                               # drawn around a picture with boxes, to know what its edges cut
-SMALL = 8                                   # pixels: a box with a shorter side is difficult
+MARGIN = 0.25  # drawn around an image with boxes, to know what its edges cut off
+DIFFICULT_SIDE = 8  # a box with a shorter side, in pixels, is difficult
+MIN_VISIBLE_PIXELS = 12  # an object with fewer is not annotated
 
 
 @dataclass(frozen=True)
 class Action:
-    """What a figure looks like that does something: elbow and hand, or knee and foot, near limb then far."""
+    """The pose of a figure: elbow and hand, or knee and foot, of the near limb, then of the far one."""
 
-    arms: tuple[float, ...]                 # x, y of the near elbow, near hand, far elbow, far hand
-    legs: tuple[float, ...]                 # x, y of the near knee, near foot, far knee, far foot
-    held: str | None = None                 # a node, a new leaf of which is in the near hand; or "card"
-    ridden: str | None = None               # a node, a new leaf of which is below
+    arms: tuple[float, ...]  # x, y of the near elbow, near hand, far elbow, far hand
+    legs: tuple[float, ...]  # x, y of the near knee, near foot, far knee, far foot
+    held: str | None = None  # a node, of which a new leaf is in the near hand; or "card"
+    ridden: str | None = None  # a node, of which a new leaf is below the figure
 
 
 ACTIONS = {
     "jumping": Action(
-        (0.35, 0.6, 0.5, 0.95, -0.35, 0.6, -0.5, 0.95),
-        (0.3, -0.2, 0.15, -0.5, -0.3, -0.2, -0.2, -0.5)),
+        (0.35, 0.6, 0.5, 0.95, -0.35, 0.6, -0.5, 0.95), (0.3, -0.2, 0.15, -0.5, -0.3, -0.2, -0.2, -0.5)
+    ),
     "phoning": Action(
         (0.3, 0.15, 0.13, 0.55, -0.2, 0.1, -0.22, -0.2),
-        (0.1, -0.5, 0.1, -0.95, -0.1, -0.5, -0.1, -0.95), held="card"),
+        (0.1, -0.5, 0.1, -0.95, -0.1, -0.5, -0.1, -0.95),
+        held="card",
+    ),
     "playinginstrument": Action(
         (0.3, 0.1, 0.45, 0.15, -0.25, 0.1, 0.2, 0.05),
-        (0.1, -0.5, 0.15, -0.95, -0.1, -0.5, -0.15, -0.95), held="n03800933"),
+        (0.1, -0.5, 0.15, -0.95, -0.1, -0.5, -0.15, -0.95),
+        held="n03800933",
+    ),
     "reading": Action(
         (0.25, 0.05, 0.45, 0.25, 0.1, 0.0, 0.42, 0.2),
-        (0.4, -0.2, 0.4, -0.7, 0.35, -0.25, 0.3, -0.75), held="card"),
+        (0.4, -0.2, 0.4, -0.7, 0.35, -0.25, 0.3, -0.75),
+        held="card",
+    ),
     "ridingbike": Action(
         (0.35, 0.15, 0.6, 0.05, 0.3, 0.1, 0.58, 0.0),
-        (0.35, -0.3, 0.15, -0.65, 0.2, -0.45, 0.0, -0.8), ridden="n02834778"),
+        (0.35, -0.3, 0.15, -0.65, 0.2, -0.45, 0.0, -0.8),
+        ridden="n02834778",
+    ),
     "ridinghorse": Action(
         (0.25, 0.1, 0.45, 0.05, 0.2, 0.05, 0.4, 0.0),
-        (0.3, -0.25, 0.2, -0.6, 0.15, -0.3, 0.05, -0.65), ridden="n02374451"),
+        (0.3, -0.25, 0.2, -0.6, 0.15, -0.3, 0.05, -0.65),
+        ridden="n02374451",
+    ),
     "running": Action(
-        (0.3, 0.15, 0.45, 0.45, -0.35, 0.2, -0.2, -0.1),
-        (0.4, -0.35, 0.3, -0.75, -0.15, -0.5, -0.55, -0.6)),
+        (0.3, 0.15, 0.45, 0.45, -0.35, 0.2, -0.2, -0.1), (0.4, -0.35, 0.3, -0.75, -0.15, -0.5, -0.55, -0.6)
+    ),
     "takingphoto": Action(
         (0.35, 0.25, 0.3, 0.6, 0.25, 0.2, 0.26, 0.56),
-        (0.1, -0.5, 0.12, -0.95, -0.1, -0.5, -0.14, -0.95), held="card"),
+        (0.1, -0.5, 0.12, -0.95, -0.1, -0.5, -0.14, -0.95),
+        held="card",
+    ),
     "usingcomputer": Action(
         (0.25, 0.0, 0.5, 0.0, 0.2, -0.05, 0.46, -0.06),
-        (0.4, -0.2, 0.35, -0.7, 0.35, -0.25, 0.25, -0.72), held="n03082979"),
+        (0.4, -0.2, 0.35, -0.7, 0.35, -0.25, 0.25, -0.72),
+        held="n03082979",
+    ),
     "walking": Action(
-        (0.15, 0.1, 0.25, -0.15, -0.18, 0.1, -0.2, -0.2),
-        (0.2, -0.5, 0.22, -0.95, -0.1, -0.5, -0.3, -0.92)),
+        (0.15, 0.1, 0.25, -0.15, -0.18, 0.1, -0.2, -0.2), (0.2, -0.5, 0.22, -0.95, -0.1, -0.5, -0.3, -0.92)
+    ),
 }
 
 
-def places(arrangement: str, count: int, random: np.random.Generator) -> list[tuple[float, float]]:
-    """Where *count* objects stand, as parts of the image from its upper left, the farthest first."""
-    spots = []
+def positions(arrangement: str, count: int, random: np.random.Generator) -> list[tuple[float, float]]:
+    """Return positions of *count* objects, from 0, 0 (upper left) to 1, 1, the farthest first."""
+    points = []
     for number in range(count):
         part = (number + 0.5) / count
-        x, y = between(random, (-0.06, 0.06), (-0.06, 0.06))
+        x, y = draw_uniform(random, (-0.06, 0.06), (-0.06, 0.06))
         if arrangement == "row":
-            spots.append((part + x, 0.65 + y))
+            points.append((part + x, 0.65 + y))
         elif arrangement == "shelves":
-            spots.append(((number // 2 + 0.5) / ((count + 1) // 2) + x, (0.28, 0.72)[number % 2] + y))
+            points.append(((number // 2 + 0.5) / ((count + 1) // 2) + x, (0.28, 0.72)[number % 2] + y))
         elif arrangement == "ring":
             across, up = unit(4 * part - 2)
-            spots.append((0.45 + 0.32 * across + x, 0.5 - 0.36 * up + y))
+            points.append((0.45 + 0.32 * across + x, 0.5 - 0.36 * up + y))
         elif arrangement == "heap":
-            spots.append((0.5 + 4 * x, 0.6 + 4 * y))
+            points.append((0.5 + 4 * x, 0.6 + 4 * y))
         else:
-            spots.append(tuple(between(random, (0.15, 0.85), (0.2, 0.8))))
-    return sorted(spots, key=lambda spot: spot[1])
-
-
-def _listed(classes: list[str], splits: dict[str, int]) -> list[Record]:
-    return [Record(f"{split}/{name}_{number:05d}", name, split, ())
-            for split, count in splits.items() for name in classes for number in range(count)]
+            points.append(tuple(draw_uniform(random, (0.15, 0.85), (0.2, 0.8))))
+    return sorted(points, key=lambda point: point[1])
 
 
 @dataclass(frozen=True)
-class DemoScenes:
-    """Rooms and places: *train* and *test* pictures of each; what stands there and how tells them apart."""
+class DemoScenes(Source):
+    """Scenes, *train* and *test* images of each; they differ in their objects and arrangement."""
 
     classes: int = 8
     train: int = 40
@@ -118,112 +130,127 @@ class DemoScenes:
     seed: int = 0
     size: int = 64
     kind = "demo-scenes"
+    rendered = True
 
     def __post_init__(self) -> None:
-        """Refuse more scenes than there are."""
-        positive(self.kind, train=self.train, test=self.test, size=self.size)
+        """Raise ItlError for settings that cannot be drawn."""
+        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
         if not 2 <= self.classes <= len(SCENES):
             raise ItlError(f"source {self.kind} has from 2 to {len(SCENES)} classes, not {self.classes}")
 
     @cached_property
     def _genes(self) -> dict[str, list[np.ndarray]]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {name: [appearances.newborn(wnid, name) for wnid in wnids]
-                for name, (wnids, _) in SCENES.items()}
+        return {
+            name: [appearances.new_leaf(wnid, name) for wnid in wnids] for name, (wnids, _) in SCENES.items()
+        }
 
     def records(self) -> list[Record]:
-        """One record for each picture, sorted by id; the class is the scene's plain name."""
-        return _listed(sorted(SCENES)[:self.classes], {"test": self.test, "train": self.train})
+        """Return one record for each image, sorted by id; the class is the plain name of the scene."""
+        return numbered_records(sorted(SCENES)[: self.classes], {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
-        """Render the picture of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
-        random = chance("demo scene", self.seed, record.id)
-        palette = float(chance("demo room", self.seed, record.wnid).random())
+        """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
+        random = random_stream("demo scene", self.seed, record.id)
+        palette = float(random_stream("demo room", self.seed, record.wnid).random())
         canvas = backdrop(random, self.size, palette)
         clutter(canvas, random, 5, (0.03, 0.1))
-        for x, y in places(SCENES[record.wnid][1], 4 + int(3 * random.random()), random):
+        for x, y in positions(SCENES[record.wnid][1], 4 + int(3 * random.random()), random):
             genes = self._genes[record.wnid][int(3 * random.random())]
             pose = any_pose(random, self.size, (0.36, 0.52))
             portrait(canvas, genes, random, pose.at(x * self.size, y * self.size))
-        return finish(coloured_light(canvas, random), 10, random)
+        return to_image(tint(canvas, random), 10, random)
 
 
 @dataclass(frozen=True)
-class DemoDetection:
-    """Pictures with boxes: *train* and *test* for each of the 20 PASCAL classes, with others beside."""
+class DemoDetection(Source):
+    """Images with boxes: *train* and *test* of each of the 20 PASCAL classes, with objects of others."""
 
     train: int = 10
     test: int = 5
     seed: int = 0
     size: int = 96
     kind = "demo-detection"
+    rendered = True
+    annotates = True
 
     def __post_init__(self) -> None:
-        """Refuse a world that cannot be drawn."""
-        positive(self.kind, train=self.train, test=self.test, size=self.size)
+        """Raise ItlError for settings that cannot be drawn."""
+        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
 
     @cached_property
     def _genes(self) -> dict[str, list[np.ndarray]]:
         tree = Taxonomy.snapshot()
         appearances = Appearances(tree, self.seed)
-        nodes = {name: wnid if wnid in tree else COW_HERD for name, wnid in PASCAL.items()}
-        return {name: [appearances.newborn(wnid, f"{name}{number}") for number in range(3)]
-                for name, wnid in nodes.items()}
+        nodes = {name: wnid if wnid in tree else CATTLE for name, wnid in PASCAL.items()}
+        return {
+            name: [appearances.new_leaf(wnid, f"{name}{number}") for number in range(3)]
+            for name, wnid in nodes.items()
+        }
 
     def records(self) -> list[Record]:
-        """One record for each picture, sorted by id; the class is that of one of its objects."""
-        return _listed(sorted(PASCAL), {"test": self.test, "train": self.train})
+        """Return one record for each image, sorted by id; the class is that of one of its objects."""
+        return numbered_records(sorted(PASCAL), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
-        """Render the picture of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
+        """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         return self._render(record)[0]
 
-    def annotation(self, record: Record) -> list[Thing]:
-        """Return the objects that can be seen in the picture of *record*, the farthest first."""
+    def annotation(self, record: Record) -> list[AnnotatedObject]:
+        """Return the visible objects in the image of *record*, the farthest first."""
         return self._render(record)[1]
 
-    def _render(self, record: Record) -> tuple[np.ndarray, list[Thing]]:
-        random = chance("demo detection", self.seed, record.id)
+    def _render(self, record: Record) -> tuple[np.ndarray, list[AnnotatedObject]]:
+        random = random_stream("demo detection", self.seed, record.id)
         margin = int(MARGIN * self.size)
         side = self.size + 2 * margin
         canvas = backdrop(random, side)
         clutter(canvas, random, 6, (0.02, 0.08))
         count, crowd = 1 + int(4 * random.random()), random.random() < 0.25
-        names = [record.wnid] + [record.wnid if crowd else sorted(PASCAL)[int(20 * random.random())]
-                                 for _ in range(count - 1)]
+        names = [record.wnid] + [
+            record.wnid if crowd else sorted(PASCAL)[int(20 * random.random())] for _ in range(count - 1)
+        ]
         drawn = []
-        for name in reversed(names):        # the record's own object last, so that nothing hides it
+        for name in reversed(names):  # the record's own object last, in front of the others
             genes = self._genes[name][int(3 * random.random())]
             pose = any_pose(random, self.size, (0.18, 0.7))
             spread = 0.25 if crowd else 0.5
-            x, y = between(random, (0.5 - spread, 0.5 + spread), (0.5 - spread, 0.5 + spread))
+            x, y = draw_uniform(random, (0.5 - spread, 0.5 + spread), (0.5 - spread, 0.5 + spread))
             pose = pose.at(margin + x * self.size, margin + y * self.size)
             drawn.append((name, portrait(canvas, genes, random, pose) > 0.5))
         inside = slice(margin, margin + self.size)
-        image = finish(coloured_light(canvas, random)[:, inside, inside], 8, random)
-        return image, seen(drawn, inside)
+        image = to_image(tint(canvas, random)[:, inside, inside], 8, random)
+        return image, annotate_visible(drawn, inside)
 
 
-def seen(drawn: list[tuple[str, np.ndarray]], inside: slice) -> list[Thing]:
-    """Annotate objects *drawn* (name, boolean mask) one over the other, seen through the square *inside*."""
-    things, hidden = [], np.zeros_like(drawn[0][1])
+def annotate_visible(drawn: list[tuple[str, np.ndarray]], inside: slice) -> list[AnnotatedObject]:
+    """Annotate objects drawn one over the other.
+
+    Args:
+        drawn: Name and boolean mask of each object, in the order in which they were drawn.
+        inside: Rows, and columns, of the image in the masks.
+
+    Returns:
+        The objects of which enough is visible, the farthest first; boxes are of the visible part.
+    """
+    objects, hidden = [], np.zeros_like(drawn[0][1])
     for name, mask in reversed(drawn):
         visible = (mask & ~hidden)[inside, inside]
         hidden |= mask
-        edges = box(visible)
-        if edges is None or visible.sum() < 12:
+        box = tight_box(visible)
+        if box is None or visible.sum() < MIN_VISIBLE_PIXELS:
             continue
-        small = min(edges[2] - edges[0], edges[3] - edges[1]) + 1 < SMALL
+        small = min(box[2] - box[0], box[3] - box[1]) + 1 < DIFFICULT_SIDE
         cut = int(mask[inside, inside].sum()) < int(mask.sum())
-        things.append(Thing(name, edges, bool(small or 2 * visible.sum() < mask.sum()), cut))
-    return things[::-1]
+        objects.append(AnnotatedObject(name, box, bool(small or 2 * visible.sum() < mask.sum()), cut))
+    return objects[::-1]
 
 
 @dataclass(frozen=True)
-class DemoActions:
-    """A jointed figure doing one of PASCAL VOC's ten actions: *train* and *test* pictures of each.
+class DemoActions(Source):
+    """A jointed figure doing one of PASCAL VOC's ten actions: *train* and *test* images of each.
 
-    What is packed is the figure's box, enlarged *context* times.
+    Its pixels are the figure's box, enlarged *context* times.
     """
 
     train: int = 20
@@ -232,52 +259,57 @@ class DemoActions:
     size: int = 64
     context: float = 1.25
     kind = "demo-actions"
+    rendered = True
+    annotates = True
 
     def __post_init__(self) -> None:
-        """Refuse a world that cannot be drawn."""
-        positive(self.kind, train=self.train, test=self.test, size=self.size)
+        """Raise ItlError for settings that cannot be drawn."""
+        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
 
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        things = {name: action.held or action.ridden for name, action in ACTIONS.items()}
-        return {name: appearances.newborn(wnid, name) for name, wnid in things.items()
-                if wnid not in (None, "card")}
+        nodes = {name: action.held or action.ridden for name, action in ACTIONS.items()}
+        return {
+            name: appearances.new_leaf(wnid, name)
+            for name, wnid in nodes.items()
+            if wnid not in (None, "card")
+        }
 
     def records(self) -> list[Record]:
-        """One record for each picture, sorted by id; the class is the action."""
-        return _listed(sorted(ACTIONS), {"test": self.test, "train": self.train})
+        """Return one record for each image, sorted by id; the class is the action."""
+        return numbered_records(sorted(ACTIONS), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the figure of *record* with its context: uint8 (H, W, 3), a pure function of seed and id."""
-        picture, person = self._render(record)
-        return np.ascontiguousarray(picture[around(person.box, self.context, self.size, self.size)])
+        image, person = self._render(record)
+        return np.ascontiguousarray(image[crop_with_context(person.box, self.context, self.size, self.size)])
 
-    def annotation(self, record: Record) -> list[Thing]:
-        """Return the figure's action and its box in the whole picture."""
+    def annotation(self, record: Record) -> list[AnnotatedObject]:
+        """Return the figure's action and its box in the whole image."""
         return [self._render(record)[1]]
 
-    def _render(self, record: Record) -> tuple[np.ndarray, Thing]:
-        random = chance("demo action", self.seed, record.id)
+    def _render(self, record: Record) -> tuple[np.ndarray, AnnotatedObject]:
+        random = random_stream("demo action", self.seed, record.id)
         canvas = backdrop(random, self.size)
         clutter(canvas, random, 5, (0.03, 0.12))
-        mask, unseen = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
+        mask, unused_mask = (np.zeros((self.size, self.size), np.float32) for _ in range(2))
         pose = any_pose(random, self.size, (0.6, 0.85))
         action = ACTIONS[record.wnid]
-        limbs = [joint + between(random, (-0.06, 0.06))[0] for joint in action.arms + action.legs]
+        limbs = [joint + draw_uniform(random, (-0.06, 0.06))[0] for joint in action.arms + action.legs]
         if action.ridden:
             below = pose.at(pose.x, pose.y + 0.55 * pose.scale)
-            draw(canvas, unseen, below, look(self._genes[record.wnid]))
+            draw(canvas, unused_mask, below, looks_of(self._genes[record.wnid]))
         window = Window.on(canvas, mask, pose, reach=1.5)
         _figure(window, limbs, random)
-        if action.held == "card":           # a telephone, a book, a camera
-            card = Window.on(canvas, unseen, pose, reach=1.5)
+        if action.held == "card":  # a telephone, a book, a camera
+            card = Window.on(canvas, unused_mask, pose, reach=1.5)
             card.paint(slab(card.u - limbs[2], card.v - limbs[3], (0.08, 0.11), 0.02), rgb(0, 0, 0.9))
         elif action.held:
             right = -limbs[2] if pose.flip else limbs[2]
             hand = pose.at(pose.x + right * pose.scale, pose.y - limbs[3] * pose.scale).times(0.45)
-            draw(canvas, unseen, hand, look(self._genes[record.wnid]))
-        return finish(coloured_light(canvas, random), 8, random), Thing(record.wnid, box(mask > 0.5))
+            draw(canvas, unused_mask, hand, looks_of(self._genes[record.wnid]))
+        return to_image(tint(canvas, random), 8, random), AnnotatedObject(record.wnid, tight_box(mask > 0.5))
 
 
 def _figure(window: Window, limbs: list[float], random: np.random.Generator) -> None:
@@ -288,7 +320,7 @@ def _figure(window: Window, limbs: list[float], random: np.random.Generator) -> 
     shoulder, hip = (0.0, 0.38), (0.0, -0.12)
 
     def bones(start: tuple, at: int, colours: tuple, radius: float) -> None:
-        middle, end = tuple(limbs[at:at + 2]), tuple(limbs[at + 2:at + 4])
+        middle, end = tuple(limbs[at : at + 2]), tuple(limbs[at + 2 : at + 4])
         window.paint(limb(window.u, window.v, middle, end, (radius, 0.7 * radius)), colours[1])
         window.paint(limb(window.u, window.v, start, middle, (radius, radius)), colours[0])
 

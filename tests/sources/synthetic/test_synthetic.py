@@ -18,18 +18,18 @@ from sklearn.preprocessing import StandardScaler
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import around
-from itl.sources.synthetic.appearance import GENES, Appearances, draw, look, reach, step
+from itl.sources.boxes import crop_with_context
+from itl.sources.synthetic.appearance import GENES, Appearances, draw, inner_step, looks_of, reach
 from itl.sources.synthetic.classes import DemoClasses, spread_leaves
-from itl.sources.synthetic.shapes import Pose, Window, box, chance, limb, rgb, slab, unit, wave
+from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, tight_box, unit, wave
 from itl.sources.synthetic.targets import (
     ACTIONS,
     SCENES,
     DemoActions,
     DemoDetection,
     DemoScenes,
-    places,
-    seen,
+    annotate_visible,
+    positions,
 )
 
 SOURCES = [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]
@@ -63,11 +63,11 @@ def test_records_are_sorted_unique_and_complete(source):
 @EVERY_SOURCE
 def test_images_are_uint8_of_the_asked_size(source):
     image = source.read(source.records()[0])
-    if source.kind == "demo-actions":           # the figure with some context, cut off at the image's edges
-        [thing] = source.annotation(source.records()[0])
-        rows, columns = around(thing.box, source.context, source.size, source.size)
+    if source.kind == "demo-actions":  # the figure with some context, cut off at the image's edges
+        [figure] = source.annotation(source.records()[0])
+        rows, columns = crop_with_context(figure.box, source.context, source.size, source.size)
         assert image.shape == (rows.stop - rows.start, columns.stop - columns.start, 3)
-        assert image.shape[0] > thing.box[3] - thing.box[1]
+        assert image.shape[0] > figure.box[3] - figure.box[1]
     else:
         assert image.shape == (source.size, source.size, 3)
     assert image.dtype == np.uint8
@@ -88,15 +88,23 @@ def test_an_image_depends_on_nothing_but_seed_and_record(source):
 
 
 def test_another_process_draws_the_same_bytes():
-    script = "\n".join([
-        "import hashlib",
-        "from itl.sources.synthetic.classes import DemoClasses",
-        "from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes",
-        inspect.getsource(digest),
-        "print(*map(digest, [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]))",
-    ])
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
-                         cwd=Path(__file__).parents[3], env=os.environ | {"PYTHONHASHSEED": "7"})
+    script = "\n".join(
+        [
+            "import hashlib",
+            "from itl.sources.synthetic.classes import DemoClasses",
+            "from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes",
+            inspect.getsource(digest),
+            "print(*map(digest, [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]))",
+        ]
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+    )
     assert run.stdout.split() == [digest(source) for source in SOURCES]
 
 
@@ -119,15 +127,18 @@ def test_any_number_of_classes(world, count):
     assert len(set(spread_leaves(world, count))) == count
 
 
-@pytest.mark.parametrize(("make", "settings", "message"), [
-    (DemoClasses, {"classes": 1}, "from 2 to 1000 classes, not 1"),
-    (DemoClasses, {"classes": 1001}, "from 2 to 1000 classes, not 1001"),
-    (DemoClasses, {"train": 0}, "train from 1 up, not 0"),
-    (DemoScenes, {"classes": 99}, f"from 2 to {len(SCENES)} classes, not 99"),
-    (DemoScenes, {"size": -4}, "size from 1 up, not -4"),
-    (DemoDetection, {"test": 0}, "test from 1 up, not 0"),
-    (DemoActions, {"train": 0}, "train from 1 up, not 0"),
-])
+@pytest.mark.parametrize(
+    ("make", "settings", "message"),
+    [
+        (DemoClasses, {"classes": 1}, "from 2 to 1000 classes, not 1"),
+        (DemoClasses, {"classes": 1001}, "from 2 to 1000 classes, not 1001"),
+        (DemoClasses, {"train": 0}, "train of at least 1, not 0"),
+        (DemoScenes, {"classes": 99}, f"from 2 to {len(SCENES)} classes, not 99"),
+        (DemoScenes, {"size": -4}, "size of at least 1, not -4"),
+        (DemoDetection, {"test": 0}, "test of at least 1, not 0"),
+        (DemoActions, {"train": 0}, "train of at least 1, not 0"),
+    ],
+)
 def test_impossible_worlds_are_refused(make, settings, message):
     with pytest.raises(ItlError, match=message):
         make(**settings)
@@ -135,19 +146,21 @@ def test_impossible_worlds_are_refused(make, settings, message):
 
 def test_a_node_looks_like_its_parent_changed_a_little(world):
     appearances = Appearances(world)
-    leaf = "n02099601"                      # golden retriever
+    leaf = "n02099601"  # golden retriever
     parent = world.parent(leaf)
     change = np.abs(appearances.genes(leaf) - appearances.genes(parent))
     assert 0 < change.max() < 0.6
     assert (Appearances(world).genes(leaf) == appearances.genes(leaf)).all()
     assert (Appearances(world, seed=1).genes(leaf) != appearances.genes(leaf)).all()
-    assert (step(12) < step(6)).all()
+    assert (inner_step(12) < inner_step(6)).all()
 
 
 def tree_distances(tree: Taxonomy, wnids: list[str]) -> np.ndarray:
     """How far apart classes are, 0 to 1: the share of their paths to the root that they do not share."""
+
     def distance(a: str, b: str) -> float:
         return 1 - 2 * tree.depth(tree.lowest_common_ancestor(a, b)) / (tree.depth(a) + tree.depth(b))
+
     return np.array([[distance(a, b) for b in wnids] for a in wnids])
 
 
@@ -160,7 +173,7 @@ def test_siblings_look_more_alike_than_far_classes(world):
     siblings = np.array([[world.parent(a) == world.parent(b) for b in wnids] for a in wnids]) & pairs
     assert spearmanr(apart[pairs], distances[pairs]).statistic > 0.4
     assert apart[siblings].max() < np.median(apart[pairs])
-    assert apart[siblings].min() > 0.3      # and none are the same
+    assert apart[siblings].min() > 0.3  # and none are the same
 
 
 def simple_features(image: np.ndarray) -> np.ndarray:
@@ -169,8 +182,11 @@ def simple_features(image: np.ndarray) -> np.ndarray:
     right, down = np.diff(grey, axis=1)[1:], np.diff(grey, axis=0)[:, 1:]
     strength = np.abs(right) + np.abs(down)
     direction = (np.arctan2(down, right) % np.pi / np.pi * 8).astype(int) % 8
-    edges = [np.bincount(direction[y:y + 11, x:x + 11].ravel(), strength[y:y + 11, x:x + 11].ravel(), 8)
-             for y in (0, 10, 20) for x in (0, 10, 20)]
+    edges = [
+        np.bincount(direction[y : y + 11, x : x + 11].ravel(), strength[y : y + 11, x : x + 11].ravel(), 8)
+        for y in (0, 10, 20)
+        for x in (0, 10, 20)
+    ]
     tints = (image[6:26, 6:26] // 64).reshape(-1, 3).astype(int) @ [16, 4, 1]
     coarse = image.reshape(8, 4, 8, 4, 3).mean((1, 3)).ravel()
     counts = np.concatenate([*edges, np.bincount(tints, minlength=64)])
@@ -186,7 +202,7 @@ def test_classes_are_learnable_and_near_ones_confused_most(world):
     features = StandardScaler().fit(features[train]).transform(features)
     model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.5).fit(features[train], labels[train])
     beliefs = model.predict_proba(features[~train])
-    assert 0.15 < (beliefs.argmax(1) == labels[~train]).mean() < 0.60       # chance is 0.025
+    assert 0.15 < (beliefs.argmax(1) == labels[~train]).mean() < 0.60  # chance is 0.025
     taken_for = np.stack([beliefs[labels[~train] == label].mean(0) for label in range(len(wnids))])
     pairs, distances = ~np.eye(len(wnids), dtype=bool), tree_distances(world, wnids)
     assert spearmanr(taken_for[pairs], distances[pairs]).statistic < -0.15
@@ -206,18 +222,18 @@ def test_box_of_a_drawn_slab_is_exact():
     canvas, mask = np.zeros((3, 20, 30), np.float32), np.zeros((20, 30), np.float32)
     window = Window.on(canvas, mask, Pose(x=12.0, y=9.0, scale=1.0), reach=8)
     window.paint(slab(window.u, window.v, (5.0, 3.0), 0.0), np.full((3, 1, 1), 200, np.float32))
-    assert box(mask > 0.5) == (8, 7, 17, 12)            # pixels 7..16 and 6..11, counted from 1
+    assert tight_box(mask > 0.5) == (8, 7, 17, 12)  # pixels 7..16 and 6..11, counted from 1
     assert (canvas.max(0) > 0).sum() == 60
-    assert box(np.zeros((3, 3), bool)) is None
+    assert tight_box(np.zeros((3, 3), bool)) is None
 
 
 def test_no_object_reaches_beyond_its_reach():
     for number in range(200):
-        looks = look(3 * chance("looks", number).random(len(GENES)))
+        looks = looks_of(3 * random_stream("looks", number).random(len(GENES)))
         mask = np.zeros((96, 96), np.float32)
         draw(np.zeros((3, 96, 96), np.float32), mask, Pose(48, 48, 14.0), looks, gait=0.15)
         farthest = np.abs(np.argwhere(mask > 0.5) + 0.5 - 48).max() / 14
-        assert farthest < reach(looks)      # else its window may have cut it
+        assert farthest < reach(looks)  # else its window may have cut it
 
 
 def test_what_is_seen_of_things_drawn_one_over_the_other():
@@ -225,38 +241,43 @@ def test_what_is_seen_of_things_drawn_one_over_the_other():
         mask = np.zeros((40, 40), bool)
         mask[top:bottom, left:right] = True
         return mask
-    drawn = [("far", block(12, 28, 10, 26)), ("hidden", block(22, 24, 22, 24)),
-             ("near", block(10, 30, 18, 30)), ("outside", block(0, 5, 0, 40))]
-    things = seen(drawn, slice(10, 30))
-    by_name = {thing.name: thing for thing in things}
-    assert [thing.name for thing in things] == ["far", "near"]
+
+    drawn = [
+        ("far", block(12, 28, 10, 26)),
+        ("hidden", block(22, 24, 22, 24)),
+        ("near", block(10, 30, 18, 30)),
+        ("outside", block(0, 5, 0, 40)),
+    ]
+    objects = annotate_visible(drawn, slice(10, 30))
+    by_name = {one.name: one for one in objects}
+    assert [one.name for one in objects] == ["far", "near"]
     assert by_name["near"].box == (9, 1, 20, 20)
     assert not by_name["near"].truncated
-    assert by_name["far"].box == (1, 3, 8, 18)          # columns 10..17 are seen, of 10..25
+    assert by_name["far"].box == (1, 3, 8, 18)  # columns 10..17 are seen, of 10..25
     assert not by_name["far"].difficult
 
 
 def test_a_thing_cut_by_the_edge_is_truncated_and_difficult_when_less_than_half_is_left():
     inside, masks = slice(10, 30), []
-    for left in (25, 15, 2):                # columns outside of 16: 11, 1 and 8 on the other side
+    for left in (25, 15, 2):  # columns outside of 16: 11, 1 and 8 on the other side
         masks.append(np.zeros((40, 40), bool))
-        masks[-1][12:28, left:left + 16] = True
-    things = [seen([("thing", mask)], inside)[0] for mask in masks]
-    assert [thing.box for thing in things] == [(16, 3, 20, 18), (6, 3, 20, 18), (1, 3, 8, 18)]
-    assert [thing.truncated for thing in things] == [True, True, True]
-    assert [thing.difficult for thing in things] == [True, False, False]
+        masks[-1][12:28, left : left + 16] = True
+    objects = [annotate_visible([("thing", mask)], inside)[0] for mask in masks]
+    assert [one.box for one in objects] == [(16, 3, 20, 18), (6, 3, 20, 18), (1, 3, 8, 18)]
+    assert [one.truncated for one in objects] == [True, True, True]
+    assert [one.difficult for one in objects] == [True, False, False]
 
 
 def test_detection_annotations_are_sound():
     source = DemoDetection()
-    things = [(thing, record) for record in source.records() for thing in source.annotation(record)]
-    assert {record.wnid for record in source.records()} == set(PASCAL) == {thing.name for thing, _ in things}
-    for thing, _ in things:
-        left, top, right, bottom = thing.box
+    objects = [(one, record) for record in source.records() for one in source.annotation(record)]
+    assert {record.wnid for record in source.records()} == set(PASCAL) == {one.name for one, _ in objects}
+    for one, _ in objects:
+        left, top, right, bottom = one.box
         assert 1 <= left <= right <= source.size
         assert 1 <= top <= bottom <= source.size
     for what in ("difficult", "truncated"):
-        assert 0.03 < np.mean([getattr(thing, what) for thing, _ in things]) < 0.5
+        assert 0.03 < np.mean([getattr(one, what) for one, _ in objects]) < 0.5
     assert max(len(source.annotation(record)) for record in source.records()[:60]) >= 3
 
 
@@ -265,17 +286,17 @@ def test_action_boxes_hold_the_figure():
     assert {record.wnid for record in source.records()} == set(ACTIONS)
     assert len(ACTIONS) == 10
     for record in source.records()[::7]:
-        [thing] = source.annotation(record)
-        left, top, right, bottom = thing.box
-        assert thing.name == record.wnid
+        [figure] = source.annotation(record)
+        left, top, right, bottom = figure.box
+        assert figure.name == record.wnid
         assert 1 <= left < right <= source.size
         assert 1 <= top < bottom <= source.size
         assert bottom - top > source.size / 4
 
 
 @pytest.mark.parametrize("arrangement", sorted({how for _, how in SCENES.values()}))
-def test_places_lie_in_the_image(arrangement):
-    spots = np.array([places(arrangement, 6, chance("places", number)) for number in range(20)])
-    assert spots.shape == (20, 6, 2)
-    assert spots.min() > 0
-    assert spots.max() < 1
+def test_positions_are_in_the_image(arrangement):
+    points = np.array([positions(arrangement, 6, random_stream("places", number)) for number in range(20)])
+    assert points.shape == (20, 6, 2)
+    assert points.min() > 0
+    assert points.max() < 1

@@ -1,0 +1,94 @@
+"""The journal of a pack that is being written: which images are done, so that a kill loses nothing."""
+
+import json
+import os
+import zlib
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """What became of one image: its original size and the checksum of its pixels, or an error."""
+
+    width: int = 0  # of the original image, upright, in pixels
+    height: int = 0
+    checksum: str = ""  # of the packed pixels
+    kinds: tuple[str, ...] = ()  # as `itl.packs.fit.decode` names them
+    error: str | None = None  # why the image cannot be read; None where it was packed
+
+
+class Journal:
+    """Rows in the order of the source's records, appended as images are packed.
+
+    The first line is the identity of the pack, as `begin` takes it. Each line starts with a checksum of its
+    own, so that a line cut short by a kill is recognised and dropped. Lines go straight to the operating
+    system, so that a kill loses no complete line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file *path*; a missing file is an empty journal."""
+        self.path = path
+        self.identity: dict | None = None
+        self.rows: list[JournalRow] = []
+        self._length = 0  # bytes of valid lines
+        self._handle: int | None = None
+        if path.exists():
+            self._replay(path.read_bytes())
+
+    def begin(self, identity: dict) -> None:
+        """Open the file for appending, and write *identity* first if the journal is new."""
+        self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        os.truncate(self._handle, self._length)  # drop a line that a kill cut short
+        if self.identity is None:
+            self.identity = identity
+            self._write_line(identity)
+
+    def append(self, rows: list[JournalRow]) -> None:
+        """Add *rows*; call it only after their pixels are written."""
+        self._write_line([astuple(row) for row in rows])
+        self.rows += rows
+
+    def keep_first(self, count: int) -> None:
+        """Drop all but the first *count* rows."""
+        self.rows = self.rows[:count]
+        data = _line(self.identity) + _line([astuple(row) for row in self.rows])
+        replacement = self.path.with_name(self.path.name + ".new")
+        replacement.write_bytes(data)
+        os.replace(replacement, self.path)
+        self.close()
+        self._handle, self._length = os.open(self.path, os.O_RDWR), len(data)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def _write_line(self, value: object) -> None:
+        line = _line(value)
+        written = os.pwrite(self._handle, line, self._length)
+        if written != len(line):  # a full disk accepts a part; the second write raises the error
+            os.pwrite(self._handle, line[written:], self._length + written)
+        self._length += len(line)
+
+    def _replay(self, data: bytes) -> None:
+        for line in data.splitlines(keepends=True):
+            checksum, _, text = line.partition(b" ")
+            if not text.endswith(b"\n") or checksum != _line_checksum(text[:-1]):
+                break
+            value = json.loads(text)
+            if self.identity is None:
+                self.identity = value
+            else:
+                self.rows += [JournalRow(*values) for values in value]
+            self._length += len(line)
+
+
+def _line(value: object) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+    return _line_checksum(text) + b" " + text + b"\n"
+
+
+def _line_checksum(text: bytes) -> bytes:
+    return f"{zlib.crc32(text):08x}".encode()

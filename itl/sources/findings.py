@@ -1,0 +1,42 @@
+"""Findings: what `itl check` has to say, line by line."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check found."""
+
+    kind: Literal["problem", "note", "missing", "left out", "next", "count"]
+    text: str  # of a count: the whole line
+
+    def __str__(self) -> str:
+        """Return the line that people read."""
+        return self.text if self.kind == "count" else f"{self.kind}: {self.text}"
+
+
+def problems(findings: Iterable[Finding]) -> list[str]:
+    """Return the texts of the problems.
+
+    >>> problems([Finding("count", "train: 3 images"), Finding("problem", "no val")])
+    ['no val']
+    """
+    return [finding.text for finding in findings if finding.kind == "problem"]
+
+
+def report(findings: list[Finding]) -> tuple[list[str], str]:
+    """Return the lines to print, and an error on the problems: one line, empty without any.
+
+    A few problems are in the error only; more are among the lines.
+
+    >>> report([Finding("count", "train: 3 images"), Finding("problem", "no val")])
+    (['train: 3 images'], 'no val')
+    """
+    texts = problems(findings)
+    if len(texts) > MAX_PROBLEMS_IN_ERROR:
+        return [str(finding) for finding in findings], f"{len(texts):,} problems, listed above"
+    return [str(finding) for finding in findings if finding.kind != "problem"], "; ".join(texts)

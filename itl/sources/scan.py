@@ -1,0 +1,144 @@
+"""Scanning a source before any image is decoded: its records, their objects, and every problem."""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from itl import ItlError, pick
+from itl.sources.archives import Member
+from itl.sources.boxes import AnnotatedObject
+from itl.sources.image_files import dimensions
+from itl.sources.records import Record, examples
+
+HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
+SKIPPED = "images with problems (bad=skip)"
+MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
+MAX_SINGLE_PROBLEMS = 50  # with more images than this, one line stands for all
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One line on something wrong, and the ids of the images to leave out for it."""
+
+    text: str
+    images: tuple[str, ...] = ()  # empty: leaving images out does not help
+
+
+@dataclass
+class Scan:
+    """What a source holds, good and bad."""
+
+    kind: str
+    path: Path
+    records: list[Record] = field(default_factory=list)
+    objects: dict[str, list[AnnotatedObject]] = field(default_factory=dict)  # by record id
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)  # width and height, by record id
+    regions: dict[str, np.ndarray] = field(default_factory=dict)  # by record id; from a file of proposals
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
+    left_out: Counter = field(default_factory=Counter)  # reason -> how many files
+
+    def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
+        """Add an image and the objects on it."""
+        self.records.append(record)
+        self.objects[record.id] = objects
+
+    def add_problem(self, text: str, *images: str) -> None:
+        """Add a problem of *images*, or of the whole source."""
+        self.problems.append(Problem(one_line(text), images))
+
+    def add_problems(self, texts: dict[str, str], summary: str) -> None:
+        """Add a problem for each image of *texts*, or for very many images one *summary* with examples."""
+        if len(texts) > MAX_SINGLE_PROBLEMS:
+            self.add_problem(f"{summary}, such as {examples(list(texts))}", *texts)
+            return
+        for image, text in texts.items():
+            self.add_problem(text, image)
+
+    def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
+        """Add a problem for each class of objects that is not among *names*."""
+        images, counts = defaultdict(dict), Counter()  # images: a dict as an ordered set
+        for image, objects in self.objects.items():
+            for one in objects:
+                if one.name not in names:
+                    images[one.name][image] = None
+                    counts[one.name] += 1
+        for name in sorted(images):
+            ids = list(images[name])
+            try:
+                pick(dict.fromkeys(names), name, "class")
+            except ItlError as error:
+                self.add_problem(f"{error} ({counts[name]:,} objects on {examples(ids)}); {hint}", *ids)
+
+    def finish(self, bad: str) -> "Scan":
+        """Sort the records; *bad*: "skip" leaves out images with problems, "refuse" keeps the problems."""
+        pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
+        self.notes = [one_line(text) for text in self.notes]
+        self.records.sort(key=lambda record: record.id)
+        if bad == "skip":
+            skipped = {image for problem in self.problems for image in problem.images}
+            self.left_out[SKIPPED] += len(skipped)
+            self.notes += [f"skipped: {problem.text}" for problem in self.problems if problem.images]
+            self.records = [record for record in self.records if record.id not in skipped]
+            self.problems = [problem for problem in self.problems if not problem.images]
+        return self
+
+    def protocol_name(self, protocol: str) -> str:
+        """Return *protocol* with the number of its images that were left out because of problems."""
+        skipped = self.left_out[SKIPPED]
+        return protocol + (f" without {skipped:,} bad images" if skipped else "")
+
+    def valid_records(self) -> list[Record]:
+        """Return the records; ItlError if there are problems, or no records."""
+        if self.problems:
+            quoted = "; ".join(problem.text for problem in self.problems[:MAX_PROBLEMS_IN_ERROR])
+            count = len(self.problems)
+            intro = f"{count:,} problems, such as: " if count > MAX_PROBLEMS_IN_ERROR else ""
+            skippable = all(problem.images for problem in self.problems)
+            hint = ", and the option bad=skip leaves these images out" if skippable else ""
+            raise ItlError(
+                f"{self.path}: {intro}{quoted}; `itl check {self.kind} {self.path}` lists all{hint}"
+            )
+        if not self.records:
+            raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")
+        return self.records
+
+
+def one_line(text: str) -> str:
+    """Return *text* without line breaks, and with escapes for what no terminal shows.
+
+    >>> one_line("line 1\\nline 2")
+    'line 1 line 2'
+    """
+    text = " ".join(text.split())
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def header_size(member: Member) -> tuple[int, int]:
+    """Return width and height of an image by its first bytes; ItlError if it is not an image."""
+    try:
+        return dimensions(member.read_start(HEADER_BYTES))
+    except ItlError:  # a long comment or preview comes before the header
+        return dimensions(member.read())
+
+
+def image_size(member: Member, name: str) -> tuple[int, int]:
+    """Return width and height of the image *name* by its first bytes.
+
+    Raises:
+        ItlError: With *name*, if it is not an image, or only one pixel wide or high.
+    """
+    try:
+        width, height = header_size(member)
+    except ItlError as error:
+        raise ItlError(f"{name} cannot be read: {error}") from None
+    except OSError as error:
+        raise ItlError(f"{name} cannot be read: {error.strerror or error}") from None
+    if min(width, height) < 2:
+        raise ItlError(f"{name} is {width} × {height} pixels, too small to show anything; replace it")
+    return width, height

@@ -1,0 +1,112 @@
+"""What every source offers, and what sources share that are scanned before anything is decoded."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from itl.sources.archives import Listing
+from itl.sources.boxes import AnnotatedObject
+from itl.sources.records import Record
+from itl.sources.scan import Scan
+
+
+class Source:
+    """What every source offers; a source derives from it and overrides what it has.
+
+    A source is a frozen dataclass whose fields are its options; a source of files has the field ``path``.
+    To add one, write `records` and `read` and name the class in `itl.sources.registry.SOURCES`.
+    """
+
+    kind: ClassVar[str]  # its name in the registry
+    rendered: ClassVar[bool] = False  # drawn by Python code: packed by processes, and without a path
+    annotates: ClassVar[bool] = False  # images have annotated objects
+    counted: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
+    expected: ClassVar[str] = ""  # the layout that it reads, for people
+    missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
+    published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
+    pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id; ItlError if the source cannot be used."""
+        raise NotImplementedError
+
+    def read(self, record: Record) -> bytes | np.ndarray:
+        """Return the file of *record*, or its pixels, uint8 (H, W, 3)."""
+        return record.member.read()
+
+    @property
+    def protocol(self) -> str:
+        """The name of the published division into splits; empty if there is none."""
+        return ""
+
+    @property
+    def listing(self) -> Listing | None:
+        """All files of the source; None if images are not files of their own."""
+        return None
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        return Counter() if self.listing is None else self.listing.left_out
+
+    @property
+    def scan(self) -> Scan | None:
+        """Records, objects and problems, found before any image is decoded; None without such a scan."""
+        return None
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether images have region proposals."""
+        return False
+
+    def annotation(self, record: Record) -> list[AnnotatedObject]:
+        """Return the objects on the image of *record*, in the order of their file."""
+        raise NotImplementedError
+
+    def regions(self, record: Record) -> np.ndarray:
+        """Return the region proposals of *record*, float32 (n, 4)."""
+        raise NotImplementedError
+
+
+class ScannedSource(Source):
+    """A source that is scanned before anything is decoded; it overrides `scan` and `_files`."""
+
+    scan: Scan
+    _files: Listing
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All files."""
+        return self._files
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        return self._files.left_out + self.scan.left_out
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, or person, sorted by id; ItlError if anything is wrong."""
+        return self.scan.valid_records()
+
+
+class AnnotatedSource(ScannedSource):
+    """A scanned source with objects on its images; it may have the option ``proposals``."""
+
+    annotates = True
+    proposals = None
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether images have region proposals."""
+        return bool(self.proposals)
+
+    def annotation(self, record: Record) -> list[AnnotatedObject]:
+        """Return the objects on the image of *record*, in the order of their file."""
+        return self.scan.objects[record.id]
+
+    def regions(self, record: Record) -> np.ndarray:
+        """Return the region proposals of *record*, float32 (n, 4)."""
+        return self.scan.regions[record.id]

@@ -1,0 +1,62 @@
+"""A new source is one class and one entry of the table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from itl import ItlError
+from itl.packs.pack import Pack
+from itl.sources.records import Record
+from itl.sources.registry import SOURCES, open_source, reads_files
+from itl.sources.source import Source
+from itl.specs import Packing
+from tests.annotated import check_lines
+from tests.pictures import quiet
+
+
+@dataclass(frozen=True)
+class Greys(Source):
+    """Grey squares, one level for each class."""
+
+    levels: int = 3
+    kind = "greys"
+
+    def records(self) -> list[Record]:
+        """Return two training images and one of val for each level."""
+        records = []
+        for split, count in (("train", 2), ("val", 1)):
+            for level in range(self.levels):
+                for number in range(count):
+                    records.append(Record(f"{split}/{level}_{number}", f"grey{level}", split))
+        return records
+
+    def read(self, record: Record) -> np.ndarray:
+        """Return the pixels of *record*, uint8 (4, 4, 3)."""
+        return np.full((4, 4, 3), 50 * int(record.wnid[-1]), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(SOURCES, "greys", Greys)
+
+
+def test_a_new_source_is_packed_and_checked(tmp_path):
+    packing = Packing("greys", size=4, options={"levels": 2})
+    pack = Pack.build(packing, tmp_path / "pack", workers=2, log=quiet)
+    assert pack.images[:, 0, 0, 0].tolist() == [0, 0, 50, 50, 0, 50]
+    assert pack.summary["splits"] == {"train": 4, "val": 2}
+    assert check_lines("greys") == [
+        "val: 3 images in 3 classes, 1 for each class",
+        "train: 6 images in 3 classes, 2 for each class",
+        "classes: 3 plain names (grey0, grey1, grey2)",
+        "  val: grey0 1, grey1 1, grey2 1",
+        "  train: grey0 2, grey1 2, grey2 2",
+        "next: itl pack greys --size 64 --out PACK",
+    ]
+
+
+def test_its_options_are_its_fields():
+    assert not reads_files("greys")
+    with pytest.raises(ItlError, match="no option of source greys called 'level'; did you mean 'levels'"):
+        open_source("greys", level=2)
