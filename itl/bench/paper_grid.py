@@ -25,7 +25,7 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.runs.throughput import calibrated, name_of
 from itl.sources.registry import SOURCES
-from itl.specs import Detection, Recipe
+from itl.specs import DetectionRecipe, Recipe
 
 PRESETS = ("paper-128", "paper")  # the one with a goal first
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
@@ -104,7 +104,7 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
     """Say in lines how fast each kind of work is and what all of it comes to."""
     lines = [f"    {'images a second':50}{'learned':>12}{'seen':>12}"]
     for net, recipe, rate in works:
-        kind = "detector" if isinstance(recipe, Detection) else "classifier"
+        kind = "detector" if isinstance(recipe, DetectionRecipe) else "classifier"
         what = f"{net}, {kind}, {recipe.pixels} pixels, batches of {recipe.batch}"
         lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
     nets = found.runs["kind"] == "pretrain"

@@ -16,7 +16,7 @@ from itl.evaluation.voc_ap import mean_ap, voc_ap
 from itl.machine import Machine
 from itl.sources.boxes import SIDES
 from itl.sources.proposals import recall
-from itl.specs import Detection, Transfer
+from itl.specs import DetectionRecipe, Transfer
 from itl.storage import write_atomic
 from itl.training.detection_batches import Pictures
 from itl.training.detection_nets import parts
@@ -35,10 +35,10 @@ def detection(
     val, if any. What was found lies in *folder* as detections.parquet, with 1-based inclusive boxes.
     """
     recipe = recipe_of(spec)
-    if not isinstance(recipe, Detection):
+    if not isinstance(recipe, DetectionRecipe):
         raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")
 
-    def score(tried: Detection, place: Path) -> float:
+    def score(tried: DetectionRecipe, place: Path) -> float:
         part = target.to_choose(spec.seed)
         return _scores(part, _fitted(spec, net, part, tried, place, machine)[0])["map"]
 
@@ -50,7 +50,7 @@ def detection(
 
 
 def _fitted(
-    spec: Transfer, net: Classifier, target: Target, recipe: Detection, folder: Path, machine: Machine
+    spec: Transfer, net: Classifier, target: Target, recipe: DetectionRecipe, folder: Path, machine: Machine
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Train a detector on the training images; what it finds in the test images, and in which regions."""
     detector = Detector(parts(spec.pretrain.net, net), len(target.train.classes), recipe, spec.seed)

@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import box_iou
 
-from itl.specs import Detection, Recipe
+from itl.specs import DetectionRecipe, Recipe
 from itl.training.detection_batches import Pictures, View
 from itl.training.detection_nets import Parts
 from itl.training.numerics import autocast
@@ -33,7 +33,7 @@ class Detector(nn.Module):
     regions are drawn, at most ``foreground`` of them such. Normalisation layers keep their statistics.
     """
 
-    def __init__(self, parts: Parts, classes: int, recipe: Detection, seed: int):
+    def __init__(self, parts: Parts, classes: int, recipe: DetectionRecipe, seed: int):
         """Draw what is new from *seed* alone."""
         super().__init__()
         self.parts, self.recipe = parts, recipe
@@ -144,7 +144,7 @@ class Anchors(AnchorGenerator):
         return [boxes] * len(images.image_sizes)
 
 
-def _rpn(channels: int, stride: int, recipe: Detection) -> RegionProposalNetwork:
+def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalNetwork:
     """A region proposal network with Faster R-CNN's published thresholds and counts."""
     sizes = tuple(part * recipe.pixels for part in ANCHORS[0])
     anchors = Anchors(stride, sizes, ANCHORS[1])

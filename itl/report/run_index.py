@@ -87,7 +87,7 @@ def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]
 
 def _entry(spec: Pretrain | Transfer, task: str, conditions: Iterable[str], store: Store) -> RunEntry:
     if isinstance(spec, Pretrain):
-        task = "pre-training" if spec.recipe.total_steps(1) else "no pre-training"
+        task = "pre-training" if spec.trained else "no pre-training"
     state = store.state(spec)
     if state != "done":
         return RunEntry(spec, task, tuple(conditions), state, {}, {})

@@ -13,7 +13,7 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.sources.boxes import SIDES, padded_size
 from itl.sources.proposals import windows
-from itl.specs import Detection
+from itl.specs import DetectionRecipe
 from itl.training.batches import device, draws
 from itl.training.crop_cpu import normalised
 from itl.training.device_images import prefetch
@@ -43,7 +43,9 @@ class Pictures:
     Raises ItlError for a pack that has no boxes, or whose images were cropped or squashed.
     """
 
-    def __init__(self, pack: "Pack", selection: "Selection", recipe: Detection, seed: int, machine: Machine):
+    def __init__(
+        self, pack: "Pack", selection: "Selection", recipe: DetectionRecipe, seed: int, machine: Machine
+    ):
         """Scale the boxes of all images once."""
         fit = pack.summary["request"]["fit"]
         if fit != "pad":

@@ -10,13 +10,14 @@ from itl import ItlError
 from itl.analysis.comparisons import baselines, contrast, contrasts, doublings, exchange, readable, tabulate
 from itl.analysis.statistics import paired
 from itl.runs.question import Comparison, Condition
-from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, ends
+from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, first_against_last
 
 
 def question(*counts, column: str = "images_per_class", **conditions) -> SimpleNamespace:
     """What contrasts look at of a question: its name, conditions and comparisons."""
     made = [Condition(((column, count),), trained=count not in (0, "none"), **conditions) for count in counts]
-    return SimpleNamespace(name="data-size", conditions=tuple(made), comparisons=tuple(ends(made)))
+    pairs = first_against_last(made)
+    return SimpleNamespace(name="data-size", conditions=tuple(made), comparisons=tuple(pairs))
 
 
 def frame(rows: dict, column: str = "images_per_class", task: str = "probe@x") -> pd.DataFrame:

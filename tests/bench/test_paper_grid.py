@@ -13,7 +13,7 @@ from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs import plan
 from itl.runs.questions import questions_of
 from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
-from itl.specs import Detection
+from itl.specs import DetectionRecipe
 from tests.runs.test_plan import RATE, SIZE, made_up
 
 SIZES = {"imagenet": SIZE, "sun397": Size({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False)}
@@ -66,7 +66,7 @@ def stated(works, machine, log=None) -> dict[str, Rate | Frozen]:
     """The rates that paper-128.yaml states: images a second, trained on and looked at."""
     rates = {frozen_name(machine): Frozen(start=0.1, fit=1e-12, compare=1e-15)}
     for net, recipe in works:
-        train, look = (247, 311) if isinstance(recipe, Detection) else (39_000, 39_000)
+        train, look = (247, 311) if isinstance(recipe, DetectionRecipe) else (39_000, 39_000)
         rates[name_of(net, recipe, machine)] = Rate(1 / train, 1 / look, 0, 0, weights=400, features=512)
     return rates
 

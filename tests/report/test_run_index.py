@@ -10,7 +10,7 @@ import pytest
 from itl.report import run_index as module
 from itl.report.run_index import publish_runs, run_index
 from itl.runs.executors import with_needs
-from itl.runs.questions import granularity
+from itl.runs.questions import class_count
 from itl.runs.store import Store
 from itl.specs import Pretrain, canonical, key
 from tests.accessible import faults
@@ -21,7 +21,7 @@ def questions():
     """Two questions that share the full pre-training and its nearest neighbours."""
     shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
     shared["tasks"] = ["knn@scenes", "probe@scenes"]
-    fine = granularity(label_sets=["bottom-up@5", "original"], **shared)
+    fine = class_count(label_sets=["bottom-up@5", "original"], **shared)
     return [small_study(images_per_class=[0, 4, "all"], seeds=[0, 1]), fine]
 
 
@@ -46,11 +46,11 @@ def specs(machine) -> list:
 def test_every_run_stands_once_and_names_its_questions(machine):
     entries = run_index(questions(), machine)
     assert sorted(entry.key for entry in entries) == sorted(key(spec) for spec in specs(machine))
-    # 3 conditions and 1 more, 2 seeds: 8 nets, knn on each, probe on the 4 of granularity
+    # 3 conditions and 1 more, 2 seeds: 8 nets, knn on each, probe on the 4 of class-count
     assert len(entries) == 8 + 8 + 4
-    shared = [entry for entry in entries if entry.questions == "data-size, granularity"]
+    shared = [entry for entry in entries if entry.questions == "data-size, class-count"]
     assert [entry.task for entry in shared] == ["pre-training", "knn@scenes"] * 2
-    assert shared[0].conditions == ("data-size: images per class all", "granularity: label set original")
+    assert shared[0].conditions == ("data-size: images per class all", "class-count: label set original")
     assert [entry.task for entry in entries].count("no pre-training") == 2
     assert [entry.state for entry in entries].count("to do") == 1
 
@@ -72,7 +72,7 @@ def test_the_page_can_be_read_and_leads_to_all(machine, out):
     assert linked == {f"runs/{path.name}" for path in (out / "runs").iterdir()}
     assert "20, 19 of them done" in html
     assert "28.5 minutes" in html, "19 runs of a minute and a half"
-    assert "data-size: images per class all; granularity: label set original; seed 1" in html
+    assert "data-size: images per class all; class-count: label set original; seed 1" in html
     assert "A &amp; B" in html
     assert "accuracy 51.2" in html
 
