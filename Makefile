@@ -6,7 +6,7 @@ ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 # Rooms whose tests start no process and train no net; and the examples in docstrings, which are in itl.
 QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis --ignore tests/analysis/test_node_accuracy.py \
-	tests/test_machine.py tests/test_notebooks.py tests/test_presets.py tests/test_specs.py
+	tests/test_layers.py tests/test_machine.py tests/test_notebooks.py tests/test_presets.py tests/test_specs.py
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
