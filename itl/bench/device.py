@@ -1,4 +1,4 @@
-"""Batches on a GPU: random-resized crops of images that it holds."""
+"""The row on batches made by a GPU: random-resized crops of images that it holds."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +11,16 @@ from itl.bench.work import Work
 from itl.training.batches import crop_on, draw_boxes, draws
 from itl.training.crop_cpu import MEAN, STD, batch_crop
 
-BATCH, BATCHES = 2048, 4  # each takes longer than it takes to ask for the next
+BATCH, BATCHES = 2048, 4  # a batch takes longer than launching the next
 
 
 def crop(folder: Path, device: str, size: int = 128, pixels: int = 112) -> Work:
-    """Crops of uint8 images that the GPU holds, normalised bfloat16, beside plain torch and torchvision.
+    """Crop uint8 images that the GPU holds to normalised bfloat16, beside plain torch and torchvision.
 
     The least to move is the box that each crop shows, one byte a value, and the crop, two bytes a value.
-    Raises ItlError where *device* is no GPU.
+
+    Raises:
+        ItlError: *device* is no GPU.
     """
     del folder
     if not device.startswith("cuda"):
@@ -36,14 +38,14 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112) -> Work:
             fused(images, *batch, pixels, torch.bfloat16)
 
     def plain() -> None:
-        for rows, places, flips in batches:
-            batch_crop(images[rows], places, flips, pixels).to(torch.bfloat16)
+        for rows, cuts, flips in batches:
+            batch_crop(images[rows], cuts, flips, pixels).to(torch.bfloat16)
 
     def agree() -> str:
-        rows, places, flips = (part[:64] for part in batches[0])
-        ours = fused(images, rows, places, flips, pixels, torch.float32)
-        off = (ours - batch_crop(images[rows], places, flips, pixels)).abs().max().item()
-        return f"in float32 at most {off:.1e} from plain torch, of normalised values"
+        rows, cuts, flips = (part[:64] for part in batches[0])
+        ours = fused(images, rows, cuts, flips, pixels, torch.float32)
+        difference = (ours - batch_crop(images[rows], cuts, flips, pixels)).abs().max().item()
+        return f"in float32 at most {difference:.1e} from plain torch, of normalised values"
 
     one_by_one = _torchvision(images, *drawn, pixels)
     peers = {"plain torch, a batch at a time": plain, "torchvision, image by image": one_by_one}
@@ -61,17 +63,17 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112) -> Work:
 def _torchvision(
     images: torch.Tensor, rows: np.ndarray, boxes: np.ndarray, flips: np.ndarray, pixels: int
 ) -> Callable[[], None]:
-    """torchvision's antialiased crop and flip of each image, normalised a batch at a time."""
+    """Return torchvision's antialiased crop and flip of each image, normalised a batch at a time."""
     from torchvision.transforms.v2.functional import horizontal_flip, normalize, resized_crop
 
     def work() -> None:
         for start in range(0, len(rows), BATCH):
-            some = slice(start, start + BATCH)
-            cut, choices = [], (rows[some].tolist(), boxes[some].astype(int).tolist(), flips[some])
+            part = slice(start, start + BATCH)
+            crops, choices = [], (rows[part].tolist(), boxes[part].astype(int).tolist(), flips[part])
             for row, box, flip in zip(*choices, strict=True):
                 image = resized_crop(images[row].permute(2, 0, 1), *box, [pixels, pixels], antialias=True)
-                cut.append(horizontal_flip(image) if flip else image)
-            batch = torch.stack(cut).contiguous(memory_format=torch.channels_last).float() / 255
+                crops.append(horizontal_flip(image) if flip else image)
+            batch = torch.stack(crops).contiguous(memory_format=torch.channels_last).float() / 255
             normalize(batch, MEAN, STD, inplace=True).to(torch.bfloat16)
 
     return work

@@ -43,7 +43,7 @@ def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
     found, works = paper_grid.grid(preset, SIZES, Machine(home=tmp_path, workers=4, threads=1))
     assert found.minutes * 60 == pytest.approx(TRAINED + TRIED)
     assert [(recipe.pixels, rate) for _, recipe, rate in works] == [(56, RATE), (24, RATE)]
-    lines = [" ".join(line.split()) for line in paper_grid.told(found, works)]
+    lines = [" ".join(line.split()) for line in paper_grid.describe(found, works)]
     assert lines[1:3] == [
         "small, classifier, 56 pixels, batches of 20 2 8",
         "small, classifier, 24 pixels, batches of 5 2 8",
