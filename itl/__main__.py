@@ -210,9 +210,9 @@ def proposals(asked: argparse.Namespace) -> None:
 
 def plan(asked: argparse.Namespace) -> None:
     """Show what a preset would run, how long it should take, and what of disk and memory."""
-    from itl.runs.plan import told
+    from itl.runs.plan import describe
 
-    print(told(_planned(asked)[0], each=asked.runs))
+    print(describe(_planned(asked)[0], every_run=asked.runs))
 
 
 def run(asked: argparse.Namespace) -> None:

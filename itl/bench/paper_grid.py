@@ -109,7 +109,7 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
         lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
     nets = found.runs["kind"] == "pretrain"
     hours, trained = found.minutes / 60, found.runs.loc[nets, "minutes"].sum() / 60
-    each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} tries {hours - trained:,.1f}"
+    each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} evaluations {hours - trained:,.1f}"
     goal = f"a night has {NIGHT_H:g}, this is {hours / NIGHT_H:,.2f} times that"
     return [*lines, f"    {each}: {hours:,.1f} hours in all; {goal}"]
 
