@@ -16,7 +16,7 @@ from itl.bench.goals import NIGHT_H
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size, pack_folder
-from itl.presets import Preset, load_preset
+from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs.cost import work_of
 from itl.runs.executors import with_needs
 from itl.runs.plan import Plan, plan
@@ -27,7 +27,6 @@ from itl.runs.throughput import calibrated, name_of
 from itl.sources.registry import SOURCES
 from itl.specs import DetectionRecipe, Recipe
 
-ROOT = Path(__file__).parents[2]
 PRESETS = ("paper-128", "paper")        # the one with a goal first
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
 or loading (rows step-... of `itl bench` tell what that adds); sizes as published: ILSVRC-2012, of which each
@@ -120,11 +119,11 @@ def main() -> int:
     parser.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the hours there too")
     given = parser.parse_args()
-    presets, hours = [load_preset(name, ROOT / "params") for name in PRESETS], {}
+    presets, hours = [load_preset(name, shipped_folder("params")) for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        device = Machine.here(device=given.device).devices[0]   # hours of one, however many there are
-        machine = Machine.here(home=Path(home), device=device, workers=1)
+        device = Machine.from_environment(device=given.device).devices[0]   # the hours are those of one
+        machine = Machine.from_environment(home=Path(home), device=device, workers=1)
         measure_once(presets, published(), machine)
         for preset in presets:
             found, works = grid(preset, published(), machine)
