@@ -38,8 +38,8 @@ class Machine:
         """Return this machine, as the environment's ITL_ variables describe it.
 
         Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
-        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is. The device cuda, the default
-        where there is a GPU, means all GPUs of this host; under torchrun each rank has one of them.
+        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is. The device cuda, the
+        default where there is a GPU, means all GPUs of this host; under torchrun each rank has one of them.
 
         Args:
             **settings: fields that override the environment where they are not None.
@@ -161,7 +161,7 @@ def free_disk(home: Path) -> int:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are still available: the machine's or the container's, if that is less."""
+    """Return the bytes of memory that are available: the machine's or, if less, the container's."""
     import psutil  # a GPU machine that only trains may lack it
 
     free = psutil.virtual_memory().available

@@ -21,7 +21,7 @@ from itl.specs import Packing, Pretrain, Transfer, key
 UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
-COST_COLUMNS = ["before", *(each.name for each in fields(Cost))]
+COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk"]
 SMALLER = "take smaller batches, a smaller net or target"
@@ -101,21 +101,13 @@ class Plan:
     def table(self) -> pd.DataFrame:
         """Packs and runs in one table, as notebooks show it: run, kind, what, seed, state and minutes."""
         columns = ["run", "kind", "what", "seed", "state", "minutes"]
-        packs = [
-            (
-                "",
-                "pack",
-                f"{each.pack}: {each.source}, {each.images:,} images of {each.pixels} px",
-                "",
-                each.state,
-                each.minutes,
-            )
-            for each in self.packs.itertuples()
-        ]
-        runs = [
-            (each.run, each.kind, f"{each.condition}, on {each.on}", each.seed, each.state, each.minutes)
-            for each in self.runs.itertuples()
-        ]
+        packs, runs = [], []
+        for row in self.packs.itertuples():
+            what = f"{row.pack}: {row.source}, {row.images:,} images of {row.pixels} px"
+            packs.append(("", "pack", what, "", row.state, row.minutes))
+        for row in self.runs.itertuples():
+            what = f"{row.condition}, on {row.on}"
+            runs.append((row.run, row.kind, what, row.seed, row.state, row.minutes))
         return pd.DataFrame(packs + runs, columns=columns).round(2)
 
     def by_condition(self) -> pd.DataFrame:
@@ -193,8 +185,8 @@ class Plan:
         devices = sharing // self.machine.workers  # 1: each device has a memory of this kind
         if runs >= devices:
             return f"use --workers {runs // devices}"
-        some = ",".join(self.machine.device.split(",")[:runs])  # cuda:0,2,3 -> cuda:0,2
-        return f"use --workers 1 --device {some}"
+        fewer = ",".join(self.machine.device.split(",")[:runs])  # cuda:0,2,3 -> cuda:0,2
+        return f"use --workers 1 --device {fewer}"
 
     def summary(self) -> str:
         """Say for people what is left to do, for how long, and what of disk and memory it takes."""
@@ -290,7 +282,7 @@ def _planned_runs(
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned = {}
     for question in questions:
-        folders = {name: pack_folder(each, name, machine) for name, each in question.packings().items()}
+        folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
         for run in question.runs(machine):
             condition = ", ".join(f"{name} {value}" for name, value in run.columns)
             for spec in with_needs([run.spec]):

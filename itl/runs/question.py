@@ -196,10 +196,10 @@ class Question:
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
-            "time spent": f"{sum(each['seconds'] for each in done) / 60:.1f} minutes, summed over runs",
-            "made by commit": ", ".join(sorted({each["commit"] for each in done})),
-            "made on": ", ".join(sorted({each["device"] for each in done})),
-            "computed in": ", ".join(sorted({each.get("precision", "unknown") for each in done})),
+            "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",
+            "made by commit": ", ".join(sorted({record["commit"] for record in done})),
+            "made on": ", ".join(sorted({record["device"] for record in done})),
+            "computed in": ", ".join(sorted({record.get("precision", "unknown") for record in done})),
         }
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
