@@ -240,9 +240,9 @@ def proposals(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
-    from itl.runs.plan import told
+    from itl.runs.plan import describe
 
-    print(told(_plan(args)[0], each=args.runs))
+    print(describe(_plan(args)[0], every_run=args.runs))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -309,7 +309,7 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
 
 
 def _machine(args: argparse.Namespace) -> Machine:
-    return Machine.here(
+    return Machine.from_environment(
         home=args.home,
         data=tuple(args.data) if args.data else None,
         device=args.device,

@@ -109,7 +109,7 @@ def describe(made: Plan, works: list[tuple]) -> list[str]:
         lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
     nets = made.runs["kind"] == "pretrain"
     hours, trained = made.minutes / 60, made.runs.loc[nets, "minutes"].sum() / 60
-    parts = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} tries {hours - trained:,.1f}"
+    parts = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} evaluations {hours - trained:,.1f}"
     goal = f"a night has {NIGHT_H:g}, this is {hours / NIGHT_H:,.2f} times that"
     return [*lines, f"    {parts}: {hours:,.1f} hours in all; {goal}"]
 
@@ -123,8 +123,8 @@ def main() -> int:
     presets, hours = [load_preset(name, shipped_folder("params")) for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        device = Machine.here(device=args.device).devices[0]  # hours of a single one
-        machine = Machine.here(home=Path(home), device=device, workers=1)
+        device = Machine.from_environment(device=args.device).devices[0]  # hours of a single one
+        machine = Machine.from_environment(home=Path(home), device=device, workers=1)
         measure_once(presets, published(), machine)
         for preset in presets:
             made, works = grid(preset, published(), machine)

@@ -74,7 +74,8 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     Raises:
         ItlError: *only* names no row; or, once all is printed, itl's own work failed.
     """
-    machine = Machine.here(device=Machine.here(device=device).devices[0], workers=1)  # one, however many
+    one_device = Machine.from_environment(device=device).devices[0]
+    machine = Machine.from_environment(device=one_device, workers=1)
     rows = rows_for(only, machine.device)
     torch.set_num_threads(machine.threads)
     limits = measure(machine.device)
