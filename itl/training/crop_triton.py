@@ -83,7 +83,8 @@ def _layout(count: int, height: int, width: int, pixels: int) -> tuple[dict[str,
     return fixed, {"num_warps": warps, "maxnreg": 128, "enable_fp_fusion": True}
 
 
-@triton.jit(do_not_specialize_on_alignment=["rows", "boxes", "flips", "out"])  # parts of an epoch's: one kernel
+# parts of an epoch's arrays have any alignment, and one kernel for all
+@triton.jit(do_not_specialize_on_alignment=["rows", "boxes", "flips", "out"])
 def _crop(
     images, rows, boxes, flips, out, height, width,
     red_scale, green_scale, blue_scale, red_shift, green_shift, blue_shift,
@@ -149,7 +150,8 @@ def _strip(
 ):  # fmt: skip
     """Make the output lines from *start* to *stop*.
 
-    An output line is 3 * PIXELS values, red, green, blue, red ...; each of LANES lanes makes one of each third.
+    An output line is 3 * PIXELS values, red, green, blue, red ...; each of LANES lanes makes one of each
+    third.
     """
     lane = tl.arange(0, LANES)
     offsets, weights, shift = (), (), ()
@@ -187,7 +189,8 @@ def _taps(place, start, length, size, PIXELS: tl.constexpr, TAPS: tl.constexpr, 
     """Which source pixels an output pixel at *place* of a side shows: the first, and the shares of TAPS.
 
     The shares are a triangle as wide as the shrinking asks, cut off at the box, and sum to one. Enlarged, the
-    triangle reaches one pixel: that is linear interpolation, and its cutting off is holding the place on the box.
+    triangle reaches one pixel: that is linear interpolation, and its cutting off is holding the place on the
+    box.
     """
     centre = start + (place + 0.5) * (length / PIXELS)
     low, high = tl.floor(start).to(tl.int32), tl.ceil(start + length).to(tl.int32)
