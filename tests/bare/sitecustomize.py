@@ -2,14 +2,14 @@
 
 from importlib.machinery import ModuleSpec, PathFinder
 
-HERE = {                                    # of what itl declares; networkx comes with torch
-    "filelock", "networkx", "numba", "numpy", "pandas", "PIL", "pyarrow", "safetensors", "scipy", "torch",
-    "torchvision",
+HERE = {                    # of what itl declares; jinja2 and markupsafe come with torch, pygments with pytest
+    "filelock", "jinja2", "markupsafe", "numba", "numpy", "pandas", "PIL", "pyarrow", "pygments", "safetensors",
+    "scipy", "torch", "torchvision",
 }
 ABSENT = {
-    "anywidget", "dask", "distributed", "ipykernel", "IPython", "ipywidgets", "jupyterlab", "matplotlib",
-    "nbconvert", "nbformat", "nltk", "papermill", "psutil", "pydantic", "pydantic_core", "seaborn", "timm",
-    "tqdm", "yaml",
+    "anywidget", "bs4", "dask", "distributed", "ipykernel", "IPython", "ipywidgets", "jupyter_client", "jupyterlab",
+    "matplotlib", "nbclient", "nbconvert", "nbformat", "nltk", "papermill", "psutil", "pydantic", "pydantic_core", "seaborn", "timm",
+    "tqdm", "traitlets", "yaml",
 }
 
 
