@@ -38,6 +38,7 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "batches-64": partial(batches, size=64, pixels=56),
     "batches-128": partial(batches, size=128, pixels=112),
     "crop": crop,
+    "crop-256": partial(crop, size=64, pixels=56, batch=256),
     "step-small-56": partial(step, net="small", size=64, pixels=56, longer=5),
     "step-alexnet-112": partial(step, net="alexnet", size=128, pixels=112),
     "step-resnet18-56": partial(step, net="resnet18", size=64, pixels=56),
