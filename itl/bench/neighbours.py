@@ -35,7 +35,7 @@ def neighbours(folder: Path, device: str) -> Work:
         exact = blocks(F.normalize(base.double()), F.normalize(queries[:500].double()))
         texts = [f"{(ours[:500] == exact.cpu()).all(1).sum()} of 500 queries as float64 has them"]
         for name, search in peers.items():
-            texts.append(f"{(search().cpu() != ours).any(1).sum():,} of {QUERIES:,} not as in {name}")
+            texts.append(f"{(search().cpu() != ours).any(1).sum():,} of {QUERIES:,} differ from {name}'s")
         return "; ".join(texts)
 
     return Work(

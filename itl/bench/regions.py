@@ -39,7 +39,7 @@ def cutting(folder: Path, device: str) -> Work:
     def agree() -> str:
         return f"largest difference {(ours() - theirs()).abs().max().item():.1e}"
 
-    what = f"cut 8 × {count} regions from 8 feature maps, there and back"
+    what = f"RoI align of 8 × {count} regions from 8 feature maps, forward and backward"
     what += ", on one core" if target_device.type == "cpu" else ""
     peers = {"torchvision's roi_align": lambda: forward_and_backward(theirs)}
     return Work(what, "regions", repeats * 8 * count, lambda: forward_and_backward(ours), peers, agree=agree)
