@@ -18,8 +18,8 @@ L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))  
 TOLERANCE = 1e-6            # the largest entry that a gradient may keep
 RELATIVE_TOLERANCE = 0.01   # of the strength: the same, since weights are off by up to gradient / strength
 BF16_TOLERANCE = 5e-5       # what bfloat16 can reach of that
-OUTPUTS = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
-ALIGNMENT = {"cpu": 1, "cuda": 8}           # columns: matrix units are slow where rows start at odd places
+OUTPUTS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
+ALIGNMENT_COLUMNS = {"cpu": 1, "cuda": 8}           # columns: matrix units are slow where rows start at odd places
 
 
 class Features(NamedTuple):
@@ -85,7 +85,7 @@ def fit_linear(
         raise ItlError(f"a probe's strength is above zero; got {values}")
     mean, scale = _mean_and_scale(train.features)
     axes, variance, rotated = _rotate((train.features - mean) / scale)
-    features = _with_bias(rotated, ALIGNMENT[rotated.device.type])
+    features = _with_bias(rotated, ALIGNMENT_COLUMNS[rotated.device.type])
     del rotated
     l2, columns = features.new_tensor(strengths), features.shape[1]
     penalty = l2[:, None, None] * (torch.arange(columns, device=l2.device) < len(variance))
@@ -184,5 +184,5 @@ class CrossEntropy:
 
     def _chunks(self, outputs: int, beside: Tensor) -> zip:
         """Rows of the features, and of *beside*, so many that their *outputs* each fit OUTPUTS."""
-        rows = max(1, OUTPUTS[self.features.device.type] // outputs)
+        rows = max(1, OUTPUTS_AT_ONCE[self.features.device.type] // outputs)
         return zip(self.features.split(rows), beside.split(rows), strict=True)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-STEPS = 30                  # of each kind at most
-HISTORY = 5                 # steps that tell L-BFGS the curvature
-CG_TOLERANCE, CG_STEPS = 0.3, 80        # how far the equations of a Newton step are solved
-LINE_SEARCH_TRIES = 12
+MAX_STEPS = 30                  # of each kind at most
+HISTORY_STEPS = 5                 # steps that tell L-BFGS the curvature
+CG_TOLERANCE, CG_MAX_STEPS = 0.3, 80        # how far the equations of a Newton step are solved
+LINE_SEARCH_EVALUATIONS = 12
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
 Product = Callable[[Tensor], Tensor]
@@ -29,7 +29,7 @@ def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tens
     slope, scale = gradient(weights, active), torch.ones_like(weights[:, :1, :1])
     history: list[Pair] = []
     moved = torch.ones_like(active, dtype=torch.bool)
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         kept = (moved & (slope.abs().amax((1, 2)) > tolerance[active])).nonzero().squeeze(1)
         if not len(kept):
             break
@@ -42,7 +42,7 @@ def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tens
         change, moved = next_slope - slope, step.any(2).any(1)
         curvature = _dot(step, change)
         scale = torch.where(curvature > 0, curvature / _dot(change, change / diagonal), scale)
-        history = [*history, (step, change, torch.where(curvature > 0, 1 / curvature, 0.0))][-HISTORY:]
+        history = [*history, (step, change, torch.where(curvature > 0, 1 / curvature, 0.0))][-HISTORY_STEPS:]
         weights, slope = weights + step, next_slope
         solution[active] = weights
     return solution
@@ -76,7 +76,7 @@ def newton_cg(
         one = slice(number, number + 1)
         slope = slopes[one]
         unfinished = slope.abs().max() > tolerance[number]
-        for _ in range(STEPS):
+        for _ in range(MAX_STEPS):
             if not unfinished:
                 break
             product = hessian(number, weights[number])
@@ -92,7 +92,7 @@ def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> T
     solution, residual = torch.zeros_like(target), target
     direction = preconditioned = residual / diagonal
     size = first = _dot(residual, preconditioned)
-    for _ in range(CG_STEPS):
+    for _ in range(CG_MAX_STEPS):
         moved = product(direction)
         length = size / _dot(direction, moved)
         solution, residual = solution + length * direction, residual - length * moved
@@ -115,7 +115,7 @@ def line_search(
     """
     falls, lengths = -_dot(direction, slope), torch.ones_like(slope[:, :1, :1])
     after = gradient(weights + direction, active)
-    for _ in range(LINE_SEARCH_TRIES):
+    for _ in range(LINE_SEARCH_EVALUATIONS):
         rises = _dot(direction, after)
         over = (~(rises <= 0.8 * falls)).flatten().nonzero().squeeze(1)         # what is not a number, too
         if not len(over):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SAMPLE = 4096               # rows of which the centre is taken
+SAMPLE_ROWS = 4096               # rows of which the centre is taken
 
 
 class RoundedVectors(NamedTuple):
@@ -36,7 +36,7 @@ def centre_of(base: Tensor) -> Tensor:
     Similarities less <query, centre>, which is the same for all rows, order the rows as well. They are
     smaller, and so are their errors. Any centre will do: this one ignores rows whose length overflows.
     """
-    return F.normalize(base[:: -(-len(base) // SAMPLE)], dim=1).mean(0)
+    return F.normalize(base[:: -(-len(base) // SAMPLE_ROWS)], dim=1).mean(0)
 
 
 def product_error(queries: RoundedVectors, base: RoundedVectors) -> Tensor:

@@ -17,7 +17,7 @@ from itl.evaluation.actions import actions
 from itl.evaluation.finetune import finetune
 from itl.evaluation.frozen import knn, probe
 from itl.evaluation.induction import induction
-from itl.evaluation.target import annotated, scored_split, target_of
+from itl.evaluation.target import multilabel_target, scored_split, target_of
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
@@ -44,8 +44,8 @@ EVALUATORS = {                              # how a method sees its target, and 
     "probe": (target_of, probe),
     "knn": (target_of, knn),
     "induction": (target_of, induction),
-    "actions": (annotated, actions),
-    "detection": (annotated, detection),
+    "actions": (multilabel_target, actions),
+    "detection": (multilabel_target, detection),
 }
 
 OBJECTS = torch.device("cpu")               # over gloo: a rank may wait for hours, which would keep NCCL busy

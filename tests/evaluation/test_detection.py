@@ -1,4 +1,4 @@
-"""A detector finds coloured boxes, from views that show what the pack holds; a kill loses nothing."""
+"""A detector finds coloured boxes in batches that show what the pack holds; a kill loses nothing."""
 
 import subprocess
 import sys
@@ -13,14 +13,14 @@ import torch
 from itl import ItlError
 from itl.evaluation import detection as module
 from itl.evaluation.detection import detection
-from itl.evaluation.fast_rcnn import Anchors, Detector, calibrate, locate, norms
-from itl.evaluation.target import annotated
+from itl.evaluation.fast_rcnn import Anchors, Detector, reset_norm_statistics, detection_loss, norms
+from itl.evaluation.target import multilabel_target
 from itl.machine import Machine
 from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
-from itl.training.batches import draws
+from itl.training.batches import step_rng
 from itl.training.crop_cpu import normalised
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone
 from itl.training.nets import build
 from tests.worlds import SHADES, boxes_pack
 
@@ -41,17 +41,17 @@ def net() -> torch.nn.Module:
     return build("small", 4, 32, seed=0)
 
 
-def pictures(recipe: Detection = RECIPE, **counts: int) -> Pictures:
+def pictures(recipe: Detection = RECIPE, **counts: int) -> DetectionBatches:
     """Views of the training images of a small world."""
     pack = boxes_pack(counts or {"train": 24, "test": 8})
-    return Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, MACHINE)
+    return DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
 
 
 @pytest.mark.parametrize(("pixels", "size"), [(36, 48), (36, 96), (72, 48)])
 def test_boxes_lie_where_the_colours_are_flipped_or_not(pixels, size):
     pack = boxes_pack({"train": 24, "test": 8}, size=size)
     recipe = replace(RECIPE, pixels=pixels, longest=500)
-    views = Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, MACHINE)
+    views = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
     names, checked = sorted(SHADES), 0
     for view, targets in views.epoch(0):
         assert view.sizes == [(pixels, pixels * 48 // 36)] * 8
@@ -67,7 +67,7 @@ def test_boxes_lie_where_the_colours_are_flipped_or_not(pixels, size):
 
 
 def test_an_epoch_is_pure_in_seed_epoch_and_step():
-    def order(views: Pictures, epoch: int) -> list[float]:
+    def order(views: DetectionBatches, epoch: int) -> list[float]:
         return [image.sum().item() for view, _ in views.epoch(epoch) for image in view.pixels]
 
     one, again = pictures(), pictures()
@@ -76,7 +76,7 @@ def test_an_epoch_is_pure_in_seed_epoch_and_step():
     assert sorted(order(replaced(one, flip=False), 0)) == pytest.approx(sorted(order(one, 0)), abs=0.1)
 
 
-def replaced(views: Pictures, **changes) -> Pictures:
+def replaced(views: DetectionBatches, **changes) -> DetectionBatches:
     """The same pictures by a recipe that differs."""
     views.recipe = replace(views.recipe, **changes)
     return views
@@ -87,10 +87,10 @@ def test_regions_follow_the_images_scale_and_are_mirrored_with_it():
     for view, _ in views.in_order():
         assert all(0 < len(each) <= 150 for each in view.regions)
         assert all(each[0].tolist() == [0, 0, 96, 72] for each in view.regions)
-    place = 3
+    position = 3
     _, targets = next(views.in_order())
-    back = views.original(place, targets[place]["boxes"])
-    objects = views.pack.objects.query("row == @place and not difficult")
+    back = views.to_file_boxes(position, targets[position]["boxes"])
+    objects = views.pack.objects.query("row == @position and not difficult")
     assert back.tolist() == objects[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()
 
 
@@ -99,8 +99,8 @@ def test_boxes_and_regions_are_mirrored_with_their_images(regions):
     """Against the images as they are, in the order and with the flips that seed, epoch and step decide."""
     views = pictures(replace(RECIPE, pixels=72, longest=500, regions=regions))
     straight = [(view, targets, at) for view, targets in views.in_order() for at in range(len(view))]
-    order = draws(0, 2, 0).permutation(24)
-    flips = [draws(0, 2, step + 1).random(8) < 0.5 for step in range(3)]
+    order = step_rng(0, 2, 0).permutation(24)
+    flips = [step_rng(0, 2, step + 1).random(8) < 0.5 for step in range(3)]
     assert 0 < np.sum(flips) < 24
     for step, (view, targets) in enumerate(views.epoch(2)):
         assert (view.regions is None) == (regions == "rpn")
@@ -148,13 +148,13 @@ def test_packs_without_whole_images_are_refused():
     pack = boxes_pack({"train": 4, "test": 2})
     pack.summary["request"]["fit"] = "squash"
     with pytest.raises(ItlError, match="packed with fit squash; pack it with fit pad"):
-        Pictures(pack, annotated(spec(), pack).train, RECIPE, 0, MACHINE)
+        DetectionBatches(pack, multilabel_target(spec(), pack).train, RECIPE, 0, MACHINE)
 
 
 def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
     given, pack = net(), boxes_pack({"train": 60, "val": 20, "test": 40})
     before = {name: value.clone() for name, value in given.state_dict().items()}
-    target = annotated(spec(), pack)
+    target = multilabel_target(spec(), pack)
     found = detection(spec(), given, target, tmp_path, MACHINE)
     assert list(found) == ["map", "map_area", "recall"]
     assert found["map"] > 60
@@ -173,21 +173,21 @@ def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
 def test_regions_may_be_learned(tmp_path):
     recipe = replace(RECIPE, regions="rpn", steps=150, pixels=48, longest=64)
     pack = boxes_pack({"train": 80, "test": 40})
-    found = detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+    found = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
     assert found["map"] > 40
     assert found["recall"] > 60
 
 
 def test_statistics_are_the_targets_and_then_stay(tmp_path):
     views = pictures()
-    detector = Detector(parts("small", net()), 2, RECIPE, seed=0)
-    calibrate(detector, views, 0)
+    detector = Detector(detection_backbone("small", net()), 2, RECIPE, seed=0)
+    reset_norm_statistics(detector, views, 0)
     layers = norms(detector)
     kept = [layer.running_mean.clone() for layer in layers]
     assert not any(torch.equal(mean, torch.zeros_like(mean)) for mean in kept)
     assert not any(layer.training for layer in layers)
     view, targets = next(views.epoch(0))
-    locate(detector, view, targets, RECIPE).backward()
+    detection_loss(detector, view, targets, RECIPE).backward()
     detector.eval()
     detector(view)
     assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(layers, kept, strict=True))
@@ -198,10 +198,10 @@ def test_statistics_are_the_targets_and_then_stay(tmp_path):
 def test_every_net_learns_and_finds(name, regions):
     recipe = replace(RECIPE, pixels=72, longest=96, batch=2, rois=4, proposals=10, regions=regions)
     views = pictures(recipe, train=4, test=2)
-    detector = Detector(parts(name, build(name, 3, 96, seed=0)), 2, recipe, seed=0)
-    calibrate(detector, views, 0)
+    detector = Detector(detection_backbone(name, build(name, 3, 96, seed=0)), 2, recipe, seed=0)
+    reset_norm_statistics(detector, views, 0)
     view, targets = next(views.epoch(0))
-    loss = locate(detector, view, targets, recipe)
+    loss = detection_loss(detector, view, targets, recipe)
     loss.backward()
     assert torch.isfinite(loss)
     gradients = [weight.grad for weight in detector.parameters() if weight.grad is not None]
@@ -226,8 +226,8 @@ def test_images_without_objects_teach_the_background():
     none = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)} for _ in targets]
     for regions in ("windows", "rpn"):
         recipe = replace(RECIPE, regions=regions, overlap=0.1)
-        detector = Detector(parts("small", net()), 2, recipe, seed=0).train()
-        loss = locate(detector, view, none, recipe)
+        detector = Detector(detection_backbone("small", net()), 2, recipe, seed=0).train()
+        loss = detection_loss(detector, view, none, recipe)
         loss.backward()
         assert torch.isfinite(loss)
 
@@ -235,15 +235,15 @@ def test_images_without_objects_teach_the_background():
 def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path, monkeypatch):
     seen = []
 
-    def find(net, views, *rest):
+    def detect(net, views, *rest):
         seen.append(list(views.rows))
         found = {"image": views.rows[:1], "class": "red", "score": 0.5, "xmin": 1.0, "ymin": 1.0, "xmax": 9.0}
         return pd.DataFrame(found | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in views.rows}
 
-    monkeypatch.setattr(module, "find", find)
+    monkeypatch.setattr(module, "detect", detect)
     recipe = replace(RECIPE, steps=2, lrs=(0.01, 0.02))
     pack = boxes_pack({"train": 16, "val": 8, "test": 8})
-    found = detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+    found = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
     assert seen == [list(range(16, 24))] * 2 + [list(range(24, 32))]
     assert found["lr"] == 0.01                          # equal scores: the lower
 
@@ -252,21 +252,21 @@ def test_a_recipe_of_another_kind_is_refused(tmp_path):
     pack = boxes_pack({"train": 8, "test": 4})
     for recipe, says in ((None, "needs a recipe"), (Recipe(), "takes a detection recipe")):
         with pytest.raises(ItlError, match=says):
-            detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+            detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
 
 
 SHORT = replace(RECIPE, steps=20, proposals=30)
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, annotated, detection, net, spec
-target = annotated(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, multilabel_target, detection, net, spec
+target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
 detection(spec(SHORT), net(), target, Path(sys.argv[1]), MACHINE)
 """
 
 
 def test_a_kill_in_mid_training_changes_no_number(tmp_path):
-    target = annotated(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+    target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
     whole = detection(spec(SHORT), net(), target, tmp_path / "whole", MACHINE)
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
     checkpoint = tmp_path / "killed/checkpoint.safetensors"

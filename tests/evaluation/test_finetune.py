@@ -17,7 +17,7 @@ from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
-from itl.training.checkpoint import NAME, load_tensors
+from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.nets import build
 
 PIXELS = 16
@@ -114,13 +114,13 @@ def test_a_killed_finetuning_carries_on_to_the_same_numbers(tmp_path):
     folder = tmp_path / "killed"
     code = CHILD.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
     child = subprocess.Popen([sys.executable, "-c", code])
-    while child.poll() is None and not (folder / NAME).exists():
+    while child.poll() is None and not (folder / CHECKPOINT_FILE).exists():
         time.sleep(0.01)
     child.kill()                            # SIGKILL: nothing in the child gets to tidy up
     assert child.wait() == -9, "the child finished before it could be killed"
-    assert 0 < len(load_tensors(folder / NAME)[1]) < LONG.epochs
+    assert 0 < len(load_tensors(folder / CHECKPOINT_FILE)[1]) < LONG.epochs
     assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed
-    whole, killed = (load_tensors(tmp_path / each / NAME)[0] for each in ("whole", "killed"))
+    whole, killed = (load_tensors(tmp_path / each / CHECKPOINT_FILE)[0] for each in ("whole", "killed"))
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed

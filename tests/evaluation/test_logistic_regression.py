@@ -130,7 +130,7 @@ def test_few_rows_that_any_plane_parts_still_have_one_minimum(rows, width):
 def test_rows_go_by_in_chunks(monkeypatch):
     train = gaussians(101, 12, 3)
     whole = fit_linear(train, 3, [1e-2])[0]
-    monkeypatch.setitem(module.OUTPUTS, "cpu", 30)
+    monkeypatch.setitem(module.OUTPUTS_AT_ONCE, "cpu", 30)
     torch.testing.assert_close(fit_linear(train, 3, [1e-2])[0].weights, whole.weights, atol=1e-4, rtol=0)
 
 
@@ -192,7 +192,7 @@ class Devices(TorchDispatchMode):
 def test_columns_of_zeros_change_nothing(monkeypatch, alignment):
     """A GPU gets them so that rows start where its matrix units are fast."""
     train = gaussians(300, 12, 4)
-    monkeypatch.setitem(module.ALIGNMENT, "cpu", alignment)
+    monkeypatch.setitem(module.ALIGNMENT_COLUMNS, "cpu", alignment)
     for classify in fit_linear(train, 4, [1.0, 1e-3]):
         assert classify.weights.shape == (4, 12)
         assert np.abs(slope(classify, train)).max() < 3e-6

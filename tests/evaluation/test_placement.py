@@ -10,19 +10,19 @@ from torch import nn
 
 from itl.evaluation.accuracy import scores
 from itl.evaluation.actions import independent
-from itl.evaluation.detection import find
-from itl.evaluation.fast_rcnn import Detector, calibrate, locate
+from itl.evaluation.detection import detect
+from itl.evaluation.fast_rcnn import Detector, reset_norm_statistics, detection_loss
 from itl.evaluation.frozen import extract, knn, probe
 from itl.evaluation.induction import induction
-from itl.evaluation.target import Target, annotated
+from itl.evaluation.target import Target, multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
 from itl.training import device_images
 from itl.training.batches import Batches
 from itl.training.crop_cpu import batch_crop
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts, repeatable_roi_pool
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone, repeatable_roi_pool
 from itl.training.loop import classify, predict
 from itl.training.nets import NETS, build
 from tests.evaluation.test_detection import spec
@@ -183,7 +183,7 @@ def test_frozen_features(cuda, evaluate, tmp_path):
 def detector(name: str, regions: str) -> tuple[Detector, Boxes, Detection]:
     """A detector on the parts of *name*, its recipe, and pictures of coloured boxes."""
     recipe = replace(DETECTION, regions=regions)
-    net = Detector(parts(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)
+    net = Detector(detection_backbone(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)
     return on_device(net), boxes_pack({"train": 6, "test": 4}), recipe
 
 
@@ -195,23 +195,23 @@ KINDS = pytest.mark.parametrize(
 @KINDS
 def test_calibrating_a_detector_and_its_loss(cuda, name, regions):
     net, pack, recipe = detector(name, regions)
-    views = Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, GPU)
-    calibrate(net, views, 0)
+    views = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, GPU)
+    reset_norm_statistics(net, views, 0)
     for view, targets in views.epoch(0):
-        assert locate(net, view, targets, recipe).is_cuda
+        assert detection_loss(net, view, targets, recipe).is_cuda
 
 
 @KINDS
 def test_finding_objects(cuda, name, regions):
     net, pack, recipe = detector(name, regions)
-    target = annotated(spec(recipe), pack)
-    found, looked = find(net, Pictures(pack, target.test, recipe, 0, GPU), target.test.classes, GPU)
+    target = multilabel_target(spec(recipe), pack)
+    found, looked = detect(net, DetectionBatches(pack, target.test, recipe, 0, GPU), target.test.classes, GPU)
     assert set(found["image"]) <= set(looked) == set(target.test.rows)
 
 
 def test_batches_of_a_detector_wait_for_nothing(cuda):
     pack = boxes_pack({"train": 6, "test": 4})
-    views = Pictures(pack, annotated(spec(DETECTION), pack).train, DETECTION, 0, GPU)
+    views = DetectionBatches(pack, multilabel_target(spec(DETECTION), pack).train, DETECTION, 0, GPU)
     for view, targets in [*views.epoch(0), *views.in_order()]:
         assert all(part.is_cuda for part in (view.pixels, *view.regions))
         assert all(part.is_cuda for target in targets for part in target.values())

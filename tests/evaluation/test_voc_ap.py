@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 
 from itl import ItlError
 from itl.evaluation.voc_ap import (
-    FALSE,
-    FOUND,
+    FALSE_POSITIVE,
+    TRUE_POSITIVE,
     IGNORED,
     Detections,
     Objects,
@@ -129,17 +129,17 @@ def test_area_by_hand():
 
 
 @pytest.mark.parametrize(("world", "answers", "verdicts"), [
-    ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [FOUND, FALSE]),            # a double
-    ([(0, DOG, False)], [(0, 0.8, DOG), (0, 0.9, DOG)], [FALSE, FOUND]),            # the higher score has it
-    ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.9, DOG)], [FOUND, FALSE]),            # a tie: the first has it
-    ([(0, DOG, False)], [(1, 0.9, DOG), (0, 0.8, FAR)], [FALSE, FALSE]),            # another image, elsewhere
+    ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),            # a double
+    ([(0, DOG, False)], [(0, 0.8, DOG), (0, 0.9, DOG)], [FALSE_POSITIVE, TRUE_POSITIVE]),            # the higher score has it
+    ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.9, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),            # a tie: the first has it
+    ([(0, DOG, False)], [(1, 0.9, DOG), (0, 0.8, FAR)], [FALSE_POSITIVE, FALSE_POSITIVE]),            # another image, elsewhere
     ([(0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [IGNORED, IGNORED]),
-    ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 5))], [FOUND]),                        # IoU of 0.5 exactly
-    ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 4.9))], [FALSE]),
+    ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 5))], [TRUE_POSITIVE]),                        # IoU of 0.5 exactly
+    ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 4.9))], [FALSE_POSITIVE]),
     # the second is nearest to the first object, which is taken, though the other would do and is free
-    ([(0, DOG, False), (0, (1, 1, 10, 8), False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [FOUND, FALSE]),
+    ([(0, DOG, False), (0, (1, 1, 10, 8), False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),
     ([(0, DOG, True), (0, DOG, False)], [(0, 0.9, DOG)], [IGNORED]),                # of equals the first
-    ([(0, DOG, False), (0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [FOUND, FALSE]),
+    ([(0, DOG, False), (0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),
 ])
 def test_what_a_detection_counts_as(world, answers, verdicts):
     images, boxes, hard = (np.array(each) for each in zip(*world, strict=True))

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.batches import SCALE, Batches, draw_boxes, draws, window
+from itl.training.batches import SCALE, Batches, draw_boxes, step_rng, center_crop_side
 from itl.training.crop_cpu import MEAN, STD, batch_crop, gather_crop
 
 GREY = 255 * torch.tensor(STD).view(3, 1, 1)            # one normalised unit in grey levels
@@ -136,7 +136,7 @@ def test_order_is_pure_in_seed_and_epoch():
     np.random.seed(3)                                               # noqa: NPY002, that is the point
     torch.manual_seed(3)
     assert same(second, list(loader.epoch(1)))
-    assert draws(0, 0, 1).random() != draws(0, 1, 0).random()
+    assert step_rng(0, 0, 1).random() != step_rng(0, 1, 0).random()
 
 
 def test_an_epoch_shows_each_image_at_most_once_in_whole_batches():
@@ -169,7 +169,7 @@ def test_the_memory_of_a_batch_let_go_is_used_again():
     loader = batches(40, batch=2)
     places = {images.data_ptr() for images, _ in loader.epoch(0)}
     assert len(places) <= 4                             # one is used, one waits, one is made
-    assert len(loader.spare) <= 3
+    assert len(loader.free_buffers) <= 3
 
 
 def test_in_order_shows_all_images_with_their_labels():
@@ -183,7 +183,7 @@ def test_in_order_shows_all_images_with_their_labels():
 
 @pytest.mark.parametrize(("size", "pixels", "side"), [(64, 56, 56), (64, 32, 56), (64, 33, 33), (32, 56, 32)])
 def test_the_window_covers_more_than_half_the_side(size, pixels, side):
-    assert window(size, pixels) == side
+    assert center_crop_side(size, pixels) == side
 
 
 def test_augmentations_take_the_windows_they_say():

@@ -17,7 +17,7 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
-from itl.training.checkpoint import NAME
+from itl.training.checkpoint import CHECKPOINT_FILE
 from itl.training.loop import load_weights, predict, predict_on_device, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16
@@ -159,7 +159,7 @@ def test_checkpoints_wait_but_the_last_is_always_written(tmp_path):
     seen, patient = [], MACHINE.replace(checkpoint_seconds=1000)
 
     def look(row: dict) -> None:
-        seen.append((tmp_path / NAME).exists())
+        seen.append((tmp_path / CHECKPOINT_FILE).exists())
 
     train(plain(), batches(), RECIPE, tmp_path, patient, seed=0, log=look)
     assert seen == [False, False, False, True]
@@ -169,14 +169,14 @@ def test_a_loss_that_is_no_number_stops_with_its_step_and_keeps_the_checkpoint(t
     net, kept = plain(), []
 
     def poison(row: dict) -> None:
-        kept.append((tmp_path / NAME).read_bytes())
+        kept.append((tmp_path / CHECKPOINT_FILE).read_bytes())
         if row["epoch"] == 2:
             net.head.weight.data.fill_(float("nan"))
 
     with pytest.raises(ItlError, match="loss became nan at step 9, in epoch 3") as error:
         train(net, batches(), RECIPE, tmp_path, MACHINE, seed=0, log=poison)
     assert "\n" not in str(error.value)
-    assert (tmp_path / NAME).read_bytes() == kept[-1]
+    assert (tmp_path / CHECKPOINT_FILE).read_bytes() == kept[-1]
     resumed = train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
     assert losses(resumed) == losses(train(plain(), batches(), RECIPE, tmp_path / "whole", MACHINE, seed=0))
 
@@ -190,8 +190,8 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "empty", "noise"])
 def test_a_damaged_checkpoint_is_named(tmp_path, how):
     train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
-    damage(tmp_path / NAME, how)
-    with pytest.raises(ItlError, match=f"{NAME} is damaged"):
+    damage(tmp_path / CHECKPOINT_FILE, how)
+    with pytest.raises(ItlError, match=f"{CHECKPOINT_FILE} is damaged"):
         train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
 
 

@@ -16,7 +16,7 @@ import torch
 
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.checkpoint import NAME, load_tensors
+from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.loop import load_weights, save_weights, train
 from itl.training.nets import build
 from tests.training.test_loop import MACHINE, batches, losses, plain, same_weights
@@ -62,7 +62,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL, "it ended before it was killed"
-        steps.append(load_tensors(tmp_path / "killed" / NAME)[1][-1]["step"])       # whole, whenever it died
+        steps.append(load_tensors(tmp_path / "killed" / CHECKPOINT_FILE)[1][-1]["step"])       # whole, whenever it died
     resumed = build("small", 4, 16, seed=0)
     history = train(resumed, batches(recipe), recipe, tmp_path / "killed", MACHINE, seed=0)
     assert steps == sorted(set(steps))
