@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from itl import ItlError, __version__
-from itl.machine import Machine, project_folder
+from itl.machine import Machine
 from itl.specs import Packing, Subset
 
 MACHINE = (
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument(*names.split(), **options)
         return added
 
-    preset = ("preset", {"help": "a name in params/, or a .yaml file"})
+    preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
     source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
     option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
     for do in (run, report):
         command(do, preset, only, *MACHINE)
+    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     command(
         bench, MACHINE[2],                      # --device
@@ -228,12 +229,19 @@ def report(asked: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
     from itl.report import build as pages
 
-    machine = _machine(asked)
-    preset = _preset(asked)
-    where = project_folder() / "notebooks", machine.home / "reports" / preset.name, machine
-    pages.chosen(preset, *where)                  # a typo is told before hours of runs, not after
+    machine, preset = _machine(asked), _preset(asked)
+    out = machine.home / "reports" / preset.name
+    pages.pages_of(preset, out, machine)    # a wrong parameter is refused before hours of runs
     run(asked)
-    print(pages.report(preset, *where, only=asked.only))
+    print(pages.report(preset, out, machine, only=asked.only))
+
+
+def init(asked: argparse.Namespace) -> None:
+    """Copy the presets and notebooks that come with itl to a folder, to be edited."""
+    from itl.presets import copy_shipped
+
+    for folder in copy_shipped(asked.folder):
+        print(folder)
 
 
 def results(asked: argparse.Namespace) -> None:
@@ -279,7 +287,7 @@ def _machine(asked: argparse.Namespace) -> Machine:
 def _preset(asked: argparse.Namespace):
     from itl.presets import load_preset
 
-    return load_preset(asked.preset, project_folder() / "params")
+    return load_preset(asked.preset)
 
 
 def _options(told: Sequence[str] | None) -> tuple[tuple[str, object], ...]:

@@ -1,14 +1,20 @@
-"""Presets: one YAML file says at what scale every notebook runs."""
+"""Presets, one YAML file each, say at what scale every notebook runs; both are found from anywhere."""
 
 import re
+import shutil
 from collections.abc import Mapping
-from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from itl import ItlError, pick
+from itl.machine import project_folder
+
+FIELDS = ("about", "shared", "notebooks")  # of a preset file
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+PACKAGE = Path(__file__).parent
 
 
 class Preset(BaseModel):
@@ -18,55 +24,108 @@ class Preset(BaseModel):
 
     name: str
     about: str
-    shared: dict[str, object] = {}          # only a place for YAML anchors
+    shared: dict[str, object] = {}  # holds YAML anchors, and is not read
     notebooks: dict[str, dict[str, object]]
+    path: Path | None = None  # given where the preset was named by its file
+
+    @property
+    def reference(self) -> str:
+        """What the user writes to name this preset: its name, or its file."""
+        return str(self.path or self.name)
 
 
-def load_preset(name: str, folder: Path) -> Preset:
-    """Read preset *name* from *folder*, or from a path ending in .yaml.
+def shipped_folder(kind: str) -> Path:
+    """Return the folder of the presets ("params") or notebooks ("notebooks") that come with itl.
 
-    Raises ItlError for a preset that is not there, is not YAML, or has a field that presets do not have.
+    They lie inside an installed package, and beside the package in a checkout of the source.
     """
-    found = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
-    path = Path(name) if name.endswith(".yaml") else pick(found, name, "preset")
+    inside = PACKAGE / kind
+    return inside if inside.is_dir() else PACKAGE.parent / kind
+
+
+def find_presets() -> dict[str, Path]:
+    """Map the name of every preset to its file; the project's own go before those that come with itl."""
+    return _files("params", "yaml")
+
+
+def find_notebooks(folder: Path | None = None) -> dict[str, Path]:
+    """Map the name of every notebook to its file; see `find_presets`. With *folder*, only those in it."""
+    return _files("notebooks", "ipynb", folder)
+
+
+def _files(kind: str, ending: str, folder: Path | None = None) -> dict[str, Path]:
+    folders = [shipped_folder(kind), project_folder() / kind] if folder is None else [Path(folder)]
+    paths = chain.from_iterable(sorted(folder.glob(f"*.{ending}")) for folder in folders)
+    return {path.stem: path.absolute() for path in paths}
+
+
+def working_folder(notebook: Path) -> Path:
+    """Return the folder that *notebook* runs in: its project; the user's for one that comes with itl."""
+    return project_folder() if notebook.parent == shipped_folder("notebooks") else notebook.parents[1]
+
+
+def copy_shipped(folder: Path) -> list[Path]:
+    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns the new folders.
+
+    Raises:
+        ItlError: *folder* has presets or notebooks already, which are never overwritten.
+    """
+    targets = [Path(folder) / kind for kind in ("params", "notebooks")]
+    for target in targets:
+        if target.exists():
+            raise ItlError(f"{target} exists already and is not overwritten; name another folder")
+    for target in targets:
+        shutil.copytree(shipped_folder(target.name), target, ignore=shutil.ignore_patterns(".*", "__*"))
+    return targets
+
+
+def load_preset(name: str, folder: Path | None = None) -> Preset:
+    """Read preset *name*, or the preset in a file whose path ends in .yaml.
+
+    Presets are those in *folder*; by default those in the project's ``params``, and those that come with itl.
+
+    Raises:
+        ItlError: the preset does not exist, is not YAML, or has a field that presets do not have.
+    """
+    by_path = name.endswith(".yaml")
+    path = Path(name).absolute() if by_path else pick(_files("params", "yaml", folder), name, "preset")
     try:
-        told = yaml.safe_load(path.read_text())
+        fields = yaml.safe_load(path.read_text())
     except OSError as error:
         raise ItlError(f"cannot read preset {path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ItlError(f"preset {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(told, dict):
-        raise ItlError(f"preset {path} should hold about: and notebooks:; found {type(told).__name__}")
+    if not isinstance(fields, dict):
+        raise ItlError(f"preset {path} should hold about: and notebooks:; it is a {type(fields).__name__}")
+    for field in fields:
+        pick(dict.fromkeys(FIELDS), field, f"field of preset {path}")
     try:
-        return Preset(name=path.stem, **told)
+        return Preset(name=path.stem, path=path if by_path else None, **fields)
     except ValidationError as error:
-        raise ItlError(f"preset {path}: {'; '.join(map(_explain, error.errors()))}") from None
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ItlError(f"preset {path}: {field}: {first['msg'].lower()}") from None
 
 
-def write_preset(name: str, told: Mapping[str, object], folder: Path) -> Path:
-    """Write *told*, the fields of a Preset but its name, where `load_preset` finds it; returns the path.
+def write_preset(name: str, fields: Mapping[str, object], folder: Path) -> Path:
+    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
 
-    Raises ItlError for a name that is no file's, and for one that is taken.
+    Raises:
+        ItlError: the name cannot be a file's, or is taken.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name):
-        raise ItlError(f"a preset's name is of small letters, digits, - and _, such as no-dogs; got {name!r}")
+    if not NAME.fullmatch(name):
+        raise ItlError(
+            f"a preset's name has small letters, digits, - and _ only, as in no-dogs; got {name!r}"
+        )
     path = Path(folder) / f"{name}.yaml"
-    Preset(name=name, **told)
-    text = yaml.safe_dump(dict(told), sort_keys=False, allow_unicode=True, width=110)
+    Preset(name=name, **fields)
+    text = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=110)
     try:
-        with open(path, "x", encoding="utf-8") as file:        # never over a preset that somebody wrote
+        path.parent.mkdir(exist_ok=True)
+        with open(path, "x", encoding="utf-8") as file:  # never over a preset that somebody wrote
             file.write(text)
     except FileExistsError:
-        raise ItlError(f"{path} is there already; choose another name, or delete it first") from None
+        raise ItlError(f"{path} exists already; choose another name, or delete it first") from None
     except OSError as error:
         raise ItlError(f"cannot write {path}: {error.strerror}; allow writing there") from error
     return path
-
-
-def _explain(error: dict) -> str:
-    """Say in one phrase what pydantic found, with the near miss for a name it does not know."""
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        near = get_close_matches(place, Preset.model_fields, n=1)
-        return f"no field called {place!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-    return f"{place}: {error['msg'].lower()}"

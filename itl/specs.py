@@ -4,28 +4,45 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import TypeVar
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar, Literal, TypeVar, get_args, get_origin
 
 from itl import ItlError, pick
 
 T = TypeVar("T")
+
+# Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
+# the same: another order of images, another crop, another solver, a mended metric. Old results then stay on
+# disk under their old keys, and every run is computed anew. Do not raise it for what is only faster, or what
+# a new field of a spec tells apart.
+NUMERICS = 1
+
+
+def _check_choices(spec: object) -> None:
+    """Raise ItlError for a field of *spec* that holds none of the values that its Literal lists."""
+    for each in fields(spec):
+        if get_origin(each.type) is Literal:
+            pick(dict.fromkeys(get_args(each.type)), getattr(spec, each.name), each.name)
 
 
 @dataclass(frozen=True)
 class Packing:
     """Which images a pack is made of, and how they are brought to one size."""
 
-    source: str = "demo"                    # a name that `itl pack` knows
-    path: str | None = None                 # a path, or a glob in the data folders
-    size: int = 64                          # side of the stored square, in pixels
-    fit: str = "squash"                     # squash: both sides; crop: the short one; pad: the long one
-    options: tuple[tuple[str, object], ...] = ()    # what else the source takes: sorted pairs
+    source: str = "demo"  # a name that `itl pack` knows
+    path: str | None = None  # a path, or a glob in the data folders
+    size: int = 64  # side of the stored square, in pixels
+    fit: Literal["squash", "crop", "pad"] = "squash"  # both sides; the short one; the long one
+    options: tuple[tuple[str, object], ...] = ()  # what else the source takes: sorted pairs
 
     def __post_init__(self) -> None:
-        """Take options as a mapping too, and refuse what no pack can be."""
+        """Accept options as a mapping too.
+
+        Raises:
+            ItlError: for an unknown fit or a size below 1.
+        """
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
-        pick({"squash": 0, "crop": 0, "pad": 0}, self.fit, "fit")
+        _check_choices(self)
         if self.size < 1:
             raise ItlError(f"a pack's images are at least 1 pixel wide, not {self.size}")
 
@@ -34,49 +51,84 @@ class Packing:
 class Subset:
     """Which images of a pack to learn from, and under which labels."""
 
-    pack: str                               # digest of the pack: other pixels are another run
-    labels: str = "original"                # a method of `itl labels`, such as bottom-up@9
-    classes: int | None = None              # keep this many classes; None keeps all
-    images_per_class: int | None = None     # keep this many images of each class; None keeps all
-    seed: int = 0                           # picks classes and images when only some are kept
+    pack: str  # digest of the pack: other pixels are another run
+    labels: str = "original"  # a method of `itl labels`, such as bottom-up@9
+    classes: int | None = None  # keep this many classes; None keeps all
+    images_per_class: int | None = None  # keep this many images of each class; None keeps all
+    seed: int = 0  # picks classes and images when only some are kept
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a net is fitted. Zero epochs leave it as it was initialised."""
+    """How a net is fitted. Zero epochs leave it as it was initialised.
 
-    epochs: int = 10
-    steps: int | None = None                # given: so many, whatever the subset's size, not epochs
+    Its length is given as epochs or as steps, its learning rate as lr or as lrs; what is not given is None.
+    Where neither of two is given, the one in `defaults` is taken.
+    """
+
+    epochs: int | None = None  # passes over the training images
+    steps: int | None = None  # optimizer steps, however many images there are
     batch: int = 128
-    lr: float = 0.1
-    schedule: str = "cosine"                # cosine: to zero; step: a tenth after each of `drops`
-    drops: tuple[float, ...] = ()           # fractions of the training, for schedule step
-    warmup: float = 0.05                    # fraction of the training over which lr rises from zero
+    lr: float | None = None
+    schedule: Literal["cosine", "step"] = "cosine"  # to zero; or a tenth after each of `drops`
+    drops: tuple[float, ...] | None = None  # fractions of the training, for schedule step
+    warmup: float = 0.05  # fraction of the training over which lr rises from zero
     momentum: float = 0.9
-    weight_decay: float = 5e-4              # on weights of two or more dimensions: not on norms and biases
+    weight_decay: float = 5e-4  # on weights of two or more dimensions: not on norms and biases
     label_smoothing: float = 0.0
-    precision: str = "bf16"                 # bf16: autocast where the device has it; fp32
-    pixels: int = 56                        # side of the crop that the net sees
-    augment: str = "resized-crop"           # resized-crop, crop (a random window) or centre
-    flip: bool = True                       # mirror half of the training images
-    lrs: tuple[float, ...] = field(default=(), metadata={"added": True})    # to choose lr from, on val
-    clip: float | None = field(default=None, metadata={"added": True})      # longest gradient, or any
+    precision: Literal["bf16", "fp32"] = "bf16"  # bf16: autocast where the device has it
+    pixels: int = 56  # side of the crop that the net sees
+    augment: Literal["resized-crop", "crop", "centre"] = "resized-crop"  # crop: a random window
+    flip: bool = True  # mirror half of the training images
+    lrs: tuple[float, ...] = field(default=(), metadata={"added": True})  # to choose lr from, on val
+    clip: float | None = field(default=None, metadata={"added": True})  # longest gradient; None: any
+
+    defaults: ClassVar[Mapping[str, object]] = {"epochs": 10, "lr": 0.1, "drops": ()}
 
     def __post_init__(self) -> None:
-        """Make 1 and 1.0 one spec, and refuse unknown names and impossible numbers."""
-        for each in ("lr", "warmup", "momentum", "weight_decay", "label_smoothing"):
-            object.__setattr__(self, each, float(getattr(self, each)))
-        for each in ("drops", "lrs"):
-            object.__setattr__(self, each, tuple(float(value) for value in getattr(self, each)))
-        pick({"cosine": 0, "step": 0}, self.schedule, "schedule")
-        pick({"bf16": 0, "fp32": 0}, self.precision, "precision")
-        pick({"resized-crop": 0, "crop": 0, "centre": 0}, self.augment, "augmentation")
-        if self.clip is not None:
-            object.__setattr__(self, "clip", float(self.clip))
-            if not self.clip > 0:
-                raise ItlError(f"clip is the length of the longest gradient, above 0, not {self.clip}")
-        if self.batch < 1 or self.pixels < 1 or self.epochs < 0 or (self.steps or 0) < 0:
+        """Give every computation one spelling.
+
+        Raises:
+            ItlError: for unknown names, impossible numbers, and settings that another one overrides.
+        """
+        _check_choices(self)
+        if self.epochs is not None and self.steps is not None:
+            raise ItlError(
+                f"a recipe has either epochs or steps; got {self.epochs} epochs and {self.steps} "
+                f"steps; leave one of them out"
+            )
+        if self.lr is not None and self.lrs:
+            raise ItlError(
+                f"a recipe has either lr or lrs, to choose from; got lr {self.lr} and lrs "
+                f"{list(self.lrs)}; leave one of them out"
+            )
+        if self.schedule == "cosine" and self.drops:
+            raise ItlError(
+                f"schedule cosine has no drops; got {list(self.drops)}; leave them out, or give "
+                f"schedule: step"
+            )
+        for name, value in self._settled().items():
+            object.__setattr__(self, name, value)
+        if self.clip is not None and not self.clip > 0:
+            raise ItlError(f"clip is the length of the longest gradient, above 0, not {self.clip}")
+        if self.batch < 1 or self.pixels < 1 or min(self.epochs or 0, self.steps or 0) < 0:
             raise ItlError(f"batch and pixels are at least 1, epochs and steps at least 0; got {self}")
+        if not all(0 < drop < 1 for drop in self.drops):
+            raise ItlError(f"drops are fractions of the training, between 0 and 1; got {list(self.drops)}")
+
+    def _settled(self) -> dict[str, object]:
+        """Return the fields that have several spellings, each with the one that is hashed."""
+        settled = {"flip": bool(self.flip), "lrs": tuple(sorted({float(lr) for lr in self.lrs}))}
+        if len(settled["lrs"]) == 1:  # nothing to choose
+            settled |= {"lr": settled["lrs"][0], "lrs": ()}
+        elif self.lr is None and not self.lrs:
+            settled["lr"] = self.defaults["lr"]
+        if self.epochs is None and self.steps is None:
+            settled |= {name: self.defaults.get(name) for name in ("epochs", "steps")}
+        elif self.steps == 0:
+            settled |= {"epochs": 0, "steps": None}
+        drops = self.defaults["drops"] if self.drops is None and self.schedule == "step" else self.drops or ()
+        return settled | {"drops": tuple(sorted(float(drop) for drop in drops))}
 
     def lr_at(self, progress: float) -> float:
         """Learning rate after the fraction *progress* of the training, 0 to 1."""
@@ -90,33 +142,40 @@ class Recipe:
         """How many optimizer steps the training takes, given the steps of one epoch."""
         return self.epochs * steps_per_epoch if self.steps is None else self.steps
 
+    def untrained(self) -> "Recipe":
+        """Return the recipe of zero epochs that presents images as this one, whatever its schedule."""
+        usual = ("schedule", "warmup", "momentum", "weight_decay", "label_smoothing", "clip")
+        reset = {each.name: each.default for each in fields(self) if each.name in usual}
+        return replace(self, epochs=0, steps=None, lr=None, lrs=(), drops=None, **reset)
+
 
 @dataclass(frozen=True)
-class Detection(Recipe):
+class DetectionRecipe(Recipe):
     """How a detector is fitted to whole images; the defaults are Fast R-CNN's, as the paper trained it."""
 
-    steps: int | None = 40_000
-    batch: int = 2                          # images
-    lr: float = 0.001
-    schedule: str = "step"
-    drops: tuple[float, ...] = (0.75,)
+    batch: int = 2  # images
+    schedule: Literal["cosine", "step"] = "step"
     warmup: float = 0.0
-    pixels: int = 600                       # the short side of the image that the net sees
-    augment: str = "centre"                 # all of it: nothing is cropped
-    longest: int = 1000                     # but its long side is no longer than this
-    regions: str = "windows"                # windows: built in; file: packed with the images; rpn: learned
-    proposals: int = 2000                   # regions of an image, at most
-    rois: int = 64                          # regions of an image that one step learns from
-    foreground: float = 0.25                # of these, at most this part with an object
-    overlap: float = 0.1                    # IoU with some object that the others have at least
+    pixels: int = 600  # the short side of the image that the net sees
+    augment: Literal["centre"] = "centre"  # all of it: nothing is cropped
+    longest: int = 1000  # but its long side is no longer than this
+    regions: Literal["windows", "file", "rpn"] = "windows"  # built in; packed with the images; learned
+    proposals: int = 2000  # regions of an image, at most
+    rois: int = 64  # regions of an image that one step learns from
+    foreground: float = 0.25  # of these, at most this part with an object
+    overlap: float = 0.1  # IoU with some object that the others have at least
+
+    defaults: ClassVar[Mapping[str, object]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
 
     def __post_init__(self) -> None:
-        """Refuse what no detector can be."""
+        """Settle what every recipe has.
+
+        Raises:
+            ItlError: as for every recipe, and for regions and sizes that no detector has.
+        """
         super().__post_init__()
-        pick({"windows": 0, "file": 0, "rpn": 0}, self.regions, "kind of regions")
-        if self.augment != "centre" or min(self.longest, self.proposals, self.rois) < 1:
-            raise ItlError(f"a detector sees whole images (augment: centre), and longest, proposals and rois "
-                           f"are at least 1; got {self}")
+        if min(self.longest, self.proposals, self.rois) < 1:
+            raise ItlError(f"longest, proposals and rois are at least 1; got {self}")
         if not (0 < self.foreground < 1 and 0 <= self.overlap < 0.5):
             raise ItlError(f"foreground lies between 0 and 1 and overlap from 0 to below 0.5; got {self}")
 
@@ -128,7 +187,27 @@ class Pretrain:
     subset: Subset
     net: str = "small"
     recipe: Recipe = Recipe()
-    seed: int = 0                           # initial weights, order and augmentation
+    seed: int = 0  # initial weights, order and augmentation
+
+    def __post_init__(self) -> None:
+        """Give the net as initialised one spec, whatever it would have been trained on and how.
+
+        Raises:
+            ItlError: for a recipe with several learning rates.
+        """
+        if self.recipe.lrs:
+            raise ItlError(
+                f"pre-training has one learning rate; got lrs {list(self.recipe.lrs)}; give lr (lrs "
+                f"are for methods that train on a target, which choose among them on val)"
+            )
+        if not self.trained:  # it needs only its classes, so one image of each
+            object.__setattr__(self, "recipe", self.recipe.untrained())
+            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1))
+
+    @property
+    def trained(self) -> bool:
+        """Whether the net is trained at all."""
+        return self.recipe.total_steps(1) > 0
 
 
 @dataclass(frozen=True)
@@ -136,19 +215,21 @@ class Transfer:
     """One measurement of a pre-trained net on a target."""
 
     pretrain: Pretrain
-    method: str                             # finetune, probe, knn, induction, actions or detection
-    target: str                             # the target's name, as results show it
-    pack: str                               # digest of the target's pack
-    images_per_class: int | None = None     # of the target's training split; None keeps all
-    recipe: Recipe | None = None            # of the tuning; frozen methods see the pre-training's centre crop
+    method: str  # finetune, probe, knn, induction, actions or detection
+    target: str  # the target's name, as results show it
+    pack: str  # digest of the target's pack
+    images_per_class: int | None = None  # of the target's training split; None keeps all
+    recipe: Recipe | None = None  # of the tuning; frozen methods see the pre-training's centre crop
     seed: int = 0
-    labels: str = field(default="original", metadata={"added": True})    # what the target's classes count as
+    labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
 
 
 def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
     """Make a spec of *kind* from plain *settings*, as YAML holds them.
 
-    Raises ItlError for a name that the spec does not have, with the near miss, and a value of another type.
+    Raises:
+        ItlError: for a name or a choice that the spec does not have, with the nearest one, for a value of
+            another type, and for what *kind* itself refuses.
     """
     from pydantic import TypeAdapter, ValidationError  # here: only settings of people need it
 
@@ -160,35 +241,46 @@ def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
     try:
         return TypeAdapter(kind).validate_python({**settings, **pairs})
     except ValidationError as error:
-        found = error.errors()[0]
-        cause = found.get("ctx", {}).get("error")
+        first = error.errors()[0]
+        cause = first.get("ctx", {}).get("error")
         if isinstance(cause, ItlError):
-            raise cause from None
-        name, asked = ".".join(map(str, found["loc"])), found["input"]
-        raise ItlError(f"{name} of {what} is {asked!r}; {found['msg'].lower()}") from None
+            raise ItlError(f"{what}: {cause}") from None
+        name, value = ".".join(map(str, first["loc"])), first["input"]
+        if first["type"] == "literal_error":
+            choices = next(get_args(each.type) for each in fields(kind) if each.name == name)
+            pick(dict.fromkeys(choices), value, f"{name} of {what}")
+        raise ItlError(f"{name} of {what} is {value!r}; {first['msg'].lower()}") from None
 
 
 def canonical(spec: object) -> str:
-    """The one text of *spec*: every field, sorted, no spaces.
+    """Return the one text of *spec* as JSON: every field, sorted, no spaces, 1.0 written as 1.
 
-    A field added later would rename every run, so it is marked ``metadata={"added": True}``, has a default
-    that means "as before", and is left out while it has that default.
+    The text of a run holds NUMERICS too. That of a packing does not: a pack's digest names its pixels.
+    A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
+    has a default that means "as before", and is left out while it has that default.
     """
     tree = {type(spec).__name__: _plain(spec)}
+    if isinstance(spec, Pretrain | Transfer):
+        tree["numerics"] = NUMERICS
     return json.dumps(tree, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def key(spec: object) -> str:
-    """The name of the run: equal specs share it, any field that differs changes it."""
+    """Return the name of the run of *spec*: equal specs share it, any field that differs changes it."""
     return hashlib.sha256(canonical(spec).encode()).hexdigest()[:12]
 
 
 def _plain(value: object) -> object:
-    """*value* as JSON would hold it, without added fields that still have their default."""
+    """Return *value* as JSON would hold it, without added fields that still have their default."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     if not hasattr(value, "__dataclass_fields__"):
         return value
-    return {
-        each.name: _plain(getattr(value, each.name))
-        for each in fields(value)
-        if not (each.metadata.get("added") and getattr(value, each.name) == each.default)
-    }
+    plain = {}
+    for each in fields(value):
+        content = getattr(value, each.name)
+        if not each.metadata.get("added") or content != each.default:
+            plain[each.name] = _plain(content)
+    return plain

@@ -34,6 +34,8 @@ def project(tmp_path_factory):
     settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
     preset = {"about": "a test", "notebooks": {"01-data-size": settings}}
     (folder / "params/mini.yaml").write_text(json.dumps(preset))
+    odd = preset | {"notebooks": preset["notebooks"] | {"07-mine": {}}}
+    (folder / "params/odd.yaml").write_text(json.dumps(odd))
     return folder
 
 
@@ -87,6 +89,13 @@ def test_plan_run_results_subset(capsys, project):
     assert set(small["image"]) < set(pd.read_csv(io.StringIO(out))["image"])
 
 
+def test_init_copies_presets_and_notebooks(capsys, tmp_path):
+    status, out, err = itl(capsys, "init", str(tmp_path / "mine"))
+    assert (status, out.split(), err) == (0, [f"{tmp_path}/mine/params", f"{tmp_path}/mine/notebooks"], "")
+    assert (tmp_path / "mine/params/demo.yaml").exists()
+    assert itl(capsys, "init", str(tmp_path / "mine"))[0] == 1
+
+
 def test_pack_and_check(capsys, tmp_path):
     options = ("classes=2", "train=2", "val=1", "size=16")
     words = ("demo", "--size", "16", *(word for option in options for word in ("--option", option)))
@@ -101,10 +110,10 @@ def test_pack_and_check(capsys, tmp_path):
 BAD = [
     (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
     (("labels", "original", "--leaves", "/nowhere"), 1, "cannot read /nowhere"),
-    (("run", "demoo"), 1, "no preset called 'demoo'; there are mini"),
+    (("run", "demoo"), 1, "no preset called 'demoo'; did you mean 'demo'"),
     (("run", "minni"), 1, "did you mean 'mini'"),
     (("run", "mini", "--only", "01-data-sizes"), 1, "did you mean '01-data-size'"),
-    (("report", "mini"), 1, "no notebook in "),                # told before any run
+    (("report", "odd"), 1, "no notebook called '07-mine'"),    # before any run
     (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
     (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),

@@ -1,9 +1,16 @@
 """Presets: read whole or refused in one line."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
+import itl
 from itl import ItlError
-from itl.presets import load_preset
+from itl.presets import copy_shipped, find_notebooks, find_presets, load_preset, working_folder
 
 GOOD = "about: a test\nnotebooks:\n  01-data-size: {seeds: [0]}\n"
 
@@ -12,14 +19,17 @@ def test_a_preset(tmp_path):
     (tmp_path / "mine.yaml").write_text(GOOD)
     preset = load_preset("mine", tmp_path)
     assert (preset.name, preset.notebooks) == ("mine", {"01-data-size": {"seeds": [0]}})
-    assert load_preset(str(tmp_path / "mine.yaml"), tmp_path / "nowhere") == preset
+    by_path = load_preset(str(tmp_path / "mine.yaml"), tmp_path / "nowhere")
+    assert (by_path.name, by_path.notebooks) == (preset.name, preset.notebooks)
+    assert (preset.reference, by_path.reference) == ("mine", str(tmp_path / "mine.yaml"))
 
 
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
         ("mime", GOOD, "no preset called 'mime'; did you mean 'mine'"),
-        ("mine", GOOD.replace("notebooks", "notebook"), "'notebook'; did you mean 'notebooks'"),
+        ("mine", GOOD.replace("notebooks", "notebook"), "called 'notebook'; did you mean 'notebooks'"),
+        ("mine", GOOD + "name: other\n", "no field of preset .* called 'name'"),
         ("mine", "about: [", "not YAML"),
         ("mine", "just words", "should hold about"),
         ("mine", "about: x\nnotebooks: {01-data-size: 3}\n", "notebooks.01-data-size"),
@@ -31,3 +41,80 @@ def test_presets_that_cannot_be(tmp_path, name, text, says):
     with pytest.raises(ItlError, match=says) as raised:
         load_preset(name, tmp_path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """An empty folder, in which we stand."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_presets_and_notebooks_are_found_from_anywhere(elsewhere):
+    assert load_preset("demo").notebooks.keys() <= find_notebooks().keys()
+    with pytest.raises(ItlError, match="no preset called 'dmeo'; did you mean 'demo'"):
+        load_preset("dmeo")
+
+
+def test_those_of_the_project_go_first(elsewhere):
+    shipped = find_notebooks()
+    (elsewhere / "params").mkdir()
+    (elsewhere / "params/demo.yaml").write_text(GOOD)
+    (elsewhere / "notebooks").mkdir()
+    (elsewhere / "notebooks/01-data-size.ipynb").touch()
+    assert load_preset("demo").about == "a test"
+    assert load_preset("tiny").about != "a test"
+    assert find_presets()["demo"] == elsewhere / "params/demo.yaml"
+    own = {"01-data-size": elsewhere / "notebooks/01-data-size.ipynb"}
+    assert find_notebooks() == shipped | own
+    assert find_notebooks(elsewhere / "notebooks") == own
+    assert working_folder(own["01-data-size"]) == working_folder(shipped["01-data-size"]) == elsewhere
+
+
+def test_copies_are_whole_and_never_written_over(elsewhere):
+    made = copy_shipped(elsewhere / "mine")
+    assert made == [elsewhere / "mine/params", elsewhere / "mine/notebooks"]
+    copies = {path.name: path.read_bytes() for folder in made for path in folder.iterdir()}
+    shipped = [*find_presets().values(), *find_notebooks().values()]
+    assert copies == {path.name: path.read_bytes() for path in shipped}
+    (made[0] / "demo.yaml").write_text(GOOD)
+    with pytest.raises(ItlError, match="mine/params exists already and is not overwritten; name another"):
+        copy_shipped(elsewhere / "mine")
+    assert (made[0] / "demo.yaml").read_text() == GOOD
+
+
+def test_a_wheel_has_all_packages_and_what_they_read(tmp_path):
+    """Built as `pip` does, unpacked elsewhere, and asked from an empty folder."""
+    pytest.importorskip("setuptools", reason="setuptools is not installed, which builds wheels")
+    root = Path(itl.__file__).parents[1]
+    source = tmp_path / "source"
+    for folder in ("itl", "params", "notebooks"):
+        shutil.copytree(root / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(root / name, source)
+    build = "import setuptools.build_meta as backend, sys; print(backend.build_wheel(sys.argv[1]))"
+    command = [sys.executable, "-c", build, str(tmp_path)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
+    installed = tmp_path / "installed"
+    shutil.unpack_archive(tmp_path / done.stdout.split()[-1], installed, "zip")
+    packages = {str(path.parent.relative_to(root)) for path in (root / "itl").rglob("*.py")}
+    assert packages == {str(path.parent.relative_to(installed)) for path in installed.rglob("*.py")}
+    kept = {path.relative_to(root / "itl") for path in (root / "itl").rglob("*") if path.is_file()}
+    kept = {path for path in kept if "__pycache__" not in path.parts}
+    missing = kept - {path.relative_to(installed / "itl") for path in (installed / "itl").rglob("*")}
+    assert not missing
+    (tmp_path / "empty").mkdir()
+    say = (
+        "from itl.presets import *; from itl.report.build import pages_of; from itl.machine import Machine;"
+        "pages = pages_of(load_preset('demo'), 'out', Machine());"
+        "print(len(pages), pages[0].source, working_folder(pages[0].source))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [sys.executable, "-c", say], cwd=tmp_path / "empty", capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == [
+        "8",
+        f"{installed}/itl/notebooks/00-hierarchy.ipynb",
+        f"{tmp_path}/empty",
+    ], done.stderr

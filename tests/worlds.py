@@ -28,6 +28,8 @@ SETTINGS = {
     "tuning": {"finetune": {"steps": 4, "batch": 8, "pixels": 24}},
 }
 
+FOUR = {"images_per_class": [], "subset": {"images_per_class": 4}}      # one condition alone
+
 
 def small_study(**changes) -> Question:
     """The data-size question on the smallest world; the test is skipped where nothing can check settings."""

@@ -1,22 +1,22 @@
-"""Figures: a tidy frame in, Axes out; colours that colour-blind readers can tell apart."""
+"""Figures of results: a tidy frame in, Axes out; colours that colour-blind readers can distinguish."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from scipy import stats
 
 from itl import ItlError
-from itl.analysis.statistics import GAIN, LOSS
+from itl.analysis.statistics import GAIN, LOSS, mean_interval
 from itl.analysis.wording import main_metric, task_name
 from itl.runs.question import Task
 
-AXIS = {
+AXIS_LABELS = {
     "images_per_class": "images per class (log scale)",
     "classes": "classes (log scale)",
     "accuracy": "accuracy (%)",
@@ -25,32 +25,26 @@ AXIS = {
     "knn5": "5-nearest-neighbours accuracy (%)",
     "map": "mean average precision (%)",
 }
-MIXED = "accuracy, or mean average precision (%)"
-METRIC = {
-    "knn1": "1 neighbour",
-    "knn5": "5 neighbours",
-    "top5": "top 5",
-    "map": "mAP",
-    "map_area": "mAP by area",
-}
-INDUCED = {"accuracy": "linear probe", "knn5": "5 neighbours"}
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")     # Okabe and Ito's
-MARKERS = "osD^vP"                          # so that tasks differ in a grey print too
-INK, QUIET = "#222222", "#d8d8d8"
+MIXED_LABEL = "accuracy, or mean average precision (%)"
+METRIC_NAMES = {"knn1": "1 neighbour", "knn5": "5 neighbours", "top5": "top 5", "map": "mAP"}
+METRIC_NAMES |= {"map_area": "mAP by area"}
+INDUCTION_METRICS = {"accuracy": "linear probe", "knn5": "5 neighbours"}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")  # Okabe and Ito's
+MARKERS = "osD^vP"  # so that lines differ in a grey print too
+INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
+GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
+LABEL_SPACING = 0.065  # of the axis, between the names of two lines
 STYLE = {
+    **sns.axes_style("ticks"),
     "font.size": 11,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#8a8a8a",
+    "axes.edgecolor": AXIS_COLOUR,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.axisbelow": True,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "figure.facecolor": "white",
-    "figure.dpi": 180,                      # twice what a 700-pixel column shows, for sharp text
+    "grid.color": QUIET,
+    "grid.linewidth": 0.7,
+    "figure.dpi": 180,  # twice what a 700-pixel column shows, for sharp text
     "figure.constrained_layout.use": True,
 }
 
@@ -60,22 +54,30 @@ def curve(
 ) -> Axes:
     """Draw *metric* against *x*: a line through the means, a dot for every seed, a colour for every task.
 
-    Without *metric* each task shows the one that it is judged by. Bars are 95 % intervals of the mean over
-    seeds (Student's t), left out where there is one seed only. A net that was not pre-trained (0 on the axis)
-    stands apart on the left, its mean dotted through the figure.
+    Bars are 95 % intervals of the mean over seeds (Student's t), left out where there is one seed only. A net
+    without pre-training (0 on the axis) stands apart on the left, its mean dotted through the figure.
+
+    Args:
+        results: columns *x*, task, metric, seed, value.
+        x: a column of numbers; ``"all"`` in it is the last.
+        metric: what to draw; by default each task's main metric.
+        task: draw this task alone.
+        ax: where to draw; by default on a new figure.
+
+    Raises:
+        ItlError: there are no such results.
     """
-    judged = results["task"].map(main_metric) if metric is None else metric
-    data = results[(results["metric"] == judged) & (results["task"].isin([task]) if task else True)]
+    metrics = results["task"].map(main_metric) if metric is None else metric
+    data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
     if data.empty:
-        there = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
-        asked = f"{metric or 'main metric'} of {task}" if task else metric
-        raise ItlError(f"no {asked} to draw; results hold {there or 'nothing'}")
-    ax = ax or axes(7.2, 4.3)
+        held = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
+        wanted = f"{metric or 'main metric'} of {task}" if task else metric
+        raise ItlError(f"no {wanted} to draw; results hold {held or 'nothing'}")
+    ax = ax or new_axes(7.2, 4.3)
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
-    ends = lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
-    shown = data["metric"].unique()
-    mixed = MIXED if "map" in shown else "accuracy (%)"
-    ax.set_ylabel(AXIS.get(shown[0], shown[0]) if len(shown) == 1 else mixed)
+    ends = draw_lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
+    names = data["metric"].unique()
+    ax.set_ylabel(AXIS_LABELS.get(names[0], names[0]) if len(names) == 1 else _shared_label(names))
     label_ends(ax, ends)
     return ax
 
@@ -84,151 +86,166 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
     """Draw a panel for each task of induction: linear probe and 5 neighbours against *x*, chance dashed.
 
     Dots, bars and the net without pre-training are as in `curve`.
+
+    Raises:
+        ItlError: there are no results of induction.
     """
-    found = results[results["method"] == "induction"]
-    if found.empty:
+    results = results[results["method"] == "induction"]
+    if results.empty:
         raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
-    tasks = {task: found[found["task"] == task] for task in found["task"].unique()}
-    return _side_by_side(
-        {f"scored on {Task.read(task).labels} classes":
-         {name: data[data["metric"] == metric] for metric, name in INDUCED.items()}
-         for task, data in tasks.items()}, x,
-        [data.loc[data["metric"] == "chance", "value"].mean() for data in tasks.values()],
-    )
+    panels, chance = {}, []
+    for task, data in results.groupby("task", sort=False):
+        lines = {name: data[data["metric"] == metric] for metric, name in INDUCTION_METRICS.items()}
+        panels[f"scored on {Task.read(task).labels} classes"] = lines
+        chance.append(data.loc[data["metric"] == "chance", "value"].mean())
+    return _side_by_side(panels, x, chance)
 
 
 def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
-    """Draw a panel for each task but nets' own: its main metric against *x*, a line for each value of *by*.
+    """Draw a panel for each transfer task: its main metric against *x*, a line for each value of *by*.
 
     Dots, bars and the net without pre-training are as in `curve`.
+
+    Raises:
+        ItlError: there are no results of transfer.
     """
-    found = results[(results["task"] != "own") & (results["metric"] == results["task"].map(main_metric))]
-    if found.empty:
+    is_main = results["metric"] == results["task"].map(main_metric)
+    results = results[(results["task"] != "own") & is_main]
+    if results.empty:
         raise ItlError("no task to draw; run the question first")
-    return _side_by_side(
-        {task_name(task): {str(value): data[data[by] == value] for value in sorted(data[by].unique())}
-         for task, data in found.groupby("task", sort=False)}, x,
-    )
+    groups = {}
+    for task, data in results.groupby("task", sort=False):
+        groups[task_name(task)] = {str(value): rows for value, rows in data.groupby(by)}
+    return _side_by_side(groups, x)
 
 
 def _side_by_side(
-    groups: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
+    panels: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
 ) -> Figure:
-    """Draw a panel for each of *groups*, by title, with its lines by name, and where given a chance level."""
+    """Draw *panels*, by title, each with its lines by name and, where given, a level of chance."""
     with plt.rc_context(STYLE):
-        figure, grid = plt.subplots(1, len(groups), figsize=(7.6, 3.7), squeeze=False)
-    for ax, (title, each), level in zip_longest(grid.flat, groups.items(), chance):
-        known = {} if level is None else {"chance": (level, INK)}
-        for height, colour in known.values():
-            ax.axhline(height, color=colour, ls="--", lw=1)
-        ends = lines(ax, each, x)
+        figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.7), squeeze=False)
+    for ax, (title, lines), level in zip_longest(grid.flat, panels.items(), chance):
+        ends = draw_lines(ax, lines, x)
         ax.set_title(title, loc="left")
-        ax.set(xlabel=AXIS.get(x, x))
-        ax.tick_params("x", labelsize=9)        # panels are narrow, and numbers of classes may lie close
-        if known:
+        ax.tick_params("x", labelsize=9)  # panels are narrow, and numbers of classes may lie close
+        if level is not None:
+            ax.axhline(level, color=INK, ls="--", lw=1)
             ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
-        label_ends(ax, ends | known)
-    shown = pd.concat([data for each in groups.values() for data in each.values()])["metric"].unique()
-    grid[0, 0].set_ylabel(MIXED if "map" in shown else "accuracy (%)")
+            ends["chance"] = (level, INK)
+        label_ends(ax, ends)
+    metrics = [data["metric"] for lines in panels.values() for data in lines.values()]
+    grid[0, 0].set_ylabel(_shared_label(pd.concat(metrics)))
     return figure
 
 
-def lines(
-    ax: Axes, groups: Mapping[str, pd.DataFrame], x: str
-) -> dict[str, tuple[float, str]]:
+def _shared_label(metrics: pd.Series) -> str:
+    """Label an axis that shows several tasks, each by its main metric."""
+    return MIXED_LABEL if "map" in set(metrics) else "accuracy (%)"
+
+
+def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str, tuple[float, str]]:
     """Draw *value* against *x* for each of *groups*, by name, on a log axis (see `curve`).
 
-    Returns where each line ends and its colour, for `label_ends` once the limits are set.
+    Returns:
+        Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
     """
-    ends, places = {}, positions(pd.concat(groups.values())[x])
-    for number, (name, group) in enumerate(groups.items()):
-        aside = 2 ** (0.07 * (number - (len(groups) - 1) / 2))  # so that bars do not cover each other
-        rows = group.assign(place=group[x].map(places) * aside)
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
-        middle = means(rows, "place")
-        zero = middle.index == places.get(0, -1) * aside
-        bars = {"yerr": middle["half"], "elinewidth": 1.6, "capsize": 4, "color": colour}
-        ax.errorbar(middle.index, middle["mean"], ls="", marker="_", ms=10, **bars)
-        ax.plot(middle.index[~zero], middle["mean"][~zero], color=colour, lw=2)
-        ax.plot(rows["place"], rows["value"], marker, color=colour, ms=6, alpha=0.55, mec="white", ls="")
-        for height in middle["mean"][zero]:
-            ax.axhline(height, color=colour, ls=(0, (1, 3)), lw=1.4)
-        ends[name] = (float(middle["mean"].iloc[-1]), colour)
+    ticks, tables = positions(pd.concat(groups.values())[x]), []
+    for number, (name, rows) in enumerate(groups.items()):
+        shift = 2 ** (GROUP_SHIFT * (number - (len(groups) - 1) / 2))
+        table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=rows[x] != 0)
+        tables.append(table[["line", "position", "value", "trained"]])
+    data = pd.concat(tables, ignore_index=True)
+    colours = dict(zip(groups, cycle(COLOURS)))
+    style = {"x": "position", "y": "value", "hue": "line", "palette": colours, "legend": False, "ax": ax}
+    bars = {"errorbar": _t_interval, "err_style": "bars", "err_kws": {"elinewidth": 1.6, "capsize": 4}}
+    sns.lineplot(data, **style, **bars, ls="", marker="_", ms=10, mec=None)
+    sns.lineplot(data[data["trained"]], **style, lw=2, errorbar=None)
+    markers = dict(zip(groups, cycle(MARKERS)))
+    sns.scatterplot(data, **style, style="line", markers=markers, s=36, alpha=0.55, edgecolor="white")
+    for (name, _), height in data[~data["trained"]].groupby(["line", "position"])["value"].mean().items():
+        ax.axhline(height, color=colours[name], ls=(0, (1, 3)), lw=1.4)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(list(places.values()), [tick(value) for value in places])
+    ax.set_xticks(list(ticks.values()), [tick_text(value) for value in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid(axis="y", color=QUIET, lw=0.7)
-    ax.set_xlabel(AXIS.get(x, x))
-    return ends
+    ax.grid(axis="y")
+    ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
+    last = data.groupby(["line", "position"])["value"].mean().groupby("line").last()
+    return {name: (float(last[name]), colours[name]) for name in groups}
 
 
-def means(rows: pd.DataFrame, x: str) -> pd.DataFrame:
-    """Return mean, n and half the 95 % t interval of *value* at each *x*; half is NaN for one seed."""
-    table = rows.groupby(x)["value"].agg(["mean", "std", "count"])
-    factor = stats.t.ppf(0.975, (table["count"] - 1).clip(lower=1))
-    half = factor * table["std"] / np.sqrt(table["count"])
-    return pd.DataFrame({"mean": table["mean"], "n": table["count"], "half": half})
+def _t_interval(values: pd.Series) -> tuple[float, float]:
+    """Return the 95 % interval of the mean; nan for one seed, which seaborn does not draw."""
+    return mean_interval(values.tolist())[1:]
 
 
 def positions(values: Iterable[object]) -> dict[object, float]:
-    """Map each value to its place on a log axis: 0 half an octave before the first, all one past the last.
+    """Map each value to its position on a log axis: 0 an octave below the first, all one above the last.
 
     >>> positions([25, 50, 0, "all"])
     {0: 12.5, 25: 25.0, 50: 50.0, 'all': 100.0}
     """
-    given = set(values)
-    known = sorted(value for value in given if value not in (0, "all"))
-    low, high = (known[0], known[-1]) if known else (2, 2)
-    ends = ({0: low / 2} if 0 in given else {}), ({"all": 2.0 * high} if "all" in given else {})
-    return ends[0] | {value: float(value) for value in known} | ends[1]
+    present = set(values)
+    numbers = sorted(value for value in present if value not in (0, "all"))
+    low, high = (numbers[0], numbers[-1]) if numbers else (2, 2)
+    ticks = {0: low / 2} if 0 in present else {}
+    ticks |= {value: float(value) for value in numbers}
+    return ticks | ({"all": 2.0 * high} if "all" in present else {})
 
 
-def tick(value: object) -> str:
+def tick_text(value: object) -> str:
     """Write an axis value as a person would: 1,300, all, or none for 0."""
     if value == 0:
         return "none"
     return value if isinstance(value, str) else f"{value:,g}"
 
 
-def label_ends(ax: Axes, ends: dict[str, tuple[float, str]]) -> None:
-    """Write each line's name right of its end, moved apart where they would overlap."""
+def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
+    """Write each line's name to the right of its end, moved apart where names would overlap."""
     low, high = ax.get_ylim()
-    floor = -np.inf
+    lowest = -np.inf
     for name, (height, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
-        floor = max(height, floor + 0.065 * (high - low))
-        place = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
-        ax.annotate(name, (1.01, floor), color=colour, fontweight="bold", fontsize=10, **place)
+        height = max(height, lowest)
+        lowest = height + LABEL_SPACING * (high - low)
+        style = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
+        ax.annotate(name, (1.01, height), color=colour, fontweight="bold", fontsize=10, **style)
 
 
 def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
-    """Draw a row for each of *table* (see `comparisons`): mean change and 95 % interval, coloured *by*.
+    """Draw a row for each contrast: mean change and 95 % interval, filled where it is beyond seed noise.
 
-    Filled where the verdict is beyond seed noise.
+    Args:
+        table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
+        by: the column that colours show.
+
+    Raises:
+        ItlError: the table is empty.
     """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
-    ax = axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
-    groups = list(dict.fromkeys(table[by]))
-    for height, row in enumerate(table.itertuples()):
-        colour = COLOURS[groups.index(getattr(row, by)) % len(COLOURS)]
-        sure = row.verdict in (GAIN, LOSS)
-        ax.plot([row.low, row.high], [height, height], color=colour, lw=2)
-        ax.plot(row.change, height, "o", ms=8, mec=colour, mew=2, color=colour if sure else "white")
-    for number, name in enumerate(groups):
-        ax.plot([], [], "o-", color=COLOURS[number % len(COLOURS)], label=name)
-    ax.axvline(0, color="#8a8a8a", lw=1, zorder=0)
-    labels = [f"{task_name(row.task)}: {METRIC.get(row.metric, row.metric)}" for row in table.itertuples()]
-    if by != "compared":                    # else the legend says what is compared
-        labels = [f"{row.compared}\n{label}" for row, label in zip(table.itertuples(), labels, strict=True)]
-    ax.set_yticks(range(len(table)), labels)
-    ax.set_ylim(len(table) - 0.4, -0.6)     # the first row on top, and room at both ends
-    ax.grid(axis="x", color=QUIET, lw=0.7)
-    ax.set(xlabel="change (percentage points)")
+    ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
+    table = table.assign(row=range(len(table)))
+    palette = dict(zip(table[by].unique(), cycle(COLOURS)))
+    ax.hlines(table["row"], table["low"], table["high"], colors=table[by].map(palette), lw=2)
+    faces = table[by].map(palette).where(table["verdict"].isin([GAIN, LOSS]), "white")
+    dots = {"s": 64, "facecolor": faces, "edgecolor": table[by].map(palette), "linewidth": 2}
+    sns.scatterplot(table, x="change", y="row", ax=ax, **dots)
+    for name, colour in palette.items():
+        ax.plot([], [], "o-", color=colour, label=name)
+    ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)
+    labels = []
+    for row in table.itertuples():
+        label = f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"
+        labels.append(label if by == "compared" else f"{row.compared}\n{label}")  # else the legend says it
+    ax.set_yticks(table["row"], labels)
+    ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends
+    ax.grid(axis="x")
+    ax.set(xlabel="change (percentage points)", ylabel="")
     ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
     return ax
 
 
-def axes(width: float, height: float) -> Axes:
-    """Make one styled figure of that many inches and return its Axes."""
+def new_axes(width: float, height: float) -> Axes:
+    """Make one styled figure of *width* × *height* inches and return its Axes."""
     with plt.rc_context(STYLE):
         return plt.subplots(figsize=(width, height))[1]

@@ -1,35 +1,41 @@
-"""Figures of the tree and of images: classes by depth, what cutting leaves, contact sheets."""
+"""Figures of the tree and of images: classes by depth, classes left by each cut, contact sheets."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from itl import ItlError
-from itl.analysis.figures import COLOURS, MARKERS, QUIET, STYLE
+from itl.analysis.figures import COLOURS, MARKERS, STYLE
 from itl.analysis.tables import depths, label_sets
 from itl.hierarchy.taxonomy import Taxonomy
 
-if TYPE_CHECKING:                           # a figure needs no decoder
+if TYPE_CHECKING:  # a figure needs no decoder
     from itl.packs.pack import Pack
+
+CUTS = {"bottom-up": "cut at this depth", "top-down": "merged in rounds"}
+MAX_NAME_LENGTH = 15  # of a class above its image
 
 
 def levels(tree: Taxonomy) -> Figure:
     """Draw how deep the leaves lie, and how many classes each way of cutting the tree leaves."""
-    counts, sets = depths(tree), label_sets(tree)
     with plt.rc_context(STYLE):
         figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.5), width_ratios=(1, 1.15))
-    left.bar(counts["depth"], counts["leaves"], color=COLOURS[0], width=0.8)
+    style = {"color": COLOURS[0], "saturation": 1, "width": 0.8, "native_scale": True}
+    sns.barplot(depths(tree), x="depth", y="leaves", ax=left, **style)
     left.set(xlabel="depth in WordNet (steps from entity)", ylabel="classes")
     left.set_title(f"The {len(tree.leaves):,} classes by depth", loc="left")
-    kinds = (("bottom-up@", "cut at this depth"), ("top-down@", "merged in rounds"))
-    for number, (prefix, label) in enumerate(kinds):
-        some = sets[sets["method"].str.startswith(prefix)]
-        along = some["method"].str.removeprefix(prefix).astype(int)
-        right.plot(along, some["classes"], f"{MARKERS[number]}-", color=COLOURS[number], ms=5, label=label)
+    sets = label_sets(tree)
+    parts = sets["method"].str.partition("@")
+    sets = sets.assign(cut=parts[0].map(CUTS), depth=pd.to_numeric(parts[2], errors="coerce"))
+    style = {"hue": "cut", "palette": COLOURS[:2], "markers": dict(zip(CUTS.values(), MARKERS, strict=False))}
+    cuts = sets.dropna(subset="cut")
+    sns.lineplot(cuts, x="depth", y="classes", style="cut", dashes=False, ax=right, **style)
     right.set_yscale("log")
     right.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1,000"])
     right.yaxis.set_minor_locator(NullLocator())
@@ -37,7 +43,7 @@ def levels(tree: Taxonomy) -> Figure:
     right.set_title("What cutting leaves", loc="left")
     right.legend(frameon=False, loc="lower right")
     for ax in (left, right):
-        ax.grid(axis="y", color=QUIET, lw=0.7)
+        ax.grid(axis="y")
     return figure
 
 
@@ -55,13 +61,14 @@ def contact_sheet(
     for ax, row in zip(grid.flat, rows, strict=False):
         wnid = pack.table["wnid"].iloc[row]
         name = tree.class_name(wnid) if tree is not None and wnid in tree else wnid
+        name = name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
         ax.imshow(pack.images[row])
-        ax.set_title(name if len(name) < 16 else f"{name[:14]}…", fontsize=7.5, loc="center", y=-0.22)
+        ax.set_title(name, fontsize=7.5, loc="center", y=-0.22)
     return figure
 
 
 def one_of_each(pack: "Pack", classes: int = 24) -> list[int]:
-    """Pick the first training image of each of *classes* classes, spread evenly over the pack's classes."""
+    """Return rows of the first training image of *classes* classes, spread evenly over the pack's classes."""
     table = pack.table.reset_index(drop=True)
     first = table[table["split"] == "train"].drop_duplicates("wnid").sort_values("wnid").index
     chosen = np.linspace(0, len(first) - 1, min(classes, len(first))).round().astype(int)

@@ -10,8 +10,8 @@ from scipy.special import nctdtr, nctdtrinc, stdtr, stdtrit
 
 from itl import ItlError
 
-LEVEL = 0.05                # of the tests; the intervals are at 1 - LEVEL
-POWER = 0.8                 # with which a difference counts as detectable
+LEVEL = 0.05  # of the tests; the intervals are at 1 - LEVEL
+POWER = 0.8  # with which a difference counts as detectable
 RESAMPLES = 10_000
 
 TOO_FEW = "too few seeds to say"
@@ -31,22 +31,22 @@ class Contrast:
     """
 
     mean: float
-    low: float                              # Student t interval of the mean
+    low: float  # Student t interval of the mean
     high: float
-    boot_low: float                         # percentile bootstrap of the mean over seeds
+    boot_low: float  # percentile bootstrap of the mean over seeds
     boot_high: float
-    n: int                                  # paired seeds
-    p: float                                # two-sided paired t test
-    detectable: float                       # true difference found with power 0.8, at this n and spread
+    n: int  # paired seeds
+    p: float  # two-sided paired t test
+    detectable: float  # true difference found with power 0.8, at this n and spread
     verdict: str
-    p_holm: float = math.nan                # p among the comparisons of a question: see `corrected`
+    p_holm: float = math.nan  # p among the comparisons of a question: see `corrected`
 
 
 def paired(of: Sequence[float], against: Sequence[float], seed: int = 0) -> Contrast:
     """Contrast the values *of* one condition with those *against* it, seed by seed in the same order.
 
-    >>> found = paired([61.0, 62.5, 62.0], [51.0, 51.5, 53.0])
-    >>> found.mean, round(found.low, 2), round(found.high, 2), found.verdict
+    >>> change = paired([61.0, 62.5, 62.0], [51.0, 51.5, 53.0])
+    >>> change.mean, round(change.low, 2), round(change.high, 2), change.verdict
     (10.0, 7.52, 12.48, 'a gain beyond seed noise')
 
     One pair has no spread: all but its mean is nan. Pairs that differ by the same amount have none either:
@@ -56,10 +56,12 @@ def paired(of: Sequence[float], against: Sequence[float], seed: int = 0) -> Cont
     """
     of, against = _values(of), _values(against)
     if len(of) != len(against):
-        raise ItlError(f"a paired contrast takes one value a seed from both conditions, got {len(of)} and "
-                       f"{len(against)}; leave out the seeds that only one has")
+        raise ItlError(
+            f"a paired contrast takes one value a seed from both conditions, got {len(of)} and "
+            f"{len(against)}; leave out the seeds that only one has"
+        )
     differences = of - against
-    steps = max(np.abs(of).max(), np.abs(against).max()) * 1e-12    # of rounding: 61.2 - 51.2 is not quite 10
+    steps = max(np.abs(of).max(), np.abs(against).max()) * 1e-12  # of rounding: 61.2 - 51.2 is not quite 10
     differences[np.abs(differences) <= steps] = 0.0
     n, mean = len(differences), float(differences.mean())
     spread = _spread(differences, steps)
@@ -88,19 +90,24 @@ def verdict(n: int, low: float, high: float) -> str:
     return LOSS if high < 0 else NO_DIFFERENCE
 
 
-def corrected(found: Sequence[Contrast]) -> list[Contrast]:
+def corrected(contrasts: Sequence[Contrast]) -> list[Contrast]:
     """Judge the comparisons of one question together, so that all are right in 95 of 100 such questions.
 
     p_holm is adjusted by Holm's rule for how many have a p value. A gain or loss stays beyond seed noise
     where p_holm is below 0.05 too, and is a hint otherwise; detectable is what a test at 0.05 / number finds.
 
-    >>> alone = paired([61.0, 62.5, 62.0], [51.0, 51.5, 53.0])
-    >>> [round(each.p_holm, 4) for each in (*corrected([alone]), *corrected([alone] * 4))]
+    >>> change = paired([61.0, 62.5, 62.0], [51.0, 51.5, 53.0])
+    >>> [round(judged.p_holm, 4) for judged in (*corrected([change]), *corrected([change] * 4))]
     [0.0033, 0.0133, 0.0133, 0.0133, 0.0133]
     """
-    tested = [each for each in found if not math.isnan(each.p)]
-    adjusted = iter(holm([each.p for each in tested]) if tested else [])
-    return [each if math.isnan(each.p) else _among(each, next(adjusted), len(tested)) for each in found]
+    p_values = [contrast.p for contrast in contrasts if not math.isnan(contrast.p)]
+    adjusted = iter(holm(p_values) if p_values else [])
+    judged = []
+    for contrast in contrasts:
+        if not math.isnan(contrast.p):
+            contrast = _among(contrast, next(adjusted), len(p_values))
+        judged.append(contrast)
+    return judged
 
 
 def _among(alone: Contrast, p_holm: float, number: int) -> Contrast:
@@ -158,8 +165,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     values = _values(p_values)
     if values.min() < 0 or values.max() > 1:
-        raise ItlError(f"Holm's rule adjusts p values, and {values.min():g} to {values.max():g} are not all "
-                       "between 0 and 1; give those of tests")
+        raise ItlError(
+            f"Holm's rule adjusts p values, and {values.min():g} to {values.max():g} are not all "
+            "between 0 and 1; give those of tests"
+        )
     order = values.argsort(kind="stable")
     stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     adjusted = np.empty_like(values)
@@ -169,13 +178,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _values(values: Sequence[float]) -> np.ndarray:
     """*values* as a fresh float array of one dimension, at least one of them, all finite."""
-    found = np.array(values, dtype=float)
-    if found.ndim != 1 or not len(found):
-        raise ItlError(f"statistics over seeds take a list of at least one value, got shape {found.shape}")
-    missing = int((~np.isfinite(found)).sum())
+    array = np.array(values, dtype=float)
+    if array.ndim != 1 or not len(array):
+        raise ItlError(f"statistics over seeds take a list of at least one value, got shape {array.shape}")
+    missing = int((~np.isfinite(array)).sum())
     if missing:
-        raise ItlError(f"{missing} of {len(found)} values are nan or infinite; leave these seeds out")
-    return found
+        raise ItlError(f"{missing} of {len(array)} values are nan or infinite; leave these seeds out")
+    return array
 
 
 def _spread(values: np.ndarray, steps: float = 0.0) -> float:
@@ -194,7 +203,7 @@ def _t_interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _without_spread(n: int, mean: float) -> Contrast:
-    """The contrast of differences whose noise cannot be told; see `paired`."""
+    """The contrast of differences whose noise is unknown; see `paired`."""
     if n == 1 or mean:
         edge = math.nan if n == 1 else mean
         return Contrast(mean, edge, edge, edge, edge, n, math.nan, math.nan, TOO_FEW)

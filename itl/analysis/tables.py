@@ -1,4 +1,4 @@
-"""Tables for people: results by condition, and the tree: classes by depth, label sets, several parents."""
+"""Tables for people: results by condition; the tree by depth, its label sets, and several parents."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,30 +44,32 @@ def label_sets(tree: Taxonomy) -> pd.DataFrame:
 
 def several_parents(tree: Taxonomy) -> pd.DataFrame:
     """List nodes that have more than one hypernym: columns wnid, name, hypernyms, parent, leaves."""
-    rows = [
-        (
-            wnid,
-            tree.class_name(wnid),
-            ", ".join(tree.class_name(each) for each in tree[wnid].hypernyms if each in tree),
-            tree.class_name(tree.parent(wnid)),
-            len(tree.leaves_under(wnid)),
-        )
-        for wnid in tree
-        if len(tree[wnid].hypernyms) > 1
-    ]
+    rows = []
+    for wnid in tree:
+        if len(tree[wnid].hypernyms) > 1:
+            hypernyms = [tree.class_name(hypernym) for hypernym in tree[wnid].hypernyms if hypernym in tree]
+            parent = tree.class_name(tree.parent(wnid))
+            leaves = len(tree.leaves_under(wnid))
+            rows.append((wnid, tree.class_name(wnid), ", ".join(hypernyms), parent, leaves))
     table = pd.DataFrame(rows, columns=["wnid", "name", "hypernyms", "parent", "leaves"])
     return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)
 
 
-def facts(told: Mapping[str, object]) -> pd.DataFrame:
-    """Make a table of *told*: columns item and value."""
-    return pd.DataFrame(list(told.items()), columns=["item", "value"])
+def facts(values: Mapping[str, object]) -> pd.DataFrame:
+    """Tabulate *values* by name: columns item and value."""
+    return pd.DataFrame(list(values.items()), columns=["item", "value"])
 
 
 def summary(
     results: pd.DataFrame, rows: str | Sequence[str] = "task", columns: str = "images_per_class"
 ) -> pd.DataFrame:
-    """Tabulate mean ± half the 95 % t interval over seeds, and n, of every metric."""
+    """Tabulate mean ± half the 95 % t interval over seeds, and n, of every metric.
+
+    Args:
+        results: the frame of `Question.results`.
+        rows: the columns of *results* that name a row, beside the metric.
+        columns: the column of *results* whose values go across.
+    """
     index = [rows] if isinstance(rows, str) else list(rows)
     index += ["metric"]
     groups = results.groupby([*index, columns], sort=False)["value"]
@@ -83,12 +85,15 @@ def _mean_and_half(values: pd.Series) -> str:
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:
-    """Name in a column way how each label set is made; those that belong to every way stand in each."""
+    """Name in a column way how each label set is made; sets that belong to both ways are there twice."""
     parts = results["label_set"].astype(str).str.partition("@")[0]
     ways = {"bottom-up": "cut at a depth", "top-down": "merged in rounds"}
     shared = ~parts.isin(ways)
-    return pd.concat([results[shared | (parts == part)].assign(way=way)
-                      for part, way in ways.items() if (parts == part).any()], ignore_index=True)
+    tables = []
+    for part, way in ways.items():
+        if (parts == part).any():
+            tables.append(results[shared | (parts == part)].assign(way=way))
+    return pd.concat(tables, ignore_index=True)
 
 
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:
@@ -101,6 +106,9 @@ def power_table(effects: Sequence[float] = (1, 2, 3, 5, 8), among: int = 8) -> p
 
     In percent, for one comparison alone and for one among as many as *among* (`statistics.power`).
     """
-    rows = [(seeds, number, *(f"{100 * power(seeds, effect, number):.0f} %" for effect in effects))
-            for number in (1, among) for seeds in (3, 5, 10)]
+    rows = []
+    for comparisons in (1, among):
+        for seeds in (3, 5, 10):
+            chances = [f"{100 * power(seeds, effect, comparisons):.0f} %" for effect in effects]
+            rows.append((seeds, comparisons, *chances))
     return pd.DataFrame(rows, columns=["seeds", "comparisons", *(f"{effect:g} SD" for effect in effects)])

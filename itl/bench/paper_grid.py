@@ -16,7 +16,7 @@ from itl.bench.goals import NIGHT_H
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size, pack_folder
-from itl.presets import Preset, load_preset
+from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs.cost import work_of
 from itl.runs.executors import with_needs
 from itl.runs.plan import Plan, plan
@@ -25,9 +25,8 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.runs.throughput import calibrated, name_of
 from itl.sources.registry import SOURCES
-from itl.specs import Detection, Recipe
+from itl.specs import DetectionRecipe, Recipe
 
-ROOT = Path(__file__).parents[2]
 PRESETS = ("paper-128", "paper")        # the one with a goal first
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
 or loading (rows step-... of `itl bench` tell what that adds); sizes as published: ILSVRC-2012, of which each
@@ -104,7 +103,7 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
     """Say in lines how fast each kind of work is and what all of it comes to."""
     lines = [f"    {'images a second':50}{'learned':>12}{'seen':>12}"]
     for net, recipe, rate in works:
-        kind = "detector" if isinstance(recipe, Detection) else "classifier"
+        kind = "detector" if isinstance(recipe, DetectionRecipe) else "classifier"
         what = f"{net}, {kind}, {recipe.pixels} pixels, batches of {recipe.batch}"
         lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
     nets = found.runs["kind"] == "pretrain"
@@ -120,7 +119,7 @@ def main() -> int:
     parser.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the hours there too")
     given = parser.parse_args()
-    presets, hours = [load_preset(name, ROOT / "params") for name in PRESETS], {}
+    presets, hours = [load_preset(name, shipped_folder("params")) for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
         device = Machine.here(device=given.device).devices[0]   # hours of one, however many there are

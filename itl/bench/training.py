@@ -16,7 +16,7 @@ from itl.evaluation.fast_rcnn import Detector, detection_loss
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.sources.boxes import SIDES
-from itl.specs import Detection, Recipe
+from itl.specs import DetectionRecipe, Recipe
 from itl.training.batches import Batches
 from itl.training.cuda_graph import record, training_state
 from itl.training.detection_batches import DetectionBatches
@@ -58,7 +58,7 @@ def step(
 
 def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
     """Steps of Fast R-CNN on *net* as published, two images of 600 pixels each, beside one ready batch."""
-    recipe, where = Detection(), torch.device(device)
+    recipe, where = DetectionRecipe(), torch.device(device)
     pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
     selection = Selection(np.arange(len(pack.images)), None, OBJECTS)
     pictures = DetectionBatches(pack, selection, recipe, 0, machine(device))

@@ -1,7 +1,10 @@
-"""A choice on the tree, as one makes it by clicking; each is written as exactly one Subset."""
+"""A choice on the tree, as it is made by clicking; every choice is written as exactly one Subset.
+
+page/choice.js holds the same operations; a test runs both side by side.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import cut, label_set, split_method
@@ -16,13 +19,13 @@ HALVES = ("half-random-a", "half-random-b", "half-minimal-a", "half-minimal-b")
 class Choice:
     """How the tree is cut into classes, what is left out of it, and how many images stay.
 
-    *wnids*, where a method takes them, are the classes that are labelled: a pack's, or the tree's leaves.
+    Methods that take *wnids* want the classes that are labelled: a pack's, or the tree's leaves.
     """
 
-    base: str = "original"                  # original, bottom-up@L, top-down@R, or cut, which is at `nodes`
-    nodes: frozenset[str] = frozenset()     # where a cut of one's own is made
-    pascal: bool = True                     # False: without-pascal
-    half: str = ""                          # one of HALVES, with its @SEED; '' keeps both
+    base: str = "original"  # original, bottom-up@L, top-down@R, or cut, which is at `nodes`
+    nodes: frozenset[str] = frozenset()  # of the user's own cut
+    pascal: bool = True  # False: without-pascal
+    half: str = ""  # one of HALVES, with its @SEED; '' keeps both
     unticked: frozenset[str] = frozenset()  # leaves of the tree
     classes: int | None = None
     images_per_class: int | None = None
@@ -30,14 +33,14 @@ class Choice:
 
     @classmethod
     def read(cls, tree: Taxonomy, subset: Subset) -> "Choice":
-        """Take *subset* apart, so that `subset` gives it again.
+        """Return the choice whose `subset` is *subset*.
 
-        >>> Choice.read(tree, Subset("", "bottom-up@2+without@fish")).unticked
-        frozenset({'trout'})
+        >>> tree, dogs = Taxonomy.snapshot(), "n02084071"
+        >>> len(Choice.read(tree, Subset("", f"bottom-up@9+without@{dogs}")).unticked)
+        118
         """
-        choice = cls("", classes=subset.classes, images_per_class=subset.images_per_class, seed=subset.seed)
-        parts = split_method(subset.labels)
-        for part in parts:
+        choice = cls(classes=subset.classes, images_per_class=subset.images_per_class, seed=subset.seed)
+        for part in split_method(subset.labels):
             name, _, argument = part.partition("@")
             if name == OWN_CUT:
                 choice = replace(choice, base=OWN_CUT, nodes=frozenset(argument.split(",")))
@@ -46,44 +49,48 @@ class Choice:
             elif name in HALVES:
                 choice = replace(choice, half=part)
             elif name in ("only", "without"):
-                gone = set(tree.leaves) - label_set(tree, part, tree.leaves).class_of.keys()
-                choice = replace(choice, unticked=choice.unticked | gone)
+                removed = set(tree.leaves) - label_set(tree, part, tree.leaves).class_of.keys()
+                choice = replace(choice, unticked=choice.unticked | removed)
             else:
                 choice = replace(choice, base=part)
-        return replace(choice, base=choice.base or "original")
+        return choice
 
     def toggle(self, tree: Taxonomy, wnid: str) -> "Choice":
         """Untick all leaves under *wnid*, by any path, if all are ticked; tick them all if any is not."""
-        below = frozenset(tree.leaves_under(wnid))
-        every = self.unticked.isdisjoint(below)
-        return replace(self, unticked=self.unticked | below if every else self.unticked - below)
+        leaves = frozenset(tree.leaves_under(wnid))
+        all_ticked = self.unticked.isdisjoint(leaves)
+        return replace(self, unticked=self.unticked | leaves if all_ticked else self.unticked - leaves)
 
     def cut_at(self, tree: Taxonomy, wnid: str, wnids: Sequence[str]) -> "Choice":
-        """Make *wnid* a class in place of all below it, or, where it is one, let the node above have them.
+        """Make *wnid* a class in place of all below it; where it is one, merge it into the node above.
 
-        The first such click makes the present classes a cut of one's own.
+        The first such click makes the present classes the user's own cut.
         """
         nodes = self.nodes if self.base == OWN_CUT else set(label_set(tree, self.base, wnids).classes)
         if wnid in nodes:
             return replace(self, base=OWN_CUT, nodes=frozenset(nodes) - {wnid})
-        beside = {node for node in nodes if wnid not in tree.path(node)}
-        return replace(self, base=OWN_CUT, nodes=frozenset(beside | {wnid}))
+        elsewhere = {node for node in nodes if wnid not in tree.path(node)}
+        return replace(self, base=OWN_CUT, nodes=frozenset(elsewhere | {wnid}))
 
     def labels(self, tree: Taxonomy, wnids: Sequence[str]) -> str:
-        """Write the choice as a method of `itl labels`, in the one spelling it has.
+        """Write the choice as a method of `itl labels`; equal choices are written alike.
 
-        >>> Choice().toggle(tree, "dog").labels(tree, tree.leaves)
-        'without@dog'
+        >>> tree = Taxonomy.snapshot()
+        >>> Choice("bottom-up@9").toggle(tree, "n02084071").labels(tree, tree.leaves)
+        'bottom-up@9+without@n02084071'
         """
         parts = [self._cut(tree, wnids) if self.base == OWN_CUT else self.base]
-        parts += ["without-pascal"] * (not self.pascal) + [self.half] * bool(self.half)
-        parts += spelling(tree, self.unticked)
+        if not self.pascal:
+            parts.append("without-pascal")
+        if self.half:
+            parts.append(self.half)
+        parts += label_expression(tree, self.unticked)
         return "+".join(part for part in parts if part != "original" or len(parts) == 1)
 
     def _cut(self, tree: Taxonomy, wnids: Sequence[str]) -> str:
-        """Name the cut by those of its nodes that some class is labelled by."""
-        above = set().union(*(tree.path(wnid) for wnid in wnids if wnid in tree))
-        if not (nodes := sorted(self.nodes & above)):
+        """Name the cut by those of its nodes that become the class of some of *wnids*."""
+        ancestors = set().union(*(tree.path(wnid) for wnid in wnids if wnid in tree))
+        if not (nodes := sorted(self.nodes & ancestors)):
             raise ItlError(f"the cut is at {len(self.nodes)} nodes, none above a class; choose one that is")
         used = cut(tree, [wnid for wnid in wnids if wnid in tree], nodes)
         return f"{OWN_CUT}@{','.join(used.classes)}"
@@ -92,98 +99,111 @@ class Choice:
         """Return the Subset of the pack with digest *pack* that is chosen."""
         return Subset(pack, self.labels(tree, wnids), self.classes, self.images_per_class, self.seed)
 
-    def told(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, object]:
         """Return the choice as plain values, sorted, as the browser's page holds it."""
-        return {
-            "base": self.base,
-            "nodes": sorted(self.nodes),
-            "pascal": self.pascal,
-            "half": self.half,
-            "unticked": sorted(self.unticked),
-            "classes": self.classes,
-            "images_per_class": self.images_per_class,
-            "seed": self.seed,
-        }
+        return asdict(self) | {"nodes": sorted(self.nodes), "unticked": sorted(self.unticked)}
 
     @classmethod
-    def untold(cls, told: Mapping[str, object]) -> "Choice":
-        """Take what `told` gave; ItlError for a setting that choices do not have."""
+    def from_dict(cls, values: Mapping[str, object]) -> "Choice":
+        """Return the choice that `to_dict` wrote; ItlError for a setting that choices do not have."""
         known = dict.fromkeys(cls.__dataclass_fields__)
-        for name in told:
+        for name in values:
             pick(known, name, "setting of a choice")
-        sets = {name: frozenset(told[name]) for name in ("nodes", "unticked") if name in told}
-        return cls(**{**told, **sets})
+        sets = {name: frozenset(values[name]) for name in ("nodes", "unticked") if name in values}
+        return cls(**{**values, **sets})
 
 
-def spelling(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
-    """Say which leaves are ticked with the fewest wnids: [], or parts only@… and without@….
+def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
+    """Write which leaves are ticked with few wnids: [], or one or both of only@… and without@….
 
-    >>> spelling(tree, ["husky", "poodle"]), spelling(tree, ["trout", "car"])
-    (['without@dog'], ['only@dog'])
+    Raises:
+        ItlError: no leaf is ticked; or a class is ticked and one above or below it is not, which label sets
+            cannot express (in ImageNet-21k classes lie under other classes).
+
+    >>> tree = Taxonomy.snapshot()
+    >>> label_expression(tree, tree.leaves_under("n02084071"))
+    ['without@n02084071']
     """
-    out = frozenset(unticked)
-    kept = frozenset(tree.leaves) - out
+    every = frozenset(tree.leaves)
+    removed = frozenset(unticked)
+    kept = every - removed
     if not kept:
-        raise ItlError(f"none of the {len(tree.leaves)} classes is ticked; tick some")
-    below = {wnid: frozenset(tree.leaves_under(wnid)) for wnid in tree}
-    plain = cover(tree, below, out)
-    only, without = set(), plain
-    if len(plain) > 1:                      # nothing is shorter than one
-        ticked = _ticked(tree, kept)
-        rest = cover(tree, below, frozenset().union(*(below[node] for node in ticked)) - kept)
-        only, without = (set(), plain) if len(plain) <= len(ticked) + len(rest) else (ticked, rest)
-    said = frozenset().union(*(below[node] for node in only)) if only else frozenset(tree.leaves)
-    said = said.difference(*(below[node] for node in without))
-    if said != kept:                        # only where a class lies under another, as in ImageNet-21k
-        both = min(said ^ kept)
-        raise ItlError(f"{both} ({tree[both].name}) is ticked unlike a class above or below it, which label "
-                       f"sets cannot say; tick both or neither")
+        raise ItlError(f"none of the {len(every)} classes is ticked; tick some")
+    leaves = {wnid: frozenset(tree.leaves_under(wnid)) for wnid in tree}
+    only, without = set(), minimal_cover(tree, leaves, removed)
+    if len(without) > 1:  # nothing is shorter than one wnid
+        ticked = fewest_ticks(tree, kept)
+        exceptions = minimal_cover(tree, leaves, _union(leaves, ticked) - kept)
+        if len(ticked) + len(exceptions) < len(without):
+            only, without = ticked, exceptions
+    expressed = (_union(leaves, only) if only else every) - _union(leaves, without)
+    if expressed != kept:
+        wnid = min(expressed ^ kept)
+        raise ItlError(
+            f"{wnid} ({tree[wnid].name}) is ticked unlike a class above or below it, which label "
+            f"sets cannot express; tick both or neither"
+        )
     parts = (("only", only), ("without", without))
     return [f"{name}@{','.join(sorted(nodes))}" for name, nodes in parts if nodes]
 
 
-def cover(tree: Taxonomy, below: Mapping[str, frozenset[str]], wanted: frozenset[str]) -> set[str]:
-    """Choose few nodes that have all of *wanted* below them and nothing else: the widest that add to it.
+def _union(leaves: Mapping[str, frozenset[str]], nodes: Iterable[str]) -> frozenset[str]:
+    """Return the leaves under *nodes*."""
+    return frozenset().union(*(leaves[node] for node in nodes))
 
-    Of nodes with the same leaves it takes the deepest, which people would name.
+
+def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: frozenset[str]) -> set[str]:
+    """Choose few nodes that have all of *wanted* and no other leaves below them, the widest first.
+
+    Of nodes with the same leaves it takes the deepest, which people would name. *leaves* has, of every node,
+    the leaves under it by any path.
     """
-    full = [wnid for wnid in tree if below[wnid] and below[wnid] <= wanted]
+    candidates = [wnid for wnid in tree if leaves[wnid] and leaves[wnid] <= wanted]
     chosen, covered = [], set()
-    for wnid in sorted(full, key=lambda wnid: (-len(below[wnid]), -tree.depth(wnid), wnid)):
-        if not below[wnid] <= covered:
+    for wnid in sorted(candidates, key=lambda wnid: (-len(leaves[wnid]), -tree.depth(wnid), wnid)):
+        if not leaves[wnid] <= covered:
             chosen.append(wnid)
-            covered |= below[wnid]
-    for wnid in reversed(chosen):           # a node with several parents may be covered by both
-        others = frozenset().union(*(below[each] for each in chosen if each != wnid))
-        if below[wnid] <= others:
+            covered |= leaves[wnid]
+    for wnid in reversed(chosen):  # leaves with several parents may be covered by other nodes together
+        if leaves[wnid] <= _union(leaves, (node for node in chosen if node != wnid)):
             chosen.remove(wnid)
     return set(chosen)
 
 
-def _ticked(tree: Taxonomy, kept: frozenset[str]) -> set[str]:
-    """Choose the nodes to tick so that they and the nodes to leave out under them are fewest.
+def fewest_ticks(tree: Taxonomy, kept: frozenset[str]) -> set[str]:
+    """Choose the nodes to tick, so that these and the nodes to leave out again under them are fewest.
 
-    Counts parent paths only, in one walk up the tree; what other paths add is left out again by `spelling`.
+    With the children c of a node v by parent paths, the fewest wnids that express what is kept under v are
+
+        removals(v) = Σ removals(c)                         where v or a node above it is ticked,
+        ticks(v)    = min(Σ ticks(c), 1 + removals(v))      where none is, the 1 being v itself,
+
+    and removals(v) = 1, ticks(v) = 0 where no leaf under v is kept. A class that other classes lie under is
+    removed or ticked with these, so removals(v) = ∞ where v is left out, and Σ ticks(c) = ∞ where it is kept.
+    Leaves that lie under a ticked node by other paths are left out again by `label_expression`.
     """
-    leaves, never = set(tree.leaves), len(tree) + 1
-    outside: dict[str, tuple[int, set[str]]] = {}       # nothing above is ticked: cost, and which to tick
-    inside: dict[str, int] = {}                         # something above is ticked: cost
-    has: dict[str, bool] = {}                           # whether a kept leaf is below
-    some: dict[str, bool] = {}                          # whether a leaf is below
+    leaves = set(tree.leaves)
+    removals: dict[str, float] = {}
+    ticks: dict[str, float] = {}
+    ticked_below: dict[str, set[str]] = {}
+    kept_below: dict[str, bool] = {}
+    leaves_below: dict[str, bool] = {}
     for wnid in sorted(tree, key=tree.depth, reverse=True):
         children = tree.children(wnid)
-        has[wnid] = wnid in kept or any(has[child] for child in children)
-        some[wnid] = wnid in leaves or any(some[child] for child in children)
-        if not has[wnid]:
-            outside[wnid], inside[wnid] = (0, set()), int(some[wnid])
+        kept_below[wnid] = wnid in kept or any(kept_below[child] for child in children)
+        leaves_below[wnid] = wnid in leaves or any(leaves_below[child] for child in children)
+        if not kept_below[wnid]:
+            removals[wnid], ticks[wnid], ticked_below[wnid] = int(leaves_below[wnid]), 0, set()
             continue
-        own_out = wnid in leaves and wnid not in kept
-        inside[wnid] = never if own_out else sum(inside[child] for child in children)
-        apart = never if wnid in kept else sum(outside[child][0] for child in children)
-        if apart <= 1 + inside[wnid]:
-            outside[wnid] = (apart, set().union(*(outside[child][1] for child in children)))
-        else:
-            outside[wnid] = (1 + inside[wnid], {wnid})
+        removals[wnid] = sum(removals[child] for child in children)
+        ticks[wnid] = sum(ticks[child] for child in children)
+        if wnid in kept:
+            ticks[wnid] = float("inf")
+        elif wnid in leaves:
+            removals[wnid] = float("inf")
+        ticked_below[wnid] = set().union(*(ticked_below[child] for child in children))
+        if 1 + removals[wnid] < ticks[wnid]:
+            ticks[wnid], ticked_below[wnid] = 1 + removals[wnid], {wnid}
     roots = [wnid for wnid in tree if tree.parent(wnid) is None]
-    ticked = set().union(*(outside[root][1] for root in roots))
+    ticked = set().union(*(ticked_below[root] for root in roots))
     return {wnid for wnid in ticked if len(tree.ancestors(wnid) & ticked) == 1}

@@ -1,4 +1,4 @@
-"""A selection as a preset: in words to copy, and as a file that `itl plan` takes."""
+"""A selection as a preset: as YAML to copy, and as a file that `itl plan` takes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ def as_yaml(subset: Subset) -> str:
 
 
 def settings(subset: Subset) -> dict[str, object]:
-    """Write *subset* as plain values, without its pack and without what is not given."""
+    """Write *subset* as plain values, without its pack and without what is not set."""
     fields = {"labels": subset.labels, "classes": subset.classes, "images_per_class": subset.images_per_class}
     return {name: value for name, value in fields.items() if value is not None} | {"seed": subset.seed}
 
@@ -33,25 +33,30 @@ def settings(subset: Subset) -> dict[str, object]:
 def save(
     name: str, subset: Subset, kept: SubsetCounts, pack: Pack | None, base: Preset, folder: Path
 ) -> Path:
-    """Write preset *name*: the question of data size asked within *subset*, with the rest as in *base*.
+    """Write preset *name*: the question of data size within *subset*, everything else as in *base*.
 
-    It asks for those numbers of images per class of *base* that the smallest class allows, and for all.
+    It has those numbers of images per class of *base* that the smallest class allows, and all images.
+
+    Returns:
+        The path of the preset.
+
+    Raises:
+        ItlError: the question cannot be asked, or `itl.presets.write_preset` refuses the name.
     """
-    asked = dict(base.notebooks[DATA_SIZE])
-    images = dict(asked["images"]) if pack is None else _images_of(pack, asked["images"])
-    most = min(kept.images.values(), default=0)
-    sizes = [count for count in asked["images_per_class"] if count != "all" and count < most]
-    asked |= {"images": images, "images_per_class": [*sizes, subset.images_per_class or "all"]}
-    asked["subset"] = settings(subset)
-    notebooks = {"00-hierarchy": {"images": images}, DATA_SIZE: asked, "99-summary": {"preset": name}}
+    question = dict(base.notebooks[DATA_SIZE])
+    images = dict(question["images"]) if pack is None else _images_of(pack, question["images"])
+    limit = min(kept.images.values(), default=0)
+    sizes = [count for count in question["images_per_class"] if count != "all" and count < limit]
+    question |= {"images": images, "images_per_class": [*sizes, subset.images_per_class or "all"]}
+    question["subset"] = settings(subset)
+    notebooks = {"00-hierarchy": {"images": images}, DATA_SIZE: question, "99-summary": {}}
     about = f"{len(kept.images):,} classes chosen in the browser, with the recipe of {base.name}."
-    questions_of(Preset(name=name, about=about, notebooks=notebooks))       # refuses what could not be asked
+    questions_of(Preset(name=name, about=about, notebooks=notebooks))  # refuses what cannot be asked
     return write_preset(name, {"about": about, "notebooks": notebooks}, folder)
 
 
 def _images_of(pack: Pack, usual: Mapping[str, object]) -> dict[str, object]:
     """Say which images *pack* is made of: as *usual*, with its path, where those are the same."""
-    made = {name: value for name, value in pack.summary["request"].items() if value != {}}
-    given = {name: value for name, value in usual.items() if name != "path"}
-    same = {"fit": "squash"} | given == made
-    return dict(usual) if same else made
+    request = {name: value for name, value in pack.summary["request"].items() if value != {}}
+    without_path = {name: value for name, value in usual.items() if name != "path"}
+    return dict(usual) if {"fit": "squash"} | without_path == request else request

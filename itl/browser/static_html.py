@@ -1,45 +1,55 @@
-"""A picture of the browser's state for where nothing runs: pages on a disk, other people's mail."""
+"""The browser's last state where nothing runs: in pages on a disk, and in mail."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
+from itertools import islice
 
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.report.html import render
 
-MOST = 300                                  # rows; more would be a list, not a picture
-BOXES = ("☐", "◪", "☑")
-WORDS = ("unticked", "some below unticked", "ticked")
-CELL = "min-width:0;padding:1px 10px 1px 0;text-align:{};white-space:nowrap;vertical-align:top"
+MAX_ROWS = 300
+STATES = (("☐", "unticked"), ("◪", "some below unticked"), ("☑", "ticked"))
 
 
-def picture(
-    tree: Taxonomy, opened: Sequence[str], shown: str, unticked: frozenset[str],
-    images: Mapping[str, int] | None, facts: Mapping[str, object],
+def tree_html(
+    tree: Taxonomy,
+    opened: Sequence[str],
+    shown: str,
+    unticked: frozenset[str],
+    images: Mapping[str, int] | None,
+    summary: Mapping[str, object],
 ) -> str:
-    """Write the tree as far as it is open, the selection and the counts as HTML without script or style.
+    """Write the open part of the tree, the selection and the counts as HTML without script or style sheet.
 
-    *facts* is what the browser's summary holds: classes, facts and problem; and perhaps colours.
+    Args:
+        tree: the tree.
+        opened: nodes whose children are shown.
+        shown: the node whose images are shown, in bold.
+        unticked: leaves that are left out.
+        images: images under every node; None without a pack.
+        summary: the browser's summary: facts, perhaps problem, classes (leaves of each) and colours.
     """
-    colours = facts.get("colours") or {}
-    heads = ["synset", "", "classes", *(["images"] if images is not None else [])]
-    heads += [f"{colours['label']} ({colours['unit']})"] if colours else []
-    cells = "".join(_cell(escape(head), number=nth > 1, tag="th") for nth, head in enumerate(heads))
-    rows, more = [], 0
-    for wnid in in_order(tree, set(opened)):
-        if len(rows) == MOST:
-            more += 1
-            continue
-        rows.append(_row(tree, wnid, wnid == shown, unticked, images, facts))
-    left = f"<p>… and {more:,} more nodes that are open.</p>" if more else ""
-    told = [f"{escape(str(name))}: {escape(str(value))}" for name, value in facts.get("facts", ())]
-    trouble = f"<p>{escape(str(facts['problem']))}</p>" if facts.get("problem") else ""
-    body = "".join(rows)
-    return (f'<div class="itl-picture"><p>{" · ".join(told)}</p>{trouble}'
-            f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>{left}"
-            "<p>☑ ticked, ◪ in part, ☐ not; ◆ a class, of so many original ones; ↑2 two parents.</p></div>")
+    headings = ["synset", "", "classes"]
+    if images is not None:
+        headings.append("images")
+    if colours := summary.get("colours"):
+        headings.append(f"{colours['label']} ({colours['unit']})")
+    nodes = visible_nodes(tree, set(opened))
+    rows = [
+        _row(tree, wnid, unticked, images, summary) | {"shown": wnid == shown}
+        for wnid in islice(nodes, MAX_ROWS)
+    ]
+    return render(
+        "tree.html.j2",
+        facts=summary.get("facts", ()),
+        problem=summary.get("problem"),
+        headings=headings,
+        rows=rows,
+        hidden=sum(1 for _ in nodes),
+    )
 
 
-def in_order(tree: Taxonomy, opened: set[str]) -> Iterator[str]:
-    """List what is to be seen: the roots, and what is below each open node, by name."""
+def visible_nodes(tree: Taxonomy, opened: set[str]) -> Iterator[str]:
+    """List the roots and the children of every open node, in the order of the tree, siblings by name."""
     waiting = [wnid for wnid in tree if tree.parent(wnid) is None][::-1]
     while waiting:
         wnid = waiting.pop()
@@ -50,35 +60,37 @@ def in_order(tree: Taxonomy, opened: set[str]) -> Iterator[str]:
 
 
 def _row(
-    tree: Taxonomy, wnid: str, chosen: bool, unticked: frozenset[str], images: Mapping[str, int] | None,
-    facts: Mapping[str, object],
-) -> str:
-    below = tree.leaves_under(wnid)
-    out = sum(leaf in unticked for leaf in below)
-    state = 2 if not out else int(out < len(below))
-    size = facts.get("classes", {}).get(wnid)
-    name = escape(tree.class_name(wnid))
-    name = f"<b>{name}</b>" if chosen else name
-    parents = len(tree[wnid].hypernyms)
-    several = f" ↑{parents}" if parents > 1 else ""
-    box = f'<span title="{WORDS[state]}">{BOXES[state]}</span>'
-    first = f'<span style="padding-left:{1.1 * tree.depth(wnid):.1f}em">{box} {name}{several}</span>'
-    cells = [_cell(first), _cell(f"◆ {size}" if size else "")]
-    cells.append(_cell(f"{len(below):,}", number=True))
+    tree: Taxonomy,
+    wnid: str,
+    unticked: frozenset[str],
+    images: Mapping[str, int] | None,
+    summary: Mapping[str, object],
+) -> dict[str, object]:
+    """Return what one row of the table shows."""
+    leaves = tree.leaves_under(wnid)
+    n_unticked = sum(leaf in unticked for leaf in leaves)
+    box, state = STATES[2 if not n_unticked else int(n_unticked < len(leaves))]
+    size = summary.get("classes", {}).get(wnid)
+    cells = [f"◆ {size}" if size else "", f"{len(leaves):,}"]
     if images is not None:
-        cells.append(_cell(f"{images.get(wnid, 0):,}", number=True))
-    if colours := facts.get("colours"):
-        value = colours["values"].get(wnid)
-        sign = "+" if colours["change"] else ""
-        cells.append(_cell("" if value is None else f"{value:{sign}.1f}".replace("-", "−"), number=True))
-    return f"<tr>{''.join(cells)}</tr>"
+        cells.append(f"{images.get(wnid, 0):,}")
+    if colours := summary.get("colours"):
+        value, sign = colours["values"].get(wnid), "+" if colours["change"] else ""
+        cells.append("" if value is None else f"{value:{sign}.1f}".replace("-", "−"))
+    parents = len(tree[wnid].hypernyms)
+    return {
+        "depth": tree.depth(wnid),
+        "box": box,
+        "state": state,
+        "name": tree.class_name(wnid),
+        "parents": f" ↑{parents}" if parents > 1 else "",
+        "cells": cells,
+    }
 
 
-def _cell(content: str, number: bool = False, tag: str = "td") -> str:
-    return f'<{tag} style="{CELL.format("right" if number else "left")}">{content}</{tag}>'
-
-
-def words(facts: Mapping[str, object]) -> str:
-    """Say the same in one line of plain text."""
-    told = [f"{name}: {value}" for name, value in facts.get("facts", ())]
-    return "HierarchyBrowser · " + " · ".join([*told, *filter(None, [facts.get("problem")])])
+def summary_text(summary: Mapping[str, object]) -> str:
+    """Write the browser's summary as one line of plain text."""
+    parts = [f"{name}: {value}" for name, value in summary.get("facts", ())]
+    if summary.get("problem"):
+        parts.append(summary["problem"])
+    return "HierarchyBrowser · " + " · ".join(parts)

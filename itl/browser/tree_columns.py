@@ -1,4 +1,4 @@
-"""The tree as the page of the browser takes it: columns of equal length, one place for each node."""
+"""The tree as the browser's page takes it: columns of equal length, in which nodes are numbered by wnid."""
 
 from collections.abc import Mapping
 from importlib.resources import files
@@ -6,30 +6,32 @@ from importlib.resources import files
 from itl.hierarchy.label_sets import top_down_rounds
 from itl.hierarchy.taxonomy import Taxonomy
 
-MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main")   # each uses those before it
+MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main")  # each uses those before it
 
 
 def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[str, object]:
-    """Lay out *tree*, sorted by wnid; *images* is how many each class that is labelled has, if *counted*.
+    """Lay out *tree* as columns with one entry a node, sorted by wnid.
 
-    >>> columns(tree, {"husky": 3}, True)["hypernyms"][:2]      # of animal, the root; of car, vehicle
-    [[3], [9]]
+    *images* has how many images each labelled class has; *counted* says whether these are known.
+
+    >>> sum(columns(Taxonomy.snapshot(), {}, False)["leaf"])
+    1000
     """
-    place = {wnid: at for at, wnid in enumerate(tree)}
+    number = {wnid: index for index, wnid in enumerate(tree)}
     leaves = set(tree.leaves)
     synsets = [tree[wnid] for wnid in tree]
-    above = []
+    hypernyms = []
     for synset in synsets:
         parent = tree.parent(synset.wnid)
-        rest = [place[each] for each in synset.hypernyms if each != parent]
-        above.append(([] if parent is None else [place[parent]]) + rest)
+        others = [wnid for wnid in synset.hypernyms if wnid != parent]
+        hypernyms.append([number[wnid] for wnid in ([] if parent is None else [parent]) + others])
     return {
         "wnid": [synset.wnid for synset in synsets],
         "synset": [synset.name for synset in synsets],
         "name": [tree.class_name(synset.wnid) for synset in synsets],
         "words": [list(synset.lemmas) for synset in synsets],
         "gloss": [synset.gloss for synset in synsets],
-        "hypernyms": above,
+        "hypernyms": hypernyms,
         "leaf": [int(wnid in leaves) for wnid in tree],
         "images": [images.get(wnid, 0) for wnid in tree],
         "labelled": [int(wnid in images) for wnid in tree],
@@ -38,18 +40,20 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
 
 
 def rounds(tree: Taxonomy, wnids: list[str]) -> list[list[int]]:
-    """Return for every round top-down the place of the class of each of *wnids*."""
-    place = {wnid: at for at, wnid in enumerate(tree)}
-    return [[place[class_of[wnid]] for wnid in wnids] for class_of in top_down_rounds(tree, wnids)[1:]]
+    """Return, for every round top-down, the number of the node that is the class of each of *wnids*."""
+    number = {wnid: index for index, wnid in enumerate(tree)}
+    return [[number[class_of[wnid]] for wnid in wnids] for class_of in top_down_rounds(tree, wnids)[1:]]
 
 
-def script() -> str:
-    """Join the modules of the page into the one that a widget can load; they need no building."""
+def script(modules: tuple[str, ...] = MODULES) -> str:
+    """Join *modules* of the page into one that a widget can load; they need no building."""
     folder = files("itl") / "browser/page"
-    texts = ((folder / f"{name}.js").read_text("utf-8") for name in MODULES)
-    lines = (line for text in texts for line in text.splitlines() if not line.startswith("import "))
-    last = "export default"
-    return "\n".join(line if line.startswith(last) else line.removeprefix("export ") for line in lines)
+    lines = []
+    for name in modules:
+        for line in (folder / f"{name}.js").read_text("utf-8").splitlines():
+            if not line.startswith("import "):
+                lines.append(line if line.startswith("export default") else line.removeprefix("export "))
+    return "\n".join(lines)
 
 
 def style() -> str:

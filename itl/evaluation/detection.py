@@ -16,7 +16,7 @@ from itl.evaluation.voc_ap import mean_ap, voc_ap
 from itl.machine import Machine
 from itl.sources.boxes import SIDES
 from itl.sources.proposals import recall
-from itl.specs import Detection, Transfer
+from itl.specs import DetectionRecipe, Transfer
 from itl.storage import write_atomic
 from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import detection_backbone
@@ -41,10 +41,10 @@ def detection(
         ItlError: The spec has no detection recipe.
     """
     recipe = recipe_of(spec)
-    if not isinstance(recipe, Detection):
+    if not isinstance(recipe, DetectionRecipe):
         raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")
 
-    def score(candidate: Detection, run_folder: Path) -> float:
+    def score(candidate: DetectionRecipe, run_folder: Path) -> float:
         val_target = target.validation_target(spec.seed)
         return _scores(val_target, _train_and_detect(spec, net, val_target, candidate, run_folder, machine)[0])["map"]
 
@@ -56,7 +56,7 @@ def detection(
 
 
 def _train_and_detect(
-    spec: Transfer, net: Classifier, target: Target, recipe: Detection, folder: Path, machine: Machine
+    spec: Transfer, net: Classifier, target: Target, recipe: DetectionRecipe, folder: Path, machine: Machine
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Train a detector on the training images of *target*; return what `detect` returns of the test images."""
     backbone = detection_backbone(spec.pretrain.net, net)

@@ -10,7 +10,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import box_iou
 
-from itl.specs import Detection, Recipe
+from itl.specs import DetectionRecipe, Recipe
 from itl.training.detection_batches import DetectionBatches, ImageBatch
 from itl.training.detection_nets import DetectionBackbone
 from itl.training.numerics import autocast
@@ -35,7 +35,7 @@ class Detector(nn.Module):
     Normalisation layers keep their statistics.
     """
 
-    def __init__(self, backbone: DetectionBackbone, classes: int, recipe: Detection, seed: int):
+    def __init__(self, backbone: DetectionBackbone, classes: int, recipe: DetectionRecipe, seed: int):
         """Initialise what is new from *seed* alone."""
         super().__init__()
         self.backbone, self.recipe = backbone, recipe
@@ -156,7 +156,7 @@ class Anchors(AnchorGenerator):
         return [boxes] * len(images.image_sizes)
 
 
-def _rpn(channels: int, stride: int, recipe: Detection) -> RegionProposalNetwork:
+def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalNetwork:
     """Build a region proposal network with Faster R-CNN's published thresholds and counts."""
     sizes = tuple(size * recipe.pixels for size in ANCHOR_SIZES)
     anchors = Anchors(stride, sizes, ANCHOR_RATIOS)

@@ -148,9 +148,7 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
         unreadable = writer.unreadable()
         if unreadable:
             _write_unreadable(folder / "unreadable.csv", unreadable)
-            writer.log(
-                f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack's folder says why"
-            )
+            writer.log(f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack says why")
     writer.log(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
 
 
@@ -207,7 +205,7 @@ def _write_regions(source: Source, records: list[Record], folder: Path) -> dict[
     if not source.has_regions:
         return None
     regions = concatenate_regions(source.regions(record) for record in records)
-    np.savez(folder / "regions.npz", **regions)
+    np.savez(folder / "regions.npz", boxes=regions["boxes"], offsets=regions["offsets"])
     flush_to_disk(folder / "regions.npz")
     return regions
 
@@ -288,7 +286,5 @@ def _explain_os_errors(out: Path) -> Iterator[None]:
                 f"the command again, it keeps what is done"
             ) from error
         if error.errno in NO_PERMISSION:
-            raise ItlError(
-                f"no permission to write {error.filename or out}; choose another folder"
-            ) from error
+            raise ItlError(f"no permission to write {error.filename or out}; choose another") from error
         raise ItlError(f"{out} cannot be written: {error}; fix the cause and run again") from error

@@ -35,8 +35,9 @@ def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
     Raises:
         ItlError: With the reason, if the image cannot be read.
     """
+    kinds: tuple[str, ...] = ()
     if isinstance(data, np.ndarray):
-        pixels, kinds = _checked(data, name), ()
+        pixels = _checked(data, name)
     else:
         pixels, kinds = pixels_of(data, name)
     height, width = pixels.shape[:2]
@@ -82,7 +83,7 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     import torch
     from torchvision.transforms.v2 import functional  # slow to import, and only decoding needs it
 
-    image = torch.from_numpy(np.require(pixels, requirements="CW")).permute(2, 0, 1)
+    image = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
     return functional.resize(image, [height, width], antialias=True).permute(1, 2, 0).numpy()
 
 

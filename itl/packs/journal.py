@@ -32,7 +32,7 @@ class Journal:
         self.identity: dict | None = None
         self.rows: list[JournalRow] = []
         self._length = 0  # bytes of valid lines
-        self._handle: int | None = None
+        self._handle = -1  # of the open file
         if path.exists():
             self._replay(path.read_bytes())
 
@@ -61,9 +61,9 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        if self._handle is not None:
+        if self._handle >= 0:
             os.close(self._handle)
-            self._handle = None
+            self._handle = -1
 
     def _write_line(self, value: object) -> None:
         line = _line(value)

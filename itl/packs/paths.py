@@ -147,7 +147,7 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
 def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:
     """Count *images*, given as split and class."""
     counts = Counter(images)
-    splits = Counter()
+    splits: Counter[str] = Counter()
     for (split, _), count in counts.items():
         splits[split] += count
     train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}

@@ -113,7 +113,7 @@ def _limit_images(
     pack: Pack, rows: np.ndarray, labels: np.ndarray, classes: list[str], subset: Subset
 ) -> np.ndarray:
     """Keep the images of each class that rank first; *labels* are of all rows of the pack."""
-    limit = subset.images_per_class
+    limit = subset.images_per_class or 0
     check_enough(np.bincount(labels[rows], minlength=len(classes)).tolist(), classes, limit)
     images = pack.table["image"].to_numpy(object)
     row_of = {images[row]: row for row in rows}

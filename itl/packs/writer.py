@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EOPNOTSUPP
@@ -63,9 +63,7 @@ class ImageWriter:
             os.pwrite(handle, npy_header(count, self.packing.size), 0)
             os.fsync(handle)
         except BrokenExecutor as error:
-            raise ItlError(
-                "a packing process was killed (out of memory?); run the command again, it continues"
-            ) from error
+            raise ItlError("a packing process was killed (out of memory?); run again to continue") from error
         finally:
             os.close(handle)
 
@@ -195,7 +193,8 @@ def npy_header(images: int, size: int) -> bytes:
 
 def checksum(pixels: np.ndarray | bytes) -> str:
     """Return 16 hex digits that identify the pixels of one image."""
-    return hashlib.sha256(pixels).hexdigest()[:16]
+    data = pixels if isinstance(pixels, bytes) else np.ascontiguousarray(pixels).data
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def decode_chunk(
@@ -226,7 +225,7 @@ def decode_record(source: Source, packing: Packing, record: Record) -> tuple[Jou
 
 def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int) -> Iterator:
     """Yield work(part) for each of *parts*, in order, with at most *prefetch* results kept in memory."""
-    pending = deque()
+    pending: deque[Future] = deque()
     try:
         for part in parts:
             pending.append(pool.submit(work, part))
@@ -240,7 +239,7 @@ def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int)
 
 
 def _write_all(handle: int, pixels: np.ndarray, offset: int) -> None:
-    view = memoryview(pixels.reshape(-1))
+    view = pixels.reshape(-1).data
     while len(view):  # a nearly full disk accepts a part, then raises an error
         written = os.pwrite(handle, view, offset)
         view, offset = view[written:], offset + written
@@ -251,7 +250,8 @@ def _start_renderer() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
 
     def end_with_parent() -> None:
-        parent_process().join()
+        if parent := parent_process():
+            parent.join()
         os._exit(1)
 
     Thread(target=end_with_parent, daemon=True).start()

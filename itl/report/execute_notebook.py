@@ -1,4 +1,4 @@
-"""One run of a notebook in a kernel of its own."""
+"""One notebook executed in a kernel of its own."""
 
 import asyncio
 import logging
@@ -18,65 +18,67 @@ from papermill.exceptions import PapermillExecutionError
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.report.notebook_file import cells, tags
+from itl.report.notebook_file import read_cells, tags
 
-WHOLE = (                                   # tables on a page are whole, where a screen would leave rows out
+KERNEL_TIMEOUT_S = 300  # a machine that is busy with other runs is slow, not dead
+SOCKET_PATH_LENGTH = 80  # longer paths of IPC sockets are refused by the operating system
+SHOW_WHOLE_TABLES = (
     "import pandas; pandas.set_option("
     "'display.max_rows', 2000, 'display.max_columns', 60, 'display.max_colwidth', 400)"
 )
 
 
 class Kernel(AsyncKernelManager):
-    """A kernel of this very Python, over IPC: no port to race for, nothing that a network could reach."""
+    """A kernel of this Python, over IPC: no port can be taken, and nothing on the network reaches it."""
 
-    running: ClassVar[set["Kernel"]] = set()        # one for all: an interrupt reaches each
+    running: ClassVar[set["Kernel"]] = set()  # shared, so that an interrupt reaches every kernel
 
-    def __init__(self, **given):
-        super().__init__(**given)
-        self.place = tempfile.mkdtemp(prefix="itl-")            # short: the path of a socket is limited
-        self.connection_file = os.path.join(self.place, "kernel.json")
-        if os.name == "posix" and len(self.connection_file) < 80:
-            self.transport, self.ip = "ipc", os.path.join(self.place, "kernel")
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.socket_folder = tempfile.mkdtemp(prefix="itl-")
+        self.connection_file = os.path.join(self.socket_folder, "kernel.json")
+        if os.name == "posix" and len(self.connection_file) < SOCKET_PATH_LENGTH:
+            self.transport, self.ip = "ipc", os.path.join(self.socket_folder, "kernel")
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        """Start this Python, whatever kernel of the same name the user has installed."""
+        """Start this Python, whichever kernel of the same name the user has installed."""
         start = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
-        quiet = "--IPKernelApp.log_level=50"        # it calls the interrupt that ends it an error
-        return [*start, quiet, f"--IPKernelApp.exec_lines={WHOLE}", *(extra_arguments or [])]
+        quiet = "--IPKernelApp.log_level=50"  # the interrupt that ends a kernel is logged as an error
+        return [*start, quiet, f"--IPKernelApp.exec_lines={SHOW_WHOLE_TABLES}", *(extra_arguments or [])]
 
-    async def start_kernel(self, **given) -> None:
+    async def start_kernel(self, **settings) -> None:
         """Start the kernel and remember it."""
-        await super().start_kernel(**given)
+        await super().start_kernel(**settings)
         self.running.add(self)
 
     async def cleanup_resources(self, restart: bool = False) -> None:
         """Forget the kernel, and remove its sockets."""
         await super().cleanup_resources(restart)
         self.running.discard(self)
-        shutil.rmtree(self.place, ignore_errors=True)
+        shutil.rmtree(self.socket_folder, ignore_errors=True)
 
 
 def interrupt_all() -> None:
-    """Interrupt every notebook under way, as Ctrl-C in a notebook does."""
+    """Interrupt every notebook that is executed now, as Ctrl-C in a notebook does."""
     for kernel in list(Kernel.running):
         os.kill(kernel.provisioner.pid, signal.SIGINT)
 
 
 def kernel_for(machine: Machine, folder: Path) -> type[Kernel]:
-    """Make the kind of kernel that works in *folder* and finds *machine* as its `Machine.here()`."""
+    """Make the kernel class that works in *folder* and whose environment describes *machine*."""
     environment = {
         "ITL_HOME": str(machine.home.absolute()),
         "ITL_DATA": os.pathsep.join(_absolute(entry) for entry in machine.data),
         "ITL_DEVICE": machine.device,
         "ITL_WORKERS": str(machine.workers),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",                  # else the debugger warns on the page
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # without it the debugger writes a warning to the page
     }
 
-    class Here(Kernel):
-        async def start_kernel(self, **given) -> None:
-            await super().start_kernel(**given, cwd=str(folder), env=os.environ | environment)
+    class KernelInFolder(Kernel):
+        async def start_kernel(self, **settings) -> None:
+            await super().start_kernel(**settings, cwd=str(folder), env=os.environ | environment)
 
-    return Here
+    return KernelInFolder
 
 
 def _absolute(entry: str) -> str:
@@ -85,10 +87,14 @@ def _absolute(entry: str) -> str:
     return f"{name}{equals}{Path(path).expanduser().absolute()}"
 
 
-def execute(source: Path, target: Path, parameters: Mapping[str, object], kernel: type[Kernel]) -> None:
+def execute_notebook(
+    source: Path, target: Path, parameters: Mapping[str, object], kernel: type[Kernel]
+) -> None:
     """Execute the notebook *source* into *target* with *parameters*.
 
-    Raises ItlError naming the notebook, the cell and the error's last line; *target* then holds what ran.
+    Raises:
+        ItlError: a cell failed, or the kernel died. The message names the notebook, the cell and the last
+            line of the error; *target* then holds what ran.
     """
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
@@ -99,22 +105,22 @@ def execute(source: Path, target: Path, parameters: Mapping[str, object], kernel
             kernel_name="python3",
             language="python",
             progress_bar=False,
-            start_timeout=300,
-            iopub_timeout=300,              # a machine at work on other runs is slow, not dead
+            start_timeout=KERNEL_TIMEOUT_S,
+            iopub_timeout=KERNEL_TIMEOUT_S,
             kernel_manager_class=kernel,
         )
     except PapermillExecutionError as error:
-        said = [line for line in error.evalue.splitlines() if line.strip()] or ["no message"]
-        name = "" if error.ename == "ItlError" else f"{error.ename}: "
-        raise ItlError(f"{source.stem} failed in {cell_name(target, error)}: {name}{said[-1]}") from error
+        lines = [line for line in error.evalue.splitlines() if line.strip()] or ["no message"]
+        kind = "" if error.ename == "ItlError" else f"{error.ename}: "
+        raise ItlError(f"{source.stem} failed in {cell_name(target, error)}: {kind}{lines[-1]}") from error
     except (DeadKernelError, CellControlSignal, RuntimeError, TimeoutError, asyncio.CancelledError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise ItlError(f"{source.stem} stopped: {said}; was it killed, or out of memory?") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+        raise ItlError(f"{source.stem} stopped: {reason}; was it killed, or out of memory?") from error
 
 
 def cell_name(path: Path, error: PapermillExecutionError) -> str:
-    """Name the cell of *error* as a person would look for it: its number in the notebook, and its tag."""
-    code = [cell for cell in cells(path) if cell["cell_type"] == "code"]
-    cell = next((each for each in code if each["execution_count"] == error.exec_count), None)
-    known = ", ".join(tags(cell)) if cell else ""
-    return f"the {known} cell" if known else f"code cell {error.exec_count}"
+    """Name the cell of *error* as a person would look for it: by its tag, else by its number."""
+    cells = [cell for cell in read_cells(path) if cell["cell_type"] == "code"]
+    failed = [cell for cell in cells if cell["execution_count"] == error.exec_count]
+    names = ", ".join(tags(failed[0])) if failed else ""
+    return f"the {names} cell" if names else f"code cell {error.exec_count}"

@@ -4,24 +4,29 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from itl.analysis.comparisons import contrasts
+from itl.analysis.comparisons import answer
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.report.render import Page
+from itl.report.html import PageSummary
+from itl.report.notebook_file import declared_parameters
+from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 
+CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
+
 
 @dataclass(frozen=True)
-class Job:
-    """A notebook to execute, and all that its page depends on."""
+class NotebookPage:
+    """A notebook to execute, and everything that its page depends on."""
 
     preset: Preset
-    source: Path
-    out: Path
+    source: Path  # the notebook
+    folder: Path  # of the report
     machine: Machine
 
     @property
@@ -30,97 +35,114 @@ class Job:
         return self.source.stem
 
     @property
-    def last(self) -> bool:
-        """Whether it reads what the others have made, as a summary does."""
+    def is_summary(self) -> bool:
+        """Whether it reads what the other notebooks have made."""
         return self.stem.endswith("-summary")
 
+    @property
+    def asks(self) -> bool:
+        """Whether the notebook asks a question of the study."""
+        return self.stem in QUESTIONS
+
+    @cached_property
+    def parameters(self) -> dict[str, object]:
+        """What the notebook is executed with: a parameter called preset is always the report's own preset.
+
+        A preset that was copied from another one still names that one there.
+        """
+        parameters = self.preset.notebooks[self.stem]
+        if "preset" in declared_parameters(self.source):
+            return parameters | {"preset": self.preset.reference}
+        return parameters
+
     def published(self, ending: str) -> Path:
-        """Return where a file of this notebook's page lies."""
-        return self.out / f"{self.stem}{ending}"
+        """Return the path of a published file of this notebook."""
+        return self.folder / f"{self.stem}{ending}"
 
     def fingerprint(self) -> str:
-        """Digest all that the page shows: notebook, parameters, code of itl, packs, and results it may read.
+        """Digest all that the page shows: notebook, parameters, code of itl, packs and results.
 
-        A summary may read every question's results, a question its own, any other notebook the packs' names.
+        A summary reads the results of every question, a question its own, other notebooks only packs.
         """
-        asked = list(QUESTIONS) if self.last else [self.stem]
-        parameters = json.dumps(self.preset.notebooks[self.stem], sort_keys=True)
-        facts = [self.source.read_text(), parameters, code()]
-        facts += [evidence(self.preset, stem, self.machine) for stem in asked]
-        if self.stem not in QUESTIONS:
+        facts = [self.source.read_text(), json.dumps(self.parameters, sort_keys=True), code_digest()]
+        questions = questions_of(self.preset, None if self.is_summary else self.stem)
+        facts += [runs_digest(question, self.machine) for question in questions]
+        if not self.asks:
             facts += sorted(folder.parent.name for folder in self.machine.packs.glob("*/pack.json"))
         return sha256("\0".join(facts).encode()).hexdigest()
 
-    def fresh(self) -> bool:
-        """Say whether the page that lies there is what executing again would give."""
+    def is_current(self) -> bool:
+        """Say whether the published page is what executing the notebook again would give."""
         if not all(self.published(ending).exists() for ending in (".ipynb", ".html", ".json")):
             return False
         return json.loads(self.published(".json").read_text())["fingerprint"] == self.fingerprint()
 
+    def tables(self) -> dict[str, str]:
+        """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
+        if not self.asks:
+            return {}
+        (question,) = questions_of(self.preset, self.stem)
+        answered = answer(question, Store(self.machine.runs), self.machine)
+        return {
+            ".csv": answered.results.to_csv(index=False),
+            "-contrasts.csv": answered.contrasts.to_csv(index=False),
+        }
 
-def publish(job: Job, done: Path) -> None:
-    """Put the executed *done*, its page and its tables in place, all written before the first is moved.
+    def publish(self, executed: Path) -> None:
+        """Move the notebook *executed*, its page and its tables into place, once all of them are written.
 
-    The facts with the fingerprint come last: they say that all is whole.
-    """
-    import nbformat  # here: who executes nothing does not wait for these imports
+        The facts with the fingerprint come last: while they are there, the page is complete.
+        """
+        import nbformat  # slow imports, which a report that executes nothing does not need
 
-    from itl.report.render import page_html, read_page
+        from itl.report.notebook_html import notebook_html, read_summary
 
-    notebook, tables = nbformat.read(done, as_version=4), tables_of(job)
-    page = read_page(notebook, job.stem, table=bool(tables))
-    made = datetime.now().astimezone().isoformat()
-    told = {"fingerprint": job.fingerprint(), "made": made, "page": asdict(page)}
-    texts = tables | {".html": page_html(notebook, page, job.preset.name), ".json": json.dumps(told)}
-    for ending, text in texts.items():
-        (done.parent / f"{job.stem}{ending}").write_text(text, "utf-8")
-    job.published(".json").unlink(missing_ok=True)
-    for ending in (".ipynb", *texts):
-        os.replace(done.parent / f"{job.stem}{ending}", job.published(ending))
+        notebook, tables = nbformat.read(executed, as_version=4), self.tables()
+        page = read_summary(notebook, self.stem, table=bool(tables))
+        facts = {
+            "fingerprint": self.fingerprint(),
+            "made": datetime.now().astimezone().isoformat(),
+            "page": asdict(page),
+        }
+        html = notebook_html(notebook, page, self.preset.name)
+        texts = tables | {".html": html, ".json": json.dumps(facts)}
+        for ending, text in texts.items():
+            (executed.parent / f"{self.stem}{ending}").write_text(text, "utf-8")
+        self.published(".json").unlink(missing_ok=True)
+        for ending in (".ipynb", *texts):
+            os.replace(executed.parent / f"{self.stem}{ending}", self.published(ending))
 
+    def index_summary(self, trouble: str = "") -> PageSummary | None:
+        """Read what the index shows of this page; *trouble* says why the last execution failed.
 
-def tables_of(job: Job) -> dict[str, str]:
-    """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
-    if job.stem not in QUESTIONS:
-        return {}
-    (question,) = questions_of(job.preset, job.stem)
-    results = question.results(Store(job.machine.runs), job.machine)
-    told = contrasts(question, results)
-    return {".csv": results.to_csv(index=False), "-contrasts.csv": told.to_csv(index=False)}
+        None where the notebook was never executed and has not failed either.
+        """
+        path = self.published(".json")
+        page = json.loads(path.read_text()).get("page", {}) if path.exists() else {}
+        if page.keys() == {field.name for field in fields(PageSummary)}:  # else another version made it
+            note = f"This page was made earlier; the last run did not finish: {trouble}" if trouble else ""
+            return PageSummary(**page | {"trouble": note})
+        if not trouble:
+            return None
+        import nbformat
 
+        from itl.report.notebook_html import read_summary
 
-def page_of(job: Job, trouble: str) -> Page | None:
-    """Read what the index shows of *job*; None where it has never been executed and has not failed either."""
-    path = job.published(".json")
-    told = json.loads(path.read_text()).get("page", {}) if path.exists() else {}
-    if told.keys() == {each.name for each in fields(Page)}:     # else another version made it
-        word = f"This page was made earlier; the last try did not finish: {trouble}" if trouble else ""
-        return Page(**told | {"trouble": word})
-    if not trouble:
-        return None
-    import nbformat
-
-    from itl.report.render import read_page
-
-    notebook = nbformat.read(job.source, as_version=4)
-    return replace(read_page(notebook, job.stem, job.stem in QUESTIONS, trouble), made=False)
+        notebook = nbformat.read(self.source, as_version=4)
+        return replace(read_summary(notebook, self.stem, self.asks, trouble), made=False)
 
 
-def evidence(preset: Preset, stem: str, machine: Machine) -> str:
-    """Digest the plan and the numbers of the question that notebook *stem* asks; '' where it asks none."""
-    if stem not in QUESTIONS or stem not in preset.notebooks:
-        return ""
-    (question,) = questions_of(preset, stem)
+def runs_digest(question: Question, machine: Machine) -> str:
+    """Digest the plan of *question* and the results of its runs."""
     store = Store(machine.runs)
     specs = [run.spec for run in question.runs(machine)]
     states = [(str(spec), store.result(spec) or store.state(spec)) for spec in specs]
     return sha256(repr(states).encode()).hexdigest()
 
 
-def code() -> str:
-    """Digest the code and the tables of itl: another version may draw another page."""
+def code_digest() -> str:
+    """Digest the code, tables and templates of itl: another version may draw another page."""
     root = Path(__file__).parents[1]
-    found = sorted(path for path in root.rglob("*") if path.suffix in (".py", ".csv", ".css", ".js", ".tsv"))
-    parts = (str(path.relative_to(root)).encode() + path.read_bytes() for path in found)
+    paths = sorted(path for path in root.rglob("*") if path.suffix in CODE_SUFFIXES)
+    parts = (str(path.relative_to(root)).encode() + path.read_bytes() for path in paths)
     return sha256(b"\0".join(parts)).hexdigest()
-

@@ -4,21 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
+from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.packs.subset import count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
-from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 
-OBJECTS = 20                                # classes of a target whose images show several each
-LISTED = 60                                 # bytes of an image in a manifest
-FOUND = 8000                                # bytes of what a detector finds in an image
-TABLE = 300                                 # bytes of memory for an image's row in the open pack
-FEATURE = 16                                # bytes of a feature in a probe: float32 twice, and float64
-# Induction compares all images, then those under each node again where their neighbours lie elsewhere: with
-# features that tell nothing, once more as many pairs.
-PIECES = {"probe": ("fit",), "knn": ("compare",), "induction": ("fit", "compare", "compare")}
+OBJECTS = 20  # classes of a target whose images show several each
+LISTED = 60  # bytes of an image in a manifest
+FOUND = 8000  # bytes of what a detector finds in an image
+TABLE = 300  # bytes of memory for an image's row in the open pack
+FEATURE = 16  # bytes of a feature in a probe: float32 twice, and float64
 
 
 @dataclass(frozen=True)
@@ -26,18 +24,18 @@ class Cost:
     """What one run takes, besides what it shares with others."""
 
     minutes: float
-    disk: int                               # bytes that stay
-    checkpoint: int                         # bytes on disk while it is under way
-    memory: int                             # bytes of the machine's memory
-    device: int                             # bytes of the GPU's; 0 on a CPU
+    disk: int  # bytes that stay
+    checkpoint: int  # bytes on disk while it is under way
+    memory: int  # bytes of the machine's memory
+    device: int  # bytes of the GPU's; 0 on a CPU
 
 
 @dataclass(frozen=True)
 class Images:
     """How many images a run works through."""
 
-    learned: int                            # in one epoch
-    chosen: int                             # held out of these, where settings are chosen
+    learned: int  # in one epoch
+    chosen: int  # held out of these, where settings are chosen
     scored: int
     classes: int
 
@@ -65,7 +63,7 @@ def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) 
         return Cost(seconds / 60, 0, 0, memory + features, device + on_gpu)
     seconds = _trained(recipe, images.learned, images.scored, rate)
     seconds += len(recipe.lrs) * _trained(recipe, images.learned - images.chosen, images.chosen, rate)
-    disk = FOUND * images.scored if isinstance(recipe, Detection) else 0
+    disk = FOUND * images.scored if isinstance(recipe, DetectionRecipe) else 0
     return Cost(seconds / 60, disk, 2 * rate.weights, memory, device)
 
 
@@ -81,7 +79,7 @@ def _measured(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:
         "fit": frozen.start + frozen.fit * images.learned * rate.features * images.classes,
         "compare": frozen.compare * images.learned * images.scored * rate.features,
     }
-    return (images.learned + images.scored) * rate.look + sum(times[piece] for piece in PIECES[method])
+    return (images.learned + images.scored) * rate.look + sum(times[piece] for piece in METHODS[method].cost)
 
 
 def images_of(spec: Pretrain | Transfer, size: Size) -> Images:
@@ -98,7 +96,7 @@ def images_of(spec: Pretrain | Transfer, size: Size) -> Images:
         return Images(sum(kept.values()), 0, scored, len(kept))
     beside = splits["val"] if splits["test"] and not spec.images_per_class else 0
     scored = splits["test"] or splits["val"]
-    if set(size.train) == {""}:             # annotated: which classes an image shows is not known yet
+    if set(size.train) == {""}:  # annotated: which classes an image shows is not known yet
         few = (spec.images_per_class or splits["train"]) * OBJECTS
         learned, classes = min(splits["train"], few), OBJECTS
     else:

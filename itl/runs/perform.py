@@ -13,10 +13,7 @@ from torch import distributed
 
 from itl import ItlError, pick
 from itl.evaluation.accuracy import scores
-from itl.evaluation.actions import actions
-from itl.evaluation.finetune import finetune
-from itl.evaluation.frozen import knn, probe
-from itl.evaluation.induction import induction
+from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, scored_split, target_of
 from itl.machine import Machine
 from itl.packs.pack import Pack
@@ -31,25 +28,8 @@ from itl.training.loop import join_ranks, load_weights, predict, save_weights, t
 from itl.training.nets import Classifier, build
 from itl.training.numerics import described, repeatable
 
-
-def detection(*given) -> dict[str, float]:
-    """Measure by detection. Imported here: torchvision's detectors take seconds, and few runs need them."""
-    from itl.evaluation.detection import detection as detect
-
-    return detect(*given)
-
-
-EVALUATORS = {                              # how a method sees its target, and what it makes of it
-    "finetune": (target_of, finetune),
-    "probe": (target_of, probe),
-    "knn": (target_of, knn),
-    "induction": (target_of, induction),
-    "actions": (multilabel_target, actions),
-    "detection": (multilabel_target, detection),
-}
-
-OBJECTS = torch.device("cpu")               # over gloo: a rank may wait for hours, which would keep NCCL busy
-CHOSEN = ("strength", "lr")                 # settings that an evaluator chose, told beside its metrics
+OBJECTS = torch.device("cpu")  # over gloo: a rank may wait for hours, which would keep NCCL busy
+CHOSEN = ("strength", "lr")  # settings that an evaluator chose, told beside its metrics
 
 Spec = Pretrain | Transfer
 
@@ -69,7 +49,7 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
         else:
-            machine = machine.replace(rank=0, ranks=1)          # the other ranks share trainings only
+            machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
             result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
     store.write(spec, "provenance.json", provenance(machine) | computed)
@@ -128,9 +108,9 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     net = build(spec.pretrain.net, done["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
-    see, evaluate = pick(EVALUATORS, spec.method, "transfer method")
-    target = see(spec, pack)
-    metrics = evaluate(spec, net.to(device(machine)), target, folder, machine)
+    method = pick(METHODS, spec.method, "transfer method")
+    target = (multilabel_target if method.annotated else target_of)(spec, pack)
+    metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN if name in metrics}
     kept = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
@@ -159,8 +139,8 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
             spec, folder = work
             pack = pack_of_digest(spec.subset.pack, machine)
             fit(spec, pack, select(pack, spec.subset), folder, machine)
-    distributed.barrier()                   # nobody leaves while another still listens
-    gc.collect()                            # wrapped nets, in cycles, hold on to the group and its threads
+    distributed.barrier()  # nobody leaves while another still listens
+    gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()
 
 

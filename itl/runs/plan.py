@@ -19,13 +19,13 @@ from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
 from itl.specs import Packing, Pretrain, Transfer, key
 
-UNPACKED = "unpacked"                       # begins what stands for the digest of a pack to be built
+UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
-NOTHING = Cost(0.0, 0, 0, 0, 0)             # what is left of a run that is done
+NOTHING = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 NUMBERS = ["before", *(each.name for each in fields(Cost))]
 COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *NUMBERS]
 SMALLER = "take smaller batches, a smaller net or target"
-ROW = 200                                   # bytes of an image in a pack's table
+ROW = 200  # bytes of an image in a pack's table
 
 
 class Asked(Protocol):
@@ -61,10 +61,21 @@ class Plan:
     def table(self) -> pd.DataFrame:
         """Packs and runs in one table, as notebooks show it: run, kind, what, seed, state and minutes."""
         columns = ["run", "kind", "what", "seed", "state", "minutes"]
-        packs = [("", "pack", f"{each.pack}: {each.source}, {each.images:,} images of {each.pixels} px", "",
-                  each.state, each.minutes) for each in self.packs.itertuples()]
-        runs = [(each.run, each.kind, f"{each.condition}, on {each.on}", each.seed, each.state, each.minutes)
-                for each in self.runs.itertuples()]
+        packs = [
+            (
+                "",
+                "pack",
+                f"{each.pack}: {each.source}, {each.images:,} images of {each.pixels} px",
+                "",
+                each.state,
+                each.minutes,
+            )
+            for each in self.packs.itertuples()
+        ]
+        runs = [
+            (each.run, each.kind, f"{each.condition}, on {each.on}", each.seed, each.state, each.minutes)
+            for each in self.runs.itertuples()
+        ]
         return pd.DataFrame(packs + runs, columns=columns).round(2)
 
     def by_condition(self) -> pd.DataFrame:
@@ -100,32 +111,42 @@ class Plan:
 
         Of several GPUs the smallest counts: any run may come to it.
         """
-        if self.machine.scheduler or not len(self.left):        # a cluster's workers have their own
+        if self.machine.scheduler or not len(self.left):  # a cluster's workers have their own
             return []
         kinds = [("memory", "memory", free_memory(), self.machine.slots)]
         if self.machine.device != "cpu":
             smallest = min(self.machine.devices, key=device_memory)
-            kinds += [("device", f"the memory of {device_name(smallest)}", device_memory(smallest),
-                       self.machine.workers)]
+            kinds += [
+                (
+                    "device",
+                    f"the memory of {device_name(smallest)}",
+                    device_memory(smallest),
+                    self.machine.workers,
+                )
+            ]
         return kinds
 
     def refuse(self) -> None:
         """Raise ItlError, one line, where there is less disk or memory than the plan takes."""
         (packs, runs), free = self.disk, free_disk(self.machine.home)
         if packs + runs > free:
-            raise ItlError(f"this takes {readable(packs + runs)} of disk in {self.machine.home}, packs "
-                           f"{readable(packs)} and runs {readable(runs)}; {readable(free)} are free; make "
-                           f"room, or choose a place on a larger disk with --home")
+            raise ItlError(
+                f"this takes {readable(packs + runs)} of disk in {self.machine.home}, packs "
+                f"{readable(packs)} and runs {readable(runs)}; {readable(free)} are free; make "
+                f"room, or choose a place on a larger disk with --home"
+            )
         for kind, name, found, sharing in self.memories():
             if (asked := self.side_by_side(kind, sharing)) > found:
                 fits = [count for count in range(1, sharing) if self.side_by_side(kind, count) <= found]
                 way = self._fewer(fits[-1], sharing) if fits else SMALLER
-                raise ItlError(f"{sharing} runs side by side take up to {readable(asked)} of {name}; "
-                               f"{readable(found)} are there; {way}")
+                raise ItlError(
+                    f"{sharing} runs side by side take up to {readable(asked)} of {name}; "
+                    f"{readable(found)} are there; {way}"
+                )
 
     def _fewer(self, runs: int, sharing: int) -> str:
         """Say how to have at most *runs* side by side where *sharing* were to be."""
-        devices = sharing // self.machine.workers               # 1: each device has a memory of this kind
+        devices = sharing // self.machine.workers  # 1: each device has a memory of this kind
         if runs >= devices:
             return f"use --workers {runs // devices}"
         some = ",".join(self.machine.device.split(",")[:runs])  # cuda:0,2,3 -> cuda:0,2
@@ -149,7 +170,10 @@ class Plan:
 
 
 def plan(
-    questions: Iterable[Asked], store: Store, machine: Machine, log: Callable[[str], object] = lambda _: None,
+    questions: Iterable[Asked],
+    store: Store,
+    machine: Machine,
+    log: Callable[[str], object] = lambda _: None,
     measure: bool = True,
 ) -> Plan:
     """Plan *questions* together: what they share is one row. *log* hears of what takes a while.
@@ -164,9 +188,17 @@ def plan(
         folders = {name: pack_folder(each, name, machine) for name, each in question.packings().items()}
         runs = question.runs(machine)
         for run, spec in [(each, spec) for each in runs for spec in with_needs([each.spec])]:
-            net = isinstance(spec, Pretrain)            # of those without pre-training too, made once as well
-            row = rows.setdefault(spec, {"kind": "pretrain" if net else run.method, "questions": {},
-                                         "condition": {}, "on": {}, "seed": run.seed})
+            net = isinstance(spec, Pretrain)  # of those without pre-training too, made once as well
+            row = rows.setdefault(
+                spec,
+                {
+                    "kind": "pretrain" if net else run.method,
+                    "questions": {},
+                    "condition": {},
+                    "on": {},
+                    "seed": run.seed,
+                },
+            )
             on = "own classes" if net else run.task.partition("@")[2]
             told = ", ".join(f"{name} {value}" for name, value in run.columns)
             for column, value in (("questions", question.name), ("condition", told), ("on", on)):
@@ -195,12 +227,15 @@ def _packs(questions: Sequence[Asked], machine: Machine) -> tuple[dict[Path, Siz
         disk = 0 if found.packed else found.images * (3 * packing.size**2 + ROW) - _written(folder)
         rows.append((name, packing.source, found.images, packing.size, state, minutes, max(0, disk)))
     if len(missing) > 1:
-        raise ItlError(f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
-                       + "; ".join(missing.values()))
+        raise ItlError(
+            f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
+            + "; ".join(missing.values())
+        )
     if missing:
         raise ItlError(*missing.values())
     return sizes, pd.DataFrame(
-        rows, columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"])
+        rows, columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"]
+    )
 
 
 def _written(folder: Path) -> int:
@@ -217,7 +252,9 @@ def _add_states(rows: dict[Pretrain | Transfer, dict], store: Store) -> list[Pre
 
 
 def _add_costs(
-    rows: dict[Pretrain | Transfer, dict], size_for: Mapping[Pretrain | Transfer, Size], rates: Rates,
+    rows: dict[Pretrain | Transfer, dict],
+    size_for: Mapping[Pretrain | Transfer, Size],
+    rates: Rates,
     machine: Machine,
 ) -> None:
     """Put into each row what is left of its cost, as far as *rates* tell, and the minutes of its net."""
@@ -233,8 +270,11 @@ def _add_costs(
 def _shown(spec: Pretrain | Transfer, row: dict) -> dict[str, object]:
     """The row of *spec*, its key first; what shares the run stands joined."""
     name = "after packing" if UNPACKED in str(spec) else key(spec)
-    joined = {"questions": ", ".join(row["questions"]), "condition": " = ".join(row["condition"]),
-              "on": " = ".join(row["on"])}
+    joined = {
+        "questions": ", ".join(row["questions"]),
+        "condition": " = ".join(row["condition"]),
+        "on": " = ".join(row["on"]),
+    }
     return {"run": name} | row | joined
 
 

@@ -25,11 +25,11 @@ class Condition:
     """One value of what a question varies: how results show it, and the subset it means."""
 
     columns: tuple[tuple[str, object], ...]
-    labels: str = "original"                # {seed} in it is the run's seed
+    labels: str = "original"  # {seed} in it is the run's seed
     classes: int | None = None
     images_per_class: int | None = None
-    trained: bool = True                    # False: the net as initialised, the baseline without pre-training
-    names: tuple[tuple[str, str], ...] = ()     # what its tasks' labels stand for, such as half-a
+    trained: bool = True  # False: the net as initialised, the baseline without pre-training
+    names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
@@ -42,7 +42,7 @@ class Comparison:
 
     of: tuple[tuple[str, object], ...]
     against: tuple[tuple[str, object], ...]
-    tasks: tuple[str, ...] = ()             # by name; none given: every task
+    tasks: tuple[str, ...] = ()  # by name; none given: every task
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Task:
     method: str
     target: str
     labels: str = "original"
-    images_per_class: int | None = None     # of its training images; None keeps all
+    images_per_class: int | None = None  # of its training images; None keeps all
 
     @classmethod
     def read(cls, text: str) -> "Task":
@@ -67,8 +67,10 @@ class Task:
         """
         parts = TASK.fullmatch(str(text))
         if parts is None:
-            raise ItlError(f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
-                           f":IMAGES_PER_CLASS, as in finetune@scenes or probe@images/bottom-up@9:5")
+            raise ItlError(
+                f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
+                f":IMAGES_PER_CLASS, as in finetune@scenes or probe@images/bottom-up@9:5"
+            )
         method, target, labels, count = parts.groups()
         return cls(text, method, target, labels or "original", count and int(count))
 
@@ -98,7 +100,7 @@ class Question:
     seeds: tuple[int, ...]
     recipe: Recipe
     tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
-    comparisons: tuple[Comparison, ...] = ()    # that answer it, the main one first
+    comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
 
     def packings(self) -> dict[str, Packing]:
         """Name every pack the question needs."""
@@ -114,22 +116,30 @@ class Question:
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
             digests[name] = pack.digest if pack else f"{UNPACKED} {pack_folder(packing, name, machine).name}"
-        return list(self._runs(digests))
+        return list(self.runs_on(digests))
 
-    def _runs(self, digests: Mapping[str, str]) -> Iterator[Run]:
+    def runs_on(self, digests: Mapping[str, str]) -> Iterator[Run]:
+        """Yield the runs on packs with these *digests*, by the names of `packings`."""
         for condition in self.conditions:
             for seed in self.seeds:
-                pretrain = self._pretrain(condition, digests["images"], seed)
+                pretrain = self.pretraining(condition, digests["images"], seed)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
                     spec = Transfer(
-                        pretrain, task.method, task.target, digests[task.target], task.images_per_class,
-                        dict(self.tuning).get(task.method), seed, condition.labels_of(task, seed),
+                        pretrain,
+                        task.method,
+                        task.target,
+                        digests[task.target],
+                        task.images_per_class,
+                        dict(self.tuning).get(task.method),
+                        seed,
+                        condition.labels_of(task, seed),
                     )
                     yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
-    def _pretrain(self, condition: Condition, digest: str, seed: int) -> Pretrain:
+    def pretraining(self, condition: Condition, digest: str, seed: int) -> Pretrain:
+        """Return the pre-training of *condition* on the pack with *digest*."""
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
         labels = condition.labels.format(seed=seed)
         subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
@@ -184,8 +194,7 @@ class Question:
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
     """How many classes and images the net of a finished run was trained on."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
-    trained = pretrain.recipe.total_steps(1) > 0
-    return {name: store.result(pretrain)[name] if trained else 0 for name in ("classes", "images")}
+    return {name: store.result(pretrain)[name] if pretrain.trained else 0 for name in ("classes", "images")}
 
 
 def run_all(

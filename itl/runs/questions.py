@@ -1,4 +1,4 @@
-"""The study: which runs each question needs, and which of them are held against each other."""
+"""The study: which runs each question needs, and which of them are compared."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,44 +8,56 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, get_origin
 
 from itl import ItlError, pick
+from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question, Task
-from itl.specs import Detection, Packing, Recipe, Subset, spec_of
+from itl.specs import Packing, Recipe, Subset, spec_of
 
-if TYPE_CHECKING:                           # reading one takes pydantic, which a bare GPU machine lacks
+if TYPE_CHECKING:  # reading one takes pydantic, which a bare GPU machine lacks
     from itl.presets import Preset
 
-TUNED = {"finetune": Recipe, "actions": Recipe, "detection": Detection}     # methods that train the net
-METHODS = dict.fromkeys(("probe", "knn", "induction", *TUNED))
-HALVES = {"minimal": ("half-minimal-a", "half-minimal-b"),
-          "random": ("half-random-a@{seed}", "half-random-b@{seed}")}
+HALVES = {
+    "minimal": ("half-minimal-a", "half-minimal-b"),
+    "random": ("half-random-a@{seed}", "half-random-b@{seed}"),
+}
 IMAGES_DOUBLED, CLASSES_DOUBLED = "twice the images of each class", "twice the classes"
-PLAIN = {str: "text", Sequence: "a list", Mapping: "a mapping"}
+EXAMPLE = "each with two designs or more, such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]"
+TYPE_WORDS = {str: "text", Sequence: "a list", Mapping: "a mapping"}
 
 
 def data_size(
     *, images_per_class: Sequence = (), seeds: Sequence = (), subset: Mapping = MappingProxyType({}), **shared
 ) -> Question:
-    """Ask how many images per class are enough: `all` keeps every one, 0 is the net without pre-training.
+    """Ask how many images per class are enough.
 
-    *subset* (a Subset, or some fields of one) says under which labels and of which classes; where
-    *images_per_class* or *seeds* are not given, its own are taken. The images are those of *shared*, which is
-    what every question takes: see `question`.
+    Args:
+        images_per_class: numbers to compare; "all" keeps every image, 0 is the net without pre-training.
+            Left out, it is that of *subset*.
+        seeds: as for every question. Left out, it is that of *subset*.
+        subset: a Subset, or some fields of one: under which labels and of which classes.
+        **shared: what every question takes, see `question`.
+
+    Raises:
+        ItlError: for a single number, which leaves nothing to compare, and as `question`.
     """
-    within = {"images_per_class": "all", "seed": 0}
-    within |= {name: value for name, value in fields_of(subset).items() if value is not None}
-    counts = images_per_class or ([within["images_per_class"]] if subset else [])
-    kept = {name: within[name] for name in ("labels", "classes") if name in within}
-    conditions = [
-        Condition((("images_per_class", count),), images_per_class=_count(count), trained=count != 0, **kept)
-        for count in counts
-    ]
-    seeds = seeds or ([within["seed"]] if subset else [])
-    return question("data-size", conditions, ends(conditions), seeds=seeds, **shared)
+    if len(images_per_class) == 1:
+        raise ItlError(
+            f"data-size compares numbers of images; got images_per_class {list(images_per_class)}; give two "
+            f"or more, or leave it out and give subset"
+        )
+    given = {name: value for name, value in fields_of(subset).items() if value is not None}
+    counts = images_per_class or ([given.get("images_per_class", "all")] if subset else [])
+    seeds = seeds or ([given.get("seed", 0)] if subset else [])
+    labels, classes = given.get("labels", "original"), given.get("classes")
+    conditions = []
+    for count in counts:
+        columns = (("images_per_class", count),)
+        conditions.append(Condition(columns, labels, classes, _images_per_class(count), trained=count != 0))
+    return question("data-size", conditions, first_against_last(conditions), seeds=seeds, **shared)
 
 
 def fields_of(subset: Subset | Mapping) -> dict[str, object]:
-    """Return the fields of *subset* that are given; ItlError for one that subsets do not have."""
+    """Return the fields of *subset* that are given; raises ItlError for one that subsets do not have."""
     if isinstance(subset, Subset):
         return asdict(subset)
     spec_of(Subset, {"pack": "", **subset}, "subset")
@@ -53,47 +65,87 @@ def fields_of(subset: Subset | Mapping) -> dict[str, object]:
 
 
 def class_count(*, label_sets: Sequence, **shared) -> Question:
-    """Ask how many classes are enough: the same images under each of *label_sets*, from few classes to many.
+    """Ask how many classes are enough: the same images under each of *label_sets*.
 
-    They are methods of `itl labels`, bottom-up@L and top-down@R; `none` is the net without pre-training.
-    *shared* is what every question takes: see `question`.
+    Args:
+        label_sets: methods of `itl labels`, from few classes to many; "none" is the net without pre-training.
+        **shared: what every question takes, see `question`.
     """
     conditions = _label_sets(label_sets)
-    return question("class-count", conditions, ends(conditions), **shared)
+    return question("class-count", conditions, first_against_last(conditions), **shared)
 
 
-def granularity(*, label_sets: Sequence, **shared) -> Question:
-    """Ask how fine labels must be: all images under each of *label_sets*, as `class_count` takes them.
+def granularity(*, label_sets: Sequence, tasks: Sequence[str], **shared) -> Question:
+    """Ask how fine labels must be: all images under each of *label_sets*.
 
-    The coarsest are held against the finest, and against no pre-training. *shared*: see `question`.
+    The coarsest are compared with the finest, and with no pre-training.
+
+    Args:
+        label_sets: as `class_count` takes them, from coarse to fine: "none" and at least two others.
+        tasks: as `question` takes them; the first by a method that scores inner nodes of the tree.
+        **shared: what every question takes, see `question`.
+
+    Raises:
+        ItlError: for label sets and a first task that leave one of these comparisons out, and as `question`.
     """
     conditions = _label_sets(label_sets)
-    comparisons = ends(conditions)
     untrained, trained = _by_training(conditions)
-    if len(trained) > 1:
-        comparisons[1:1] = [Comparison(trained[0].columns, none.columns) for none in untrained]
-    return question("granularity", conditions, comparisons, **shared)
+    if not untrained or len(trained) < 2:
+        raise ItlError(
+            f"granularity compares none, coarse and fine label sets; got label_sets {list(label_sets)}; give "
+            f"none and two others, such as none, bottom-up@5 and original"
+        )
+    suitable = [name for name, method in METHODS.items() if method.nodes]
+    first = Task.read(tasks[0]) if tasks else None
+    if first and first.method in METHODS and first.method not in suitable:
+        example = first.name.replace(first.method, suitable[0], 1)
+        raise ItlError(
+            f"granularity looks at inner nodes of the tree on its first task; got {first.name}, and "
+            f"{first.method} scores none; put a task of {' or '.join(suitable)} first, such as {example}"
+        )
+    comparisons = first_against_last(conditions)
+    comparisons[1:1] = [Comparison(trained[0].columns, condition.columns) for condition in untrained]
+    return question("granularity", conditions, comparisons, tasks=tasks, **shared)
 
 
 def budget(*, budgets: Sequence, **shared) -> Question:
     """Ask whether a fixed number of images should be of more classes, or more of each class.
 
-    *budgets* has a list of designs for each number of images, as texts CLASSES x IMAGES_PER_CLASS such as
-    "500 x 250", or "all x 125"; each seed picks its own classes. What is compared is what twice the classes
-    and twice the images of each give, fitted over all designs: see
-    `itl.analysis.comparisons.doublings`. *shared*: see `question`. Raises ItlError where the designs of a
-    budget differ in their images, or there is only one.
+    What twice the classes and twice the images of each give is fitted over all designs: see
+    `itl.analysis.comparisons.doublings`. Each seed draws its own classes.
+
+    Args:
+        budgets: for each number of images a list of designs, as texts CLASSES x IMAGES_PER_CLASS such as
+            "500 x 250" or "all x 125".
+        **shared: what every question takes, see `question`.
+
+    Raises:
+        ItlError: for designs that the fit cannot be made of, and as `question`.
     """
     if len(budgets) < 2 or any(len(designs) < 2 for designs in budgets):
-        raise ItlError(f"a budget's fit needs two numbers of images or more, each with two designs or more, "
-                       f"such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]; got {budgets}")
-    conditions = [_design(str(text)) for designs in budgets for text in designs]
+        raise ItlError(f"a budget's fit needs two numbers of images or more, {EXAMPLE}; got {budgets}")
+    conditions, totals = [], []
     for designs in budgets:
-        made = [(each.classes, each.images_per_class) for each in map(_design, map(str, designs))]
-        totals = {count * images for count, images in made if count and images}
-        if len(totals) > 1:
-            raise ItlError(f"designs of one budget have one number of images; {', '.join(designs)} have "
-                           f"{' and '.join(map(str, sorted(totals)))}")
+        made = [_design(str(text)) for text in designs]
+        known = {
+            each.classes * each.images_per_class for each in made if each.classes and each.images_per_class
+        }
+        if len(known) > 1:
+            raise ItlError(
+                f"designs of one budget have one number of images; {', '.join(designs)} have "
+                f"{' and '.join(map(str, sorted(known)))}"
+            )
+        if len({condition.classes for condition in made}) < 2:
+            raise ItlError(
+                f"a budget's fit needs two numbers of classes in each budget, {EXAMPLE}; got {designs}"
+            )
+        conditions += made
+        totals.append(known)
+    if all(totals) and len(set.union(*totals)) == 1:
+        raise ItlError(
+            f"a budget's fit needs two numbers of images or more; all designs have {totals[0].pop()}; give a "
+            f"budget with another number"
+        )
     doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
     return question("budget", conditions, [doubled], **shared)
 
@@ -101,122 +153,194 @@ def budget(*, budgets: Sequence, **shared) -> Question:
 def overlap(**shared) -> Question:
     """Ask whether the pre-training classes must include PASCAL's: without them, and without as many others.
 
-    The control leaves out equally many classes by chance, none of them PASCAL's, so that what it loses is
-    what fewer classes and images cost. *shared* is what every question takes: see `question`.
+    The control leaves out equally many classes by chance, none of them PASCAL's: what it loses is what fewer
+    classes and images cost. *shared* is what every question takes, see `question`.
     """
-    labels = {"all classes": "original", "without as many others": "without-random@{seed}",
-              "without PASCAL's": "without-pascal"}
-    conditions = [Condition((("pretrained_on", "none"),), images_per_class=1, trained=False)]
+    labels = {
+        "all classes": "original",
+        "without as many others": "without-random@{seed}",
+        "without PASCAL's": "without-pascal",
+    }
+    conditions = [Condition((("pretrained_on", "none"),), trained=False)]
     conditions += [Condition((("pretrained_on", name),), labels=method) for name, method in labels.items()]
-    none, everything, control, removed = (each.columns for each in conditions)
+    none, everything, control, removed = (condition.columns for condition in conditions)
     pairs = [(removed, control), (removed, everything), (control, everything), (everything, none)]
     return question("overlap", conditions, [Comparison(*pair) for pair in pairs], **shared)
 
 
-def split(*, halves: Sequence, **shared) -> Question:
+def split(*, halves: Sequence, tasks: Sequence[str], **shared) -> Question:
     """Ask whether adding images of *other* classes always helps: half A alone, B alone, and both together.
 
-    *halves* are kinds of halves, minimal or random. In a task, the labels half-a and half-b stand for the
-    classes of the halves, as in probe@images/half-a. Both together are held against A where A is scored, and
-    against B where B is; on other targets against either. *shared*: see `question`.
+    Both together are compared with A on tasks that score A, with B on tasks that score B, and with either on
+    all other tasks.
+
+    Args:
+        halves: kinds of halves, minimal or random.
+        tasks: as `question` takes them. The labels half-a and half-b stand for the classes of the halves, as
+            in probe@images/half-a.
+        **shared: what every question takes, see `question`.
     """
+    tasks_of_a = tuple(task for task in tasks if "/half-b" not in str(task))
+    tasks_of_b = tuple(task for task in tasks if "/half-a" not in str(task))
     conditions, comparisons = [], []
-    tasks = {name: [task for task in shared.get("tasks", ()) if f"/half-{other}" not in str(task)]
-             for name, other in (("A", "b"), ("B", "a"))}
     for kind in halves:
         a, b = pick(HALVES, str(kind), "kind of halves")
-        labels = {"none": "original", "A": a, "B": b, "A + B": "original"}
-        columns = {name: (("halves", kind), ("pretrained_on", name)) for name in labels}
+        names = (("half-a", a), ("half-b", b))
+        columns = {name: (("halves", kind), ("pretrained_on", name)) for name in ("none", "A", "B", "A + B")}
         conditions += [
-            Condition(columns[name], labels=method, images_per_class=1 if name == "none" else None,
-                      trained=name != "none", names=(("half-a", a), ("half-b", b)))
-            for name, method in labels.items()
+            Condition(columns["none"], trained=False, names=names),
+            Condition(columns["A"], labels=a, names=names),
+            Condition(columns["B"], labels=b, names=names),
+            Condition(columns["A + B"], names=names),
         ]
-        comparisons += [Comparison(columns["A + B"], columns[name], tuple(tasks[name])) for name in tasks]
-    return question("split", conditions, comparisons, **shared)
+        for name, scored in (("A", tasks_of_a), ("B", tasks_of_b)):
+            if scored:
+                comparisons.append(Comparison(columns["A + B"], columns[name], scored))
+    return question("split", conditions, comparisons, tasks=tasks, **shared)
 
 
-def ends(conditions: Sequence[Condition]) -> list[Comparison]:
-    """Hold the first condition that is trained on against the last, and the last against no pre-training."""
+def first_against_last(conditions: Sequence[Condition]) -> list[Comparison]:
+    """Compare the first condition that is trained on with the last, and the last with no pre-training."""
     untrained, trained = _by_training(conditions)
-    outer = [Comparison(trained[0].columns, trained[-1].columns)] if len(trained) > 1 else []
-    return outer + [Comparison(trained[-1].columns, none.columns) for none in untrained if trained]
+    comparisons = []
+    if len(trained) > 1:
+        comparisons.append(Comparison(trained[0].columns, trained[-1].columns))
+    if trained:
+        comparisons += [Comparison(trained[-1].columns, condition.columns) for condition in untrained]
+    return comparisons
 
 
 def _by_training(conditions: Sequence[Condition]) -> tuple[list[Condition], list[Condition]]:
-    return tuple([each for each in conditions if each.trained == trained] for trained in (False, True))
+    """Return the conditions without pre-training, and those with."""
+    untrained = [condition for condition in conditions if not condition.trained]
+    return untrained, [condition for condition in conditions if condition.trained]
 
 
 def _label_sets(names: Sequence) -> list[Condition]:
-    """A condition for each of these label methods, or the net without pre-training."""
+    """Make a condition of each label method, and of "none" the net without pre-training."""
+    conditions = []
     for name in names:
-        if name != "none":
+        if name == "none":
+            conditions.append(Condition((("label_set", name),), trained=False))
+        else:
             split_method(str(name))
-    untrained = {"images_per_class": 1, "trained": False}       # it needs only its classes, so one of each
-    return [Condition((("label_set", name),), **(untrained if name == "none" else {"labels": name}))
-            for name in names]
+            conditions.append(Condition((("label_set", name),), labels=name))
+    return conditions
 
 
 def _design(text: str) -> Condition:
-    """Read a design, such as 20 x 50 or all x 25."""
-    found = re.fullmatch(r"(all|[1-9]\d*) *[x×] *(all|[1-9]\d*)", text)
-    if found is None:
+    """Make a condition of a design, such as 20 x 50 or all x 25."""
+    match = re.fullmatch(r"(all|[1-9]\d*) *[x×] *(all|[1-9]\d*)", text)
+    if match is None:
         raise ItlError(f"a design is CLASSES x IMAGES_PER_CLASS, as 500 x 250 or all x 125; got {text!r}")
-    classes, images = (None if part == "all" else int(part) for part in found.groups())
-    name = " × ".join(found.groups())
+    classes, images = (None if part == "all" else int(part) for part in match.groups())
+    name = " × ".join(match.groups())
     return Condition((("design", name),), classes=classes, images_per_class=images)
 
 
 def question(
-    name: str, conditions: Sequence[Condition], comparisons: Sequence[Comparison], *, images: Mapping,
-    targets: Mapping, net: str, tasks: Sequence[str], seeds: Sequence[int], recipe: Mapping, tuning: Mapping,
+    name: str,
+    conditions: Sequence[Condition],
+    comparisons: Sequence[Comparison],
+    *,
+    images: Mapping,
+    targets: Mapping,
+    net: str,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    recipe: Mapping,
+    tuning: Mapping,
 ) -> Question:
     """Make a question of plain values, as notebooks hold them.
 
-    *images* and each of *targets* are fields of Packing, *recipe* of Recipe; *tuning* has the recipe of each
-    method that trains the net: fields of Recipe or, for detection, of Detection. A task is METHOD@TARGET, see
-    `Task`. Raises ItlError for a name that is not there, with the near miss.
+    Args:
+        name: as results show it.
+        conditions: what the question varies.
+        comparisons: of these conditions, the main one first.
+        images: fields of Packing: what nets are pre-trained on.
+        targets: for each target its fields of Packing, by name.
+        net: as `itl.training.nets.build` takes it.
+        tasks: texts METHOD@TARGET, see `Task`; the first is the main one.
+        seeds: each condition is pre-trained with each of them.
+        recipe: fields of Recipe, of the pre-training.
+        tuning: for each method that trains on a target the fields of its recipe.
+
+    Raises:
+        ItlError: for a name that is not there, with the nearest one, and for settings without a meaning.
     """
+    if not tasks:
+        raise ItlError(
+            f"{name} needs a task, got none; give one, such as probe@{next(iter(targets), 'images')}"
+        )
     tasks = [Task.read(task) for task in tasks]
     for task in tasks:
-        pick(METHODS, task.method, "transfer method")
-        if task.method in TUNED and task.method not in tuning:
-            there = ", ".join(tuning) or "none"
-            raise ItlError(f"task {task.name} needs a recipe; tuning has {there}: add {task.method}")
-        pick({"images": images, **targets}, task.target, f"target of task {task.name!r}")
-        if task.labels != "original" and task.method in ("actions", "detection"):
-            raise ItlError(f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
-                           f"as they are annotated; leave the labels out")
-        for condition in conditions:
-            split_method(condition.labels_of(task, seed=0))
-    if not conditions or not seeds or len(set(seeds)) < len(seeds):
-        raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {seeds}")
-    return Question(
+        _check_task(task, {"images": images, **targets}, tuning)
+    packings = {target: spec_of(Packing, fields, f"target {target}") for target, fields in targets.items()}
+    made = Question(
         name=name,
         images=spec_of(Packing, images, "images"),
-        targets=tuple((each, spec_of(Packing, told, f"target {each}")) for each, told in targets.items()),
+        targets=tuple(packings.items()),
         net=net,
         conditions=tuple(conditions),
         tasks=tuple(tasks),
         seeds=tuple(seeds),
         recipe=spec_of(Recipe, recipe, "recipe"),
-        tuning=tuple((method, spec_of(pick(TUNED, method, "method that trains the net"), told,
-                                      f"{method} recipe")) for method, told in tuning.items()),
+        tuning=tuple((method, _tuning_recipe(method, fields)) for method, fields in tuning.items()),
         comparisons=tuple(comparisons),
     )
+    _check_conditions(made)
+    return made
 
 
-def _count(value: object) -> int | None:
-    """Images per class as a subset takes it; the untrained net needs only its classes, so one of each."""
+def _tuning_recipe(method: str, fields: Mapping[str, object]) -> Recipe:
+    """Make the recipe of *method*, one that trains on a target."""
+    kinds = {name: each.recipe for name, each in METHODS.items() if each.recipe}
+    return spec_of(pick(kinds, method, "method that trains the net"), fields, f"{method} recipe")
+
+
+def _check_conditions(question: Question) -> None:
+    """Raise ItlError for no values, repeated ones, unknown labels, and a recipe that trains nothing."""
+    name, conditions, seeds = question.name, question.conditions, question.seeds
+    if not conditions or not seeds or len(set(seeds)) < len(seeds):
+        raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {list(seeds)}")
+    if len({condition.columns for condition in conditions}) < len(conditions):
+        values = [" ".join(str(value) for _, value in condition.columns) for condition in conditions]
+        raise ItlError(f"{name} needs different values; got {', '.join(values)}; give each once")
+    for condition in conditions:
+        for task in question.tasks:
+            split_method(condition.labels_of(task, seed=0))
+        if condition.trained != question.pretraining(condition, "", seeds[0]).trained:
+            raise ItlError(
+                f"recipe trains for {question.recipe.total_steps(1)} steps; give epochs or steps of at least "
+                f"1 (the net without pre-training is 0 or none among the values that {name} compares)"
+            )
+
+
+def _check_task(task: Task, targets: Mapping[str, object], tuning: Mapping[str, object]) -> None:
+    """Raise ItlError for an unknown method or target, a missing recipe, and labels that cannot be taken."""
+    method = pick(METHODS, task.method, "transfer method")
+    if method.recipe and task.method not in tuning:
+        given = ", ".join(tuning) or "none"
+        raise ItlError(f"task {task.name} needs a recipe; tuning has {given}: add {task.method}")
+    pick(targets, task.target, f"target of task {task.name!r}")
+    if method.annotated and task.labels != "original":
+        raise ItlError(
+            f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
+            f"as they are annotated; leave the labels out"
+        )
+
+
+def _images_per_class(value: object) -> int | None:
+    """Return *value* as a subset takes it: None for "all", and for 0, where nothing is trained."""
     if value == "all":
         return None
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value or 1
+        return value or None
     raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
 
 
 DATA_SIZE = "01-data-size"
-QUESTIONS = {                               # by the notebook that asks it
+QUESTIONS = {  # by the notebook that asks it
     DATA_SIZE: data_size,
     "02-class-count": class_count,
     "03-granularity": granularity,
@@ -227,24 +351,34 @@ QUESTIONS = {                               # by the notebook that asks it
 
 
 def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
-    """List the questions of *preset* (or the one of notebook *only*), with its parameters."""
+    """Return the questions of *preset* (or the one of notebook *only*), with its parameters.
+
+    Raises:
+        ItlError: for parameters that the question does not take or lacks, and for what its notebook could not
+            show once all runs are done.
+    """
     if only is not None:
         pick(preset.notebooks, only, f"notebook of preset {preset.name}")
-    asked = [stem for stem in QUESTIONS if stem in preset.notebooks and only in (None, stem)]
-    for stem in asked:
-        _check_settings(preset.notebooks[stem], QUESTIONS[stem], f"{stem} in preset {preset.name}")
-    return [QUESTIONS[stem](**preset.notebooks[stem]) for stem in asked]
+    questions = []
+    for stem, ask in QUESTIONS.items():
+        if stem in preset.notebooks and only in (None, stem):
+            where = f"{stem} in preset {preset.name}"
+            _check_settings(preset.notebooks[stem], ask, where)
+            questions.append(ask(**preset.notebooks[stem]))
+            if not questions[-1].comparisons:
+                raise ItlError(f"{where} has nothing to compare; give its question two values or more")
+    return questions
 
 
 def _check_settings(given: Mapping[str, object], ask: Callable, where: str) -> None:
-    """Refuse settings that the question does not take, of another type, and too few of them."""
-    takes = {**signature(ask).parameters, **signature(question).parameters}
-    takes = {name: each for name, each in takes.items() if each.kind is each.KEYWORD_ONLY}
+    """Raise ItlError for unknown settings, those of another type, and missing ones."""
+    parameters = {**signature(ask).parameters, **signature(question).parameters}
+    parameters = {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
     for name, value in given.items():
-        wanted = pick(takes, name, f"parameter of {where}").annotation
-        wanted = get_origin(wanted) or wanted
+        annotation = pick(parameters, name, f"parameter of {where}").annotation
+        wanted = get_origin(annotation) or annotation
         if not isinstance(value, wanted) or (isinstance(value, str) and wanted is not str):
-            raise ItlError(f"{name} of {where} should be {PLAIN[wanted]}, not {value!r}")
-    needed = [name for name, each in takes.items() if each.default is each.empty]
+            raise ItlError(f"{name} of {where} should be {TYPE_WORDS[wanted]}, not {value!r}")
+    needed = [name for name, each in parameters.items() if each.default is each.empty]
     if missing := [name for name in needed if name not in given]:
         raise ItlError(f"{where} lacks {len(missing)} of {len(needed)} parameters; add {', '.join(missing)}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from itl import ItlError
 from itl.machine import Machine
 from itl.runs.provenance import device_name
-from itl.specs import Detection, Recipe, canonical
+from itl.specs import DetectionRecipe, Recipe, canonical
 from itl.storage import write_atomic
 
 if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
@@ -100,7 +100,9 @@ def _kept(machine: Machine) -> dict[str, dict]:
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
     """Name a work: what takes as long here has one name, such as recipes that differ in lr alone."""
-    same = replace(recipe, epochs=0, steps=None, lr=0, lrs=(), weight_decay=0)
+    length = {"epochs": 0, "steps": None}
+    rates = {"lr": 0, "lrs": (), "schedule": "cosine", "drops": (), "warmup": 0, "weight_decay": 0}
+    same = replace(recipe, **length, **rates)
     return f"{_here(machine)}, {net}, {canonical(same)}"
 
 
@@ -138,10 +140,10 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
 
     device = torch.device(machine.devices[0])
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
-    model, loss_of, see = (_detector if isinstance(recipe, Detection) else _classifier)(
+    model, loss_of, see = (_detector if isinstance(recipe, DetectionRecipe) else _classifier)(
         whole, net, recipe, device)
     model.to(device, memory_format=torch.channels_last).train()
-    optimizer = sgd(model, recipe)
+    optimizer = sgd(model, replace(recipe, lr=0.0, lrs=()))     # the rate is measured, whatever is learned
     sizes = [each.nbytes for each in whole.body.state_dict().values()]
 
     def learn() -> None:
@@ -157,7 +159,7 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
 
     _forget_peak(device)
     try:
-        if device.type == "cuda" and not isinstance(recipe, Detection):     # as training does
+        if device.type == "cuda" and not isinstance(recipe, DetectionRecipe):     # as training does
             learn = record(learn, training_state(model, optimizer)).replay
         learning = _seconds(learn, device) / recipe.batch
         model.eval()

@@ -150,9 +150,7 @@ def list_files(path: Path) -> Listing:
 def list_inner_tar(member: Member, name: str) -> Listing:
     """List the tar called *name* that is stored uncompressed as *member* of a folder or another tar."""
     if isinstance(member, ZipMember):
-        raise ItlError(
-            f"{name} is a tar inside the zip {member.path} and cannot be read in place; unpack the zip"
-        )
+        raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack it")
     size = os.stat(member.path).st_size if member.size is None else member.size
     with open(member.path, "rb") as file:
         file.seek(member.offset)
@@ -210,10 +208,8 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "") -> List
             else:
                 listing.add(member.name, Member(path, member.offset_data, member.size))
     except tarfile.ReadError as error:
-        name = f"{path}:{inner_name}" if inner_name else path
-        raise ItlError(
-            f"{name} is not a whole tar: {error} after {len(listing.files):,} files; copy it again"
-        ) from error
+        name, count = f"{path}:{inner_name}" if inner_name else path, len(listing.files)
+        raise ItlError(f"{name} is not a whole tar: {error} after {count:,} files; copy it again") from error
     return listing
 
 
@@ -222,7 +218,7 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
     with tarfile.open(fileobj=file, mode="r:") as tar:
         member = tar.next()
         while member is not None:
-            tar.members.clear()
+            tar.members.clear()  # type: ignore[attr-defined]
             if member.offset_data + member.size > end and not member.issparse():
                 raise tarfile.ReadError("cut short")
             yield member

@@ -32,7 +32,7 @@ def object_columns(annotations: Iterable[Iterable[AnnotatedObject]]) -> dict[str
     >>> object_columns([[], [AnnotatedObject("dog", (1, 1, 9, 9))]])["row"]
     [1]
     """
-    columns = {name: [] for name in OBJECT_COLUMNS}
+    columns: dict[str, list] = {name: [] for name in OBJECT_COLUMNS}
     for row, objects in enumerate(annotations):
         for one in objects:
             values = (row, one.name, *map(float, one.box), one.difficult, one.truncated)

@@ -48,7 +48,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         if not findings:
             findings.append(Finding("problem", f"{path} holds no images for {kind}"))
         findings += _expected(kind)
-    splits = {split: [] for split in sorted({record.split for record in records}, reverse=True)}
+    splits: Splits = {split: [] for split in sorted({record.split for record in records}, reverse=True)}
     for record in records:
         splits[record.split].append(record)
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
@@ -93,7 +93,8 @@ def _object_counts(source: Source, splits: Splits) -> list[Finding]:
     images_noun, objects_noun = source.counted
     for split, records in splits.items():
         annotations = [source.annotation(record) for record in records]
-        scored, difficult = Counter(), Counter()
+        scored: Counter[str] = Counter()
+        difficult: Counter[str] = Counter()
         for one in (one for objects in annotations for one in objects):
             (difficult if one.difficult else scored)[one.name] += 1
         classes[split] = set(scored)
@@ -203,10 +204,10 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"
         findings.append(Finding("note", text))
     if unreadable:
-        kind = "problem" if len(unreadable) > MAX_UNREADABLE_FRACTION * len(sample) else "note"
+        too_many = len(unreadable) > MAX_UNREADABLE_FRACTION * len(sample)
         text = (
             f"{len(unreadable):,} {of} cannot be read, such as {examples(unreadable, 1)}; a pack leaves them "
             f"out, but refuses more than 1 % of them unless --allow-unreadable is given"
         )
-        findings.append(Finding(kind, text))
+        findings.append(Finding("problem" if too_many else "note", text))
     return findings

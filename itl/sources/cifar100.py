@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from itl import ItlError, pick
 from itl.sources.records import Record
 from itl.sources.source import Source
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR100
 
 # Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
 # classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;
@@ -60,7 +64,7 @@ class Cifar100(Source):
 
 
 @lru_cache(maxsize=4)
-def _load(path: str, train: bool, download: bool) -> object:
+def _load(path: str, train: bool, download: bool) -> "CIFAR100":
     """Load one split, once per process: kept in the source, its 150 MB would be pickled with it."""
     from torchvision.datasets import CIFAR100
 

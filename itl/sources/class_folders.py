@@ -90,7 +90,7 @@ def _split_off_val(records: list[Record], fraction: float) -> list[Record]:
     counts = Counter(record.split for record in records)
     if counts["val"]:
         raise ItlError(
-            f"val_fraction={fraction} is set, but there are {counts['val']} val images already; leave it out"
+            f"val_fraction={fraction} is set, but there are {counts['val']} val images; leave it out"
         )
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
     train = Counter(record.wnid for record in records if record.split == "train")

@@ -65,20 +65,18 @@ class Coco(AnnotatedSource):
         """Records, objects and problems; reads the JSON and the images' headers."""
         scan = Scan(self.kind, Path(self.path))
         by_name = defaultdict(list)
-        for name in sorted(filter(is_image, self._files.files)):
+        for name in sorted(filter(is_image, self.listing.files)):
             by_name[name.rpartition("/")[2]].append(name)
         files = _Files(by_name)
         for split, name in self._json_files(scan).items():
             try:
-                tables = read_tables(self._files.files[name].read(), name)
+                tables = read_tables(self.listing.files[name].read(), name)
             except ItlError as error:
                 scan.add_problem(str(error))
                 continue
             if split == "test" and not tables["annotations"]:
                 scan.left_out["images of a test split without annotations"] += len(tables["images"])
-                scan.notes.append(
-                    f"{name} has no annotations, so test is left out; scores are measured on val"
-                )
+                scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
             self._scan_json(scan, split, name, tables, files)
         images = sum(map(len, by_name.values()))
@@ -88,12 +86,13 @@ class Coco(AnnotatedSource):
         return scan.finish(self.bad)
 
     @cached_property
-    def _files(self) -> Listing:
+    def listing(self) -> Listing:
+        """All files."""
         return archives.list_files(Path(self.path))
 
     def _json_files(self, scan: Scan) -> dict[str, str]:
         """Return the JSON file of each split: as the option says, or by the files' names."""
-        files = sorted(name for name in self._files.files if name.lower().endswith(".json"))
+        files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
             return {split: self._named_file(name, files) for split, name in named.items()}
@@ -143,7 +142,7 @@ class Coco(AnnotatedSource):
             if files.json_of.setdefault(image, name) != name or image in scan.objects:
                 scan.add_problem(f"{image} is in {files.json_of[image]} and again in {name}; leave it in one")
                 continue
-            member = self._files.files[image]
+            member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
             try:
                 scan.sizes[image] = image_size(member, image)
@@ -211,15 +210,11 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     try:
         content = json.loads(data.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
-        raise ItlError(
-            f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export it again"
-        ) from None
+        raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export again") from None
     except (ValueError, RecursionError) as error:
         raise ItlError(f"{name} cannot be read as JSON ({type(error).__name__}); export it again") from None
     if not isinstance(content, dict) or "images" not in content:
-        raise ItlError(
-            f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export it as COCO"
-        )
+        raise ItlError(f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export as COCO")
     tables = {}
     for table, keys in TABLES.items():
         rows = content.get(table, [])
@@ -227,7 +222,7 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         for number, row in enumerate(rows, 1):
             if not isinstance(row, dict) or not all(isinstance(row.get(key), str | int) for key in keys):
                 raise ItlError(
-                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export it again"
+                    f"{name}: number {number} of its {table} lacks {' or '.join(keys)}; export again"
                 )
         tables[table] = rows
     for table in ("images", "categories"):
@@ -258,7 +253,7 @@ def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> s
             return matches[0]
         if matches:
             raise ItlError(
-                f"{file_name[:80]!r} could be any of {examples(matches)}; write their folders in file_name"
+                f"{file_name[:80]!r} could be any of {examples(matches)}; add folders to file_name"
             )
     raise ItlError(f"lists {file_name[:80]!r}, but there is no such image; copy it again, or remove it")
 

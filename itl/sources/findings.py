@@ -1,6 +1,5 @@
 """Findings: what `itl check` has to say, line by line."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,15 +18,6 @@ class Finding:
         return self.text if self.kind == "count" else f"{self.kind}: {self.text}"
 
 
-def problems(findings: Iterable[Finding]) -> list[str]:
-    """Return the texts of the problems.
-
-    >>> problems([Finding("count", "train: 3 images"), Finding("problem", "no val")])
-    ['no val']
-    """
-    return [finding.text for finding in findings if finding.kind == "problem"]
-
-
 def report(findings: list[Finding]) -> tuple[list[str], str]:
     """Return the lines to print, and an error on the problems: one line, empty without any.
 
@@ -36,7 +26,7 @@ def report(findings: list[Finding]) -> tuple[list[str], str]:
     >>> report([Finding("count", "train: 3 images"), Finding("problem", "no val")])
     (['train: 3 images'], 'no val')
     """
-    texts = problems(findings)
+    texts = [finding.text for finding in findings if finding.kind == "problem"]
     if len(texts) > MAX_PROBLEMS_IN_ERROR:
         return [str(finding) for finding in findings], f"{len(texts):,} problems, listed above"
     return [str(finding) for finding in findings if finding.kind != "problem"], "; ".join(texts)

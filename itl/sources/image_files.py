@@ -90,7 +90,7 @@ def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     """Return what is unusual about a file, in words that the pack's summary counts."""
     is_16_bit = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
     kinds = {
-        image.format: image.format not in JPEG_FORMATS,
+        image.format or "": image.format not in JPEG_FORMATS,
         "grey": image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;"),
         "CMYK": image.mode == "CMYK",
         "palette": image.mode in ("P", "PA"),
@@ -102,7 +102,7 @@ def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     return tuple(kind for kind, applies in kinds.items() if applies)
 
 
-def _is_misnamed(format: str, name: str) -> bool:
+def _is_misnamed(format: str | None, name: str) -> bool:
     suffix = splitext(name)[1].lower()
     return suffix in FORMATS_OF_SUFFIX and format not in FORMATS_OF_SUFFIX[suffix]
 

@@ -59,7 +59,7 @@ class ImageNet(Source):
         elif (root / TRAIN_TAR).is_file():
             listing = archives.list_files(root / TRAIN_TAR)
         else:
-            raise ItlError(f"{root} has neither a folder train nor {TRAIN_TAR}; `itl check` says more")
+            raise ItlError(f"{root} has neither a folder train nor {TRAIN_TAR}; put one of them into it")
         return _open_class_tars(listing)
 
     @cached_property
@@ -215,10 +215,11 @@ def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
         with tarfile.open(path, "r:*") as tar:
             members = {Path(member.name).name: member for member in tar if member.isreg()}
             if TRUTH not in members or META not in members:
-                raise ItlError(
-                    f"{path} does not hold {TRUTH} and {META}; download the devkit of tasks 1 and 2 again"
-                )
-            return tuple(tar.extractfile(members[name]).read() for name in (TRUTH, META))
+                raise ItlError(f"{path} lacks {TRUTH} or {META}; download the devkit of tasks 1 and 2 again")
+            truth, meta = (tar.extractfile(members[name]) for name in (TRUTH, META))
+            assert truth
+            assert meta
+            return truth.read(), meta.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ItlError(f"{path} cannot be read ({error}); download it again") from error
 
@@ -234,11 +235,9 @@ def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
         numbers = [int(line) for line in truth.split()]
     except (MatReadError, ValueError, KeyError, TypeError) as error:
         raise ItlError(
-            f"{TRUTH} or {META} of the devkit cannot be read ({error}); download the devkit again"
+            f"{TRUTH} or {META} of the devkit cannot be read ({error}); copy both again"
         ) from error
     unknown = sorted({str(number) for number in numbers if number not in wnids})
     if unknown:
-        raise ItlError(
-            f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; download the devkit again"
-        )
+        raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")
     return {_val_name(image): wnids[number] for image, number in enumerate(numbers, 1)}

@@ -38,16 +38,12 @@ def read_regions(path: str | Path) -> Regions:
     """
     path = Path(path)
     if not path.exists():
-        raise ItlError(
-            f"there is nothing at {path}; give a file of regions (.mat, .npz, .parquet), or a folder"
-        )
-    regions = {}
+        raise ItlError(f"there is nothing at {path}; give a .mat, .npz or .parquet file, or a folder")
+    regions: Regions = {}
     for file in _files(path):
         for image, boxes in _read(file).items():
             if image in regions and not np.array_equal(regions[image], boxes):
-                raise ItlError(
-                    f"{file} and another file in {path} have different regions of {image!r}; keep one"
-                )
+                raise ItlError(f"{file} and another file in {path} have other regions of {image!r}; keep one")
             regions[image] = boxes
     if not regions:
         raise ItlError(f"{path} holds no regions; {FORMAT_HINT}")
@@ -92,7 +88,7 @@ def _read(path: Path) -> Regions:
     except ItlError as error:
         raise ItlError(f"{path}: {error}") from None
     except Exception as error:  # damaged files make these libraries raise all kinds of errors
-        if getattr(error, "strerror", None):
+        if isinstance(error, OSError) and error.strerror:
             raise ItlError(f"cannot read {path}: {error.strerror}") from error
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise ItlError(f"{path} is damaged, or not a {path.suffix} file ({reason}); {FORMAT_HINT}") from error
@@ -126,9 +122,7 @@ def _image_name(cell: object) -> str:
     """Return the name in a cell: MATLAB wraps each name in an array of its own."""
     name = np.asarray(cell).ravel()
     if name.size != 1 or name.dtype.kind != "U":
-        raise ItlError(
-            f"each cell of images should hold one name, such as '000005'; one holds {str(cell)[:40]}"
-        )
+        raise ItlError(f"each cell of images should hold a name, as '000005'; one holds {str(cell)[:40]}")
     return str(name[0])
 
 
@@ -191,7 +185,8 @@ def _write_mat(path: Path, regions: Regions) -> None:
 def _write_npz(path: Path, regions: Regions) -> None:
     with path.open("wb") as file:  # given a path, NumPy would append a suffix
         arrays = concatenate_regions(regions.values())
-        np.savez_compressed(file, images=np.array(list(regions), str), **arrays)
+        images = np.array(list(regions), str)
+        np.savez_compressed(file, images=images, boxes=arrays["boxes"], offsets=arrays["offsets"])
 
 
 def _write_parquet(path: Path, regions: Regions) -> None:

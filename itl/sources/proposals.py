@@ -2,8 +2,9 @@
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,8 @@ def _relative_windows(count: int) -> np.ndarray:
 
 def _window_sizes(smallest_scale: float) -> set[tuple[float, float]]:
     """Return widths and heights of windows, from the smallest scale up to the whole image."""
-    sizes, scale, shapes = {(1.0, 1.0)}, smallest_scale, SHAPES_AT_SMALLEST_SCALE
+    sizes, scale = {(1.0, 1.0)}, smallest_scale
+    shapes: tuple[float, ...] = SHAPES_AT_SMALLEST_SCALE
     while scale < 1:
         for shape in shapes:
             sizes.add((min(1.0, scale * shape**0.5), min(1.0, scale / shape**0.5)))
@@ -78,12 +80,11 @@ def _window_sizes(smallest_scale: float) -> set[tuple[float, float]]:
 
 def _grid_shape(size: tuple[float, float]) -> tuple[int, int]:
     """Return how many windows of *size*, across and down, reach from edge to edge."""
-    return tuple(int(np.ceil((1 - side) / (STEP * side) - 1e-9)) + 1 for side in size)
+    columns, rows = (int(np.ceil((1 - side) / (STEP * side) - 1e-9)) + 1 for side in size)
+    return columns, rows
 
 
-def best_ious(
-    objects: pd.DataFrame, regions: Callable[[Hashable], np.ndarray], image: str = "row"
-) -> np.ndarray:
+def best_ious(objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], image: str = "row") -> np.ndarray:
     """Return the highest IoU of each object that is not difficult with a region of its image.
 
     Args:
@@ -105,7 +106,7 @@ def best_ious(
 
 
 def recall(
-    objects: pd.DataFrame, regions: Callable[[Hashable], np.ndarray], iou: float = 0.5, image: str = "row"
+    objects: pd.DataFrame, regions: Callable[[Any], np.ndarray], iou: float = 0.5, image: str = "row"
 ) -> float:
     """Return the fraction of the objects, not difficult, that a region covers with an IoU of *iou* or more.
 
@@ -120,7 +121,7 @@ def recall(
 
 def recall_table(
     objects: pd.DataFrame,
-    regions: Callable[[Hashable, int], np.ndarray],
+    regions: Callable[[Any, int], np.ndarray],
     counts: Iterable[int],
     image: str = "image",
 ) -> pd.DataFrame:
@@ -138,8 +139,12 @@ def recall_table(
     rows, counts = [], list(counts)
     if min(counts, default=0) < 1:
         raise ItlError(f"recall takes counts, from 1, of the regions of an image; got {counts}")
+
+    def best_of(count: int) -> np.ndarray:
+        return _refuse_empty(best_ious(objects, lambda key: regions(key, count), image))
+
     for count in counts:
-        best = _refuse_empty(best_ious(objects, lambda key, count=count: regions(key, count), image))
+        best = best_of(count)
         rows += [(count, iou, len(best), float((best >= iou).mean())) for iou in RECALL_IOUS]
     return pd.DataFrame(rows, columns=["count", "iou", "objects", "recall"])
 
@@ -166,8 +171,8 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
     matched = match_images([record.id for record in scan.records], from_file)
     split_of_bare, outside_counts = {}, {}
     for record in scan.records:
-        boxes = matched.get(record.id, ())
-        if not len(boxes):
+        boxes = matched.get(record.id)
+        if boxes is None or not len(boxes):
             split_of_bare[record.id] = record.split
         elif record.id in scan.sizes:
             clipped = _clip(boxes, scan.sizes[record.id])
@@ -210,7 +215,7 @@ def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Re
     unique_names = {image: name for name, image in _by_unique_name(images).items()}
     matched = {}
     for image in images:
-        key = image if image in regions else keys_by_name.get(unique_names.get(image))
+        key = image if image in regions else keys_by_name.get(unique_names.get(image, ""))
         if key is not None:
             matched[image] = regions[key]
     return matched
@@ -291,7 +296,8 @@ def measure_recall(
                 f"{annotations} tells no size of {len(unsized):,} images, {examples(unsized)}, which windows "
                 f"need: write <size> with width and height"
             )
-        return recall_table(objects, lambda image, count: windows(*sizes[image], count), counts), ""
+        shapes = {image: (width or 0, height or 0) for image, (width, height) in sizes.items()}
+        return recall_table(objects, lambda image, count: windows(*shapes[image], count), counts), ""
     matched = match_images(sizes, regions)
     bare = [image for image in sizes if image not in matched]
     if not matched:

@@ -23,6 +23,9 @@ SPLITS = {
 }
 
 
+NO_FILE = Member("")  # of images that are rendered, or held in arrays
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One image of a source."""
@@ -30,7 +33,7 @@ class Record:
     id: str  # relative name, the same on every machine
     wnid: str  # its class: a wnid, or a plain class name
     split: str  # train, val or test
-    member: Member | None = None  # its file; None where images are rendered or held in arrays
+    member: Member = NO_FILE
     box: Box | None = None  # the part of the image that the record shows; None: all of it
 
 
@@ -56,7 +59,7 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
     """
     records = sorted(records, key=lambda record: record.id)
     if not records:
-        raise ItlError(f"{path} holds no images in class folders; `itl check` says what it expects")
+        raise ItlError(f"{path} holds no images in class folders; put each image into a folder of its class")
     classes = classes_by_split(records)
     for split in sorted(classes):
         unknown = sorted(classes[split] - classes["train"]) if "train" in classes else []

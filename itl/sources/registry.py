@@ -1,6 +1,7 @@
 """Sources by name: the one table to add a source to."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 from itl import ItlError, pick
@@ -49,7 +50,7 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     Raises:
         ItlError: For an unknown kind or option, with the nearest name; for a missing path.
     """
-    source = pick(SOURCES, kind, "source")
+    source: Callable[..., Source] = pick(SOURCES, kind, "source")
     known = dict(inspect.signature(source).parameters)
     needs_path = known.pop("path", None) is not None
     for name in options:
@@ -57,5 +58,5 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     if not needs_path:
         return source(**options)
     if path is None:
-        raise ItlError(f"source {kind} reads files, but no path was given; it takes {source.expected}")
+        raise ItlError(f"source {kind} reads files, but no path was given; it takes {SOURCES[kind].expected}")
     return source(Path(path).expanduser(), **options)

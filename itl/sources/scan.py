@@ -60,7 +60,8 @@ class Scan:
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
-        images, counts = defaultdict(dict), Counter()  # images: a dict as an ordered set
+        images: dict[str, dict[str, None]] = defaultdict(dict)  # the inner one: an ordered set
+        counts: Counter[str] = Counter()
         for image, objects in self.objects.items():
             for one in objects:
                 if one.name not in names:
@@ -96,11 +97,11 @@ class Scan:
         if self.problems:
             quoted = "; ".join(problem.text for problem in self.problems[:MAX_PROBLEMS_IN_ERROR])
             count = len(self.problems)
-            intro = f"{count:,} problems, such as: " if count > MAX_PROBLEMS_IN_ERROR else ""
+            start = f"{count:,} problems, such as: " if count > MAX_PROBLEMS_IN_ERROR else ""
             skippable = all(problem.images for problem in self.problems)
             hint = ", and the option bad=skip leaves these images out" if skippable else ""
             raise ItlError(
-                f"{self.path}: {intro}{quoted}; `itl check {self.kind} {self.path}` lists all{hint}"
+                f"{self.path}: {start}{quoted}; `itl check {self.kind} {self.path}` lists all{hint}"
             )
         if not self.records:
             raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")

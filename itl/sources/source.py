@@ -72,20 +72,22 @@ class Source:
 
 
 class ScannedSource(Source):
-    """A source that is scanned before anything is decoded; it overrides `scan` and `_files`."""
+    """A source that is scanned before anything is decoded; it overrides `scan` and `listing`."""
 
-    scan: Scan
-    _files: Listing
+    @cached_property
+    def scan(self) -> Scan:
+        """Records, objects and problems."""
+        raise NotImplementedError
 
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        return self._files
+        raise NotImplementedError
 
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        return self._files.left_out + self.scan.left_out
+        return self.listing.left_out + self.scan.left_out
 
     def records(self) -> list[Record]:
         """Return one record for each image, or person, sorted by id; ItlError if anything is wrong."""
@@ -96,7 +98,7 @@ class AnnotatedSource(ScannedSource):
     """A scanned source with objects on its images; it may have the option ``proposals``."""
 
     annotates = True
-    proposals = None
+    proposals: str | None = None
 
     @property
     def has_regions(self) -> bool:

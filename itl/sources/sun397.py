@@ -74,7 +74,8 @@ class Sun397(ScannedSource):
         return scan.finish(self.bad)
 
     @cached_property
-    def _files(self) -> Listing:
+    def listing(self) -> Listing:
+        """All files."""
         path = Path(self.path)
         listing = archives.list_files(path)
         if path.is_dir():  # the images may still be in their tar
@@ -87,11 +88,11 @@ class Sun397(ScannedSource):
 
     def _images(self) -> dict[str, Member]:
         """Return the images by the names that the lists use, without the slash at the start."""
-        files = self._files.files
+        files = self.listing.files
         if any(IMAGE_FOLDER in name.split("/")[:-1] for name in files):
             named = {name.rpartition(f"{IMAGE_FOLDER}/")[2]: member for name, member in files.items()}
         else:
-            named = unwrap(self._files).files
+            named = unwrap(self.listing).files
         return {name: member for name, member in named.items() if is_image(name)}
 
     def _lists(self, images: int) -> dict[str, bytes]:
@@ -111,7 +112,7 @@ class Sun397(ScannedSource):
     def _text_files(self) -> list[Mapping[str, Member]]:
         """Text files by their last name, from each location where lists may be, the nearest first."""
         path = Path(self.path).absolute()
-        locations = [_text_files_of(self._files)]
+        locations: list[Mapping[str, Member]] = [_text_files_of(self.listing)]
         for folder in [path, path.parent] if path.is_dir() else [path.parent]:
             locations.append({file.name: Member(str(file)) for file in folder.glob("*.txt")})
             for name in (PARTITIONS, f"{PARTITIONS}.zip", f"{PARTITIONS}.tar"):

@@ -76,7 +76,7 @@ class VocAction(AnnotatedSource):
         people_on = defaultdict(list)
         for person in split_of:
             people_on[person.partition("#")[0]].append(person)
-        images = images_by_name(self._files)
+        images = images_by_name(self.listing)
         scan.left_out["images without a listed person"] += len(images.keys() - people_on.keys())
         for image, people in people_on.items():
             try:
@@ -94,10 +94,13 @@ class VocAction(AnnotatedSource):
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
         pixels, _ = pixels_of(record.member.read(), record.id)
         height, width = pixels.shape[:2]
-        return np.ascontiguousarray(pixels[crop_with_context(record.box, self.context, width, height)])
+        box = record.box or (1, 1, width, height)
+        rows, columns = crop_with_context(box, self.context, width, height)
+        return np.ascontiguousarray(pixels[rows, columns])
 
     @cached_property
-    def _files(self) -> Listing:
+    def listing(self) -> Listing:
+        """All files."""
         return list_devkit(Path(self.path), "VOC2012")
 
     def _lists(self, scan: Scan) -> tuple[dict[str, list[str]], Flags]:
@@ -106,8 +109,10 @@ class VocAction(AnnotatedSource):
         ``train.txt`` has lines `IMAGE OBJECT`, ``jumping_train.txt`` lines `IMAGE OBJECT FLAG`, as the
         development kit reads them; objects count from 1. Without the former, the latter say who is listed.
         """
-        lists, people_with_flags, flags = {}, defaultdict(dict), defaultdict(dict)
-        for name, member in sorted(self._files.files.items()):
+        lists: dict[str, list[str]] = {}
+        people_with_flags: dict[str, dict[str, None]] = defaultdict(dict)  # the inner ones: ordered sets
+        flags: Flags = defaultdict(dict)
+        for name, member in sorted(self.listing.files.items()):
             action, _, split = name.removeprefix(f"{LIST_FOLDER}/").removesuffix(".txt").rpartition("_")
             if not (name.startswith(f"{LIST_FOLDER}/") and name.endswith(".txt") and split in LISTS):
                 continue
@@ -156,7 +161,7 @@ class VocAction(AnnotatedSource):
 
     def _people_with_actions(self, image: str) -> list[int]:
         """Return the numbers of the objects of *image* whose actions are annotated; 1 if it is invalid."""
-        member = self._files.files.get(f"Annotations/{image}.xml")
+        member = self.listing.files.get(f"Annotations/{image}.xml")
         if member is None:
             return [1]
         try:
@@ -170,14 +175,14 @@ class VocAction(AnnotatedSource):
     ) -> Annotation:
         """Read the annotation of *image*; ItlError with its last problem, after the others were added."""
         xml = f"Annotations/{image}.xml"
-        for name, exists in ((f"JPEGImages/{image}.jpg", image in images), (xml, xml in self._files.files)):
+        for name, exists in ((f"JPEGImages/{image}.jpg", image in images), (xml, xml in self.listing.files)):
             if not exists:
                 raise ItlError(
                     f"{LIST_FOLDER} lists {image[:60]!r}, but {name[:80]!r} is missing; copy it again, or "
                     f"remove it from the lists"
                 )
         name, member = images[image]
-        annotation, problems = parse_annotation(self._files.files[xml].read(), xml, self.outside)
+        annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
         width, height = image_size(member, name)
         if problems:
             for text in problems[:-1]:

@@ -55,7 +55,7 @@ class Voc2007(AnnotatedSource):
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
         scan = Scan(self.kind, Path(self.path))
-        images = images_by_name(self._files)
+        images = images_by_name(self.listing)
         split_of = self._splits(scan, images)
         scan.left_out["images in no list"] += len(images.keys() - split_of.keys())
         self._leave_out_unannotated_test(scan, split_of)
@@ -76,14 +76,15 @@ class Voc2007(AnnotatedSource):
         return scan.finish(self.bad)
 
     @cached_property
-    def _files(self) -> Listing:
+    def listing(self) -> Listing:
+        """All files."""
         return list_devkit(Path(self.path), self.year)
 
     def _splits(self, scan: Scan, images: dict[str, tuple[str, Member]]) -> dict[str, str]:
         """Return the split of each listed image; images that do not exist become problems."""
         lists = {}
         for name in LISTS:
-            member = self._files.files.get(f"ImageSets/Main/{name}.txt")
+            member = self.listing.files.get(f"ImageSets/Main/{name}.txt")
             if member:
                 lists[name] = [listed_image(line, images) for line in read_list(member.read())]
         if not lists:
@@ -109,7 +110,7 @@ class Voc2007(AnnotatedSource):
     def _leave_out_unannotated_test(self, scan: Scan, split_of: dict[str, str]) -> None:
         """Drop a test split that is not annotated completely, such as VOC 2012's, which is not public."""
         test = [image for image, split in split_of.items() if split == "test"]
-        bare = [image for image in test if f"Annotations/{image}.xml" not in self._files.files]
+        bare = [image for image in test if f"Annotations/{image}.xml" not in self.listing.files]
         if bare and (len(bare) == len(test) or self.year != "VOC2007"):
             scan.left_out["images of a test split without annotations"] += len(test)
             scan.notes.append(
@@ -125,11 +126,9 @@ class Voc2007(AnnotatedSource):
         objects: list[AnnotatedObject] = []
         same_size = True
         try:
-            if xml not in self._files.files:
-                raise ItlError(
-                    f"{xml} is missing, though {image} is in {record.split}; copy the annotations again"
-                )
-            annotation, problems = parse_annotation(self._files.files[xml].read(), xml, self.outside)
+            if xml not in self.listing.files:
+                raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy it again")
+            annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
             for text in problems:
                 scan.add_problem(text, record.id)
             scan.sizes[record.id] = width, height = image_size(record.member, name)

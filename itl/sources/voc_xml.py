@@ -78,7 +78,7 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
     listing = archives.list_files(Path(path))
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
-    names = {}
+    names: dict[str, str] = {}
     for name, file in (below or files).items():
         image = name[:-4].rpartition("Annotations/")[2]
         if image in names:
@@ -86,9 +86,7 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
         names[image] = name
         yield image, read_annotation(file.read(), name)
     if not names:
-        raise ItlError(
-            f"{path} holds no annotations; give a folder of XML files, such as VOC2007/Annotations"
-        )
+        raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
 
 
 def read_list(data: bytes) -> list[str]:
@@ -124,7 +122,8 @@ def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dic
     claims = [(name, rest) for name in lists.get("trainval", ()) if name not in in_train_or_val]
     for split in ("train", "val", "test"):
         claims += [(name, split) for name in lists.get(split, ())]
-    split_of, in_two = {}, {}
+    split_of: dict[str, str] = {}
+    in_two = {}
     for name, split in claims:
         if split_of.setdefault(name, split) != split:
             in_two[name] = f"{split_of[name]} and {split}"
@@ -184,9 +183,7 @@ def _parse_xml(data: bytes, name: str) -> ElementTree.Element:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         reason = str(error).partition(":")[0]
-        raise ItlError(
-            f"{name}, line {error.position[0]}: not valid XML ({reason}); write it again"
-        ) from None
+        raise ItlError(f"{name}, line {error.position[0]}: not valid XML ({reason}); write it anew") from None
     except (LookupError, ValueError) as error:  # encodings that expat does not know
         raise ItlError(f"{name}: XML that cannot be read ({error}); save it as UTF-8") from None
     if root.tag != "annotation":
@@ -201,10 +198,10 @@ def _object(element: ElementTree.Element, size: tuple[int | None, int | None], w
         raise ItlError(f"{where} has no name; write the class in <name>")
     if box is None:
         raise ItlError(f"{where}, {name!r}, has no box; write <bndbox> with {', '.join(SIDES)}")
-    limits = size * 2  # of xmin, ymin, xmax, ymax
-    sides = tuple(_pixel(_number(box, side, where), limit) for side, limit in zip(SIDES, limits, strict=True))
+    numbers = [_number(box, side, where) for side in SIDES]
+    xmin, ymin, xmax, ymax = (_pixel(value, last) for value, last in zip(numbers, size * 2, strict=True))
     difficult, truncated = _flag(element, "difficult", where), _flag(element, "truncated", where)
-    return AnnotatedObject(name, box_with_area(sides, where, name), difficult, truncated)
+    return AnnotatedObject(name, box_with_area((xmin, ymin, xmax, ymax), where, name), difficult, truncated)
 
 
 def _pixel(value: float, last: int | None) -> int:
@@ -247,8 +244,9 @@ def _flag(element: ElementTree.Element, tag: str, where: str) -> bool:
 
 def _actions(element: ElementTree.Element, where: str) -> Mapping[str, bool]:
     actions = element.find("actions")
-    names = [child.tag for child in actions] if actions is not None else []
-    return {name: _flag(actions, name, where) for name in names}
+    if actions is None:
+        return {}
+    return {child.tag: _flag(actions, child.tag, where) for child in actions}
 
 
 def _text(element: ElementTree.Element, tag: str) -> str:

@@ -13,7 +13,7 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.sources.boxes import SIDES, padded_size
 from itl.sources.proposals import windows
-from itl.specs import Detection
+from itl.specs import DetectionRecipe
 from itl.training.batches import device, step_rng
 from itl.training.crop_cpu import normalised
 from itl.training.device_images import prefetch
@@ -49,7 +49,7 @@ class DetectionBatches:
         ItlError: The pack was not made with fit pad, so its images are not whole, or nothing is selected.
     """
 
-    def __init__(self, pack: "Pack", selection: "Selection", recipe: Detection, seed: int, machine: Machine):
+    def __init__(self, pack: "Pack", selection: "Selection", recipe: DetectionRecipe, seed: int, machine: Machine):
         """Scale the boxes of all images once."""
         fit = pack.summary["request"]["fit"]
         if fit != "pad":

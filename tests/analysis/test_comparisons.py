@@ -10,25 +10,26 @@ from itl import ItlError
 from itl.analysis.comparisons import baselines, contrast, contrasts, doublings, exchange, readable, tabulate
 from itl.analysis.statistics import paired
 from itl.runs.question import Comparison, Condition
-from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, ends
+from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, first_against_last
 
 
 def question(*counts, column: str = "images_per_class", **conditions) -> SimpleNamespace:
     """What contrasts look at of a question: its name, conditions and comparisons."""
     made = [Condition(((column, count),), trained=count not in (0, "none"), **conditions) for count in counts]
-    return SimpleNamespace(name="data-size", conditions=tuple(made), comparisons=tuple(ends(made)))
+    pairs = first_against_last(made)
+    return SimpleNamespace(name="data-size", conditions=tuple(made), comparisons=tuple(pairs))
 
 
 def frame(rows: dict, column: str = "images_per_class", task: str = "probe@x") -> pd.DataFrame:
     """Results of one task: condition -> a value for each seed; invented, for tests only."""
-    told = [(count, seed, value) for count, values in rows.items() for seed, value in enumerate(values)]
-    table = pd.DataFrame(told, columns=[column, "seed", "value"])
+    records = [(count, seed, value) for count, values in rows.items() for seed, value in enumerate(values)]
+    table = pd.DataFrame(records, columns=[column, "seed", "value"])
     return table.assign(task=task, metric="accuracy")
 
 
 def compare(results: pd.DataFrame):
-    asked = {"of": {"images_per_class": 25}, "against": {"images_per_class": 50}}
-    return contrast(results, task="probe@x", metric="accuracy", **asked)
+    conditions = {"of": {"images_per_class": 25}, "against": {"images_per_class": 50}}
+    return contrast(results, task="probe@x", metric="accuracy", **conditions)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,9 @@ def test_ends_leave_out_the_untrained():
     first, second = question(0, 25, 50, "all").comparisons
     assert (first.of, first.against) == ((("images_per_class", 25),), (("images_per_class", "all"),))
     assert (second.of, second.against) == ((("images_per_class", "all"),), (("images_per_class", 0),))
-    assert [each.of for each in question(0, "all").comparisons] == [(("images_per_class", "all"),)]
+    assert [comparison.of for comparison in question(0, "all").comparisons] == [
+        (("images_per_class", "all"),)
+    ]
     assert question(25).comparisons == ()
 
 
@@ -69,7 +72,8 @@ def test_contrasts_hold_the_ends_and_against_none():
     table = contrasts(question(0, 25, "all"), frame({0: [10, 11, 12], 25: [20, 21, 23], "all": [30, 32, 33]}))
     assert table["change"].tolist() == pytest.approx([-31 / 3, 62 / 3])
     assert table["compared"].tolist() == [
-        "25 instead of all images per class", "all images per class instead of no pre-training"
+        "25 instead of all images per class",
+        "all images per class instead of no pre-training",
     ]
     assert table["p_holm"].tolist() == pytest.approx([max(table["p"]), 2 * min(table["p"])])
     assert table["verdict"].tolist() == ["a loss beyond seed noise", "a gain beyond seed noise"]
@@ -88,8 +92,10 @@ def test_contrasts_are_written_for_people():
 
 
 def test_what_would_only_pass_alone_is_a_hint():
-    rows = [("q", "a instead of b", f"probe@{at}", "accuracy", paired([1.0, 2.1, 3.2], [3.0, 4.0, 6.0]))
-            for at in range(4)]
+    rows = [
+        ("q", "a instead of b", f"probe@{at}", "accuracy", paired([1.0, 2.1, 3.2], [3.0, 4.0, 6.0]))
+        for at in range(4)
+    ]
     alone, among = tabulate(rows[:1]), tabulate(rows)
     assert alone["verdict"].tolist() == ["a loss beyond seed noise"]
     assert among["verdict"].tolist() == ["a hint of a loss, not firm among 4 comparisons"] * 4
@@ -97,11 +103,11 @@ def test_what_would_only_pass_alone_is_a_hint():
 
 
 def test_a_comparison_may_be_of_some_tasks_only():
-    asked = question(25, 50)
-    asked.comparisons = (Comparison(asked.conditions[0].columns, asked.conditions[1].columns, ("knn@x",)),)
+    study = question(25, 50)
+    study.comparisons = (Comparison(study.conditions[0].columns, study.conditions[1].columns, ("knn@x",)),)
     results = frame({25: [20, 21, 23], 50: [30, 32, 33]})
     both = pd.concat([results, results.assign(task="knn@x", metric="knn5")])
-    assert contrasts(asked, both)["task"].tolist() == ["knn@x"]
+    assert contrasts(study, both)["task"].tolist() == ["knn@x"]
 
 
 def test_what_the_target_gives_and_other_metrics_are_not_contrasted():
@@ -136,10 +142,10 @@ def test_seeds_that_only_one_condition_has_are_left_out():
 
 def test_baselines_hold_every_net_against_none_and_chance():
     values = {"none": [10, 11, 9], "bottom-up@5": [20, 22, 21], "original": [30, 31, 33]}
-    asked = question(*values, column="label_set")
+    study = question(*values, column="label_set")
     results = frame(values, column="label_set", task="induction@images")
     results = pd.concat([results, results.assign(metric="knn5"), results.assign(metric="chance", value=10.0)])
-    table = baselines(asked, results, "induction@images").query("metric == 'accuracy'")
+    table = baselines(study, results, "induction@images").query("metric == 'accuracy'")
     assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
         "no pre-training instead of chance": 0.0,
         "bottom-up@5 label set instead of no pre-training": 11.0,
@@ -152,10 +158,19 @@ def test_baselines_hold_every_net_against_none_and_chance():
 
 def grid(classes_give: float, images_give: list[float]) -> pd.DataFrame:
     """Results of a grid that lies on a plane: points for a doubling of classes, and of images by seed."""
-    rows = [(f"{classes} × {images}", seed, "probe@x", "accuracy", classes, classes * images,
-             30 + classes_give * np.log2(classes) + slope * np.log2(images))
-            for classes, images in ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))
-            for seed, slope in enumerate(images_give)]
+    rows = [
+        (
+            f"{classes} × {images}",
+            seed,
+            "probe@x",
+            "accuracy",
+            classes,
+            classes * images,
+            30 + classes_give * np.log2(classes) + slope * np.log2(images),
+        )
+        for classes, images in ((40, 50), (20, 100), (10, 200), (40, 25), (20, 50))
+        for seed, slope in enumerate(images_give)
+    ]
     return pd.DataFrame(rows, columns=["design", "seed", "task", "metric", "classes", "images", "value"])
 
 
@@ -167,9 +182,9 @@ def test_doublings_find_the_plane_that_made_the_grid():
 
 def test_a_budget_is_answered_by_its_fit():
     doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
-    asked = SimpleNamespace(name="budget", conditions=(), comparisons=(doubled,))
+    study = SimpleNamespace(name="budget", conditions=(), comparisons=(doubled,))
     results = grid(2.0, [3.0, 3.5, 4.0])
-    table = contrasts(asked, pd.concat([results, results.assign(task="own")]))
+    table = contrasts(study, pd.concat([results, results.assign(task="own")]))
     assert table["task"].tolist() == ["probe@x"]
     assert table["compared"].tolist() == ["twice the images of each class instead of twice the classes"]
     assert table["change"].iloc[0] == pytest.approx(1.5)

@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from scipy import stats
 
 from itl import ItlError
@@ -32,22 +34,39 @@ def frame(counts, seeds=3, tasks=("own", "finetune@scenes")) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["images_per_class", "seed", "task", "metric", "value"])
 
 
+def bars(ax) -> list[np.ndarray]:
+    """The bars of *ax*, each from its lower to its upper end."""
+    return [segment for container in ax.containers for segment in container[2][0].get_segments()]
+
+
+def dots(ax) -> np.ndarray:
+    """Position and value of every dot of *ax*."""
+    return np.concatenate([c.get_offsets() for c in ax.collections if isinstance(c, PathCollection)])
+
+
 def test_means_have_students_interval():
-    table = figures.means(frame([25, 50], tasks=["own"]), "images_per_class")
-    assert table["mean"].tolist() == [1.0, 11.0]
-    assert table["n"].tolist() == [3, 3]
-    assert table["half"].iloc[0] == pytest.approx(stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(3))
+    ax = figures.curve(frame([25, 50]), "images_per_class", "accuracy", task="own")
+    line = next(
+        line for line in ax.lines if line.get_linestyle() == "-" and line.get_marker() in ("", "None")
+    )
+    assert line.get_xydata().tolist() == [[25, 1], [50, 11]]
+    half = stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(3)
+    np.testing.assert_allclose(
+        bars(ax), [[[25, 1 - half], [25, 1 + half]], [[50, 11 - half], [50, 11 + half]]]
+    )
 
 
 def test_one_seed_has_no_interval():
-    assert figures.means(frame([25, 50], seeds=1, tasks=["own"]), "images_per_class")["half"].isna().all()
-    figures.curve(frame([25, 50], seeds=1), "images_per_class", "accuracy").figure.canvas.draw()
+    ax = figures.curve(frame([25, 50], seeds=1), "images_per_class", "accuracy")
+    assert not any(np.isfinite(bar).any() for bar in bars(ax))
+    ax.figure.canvas.draw()
 
 
 def test_curve_has_a_dot_for_every_seed_and_ticks_at_the_values():
     ax = figures.curve(frame([25, 50, 100, 200]), "images_per_class", "accuracy", task="own")
-    dots = [line for line in ax.lines if line.get_marker() == "o"]
-    assert sum(len(line.get_xdata()) for line in dots) == 4 * 3
+    assert sorted(dots(ax).tolist()) == [
+        [count, 10 * at + seed] for at, count in enumerate([25, 50, 100, 200]) for seed in range(3)
+    ]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["25", "50", "100", "200"]
     assert ax.get_xscale() == "log"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("images per class (log scale)", "accuracy (%)")
@@ -60,6 +79,7 @@ def test_curve_sets_the_untrained_and_all_at_the_ends():
     assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "25", "50", "all"]
     line = next(line for line in ax.lines if line.get_linestyle() == "-" and len(line.get_xdata()) > 2)
     assert list(line.get_xdata()) == [25, 50, 100], "the line leaves out the net without pre-training"
+    assert [1.0, 1.0] in [list(line.get_ydata()) for line in ax.lines], "whose mean is dotted through"
 
 
 def test_curve_names_each_task_once_without_overlap():
@@ -77,13 +97,18 @@ def test_curve_says_what_there_is_to_draw():
 
 def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
     tasks = ("induction@images", "induction@images/bottom-up@5")
-    rows = [(count, seed, task, "induction", metric, 12.5 if metric == "chance" else 20.0 + at + seed)
-            for at, count in enumerate([0, 6, 40]) for seed in range(3) for task in tasks
-            for metric in ("accuracy", "knn5", "knn1", "chance")]
+    rows = [
+        (count, seed, task, "induction", metric, 12.5 if metric == "chance" else 20.0 + at + seed)
+        for at, count in enumerate([0, 6, 40])
+        for seed in range(3)
+        for task in tasks
+        for metric in ("accuracy", "knn5", "knn1", "chance")
+    ]
     results = pd.DataFrame(rows, columns=["classes", "seed", "task", "method", "metric", "value"])
     figure = figures.induced(results)
     assert [ax.get_title(loc="left") for ax in figure.axes] == [
-        "scored on original classes", "scored on bottom-up@5 classes"
+        "scored on original classes",
+        "scored on bottom-up@5 classes",
     ]
     for ax in figure.axes:
         assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "6", "40"]
@@ -94,9 +119,12 @@ def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
 
 
 def test_panels_have_a_line_for_each_budget():
-    rows = [(f"{classes} × {count}", classes, classes * count, seed, task, "accuracy", 10.0 + seed)
-            for classes, count in ((40, 50), (20, 100), (40, 25), (20, 50)) for seed in range(3)
-            for task in ("own", "probe@scenes", "finetune@scenes")]
+    rows = [
+        (f"{classes} × {count}", classes, classes * count, seed, task, "accuracy", 10.0 + seed)
+        for classes, count in ((40, 50), (20, 100), (40, 25), (20, 50))
+        for seed in range(3)
+        for task in ("own", "probe@scenes", "finetune@scenes")
+    ]
     columns = ["design", "classes", "images", "seed", "task", "metric", "value"]
     results = tables.by_budget(pd.DataFrame(rows, columns=columns))
     figure = figures.panels(results, x="classes", by="budget")
@@ -139,27 +167,37 @@ def test_forest_names_what_is_compared_where_colours_tell_questions():
 
 
 def test_forest_fills_what_is_beyond_noise():
-    rows = [("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise"),
-            ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, "no difference beyond seed noise")]
+    rows = [
+        ("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise"),
+        ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, "no difference beyond seed noise"),
+    ]
     table = pd.DataFrame(rows, columns=["compared", "task", "metric", "change", "low", "high", "verdict"])
     ax = figures.forest(table)
-    dots = [line for line in ax.lines if line.get_marker() == "o" and len(line.get_xdata())]
-    assert [line.get_markerfacecolor() for line in dots] == [figures.COLOURS[0], "white"]
+    assert dots(ax).tolist() == [[-5.0, 0.0], [1.0, 1.0]]
+    (faces,) = [c.get_facecolor() for c in ax.collections if isinstance(c, PathCollection)]
+    assert [to_hex(face).upper() for face in faces] == [figures.COLOURS[0], "#FFFFFF"]
+    (lines,) = [c for c in ax.collections if not isinstance(c, PathCollection)]
+    assert [segment.tolist() for segment in lines.get_segments()] == [
+        [[-6.0, 0.0], [-4.0, 0.0]],
+        [[-1.0, 1.0], [3.0, 1.0]],
+    ]
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == ["own classes: accuracy", "scenes, nearest neighbours: 5 neighbours"]
 
 
 def test_levels_draws_every_leaf():
     figure = hierarchy_figures.levels(Taxonomy.snapshot())
-    bars = figure.axes[0].patches
-    assert sum(bar.get_height() for bar in bars) == 1000
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 1000
+    cut, merged = [line for line in figure.axes[1].lines if len(line.get_xdata())]
+    assert dict(zip(*cut.get_data(), strict=True))[9] == 486
+    assert dict(zip(*merged.get_data(), strict=True))[1] == 127
 
 
 def test_tables_agree_with_the_paper(tree):
     sets = tables.label_sets(Taxonomy.snapshot()).set_index("method")["classes"]
     assert len(sets) == 18 + 3 + 1 + 4
-    some = sets[["bottom-up@9", "top-down@1", "without-pascal", "half-minimal-a"]]
-    assert some.tolist() == [486, 127, 771, 522]
+    chosen = sets[["bottom-up@9", "top-down@1", "without-pascal", "half-minimal-a"]]
+    assert chosen.tolist() == [486, 127, 771, 522]
     assert tables.depths(tree).set_index("depth")["leaves"].to_dict() == {0: 0, 1: 0, 2: 1, 3: 3}
     assert tables.several_parents(tree)["wnid"].tolist() == ["poodle"]
 

@@ -28,11 +28,17 @@ def made_up(values: dict) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*about, "fine_knn5", "fine_chance", "label_set", "seed"])
 
 
-FOUND = made_up({
-    ("bottom-up@5", 0): (40, 60), ("bottom-up@5", 1): (42, 61), ("bottom-up@5", 2): (44, 65),
-    ("original", 0): (50, 61), ("original", 1): (52, 60), ("original", 2): (55, 64),
-    ("original", 3): (99, 99),
-})
+FOUND = made_up(
+    {
+        ("bottom-up@5", 0): (40, 60),
+        ("bottom-up@5", 1): (42, 61),
+        ("bottom-up@5", 2): (44, 65),
+        ("original", 0): (50, 61),
+        ("original", 1): (52, 60),
+        ("original", 2): (55, 64),
+        ("original", 3): (99, 99),
+    }
+)
 
 
 def test_changes_are_paired_by_seed_and_the_largest_loss_comes_first():
@@ -58,25 +64,29 @@ def test_chance_is_that_of_the_metric():
 @pytest.mark.parametrize(
     ("metric", "of", "says"),
     [
-        ("fine_knn9", COARSE, "nodes have no 'fine_knn9'; there are coarse_knn5, fine_knn5"),
+        ("fine_knn9", COARSE, "nodes have no metric 'fine_knn9'; they have coarse_knn5, fine_knn5"),
         ("fine_knn5", {"label_set": "bottom-up@9"}, "no seed has nodes for both .*bottom-up@9"),
     ],
 )
-def test_changes_that_cannot_be_told(metric, of, says):
+def test_changes_that_are_refused(metric, of, says):
     with pytest.raises(ItlError, match=says):
         node_accuracy.changes(FOUND, metric, of=of, against=FINE)
 
 
-def test_both_ways_keeps_the_ends_of_each_question():
-    table = node_accuracy.both_ways(FOUND, COARSE, FINE)
-    assert table["told apart"].tolist() == ["children", "children", "classes", "classes"]
+def test_largest_changes_keep_the_ends_of_each_question():
+    table = node_accuracy.largest_changes(FOUND, COARSE, FINE)
+    assert table["distinguished"].tolist() == ["children", "children", "classes", "classes"]
     assert table["of them"].tolist() == [2, 2, 2, 2]
-    classes = table[table["told apart"] == "classes"]
+    classes = table[table["distinguished"] == "classes"]
     assert classes["node"].tolist() == ["dog", "fish"]
     assert classes["change"].tolist() == pytest.approx([-31 / 3, 1 / 3])
     many = pd.concat([FOUND.assign(node=FOUND["node"] + str(number)) for number in range(5)])
-    assert len(node_accuracy.both_ways(many, COARSE, FINE, count=2)) == 8
-    assert not node_accuracy.both_ways(many, COARSE, FINE, count=2)[["told apart", "node"]].duplicated().any()
+    assert len(node_accuracy.largest_changes(many, COARSE, FINE, count=2)) == 8
+    assert (
+        not node_accuracy.largest_changes(many, COARSE, FINE, count=2)[["distinguished", "node"]]
+        .duplicated()
+        .any()
+    )
 
 
 def spec(method: str) -> Transfer:
@@ -106,20 +116,26 @@ def test_from_the_question_to_its_nodes(tmp_path):
     with pytest.raises(ItlError, match="no run of induction@images:6 is done"):
         node_accuracy.every_node(question, store, machine, "induction@images:6")
     question.prepare(machine, log=str)
-    for each in with_needs(run.spec for run in question.runs(machine)):
-        perform(each, store, machine)
+    for needed in with_needs(run.spec for run in question.runs(machine)):
+        perform(needed, store, machine)
     results = question.results(store, machine)
     assert results.groupby("label_set")["classes"].unique().map(list).to_dict() == {
-        "none": [0], "bottom-up@4": [2], "original": [4]
+        "none": [0],
+        "bottom-up@4": [2],
+        "original": [4],
     }
     assert results.groupby("label_set")["images"].unique().map(list).to_dict() == {
-        "none": [0], "bottom-up@4": [48], "original": [48]
+        "none": [0],
+        "bottom-up@4": [48],
+        "original": [48],
     }
     chance = results[results["metric"] == "chance"].groupby("task")["value"].unique().map(list).to_dict()
     assert chance == {"induction@images:6": [25.0], "induction@images/bottom-up@4": [50.0]}
-    found = node_accuracy.every_node(question, store, machine, "induction@images:6")
-    assert set(found["label_set"]) == {"none", "bottom-up@4", "original"}
-    assert found["images"].max() == 16                          # the root: four of each of four classes
-    whole = found[found["classes"] == 4].set_index("label_set")["fine_knn5"]
-    told = results.query("task == 'induction@images:6' and metric == 'knn5'").set_index("label_set")["value"]
-    assert whole.sort_index().to_dict() == told.sort_index().to_dict()
+    nodes = node_accuracy.every_node(question, store, machine, "induction@images:6")
+    assert set(nodes["label_set"]) == {"none", "bottom-up@4", "original"}
+    assert nodes["images"].max() == 16  # the root: four of each of four classes
+    whole = nodes[nodes["classes"] == 4].set_index("label_set")["fine_knn5"]
+    expected = results.query("task == 'induction@images:6' and metric == 'knn5'").set_index("label_set")[
+        "value"
+    ]
+    assert whole.sort_index().to_dict() == expected.sort_index().to_dict()

@@ -9,11 +9,11 @@ from itl.bench import paper_grid
 from itl.bench.goals import NIGHT_H
 from itl.machine import Machine
 from itl.packs.paths import Size
-from itl.presets import Preset, load_preset
+from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs import plan
 from itl.runs.questions import questions_of
 from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
-from itl.specs import Detection
+from itl.specs import DetectionRecipe
 from tests.runs.test_plan import RATE, SIZE, made_up
 
 SIZES = {"imagenet": SIZE, "sun397": Size({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False)}
@@ -51,7 +51,7 @@ def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
 
 
 def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
-    preset = load_preset("paper", paper_grid.ROOT / "params")
+    preset = load_preset("paper", shipped_folder("params"))
     found, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
     images = found.packs.set_index("pack")["images"]
     assert images.to_dict() == {"images": 1_331_167, "voc2007": 9963, "actions": 6278, "sun397": 39_700}
@@ -63,7 +63,7 @@ def stated(works, machine, log=None) -> dict[str, Rate | Frozen]:
     """The rates that paper-128.yaml states: images a second, trained on and looked at."""
     rates = {frozen_name(machine): Frozen(start=0.1, fit=1e-12, compare=1e-15)}
     for net, recipe in works:
-        train, look = (247, 311) if isinstance(recipe, Detection) else (39_000, 39_000)
+        train, look = (247, 311) if isinstance(recipe, DetectionRecipe) else (39_000, 39_000)
         rates[name_of(net, recipe, machine)] = Rate(1 / train, 1 / look, 0, 0, weights=400, features=512)
     return rates
 
@@ -71,7 +71,7 @@ def stated(works, machine, log=None) -> dict[str, Rate | Frozen]:
 def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
     for module in (plan, paper_grid):
         monkeypatch.setattr(module, "calibrated", stated)
-    preset = load_preset("paper-128", paper_grid.ROOT / "params")
+    preset = load_preset("paper-128", shipped_folder("params"))
     found, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
     hours = found.runs.groupby("kind")["minutes"].sum() / 60
     assert hours["pretrain"] == pytest.approx(54 * 100_000 * 256 / 39_000 / 3600, rel=0.01)
@@ -82,7 +82,7 @@ def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
 
 
 def test_paper_128_asks_what_paper_asks_at_128_pixels():
-    whole, small = (questions_of(load_preset(name, paper_grid.ROOT / "params"))
+    whole, small = (questions_of(load_preset(name, shipped_folder("params")))
                     for name in ("paper", "paper-128"))
     assert [question.name for question in small] == [question.name for question in whole]
     for one, other in zip(whole, small, strict=True):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from itl.bench import training
-from itl.specs import Detection
+from itl.specs import DetectionRecipe
 
 
 def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
@@ -27,8 +27,8 @@ def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
 
 def test_a_detector_is_timed_on_images_as_large_as_voc_has_them(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "PICTURES", {"cpu": 2})
-    recipe = Detection(pixels=60, longest=100, proposals=40, rois=4)
-    monkeypatch.setattr(training, "Detection", lambda: recipe)
+    recipe = DetectionRecipe(pixels=60, longest=100, proposals=40, rois=4)
+    monkeypatch.setattr(training, "DetectionRecipe", lambda: recipe)
     torch.set_num_threads(1)
     work = training.detection_step(tmp_path, "cpu", net="small")
     assert (work.count, work.unit) == (4, "images")

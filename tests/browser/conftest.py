@@ -26,8 +26,8 @@ def home(tmp_path_factory) -> Path:
     shutil.copytree(rig.ROOT / "params", home / "params")
     shutil.copytree(rig.ROOT / "notebooks", home / "notebooks")
     machine = Machine(home=home, workers=1)
-    for name, told in (("images", EVERY_CLASS), ("scenes", SCENES)):
-        pack_for(spec_of(Packing, told, name), name, machine, log=lambda line: None)
+    for name, packing in (("images", EVERY_CLASS), ("scenes", SCENES)):
+        pack_for(spec_of(Packing, packing, name), name, machine, log=lambda line: None)
     return home
 
 
@@ -75,5 +75,5 @@ def notebook(page, home, request):
         return notebooks[-1]
 
     yield opened
-    for each in notebooks:
-        each.close()
+    for opened_notebook in notebooks:
+        opened_notebook.close()

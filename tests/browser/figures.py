@@ -7,7 +7,7 @@ from statistics import median
 
 from tests.browser import lab as rig
 
-TIMES = 15                                  # of each; the table shows the middle one and the slowest
+TIMES = 15  # of each; the table shows the middle one and the slowest
 CELL = """from itl.browser.widget import HierarchyBrowser
 from tests.browser.worlds import wide_tree
 import time
@@ -54,17 +54,17 @@ def main() -> None:
         page.evaluate(LAST)
         rows = [("first paint after the cell ran, 1,860 nodes", [first, *small], 300)]
         rows.append(("first paint after the cell ran, 21,841 nodes", [first_wide, *wide], 300))
-        found = [page.evaluate(ACT, ["search", query]) for query in QUERIES * 2]
-        rows.append(("search keystroke to results, 21,841 nodes", [each[0] for each in found], 50))
-        rows.append(("the same, until the frame was painted", [each[1] for each in found], 50))
+        searches = [page.evaluate(ACT, ["search", query]) for query in QUERIES * 2]
+        rows.append(("search keystroke to results, 21,841 nodes", [act[0] for act in searches], 50))
+        rows.append(("the same, until the frame was painted", [act[1] for act in searches], 50))
         opened = [page.evaluate(ACT, ["open", "false"]) for _ in range(TIMES)]
-        rows.append(("node opened, 21,841 nodes", [each[0] for each in opened], 50))
-        rows.append(("the same, until the frame was painted", [each[1] for each in opened], 50))
+        rows.append(("node opened, 21,841 nodes", [act[0] for act in opened], 50))
+        rows.append(("the same, until the frame was painted", [act[1] for act in opened], 50))
         notebook.execute("browser._opened = list(tree)")
         page.wait_for_function("document.querySelector('.itl-browser .canvas').clientHeight === 21841 * 26")
         closed = [page.evaluate(ACT, ["close", "true"]) for _ in range(TIMES)]
-        rows.append(("node closed, all 21,841 open", [each[0] for each in closed], 50))
-        most = max(each[2] for each in [*found, *opened, *closed])
+        rows.append(("node closed, all 21,841 open", [act[0] for act in closed], 50))
+        most = max(act[2] for act in [*searches, *opened, *closed])
     print(f"{'':48}{'middle':>9}{'slowest':>9}{'wanted':>9}   (milliseconds)")
     for name, values, wanted in rows:
         print(f"{name:48}{median(values):9.1f}{max(values):9.1f}{'< ' + str(wanted):>9}")

@@ -18,10 +18,14 @@ import nbformat
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 QUIET = (
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
 )
-SECONDS = 60                                # for a page or a cell; a busy machine is slow, not broken
+SECONDS = 60  # for a page or a cell; a busy machine is slow, not broken
 
 
 @contextmanager
@@ -41,10 +45,15 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(private / "settings"), "PYTHONPATH": str(ROOT)}
     own |= {"ITL_HOME": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     options = {
-        "ServerApp.ip": "127.0.0.1", "ServerApp.port": port, "ServerApp.port_retries": 0,
-        "ServerApp.root_dir": folder, "ServerApp.open_browser": False, "ServerApp.allow_root": True,
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": folder,
+        "ServerApp.open_browser": False,
+        "ServerApp.allow_root": True,
         "IdentityProvider.token": "",
-        "LabApp.expose_app_in_browser": True, "LabApp.extension_manager": "readonly",
+        "LabApp.expose_app_in_browser": True,
+        "LabApp.extension_manager": "readonly",
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
     with open(folder / ".jupyter" / "log.txt", "w") as log:
@@ -56,7 +65,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
         _wait_for(f"{address}/api/status", server, private / "log.txt")
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGTERM)               # the server takes its kernels along
+        os.killpg(server.pid, signal.SIGTERM)  # the server takes its kernels along
         try:
             server.wait(10)
         except subprocess.TimeoutExpired:
@@ -140,7 +149,7 @@ class Notebook:
         self.page.wait_for_function(
             "(light) => document.body.dataset.jpThemeLight === light", arg=str("Light" in name).lower()
         )
-        self.page.wait_for_selector("#jupyterlab-splash", state="detached")     # it covers the change
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")  # it covers the change
 
 
 def open_lab(page, address: str) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from tests.browser.lab import ROOT
 
-if TYPE_CHECKING:                           # without playwright the tests are skipped, not broken
+if TYPE_CHECKING:  # without playwright the tests are skipped, not broken
     from playwright.sync_api import Locator, Page
 
 SHOTS = ROOT / "build/screenshots"

@@ -38,16 +38,16 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     shot(page, "search")
     page.press(".itl-browser .query", "ArrowDown")
     page.keyboard.press("ArrowDown")
-    page.keyboard.press("Enter")                        # the second hit, in the tree
+    page.keyboard.press("Enter")  # the second hit, in the tree
     chosen = page.locator('.itl-browser .row[aria-selected="true"]')
     assert chosen.locator(".name").inner_text() == "Siberian husky"
     page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")                    # to its parent, and close that
+    page.keyboard.press("ArrowLeft")  # to its parent, and close that
     page.keyboard.press("ArrowRight")
     assert row(page, "Siberian husky").is_visible()
     page.get_by_label("bottom-up").check()
-    page.locator(".itl-browser .slider").fill("9")      # from the deepest, 18, to level 9
-    assert page.locator(".itl-browser .told").inner_text() == "level 9: 486 classes"
+    page.locator(".itl-browser .slider").fill("9")  # from the deepest, 18, to level 9
+    assert page.locator(".itl-browser .base-text").inner_text() == "level 9: 486 classes"
     go_to(page, "domestic dog")
     row(page, "dog").locator(".box").click()
     assert row(page, "dog").get_attribute("aria-checked") == "false"
@@ -59,7 +59,7 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     go_to(page, "fox")
     settled(page)
     shot(page, "browser")
-    (pack,) = (Pack.open(each.parent) for each in (home / "packs").glob("images-*/pack.json"))
+    (pack,) = (Pack.open(path.parent) for path in (home / "packs").glob("images-*/pack.json"))
     assert cells.run() == repr(Subset(pack.digest, f"bottom-up@9+without@{DOG}"))
     assert "['knn@scenes', 'own']" in cells.run()
     (spec,) = (home / "runs/pretrain").glob("*/spec.json")
@@ -85,12 +85,12 @@ def test_what_python_sets_the_page_shows(notebook, page):
     assert page.get_by_label("without PASCAL").is_checked()
     assert page.get_by_label("half of the classes").input_value() == "half-minimal-a"
     assert page.get_by_label("number of classes").input_value() == "20"
-    assert page.locator(".itl-browser .told").inner_text() == "round 1: 20 classes"
+    assert page.locator(".itl-browser .base-text").inner_text() == "round 1: 20 classes"
     page.get_by_label("name of the preset").fill("halved")
     page.get_by_text("Save preset").click()
     page.wait_for_selector(".itl-browser .said:text('Saved: itl plan halved')")
     page.get_by_text("Save preset").click()
-    page.wait_for_selector(".itl-browser .said:text('is there already')")
+    page.wait_for_selector(".itl-browser .said:text('exists already')")
 
 
 def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home):
@@ -106,8 +106,8 @@ def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home):
     assert question.conditions[0].labels == "without@n02121620"
     plan = [sys.executable, "-m", "itl", "plan", "no-cats", "--home", home]
     done = subprocess.run(plan, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    told = re.sub(r"^measuring \d kinds of work on this machine, once\n", "", done.stderr)
-    assert (done.returncode, told) == (0, "")
+    stderr = re.sub(r"^measuring \d kinds of work on this machine, once\n", "", done.stderr)
+    assert (done.returncode, stderr) == (0, "")
 
 
 def test_the_keyboard_reaches_everything_and_no_cell_is_harmed(notebook, page):
@@ -132,7 +132,7 @@ def test_the_keyboard_reaches_everything_and_no_cell_is_harmed(notebook, page):
     page.keyboard.press("c")
     settled(page)
     assert "my own cut" in page.locator("label:has(input[value=cut]:checked)").inner_text()
-    for key in "ddxzyab":                               # JupyterLab's keys for cells; none may reach it
+    for key in "ddxzyab":  # JupyterLab's keys for cells; none may reach it
         page.keyboard.press(key)
     assert page.locator(".jp-CodeCell").count() == 2
     tabbable = page.evaluate("() => document.querySelectorAll('.itl-browser .row[tabindex=\"0\"]').length")
@@ -174,8 +174,8 @@ def test_no_more_than_500_rows_of_21841_nodes_whatever_is_open(notebook, page):
     assert all(20 <= rows <= 60 for rows, _ in counts)
     assert all(elements < 900 for _, elements in counts)
     page.fill(".itl-browser .query", "ba")
-    found = int(page.locator(".itl-browser .found").inner_text().split()[0].replace(",", ""))
-    assert found > 5000
+    hits = int(page.locator(".itl-browser .found").inner_text().split()[0].replace(",", ""))
+    assert hits > 5000
     assert page.locator(".itl-browser .row").count() <= 60
     page.fill(".itl-browser .query", "")
     page.locator(".itl-browser .row").first.focus()
@@ -209,7 +209,7 @@ def test_markup_in_names_is_text_and_a_pack_that_vanishes_a_message(notebook, pa
     page.locator(".itl-browser .row").nth(1).click()
     page.wait_for_selector(".itl-browser .grid .problem:text('can no longer be read')")
     shot(page, "vanished")
-    page.locator(".itl-browser .row").nth(1).locator(".box").click()    # and all else goes on
+    page.locator(".itl-browser .row").nth(1).locator(".box").click()  # and all else goes on
     settled(page)
     assert cells.execute("print(browser.subset.labels)") == "without@n00000002\n"
 

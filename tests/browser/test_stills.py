@@ -24,7 +24,7 @@ def test_an_executed_notebook_leaves_the_picture_and_needs_no_server(chromium, h
     source = home / "notebooks/00-hierarchy.ipynb"
     nbconvert(home, "html", tmp_path, source)
     page = chromium.new_page()
-    page.route(re.compile("^https?:"), lambda route: route.abort())     # nothing outside the file
+    page.route(re.compile("^https?:"), lambda route: route.abort())  # nothing outside the file
     page.goto((tmp_path / "00-hierarchy.html").as_uri())
     picture = page.locator(".itl-picture")
     assert picture.locator("tr", has_text="canine").first.is_visible()

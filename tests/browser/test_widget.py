@@ -27,8 +27,16 @@ from tests.worlds import SETTINGS
 ROOT = Path(__file__).parents[2]
 DOG, CANINE, MAMMAL = "n02084071", "n02083346", "n01861778"
 NAUGHTY = '<img src=x onerror="alert(1)"><script>alert(2)</script>&amp;'
-METHODS = ["original", "bottom-up@9", "top-down@1", "without-pascal", "half-random-a@1", "half-minimal-b",
-           "bottom-up@6+without-pascal+half-random-a@0", "top-down@1+only@n00004258"]
+METHODS = [
+    "original",
+    "bottom-up@9",
+    "top-down@1",
+    "without-pascal",
+    "half-random-a@1",
+    "half-minimal-b",
+    "bottom-up@6+without-pascal+half-random-a@0",
+    "top-down@1+only@n00004258",
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +51,9 @@ def demo(tmp_path_factory) -> Pack:
 
 
 @pytest.mark.parametrize("labels", METHODS)
-@pytest.mark.parametrize("asked", [{}, {"images_per_class": 3}, {"classes": 2, "seed": 4}])
-def test_the_census_counts_what_select_selects(demo, labels, asked):
-    subset = Subset(demo.digest, labels, **asked)
+@pytest.mark.parametrize("settings", [{}, {"images_per_class": 3}, {"classes": 2, "seed": 4}])
+def test_the_census_counts_what_select_selects(demo, labels, settings):
+    subset = Subset(demo.digest, labels, **settings)
     chosen = select(demo, subset)
     kept = count_subset(Taxonomy.snapshot(), Gallery(demo).counts(), subset)
     assert tuple(kept.images) == chosen.classes
@@ -55,12 +63,18 @@ def test_the_census_counts_what_select_selects(demo, labels, asked):
     assert sum(kept.leaves.values()) == trained == 40 - sum(kept.left_out.values())
 
 
-@pytest.mark.parametrize("asked", [
-    {"images_per_class": 6}, {"images_per_class": 0}, {"classes": 41},
-    {"labels": "bottom-up@99"}, {"labels": "only@n02084071+without@n00015388"},
-])
-def test_the_census_refuses_what_select_refuses(demo, asked):
-    subset = Subset(demo.digest, **asked)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"images_per_class": 6},
+        {"images_per_class": 0},
+        {"classes": 41},
+        {"labels": "bottom-up@99"},
+        {"labels": "only@n02084071+without@n00015388"},
+    ],
+)
+def test_the_census_refuses_what_select_refuses(demo, settings):
+    subset = Subset(demo.digest, **settings)
     with pytest.raises(ItlError) as refused:
         select(demo, subset)
     with pytest.raises(ItlError, match=re.escape(str(refused.value))):
@@ -108,7 +122,8 @@ def test_a_subset_set_is_the_subset_shown(demo):
     unticked = frozenset(browser.tree.leaves_under(DOG))
     assert browser.choice == Choice("bottom-up@9", unticked=unticked, classes=7, images_per_class=2, seed=3)
     assert yaml.safe_load(browser._summary["yaml"]) == {
-        "subset": {"labels": subset.labels, "classes": 7, "images_per_class": 2, "seed": 3}}
+        "subset": {"labels": subset.labels, "classes": 7, "images_per_class": 2, "seed": 3}
+    }
 
 
 def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
@@ -121,11 +136,11 @@ def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
 
 def test_a_choice_that_keeps_nothing_is_a_message_and_not_an_error_in_the_page(demo):
     browser = HierarchyBrowser(demo)
-    browser._choice = browser.choice.toggle(browser.tree, "n00001740").told()
+    browser._choice = browser.choice.toggle(browser.tree, "n00001740").to_dict()
     assert browser._summary["problem"] == "none of the 1000 classes is ticked; tick some"
     with pytest.raises(ItlError, match="none of the 1000 classes is ticked"):
         browser.subset  # noqa: B018
-    assert "none of the 1000 classes" in browser._still()["text/html"]
+    assert "none of the 1000 classes" in browser._static_data()["text/html"]
 
 
 def test_a_question_is_asked_of_the_subset():
@@ -137,7 +152,7 @@ def test_a_question_is_asked_of_the_subset():
     assert question.seeds == (5,)
     assert question._pretrain(condition, "0", 5).subset == subset
     several = questions.data_size(subset={"labels": "bottom-up@9"}, **SETTINGS)
-    assert [each.labels for each in several.conditions] == ["bottom-up@9"] * 3
+    assert [condition.labels for condition in several.conditions] == ["bottom-up@9"] * 3
     assert questions.data_size(subset={}, **SETTINGS) == questions.data_size(**SETTINGS)
     with pytest.raises(ItlError, match="no setting of subset called 'label'; did you mean 'labels'"):
         questions.data_size(subset={"label": "original"}, **SETTINGS)
@@ -161,37 +176,37 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert browser.save("no-dogs") == project / "params/no-dogs.yaml"
     preset = load_preset("no-dogs", project / "params")
     (question,) = questions.questions_of(preset)
-    assert {each.labels for each in question.conditions} == {browser.subset.labels}
-    assert [each.images_per_class for each in question.conditions] == [1, 4]        # untrained, and these
+    assert {condition.labels for condition in question.conditions} == {browser.subset.labels}
+    assert [condition.images_per_class for condition in question.conditions] == [1, 4]  # untrained, and these
     assert question.images.size == 16
     assert dict(question.images.options)["classes"] == 40
-    assert preset.notebooks["99-summary"] == {"preset": "no-dogs"}
+    assert preset.notebooks["99-summary"] == {}
 
 
 def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(demo, project):
     browser, said = HierarchyBrowser(demo), []
-    browser.send = lambda told, buffers: said.append(told)
+    browser.send = lambda message, buffers: said.append(message)
     choice = browser.choice.toggle(browser.tree, MAMMAL)
-    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert said == [{"kind": "saved", "text": "Saved: itl plan no-mammals"}]
     (question,) = questions.questions_of(load_preset("no-mammals", project / "params"))
     assert question.conditions[0].labels == browser.subset.labels == f"without@{MAMMAL}"
-    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.told()})
+    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert (said[1]["kind"], said[1]["about"]) == ("trouble", "save")
-    assert "is there already" in said[1]["text"]
+    assert "exists already" in said[1]["text"]
 
 
 def test_a_preset_is_never_written_over(demo, project):
     browser = HierarchyBrowser(demo)
     before = (project / "params/demo.yaml").read_text()
-    with pytest.raises(ItlError, match="demo.yaml is there already; choose another name"):
+    with pytest.raises(ItlError, match="demo.yaml exists already; choose another name"):
         browser.save("demo")
     assert (project / "params/demo.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("name", ["", "../x", "No Dogs", "a/b", ".hidden"])
 def test_a_presets_name_is_a_files_name(demo, project, name):
-    with pytest.raises(ItlError, match="a preset's name is of small letters"):
+    with pytest.raises(ItlError, match="a preset's name has small letters"):
         HierarchyBrowser(demo).save(name)
 
 
@@ -225,24 +240,24 @@ def test_a_shown_image_has_the_pixels_of_the_pack(demo):
 
 @pytest.mark.parametrize("harm", ["gone", "cut short", "no longer a pack"])
 def test_a_pack_that_vanishes_is_a_message(demo, tmp_path, harm):
-    there = tmp_path / "pack"
-    shutil.copytree(demo.folder, there)
-    browser = HierarchyBrowser(Pack.open(there))
+    folder = tmp_path / "pack"
+    shutil.copytree(demo.folder, folder)
+    browser = HierarchyBrowser(Pack.open(folder))
     said = []
-    browser.send = lambda told, buffers: said.append((told, buffers))
-    asked = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "asked": 1}
-    browser._answer(asked)
+    browser.send = lambda message, buffers: said.append((message, buffers))
+    request = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "request": 1}
+    browser._answer(request)
     if harm == "gone":
-        shutil.rmtree(there)
+        shutil.rmtree(folder)
     elif harm == "cut short":
-        (there / "images.npy").write_bytes((there / "images.npy").read_bytes()[:200])
+        (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:200])
     else:
-        (there / "images.npy").write_bytes(b"nonsense" * 99)
-    browser._answer(asked)
+        (folder / "images.npy").write_bytes(b"nonsense" * 99)
+    browser._answer(request)
     (first, files), (second, nothing) = said
     assert (first["kind"], first["total"], len(files), nothing) == ("images", 20, 12, [])
     assert (second["kind"], second["about"]) == ("trouble", "images")
-    assert str(there) in second["text"]
+    assert str(folder) in second["text"]
     assert "put the pack back where it was" in second["text"]
 
 
@@ -254,24 +269,33 @@ def test_colours_are_a_number_for_each_node_or_the_change_of_two():
     fine = pd.Series({DOG: 50.0, CANINE: 60.0, "n00015388": 70.0})
     coarse = {DOG: 42.5, CANINE: 61.0, "n00001740": float("nan")}
     browser.colour(coarse, "1 neighbour", unit="%")
-    assert browser._colours == {"values": {DOG: 42.5, CANINE: 61.0}, "label": "1 neighbour", "unit": "%",
-                                "change": False, "low": 42.5, "high": 61.0}
+    assert browser._colours == {
+        "values": {DOG: 42.5, CANINE: 61.0},
+        "label": "1 neighbour",
+        "unit": "%",
+        "change": False,
+        "low": 42.5,
+        "high": 61.0,
+    }
     browser.colour(coarse, "coarse − fine", against=fine)
     assert browser._colours["values"] == {DOG: -7.5, CANINE: 1.0}
-    told = dict(browser._colours)
-    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")    # as node_accuracy has them
-    assert browser._colours == told
+    colours = dict(browser._colours)
+    browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")  # as node_accuracy has them
+    assert browser._colours == colours
     browser.show(DOG)
-    assert "−7.5" in browser._still()["text/html"]
-    assert "coarse − fine (points)" in browser._still()["text/html"]
+    assert "−7.5" in browser._static_data()["text/html"]
+    assert "coarse − fine (points)" in browser._static_data()["text/html"]
 
 
-@pytest.mark.parametrize(("values", "against", "says"), [
-    ({}, None, "no number to colour a node by"),
-    ({DOG: 1}, {CANINE: 2}, "no number to colour a node by"),
-    ({DOG: float("nan")}, None, "no number to colour a node by"),
-    ({"dog": 1}, None, "'dog' is not a wnid.*did you mean n02084071"),
-])
+@pytest.mark.parametrize(
+    ("values", "against", "says"),
+    [
+        ({}, None, "no number to colour a node by"),
+        ({DOG: 1}, {CANINE: 2}, "no number to colour a node by"),
+        ({DOG: float("nan")}, None, "no number to colour a node by"),
+        ({"dog": 1}, None, "'dog' is not a wnid.*did you mean n02084071"),
+    ],
+)
 def test_colours_need_numbers_of_nodes(values, against, says):
     with pytest.raises(ItlError, match=says):
         HierarchyBrowser().colour(values, "accuracy", against)
@@ -284,7 +308,7 @@ def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
     browser = HierarchyBrowser(demo)
     browser.subset = Subset(demo.digest, f"without@{DOG}")
     browser.show(DOG)
-    html = browser._still()["text/html"]
+    html = browser._static_data()["text/html"]
     names = re.findall(r'title="([^"]+)">.</span> (?:<b>)?([^<↑]+)', html)
     state = {name.strip(): words for words, name in names}
     assert (state["dog"], state["canine"], state["feline"]) == ("unticked", "some below unticked", "ticked")
@@ -296,7 +320,7 @@ def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
 def test_a_picture_of_everything_open_is_still_a_picture():
     browser = HierarchyBrowser()
     browser._opened = list(browser.tree)
-    html = browser._still()["text/html"]
+    html = browser._static_data()["text/html"]
     assert html.count("<tr>") == 301
     assert "1,560 more nodes that are open" in html
 
@@ -306,7 +330,7 @@ def test_markup_in_names_and_glosses_is_text_in_the_picture():
     tree = Taxonomy([a, a._replace(wnid="b", hypernyms=("a",))], ["b"])
     browser = HierarchyBrowser(tree=tree)
     browser.colour({"a": 1}, NAUGHTY, unit=NAUGHTY)
-    html = browser._still()["text/html"]
+    html = browser._static_data()["text/html"]
     assert "<img" not in html
     assert "<script" not in html
     assert html.count("&lt;img src=x") == 4
@@ -316,12 +340,12 @@ def test_markup_in_names_and_glosses_is_text_in_the_picture():
 
 
 def test_columns_put_the_parent_first(tree):
-    told = columns(tree, {"husky": 3, "car": 0}, counted=True)
-    above = dict(zip(told["wnid"], told["hypernyms"], strict=True))
-    assert [told["wnid"][at] for at in above["poodle"]] == ["dog", "pet"]
+    table = columns(tree, {"husky": 3, "car": 0}, counted=True)
+    above = dict(zip(table["wnid"], table["hypernyms"], strict=True))
+    assert [table["wnid"][at] for at in above["poodle"]] == ["dog", "pet"]
     assert above["entity"] == []
-    assert dict(zip(told["wnid"], told["images"], strict=True))["husky"] == 3
-    assert dict(zip(told["wnid"], told["labelled"], strict=True))["trout"] == 0
+    assert dict(zip(table["wnid"], table["images"], strict=True))["husky"] == 3
+    assert dict(zip(table["wnid"], table["labelled"], strict=True))["trout"] == 0
 
 
 def test_the_page_asks_nothing_of_the_network_and_writes_text_only_as_text():
@@ -347,8 +371,8 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
     browser = HierarchyBrowser(pack)
     assert browser.subset == Subset(pack.digest)
-    told = dict(browser._summary["facts"])["not in the tree"]
-    assert told == "1 of the pack's classes; only original keeps them"
+    text = dict(browser._summary["facts"])["not in the tree"]
+    assert text == "1 of the pack's classes; only original keeps them"
     assert DOG in browser.tree.leaves
-    browser._choice = Choice("bottom-up@9").told()
+    browser._choice = Choice("bottom-up@9").to_dict()
     assert "'kitchen'; original takes any class" in browser._summary["problem"]

@@ -22,14 +22,18 @@ def wide_tree(size: int = 21_841) -> Taxonomy:
     parents = [None]
     depths = [0]
     for number in range(1, size):
-        parent = max(draw.sample(range(number), min(3, number)), key=lambda each: depths[each] % 17)
+        parent = max(draw.sample(range(number), min(3, number)), key=lambda node: depths[node] % 17)
         parents.append(parent)
         depths.append(depths[parent] + 1)
     wnids = [f"n{number:08d}" for number in range(size)]
     synsets = [
-        Synset(wnids[number], f"{words(1, 2).replace(' ', '_')}.n.{number:02d}",
-               tuple(words(1, 2).replace(" ", "_") for _ in range(draw.randint(1, 3))), words(6, 14),
-               () if parent is None else (wnids[parent],))
+        Synset(
+            wnids[number],
+            f"{words(1, 2).replace(' ', '_')}.n.{number:02d}",
+            tuple(words(1, 2).replace(" ", "_") for _ in range(draw.randint(1, 3))),
+            words(6, 14),
+            () if parent is None else (wnids[parent],),
+        )
         for number, parent in enumerate(parents)
     ]
     inner = set(parents)

@@ -16,7 +16,7 @@ from itl.evaluation.detection import detection
 from itl.evaluation.fast_rcnn import Anchors, Detector, reset_norm_statistics, detection_loss, norms
 from itl.evaluation.target import multilabel_target
 from itl.machine import Machine
-from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 from itl.training.batches import step_rng
 from itl.training.crop_cpu import normalised
 from itl.training.detection_batches import DetectionBatches
@@ -26,7 +26,7 @@ from tests.worlds import SHADES, boxes_pack
 
 torch.set_num_threads(1)
 MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
-RECIPE = Detection(steps=80, batch=8, lr=0.03, schedule="cosine", pixels=36, longest=48, proposals=150,
+RECIPE = DetectionRecipe(steps=80, batch=8, lr=0.03, schedule="cosine", pixels=36, longest=48, proposals=150,
                    rois=16, overlap=0.0, precision="fp32", clip=5)
 
 
@@ -41,7 +41,7 @@ def net() -> torch.nn.Module:
     return build("small", 4, 32, seed=0)
 
 
-def pictures(recipe: Detection = RECIPE, **counts: int) -> DetectionBatches:
+def pictures(recipe: DetectionRecipe = RECIPE, **counts: int) -> DetectionBatches:
     """Views of the training images of a small world."""
     pack = boxes_pack(counts or {"train": 24, "test": 8})
     return DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
@@ -241,7 +241,7 @@ def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path,
         return pd.DataFrame(found | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in views.rows}
 
     monkeypatch.setattr(module, "detect", detect)
-    recipe = replace(RECIPE, steps=2, lrs=(0.01, 0.02))
+    recipe = replace(RECIPE, steps=2, lr=None, lrs=(0.01, 0.02))
     pack = boxes_pack({"train": 16, "val": 8, "test": 8})
     found = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
     assert seen == [list(range(16, 24))] * 2 + [list(range(24, 32))]

@@ -17,7 +17,7 @@ from itl.evaluation.induction import induction
 from itl.evaluation.target import Target, multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
-from itl.specs import Detection, Pretrain, Recipe, Subset, Transfer
+from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 from itl.training import device_images
 from itl.training.batches import Batches
 from itl.training.crop_cpu import batch_crop
@@ -35,7 +35,9 @@ pytestmark = pytest.mark.skipif(
 
 CPU, GPU = Machine(threads=1), Machine(device="cuda", threads=1)
 RECIPE = Recipe(batch=16, pixels=32, precision="fp32")
-DETECTION = Detection(batch=2, pixels=72, longest=96, proposals=20, rois=8, overlap=0.1, precision="fp32")
+DETECTION = DetectionRecipe(
+    batch=2, pixels=72, longest=96, proposals=20, rois=8, overlap=0.1, precision="fp32"
+)
 WNIDS = ("n02119022", "n02119789", "n04285008", "n02085620")
 
 ALLOWED = {                                 # what waits for the device, and why it may
@@ -180,7 +182,7 @@ def test_frozen_features(cuda, evaluate, tmp_path):
     assert found.get("knn5", found.get("accuracy")) > 60
 
 
-def detector(name: str, regions: str) -> tuple[Detector, Boxes, Detection]:
+def detector(name: str, regions: str) -> tuple[Detector, Boxes, DetectionRecipe]:
     """A detector on the parts of *name*, its recipe, and pictures of coloured boxes."""
     recipe = replace(DETECTION, regions=regions)
     net = Detector(detection_backbone(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)

@@ -157,7 +157,7 @@ def scored(scores: dict[float, float | None], calls: list):
 )
 def test_the_best_learning_rate_is_chosen_and_the_scores_kept(tmp_path, scores, best):
     calls = []
-    recipe = Recipe(lr=7, lrs=tuple(scores))
+    recipe = Recipe(lrs=tuple(scores))
     assert select_lr(recipe, tmp_path, scored(scores, calls)) == replace(recipe, lr=best, lrs=())
     assert calls == sorted(scores)
     assert json.loads((tmp_path / LR_SCORES_FILE).read_text()) == {repr(lr): scores[lr] for lr in scores}
@@ -189,7 +189,7 @@ def test_specs_without_a_choice_keep_their_key():
 
     assert "lrs" not in canonical(spec(recipe=Recipe()))
     assert canonical(spec()).count("labels") == 1         # the subset's
-    assert '"lrs":[0.1]' in canonical(spec(recipe=Recipe(lrs=(0.1,))))
+    assert '"lrs":[0.1,0.2]' in canonical(spec(recipe=Recipe(lrs=(0.1, 0.2))))
 
 
 def test_what_is_not_known_of_an_action_is_not_learned_from():

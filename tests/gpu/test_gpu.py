@@ -222,7 +222,7 @@ def test_a_checkpoint_holds_the_moment_it_was_made_though_it_is_written_later(tm
     def look(row: dict) -> None:
         kept.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
 
-    half = Recipe(epochs=4, steps=8, batch=16, pixels=32, lr=0.05)
+    half = Recipe(steps=8, batch=16, pixels=32, lr=0.05)
     train(net, batches(GPU, half), half, tmp_path, GPU, log=look)
     tensors, history = load_tensors(tmp_path / CHECKPOINT_FILE)
     assert [row["step"] for row in history] == [4, 8]

@@ -19,9 +19,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from itl import ItlError
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.report.build import report
+from itl.report.build import pages_of, report
 from itl.report.notebook_file import check_parameters
-from itl.report.render import page_html, read_page
+from itl.report.notebook_html import notebook_html, read_summary
 from itl.runs.executors import with_needs
 from itl.runs.store import Store
 from tests.accessible import faults
@@ -48,7 +48,7 @@ def write_notebook(path: Path, *cells) -> None:
 
 def preset(**notebooks) -> Preset:
     """A preset of the throwaway notebooks a (divides by its number) and b-summary."""
-    named = {name.replace("_", "-"): told for name, told in notebooks.items()}
+    named = {name.replace("_", "-"): parameters for name, parameters in notebooks.items()}
     return Preset(name="test", about="Throwaway.", notebooks=named)
 
 
@@ -58,18 +58,28 @@ def home(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("home")
     title = new_markdown_cell("# Is it *so*?\n\nWhy it matters.")
     parameters = tagged_cell("parameters", "number: int = 4   # divides\nnames: list[str] = []   # more")
-    write_notebook(home / "notebooks/a.ipynb", title, parameters, new_code_cell(WHERE),
-                   tagged_cell("figure", FIGURE), tagged_cell("answer", ANSWER))
-    write_notebook(home / "notebooks/b-summary.ipynb", new_markdown_cell("# All?"),
-                   tagged_cell("answer", "from pathlib import Path\nPath('reports/test/a.html').exists()"))
+    write_notebook(
+        home / "notebooks/a.ipynb",
+        title,
+        parameters,
+        new_code_cell(WHERE),
+        tagged_cell("figure", FIGURE),
+        tagged_cell("answer", ANSWER),
+    )
+    write_notebook(
+        home / "notebooks/b-summary.ipynb",
+        new_markdown_cell("# All?"),
+        tagged_cell("parameters", "preset: str = 'demo'   # whose results"),
+        tagged_cell("answer", "from pathlib import Path\npreset, Path('reports/test/a.html').exists()"),
+    )
     make(home, preset(a={"number": 6}, b_summary={}))
     return home
 
 
-def make(home: Path, told: Preset, **more) -> Path:
+def make(home: Path, wanted: Preset, **more) -> Path:
     machine = Machine(home=home, data=("x=data",), workers=2)
     more = {"log": lambda line: None} | more
-    return report(told, home / "notebooks", home / "reports/test", machine, **more)
+    return report(wanted, home / "reports/test", machine, home / "notebooks", **more)
 
 
 def outputs(path: Path) -> str:
@@ -78,13 +88,24 @@ def outputs(path: Path) -> str:
 
 
 def test_notebooks_are_executed_where_the_report_says(home):
-    told = outputs(home / "reports/test/a.ipynb")
-    assert f"{home} {home} x={Path('data').absolute()} {sys.executable}" in told
-    assert "Half of 6 is **2.0**" in told, "the preset's number, not the notebook's"
+    text = outputs(home / "reports/test/a.ipynb")
+    assert f"{home} {home} x={Path('data').absolute()} {sys.executable}" in text
+    assert "Half of 6 is **2.0**" in text, "the preset's number, not the notebook's"
 
 
 def test_a_summary_comes_after_the_others(home):
-    assert '"text/plain": "True"' in outputs(home / "reports/test/b-summary.ipynb")
+    assert "('test', True)" in outputs(home / "reports/test/b-summary.ipynb")
+
+
+def test_a_copied_preset_is_summarised_under_its_own_name(home):
+    """The copy still names the preset that it was copied from, perhaps one that is not there."""
+    copy, log = preset(a={"number": 6}, b_summary={"preset": "the-original"}), []
+    make(home, copy, log=log.append)
+    assert log[0] == "b-summary: this report is of preset test, so `preset: the-original` is not used"
+    assert "b-summary: unchanged" in log, "it is executed with the report's own preset all the same"
+    by_path = copy.model_copy(update={"path": home / "params/test.yaml"})
+    (page,) = [page for page in pages_of(by_path, home, Machine(), home / "notebooks") if page.is_summary]
+    assert page.parameters == {"preset": str(home / "params/test.yaml")}
 
 
 def test_index_shows_answer_figure_and_verdict(home):
@@ -128,18 +149,18 @@ def test_a_failure_leaves_the_earlier_page(home):
     assert "ZeroDivisionError" in outputs(folder / "failed/a.ipynb")
     assert "made earlier" in (folder / "index.html").read_text()
     assert not list(folder.glob(".work-*"))
-    make(home, preset(a={"number": 6}, b_summary={}))           # what it was: its page is still the right one
+    make(home, preset(a={"number": 6}, b_summary={}))  # what it was: its page is still the right one
     assert "made earlier" not in (folder / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"numbr": 6}, "a has no parameter 'numbr'; did you mean 'number'"),
-        ({"number": "six"}, "number should be a whole number, not 'six'"),
-        ({"number": True}, "number should be a whole number, not True"),
-        ({"names": "one"}, "names should be a list of texts, not 'one'"),
-        ({"names": [1]}, "names should be a list of texts"),
+        ({"numbr": 6}, "no parameter of a called 'numbr'; did you mean 'number'"),
+        ({"number": "six"}, "number is 'six'; input should be a valid integer"),
+        ({"number": True}, "number is True; input should be a valid integer"),
+        ({"names": "one"}, "names is 'one'; input should be a valid list"),
+        ({"names": [1]}, r"names is \[1\]; input should be a valid string"),
     ],
 )
 def test_parameters_are_checked_before_anything_runs(home, given, message):
@@ -149,7 +170,7 @@ def test_parameters_are_checked_before_anything_runs(home, given, message):
 
 
 def test_unknown_notebooks_are_refused(home):
-    with pytest.raises(ItlError, match="no notebook in .* called 'aa'; did you mean 'a'"):
+    with pytest.raises(ItlError, match="no notebook called 'aa'; did you mean 'a'"):
         make(home, preset(aa={}))
     with pytest.raises(ItlError, match="no notebook of preset test called 'c'"):
         make(home, preset(a={}), only="c")
@@ -170,15 +191,20 @@ def test_a_second_report_waits_for_the_first(home):
 
 def test_a_killed_report_leaves_the_earlier_page_and_no_kernel(home, tmp_path):
     folder = home / "reports/test"
-    write_notebook(home / "notebooks/a-slow.ipynb", new_markdown_cell("# Slow?"),
-                   tagged_cell("parameters", "seconds: int = 0      # to sleep"),
-                   tagged_cell("answer", SLOW))
+    write_notebook(
+        home / "notebooks/a-slow.ipynb",
+        new_markdown_cell("# Slow?"),
+        tagged_cell("parameters", "seconds: int = 0      # to sleep"),
+        tagged_cell("answer", SLOW),
+    )
     make(home, preset(a_slow={}))
     before = (folder / "a-slow.html").read_bytes()
-    for each in home.glob("started-*"):
-        each.unlink()
-    code = ("import sys, tests.report.test_build as t; from pathlib import Path; "
-            "t.make(Path(sys.argv[1]), t.preset(a_slow={'seconds': 600}))")
+    for path in home.glob("started-*"):
+        path.unlink()
+    code = (
+        "import sys, tests.report.test_build as t; from pathlib import Path; "
+        "t.make(Path(sys.argv[1]), t.preset(a_slow={'seconds': 600}))"
+    )
     victim = subprocess.Popen([sys.executable, "-c", code, str(home)], cwd=Path(__file__).parents[2])
     while not (started := list(home.glob("started-*"))):
         assert victim.poll() is None
@@ -198,23 +224,26 @@ def test_a_killed_report_leaves_the_earlier_page_and_no_kernel(home, tmp_path):
 
 def test_a_killed_kernel_is_one_line_and_leaves_the_earlier_page(home):
     folder = home / "reports/test"
-    write_notebook(home / "notebooks/a-long.ipynb", new_markdown_cell("# Long?"),
-                   tagged_cell("parameters", "seconds: int = 0      # to sleep"),
-                   tagged_cell("answer", SLOW))
+    write_notebook(
+        home / "notebooks/a-long.ipynb",
+        new_markdown_cell("# Long?"),
+        tagged_cell("parameters", "seconds: int = 0      # to sleep"),
+        tagged_cell("answer", SLOW),
+    )
     make(home, preset(a_long={}, b_summary={}))
     before = {path: path.read_bytes() for path in folder.glob("a-long.*")}
     assert len(before) == 3
-    for each in home.glob("started-*"):
-        each.unlink()
+    for path in home.glob("started-*"):
+        path.unlink()
     killer = threading.Thread(target=kill_when_started, args=(home,))
     killer.start()
-    with pytest.raises(ItlError, match="^a-long stopped: .*; was it killed, or out of memory.* repeat$"):
+    with pytest.raises(ItlError, match="^a-long stopped: .*; was it killed, or out of memory.* again$"):
         make(home, preset(a_long={"seconds": 600}, b_summary={}))
     killer.join()
     assert before == {path: path.read_bytes() for path in folder.glob("a-long.*")}
     assert not list(folder.glob(".work-*"))
     html = (folder / "index.html").read_text()
-    assert "the last try did not finish: a-long stopped" in html
+    assert "the last run did not finish: a-long stopped" in html
     assert 'href="a-long.html"' in html
 
 
@@ -235,9 +264,13 @@ def test_what_is_no_notebook_is_refused_before_anything_runs(home):
 def test_a_question_has_its_numbers_and_contrasts_beside_it(tmp_path):
     question = small_study(images_per_class=[4, 12], seeds=[0, 1])
     pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), Store(tmp_path / "runs"))
-    declared = "\n".join(f"{name}: {type(told).__name__} = {told!r}" for name, told in SETTINGS.items())
-    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", new_markdown_cell("# How many?"),
-                   tagged_cell("parameters", declared), tagged_cell("table", LONG))
+    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in SETTINGS.items())
+    write_notebook(
+        tmp_path / "notebooks/01-data-size.ipynb",
+        new_markdown_cell("# How many?"),
+        tagged_cell("parameters", declared),
+        tagged_cell("table", LONG),
+    )
     make(tmp_path, preset(**{"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}))
     folder = tmp_path / "reports/test"
     results, contrasts = (pd.read_csv(folder / f"01-data-size{end}.csv") for end in ("", "-contrasts"))
@@ -267,13 +300,16 @@ def alive(pid: int) -> bool:
 
 def test_live_outputs_become_their_last_state():
     widget = "application/vnd.jupyter.widget-view+json"
-    cell = new_code_cell("run()", outputs=[
-        new_output("stream", name="stdout", text="start\rhalf-way\rarrived\ndone\n"),
-        new_output("display_data", {widget: {"model_id": "1"}, "text/plain": "all done"}),
-        new_output("display_data", {"application/javascript": "alert(1)", "text/plain": "figure"}),
-    ])
+    cell = new_code_cell(
+        "run()",
+        outputs=[
+            new_output("stream", name="stdout", text="start\rhalf-way\rarrived\ndone\n"),
+            new_output("display_data", {widget: {"model_id": "1"}, "text/plain": "all done"}),
+            new_output("display_data", {"application/javascript": "alert(1)", "text/plain": "figure"}),
+        ],
+    )
     notebook = new_notebook(cells=[new_markdown_cell("# Bars?"), cell], metadata={"widgets": {}})
-    html = page_html(notebook, read_page(notebook, "bars"), "test")
+    html = notebook_html(notebook, read_summary(notebook, "bars"), "test")
     assert "arrived" in html
     assert "half-way" not in html
     assert "all done" in html

@@ -8,16 +8,13 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
 
-from itl.report.render import (
-    COLOURS,
-    Page,
-    in_steps,
-    index_html,
-    page_html,
-    plain_table,
-    read_page,
-    text,
-    verdict_html,
+from itl.report.html import PageSummary, index_html, plain_text
+from itl.report.notebook_html import (
+    CODE_STYLES,
+    notebook_html,
+    read_summary,
+    renumber_headings,
+    simplify_tables,
 )
 from tests.accessible import faults
 
@@ -47,18 +44,23 @@ def notebook():
     def code(tag: str, *outputs):
         return new_code_cell(tag, metadata={"tags": [tag]}, outputs=list(outputs))
 
-    return new_notebook(cells=[
-        new_markdown_cell("# What is lost?\n\nWhy.\n\n#### The runs"),
-        code("plan", plan), code("run", plan),
-        new_markdown_cell("# The numbers\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
-        code("table", table_output(numbers)),
-        code("figure", figure), new_markdown_cell("### Looks & more"), code("pictures", figure),
-        code("answer", answer),
-    ])
+    return new_notebook(
+        cells=[
+            new_markdown_cell("# What is lost?\n\nWhy.\n\n#### The runs"),
+            code("plan", plan),
+            code("run", plan),
+            new_markdown_cell("# The numbers\n\n| a | b |\n|---|---|\n| 1 | 2 |"),
+            code("table", table_output(numbers)),
+            code("figure", figure),
+            new_markdown_cell("### Looks & more"),
+            code("pictures", figure),
+            code("answer", answer),
+        ]
+    )
 
 
 def test_a_page_can_be_read_by_everybody():
-    html = page_html(notebook(), read_page(notebook(), "lost", table=True), "test")
+    html = notebook_html(notebook(), read_summary(notebook(), "lost", table=True), "test")
     assert faults(html) == []
     assert re.findall(r"<h([1-6])", html) == ["1", "2", "2", "3"]
     assert re.findall(r'alt="(.*?)"', html) == ["It loses &lt;2.", "Looks &amp; more"]
@@ -68,37 +70,54 @@ def test_a_page_can_be_read_by_everybody():
 
 
 def test_an_unreadable_page_is_noticed():
-    html = page_html(notebook(), read_page(notebook(), "lost"), "test")
-    for good, bad in {"<h1>": "<h1>Two</h1><h1>", "<h2": "<h4", ' scope="col"': "", "alt=": "title=",
-                      'lang="en"': "", 'id="main"': "", "index.html": "https://x.org/", "</table>": "",
-                      "<table aria-label=": "<table title=", "All runs": ""}.items():
+    html = notebook_html(notebook(), read_summary(notebook(), "lost"), "test")
+    for good, bad in {
+        "<h1>": "<h1>Two</h1><h1>",
+        "<h2": "<h4",
+        ' scope="col"': "",
+        "alt=": "title=",
+        'lang="en"': "",
+        'id="main"': "",
+        "index.html": "https://x.org/",
+        "</table>": "",
+        "<table aria-label=": "<table title=",
+        "All runs": "",
+    }.items():
         assert good in html
         assert faults(html.replace(good, bad)), bad
 
 
 @pytest.mark.parametrize(
-    ("asked", "given"), [("1 4 4 2", "2 3 3 2"), ("2 2 3 4 2", "2 2 3 4 2"), ("6 3 2", "2 2 2")]
+    ("written", "renumbered"), [("1 4 4 2", "2 3 3 2"), ("2 2 3 4 2", "2 2 3 4 2"), ("6 3 2", "2 2 2")]
 )
-def test_headings_start_at_two_and_skip_none(asked, given):
-    one, other = (re.sub(r"(\d) ?", r"<h\1 id='x'>A</h\1>", levels) for levels in (asked, given))
-    assert in_steps(one) == other
+def test_headings_start_at_two_and_skip_none(written, renumbered):
+    one, other = (re.sub(r"(\d) ?", r'<h\1 id="x">A</h\1>', levels) for levels in (written, renumbered))
+    assert renumber_headings(one) == other
 
 
 def test_tables_lose_what_says_nothing():
-    plain = plain_table(pd.DataFrame({"a": [1.5, None]})._repr_html_(), "R & D")
+    plain = simplify_tables(pd.DataFrame({"a": [1.5, None]})._repr_html_(), "R & D")
     assert re.findall(CELL, plain) == ['<th scope="col">a</th>', "<td>1.5</td>", "<td></td>"]
     assert 'aria-label="R &amp; D"' in plain
     named = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="of"))
-    assert re.findall(CELL, plain_table(named._repr_html_(), "t")) == [
-        '<th scope="col">of</th>', '<th scope="col">a</th>', '<th scope="row">x</th>', "<td>1</td>"]
+    assert re.findall(CELL, simplify_tables(named._repr_html_(), "t")) == [
+        '<th scope="col">of</th>',
+        '<th scope="col">a</th>',
+        '<th scope="row">x</th>',
+        "<td>1</td>",
+    ]
+    levels = pd.DataFrame([[1, 2]], columns=pd.MultiIndex.from_tuples([("p", "x"), ("p", "y")]))
+    assert [
+        re.sub("<.*?>", "", cell) for cell in re.findall(CELL, simplify_tables(levels._repr_html_(), "t"))
+    ] == ["p", "x", "y", "1", "2"], "row numbers go from every row of headings"
     both = pd.DataFrame({"a": [1]}, index=pd.Index(["x"], name="of")).rename_axis(columns="size")
-    assert plain_table(both._repr_html_(), "t").count("<tr") == 3, "a name of the columns is kept"
+    assert simplify_tables(both._repr_html_(), "t").count("<tr") == 3, "a name of the columns is kept"
 
 
 @pytest.mark.parametrize(("verdict", "look"), VERDICTS.items())
 def test_every_verdict_has_a_sign_and_a_colour(verdict, look):
     kind, sign = look
-    html = verdict_html(Page("a", "A?", "", verdict=verdict))
+    html = index_html([PageSummary("a", "A?", "", verdict=verdict)], "test", "Two.", {})
     assert f'class="verdict {kind}"' in html
     assert f'<span aria-hidden="true">{sign}</span> {verdict}' in html
     assert f".{kind} {{ color: var(--{kind});" in css()
@@ -106,16 +125,23 @@ def test_every_verdict_has_a_sign_and_a_colour(verdict, look):
 
 def test_the_index_has_questions_first_and_every_verdict_at_a_glance():
     pages = [
-        Page("00-tree", "The tree?", "<p>40.</p>", PNG),
-        Page("01-size", "How many?", "<p>It falls by 3 &lt; 4.</p>", PNG, 3, list(VERDICTS)[1], table=True),
-        Page("02-fine", "How fine?", "", table=True, trouble="02-fine failed in the run cell", made=False),
-        Page("99-summary", "All?", "<p>1 of 2.</p>", PNG),
+        PageSummary("00-tree", "The tree?", "<p>40.</p>", PNG),
+        PageSummary(
+            "01-size", "How many?", "<p>It falls by 3 &lt; 4.</p>", PNG, 3, list(VERDICTS)[1], table=True
+        ),
+        PageSummary(
+            "02-fine", "How fine?", "", table=True, trouble="02-fine failed in the run cell", made=False
+        ),
+        PageSummary("99-summary", "All?", "<p>1 of 2.</p>", PNG),
     ]
     html = index_html(pages, "test", "Two & two.", {"seeds": "0, 1"})
     assert faults(html) == []
     assert re.findall(r'<article id="(.*?)"', html) == ["01-size", "02-fine", "99-summary", "00-tree"]
     assert re.findall(r'href="([\w-]+\.(?:csv|html))"', html.partition("<article")[0]) == [
-        "runs.html", "results.csv", "contrasts.csv"]
+        "runs.html",
+        "results.csv",
+        "contrasts.csv",
+    ]
     assert 'alt="It falls by 3 &lt; 4."' in html
     assert '<a href="#01-size">How many?</a></th><td><span class="verdict loss">' in html
     assert "02-fine.html" not in html
@@ -128,7 +154,7 @@ def css() -> str:
 
 def luminance(colour: str) -> float:
     """Relative luminance of #rrggbb, as WCAG 2 defines it."""
-    parts = [int(colour.lstrip("#")[at:at + 2], 16) / 255 for at in (0, 2, 4)]
+    parts = [int(colour.lstrip("#")[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -149,18 +175,23 @@ def test_colours_can_be_told_from_their_ground():
     assert len(schemes) == 3, "light, dark and print"
     inks = ("ink", "quiet", "accent", "gain", "loss", "hint", "same", "few")
     for scheme in schemes:
-        whole = {name: value if len(value) == 7 else "#" + "".join(2 * each for each in value[1:])
-                 for name, value in scheme.items()}
-        low = {(ink, ground): contrast(whole[ink], whole[ground])
-               for ink in inks for ground in ("paper", "panel", "soft")}
+        whole = {
+            name: value if len(value) == 7 else "#" + "".join(2 * digit for digit in value[1:])
+            for name, value in scheme.items()
+        }
+        low = {
+            (ink, ground): contrast(whole[ink], whole[ground])
+            for ink in inks
+            for ground in ("paper", "panel", "soft")
+        }
         assert min(low.values()) >= 4.5, low
         assert len({whole[ink] for ink in inks[3:]}) == 5, "a verdict has a colour of its own"
-    for name, scheme in zip(COLOURS, schemes, strict=False):
-        written = {str(token): told["color"] for token, told in get_style_by_name(name) if told["color"]}
+    for name, scheme in zip(CODE_STYLES, schemes, strict=False):
+        written = {str(token): style["color"] for token, style in get_style_by_name(name) if style["color"]}
         assert written.pop("Token.Error"), "which the site gives a colour of its own"
         low = {token: contrast(colour, scheme["soft"]) for token, colour in written.items()}
         assert min(low.values()) >= 4.5, low
 
 
 def test_text_of_html():
-    assert text("<p>a &lt; <strong>b</strong> &amp; c</p>") == "a < b & c"
+    assert plain_text("<p>a &lt; <strong>b</strong> &amp; c&nbsp;&#8212; d</p>") == "a < b & c\xa0— d"

@@ -1,4 +1,4 @@
-"""The register: every run once, with who asked, what made it and the images it learned from."""
+"""The run index: every run once, with its questions, its provenance and the images it learned from."""
 
 import gzip
 import json
@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from itl.report import run_index as module
-from itl.report.run_index import publish_runs, register
+from itl.report.run_index import publish_runs, run_index
 from itl.runs.executors import with_needs
-from itl.runs.questions import granularity
+from itl.runs.questions import class_count
 from itl.runs.store import Store
 from itl.specs import Pretrain, canonical, key
 from tests.accessible import faults
@@ -19,9 +19,9 @@ from tests.worlds import MADE, SETTINGS, here, pretend, small_study
 
 def questions():
     """Two questions that share the full pre-training and its nearest neighbours."""
-    shared = {name: told for name, told in SETTINGS.items() if name != "images_per_class"}
+    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
     shared["tasks"] = ["knn@scenes", "probe@scenes"]
-    fine = granularity(label_sets=["bottom-up@5", "original"], **shared)
+    fine = class_count(label_sets=["bottom-up@5", "original"], **shared)
     return [small_study(images_per_class=[0, 4, "all"], seeds=[0, 1]), fine]
 
 
@@ -44,26 +44,26 @@ def specs(machine) -> list:
 
 
 def test_every_run_stands_once_and_names_its_questions(machine):
-    entries = register(questions(), machine)
+    entries = run_index(questions(), machine)
     assert sorted(entry.key for entry in entries) == sorted(key(spec) for spec in specs(machine))
-    # 3 conditions and 1 more, 2 seeds: 8 nets, knn on each, probe on the 4 of granularity
+    # 3 conditions and 1 more, 2 seeds: 8 nets, knn on each, probe on the 4 of class-count
     assert len(entries) == 8 + 8 + 4
-    shared = [entry for entry in entries if entry.questions == "data-size, granularity"]
+    shared = [entry for entry in entries if entry.questions == "data-size, class-count"]
     assert [entry.task for entry in shared] == ["pre-training", "knn@scenes"] * 2
-    assert shared[0].asked == ("data-size: images per class all", "granularity: label set original")
+    assert shared[0].conditions == ("data-size: images per class all", "class-count: label set original")
     assert [entry.task for entry in entries].count("no pre-training") == 2
     assert [entry.state for entry in entries].count("to do") == 1
 
 
 def test_what_is_measured_follows_its_pre_training(machine):
     last = None
-    for entry in register(questions(), machine):
+    for entry in run_index(questions(), machine):
         last = entry.spec if isinstance(entry.spec, Pretrain) else last
         assert getattr(entry.spec, "pretrain", entry.spec) == last
 
 
 def test_the_page_can_be_read_and_leads_to_all(machine, out):
-    entries = register(questions(), machine)
+    entries = run_index(questions(), machine)
     publish_runs(entries, out, "test", machine)
     html = (out / "runs.html").read_text()
     assert faults(html) == []
@@ -72,17 +72,17 @@ def test_the_page_can_be_read_and_leads_to_all(machine, out):
     assert linked == {f"runs/{path.name}" for path in (out / "runs").iterdir()}
     assert "20, 19 of them done" in html
     assert "28.5 minutes" in html, "19 runs of a minute and a half"
-    assert "data-size: images per class all; granularity: label set original; seed 1" in html
+    assert "data-size: images per class all; class-count: label set original; seed 1" in html
     assert "A &amp; B" in html
     assert "accuracy 51.2" in html
 
 
 def test_a_run_is_published_with_spec_provenance_and_images(machine, out):
-    publish_runs(register(questions(), machine), out, "test", machine)
+    publish_runs(run_index(questions(), machine), out, "test", machine)
     spec = next(spec for spec in specs(machine) if isinstance(spec, Pretrain) and spec.seed == 1)
-    told = json.loads((out / f"runs/{key(spec)}.json").read_text())
-    assert told["spec"] == json.loads(canonical(spec))
-    assert told["provenance"] == MADE
+    content = json.loads((out / f"runs/{key(spec)}.json").read_text())
+    assert content["spec"] == json.loads(canonical(spec))
+    assert content["provenance"] == MADE
     assert (out / f"runs/{key(spec)}.csv").read_text().count("train/") == 4
     table = pd.read_csv(out / "runs.csv").set_index("run")
     assert table.loc[key(spec), "spec"] == canonical(spec)
@@ -91,30 +91,30 @@ def test_a_run_is_published_with_spec_provenance_and_images(machine, out):
 
 
 def test_long_manifests_are_compressed_and_old_files_go(machine, out, monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 60)                    # bytes: 4 images are more, 3 are not
+    monkeypatch.setattr(module, "LONG_MANIFEST_BYTES", 60)  # bytes: 4 images are more, 3 are not
     (out / "runs").mkdir(parents=True)
     (out / "runs/0123456789ab.json").write_text("{}")
-    publish_runs(register(questions(), machine), out, "test", machine)
-    there = {path.name for path in (out / "runs").iterdir()}
-    assert "0123456789ab.json" not in there
+    publish_runs(run_index(questions(), machine), out, "test", machine)
+    names = {path.name for path in (out / "runs").iterdir()}
+    assert "0123456789ab.json" not in names
     for spec in [spec for spec in specs(machine) if isinstance(spec, Pretrain)]:
         name = f"{key(spec)}.csv" + (".gz" if spec.seed else "")
-        assert {f"{key(spec)}.csv", f"{key(spec)}.csv.gz"} & there == {name}
+        assert {f"{key(spec)}.csv", f"{key(spec)}.csv.gz"} & names == {name}
         packed = (out / "runs" / name).read_bytes()
         listed = (Store(machine.runs).path(spec) / "manifest.csv").read_bytes()
         assert (gzip.decompress(packed) if spec.seed else packed) == listed
 
 
 def test_a_run_that_is_done_anew_is_published_anew(machine, out):
-    publish_runs(register(questions(), machine), out, "test", machine)
+    publish_runs(run_index(questions(), machine), out, "test", machine)
     spec = specs(machine)[0]
     listed = Store(machine.runs).path(spec) / "manifest.csv"
     published = out / f"runs/{key(spec)}.csv"
     before = published.stat().st_mtime_ns
-    publish_runs(register(questions(), machine), out, "test", machine)
+    publish_runs(run_index(questions(), machine), out, "test", machine)
     assert published.stat().st_mtime_ns == before, "what lies there is not copied again"
     listed.write_text("image,wnid,label\n")
-    publish_runs(register(questions(), machine), out, "test", machine)
+    publish_runs(run_index(questions(), machine), out, "test", machine)
     assert published.read_text() == "image,wnid,label\n"
 
 

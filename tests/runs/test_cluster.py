@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.runs.executors import execute
 from itl.runs.store import Store
 from itl.specs import Pretrain
-from tests.worlds import here, small_study
+from tests.worlds import FOUR, here, small_study
 
 distributed = pytest.importorskip("dask.distributed")
 
@@ -28,7 +28,7 @@ def cluster():
 @pytest.mark.timeout(180)
 def test_a_worker_that_dies_costs_nothing(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("ITL_DEVICE", "cpu")
-    question = small_study(images_per_class=[12], recipe={"steps": 120, "batch": 8, "pixels": 24})
+    question = small_study(**FOUR, recipe={"steps": 120, "batch": 8, "pixels": 24})
     alone = here(tmp_path / "alone", checkpoint_seconds=20, workers=1)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
     question.run(Store(alone.runs), alone)
@@ -50,7 +50,7 @@ def test_a_worker_that_dies_costs_nothing(cluster, tmp_path, monkeypatch):
 def test_no_scheduler_there_is_one_line(tmp_path, monkeypatch):
     machine = here(tmp_path, scheduler="tcp://127.0.0.1:9")
     monkeypatch.setattr("itl.runs.executors.PATIENCE", 1)
-    question = small_study(images_per_class=[4], seeds=[0])
+    question = small_study(**FOUR, seeds=[0])
     question.prepare(machine)
     specs = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
     with pytest.raises(ItlError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):

@@ -17,14 +17,14 @@ from itl import ItlError
 from itl.runs.executors import execute, with_needs
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import FOUR, SETTINGS, here, small_study
 
 STOPPED_SHORT = """
 import os, sys
 from pathlib import Path
 from itl.runs.perform import perform
 from itl.runs.store import Store
-from tests.worlds import here, small_study
+from tests.worlds import FOUR, here, small_study
 machine = here(Path(sys.argv[1]))
 question = small_study()
 question.prepare(machine)
@@ -36,7 +36,7 @@ RUN = """
 import sys
 from pathlib import Path
 from itl.runs.store import Store
-from tests.worlds import here, small_study
+from tests.worlds import FOUR, here, small_study
 machine = here(Path(sys.argv[1]))
 small_study().run(Store(machine.runs), machine)
 """
@@ -148,8 +148,8 @@ def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
 def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
     machine = here(with_packs(undisturbed, tmp_path), workers=1)
     store = Store(machine.runs)
-    good = small_study(images_per_class=[4], seeds=[0])
-    bad = small_study(images_per_class=[4], seeds=[0], net="alexnet")   # needs larger images than these
+    good = small_study(**FOUR, seeds=[0])
+    bad = small_study(**FOUR, seeds=[0], net="alexnet")   # needs larger images than these
     specs = [run.spec for question in (bad, good) for run in question.runs(machine)]
     with pytest.raises(ItlError, match="2 of the runs failed, first .*alexnet needs images of at least 63"):
         execute(specs, store, machine)

@@ -11,15 +11,16 @@ import torch
 from itl import ItlError
 from itl.evaluation import induction
 from itl.evaluation.logistic_regression import Features
+from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, duration, free_memory, readable
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
-from itl.runs.questions import data_size, granularity
+from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
-from itl.specs import Detection, Packing, Pretrain, Recipe, Subset, Transfer
-from tests.worlds import IMAGES, SCENES, SETTINGS, here, small_study
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer
+from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
 
 RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
 FROZEN = throughput.Frozen(start=3.0, fit=0.25, compare=0.5)
@@ -44,15 +45,18 @@ def reckoned(spec, size=SIZE) -> cost.Cost:
     return cost.cost(spec, size, made_up([cost.work_of(spec)], machine), machine)
 
 
-@pytest.mark.parametrize(("subset", "images"), [
-    ({}, (40, 8, 4)),
-    ({"images_per_class": 3}, (12, 8, 4)),
-    ({"classes": 3}, (30, 6, 3)),
-    ({"classes": 2, "images_per_class": 5}, (10, 4, 2)),
-    ({"labels": "bottom-up@4"}, (40, 8, 2)),
-    ({"labels": "bottom-up@4", "images_per_class": 20}, (40, 8, 2)),
-    ({"labels": f"only@{BIRDS[0]}"}, (10, 2, 1)),
-])
+@pytest.mark.parametrize(
+    ("subset", "images"),
+    [
+        ({}, (40, 8, 4)),
+        ({"images_per_class": 3}, (12, 8, 4)),
+        ({"classes": 3}, (30, 6, 3)),
+        ({"classes": 2, "images_per_class": 5}, (10, 4, 2)),
+        ({"labels": "bottom-up@4"}, (40, 8, 2)),
+        ({"labels": "bottom-up@4", "images_per_class": 20}, (40, 8, 2)),
+        ({"labels": f"only@{BIRDS[0]}"}, (10, 2, 1)),
+    ],
+)
 def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
     found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE)
     assert (found.learned, found.scored, found.classes) == images
@@ -71,8 +75,10 @@ COSTS = [
     (replace(NET, recipe=Recipe(epochs=0)), 8 * 0.125),
     (Transfer(NET, "finetune", "t", "q", None, TUNING), 3 * (48 // 16) * 16 * 0.5 + 4 * 0.125),
     (Transfer(NET, "finetune", "t", "q", 4, TUNING), 3 * 1 * 16 * 0.5 + 4 * 0.125),
-    (Transfer(NET, "finetune", "t", "q", None, replace(TUNING, lrs=(0.1, 0.2))),
-     3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125)),
+    (
+        Transfer(NET, "finetune", "t", "q", None, replace(TUNING, lr=None, lrs=(0.1, 0.2))),
+        3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125),
+    ),
     (Transfer(NET, "knn", "t", "q"), 52 * 0.125 + 0.5 * 48 * 4 * 10),
     (Transfer(NET, "probe", "t", "q", 2), 12 * 0.125 + 3 + 0.25 * 8 * 4 * 10),
     (Transfer(NET, "induction", "t", "q"), 52 * 0.125 + 3 + 0.25 * 48 * 4 * 10 + 2 * 0.5 * 48 * 4 * 10),
@@ -91,14 +97,14 @@ def test_disk_and_memory_of_runs():
     knn = reckoned(Transfer(NET, "knn", "t", "q"))
     assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE * 52 * 10)
     boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
-    found = reckoned(Transfer(NET, "detection", "t", "q", None, Detection(steps=5, batch=2)), boxes)
+    found = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
     assert (found.minutes * 60, found.disk) == (pytest.approx(5 * 2 * 0.5 + 4 * 0.125), 4 * cost.FOUND)
     assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes).learned == 20
 
 
 def two_questions() -> list:
     one = data_size(**SHARED, images_per_class=[4, "all"])
-    return [one, granularity(**SHARED, label_sets=["bottom-up@5", "original"])]
+    return [one, class_count(**SHARED, label_sets=["bottom-up@5", "original"])]
 
 
 def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
@@ -107,8 +113,8 @@ def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
     trained = found.runs[found.runs["kind"] == "pretrain"]
     assert list(zip(trained["questions"], trained["condition"], strict=True))[::2] == [
         ("data-size", "images_per_class 4"),
-        ("data-size, granularity", "images_per_class all = label_set original"),
-        ("granularity", "label_set bottom-up@5"),
+        ("data-size, class-count", "images_per_class all = label_set original"),
+        ("class-count", "label_set bottom-up@5"),
     ]
     assert len(found.runs) == 2 * len(trained) == 12
     assert list(found.packs["pack"]) == ["images", "scenes"]
@@ -125,13 +131,13 @@ def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
 
 
 def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated):
-    other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, images_per_class=[4])
-    found = plan.plan([data_size(**SHARED, images_per_class=[4]), other], Store(tmp_path), here(tmp_path))
+    other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, **FOUR)
+    found = plan.plan([data_size(**SHARED, **FOUR), other], Store(tmp_path), here(tmp_path))
     assert (len(found.runs), len(found.packs)) == (8, 3)
 
 
 def test_conditions_of_one_question_that_share_a_net_are_one_row(tmp_path, rated):
-    question = small_study(images_per_class=[4])
+    question = small_study(**FOUR)
     condition = question.conditions[0]
     twice = replace(question, conditions=(condition, replace(condition, columns=(("again", "yes"),))))
     found = plan.plan([twice], Store(tmp_path), here(tmp_path))
@@ -143,9 +149,12 @@ def planned(home, runs, packs=0, **machine) -> plan.Plan:
     """A plan of runs, each given as minutes, before, disk, checkpoint and memory."""
     columns = ["minutes", "before", "disk", "checkpoint", "memory"]
     rows = pd.DataFrame(runs, columns=columns).assign(
-        device=0, state="to do", kind="knn", run="r", questions="q", condition="c", on="t", seed=0)
-    table = pd.DataFrame([("images", "demo", 8, 32, "to do", 1.0, packs)],
-                         columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"])
+        device=0, state="to do", kind="knn", run="r", questions="q", condition="c", on="t", seed=0
+    )
+    table = pd.DataFrame(
+        [("images", "demo", 8, 32, "to do", 1.0, packs)],
+        columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"],
+    )
     return plan.Plan(table, rows, here(home, **machine))
 
 
@@ -162,11 +171,14 @@ def test_sums_over_runs_side_by_side(tmp_path):
     assert [found.side_by_side("memory", count) for count in (1, 2, 3)] == [70, 130, 180]
 
 
-@pytest.mark.parametrize(("disk", "memory", "says"), [
-    (1559, 999, "this takes 0 MiB of disk in .*; 0 MiB are free; make room"),
-    (1560, 179, "3 runs side by side take up to 0 MiB of memory; 0 MiB are there; use --workers 2"),
-    (1560, 69, "take smaller batches"),
-])
+@pytest.mark.parametrize(
+    ("disk", "memory", "says"),
+    [
+        (1559, 999, "this takes 0 MiB of disk in .*; 0 MiB are free; make room"),
+        (1560, 179, "3 runs side by side take up to 0 MiB of memory; 0 MiB are there; use --workers 2"),
+        (1560, 69, "take smaller batches"),
+    ],
+)
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, disk, memory, says):
     found = planned(tmp_path, RUNS, packs=900, workers=3)
     for name, there in (("free_disk", lambda home: disk), ("free_memory", lambda: memory)):
@@ -186,14 +198,17 @@ def two_gpus(monkeypatch):
         monkeypatch.setattr(module, "device_name", {"cuda:0": "Big", "cuda:3": "Small"}.get)
 
 
-@pytest.mark.parametrize(("memory", "device", "says"), [
-    (359, 30, "6 runs side by side take up to 0 MiB of memory; .*; use --workers 2$"),
-    (189, 30, "use --workers 1$"),
-    (129, 30, "use --workers 1 --device cuda:0$"),
-    (69, 30, "take smaller batches"),
-    (360, 31, "3 runs side by side take up to 0 MiB of the memory of Small; .*; use --workers 2$"),
-    (360, 91, "the memory of Small; .* take smaller batches"),
-])
+@pytest.mark.parametrize(
+    ("memory", "device", "says"),
+    [
+        (359, 30, "6 runs side by side take up to 0 MiB of memory; .*; use --workers 2$"),
+        (189, 30, "use --workers 1$"),
+        (129, 30, "use --workers 1 --device cuda:0$"),
+        (69, 30, "take smaller batches"),
+        (360, 31, "3 runs side by side take up to 0 MiB of the memory of Small; .*; use --workers 2$"),
+        (360, 91, "the memory of Small; .* take smaller batches"),
+    ],
+)
 def test_what_cannot_fit_several_gpus_is_refused(tmp_path, monkeypatch, two_gpus, memory, device, says):
     found = planned(tmp_path, RUNS * 2, workers=3, device="cuda:0,3")
     found = replace(found, runs=found.runs.assign(device=device))
@@ -226,10 +241,10 @@ def test_no_question_needs_nothing(tmp_path):
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
     gone = {"source": "folder", "path": "/gone"}
-    question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, images_per_class=[4])
+    question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, **FOUR)
     with pytest.raises(ItlError, match="2 data sets .* .images, scenes.: images should lie at /gone"):
         plan.plan([question], Store(tmp_path), here(tmp_path))
-    question = data_size(**SHARED | {"images": gone}, images_per_class=[4])
+    question = data_size(**SHARED | {"images": gone}, **FOUR)
     with pytest.raises(ItlError, match="^images should lie at /gone"):
         plan.plan([question], Store(tmp_path), here(tmp_path))
 
@@ -237,7 +252,7 @@ def test_all_data_that_are_missing_are_named_at_once(tmp_path):
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
     machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
     listed = size_of(packing, "images", machine)
-    monkeypatch.setattr(paths, "open_source", None)            # to list again would fail
+    monkeypatch.setattr(paths, "open_source", None)  # to list again would fail
     assert size_of(packing, "images", machine) == listed
     monkeypatch.undo()
     paths.pack_for(packing, "images", machine, log=str)
@@ -276,7 +291,7 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
         for labels in (torch.arange(len(classes)).repeat(count) for count in (10, 2))
     )
     induction.compare(train, test, induction.branches(tree, classes))
-    most = cost.PIECES["induction"].count("compare") * len(train.labels) * len(test.labels)
+    most = METHODS["induction"].cost.count("compare") * len(train.labels) * len(test.labels)
     assert most / 2 <= sum(pairs) <= 1.05 * most
 
 
@@ -291,7 +306,7 @@ def test_what_is_measured_is_kept(tmp_path, monkeypatch):
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)     # to measure again would fail
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)  # to measure again would fail
     assert throughput.measured_before(works, machine) == found
     assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == found
     assert throughput.calibrated(works, machine) == found

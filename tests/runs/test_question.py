@@ -7,10 +7,14 @@ from itl import ItlError
 from itl.runs.question import Task
 from itl.runs.store import Store
 from itl.specs import Transfer
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import FOUR, SETTINGS, here, small_study
 
-OBJECTS = {"source": "demo-detection", "size": 64, "fit": "pad",
-           "options": {"train": 3, "test": 1, "size": 64}}
+OBJECTS = {
+    "source": "demo-detection",
+    "size": 64,
+    "fit": "pad",
+    "options": {"train": 3, "test": 1, "size": 64},
+}
 PEOPLE = {"source": "demo-actions", "size": 32, "options": {"train": 4, "test": 2, "size": 48}}
 TUNING = {
     "finetune": {"steps": 2, "batch": 4, "pixels": 24, "lrs": [0.01, 0.02]},
@@ -25,8 +29,13 @@ TUNING = {
         ("knn@scenes", "knn", "scenes", "original", None),
         ("probe@scenes:5", "probe", "scenes", "original", 5),
         ("induction@images/bottom-up@9", "induction", "images", "bottom-up@9", None),
-        ("induction@images/bottom-up@9+without@n02084071,n02121620:50", "induction", "images",
-         "bottom-up@9+without@n02084071,n02121620", 50),
+        (
+            "induction@images/bottom-up@9+without@n02084071,n02121620:50",
+            "induction",
+            "images",
+            "bottom-up@9+without@n02084071,n02121620",
+            50,
+        ),
     ],
 )
 def test_a_task_is_read_from_its_name(text, method, target, labels, few):
@@ -41,10 +50,17 @@ def test_what_is_no_task_is_refused(text):
 
 def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
-    tasks = ["finetune@scenes:4", "probe@scenes", "knn@scenes:5", "induction@images", "detection@objects",
-             "actions@people", "actions@people:2"]
+    tasks = [
+        "finetune@scenes:4",
+        "probe@scenes",
+        "knn@scenes:5",
+        "induction@images",
+        "detection@objects",
+        "actions@people",
+        "actions@people:2",
+    ]
     targets = SETTINGS["targets"] | {"objects": OBJECTS, "people": PEOPLE}
-    question = small_study(targets=targets, tasks=tasks, tuning=TUNING, images_per_class=[4], seeds=[0])
+    question = small_study(targets=targets, tasks=tasks, tuning=TUNING, **FOUR, seeds=[0])
     assert set(question.plan(store, machine)["state"]) == {"to do"}
     question.run(store, machine)
     assert set(question.plan(store, machine)["state"]) == {"done"}
@@ -82,7 +98,7 @@ def test_a_published_division_is_named_in_every_row(tmp_path):
         (root / f"{part}_03.txt").write_text("\n".join(lines))
     target = {"source": "sun397", "size": 24, "options": {"partition": 3}}
     machine, store = here(tmp_path, data=(f"sun={root}",)), Store(tmp_path / "runs")
-    question = small_study(targets={"sun": target}, tasks=["probe@sun:4"], images_per_class=[4], seeds=[0])
+    question = small_study(targets={"sun": target}, tasks=["probe@sun:4"], **FOUR, seeds=[0])
     question.run(store, machine)
     row = question.results(store, machine).query("task == 'probe@sun:4'").iloc[0]
     assert (row["protocol"], row["split"], row["metric"]) == ("SUN397 partition 03", "test", "accuracy")

@@ -18,7 +18,7 @@ def test_runs_are_conditions_times_seeds_times_tasks():
     runs = small_study().runs(NOWHERE)
     trained = {run.spec for run in runs if isinstance(run.spec, Pretrain)}
     tried = {run.spec for run in runs if isinstance(run.spec, Transfer)}
-    assert (len(trained), len(tried)) == (4, 6)                 # sizes x seeds; with the untrained, x tasks
+    assert (len(trained), len(tried)) == (4, 6)  # sizes x seeds; with the untrained, x tasks
     untrained = [run.spec.pretrain for run in runs if dict(run.columns)["images_per_class"] == 0]
     assert {spec.recipe.total_steps(10) for spec in untrained} == {0}
     assert {spec.subset.images_per_class for spec in untrained} == {1}
@@ -32,13 +32,14 @@ def test_seeds_pair_the_conditions():
 
 
 def test_all_keeps_every_image():
-    question = small_study(images_per_class=["all"])
+    question = small_study(images_per_class=[], subset={"labels": "original"})
     assert {r.spec.subset.images_per_class for r in question.runs(NOWHERE) if r.task == "own"} == {None}
 
 
 def granularity(**changes):
     settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    return questions.granularity(**settings | {"label_sets": ["none", "bottom-up@5", "original"]} | changes)
+    asked = {"label_sets": ["none", "bottom-up@5", "original"], "tasks": ["induction@images"]}
+    return questions.granularity(**settings | asked | changes)
 
 
 def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
@@ -49,12 +50,13 @@ def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
     assert [run.spec.subset.labels for run in trained] == ["bottom-up@5"] * 2 + ["original"] * 2
     assert {run.spec.subset.images_per_class for run in trained} == {None}
     assert {(run.spec.labels, run.spec.images_per_class) for run in runs if run.method == "induction"} == {
-        ("original", None), ("bottom-up@5", 3)
+        ("original", None),
+        ("bottom-up@5", 3),
     }
     nets = {run.spec.pretrain for run in runs if run.method == "induction"}
     sizes = small_study(images_per_class=[0, "all"]).runs(NOWHERE)
     others = {run.spec.pretrain for run in sizes if run.task != "own"}
-    assert others < nets                                        # the untrained, and those of all images
+    assert others < nets  # the untrained, and those of all images
     assert len(nets) == 6
 
 
@@ -66,7 +68,7 @@ def other(asked, **changes):
 
 def test_class_count_shares_its_nets_with_granularity():
     sets = ["none", "bottom-up@5", "original"]
-    one = other(questions.class_count, label_sets=sets)
+    one = other(questions.class_count, label_sets=sets, tasks=["induction@images"])
     assert one.runs(NOWHERE) == granularity().runs(NOWHERE)
     assert [dict(each.against)["label_set"] for each in one.comparisons] == ["original", "none"]
     asked = [(*dict(each.of).values(), *dict(each.against).values()) for each in granularity().comparisons]
@@ -83,13 +85,18 @@ def test_a_budget_is_a_grid_of_designs():
     assert {run.spec for run in sizes} < {run.spec for run in asked.runs(NOWHERE)}, "trained once for both"
 
 
-@pytest.mark.parametrize(("budgets", "says"), [
-    ([["all x 6", "2 x 12"]], "two numbers of images or more"),
-    ([["all x 6"], ["all x 3", "2 x 6"]], "each with two designs or more"),
-    ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 x 6, 2 x 13 have 24 and 26"),
-    ([["4 by 6", "2 x 12"], ["4 x 3", "2 x 6"]], "a design is CLASSES x IMAGES_PER_CLASS.*got '4 by 6'"),
-    ([["0 x 6", "2 x 12"], ["4 x 3", "2 x 6"]], "got '0 x 6'"),
-])
+@pytest.mark.parametrize(
+    ("budgets", "says"),
+    [
+        ([["all x 6", "2 x 12"]], "two numbers of images or more"),
+        ([["all x 6"], ["all x 3", "2 x 6"]], "each with two designs or more"),
+        ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 x 6, 2 x 13 have 24 and 26"),
+        ([["4 by 6", "2 x 12"], ["4 x 3", "2 x 6"]], "a design is CLASSES x IMAGES_PER_CLASS.*got '4 by 6'"),
+        ([["0 x 6", "2 x 12"], ["4 x 3", "2 x 6"]], "got '0 x 6'"),
+        ([["4 x 6", "2 x 12"], ["2 x 12", "1 x 24"]], "two numbers of images or more; all designs have 24"),
+        ([["all x 6", "all x 12"], ["4 x 3", "2 x 6"]], "two numbers of classes in each budget"),
+    ],
+)
 def test_budgets_that_are_none(budgets, says):
     with pytest.raises(ItlError, match=says):
         other(questions.budget, budgets=budgets)
@@ -97,16 +104,24 @@ def test_budgets_that_are_none(budgets, says):
 
 def test_overlap_has_a_control_of_its_own_for_every_seed():
     runs = other(questions.overlap).runs(NOWHERE)
-    labels = [(dict(run.columns)["pretrained_on"], run.seed, run.spec.subset.labels) for run in runs
-              if run.task == "own"]
+    labels = [
+        (dict(run.columns)["pretrained_on"], run.seed, run.spec.subset.labels)
+        for run in runs
+        if run.task == "own"
+    ]
     assert labels == [
-        ("all classes", 0, "original"), ("all classes", 1, "original"),
-        ("without as many others", 0, "without-random@0"), ("without as many others", 1, "without-random@1"),
-        ("without PASCAL's", 0, "without-pascal"), ("without PASCAL's", 1, "without-pascal"),
+        ("all classes", 0, "original"),
+        ("all classes", 1, "original"),
+        ("without as many others", 0, "without-random@0"),
+        ("without as many others", 1, "without-random@1"),
+        ("without PASCAL's", 0, "without-pascal"),
+        ("without PASCAL's", 1, "without-pascal"),
     ]
     main = other(questions.overlap).comparisons[0]
     assert (dict(main.of), dict(main.against)) == (
-        {"pretrained_on": "without PASCAL's"}, {"pretrained_on": "without as many others"})
+        {"pretrained_on": "without PASCAL's"},
+        {"pretrained_on": "without as many others"},
+    )
 
 
 def test_split_measures_every_net_on_both_halves():
@@ -114,14 +129,17 @@ def test_split_measures_every_net_on_both_halves():
     asked = other(questions.split, halves=["random"], tasks=tasks)
     tried = [run for run in asked.runs(NOWHERE) if run.method == "probe" and run.seed == 1]
     assert {(dict(run.columns)["pretrained_on"], run.spec.labels) for run in tried} == {
-        (name, half) for name in ("none", "A", "B", "A + B")
+        (name, half)
+        for name in ("none", "A", "B", "A + B")
         for half in ("half-random-a@1", "half-random-b@1")
     }
     assert {run.task for run in tried} == {"probe@images/half-a", "probe@images/half-b"}
     taught = {dict(run.columns)["pretrained_on"]: run.spec.pretrain.subset.labels for run in tried}
     assert taught == {"none": "original", "A": "half-random-a@1", "B": "half-random-b@1", "A + B": "original"}
     assert [(dict(each.against)["pretrained_on"], each.tasks) for each in asked.comparisons] == [
-        ("A", ("probe@images/half-a", "knn@scenes")), ("B", ("probe@images/half-b", "knn@scenes"))]
+        ("A", ("probe@images/half-a", "knn@scenes")),
+        ("B", ("probe@images/half-b", "knn@scenes")),
+    ]
 
 
 def test_halves_are_of_a_kind_and_known_to_their_question_only():
@@ -129,6 +147,34 @@ def test_halves_are_of_a_kind_and_known_to_their_question_only():
         other(questions.split, halves=["ramdom"])
     with pytest.raises(ItlError, match="no label method .*called 'half-a'"):
         small_study(tasks=["probe@images/half-a"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"tasks": ["probe@images/bottom-up@5", "induction@images"]},
+            "got probe@images/bottom-up@5, and probe scores none; put a task of induction first, "
+            "such as induction@images/bottom-up@5$",
+        ),
+        ({"label_sets": ["bottom-up@5", "original"]}, "give none and two others"),
+        ({"label_sets": ["none", "original"]}, "got label_sets .'none', 'original'.; give none and two"),
+        ({"tasks": []}, "granularity needs a task"),
+        ({"tasks": ["prob@images"]}, "did you mean 'probe'"),
+    ],
+)
+def test_what_the_page_on_granularity_needs_is_asked_before_the_first_run(changes, says):
+    with pytest.raises(ItlError, match=says):
+        granularity(**changes)
+
+
+def test_a_preset_whose_page_would_have_nothing_to_compare():
+    asked = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    preset = Preset(
+        name="mini", about="a test", notebooks={"02-class-count": asked | {"label_sets": ["none"]}}
+    )
+    with pytest.raises(ItlError, match="02-class-count in preset mini has nothing to compare; give .* two"):
+        questions.questions_of(preset)
 
 
 def test_label_sets_that_are_none():
@@ -141,10 +187,16 @@ def test_label_sets_that_are_none():
     [
         ({"tasks": ["prob@scenes"]}, "no transfer method called 'prob'; did you mean 'probe'"),
         ({"tasks": ["probe@scene"]}, "did you mean 'scenes'"),
+        ({"recipe": {"lrs": [0.1, 0.2]}}, "pre-training has one learning rate; got lrs .0.1, 0.2.; give lr"),
+        ({"recipe": {"steps": 0}}, "recipe trains for 0 steps; give epochs or steps of at least 1"),
+        ({"recipe": {"epochs": 1, "steps": 3}}, "recipe: a recipe has either epochs or steps; got 1 epochs"),
         ({"recipe": {"step": 3}}, "no setting of recipe called 'step'; did you mean 'steps'"),
         ({"images": {"source": "demo", "sise": 3}}, "did you mean 'size'"),
-        ({"images_per_class": ["many"]}, "whole numbers from 0, or 'all'; got 'many'"),
+        ({"images_per_class": [0, "many"]}, "whole numbers from 0, or 'all'; got 'many'"),
         ({"images_per_class": []}, "needs values"),
+        ({"images_per_class": ["all"]}, "got images_per_class .'all'.; give two or more, or leave it out"),
+        ({"images_per_class": [4, 12, 4]}, "needs different values; got 4, 12, 4; give each once"),
+        ({"tasks": []}, "data-size needs a task, got none; give one, such as probe@scenes"),
         ({"seeds": [1, 1]}, "no seed twice"),
     ],
 )

@@ -188,7 +188,7 @@ def test_a_test_split_without_annotations_is_left_out(tmp_path):
         "images/five.jpg": jpeg(),
     }
     lines = check_lines("coco", written(tmp_path, PLAIN | files))
-    assert "note: test.json has no annotations, so test is left out; scores are measured on val" in lines
+    assert "note: test.json has no annotations, so test is left out; val is scored" in lines
     assert "missing: test: without it scores are measured on val" in lines
 
 

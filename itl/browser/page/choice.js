@@ -1,19 +1,20 @@
-// What is chosen, and what each click does to it: the same operations as itl/browser/choice.py, by place not wnid.
+// What is chosen, and what each click does to it: the operations of itl/browser/choice.py, with nodes as numbers.
+// No DOM here: a test runs this file beside the Python one.
 import { Tree } from "./tree.js";
 
 export class Choice {
-  // told: what Choice.told gives in Python; cuts: the class of every node for each top-down round
-  constructor(tree, told, cuts) {
+  // fields: what Choice.to_dict returns in Python; cuts: for each top-down round the class of every labelled class
+  constructor(tree, fields, cuts) {
     this.tree = tree;
     this.cuts = cuts;
-    Object.assign(this, told);
-    const places = (wnids) => new Set(wnids.map((wnid) => tree.place.get(wnid)).filter((at) => at !== undefined));
-    this.nodes = places(told.nodes);
-    this.unticked = places(told.unticked);
+    Object.assign(this, fields);
+    const numbers = (wnids) => new Set(wnids.map((wnid) => tree.number.get(wnid)).filter((at) => at !== undefined));
+    this.nodes = numbers(fields.nodes);
+    this.unticked = numbers(fields.unticked);
   }
 
-  told() {
-    const wnids = (places) => [...places].map((at) => this.tree.wnid[at]).sort();
+  toDict() {
+    const wnids = (numbers) => [...numbers].map((at) => this.tree.wnid[at]).sort();
     const { base, pascal, half, classes, images_per_class, seed } = this;
     return {
       base, nodes: wnids(this.nodes), pascal, half, unticked: wnids(this.unticked), classes, images_per_class, seed,
@@ -22,12 +23,12 @@ export class Choice {
 
   // Untick all leaves under the node, by any path, if all are ticked; tick them all if any is not.
   toggle(at) {
-    const below = this.tree.leavesUnder[at];
-    const every = below.every((leaf) => !this.unticked.has(leaf));
-    for (const leaf of below) every ? this.unticked.add(leaf) : this.unticked.delete(leaf);
+    const leaves = this.tree.leavesUnder[at];
+    const allTicked = leaves.every((leaf) => !this.unticked.has(leaf));
+    for (const leaf of leaves) allTicked ? this.unticked.add(leaf) : this.unticked.delete(leaf);
   }
 
-  // Make the node a class in place of all below it, or, where it is one, let the node above have them.
+  // Make the node a class in place of all below it; where it is one, merge it into the node above.
   cutAt(at) {
     const nodes = this.base === "cut" ? this.nodes : new Set(this.labelled().values());
     if (!nodes.delete(at)) {
@@ -38,32 +39,32 @@ export class Choice {
     this.nodes = nodes;
   }
 
-  // Of all labelled classes their class, before any is left out.
+  // Map all labelled classes to their class, before any is left out; -1 where a cut has none.
   labelled() {
     const [method, argument] = this.base.split("@");
-    const { labelledPlaces } = this.tree;
+    const { labelledNodes } = this.tree;
     let classOf = null;
     if (method === "bottom-up") classOf = this.tree.atDepth(Number(argument));
     if (method === "cut") classOf = this.tree.nearest(this.nodes);
     if (method === "top-down") classOf = this.cuts[Number(argument) - 1] ?? [];
-    return new Map(labelledPlaces.map((at, nth) => [
+    return new Map(labelledNodes.map((at, nth) => [
       at, classOf === null ? at : method === "top-down" ? classOf[nth] : classOf[at],
     ]));
   }
 
-  // Of the classes that stay their class; dropped are places that a half or PASCAL leaves out.
+  // Map the classes that stay to their class; dropped are those that a half or PASCAL leaves out.
   kept(dropped) {
-    const found = this.labelled();
-    for (const [at, node] of found) if (node < 0 || this.unticked.has(at) || dropped.has(at)) found.delete(at);
-    return found;
+    const classOf = this.labelled();
+    for (const [at, node] of classOf) if (node < 0 || this.unticked.has(at) || dropped.has(at)) classOf.delete(at);
+    return classOf;
   }
 
-  // 2 for every node whose leaves are all ticked, 1 for some, 0 for none; 2 too where there is none below.
+  // For every node 2 where all its leaves are ticked or it has none, 1 where some are, 0 where none is.
   states() {
-    const out = new Int32Array(this.tree.size);
+    const unticked = new Int32Array(this.tree.size);
     const seen = new Int32Array(this.tree.size).fill(-1);
-    for (const leaf of this.unticked) this.tree.eachAbove(leaf, seen, (above) => out[above]++);
-    return Uint8Array.from(out, (count, at) => {
+    for (const leaf of this.unticked) this.tree.eachAbove(leaf, seen, (above) => unticked[above]++);
+    return Uint8Array.from(unticked, (count, at) => {
       if (!count) return 2;
       return count < this.tree.leavesUnder[at].length ? 1 : 0;
     });
@@ -72,12 +73,12 @@ export class Choice {
 
 // Gather kept classes by their class: [class, leaves, images], the most images first.
 export function tally(tree, kept) {
-  const found = new Map();
+  const rows = new Map();
   for (const [at, node] of kept) {
-    const one = found.get(node) ?? [node, 0, 0];
-    one[1]++;
-    one[2] += tree.images[at];
-    found.set(node, one);
+    const row = rows.get(node) ?? [node, 0, 0];
+    row[1]++;
+    row[2] += tree.images[at];
+    rows.set(node, row);
   }
-  return [...found.values()].sort((a, b) => b[2] - a[2] || b[1] - a[1] || a[0] - b[0]);
+  return [...rows.values()].sort((a, b) => b[2] - a[2] || b[1] - a[1] || a[0] - b[0]);
 }

@@ -1,23 +1,23 @@
-// Colours of nodes by a number: one way where there is only more, two ways from zero where there is a change.
+// Colours of nodes by a number: in one direction for amounts, in two directions from zero for changes.
 import { element } from "./rows.js";
 
 const UP = [[247, 247, 247], [146, 197, 222], [33, 102, 172]];      // ColorBrewer's; safe for colour-blind readers
 const DOWN = [[247, 247, 247], [253, 184, 99], [179, 88, 6]];
 const MORE = [[255, 255, 217], [65, 182, 196], [8, 29, 88]];
 
-// told: {values: {wnid: number}, label, unit, change, low, high}
-export function palette(tree, told) {
+// scale: {values: {wnid: number}, label, unit, change, low, high}
+export function palette(tree, scale) {
   const values = {};
-  for (const [wnid, value] of Object.entries(told.values)) values[tree.place.get(wnid)] = value;
-  const widest = Math.max(Math.abs(told.low), Math.abs(told.high)) || 1;
-  const range = told.high - told.low || 1;
+  for (const [wnid, value] of Object.entries(scale.values)) values[tree.number.get(wnid)] = value;
+  const widest = Math.max(Math.abs(scale.low), Math.abs(scale.high)) || 1;
+  const range = scale.high - scale.low || 1;
   const rgb = (value) => {
-    if (told.change) return mix(value < 0 ? DOWN : UP, Math.abs(value) / widest);
-    return mix(MORE, (value - told.low) / range);
+    if (scale.change) return mix(value < 0 ? DOWN : UP, Math.abs(value) / widest);
+    return mix(MORE, (value - scale.low) / range);
   };
   const say = (value) => {
     const text = Math.abs(value).toFixed(1);
-    if (!told.change) return (value < 0 ? "−" : "") + text;
+    if (!scale.change) return (value < 0 ? "−" : "") + text;
     return (value < 0 ? "−" : value > 0 ? "+" : "") + text;
   };
   const paint = (value) => `rgb(${rgb(value).join(" ")})`;
@@ -25,21 +25,21 @@ export function palette(tree, told) {
     const [red, green, blue] = rgb(value);
     return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#1a1a1a" : "#ffffff";
   };
-  const ends = told.change ? [-widest, 0, widest] : [told.low, told.low + range / 2, told.low + range];
+  const ends = scale.change ? [-widest, 0, widest] : [scale.low, scale.low + range / 2, scale.low + range];
   const legend = () => {
     const bar = element("div", { class: "ramp" });
     const stops = Array.from({ length: 11 }, (_, nth) => paint(ends[0] + ((ends[2] - ends[0]) * nth) / 10));
     bar.style.background = `linear-gradient(90deg, ${stops.join(", ")})`;
     return [
-      element("span", {}, told.label), bar,
-      element("div", { class: "ends" }, ...ends.map((value) => element("span", {}, `${say(value)} ${told.unit}`))),
+      element("span", {}, scale.label), bar,
+      element("div", { class: "ends" }, ...ends.map((value) => element("span", {}, `${say(value)} ${scale.unit}`))),
     ];
   };
-  return { values, unit: told.unit, say, paint, ink, legend };
+  return { values, unit: scale.unit, say, paint, ink, legend };
 }
 
 function mix(colours, part) {
-  const place = Math.min(1, Math.max(0, part)) * (colours.length - 1);
-  const nth = Math.min(colours.length - 2, Math.floor(place));
-  return colours[nth].map((low, channel) => Math.round(low + (colours[nth + 1][channel] - low) * (place - nth)));
+  const position = Math.min(1, Math.max(0, part)) * (colours.length - 1);
+  const nth = Math.min(colours.length - 2, Math.floor(position));
+  return colours[nth].map((low, channel) => Math.round(low + (colours[nth + 1][channel] - low) * (position - nth)));
 }

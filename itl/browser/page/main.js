@@ -1,5 +1,5 @@
-// The browser: the kernel's model in, the page out. Asks the kernel for images, for what a choice comes to,
-// and to save; all else is done here.
+// The browser: the kernel's model in, the page out. The kernel sends images, counts what a choice keeps, and
+// saves presets; everything else is done here.
 import { Choice, tally } from "./choice.js";
 import { palette } from "./colours.js";
 import { CutPanel, ImagesPane, SelectionPanel } from "./panels.js";
@@ -20,14 +20,14 @@ export class Browser {
       choose: (at) => this.chosen(at),
       toggle: (at) => this.change((choice) => choice.toggle(at)),
       cut: (at) => this.change((choice) => choice.cutAt(at)),
-      opened: (places) => this.send({ _opened: places.map((at) => this.tree.wnid[at]).sort() }),
+      opened: (nodes) => this.send({ _opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
     });
     this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base)));
     this.selection = new SelectionPanel(
       (fields) => this.change((choice) => Object.assign(choice, fields)),
-      (what, told) => {
+      (what, details) => {
         if (what === "clear") this.change(() => this.begin(NOTHING));
-        else this.model.send({ kind: what, choice: this.choice.told(), ...told });  // it may overtake a click
+        else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
       });
     this.panes = [];
     this.build();
@@ -37,7 +37,7 @@ export class Browser {
       "change:_colours": () => this.coloured(),
       "change:_opened": () => this.opened(),
       "change:_shown": () => this.shown(),
-      "msg:custom": (told, buffers) => this.told(told, buffers),
+      "msg:custom": (message, buffers) => this.receive(message, buffers),
     };
     for (const [event, handler] of Object.entries(this.handlers)) model.on(event, handler);
     this.coloured();
@@ -67,16 +67,15 @@ export class Browser {
       this.about, this.images);
   }
 
-  // Change the choice here at once, and tell the kernel, which answers with what it comes to.
+  // Change the choice here at once, and send it to the kernel, which answers with a summary.
   change(what) {
     what(this.choice);
-    this.asked = (this.model.get("_asked") ?? 0) + 1;
-    this.send({ _choice: this.choice.told(), _asked: this.asked });
+    const revision = (this.model.get("_revision") ?? 0) + 1;
+    this.send({ _choice: this.choice.toDict(), _revision: revision });
     this.refresh();
   }
 
-  // What is sent from here is here already: the model's echo of it is not to be acted on. What one event
-  // changes goes as one message.
+  // Changes made here are ignored when the model echoes them. All changes of one event are one message.
   send(fields) {
     this.sending = true;
     for (const [name, value] of Object.entries(fields)) this.model.set(name, value);
@@ -87,8 +86,8 @@ export class Browser {
     });
   }
 
-  begin(told) {
-    this.choice = new Choice(this.tree, told, this.cuts);
+  begin(fields) {
+    this.choice = new Choice(this.tree, fields, this.cuts);
   }
 
   read() {
@@ -100,7 +99,7 @@ export class Browser {
   refresh() {
     const { tree, choice, view } = this;
     const summary = this.model.get("_summary");
-    const waiting = (summary.asked ?? 0) !== this.model.get("_asked");
+    const waiting = (summary.revision ?? 0) !== this.model.get("_revision");
     const dropped = new Set();
     if (!choice.pascal) for (const at of this.model.get("_pascal")) dropped.add(at);
     if ((choice.half || choice.classes !== null) && !waiting) for (const at of summary.dropped) dropped.add(at);
@@ -122,10 +121,10 @@ export class Browser {
 
   // Every node that has, by any path, a class that is kept.
   alive(kept) {
-    const found = new Uint8Array(this.tree.size);
+    const alive = new Uint8Array(this.tree.size);
     const seen = new Int32Array(this.tree.size).fill(-1);
-    for (const at of kept.keys()) this.tree.eachAbove(at, seen, (above) => (found[above] = 1));
-    return found;
+    for (const at of kept.keys()) this.tree.eachAbove(at, seen, (above) => (alive[above] = 1));
+    return alive;
   }
 
   searched() {
@@ -167,14 +166,14 @@ export class Browser {
   // The kernel, or another view, shows a node; a view does so when it is made.
   shown() {
     if (this.sending) return;
-    const at = this.tree.place.get(this.model.get("_shown"));
+    const at = this.tree.number.get(this.model.get("_shown"));
     if (at !== undefined && at !== this.view.chosen) this.view.reveal(at, false);
   }
 
   opened() {
     if (this.sending) return;
-    const places = this.model.get("_opened").map((wnid) => this.tree.place.get(wnid));
-    this.view.open = new Set(places.filter((at) => at !== undefined));
+    const nodes = this.model.get("_opened").map((wnid) => this.tree.number.get(wnid));
+    this.view.open = new Set(nodes.filter((at) => at !== undefined));
     this.view.refresh();
   }
 
@@ -204,7 +203,7 @@ export class Browser {
     const button = nth
       ? element("button", { type: "button", onclick: () => this.removePane() }, "Close")
       : element("button", { type: "button", onclick: () => this.keepBeside() }, "Keep beside");
-    const pane = new ImagesPane(this.tree, nth, (told) => this.model.send({ kind: "images", ...told }), [button]);
+    const pane = new ImagesPane(this.tree, nth, (request) => this.model.send({ kind: "images", ...request }), [button]);
     this.panes.push(pane);
     this.images.append(pane.root);
     return pane;
@@ -224,15 +223,16 @@ export class Browser {
     pane.root.remove();
   }
 
-  told(told, buffers) {
-    if (told.kind === "images") this.panes[told.pane]?.receive(told, buffers);
-    if (told.kind === "trouble" && told.about === "images") this.panes[told.pane]?.say(told.text);
-    if (told.kind === "saved" || (told.kind === "trouble" && told.about === "save")) this.selection.say(told.text);
+  receive(message, buffers) {
+    const { kind, about, pane, text } = message;
+    if (kind === "images") this.panes[pane]?.receive(message, buffers);
+    if (kind === "trouble" && about === "images") this.panes[pane]?.say(text);
+    if (kind === "saved" || (kind === "trouble" && about === "save")) this.selection.say(text);
   }
 
   coloured() {
-    const told = this.model.get("_colours");
-    const colours = told.values ? palette(this.tree, told) : null;
+    const scale = this.model.get("_colours");
+    const colours = scale.values ? palette(this.tree, scale) : null;
     this.view.look.colours = colours;
     this.root.classList.toggle("coloured", Boolean(colours));
     this.legend.classList.toggle("hidden", !colours);
@@ -243,14 +243,14 @@ export class Browser {
     if (this.choice) this.view.refresh();
   }
 
-  // What stood before the first layout is drawn again with the room that there really is.
+  // Draw the rows again once their real height is known.
   placed() {
     this.view.rows.draw(false);
     this.resize = new ResizeObserver(() => this.view.rows.draw(false));
     this.resize.observe(this.view.viewport);
     requestAnimationFrame(() => setTimeout(() => {
       performance.mark("itl:painted");
-      setTimeout(() => this.view.search, 20);           // ready before anyone can have typed a letter
+      setTimeout(() => this.view.search, 20);           // so that it is ready before anyone types
     }));
   }
 

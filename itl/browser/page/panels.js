@@ -1,10 +1,10 @@
-// What stands beside and below the tree: classes, selection, summary, images.
+// The panels beside and below the tree: classes, selection, summary, images.
 import { element, number, some } from "./rows.js";
 
 const BASES = [["original", "every class"], ["bottom-up", "bottom-up"], ["top-down", "top-down"], ["cut", "my own cut"]];
 const HALVES = ["", "half-random-a", "half-random-b", "half-minimal-a", "half-minimal-b"];
 
-// How the tree is cut: three ways with a slider, and one's own cut.
+// How the tree is cut: as it is, in two ways with a slider, or by the user's own cut.
 export class CutPanel {
   // rounds: how many rounds of top-down there are; changed(base): called when another is chosen
   constructor(tree, rounds, changed) {
@@ -17,7 +17,7 @@ export class CutPanel {
       disabled: (base === "top-down" && rounds < 1),
     }));
     this.slider = element("input", { type: "range", min: 0, class: "slider", oninput: () => this.slid() });
-    this.text = element("output", { class: "told", "aria-live": "polite" });
+    this.text = element("output", { class: "base-text", "aria-live": "polite" });
     this.figure = element("div", { class: "figure" });
     this.root = element("fieldset", {}, element("legend", {}, "Classes"),
       element("div", { class: "radios" }, ...BASES.map(([, label], nth) => element("label", {}, this.radios[nth], ` ${label}`))),
@@ -41,17 +41,17 @@ export class CutPanel {
     const slides = method in this.at;
     this.slider.classList.toggle("hidden", !slides);
     this.slider.disabled = !slides;
-    let told = { original: "each class as it is", cut: "click ◇ on the tree, or press c" }[method];
+    let text = { original: "each class as it is", cut: "click ◇ on the tree, or press c" }[method];
     if (slides) {
       this.at[method] = Number(argument);
       this.slider.min = method === "bottom-up" ? 0 : 1;
       this.slider.max = this.most[method];
       this.slider.value = method === "bottom-up" ? this.most[method] - argument : argument;
-      told = method === "bottom-up" ? `level ${argument}` : `round ${argument}`;
+      text = method === "bottom-up" ? `level ${argument}` : `round ${argument}`;
       this.slider.setAttribute("aria-label", method === "bottom-up" ? "level of the cut" : "rounds");
-      this.slider.setAttribute("aria-valuetext", `${told}, ${some(classes.length, "class", "classes")}`);
+      this.slider.setAttribute("aria-valuetext", `${text}, ${some(classes.length, "class", "classes")}`);
     }
-    this.text.textContent = `${told}: ${some(classes.length, "class", "classes")}`;
+    this.text.textContent = `${text}: ${some(classes.length, "class", "classes")}`;
   }
 
   // One bar a class, the most first; what: images or leaves. On a log scale where a few dwarf the rest.
@@ -68,18 +68,18 @@ export class CutPanel {
     area.setAttribute("d", `M0 ${height}${path}L${width} ${height}Z`);
     svg.append(area);
     const ends = sizes.length ? `from ${number(sizes[0])} down to ${number(sizes.at(-1))}` : "none";
-    const told = {
+    const attributes = {
       viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img",
       "aria-label": `${what} per class: ${ends}`,
     };
-    for (const [name, value] of Object.entries(told)) svg.setAttribute(name, value);
+    for (const [name, value] of Object.entries(attributes)) svg.setAttribute(name, value);
     this.figure.replaceChildren(
       element("div", { class: "axis" }, element("span", {}, number(most)), element("span", {}, "0")), svg,
       element("div", { class: "caption" }, `${what} per class, largest first${log ? ", log scale" : ""}`));
   }
 }
 
-// What is left out and how much is kept; changed(fields) is called with those that changed.
+// What is left out and how much is kept; changed(fields) is called with the fields that changed.
 export class SelectionPanel {
   constructor(changed, ask) {
     const whole = (name, label, least) => {
@@ -157,10 +157,10 @@ export class SelectionPanel {
   }
 }
 
-// A node's images, paged; ask({wnid, page, seed, pane}) asks the kernel.
+// A node's images, paged; ask({wnid, page, seed, pane, request}) requests a page from the kernel.
 export class ImagesPane {
   constructor(tree, pane, ask, buttons) {
-    Object.assign(this, { tree, pane, ask, at: -1, page: 0, pages: 1, asked: 0, urls: [] });
+    Object.assign(this, { tree, pane, ask, at: -1, page: 0, pages: 1, request: 0, urls: [] });
     this.title = element("h4", {});
     this.grid = element("div", { class: "grid" });
     this.where = element("span", { class: "where" });
@@ -186,26 +186,26 @@ export class ImagesPane {
 
   go(page) {
     this.page = page;
-    this.asked++;
+    this.request++;
     this.root.setAttribute("aria-busy", "true");
     this.ask({
-      wnid: this.tree.wnid[this.at], page, seed: Number(this.seed.value) || 0, pane: this.pane, asked: this.asked,
+      wnid: this.tree.wnid[this.at], page, seed: Number(this.seed.value) || 0, pane: this.pane, request: this.request,
     });
   }
 
-  // told: {asked, page, pages, total, images: [{id, name}], type}; buffers: their bytes
-  receive(told, buffers) {
-    if (told.asked !== this.asked) return;              // the answer to an earlier click
+  // answer: {request, page, pages, total, images: [{id, name}], type}; buffers: the bytes of the images
+  receive(answer, buffers) {
+    if (answer.request !== this.request) return;        // the answer to an earlier click
     this.root.setAttribute("aria-busy", "false");
     this.clear();
-    this.page = told.page;
-    this.where.textContent = told.total ? `page ${number(told.page + 1)} of ${number(told.pages)}` : "";
-    this.back.disabled = told.page < 1;
-    this.next.disabled = told.page >= told.pages - 1;
-    this.title.textContent = `${this.tree.name[this.at]}: ${some(told.total, "image")}`;
-    if (!told.total) this.say("The pack has no training image of this.");
-    this.grid.append(...told.images.map(({ id, name }, nth) => {
-      const url = URL.createObjectURL(new Blob([buffers[nth]], { type: told.type }));
+    this.page = answer.page;
+    this.where.textContent = answer.total ? `page ${number(answer.page + 1)} of ${number(answer.pages)}` : "";
+    this.back.disabled = answer.page < 1;
+    this.next.disabled = answer.page >= answer.pages - 1;
+    this.title.textContent = `${this.tree.name[this.at]}: ${some(answer.total, "image")}`;
+    if (!answer.total) this.say("The pack has no training image of this.");
+    this.grid.append(...answer.images.map(({ id, name }, nth) => {
+      const url = URL.createObjectURL(new Blob([buffers[nth]], { type: answer.type }));
       this.urls.push(url);
       return element("figure", { title: id }, element("img", { src: url, alt: `${name}, ${id}` }),
         element("figcaption", {}, name));

@@ -1,9 +1,9 @@
-// A list of any length of which only the rows in sight are in the page, with one row that has the focus.
+// A long list: only visible rows are in the page, and one row has the focus.
 
 export const ROW = 26;                                  // pixels; the same in browser.css
 const MARGIN = 6;                                       // rows kept ready above and below
 
-// fill(row, key, index) dresses a row; it is called again for rows in sight whenever they change.
+// fill(row, key, index) fills a row; it is called again for visible rows whenever they change.
 export class Rows {
   constructor(viewport, fill) {
     this.viewport = viewport;
@@ -25,13 +25,13 @@ export class Rows {
     this.draw(true);
   }
 
-  // Bring the page in line with what is in sight; refill: dress the rows that were there already, too.
+  // Add and remove rows as the list scrolls; refill: fill the rows again that are in the page already.
   draw(refill) {
     const height = this.viewport.clientHeight || 420;   // not laid out yet
     const first = Math.max(0, Math.floor(this.viewport.scrollTop / ROW) - MARGIN);
     const last = Math.min(this.keys.length, Math.ceil((this.viewport.scrollTop + height) / ROW) + MARGIN);
     const wanted = new Set(this.keys.slice(first, last));
-    if (this.active !== null) wanted.add(this.active);  // far away perhaps, but the focus must not be lost
+    if (this.active !== null) wanted.add(this.active);  // it may be far away, but must keep the focus
     for (const [key, row] of this.shown) {
       if (wanted.has(key)) continue;
       row.remove();
@@ -49,7 +49,7 @@ export class Rows {
     }
   }
 
-  // Give the row of key the focus, scrolling no further than need be.
+  // Give the row of key the focus, and scroll just so far that it is visible.
   activate(key, focus = true) {
     if (!this.index.has(key)) return;
     this.active = key;
@@ -61,7 +61,7 @@ export class Rows {
     if (focus) this.shown.get(key).focus({ preventScroll: true });
   }
 
-  // The key that many rows away from the active one.
+  // The key so many rows below the active one.
   away(steps) {
     const index = this.index.get(this.active) + steps;
     return this.keys[Math.min(this.keys.length - 1, Math.max(0, index))];
@@ -72,11 +72,11 @@ export class Rows {
   }
 }
 
-// JupyterLab takes keys such as d or x for the cell around, unless what has the focus says that it wants them.
+// JupyterLab applies keys such as d or x to the cell, unless the element with the focus has this attribute.
 export const KEEPS_KEYS = "data-lm-suppress-shortcuts";
 const FOCUSABLE = ["button", "input", "select", "pre"];
 
-// Make an element; text goes in as text, so that no name or gloss can be markup.
+// Make an element; content is added as text, so that no name or gloss can be markup.
 export function element(tag, attributes = {}, ...content) {
   const made = document.createElement(tag);
   if (FOCUSABLE.includes(tag)) made.setAttribute(KEEPS_KEYS, "true");

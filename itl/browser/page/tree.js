@@ -1,17 +1,17 @@
-// The tree as the kernel ships it: columns of equal length, one place for each node, sorted by wnid.
+// The tree as the kernel sends it: columns of equal length, in which nodes are numbered by wnid. No DOM here.
 
 export class Tree {
-  // columns: wnid, synset, name, words, gloss, hypernyms (places, the parent first), leaf, images, labelled
+  // columns: wnid, synset, name, words, gloss, hypernyms (numbers of nodes, the parent first), leaf, images, labelled
   constructor(columns) {
     Object.assign(this, columns);
     this.size = this.wnid.length;
-    this.place = new Map(this.wnid.map((wnid, at) => [wnid, at]));
+    this.number = new Map(this.wnid.map((wnid, at) => [wnid, at]));
     this.parent = Int32Array.from(this.hypernyms, (above) => (above.length ? above[0] : -1));
     this.children = Array.from({ length: this.size }, () => []);
     this.roots = [];
     for (let at = 0; at < this.size; at++) (this.parent[at] < 0 ? this.roots : this.children[this.parent[at]]).push(at);
     const byName = (a, b) => (this.name[a] < this.name[b] ? -1 : this.name[a] > this.name[b] ? 1 : a - b);
-    for (const some of this.children) some.sort(byName);
+    for (const siblings of this.children) siblings.sort(byName);
     this.depth = new Int32Array(this.size);
     this.topDown = [];                                  // parents before children, by parent paths
     const waiting = [...this.roots];
@@ -38,16 +38,16 @@ export class Tree {
         this.imagesUnder[above] += this.images[at];
       });
     }
-    this.labelledPlaces = [];
+    this.labelledNodes = [];
     this.labelledBelow = new Uint8Array(this.size);     // by parent paths: what a cut can label
     for (let at = 0; at < this.size; at++) {
       if (!this.labelled[at]) continue;
-      this.labelledPlaces.push(at);
+      this.labelledNodes.push(at);
       for (let above = at; above >= 0 && !this.labelledBelow[above]; above = this.parent[above]) {
         this.labelledBelow[above] = 1;
       }
     }
-    this.deepest = this.labelledPlaces.reduce((most, at) => Math.max(most, this.depth[at]), 0);
+    this.deepest = this.labelledNodes.reduce((most, at) => Math.max(most, this.depth[at]), 0);
   }
 
   // Call visit with at and all above it, by any path, each once; seen is scratch of the tree's size.
@@ -55,9 +55,9 @@ export class Tree {
     const waiting = [at];
     seen[at] = at;
     while (waiting.length) {
-      const here = waiting.pop();
-      visit(here);
-      for (const above of this.hypernyms[here]) {
+      const node = waiting.pop();
+      visit(node);
+      for (const above of this.hypernyms[node]) {
         if (seen[above] !== at) {
           seen[above] = at;
           waiting.push(above);
@@ -68,28 +68,31 @@ export class Tree {
 
   // From the root to the node.
   path(at) {
-    const found = [];
-    for (let above = at; above >= 0; above = this.parent[above]) found.push(above);
-    return found.reverse();
+    const nodes = [];
+    for (let above = at; above >= 0; above = this.parent[above]) nodes.push(above);
+    return nodes.reverse();
   }
 
   // The ancestor of each labelled class at that depth, or the class itself where it is not so deep.
   atDepth(level) {
-    const found = new Int32Array(this.size);
-    for (const at of this.topDown) found[at] = this.depth[at] <= level ? at : found[this.parent[at]];
-    return found;
+    const classOf = new Int32Array(this.size);
+    for (const at of this.topDown) classOf[at] = this.depth[at] <= level ? at : classOf[this.parent[at]];
+    return classOf;
   }
 
   // The nearest of nodes on each parent path; -1 where there is none.
   nearest(nodes) {
-    const found = new Int32Array(this.size);
-    for (const at of this.topDown) found[at] = nodes.has(at) ? at : this.parent[at] < 0 ? -1 : found[this.parent[at]];
-    return found;
+    const classOf = new Int32Array(this.size);
+    for (const at of this.topDown) {
+      const above = this.parent[at] < 0 ? -1 : classOf[this.parent[at]];
+      classOf[at] = nodes.has(at) ? at : above;
+    }
+    return classOf;
   }
 }
 
-// Search in the order of Taxonomy.search: called just so, starting so, with such a word, with it anywhere,
-// and last in the gloss; among equals those with more leaves first.
+// Search in the order of Taxonomy.search: names equal to the text, names that start with it, names with a word that
+// starts with it, names that contain it, and last glosses; among equals those with more leaves first.
 export class Search {
   constructor(tree) {
     const lines = (words, at) => `\n${[...words, tree.synset[at]].map(plain).join("\n")}\n${tree.wnid[at]}\n`;
@@ -98,7 +101,7 @@ export class Search {
     const { leavesUnder } = tree;
     this.order = Array.from(this.words.keys());         // sorted once, not at every key
     this.order.sort((a, b) => leavesUnder[b].length - leavesUnder[a].length || a - b);
-    this.find("once");                                  // joined strings are laid out when first read: not at a key
+    this.find("once");                                  // joined strings are laid out when first read: do it now
   }
 
   find(text) {

@@ -5,7 +5,7 @@ import { Search, Tree } from "./tree.js";
 const CHECKED = ["false", "mixed", "true"];
 const BOX = ["☐", "◪", "☑"];
 
-// events: choose(at), toggle(at), cut(at), opened(places)
+// events: choose(at), toggle(at), cut(at), opened(nodes)
 export class TreeView {
   constructor(tree, events) {
     this.tree = tree;

@@ -71,7 +71,8 @@ class Appearances:
 
     def __init__(self, tree: Taxonomy, seed: int = 0) -> None:
         """Prepare appearances; each is drawn when it is first used."""
-        self.tree, self.seed, self._known = tree, seed, {}
+        self.tree, self.seed = tree, seed
+        self._known: dict[str, np.ndarray] = {}
 
     def genes(self, wnid: str) -> np.ndarray:
         """Return the appearance of *wnid*, a number for each of `GENES`; beyond 0 and 1 they fold back."""

@@ -23,7 +23,7 @@ def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
     edges = [len(ordered) * number // ranges for number in range(ranges + 1)]
     chosen = []
     for start, stop in zip(edges, edges[1:], strict=False):
-        families = {}
+        families: dict[str | None, list[str]] = {}
         for wnid in ordered[start:stop]:
             families.setdefault(tree.parent(wnid), []).append(wnid)
         largest_first = sorted(families.values(), key=lambda family: (-len(family), family))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-RIM_BRIGHTNESS = 0.55  # of an object's outline, relative to its middle
+EDGE_SHADE = 0.55  # of an object's outline, relative to its middle
 
 
 def random_stream(*words: object) -> np.random.Generator:
@@ -116,9 +116,7 @@ class Window:
             rim: Width of the dark rim, in units of the object.
         """
         cover = np.clip(0.5 - distance * self.scale, 0, 1)
-        shade = (
-            np.clip(RIM_BRIGHTNESS - distance * ((1 - RIM_BRIGHTNESS) / rim), RIM_BRIGHTNESS, 1) * self.light
-        )
+        shade = np.clip(EDGE_SHADE - distance * ((1 - EDGE_SHADE) / rim), EDGE_SHADE, 1) * self.light
         np.maximum(self.mask, cover, out=self.mask)
         painted = colour * shade
         painted -= self.pixels

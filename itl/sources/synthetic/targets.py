@@ -116,7 +116,8 @@ def positions(arrangement: str, count: int, random: np.random.Generator) -> list
         elif arrangement == "heap":
             points.append((0.5 + 4 * x, 0.6 + 4 * y))
         else:
-            points.append(tuple(draw_uniform(random, (0.15, 0.85), (0.2, 0.8))))
+            x, y = draw_uniform(random, (0.15, 0.85), (0.2, 0.8))
+            points.append((x, y))
     return sorted(points, key=lambda point: point[1])
 
 
@@ -309,7 +310,9 @@ class DemoActions(Source):
             right = -limbs[2] if pose.flip else limbs[2]
             hand = pose.at(pose.x + right * pose.scale, pose.y - limbs[3] * pose.scale).times(0.45)
             draw(canvas, unused_mask, hand, looks_of(self._genes[record.wnid]))
-        return to_image(tint(canvas, random), 8, random), AnnotatedObject(record.wnid, tight_box(mask > 0.5))
+        box = tight_box(mask > 0.5)
+        assert box, "a figure is never outside its image"
+        return to_image(tint(canvas, random), 8, random), AnnotatedObject(record.wnid, box)
 
 
 def _figure(window: Window, limbs: list[float], random: np.random.Generator) -> None:

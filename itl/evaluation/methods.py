@@ -1,0 +1,70 @@
+"""The transfer methods, each once: a method is one entry of METHODS and one evaluator.
+
+This module imports no evaluator, so whoever only needs words and names waits for none.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from itl.specs import DetectionRecipe, Recipe
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a pre-trained net is measured on a target.
+
+    Its evaluator is called as ``evaluate(spec, net, target, folder, machine)`` and returns plain floats, by
+    metric, in percent. *target* is an `itl.evaluation.target.Target`, *folder* is the run's own.
+    """
+
+    evaluator: str  # MODULE:FUNCTION, imported when a run needs it
+    words: str  # for people, after the target's name
+    main_metric: str  # that tasks are judged by
+    recipe: type[Recipe] | None = None  # of the training on the target; None: the net stays frozen
+    annotated: bool = False  # targets are annotated objects, not one class for each image
+    nodes: bool = False  # scores inner nodes of the tree too, beside chance
+    cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.Frozen` that frozen features cost
+
+    def load(self) -> Callable[..., dict[str, float]]:
+        """Import and return the evaluator."""
+        module, _, name = self.evaluator.partition(":")
+        return getattr(import_module(module), name)
+
+
+# Induction compares all images, then those under each node again where their neighbours lie elsewhere: with
+# features that tell nothing, once more as many pairs.
+METHODS = {
+    "finetune": Method("itl.evaluation.finetune:finetune", "fine-tuned", "accuracy", Recipe),
+    "actions": Method("itl.evaluation.actions:actions", "fine-tuned", "map", Recipe, annotated=True),
+    "detection": Method(
+        "itl.evaluation.detection:detection", "R-CNN", "map", DetectionRecipe, annotated=True
+    ),
+    "probe": Method("itl.evaluation.frozen:probe", "linear probe", "accuracy", cost=("fit",)),
+    "knn": Method("itl.evaluation.frozen:knn", "nearest neighbours", "knn5", cost=("compare",)),
+    "induction": Method(
+        "itl.evaluation.induction:induction",
+        "frozen",
+        "accuracy",
+        nodes=True,
+        cost=("fit", "compare", "compare"),
+    ),
+}
+
+
+def main_metric(method: str) -> str:
+    """Return the metric that tasks of *method* are judged by; that of what is no method is accuracy.
+
+    >>> main_metric("detection"), main_metric("own")
+    ('map', 'accuracy')
+    """
+    return METHODS[method].main_metric if method in METHODS else "accuracy"
+
+
+def main_metrics() -> list[str]:
+    """Return the main metric of every method, each once.
+
+    >>> main_metrics()
+    ['accuracy', 'map', 'knn5']
+    """
+    return list(dict.fromkeys(method.main_metric for method in METHODS.values()))

@@ -1,0 +1,71 @@
+"""HTML from the templates of this folder, and the index over all pages of a report."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from bs4 import BeautifulSoup
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+VERDICT_KINDS = (  # start of a verdict, CSS class, sign; the first that fits
+    ("a gain", "gain", "▲"),
+    ("a loss", "loss", "▼"),
+    ("a hint", "hint", "~"),
+    ("no difference", "same", "="),
+    ("", "few", "?"),
+)
+
+
+@dataclass(frozen=True)
+class PageSummary:
+    """What the index shows of one executed notebook."""
+
+    stem: str
+    title: str
+    answer: str  # HTML
+    figure: str = ""  # PNG in base64
+    n: int | None = None  # seeds
+    verdict: str = ""
+    table: bool = False  # whether CSV files of results and contrasts lie beside the page
+    trouble: str = ""  # why the page is missing, or was made by an earlier run
+    made: bool = True  # False: there is no page yet
+
+    @property
+    def verdict_kind(self) -> tuple[str, str]:
+        """CSS class and sign of the verdict."""
+        return next((kind, sign) for start, kind, sign in VERDICT_KINDS if self.verdict.startswith(start))
+
+
+def render(template: str, **values: object) -> str:
+    """Fill *template*, a file of ``templates/``, with *values*; HTML in them is escaped."""
+    return _environment().get_template(template).render(values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("itl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["plain_text"] = plain_text
+    environment.globals["site_css"] = Markup((files("itl") / "report/site.css").read_text("utf-8"))
+    return environment
+
+
+def plain_text(html: str) -> str:
+    """Reduce *html* to its words.
+
+    >>> plain_text("<p>a &lt; <strong>b</strong></p>")
+    'a < b'
+    """
+    return BeautifulSoup(html, "html.parser").get_text().replace("¶", "").strip()
+
+
+def index_html(pages: Iterable[PageSummary], preset: str, about: str, facts: Mapping[str, str]) -> str:
+    """Write the index: what this report is, every verdict at a glance, then a card for every page.
+
+    Questions come first, then the hierarchy and the summary.
+    """
+    in_order = sorted(pages, key=lambda page: (not page.table, not page.verdict, page.stem.startswith("00")))
+    return render("index.html.j2", pages=in_order, preset=preset, about=about, facts=facts)

@@ -1,0 +1,184 @@
+"""An executed notebook as a page without scripts or requests, which a screen reader can read too."""
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from bs4 import BeautifulSoup, Tag
+
+from itl.report.html import PageSummary, plain_text, render
+from itl.report.notebook_file import first_tagged, tags
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+CODE_LABELS = {
+    "parameters": "parameters, with what they mean",
+    "injected-parameters": "parameters of this preset",
+}
+LIVE_TYPES = (
+    "application/vnd.jupyter.widget-view+json",
+    "application/javascript",
+)  # need a kernel or a script
+CODE_STYLES = {"xcode": "{}", "monokai": "@media (prefers-color-scheme: dark) {{\n{}\n}}"}
+
+
+def read_summary(notebook: "NotebookNode", stem: str, table: bool = False, trouble: str = "") -> PageSummary:
+    """Read title, answer and figure of an executed notebook from its tagged cells; see `PageSummary`."""
+    from nbconvert.filters import markdown2html  # slow to import, and the index alone does not need it
+
+    title = next((cell["source"] for cell in notebook.cells if cell["cell_type"] == "markdown"), "")
+    outputs = first_tagged(notebook.cells, "answer").get("outputs", [])
+    answer = next((output for output in outputs if "data" in output), {"data": {}, "metadata": {}})
+    markdown = answer["data"].get("text/markdown") or answer["data"].get("text/plain", "")
+    entry = answer["metadata"].get("text/markdown", answer["metadata"])
+    return PageSummary(
+        stem=stem,
+        title=title.partition("\n")[0].lstrip("# ").strip() or stem,
+        answer=markdown2html(markdown),
+        figure=_png(first_tagged(notebook.cells, "figure")),
+        n=entry.get("n"),
+        verdict=entry.get("verdict", ""),
+        table=table,
+        trouble=trouble,
+    )
+
+
+def _png(cell: Mapping) -> str:
+    """Return the first picture that *cell* shows, in base64, or ''."""
+    for output in cell.get("outputs", []):
+        if picture := output.get("data", {}).get("image/png"):
+            return "".join(picture.split())
+    return ""
+
+
+def notebook_html(notebook: "NotebookNode", page: PageSummary, preset: str) -> str:
+    """Write one executed notebook as a page."""
+    from nbconvert import HTMLExporter
+    from pygments.formatters import HtmlFormatter
+
+    template = (files("itl") / "report/templates/cells.html.j2").read_text("utf-8")
+    exporter = HTMLExporter(raw_template=template, exclude_input_prompt=True, exclude_output_prompt=True)
+    exporter.exclude_anchor_links = True
+    cells, _ = exporter.from_notebook_node(_printable(notebook, page))
+    code_css = [
+        shape.format(HtmlFormatter(style=name).get_style_defs(".highlight"))
+        for name, shape in CODE_STYLES.items()
+    ]
+    return render(
+        "notebook.html.j2",
+        page=page,
+        preset=preset,
+        cells=renumber_headings(simplify_tables(cells, page.title)),
+        code_css="\n".join(code_css),
+    )
+
+
+def _printable(notebook: "NotebookNode", page: PageSummary) -> "NotebookNode":
+    """Copy *notebook* without its title, with every live output reduced to its last state."""
+    import nbformat
+
+    copy = nbformat.from_dict(notebook)
+    copy.metadata.pop("widgets", None)
+    section = page.title
+    plan = [_html_of(output) for output in first_tagged(copy.cells, "plan")["outputs"]]
+    for cell in copy.cells:
+        if cell.cell_type == "markdown":
+            headings = re.findall(r"^#+ +(.+)$", cell.source, re.MULTILINE)
+            section = headings[-1] if headings else section
+        answer = plain_text(page.answer) if "figure" in tags(cell) else ""
+        cell.metadata.setdefault("alt", answer or section)
+        cell.metadata["section"] = section
+        cell.metadata["label"] = next((CODE_LABELS[tag] for tag in tags(cell) if tag in CODE_LABELS), "code")
+        outputs = cell.get("outputs", [])
+        if "run" in tags(cell):  # where nothing was left to run, its table is the plan again
+            outputs = [output for output in outputs if not _html_of(output) or _html_of(output) not in plan]
+        cell.outputs = [_last_state(output) for output in outputs]
+    first = next((cell for cell in copy.cells if cell.cell_type == "markdown"), None)
+    if first is not None and first.source.startswith("# "):
+        first.source = first.source.partition("\n")[2]
+    return copy
+
+
+def _html_of(output: Mapping) -> str:
+    return output.get("data", {}).get("text/html", "")
+
+
+def _last_state(output: "NotebookNode") -> "NotebookNode":
+    """Drop widgets and scripts from *output*, and all but the last frame of a progress bar."""
+    if output.output_type == "stream":
+        lines = output.text.replace("\r\n", "\n").split("\n")
+        output.text = "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+    for kind in LIVE_TYPES:
+        output.get("data", {}).pop(kind, None)
+    return output
+
+
+def simplify_tables(html: str, name: str) -> str:
+    """Remove from the tables of *html* what pandas adds for notebooks, and add what screen readers need.
+
+    Removed are styles, the names of absent values, row numbers, and a second row of headings that only names
+    the index. Added are the scope of every heading and the table's name: that of the region around it, or
+    *name* where there is none.
+    """
+    soup = BeautifulSoup(html, "html.parser")
+    for style in soup.find_all("style", scoped=True):
+        style.decompose()
+    for table in soup.find_all("table"):
+        region = table.find_parent(role="region")
+        table["aria-label"] = region["aria-label"] if region else name
+        for cell in table.find_all("td", string=["None", "NaN", "NaT"]):
+            cell.clear()
+        head, body = table.find("thead"), table.find("tbody")
+        if head and body:
+            _drop_row_numbers(head, body)
+            _merge_index_names(head)
+        for heading in table.find_all("th"):
+            in_head = heading.find_parent("thead") is not None
+            heading["scope"] = "col" if in_head else "row"
+            if in_head and not heading.contents:
+                heading.name = "td"
+                del heading["scope"]
+    return str(soup)
+
+
+def _drop_row_numbers(head: Tag, body: Tag) -> None:
+    """Remove the first column where it only counts the rows from 0."""
+    corners = head.select("tr > th:first-child")
+    numbers = body.select("tr > th:first-child")
+    counted = [str(number) for number in range(len(body.find_all("tr")))]
+    if [cell.get_text() for cell in numbers] == counted and not any(cell.contents for cell in corners):
+        for cell in (*corners, *numbers):
+            cell.decompose()
+
+
+def _merge_index_names(head: Tag) -> None:
+    """Merge a row that names columns with a row that names the index, where no cell is filled in both."""
+    rows = [row.find_all("th") for row in head.find_all("tr")]
+    spans = head.find(colspan=True) or head.find(rowspan=True)
+    if len(rows) != 2 or spans:
+        return
+    pairs = list(zip(*rows, strict=True))
+    if all(upper.contents == [] or lower.contents == [] for upper, lower in pairs):
+        for upper, lower in pairs:
+            upper.extend(lower.contents[:])
+        rows[1][0].parent.decompose()
+        del rows[0][0].parent["style"]  # which aligned the names of columns only
+
+
+def renumber_headings(html: str) -> str:
+    """Renumber headings so that they start at h2, under the page's h1, and none skips a level down.
+
+    >>> renumber_headings("<h1>A</h1><h4>B</h4><h4>C</h4><h2>D</h2>")
+    '<h2>A</h2><h3>B</h3><h3>C</h3><h2>D</h2>'
+    """
+    soup = BeautifulSoup(html, "html.parser")
+    enclosing = [(1, 1)]  # the headings above the next one: level as written, level as renumbered
+    for heading in soup.find_all(re.compile("^h[1-6]$")):
+        written = max(int(heading.name[1]), 2)
+        while len(enclosing) > 1 and enclosing[-1][0] >= written:
+            enclosing.pop()
+        enclosing.append((written, enclosing[-1][1] + 1))
+        heading.name = f"h{enclosing[-1][1]}"
+    return str(soup)

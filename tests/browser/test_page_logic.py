@@ -1,0 +1,132 @@
+"""The page's logic is that of Python: random clicks and the search, run in quickjs without a browser."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from itl import ItlError
+from itl.browser.choice import Choice
+from itl.browser.tree_columns import columns, rounds, script
+from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.voc_classes import PASCAL
+from itl.specs import Subset
+
+BASES = ["original", *(f"bottom-up@{n}" for n in range(19)), *(f"top-down@{n}" for n in (1, 2, 3))]
+PARTS = ["", "half-random-a@3", "half-random-b@0", "half-minimal-a", "half-minimal-b"]
+QUERIES = ["husky", "Sea cow", "n02084071", "dog", "it", "fur", "a", "  ", "zzz", "dog.n.01"]
+RUN = """
+const tree = new Tree(COLUMNS), search = new Search(tree);
+function click(clicks) {
+    const choice = new Choice(tree, NOTHING, ROUNDS);
+    for (const [act, value] of clicks) {
+        if (act === "tick") choice.toggle(tree.number.get(value));
+        else if (act === "cut") choice.cutAt(tree.number.get(value));
+        else choice[act] = value;
+    }
+    const dropped = new Set(choice.pascal ? [] : PASCAL.map((wnid) => tree.number.get(wnid)));
+    const sizes = tally(tree, choice.kept(dropped)).map(([node, leaves]) => [tree.wnid[node], leaves]);
+    return [choice.toDict(), sizes, Array.from(choice.states())];
+}
+const find = (text) => search.find(text).map((at) => tree.wnid[at]);
+"""
+
+
+def random_clicks(tree: Taxonomy, draw: random.Random) -> list[tuple[str, object]]:
+    """Some clicks as a person might make them, mostly on the tree."""
+    nodes, wide = list(tree), [wnid for wnid in tree if len(tree.leaves_under(wnid)) > 3]
+    paths = sorted(set().union(*map(tree.path, tree.leaves)))
+    acts = {
+        "tick": lambda: draw.choice(nodes if draw.random() < 0.4 else wide),
+        "cut": lambda: draw.choice(paths),
+        "base": lambda: draw.choice(BASES),
+        "pascal": lambda: draw.random() < 0.5,
+        "half": lambda: draw.choice(PARTS),
+        "images_per_class": lambda: draw.choice([None, 1, 2]),
+        "classes": lambda: draw.choice([None, 1, 2, 5]),
+        "seed": lambda: draw.randint(0, 9),
+    }
+    weights = [8, 2, 2, 1, 1, 1, 1, 1]
+    return [(act, acts[act]()) for act in draw.choices(list(acts), weights, k=draw.randint(1, 6))]
+
+
+def choice_after(tree: Taxonomy, clicks: list[tuple[str, object]]) -> Choice:
+    """What the same operations give in Python."""
+    choice = Choice()
+    for act, value in clicks:
+        if act == "tick":
+            choice = choice.toggle(tree, value)
+        elif act == "cut":
+            choice = choice.cut_at(tree, value, tree.leaves)
+        else:
+            choice = replace(choice, **{act: value})
+    return choice
+
+
+def subset_of(tree: Taxonomy, choice: Choice) -> tuple[Subset | None, str]:
+    """The Subset that is chosen, or why there is none."""
+    try:
+        return choice.subset(tree, tree.leaves, ""), ""
+    except ItlError as error:
+        return None, str(error)
+
+
+def class_sizes(tree: Taxonomy, labels: str) -> dict[str, int]:
+    """How many leaves each class has; {} where *labels* keep none."""
+    try:
+        return Counter(label_set(tree, labels, tree.leaves).class_of.values())
+    except ItlError:
+        return {}
+
+
+def tick_states(tree: Taxonomy, choice: Choice) -> list[int]:
+    """Of every node 2 where all its leaves are ticked, 1 where some are, 0 where none is."""
+    unticked = Counter(node for leaf in choice.unticked for node in tree.ancestors(leaf))
+    return [int(unticked[wnid] < len(tree.leaves_under(wnid))) if unticked[wnid] else 2 for wnid in tree]
+
+
+@pytest.fixture(scope="module")
+def imagenet() -> Taxonomy:
+    return Taxonomy.snapshot()
+
+
+@pytest.fixture(scope="module")
+def page(imagenet) -> Callable:
+    """Calls a function of the page: its name and one argument, as JSON both ways."""
+    quickjs = pytest.importorskip("quickjs", reason="the package quickjs is not installed")
+    context = quickjs.Context()
+    values = {
+        "COLUMNS": columns(imagenet, dict.fromkeys(imagenet.leaves, 0), False),
+        "ROUNDS": rounds(imagenet, imagenet.leaves),
+        "NOTHING": Choice().to_dict(),
+        "PASCAL": [wnid for wnid in imagenet.leaves if imagenet.ancestors(wnid) & set(PASCAL.values())],
+    }
+    for name, value in values.items():
+        context.eval(f"const {name} = {json.dumps(value)};")
+    context.eval(script(("tree", "choice")))
+    context.eval(RUN)
+    return lambda name, value: json.loads(context.eval(f"JSON.stringify({name}({json.dumps(value)}))"))
+
+
+def test_200_random_click_sequences_make_the_choice_that_python_makes(imagenet, page):
+    tree, draw, counted = imagenet, random.Random(5), 0
+    for _ in range(200):
+        clicks = random_clicks(tree, draw)
+        fields, sizes, states = page("click", clicks)
+        choice = choice_after(tree, clicks)
+        assert fields == choice.to_dict(), clicks
+        assert states == tick_states(tree, choice), clicks
+        subset, refused = subset_of(tree, choice)
+        if not refused and not choice.half and choice.classes is None:  # else the kernel counts
+            assert dict(sizes) == class_sizes(tree, subset.labels), clicks
+            counted += 1
+    assert counted > 80
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_search_finds_what_python_finds_in_the_same_order(imagenet, page, query):
+    assert page("find", query) == [synset.wnid for synset in imagenet.search(query)]
