@@ -211,9 +211,9 @@ def proposals(asked: argparse.Namespace) -> None:
 
 def plan(asked: argparse.Namespace) -> None:
     """Show what a preset would run, how long it should take, and what of disk and memory."""
-    from itl.runs.plan import told
+    from itl.runs.plan import describe
 
-    print(told(_planned(asked)[0], each=asked.runs))
+    print(describe(_planned(asked)[0], every_run=asked.runs))
 
 
 def run(asked: argparse.Namespace) -> None:
@@ -281,7 +281,7 @@ def _planned(asked: argparse.Namespace) -> tuple:
 
 def _machine(asked: argparse.Namespace) -> Machine:
     where = {name: getattr(asked, name) for name in ("home", "device", "workers", "compile", "scheduler")}
-    return Machine.here(data=tuple(asked.data) if asked.data else None, **where)
+    return Machine.from_environment(data=tuple(asked.data) if asked.data else None, **where)
 
 
 def _preset(asked: argparse.Namespace):

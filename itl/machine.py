@@ -10,7 +10,7 @@ from itl import ItlError
 
 def cpu_count() -> int:
     """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):    # Linux
+    if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
@@ -22,24 +22,30 @@ class Machine:
     Device and threads change the order of float sums, so numbers repeat bit for bit where these are the same.
     """
 
-    home: Path = Path()                     # holds runs/, packs/ and reports/
-    data: tuple[str, ...] = ()              # folders to search for data, or NAME=PATH
-    device: str = "cpu"                     # or GPUs: cuda:1, or several of this host as in cuda:0,2
-    workers: int = 1                        # runs side by side on each device
-    scheduler: str | None = None            # address of a Dask scheduler: its workers do the runs
-    threads: int = field(default_factory=cpu_count)   # of each run
-    compile: bool = False                   # a minute at a run's start, for faster steps
-    checkpoint_seconds: float = 20.0        # at least this long between two checkpoints
-    rank: int = 0                           # this process among the `ranks` that share one run (torchrun)
+    home: Path = Path()  # holds runs/, packs/ and reports/
+    data: tuple[str, ...] = ()  # folders to search for data, or NAME=PATH
+    device: str = "cpu"  # or GPUs: cuda:1, or several of this host as in cuda:0,2
+    workers: int = 1  # runs side by side on each device
+    scheduler: str | None = None  # address of a Dask scheduler: its workers do the runs
+    threads: int = field(default_factory=cpu_count)  # of each run
+    compile: bool = False  # a minute at a run's start, for faster steps
+    checkpoint_seconds: float = 20.0  # at least this long between two checkpoints
+    rank: int = 0  # this process among the `ranks` that share one run (torchrun)
     ranks: int = 1
 
     @classmethod
-    def here(cls, **settings) -> "Machine":
-        """This machine: the environment's ITL_ variables, overridden by *settings* that are not None.
+    def from_environment(cls, **settings) -> "Machine":
+        """Return this machine, as the environment's ITL_ variables describe it.
 
         Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
-        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is. The device cuda, which is
-        usual where there is a GPU, means all of this host's; under torchrun each rank has one of them.
+        the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is. The device cuda, the
+        default where there is a GPU, means all GPUs of this host; under torchrun each rank has one of them.
+
+        Args:
+            **settings: fields that override the environment where they are not None.
+
+        Raises:
+            ItlError: for a device that is not here, more ranks than GPUs, and a bad number of workers.
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = cpu_count()
@@ -47,11 +53,11 @@ class Machine:
         device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
         if ranks > 1:
             device = _of_local_rank(device, int(os.environ.get("LOCAL_RANK", rank)))
-        usual = os.environ.get("ITL_WORKERS") or (cores if device == "cpu" else 1)
-        workers = given.get("workers", usual)
+        default_workers = os.environ.get("ITL_WORKERS") or (cores if device == "cpu" else 1)
+        workers = given.get("workers", default_workers)
         if not str(workers).isdecimal() or int(workers) < 1:
             raise ItlError(f"workers are runs side by side, a whole number from 1; got {workers!r}")
-        found = {
+        defaults = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
             "device": device,
@@ -60,17 +66,17 @@ class Machine:
             "rank": rank,
             "ranks": ranks,
         }
-        machine = cls(**found | given | {"device": device})
-        beside = machine.slots if ranks == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        threads = given.get("threads", max(1, cores // beside))
-        return machine.replace(threads=threads, home=machine.home.absolute())   # workers may stand elsewhere
+        machine = cls(**defaults | given | {"device": device})
+        runs = machine.slots if ranks == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        threads = given.get("threads", max(1, cores // runs))
+        return machine.replace(threads=threads, home=machine.home.absolute())  # workers may stand elsewhere
 
-    def there(self) -> "Machine":
-        """Return what a cluster's worker goes by: these folders, its own device and cores."""
-        return Machine.here(home=self.home, data=self.data)
+    def for_worker(self) -> "Machine":
+        """Return the machine of a cluster's worker: these folders, but the worker's own device and cores."""
+        return Machine.from_environment(home=self.home, data=self.data)
 
     def replace(self, **settings) -> "Machine":
-        """A copy with some settings changed."""
+        """Return a copy with some settings changed."""
         return replace(self, **settings)
 
     @property
@@ -108,59 +114,70 @@ def project_folder() -> Path:
     return start
 
 
-def _device(asked: str | None) -> str:
-    """Check the device *asked*, or choose; GPUs are numbered one by one, as in cuda:0,1.
+def _device(name: str | None) -> str:
+    """Return the device *name*, or the default for None, with GPUs numbered one by one, as in cuda:0,1.
 
-    torch, which respects CUDA_VISIBLE_DEVICES, is imported, slowly, only where a GPU is in question.
+    torch respects CUDA_VISIBLE_DEVICES, but its import is slow, so it is imported only if a GPU may be there.
+
+    Raises:
+        ItlError: for a device that is not here.
     """
-    if asked == "cpu" or (asked is None and not Path("/dev/nvidiactl").exists()):
+    if name == "cpu" or (name is None and not Path("/dev/nvidiactl").exists()):
         return "cpu"
     import torch
 
-    if asked is None and not torch.cuda.is_available():
+    if name is None and not torch.cuda.is_available():
         return "cpu"
-    here = [str(number) for number in range(torch.cuda.device_count())]
-    kind, colon, numbers = (asked or "cuda").partition(":")
-    chosen = numbers.split(",") if colon else here
-    if kind != "cuda" or not chosen or not set(chosen) <= set(here) or len(set(chosen)) < len(chosen):
+    available = [str(number) for number in range(torch.cuda.device_count())]
+    kind, colon, numbers = (name or "cuda").partition(":")
+    chosen = numbers.split(",") if colon else available
+    repeated = len(set(chosen)) < len(chosen)
+    if kind != "cuda" or not chosen or repeated or not set(chosen) <= set(available):
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        hidden = "" if visible is None else f" with CUDA_VISIBLE_DEVICES={visible}"
-        found = f"here are {', '.join(f'cuda:{number}' for number in here) or 'no GPUs'}{hidden}"
-        way = "use cpu, cuda for all GPUs, or some, each once, as in cuda:0,1" if here else "use cpu"
-        raise ItlError(f"device {asked!r} was asked for; {found}; {way}")
+        gpus = ", ".join(f"cuda:{number}" for number in available) or "no GPUs"
+        reason = "" if visible is None else f" with CUDA_VISIBLE_DEVICES={visible}"
+        advice = "use cpu, cuda for all GPUs, or some, each once, as in cuda:0,1" if available else "use cpu"
+        raise ItlError(f"device {name!r} was asked for; here are {gpus}{reason}; {advice}")
     return f"cuda:{','.join(chosen)}"
 
 
 def _of_local_rank(device: str, rank: int) -> str:
-    """Choose from the GPUs *device* the one of this *rank*, counted on this host: no two share one."""
+    """Return the one GPU of *device* that this host's process *rank* computes on; no two share one.
+
+    Raises:
+        ItlError: where there are more processes than GPUs.
+    """
     devices = Machine(device=device).devices
     if device != "cpu" and rank >= len(devices):
-        found = f"torchrun started at least {rank + 1} processes here, and the device is {device}"
-        raise ItlError(f"{found}; each needs a GPU of its own: use --nproc-per-node {len(devices)}")
+        started = f"torchrun started at least {rank + 1} processes here, and the device is {device}"
+        raise ItlError(f"{started}; each needs a GPU of its own: use --nproc-per-node {len(devices)}")
     return "cpu" if device == "cpu" else devices[rank]
 
 
 def free_disk(home: Path) -> int:
-    """Bytes that are free where *home* is or will be."""
-    there = next(each for each in (home, *home.parents) if each.exists())
-    return shutil.disk_usage(there).free
+    """Return the bytes that are free where *home* is or will be."""
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    return shutil.disk_usage(existing).free
 
 
 def free_memory() -> int:
-    """Bytes of memory that can still be had, of the machine's or a container's, whichever has less."""
-    told = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(told["MemAvailable"].split()[0]) << 10
-    group = Path("/proc/self/cgroup").read_text().rpartition("::/")[2].strip()
-    folder = Path("/sys/fs/cgroup") / group
+    """Return the bytes of memory that are available: the machine's or, if less, the container's."""
+    import psutil  # a GPU machine that only trains may lack it
+
+    free = psutil.virtual_memory().available
+    group = Path("/proc/self/cgroup")
+    if not group.exists():  # not Linux
+        return free
+    folder = Path("/sys/fs/cgroup") / group.read_text().rpartition("::/")[2].strip()
     limit = folder / "memory.max"
     if limit.exists() and limit.read_text().strip().isdecimal():
         used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        free = min(free, int(limit.read_text()) - int(used["anon"]))    # files in memory can be dropped
+        free = min(free, int(limit.read_text()) - int(used["anon"]))  # files in memory can be dropped
     return max(0, free)
 
 
 def device_memory(device: str) -> int:
-    """Bytes of a GPU's memory."""
+    """Return the bytes of a GPU's memory."""
     import torch
 
     return torch.cuda.get_device_properties(device).total_memory

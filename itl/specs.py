@@ -20,9 +20,9 @@ NUMERICS = 1
 
 def _check_choices(spec: object) -> None:
     """Raise ItlError for a field of *spec* that holds none of the values that its Literal lists."""
-    for each in fields(spec):
-        if get_origin(each.type) is Literal:
-            pick(dict.fromkeys(get_args(each.type)), getattr(spec, each.name), each.name)
+    for entry in fields(spec):
+        if get_origin(entry.type) is Literal:
+            pick(dict.fromkeys(get_args(entry.type)), getattr(spec, entry.name), entry.name)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Recipe:
     def untrained(self) -> "Recipe":
         """Return the recipe of zero epochs that presents images as this one, whatever its schedule."""
         usual = ("schedule", "warmup", "momentum", "weight_decay", "label_smoothing", "clip")
-        reset = {each.name: each.default for each in fields(self) if each.name in usual}
+        reset = {entry.name: entry.default for entry in fields(self) if entry.name in usual}
         return replace(self, epochs=0, steps=None, lr=None, lrs=(), drops=None, **reset)
 
 
@@ -236,7 +236,7 @@ def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
     if not isinstance(settings, Mapping):
         raise ItlError(f"{what} should be a mapping of settings, not {settings!r}")
     for name in settings:
-        pick({each.name: each for each in fields(kind)}, name, f"setting of {what}")
+        pick({entry.name: entry for entry in fields(kind)}, name, f"setting of {what}")
     pairs = {name: tuple(value.items()) for name, value in settings.items() if isinstance(value, Mapping)}
     try:
         return TypeAdapter(kind).validate_python({**settings, **pairs})
@@ -247,7 +247,7 @@ def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
             raise ItlError(f"{what}: {cause}") from None
         name, value = ".".join(map(str, first["loc"])), first["input"]
         if first["type"] == "literal_error":
-            choices = next(get_args(each.type) for each in fields(kind) if each.name == name)
+            choices = next(get_args(entry.type) for entry in fields(kind) if entry.name == name)
             pick(dict.fromkeys(choices), value, f"{name} of {what}")
         raise ItlError(f"{name} of {what} is {value!r}; {first['msg'].lower()}") from None
 
@@ -275,12 +275,12 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if not hasattr(value, "__dataclass_fields__"):
         return value
     plain = {}
-    for each in fields(value):
-        content = getattr(value, each.name)
-        if not each.metadata.get("added") or content != each.default:
-            plain[each.name] = _plain(content)
+    for entry in fields(value):
+        content = getattr(value, entry.name)
+        if not entry.metadata.get("added") or content != entry.default:
+            plain[entry.name] = _plain(content)
     return plain

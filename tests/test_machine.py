@@ -13,13 +13,14 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     monkeypatch.setenv("ITL_DATA", "/data:scenes=/scenes")
     monkeypatch.setenv("ITL_HOME", str(tmp_path))
     monkeypatch.setenv("ITL_DEVICE", "cpu")
-    assert Machine.here().data == ("/data", "scenes=/scenes")
-    assert Machine.here().runs == tmp_path / "runs"
-    assert Machine.here(data=("/other",), workers=None).data == ("/other",)
+    assert Machine.from_environment().data == ("/data", "scenes=/scenes")
+    assert Machine.from_environment().runs == tmp_path / "runs"
+    assert Machine.from_environment(data=("/other",), workers=None).data == ("/other",)
     monkeypatch.chdir(tmp_path)
-    assert Machine.here(home=Path("out")).home == tmp_path / "out"
+    assert Machine.from_environment(home=Path("out")).home == tmp_path / "out"
     cores = len(os.sched_getaffinity(0))
-    assert (Machine.here(workers=1).threads, Machine.here(workers=cores).threads) == (cores, 1)
+    assert Machine.from_environment(workers=1).threads == cores
+    assert Machine.from_environment(workers=cores).threads == 1
 
 
 @pytest.mark.parametrize(
@@ -33,4 +34,4 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
 )
 def test_machines_that_cannot_be(settings, says):
     with pytest.raises(ItlError, match=says):
-        Machine.here(**settings)
+        Machine.from_environment(**settings)

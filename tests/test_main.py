@@ -31,7 +31,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     (folder / "params").mkdir()
     (folder / "notebooks").mkdir()
-    settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
+    settings = SETTINGS | {"images_per_class": [0, 4], "seeds": [0]}
     preset = {"about": "a test", "notebooks": {"01-data-size": settings}}
     (folder / "params/mini.yaml").write_text(json.dumps(preset))
     odd = preset | {"notebooks": preset["notebooks"] | {"07-mine": {}}}
@@ -65,12 +65,12 @@ def test_labels_of_some_leaves(capsys, tmp_path):
 def test_plan_run_results_subset(capsys, project):
     status, out, _ = itl(capsys, "plan", "mini", "--runs")
     assert status == 0
-    assert out.count("after packing") == 2
+    assert out.count("after packing") == 4
     assert "images        demo      64      32 to do" in out
-    assert "2 packs to build, 2 runs to do (1 trainings and 1 tries): about " in out
+    assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
     assert itl(capsys, "run", "mini")[0] == 0
     status, out, _ = itl(capsys, "plan", "mini")
-    assert "0 packs to build, 0 runs to do (0 trainings and 0 tries): about 0.0 minutes" in out
+    assert "0 packs to build, 0 runs to do (0 trainings and 0 evaluations): about 0.0 minutes" in out
     status, out, err = itl(capsys, "results", "mini")
     rows = pd.read_csv(io.StringIO(out))
     assert (status, err) == (0, "")

@@ -8,7 +8,8 @@ import pandas as pd
 
 from itl import ItlError, pick
 from itl.analysis.statistics import Contrast, corrected, paired, ratio
-from itl.analysis.wording import REFERENCE_METRICS, condition_text, interval, main_metric, signed
+from itl.analysis.wording import REFERENCE_METRICS, condition_text, interval, signed
+from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.runs.question import Question

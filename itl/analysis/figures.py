@@ -13,7 +13,8 @@ from matplotlib.ticker import NullLocator
 
 from itl import ItlError
 from itl.analysis.statistics import GAIN, LOSS, mean_interval
-from itl.analysis.wording import main_metric, task_name
+from itl.analysis.wording import task_name
+from itl.evaluation.methods import main_metric
 from itl.runs.question import Task
 
 AXIS_LABELS = {

@@ -8,7 +8,8 @@ import pandas as pd
 
 from itl.analysis.comparisons import Answer, contrast, tabulate
 from itl.analysis.statistics import GAIN, LOSS
-from itl.analysis.wording import condition_text, interval, main_metric, signed
+from itl.analysis.wording import condition_text, interval, signed
+from itl.evaluation.methods import main_metric
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict"]
 SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"

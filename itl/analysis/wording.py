@@ -5,15 +5,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from itl.evaluation.methods import METHODS, main_metric
+
 UNITS = {"images_per_class": " images per class", "label_set": " label set", "halves": " halves"}
-METHOD_NAMES = {
-    "finetune": "fine-tuned",
-    "probe": "linear probe",
-    "knn": "nearest neighbours",
-    "induction": "frozen",
-    "actions": "fine-tuned",
-    "detection": "R-CNN",
-}
 REFERENCE_METRICS = ("chance", "recall")  # given by the target, to judge the others by
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 
@@ -83,15 +77,6 @@ def classes(results: pd.DataFrame, condition: Mapping[str, object]) -> int:
     return int(results["classes"].iloc[0])
 
 
-def main_metric(task: str) -> str:
-    """Return the metric that a task is judged by, as results name it.
-
-    >>> main_metric("detection@voc2007"), main_metric("finetune@scenes")
-    ('map', 'accuracy')
-    """
-    return {"knn": "knn5", "actions": "map", "detection": "map"}.get(task.partition("@")[0], "accuracy")
-
-
 def metric_name(task: str) -> str:
     """Name for people what a task is judged by."""
     return "mean average precision" if main_metric(task) == "map" else "accuracy"
@@ -110,7 +95,7 @@ def task_name(task: str) -> str:
         return "own classes" if task == "own" else task
     pack, _, labels = target.partition("/")
     name = f"{labels} classes of {pack}" if labels else pack
-    return f"{name}, {METHOD_NAMES.get(method, method)}"
+    return f"{name}, {METHODS[method].words if method in METHODS else method}"
 
 
 def interval(low: float, high: float) -> str:

@@ -108,7 +108,7 @@ def told(found: Plan, works: list[tuple]) -> list[str]:
         lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
     nets = found.runs["kind"] == "pretrain"
     hours, trained = found.minutes / 60, found.runs.loc[nets, "minutes"].sum() / 60
-    each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} tries {hours - trained:,.1f}"
+    each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} evaluations {hours - trained:,.1f}"
     goal = f"a night has {NIGHT_H:g}, this is {hours / NIGHT_H:,.2f} times that"
     return [*lines, f"    {each}: {hours:,.1f} hours in all; {goal}"]
 
@@ -122,8 +122,8 @@ def main() -> int:
     presets, hours = [load_preset(name, shipped_folder("params")) for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        device = Machine.here(device=given.device).devices[0]   # hours of one, however many there are
-        machine = Machine.here(home=Path(home), device=device, workers=1)
+        device = Machine.from_environment(device=given.device).devices[0]   # the hours are those of one
+        machine = Machine.from_environment(home=Path(home), device=device, workers=1)
         measure_once(presets, published(), machine)
         for preset in presets:
             found, works = grid(preset, published(), machine)

@@ -60,7 +60,8 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     A peer that is absent or fails is named with the reason, and so is a row that this machine cannot run.
     Raises ItlError where *only* names no row and, when all is printed, where our own work failed.
     """
-    machine = Machine.here(device=Machine.here(device=device).devices[0], workers=1)     # one, however many
+    first = Machine.from_environment(device=device).devices[0]      # one, however many there are
+    machine = Machine.from_environment(device=first, workers=1)
     chosen = rows_for(only, machine.device)
     torch.set_num_threads(machine.threads)
     limits = measure(machine.device)

@@ -52,12 +52,13 @@ METHODS = {
 }
 
 
-def main_metric(method: str) -> str:
-    """Return the metric that tasks of *method* are judged by; that of what is no method is accuracy.
+def main_metric(task: str) -> str:
+    """Return the metric that a task is judged by, as results name it; a net's own classes by accuracy.
 
-    >>> main_metric("detection"), main_metric("own")
+    >>> main_metric("detection@voc2007"), main_metric("own")
     ('map', 'accuracy')
     """
+    method = task.partition("@")[0]
     return METHODS[method].main_metric if method in METHODS else "accuracy"
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.report.html import render
 from itl.runs.executors import with_needs
@@ -19,7 +20,6 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, canonical, key
 from itl.storage import write_atomic
 
-MAIN_METRICS = ("accuracy", "map", "knn5")  # those that a page has room for
 LONG_MANIFEST_BYTES = 1_000_000  # longer ones are compressed: ILSVRC's lists 1.28 M images
 PROVENANCE = ("seconds", "device", "commit", "finished")
 HEADINGS = ("run", "state", "result (%)", "minutes", "asked by", "device", "commit", "key", "manifest")
@@ -61,7 +61,7 @@ class RunEntry:
     def main_metrics(self) -> str:
         """The numbers that a page shows, in percent."""
         metrics = self.result.get("metrics", {})
-        return ", ".join(f"{name} {metrics[name]:.1f}" for name in MAIN_METRICS if name in metrics)
+        return ", ".join(f"{name} {metrics[name]:.1f}" for name in main_metrics() if name in metrics)
 
     @property
     def minutes(self) -> float:
@@ -159,7 +159,7 @@ def runs_csv(entries: Iterable[RunEntry]) -> str:
             "conditions": "; ".join(entry.conditions),
             "seed": entry.spec.seed,
             "state": entry.state,
-            **{name: entry.result.get("metrics", {}).get(name) for name in MAIN_METRICS},
+            **{name: entry.result.get("metrics", {}).get(name) for name in main_metrics()},
             **{name: entry.result.get(name) for name in ("classes", "images")},
             **{name: entry.provenance.get(name) for name in PROVENANCE},
             "manifest": entry.manifest and f"runs/{entry.manifest}",

@@ -1,4 +1,4 @@
-"""What a run costs, reckoned from what was measured: images it works through, minutes, disk and memory."""
+"""What a run costs, estimated from what was measured: images it works through, minutes, disk and memory."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,11 +12,11 @@ from itl.packs.subset import count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 
-OBJECTS = 20  # classes of a target whose images show several each
-LISTED = 60  # bytes of an image in a manifest
-FOUND = 8000  # bytes of what a detector finds in an image
-TABLE = 300  # bytes of memory for an image's row in the open pack
-FEATURE = 16  # bytes of a feature in a probe: float32 twice, and float64
+ANNOTATED_CLASSES = 20  # of a target whose images show several objects each
+MANIFEST_BYTES_PER_IMAGE = 60
+DETECTION_BYTES_PER_IMAGE = 8000  # of the boxes that a detector reports
+TABLE_BYTES_PER_IMAGE = 300  # of memory, for an image's row in the open pack
+FEATURE_BYTES = 16  # of each feature in a probe: float32 twice, and float64
 
 
 @dataclass(frozen=True)
@@ -34,83 +34,100 @@ class Cost:
 class Images:
     """How many images a run works through."""
 
-    learned: int  # in one epoch
-    chosen: int  # held out of these, where settings are chosen
-    scored: int
+    n_train: int  # in one epoch
+    n_val: int  # held out of these where settings are chosen
+    n_test: int
     classes: int
 
 
 def work_of(spec: Pretrain | Transfer) -> tuple[str, Recipe]:
-    """Name the net and the recipe whose rate counts: frozen features are seen as in the pre-training."""
+    """Return the net and the recipe whose rate counts: for frozen features, those of the pre-training."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
     return pretrain.net, spec.recipe or pretrain.recipe
 
 
 def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) -> Cost:
-    """Reckon what *spec* costs; *size* is that of the pack it learns from."""
+    """Estimate what *spec* costs.
+
+    Args:
+        spec: of the run.
+        size: of the pack that it learns from.
+        rates: those of its work and of frozen features on *machine*.
+        machine: that does the run.
+
+    Raises:
+        ItlError: where its subset cannot be had.
+    """
     net, recipe = work_of(spec)
     rate, frozen = rates[name_of(net, recipe, machine)], rates[frozen_name(machine)]
     images = images_of(spec, size)
-    memory, device = rate.memory + TABLE * size.images, rate.device
+    memory, device = rate.memory + TABLE_BYTES_PER_IMAGE * size.images, rate.device
     if isinstance(spec, Pretrain):
         weights = rate.weights + 4 * images.classes * (rate.features + 1)
-        seconds = _trained(recipe, images.learned, images.scored, rate)
-        return Cost(seconds / 60, weights + LISTED * images.learned, 2 * weights, memory, device)
+        seconds = _training_seconds(recipe, images.n_train, images.n_test, rate)
+        disk = weights + MANIFEST_BYTES_PER_IMAGE * images.n_train
+        return Cost(seconds / 60, disk, 2 * weights, memory, device)
     if spec.recipe is None:
-        features = FEATURE * rate.features * (images.learned + images.scored)
+        features = FEATURE_BYTES * rate.features * (images.n_train + images.n_test)
         on_gpu = features if device else 0
-        seconds = _measured(spec.method, images, rate, frozen)
+        seconds = _frozen_seconds(spec.method, images, rate, frozen)
         return Cost(seconds / 60, 0, 0, memory + features, device + on_gpu)
-    seconds = _trained(recipe, images.learned, images.scored, rate)
-    seconds += len(recipe.lrs) * _trained(recipe, images.learned - images.chosen, images.chosen, rate)
-    disk = FOUND * images.scored if isinstance(recipe, DetectionRecipe) else 0
+    seconds = _training_seconds(recipe, images.n_train, images.n_test, rate)
+    if recipe.lrs:
+        one_lr = _training_seconds(recipe, images.n_train - images.n_val, images.n_val, rate)
+        seconds += len(recipe.lrs) * one_lr
+    disk = DETECTION_BYTES_PER_IMAGE * images.n_test if isinstance(recipe, DetectionRecipe) else 0
     return Cost(seconds / 60, disk, 2 * rate.weights, memory, device)
 
 
-def _trained(recipe: Recipe, images: int, scored: int, rate: Rate) -> float:
-    """Seconds of one training on *images* images, and of its scoring."""
-    steps = recipe.total_steps(max(1, images // recipe.batch))
-    return steps * min(recipe.batch, images) * rate.learn + scored * rate.look
+def _training_seconds(recipe: Recipe, n_train: int, n_test: int, rate: Rate) -> float:
+    """Return the seconds of one training on *n_train* images, and of its scoring."""
+    steps = recipe.total_steps(max(1, n_train // recipe.batch))
+    return steps * min(recipe.batch, n_train) * rate.learn + n_test * rate.look
 
 
-def _measured(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:
-    """Seconds of extracting features and of what *method* does with them."""
-    times = {
-        "fit": frozen.start + frozen.fit * images.learned * rate.features * images.classes,
-        "compare": frozen.compare * images.learned * images.scored * rate.features,
+def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:
+    """Return the seconds of extracting features and of what *method* does with them."""
+    seconds = {
+        "fit": frozen.start + frozen.fit * images.n_train * rate.features * images.classes,
+        "compare": frozen.compare * images.n_train * images.n_test * rate.features,
     }
-    return (images.learned + images.scored) * rate.look + sum(times[piece] for piece in METHODS[method].cost)
+    extraction = (images.n_train + images.n_test) * rate.look
+    return extraction + sum(seconds[piece] for piece in METHODS[method].cost)
 
 
 def images_of(spec: Pretrain | Transfer, size: Size) -> Images:
-    """Count the images that *spec* works through; ItlError where its subset cannot be had.
+    """Count the images that *spec* works through.
 
-    Of a target they are those of `itl.evaluation.target`: val is learned from too where there is a test
-    split, unless only some images of each class are wanted.
+    Those of a target are as in `itl.evaluation.target`: where there is a test split, val is trained on too,
+    unless only some images of each class are wanted.
+
+    Raises:
+        ItlError: where its subset cannot be had.
     """
     splits, train = {"train": 0, "val": 0, "test": 0} | dict(size.splits), tuple(size.train.items())
     if isinstance(spec, Pretrain):
         kept = _kept(train, _plain(spec.subset))
-        under = sum(_kept(train, replace(_plain(spec.subset), images_per_class=None)).values())
-        scored = splits["val"] * under // max(1, splits["train"])
-        return Images(sum(kept.values()), 0, scored, len(kept))
-    beside = splits["val"] if splits["test"] and not spec.images_per_class else 0
-    scored = splits["test"] or splits["val"]
+        of_these_classes = sum(_kept(train, replace(_plain(spec.subset), images_per_class=None)).values())
+        n_test = splits["val"] * of_these_classes // max(1, splits["train"])
+        return Images(sum(kept.values()), 0, n_test, len(kept))
+    n_val = splits["val"] if splits["test"] and not spec.images_per_class else 0
+    n_test = splits["test"] or splits["val"]
     if set(size.train) == {""}:  # annotated: which classes an image shows is not known yet
-        few = (spec.images_per_class or splits["train"]) * OBJECTS
-        learned, classes = min(splits["train"], few), OBJECTS
+        most = (spec.images_per_class or splits["train"]) * ANNOTATED_CLASSES
+        n_train, classes = min(splits["train"], most), ANNOTATED_CLASSES
     else:
         kept = _kept(train, Subset("", spec.labels, None, spec.images_per_class))
-        learned, classes = sum(kept.values()), len(kept)
-    return Images(learned + beside, beside or learned // 5, scored, classes)
+        n_train, classes = sum(kept.values()), len(kept)
+    return Images(n_train + n_val, n_val or n_train // 5, n_test, classes)
 
 
 def _plain(subset: Subset) -> Subset:
-    """*subset* without what does not change how many images it keeps."""
+    """Return *subset* without what does not change how many images it keeps."""
     return replace(subset, pack="", seed=0 if subset.classes is None else subset.seed)
 
 
 @cache
 def _kept(train: tuple[tuple[str, int], ...], subset: Subset) -> Mapping[str, int]:
-    """Training images of each class that *subset* keeps; a plan asks the same hundreds of times."""
+    """Count the training images of each class that *subset* keeps; a plan does so hundreds of times."""
     return count_subset(Taxonomy.snapshot(), dict(train), subset).images

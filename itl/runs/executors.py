@@ -179,7 +179,7 @@ def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
 
 def perform_there(spec: Spec, store: Store, machine: Machine) -> dict:
     """Do one run on a worker of a cluster, on the first of the devices that the worker sees."""
-    there = machine.there()
+    there = machine.for_worker()
     return perform_here(spec, store, there.replace(device=there.devices[0]))
 
 

@@ -28,19 +28,25 @@ from itl.training.loop import join_ranks, load_weights, predict, save_weights, t
 from itl.training.nets import Classifier, build
 from itl.training.numerics import described, repeatable
 
-OBJECTS = torch.device("cpu")  # over gloo: a rank may wait for hours, which would keep NCCL busy
-CHOSEN = ("strength", "lr")  # settings that an evaluator chose, told beside its metrics
+OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
+CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
 
 Spec = Pretrain | Transfer
 
 
 def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print) -> dict:
-    """Return the result of *spec*, doing it first if nobody has; resumes from its last checkpoint."""
+    """Return the result of *spec*. If it is not done, do it, from its last checkpoint.
+
+    Raises:
+        ItlError: where the run needs another that is not done, and where its files cannot be written.
+    """
     try:
         with store.claim(spec, log) as folder:
             return store.result(spec) or _perform(spec, store, folder, machine)
     except OSError as error:
-        raise ItlError(f"run {key(spec)} stopped: {error}; mend that and repeat, it goes on") from error
+        raise ItlError(
+            f"run {key(spec)} stopped: {error}; fix the cause and repeat the command, it resumes there"
+        ) from error
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
@@ -59,34 +65,38 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
 
 
 def precision_recipe(spec: Spec) -> Recipe:
-    """The recipe whose precision *spec* is computed in: its own, or its net's where that stays frozen."""
+    """Return the recipe whose precision *spec* is computed in: its own, or that of its frozen net."""
     if isinstance(spec, Transfer):
         return spec.recipe or spec.pretrain.recipe
     return spec.recipe
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
-    """Train a net on its subset, keep the weights and score it on the pack's own validation images."""
+    """Train a net on its subset, keep the weights and score it on the pack's own validation images.
+
+    Returns:
+        classes, images (numbers), manifest (a digest) and metrics (percent, by name).
+    """
     pack = pack_of_digest(spec.subset.pack, machine)
-    chosen = select(pack, spec.subset)
-    listed = manifest(pack, chosen)
-    write_atomic(folder / "manifest.csv", lambda path: listed.to_csv(path, index=False))
-    net = fit(spec, pack, chosen, folder, machine)
+    selection = select(pack, spec.subset)
+    table = manifest(pack, selection)
+    write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
+    net = fit(spec, pack, selection, folder, machine)
     save_weights(net, folder / "weights.safetensors")
     return {
-        "classes": len(chosen.classes),
-        "images": len(chosen.rows),
+        "classes": len(selection.classes),
+        "images": len(selection.rows),
         "manifest": sha256((folder / "manifest.csv").read_bytes()).hexdigest()[:12],
         "metrics": own_scores(spec, net, pack, machine.replace(rank=0, ranks=1)),
     }
 
 
-def fit(spec: Pretrain, pack: Pack, chosen: Selection, folder: Path, machine: Machine) -> Classifier:
+def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine: Machine) -> Classifier:
     """Build and train the net of *spec*, with every rank of a torchrun at once."""
     if machine.ranks > 1 and machine.rank == 0:
-        distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECTS)
-    net = build(spec.net, len(chosen.classes), spec.recipe.pixels, spec.seed).to(device(machine))
-    batches = Batches(pack, chosen, spec.recipe, spec.seed, machine)
+        distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECT_DEVICE)
+    net = build(spec.net, len(selection.classes), spec.recipe.pixels, spec.seed).to(device(machine))
+    batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
     train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder, machine))
     return net
 
@@ -101,24 +111,32 @@ def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) ->
 
 
 def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> dict:
-    """Measure a pre-trained net on a target."""
-    done = store.result(spec.pretrain)
-    if done is None:
+    """Measure a pre-trained net on a target.
+
+    Returns:
+        classes and images (of the target's training), split and protocol (of its test images), metrics
+        (percent, by name) and chosen (settings, by name).
+
+    Raises:
+        ItlError: where the pre-training is not done, or the method is unknown.
+    """
+    pretrained = store.result(spec.pretrain)
+    if pretrained is None:
         raise ItlError(f"run {key(spec)} needs run {key(spec.pretrain)}, which is not done; run that first")
-    net = build(spec.pretrain.net, done["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
+    net = build(spec.pretrain.net, pretrained["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
     method = pick(METHODS, spec.method, "transfer method")
     target = (multilabel_target if method.annotated else target_of)(spec, pack)
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
-    chosen = {name: metrics.pop(name) for name in CHOSEN if name in metrics}
-    kept = {"classes": len(target.train.classes), "images": len(target.train.rows)}
+    chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}
+    counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
-    return kept | protocol | {"metrics": metrics, "chosen": chosen}
+    return counts | protocol | {"metrics": metrics, "chosen": chosen}
 
 
 def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:
-    """Return a log that appends each epoch's row, and its device, to the run's folder, where bars read it."""
+    """Return a log that appends each epoch's row and its device to the run's folder, for progress bars."""
 
     def log(row: dict) -> None:
         with open(folder / "log.jsonl", "a") as file:
@@ -133,18 +151,18 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
     if machine.rank == 0:
         for spec in specs:
             perform(spec, store, machine)
-        distributed.broadcast_object_list([None], src=0, device=OBJECTS)
+        distributed.broadcast_object_list([None], src=0, device=OBJECT_DEVICE)
     else:
         while (work := _next_from_leader()) is not None:
             spec, folder = work
             pack = pack_of_digest(spec.subset.pack, machine)
             fit(spec, pack, select(pack, spec.subset), folder, machine)
-    distributed.barrier()  # nobody leaves while another still listens
+    distributed.barrier()  # no rank leaves while another still listens
     gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()
 
 
 def _next_from_leader() -> tuple[Pretrain, Path] | None:
     box = [None]
-    distributed.broadcast_object_list(box, src=0, device=OBJECTS)
+    distributed.broadcast_object_list(box, src=0, device=OBJECT_DEVICE)
     return box[0]

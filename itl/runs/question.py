@@ -22,7 +22,10 @@ TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
 
 @dataclass(frozen=True)
 class Condition:
-    """One value of what a question varies: how results show it, and the subset it means."""
+    """One value of what a question varies: how results name it, and the subset that it stands for.
+
+    No pre-training is spelled ``trained=False`` and in no other way; presets and results call it 0 or none.
+    """
 
     columns: tuple[tuple[str, object], ...]
     labels: str = "original"  # {seed} in it is the run's seed
@@ -38,7 +41,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two conditions to be held against each other, by the columns they have in results."""
+    """Two conditions to be compared, by the columns that they have in results."""
 
     of: tuple[tuple[str, object], ...]
     against: tuple[tuple[str, object], ...]
@@ -47,7 +50,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Task:
-    """What features are tried on, as METHOD@TARGET, METHOD@TARGET/LABELS or either with :IMAGES_PER_CLASS.
+    """A measurement, as METHOD@TARGET, METHOD@TARGET/LABELS or either with :IMAGES_PER_CLASS.
 
     The target ``images`` is the pre-training's own pack; LABELS is a method of `itl labels` for its classes.
     """
@@ -60,7 +63,7 @@ class Task:
 
     @classmethod
     def read(cls, text: str) -> "Task":
-        """Take a task apart.
+        """Make a task of its name.
 
         >>> Task.read("knn@images/bottom-up@9:5")
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
@@ -77,7 +80,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Run:
-    """A spec with what results say of it."""
+    """A spec, and how results name it."""
 
     spec: Spec
     columns: tuple[tuple[str, object], ...]
@@ -89,7 +92,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Question:
-    """A question of the study: conditions × seeds, each pre-trained once and tried on every task."""
+    """A question of the study: conditions × seeds, each pre-trained once and measured on every task."""
 
     name: str
     images: Packing
@@ -103,7 +106,7 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
 
     def packings(self) -> dict[str, Packing]:
-        """Name every pack the question needs."""
+        """Return every pack that the question needs, by name."""
         return {"images": self.images, **dict(self.targets)}
 
     def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
@@ -146,28 +149,41 @@ class Question:
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
-        """Tabulate the packs and runs: what is done, what is left, and how long that should take."""
+        """Return a table of the packs and runs: what is done, what is left, and how long that should take."""
         return plan([self], store, machine).table()
 
     def run(self, store: Store, machine: Machine) -> None:
-        """Do what is missing, packs first; progress shows in the notebook or the terminal."""
+        """Do what is missing, packs first; show progress in the notebook or the terminal."""
         run_all([self], store, machine, table=lambda: self.plan(store, machine))
 
     def results(self, store: Store, machine: Machine) -> pd.DataFrame:
-        """Every number of the finished runs, one a row, percent unless the metric says otherwise.
+        """Return every number of the finished runs, one a row.
 
-        Classes and images are those that the net was trained on, 0 of each where it was not.
+        Returns:
+            question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
+            each where it was not; task, target, method, protocol, split, metric, value (in percent), and run
+            (its key).
+
+        Raises:
+            ItlError: where no run is done.
         """
         rows = []
         for run in self.runs(machine):
             result = store.result(run.spec)
-            metrics = result["metrics"] if result else {}
-            seed = {"seed": run.seed} | (_trained_on(run.spec, store) if result else {})
-            for metric, value in metrics.items():
-                where = {"task": run.task, "target": run.target, "method": run.method}
-                where["protocol"] = result.get("protocol", "")
-                number = {"split": result.get("split", "val"), "metric": metric, "value": value}
-                rows.append(dict(run.columns) | seed | where | number | {"run": key(run.spec)})
+            if result is None:
+                continue
+            shared = {
+                **dict(run.columns),
+                "seed": run.seed,
+                **_trained_on(run.spec, store),
+                "task": run.task,
+                "target": run.target,
+                "method": run.method,
+                "protocol": result.get("protocol", ""),
+                "split": result.get("split", "val"),
+            }
+            for metric, value in result["metrics"].items():
+                rows.append(shared | {"metric": metric, "value": value, "run": key(run.spec)})
         if not rows:
             raise ItlError(f"no run of {self.name} is done in {store.root}; question.run does them")
         results = pd.DataFrame(rows)
@@ -175,14 +191,15 @@ class Question:
         return results
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
-        """Say what made these numbers: versions, device, packs, runs and time."""
+        """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
         specs = {run.spec for run in self.runs(machine)}
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
-            "time spent": f"{sum(each['seconds'] for each in done) / 60:.1f} minutes, summed over runs",
-            "made by commit": ", ".join(sorted({each["commit"] for each in done})),
-            "made on": ", ".join(sorted({each["device"] for each in done})),
+            "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",
+            "made by commit": ", ".join(sorted({record["commit"] for record in done})),
+            "made on": ", ".join(sorted({record["device"] for record in done})),
+            "computed in": ", ".join(sorted({record.get("precision", "unknown") for record in done})),
         }
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
@@ -192,7 +209,7 @@ class Question:
 
 
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
-    """How many classes and images the net of a finished run was trained on."""
+    """Return how many classes and images the net of a finished run was trained on."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
     return {name: store.result(pretrain)[name] if pretrain.trained else 0 for name in ("classes", "images")}
 
@@ -200,7 +217,7 @@ def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
 def run_all(
     questions: Sequence[Question], store: Store, machine: Machine, table: Callable[[], object] | None = None
 ) -> None:
-    """Do the union of the questions' missing runs, each once; *table* gives a notebook something to show."""
+    """Do all missing runs of *questions*, each once. A notebook shows what *table* returns."""
     for question in questions:
         question.prepare(machine)
     specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))

@@ -127,9 +127,8 @@ def budget(*, budgets: Sequence, **shared) -> Question:
     conditions, totals = [], []
     for designs in budgets:
         made = [_design(str(text)) for text in designs]
-        known = {
-            each.classes * each.images_per_class for each in made if each.classes and each.images_per_class
-        }
+        sizes = [(design.classes, design.images_per_class) for design in made]
+        known = {classes * images for classes, images in sizes if classes and images}
         if len(known) > 1:
             raise ItlError(
                 f"designs of one budget have one number of images; {', '.join(designs)} have "
@@ -294,7 +293,7 @@ def question(
 
 def _tuning_recipe(method: str, fields: Mapping[str, object]) -> Recipe:
     """Make the recipe of *method*, one that trains on a target."""
-    kinds = {name: each.recipe for name, each in METHODS.items() if each.recipe}
+    kinds = {name: entry.recipe for name, entry in METHODS.items() if entry.recipe}
     return spec_of(pick(kinds, method, "method that trains the net"), fields, f"{method} recipe")
 
 
@@ -373,12 +372,12 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
 def _check_settings(given: Mapping[str, object], ask: Callable, where: str) -> None:
     """Raise ItlError for unknown settings, those of another type, and missing ones."""
     parameters = {**signature(ask).parameters, **signature(question).parameters}
-    parameters = {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
+    parameters = {name: entry for name, entry in parameters.items() if entry.kind is entry.KEYWORD_ONLY}
     for name, value in given.items():
         annotation = pick(parameters, name, f"parameter of {where}").annotation
         wanted = get_origin(annotation) or annotation
         if not isinstance(value, wanted) or (isinstance(value, str) and wanted is not str):
             raise ItlError(f"{name} of {where} should be {TYPE_WORDS[wanted]}, not {value!r}")
-    needed = [name for name, each in parameters.items() if each.default is each.empty]
+    needed = [name for name, entry in parameters.items() if entry.default is entry.empty]
     if missing := [name for name in needed if name not in given]:
         raise ItlError(f"{where} lacks {len(missing)} of {len(needed)} parameters; add {', '.join(missing)}")

@@ -1,13 +1,12 @@
 """Nets: a body, which turns images into features, and a linear head. None is pretrained."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 
-from itl import ItlError, pick
+from itl import ItlError, did_you_mean, pick
 from itl.training.crop_cpu import STD
 
 Body = tuple[nn.Module, int]                # the module and the number of its features
@@ -70,8 +69,7 @@ def _timm(name: str, pixels: int) -> Body:
 
     known = timm.list_models()
     if name.partition(".")[0] not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name, known)
         raise ItlError(f"no timm net called {name!r}; {hint}timm.list_models() has {len(known)}")
     config = timm.get_pretrained_cfg(name)
     size = {"img_size": pixels} if config and config.fixed_input_size else {}

@@ -46,7 +46,7 @@ def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
     lines = [" ".join(line.split()) for line in paper_grid.told(found, works)]
     assert lines[1:3] == ["small, classifier, 56 pixels, batches of 20 2 8",
                           "small, classifier, 24 pixels, batches of 5 2 8"]
-    assert lines[3:] == ["3 trainings 18.0 hours, 3 tries 0.0: 18.0 hours in all; "
+    assert lines[3:] == ["3 trainings 18.0 hours, 3 evaluations 0.0: 18.0 hours in all; "
                          "a night has 12, this is 1.50 times that"]
 
 

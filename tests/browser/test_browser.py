@@ -19,8 +19,8 @@ TRAIN = f"""from itl.runs import questions
 from itl.machine import Machine
 from itl.runs.store import Store
 settings = {json.dumps(SETTINGS | {"images": EVERY_CLASS})}
-settings |= {{"images_per_class": [2], "seeds": [0], "recipe": {{"steps": 4, "batch": 8, "pixels": 16}}}}
-machine = Machine.here()
+settings |= {{"images_per_class": [0, 2], "seeds": [0], "recipe": {{"steps": 4, "batch": 8, "pixels": 16}}}}
+machine = Machine.from_environment()
 question = questions.data_size(subset=browser.subset, **settings)
 question.run(Store(machine.runs), machine)
 results = question.results(Store(machine.runs), machine)

@@ -69,8 +69,12 @@ def test_other_spellings_are_refused_in_a_line(tree, method, says):
 
 def test_runs_of_old_spellings_keep_their_keys():
     """Whoever has runs on disk finds them again."""
-    kept = {"original": "5ba9454ab091", "bottom-up@9": "5e9e0c7e0e86", "without-pascal": "6fbaa6f6592b",
-            "half-random-a@0": "dfffa3a8f7c7"}
+    kept = {
+        "original": "5ba9454ab091",
+        "bottom-up@9": "5e9e0c7e0e86",
+        "without-pascal": "6fbaa6f6592b",
+        "half-random-a@0": "dfffa3a8f7c7",
+    }
     assert {labels: key(Pretrain(Subset("0", labels))) for labels in kept} == kept
 
 

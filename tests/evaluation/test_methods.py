@@ -4,6 +4,7 @@ from inspect import signature
 
 import pytest
 
+from itl.analysis.wording import task_name
 from itl.evaluation.methods import METHODS, Method
 from itl.evaluation.target import Target
 from itl.machine import Machine
@@ -42,6 +43,7 @@ def test_a_method_is_one_entry_and_one_evaluator(tmp_path, monkeypatch):
     assert set(question.plan(store, machine)["kind"]) == {"pack", "pretrain", "majority"}
     for run in question.runs(machine):
         perform(run.spec, store, machine)
+    assert task_name("majority@scenes") == "scenes, always the largest class"
     row = question.results(store, machine).query("method == 'majority'").iloc[0]
     assert (row["task"], row["metric"], row["value"]) == (
         "majority@scenes",

@@ -27,7 +27,7 @@ from itl.machine import Machine
 from itl.runs.perform import OBJECTS
 from itl.training.batches import device
 from itl.training.loop import join_ranks
-machine = Machine.here(device=sys.argv[1], workers=1)
+machine = Machine.from_environment(device=sys.argv[1], workers=1)
 join_ranks(machine, timedelta(minutes=2))
 where, ranks = device(machine), distributed.get_world_size()
 box = ["from the first" if machine.rank == 0 else None]
@@ -58,7 +58,7 @@ def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
 
 def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(executors, "perform_here", uploaded)
-    machine = Machine.here(home=tmp_path, device="cuda", workers=1)
+    machine = Machine.from_environment(home=tmp_path, device="cuda", workers=1)
     executors.execute([Pretrain(Subset("p"), seed=seed) for seed in range(3 * machine.slots)],
                       Store(tmp_path), machine)
     results = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]

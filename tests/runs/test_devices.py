@@ -39,12 +39,12 @@ def two_gpus(monkeypatch):
     ("cuda:1,0", ("cuda:1", "cuda:0")),
 ])
 def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
-    machine = Machine.here(device=asked, workers=2)
+    machine = Machine.from_environment(device=asked, workers=2)
     monkeypatch.setenv("ITL_DEVICE", asked)
-    assert Machine.here(workers=2) == machine
+    assert Machine.from_environment(workers=2) == machine
     assert (machine.devices, machine.slots) == (devices, 2 * len(devices))
     assert machine.threads == max(1, len(os.sched_getaffinity(0)) // machine.slots)
-    assert Machine.here(device=machine.device).devices == devices, "notebooks are told so"
+    assert Machine.from_environment(device=machine.device).devices == devices, "notebooks are told so"
 
 
 @pytest.mark.parametrize("asked", [
@@ -52,18 +52,18 @@ def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
 ])
 def test_devices_that_cannot_be_are_refused_with_those_that_are_here(two_gpus, monkeypatch, asked):
     with pytest.raises(ItlError, match=f"device '{asked}' .* cuda:0, cuda:1; use cpu, cuda for all") as error:
-        Machine.here(device=asked)
+        Machine.from_environment(device=asked)
     assert "\n" not in str(error.value)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     with pytest.raises(ItlError, match="cuda:0, cuda:1 with CUDA_VISIBLE_DEVICES=3,5;"):
-        Machine.here(device=asked)
+        Machine.from_environment(device=asked)
 
 
 def test_where_there_is_no_gpu_none_can_be_had(two_gpus, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     for asked in ("cuda", "cuda:0"):
         with pytest.raises(ItlError, match=f"'{asked}' was asked for; here are no GPUs; use cpu"):
-            Machine.here(device=asked)
+            Machine.from_environment(device=asked)
 
 
 def net(number: int) -> Pretrain:
@@ -240,7 +240,7 @@ def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, asked
     from itl.training.batches import device
     from itl.training.loop import join_ranks
 
-    machine = Machine.here(device=asked)
+    machine = Machine.from_environment(device=asked)
     assert (machine.device, machine.rank, machine.ranks) == (own, 2 + rank, 4)
     assert machine.threads == max(1, len(os.sched_getaffinity(0)) // 2)
     order = []
@@ -256,4 +256,4 @@ def test_more_ranks_than_gpus_are_refused(two_gpus, monkeypatch):
     for name, value in {"WORLD_SIZE": 4, "RANK": 2, "LOCAL_RANK": 2}.items():
         monkeypatch.setenv(name, str(value))
     with pytest.raises(ItlError, match="at least 3 processes .* cuda:0,1; .* use --nproc-per-node 2"):
-        Machine.here(device="cuda")
+        Machine.from_environment(device="cuda")

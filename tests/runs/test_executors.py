@@ -181,7 +181,7 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
     (tmp_path / "params").mkdir()
     (tmp_path / "notebooks").mkdir()
-    settings = SETTINGS | {"images_per_class": [4], "seeds": [0]}
+    settings = SETTINGS | {"images_per_class": [0, 4], "seeds": [0]}
     preset = {"about": "two ranks", "notebooks": {"01-data-size": settings}}
     (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -189,7 +189,7 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 2
+    assert len(list(tmp_path.glob("runs/*/*/result.json"))) == 4
     for kind, ranks in (("pretrain", "2"), ("transfer", "1")):
         made = next(tmp_path.glob(f"runs/{kind}/*/provenance.json"))
         assert json.loads(made.read_text())["ranks"] == ranks

@@ -59,7 +59,7 @@ def reckoned(spec, size=SIZE) -> cost.Cost:
 )
 def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
     found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE)
-    assert (found.learned, found.scored, found.classes) == images
+    assert (found.n_train, found.n_test, found.classes) == images
 
 
 def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
@@ -92,14 +92,19 @@ def test_time_is_images_learned_looked_at_and_fitted(spec, seconds):
 
 def test_disk_and_memory_of_runs():
     weights = 400 + 4 * 4 * (10 + 1)
-    memory = 1000 + 52 * cost.TABLE
-    assert reckoned(NET) == cost.Cost(61 / 60, weights + 40 * cost.LISTED, 2 * weights, memory, 0)
+    memory = 1000 + 52 * cost.TABLE_BYTES_PER_IMAGE
+    assert reckoned(NET) == cost.Cost(
+        61 / 60, weights + 40 * cost.MANIFEST_BYTES_PER_IMAGE, 2 * weights, memory, 0
+    )
     knn = reckoned(Transfer(NET, "knn", "t", "q"))
-    assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE * 52 * 10)
+    assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE_BYTES * 52 * 10)
     boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
     found = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
-    assert (found.minutes * 60, found.disk) == (pytest.approx(5 * 2 * 0.5 + 4 * 0.125), 4 * cost.FOUND)
-    assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes).learned == 20
+    assert (found.minutes * 60, found.disk) == (
+        pytest.approx(5 * 2 * 0.5 + 4 * 0.125),
+        4 * cost.DETECTION_BYTES_PER_IMAGE,
+    )
+    assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes).n_train == 20
 
 
 def two_questions() -> list:
@@ -229,14 +234,17 @@ def test_what_fits_is_not_refused(tmp_path, monkeypatch):
     found = planned(tmp_path, RUNS, packs=900, workers=3)
     found.refuse()
     assert found.disk == (900, 660)
-    assert "4 runs to do (0 trainings and 4 tries): about 10.0 minutes with 3 side by side" in found.summary()
+    assert (
+        "4 runs to do (0 trainings and 4 evaluations): about 10.0 minutes with 3 side by side"
+        in found.summary()
+    )
 
 
 def test_no_question_needs_nothing(tmp_path):
     found = plan.plan([], Store(tmp_path), here(tmp_path))
     found.refuse()
     assert (found.minutes, found.disk, len(found.table())) == (0, (0, 0), 0)
-    assert plan.told(found) == "no question is asked: no runs to do"
+    assert plan.describe(found) == "no question is asked: no runs to do"
 
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
@@ -265,7 +273,7 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
     machine = here(tmp_path)
     question = small_study()
     before = plan.plan([question], Store(tmp_path), machine).packs.set_index("pack")["disk"]
-    assert before["scenes"] == 30 * (3 * 32 * 32 + plan.ROW)
+    assert before["scenes"] == 30 * (3 * 32 * 32 + plan.ROW_BYTES)
     partial = plan.partial_of(paths.pack_folder(question.packings()["scenes"], "scenes", machine))
     partial.mkdir(parents=True)
     (partial / "images.npy").write_bytes(bytes(8192))
@@ -331,9 +339,9 @@ def test_times_for_people(minutes, text):
 
 def test_told_by_condition_or_by_run(tmp_path, rated):
     found = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
-    short, long = plan.told(found), plan.told(found, each=True)
+    short, long = plan.describe(found), plan.describe(found, every_run=True)
     assert "images_per_class all = label_set original" in short
     assert (short.count("after packing"), long.count("after packing")) == (0, 12)
     grouped = found.by_condition()
-    assert grouped[["nets", "tries", "to do"]].sum().tolist() == [6, 6, 12]
+    assert grouped[["nets", "evaluations", "to do"]].sum().tolist() == [6, 6, 12]
     assert SCENES["source"] in short

@@ -28,7 +28,7 @@ CONTEXT.set_forkserver_preload(["itl.training.nets", "itl.training.loop"])
 def in_child(folder: Path, how: dict, environment: dict, epochs: Synchronized) -> None:
     """Train in this other process, count its epochs, and write down what came of it."""
     os.environ.update(environment)
-    machine = Machine.here(device="cpu", threads=1, checkpoint_seconds=0)
+    machine = Machine.from_environment(device="cpu", threads=1, checkpoint_seconds=0)
     recipe = Recipe(**how)
     net = plain() if environment else build("small", 4, 16, seed=0)
 
