@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: a quick pass proves which rows can be among them, and float64 ranks those few."""
+"""Exact nearest neighbours: a low-precision pass bounds which rows can be among them; float64 ranks those."""
 
 import functools
 import warnings
@@ -51,8 +51,8 @@ def nearest(
         raise ItlError(f"{k} neighbours were asked for among {len(base)} training images; "
                        f"give at least {k} images, or use probe")
     queries = queries.to(base.device)
-    if base.is_cuda and (search := _fused_search(base.device)) and (found := search(base, queries, k)):
-        rows, similarities, remaining = found
+    if base.is_cuda and (search := _fused_search(base.device)) and (result := search(base, queries, k)):
+        rows, similarities, remaining = result
     else:
         rows = torch.empty(len(queries), k, dtype=torch.int64, device=base.device)
         similarities = torch.empty(len(queries), k, dtype=torch.float64, device=base.device)
@@ -67,7 +67,7 @@ def _search_in_blocks(
     block: tuple[int, int],
 ) -> None:
     """Fill *rows* and *similarities* (M, k) of the queries that are *remaining*, by plain torch."""
-    asked, stored, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
+    query_norms, base_norms, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
     for dtype in _precisions(base, k):
         if not len(remaining):
             return
@@ -76,11 +76,12 @@ def _search_in_blocks(
         for candidates, part in zip(filters, parts, strict=True):
             query, row = candidates.pairs()
             ranked = part[candidates.listed]
-            rows[ranked], similarities[ranked] = _rank(asked, stored, part[query], row, k)
-        remaining = torch.cat([part[~each.listed] for each, part in zip(filters, parts, strict=True)])
+            rows[ranked], similarities[ranked] = _rank(query_norms, base_norms, part[query], row, k)
+        unlisted = [part[~candidates.listed] for candidates, part in zip(filters, parts, strict=True)]
+        remaining = torch.cat(unlisted)
     every_row = torch.arange(len(base), device=base.device)
     for query in remaining:
-        rows[query], similarities[query] = _rank(asked, stored, query.expand_as(every_row), every_row, k)
+        rows[query], similarities[query] = _rank(query_norms, base_norms, query.expand_as(every_row), every_row, k)
 
 
 class WithNorms(NamedTuple):
@@ -102,7 +103,7 @@ class WithNorms(NamedTuple):
 
 @functools.cache
 def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
-    """The search as Triton kernels, or None where they do not work: Triton needs a C compiler.
+    """Return the search as Triton kernels, or None where they do not work: Triton needs a C compiler.
 
     They are for GPUs whose matrix units take tiles from shared memory, Hopper and the Blackwell of servers.
     On others they would spill registers and wait for their loads.
@@ -121,18 +122,18 @@ def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, T
 
 
 def _precisions(base: Tensor, k: int) -> list[torch.dtype]:
-    """The quick passes to try, the quickest first."""
+    """Return the dtypes of the low-precision passes to do, the fastest first."""
     worthwhile = len(base) >= GROUPS_PER_NEIGHBOUR * ROWS_PER_GROUP * k and has_bf16(base.device)
     return [torch.bfloat16, torch.float32] if worthwhile else [torch.float32]
 
 
 def _group_limit(rows: int, k: int) -> int:
-    """Groups of a query that are worth ranking: 8 k or a 128th of all rows, and no more than 1,024."""
+    """Return how many groups of a query are worth ranking: 8 k, or a 128th of all rows up to 1,024."""
     return max(GROUPS_PER_NEIGHBOUR * k, min(rows // ROWS_PER_GROUP, MOST_GROUPS))
 
 
 class CandidateFilter:
-    """Collects the rows that can be among the *k* nearest of some queries, while blocks of rows pass.
+    """Collects the rows that can be among the *k* nearest of some queries, block of rows by block.
 
     `product_error` bounds how far a product of rounded vectors can be from the similarity; the product is
     itself rounded to the nearest of its type. So the *k*-th best product less its error is a lower bound of
@@ -160,7 +161,7 @@ class CandidateFilter:
         self._collect(similarities, maxima, error, first_row)
 
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """Candidates (P,) and (P,): number of the query among these queries, and of the row."""
+        """Return the candidates as pairs (P,) and (P,): number among these queries, and row."""
         query, row, upper_bound = (torch.cat(parts) for parts in zip(*self.blocks, strict=True))
         kept = (upper_bound >= self.lower_bounds[query, -1]) & self.listed[query]
         return query[kept], row[kept]
@@ -186,7 +187,7 @@ class CandidateFilter:
         self.blocks.append((query, first_row + member * maxima.shape[1] + group, upper_bound))
 
     def _rounding(self, products: Tensor) -> Tensor:
-        """How far rounding to the nearest can have moved *products*."""
+        """Return how far rounding to the nearest can have changed *products*."""
         return torch.finfo(self.queries.vectors.dtype).eps / 2 * products.abs()
 
 
@@ -205,10 +206,11 @@ def _filter(
 
 
 def _rank(queries: WithNorms, base: WithNorms, query: Tensor, row: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The *k* best rows and their similarities for every query that is in the pairs *query*, *row* (P,)."""
+    """Return the *k* best rows and their similarities for every query in the pairs *query*, *row* (P,)."""
     chunk = max(1, FLOAT64_NUMBERS[row.device.type] // base.vectors.shape[1])
     parts = zip(query.split(chunk), row.split(chunk), strict=True)
-    similarities = torch.cat([_dots(queries.vectors, ours, base.vectors, theirs) for ours, theirs in parts])
+    dots = [_dots(queries.vectors, query_part, base.vectors, row_part) for query_part, row_part in parts]
+    similarities = torch.cat(dots)
     similarities /= queries.norms[query] * base.norms[row]
     order = _lexsort(query, -similarities, row)             # of equal ones the lower row first
     counts = query[order].unique_consecutive(return_counts=True)[1]
@@ -218,7 +220,7 @@ def _rank(queries: WithNorms, base: WithNorms, query: Tensor, row: Tensor, k: in
 
 
 def _lexsort(*keys: Tensor) -> Tensor:
-    """The order (P,) that sorts by the first of *keys*, each (P,), then by the next, and so on.
+    """Return the order (P,) that sorts by the first of *keys*, each (P,), then by the next, and so on.
 
     >>> _lexsort(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 7, 4, 6]))
     tensor([3, 1, 2, 0])
@@ -230,13 +232,13 @@ def _lexsort(*keys: Tensor) -> Tensor:
 
 
 def _dots(queries: Tensor, query: Tensor, base: Tensor, row: Tensor) -> Tensor:
-    """Dot products (P,) of pairs of rows, in float64, where products of float32 numbers are exact."""
+    """Return dot products (P,) of pairs of rows, in float64, where products of float32 numbers are exact."""
     return queries.index_select(0, query).double().mul_(base.index_select(0, row)).sum(1)
 
 
 @contextmanager
 def _sums_in_float32() -> Iterator[None]:
-    """Keep CUDA from adding up parts of a bfloat16 product in bfloat16, which no bound here covers."""
+    """Keep CUDA from adding up parts of a bfloat16 product in bfloat16, which the bounds do not cover."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_bf16_reduced_precision_reduction
     matmul.allow_bf16_reduced_precision_reduction = False
