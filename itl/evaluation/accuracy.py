@@ -44,14 +44,20 @@ def scores(outputs: Tensor, labels: Tensor) -> dict[str, float]:
 
 def _check(outputs: Tensor, labels: Tensor, k: int) -> None:
     if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not len(labels):
-        raise ItlError("top-k takes outputs (N, C) and labels (N,) with N of at least 1; "
-                       f"got {tuple(outputs.shape)} and {tuple(labels.shape)}")
+        raise ItlError(
+            "top-k takes outputs (N, C) and labels (N,) with N of at least 1; "
+            f"got {tuple(outputs.shape)} and {tuple(labels.shape)}"
+        )
     if not 1 <= k <= outputs.shape[1]:
         raise ItlError(f"top-k of {outputs.shape[1]} classes takes a k from 1 to {outputs.shape[1]}, not {k}")
     if labels.min() < 0 or labels.max() >= outputs.shape[1]:
-        raise ItlError(f"labels from {labels.min()} to {labels.max()} do not fit {outputs.shape[1]} outputs; "
-                       "they run from 0 to one less than that")
+        raise ItlError(
+            f"labels from {labels.min()} to {labels.max()} do not fit {outputs.shape[1]} outputs; "
+            "they run from 0 to one less than that"
+        )
     if not torch.isfinite(outputs).all():
         rows = int((~torch.isfinite(outputs).all(1)).sum())
-        raise ItlError(f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
-                       "the net has diverged: train it with a lower lr or in fp32")
+        raise ItlError(
+            f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
+            "the net has diverged: train it with a lower lr or in fp32"
+        )

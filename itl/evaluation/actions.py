@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from itl.evaluation.finetune import chosen_lr, recipe_of, finetune_and_predict
+from itl.evaluation.finetune import chosen_lr, finetune_and_predict, recipe_of
 from itl.evaluation.lr_search import select_lr
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import action_ap, mean_ap

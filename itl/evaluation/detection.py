@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from itl import ItlError
-from itl.evaluation.fast_rcnn import Detector, reset_norm_statistics, detection_loss
+from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
 from itl.evaluation.finetune import chosen_lr, recipe_of
 from itl.evaluation.lr_search import select_lr
 from itl.evaluation.target import Target
@@ -46,7 +46,8 @@ def detection(
 
     def score(candidate: DetectionRecipe, run_folder: Path) -> float:
         val_target = target.validation_target(spec.seed)
-        return _scores(val_target, _train_and_detect(spec, net, val_target, candidate, run_folder, machine)[0])["map"]
+        detections, _ = _train_and_detect(spec, net, val_target, candidate, run_folder, machine)
+        return _scores(val_target, detections)["map"]
 
     recipe = select_lr(recipe, folder, score)
     detections, regions = _train_and_detect(spec, net, target, recipe, folder, machine)
@@ -58,7 +59,7 @@ def detection(
 def _train_and_detect(
     spec: Transfer, net: Classifier, target: Target, recipe: DetectionRecipe, folder: Path, machine: Machine
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
-    """Train a detector on the training images of *target*; return what `detect` returns of the test images."""
+    """Train a detector on the training images of *target*; return what `detect` does on the test ones."""
     backbone = detection_backbone(spec.pretrain.net, net)
     detector = Detector(backbone, len(target.train.classes), recipe, spec.seed)
     train_batches = DetectionBatches(target.pack, target.train, recipe, spec.seed, machine)

@@ -1,4 +1,4 @@
-"""R-CNNs from torchvision's modules: Fast, with given regions, and Faster, which learns to propose its own."""
+"""R-CNNs from torchvision's modules: Fast, with given regions, and Faster, which learns to propose regions."""
 
 from itertools import islice
 
@@ -15,15 +15,20 @@ from itl.training.detection_batches import DetectionBatches, ImageBatch
 from itl.training.detection_nets import DetectionBackbone
 from itl.training.numerics import autocast
 
-Targets = list[dict[str, Tensor]]           # of each image: boxes (n, 4), labels (n,)
+Targets = list[dict[str, Tensor]]  # of each image: boxes (n, 4), labels (n,)
 
-MIN_SCORE = 0.01                            # detections below it are dropped
-NMS_IOU = 0.3                               # of two detections of a class that overlap more, the worse is dropped
-MAX_DETECTIONS = 100                        # in an image
-BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # factors of the box offsets that are learned, so that they are about 1
-ANCHOR_SIZES = (128 / 600, 256 / 600, 512 / 600)    # in parts of the short side
-ANCHOR_RATIOS = (0.5, 1.0, 2.0)             # height to width
-STATISTICS_BATCHES = 32                     # from which the statistics of normalisation layers are taken
+MIN_SCORE = 0.01  # detections below it are dropped
+NMS_IOU = 0.3  # of two detections of a class that overlap more, the worse is dropped
+MAX_DETECTIONS = 100  # in an image
+BOX_CODER_WEIGHTS = (
+    10.0,
+    10.0,
+    5.0,
+    5.0,
+)  # factors of the box offsets that are learned, so that they are about 1
+ANCHOR_SIZES = (128 / 600, 256 / 600, 512 / 600)  # in parts of the short side
+ANCHOR_RATIOS = (0.5, 1.0, 2.0)  # height to width
+STATISTICS_BATCHES = 32  # from which the statistics of normalisation layers are taken
 
 
 class Detector(nn.Module):
@@ -49,8 +54,17 @@ class Detector(nn.Module):
             self.offsets = _linear(features, 4 * (classes + 1), std=0.001)
             self.rpn = _rpn(maps.shape[1], backbone.stride, recipe) if recipe.regions == "rpn" else None
         self.heads = RoIHeads(
-            self.pool_regions, self.box_features, self.predict, 0.5, 0.5, recipe.rois, recipe.foreground,
-            BOX_CODER_WEIGHTS, MIN_SCORE, NMS_IOU, MAX_DETECTIONS,
+            self.pool_regions,
+            self.box_features,
+            self.predict,
+            0.5,
+            0.5,
+            recipe.rois,
+            recipe.foreground,
+            BOX_CODER_WEIGHTS,
+            MIN_SCORE,
+            NMS_IOU,
+            MAX_DETECTIONS,
         )
 
     def train(self, mode: bool = True) -> "Detector":
@@ -67,7 +81,7 @@ class Detector(nn.Module):
         (m, 4) that they come from.
         """
         maps = self.backbone.maps(images.pixels)
-        with autocast(maps.device, "fp32"):                     # torchvision's box arithmetic
+        with autocast(maps.device, "fp32"):  # torchvision's box arithmetic
             maps, losses, regions = maps.float(), {}, images.regions
             if self.rpn is not None:
                 regions, losses = self.rpn(ImageList(images.pixels, images.sizes), {"0": maps}, targets)
@@ -85,7 +99,7 @@ class Detector(nn.Module):
         if not self.recipe.overlap or not len(target["boxes"]):
             return regions
         near = box_iou(regions, target["boxes"]).amax(1) >= self.recipe.overlap
-        return regions[near]                            # may be none: the objects' own boxes join them
+        return regions[near]  # may be none: the objects' own boxes join them
 
     def pool_regions(self, maps: dict[str, Tensor], regions: list[Tensor], sizes: list) -> Tensor:
         """Cut regions (R, C, side, side) out of the maps, as RoIHeads calls its ``box_roi_pool``."""
@@ -128,7 +142,7 @@ def reset_norm_statistics(net: Detector, batches: DetectionBatches, seed: int) -
         first_batches = islice(batches.epoch(0), STATISTICS_BATCHES if layers else 0)
         for count, (images, targets) in enumerate(first_batches, start=1):
             for layer in layers:
-                layer.momentum = 1 / count      # a plain mean over batches; None would wait for the device
+                layer.momentum = 1 / count  # a plain mean over batches; None would wait for the device
             with autocast(batches.device, net.recipe.precision):
                 net(images, targets)
     net.train()
@@ -142,7 +156,7 @@ def _linear(inputs: int, outputs: int, std: float) -> nn.Linear:
 
 
 class Anchors(AnchorGenerator):
-    """Anchor boxes around every value of maps of a known stride, which torchvision derives from their size."""
+    """Anchor boxes around every value of maps of a known stride; torchvision guesses it from their size."""
 
     def __init__(self, stride: int, sizes: tuple[float, ...], ratios: tuple[float, ...]):
         """Take *stride* and *sizes* in pixels, and *ratios* of height to width."""
@@ -162,6 +176,13 @@ def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalN
     anchors = Anchors(stride, sizes, ANCHOR_RATIOS)
     counts = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
     return RegionProposalNetwork(
-        anchors, RPNHead(channels, anchors.num_anchors_per_location()[0]), 0.7, 0.3, 256, 0.5,
-        {"training": 12_000, "testing": 6_000}, counts, 0.7,
+        anchors,
+        RPNHead(channels, anchors.num_anchors_per_location()[0]),
+        0.7,
+        0.3,
+        256,
+        0.5,
+        {"training": 12_000, "testing": 6_000},
+        counts,
+        0.7,
     )

@@ -53,7 +53,12 @@ def chosen_lr(spec: Transfer, recipe: Recipe) -> dict[str, float]:
 
 
 def finetune_and_predict(
-    net: Classifier, target: Target, recipe: Recipe, folder: Path, machine: Machine, seed: int,
+    net: Classifier,
+    target: Target,
+    recipe: Recipe,
+    folder: Path,
+    machine: Machine,
+    seed: int,
     objective: Objective = classify,
 ) -> tuple[Tensor, Tensor]:
     """Train a copy of *net* with a new head on the training images of *target* and predict its test images.
@@ -72,7 +77,9 @@ def with_new_head(net: Classifier, classes: int, seed: int) -> Classifier:
     """Return a copy of *net* with a head for *classes* classes, initialised from *seed* alone."""
     copied = copy.deepcopy(net)
     width = net.head.in_features
-    copied.head = nn.utils.skip_init(nn.Linear, width, classes)      # initialised below, by a generator of its own
+    copied.head = nn.utils.skip_init(
+        nn.Linear, width, classes
+    )  # initialised below, by a generator of its own
     random = torch.Generator().manual_seed(seed)
     nn.init.uniform_(copied.head.weight, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=random)
     nn.init.zeros_(copied.head.bias)

@@ -31,12 +31,14 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
     Raises:
         ItlError: A feature is not finite.
     """
-    net.eval()                              # in training mode BatchNorm statistics would follow the target
+    net.eval()  # in training mode BatchNorm statistics would follow the target
     features, labels = predict_on_device(net.body, batches, machine, precision)
     broken = int((~torch.isfinite(features).all(1)).sum())
     if broken:
-        raise ItlError(f"features of {broken} of {len(labels)} images are not finite; "
-                       "the net has diverged: train it with a lower lr or in fp32")
+        raise ItlError(
+            f"features of {broken} of {len(labels)} images are not finite; "
+            "the net has diverged: train it with a lower lr or in fp32"
+        )
     return Features(features, labels)
 
 
@@ -53,9 +55,7 @@ def probe(
     return scores(classify(test.features), test.labels) | {"strength": classify.l2}
 
 
-def knn(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
+def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
     """Classify the test split by the vote of its nearest training images by cosine similarity.
 
     Returns:
@@ -64,7 +64,9 @@ def knn(
     train, test = features_of(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5)
     correct = [(vote(train.labels[neighbours[:, :k]]) == test.labels).sum() for k in (1, 5)]
-    return {f"knn{k}": 100.0 * count.item() / len(test.labels) for k, count in zip((1, 5), correct, strict=True)}
+    return {
+        f"knn{k}": 100.0 * count.item() / len(test.labels) for k, count in zip((1, 5), correct, strict=True)
+    }
 
 
 def features_of(
@@ -87,4 +89,4 @@ def vote(labels: Tensor) -> Tensor:
     tensor([4])
     """
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
-    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)   # argmax takes the first, the nearest
+    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)  # argmax takes the first, the nearest

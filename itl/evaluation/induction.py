@@ -1,4 +1,4 @@
-"""Induction: how well frozen features separate classes the net was not trained on, overall and node by node."""
+"""Induction: how well frozen features separate classes that the net was not trained on, overall and by node."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,20 @@ from itl.specs import Transfer
 from itl.storage import write_atomic
 from itl.training.nets import Classifier
 
-KS = 1, 5                                   # neighbours that vote, as in the paper
+KS = 1, 5  # neighbours that vote, as in the paper
 COLUMNS = (
-    "node", "name", "depth", "children", "classes", "images",
-    "coarse_knn1", "coarse_knn5", "coarse_chance", "fine_knn1", "fine_knn5", "fine_chance",
+    "node",
+    "name",
+    "depth",
+    "children",
+    "classes",
+    "images",
+    "coarse_knn1",
+    "coarse_knn5",
+    "coarse_chance",
+    "fine_knn1",
+    "fine_knn5",
+    "fine_chance",
 )
 
 
@@ -58,7 +68,7 @@ class Branch:
     """An inner node of the tree with classes under at least two children."""
 
     node: str
-    child_of: Mapping[int, int]             # number of a class under it -> number of the child
+    child_of: Mapping[int, int]  # number of a class under it -> number of the child
 
     @property
     def children(self) -> int:
@@ -66,7 +76,7 @@ class Branch:
         return len(set(self.child_of.values()))
 
     def child_numbers(self, classes: int) -> Tensor:
-        """Return the number of the child of each class, int64 (classes,); -1 for classes not under this node."""
+        """Return the number of each class's child, int64 (classes,); -1 for classes not under this node."""
         numbers = torch.full((classes,), -1)
         numbers[list(self.child_of)] = torch.tensor(list(self.child_of.values()))
         return numbers
@@ -81,7 +91,7 @@ def branches(tree: Taxonomy, classes: Sequence[str]) -> list[Branch]:
     >>> [branch.node for branch in branches(tree, ["car", "husky", "poodle", "trout"])]
     ['dog', 'animal', 'entity']
     """
-    children: dict[str, dict[int, str]] = {}            # of each node: the child of each class under it
+    children: dict[str, dict[int, str]] = {}  # of each node: the child of each class under it
     for label, name in enumerate(classes):
         path = tree.path(name) if name in tree else []
         for child, node in zip(path[:1] + path, path, strict=False):
@@ -99,12 +109,12 @@ class CorrectCounts(NamedTuple):
     """How many test images under a node k-NN classifies correctly, for each k of KS."""
 
     images: int
-    coarse: tuple[int, ...]                 # into children of the node
-    fine: tuple[int, ...]                   # into classes
+    coarse: tuple[int, ...]  # into children of the node
+    fine: tuple[int, ...]  # into classes
 
 
 def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> list[CorrectCounts]:
-    """Count what k-NN classifies correctly at each of *inner_nodes*, among the node's own images, and overall.
+    """Count what k-NN classifies correctly at each of *inner_nodes*, in the node's own images, and overall.
 
     Exact. Of equal neighbours the lower row is nearer. Where there are fewer than k training images, all of
     them vote; a node without any has no images to count. Everything stays on the device of the features until
@@ -124,7 +134,7 @@ def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> l
     votes = train.labels[neighbours[:, : len(train.labels)]]
     everywhere = torch.zeros(classes, dtype=torch.int64, device=labels.device)
     images, correct = [len(test.labels)], [_count(votes, test.labels, everywhere)]
-    for branch in reversed(inner_nodes):                    # parents before their children
+    for branch in reversed(inner_nodes):  # parents before their children
         child = branch.child_numbers(classes).to(labels.device)
         rows, own = ((child[part.labels] >= 0).nonzero().squeeze(1) for part in (train, test))
         if not len(rows):
@@ -151,7 +161,7 @@ def _search_below(train: Features, test: Features, rows: Tensor, own: Tensor, ne
     training images under the node, *own* its test images.
     """
     below = torch.zeros(len(train.labels) + 1, dtype=torch.bool, device=rows.device)
-    below[rows] = below[-1] = True                          # -1 is not a row
+    below[rows] = below[-1] = True  # -1 is not a row
     searched = own[~below[neighbours[own]].all(1)]
     if len(searched):
         nearest_below = _neighbours(train.features[rows], test.features[searched])
@@ -173,7 +183,10 @@ def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
 
 
 def nodes_table(
-    tree: Taxonomy, inner_nodes: Sequence[Branch], counts: Sequence[CorrectCounts], train: Tensor,
+    tree: Taxonomy,
+    inner_nodes: Sequence[Branch],
+    counts: Sequence[CorrectCounts],
+    train: Tensor,
     test: Tensor,
 ) -> pd.DataFrame:
     """Tabulate *counts* for each of *inner_nodes* that has test images, the highest nodes first.
@@ -194,7 +207,8 @@ def nodes_table(
     """
     rows = [
         _node_row(tree, branch, correct, train, test)
-        for branch, correct in zip(inner_nodes, counts, strict=True) if correct.images
+        for branch, correct in zip(inner_nodes, counts, strict=True)
+        if correct.images
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["depth", "node"], ignore_index=True)
 
@@ -204,9 +218,14 @@ def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Ten
     child = branch.child_numbers(1 + max(int(train.max()), int(test.max()), *branch.child_of))
     train, test = (labels[child[labels] >= 0] for labels in (train, test))
     row = {
-        "node": branch.node, "name": tree.class_name(branch.node), "depth": tree.depth(branch.node),
-        "children": branch.children, "classes": len(branch.child_of), "images": correct.images,
-        "coarse_chance": chance(child[train], child[test]), "fine_chance": chance(train, test),
+        "node": branch.node,
+        "name": tree.class_name(branch.node),
+        "depth": tree.depth(branch.node),
+        "children": branch.children,
+        "classes": len(branch.child_of),
+        "images": correct.images,
+        "coarse_chance": chance(child[train], child[test]),
+        "fine_chance": chance(train, test),
     }
     for k, coarse, fine in zip(KS, correct.coarse, correct.fine, strict=True):
         row[f"coarse_knn{k}"] = percent(coarse, correct.images)

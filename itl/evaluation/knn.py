@@ -14,10 +14,10 @@ from itl import ItlError
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
 from itl.training.numerics import has_bf16
 
-BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
-FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}     # at once: on a CPU they stay in its cache
-GROUP_ROWS = 32             # rows of which the quick pass looks at the highest first
-GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024       # see _group_limit
+BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}  # queries and rows at once: 32 MiB, 2 GiB
+FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}  # at once: on a CPU they stay in its cache
+GROUP_ROWS = 32  # rows of which the quick pass looks at the highest first
+GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024  # see _group_limit
 
 
 def nearest(
@@ -48,8 +48,10 @@ def nearest(
         ItlError: There are fewer than *k* rows, or a number is not finite.
     """
     if not 1 <= k <= len(base):
-        raise ItlError(f"{k} neighbours were asked for among {len(base)} training images; "
-                       f"give at least {k} images, or use probe")
+        raise ItlError(
+            f"{k} neighbours were asked for among {len(base)} training images; "
+            f"give at least {k} images, or use probe"
+        )
     queries = queries.to(base.device)
     if base.is_cuda and (search := _fused_search(base.device)) and (result := search(base, queries, k)):
         rows, similarities, remaining = result
@@ -63,7 +65,11 @@ def nearest(
 
 
 def _search_in_blocks(
-    base: Tensor, queries: Tensor, remaining: Tensor, rows: Tensor, similarities: Tensor,
+    base: Tensor,
+    queries: Tensor,
+    remaining: Tensor,
+    rows: Tensor,
+    similarities: Tensor,
     block: tuple[int, int],
 ) -> None:
     """Fill *rows* and *similarities* (M, k) of the queries that are *remaining*, by plain torch."""
@@ -81,7 +87,9 @@ def _search_in_blocks(
         remaining = torch.cat(unlisted)
     every_row = torch.arange(len(base), device=base.device)
     for query in remaining:
-        rows[query], similarities[query] = _rank(query_norms, base_norms, query.expand_as(every_row), every_row, k)
+        rows[query], similarities[query] = _rank(
+            query_norms, base_norms, query.expand_as(every_row), every_row, k
+        )
 
 
 class WithNorms(NamedTuple):
@@ -96,8 +104,10 @@ class WithNorms(NamedTuple):
         chunk = max(1, FLOAT64_NUMBERS[vectors.device.type] // vectors.shape[1])
         norms = torch.cat([part.double().norm(dim=1) for part in vectors.split(chunk)])
         if broken := int((~norms.isfinite()).sum()):
-            raise ItlError(f"{broken} of {len(vectors)} vectors are not finite, so they have no neighbours; "
-                           "leave them out")
+            raise ItlError(
+                f"{broken} of {len(vectors)} vectors are not finite, so they have no neighbours; "
+                "leave them out"
+            )
         return cls(vectors, norms.masked_fill_(norms == 0, 1.0))
 
 
@@ -115,7 +125,7 @@ def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, T
 
         search(torch.randn(ROWS_PER_NEIGHBOUR, 8, device=device), torch.randn(1, 8, device=device), 1)
         return search
-    except Exception as error:              # of many kinds: no module, no compiler, no Python.h, an old GPU
+    except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         warnings.warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower", stacklevel=2)
         return None
@@ -142,9 +152,9 @@ class CandidateFilter:
 
     def __init__(self, queries: RoundedVectors, k: int, limit: int) -> None:
         self.queries, self.k, self.limit = queries, k, limit
-        self.lower_bounds = queries.error.new_full((len(queries.error), k), -torch.inf)     # of the k best
+        self.lower_bounds = queries.error.new_full((len(queries.error), k), -torch.inf)  # of the k best
         self.group_counts = torch.zeros_like(queries.error, dtype=torch.int64)
-        self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []   # query, row and upper bound of candidates
+        self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []  # query, row and upper bound of candidates
 
     @property
     def listed(self) -> Tensor:
@@ -212,7 +222,7 @@ def _rank(queries: WithNorms, base: WithNorms, query: Tensor, row: Tensor, k: in
     dots = [_dots(queries.vectors, query_part, base.vectors, row_part) for query_part, row_part in parts]
     similarities = torch.cat(dots)
     similarities /= queries.norms[query] * base.norms[row]
-    order = _lexsort(query, -similarities, row)             # of equal ones the lower row first
+    order = _lexsort(query, -similarities, row)  # of equal ones the lower row first
     counts = query[order].unique_consecutive(return_counts=True)[1]
     starts = counts.cumsum(0) - counts
     best = order[starts[:, None] + torch.arange(k, device=order.device)]

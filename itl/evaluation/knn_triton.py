@@ -15,22 +15,22 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error
 
-QUERIES, ROWS, NUMBERS = 128, 256, 64   # of a tile of the product; numbers of a vector that are read at once
-GROUPS = 8                              # of a tile's rows: those of equal number modulo 8
-UNIT = 2                                # rows of a group of which only the higher value is looked at
+QUERIES, ROWS, NUMBERS = 128, 256, 64  # of a tile of the product; numbers of a vector that are read at once
+GROUPS = 8  # of a tile's rows: those of equal number modulo 8
+UNIT = 2  # rows of a group of which only the higher value is looked at
 UNITS = ROWS // GROUPS // UNIT
-CANDIDATES = 256                        # of a query at most
-ROWS_PER_NEIGHBOUR = 512                # at the least, so that most groups hold no neighbour
-MAX_WIDTH = 8192                        # numbers of a vector
-MAXIMA_BYTES = 2**30                    # for the values kept of a block of queries
+CANDIDATES = 256  # of a query at most
+ROWS_PER_NEIGHBOUR = 512  # at the least, so that most groups hold no neighbour
+MAX_WIDTH = 8192  # numbers of a vector
+MAXIMA_BYTES = 2**30  # for the values kept of a block of queries
 
 
 def search(base: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor] | None:
     """Find the *k* rows of *base* (N, D) most cosine-similar to each of *queries* (M, D), as `knn.nearest`.
 
     Returns:
-        Rows (M, k), int64; similarities (M, k), float64; and the numbers (R,) of the queries that remain to be
-        searched, because they have too many candidates, or because a vector is not finite. None where the
+        Rows (M, k), int64; similarities (M, k), float64; and the numbers (R,) of the queries that remain to
+        be searched, because they have too many candidates, or because a vector is not finite. None where the
         kernels do not apply: few rows, very wide vectors, or vectors that are not float32.
     """
     if len(base) < ROWS_PER_NEIGHBOUR * k or base.shape[1] > MAX_WIDTH or not len(queries):
@@ -42,7 +42,7 @@ def search(base: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor, Tenso
     similarities = torch.empty(len(queries), k, dtype=torch.float64, device=base.device)
     remain = torch.empty(len(queries), dtype=torch.bool, device=base.device)
     block = max(QUERIES, MAXIMA_BYTES // (len(base) * 8 // (UNITS * UNIT)) // QUERIES * QUERIES)
-    with torch.cuda.device_of(base):                    # where Triton launches
+    with torch.cuda.device_of(base):  # where Triton launches
         rounded = _round(base, centre_of(base))
         parts = (part.split(block) for part in (queries, rows, similarities, remain))
         for query_block, *results in zip(*parts, strict=True):
@@ -64,14 +64,25 @@ def _search_block(
     cosines = torch.empty(count, CANDIDATES, dtype=torch.float64, device=base.device)
     # Chunks of 512 groups, and of 8 rows by 64 numbers, on one warp are the quickest on an H200
     _select_kernel[(count,)](
-        maxima, margin, candidates, counts, len(rounded_queries.vectors), len(rounded.vectors) // ROWS,
-        k, GROUPS, UNITS, UNIT, CANDIDATES, 512, num_warps=1,
+        maxima,
+        margin,
+        candidates,
+        counts,
+        len(rounded_queries.vectors),
+        len(rounded.vectors) // ROWS,
+        k,
+        GROUPS,
+        UNITS,
+        UNIT,
+        CANDIDATES,
+        512,
+        num_warps=1,
     )
     _cosines_kernel[(count,)](
         queries, base, candidates, counts, cosines, len(base), base.shape[1], CANDIDATES, 8, 64, num_warps=1
     )
     _best_kernel[(count,)](cosines, candidates, counts, rows, similarities, k, CANDIDATES, num_warps=1)
-    torch.logical_or(counts > CANDIDATES, margin.isnan().any(), out=remain)     # NaN: one is not finite
+    torch.logical_or(counts > CANDIDATES, margin.isnan().any(), out=remain)  # NaN: one is not finite
 
 
 def _round(vectors: Tensor, centre: Tensor | None = None) -> RoundedVectors:
@@ -88,16 +99,39 @@ def _round(vectors: Tensor, centre: Tensor | None = None) -> RoundedVectors:
     block = triton.next_power_of_2(padded)
     at_once = max(1, min(tile, 4096 // block))
     _round_kernel[(tiles * tile // at_once,)](
-        vectors, vectors if centre is None else centre, rounded, length, error, count, tiles, width, padded,
-        centre is not None, tile, GROUPS, at_once, block,
+        vectors,
+        vectors if centre is None else centre,
+        rounded,
+        length,
+        error,
+        count,
+        tiles,
+        width,
+        padded,
+        centre is not None,
+        tile,
+        GROUPS,
+        at_once,
+        block,
     )
     return RoundedVectors(rounded, length, error)
 
 
 @triton.jit(do_not_specialize=["count", "tiles"])
 def _round_kernel(
-    vectors, centre, rounded, length, error, count, tiles, width, padded,
-    IS_BASE: tl.constexpr, TILE: tl.constexpr, GROUPS: tl.constexpr, AT_ONCE: tl.constexpr,
+    vectors,
+    centre,
+    rounded,
+    length,
+    error,
+    count,
+    tiles,
+    width,
+    padded,
+    IS_BASE: tl.constexpr,
+    TILE: tl.constexpr,
+    GROUPS: tl.constexpr,
+    AT_ONCE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Round a few vectors, each read once."""
@@ -109,7 +143,7 @@ def _round_kernel(
         row -= tl.cdiv(tl.maximum(row - count + 1, 0), GROUPS * tiles) * GROUPS * tiles
     inside = number < tl.where(row < count, width, 0)[:, None]
     exact = tl.load(vectors + row.to(tl.int64)[:, None] * width + number, mask=inside, other=0.0)
-    exact /= tl.maximum(tl.max(tl.abs(exact), 1), 1.2e-38)[:, None]             # so that no length overflows
+    exact /= tl.maximum(tl.max(tl.abs(exact), 1), 1.2e-38)[:, None]  # so that no length overflows
     exact /= tl.maximum(tl.sqrt(tl.sum(exact * exact, 1)), 1e-12)[:, None]
     if IS_BASE:
         exact -= tl.load(centre + number, mask=number < width, other=0.0)
@@ -130,8 +164,18 @@ def _group_maxima(queries: Tensor, base: Tensor) -> Tensor:
     _group_maxima_kernel[(min(_multiprocessors(queries.device), query_tiles * row_tiles),)](
         TensorDescriptor.from_tensor(queries, [QUERIES, NUMBERS]),
         TensorDescriptor.from_tensor(base, [ROWS, NUMBERS]),
-        maxima, query_tiles, row_tiles, base.shape[1], QUERIES, ROWS, NUMBERS, GROUPS, UNITS, UNIT,
-        num_warps=8, num_stages=4,
+        maxima,
+        query_tiles,
+        row_tiles,
+        base.shape[1],
+        QUERIES,
+        ROWS,
+        NUMBERS,
+        GROUPS,
+        UNITS,
+        UNIT,
+        num_warps=8,
+        num_stages=4,
     )
     return maxima
 
@@ -149,15 +193,24 @@ def _two_highest(one, two, other, another):
 
 @triton.jit(do_not_specialize=["query_tiles", "row_tiles"])
 def _group_maxima_kernel(
-    queries, base, maxima, query_tiles, row_tiles, width,
-    QUERIES: tl.constexpr, ROWS: tl.constexpr, NUMBERS: tl.constexpr, GROUPS: tl.constexpr,
-    UNITS: tl.constexpr, UNIT: tl.constexpr,
+    queries,
+    base,
+    maxima,
+    query_tiles,
+    row_tiles,
+    width,
+    QUERIES: tl.constexpr,
+    ROWS: tl.constexpr,
+    NUMBERS: tl.constexpr,
+    GROUPS: tl.constexpr,
+    UNITS: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
     """Multiply tile after tile; flattened loops fetch the numbers of the next while one is reduced."""
     groups = row_tiles * GROUPS
     second = maxima + query_tiles.to(tl.int64) * QUERIES * groups
     for tile in tl.range(tl.program_id(0), query_tiles * row_tiles, tl.num_programs(0), flatten=True):
-        query_tile, row_tile = tile % query_tiles, tile // query_tiles      # reads rows once
+        query_tile, row_tile = tile % query_tiles, tile // query_tiles  # reads rows once
         products = tl.zeros((QUERIES, ROWS), tl.float32)
         for number in range(0, width, NUMBERS):
             query_numbers = queries.load([query_tile * QUERIES, number])
@@ -176,8 +229,17 @@ def _group_maxima_kernel(
 
 @triton.jit(do_not_specialize=["queries", "tiles"])
 def _select_kernel(
-    maxima, margin, candidates, counts, queries, tiles,
-    K: tl.constexpr, GROUPS: tl.constexpr, UNITS: tl.constexpr, UNIT: tl.constexpr, CANDIDATES: tl.constexpr,
+    maxima,
+    margin,
+    candidates,
+    counts,
+    queries,
+    tiles,
+    K: tl.constexpr,
+    GROUPS: tl.constexpr,
+    UNITS: tl.constexpr,
+    UNIT: tl.constexpr,
+    CANDIDATES: tl.constexpr,
     CHUNK: tl.constexpr,
 ):
     """List the rows that can be among the K nearest of one query.
@@ -207,7 +269,7 @@ def _select_kernel(
         wanted = tl.where(top >= floor, tl.where(whole, UNITS * UNIT, UNIT), 0)
         if tl.max(wanted, 0) > 0:
             at = count + tl.cumsum(wanted, 0) - wanted
-            corner = group % GROUPS * tiles + group // GROUPS           # where `_round` has put which row
+            corner = group % GROUPS * tiles + group // GROUPS  # where `_round` has put which row
             unit = tl.where(whole, 0, top.to(tl.int32, bitcast=True) & (UNITS - 1))
             for member in range(tl.max(wanted, 0)):
                 row = (unit * UNIT + member) * GROUPS * tiles + corner
@@ -218,8 +280,16 @@ def _select_kernel(
 
 @triton.jit(do_not_specialize=["rows"])
 def _cosines_kernel(
-    queries, base, candidates, counts, cosines, rows, width,
-    CANDIDATES: tl.constexpr, CHUNK: tl.constexpr, BLOCK: tl.constexpr,
+    queries,
+    base,
+    candidates,
+    counts,
+    cosines,
+    rows,
+    width,
+    CANDIDATES: tl.constexpr,
+    CHUNK: tl.constexpr,
+    BLOCK: tl.constexpr,
 ):
     """Compare one query with its candidates, in float64; what pads a tile is no row."""
     query = tl.program_id(0).to(tl.int64)
@@ -248,9 +318,7 @@ def _cosines_kernel(
 
 
 @triton.jit
-def _best_kernel(
-    cosines, candidates, counts, rows, similarities, K: tl.constexpr, CANDIDATES: tl.constexpr
-):
+def _best_kernel(cosines, candidates, counts, rows, similarities, K: tl.constexpr, CANDIDATES: tl.constexpr):
     """Take the K best candidates of one query, one after the other; of equal ones the lower row first."""
     query = tl.program_id(0).to(tl.int64)
     position = tl.arange(0, CANDIDATES)

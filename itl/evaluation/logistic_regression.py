@@ -14,12 +14,12 @@ from itl import ItlError
 from itl.evaluation.newton_cg import Product, lbfgs, newton_cg
 from itl.training.numerics import has_bf16
 
-L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))      # 10 to 1e-5
-TOLERANCE = 1e-6            # largest entry of a gradient at the solution
-RELATIVE_TOLERANCE = 0.01   # the same in parts of the strength: weights are off by up to gradient / strength
-BF16_TOLERANCE = 5e-5       # what bfloat16 can reach
-OUTPUTS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}     # numbers held: on a CPU they stay in its cache
-ALIGNMENT_COLUMNS = {"cpu": 1, "cuda": 8}   # matrix units are slow where rows start at odd addresses
+L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))  # 10 to 1e-5
+TOLERANCE = 1e-6  # largest entry of a gradient at the solution
+RELATIVE_TOLERANCE = 0.01  # the same in parts of the strength: weights are off by up to gradient / strength
+BF16_TOLERANCE = 5e-5  # what bfloat16 can reach
+OUTPUTS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}  # numbers held: on a CPU they stay in its cache
+ALIGNMENT_COLUMNS = {"cpu": 1, "cuda": 8}  # matrix units are slow where rows start at odd addresses
 
 
 class Features(NamedTuple):
@@ -36,7 +36,7 @@ class LinearClassifier(NamedTuple):
     bias: Tensor
     mean: Tensor
     scale: Tensor
-    l2: float                               # strength of the penalty it was fitted with
+    l2: float  # strength of the penalty it was fitted with
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return outputs (N, C) for *features* (N, D), on the device of the weights."""
@@ -70,7 +70,10 @@ def _held_out_rank(classify: LinearClassifier, test: Features) -> Tensor:
 
 
 def fit_linear(
-    train: Features, classes: int, strengths: Sequence[float], start: LinearClassifier | None = None,
+    train: Features,
+    classes: int,
+    strengths: Sequence[float],
+    start: LinearClassifier | None = None,
     tolerance: float | None = None,
 ) -> list[LinearClassifier]:
     """Minimise mean cross-entropy + l2 / 2 · |weights|² on all of *train*, for all *strengths* l2 at once.
@@ -126,12 +129,12 @@ def fit_linear(
 def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean and deviation (D,) of *features* (N, D); a constant feature gets deviation 1."""
     deviation, mean = torch.std_mean(features.double(), dim=0, correction=0)
-    constant = deviation <= 1e-6 * mean.abs()       # a constant, but for rounding
+    constant = deviation <= 1e-6 * mean.abs()  # a constant, but for rounding
     return mean.to(features.dtype), deviation.masked_fill(constant, 1.0).to(features.dtype)
 
 
 def _rotate(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the principal axes (D, A) of features (N, D), the variances (A,), and the features in them (N, A).
+    """Return principal axes (D, A) of features (N, D), their variances (A,), and the features in them (N, A).
 
     A is D, or N where there are fewer rows than features: weights of the minimum lie in the span of the rows.
     """
@@ -155,9 +158,9 @@ def _with_bias(rotated: Tensor, alignment: int) -> Tensor:
 class CrossEntropy:
     """Mean cross-entropy + l2 / 2 · |weights|², on the same rows for S strengths; weights are (S, C, A)."""
 
-    features: Tensor                        # (N, A), of the precision of the products
-    labels: Tensor                          # (N,)
-    penalty: Tensor                         # (S, 1, A): the l2 of each weight
+    features: Tensor  # (N, A), of the precision of the products
+    labels: Tensor  # (N,)
+    penalty: Tensor  # (S, 1, A): the l2 of each weight
 
     def to(self, dtype: torch.dtype) -> "CrossEntropy":
         """Return the same with products in another precision; sums are float32."""
@@ -168,7 +171,7 @@ class CrossEntropy:
         count, classes, _ = weights.shape
         flat = weights.flatten(0, 1)
         total, parts = torch.zeros_like(flat), [flat.to(self.features.dtype)]
-        if parts[0].dtype != flat.dtype:    # else changes smaller than bfloat16 shows would be lost
+        if parts[0].dtype != flat.dtype:  # else changes smaller than bfloat16 shows would be lost
             parts.append((flat - parts[0]).to(parts[0].dtype))
         for features, labels in self._chunks(len(flat), self.labels):
             outputs = sum((features @ part.T).float() for part in parts)
@@ -186,7 +189,7 @@ class CrossEntropy:
         return probabilities
 
     def hessian(self, number: int, weights: Tensor) -> Product:
-        """Return the function that multiplies a direction by the Hessian of strength *number* at *weights* (C, A)."""
+        """Return the function that multiplies by the Hessian of strength *number* at *weights* (C, A)."""
         return partial(
             self.hessian_vector_product, self.probabilities(weights), self.penalty[number : number + 1]
         )
@@ -196,11 +199,11 @@ class CrossEntropy:
         flat, total = direction[0].to(self.features.dtype), torch.zeros_like(direction[0])
         for features, chance in self._chunks(len(flat), probabilities):
             weighted = (features @ flat.T).float() * chance
-            mean = weighted.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)      # rounded, not 1
+            mean = weighted.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)  # rounded, not 1
             total += (weighted - chance * mean).to(features.dtype).T @ features
         return total / len(self.features) + penalty * direction
 
     def _chunks(self, outputs: int, other: Tensor) -> zip:
-        """Split the features and *other* into chunks of rows whose *outputs* each stay below OUTPUTS_AT_ONCE."""
+        """Split the features and *other* so that a chunk has OUTPUTS_AT_ONCE numbers, *outputs* a row."""
         rows = max(1, OUTPUTS_AT_ONCE[self.features.device.type] // outputs)
         return zip(self.features.split(rows), other.split(rows), strict=True)

@@ -13,7 +13,7 @@ from itl.storage import write_atomic
 from itl.training.loop import Diverged
 
 R = TypeVar("R", bound=Recipe)
-LR_SCORES_FILE = "choice.json"                   # in the run's folder: the score of every learning rate on val
+LR_SCORES_FILE = "choice.json"  # in the run's folder: the score of every learning rate on val
 
 
 def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-MAX_STEPS = 30              # of L-BFGS, and of Newton's method
-HISTORY_STEPS = 5           # from which L-BFGS estimates the curvature
-CG_TOLERANCE, CG_MAX_STEPS = 0.3, 80    # of a Newton step: the residual to reach, relative to the first
+MAX_STEPS = 30  # of L-BFGS, and of Newton's method
+HISTORY_STEPS = 5  # from which L-BFGS estimates the curvature
+CG_TOLERANCE, CG_MAX_STEPS = 0.3, 80  # of a Newton step: the residual to reach, relative to the first
 LINE_SEARCH_EVALUATIONS = 12
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
 Product = Callable[[Tensor], Tensor]
-Pair = tuple[Tensor, Tensor, Tensor]    # step, change of the gradient, and 1 / their inner product
+Pair = tuple[Tensor, Tensor, Tensor]  # step, change of the gradient, and 1 / their inner product
 
 
 def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tensor) -> Tensor:
@@ -73,7 +73,10 @@ def _two_loops(slope: Tensor, history: Sequence[Pair], first: Tensor) -> Tensor:
 
 
 def newton_cg(
-    gradient: Gradient, hessian: Callable[[int, Tensor], Product], weights: Tensor, diagonal: Tensor,
+    gradient: Gradient,
+    hessian: Callable[[int, Tensor], Product],
+    weights: Tensor,
+    diagonal: Tensor,
     tolerance: Tensor,
 ) -> Tensor:
     """Minimise by Newton's method, one function after the other, until no entry of a gradient is too large.
@@ -119,7 +122,7 @@ def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> T
         solution, residual = solution + length * direction, residual - length * curved
         preconditioned = residual / diagonal
         size, before = _dot(residual, preconditioned), size
-        if not size > CG_TOLERANCE**2 * first:          # waits; testing only every fourth step gained nothing
+        if not size > CG_TOLERANCE**2 * first:  # waits; testing only every fourth step gained nothing
             break
         direction = preconditioned + size / before * direction
     return solution
@@ -128,7 +131,7 @@ def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> T
 def line_search(
     gradient: Gradient, weights: Tensor, slope: Tensor, direction: Tensor, active: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Find a step along *direction* whose end has a slope of at most 0.8 of the first one, with the sign changed.
+    """Find a step along *direction* at whose end the function rises by at most 0.8 of its first descent.
 
     The functions are convex, so gradients are enough to find the length; differences of values would be lost
     in rounding (as in Hager and Zhang, A new conjugate gradient method with guaranteed descent, 2005).
@@ -147,7 +150,7 @@ def line_search(
     after = gradient(weights + direction, active)
     for _ in range(LINE_SEARCH_EVALUATIONS):
         rises = _dot(direction, after)
-        over = (~(rises <= 0.8 * falls)).flatten().nonzero().squeeze(1)         # NaN is over, too
+        over = (~(rises <= 0.8 * falls)).flatten().nonzero().squeeze(1)  # NaN is over, too
         if not len(over):
             return lengths * direction, after
         lengths[over] *= (falls / (falls + rises))[over].nan_to_num(0.1).clamp(0.1, 0.7)

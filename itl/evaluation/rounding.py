@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SAMPLE_ROWS = 4096          # whose mean is the centre
+SAMPLE_ROWS = 4096  # whose mean is the centre
 
 
 class RoundedVectors(NamedTuple):

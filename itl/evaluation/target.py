@@ -1,4 +1,4 @@
-"""A target: the images that a net is trained on, those that settings are chosen by, and those it is scored on."""
+"""A target: the images to train on, those to choose settings by, and those to be scored on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from itl.packs.pack import Pack
 from itl.packs.subset import Selection, merge, ranked, select
 from itl.specs import Subset, Transfer
 
-HELD_OUT_FRACTION = 0.2     # of each class's training images, to choose settings by where there is no val split
+HELD_OUT_FRACTION = 0.2  # of each class's training images, to choose settings by where there is no val split
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,22 @@ class Target:
     """
 
     pack: Pack
-    train: Selection                        # of the final fit: with val where there is a test split
+    train: Selection  # of the final fit: with val where there is a test split
     test: Selection
-    val_rows: np.ndarray | None = None      # positions in train of the val images; None: a part is held out
+    val_rows: np.ndarray | None = None  # positions in train of the val images; None: a part is held out
 
     def __post_init__(self) -> None:
         """Refuse a target on which a score would mean nothing."""
         if self.train.classes != self.test.classes:
-            raise ItlError(f"a target's training and test classes must be the same; {self._class_difference()}")
+            raise ItlError(
+                f"a target's training and test classes must be the same; {self._class_difference()}"
+            )
         shared = np.intersect1d(self.train.rows, self.test.rows).size
         if shared:
-            raise ItlError(f"{shared} of {len(self.test.rows)} test images are training images too; "
-                           "select the two from different splits")
+            raise ItlError(
+                f"{shared} of {len(self.test.rows)} test images are training images too; "
+                "select the two from different splits"
+            )
         if not len(self.test.rows):
             raise ItlError("the target has no test images; it needs at least one")
         if self.train.labels.ndim == 1:
@@ -43,7 +47,8 @@ class Target:
         train, test = set(self.train.classes), set(self.test.classes)
         parts = [
             f"{len(extra)} only in {name} ({', '.join(sorted(extra)[:3])}{', ...' * (len(extra) > 3)})"
-            for name, extra in (("training", train - test), ("test", test - train)) if extra
+            for name, extra in (("training", train - test), ("test", test - train))
+            if extra
         ]
         return "; ".join(parts) or "they are, but in another order"
 
@@ -74,8 +79,10 @@ def target_of(spec: Transfer, pack: Pack) -> Target:
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed)
     train, test = select(pack, subset), select(pack, subset, scored_split(pack))
     if train.classes == ("",):
-        raise ItlError(f"the images of {spec.target} are of no one class, but have annotated objects; take "
-                       f"detection@{spec.target} or actions@{spec.target}, not {spec.method}")
+        raise ItlError(
+            f"the images of {spec.target} are of no one class, but have annotated objects; take "
+            f"detection@{spec.target} or actions@{spec.target}, not {spec.method}"
+        )
     if spec.images_per_class or not has_val_beside_test(pack):
         return Target(pack, train, test)
     both = merge(train, select(pack, subset, "val"))
@@ -111,7 +118,7 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
 
 
 def _labels(pack: Pack, names: tuple[str, ...]) -> np.ndarray:
-    """Return the labels of all images, int64 (N, C): 1 present, 0 absent, -1 only difficult, so not scored."""
+    """Return all images' labels, int64 (N, C): 1 present, 0 absent, -1 only difficult, so not scored."""
     labels = np.zeros((len(pack), len(names)), np.int64)
     rows, classes = pack.objects["row"].to_numpy(), np.searchsorted(names, pack.objects["name"].to_numpy(str))
     difficult = pack.objects["difficult"].to_numpy(bool)
@@ -126,8 +133,10 @@ def _first_of_each_class(pack: Pack, rows: np.ndarray, labels: np.ndarray, spec:
     order = np.array([row_of[image] for image in ranked(row_of, spec.seed)])
     present = labels[order] > 0
     if present.sum(0).min() < spec.images_per_class:
-        raise ItlError(f"{spec.images_per_class} images per class were asked for; {spec.target} has at least "
-                       f"one class with {present.sum(0).min()}; ask for at most that")
+        raise ItlError(
+            f"{spec.images_per_class} images per class were asked for; {spec.target} has at least "
+            f"one class with {present.sum(0).min()}; ask for at most that"
+        )
     return np.sort(order[((present.cumsum(0) <= spec.images_per_class) & present).any(1)])
 
 
@@ -147,8 +156,10 @@ def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         names = ", ".join(classes[label] for label in empty[:3]) + ", ..." * (len(empty) > 3)
-        raise ItlError(f"{len(empty)} of {len(classes)} classes have no training image ({names}); "
-                       "add images or leave these classes out")
+        raise ItlError(
+            f"{len(empty)} of {len(classes)} classes have no training image ({names}); "
+            "add images or leave these classes out"
+        )
 
 
 def hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -170,8 +181,10 @@ def hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         held.append(rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0])
     held = np.sort(np.concatenate(held))
     if not len(held):
-        raise ItlError("settings are chosen on images held out of the training split, but each of "
-                       f"its {len(labels)} is the only one of its class; give two per class")
+        raise ItlError(
+            "settings are chosen on images held out of the training split, but each of "
+            f"its {len(labels)} is the only one of its class; give two per class"
+        )
     return np.setdiff1d(np.arange(len(labels)), held), held
 
 

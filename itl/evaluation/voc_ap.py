@@ -9,28 +9,28 @@ import pandas as pd
 from itl import ItlError, pick
 from itl.sources.boxes import SIDES, first_invalid_box, iou_of
 
-RECALL_LEVELS = np.arange(0, 1.1, 0.1)      # the kit's 0:0.1:1 as floats: 0.30000000000000004 is one of them
-TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1           # what a detection, or a label, counts as
+RECALL_LEVELS = np.arange(0, 1.1, 0.1)  # the kit's 0:0.1:1 as floats: 0.30000000000000004 is one of them
+TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1  # what a detection, or a label, counts as
 
 
 @dataclass(frozen=True)
 class Objects:
     """Annotated objects: columns of the same length n."""
 
-    images: np.ndarray                      # int (n,): a number of the image
-    classes: np.ndarray                     # int (n,)
-    boxes: np.ndarray                       # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
-    difficult: np.ndarray                   # bool (n,)
+    images: np.ndarray  # int (n,): a number of the image
+    classes: np.ndarray  # int (n,)
+    boxes: np.ndarray  # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
+    difficult: np.ndarray  # bool (n,)
 
 
 @dataclass(frozen=True)
 class Detections:
     """Detected objects: columns of the same length n."""
 
-    images: np.ndarray                      # int (n,): a number of the image
-    classes: np.ndarray                     # int (n,)
-    boxes: np.ndarray                       # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
-    scores: np.ndarray                      # (n,)
+    images: np.ndarray  # int (n,): a number of the image
+    classes: np.ndarray  # int (n,)
+    boxes: np.ndarray  # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
+    scores: np.ndarray  # (n,)
 
 
 def average_precision(hits: np.ndarray, positives: int, metric: str = "07") -> float:
@@ -54,7 +54,7 @@ def average_precision(hits: np.ndarray, positives: int, metric: str = "07") -> f
     true_positives = np.cumsum(hits)
     recall = np.append(true_positives / positives, np.inf)
     precision = np.append(true_positives / np.arange(1, len(hits) + 1), 0.0)
-    highest = np.maximum.accumulate(precision[::-1])[::-1]          # at this recall or above
+    highest = np.maximum.accumulate(precision[::-1])[::-1]  # at this recall or above
     if area:
         return float(np.diff(recall[:-1], prepend=0.0) @ highest[:-1])
     return float(highest[np.searchsorted(recall, RECALL_LEVELS)].mean())
@@ -104,7 +104,7 @@ def _judge_ranked(objects: Objects, detections: Detections, ranked: np.ndarray, 
     verdicts[ranked[difficult]] = IGNORED
     lowest_first = ranked[~difficult][::-1]
     detection_of = np.full(len(objects.images), -1)
-    detection_of[matches[lowest_first]] = lowest_first              # written last: the highest score
+    detection_of[matches[lowest_first]] = lowest_first  # written last: the highest score
     verdicts[detection_of[detection_of >= 0]] = TRUE_POSITIVE
     return verdicts
 
@@ -124,8 +124,10 @@ def _rank(scores: np.ndarray) -> np.ndarray:
 
 def _refuse_invalid(detections: Detections) -> None:
     if (invalid := np.isnan(detections.scores)).any():
-        raise ItlError(f"detection {invalid.argmax() + 1} has the score nan, which has no rank; the net has "
-                       f"diverged, or the scores are damaged")
+        raise ItlError(
+            f"detection {invalid.argmax() + 1} has the score nan, which has no rank; the net has "
+            f"diverged, or the scores are damaged"
+        )
     if first := first_invalid_box(detections.boxes):
         raise ItlError(f"detection {first[0] + 1}: {first[1]}")
 
@@ -138,10 +140,10 @@ def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
     """
     matches, best = np.zeros(len(detections.images), np.int64), np.full(len(detections.images), -np.inf)
     object_groups, detection_groups = _image_class_groups(objects, detections)
-    order = np.argsort(object_groups, kind="stable")                # objects of one group side by side
+    order = np.argsort(object_groups, kind="stable")  # objects of one group side by side
     sizes = np.bincount(object_groups, minlength=1 + max(detection_groups.max(initial=-1), 0))
     starts = np.cumsum(sizes) - sizes
-    matchable = np.flatnonzero(sizes[detection_groups])             # detections with an object in their group
+    matchable = np.flatnonzero(sizes[detection_groups])  # detections with an object in their group
     counts = sizes[detection_groups[matchable]]
     # Every such detection with every object of its group: pairs (P,), detection after detection
     first_pair, pair_detection = np.cumsum(counts) - counts, np.repeat(matchable, counts)
@@ -151,7 +153,9 @@ def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
     if len(matchable):
         best[matchable] = np.maximum.reduceat(overlaps, first_pair)
         winners = np.flatnonzero(overlaps == best[pair_detection])
-        matches[pair_detection[winners][::-1]] = pair_object[winners][::-1]     # written last: the first of equals
+        matches[pair_detection[winners][::-1]] = pair_object[winners][
+            ::-1
+        ]  # written last: the first of equals
     return matches, best
 
 
@@ -165,7 +169,10 @@ def _image_class_groups(objects: Objects, detections: Detections) -> tuple[np.nd
 
 
 def voc_ap(
-    objects: pd.DataFrame, detections: pd.DataFrame, metric: str = "07", iou: float = 0.5,
+    objects: pd.DataFrame,
+    detections: pd.DataFrame,
+    metric: str = "07",
+    iou: float = 0.5,
     known: Iterable[str] = (),
 ) -> dict[str, float]:
     """Compute the average precision of each class by name.
@@ -195,7 +202,9 @@ def voc_ap(
     precisions = average_precisions(
         Objects(object_images, annotated, objects[SIDES].to_numpy(np.float64), difficult),
         Detections(detection_images, detected, boxes, scores),
-        len(names), metric, iou,
+        len(names),
+        metric,
+        iou,
     )
     return dict(zip(names, precisions.tolist(), strict=True))
 
@@ -235,12 +244,16 @@ def action_ap(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape:
-        raise ItlError(f"action AP takes scores (N, C) and labels of the same shape; got {scores.shape} and "
-                       f"{labels.shape}")
+        raise ItlError(
+            f"action AP takes scores (N, C) and labels of the same shape; got {scores.shape} and "
+            f"{labels.shape}"
+        )
     if np.isnan(scores).any():
         rows = int(np.isnan(scores).any(1).sum())
-        raise ItlError(f"{rows} of {len(scores)} rows of scores hold NaN, which has no rank; the net has "
-                       f"diverged, or give −inf to what is not scored")
+        raise ItlError(
+            f"{rows} of {len(scores)} rows of scores hold NaN, which has no rank; the net has "
+            f"diverged, or give −inf to what is not scored"
+        )
     if other := np.setdiff1d(labels, (TRUE_POSITIVE, FALSE_POSITIVE, IGNORED)).tolist():
         raise ItlError(f"action AP takes labels that are 1, 0 or, to leave out, -1; got {other[:3]}")
     ranked = np.take_along_axis(labels, np.argsort(-scores, axis=0, kind="stable"), 0)

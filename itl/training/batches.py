@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from itl.packs.pack import Pack
     from itl.packs.subset import Selection
 
-SCALE = (0.25, 1.0)         # parts of the area: the usual 0.08 leaves 18 x 18 pixels of 64, too few to learn from
-RATIO = (3 / 4, 4 / 3)      # width to height
-MAX_DRAWS = 10              # of a box, as in torchvision: then the whole image is taken
+SCALE = (0.25, 1.0)  # parts of the area: the usual 0.08 leaves 18 x 18 pixels of 64, too few to learn from
+RATIO = (3 / 4, 4 / 3)  # width to height
+MAX_DRAWS = 10  # of a box, as in torchvision: then the whole image is taken
 
-Crops = tuple[np.ndarray, np.ndarray, np.ndarray]   # positions (B,), boxes (B, 4), flips (B,)
+Crops = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions (B,), boxes (B, 4), flips (B,)
 
 
 @dataclass(frozen=True)
 class EpochPlan:
     """The images of an epoch's steps and how each is cropped, determined before a pixel is read."""
 
-    positions: torch.Tensor             # int64 (N,), in the selection
-    boxes: torch.Tensor                 # float32 (N, 4): top, left, height, width, in stored pixels
-    flips: torch.Tensor                 # bool (N,)
-    targets: torch.Tensor               # int64 (N,), or (N, C) where an image has C labels
+    positions: torch.Tensor  # int64 (N,), in the selection
+    boxes: torch.Tensor  # float32 (N, 4): top, left, height, width, in stored pixels
+    flips: torch.Tensor  # bool (N,)
+    targets: torch.Tensor  # int64 (N,), or (N, C) where an image has C labels
 
     def tensors(self) -> tuple[torch.Tensor, ...]:
         """Return all four, in the order of the fields."""
@@ -112,14 +112,20 @@ def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
         rows, boxes = torch.zeros(1, dtype=torch.int64, device=device), torch.ones(1, 4, device=device)
         fused_crop(torch.zeros(1, 2, 2, 3, dtype=torch.uint8, device=device), rows, boxes, rows > 0, 1)
         return fused_crop
-    except Exception as error:              # of many kinds: no module, no compiler, no Python.h, an old GPU
+    except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.warn(f"no Triton on {device} ({reason}); plain torch crops the batches, slower", stacklevel=2)
+        warnings.warn(
+            f"no Triton on {device} ({reason}); plain torch crops the batches, slower", stacklevel=2
+        )
         return _plain_crop
 
 
 def _plain_crop(
-    images: torch.Tensor, rows: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, pixels: int,
+    images: torch.Tensor,
+    rows: torch.Tensor,
+    boxes: torch.Tensor,
+    flips: torch.Tensor,
+    pixels: int,
     dtype: torch.dtype,
 ) -> torch.Tensor:
     return batch_crop(images[rows], boxes, flips, pixels).to(dtype)
@@ -141,19 +147,23 @@ class Batches:
             raise ItlError("batches need an image, the selection holds none; select another split or class")
         self.rows, self.labels = np.asarray(selection.rows, np.int64), np.asarray(selection.labels, np.int64)
         if not 0 <= self.rows.min() <= self.rows.max() < len(pack.images):
-            raise ItlError(f"the selection has row {self.rows.max()}, the pack {len(pack.images)} images; "
-                           "select from the pack that is read")
+            raise ItlError(
+                f"the selection has row {self.rows.max()}, the pack {len(pack.images)} images; "
+                "select from the pack that is read"
+            )
         self.recipe, self.seed, self.machine, self.device = recipe, seed, machine, device(machine)
         self.images, self.size = pack.images, pack.images.shape[1]
-        self.batch = min(recipe.batch, len(self.rows))              # of all ranks together
+        self.batch = min(recipe.batch, len(self.rows))  # of all ranks together
         if self.batch < machine.ranks:
-            raise ItlError(f"{machine.ranks} ranks cannot share a batch of {self.batch}; use fewer ranks, "
-                           "a larger batch or more images")
+            raise ItlError(
+                f"{machine.ranks} ranks cannot share a batch of {self.batch}; use fewer ranks, "
+                "a larger batch or more images"
+            )
         self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
-        self.next = ThreadPoolExecutor(1, "batch")                  # distributes a batch over those threads
-        self.free_buffers: deque[np.ndarray] = deque(maxlen=3)      # memory of batches that are no longer used
-        self.next_epoch: dict[int, Future] = {}                     # its number and its plan
-        self.on_device: torch.Tensor | None = None                  # images uint8 (N, S, S, 3) on a GPU
+        self.next = ThreadPoolExecutor(1, "batch")  # distributes a batch over those threads
+        self.free_buffers: deque[np.ndarray] = deque(maxlen=3)  # memory of batches that are no longer used
+        self.next_epoch: dict[int, Future] = {}  # its number and its plan
+        self.on_device: torch.Tensor | None = None  # images uint8 (N, S, S, 3) on a GPU
         if self.device.type == "cuda":
             self.stream = ImageStream(self.device, self.threads)
             if kept := resident(self.images, self.rows, self.stream, machine.workers):
@@ -171,7 +181,7 @@ class Batches:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The dtype of the images for training: on a GPU what autocast would convert them to, else float32."""
+        """The dtype of training images: on a GPU what autocast would convert them to, else float32."""
         half = self.device.type == "cuda" and self.recipe.precision == "bf16" and has_bf16(self.device)
         return torch.bfloat16 if half else torch.float32
 
@@ -249,7 +259,7 @@ class Batches:
         return images, torch.from_numpy(self.labels[positions])
 
     def _buffer(self, count: int) -> np.ndarray:
-        """Return memory for *count* crops, float32 (count, P, P, 3): that of a batch no longer in use, if any.
+        """Return memory for *count* crops, float32 (count, P, P, 3), of a batch no longer in use, if any.
 
         The system clears each page of new memory first: for large crops that was a fifth of the work.
         """
@@ -258,7 +268,7 @@ class Batches:
         except IndexError:
             whole = np.empty((self.batch, self.recipe.pixels, self.recipe.pixels, 3), np.float32)
         part = whole[:count]
-        weakref.finalize(part, self.free_buffers.append, whole)     # when its last tensor is freed
+        weakref.finalize(part, self.free_buffers.append, whole)  # when its last tensor is freed
         return part
 
     def _crop_on_gpu(

@@ -29,10 +29,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
     def write(part: Path) -> None:
         try:
             save_file(tensors, part, {"note": json.dumps(note)})
-        except SafetensorError as error:                    # such as a full disk
+        except SafetensorError as error:  # such as a full disk
             raise OSError(str(error)) from error
         with part.open("rb") as written:
-            os.fsync(written.fileno())                      # else a power loss may keep the rename without the data
+            os.fsync(written.fileno())  # else a power loss may keep the rename without the data
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(Path(path), write)
@@ -71,7 +71,7 @@ def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, 
             return save_tensors(path, tensors, history)
         if writing:
             writing.pop().result()
-        copies = {                          # queued before the next step, which changes the tensors
+        copies = {  # queued before the next step, which changes the tensors
             name: torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
             for name, tensor in tensors.items()
         }
@@ -125,8 +125,10 @@ def fill(net: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     wrong = [name for name in own.keys() | tensors.keys() if _shape(own, name) != _shape(tensors, name)]
     if wrong:
         name = min(wrong)
-        raise ItlError(f"{path} holds another net's weights: {name} is {_shape(tensors, name)} there and "
-                       f"{_shape(own, name)} in this net; build the net it was saved from")
+        raise ItlError(
+            f"{path} holds another net's weights: {name} is {_shape(tensors, name)} there and "
+            f"{_shape(own, name)} in this net; build the net it was saved from"
+        )
     net.load_state_dict(tensors)
 
 

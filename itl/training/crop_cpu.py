@@ -9,9 +9,9 @@ import torch
 
 from itl import ItlError
 
-MEAN = (0.485, 0.456, 0.406)            # of ImageNet, for values from 0 to 1, as published nets expect
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, for values from 0 to 1, as published nets expect
 STD = (0.229, 0.224, 0.225)
-IMAGES_PER_TASK = 32                    # that a thread crops at once: 0.3 ms of work
+IMAGES_PER_TASK = 32  # that a thread crops at once: 0.3 ms of work
 
 
 def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, pixels: int) -> torch.Tensor:
@@ -33,11 +33,11 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ItlError(f"batch_crop takes uint8 (B, H, W, 3), not {images.dtype} {tuple(images.shape)}")
-    if images.device.type == "cpu":                     # checking on a GPU would wait for it
+    if images.device.type == "cpu":  # checking on a GPU would wait for it
         _refuse_boxes_outside(boxes.numpy(), images.shape[1:3])
     top, left, height, width = boxes.to(images.device, torch.float32).unbind(1)
-    rows = _weights(top, height, images.shape[1], pixels)                       # (B, pixels, H)
-    columns = _weights(left, width, images.shape[2], pixels)                    # (B, pixels, W)
+    rows = _weights(top, height, images.shape[1], pixels)  # (B, pixels, H)
+    columns = _weights(left, width, images.shape[2], pixels)  # (B, pixels, W)
     flips = flips.to(images.device)[:, None, None]
     columns = torch.where(flips, columns.flip(1), columns)
     crops = torch.einsum("bph,bhwc->bpwc", rows, images.float())
@@ -100,13 +100,14 @@ def gather_crop(
     Raises:
         ItlError: A row or a box does not exist in *images*.
     """
-    assert (out.dtype, len(out)) == (np.float32, len(rows))     # the kernel writes there unchecked
+    assert (out.dtype, len(out)) == (np.float32, len(rows))  # the kernel writes there unchecked
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):
-        raise ItlError(f"rows {rows.min()} to {rows.max()} asked of {len(images)} images; "
-                       f"take 0 to {len(images) - 1}")
+        raise ItlError(
+            f"rows {rows.min()} to {rows.max()} asked of {len(images)} images; take 0 to {len(images) - 1}"
+        )
     _refuse_boxes_outside(boxes, images.shape[1:3])
     images = images.view(np.ndarray)
-    images.flags.writeable = False              # of this view: maps and arrays share one compiled kernel
+    images.flags.writeable = False  # of this view: maps and arrays share one compiled kernel
     boxes = np.ascontiguousarray(boxes, np.float32)
     scale, shift = (np.tile(values, images.shape[2]) for values in _normalisation())
     parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(rows), IMAGES_PER_TASK)]
@@ -118,7 +119,7 @@ def gather_crop(
         for part in parts:
             crop(part)
     else:
-        list(threads.map(crop, parts))              # waits, and raises what a thread raised
+        list(threads.map(crop, parts))  # waits, and raises what a thread raised
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from itl.specs import Recipe
 from itl.training.batches import Batches, crop_on
 
-WARMUP_RUNS = 3             # of a step before it is recorded: libraries initialise, kernels are compiled
+WARMUP_RUNS = 3  # of a step before it is recorded: libraries initialise, kernels are compiled
 
-Step = Callable[[Tensor, Tensor], Tensor]   # images (B, 3, P, P) and targets (B,) to the loss
+Step = Callable[[Tensor, Tensor], Tensor]  # images (B, 3, P, P) and targets (B,) to the loss
 
 
 def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CUDAGraph:
@@ -31,7 +31,7 @@ def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CU
             for _ in range(WARMUP_RUNS):
                 work()
         torch.cuda.current_stream().wait_stream(warmup)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):    # other threads may use the device
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the device
             work()
     finally:
         with torch.no_grad():
@@ -53,8 +53,8 @@ def training_state(net: nn.Module, optimizer: torch.optim.SGD) -> list[Tensor]:
 class RecordedSteps:
     """Crop, forward, backward and optimizer of *step* on *batches* as one graph, replayed for every step.
 
-    What differs between steps (rows, boxes, flips, targets, learning rate) is copied to the GPU once an epoch,
-    and the graph counts the steps itself. Only the images of a pack that is streamed are sent for each step.
+    What differs between steps (rows, boxes, flips, targets, learning rate) is copied to the GPU once an
+    epoch, and the graph counts the steps itself. Only the images of a pack that is streamed are sent for each step.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class RecordedSteps:
         """Record the graph. The net, its buffers and the momentum keep their values and their memory."""
         self.batches, self.recipe, steps = batches, recipe, len(batches)
         device, count = batches.device, batches.step_images
-        self.plan = batches.plan(0).map(lambda part: part.to(device))   # any epoch's, for its shapes
+        self.plan = batches.plan(0).map(lambda part: part.to(device))  # any epoch's, for its shapes
         self.learning_rates, self.losses = torch.zeros(2, steps, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)
-        self.sent: Tensor | None = None                         # images of the current step of a streamed pack
+        self.sent: Tensor | None = None  # images of the current step of a streamed pack
         if batches.on_device is None:
             self.sent = next(batches.streamed(batches.plan(0), count)).clone()
         crop, within = crop_on(device), torch.arange(count, device=device)
@@ -76,7 +76,9 @@ class RecordedSteps:
 
         def one_step() -> None:
             index = self.number * count + within
-            positions, *boxes_and_flips, targets = (part.index_select(0, index) for part in self.plan.tensors())
+            positions, *boxes_and_flips, targets = (
+                part.index_select(0, index) for part in self.plan.tensors()
+            )
             rate.copy_(self.learning_rates.index_select(0, self.number)[0])
             if self.sent is None:
                 images, rows = batches.on_device, batches.device_rows.index_select(0, positions)
@@ -84,15 +86,15 @@ class RecordedSteps:
                 images, rows = self.sent, within
             loss = step(crop(images, rows, *boxes_and_flips, recipe.pixels, batches.dtype), targets)
             self.losses.index_copy_(0, self.number, loss.view(1))
-            self.number.add_(1).remainder_(steps)           # there may be more warm-up runs than steps in an epoch
+            self.number.add_(1).remainder_(steps)  # there may be more warm-up runs than steps in an epoch
 
-        self.one_step = one_step                # keeps the tensors whose memory the graph reads and writes
+        self.one_step = one_step  # keeps the tensors whose memory the graph reads and writes
         self.graph = record(one_step, [*training_state(net, optimizer), self.number])
 
     def epoch(self, step: int, count: int) -> Tensor:
         """Take the *count* steps of an epoch from *step* on; return their losses (count,), on the GPU."""
         plan, total = self.batches.plan(step // len(self.batches)), self.recipe.total_steps(len(self.batches))
-        rates = [self.recipe.lr_at((step + offset + 0.5) / total) for offset in range(count)]   # at mid-step
+        rates = [self.recipe.lr_at((step + offset + 0.5) / total) for offset in range(count)]  # at mid-step
         self.learning_rates[:count].copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
         for recorded, part in zip(self.plan.tensors(), plan.tensors(), strict=True):
             recorded.copy_(part, non_blocking=True)

@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 
 class ImageBatch(NamedTuple):
-    """Whole images, scaled, in one tensor as large as the largest; what is left over is 0, the mean colour."""
+    """Whole images, scaled, in one tensor as large as the largest, padded with 0, the mean colour."""
 
-    pixels: Tensor                          # float32 (B, 3, H, W), normalised, channels_last
-    sizes: list[tuple[int, int]]            # height and width of each scaled image, in pixels
-    regions: list[Tensor] | None            # proposals of each image, (n, 4): x0, y0, x1, y1 in its pixels, from 0
+    pixels: Tensor  # float32 (B, 3, H, W), normalised, channels_last
+    sizes: list[tuple[int, int]]  # height and width of each scaled image, in pixels
+    regions: list[Tensor] | None  # proposals of each image, (n, 4): x0, y0, x1, y1 in its pixels, from 0
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.sizes)
 
 
-DetectionBatch = tuple[ImageBatch, list[dict[str, Tensor]]]     # targets: {"boxes": (n, 4), "labels": (n,)}
+DetectionBatch = tuple[ImageBatch, list[dict[str, Tensor]]]  # targets: {"boxes": (n, 4), "labels": (n,)}
 
 
 class DetectionBatches:
@@ -49,25 +49,29 @@ class DetectionBatches:
         ItlError: The pack was not made with fit pad, so its images are not whole, or nothing is selected.
     """
 
-    def __init__(self, pack: "Pack", selection: "Selection", recipe: DetectionRecipe, seed: int, machine: Machine):
+    def __init__(
+        self, pack: "Pack", selection: "Selection", recipe: DetectionRecipe, seed: int, machine: Machine
+    ):
         """Scale the boxes of all images once."""
         fit = pack.summary["request"]["fit"]
         if fit != "pad":
-            raise ItlError(f"detection needs whole images, but {pack.folder} was packed with fit {fit}; "
-                           f"pack it with fit pad")
+            raise ItlError(
+                f"detection needs whole images, but {pack.folder} was packed with fit {fit}; "
+                f"pack it with fit pad"
+            )
         if not len(selection.rows):
             raise ItlError("a detector needs an image, the selection holds none; select another split")
         self.pack, self.rows, self.recipe, self.seed = pack, selection.rows, recipe, seed
         self.machine, self.device = machine, device(machine)
         self.batch = min(recipe.batch, len(self.rows))
         table = pack.table.iloc[self.rows]
-        self.shapes = table[["width", "height"]].to_numpy(np.int64)        # of the image files
+        self.shapes = table[["width", "height"]].to_numpy(np.int64)  # of the image files
         short, long = self.shapes.min(1), self.shapes.max(1)
         self.scales = np.minimum(recipe.pixels / short, recipe.longest / long)
         sides = np.maximum(1, np.rint(self.shapes * self.scales[:, None])).astype(int)
         self.sizes = [(height, width) for width, height in sides.tolist()]  # of the scaled images
         self.objects = self._scaled_objects(selection.classes)
-        self.threads = ThreadPoolExecutor(1, "detection-batch")     # starts none before the first batch
+        self.threads = ThreadPoolExecutor(1, "detection-batch")  # starts none before the first batch
 
     def __len__(self) -> int:
         """Return the steps of an epoch: whole batches."""
@@ -96,7 +100,7 @@ class DetectionBatches:
         """
         file_boxes = boxes.double().cpu().numpy() / self.scales[position]
         file_boxes[:, :2] += 1
-        file_boxes[:, 2:] = np.maximum(file_boxes[:, :2], file_boxes[:, 2:])    # never narrower than a pixel
+        file_boxes[:, 2:] = np.maximum(file_boxes[:, :2], file_boxes[:, 2:])  # never narrower than a pixel
         return file_boxes
 
     def _shuffled(self, order: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -113,7 +117,9 @@ class DetectionBatches:
         boxes = np.column_stack([objects[SIDES].to_numpy(np.float64), labels])
         of_image = objects.groupby("row", sort=False).indices
         none = np.zeros(0, np.int64)
-        return [self._scale(position, boxes[of_image.get(row, none)]) for position, row in enumerate(self.rows)]
+        return [
+            self._scale(position, boxes[of_image.get(row, none)]) for position, row in enumerate(self.rows)
+        ]
 
     def _scaled_regions(self, position: int) -> np.ndarray:
         """Return the region proposals of one image, float32 (n, 5): the box in the scaled image, and 0."""
@@ -125,7 +131,7 @@ class DetectionBatches:
         return self._scale(position, np.pad(boxes, ((0, 0), (0, 1))))
 
     def _scale(self, position: int, boxes: np.ndarray) -> np.ndarray:
-        """Convert boxes in a file, 1-based and inclusive, with labels (n, 5), to float32 in the scaled image."""
+        """Convert 1-based inclusive boxes in a file, with labels (n, 5), to float32 in the scaled image."""
         boxes = boxes.astype(np.float64)
         boxes[:, :2] -= 1
         boxes[:, :4] *= self.scales[position]

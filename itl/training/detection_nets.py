@@ -62,7 +62,7 @@ def repeatable_roi_pool(maps: Tensor, boxes: list[Tensor], side: int, scale: flo
     """
     rois = torch.cat([F.pad(part, (1, 0), value=image) for image, part in enumerate(boxes)])
     with torch.no_grad():
-        maxima = torch.ops.torchvision.roi_pool(maps, rois, scale, side, side)[1].long()    # -1: empty cell
+        maxima = torch.ops.torchvision.roi_pool(maps, rois, scale, side, side)[1].long()  # -1: empty cell
     image, channel = rois[:, 0].long(), torch.arange(maps.shape[1], device=maps.device)
     values = maps.flatten(2)[image[:, None, None, None], channel[:, None, None], maxima.clamp(min=0)]
     return values.masked_fill(maxima < 0, 0.0)
@@ -109,7 +109,7 @@ def _alexnet(body: nn.Sequential) -> DetectionBackbone:
 
 def _caffenet(body: nn.Sequential) -> DetectionBackbone:
     last = next(index for index, layer in enumerate(body) if isinstance(layer, nn.AdaptiveAvgPool2d))
-    return DetectionBackbone(_centred(body[:last - 1]), body[last:], stride=16, side=6, align=False)
+    return DetectionBackbone(_centred(body[: last - 1]), body[last:], stride=16, side=6, align=False)
 
 
 def _centred(trunk: nn.Sequential) -> nn.Sequential:
@@ -126,7 +126,9 @@ def _resnet(body: nn.Module) -> DetectionBackbone:
     trunk = nn.Sequential(
         body.conv1, body.bn1, body.relu, body.maxpool, body.layer1, body.layer2, body.layer3
     )
-    return DetectionBackbone(trunk, nn.Sequential(body.layer4, body.avgpool, nn.Flatten()), stride=16, side=14)
+    return DetectionBackbone(
+        trunk, nn.Sequential(body.layer4, body.avgpool, nn.Flatten()), stride=16, side=14
+    )
 
 
 def _timm(name: str, body: nn.Module) -> DetectionBackbone:
@@ -137,11 +139,15 @@ def _timm(name: str, body: nn.Module) -> DetectionBackbone:
             maps = body.eval().forward_features(torch.zeros(1, 3, side, side, device=device))
         except (RuntimeError, AssertionError, ValueError, AttributeError) as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ItlError(f"{name} cannot take whole images ({reason}); detection needs a convolutional "
-                           f"net, such as resnet18") from error
+            raise ItlError(
+                f"{name} cannot take whole images ({reason}); detection needs a convolutional "
+                f"net, such as resnet18"
+            ) from error
     if maps.ndim != 4 or maps.shape[2] != maps.shape[3]:
-        raise ItlError(f"{name} makes features {tuple(maps.shape[1:])} of an image, not maps that regions "
-                       f"can be cut from; detection needs a convolutional net, such as resnet18")
+        raise ItlError(
+            f"{name} makes features {tuple(maps.shape[1:])} of an image, not maps that regions "
+            f"can be cut from; detection needs a convolutional net, such as resnet18"
+        )
     return TimmBackbone(body, stride=side // maps.shape[3], side=7)
 
 

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import torch
 
-NET_BYTES = 12 * 2**30      # left free on the GPU for a net; or half of the free memory, if that is less
-UPLOAD_IMAGES = 1024        # read and sent at once
-BATCHES_AHEAD = 3           # read and sent while one is used
+NET_BYTES = 12 * 2**30  # left free on the GPU for a net; or half of the free memory, if that is less
+UPLOAD_IMAGES = 1024  # read and sent at once
+BATCHES_AHEAD = 3  # read and sent while one is used
 
-_kept: dict[tuple, "ResidentImages"] = {}       # packs that this process has on a GPU, by file and device
+_kept: dict[tuple, "ResidentImages"] = {}  # packs that this process has on a GPU, by file and device
 
 
 @dataclass
 class ResidentImages:
     """Images of one pack in the memory of a GPU, read when a run first needs them."""
 
-    images: torch.Tensor                # uint8 (N, S, S, 3)
-    uploaded: np.ndarray                # bool (N,)
+    images: torch.Tensor  # uint8 (N, S, S, 3)
+    uploaded: np.ndarray  # bool (N,)
 
     def upload(self, source: np.ndarray, rows: np.ndarray, stream: "ImageStream") -> None:
         """Send those of *rows* of *source* that were not sent before."""
@@ -49,7 +49,7 @@ class ImageStream:
 
         def read(rows: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event]:
             pinned = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=True)
-            np.take(source, rows, 0, pinned.numpy(), mode="clip")       # the default makes a copy first
+            np.take(source, rows, 0, pinned.numpy(), mode="clip")  # the default makes a copy first
             with torch.cuda.stream(self.copying):
                 return pinned.to(self.device, non_blocking=True), self.copying.record_event()
 
@@ -83,7 +83,7 @@ def resident(
     try:
         if key not in _kept:
             if not fits(len(source) * image_bytes, device, workers):
-                _kept.clear()                                   # frees the packs of earlier runs
+                _kept.clear()  # frees the packs of earlier runs
             if isinstance(source, np.memmap) and fits(len(source) * image_bytes, device, workers):
                 _kept[key] = _empty(source, len(source), device)
         if key in _kept:
@@ -93,7 +93,7 @@ def resident(
             own = _empty(source, len(rows), device)
             own.upload(source[rows], np.arange(len(rows)), stream)
             return own.images, np.arange(len(rows))
-    except torch.OutOfMemoryError:                              # another process took the memory: stream them
+    except torch.OutOfMemoryError:  # another process took the memory: stream them
         _kept.pop(key, None)
         torch.cuda.empty_cache()
     return None
@@ -103,7 +103,7 @@ def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
     """Whether *wanted_bytes* can stay on the GPU beside the net and what other workers keep on it."""
     free, total = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    free = min(free, total // workers)                          # workers that start together see the same memory free
+    free = min(free, total // workers)  # workers that start together see the same memory free
     return free - wanted_bytes >= min(free // 2, NET_BYTES)
 
 
@@ -119,7 +119,7 @@ def prefetch(threads: Executor, work: Callable[[Any], Any], parts: Iterable, cou
 
 
 def _file(source: np.ndarray) -> tuple[str, int] | None:
-    """Return what identifies a pack's memory map, its file and the time of its last change; None for arrays."""
+    """Return what identifies a pack's memory map, its file and the time of its change; None for arrays."""
     if not isinstance(source, np.memmap):
         return None
     return str(source.filename), os.stat(source.filename).st_mtime_ns

@@ -37,8 +37,15 @@ def classify(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) ->
 
 
 def train(
-    net: nn.Module, batches: Batches, recipe: Recipe, folder: Path, machine: Machine, *,
-    seed: int = 0, log: Callable[[dict], object] | None = None, objective: Objective = classify,
+    net: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    folder: Path,
+    machine: Machine,
+    *,
+    seed: int = 0,
+    log: Callable[[dict], object] | None = None,
+    objective: Objective = classify,
 ) -> list[dict]:
     """Train *net* on *batches*, in place; resume from a checkpoint in *folder*, if there is one.
 
@@ -63,9 +70,11 @@ def train(
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's images differ in shape
-        torch.compiler.reset()                  # else the ninth net of a process would not be compiled
-        net.compile(dynamic=False)                                          # in place: state-dict keys stay
+    if (
+        machine.compile and step < total and isinstance(batches, Batches)
+    ):  # a detector's images differ in shape
+        torch.compiler.reset()  # else the ninth net of a process would not be compiled
+        net.compile(dynamic=False)  # in place: state-dict keys stay
     with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
         recorded = None
@@ -81,7 +90,7 @@ def train(
                 raise Diverged(_diverged_message(losses, history[-1], recipe, folder))
             due = time.perf_counter() - saved > machine.checkpoint_seconds
             if machine.rank == 0 and (step == total or due):
-                save(net, optimizer, history)                               # net, not its wrapper
+                save(net, optimizer, history)  # net, not its wrapper
                 saved = time.perf_counter()
             if log and machine.rank == 0:
                 log(history[-1])
@@ -89,8 +98,13 @@ def train(
 
 
 def fit_epoch(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int,
-    objective: Objective = classify, recorded: RecordedSteps | None = None,
+    net: nn.Module,
+    optimizer: torch.optim.SGD,
+    batches: Batches,
+    recipe: Recipe,
+    step: int,
+    objective: Objective = classify,
+    recorded: RecordedSteps | None = None,
 ) -> Tensor:
     """Take the steps of the epoch that begins at *step*, or those left of the training.
 
@@ -108,26 +122,31 @@ def fit_epoch(
     epoch = batches.epoch(step // len(batches))
     for offset, (images, targets) in enumerate(islice(epoch, count)):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.lr_at((step + offset + 0.5) / total)       # at mid-step: never quite zero
+            group["lr"] = recipe.lr_at((step + offset + 0.5) / total)  # at mid-step: never quite zero
         losses[offset] = take_step(net, optimizer, batches, recipe, objective, images, targets)
     if ranks > 1:
-        distributed.all_reduce(losses)                                      # so that all ranks decide alike
+        distributed.all_reduce(losses)  # so that all ranks decide alike
         losses /= ranks
     return losses
 
 
 def take_step(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective,
-    images: Any, targets: Any,
+    net: nn.Module,
+    optimizer: torch.optim.SGD,
+    batches: Batches,
+    recipe: Recipe,
+    objective: Objective,
+    images: Any,
+    targets: Any,
 ) -> Tensor:
     """Do forward, backward and optimizer step on one batch; return the loss, a scalar on the device."""
-    optimizer.zero_grad(set_to_none=True)                       # so that the forward pass can reuse their memory
+    optimizer.zero_grad(set_to_none=True)  # so that the forward pass can reuse their memory
     with autocast(batches.device, recipe.precision):
         loss = objective(net, images, targets, recipe)
-    loss = loss * (len(targets) * batches.machine.ranks / batches.batch)    # ranks' shares may differ
+    loss = loss * (len(targets) * batches.machine.ranks / batches.batch)  # ranks' shares may differ
     loss.backward()
     if recipe.clip:
-        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)             # on the device: no wait
+        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)  # on the device: no wait
     optimizer.step()
     return loss.detach()
 
@@ -154,7 +173,7 @@ def predict_on_device(
     done, all_outputs, all_targets = 0, None, None
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
         for images, targets in batches.in_order():
-            outputs = net.forward(images)       # not the compiled forward, whose graphs reuse their outputs
+            outputs = net.forward(images)  # not the compiled forward, whose graphs reuse their outputs
             if done == 0:
                 shape = len(batches.rows), *outputs.shape[1:]
                 all_outputs = outputs.new_empty(shape, dtype=torch.float32)
@@ -204,7 +223,7 @@ def _session(machine: Machine) -> Iterator[None]:
     device = use_device(machine)
     if machine.ranks > 1 and not distributed.is_initialized():
         join_ranks(machine)
-        atexit.register(distributed.destroy_process_group)      # registered once, as the group is joined once
+        atexit.register(distributed.destroy_process_group)  # registered once, as the group is joined once
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         repeatable(machine),
@@ -229,7 +248,7 @@ def recorded_steps(
 
     try:
         return RecordedSteps(net, optimizer, batches, recipe, step)
-    except RuntimeError as error:               # for example the net reads its values on the host
+    except RuntimeError as error:  # for example the net reads its values on the host
         reason = str(error).splitlines()[0]
         warnings.warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower", stacklevel=2)
         return None
@@ -246,13 +265,15 @@ def _resume(
     history = load_checkpoint(folder, net, optimizer)
     step = history[-1]["step"] if history else 0
     if step > total or (step < total and step % steps_per_epoch):
-        raise ItlError(f"the checkpoint in {folder} is at step {step} of another training, this one has "
-                       f"{total} steps, {steps_per_epoch} an epoch; use another folder")
+        raise ItlError(
+            f"the checkpoint in {folder} is at step {step} of another training, this one has "
+            f"{total} steps, {steps_per_epoch} an epoch; use another folder"
+        )
     return history
 
 
 def _row(losses: Tensor, epoch: int, step: int, batches: Batches, started: float) -> dict:
-    """Return the history's row of one epoch. Reading the loss waits for the device, so the time comes after."""
+    """Return the history's row of one epoch; it reads the loss, which waits for the device, before the clock."""
     mean = losses.double().mean().item()
     seconds = time.perf_counter() - started
     speed = len(losses) * batches.batch / seconds

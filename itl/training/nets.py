@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 from itl import ItlError, did_you_mean, pick
 from itl.training.crop_cpu import STD
 
-Body = tuple[nn.Module, int]                # the module and the number of its features
+Body = tuple[nn.Module, int]  # the module and the number of its features
 
 
 class Classifier(nn.Module):
@@ -59,7 +59,9 @@ def _own(name: str, pixels: int) -> Body:
     """Make a body of NETS, if the images are large enough for it."""
     make, least = pick(NETS, name, "net (or timm:NAME)")
     if pixels < least:
-        raise ItlError(f"{name} needs images of at least {least} pixels, not {pixels}; raise pixels or take net small")
+        raise ItlError(
+            f"{name} needs images of at least {least} pixels, not {pixels}; raise pixels or take net small"
+        )
     return make()
 
 
@@ -79,8 +81,9 @@ def _timm(name: str, pixels: int) -> Body:
             features = body.eval()(torch.zeros(2, 3, pixels, pixels))
     except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
         reason = (str(error).splitlines() or ["it fails on them"])[0]
-        raise ItlError(f"timm:{name} cannot take images of {pixels} pixels ({reason}); "
-                       "try more pixels or net small") from error
+        raise ItlError(
+            f"timm:{name} cannot take images of {pixels} pixels ({reason}); try more pixels or net small"
+        ) from error
     return body.train(), features.flatten(1).shape[1]
 
 
@@ -147,7 +150,7 @@ class ResponseNorm(nn.LocalResponseNorm):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps of the same shape as *maps* (B, C, H, W), divided by a norm of neighbouring channels."""
+        """Return maps of the shape of *maps* (B, C, H, W), divided by a norm of neighbouring channels."""
         values = maps.float().permute(0, 2, 3, 1)
         mean = avg_pool2d(values.square(), (1, self.size), stride=1, padding=(0, self.size // 2))
         return (values * (self.k + self.alpha * mean).pow(-self.beta)).permute(0, 3, 1, 2)
@@ -182,17 +185,17 @@ def convolve_blocks(images: Tensor, weight: Tensor, bias: Tensor | None, stride:
         (B, O, h, w).
     """
     kernel, sides = weight.shape[-1], images.shape[2:]
-    blocks = -(-kernel // stride)               # covered by a kernel, along each side; rounded up
-    height, width = (((side - kernel) // stride + blocks) * stride for side in sides)    # covered in all
+    blocks = -(-kernel // stride)  # covered by a kernel, along each side; rounded up
+    height, width = (((side - kernel) // stride + blocks) * stride for side in sides)  # covered in all
     padding = blocks * stride - kernel
     weight = pixel_unshuffle(pad(weight, (0, padding, 0, padding)), stride)
-    images = pad(images, (0, width - sides[1], 0, height - sides[0]))       # a negative number crops
+    images = pad(images, (0, width - sides[1], 0, height - sides[0]))  # a negative number crops
     images = pixel_unshuffle(images, stride).contiguous(memory_format=torch.channels_last)
     return conv2d(images, weight, bias)
 
 
 def _caffenet() -> Body:
-    """Make Caffe's AlexNet as the paper trained it: pooling before LRN, grouped convolutions, Gaussian weights.
+    """Make Caffe's AlexNet, as in the paper: pooling before LRN, grouped convolutions, Gaussian weights.
 
     227 pixels give 6 x 6 maps before fc6, as in Caffe. Maps of smaller images are pooled adaptively to 6 x 6,
     which changes nothing at 227. Below 67 pixels there are no maps left.
@@ -207,12 +210,22 @@ def _caffenet() -> Body:
     pool, norm = nn.MaxPool2d(3, 2), ResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
     first = _gaussian(BlockConv2d(3, 96, 11, stride=4), std=0.01, bias=0)
     return nn.Sequential(
-        GreyLevels(), first, nn.ReLU(inplace=True), pool, norm,
-        *convolution(96, 256, 5, bias=1, padding=2, groups=2), pool, norm,
+        GreyLevels(),
+        first,
+        nn.ReLU(inplace=True),
+        pool,
+        norm,
+        *convolution(96, 256, 5, bias=1, padding=2, groups=2),
+        pool,
+        norm,
         *convolution(256, 384, 3, bias=0, padding=1),
         *convolution(384, 384, 3, bias=1, padding=1, groups=2),
-        *convolution(384, 256, 3, bias=1, padding=1, groups=2), pool,
-        nn.AdaptiveAvgPool2d(6), nn.Flatten(), *full(256 * 6 * 6), *full(4096),
+        *convolution(384, 256, 3, bias=1, padding=1, groups=2),
+        pool,
+        nn.AdaptiveAvgPool2d(6),
+        nn.Flatten(),
+        *full(256 * 6 * 6),
+        *full(4096),
     ), 4096
 
 
@@ -229,7 +242,7 @@ def _resnet(name: str) -> Body:
     return net, features
 
 
-NETS: dict[str, tuple[Callable[[], Body], int]] = {         # makes the body; least side of its images, in pixels
+NETS: dict[str, tuple[Callable[[], Body], int]] = {  # makes the body; least side of its images, in pixels
     "small": (_small, 16),
     "alexnet": (_alexnet, 63),
     "caffenet": (_caffenet, 67),

@@ -12,7 +12,7 @@ def has_bf16(device: torch.device) -> bool:
     """Whether *device* has instructions for bfloat16; emulation would only be slower."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()   # no public API
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # no public API
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-SAMPLES_PER_SIDE = 2        # of a cell; their values are averaged
-REGIONS_AT_ONCE = 256       # the memory needed grows with their number and the size of the maps
+SAMPLES_PER_SIDE = 2  # of a cell; their values are averaged
+REGIONS_AT_ONCE = 256  # the memory needed grows with their number and the size of the maps
 
 
 def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
@@ -22,7 +22,7 @@ def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
     Returns:
         (R, C, side, side), in the order of *boxes*.
     """
-    maps = maps.permute(0, 2, 3, 1).contiguous()                # no copy where they are channels_last
+    maps = maps.permute(0, 2, 3, 1).contiguous()  # no copy where they are channels_last
     height, width, channels = maps.shape[1:]
     regions = [maps.new_empty(0, side, side, channels)]
     x0, y0, x1, y1 = (torch.cat(boxes) * scale - 0.5).unbind(1)
@@ -37,10 +37,10 @@ def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
 
 
 def _weights(start: Tensor, stop: Tensor, side: int, size: int) -> Tensor:
-    """Return weights (n, side, size) of *size* values in the *side* cells from *start* (n,) to *stop* (n,)."""
+    """Return weights (n, side, size) of *size* values in *side* cells from *start* (n,) to *stop* (n,)."""
     step = (stop - start)[:, None] / (side * SAMPLES_PER_SIDE)
     samples = start[:, None] + (torch.arange(side * SAMPLES_PER_SIDE, device=start.device) + 0.5) * step
-    inside = (samples >= -1) & (samples <= size)                # zero farther out, as torchvision has it
+    inside = (samples >= -1) & (samples <= size)  # zero farther out, as torchvision has it
     samples = samples.clamp(0, size - 1)[..., None]
     weights = (1 - (samples - torch.arange(size, device=start.device)).abs()).clamp(min=0) * inside[..., None]
     return weights.reshape(len(start), side, SAMPLES_PER_SIDE, size).mean(2)

@@ -197,8 +197,8 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     whole = train(straight, batches(GPU, recipe), recipe, tmp_path / "whole", GPU, seed=0)
     with pytest.raises(KeyboardInterrupt):
         train(stopped, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0, log=stop)
-    detection_backbone = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
-    assert [row["loss"] for row in detection_backbone] == [row["loss"] for row in whole]
+    resumed_history = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
+    assert [row["loss"] for row in resumed_history] == [row["loss"] for row in whole]
     one, other = straight.state_dict(), resumed.state_dict()
     assert all(torch.equal(one[each], other[each]) for each in one)
 
@@ -260,12 +260,12 @@ def test_frozen_features_score_as_on_the_cpu(evaluate, metric, near, tmp_path):
     random, labels = np.random.default_rng(0), np.arange(200) % 4
     colours = random.uniform(40, 215, (4, 3))[labels][:, None, None]
     images = (colours + random.normal(0, 60, (200, 32, 32, 3))).clip(0, 255).astype(np.uint8)
-    detection_backbone = [Selection(rows, labels[rows], tuple("abcd")) for rows in np.split(np.arange(200), 2)]
+    splits = [Selection(rows, labels[rows], tuple("abcd")) for rows in np.split(np.arange(200), 2)]
     recipe = Recipe(batch=16, pixels=32, precision="fp32")
     asked = Transfer(Pretrain(Subset("a pack"), recipe=recipe), evaluate.__name__, "colours", "a pack")
     found = [
         evaluate(asked, build("small", 4, 32, seed=0).to(machine.device),
-                 Target(SimpleNamespace(images=images), *detection_backbone), tmp_path, machine)[metric]
+                 Target(SimpleNamespace(images=images), *splits), tmp_path, machine)[metric]
         for machine in (CPU, GPU)
     ]
     assert found[1] == pytest.approx(found[0], abs=near)

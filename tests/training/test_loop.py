@@ -111,7 +111,7 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, make):
     assert same_weights(straight, resumed)
     again = make()
     assert losses(train(again, batches(), RECIPE, tmp_path / "parts", MACHINE, seed=3)) == losses(whole)
-    assert same_weights(straight, again)                    # a finished run is only read
+    assert same_weights(straight, again)  # a finished run is only read
 
 
 @pytest.mark.parametrize(("name", "pixels"), [(name, max(32, least)) for name, (_, least) in NETS.items()])
@@ -274,7 +274,7 @@ def test_predicting_changes_nothing(tmp_path):
     assert targets.tolist() == [n % 4 for n in range(37)]
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert not outputs.requires_grad
-    (nn.Linear(4, 2)(outputs).sum()).backward()             # features must be fit to learn a probe from
+    (nn.Linear(4, 2)(outputs).sum()).backward()  # features must be fit to learn a probe from
     features, _ = predict(net.body, batches(images=37), MACHINE)
     torch.testing.assert_close(net.head(features), outputs)
 

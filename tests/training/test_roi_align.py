@@ -31,40 +31,42 @@ def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch)
     monkeypatch.setattr(roi_align, "TOGETHER", 7)
     maps, boxes = made(side, len(counts), counts)
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    found = roi_align.align(ours, boxes, side, 1 / 8)
-    expected = ops.roi_align(theirs, boxes, side, 1 / 8, sampling_ratio=roi_align.SAMPLES_PER_SIDE, aligned=True)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    regions = roi_align.align(ours, boxes, side, 1 / 8)
+    expected = ops.roi_align(
+        theirs, boxes, side, 1 / 8, sampling_ratio=roi_align.SAMPLES_PER_SIDE, aligned=True
+    )
+    torch.testing.assert_close(regions, expected, atol=1e-5, rtol=1e-5)
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
-    for part in (found, expected):
+    for part in (regions, expected):
         (part * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
 
 
 def test_a_box_of_whole_cells_averages_them_by_hand():
     maps = torch.arange(16.0).reshape(1, 1, 4, 4)
-    found = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
-    assert found.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]         # the means of the four 2 × 2 corners
+    regions = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
+    assert regions.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]  # the means of the four 2 × 2 corners
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
 def test_repeatable_pooling_is_torchvisions_and_so_is_its_gradient(counts, layout):
     maps, boxes = made(0, len(counts), counts)
-    maps = maps.relu().to(memory_format=layout)             # as of a net: many cells whose values are equal
+    maps = maps.relu().to(memory_format=layout)  # as of a net: many cells whose values are equal
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    found, expected = repeatable_roi_pool(ours, boxes, 6, 1 / 8), ops.roi_pool(theirs, boxes, 6, 1 / 8)
-    assert torch.equal(found, expected)
+    regions, expected = repeatable_roi_pool(ours, boxes, 6, 1 / 8), ops.roi_pool(theirs, boxes, 6, 1 / 8)
+    assert torch.equal(regions, expected)
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
-    for part in (found, expected):
+    for part in (regions, expected):
         (part * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_a_pooled_box_of_whole_cells_has_their_maxima_by_hand():
     maps = torch.arange(16.0).reshape(1, 1, 4, 4).requires_grad_()
-    found = repeatable_roi_pool(maps, [torch.tensor([[0.0, 0, 3, 3], [9, 9, 9, 9]])], 2, 1.0)
-    assert found.tolist() == [[[[5, 7], [13, 15]]], [[[0, 0], [0, 0]]]]         # the second lies outside
-    found.sum().backward()
+    regions = repeatable_roi_pool(maps, [torch.tensor([[0.0, 0, 3, 3], [9, 9, 9, 9]])], 2, 1.0)
+    assert regions.tolist() == [[[[5, 7], [13, 15]]], [[[0, 0], [0, 0]]]]  # the second lies outside
+    regions.sum().backward()
     assert maps.grad.nonzero()[:, 2:].tolist() == [[1, 1], [1, 3], [3, 1], [3, 3]]
 
 
@@ -95,7 +97,7 @@ def test_alexnets_keep_their_weights_and_look_where_their_regions_are(name):
     relu(apart.maps(images)[0, :, 8, 8]).sum().backward()
     seen = images.grad[0].abs().sum(0).nonzero()
     middle = (seen.min(0).values + seen.max(0).values) / 2
-    assert (middle - 128).abs().max() <= 8                      # half a cell: value 8 of a stride of 16
+    assert (middle - 128).abs().max() <= 8  # half a cell: value 8 of a stride of 16
 
 
 @pytest.mark.parametrize(
