@@ -1,4 +1,4 @@
-"""R-CNNs from torchvision's modules: Fast, with given regions, and Faster, which learns to propose regions."""
+"""R-CNNs from torchvision's modules: Fast, with given regions, and Faster, which learns region proposals."""
 
 from itertools import islice
 

@@ -1,4 +1,4 @@
-"""Induction: how well frozen features separate classes that the net was not trained on, overall and by node."""
+"""Induction: how well frozen features separate classes the net was not trained on, overall and by node."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -54,7 +54,7 @@ class RecordedSteps:
     """Crop, forward, backward and optimizer of *step* on *batches* as one graph, replayed for every step.
 
     What differs between steps (rows, boxes, flips, targets, learning rate) is copied to the GPU once an
-    epoch, and the graph counts the steps itself. Only the images of a pack that is streamed are sent for each step.
+    epoch, and the graph counts the steps itself. Only images of a streamed pack are sent for each step.
     """
 
     def __init__(

@@ -273,7 +273,7 @@ def _resume(
 
 
 def _row(losses: Tensor, epoch: int, step: int, batches: Batches, started: float) -> dict:
-    """Return the history's row of one epoch; it reads the loss, which waits for the device, before the clock."""
+    """Return the history's row of one epoch; the time is taken after the loss, which waits for the device."""
     mean = losses.double().mean().item()
     seconds = time.perf_counter() - started
     speed = len(losses) * batches.batch / seconds

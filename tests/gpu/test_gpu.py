@@ -299,13 +299,14 @@ def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
 @pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
 def test_a_detectors_gradient_repeats(name):
     recipe, pack = replace(DETECTION, pixels=72, longest=96, batch=4), boxes_pack({"train": 4, "test": 2})
-    view, targets = next(DetectionBatches(pack, multilabel_target(spec(), pack).train, recipe, 0, GPU).epoch(0))
+    train = multilabel_target(spec(), pack).train
+    images, targets = next(DetectionBatches(pack, train, recipe, 0, GPU).epoch(0))
     gradients = []
     for _ in range(2):
         net = Detector(detection_backbone(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
         torch.manual_seed(0)                                # what is drawn of the regions, and dropout
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-            detection_loss(net, view, targets, recipe).backward()
+            detection_loss(net, images, targets, recipe).backward()
         gradients.append([weight.grad for weight in net.parameters() if weight.grad is not None])
     assert len(gradients[0]) > 10
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
@@ -314,12 +315,10 @@ def test_a_detectors_gradient_repeats(name):
 def test_pictures_are_the_cpus():
     pack = boxes_pack({"train": 20, "test": 8})
     train = multilabel_target(spec(), pack).train
-    for (view, targets), (other, expected) in zip(
-        DetectionBatches(pack, train, DETECTION, 0, GPU).epoch(1), DetectionBatches(pack, train, DETECTION, 0, CPU).epoch(1),
-        strict=True,
-    ):
-        torch.testing.assert_close(view.pixels.cpu(), other.pixels, atol=1e-3, rtol=1e-3)
-        assert view.sizes == other.sizes
+    batches = (DetectionBatches(pack, train, DETECTION, 0, machine).epoch(1) for machine in (GPU, CPU))
+    for (images, targets), (other, expected) in zip(*batches, strict=True):
+        torch.testing.assert_close(images.pixels.cpu(), other.pixels, atol=1e-3, rtol=1e-3)
+        assert images.sizes == other.sizes
         for ours, theirs in zip(targets, expected, strict=True):
             assert torch.equal(ours["boxes"].cpu(), theirs["boxes"])
             assert torch.equal(ours["labels"].cpu(), theirs["labels"])
