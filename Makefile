@@ -3,6 +3,10 @@ PRESET ?= demo
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
+# Rooms whose tests start no process and train no net; and the examples in docstrings, which are in itl.
+QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis --ignore tests/analysis/test_node_accuracy.py \
+	tests/test_layers.py tests/test_machine.py tests/test_notebooks.py tests/test_presets.py tests/test_specs.py
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -19,9 +23,16 @@ setup: .venv/done  ## install itl and all it needs into .venv
 report: setup  ## run PRESET (demo) and write reports/PRESET/index.html
 	$(BIN)/itl report $(PRESET) $(ARGS)
 
-test: setup  ## lint and tests: no GPU, no network
+test: lint  ## lint, types and all tests: no GPU, no network
+	$(PYTEST)
+
+check: lint  ## lint, types and the quick tests: under a minute
+	$(PYTEST) $(QUICK)
+
+lint: setup
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
@@ -40,7 +51,7 @@ bench: .venv/peers  ## the side-by-side benchmark table; ARGS="--only batches-64
 	touch $@
 
 clean:  ## remove what was generated: packs, runs, reports, caches
-	rm -rf packs runs reports .pytest_cache .ruff_cache
+	rm -rf packs runs reports .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup report test lab bench clean
+.PHONY: help setup report test check lint lab bench clean

@@ -6,21 +6,37 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from itl import ItlError, __version__
 from itl.machine import Machine
 from itl.specs import Packing, Subset
 
-MACHINE = (
+if TYPE_CHECKING:
+    from itl.presets import Preset
+    from itl.runs.plan import Plan
+    from itl.runs.question import Question
+    from itl.runs.store import Store
+
+Command = Callable[[argparse.Namespace], None]
+Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
+
+DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
+MACHINE: tuple[Argument, ...] = (
     ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
     ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
-    ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"}),
+    DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
-REGIONS = """Convert files of region proposals, or measure, as CSV, what part of the objects they cover.
+METHOD_HELP = (
+    "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
+    "or several: bottom-up@9+without@n02084071"
+)
+
+PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
 
 Boxes are 1-based and inclusive, the best of an image first. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
@@ -29,22 +45,26 @@ Boxes are 1-based and inclusive, the best of an image first. A file is one of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what *argv* asks; returns 0 done, 1 failed (one line on stderr), 2 wrong usage."""
+    """Run the command line *argv*, by default that of this process.
+
+    Returns:
+        The exit status: 0 done, 1 failed, with one line on stderr. Wrong usage exits with 2.
+    """
     argv = sys.argv[1:] if argv is None else argv
-    asked = parser().parse_args(argv)
-    os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # kept with all that this makes
+    args = parser().parse_args(argv)
+    os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        asked.do(asked)
+        args.function(args)
         sys.stdout.flush()
         return 0
-    except BrokenPipeError:                 # `itl labels original | head`: the reader has had enough
+    except BrokenPipeError:  # as in `itl labels original | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("itl: stopped; what was finished is kept, repeat to go on", file=sys.stderr)
+        print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
         return 1
     except (ItlError, OSError) as error:
-        if asked.debug:
+        if args.debug:
             raise
         print(f"itl: {error}", file=sys.stderr)
         return 1
@@ -58,13 +78,13 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(do, *arguments: tuple, **keywords) -> argparse.ArgumentParser:
-        name = do.__name__.replace("_", "-")
-        added = commands.add_parser(name, help=do.__doc__.splitlines()[0], **keywords)
-        added.set_defaults(do=do)
-        for names, options in arguments:
-            added.add_argument(*names.split(), **options)
-        return added
+    def command(function: Command, *arguments: Argument, **options: Any) -> None:
+        """Add the command that *function* is, under its name, with the first line of its docstring."""
+        name, summary = function.__name__.replace("_", "-"), (function.__doc__ or "").splitlines()[0]
+        command_parser = commands.add_parser(name, help=summary, **options)
+        command_parser.set_defaults(function=function)
+        for argument, settings in arguments:
+            command_parser.add_argument(argument, **settings)
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
@@ -74,8 +94,7 @@ def parser() -> argparse.ArgumentParser:
 
     command(
         labels,
-        ("method", {"help": "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., "
-                             "only@WNIDS, without@WNIDS, or several: bottom-up@9+without@n02084071"}),
+        ("method", {"help": METHOD_HELP}),
         ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
     )
     command(
@@ -87,7 +106,10 @@ def parser() -> argparse.ArgumentParser:
         ("--seed", {"type": int, "default": 0}),
     )
     command(
-        pack, source, path, option,
+        pack,
+        source,
+        path,
+        option,
         ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
@@ -97,21 +119,25 @@ def parser() -> argparse.ArgumentParser:
     command(check, source, path, option)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    for do in (run, report):
-        command(do, preset, only, *MACHINE)
+    command(run, preset, only, *MACHINE)
+    command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     command(
-        bench, MACHINE[2],                      # --device
+        bench,
+        DEVICE,
         ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
         ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
     )
     return top
 
 
-def _add_detection(command: Callable) -> None:
-    """Add the commands on what detectors find, and where they look."""
-    images = ("--images", {"type": Path, "help": "list of those that count, such as ImageSets/Main/test.txt"})
+def _add_detection(command: Callable[..., None]) -> None:
+    """Add the commands on detections and region proposals."""
+    images = (
+        "--images",
+        {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"},
+    )
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
@@ -126,177 +152,190 @@ def _add_detection(command: Callable) -> None:
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
         images,
-        description=REGIONS, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=PROPOSAL_FORMATS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
-def labels(asked: argparse.Namespace) -> None:
+def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.label_sets import label_set
     from itl.hierarchy.taxonomy import Taxonomy
 
     tree = Taxonomy.snapshot()
-    wnids = tree.leaves if asked.leaves is None else _read(asked.leaves).split()
-    sys.stdout.write(label_set(tree, asked.method, wnids).to_csv())
+    wnids = tree.leaves if args.leaves is None else _read(args.leaves).split()
+    sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
-def subset(asked: argparse.Namespace) -> None:
+def subset(args: argparse.Namespace) -> None:
     """Print the images of a subset as CSV."""
     from itl.packs.pack import Pack
     from itl.packs.subset import manifest, select
 
-    opened = Pack.open(asked.pack)
-    chosen = Subset(opened.digest, asked.labels, asked.classes, asked.images_per_class, asked.seed)
-    manifest(opened, select(opened, chosen)).to_csv(sys.stdout, index=False)
+    images = Pack.open(args.pack)
+    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed)
+    manifest(images, select(images, spec)).to_csv(sys.stdout, index=False)
 
 
-def pack(asked: argparse.Namespace) -> None:
+def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    packing = Packing(asked.source, None, asked.size, asked.fit, _options(asked.option))
+    packing = Packing(args.source, None, args.size, args.fit, _options(args.option))
     built = Pack.build(
-        packing, asked.out, path=asked.path, workers=asked.workers, allow_unreadable=asked.allow_unreadable
+        packing, args.out, path=args.path, workers=args.workers, allow_unreadable=args.allow_unreadable
     )
-    print(f"{asked.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
+    print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
 
 
-def check(asked: argparse.Namespace) -> None:
-    """Say what a source holds, what is missing and what to do."""
+def check(args: argparse.Namespace) -> None:
+    """Say what a source holds, what is missing, and what to do."""
     from itl.sources.check import check as check_source
     from itl.sources.findings import report as report_findings
 
-    findings = check_source(asked.source, asked.path, **dict(_options(asked.option)))
+    findings = check_source(args.source, args.path, **dict(_options(args.option)))
     lines, problems = report_findings(findings)
     print("\n".join(lines))
     if problems:
         raise ItlError(problems)
 
 
-def voc_ap(asked: argparse.Namespace) -> None:
+def voc_ap(args: argparse.Namespace) -> None:
     """Score detections as PASCAL VOC does: average precision of each class, 0 to 1, as CSV."""
     import csv
 
     from itl.evaluation.voc_ap import mean_ap, voc_ap
     from itl.sources.detections_csv import classes_of, read_detections, read_objects, refuse_other_images
 
-    objects, images = read_objects(asked.annotations, asked.images)
-    detections = read_detections(asked.detections)
-    refuse_other_images(detections, images, asked.detections)
-    found = voc_ap(objects, detections, asked.metric, known=classes_of(objects))
-    rows = [*found.items(), ("mean", mean_ap(found.values()))]
+    objects, images = read_objects(args.annotations, args.images)
+    detections = read_detections(args.detections)
+    refuse_other_images(detections, images, args.detections)
+    by_class = voc_ap(objects, detections, args.metric, known=classes_of(objects))
+    rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 
 
-def proposals(asked: argparse.Namespace) -> None:
+def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
     from itl.sources.proposal_files import read_regions, write_regions
     from itl.sources.proposals import measure_recall
 
-    built_in = str(asked.regions) == "windows"
-    if built_in and (asked.out or not asked.recall):
-        raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
-    held = None if built_in else read_regions(asked.regions)
-    if asked.out:
-        write_regions(asked.out, held)
-    if asked.recall:
-        table, note = measure_recall(held, asked.recall, asked.count, asked.images)
+    if str(args.regions) == "windows":
+        if args.out or not args.recall:
+            raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
+        regions = None
+    else:
+        regions = read_regions(args.regions)
+    if args.out and regions is not None:
+        write_regions(args.out, regions)
+    if args.recall:
+        table, note = measure_recall(regions, args.recall, args.count, args.images)
         table.to_csv(sys.stdout, index=False)
         if note:
             print(f"note: {note}", file=sys.stderr)
-    else:
-        count = sum(map(len, held.values()))
-        print(f"{asked.out or asked.regions}: {count:,} regions of {len(held):,} images")
+    elif regions is not None:
+        count = sum(len(boxes) for boxes in regions.values())
+        print(f"{args.out or args.regions}: {count:,} regions of {len(regions):,} images")
 
 
-def plan(asked: argparse.Namespace) -> None:
-    """Show what a preset would run, how long it should take, and what of disk and memory."""
+def plan(args: argparse.Namespace) -> None:
+    """Show what a preset would run, and the time, disk and memory that it should take."""
     from itl.runs.plan import describe
 
-    print(describe(_planned(asked)[0], every_run=asked.runs))
+    print(describe(_plan(args)[0], every_run=args.runs))
 
 
-def run(asked: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.runs.question import run_all
 
-    planned, questions, store, machine = _planned(asked)
+    planned, questions, store, machine = _plan(args)
     planned.refuse()
     run_all(questions, store, machine)
 
 
-def report(asked: argparse.Namespace) -> None:
+def report(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
     from itl.report import build as pages
 
-    machine, preset = _machine(asked), _preset(asked)
+    machine, preset = _machine(args), _preset(args)
     out = machine.home / "reports" / preset.name
-    pages.pages_of(preset, out, machine)    # a wrong parameter is refused before hours of runs
-    run(asked)
-    print(pages.report(preset, out, machine, only=asked.only))
+    pages.pages_of(preset, out, machine)  # a wrong parameter is refused before hours of runs
+    run(args)
+    print(pages.report(preset, out, machine, only=args.only))
 
 
-def init(asked: argparse.Namespace) -> None:
+def init(args: argparse.Namespace) -> None:
     """Copy the presets and notebooks that come with itl to a folder, to be edited."""
     from itl.presets import copy_shipped
 
-    for folder in copy_shipped(asked.folder):
+    for folder in copy_shipped(args.folder):
         print(folder)
 
 
-def results(asked: argparse.Namespace) -> None:
+def results(args: argparse.Namespace) -> None:
     """Print every number of a preset, tidy."""
     import pandas as pd
 
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
-    machine = _machine(asked)
-    questions = questions_of(_preset(asked))
+    machine = _machine(args)
+    questions = questions_of(_preset(args))
     table = pd.concat([question.results(Store(machine.runs), machine) for question in questions])
-    if asked.format == "csv":
+    if args.format == "csv":
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
 
 
-def bench(asked: argparse.Namespace) -> None:
-    """Measure our kernels beside what people would use instead, and print the table."""
+def bench(args: argparse.Namespace) -> None:
+    """Measure itl beside what people would use instead, and print the table."""
     from itl.bench.table import bench as measure
 
-    measure(asked.only, asked.json, asked.device)
+    measure(args.only, args.json, args.device)
 
 
-def _planned(asked: argparse.Namespace) -> tuple:
-    """Plan the questions that are asked; also these, the store and the machine."""
-    from itl.runs.plan import plan as make
+def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
+    """Plan the questions of a preset; messages on measuring go to stderr."""
+    from itl.runs.plan import plan as make_plan
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
-    machine = _machine(asked)
-    questions, store = questions_of(_preset(asked), asked.only), Store(machine.runs)
-    planned = make(questions, store, machine, lambda line: print(line, file=sys.stderr))
-    return planned, questions, store, machine
+    machine = _machine(args)
+    questions, store = questions_of(_preset(args), args.only), Store(machine.runs)
+    made = make_plan(questions, store, machine, lambda line: print(line, file=sys.stderr))
+    return made, questions, store, machine
 
 
-def _machine(asked: argparse.Namespace) -> Machine:
-    where = {name: getattr(asked, name) for name in ("home", "device", "workers", "compile", "scheduler")}
-    return Machine.from_environment(data=tuple(asked.data) if asked.data else None, **where)
+def _machine(args: argparse.Namespace) -> Machine:
+    return Machine.from_environment(
+        home=args.home,
+        data=tuple(args.data) if args.data else None,
+        device=args.device,
+        workers=args.workers,
+        compile=args.compile,
+        scheduler=args.scheduler,
+    )
 
 
-def _preset(asked: argparse.Namespace):
+def _preset(args: argparse.Namespace) -> "Preset":
     from itl.presets import load_preset
 
-    return load_preset(asked.preset)
+    return load_preset(args.preset)
 
 
-def _options(told: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
+def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
+    """Parse options NAME=VALUE; a value is YAML."""
     import yaml
 
-    pairs = [text.partition("=") for text in told or ()]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise ItlError(f"--option takes NAME=VALUE, got {wrong[0]!r}")
-    return tuple((name, yaml.safe_load(value)) for name, _, value in pairs)
+    options = []
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
+        options.append((name, yaml.safe_load(value)))
+    return tuple(options)
 
 
 def _read(path: Path) -> str:

@@ -23,9 +23,16 @@ SYNSETS = [
 ]
 
 
+def small_taxonomy() -> Taxonomy:
+    """Make a taxonomy of ten synsets, whose wnids are words."""
+    synsets = [
+        Synset(word, f"{word}.n.01", (word,), gloss, tuple(parents.split()))
+        for word, parents, gloss in SYNSETS
+    ]
+    return Taxonomy(synsets, ["husky", "poodle", "trout", "car"])
+
+
 @pytest.fixture(scope="session")
 def tree() -> Taxonomy:
-    """A taxonomy of ten synsets, whose wnids are words."""
-    synsets = (Synset(word, f"{word}.n.01", (word,), gloss, tuple(above.split()))
-               for word, above, gloss in SYNSETS)
-    return Taxonomy(synsets, ["husky", "poodle", "trout", "car"])
+    """Return the taxonomy of `small_taxonomy`, made once."""
+    return small_taxonomy()

@@ -11,8 +11,21 @@ import pytest
 import itl
 
 ROOMS = [
-    "machine", "presets", "specs", "storage", "hierarchy", "sources", "packs", "training", "evaluation",
-    "runs", "analysis", "report", "browser", "bench", "__main__",
+    "machine",
+    "presets",
+    "specs",
+    "storage",
+    "hierarchy",
+    "sources",
+    "packs",
+    "training",
+    "evaluation",
+    "runs",
+    "analysis",
+    "report",
+    "browser",
+    "bench",
+    "__main__",
 ]
 ROOT = Path(itl.__file__).parent
 

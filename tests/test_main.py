@@ -19,7 +19,7 @@ def itl(capsys, *words: str) -> tuple[int, str, str]:
     """Run `itl` in this process: status, stdout, stderr."""
     try:
         status = command.main(words)
-    except SystemExit as end:               # argparse's way of saying wrong usage
+    except SystemExit as end:  # argparse's way of saying wrong usage
         status = end.code
     told = capsys.readouterr()
     return status, told.out, told.err
@@ -58,7 +58,9 @@ def test_labels_as_csv(capsys):
 def test_labels_of_some_leaves(capsys, tmp_path):
     (tmp_path / "leaves").write_text("n02110185\nn02108915\n")
     assert itl(capsys, "labels", "original", "--leaves", str(tmp_path / "leaves")) == (
-        0, "wnid,label\nn02108915,n02108915\nn02110185,n02110185\n", ""
+        0,
+        "wnid,label\nn02108915,n02108915\nn02110185,n02110185\n",
+        "",
     )
 
 
@@ -75,11 +77,24 @@ def test_plan_run_results_subset(capsys, project):
     rows = pd.read_csv(io.StringIO(out))
     assert (status, err) == (0, "")
     assert list(rows.columns) == [
-        "question", "images_per_class", "seed", "classes", "images", "task", "target", "method", "protocol",
-        "split", "metric", "value", "run",
+        "question",
+        "images_per_class",
+        "seed",
+        "classes",
+        "images",
+        "task",
+        "target",
+        "method",
+        "protocol",
+        "split",
+        "metric",
+        "value",
+        "run",
     ]
     assert set(zip(rows["task"], rows["split"], rows["metric"], strict=True)) == {
-        ("own", "val", "accuracy"), ("knn@scenes", "test", "knn1"), ("knn@scenes", "test", "knn5")
+        ("own", "val", "accuracy"),
+        ("knn@scenes", "test", "knn1"),
+        ("knn@scenes", "test", "knn5"),
     }
     pack = next((project / "packs").glob("images-*/pack.json")).parent
     status, out, _ = itl(capsys, "subset", "--pack", str(pack), "--images-per-class", "2", "--classes", "3")
@@ -113,7 +128,7 @@ BAD = [
     (("run", "demoo"), 1, "no preset called 'demoo'; did you mean 'demo'"),
     (("run", "minni"), 1, "did you mean 'mini'"),
     (("run", "mini", "--only", "01-data-sizes"), 1, "did you mean '01-data-size'"),
-    (("report", "odd"), 1, "no notebook called '07-mine'"),    # before any run
+    (("report", "odd"), 1, "no notebook called '07-mine'"),  # before any run
     (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
     (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),

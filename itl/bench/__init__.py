@@ -1,1 +1,1 @@
-"""What itl does beside what people would use instead, in one run: a file of rows for each kind of work."""
+"""Side-by-side figures: the same work by itl and by what people would use instead, in one run."""

@@ -1,10 +1,12 @@
-"""Batches on the CPU: random-resized crops of stored pixels or of files, flipped and normalised."""
+"""Rows on batches made by the CPU: random-resized crops of stored pixels or of files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import torch
@@ -20,53 +22,60 @@ from itl.training.batches import RATIO, SCALE, Batches, draw_boxes
 from itl.training.crop_cpu import MEAN, STD, gather_crop, normalised
 
 BATCH = 256
-MIB = 96                                # of stored pixels: more than caches hold
+STORED_MIB = 96  # of pixels: more than caches hold
 
 
 def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
-    """An epoch of float32 batches from uint8 images of *size*, beside FFCV and DALI fed with the same."""
-    del device                                                  # it is the CPU's path that is measured
+    """Make an epoch of float32 batches from uint8 images of *size*, beside FFCV and DALI."""
+    del device  # the CPU's path is measured
     images, recipe = stored(folder, size), Recipe(batch=BATCH, pixels=pixels)
     everything = Selection(np.arange(len(images)), np.zeros(len(images), np.int64), ("all",))
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)                    # faster for torchvision: an image is too little to share
-    loader = Batches(SimpleNamespace(images=images), everything, recipe, 0, Machine(threads=threads))
+    torch.set_num_threads(1)  # faster for torchvision: one image is too little work to share
+    loader = Batches(
+        cast(Pack, SimpleNamespace(images=images)), everything, recipe, 0, Machine(threads=threads)
+    )
     peers: dict[str, Callable[[], object]] = {}
     absent: dict[str, str] = {}
     try:
         peers |= ffcv(folder / "images.beton", images, pixels, sorted({1, threads}))
-    except (ImportError, OSError) as error:                     # OSError: a library that it links to
+    except (ImportError, OSError) as error:  # OSError: a library that it links to is missing
         absent["FFCV"] = str(error)
     try:
         peers["DALI on the CPU"] = dali(images, pixels, threads)
     except (ImportError, OSError) as error:
         absent["DALI on the CPU"] = str(error)
-    peers["torchvision, image by image"] = lambda: used(one_by_one(images, pixels))
-    read = images[0].nbytes * sum(SCALE) / 2                    # the part of an image that a crop shows
+    peers["torchvision, image by image"] = lambda: exhaust(one_by_one(images, pixels))
+    read = images[0].nbytes * sum(SCALE) / 2  # the part of an image that a crop shows
     return Work(
         f"{size} → {pixels} random-resized crops of stored pixels, flipped, normalised, batches of {BATCH}",
-        "images", len(loader) * BATCH, lambda: used(loader.epoch(0)), peers, absent,
-        moved=len(loader) * BATCH * (read + 3 * 4 * pixels**2), agree=lambda: fidelity(images, pixels),
+        "images",
+        len(loader) * BATCH,
+        lambda: exhaust(loader.epoch(0)),
+        peers,
+        absent,
+        moved=len(loader) * BATCH * (read + 3 * 4 * pixels**2),
+        agree=lambda: fidelity(images, pixels),
     )
 
 
-def used(epoch: Iterator) -> None:
-    """Take every batch of *epoch*, and do nothing with it."""
+def exhaust(epoch: Iterable) -> None:
+    """Iterate over all batches of *epoch*."""
     for _ in epoch:
         pass
 
 
 def stored(folder: Path, size: int) -> np.ndarray:
-    """Rendered images again and again, as a pack's memory map: uint8 (N, size, size, 3), whole batches."""
+    """Repeat rendered images in a memory map as a pack has it: uint8 (N, size, size, 3), in whole batches."""
     world = DemoClasses(classes=8, train=32, val=1, size=size)
-    some = np.stack([world.read(record) for record in world.records()[:BATCH]])
-    times = (MIB << 20) // some.nbytes
-    np.save(folder / "images.npy", np.concatenate([some] * times))
+    rendered = np.stack([world.read(record) for record in world.records()[:BATCH]])
+    times = (STORED_MIB << 20) // rendered.nbytes
+    np.save(folder / "images.npy", np.concatenate([rendered] * times))
     return np.load(folder / "images.npy", mmap_mode="r")
 
 
 def ffcv(file: Path, images: np.ndarray, pixels: int, workers: list[int]) -> dict[str, Callable[[], object]]:
-    """FFCV with so many workers, from the same images, raw in its own file."""
+    """Return an epoch of FFCV for each number of *workers*; it stores the same images, raw, in *file*."""
     from ffcv.fields import IntField, RGBImageField
     from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
@@ -75,25 +84,27 @@ def ffcv(file: Path, images: np.ndarray, pixels: int, workers: list[int]) -> dic
 
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     samples = [(image, 0) for image in images]
-    with redirect_stderr(StringIO()):                           # its progress bar
+    with redirect_stderr(StringIO()):  # its progress bar
         DatasetWriter(str(file), fields, num_workers=1).from_indexed_dataset(samples, shuffle_indices=False)
 
     def loader(count: int) -> Loader:
         mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
         steps = [
-            RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO), RandomHorizontalFlip(),
-            NormalizeImage(mean, std, np.float32), ToTensor(), ToTorchImage(convert_back_int16=False),
+            RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO),
+            RandomHorizontalFlip(),
+            NormalizeImage(mean, std, np.float32),
+            ToTensor(),
+            ToTorchImage(convert_back_int16=False),
         ]
         pipelines = {"image": steps, "label": [IntDecoder(), ToTensor()]}
         order = OrderOption.RANDOM
         return Loader(str(file), BATCH, num_workers=count, order=order, pipelines=pipelines, drop_last=True)
 
-    loaders = {f"FFCV, workers: {count}": loader(count) for count in workers}
-    return {name: lambda each=each: used(each) for name, each in loaders.items()}
+    return {f"FFCV, workers: {count}": partial(exhaust, loader(count)) for count in workers}
 
 
 def dali(images: np.ndarray, pixels: int, threads: int) -> Callable[[], object]:
-    """NVIDIA DALI's operators for the CPU, fed with rows of the same map."""
+    """Return an epoch of NVIDIA DALI's operators for the CPU on rows of *images*."""
     from nvidia.dali import fn, pipeline_def, types
 
     random, steps = np.random.default_rng(0), len(images) // BATCH
@@ -114,11 +125,11 @@ def dali(images: np.ndarray, pixels: int, threads: int) -> Callable[[], object]:
 
     pipeline = crops()
     pipeline.build()
-    return lambda: used(torch.from_dlpack(pipeline.run()[0].as_tensor()) for _ in range(steps))
+    return lambda: exhaust(torch.from_dlpack(pipeline.run()[0].as_tensor()) for _ in range(steps))
 
 
 def one_by_one(images: np.ndarray, pixels: int) -> Iterator[torch.Tensor]:
-    """torchvision's antialiased crop of each image; boxes, flips and normalisation a batch at a time."""
+    """Crop each image with torchvision, antialiased; draw boxes, flip and normalise a batch at a time."""
     from torchvision.transforms.v2.functional import resized_crop
 
     random, side = np.random.default_rng(0), [pixels, pixels]
@@ -131,31 +142,31 @@ def one_by_one(images: np.ndarray, pixels: int) -> Iterator[torch.Tensor]:
 
 
 def fidelity(images: np.ndarray, pixels: int) -> str:
-    """How far our crops are from torchvision's antialiased ones, and how far FFCV's way of resizing is."""
+    """Say how far itl's crops, and FFCV's way of resizing, are from torchvision's antialiased crops."""
     from torchvision.transforms.v2.functional import resized_crop
 
     boxes = draw_boxes(np.random.default_rng(0), BATCH, images.shape[1])
-    ours = np.empty((BATCH, pixels, pixels, 3), np.float32)
-    gather_crop(images, np.arange(BATCH), boxes, np.zeros(BATCH, bool), ours)
-    ours = 255 * (torch.from_numpy(ours) * torch.tensor(STD) + torch.tensor(MEAN))
+    normalised_crops = np.empty((BATCH, pixels, pixels, 3), np.float32)
+    gather_crop(images, np.arange(BATCH), boxes, np.zeros(BATCH, bool), normalised_crops)
+    ours = 255 * (torch.from_numpy(normalised_crops) * torch.tensor(STD) + torch.tensor(MEAN))
     grey = torch.from_numpy(np.array(images[:BATCH])).permute(0, 3, 1, 2).float()
-    places = boxes.astype(int).tolist()
-    exact = [resized_crop(image, *box, [pixels] * 2) for image, box in zip(grey, places, strict=True)]
-    exact = torch.stack(exact).permute(0, 2, 3, 1)
-    told = f"itl is within {(ours - exact).abs().max():.0e} grey levels of torchvision's antialiased crop; "
+    whole_boxes = boxes.astype(int).tolist()
+    crops = [resized_crop(image, *box, [pixels] * 2) for image, box in zip(grey, whole_boxes, strict=True)]
+    exact = torch.stack(crops).permute(0, 2, 3, 1)
+    text = f"itl is within {(ours - exact).abs().max():.0e} grey levels of torchvision's antialiased crop; "
     try:
         import cv2
     except ImportError:
-        return told + "FFCV resizes by cv2.INTER_AREA, without this filter"
-    pairs = zip(images[:BATCH], places, strict=True)
+        return text + "FFCV resizes by cv2.INTER_AREA, without this filter"
+    pairs = zip(images[:BATCH], whole_boxes, strict=True)
     cuts = (image[y : y + height, x : x + width] for image, (y, x, height, width) in pairs)
     area = np.stack([cv2.resize(cut, (pixels, pixels), interpolation=cv2.INTER_AREA) for cut in cuts])
-    apart = np.abs(area - exact.numpy()).mean()
-    return told + f"FFCV resizes by cv2.INTER_AREA, without this filter: {apart:.1f} away on average"
+    difference = np.abs(area - exact.numpy()).mean()
+    return text + f"FFCV resizes by cv2.INTER_AREA, without this filter: {difference:.1f} away on average"
 
 
 def reading(folder: Path, device: str) -> Work:
-    """Random-resized crops of 56 from 64-pixel images, flipped and normalised, beside reading their files."""
+    """Make batches of 56 pixels from a pack of 64-pixel images, beside reading the image files."""
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
@@ -168,12 +179,17 @@ def reading(folder: Path, device: str) -> Work:
     pack = Pack.build(Packing("folder", None, 64), folder / "pack", path=folder / "images", log=str)
     everything = Selection(np.arange(len(pack)), np.zeros(len(pack), np.int64), ("all",))
     loader = Batches(pack, everything, Recipe(batch=BATCH, pixels=56), 0, Machine(threads=threads))
-    steps = v2.Compose([
-        v2.RandomResizedCrop(56, scale=SCALE, antialias=True), v2.RandomHorizontalFlip(), v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD),
-    ])
+    steps = v2.Compose(
+        [
+            v2.RandomResizedCrop(56, scale=SCALE, antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
     loaded = ImageFolder(folder / "images", steps)
     theirs = torch.utils.data.DataLoader(loaded, BATCH, True, num_workers=threads, persistent_workers=True)
-    peers = {"ImageFolder + v2, a worker a core": lambda: used(theirs)}
+    peers = {"ImageFolder + v2, a worker a core": lambda: exhaust(theirs)}
     what = "64 → 56 as in batches-64, from a pack, beside the image files it was made from"
-    return Work(what, "images", len(pack), lambda: used(loader.epoch(0)), peers)
+    return Work(what, "images", len(pack), lambda: exhaust(loader.epoch(0)), peers)

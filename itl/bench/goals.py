@@ -1,30 +1,30 @@
-"""The goals for a GPU beside what was measured: one table, as rows and as Markdown to paste."""
+"""What was measured on a GPU beside the goals: one table, as rows and as Markdown to paste."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 COLUMNS = ("row", "figure", "unit", "goal", "met", "by arithmetic, on one H100")
 NIGHT_H = 12.0
-PERCENT = ("reached", "end to end")         # figures that are parts of something
+PERCENT = ("reached", "end to end")  # figures that are fractions
 
 
 @dataclass(frozen=True)
 class Goal:
     """What one figure of a row should be.
 
-    Figures are: *rate*, what itl does in a second; *reached*, that as part of the row's limit; *end to end*
-    and *beside*, as part or multiple of the best peer's rate; *hours* of a preset; *time* of the demo.
+    Figures are: *rate*, units of work in a second; *reached*, the rate as a fraction of the row's limit; *end
+    to end* and *beside*, the rate over the best peer's; *hours* of a preset; *time* of the demo.
     """
 
-    row: str                                # of the benchmark, a preset, or demo
+    row: str  # of the benchmark, a preset, or demo
     figure: str
     unit: str
     least: float | None = None
     most: float | None = None
-    expected: tuple[float, float] | None = None     # by peak rates and counted operations, eager, on one H100
+    expected: tuple[float, float] | None = None  # by peak rates and counted operations, eager, on one H100
 
     def text(self) -> str:
-        """Write what is asked for; '' where nothing is.
+        """Return the goal in words; '' without one.
 
         >>> Goal("crop", "reached", "of the copy's rate", least=0.6).text()
         '≥ 60 %'
@@ -34,7 +34,7 @@ class Goal:
         return f"≤ {self.write(self.most)}" if self.most is not None else ""
 
     def write(self, figure: float) -> str:
-        """Write *figure* as people read it: parts in percent, large numbers whole.
+        """Return *figure* for people: fractions in percent, large numbers whole.
 
         >>> Goal("", "reached", "").write(0.0544), Goal("", "rate", "").write(39_204.4)
         ('5.44 %', '39,204')
@@ -44,28 +44,29 @@ class Goal:
         return f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}"
 
     def judge(self, figure: float) -> str:
-        """Say whether *figure* is what is asked for, and on which side of the expected range it lies.
+        """Say whether *figure* meets the goal, and on which side of the expected range it lies.
 
         >>> Goal("", "rate", "", least=40, expected=(38, 48)).judge(36)
         'not met, below the range'
         """
         words = []
         if self.least is not None or self.most is not None:
-            enough = self.least is None or figure >= self.least
-            words.append("met" if enough and (self.most is None or figure <= self.most) else "not met")
+            too_low = self.least is not None and figure < self.least
+            too_high = self.most is not None and figure > self.most
+            words.append("not met" if too_low or too_high else "met")
         if self.expected and not self.expected[0] <= figure <= self.expected[1]:
             words.append("below the range" if figure < self.expected[0] else "above the range")
         return ", ".join(words)
 
     def figure_of(self, row: Mapping) -> float | None:
-        """Take the figure from *row* of the benchmark; None where it was not measured."""
+        """Return the figure of *row* of the benchmark; None if it was not measured."""
         if self.figure == "rate":
             return row.get("rates", {}).get("itl")
         return row.get("reached" if self.figure == "reached" else "ratio")
 
 
 def _step(row: str, least: float | None, low: float, high: float) -> list[Goal]:
-    """The goals of a row of training: its rate, and that as part of the net's on a batch that is ready."""
+    """Return the goals of a row of training: its rate, and the rate over that of the net on a ready batch."""
     return [
         Goal(row, "rate", "images/s", least, expected=(low, high)),
         Goal(row, "end to end", "of the net on a ready batch", 0.95),
@@ -93,12 +94,12 @@ GOALS = (
 def compare(
     rows: Mapping[str, Mapping], measured: Mapping[str, float], missing: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """Hold what was measured against the goals.
+    """Compare what was measured with the goals.
 
     Args:
         rows: rows of the benchmark by name, as `itl bench --json` writes them.
-        measured: hours of presets by name, and demo's time on the GPU as multiple of that on two cores.
-        missing: rows and presets without a figure, and why.
+        measured: hours of presets by name, and the demo's time on the GPU as a multiple of that on two cores.
+        missing: the reason for each row and preset without a figure.
 
     Returns:
         A mapping with the keys COLUMNS for each goal whose row is in one of the three.

@@ -1,4 +1,4 @@
-"""Packing: files decoded and brought to one size."""
+"""The row on packing: files decoded and resized."""
 
 import io
 from collections.abc import Callable
@@ -15,16 +15,18 @@ from itl.packs.fit import decode
 from itl.sources.synthetic.classes import DemoClasses
 
 SIDE = 256
-TOGETHER = 10                               # images that a thread or process is given at once, as in packing
-COMPARED = 50
-Square = Callable[[bytes], np.ndarray]      # a file -> uint8 (SIDE, SIDE, 3)
+CHUNK = 10  # images that a thread or process gets at once, as in packing
+COMPARED = 50  # images whose pixels are compared
+Square = Callable[[bytes], np.ndarray]  # a file -> uint8 (SIDE, SIDE, 3)
 
 
 def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
-    """Rendered images as JPEG files of *shape* (width, height), noisy, so that they are as hard as photos."""
+    """Render images as JPEG files of *shape* (width, height), with noise, so as hard to decode as photos."""
     source, files = DemoClasses(classes=10, train=count // 10, val=1, size=size), []
     noise = np.random.default_rng(0)
-    for record in [each for each in source.records() if each.split == "train"]:
+    for record in source.records():
+        if record.split != "train":
+            continue
         image = np.asarray(Image.fromarray(source.read(record)).resize(shape, Image.Resampling.BICUBIC))
         image = np.clip(image + noise.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
         file = io.BytesIO()
@@ -34,14 +36,14 @@ def jpegs(count: int, size: int, shape: tuple[int, int]) -> list[bytes]:
 
 
 def packing(folder: Path, device: str) -> Work:
-    """Decode files of ImageNet's usual size and bring them to SIDE × SIDE, on every core."""
-    del folder, device                                          # files in memory, and the CPU's path
+    """Decode files of ImageNet's usual size and resize them to SIDE × SIDE, on every core."""
+    del folder, device  # files are in memory, and the CPU's path is measured
     files, cores = jpegs(400, 128, (500, 375)), torch.get_num_threads()
-    torch.set_num_threads(1)                                    # of each thread, as packing does
+    torch.set_num_threads(1)  # for each worker thread, as in packing
     threads, processes = ThreadPoolExecutor(cores), ProcessPoolExecutor(cores, get_context("spawn"))
-    parts = [files[start:start + TOGETHER] for start in range(0, len(files), TOGETHER)]
+    parts = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
 
-    def in_threads(square: Square) -> Callable[[], np.ndarray]:
+    def in_threads(square: Square) -> Callable[[], list[np.ndarray]]:
         def stack(part: list[bytes]) -> np.ndarray:
             out = np.empty((len(part), SIDE, SIDE, 3), np.uint8)
             for row, file in zip(out, part, strict=True):
@@ -50,36 +52,43 @@ def packing(folder: Path, device: str) -> Work:
 
         return lambda: list(threads.map(stack, parts))
 
-    peers = {
+    peers: dict[str, Callable[[], object]] = {
         "torchvision, a thread a core": in_threads(torchvision_square),
-        "Pillow, a process a core": lambda: list(processes.map(pillow_square, files, chunksize=TOGETHER)),
+        "Pillow, a process a core": lambda: list(processes.map(pillow_square, files, chunksize=CHUNK)),
     }
     absent = {}
-    for name, ready in (("simplejpeg + torchvision, threads", lambda: in_threads(simplejpeg_square())),
-                        ("DALI on the CPU", lambda: dali(files, cores))):
+    for name, ready in (
+        ("simplejpeg + torchvision, threads", lambda: in_threads(simplejpeg_square())),
+        ("DALI on the CPU", lambda: dali(files, cores)),
+    ):
         try:
             peers[name] = ready()
-        except (ImportError, OSError) as error:                 # OSError: a library that it links to
+        except (ImportError, OSError) as error:  # OSError: a library that it links to is missing
             absent[name] = str(error)
     return Work(
-        f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased", "images", len(files),
-        in_threads(our_square), peers, absent, agree=lambda: fidelity(files[:COMPARED], cores),
+        f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased",
+        "images",
+        len(files),
+        in_threads(our_square),
+        peers,
+        absent,
+        agree=lambda: fidelity(files[:COMPARED], cores),
     )
 
 
 def our_square(file: bytes) -> np.ndarray:
-    """One image as a pack holds it."""
+    """Return an image file as a pack holds it."""
     return decode(file, "made up", SIDE, "squash").pixels
 
 
 def pillow_square(file: bytes) -> np.ndarray:
-    """One image file as Pillow decodes and resizes it."""
+    """Return an image file as Pillow decodes and resizes it."""
     image = Image.open(io.BytesIO(file)).convert("RGB")
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def torchvision_square(file: bytes) -> np.ndarray:
-    """One image file as torchvision decodes and resizes it."""
+    """Return an image file as torchvision decodes and resizes it."""
     from torchvision.io import ImageReadMode, decode_jpeg
 
     encoded = torch.frombuffer(bytearray(file), dtype=torch.uint8)
@@ -87,29 +96,29 @@ def torchvision_square(file: bytes) -> np.ndarray:
 
 
 def simplejpeg_square() -> Square:
-    """What decodes with simplejpeg and resizes with torchvision."""
+    """Return a function that decodes with simplejpeg and resizes with torchvision."""
     from simplejpeg import decode_jpeg
 
     return lambda file: by_torchvision(torch.from_numpy(decode_jpeg(file)).permute(2, 0, 1))
 
 
 def by_torchvision(image: torch.Tensor) -> np.ndarray:
-    """Resize uint8 (3, H, W), antialiased; returns (SIDE, SIDE, 3)."""
+    """Resize *image*, uint8 (3, H, W), antialiased; returns uint8 (SIDE, SIDE, 3)."""
     from torchvision.transforms.v2 import functional
 
     return functional.resize(image, [SIDE, SIDE], antialias=True).permute(1, 2, 0).numpy()
 
 
 def dali(files: list[bytes], threads: int) -> Callable[[], list[np.ndarray]]:
-    """DALI's pipeline over *files*, batch by batch, prefetching on its threads; an epoch a call."""
+    """Return an epoch of DALI's pipeline over *files*, which prefetches on its own threads."""
     from nvidia.dali import fn, pipeline_def, types
 
-    encoded, batch = [np.frombuffer(file, np.uint8) for file in files], 5 * TOGETHER
-    parts = [encoded[start:start + batch] for start in range(0, len(files), batch)]
+    encoded, batch = [np.frombuffer(file, np.uint8) for file in files], 5 * CHUNK
+    parts = [encoded[start : start + batch] for start in range(0, len(files), batch)]
 
     @pipeline_def(batch_size=batch, num_threads=threads, device_id=None, prefetch_queue_depth=2)
     def squares() -> object:
-        # It ends with the epoch: what it decoded ahead of the next would be on the others' time.
+        # It ends with the epoch: decoding ahead for the next one would slow down the others.
         data = fn.external_source(source=parts, batch=True, cycle="raise", no_copy=True)
         image = fn.decoders.image(data, device="cpu", output_type=types.RGB)
         return fn.resize(image, size=[SIDE, SIDE], interp_type=types.INTERP_LINEAR, antialias=True)
@@ -125,14 +134,14 @@ def dali(files: list[bytes], threads: int) -> Callable[[], list[np.ndarray]]:
 
 
 def fidelity(files: list[bytes], threads: int) -> str:
-    """Mean absolute differences between the pixels of ours and of each peer's, in grey levels of 255."""
+    """Say how far, on average, itl's pixels are from those of each peer, in grey levels of 255."""
     ours = np.stack([our_square(file) for file in files]).astype(int)
     others = {"torchvision": torchvision_square, "Pillow": pillow_square}
-    found = {name: np.stack([square(file) for file in files]) for name, square in others.items()}
+    pixels = {name: np.stack([square(file) for file in files]) for name, square in others.items()}
     try:
-        found["simplejpeg + torchvision"] = np.stack([simplejpeg_square()(file) for file in files])
-        found["DALI"] = dali(files, threads)()[0]
+        pixels["simplejpeg + torchvision"] = np.stack([simplejpeg_square()(file) for file in files])
+        pixels["DALI"] = dali(files, threads)()[0]
     except (ImportError, OSError):
-        pass                                                    # told as absent already
-    told = (f"{np.abs(ours - other).mean():.3f} from {name}'s" for name, other in found.items())
-    return f"pixels differ by {', '.join(told)}, in grey levels"
+        pass  # the table names them as absent
+    texts = [f"{np.abs(ours - other).mean():.3f} from {name}'s" for name, other in pixels.items()]
+    return f"pixels differ by {', '.join(texts)}, in grey levels"

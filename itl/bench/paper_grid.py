@@ -1,14 +1,14 @@
-"""How many hours the presets `paper` and `paper-128` take here: python -m itl.bench.paper_grid --device cuda.
+"""Hours of the presets `paper` and `paper-128` on this machine: python -m itl.bench.paper_grid --device cuda.
 
-It needs no image: sizes are the published ones, and it measures and plans as `itl plan` does. The goal is
-that `paper-128` fits one night.
+It needs no images: sizes are the published ones, and it measures and plans as `itl plan` does. The goal is
+that `paper-128` takes one night.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -27,24 +27,25 @@ from itl.runs.throughput import calibrated, name_of
 from itl.sources.registry import SOURCES
 from itl.specs import DetectionRecipe, Recipe
 
-PRESETS = ("paper-128", "paper")        # the one with a goal first
+PRESETS = ("paper-128", "paper")  # the one with a goal first
 NOTE = """hours of runs one after another, from rates of nets on ready batches, measured here; without packing
-or loading (rows step-... of `itl bench` tell what that adds); sizes as published: ILSVRC-2012, of which each
+or loading (rows step-... of `itl bench` say what that adds); sizes as published: ILSVRC-2012, of which each
 class is given an equal share (they have 732 to 1300), VOC 2007, VOC 2012 actions, SUN397"""
 
 
-def shared(images: int, classes: list[str]) -> dict[str, int]:
-    """Share *images* out among *classes*, as equally as can be.
+def shared(images: int, classes: Sequence[str]) -> dict[str, int]:
+    """Divide *images* among *classes* as equally as possible.
 
     >>> shared(5, ["a", "b"])
     {'a': 3, 'b': 2}
     """
-    each, more = divmod(images, len(classes))
-    return {name: each + (number < more) for number, name in enumerate(classes)}
+    share, rest = divmod(images, len(classes))
+    return {name: share + (number < rest) for number, name in enumerate(classes)}
 
 
 def published() -> dict[str, Size]:
-    """Sizes of the data sets by source, as those who made them tell; nobody packed them here."""
+    """Return the published sizes of the data sets, by source."""
+
     def size(train: Mapping[str, int], **others: int) -> Size:
         return Size({"train": sum(train.values())} | others, train, packed=False)
 
@@ -53,7 +54,7 @@ def published() -> dict[str, Size]:
     return {
         "imagenet": size(shared(1_281_167, Taxonomy.snapshot().leaves), val=50_000),
         "voc2007": size({"": voc.pop("train")}, **voc),
-        "voc2012-action": size({"": 3134}, val=3144),           # people; the labels of test are not public
+        "voc2012-action": size({"": 3134}, val=3144),  # people; the labels of test are not public
         "sun397": size(shared(sun.pop("train"), scenes), **sun),
     }
 
@@ -61,9 +62,9 @@ def published() -> dict[str, Size]:
 def as_if_listed(
     preset: Preset, sizes: Mapping[str, Size], machine: Machine
 ) -> tuple[list[Question], Machine]:
-    """The questions of *preset*, and *machine* as if it had data of *sizes*, by source.
+    """Return the questions of *preset*, and *machine* as if it had data of *sizes*, by source.
 
-    ``machine.home`` gets the files in which sizes are kept, as if the data had been listed.
+    The files in which sizes are kept are written to ``machine.home``, as if the data had been listed.
     """
     questions = questions_of(preset)
     names = {name for question in questions for name in question.packings()}
@@ -78,59 +79,59 @@ def as_if_listed(
 
 
 def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[Plan, list[tuple]]:
-    """Plan *preset* where its data have *sizes* by source; also (net, recipe, rate) of each kind of work."""
+    """Plan *preset* for data of *sizes*, by source; also return (net, recipe, rate) of each kind of work."""
     questions, machine = as_if_listed(preset, sizes, machine)
-    found = plan(questions, Store(machine.runs), machine)
+    made = plan(questions, Store(machine.runs), machine)
     works = {name_of(*work, machine): work for work in worked(questions, machine)}
-    rates = calibrated(works.values(), machine)                             # kept: nothing is measured again
-    return found, [(*work, rates[name]) for name, work in works.items()]
+    rates = calibrated(works.values(), machine)  # measured once, and kept
+    return made, [(*work, rates[name]) for name, work in works.items()]
 
 
 def measure_once(presets: Iterable[Preset], sizes: Mapping[str, Size], machine: Machine) -> None:
-    """Measure every kind of work of all *presets* in one process; the plans find what it measured."""
+    """Measure every kind of work of all *presets* in one process; the plans then take what it measured."""
     works = [work for preset in presets for work in worked(*as_if_listed(preset, sizes, machine))]
     calibrated(works, machine)
 
 
 def worked(questions: list[Question], machine: Machine) -> Iterator[tuple[str, Recipe]]:
-    """The net and recipe of every run, those that others need first."""
+    """Yield the net and recipe of every run, those that others need first."""
     for question in questions:
         for run in question.runs(machine):
             yield from map(work_of, with_needs([run.spec]))
 
 
-def told(found: Plan, works: list[tuple]) -> list[str]:
-    """Say in lines how fast each kind of work is and what all of it comes to."""
+def describe(made: Plan, works: list[tuple]) -> list[str]:
+    """Return lines on how fast each kind of work is, and on the hours of all of it."""
     lines = [f"    {'images a second':50}{'learned':>12}{'seen':>12}"]
     for net, recipe, rate in works:
         kind = "detector" if isinstance(recipe, DetectionRecipe) else "classifier"
         what = f"{net}, {kind}, {recipe.pixels} pixels, batches of {recipe.batch}"
         lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
-    nets = found.runs["kind"] == "pretrain"
-    hours, trained = found.minutes / 60, found.runs.loc[nets, "minutes"].sum() / 60
-    each = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} evaluations {hours - trained:,.1f}"
+    nets = made.runs["kind"] == "pretrain"
+    hours, trained = made.minutes / 60, made.runs.loc[nets, "minutes"].sum() / 60
+    parts = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} evaluations {hours - trained:,.1f}"
     goal = f"a night has {NIGHT_H:g}, this is {hours / NIGHT_H:,.2f} times that"
-    return [*lines, f"    {each}: {hours:,.1f} hours in all; {goal}"]
+    return [*lines, f"    {parts}: {hours:,.1f} hours in all; {goal}"]
 
 
 def main() -> int:
-    """Print the hours of each preset; *--json* gets them by name, as they become known."""
+    """Print the hours of each preset and write them by name, one by one; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", help="cpu, cuda or cuda:N; of several GPUs the first")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the hours there too")
-    given = parser.parse_args()
+    args = parser.parse_args()
     presets, hours = [load_preset(name, shipped_folder("params")) for name in PRESETS], {}
     print(NOTE, flush=True)
     with tempfile.TemporaryDirectory() as home:
-        device = Machine.from_environment(device=given.device).devices[0]   # the hours are those of one
+        device = Machine.from_environment(device=args.device).devices[0]  # hours of a single one
         machine = Machine.from_environment(home=Path(home), device=device, workers=1)
         measure_once(presets, published(), machine)
         for preset in presets:
-            found, works = grid(preset, published(), machine)
-            print("\n".join([f"{preset.name}: {preset.about}", *told(found, works)]), flush=True)
-            hours[preset.name] = found.minutes / 60
-            if given.json:
-                given.json.write_text(json.dumps(hours))
+            made, works = grid(preset, published(), machine)
+            print("\n".join([f"{preset.name}: {preset.about}", *describe(made, works)]), flush=True)
+            hours[preset.name] = made.minutes / 60
+            if args.json:
+                args.json.write_text(json.dumps(hours))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The benchmark table: each row the same work by itl and by its peers, in turn, beside what is possible."""
+"""The benchmark table: in each row itl and its peers do the same work in turn, beside what is possible."""
 
 import json
 import statistics
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -26,8 +27,8 @@ from itl.machine import Machine
 from itl.runs.provenance import provenance
 from itl.storage import write_atomic
 
-ROUNDS = 5                              # after a first, which compiles, starts workers and fills caches
-SLOW_S = {"cpu": float("inf"), "cuda": 3.0}     # a peer whose first turn takes longer has only that one
+ROUNDS = 5  # after a first, which compiles, starts workers and fills caches
+SLOW_S = {"cpu": float("inf"), "cuda": 3.0}  # a peer whose first turn takes longer has no other
 LINE = "    {:34}{:>14}{:>8}  {}"
 
 ROWS: dict[str, Callable[[Path, str], Work]] = {
@@ -37,6 +38,7 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "batches-64": partial(batches, size=64, pixels=56),
     "batches-128": partial(batches, size=128, pixels=112),
     "crop": crop,
+    "crop-256": partial(crop, size=64, pixels=56, batch=256),
     "step-small-56": partial(step, net="small", size=64, pixels=56, longer=5),
     "step-alexnet-112": partial(step, net="alexnet", size=128, pixels=112),
     "step-resnet18-56": partial(step, net="resnet18", size=64, pixels=56),
@@ -48,37 +50,51 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "roi": cutting,
     "voc-ap": scoring,
 }
-ON_CPU = ("start", "pack", "read", "batches-64", "batches-128", "voc-ap")      # whatever the device is
-FOR_GPU = ("step-caffenet-227", "step-detection-600")                           # minutes on a CPU
+ON_CPU = (
+    "start",
+    "pack",
+    "read",
+    "batches-64",
+    "batches-128",
+    "voc-ap",
+)  # measured there, whatever the device
+FOR_GPU = ("step-caffenet-227", "step-detection-600")  # minutes on a CPU
 
 
 def bench(only: str | None, file: Path | None, device: str | None) -> None:
-    """Print the table, all of it or the rows that *only* names, a comma between; write it as JSON to *file*.
+    """Print the table, and write it as JSON, row by row.
 
-    Both grow row by row. Rows that measure the CPU are left out for a GPU, and rows that take minutes on a
-    CPU are left out there, unless they are named.
     A peer that is absent or fails is named with the reason, and so is a row that this machine cannot run.
-    Raises ItlError where *only* names no row and, when all is printed, where our own work failed.
+
+    Args:
+        only: names of rows, separated by commas. Without it, rows that measure the CPU are left out for a
+            GPU, and rows that take minutes on a CPU are left out there.
+        file: where the JSON is written.
+        device: as the command line takes it; of several, the first.
+
+    Raises:
+        ItlError: *only* names no row; or, once all is printed, itl's own work failed.
     """
-    first = Machine.from_environment(device=device).devices[0]      # one, however many there are
-    machine = Machine.from_environment(device=first, workers=1)
-    chosen = rows_for(only, machine.device)
+    one_device = Machine.from_environment(device=device).devices[0]
+    machine = Machine.from_environment(device=one_device, workers=1)
+    rows = rows_for(only, machine.device)
     torch.set_num_threads(machine.threads)
     limits = measure(machine.device)
-    told = {"machine": provenance(machine), "limits": asdict(limits), "rows": []}
-    print(heading(told), flush=True)
-    for name, row in chosen.items():
+    results: list[dict[str, Any]] = []
+    table = {"machine": provenance(machine), "limits": asdict(limits), "rows": results}
+    print(heading(table), flush=True)
+    for name, row in rows.items():
         torch.set_num_threads(machine.threads)
-        told["rows"].append({"name": name} | filled(row, machine.device, limits))
-        print("\n".join(lines(told["rows"][-1])), flush=True)
+        results.append({"name": name} | try_row(row, machine.device, limits))
+        print("\n".join(lines(results[-1])), flush=True)
         if file:
-            write_atomic(file, lambda temporary: temporary.write_text(json.dumps(told, indent=1)))
-    if failed := [row["name"] for row in told["rows"] if row.get("failed")]:
-        raise ItlError(f"{', '.join(failed)} of the table failed; the reasons stand in their rows")
+            write_atomic(file, lambda temporary: temporary.write_text(json.dumps(table, indent=1)))
+    if failed := [result["name"] for result in results if result.get("failed")]:
+        raise ItlError(f"{', '.join(failed)} of the table failed; the reasons are in their rows")
 
 
 def rows_for(only: str | None, device: str) -> dict[str, Callable[[Path, str], Work]]:
-    """The rows that *only* names, in its order; without it those that measure *device*.
+    """Return the rows that *only* names, in its order; without it those that measure *device*.
 
     >>> list(rows_for("knn,crop", "cpu")), "voc-ap" in rows_for(None, "cuda")
     (['knn', 'crop'], False)
@@ -89,50 +105,63 @@ def rows_for(only: str | None, device: str) -> dict[str, Callable[[Path, str], W
     return {name: row for name, row in ROWS.items() if name not in left_out}
 
 
-def filled(row: Callable[[Path, str], Work], device: str, limits: Limits) -> dict:
-    """What the table says of one row; the reason alone where it cannot be measured."""
+def try_row(row: Callable[[Path, str], Work], device: str, limits: Limits) -> dict:
+    """Measure one row; if that fails, return only the reason."""
     try:
         with tempfile.TemporaryDirectory() as folder:
             return measured(row(Path(folder), device), device, limits)
-    except ItlError as error:                       # such as a row that needs a GPU
+    except ItlError as error:  # such as a row that needs a GPU
         return {"not_here": str(error)}
-    except Exception as error:                      # the other rows are still worth having
+    except Exception as error:  # the other rows are measured all the same
         return {"failed": _reason(error)}
 
 
 def measured(work: Work, device: str, limits: Limits) -> dict:
-    """Rates of *work*, ours and its peers', as medians over turns; ratios are taken turn by turn.
+    """Measure the rates of itl and its peers at *work*, as medians over turns; ratios are taken turn by turn.
 
-    Beside a GPU a peer that is slow, as it runs on the CPU, has one turn, held against the median of ours.
+    A peer that is slow, such as one on the CPU beside a GPU, has one turn, compared with itl's median.
+
+    Returns:
+        A row of the table: rates in units per second and ratios, itl's rate over the peer's, by name; ratio,
+        that to the fastest peer; limit, the machine's, and reached, itl's rate over it; and what is printed.
     """
     once(work.ours, device)
     first, absent = {}, dict(work.absent)
     for name, peer in work.peers.items():
         try:
             first[name] = once(peer, device)
-        except Exception as error:                  # a peer that is installed may still not run here
+        except Exception as error:  # a peer that is installed may still not run here
             absent[name] = _reason(error)
     longest = SLOW_S[torch.device(device).type]
     slow = {name: seconds for name, seconds in first.items() if seconds > longest}
     everyone = {"itl": work.ours} | {name: work.peers[name] for name in first if name not in slow}
     turns = [{name: once(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in everyone} | slow
-    ratios = {name: statistics.median(turn[name] / turn["itl"] for turn in turns)
-              for name in first if name not in slow}
+    ratios = {
+        name: statistics.median(turn[name] / turn["itl"] for turn in turns)
+        for name in first
+        if name not in slow
+    }
     ratios |= {name: slow[name] / seconds["itl"] for name in slow}
-    rates = {name: work.count / each for name, each in seconds.items()}
+    rates = {name: work.count / duration for name, duration in seconds.items()}
     limit = limits.rate(work)
     return {
-        "what": work.what, "unit": work.unit, "rates": rates, "ratios": ratios,
-        "ratio": ratios[max(first, key=rates.get)] if first else None,
-        "limit": limit, "reached": limit and rates["itl"] / limit,
-        "agree": work.agree(), "absent": absent, "one_turn": sorted(slow),
+        "what": work.what,
+        "unit": work.unit,
+        "rates": rates,
+        "ratios": ratios,
+        "ratio": ratios[max(first, key=lambda name: rates[name])] if first else None,
+        "limit": limit,
+        "reached": limit and rates["itl"] / limit,
+        "agree": work.agree(),
+        "absent": absent,
+        "one_turn": sorted(slow),
     }
 
 
-def heading(told: dict) -> str:
-    """Where and with what the table was measured."""
-    machine, limits = told["machine"], told["limits"]
+def heading(table: dict) -> str:
+    """Say on which machine, and with what, *table* was measured."""
+    machine, limits = table["machine"], table["limits"]
     return (
         f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}, "
         f"commit {machine['commit']}\n"
@@ -143,21 +172,27 @@ def heading(told: dict) -> str:
 
 
 def lines(row: dict) -> list[str]:
-    """One row as it is printed.
+    """Return a row as it is printed.
 
     >>> lines({"name": "gpu", "not_here": "no CUDA device"})
     ['gpu: not measured, no CUDA device']
     """
     if why := row.get("not_here") or row.get("failed"):
         return [f"{row['name']}: {'not measured' if 'not_here' in row else 'FAILED'}, {why}"]
-    rates, told = dict(row["rates"]), [f"{row['name']}: {row['what']}, {row['unit']}/s"]
+    rates, texts = dict(row["rates"]), [f"{row['name']}: {row['what']}, {row['unit']}/s"]
     limit = f"{row['reached']:.1%} of {_figure(row['limit'])}, the machine's limit" if row["limit"] else ""
-    told.append(LINE.format("itl", _figure(rates.pop("itl")), "×", limit))
+    texts.append(LINE.format("itl", _figure(rates.pop("itl")), "×", limit))
     for name, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
-        told.append(LINE.format(name, _figure(rate), f"{row['ratios'][name]:.2f}",
-                                "one turn" if name in row["one_turn"] else ""))
-    told += [LINE.format(name, "absent", "", why) for name, why in row["absent"].items()]
-    return [line.rstrip() for line in [*told, f"    {row['agree']}"] if line.strip()]
+        texts.append(
+            LINE.format(
+                name,
+                _figure(rate),
+                f"{row['ratios'][name]:.2f}",
+                "one turn" if name in row["one_turn"] else "",
+            )
+        )
+    texts += [LINE.format(name, "absent", "", why) for name, why in row["absent"].items()]
+    return [line.rstrip() for line in [*texts, f"    {row['agree']}"] if line.strip()]
 
 
 def _figure(rate: float) -> str:
@@ -165,5 +200,5 @@ def _figure(rate: float) -> str:
 
 
 def _reason(error: Exception) -> str:
-    told = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {told[0]}" if told else type(error).__name__
+    message = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {message[0]}" if message else type(error).__name__

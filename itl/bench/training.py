@@ -1,4 +1,4 @@
-"""Training from stored images, loader and all, beside the same net alone on a batch that is ready."""
+"""Rows on training from stored images, with all of the loop, beside the same net on a ready batch."""
 
 from collections.abc import Callable
 from itertools import count
@@ -26,23 +26,31 @@ from itl.training.nets import build
 from itl.training.numerics import autocast, has_bf16, repeatable
 
 CLASSES = 100
-NOISE_BYTES = 100 << 20                                 # of stored images that batches are cut from
-BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}         # how many, and images in each
-PICTURES = {"cpu": 4, "cuda": 100}                      # steps of a detector
-STORED, SHAPE = 500, (500, 375)                         # a pack of VOC: its side, and an image in it
+NOISE_BYTES = 100 << 20  # of stored images
+BATCHES = {"cpu": (4, 128), "cuda": (100, 256)}  # number and size
+PICTURES = {"cpu": 4, "cuda": 100}  # steps of a detector
+STORED, SHAPE = 500, (500, 375)  # the side of a pack of VOC; an image's width and height
 OBJECTS = tuple(f"object {number:02}" for number in range(20))
-EPOCHS = 1000                                           # more than there are turns: each takes the next
+EPOCHS = 1000  # more than there are turns: a turn is one epoch
 ALONE = "the net alone on a ready batch"
 
 
 def step(
     folder: Path, device: str, net: str, size: int, pixels: int, longer: float = 1, batch: int | None = None
 ) -> Work:
-    """An epoch of *net* on crops of *pixels* from images of *size*, beside its steps on one ready batch.
+    """Train *net* for an epoch on crops of images of noise, beside its steps on one ready batch.
 
     The peer is the least that training can be: forward, loss, backward and optimizer. A ratio of 0.95 says
-    that loading and the rest of the loop cost 5 %. An epoch is *longer* where the net is fast, so that a go
-    takes seconds.
+    that loading and the rest of the loop cost 5 %.
+
+    Args:
+        folder: an empty folder for the images.
+        device: one device, as torch names it.
+        net: a net's name.
+        size: side of the stored images, in pixels.
+        pixels: side of the crops.
+        longer: makes an epoch this many times as long, so that one of a fast net takes seconds.
+        batch: images in a batch; by default as BATCHES has it.
     """
     where = torch.device(device)
     steps, usual = BATCHES[where.type]
@@ -57,7 +65,7 @@ def step(
 
 
 def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
-    """Steps of Fast R-CNN on *net* as published, two images of 600 pixels each, beside one ready batch."""
+    """Train Fast R-CNN on *net* as published, two images of 600 pixels a step, beside one ready batch."""
     recipe, where = DetectionRecipe(), torch.device(device)
     pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
     selection = Selection(np.arange(len(pack.images)), None, OBJECTS)
@@ -71,9 +79,9 @@ def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
 def beside_alone(
     what: str, net: nn.Module, batches: Batches | DetectionBatches, recipe: Recipe, objective: Objective
 ) -> Work:
-    """An epoch as `train` takes it, beside as many steps of *net* on the first of its batches.
+    """Train an epoch as `train` does, beside as many steps of *net* on the first of its batches.
 
-    Both compute alike, and where training replays a recorded step, so does the peer.
+    Both compute alike: where training replays a recorded step, so does the peer.
     """
     optimizer = sgd(net.train(), recipe)
     ready = next(batches.epoch(0))
@@ -89,17 +97,27 @@ def beside_alone(
             return fit_epoch(net, optimizer, batches, recipe, next(starts), objective, recorded)
 
     return Work(
-        what, "images", len(batches) * batches.batch, epoch, {ALONE: steps},
+        what,
+        "images",
+        len(batches) * batches.batch,
+        epoch,
+        {ALONE: steps},
         operations=len(batches) * counted.get_total_flops(),
         rate="bf16" if recipe.precision == "bf16" and has_bf16(batches.device) else "fp32",
     )
 
 
 def alone(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches | DetectionBatches, recipe: Recipe,
-    objective: Objective, ready: tuple, replay: bool,
+    net: nn.Module,
+    optimizer: torch.optim.SGD,
+    batches: Batches | DetectionBatches,
+    recipe: Recipe,
+    objective: Objective,
+    ready: tuple,
+    replay: bool,
 ) -> Callable[[], None]:
-    """A go at the least that an epoch can be: its steps on *ready*, the images and targets of one batch."""
+    """Return the steps of an epoch on *ready*, the images and targets of one batch."""
+
     def step() -> None:
         take_step(net, optimizer, batches, recipe, objective, *ready)
 
@@ -115,12 +133,12 @@ def alone(
 
 
 def machine(device: str) -> Machine:
-    """*device*, with the threads that torch has now."""
+    """Return the machine with *device* and the number of threads that torch has now."""
     return Machine(device=device, threads=torch.get_num_threads())
 
 
 def noise(folder: Path, size: int, number: int | None = None) -> np.ndarray:
-    """Images of noise as a pack's memory map: uint8 (N, size, size, 3); N from NOISE_BYTES, or *number*."""
+    """Draw noise as a pack's memory map: uint8 (N, size, size, 3); N is *number*, or fills NOISE_BYTES."""
     number = number or max(1, NOISE_BYTES // (3 * size**2))
     images = np.random.default_rng(0).integers(0, 256, (number, size, size, 3), np.uint8)
     np.save(folder / "images.npy", images)
@@ -128,14 +146,17 @@ def noise(folder: Path, size: int, number: int | None = None) -> np.ndarray:
 
 
 def noisy_voc(folder: Path, number: int) -> SimpleNamespace:
-    """What a detector's batches take of a pack: images of noise with two objects each."""
+    """Make what a detector's batches take of a pack: images of noise with two objects each."""
     random, rows = np.random.default_rng(0), np.repeat(np.arange(number), 2)
     corners = np.sort(random.uniform(1, SHAPE, (2 * number, 2, 2)), axis=1)
     objects = pd.DataFrame(corners.reshape(-1, 4).round(), columns=SIDES)
     objects["row"], objects["difficult"] = rows, False
     objects["name"] = random.choice(OBJECTS, len(rows))
     return SimpleNamespace(
-        images=noise(folder, STORED, number), size=STORED, folder=folder, objects=objects,
+        images=noise(folder, STORED, number),
+        size=STORED,
+        folder=folder,
+        objects=objects,
         table=pd.DataFrame({"width": SHAPE[0], "height": SHAPE[1]}, index=range(number)),
         summary={"request": {"fit": "pad"}},
     )

@@ -118,15 +118,19 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
         (percent, by name) and chosen (settings, by name).
 
     Raises:
-        ItlError: where the pre-training is not done, or the method is unknown.
+        ItlError: where the pre-training is not done, the method is unknown, or it would not use the recipe.
     """
+    method = pick(METHODS, spec.method, "transfer method")
+    if spec.recipe is not None and method.recipe is None:
+        raise ItlError(
+            f"{spec.method} keeps the net frozen and uses no recipe; got {spec.recipe}; leave it out"
+        )
     pretrained = store.result(spec.pretrain)
     if pretrained is None:
         raise ItlError(f"run {key(spec)} needs run {key(spec.pretrain)}, which is not done; run that first")
     net = build(spec.pretrain.net, pretrained["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
-    method = pick(METHODS, spec.method, "transfer method")
     target = (multilabel_target if method.annotated else target_of)(spec, pack)
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}

@@ -302,6 +302,8 @@ def _check_conditions(question: Question) -> None:
     name, conditions, seeds = question.name, question.conditions, question.seeds
     if not conditions or not seeds or len(set(seeds)) < len(seeds):
         raise ItlError(f"{name} needs values, and no seed twice; got {len(conditions)} and {list(seeds)}")
+    if not all(type(seed) is int for seed in seeds):
+        raise ItlError(f"seeds are whole numbers; got {list(seeds)}; give some such as 0, 1, 2")
     if len({condition.columns for condition in conditions}) < len(conditions):
         values = [" ".join(str(value) for _, value in condition.columns) for condition in conditions]
         raise ItlError(f"{name} needs different values; got {', '.join(values)}; give each once")

@@ -1,13 +1,13 @@
 """The crop of a whole batch on a GPU in one pass: a Triton kernel; imported only where there is a GPU.
 
 Resizing is separable: each image line is resized across, then each output line is a weighted sum of a few
-resized lines. A program makes a strip of lines of one crop and walks down the image once, with the last few
-resized lines in a window in registers, so that an image is read once and a crop written once.
+resized lines. A program makes a strip of output lines of one crop. It walks down the image once and keeps the
+last few resized lines, the window, in registers: an image is read once and a crop is written once.
 
-What bounds it is the number of instructions, not memory: an output value takes about a dozen loads and
-multiplications, where the bytes moved leave time for about twenty. So neighbouring threads hold neighbouring
-values of the interleaved line (few memory transactions), a byte is converted and weighted by one instruction
-(`_line`), and boxes that are enlarged, most of them, take two taps a side instead of three.
+The number of instructions bounds it, not memory: on an H200 an output value's bytes are moved in the time of
+about 20 instructions, and it needs about 20. Hence: threads take neighbouring pairs of values, so that they
+write whole words; one instruction converts a byte and weighs it (`_line`); and a side that is not shrunk
+takes two taps instead of three.
 """
 
 import torch
@@ -17,11 +17,13 @@ import triton.language as tl
 from itl import ItlError
 from itl.training.crop_cpu import MEAN, STD
 
-STRIP, SHORT_STRIP = 16, 8              # output lines a program; short where the batch is small
-FULL = 2**13                            # programs that keep a large GPU busy with long strips
-THREAD_REGISTERS = 110                  # for weights and the window of one thread, of the 128 it may have
-SECTOR_BYTES = 32                       # what a GPU reads from memory at a time
-BYTE, LINE = 2.0**127, 2.0**22          # together 2**149: the bits of a byte are a float32 of byte / 2**149
+STRIP, SHORT_STRIP = 14, 7  # output lines of a program; short where the batch is small
+FULL = 2**13  # programs that keep a large GPU busy with long strips
+REGISTERS = 128  # of a thread at most: 16 programs share a multiprocessor
+WORKING = 110  # of them, for the weights and the window
+SECTOR_BYTES = tl.constexpr(32)  # what a GPU reads from memory at a time
+BYTE = tl.constexpr(2.0**127)  # factor of the weights across; see _line
+LINE = tl.constexpr(2.0**22)  # factor of the weights down: times BYTE it is 2**149
 
 
 def fused_crop(
@@ -34,13 +36,13 @@ def fused_crop(
 ) -> torch.Tensor:
     """Do what ``batch_crop(images[rows], boxes, flips, pixels)`` does in one pass, on a GPU.
 
-    Nothing waits for the GPU, and the same input gives the same bits; it can be part of a CUDA graph.
+    Nothing waits for the GPU, the same input gives the same bits, and a CUDA graph can capture it.
 
     Args:
-        images: uint8 (N, H, W, 3), contiguous, as are the others; all on one device.
-        rows: int64 (B,), which image each crop shows. Out of range is undefined: to look would be to wait.
-        boxes: float32 (B, 4), top, left, height and width in pixels, on the image, whole or not.
-        flips: bool (B,), whether the crop is mirrored.
+        images: uint8 (N, H, W, 3), contiguous like all others, and on the same device.
+        rows: int64 (B,), the image of each crop. They must be in range: to look would be to wait.
+        boxes: float32 (B, 4): top, left, height, width in pixels, whole or not. They must be on the image.
+        flips: bool (B,), whether a crop is mirrored.
         pixels: side of the crops.
         dtype: float32 or bfloat16.
 
@@ -60,39 +62,44 @@ def fused_crop(
     out = torch.empty((len(rows), pixels, pixels, 3), dtype=dtype, device=images.device)
     if len(rows):
         height, width = images.shape[1:3]
-        fixed, options = _layout(len(rows), height, width, pixels)
-        grid = (len(rows) * triton.cdiv(pixels, fixed["STRIP"]),)
+        constants, options = _layout(len(rows), height, width, pixels)
+        grid = (len(rows) * triton.cdiv(pixels, constants["STRIP"]),)
         scale, shift = [1 / (255 * std) for std in STD], [-m / s for m, s in zip(MEAN, STD, strict=True)]
         with torch.cuda.device_of(images):  # where Triton launches
             arguments = images, rows, boxes, flips, out, height, width, *scale, *shift
-            _crop[grid](*arguments, **fixed, **options)
+            _crop[grid](*arguments, **constants, **options)
     return out.permute(0, 3, 1, 2)
 
 
 def _layout(count: int, height: int, width: int, pixels: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Constants of the kernel for crops of this size, and options of its launch."""
+    """The kernel's constants for *count* crops of this size, and the options of its launch."""
     down, across = (min(side, max(2, triton.cdiv(2 * side, pixels))) for side in (height, width))
-    lanes = max(32, triton.next_power_of_2(pixels))
-    warps = 1  # all threads compute the weights of a line: the fewer warps, the less of that
-    while warps < lanes // 32 and 3 * lanes // (32 * warps) * (down + across + 3) > THREAD_REGISTERS:
+    lanes = max(64, triton.next_power_of_2(pixels))
+    warps = 1  # few, since every thread computes the weights of its output lines
+    while warps < lanes // 64 and 3 * lanes // (32 * warps) * (down + across + 3) > WORKING:
         warps *= 2
     strip = STRIP if count * triton.cdiv(pixels, STRIP) >= FULL else SHORT_STRIP
-    sectors = triton.next_power_of_2(triton.cdiv(3 * width, SECTOR_BYTES))
-    fixed = {"PIXELS": pixels, "DOWN": down, "ACROSS": across, "LANES": lanes, "STRIP": strip}
-    fixed |= {"SECTORS": sectors, "SECTOR_BYTES": SECTOR_BYTES, "BYTE": BYTE, "LINE": LINE}
-    return fixed, {"num_warps": warps, "maxnreg": 128, "enable_fp_fusion": True}
+    sectors = triton.next_power_of_2(triton.cdiv(3 * width, SECTOR_BYTES.value))
+    constants = {"PIXELS": pixels, "DOWN": down, "ACROSS": across}
+    constants |= {"STRIP": strip, "LANES": lanes, "SECTORS": sectors}
+    return constants, {"num_warps": warps, "maxnreg": REGISTERS, "enable_fp_fusion": False}
 
 
-@triton.jit(do_not_specialize_on_alignment=["rows", "boxes", "flips", "out"])  # parts of an epoch's: one kernel
+# fmt: off
+@triton.jit(do_not_specialize_on_alignment=["rows", "boxes", "flips", "out"])
 def _crop(
     images, rows, boxes, flips, out, height, width,
     red_scale, green_scale, blue_scale, red_shift, green_shift, blue_shift,
-    PIXELS: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr, LANES: tl.constexpr, STRIP: tl.constexpr,
-    SECTORS: tl.constexpr, SECTOR_BYTES: tl.constexpr, BYTE: tl.constexpr, LINE: tl.constexpr,
-):  # fmt: skip
-    """Make STRIP lines of one crop; a box that is not shrunk takes two taps a side, else DOWN and ACROSS."""
+    PIXELS: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr,
+    STRIP: tl.constexpr, LANES: tl.constexpr, SECTORS: tl.constexpr,
+):
+    """Make STRIP lines of one crop. A side takes DOWN or ACROSS taps, or two where the box is not shrunk.
+
+    Nothing is compiled for an alignment of rows, boxes and flips: they are parts of an epoch's. With that of
+    *out* the compiler would choose wider writes, and move values between threads for them.
+    """
     STRIPS: tl.constexpr = (PIXELS + STRIP - 1) // STRIP
-    TWO_DOWN: tl.constexpr = DOWN if DOWN < 2 else 2
+    TWO_DOWN: tl.constexpr = DOWN if DOWN < 2 else 2  # an image may be one pixel high
     TWO_ACROSS: tl.constexpr = ACROSS if ACROSS < 2 else 2
     at = (tl.program_id(0) // STRIPS).to(tl.int64)
     start = tl.program_id(0) % STRIPS * STRIP
@@ -102,31 +109,33 @@ def _crop(
     flip = tl.load(flips + at) != 0
     top, left = tl.load(boxes + 4 * at), tl.load(boxes + 4 * at + 1)
     tall, wide = tl.load(boxes + 4 * at + 2), tl.load(boxes + 4 * at + 3)
-    image += _read_ahead(image, top, left, tall, wide, width, start, stop, PIXELS, SECTORS, SECTOR_BYTES)
-    scales, shifts = (red_scale, green_scale, blue_scale), (red_shift, green_shift, blue_shift)
-    if tl.maximum(tall, wide) <= PIXELS:
-        _strip(
-            image, top, left, tall, wide, flip, target, height, width, start, stop, scales, shifts,
-            PIXELS, TWO_DOWN, TWO_ACROSS, False, LANES, BYTE, LINE,
-        )  # fmt: skip
+    image += _read_ahead(image, top, left, tall, wide, width, start, stop, PIXELS, SECTORS)
+    given = (
+        image, (top, left, tall, wide), flip, target, (height, width), (start, stop),
+        (red_scale, green_scale, blue_scale), (red_shift, green_shift, blue_shift),
+    )
+    if tall <= PIXELS:
+        if wide <= PIXELS:
+            _strip(*given, PIXELS, LANES, TWO_DOWN, False, TWO_ACROSS, False)
+        else:
+            _strip(*given, PIXELS, LANES, TWO_DOWN, False, ACROSS, True)
     else:
-        _strip(
-            image, top, left, tall, wide, flip, target, height, width, start, stop, scales, shifts,
-            PIXELS, DOWN, ACROSS, True, LANES, BYTE, LINE,
-        )  # fmt: skip
+        if wide <= PIXELS:
+            _strip(*given, PIXELS, LANES, DOWN, True, TWO_ACROSS, False)
+        else:
+            _strip(*given, PIXELS, LANES, DOWN, True, ACROSS, True)
 
 
 @triton.jit
 def _read_ahead(
-    image, top, left, tall, wide, width, start, stop,
-    PIXELS: tl.constexpr, SECTORS: tl.constexpr, SECTOR_BYTES: tl.constexpr,
-):  # fmt: skip
-    """Bring what the strip shows into the cache, with one byte of each sector; return 0.
+    image, top, left, tall, wide, width, start, stop, PIXELS: tl.constexpr, SECTORS: tl.constexpr
+):
+    """Bring what the strip shows into the cache, by one byte of each sector of it; return 0.
 
-    A program needs one image line after the other and would wait for memory at each; so it waits once. The
-    compiler must not see that it is 0, or it would leave out the reading.
+    A program needs one image line after the other, and would wait for memory at each. So it waits once: that
+    makes it half as fast again. The compiler must not see that the number is 0, or it would not read at all.
     """
-    LINES: tl.constexpr = 512 // SECTORS if SECTORS < 512 else 1
+    LINES: tl.constexpr = 256 // SECTORS if SECTORS < 256 else 1
     step = tall / PIXELS
     reach = tl.maximum(step, 1.0)
     line = tl.maximum(tl.floor(top + (start + 0.5) * step - reach), tl.floor(top)).to(tl.int32)
@@ -143,63 +152,67 @@ def _read_ahead(
 
 @triton.jit
 def _strip(
-    image, top, left, tall, wide, flip, target, height, width, start, stop, scales, shifts,
-    PIXELS: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr, SHRUNK: tl.constexpr,
-    LANES: tl.constexpr, BYTE: tl.constexpr, LINE: tl.constexpr,
-):  # fmt: skip
-    """Make the output lines from *start* to *stop*.
+    image, box, flip, target, size, lines, scales, shifts, PIXELS: tl.constexpr, LANES: tl.constexpr,
+    DOWN: tl.constexpr, SHRUNK_DOWN: tl.constexpr, ACROSS: tl.constexpr, SHRUNK_ACROSS: tl.constexpr,
+):
+    """Make the output lines from the first to the second of *lines*.
 
-    An output line is 3 * PIXELS values, red, green, blue, red ...; each of LANES lanes makes one of each third.
+    An output line is 3 * PIXELS values: red, green, blue, red ... It is made in six parts: the even and the
+    odd values of each third.
     """
-    lane = tl.arange(0, LANES)
+    top, left, tall, wide = box
+    height, width = size
+    start, stop = lines
+    pair = tl.arange(0, LANES // 2)
     offsets, weights, shift = (), (), ()
-    for third in tl.static_range(3):
-        value = tl.minimum(third * PIXELS + lane, 3 * PIXELS - 1)
+    for part in tl.static_range(6):
+        value = tl.minimum(part // 2 * PIXELS + 2 * pair + part % 2, 3 * PIXELS - 1)
         channel, column = value % 3, value // 3
         column = tl.where(flip, PIXELS - 1 - column, column)
-        first, shares = _taps(column, left, wide, width, PIXELS, ACROSS, SHRUNK)
+        first, shares = _taps(column, left, wide, width, PIXELS, ACROSS, SHRUNK_ACROSS)
         offsets += (3 * first + channel,)
         weights += (_scaled(shares, _of_channel(channel, scales) * BYTE, ACROSS),)
         shift += (_of_channel(channel, shifts) / LINE,)
-    next_line, shares = _taps(start, top, tall, height, PIXELS, DOWN, SHRUNK)
+    next_line, shares = _taps(start, top, tall, height, PIXELS, DOWN, SHRUNK_DOWN)
     source = image + next_line * width * 3
     window = ()
     for _ in tl.static_range(DOWN):
-        window += (_line(source, offsets, weights, shift, ACROSS),)
-        source += 3 * width
-        next_line += 1
+        window += (shift,)  # of the right shape; each is replaced before it is used
     for y in range(start, stop):
-        first_line, down = _taps(y, top, tall, height, PIXELS, DOWN, SHRUNK)
+        first_line, shares = _taps(y, top, tall, height, PIXELS, DOWN, SHRUNK_DOWN)
         while next_line < first_line + DOWN:
             window = window[1:] + (_line(source, offsets, weights, shift, ACROSS),)
             source += 3 * width
             next_line += 1
+        shares = _scaled(shares, LINE, DOWN)
         for third in tl.static_range(3):
-            total = down[0] * LINE * window[0][third]
+            even, odd = shares[0] * window[0][2 * third], shares[0] * window[0][2 * third + 1]
             for tap in tl.static_range(1, DOWN):
-                total += down[tap] * LINE * window[tap][third]
-            tl.store(target + third * PIXELS + lane, total.to(target.dtype.element_ty), mask=lane < PIXELS)
+                even = tl.fma(shares[tap], window[tap][2 * third], even)
+                odd = tl.fma(shares[tap], window[tap][2 * third + 1], odd)
+            _store(target + third * PIXELS, even, odd, PIXELS, LANES)
         target += 3 * PIXELS
 
 
 @triton.jit
 def _taps(place, start, length, size, PIXELS: tl.constexpr, TAPS: tl.constexpr, SHRUNK: tl.constexpr):
-    """Which source pixels an output pixel at *place* of a side shows: the first, and the shares of TAPS.
+    """The first of the TAPS source pixels that the output pixel *place* of a side shows, and their shares.
 
-    The shares are a triangle as wide as the shrinking asks, cut off at the box, and sum to one. Enlarged, the
-    triangle reaches one pixel: that is linear interpolation, and its cutting off is holding the place on the box.
+    The shares are a triangle as wide as the shrinking asks, cut off at the box; they sum to one. If nothing
+    is shrunk, the triangle reaches one pixel: linear interpolation, with the place held on the box.
     """
-    centre = start + (place + 0.5) * (length / PIXELS)
+    step = tl.div_rn(length, PIXELS * 1.0)
+    centre = start + (place + 0.5) * step
     low, high = tl.floor(start).to(tl.int32), tl.ceil(start + length).to(tl.int32)
     if SHRUNK:
-        reach = tl.maximum(length / PIXELS, 1.0)
+        reach = tl.maximum(step, 1.0)
         slope = 1 / reach
         first = tl.floor(centre - reach + 0.5).to(tl.int32)
         first = tl.minimum(tl.maximum(tl.minimum(first, high - TAPS), low), size - TAPS)
         shares, total = (), 0.0
         for tap in tl.static_range(TAPS):
-            share = tl.maximum(1 - tl.abs(first + 0.5 - centre + tap) * slope, 0.0)
-            on_box = (first + tap - low).to(tl.uint32) < (high - low).to(tl.uint32)  # unsigned: not below low
+            share = tl.maximum(tl.fma(tl.abs(first + 0.5 - centre + tap), -slope, 1.0), 0.0)
+            on_box = (first + tap - low).to(tl.uint32) < (high - low).to(tl.uint32)  # below low it is huge
             share = tl.where(on_box, share, 0.0)
             shares += (share,)
             total += share
@@ -215,19 +228,34 @@ def _taps(place, start, length, size, PIXELS: tl.constexpr, TAPS: tl.constexpr, 
 
 @triton.jit
 def _line(source, offsets, weights, shift, ACROSS: tl.constexpr):
-    """One image line resized across, normalised, and divided by LINE: its three thirds.
+    """The six parts of an image line, resized across and normalised; divided by LINE.
 
-    The bits of a byte, read as a float32, are its value / 2**149, a denormal number, and a GPU multiplies
-    those at full speed. So the weights, times 2**127, convert the byte too.
+    The bits of a byte, read as a float32, are a denormal number: the byte's value / 2**149. A GPU multiplies
+    those as fast as others. So no instruction converts a byte: weights times BYTE, then times LINE, do.
     """
-    thirds = ()
-    for third in tl.static_range(3):
-        total = shift[third]
+    parts = ()
+    for part in tl.static_range(6):
+        total = shift[part]
         for tap in tl.static_range(ACROSS):
-            byte = tl.load(source + offsets[third] + 3 * tap)
-            total += weights[third][tap] * byte.to(tl.int32).to(tl.float32, bitcast=True)
-        thirds += (total,)
-    return thirds
+            byte = tl.load(source + offsets[part] + 3 * tap)
+            total = tl.fma(weights[part][tap], byte.to(tl.int32).to(tl.float32, bitcast=True), total)
+        parts += (total,)
+    return parts
+
+
+@triton.jit
+def _store(target, even, odd, PIXELS: tl.constexpr, LANES: tl.constexpr):
+    """Write PIXELS values; an even number of them as pairs, which then lie on whole words."""
+    kind: tl.constexpr = target.dtype.element_ty
+    if PIXELS % 2 == 0:
+        lane = tl.arange(0, LANES)
+        pairs = tl.reshape(tl.join(even.to(kind), odd.to(kind)), [LANES])
+        words = tl.multiple_of(target + lane, kind.primitive_bitwidth // 4)  # bytes of two values
+        tl.store(words, pairs, mask=lane < PIXELS)
+    else:
+        lane = 2 * tl.arange(0, LANES // 2)
+        tl.store(target + lane, even.to(kind), mask=lane < PIXELS)
+        tl.store(target + lane + 1, odd.to(kind), mask=lane + 1 < PIXELS)
 
 
 @triton.jit
@@ -237,7 +265,7 @@ def _of_channel(channel, values):
 
 @triton.jit
 def _scaled(values, factor, COUNT: tl.constexpr):
-    """Each of COUNT values times *factor*."""
+    """Each of COUNT *values* times *factor*."""
     scaled = ()
     for i in tl.static_range(COUNT):
         scaled += (values[i] * factor,)

@@ -17,31 +17,37 @@ def line(row: str, figure: str, table: list[dict[str, str]]) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("row", "unit", "measured", "figure", "met"), [
-    ("crop", "of the copy's rate", {"reached": 0.0544}, "5.44 %", "not met"),
-    ("crop", "of the copy's rate", {"reached": 0.6}, "60 %", "met"),
-    ("knn", "of the product's rate", {"reached": 0.142}, "14.2 %", "not met"),
-    ("step-resnet18-112", "images/s", STEP, "41,000", "met"),
-    ("step-resnet18-112", "images/s", {"rates": {"itl": 36_080}}, "36,080", "not met, below the range"),
-    ("step-resnet18-112", "images/s", {"rates": {"itl": 50_000}}, "50,000", "met, above the range"),
-    ("step-resnet18-112", "of the net on a ready batch", STEP, "97.6 %", "met"),
-    ("step-alexnet-112", "images/s", {"rates": {"itl": 70_305}}, "70,305", "not met, below the range"),
-    ("step-small-56", "images/s", {"rates": {"itl": 64_688}}, "64,688", "below the range"),
-    ("step-small-56", "of the net on a ready batch", {"ratio": 0.949}, "94.9 %", "not met"),
-    ("step-detection-600", "images/s", {"rates": {"itl": 247}}, "247", ""),
-    ("four-small-56", "times one alone", {"ratio": 2.4}, "2.4", "met"),
-])
+@pytest.mark.parametrize(
+    ("row", "unit", "measured", "figure", "met"),
+    [
+        ("crop", "of the copy's rate", {"reached": 0.0544}, "5.44 %", "not met"),
+        ("crop", "of the copy's rate", {"reached": 0.6}, "60 %", "met"),
+        ("knn", "of the product's rate", {"reached": 0.142}, "14.2 %", "not met"),
+        ("step-resnet18-112", "images/s", STEP, "41,000", "met"),
+        ("step-resnet18-112", "images/s", {"rates": {"itl": 36_080}}, "36,080", "not met, below the range"),
+        ("step-resnet18-112", "images/s", {"rates": {"itl": 50_000}}, "50,000", "met, above the range"),
+        ("step-resnet18-112", "of the net on a ready batch", STEP, "97.6 %", "met"),
+        ("step-alexnet-112", "images/s", {"rates": {"itl": 70_305}}, "70,305", "not met, below the range"),
+        ("step-small-56", "images/s", {"rates": {"itl": 64_688}}, "64,688", "below the range"),
+        ("step-small-56", "of the net on a ready batch", {"ratio": 0.949}, "94.9 %", "not met"),
+        ("step-detection-600", "images/s", {"rates": {"itl": 247}}, "247", ""),
+        ("four-small-56", "times one alone", {"ratio": 2.4}, "2.4", "met"),
+    ],
+)
 def test_a_figure_is_judged_by_its_goal(row, unit, measured, figure, met):
     found = line(row, unit, goals.compare({row: measured}, {}, {}))
     assert (found["figure"], found["met"]) == (figure, met)
 
 
-@pytest.mark.parametrize(("row", "measured", "figure", "goal", "met"), [
-    ("paper-128", 11.58, "11.6", "≤ 12", "met"),
-    ("paper-128", 14.0, "14", "≤ 12", "not met"),
-    ("paper", 142.1, "142", "", ""),
-    ("demo", 0.7, "0.7", "≤ 1", "met"),
-])
+@pytest.mark.parametrize(
+    ("row", "measured", "figure", "goal", "met"),
+    [
+        ("paper-128", 11.58, "11.6", "≤ 12", "met"),
+        ("paper-128", 14.0, "14", "≤ 12", "not met"),
+        ("paper", 142.1, "142", "", ""),
+        ("demo", 0.7, "0.7", "≤ 1", "met"),
+    ],
+)
 def test_hours_and_the_demo_are_judged_too(row, measured, figure, goal, met):
     (found,) = goals.compare({}, {row: measured}, {})
     assert (found["figure"], found["goal"], found["met"]) == (figure, goal, met)
@@ -51,7 +57,9 @@ def test_what_has_no_figure_says_why_and_what_nobody_asked_for_is_left_out():
     rows = {"knn": {"failed": "RuntimeError: a | b"}, "crop": {"not_here": "the fused crop is for GPUs"}}
     table = goals.compare(rows, {}, {"probe": "OUT OF TIME", "paper-128": "skipped: pydantic not installed"})
     assert {each["row"]: each["met"] for each in table} == {
-        "crop": "the fused crop is for GPUs", "knn": "RuntimeError: a | b", "probe": "OUT OF TIME",
+        "crop": "the fused crop is for GPUs",
+        "knn": "RuntimeError: a | b",
+        "probe": "OUT OF TIME",
         "paper-128": "skipped: pydantic not installed",
     }
     head, rule, *lines = goals.markdown(table)
@@ -64,4 +72,3 @@ def test_goals_are_of_rows_and_presets_that_there_are():
     named = {goal.row for goal in goals.GOALS} - {"demo", "four-small-56"}
     assert {name for name in named if not name.startswith("paper")} == set(check.ROWS)
     assert set(check.ROWS) <= set(ROWS)
-

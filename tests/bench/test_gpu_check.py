@@ -15,22 +15,22 @@ from tests.bare import sitecustomize as bare
 from tests.gpu import check
 
 BARE = Path(bare.__file__).parent
-IMPORTED = {"dask[distributed]": "dask", "pillow": "PIL", "pyyaml": "yaml"}     # where the name differs
+IMPORTED = {"dask[distributed]": "dask", "pillow": "PIL", "pyyaml": "yaml"}  # where the name differs
 
 FAKES = {
     # a GPU that is always there
-    "torch.py": '''
+    "torch.py": """
 __version__, class_cuda = "2.11.0+cu130", None
 class version: cuda = "13.0"
 class cuda:
     is_available = staticmethod(lambda: True)
     get_device_name = staticmethod(lambda: "Fake GPU")
-''',
+""",
     "triton.py": "__version__ = '3.6.0'",
     "itl/__init__.py": "",
     "itl/bench/__init__.py": "",
     # `itl bench`: the row before HANGS comes at once, HANGS never, CRASHES ends the process
-    "itl/__main__.py": '''
+    "itl/__main__.py": """
 import json, os, sys, time
 from pathlib import Path
 words = sys.argv
@@ -48,11 +48,11 @@ for name in words[words.index("--only") + 1].split(","):
     rows.append({"name": name, "rates": {"itl": 40_500.0}, "ratio": 0.96, "reached": 0.61})
     file.with_suffix(".part").write_text(json.dumps({"rows": rows}))
     os.replace(file.with_suffix(".part"), file)
-''',
-    "itl/bench/paper_grid.py": '''
+""",
+    "itl/bench/paper_grid.py": """
 import sys
 open(sys.argv[-1], "w").write('{"paper-128": 11.5, "paper": 140.0}')
-''',
+""",
     "tests/gpu/several_nets.py": """
 import sys
 open(sys.argv[-1], "w").write('{"four-small-56": 3.07}')
@@ -70,6 +70,7 @@ open(sys.argv[-1], "w").write('{"four-small-56": 3.07}')
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     """A checkout of fakes, in which rows are measured in no time; gives what writes it."""
+
     def write(hangs: str = "", crashes: str = "", cuda_s: float = 0, cpu_s: float = 0) -> Path:
         for name, text in FAKES.items():
             path = tmp_path / "checkout" / name
@@ -108,8 +109,16 @@ def test_the_bare_machine_lacks_all_that_it_is_not_said_to_have():
 def on_bare_machine(*words: str) -> subprocess.CompletedProcess:
     """Run python with *words* where there are only the packages of a bare machine, and no GPU is seen."""
     hidden = {"PYTHONPATH": f"{BARE}{os.pathsep}{check.ROOT}", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run([sys.executable, *words], cwd=check.ROOT, env=os.environ | hidden, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=300)
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=check.ROOT,
+        env=os.environ | hidden,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        timeout=300,
+    )
 
 
 def test_on_a_bare_machine_the_script_says_what_it_lacks_and_imports_all_tests(tmp_path):
@@ -147,11 +156,13 @@ def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd,
     told = json.loads((tmp_path / "found.json").read_text())
     assert list(told["ended"]) == ["tests/gpu", "table", "hours", "several nets", *check.CPU_TESTS]
     assert {name: how.split()[0] for name, how in told["ended"].items() if not how.startswith("passed")} == {
-        "tests/training/test_crop_triton.py": "FAILED,", "tests/training/test_batches.py": "OUT"}
+        "tests/training/test_crop_triton.py": "FAILED,",
+        "tests/training/test_batches.py": "OUT",
+    }
     out = capfd.readouterr().out
     assert "Fake GPU, driver" in out
     assert "CUDA 13.0, torch 2.11.0+cu130, triton 3.6.0" in out
-    table = out[out.index("| row |"):].splitlines()
+    table = out[out.index("| row |") :].splitlines()
     assert "| step-resnet18-112 | 40,500 | images/s | ≥ 40,000 | met | 38,000–48,000 |" in table
     assert "| paper-128 | 11.5 | hours | ≤ 12 | met |  |" in table
     assert len(table) == 2 + len(told["table"])
@@ -198,7 +209,7 @@ def test_a_part_out_of_time_is_killed_with_its_children(world, tmp_path):
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     assert check.run(["-c", parent], 2).startswith("OUT OF TIME after 2 s")
     pid = int((tmp_path / "pid").read_text())
-    for _ in range(50):                     # an orphan is gone once init has collected it
+    for _ in range(50):  # an orphan is gone once init has collected it
         state = Path(f"/proc/{pid}/stat")
         if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
             return
@@ -206,13 +217,16 @@ def test_a_part_out_of_time_is_killed_with_its_children(world, tmp_path):
     pytest.fail("the child outlived its parent")
 
 
-@pytest.mark.parametrize(("ended", "status"), [
-    (["passed (3 s)", "skipped: no time left"], 0),
-    (["passed (3 s)", "FAILED, exit status 1"], 1),
-    (["passed (3 s)", "OUT OF TIME after 5 s"], 1),
-    (["skipped: pytest not installed"], 2),
-    ([], 2),
-])
+@pytest.mark.parametrize(
+    ("ended", "status"),
+    [
+        (["passed (3 s)", "skipped: no time left"], 0),
+        (["passed (3 s)", "FAILED, exit status 1"], 1),
+        (["passed (3 s)", "OUT OF TIME after 5 s"], 1),
+        (["skipped: pytest not installed"], 2),
+        ([], 2),
+    ],
+)
 def test_the_exit_status_tells_whether_something_failed_or_nothing_was_done(ended, status):
     assert check.Report(ended=dict(enumerate(ended))).status() == status
 

@@ -27,7 +27,7 @@ SETTINGS = {
     "recipe": {"steps": 3600, "batch": 20},
     "tuning": {"finetune": {"epochs": 3, "batch": 5, "pixels": 24}},
 }
-TRAINED = 1 + (3600 * 16 * 0.5 + 1) + (3600 * 20 * 0.5 + 1)     # on none, 4 of each of 4 classes, all 40
+TRAINED = 1 + (3600 * 16 * 0.5 + 1) + (3600 * 20 * 0.5 + 1)  # on none, 4 of each of 4 classes, all 40
 TRIED = 3 * (3 * 2 * 5 * 0.5 + 4 * 0.125)
 
 
@@ -43,11 +43,13 @@ def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
     found, works = paper_grid.grid(preset, SIZES, Machine(home=tmp_path, workers=4, threads=1))
     assert found.minutes * 60 == pytest.approx(TRAINED + TRIED)
     assert [(recipe.pixels, rate) for _, recipe, rate in works] == [(56, RATE), (24, RATE)]
-    lines = [" ".join(line.split()) for line in paper_grid.told(found, works)]
-    assert lines[1:3] == ["small, classifier, 56 pixels, batches of 20 2 8",
-                          "small, classifier, 24 pixels, batches of 5 2 8"]
-    assert lines[3:] == ["3 trainings 18.0 hours, 3 evaluations 0.0: 18.0 hours in all; "
-                         "a night has 12, this is 1.50 times that"]
+    lines = [" ".join(line.split()) for line in paper_grid.describe(found, works)]
+    assert lines[1:3] == [
+        "small, classifier, 56 pixels, batches of 20 2 8",
+        "small, classifier, 24 pixels, batches of 5 2 8",
+    ]
+    total = "3 trainings 18.0 hours, 3 evaluations 0.0: 18.0 hours in all"
+    assert lines[3:] == [f"{total}; a night has 12, this is 1.50 times that"]
 
 
 def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
@@ -82,8 +84,9 @@ def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
 
 
 def test_paper_128_asks_what_paper_asks_at_128_pixels():
-    whole, small = (questions_of(load_preset(name, shipped_folder("params")))
-                    for name in ("paper", "paper-128"))
+    whole, small = (
+        questions_of(load_preset(name, shipped_folder("params"))) for name in ("paper", "paper-128")
+    )
     assert [question.name for question in small] == [question.name for question in whole]
     for one, other in zip(whole, small, strict=True):
         sizes = {name: packing.size for name, packing in other.packings().items()}

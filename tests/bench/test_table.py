@@ -26,10 +26,14 @@ def toy(folder, device) -> Work:
         raise RuntimeError("no such driver\nand a long story")
 
     return Work(
-        "ten naps", "naps", 10, sleeping(0.004),
+        "ten naps",
+        "naps",
+        10,
+        sleeping(0.004),
         {"slow": sleeping(0.02), "quick": sleeping(0.01), "broken": broken},
         {"elsewhere": "No module named 'elsewhere'"},
-        moved=8000, agree=lambda: "all awake",
+        moved=8000,
+        agree=lambda: "all awake",
     )
 
 
@@ -95,7 +99,7 @@ def test_without_names_rows_that_measure_another_device_are_left_out():
 
 
 def test_a_slow_peer_has_one_turn_and_the_row_says_so(monkeypatch):
-    monkeypatch.setattr(table, "once", lambda work, device: work())     # a go gives its seconds
+    monkeypatch.setattr(table, "once", lambda work, device: work())  # a go gives its seconds
     turns = {"slow": [], "quick": []}
 
     def peer(name: str, seconds: float):

@@ -4,13 +4,14 @@ from inspect import signature
 
 import pytest
 
+from itl import ItlError
 from itl.analysis.wording import task_name
 from itl.evaluation.methods import METHODS, Method
 from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.runs.perform import perform
 from itl.runs.store import Store
-from itl.specs import Transfer
+from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training.nets import Classifier
 from tests.worlds import FOUR, here, small_study
 
@@ -18,6 +19,12 @@ from tests.worlds import FOUR, here, small_study
 @pytest.mark.parametrize("name", METHODS)
 def test_every_evaluator_is_there_and_takes_the_same(name):
     assert list(signature(METHODS[name].load()).parameters) == ["spec", "net", "target", "folder", "machine"]
+
+
+def test_a_recipe_that_would_not_be_used_is_refused(tmp_path):
+    spec = Transfer(Pretrain(Subset("p")), "knn", "scenes", "q", recipe=Recipe())
+    with pytest.raises(ItlError, match="knn keeps the net frozen and uses no recipe; .*; leave it out"):
+        perform(spec, Store(tmp_path), here(tmp_path))
 
 
 def test_a_method_trains_or_says_what_frozen_features_cost():

@@ -62,7 +62,9 @@ def test_the_crop_is_the_cpus():
     torch.testing.assert_close(there.cpu(), batch_crop(images, boxes, flips, 32), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("size", "pixels", "most"), [(40, 32, 40), (40, 17, 40), (23, 56, 23), (64, 56, 1)])
+@pytest.mark.parametrize(
+    ("size", "pixels", "most"), [(40, 32, 40), (40, 17, 40), (23, 56, 23), (64, 56, 1), (256, 224, 256)]
+)
 @pytest.mark.parametrize("count", [1, 20, 257])
 def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):
     """Shrunk and enlarged, one image and uneven counts, boxes of one pixel."""
@@ -80,6 +82,25 @@ def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
     half = fused_crop(images, rows, boxes, flips, pixels, torch.bfloat16)
     torch.testing.assert_close(half.float(), found, rtol=2**-8, atol=1e-5)
+
+
+def test_a_large_batch_in_a_cuda_graph_is_cropped_as_alone():
+    """Long strips, new boxes at each replay, the same bits each time."""
+    fused_crop = pytest.importorskip("itl.training.crop_triton", reason="Triton is not installed").fused_crop
+    count, size, pixels = 1200, 128, 112
+    images = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, device="cuda")
+    rows, flips = torch.randperm(count, device="cuda"), torch.rand(count, device="cuda") < 0.5
+    boxes = torch.tensor([[0.0, 0.0, size, size]], device="cuda").repeat(count, 1)
+    fused_crop(images, rows, boxes, flips, pixels, torch.bfloat16)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = fused_crop(images, rows, boxes, flips, pixels, torch.bfloat16)
+    sides = torch.randint(1, size + 1, (count, 2), device="cuda")
+    boxes.copy_(torch.cat([(torch.rand(count, 2, device="cuda") * (size - sides + 1)).floor(), sides], 1))
+    graph.replay()
+    assert torch.equal(captured, fused_crop(images, rows, boxes, flips, pixels, torch.bfloat16))
+    expected = batch_crop(images[rows].cpu(), boxes.cpu(), flips.cpu(), pixels)
+    torch.testing.assert_close(captured.float().cpu(), expected, rtol=2**-8, atol=1e-4)
 
 
 def test_batches_are_cropped_by_the_fused_kernel():

@@ -1,14 +1,12 @@
 """Label sets: exact on the tiny tree, and equal to the published counts."""
 
 import csv
-import doctest
 import io
 import random
 
 import pytest
 
 from itl import ItlError
-from itl.hierarchy import label_sets
 from itl.hierarchy.halves import minimal_groups
 from itl.hierarchy.label_sets import (
     bottom_up,
@@ -199,13 +197,6 @@ def test_no_class_is_no_label_set(imagenet, method):
 def test_nothing_left_is_refused(imagenet, method, wnids, says):
     with pytest.raises(ItlError, match=says):
         label_set(imagenet, method, wnids)
-
-
-def test_examples_are_true(tree):
-    names = {name: vars(label_sets)[name] for name in ("bottom_up", "top_down", "without", "cut")}
-    result = doctest.testmod(label_sets, extraglobs={"tree": tree, **names})
-    assert result.attempted >= 6
-    assert not result.failed
 
 
 # the published sets

@@ -198,6 +198,8 @@ def test_label_sets_that_are_none():
         ({"images_per_class": [4, 12, 4]}, "needs different values; got 4, 12, 4; give each once"),
         ({"tasks": []}, "data-size needs a task, got none; give one, such as probe@scenes"),
         ({"seeds": [1, 1]}, "no seed twice"),
+        ({"seeds": [0, 1.5]}, "seeds are whole numbers; got .0, 1.5.; give some such as 0, 1, 2"),
+        ({"seeds": [True, 2]}, "seeds are whole numbers; got"),
     ],
 )
 def test_questions_that_cannot_be_asked(changes, says):
