@@ -33,7 +33,7 @@ class QuestionLike(Protocol):
 
     @property
     def name(self) -> str:
-        """Return the question's name, as results show it."""
+        """Name of the question."""
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
