@@ -65,7 +65,7 @@ def use_device(machine: Machine) -> torch.device:
 def step_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
     """Return the generator of one step of one epoch: the same in every process, whatever was drawn before.
 
-    >>> draws(0, 1, 2).random() == draws(0, 1, 2).random()
+    >>> step_rng(0, 1, 2).random() == step_rng(0, 1, 2).random()
     True
     """
     return np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, epoch << 32 | step], np.uint64)))

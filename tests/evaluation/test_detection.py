@@ -281,8 +281,8 @@ SHORT = replace(RECIPE, steps=20, proposals=30)
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, detection, net, spec
-from itl.evaluation.target import multilabel_target
+from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, multilabel_target, net, spec
+from itl.evaluation.detection import detection
 target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
 detection(spec(SHORT), net(), target, Path(sys.argv[1]), MACHINE)
 """

@@ -28,7 +28,7 @@ def made(seed: int, images: int, counts: list[int], channels: int = 6, height: i
 @pytest.mark.parametrize("side", [1, 5, 7])
 @pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
 def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch):
-    monkeypatch.setattr(roi_align, "TOGETHER", 7)
+    monkeypatch.setattr(roi_align, "REGIONS_AT_ONCE", 7)
     maps, boxes = made(side, len(counts), counts)
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
     regions = roi_align.align(ours, boxes, side, 1 / 8)
@@ -108,7 +108,7 @@ def test_maps_have_the_stride_that_regions_are_cut_by(name, stride, channels):
     apart = detection_backbone(name, build(name, 3, 96, seed=0)).eval()
     with torch.no_grad():
         maps = apart.maps(torch.zeros(1, 3, 128, 192))
-        regions = apart.cut(maps, [torch.tensor([[0.0, 0, 64, 64], [8, 8, 190, 120]])])
+        regions = apart.pool_regions(maps, [torch.tensor([[0.0, 0, 64, 64], [8, 8, 190, 120]])])
         features = apart.features(regions)
     assert maps.shape == (1, channels, 128 // stride, 192 // stride)
     assert regions.shape == (2, channels, apart.side, apart.side)
