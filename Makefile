@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
-# Rooms whose tests start no process and train no net; and the examples in docstrings, which are in itl.
+# Examples in docstrings, which are in itl, and the tests of rooms that take about a minute of one core together.
 QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis --ignore tests/analysis/test_node_accuracy.py \
 	tests/test_layers.py tests/test_machine.py tests/test_notebooks.py tests/test_presets.py tests/test_specs.py
 

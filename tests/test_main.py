@@ -21,8 +21,8 @@ def itl(capsys, *words: str) -> tuple[int, str, str]:
         status = command.main(words)
     except SystemExit as end:  # argparse's way of saying wrong usage
         status = end.code
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    streams = capsys.readouterr()
+    return status, streams.out, streams.err
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,8 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "status", "says"), BAD)
 def test_bad_usage_is_one_line(capsys, words, status, says):
-    found, out, err = itl(capsys, *words)
-    assert (found, out) == (status, "")
+    actual, out, err = itl(capsys, *words)
+    assert (actual, out) == (status, "")
     assert says in err
     if status == 1:
         assert err.count("\n") == 1

@@ -8,7 +8,7 @@ import torch
 
 from itl import ItlError
 from itl.bench.work import Work
-from itl.training.batches import crop_on, draw_boxes, draws
+from itl.training.batches import crop_on, draw_boxes, step_rng
 from itl.training.crop_cpu import MEAN, STD, batch_crop
 
 IMAGES = 8192
@@ -26,7 +26,7 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112, batch: i
     del folder
     if not device.startswith("cuda"):
         raise ItlError("the fused crop is for GPUs, and this is measured on the CPU; use --device cuda")
-    count, random = IMAGES, draws(0, 0, 0)
+    count, random = IMAGES, step_rng(0, 0, 0)
     stored = random.integers(0, 256, (count, size, size, 3), np.uint8)
     boxes = draw_boxes(random, count, size)
     drawn = random.permutation(count), boxes, random.random(count) < 0.5

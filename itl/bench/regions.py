@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from itl.bench.work import Work
-from itl.training.roi_align import SAMPLES, align
+from itl.training.roi_align import SAMPLES_PER_SIDE, align
 
 SIZES = {"cpu": (32, 5), "cuda": (512, 50)}  # regions of each map, and how often a call pools them
 
@@ -30,7 +30,7 @@ def cutting(folder: Path, device: str) -> Work:
         return align(maps, boxes, 5, 1 / 8)
 
     def theirs() -> torch.Tensor:
-        return roi_align(maps, boxes, 5, 1 / 8, sampling_ratio=SAMPLES, aligned=True)
+        return roi_align(maps, boxes, 5, 1 / 8, sampling_ratio=SAMPLES_PER_SIDE, aligned=True)
 
     def forward_and_backward(pool: Callable[[], torch.Tensor]) -> None:
         for _ in range(repeats):

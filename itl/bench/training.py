@@ -12,15 +12,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from itl.bench.work import Work
-from itl.evaluation.fast_rcnn import Detector, locate
+from itl.evaluation.fast_rcnn import Detector, detection_loss
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.sources.boxes import SIDES
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.batches import Batches
 from itl.training.cuda_graph import record, training_state
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone
 from itl.training.loop import Objective, classify, fit_epoch, recorded_steps, sgd, take_step
 from itl.training.nets import build
 from itl.training.numerics import autocast, has_bf16, repeatable
@@ -69,15 +69,15 @@ def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
     recipe, where = DetectionRecipe(), torch.device(device)
     pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
     selection = Selection(np.arange(len(pack.images)), None, OBJECTS)
-    pictures = Pictures(pack, selection, recipe, 0, machine(device))
-    model = Detector(parts(net, build(net, CLASSES, 227, 0)), len(OBJECTS), recipe, 0)
+    pictures = DetectionBatches(pack, selection, recipe, 0, machine(device))
+    model = Detector(detection_backbone(net, build(net, CLASSES, 227, 0)), len(OBJECTS), recipe, 0)
     model.to(where, memory_format=torch.channels_last)
     what = f"training Fast R-CNN on {net}, {recipe.pixels} pixels, {recipe.batch} × {recipe.rois} regions"
-    return beside_alone(what, model, pictures, recipe, locate)
+    return beside_alone(what, model, pictures, recipe, detection_loss)
 
 
 def beside_alone(
-    what: str, net: nn.Module, batches: Batches | Pictures, recipe: Recipe, objective: Objective
+    what: str, net: nn.Module, batches: Batches | DetectionBatches, recipe: Recipe, objective: Objective
 ) -> Work:
     """Train an epoch as `train` does, beside as many steps of *net* on the first of its batches.
 
@@ -110,7 +110,7 @@ def beside_alone(
 def alone(
     net: nn.Module,
     optimizer: torch.optim.SGD,
-    batches: Batches | Pictures,
+    batches: Batches | DetectionBatches,
     recipe: Recipe,
     objective: Objective,
     ready: tuple,

@@ -1,4 +1,4 @@
-"""What a transfer is scored by: accuracy in percent."""
+"""Accuracy and top-k accuracy, in percent."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from itl import ItlError
 
 
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
-    """Percent of rows of *outputs* (N, C) that are highest at their label; equal ones count as in `top_k`.
+    """Return the percentage of rows of *outputs* (N, C) that are highest at their label; ties as in `top_k`.
 
     >>> accuracy(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0, 1]))
     50.0
@@ -16,10 +16,13 @@ def accuracy(outputs: Tensor, labels: Tensor) -> float:
 
 
 def top_k(outputs: Tensor, labels: Tensor, k: int) -> float:
-    """Percent of rows of *outputs* (N, C) in which the label is among the *k* highest.
+    """Return the percentage of rows of *outputs* (N, C) in which the label (N,) is among the *k* highest.
 
-    Of equal outputs the lower class ranks first, as argmax has it: a net that has collapsed to one output
-    for all scores at chance, not at 100.
+    Of equal outputs the lower class ranks first, as in argmax. So a net whose outputs are all equal scores
+    at chance, not at 100.
+
+    Raises:
+        ItlError: Shapes, *k* or labels do not fit, or an output is not finite.
 
     >>> top_k(torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), torch.tensor([1, 2]), 2)
     50.0
@@ -27,28 +30,34 @@ def top_k(outputs: Tensor, labels: Tensor, k: int) -> float:
     _check(outputs, labels, k)
     own = outputs.gather(1, labels[:, None])
     lower = torch.arange(outputs.shape[1], device=outputs.device) < labels[:, None]
-    ahead = (outputs > own) | ((outputs == own) & lower)
-    return 100.0 * (ahead.sum(1) < k).sum().item() / len(labels)
+    higher = (outputs > own) | ((outputs == own) & lower)
+    return 100.0 * (higher.sum(1) < k).sum().item() / len(labels)
 
 
 def scores(outputs: Tensor, labels: Tensor) -> dict[str, float]:
-    """Score *outputs* (N, C) as results show it: accuracy and, from six classes on, top5."""
-    found = {"accuracy": accuracy(outputs, labels)}
+    """Return the accuracy of *outputs* (N, C) and, from six classes on, top5, in percent."""
+    metrics = {"accuracy": accuracy(outputs, labels)}
     if outputs.shape[1] >= 6:
-        found["top5"] = top_k(outputs, labels, 5)
-    return found
+        metrics["top5"] = top_k(outputs, labels, 5)
+    return metrics
 
 
 def _check(outputs: Tensor, labels: Tensor, k: int) -> None:
     if outputs.ndim != 2 or labels.shape != outputs.shape[:1] or not len(labels):
-        raise ItlError("top-k takes outputs (N, C) and labels (N,) with N of at least 1; "
-                       f"got {tuple(outputs.shape)} and {tuple(labels.shape)}")
+        raise ItlError(
+            "top-k takes outputs (N, C) and labels (N,) with N of at least 1; "
+            f"got {tuple(outputs.shape)} and {tuple(labels.shape)}"
+        )
     if not 1 <= k <= outputs.shape[1]:
         raise ItlError(f"top-k of {outputs.shape[1]} classes takes a k from 1 to {outputs.shape[1]}, not {k}")
     if labels.min() < 0 or labels.max() >= outputs.shape[1]:
-        raise ItlError(f"labels from {labels.min()} to {labels.max()} do not fit {outputs.shape[1]} outputs; "
-                       "they run from 0 to one less than that")
+        raise ItlError(
+            f"labels from {labels.min()} to {labels.max()} do not fit {outputs.shape[1]} outputs; "
+            "they run from 0 to one less than that"
+        )
     if not torch.isfinite(outputs).all():
         rows = int((~torch.isfinite(outputs).all(1)).sum())
-        raise ItlError(f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
-                       "the net has diverged: train it with a lower lr or in fp32")
+        raise ItlError(
+            f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
+            "the net has diverged: train it with a lower lr or in fp32"
+        )

@@ -1,4 +1,4 @@
-"""Detection: train an R-CNN on a net's parts, find the objects of the test images, score them as VOC does."""
+"""Detection: train an R-CNN on a net's backbone, detect the objects of the test images, score as VOC does."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from itl import ItlError
-from itl.evaluation.fast_rcnn import Detector, calibrate, locate
+from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
 from itl.evaluation.finetune import chosen_lr, recipe_of
-from itl.evaluation.lr_search import chosen
+from itl.evaluation.lr_search import select_lr
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import mean_ap, voc_ap
 from itl.machine import Machine
@@ -18,8 +18,8 @@ from itl.sources.boxes import SIDES
 from itl.sources.proposals import recall
 from itl.specs import DetectionRecipe, Transfer
 from itl.storage import write_atomic
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone
 from itl.training.loop import train
 from itl.training.nets import Classifier
 from itl.training.numerics import autocast
@@ -28,70 +28,83 @@ from itl.training.numerics import autocast
 def detection(
     spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
 ) -> dict[str, float]:
-    """Train a detector that starts as *net* on the training images; find the objects of the test images once.
+    """Train a detector that starts as *net* on the training images; run it on the test images once.
 
-    Returns, in percent: map (11-point, as VOC 2007 is scored), map_area (as VOC is since 2010), recall (of
-    objects not difficult that some region proposal overlaps by half or more), and the lr that was chosen on
-    val, if any. What was found lies in *folder* as detections.parquet, with 1-based inclusive boxes.
+    The detections of the test images are written to *folder* as detections.parquet (see `detect`).
+
+    Returns:
+        In percent: map (11-point, as VOC 2007 is scored), map_area (as VOC is since 2010) and recall (of
+        objects that are not difficult: how many some region proposal overlaps by half or more); and lr, if
+        it was chosen on val.
+
+    Raises:
+        ItlError: The spec has no detection recipe.
     """
     recipe = recipe_of(spec)
     if not isinstance(recipe, DetectionRecipe):
         raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")
 
-    def score(tried: DetectionRecipe, place: Path) -> float:
-        part = target.to_choose(spec.seed)
-        return _scores(part, _fitted(spec, net, part, tried, place, machine)[0])["map"]
+    def score(candidate: DetectionRecipe, run_folder: Path) -> float:
+        val_target = target.validation_target(spec.seed)
+        detections, _ = _train_and_detect(spec, net, val_target, candidate, run_folder, machine)
+        return _scores(val_target, detections)["map"]
 
-    recipe = chosen(recipe, folder, score)
-    found, regions = _fitted(spec, net, target, recipe, folder, machine)
-    write_atomic(folder / "detections.parquet", lambda path: found.to_parquet(path, index=False))
-    covered = 100 * recall(_objects(target), regions.__getitem__)
-    return _scores(target, found) | {"recall": covered} | chosen_lr(spec, recipe)
+    recipe = select_lr(recipe, folder, score)
+    detections, regions = _train_and_detect(spec, net, target, recipe, folder, machine)
+    write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
+    covered = 100 * recall(_test_objects(target), regions.__getitem__)
+    return _scores(target, detections) | {"recall": covered} | chosen_lr(spec, recipe)
 
 
-def _fitted(
+def _train_and_detect(
     spec: Transfer, net: Classifier, target: Target, recipe: DetectionRecipe, folder: Path, machine: Machine
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
-    """Train a detector on the training images; what it finds in the test images, and in which regions."""
-    detector = Detector(parts(spec.pretrain.net, net), len(target.train.classes), recipe, spec.seed)
-    learn, test = (Pictures(target.pack, each, recipe, spec.seed, machine)
-                   for each in (target.train, target.test))
-    calibrate(detector, learn, spec.seed)
-    train(detector, learn, recipe, folder, machine, seed=spec.seed, objective=locate)
-    return find(detector, test, target.test.classes, machine)
+    """Train a detector on the training images of *target*; return what `detect` does on the test ones."""
+    backbone = detection_backbone(spec.pretrain.net, net)
+    detector = Detector(backbone, len(target.train.classes), recipe, spec.seed)
+    train_batches = DetectionBatches(target.pack, target.train, recipe, spec.seed, machine)
+    test_batches = DetectionBatches(target.pack, target.test, recipe, spec.seed, machine)
+    reset_norm_statistics(detector, train_batches, spec.seed)
+    train(detector, train_batches, recipe, folder, machine, seed=spec.seed, objective=detection_loss)
+    return detect(detector, test_batches, target.test.classes, machine)
 
 
-def find(
-    net: Detector, pictures: Pictures, classes: tuple[str, ...], machine: Machine
+def detect(
+    net: Detector, batches: DetectionBatches, classes: tuple[str, ...], machine: Machine
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
-    """What *net* finds in every image: columns image (its row in the pack), class, score, xmin to ymax.
+    """Run *net* on every image of *batches*.
 
-    Boxes are 1-based and inclusive, in pixels of the originals. Also the regions it looked at, by row.
+    Returns:
+        The detections, with columns image (its row in the pack), class, score, xmin, ymin, xmax and ymax; and
+        the regions that the net looked at, (n, 4) by row in the pack. Boxes are 1-based and inclusive, in
+        pixels of the image files.
     """
     torch.set_num_threads(machine.threads)
-    net.to(pictures.device, memory_format=torch.channels_last).eval()
-    tables, regions, place = [], {}, 0
-    with torch.no_grad(), autocast(pictures.device, net.recipe.precision):
-        for view, _ in pictures.in_order():
-            for found in net(view):
-                row = int(pictures.rows[place])
-                regions[row] = pictures.original(place, found["regions"])
-                tables.append(_table(row, classes, found, pictures.original(place, found["boxes"])))
-                place += 1
+    net.to(batches.device, memory_format=torch.channels_last).eval()
+    tables, regions, position = [], {}, 0
+    with torch.no_grad(), autocast(batches.device, net.recipe.precision):
+        for images, _ in batches.in_order():
+            for output in net(images):
+                row = int(batches.rows[position])
+                regions[row] = batches.to_file_boxes(position, output["regions"])
+                tables.append(_table(row, classes, output, batches.to_file_boxes(position, output["boxes"])))
+                position += 1
     return pd.concat(tables, ignore_index=True), regions
 
 
-def _table(row: int, classes: tuple[str, ...], found: dict[str, Tensor], boxes: np.ndarray) -> pd.DataFrame:
-    names = np.array(classes, object)[found["labels"].cpu().numpy() - 1]
-    told = {"image": row, "class": names, "score": found["scores"].double().cpu().numpy()}
-    return pd.DataFrame(told | dict(zip(SIDES, boxes.T, strict=True)))
+def _table(row: int, classes: tuple[str, ...], output: dict[str, Tensor], boxes: np.ndarray) -> pd.DataFrame:
+    names = np.array(classes, object)[output["labels"].cpu().numpy() - 1]
+    columns = {"image": row, "class": names, "score": output["scores"].double().cpu().numpy()}
+    return pd.DataFrame(columns | dict(zip(SIDES, boxes.T, strict=True)))
 
 
-def _scores(target: Target, found: pd.DataFrame) -> dict[str, float]:
-    objects = _objects(target).rename(columns={"row": "image"})
-    return {name: 100 * mean_ap(voc_ap(objects, found, metric, known=target.test.classes).values())
-            for name, metric in (("map", "07"), ("map_area", "area"))}
+def _scores(target: Target, detections: pd.DataFrame) -> dict[str, float]:
+    objects, scores = _test_objects(target).rename(columns={"row": "image"}), {}
+    for name, metric in (("map", "07"), ("map_area", "area")):
+        by_class = voc_ap(objects, detections, metric, known=target.test.classes)
+        scores[name] = 100 * mean_ap(by_class.values())
+    return scores
 
 
-def _objects(target: Target) -> pd.DataFrame:
+def _test_objects(target: Target) -> pd.DataFrame:
     return target.pack.objects[target.pack.objects["row"].isin(target.test.rows)]

@@ -1,4 +1,4 @@
-"""R-CNNs of torchvision's parts: Fast, with regions from outside, and Faster, which learns its own."""
+"""R-CNNs from torchvision's modules: Fast, with given regions, and Faster, which learns region proposals."""
 
 from itertools import islice
 
@@ -11,43 +11,60 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import box_iou
 
 from itl.specs import DetectionRecipe, Recipe
-from itl.training.detection_batches import Pictures, View
-from itl.training.detection_nets import Parts
+from itl.training.detection_batches import DetectionBatches, ImageBatch
+from itl.training.detection_nets import DetectionBackbone
 from itl.training.numerics import autocast
 
-Boxes = list[dict[str, Tensor]]             # of each image: boxes (n, 4), labels (n,); if found, scores (n,)
+Targets = list[dict[str, Tensor]]  # of each image: boxes (n, 4), labels (n,)
 
-SCORE = 0.01                                # found boxes below it are dropped
-SUPPRESS = 0.3                              # of two of a class that overlap more, the worse is dropped
-MOST = 100                                  # found boxes of an image
-SPREAD = (10.0, 10.0, 5.0, 5.0)             # box offsets are learned times these, so that they are about 1
-ANCHORS = ((128 / 600, 256 / 600, 512 / 600), (0.5, 1.0, 2.0))  # parts of the short side; height to width
-CALIBRATION = 32                            # batches from which statistics are taken
+MIN_SCORE = 0.01  # detections below it are dropped
+NMS_IOU = 0.3  # of two detections of a class that overlap more, the worse is dropped
+MAX_DETECTIONS = 100  # in an image
+BOX_CODER_WEIGHTS = (
+    10.0,
+    10.0,
+    5.0,
+    5.0,
+)  # factors of the box offsets that are learned, so that they are about 1
+ANCHOR_SIZES = (128 / 600, 256 / 600, 512 / 600)  # in parts of the short side
+ANCHOR_RATIOS = (0.5, 1.0, 2.0)  # height to width
+STATISTICS_BATCHES = 32  # from which the statistics of normalisation layers are taken
 
 
 class Detector(nn.Module):
-    """A net's parts with a new classifier and box regressor for *classes* classes and the background.
+    """A detection backbone with a new classifier and box regressor for *classes* classes and the background.
 
-    Where ``recipe.regions`` is rpn, a region proposal network on the maps is trained with the rest. With the
-    published thresholds, an IoU of 0.5 or more makes a region one of an object; ``rois`` of one image's
-    regions are drawn, at most ``foreground`` of them such. Normalisation layers keep their statistics.
+    Where ``recipe.regions`` is rpn, a region proposal network on the maps is trained with the rest. As
+    published, a region with an IoU of 0.5 or more is one of an object. In training ``recipe.rois`` regions
+    of each image are sampled, with at most the fraction ``recipe.foreground`` of regions of objects.
+    Normalisation layers keep their statistics.
     """
 
-    def __init__(self, parts: Parts, classes: int, recipe: DetectionRecipe, seed: int):
-        """Draw what is new from *seed* alone."""
+    def __init__(self, backbone: DetectionBackbone, classes: int, recipe: DetectionRecipe, seed: int):
+        """Initialise what is new from *seed* alone."""
         super().__init__()
-        self.parts, self.recipe = parts, recipe
+        self.backbone, self.recipe = backbone, recipe
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            where = next(parts.parameters()).device
-            maps = parts.maps(torch.zeros(1, 3, 128, 128, device=where))
-            features = parts.features(maps.new_zeros(1, maps.shape[1], parts.side, parts.side)).shape[1]
+            device = next(backbone.parameters()).device
+            maps = backbone.maps(torch.zeros(1, 3, 128, 128, device=device))
+            region = maps.new_zeros(1, maps.shape[1], backbone.side, backbone.side)
+            features = backbone.features(region).shape[1]
             self.classes = _linear(features, classes + 1, std=0.01)
             self.offsets = _linear(features, 4 * (classes + 1), std=0.001)
-            self.rpn = _rpn(maps.shape[1], parts.stride, recipe) if recipe.regions == "rpn" else None
+            self.rpn = _rpn(maps.shape[1], backbone.stride, recipe) if recipe.regions == "rpn" else None
         self.heads = RoIHeads(
-            self._cut, self._describe, self._judge, 0.5, 0.5, recipe.rois, recipe.foreground, SPREAD,
-            SCORE, SUPPRESS, MOST,
+            self.pool_regions,
+            self.box_features,
+            self.predict,
+            0.5,
+            0.5,
+            recipe.rois,
+            recipe.foreground,
+            BOX_CODER_WEIGHTS,
+            MIN_SCORE,
+            NMS_IOU,
+            MAX_DETECTIONS,
         )
 
     def train(self, mode: bool = True) -> "Detector":
@@ -57,68 +74,77 @@ class Detector(nn.Module):
             norm.eval()
         return self
 
-    def forward(self, view: View, targets: Boxes | None = None) -> dict[str, Tensor] | Boxes:
-        """The losses by name in training mode; else what is found in each image, and in which regions."""
-        maps = self.parts.maps(view.pixels)
-        with autocast(maps.device, "fp32"):                     # torchvision's box arithmetic
-            maps, losses, regions = maps.float(), {}, view.regions
-            if self.rpn is not None:
-                regions, losses = self.rpn(ImageList(view.pixels, view.sizes), {"0": maps}, targets)
-            elif self.training:
-                regions = [self._near(*each) for each in zip(regions, targets, strict=True)]
-            found, more = self.heads({"0": maps}, regions, view.sizes, targets)
-        if self.training:
-            return losses | more
-        return [each | {"regions": region} for each, region in zip(found, regions, strict=True)]
+    def forward(self, images: ImageBatch, targets: Targets | None = None) -> dict[str, Tensor] | Targets:
+        """Return the losses by name in training mode, else the detections.
 
-    def _near(self, regions: Tensor, target: dict[str, Tensor]) -> Tensor:
-        """Regions to learn from: those that overlap an object at least a little; all where there is none."""
+        Detections are a dict for each image: boxes (n, 4), labels (n,) and scores (n,), and the regions
+        (m, 4) that they come from.
+        """
+        maps = self.backbone.maps(images.pixels)
+        with autocast(maps.device, "fp32"):  # torchvision's box arithmetic
+            maps, losses, regions = maps.float(), {}, images.regions
+            if self.rpn is not None:
+                regions, losses = self.rpn(ImageList(images.pixels, images.sizes), {"0": maps}, targets)
+            elif self.training:
+                pairs = zip(regions, targets, strict=True)
+                regions = [self._near_objects(proposals, target) for proposals, target in pairs]
+            detections, head_losses = self.heads({"0": maps}, regions, images.sizes, targets)
+        if self.training:
+            return losses | head_losses
+        pairs = zip(detections, regions, strict=True)
+        return [detection | {"regions": proposals} for detection, proposals in pairs]
+
+    def _near_objects(self, regions: Tensor, target: dict[str, Tensor]) -> Tensor:
+        """Keep the regions that overlap an object by ``recipe.overlap``; all where there is no object."""
         if not self.recipe.overlap or not len(target["boxes"]):
             return regions
         near = box_iou(regions, target["boxes"]).amax(1) >= self.recipe.overlap
-        return regions[near]                            # may be none: the objects' own boxes join them
+        return regions[near]  # may be none: the objects' own boxes join them
 
-    def _cut(self, maps: dict[str, Tensor], regions: list[Tensor], sizes: list) -> Tensor:
-        return self.parts.cut(maps["0"], regions)
+    def pool_regions(self, maps: dict[str, Tensor], regions: list[Tensor], sizes: list) -> Tensor:
+        """Cut regions (R, C, side, side) out of the maps, as RoIHeads calls its ``box_roi_pool``."""
+        return self.backbone.pool_regions(maps["0"], regions)
 
-    def _describe(self, regions: Tensor) -> Tensor:
+    def box_features(self, regions: Tensor) -> Tensor:
+        """Return features (R, F), float32, of regions (R, C, side, side): RoIHeads' ``box_head``."""
         with autocast(regions.device, self.recipe.precision):
-            return self.parts.features(regions).float()
+            return self.backbone.features(regions).float()
 
-    def _judge(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class scores and box offsets of features (R, F): RoIHeads' ``box_predictor``."""
         return self.classes(features), self.offsets(features)
 
 
-def locate(net: nn.Module, view: View, targets: Boxes, recipe: Recipe) -> Tensor:
-    """The objective of a Detector: the sum of its losses."""
-    return torch.stack(list(net(view, targets).values())).sum()
+def detection_loss(net: nn.Module, images: ImageBatch, targets: Targets, recipe: Recipe) -> Tensor:
+    """Return the objective of a `Detector`: the sum of its losses, a scalar."""
+    return torch.stack(list(net(images, targets).values())).sum()
 
 
 def norms(net: nn.Module) -> list[nn.Module]:
-    """The layers of *net* that keep running statistics."""
+    """List the layers of *net* that keep running statistics."""
     return [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
 
 
-def calibrate(net: Detector, pictures: Pictures, seed: int) -> None:
+def reset_norm_statistics(net: Detector, batches: DetectionBatches, seed: int) -> None:
     """Set the running statistics of *net* to those of the target's own images and regions, for good.
 
-    Pre-training saw crops of another size, and a net that was not trained has none at all: with one rule for
-    both, a comparison of the two is not one of their statistics.
+    Pre-training saw crops of another size, and an untrained net has no statistics. One rule for both keeps
+    statistics out of their comparison.
     """
     layers = norms(net)
-    net.to(pictures.device, memory_format=torch.channels_last).train()
+    net.to(batches.device, memory_format=torch.channels_last).train()
     for layer in layers:
         layer.reset_running_stats()
         layer.train()
-    where = [pictures.device] if pictures.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices=where):
+    gpus = [batches.device] if batches.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices=gpus):
         torch.manual_seed(seed)
-        batches = islice(pictures.epoch(0), CALIBRATION if layers else 0)
-        for count, (view, targets) in enumerate(batches, start=1):
+        first_batches = islice(batches.epoch(0), STATISTICS_BATCHES if layers else 0)
+        for count, (images, targets) in enumerate(first_batches, start=1):
             for layer in layers:
-                layer.momentum = 1 / count      # a plain mean over batches; None would ask the device
-            with autocast(pictures.device, net.recipe.precision):
-                net(view, targets)
+                layer.momentum = 1 / count  # a plain mean over batches; None would wait for the device
+            with autocast(batches.device, net.recipe.precision):
+                net(images, targets)
     net.train()
 
 
@@ -130,26 +156,33 @@ def _linear(inputs: int, outputs: int, std: float) -> nn.Linear:
 
 
 class Anchors(AnchorGenerator):
-    """Boxes around every value of maps whose stride is known; torchvision would guess it from their size."""
+    """Anchor boxes around every value of maps of a known stride; torchvision guesses it from their size."""
 
-    def __init__(self, stride: int, sizes: tuple[float, ...], shapes: tuple[float, ...]):
-        """Take the sizes in pixels, and the shapes as height to width."""
-        super().__init__((sizes,), (shapes,))
+    def __init__(self, stride: int, sizes: tuple[float, ...], ratios: tuple[float, ...]):
+        """Take *stride* and *sizes* in pixels, and *ratios* of height to width."""
+        super().__init__((sizes,), (ratios,))
         self.stride = stride
 
     def forward(self, images: ImageList, maps: list[Tensor]) -> list[Tensor]:
-        """Boxes (n, 4) for each image, the same for all."""
+        """Return boxes (n, 4) for each image, the same for all."""
         self.set_cell_anchors(maps[0].dtype, maps[0].device)
         boxes = self.grid_anchors([maps[0].shape[-2:]], [[self.stride, self.stride]])[0]
         return [boxes] * len(images.image_sizes)
 
 
 def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalNetwork:
-    """A region proposal network with Faster R-CNN's published thresholds and counts."""
-    sizes = tuple(part * recipe.pixels for part in ANCHORS[0])
-    anchors = Anchors(stride, sizes, ANCHORS[1])
+    """Build a region proposal network with Faster R-CNN's published thresholds and counts."""
+    sizes = tuple(size * recipe.pixels for size in ANCHOR_SIZES)
+    anchors = Anchors(stride, sizes, ANCHOR_RATIOS)
     counts = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
     return RegionProposalNetwork(
-        anchors, RPNHead(channels, anchors.num_anchors_per_location()[0]), 0.7, 0.3, 256, 0.5,
-        {"training": 12_000, "testing": 6_000}, counts, 0.7,
+        anchors,
+        RPNHead(channels, anchors.num_anchors_per_location()[0]),
+        0.7,
+        0.3,
+        256,
+        0.5,
+        {"training": 12_000, "testing": 6_000},
+        counts,
+        0.7,
     )

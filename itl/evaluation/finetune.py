@@ -1,4 +1,4 @@
-"""Measure what a net is worth as a start: train all of it on the target and score it once."""
+"""Fine-tuning: train all of a net on the target's training images and score it once on the test images."""
 
 import copy
 import math
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from itl import ItlError
 from itl.evaluation.accuracy import accuracy, scores
-from itl.evaluation.lr_search import chosen
+from itl.evaluation.lr_search import select_lr
 from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.specs import Recipe, Transfer
@@ -23,20 +23,23 @@ def finetune(
 ) -> dict[str, float]:
     """Train a copy of *net* with a new head on the target's training images; score it once on the test ones.
 
-    Checkpoints go to *folder*, and a try that was cut short carries on from there to the same numbers.
-    Returns accuracy and, from six classes, top5, in percent, and the lr that was chosen on val, if any.
+    Checkpoints go to *folder*; an interrupted training resumes from there to the same numbers.
+
+    Returns:
+        accuracy and, from six classes, top5, in percent; and lr, if it was chosen on val.
     """
 
-    def score(recipe: Recipe, place: Path) -> float:
-        return accuracy(*tuned(net, target.to_choose(spec.seed), recipe, place, machine, spec.seed))
+    def score(candidate: Recipe, run_folder: Path) -> float:
+        val_target = target.validation_target(spec.seed)
+        return accuracy(*finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.seed))
 
-    recipe = chosen(recipe_of(spec), folder, score)
-    outputs, labels = tuned(net, target, recipe, folder, machine, spec.seed)
+    recipe = select_lr(recipe_of(spec), folder, score)
+    outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.seed)
     return scores(outputs, labels) | chosen_lr(spec, recipe)
 
 
 def recipe_of(spec: Transfer) -> Recipe:
-    """The recipe of *spec*; ItlError where it has none."""
+    """Return the recipe of *spec*; raise ItlError where it has none."""
     if spec.recipe is None:
         raise ItlError(
             f"{spec.method} on {spec.target} needs a recipe, its spec has none; give one or use probe"
@@ -45,27 +48,39 @@ def recipe_of(spec: Transfer) -> Recipe:
 
 
 def chosen_lr(spec: Transfer, recipe: Recipe) -> dict[str, float]:
-    """The learning rate of *recipe*, if *spec* gave several to choose from."""
+    """Return the learning rate of *recipe* as lr, if *spec* gave several to choose from."""
     return {"lr": recipe.lr} if spec.recipe.lrs else {}
 
 
-def tuned(
-    net: Classifier, target: Target, recipe: Recipe, folder: Path, machine: Machine, seed: int,
+def finetune_and_predict(
+    net: Classifier,
+    target: Target,
+    recipe: Recipe,
+    folder: Path,
+    machine: Machine,
+    seed: int,
     objective: Objective = classify,
 ) -> tuple[Tensor, Tensor]:
-    """Train a copy of *net* on the training images; its outputs on the test images, and their labels."""
+    """Train a copy of *net* with a new head on the training images of *target* and predict its test images.
+
+    Returns:
+        Outputs (N, C), float32, and labels (N,) or (N, C) of the test images, on the CPU.
+    """
     copied = with_new_head(net, len(target.train.classes), seed)
-    learn, test = (Batches(target.pack, each, recipe, seed, machine) for each in (target.train, target.test))
-    train(copied, learn, recipe, folder, machine, seed=seed, objective=objective)
-    return predict(copied, test, machine, recipe.precision)
+    train_batches = Batches(target.pack, target.train, recipe, seed, machine)
+    test_batches = Batches(target.pack, target.test, recipe, seed, machine)
+    train(copied, train_batches, recipe, folder, machine, seed=seed, objective=objective)
+    return predict(copied, test_batches, machine, recipe.precision)
 
 
 def with_new_head(net: Classifier, classes: int, seed: int) -> Classifier:
-    """A copy of *net* whose head tells *classes* classes apart and depends on *seed* alone."""
-    tuned = copy.deepcopy(net)
+    """Return a copy of *net* with a head for *classes* classes, initialised from *seed* alone."""
+    copied = copy.deepcopy(net)
     width = net.head.in_features
-    tuned.head = nn.utils.skip_init(nn.Linear, width, classes)      # drawn below, from the seed's own numbers
+    copied.head = nn.utils.skip_init(
+        nn.Linear, width, classes
+    )  # initialised below, by a generator of its own
     random = torch.Generator().manual_seed(seed)
-    nn.init.uniform_(tuned.head.weight, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=random)
-    nn.init.zeros_(tuned.head.bias)
-    return tuned
+    nn.init.uniform_(copied.head.weight, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=random)
+    nn.init.zeros_(copied.head.bias)
+    return copied

@@ -1,4 +1,4 @@
-"""Measure features as they are: a linear probe and exact k-NN on a net that does not move."""
+"""Frozen features: a linear probe and exact k-NN on the outputs of a net's body that is not trained."""
 
 from pathlib import Path
 
@@ -18,17 +18,27 @@ from itl.training.nets import Classifier
 
 
 def extract(net: Classifier, batches: Batches, machine: Machine, precision: str) -> Features:
-    """Run the body of *net* over the centre crops of *batches*, in order, with every statistic frozen.
+    """Run the body of *net* over the center crops of *batches*, in order, with every statistic frozen.
 
-    They stay on the machine's device. The net is left in eval mode, its parameters and buffers as they were.
-    *precision* is bf16 or fp32.
+    The net is left in eval mode, its parameters and buffers unchanged.
+
+    Args:
+        net: Its body makes features (B, D).
+        batches: The images; features have their order.
+        machine: The features stay on its device.
+        precision: bf16 or fp32.
+
+    Raises:
+        ItlError: A feature is not finite.
     """
-    net.eval()                              # a frozen net is not frozen while BatchNorm follows the target
+    net.eval()  # in training mode BatchNorm statistics would follow the target
     features, labels = predict_on_device(net.body, batches, machine, precision)
     broken = int((~torch.isfinite(features).all(1)).sum())
     if broken:
-        raise ItlError(f"features of {broken} of {len(labels)} images are not finite; "
-                       "the net has diverged: train it with a lower lr or in fp32")
+        raise ItlError(
+            f"features of {broken} of {len(labels)} images are not finite; "
+            "the net has diverged: train it with a lower lr or in fp32"
+        )
     return Features(features, labels)
 
 
@@ -37,40 +47,46 @@ def probe(
 ) -> dict[str, float]:
     """Fit a linear classifier to frozen features of the training split and score it on the test split.
 
-    Returns accuracy and, from six classes, top5, in percent, and the strength that was chosen.
+    Returns:
+        accuracy and, from six classes, top5, in percent; and strength, the L2 penalty that was chosen.
     """
     train, test = features_of(spec, net, target, machine)
-    classify = choose_l2(train, len(target.train.classes), *target.divided(spec.seed))
+    classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(spec.seed))
     return scores(classify(test.features), test.labels) | {"strength": classify.l2}
 
 
-def knn(
-    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
-) -> dict[str, float]:
-    """Score the test split by the vote of its nearest training images, cosine: knn1 and knn5, in percent."""
+def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
+    """Classify the test split by the vote of its nearest training images by cosine similarity.
+
+    Returns:
+        knn1 and knn5, the accuracy with one and with five neighbours, in percent.
+    """
     train, test = features_of(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5)
-    right = [(vote(train.labels[neighbours[:, :k]]) == test.labels).sum() for k in (1, 5)]
-    return {f"knn{k}": 100.0 * hits.item() / len(test.labels) for k, hits in zip((1, 5), right, strict=True)}
+    correct = [(vote(train.labels[neighbours[:, :k]]) == test.labels).sum() for k in (1, 5)]
+    return {
+        f"knn{k}": 100.0 * count.item() / len(test.labels) for k, count in zip((1, 5), correct, strict=True)
+    }
 
 
 def features_of(
     spec: Transfer, net: Classifier, target: Target, machine: Machine
 ) -> tuple[Features, Features]:
-    """Features of the training and of the test split, as the pre-training's centre crop shows them."""
-    recipe = spec.pretrain.recipe
-    train, test = (
-        extract(net, Batches(target.pack, each, recipe, spec.seed, machine), machine, recipe.precision)
-        for each in (target.train, target.test)
-    )
-    return train, test
+    """Extract the features of the training and of the test split, on the pre-training's center crop."""
+    recipe, features = spec.pretrain.recipe, []
+    for selection in (target.train, target.test):
+        batches = Batches(target.pack, selection, recipe, spec.seed, machine)
+        features.append(extract(net, batches, machine, recipe.precision))
+    return features[0], features[1]
 
 
 def vote(labels: Tensor) -> Tensor:
-    """Class (M,) that most of the neighbours' *labels* (M, k), nearest first, name; if tied the nearest's.
+    """Return the most frequent class (M,) of the neighbours' *labels* (M, k), nearest first.
+
+    Of equally frequent classes the one of the nearest neighbour wins.
 
     >>> vote(torch.tensor([[4, 7, 7, 4, 9]]))
     tensor([4])
     """
     votes = (labels[:, :, None] == labels[:, None, :]).sum(2)
-    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)   # argmax takes the first, the nearest
+    return labels.gather(1, votes.argmax(1, keepdim=True)).squeeze(1)  # argmax takes the first, the nearest

@@ -1,4 +1,4 @@
-"""Induction: what frozen features tell apart though the net was not taught to, overall and node by node."""
+"""Induction: how well frozen features separate classes the net was not trained on, overall and by node."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,20 @@ from itl.specs import Transfer
 from itl.storage import write_atomic
 from itl.training.nets import Classifier
 
-KS = 1, 5                                   # neighbours that vote, as the paper has it
+KS = 1, 5  # neighbours that vote, as in the paper
 COLUMNS = (
-    "node", "name", "depth", "children", "classes", "images",
-    "coarse_knn1", "coarse_knn5", "coarse_chance", "fine_knn1", "fine_knn5", "fine_chance",
+    "node",
+    "name",
+    "depth",
+    "children",
+    "classes",
+    "images",
+    "coarse_knn1",
+    "coarse_knn5",
+    "coarse_chance",
+    "fine_knn1",
+    "fine_knn5",
+    "fine_chance",
 )
 
 
@@ -33,38 +43,40 @@ def induction(
 ) -> dict[str, float]:
     """Score frozen features on the target's classes, whatever classes the net was trained on.
 
-    The paper's induction accuracy. Returns, in percent: accuracy and, from six classes, top5 of a linear
-    probe (as `probe`); knn1 and knn5, the vote of the nearest training images, cosine (as `knn`); chance, see
-    there; and the probe's strength. What k-NN scores at the inner nodes of WordNet goes to ``nodes.csv`` in
-    *folder*: see `nodes_table`.
+    This is the paper's induction accuracy. The scores of k-NN at the inner nodes of WordNet are written to
+    nodes.csv in *folder*: see `nodes_table`.
+
+    Returns:
+        In percent: accuracy and, from six classes, top5 of a linear probe (as `probe`); knn1 and knn5 (as
+        `knn`); chance (see there). Also strength, the L2 penalty of the probe.
     """
     train, test = features_of(spec, net, target, machine)
     tree, classes = Taxonomy.snapshot(), target.train.classes
-    classify = choose_l2(train, len(classes), *target.divided(spec.seed))
+    classify = choose_l2(train, len(classes), *target.fit_and_val_rows(spec.seed))
     probe = scores(classify(test.features), test.labels) | {"strength": classify.l2}
     inner_nodes = branches(tree, classes)
     *counts, overall = compare(train, test, inner_nodes)
     train_labels, test_labels = train.labels.cpu(), test.labels.cpu()
     nodes = nodes_table(tree, inner_nodes, counts, train_labels, test_labels)
     write_atomic(folder / "nodes.csv", lambda path: nodes.to_csv(path, index=False))
-    knn = {f"knn{k}": percent(right, overall.images) for k, right in zip(KS, overall.fine, strict=True)}
+    knn = {f"knn{k}": percent(count, overall.images) for k, count in zip(KS, overall.fine, strict=True)}
     return probe | knn | {"chance": chance(train_labels, test_labels)}
 
 
 @dataclass(frozen=True)
 class Branch:
-    """An inner node of the tree under which the classes part."""
+    """An inner node of the tree with classes under at least two children."""
 
     node: str
-    child_of: Mapping[int, int]             # number of a class below -> number of the child that it is under
+    child_of: Mapping[int, int]  # number of a class under it -> number of the child
 
     @property
     def children(self) -> int:
-        """How many children have classes."""
+        """The number of children that have classes."""
         return len(set(self.child_of.values()))
 
     def child_numbers(self, classes: int) -> Tensor:
-        """The child (classes,) that each class is under, -1 for classes that are not under this node."""
+        """Return the number of each class's child, int64 (classes,); -1 for classes not under this node."""
         numbers = torch.full((classes,), -1)
         numbers[list(self.child_of)] = torch.tensor(list(self.child_of.values()))
         return numbers
@@ -73,13 +85,13 @@ class Branch:
 def branches(tree: Taxonomy, classes: Sequence[str]) -> list[Branch]:
     """List the nodes of *tree* with at least two children that have some of *classes*, the deepest first.
 
-    Children are those by parent paths. A class with others below it is one more child of itself; a class that
-    is no wnid of the tree is under no node.
+    Children are those on parent paths. A class with others below it counts as a child of itself; a class that
+    is not a wnid of the tree is under no node.
 
     >>> [branch.node for branch in branches(tree, ["car", "husky", "poodle", "trout"])]
     ['dog', 'animal', 'entity']
     """
-    children: dict[str, dict[int, str]] = {}            # of each node: the child that a class is under
+    children: dict[str, dict[int, str]] = {}  # of each node: the child of each class under it
     for label, name in enumerate(classes):
         path = tree.path(name) if name in tree else []
         for child, node in zip(path[:1] + path, path, strict=False):
@@ -87,103 +99,133 @@ def branches(tree: Taxonomy, classes: Sequence[str]) -> list[Branch]:
     inner_nodes = []
     for node in sorted(children, key=lambda wnid: (-tree.depth(wnid), wnid)):
         below = children[node]
-        number = {child: place for place, child in enumerate(sorted(set(below.values())))}
+        number = {child: index for index, child in enumerate(sorted(set(below.values())))}
         if len(number) > 1:
             inner_nodes.append(Branch(node, {label: number[child] for label, child in below.items()}))
     return inner_nodes
 
 
 class CorrectCounts(NamedTuple):
-    """Of the test images under a node, how many k-NN names right, for each k of KS."""
+    """How many test images under a node k-NN classifies correctly, for each k of KS."""
 
     images: int
-    coarse: tuple[int, ...]                 # where the answer is the child of the node
-    fine: tuple[int, ...]                   # where it is the class
+    coarse: tuple[int, ...]  # into children of the node
+    fine: tuple[int, ...]  # into classes
 
 
 def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> list[CorrectCounts]:
-    """Count what k-NN names right at each of *inner_nodes*, deepest first, in its own images; and overall.
+    """Count what k-NN classifies correctly at each of *inner_nodes*, in the node's own images, and overall.
 
-    Exact. Of equal neighbours the lower row is nearer; where there are fewer than k training images, all of
+    Exact. Of equal neighbours the lower row is nearer. Where there are fewer than k training images, all of
     them vote; a node without any has no images to count. Everything stays on the device of the features until
     the end. Memory beyond the features is that of `nearest` and one copy of the features.
+
+    Args:
+        train: Features of the training images.
+        test: Features of the test images.
+        inner_nodes: The deepest first.
+
+    Returns:
+        The counts of each of *inner_nodes*, in order, and at the end those of all images.
     """
     labels = torch.cat([train.labels, test.labels])
     classes = 1 + max(int(labels.max()), *(max(branch.child_of) for branch in inner_nodes), 0)
     neighbours = _neighbours(train.features, test.features)
     votes = train.labels[neighbours[:, : len(train.labels)]]
     everywhere = torch.zeros(classes, dtype=torch.int64, device=labels.device)
-    images, right = [len(test.labels)], [_count(votes, test.labels, everywhere)]
-    for branch in reversed(inner_nodes):                    # parents before their children
+    images, correct = [len(test.labels)], [_count(votes, test.labels, everywhere)]
+    for branch in reversed(inner_nodes):  # parents before their children
         child = branch.child_numbers(classes).to(labels.device)
         rows, own = ((child[part.labels] >= 0).nonzero().squeeze(1) for part in (train, test))
         if not len(rows):
             own = own[:0]
         _search_below(train, test, rows, own, neighbours)
         images.append(len(own))
-        right.append(_count(train.labels[neighbours[own, : len(rows)]], test.labels[own], child))
+        correct.append(_count(train.labels[neighbours[own, : len(rows)]], test.labels[own], child))
     k = len(KS)
-    counts = zip(images, torch.stack(right).tolist(), strict=True)
-    return [CorrectCounts(count, tuple(hits[:k]), tuple(hits[k:])) for count, hits in counts][::-1]
+    counts = zip(images, torch.stack(correct).tolist(), strict=True)
+    return [CorrectCounts(count, tuple(by_k[:k]), tuple(by_k[k:])) for count, by_k in counts][::-1]
 
 
 def _neighbours(base: Tensor, queries: Tensor) -> Tensor:
-    """Rows (M, 5) of *base* nearest to *queries*, the nearest first; -1 where there are fewer rows."""
+    """Return the rows (M, 5) of *base* nearest to *queries*, nearest first; -1 where there are fewer rows."""
     k = min(max(KS), len(base))
     return F.pad(nearest(base, queries, k)[0], (0, max(KS) - k), value=-1)
 
 
 def _search_below(train: Features, test: Features, rows: Tensor, own: Tensor, neighbours: Tensor) -> None:
-    """Make *neighbours* (M, 5) of the test images *own* those among the training images *rows* under a node.
+    """Update *neighbours* (M, 5), in place, to the nearest training images under a node.
 
-    So far they are those under some node above it. Where all of them are under this node too, they stay: they
-    are the nearest of more images. Only the other test images are searched again.
+    So far they are the nearest under a node above. Where all of these are under this node too, they stay, as
+    they are the nearest of more images. Only the other test images are searched again. *rows* are the
+    training images under the node, *own* its test images.
     """
     below = torch.zeros(len(train.labels) + 1, dtype=torch.bool, device=rows.device)
-    below[rows] = below[-1] = True                          # row -1 is no row
+    below[rows] = below[-1] = True  # -1 is not a row
     searched = own[~below[neighbours[own]].all(1)]
     if len(searched):
-        found = _neighbours(train.features[rows], test.features[searched])
-        neighbours[searched] = torch.where(found < 0, -1, rows[found])
+        nearest_below = _neighbours(train.features[rows], test.features[searched])
+        neighbours[searched] = torch.where(nearest_below < 0, -1, rows[nearest_below])
 
 
 def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
-    """Count the images, of classes *labels* (M,), whose neighbours of classes *votes* (M, k) name them right.
+    """Count the images of classes *labels* (M,) that neighbours of classes *votes* (M, k) classify correctly.
 
-    First by the *child* (classes,) of a node that they name, then by the class, for each k of KS.
+    Returns:
+        int64 (2 * len(KS),): for each k of KS, the correct answers among the children (*child* has that of
+        each class) and then among the classes.
     """
     if not len(labels):
         return labels.new_zeros(2 * len(KS))
-    answers = ((child[votes], child[labels]), (votes, labels))
-    return torch.stack([(vote(names[:, :k]) == truth).sum() for names, truth in answers for k in KS])
+    counts = [(vote(child[votes][:, :k]) == child[labels]).sum() for k in KS]
+    counts += [(vote(votes[:, :k]) == labels).sum() for k in KS]
+    return torch.stack(counts)
 
 
 def nodes_table(
-    tree: Taxonomy, inner_nodes: Sequence[Branch], counts: Sequence[CorrectCounts], train: Tensor,
+    tree: Taxonomy,
+    inner_nodes: Sequence[Branch],
+    counts: Sequence[CorrectCounts],
+    train: Tensor,
     test: Tensor,
 ) -> pd.DataFrame:
     """Tabulate *counts* for each of *inner_nodes* that has test images, the highest nodes first.
 
-    Columns: node (its wnid), name, depth, children and classes (how many part there), images (of the test
-    split); coarse_knn1, coarse_knn5 and coarse_chance: how well the node's children are told apart among its
-    own images; fine_knn1, fine_knn5 and fine_chance: how well the classes under it are. All in percent, and
-    k-NN looks at the node's own training images only. *train* and *test* are the images' classes, as numbers.
+    k-NN looks at the node's own training images only.
+
+    Args:
+        tree: Has the names and depths.
+        inner_nodes: From `branches`.
+        counts: Of each of *inner_nodes*.
+        train: Classes of the training images, int64 (N,).
+        test: Classes of the test images, int64 (M,).
+
+    Returns:
+        Columns node (wnid), name, depth, children and classes (their numbers), images (of the test split);
+        in percent, coarse_knn1, coarse_knn5 and coarse_chance: accuracy among the node's children; fine_knn1,
+        fine_knn5 and fine_chance: accuracy among the classes under it.
     """
     rows = [
         _node_row(tree, branch, correct, train, test)
-        for branch, correct in zip(inner_nodes, counts, strict=True) if correct.images
+        for branch, correct in zip(inner_nodes, counts, strict=True)
+        if correct.images
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["depth", "node"], ignore_index=True)
 
 
 def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Tensor, test: Tensor) -> dict:
-    """One row of `nodes_table`, by column."""
+    """Return one row of `nodes_table`, by column."""
     child = branch.child_numbers(1 + max(int(train.max()), int(test.max()), *branch.child_of))
     train, test = (labels[child[labels] >= 0] for labels in (train, test))
     row = {
-        "node": branch.node, "name": tree.class_name(branch.node), "depth": tree.depth(branch.node),
-        "children": branch.children, "classes": len(branch.child_of), "images": correct.images,
-        "coarse_chance": chance(child[train], child[test]), "fine_chance": chance(train, test),
+        "node": branch.node,
+        "name": tree.class_name(branch.node),
+        "depth": tree.depth(branch.node),
+        "children": branch.children,
+        "classes": len(branch.child_of),
+        "images": correct.images,
+        "coarse_chance": chance(child[train], child[test]),
+        "fine_chance": chance(train, test),
     }
     for k, coarse, fine in zip(KS, correct.coarse, correct.fine, strict=True):
         row[f"coarse_knn{k}"] = percent(coarse, correct.images)
@@ -192,10 +234,10 @@ def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Ten
 
 
 def chance(train: Tensor, test: Tensor) -> float:
-    """Percent right of one who names the class of a training image drawn at random.
+    """Return the accuracy, in percent, of predicting the class of a random training image.
 
-    That is what features that say nothing give a single neighbour. With equally many images of every class it
-    is 100 / classes; where some are more frequent, more.
+    That is the accuracy of a single neighbour by features without information. With equally many images of
+    every class it is 100 / classes, otherwise more. *train* and *test* are classes, int64 (N,) and (M,).
 
     >>> chance(torch.tensor([0, 1, 2, 3]), torch.tensor([2, 2]))
     25.0
@@ -209,6 +251,6 @@ def chance(train: Tensor, test: Tensor) -> float:
     return percent(int(counts[0] @ counts[1]), len(train) * len(test))
 
 
-def percent(right: int, images: int) -> float:
-    """How many of *images* are *right*, in percent."""
-    return 100.0 * right / images
+def percent(correct: int, images: int) -> float:
+    """Return what percentage of *images* is *correct*."""
+    return 100.0 * correct / images

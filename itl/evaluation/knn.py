@@ -1,4 +1,4 @@
-"""Exact nearest neighbours: a quick pass proves which rows can be among them, and float64 ranks those few."""
+"""Exact nearest neighbours: a low-precision pass bounds which rows can be among them; float64 ranks those."""
 
 import functools
 import warnings
@@ -14,10 +14,10 @@ from itl import ItlError
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
 from itl.training.numerics import has_bf16
 
-BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}      # queries and rows at once: 32 MiB, 2 GiB
-FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}     # at once: on a CPU they stay in its cache
-GROUP_ROWS = 32             # rows of which the quick pass looks at the highest first
-GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024       # see _group_limit
+BLOCKS = {"cpu": (2048, 8192), "cuda": (16384, 65536)}  # queries and rows at once: 32 MiB, 2 GiB
+FLOAT64_NUMBERS = {"cpu": 2**19, "cuda": 2**24}  # at once: on a CPU they stay in its cache
+GROUP_ROWS = 32  # rows of which the quick pass looks at the highest first
+GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024  # see _group_limit
 
 
 def nearest(
@@ -48,11 +48,13 @@ def nearest(
         ItlError: There are fewer than *k* rows, or a number is not finite.
     """
     if not 1 <= k <= len(base):
-        raise ItlError(f"{k} neighbours were asked for among {len(base)} training images; "
-                       f"give at least {k} images, or use probe")
+        raise ItlError(
+            f"{k} neighbours were asked for among {len(base)} training images; "
+            f"give at least {k} images, or use probe"
+        )
     queries = queries.to(base.device)
-    if base.is_cuda and (search := _fused_search(base.device)) and (found := search(base, queries, k)):
-        rows, similarities, remaining = found
+    if base.is_cuda and (search := _fused_search(base.device)) and (result := search(base, queries, k)):
+        rows, similarities, remaining = result
     else:
         rows = torch.empty(len(queries), k, dtype=torch.int64, device=base.device)
         similarities = torch.empty(len(queries), k, dtype=torch.float64, device=base.device)
@@ -63,11 +65,15 @@ def nearest(
 
 
 def _search_in_blocks(
-    base: Tensor, queries: Tensor, remaining: Tensor, rows: Tensor, similarities: Tensor,
+    base: Tensor,
+    queries: Tensor,
+    remaining: Tensor,
+    rows: Tensor,
+    similarities: Tensor,
     block: tuple[int, int],
 ) -> None:
     """Fill *rows* and *similarities* (M, k) of the queries that are *remaining*, by plain torch."""
-    asked, stored, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
+    query_norms, base_norms, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
     for dtype in _precisions(base, k):
         if not len(remaining):
             return
@@ -76,11 +82,14 @@ def _search_in_blocks(
         for candidates, part in zip(filters, parts, strict=True):
             query, row = candidates.pairs()
             ranked = part[candidates.listed]
-            rows[ranked], similarities[ranked] = _rank(asked, stored, part[query], row, k)
-        remaining = torch.cat([part[~each.listed] for each, part in zip(filters, parts, strict=True)])
+            rows[ranked], similarities[ranked] = _rank(query_norms, base_norms, part[query], row, k)
+        unlisted = [part[~candidates.listed] for candidates, part in zip(filters, parts, strict=True)]
+        remaining = torch.cat(unlisted)
     every_row = torch.arange(len(base), device=base.device)
     for query in remaining:
-        rows[query], similarities[query] = _rank(asked, stored, query.expand_as(every_row), every_row, k)
+        rows[query], similarities[query] = _rank(
+            query_norms, base_norms, query.expand_as(every_row), every_row, k
+        )
 
 
 class WithNorms(NamedTuple):
@@ -95,14 +104,16 @@ class WithNorms(NamedTuple):
         chunk = max(1, FLOAT64_NUMBERS[vectors.device.type] // vectors.shape[1])
         norms = torch.cat([part.double().norm(dim=1) for part in vectors.split(chunk)])
         if broken := int((~norms.isfinite()).sum()):
-            raise ItlError(f"{broken} of {len(vectors)} vectors are not finite, so they have no neighbours; "
-                           "leave them out")
+            raise ItlError(
+                f"{broken} of {len(vectors)} vectors are not finite, so they have no neighbours; "
+                "leave them out"
+            )
         return cls(vectors, norms.masked_fill_(norms == 0, 1.0))
 
 
 @functools.cache
 def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
-    """The search as Triton kernels, or None where they do not work: Triton needs a C compiler.
+    """Return the search as Triton kernels, or None where they do not work: Triton needs a C compiler.
 
     They are for GPUs whose matrix units take tiles from shared memory, Hopper and the Blackwell of servers.
     On others they would spill registers and wait for their loads.
@@ -114,25 +125,25 @@ def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, T
 
         search(torch.randn(ROWS_PER_NEIGHBOUR, 8, device=device), torch.randn(1, 8, device=device), 1)
         return search
-    except Exception as error:              # of many kinds: no module, no compiler, no Python.h, an old GPU
+    except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         warnings.warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower", stacklevel=2)
         return None
 
 
 def _precisions(base: Tensor, k: int) -> list[torch.dtype]:
-    """The quick passes to try, the quickest first."""
+    """Return the dtypes of the low-precision passes to do, the fastest first."""
     worthwhile = len(base) >= GROUPS_PER_NEIGHBOUR * ROWS_PER_GROUP * k and has_bf16(base.device)
     return [torch.bfloat16, torch.float32] if worthwhile else [torch.float32]
 
 
 def _group_limit(rows: int, k: int) -> int:
-    """Groups of a query that are worth ranking: 8 k or a 128th of all rows, and no more than 1,024."""
+    """Return how many groups of a query are worth ranking: 8 k, or a 128th of all rows up to 1,024."""
     return max(GROUPS_PER_NEIGHBOUR * k, min(rows // ROWS_PER_GROUP, MOST_GROUPS))
 
 
 class CandidateFilter:
-    """Collects the rows that can be among the *k* nearest of some queries, while blocks of rows pass.
+    """Collects the rows that can be among the *k* nearest of some queries, block of rows by block.
 
     `product_error` bounds how far a product of rounded vectors can be from the similarity; the product is
     itself rounded to the nearest of its type. So the *k*-th best product less its error is a lower bound of
@@ -141,9 +152,9 @@ class CandidateFilter:
 
     def __init__(self, queries: RoundedVectors, k: int, limit: int) -> None:
         self.queries, self.k, self.limit = queries, k, limit
-        self.lower_bounds = queries.error.new_full((len(queries.error), k), -torch.inf)     # of the k best
+        self.lower_bounds = queries.error.new_full((len(queries.error), k), -torch.inf)  # of the k best
         self.group_counts = torch.zeros_like(queries.error, dtype=torch.int64)
-        self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []   # query, row and upper bound of candidates
+        self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []  # query, row and upper bound of candidates
 
     @property
     def listed(self) -> Tensor:
@@ -160,7 +171,7 @@ class CandidateFilter:
         self._collect(similarities, maxima, error, first_row)
 
     def pairs(self) -> tuple[Tensor, Tensor]:
-        """Candidates (P,) and (P,): number of the query among these queries, and of the row."""
+        """Return the candidates as pairs (P,) and (P,): number among these queries, and row."""
         query, row, upper_bound = (torch.cat(parts) for parts in zip(*self.blocks, strict=True))
         kept = (upper_bound >= self.lower_bounds[query, -1]) & self.listed[query]
         return query[kept], row[kept]
@@ -186,7 +197,7 @@ class CandidateFilter:
         self.blocks.append((query, first_row + member * maxima.shape[1] + group, upper_bound))
 
     def _rounding(self, products: Tensor) -> Tensor:
-        """How far rounding to the nearest can have moved *products*."""
+        """Return how far rounding to the nearest can have changed *products*."""
         return torch.finfo(self.queries.vectors.dtype).eps / 2 * products.abs()
 
 
@@ -205,12 +216,13 @@ def _filter(
 
 
 def _rank(queries: WithNorms, base: WithNorms, query: Tensor, row: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The *k* best rows and their similarities for every query that is in the pairs *query*, *row* (P,)."""
+    """Return the *k* best rows and their similarities for every query in the pairs *query*, *row* (P,)."""
     chunk = max(1, FLOAT64_NUMBERS[row.device.type] // base.vectors.shape[1])
     parts = zip(query.split(chunk), row.split(chunk), strict=True)
-    similarities = torch.cat([_dots(queries.vectors, ours, base.vectors, theirs) for ours, theirs in parts])
+    dots = [_dots(queries.vectors, query_part, base.vectors, row_part) for query_part, row_part in parts]
+    similarities = torch.cat(dots)
     similarities /= queries.norms[query] * base.norms[row]
-    order = _lexsort(query, -similarities, row)             # of equal ones the lower row first
+    order = _lexsort(query, -similarities, row)  # of equal ones the lower row first
     counts = query[order].unique_consecutive(return_counts=True)[1]
     starts = counts.cumsum(0) - counts
     best = order[starts[:, None] + torch.arange(k, device=order.device)]
@@ -218,7 +230,7 @@ def _rank(queries: WithNorms, base: WithNorms, query: Tensor, row: Tensor, k: in
 
 
 def _lexsort(*keys: Tensor) -> Tensor:
-    """The order (P,) that sorts by the first of *keys*, each (P,), then by the next, and so on.
+    """Return the order (P,) that sorts by the first of *keys*, each (P,), then by the next, and so on.
 
     >>> _lexsort(torch.tensor([1, 0, 1, 0]), torch.tensor([5, 7, 4, 6]))
     tensor([3, 1, 2, 0])
@@ -230,13 +242,13 @@ def _lexsort(*keys: Tensor) -> Tensor:
 
 
 def _dots(queries: Tensor, query: Tensor, base: Tensor, row: Tensor) -> Tensor:
-    """Dot products (P,) of pairs of rows, in float64, where products of float32 numbers are exact."""
+    """Return dot products (P,) of pairs of rows, in float64, where products of float32 numbers are exact."""
     return queries.index_select(0, query).double().mul_(base.index_select(0, row)).sum(1)
 
 
 @contextmanager
 def _sums_in_float32() -> Iterator[None]:
-    """Keep CUDA from adding up parts of a bfloat16 product in bfloat16, which no bound here covers."""
+    """Keep CUDA from adding up parts of a bfloat16 product in bfloat16, which the bounds do not cover."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_bf16_reduced_precision_reduction
     matmul.allow_bf16_reduced_precision_reduction = False

@@ -1,4 +1,4 @@
-"""Linear classifiers of features as they are: one solve for all strengths of the penalty at once."""
+"""Linear classifiers of frozen features: one solve for all strengths of the penalty at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from itl import ItlError
 from itl.evaluation.newton_cg import Product, lbfgs, newton_cg
 from itl.training.numerics import has_bf16
 
-L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))      # 10 to 1e-5
-TOLERANCE = 1e-6            # the largest entry that a gradient may keep
-RELATIVE_TOLERANCE = 0.01   # of the strength: the same, since weights are off by up to gradient / strength
-BF16_TOLERANCE = 5e-5       # what bfloat16 can reach of that
-OUTPUTS = {"cpu": 2**18, "cuda": 2**26}     # held at once: on a CPU they stay in its cache
-ALIGNMENT = {"cpu": 1, "cuda": 8}           # columns: matrix units are slow where rows start at odd places
+L2_STRENGTHS = tuple(10.0 ** (exponent / 2) for exponent in range(2, -11, -1))  # 10 to 1e-5
+TOLERANCE = 1e-6  # largest entry of a gradient at the solution
+RELATIVE_TOLERANCE = 0.01  # the same in parts of the strength: weights are off by up to gradient / strength
+BF16_TOLERANCE = 5e-5  # what bfloat16 can reach
+OUTPUTS_AT_ONCE = {"cpu": 2**18, "cuda": 2**26}  # numbers held: on a CPU they stay in its cache
+ALIGNMENT_COLUMNS = {"cpu": 1, "cuda": 8}  # matrix units are slow where rows start at odd addresses
 
 
 class Features(NamedTuple):
-    """What a net makes of images: features float32 (N, D) and labels int64 (N,)."""
+    """Features of images, float32 (N, D), and their labels, int64 (N,)."""
 
     features: Tensor
     labels: Tensor
@@ -36,18 +36,24 @@ class LinearClassifier(NamedTuple):
     bias: Tensor
     mean: Tensor
     scale: Tensor
-    l2: float                               # the strength of the penalty that it was fitted with
+    l2: float  # strength of the penalty it was fitted with
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Outputs (N, C) for *features* (N, D), on the device of the weights."""
+        """Return outputs (N, C) for *features* (N, D), on the device of the weights."""
         standardised = (features.to(self.weights.device) - self.mean) / self.scale
         return F.linear(standardised, self.weights, self.bias)
 
 
 def choose_l2(train: Features, classes: int, fitted: np.ndarray, held_out: np.ndarray) -> LinearClassifier:
-    """Fit on rows *fitted* with the strength that does best on those *held_out*; fit again on all of *train*.
+    """Choose the strength of the penalty on held-out rows; fit again with it on all of *train*.
 
-    Best is the highest accuracy; of equal ones the lowest cross-entropy, then the stronger penalty.
+    The best has the highest accuracy; of equal ones the lowest cross-entropy, then the stronger penalty.
+
+    Args:
+        train: Features and labels.
+        classes: Number of classes.
+        fitted: Rows of *train* to fit on, int64.
+        held_out: Rows of *train* to choose by, int64.
     """
     fit_part, test_part = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held_out))
     classifiers = fit_linear(fit_part, classes, L2_STRENGTHS)
@@ -57,35 +63,49 @@ def choose_l2(train: Features, classes: int, fitted: np.ndarray, held_out: np.nd
 
 
 def _held_out_rank(classify: LinearClassifier, test: Features) -> Tensor:
-    """How good a classifier is, to be compared number by number: right answers, less loss, more penalty."""
+    """Return what classifiers are compared by, in this order: correct answers, negative loss, penalty."""
     outputs = classify(test.features)
-    right, loss = (outputs.argmax(1) == test.labels).sum(), F.cross_entropy(outputs, test.labels)
-    return torch.stack([right.double(), -loss.double(), torch.full_like(loss, classify.l2).double()])
+    correct, loss = (outputs.argmax(1) == test.labels).sum(), F.cross_entropy(outputs, test.labels)
+    return torch.stack([correct.double(), -loss.double(), torch.full_like(loss, classify.l2).double()])
 
 
 def fit_linear(
-    train: Features, classes: int, strengths: Sequence[float], start: LinearClassifier | None = None,
+    train: Features,
+    classes: int,
+    strengths: Sequence[float],
+    start: LinearClassifier | None = None,
     tolerance: float | None = None,
 ) -> list[LinearClassifier]:
     """Minimise mean cross-entropy + l2 / 2 · |weights|² on all of *train*, for all *strengths* l2 at once.
 
-    Features are standardised by their own mean and deviation; the bias is not penalised. The minimum is
-    unique up to a constant in the bias, so *start* only saves time. Solved until no entry of the gradient is
-    above TOLERANCE or RELATIVE_TOLERANCE of the strength, or above *tolerance* instead. Raises ItlError for a
-    strength that is not above zero: without a penalty there may be no minimum.
+    Features are standardised by their own mean and deviation; the bias is not penalised. L-BFGS starts, all
+    strengths at once, in bfloat16 where the device has it. Newton's method finishes, by gradients in float32
+    and Hessian-vector products in bfloat16. In the principal axes of the features the Hessian at zero weights
+    is diagonal (Böhning, Multinomial logistic regression algorithm, 1992, has the bound), and both use it.
+    Memory beyond the features is two and a half times theirs, 15 times the weights of all strengths, and a
+    probability for each row and class.
 
-    L-BFGS goes most of the way, all strengths at once, in bfloat16 where the device has it. Newton's method
-    goes the rest, by gradients in float32 and Hessian-vector products in bfloat16. In the main axes of the
-    features the Hessian at zero weights is diagonal (Böhning, Multinomial logistic regression algorithm,
-    1992, has the bound), and both start from it. Memory beyond the features is two and a half times theirs,
-    15 times the weights of all strengths, and a probability for each row and class.
+    Args:
+        train: Features and labels.
+        classes: Number of classes.
+        strengths: Of the penalty, each above zero.
+        start: A classifier to start from. It only saves time: the minimum is unique up to a constant in the
+            bias.
+        tolerance: Largest entry of the gradient at the solution; by default the smaller one of TOLERANCE and
+            RELATIVE_TOLERANCE times the strength.
+
+    Returns:
+        A classifier for each of *strengths*.
+
+    Raises:
+        ItlError: A strength is not above zero: without a penalty there may be no minimum.
     """
     if not all(strength > 0 for strength in strengths):
         values = ", ".join(f"{strength:g}" for strength in strengths)
         raise ItlError(f"a probe's strength is above zero; got {values}")
     mean, scale = _mean_and_scale(train.features)
     axes, variance, rotated = _rotate((train.features - mean) / scale)
-    features = _with_bias(rotated, ALIGNMENT[rotated.device.type])
+    features = _with_bias(rotated, ALIGNMENT_COLUMNS[rotated.device.type])
     del rotated
     l2, columns = features.new_tensor(strengths), features.shape[1]
     penalty = l2[:, None, None] * (torch.arange(columns, device=l2.device) < len(variance))
@@ -99,21 +119,22 @@ def fit_linear(
     tolerances = strict if tolerance is None else torch.full_like(strict, tolerance)
     weights = lbfgs(rough.gradient, weights, diagonal, (tolerances / 2).clamp_min(BF16_TOLERANCE))
     weights = newton_cg(exact.gradient, rough.hessian, weights, diagonal, tolerances)
-    return [
-        LinearClassifier(each[:, : len(variance)] @ axes.T, each[:, len(variance)], mean, scale, strength)
-        for each, strength in zip(weights, strengths, strict=True)
-    ]
+    classifiers = []
+    for solution, strength in zip(weights, strengths, strict=True):
+        original = solution[:, : len(variance)] @ axes.T
+        classifiers.append(LinearClassifier(original, solution[:, len(variance)], mean, scale, strength))
+    return classifiers
 
 
 def _mean_and_scale(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation (D,) of *features* (N, D); a feature that never changes gets deviation 1."""
+    """Return mean and deviation (D,) of *features* (N, D); a constant feature gets deviation 1."""
     deviation, mean = torch.std_mean(features.double(), dim=0, correction=0)
-    constant = deviation <= 1e-6 * mean.abs()       # what is left of a constant after rounding is no feature
+    constant = deviation <= 1e-6 * mean.abs()  # a constant, but for rounding
     return mean.to(features.dtype), deviation.masked_fill(constant, 1.0).to(features.dtype)
 
 
 def _rotate(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The main axes (D, A) of features (N, D), the variance (A,) along each, and the features in them (N, A).
+    """Return principal axes (D, A) of features (N, D), their variances (A,), and the features in them (N, A).
 
     A is D, or N where there are fewer rows than features: weights of the minimum lie in the span of the rows.
     """
@@ -126,7 +147,7 @@ def _rotate(standardised: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _with_bias(rotated: Tensor, alignment: int) -> Tensor:
-    """*rotated* (N, A), a column of ones (its weight is the bias), and zeros to a multiple of *alignment*."""
+    """Append to *rotated* (N, A) a column of ones, for the bias, and zeros to a multiple of *alignment*."""
     columns = rotated.shape[1] + 1
     features = rotated.new_zeros(len(rotated), columns + -columns % alignment)
     features[:, : rotated.shape[1]], features[:, rotated.shape[1]] = rotated, 1.0
@@ -137,20 +158,20 @@ def _with_bias(rotated: Tensor, alignment: int) -> Tensor:
 class CrossEntropy:
     """Mean cross-entropy + l2 / 2 · |weights|², on the same rows for S strengths; weights are (S, C, A)."""
 
-    features: Tensor                        # (N, A), of the precision of the products
-    labels: Tensor                          # (N,)
-    penalty: Tensor                         # (S, 1, A): the l2 of each weight
+    features: Tensor  # (N, A), of the precision of the products
+    labels: Tensor  # (N,)
+    penalty: Tensor  # (S, 1, A): the l2 of each weight
 
     def to(self, dtype: torch.dtype) -> "CrossEntropy":
-        """The same with products in another precision; sums are float32."""
+        """Return the same with products in another precision; sums are float32."""
         return CrossEntropy(self.features.to(dtype), self.labels, self.penalty)
 
     def gradient(self, weights: Tensor, active: Tensor) -> Tensor:
-        """Gradients (S', C, A) at *weights* (S', C, A) for the strengths that *active* (S',) numbers."""
+        """Return gradients (S', C, A) at *weights* (S', C, A), of the strengths of numbers *active* (S',)."""
         count, classes, _ = weights.shape
         flat = weights.flatten(0, 1)
         total, parts = torch.zeros_like(flat), [flat.to(self.features.dtype)]
-        if parts[0].dtype != flat.dtype:    # weights that move by less than bfloat16 shows would never arrive
+        if parts[0].dtype != flat.dtype:  # else changes smaller than bfloat16 shows would be lost
             parts.append((flat - parts[0]).to(parts[0].dtype))
         for features, labels in self._chunks(len(flat), self.labels):
             outputs = sum((features @ part.T).float() for part in parts)
@@ -161,28 +182,28 @@ class CrossEntropy:
         return (total / len(self.features)).view_as(weights) + self.penalty[active] * weights
 
     def probabilities(self, weights: Tensor) -> Tensor:
-        """Probability (N, C) of each class for each row under *weights* (C, A), in the features' dtype."""
+        """Return the probabilities (N, C) of the classes under *weights* (C, A), in the features' dtype."""
         probabilities = self.features.new_empty(len(self.features), len(weights))
         for features, part in self._chunks(len(weights), probabilities):
             part[:] = (features @ weights.to(features.dtype).T).float().softmax(1)
         return probabilities
 
     def hessian(self, number: int, weights: Tensor) -> Product:
-        """Multiply a direction with the Hessian of strength *number* at *weights* (C, A): that function."""
+        """Return the function that multiplies by the Hessian of strength *number* at *weights* (C, A)."""
         return partial(
             self.hessian_vector_product, self.probabilities(weights), self.penalty[number : number + 1]
         )
 
     def hessian_vector_product(self, probabilities: Tensor, penalty: Tensor, direction: Tensor) -> Tensor:
-        """The Hessian times *direction* (1, C, A), where rows have *probabilities* (N, C)."""
+        """Return the Hessian times *direction* (1, C, A), where rows have *probabilities* (N, C)."""
         flat, total = direction[0].to(self.features.dtype), torch.zeros_like(direction[0])
         for features, chance in self._chunks(len(flat), probabilities):
             weighted = (features @ flat.T).float() * chance
-            mean = weighted.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)      # rounded, not 1
+            mean = weighted.sum(1, keepdim=True) / chance.float().sum(1, keepdim=True)  # rounded, not 1
             total += (weighted - chance * mean).to(features.dtype).T @ features
         return total / len(self.features) + penalty * direction
 
-    def _chunks(self, outputs: int, beside: Tensor) -> zip:
-        """Rows of the features, and of *beside*, so many that their *outputs* each fit OUTPUTS."""
-        rows = max(1, OUTPUTS[self.features.device.type] // outputs)
-        return zip(self.features.split(rows), beside.split(rows), strict=True)
+    def _chunks(self, outputs: int, other: Tensor) -> zip:
+        """Split the features and *other* so that a chunk has OUTPUTS_AT_ONCE numbers, *outputs* a row."""
+        rows = max(1, OUTPUTS_AT_ONCE[self.features.device.type] // outputs)
+        return zip(self.features.split(rows), other.split(rows), strict=True)

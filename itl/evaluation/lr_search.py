@@ -1,4 +1,4 @@
-"""Choosing settings on val, so that the test images are looked at once, by the final fit."""
+"""Learning-rate search on val, so that the test images are looked at once, by the final training."""
 
 import json
 import shutil
@@ -13,32 +13,38 @@ from itl.storage import write_atomic
 from itl.training.loop import Diverged
 
 R = TypeVar("R", bound=Recipe)
-NAME = "choice.json"                        # in the run's folder: what every learning rate scored on val
+LR_SCORES_FILE = "choice.json"  # in the run's folder: the score of every learning rate on val
 
 
-def chosen(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
-    """Give *recipe* the learning rate of its ``lrs`` that scores best; of equal ones the lower.
+def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
+    """Return *recipe* with the learning rate of its ``lrs`` that scores best; of equal ones the lower.
 
-    *score* fits by a recipe in a folder of its own and scores on the images to choose by. What is scored is
-    kept in *folder* at once, so a choice that was cut short goes on with the next learning rate. One by which
-    training diverges is not chosen; ItlError where all are such.
+    Each score is written to *folder* at once, so an interrupted search goes on with the next learning rate.
+
+    Args:
+        recipe: Returned as it is where it has no ``lrs``.
+        folder: The run's folder.
+        score: Takes a recipe with one learning rate and a folder; trains there and returns the score on val.
+
+    Raises:
+        ItlError: Training diverges at each of the learning rates.
     """
     if not recipe.lrs:
         return recipe
     lrs = sorted(set(recipe.lrs))
-    path = folder / NAME
+    path = folder / LR_SCORES_FILE
     scores = json.loads(path.read_text()) if path.exists() else {}
     for lr in lrs:
         if repr(lr) not in scores:
-            place = folder / f"choose-{lr!r}"
+            lr_folder = folder / f"choose-{lr!r}"
             try:
-                scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), place)
+                scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
             except Diverged:
                 scores[repr(lr)] = None
             text = json.dumps(scores, indent=1)
             write_atomic(path, lambda part, text=text: part.write_text(text))
-            shutil.rmtree(place, ignore_errors=True)
-    sound = [lr for lr in lrs if scores[repr(lr)] is not None]
-    if not sound:
+            shutil.rmtree(lr_folder, ignore_errors=True)
+    converged = [lr for lr in lrs if scores[repr(lr)] is not None]
+    if not converged:
         raise ItlError(f"training diverges at each of lrs {', '.join(map(str, lrs))}; give lower ones")
-    return replace(recipe, lr=max(sound, key=lambda lr: scores[repr(lr)]), lrs=())
+    return replace(recipe, lr=max(converged, key=lambda lr: scores[repr(lr)]), lrs=())

@@ -1,7 +1,7 @@
-"""Minimise several smooth convex functions of weights (S, C, A), S at once: L-BFGS, then Newton's method.
+"""Minimise S smooth convex functions of weights (S, C, A) at once: L-BFGS, then Newton's method.
 
-A gradient is a function of weights (S', C, A) and of the numbers (S',) of the functions that are meant. The
-host waits for one small answer a step; all else is queued on a GPU.
+A gradient is a function of weights (S', C, A) and of the numbers (S',) of the functions they belong to. The
+host waits for one small result a step; all else is queued on a GPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,27 +9,36 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-STEPS = 30                  # of each kind at most
-HISTORY = 5                 # steps that tell L-BFGS the curvature
-CG_TOLERANCE, CG_STEPS = 0.3, 80        # how far the equations of a Newton step are solved
-LINE_SEARCH_TRIES = 12
+MAX_STEPS = 30  # of L-BFGS, and of Newton's method
+HISTORY_STEPS = 5  # from which L-BFGS estimates the curvature
+CG_TOLERANCE, CG_MAX_STEPS = 0.3, 80  # of a Newton step: the residual to reach, relative to the first
+LINE_SEARCH_EVALUATIONS = 12
 
 Gradient = Callable[[Tensor, Tensor], Tensor]
 Product = Callable[[Tensor], Tensor]
-Pair = tuple[Tensor, Tensor, Tensor]    # step, change of the gradient, and 1 / their inner product
+Pair = tuple[Tensor, Tensor, Tensor]  # step, change of the gradient, and 1 / their inner product
 
 
 def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tensor) -> Tensor:
-    """Go down from *weights* (S, C, A) by L-BFGS until no entry of a gradient is above *tolerance* (S,).
+    """Minimise by L-BFGS until no entry of a gradient is above the tolerance, in at most MAX_STEPS steps.
 
-    *diagonal* (S, 1, A) is the first guess of the curvature. Functions that are there drop out. So do those
-    that no step brings further, to the precision of *gradient*.
+    Functions that have converged are left out of further steps. So are those that a step no longer improves,
+    in the precision of *gradient*.
+
+    Args:
+        gradient: Of the functions.
+        weights: Where to start, (S, C, A).
+        diagonal: First estimate of the Hessian's diagonal, (S, 1, A).
+        tolerance: Of each function, (S,).
+
+    Returns:
+        Weights (S, C, A).
     """
     solution, active = weights.clone(), torch.arange(len(weights), device=weights.device)
     slope, scale = gradient(weights, active), torch.ones_like(weights[:, :1, :1])
     history: list[Pair] = []
     moved = torch.ones_like(active, dtype=torch.bool)
-    for _ in range(STEPS):
+    for _ in range(MAX_STEPS):
         kept = (moved & (slope.abs().amax((1, 2)) > tolerance[active])).nonzero().squeeze(1)
         if not len(kept):
             break
@@ -42,14 +51,17 @@ def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tens
         change, moved = next_slope - slope, step.any(2).any(1)
         curvature = _dot(step, change)
         scale = torch.where(curvature > 0, curvature / _dot(change, change / diagonal), scale)
-        history = [*history, (step, change, torch.where(curvature > 0, 1 / curvature, 0.0))][-HISTORY:]
+        history = [*history, (step, change, torch.where(curvature > 0, 1 / curvature, 0.0))][-HISTORY_STEPS:]
         weights, slope = weights + step, next_slope
         solution[active] = weights
     return solution
 
 
 def _two_loops(slope: Tensor, history: Sequence[Pair], first: Tensor) -> Tensor:
-    """L-BFGS's direction, from the diagonal *first* (Nocedal and Wright, Numerical Optimization, 7.4)."""
+    """Return the L-BFGS direction, *first* being a diagonal of the inverse Hessian.
+
+    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4.
+    """
     direction, shares = -slope, []
     for step, change, inverse in reversed(history):
         shares.append(inverse * _dot(step, direction))
@@ -61,14 +73,26 @@ def _two_loops(slope: Tensor, history: Sequence[Pair], first: Tensor) -> Tensor:
 
 
 def newton_cg(
-    gradient: Gradient, hessian: Callable[[int, Tensor], Product], weights: Tensor, diagonal: Tensor,
+    gradient: Gradient,
+    hessian: Callable[[int, Tensor], Product],
+    weights: Tensor,
+    diagonal: Tensor,
     tolerance: Tensor,
 ) -> Tensor:
-    """Go on from *weights* (S, C, A), one after the other, until no entry of a gradient is above *tolerance*.
+    """Minimise by Newton's method, one function after the other, until no entry of a gradient is too large.
 
-    *hessian* takes the number of a function and its weights (C, A), and returns the function that multiplies
-    the Hessian there with a direction (1, C, A). It may be rough, as another step follows; *diagonal*
-    (S, 1, A) is its rough diagonal. Ends, too, where no step brings further.
+    It also ends where a step no longer improves, and after MAX_STEPS steps.
+
+    Args:
+        gradient: Of the functions.
+        hessian: Takes the number of a function and its weights (C, A); returns the function that multiplies
+            a direction (1, C, A) by the Hessian there. An approximation will do.
+        weights: Where to start, (S, C, A).
+        diagonal: An approximate diagonal of the Hessian, (S, 1, A).
+        tolerance: Of each function, (S,).
+
+    Returns:
+        Weights (S, C, A).
     """
     weights, numbers = weights.clone(), torch.arange(len(weights), device=weights.device)
     slopes = gradient(weights, numbers)
@@ -76,7 +100,7 @@ def newton_cg(
         one = slice(number, number + 1)
         slope = slopes[one]
         unfinished = slope.abs().max() > tolerance[number]
-        for _ in range(STEPS):
+        for _ in range(MAX_STEPS):
             if not unfinished:
                 break
             product = hessian(number, weights[number])
@@ -88,17 +112,17 @@ def newton_cg(
 
 
 def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> Tensor:
-    """Find what *product* takes near to *target* (1, C, A), preconditioned by *diagonal* (1, 1, A)."""
+    """Solve product(solution) = *target* (1, C, A) roughly, preconditioned by *diagonal* (1, 1, A)."""
     solution, residual = torch.zeros_like(target), target
     direction = preconditioned = residual / diagonal
     size = first = _dot(residual, preconditioned)
-    for _ in range(CG_STEPS):
-        moved = product(direction)
-        length = size / _dot(direction, moved)
-        solution, residual = solution + length * direction, residual - length * moved
+    for _ in range(CG_MAX_STEPS):
+        curved = product(direction)
+        length = size / _dot(direction, curved)
+        solution, residual = solution + length * direction, residual - length * curved
         preconditioned = residual / diagonal
         size, before = _dot(residual, preconditioned), size
-        if not size > CG_TOLERANCE**2 * first:          # a wait; to look at every fourth step gained nothing
+        if not size > CG_TOLERANCE**2 * first:  # waits; testing only every fourth step gained nothing
             break
         direction = preconditioned + size / before * direction
     return solution
@@ -107,17 +131,26 @@ def conjugate_gradients(product: Product, target: Tensor, diagonal: Tensor) -> T
 def line_search(
     gradient: Gradient, weights: Tensor, slope: Tensor, direction: Tensor, active: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Find a step along *direction* at whose end it rises by at most 0.8 of what it falls at first.
+    """Find a step along *direction* at whose end the function rises by at most 0.8 of its first descent.
 
-    The functions are convex, so gradients alone tell how far to go, where the values would drown in rounding
-    (as in Hager and Zhang, A new conjugate gradient method with guaranteed descent, 2005). Returns steps,
-    zero where none was found, and the gradients there.
+    The functions are convex, so gradients are enough to find the length; differences of values would be lost
+    in rounding (as in Hager and Zhang, A new conjugate gradient method with guaranteed descent, 2005).
+
+    Args:
+        gradient: Of the functions.
+        weights: (S', C, A).
+        slope: The gradients there, (S', C, A).
+        direction: (S', C, A).
+        active: Numbers of the functions, (S',).
+
+    Returns:
+        Steps (S', C, A), zero where no length was accepted, and the gradients at their ends.
     """
     falls, lengths = -_dot(direction, slope), torch.ones_like(slope[:, :1, :1])
     after = gradient(weights + direction, active)
-    for _ in range(LINE_SEARCH_TRIES):
+    for _ in range(LINE_SEARCH_EVALUATIONS):
         rises = _dot(direction, after)
-        over = (~(rises <= 0.8 * falls)).flatten().nonzero().squeeze(1)         # what is not a number, too
+        over = (~(rises <= 0.8 * falls)).flatten().nonzero().squeeze(1)  # NaN is over, too
         if not len(over):
             return lengths * direction, after
         lengths[over] *= (falls / (falls + rises))[over].nan_to_num(0.1).clamp(0.1, 0.7)
@@ -127,5 +160,5 @@ def line_search(
 
 
 def _dot(one: Tensor, other: Tensor) -> Tensor:
-    """Inner product (S, 1, 1) of each of S matrices."""
+    """Return the inner products (S, 1, 1) of S pairs of matrices."""
     return (one * other).sum((1, 2), keepdim=True)

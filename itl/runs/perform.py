@@ -14,7 +14,7 @@ from torch import distributed
 from itl import ItlError, pick
 from itl.evaluation.accuracy import scores
 from itl.evaluation.methods import METHODS
-from itl.evaluation.target import annotated, scored_split, target_of
+from itl.evaluation.target import multilabel_target, scored_split, target_of
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
@@ -131,7 +131,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     net = build(spec.pretrain.net, pretrained["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
-    target = (annotated if method.annotated else target_of)(spec, pack)
+    target = (multilabel_target if method.annotated else target_of)(spec, pack)
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}

@@ -31,7 +31,9 @@ ROW_BYTES = 200  # of an image in a pack's table
 class QuestionLike(Protocol):
     """What a plan needs of a question."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the question."""
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""

@@ -196,8 +196,8 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     labels = torch.arange(rows) % classes
     middles = torch.randn(classes, width, generator=random) / 20
     features = middles[labels] + torch.randn(rows, width, generator=random)
-    train, parts = Features(features.to(device), labels.to(device)), hold_out(labels.numpy(), 0)
-    return lambda: choose_l2(train, classes, *parts)
+    train, rows = Features(features.to(device), labels.to(device)), hold_out(labels.numpy(), 0)
+    return lambda: choose_l2(train, classes, *rows)
 
 
 def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
@@ -210,18 +210,19 @@ def _detector(model: "Classifier", name: str, recipe: Recipe, device: "torch.dev
     """Give a detector on the parts of *model* a batch of noise in which to find one object each."""
     import torch
 
-    from itl.evaluation.fast_rcnn import Detector, locate
+    from itl.evaluation.fast_rcnn import Detector, detection_loss
     from itl.sources.proposals import windows
-    from itl.training.detection_batches import View
-    from itl.training.detection_nets import parts
+    from itl.training.detection_batches import ImageBatch
+    from itl.training.detection_nets import detection_backbone
 
     height, width = recipe.pixels, min(recipe.longest, recipe.pixels * 4 // 3)
     boxes = torch.from_numpy(windows(width, height, recipe.proposals)).to(device)
-    view = View(_noise((recipe.batch, 3, height, width), device), [(height, width)] * recipe.batch,
-                [boxes] * recipe.batch)
+    noise = _noise((recipe.batch, 3, height, width), device)
+    images = ImageBatch(noise, [(height, width)] * recipe.batch, [boxes] * recipe.batch)
     thing = {"boxes": boxes[:1] / 2 + 1, "labels": torch.ones(1, dtype=torch.int64, device=device)}
-    detector = Detector(parts(name, model), 20, recipe, 0)
-    return detector, lambda: locate(detector, view, [thing] * recipe.batch, recipe), lambda: detector(view)
+    detector = Detector(detection_backbone(name, model), 20, recipe, 0)
+    targets = [thing] * recipe.batch
+    return detector, lambda: detection_loss(detector, images, targets, recipe), lambda: detector(images)
 
 
 def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":

@@ -1,1 +1,1 @@
-"""Batches, crops (CPU, Triton), nets, the one loop, checkpoints."""
+"""Batches, crops (on a CPU and by Triton), nets, the one training loop, checkpoints."""

@@ -1,4 +1,4 @@
-"""Crop, resize, flip and normalise a batch of uint8 images in one pass: a torch reference and a CPU twin."""
+"""Crop, resize, flip and normalise a batch of uint8 images in one pass: in torch, and in numba for a CPU."""
 
 import functools
 from concurrent.futures import Executor
@@ -9,41 +9,51 @@ import torch
 
 from itl import ItlError
 
-MEAN = (0.485, 0.456, 0.406)            # ImageNet's, of values from 0 to 1, as every published net expects
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, for values from 0 to 1, as published nets expect
 STD = (0.229, 0.224, 0.225)
-PART = 32                               # images that a thread crops before it takes more: 0.3 ms of work
+IMAGES_PER_TASK = 32  # that a thread crops at once: 0.3 ms of work
 
 
 def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Cut a box out of each image, resize it with antialiasing to a square, flip where told, and normalise.
+    """Crop a box from each image, resize it with antialiasing to a square, flip and normalise.
 
-    images uint8 (B, H, W, 3); boxes (B, 4) as top, left, height, width, whole or not; flips bool (B,).
-    Returns float32 (B, 3, pixels, pixels), channels_last, on the images' device. Weights are a triangle as
-    wide as the shrinking asks, cut off at the box: what torchvision's antialiased ``resized_crop`` does.
+    As torchvision's antialiased ``resized_crop``: a triangle filter as wide as the scale, cut off at the box.
+
+    Args:
+        images: uint8 (B, H, W, 3).
+        boxes: (B, 4): top, left, height and width, in pixels, whole or not.
+        flips: Which crops to mirror, bool (B,).
+        pixels: Side of the result.
+
+    Returns:
+        float32 (B, 3, pixels, pixels), channels_last, on the device of *images*.
+
+    Raises:
+        ItlError: Images of another dtype or shape; on a CPU also a box that is not on its image.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ItlError(f"batch_crop takes uint8 (B, H, W, 3), not {images.dtype} {tuple(images.shape)}")
-    if images.device.type == "cpu":                     # on a device the look would wait for it
+    if images.device.type == "cpu":  # checking on a GPU would wait for it
         _refuse_boxes_outside(boxes.numpy(), images.shape[1:3])
     top, left, height, width = boxes.to(images.device, torch.float32).unbind(1)
-    rows = _weights(top, height, images.shape[1], pixels)                       # (B, pixels, H)
-    columns = _weights(left, width, images.shape[2], pixels)                    # (B, pixels, W)
+    rows = _weights(top, height, images.shape[1], pixels)  # (B, pixels, H)
+    columns = _weights(left, width, images.shape[2], pixels)  # (B, pixels, W)
     flips = flips.to(images.device)[:, None, None]
     columns = torch.where(flips, columns.flip(1), columns)
-    cut = torch.einsum("bph,bhwc->bpwc", rows, images.float())
-    cut = torch.einsum("bqw,bpwc->bpqc", columns, cut)
-    scale, shift = _normalisation_on(cut.device)
-    return torch.addcmul(shift, cut, scale).contiguous().permute(0, 3, 1, 2)
+    crops = torch.einsum("bph,bhwc->bpwc", rows, images.float())
+    crops = torch.einsum("bqw,bpwc->bpqc", columns, crops)
+    scale, shift = _normalisation_on(crops.device)
+    return torch.addcmul(shift, crops, scale).contiguous().permute(0, 3, 1, 2)
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
-    """Bring uint8 images (B, 3, H, W) to the values that nets expect, float32."""
+    """Convert uint8 images (B, 3, H, W) to the float32 values that nets expect."""
     scale, shift = (values[:, None, None] for values in _normalisation_on(images.device))
     return torch.addcmul(shift, images.float(), scale)
 
 
 def _weights(start: torch.Tensor, length: torch.Tensor, size: int, pixels: int) -> torch.Tensor:
-    """How much each of *size* pixels gives to each of *pixels*: (B, pixels, size), rows summing to one."""
+    """Return the weights (B, pixels, size) of *size* pixels in each of *pixels*; rows sum to one."""
     step = (length / pixels)[:, None, None]
     centre = start[:, None, None] + (torch.arange(pixels, device=start.device)[:, None] + 0.5) * step
     pixel = torch.arange(size, device=start.device)
@@ -54,14 +64,14 @@ def _weights(start: torch.Tensor, length: torch.Tensor, size: int, pixels: int) 
 
 
 def _normalisation() -> tuple[np.ndarray, np.ndarray]:
-    """Factor and shift that take a grey level from 0 to 255 to the normalised value."""
+    """Return the scale (3,) and shift (3,) from grey levels, 0 to 255, to normalised values."""
     mean, std = np.array(MEAN), np.array(STD)
     return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
 
 @functools.cache
 def _normalisation_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same on *device*, copied there once: a copy from the host waits for what the device is doing."""
+    """Return the same on *device*, copied only once: a copy from the host waits for the device."""
     return tuple(torch.from_numpy(values).to(device) for values in _normalisation())
 
 
@@ -73,32 +83,48 @@ def gather_crop(
     out: np.ndarray,
     threads: Executor | None = None,
 ) -> torch.Tensor:
-    """Do what ``batch_crop(images[rows], ...)`` does, on the CPU in one pass; *images* may be a memory map.
+    """Do what ``batch_crop(images[rows], ...)`` does, on the CPU in one pass.
 
-    The crops fill *out*, float32 (B, pixels, pixels, 3), and the tensor returned is a view of it. The batch
-    is shared out over *threads*, whose number changes no value. It takes plain threads rather than numba's:
-    those end the process when two Python threads meet in them, or after a fork.
+    Args:
+        images: uint8 (N, H, W, 3); may be a memory map.
+        rows: Rows of *images*, int64 (B,).
+        boxes: As in `batch_crop`.
+        flips: As in `batch_crop`.
+        out: Filled with the crops, float32 (B, pixels, pixels, 3).
+        threads: Share the batch; their number changes no value. Not numba's threads: those end the process
+            when two Python threads call them at once, or after a fork.
+
+    Returns:
+        A view of *out*, (B, 3, pixels, pixels).
+
+    Raises:
+        ItlError: A row or a box does not exist in *images*.
     """
-    assert (out.dtype, len(out)) == (np.float32, len(rows))     # the kernel writes there unchecked
+    assert (out.dtype, len(out)) == (np.float32, len(rows))  # the kernel writes there unchecked
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):
-        asked = f"rows {rows.min()} to {rows.max()} asked of {len(images)} images"
-        raise ItlError(f"{asked}; take 0 to {len(images) - 1}")
+        raise ItlError(
+            f"rows {rows.min()} to {rows.max()} asked of {len(images)} images; take 0 to {len(images) - 1}"
+        )
     _refuse_boxes_outside(boxes, images.shape[1:3])
     images = images.view(np.ndarray)
-    images.flags.writeable = False              # of this view: one compiled kernel for maps and arrays
+    images.flags.writeable = False  # of this view: maps and arrays share one compiled kernel
     boxes = np.ascontiguousarray(boxes, np.float32)
     scale, shift = (np.tile(values, images.shape[2]) for values in _normalisation())
-    parts = [slice(start, start + PART) for start in range(0, len(rows), PART)]
+    parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(rows), IMAGES_PER_TASK)]
 
     def crop(part: slice) -> None:
         _crop(images, rows[part], boxes[part], flips[part], scale, shift, out[part])
 
-    list((threads.map if threads else map)(crop, parts))
+    if threads is None:
+        for part in parts:
+            crop(part)
+    else:
+        list(threads.map(crop, parts))  # waits, and raises what a thread raised
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
 def _refuse_boxes_outside(boxes: np.ndarray, size: tuple[int, int]) -> None:
-    """The kernel reads memory at the boxes: they must lie on the image."""
+    """Raise ItlError for boxes that are not on the image: the kernel would read other memory."""
     start, length = boxes[:, :2], boxes[:, 2:]
     outside = (start < 0) | (length <= 0) | (start + length > np.array(size, np.float32))
     if outside.any():
@@ -113,23 +139,23 @@ def _taps(start, length, size, weights, first, count):
     step = length / pixels
     reach = max(step, np.float32(1))
     low, high = max(0, int(np.floor(start))), min(size, int(np.ceil(start + length)))
-    for each in range(pixels):
-        centre = start + (each + np.float32(0.5)) * step
+    for pixel in range(pixels):
+        centre = start + (pixel + np.float32(0.5)) * step
         a = max(low, int(np.floor(centre - reach + np.float32(0.5))))
         b = min(high, int(np.floor(centre + reach + np.float32(0.5))))
         total = np.float32(0)
         for j in range(a, b):
             weight = max(np.float32(0), 1 - abs(j + np.float32(0.5) - centre) / reach)
-            weights[each, j - a] = weight
+            weights[pixel, j - a] = weight
             total += weight
         for j in range(b - a):
-            weights[each, j] /= total
-        first[each], count[each] = a, b - a
+            weights[pixel, j] /= total
+        first[pixel], count[pixel] = a, b - a
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)
 def _crop(images, rows, boxes, flips, scale, shift, out):
-    """Crop images[rows] into *out*: each line is a vertical pass over whole rows, then a horizontal one."""
+    """Crop images[rows] into *out*: for each line a vertical pass over whole rows, then a horizontal one."""
     height, width, pixels = images.shape[1], images.shape[2], out.shape[1]
     most = 2 * max(height, width) // pixels + 4
     down, across = np.empty((pixels, most), np.float32), np.empty((pixels, most), np.float32)
@@ -151,8 +177,8 @@ def _crop(images, rows, boxes, flips, scale, shift, out):
             _blend_columns(line, across, left, wide, out[b, y])
 
 
-# An index that may be negative would count from the end, and the check for that keeps a loop from being
-# vectorised: hence loops over whole slices below, and unsigned places.
+# A negative index would count from the end, and the check for that keeps a loop from being vectorised. So the
+# loops below run over whole slices, and indices are unsigned.
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True, boundscheck=False)

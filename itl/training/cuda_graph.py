@@ -1,4 +1,4 @@
-"""A training step recorded as a CUDA graph, since small nets wait for the host to ask for each kernel."""
+"""A training step recorded as a CUDA graph: small nets are slowed by the launch of each kernel."""
 
 from collections.abc import Callable, Iterable
 from itertools import repeat
@@ -9,36 +9,39 @@ from torch import Tensor, nn
 from itl.specs import Recipe
 from itl.training.batches import Batches, crop_on
 
-TRIALS = 3                  # runs of a step before it is recorded: libraries and kernels get ready
+WARMUP_RUNS = 3  # of a step before it is recorded: libraries initialise, kernels are compiled
 
-Step = Callable[[Tensor, Tensor], Tensor]   # images (B, 3, P, P) and targets (B,) to the loss
+Step = Callable[[Tensor, Tensor], Tensor]  # images (B, 3, P, P) and targets (B,) to the loss
 
 
 def record(work: Callable[[], object], state: Iterable[Tensor]) -> torch.cuda.CUDAGraph:
-    """Record *work*, which must read and write the same memory each time, as a CUDA graph to be replayed.
+    """Record *work* as a CUDA graph to be replayed, after a few warm-up runs.
 
-    It is tried a few times before; *state* lists the tensors that it changes, which are put back.
     Source: CUDA graphs in PyTorch's notes on CUDA semantics, "whole-network capture".
+
+    Args:
+        work: Must read and write the same memory each time.
+        state: The tensors that *work* changes; they get their values back.
     """
-    kept = [(tensor, tensor.clone()) for tensor in state]
-    graph, trial = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    trial.wait_stream(torch.cuda.current_stream())
+    saved = [(tensor, tensor.clone()) for tensor in state]
+    graph, warmup = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    warmup.wait_stream(torch.cuda.current_stream())
     try:
-        with torch.cuda.stream(trial):
-            for _ in range(TRIALS):
+        with torch.cuda.stream(warmup):
+            for _ in range(WARMUP_RUNS):
                 work()
-        torch.cuda.current_stream().wait_stream(trial)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):    # other threads may use the device
+        torch.cuda.current_stream().wait_stream(warmup)
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the device
             work()
     finally:
         with torch.no_grad():
-            for tensor, before in kept:
+            for tensor, before in saved:
                 tensor.copy_(before)
     return graph
 
 
 def training_state(net: nn.Module, optimizer: torch.optim.SGD) -> list[Tensor]:
-    """List all that a training step changes: weights, buffers and momentum, which begins as zeros."""
+    """List the tensors that a training step changes: weights, buffers and momentum, which starts at zero."""
     for group in optimizer.param_groups:
         for weight in group["params"]:
             if group["momentum"] and optimizer.state[weight].get("momentum_buffer") is None:
@@ -50,20 +53,20 @@ def training_state(net: nn.Module, optimizer: torch.optim.SGD) -> list[Tensor]:
 class RecordedSteps:
     """Crop, forward, backward and optimizer of *step* on *batches* as one graph, replayed for every step.
 
-    What differs from step to step (rows, boxes, flips, targets, learning rate) lies on the GPU for a whole
-    epoch, and the graph counts the steps itself. Only a pack that is streamed sends its images in between.
+    What differs between steps (rows, boxes, flips, targets, learning rate) is copied to the GPU once an
+    epoch, and the graph counts the steps itself. Only images of a streamed pack are sent for each step.
     """
 
     def __init__(
         self, net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: Step
     ) -> None:
-        """Record the graph. The net, its buffers and the momentum keep their values, and their memory."""
+        """Record the graph. The net, its buffers and the momentum keep their values and their memory."""
         self.batches, self.recipe, steps = batches, recipe, len(batches)
         device, count = batches.device, batches.step_images
-        self.plan = batches.plan(0).map(lambda part: part.to(device))   # any: for its shapes
+        self.plan = batches.plan(0).map(lambda part: part.to(device))  # any epoch's, for its shapes
         self.learning_rates, self.losses = torch.zeros(2, steps, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)
-        self.sent: Tensor | None = None                         # this step's images of a streamed pack
+        self.sent: Tensor | None = None  # images of the current step of a streamed pack
         if batches.on_device is None:
             self.sent = next(batches.streamed(batches.plan(0), count)).clone()
         crop, within = crop_on(device), torch.arange(count, device=device)
@@ -72,27 +75,29 @@ class RecordedSteps:
             group["lr"] = rate
 
         def one_step() -> None:
-            at = self.number * count + within
-            positions, *how, targets = (part.index_select(0, at) for part in self.plan.tensors())
+            index = self.number * count + within
+            positions, *boxes_and_flips, targets = (
+                part.index_select(0, index) for part in self.plan.tensors()
+            )
             rate.copy_(self.learning_rates.index_select(0, self.number)[0])
             if self.sent is None:
                 images, rows = batches.on_device, batches.device_rows.index_select(0, positions)
             else:
                 images, rows = self.sent, within
-            loss = step(crop(images, rows, *how, recipe.pixels, batches.dtype), targets)
+            loss = step(crop(images, rows, *boxes_and_flips, recipe.pixels, batches.dtype), targets)
             self.losses.index_copy_(0, self.number, loss.view(1))
-            self.number.add_(1).remainder_(steps)           # the trial runs may be more than an epoch has
+            self.number.add_(1).remainder_(steps)  # there may be more warm-up runs than steps in an epoch
 
-        self.one_step = one_step                # holds the tensors whose memory the graph reads and writes
+        self.one_step = one_step  # keeps the tensors whose memory the graph reads and writes
         self.graph = record(one_step, [*training_state(net, optimizer), self.number])
 
     def epoch(self, step: int, count: int) -> Tensor:
-        """Take *count* steps of the epoch that begins at *step*; return their losses (count,), on the GPU."""
+        """Take the *count* steps of an epoch from *step* on; return their losses (count,), on the GPU."""
         plan, total = self.batches.plan(step // len(self.batches)), self.recipe.total_steps(len(self.batches))
-        rates = [self.recipe.lr_at((step + at + 0.5) / total) for at in range(count)]   # of mid-step
+        rates = [self.recipe.lr_at((step + offset + 0.5) / total) for offset in range(count)]  # at mid-step
         self.learning_rates[:count].copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
-        for held, part in zip(self.plan.tensors(), plan.tensors(), strict=True):
-            held.copy_(part, non_blocking=True)
+        for recorded, part in zip(self.plan.tensors(), plan.tensors(), strict=True):
+            recorded.copy_(part, non_blocking=True)
         self.number.zero_()
         images: Iterable[Tensor | None] = repeat(None, count)
         if self.sent is not None:

@@ -1,4 +1,4 @@
-"""Pictures: whole images of a pack for a detector, each with its objects' boxes and its region proposals."""
+"""Batches of whole images of a pack for a detector, with the boxes of their objects and region proposals."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from itl.machine import Machine
 from itl.sources.boxes import SIDES, padded_size
 from itl.sources.proposals import windows
 from itl.specs import DetectionRecipe
-from itl.training.batches import device, draws
+from itl.training.batches import device, step_rng
 from itl.training.crop_cpu import normalised
 from itl.training.device_images import prefetch
 
@@ -23,24 +23,30 @@ if TYPE_CHECKING:
     from itl.packs.subset import Selection
 
 
-class View(NamedTuple):
-    """What a detector sees of some images: as large as the largest, zeros (the mean colour) beside."""
+class ImageBatch(NamedTuple):
+    """Whole images, scaled, in one tensor as large as the largest, padded with 0, the mean colour."""
 
-    pixels: Tensor                          # float32 (B, 3, H, W), normalised, channels_last
-    sizes: list[tuple[int, int]]            # height and width of each image in it
-    regions: list[Tensor] | None            # boxes (n, 4) of each: x0, y0, x1, y1 in its pixels, from 0
+    pixels: Tensor  # float32 (B, 3, H, W), normalised, channels_last
+    sizes: list[tuple[int, int]]  # height and width of each scaled image, in pixels
+    regions: list[Tensor] | None  # proposals of each image, (n, 4): x0, y0, x1, y1 in its pixels, from 0
 
     def __len__(self) -> int:
-        """How many images."""
+        """Return the number of images."""
         return len(self.sizes)
 
 
-class Pictures:
+DetectionBatch = tuple[ImageBatch, list[dict[str, Tensor]]]  # targets: {"boxes": (n, 4), "labels": (n,)}
+
+
+class DetectionBatches:
     """Batches of the images *selection* of *pack*, scaled as *recipe* says, on the machine's device.
 
-    Offers what `train` takes: each step a View and a list of {"boxes": (n, 4), "labels": (n,)}, boxes as x0,
-    y0, x1, y1 in the view's pixels and labels counted from 1. Difficult objects are not learned from.
-    Raises ItlError for a pack that has no boxes, or whose images were cropped or squashed.
+    Offers what `train` takes: each step an `ImageBatch` and a list with ``{"boxes": (n, 4), "labels": (n,)}``
+    for each image. Boxes are x0, y0, x1, y1 in pixels of the scaled image; labels count from 1, as 0 is the
+    background. Difficult objects are left out.
+
+    Raises:
+        ItlError: The pack was not made with fit pad, so its images are not whole, or nothing is selected.
     """
 
     def __init__(
@@ -49,131 +55,145 @@ class Pictures:
         """Scale the boxes of all images once."""
         fit = pack.summary["request"]["fit"]
         if fit != "pad":
-            raise ItlError(f"detection needs whole images, but {pack.folder} was packed with fit {fit}; "
-                           f"pack it with fit pad")
+            raise ItlError(
+                f"detection needs whole images, but {pack.folder} was packed with fit {fit}; "
+                f"pack it with fit pad"
+            )
         if not len(selection.rows):
             raise ItlError("a detector needs an image, the selection holds none; select another split")
         self.pack, self.rows, self.recipe, self.seed = pack, selection.rows, recipe, seed
         self.machine, self.device = machine, device(machine)
         self.batch = min(recipe.batch, len(self.rows))
         table = pack.table.iloc[self.rows]
-        self.shapes = table[["width", "height"]].to_numpy(np.int64)        # of the originals
+        self.shapes = table[["width", "height"]].to_numpy(np.int64)  # of the image files
         short, long = self.shapes.min(1), self.shapes.max(1)
         self.scales = np.minimum(recipe.pixels / short, recipe.longest / long)
         sides = np.maximum(1, np.rint(self.shapes * self.scales[:, None])).astype(int)
-        self.sizes = [(height, width) for width, height in sides.tolist()]  # of the views
-        self.objects = self._objects(selection.classes)
-        self.threads = ThreadPoolExecutor(1, "pictures")        # starts none before the first batch
+        self.sizes = [(height, width) for width, height in sides.tolist()]  # of the scaled images
+        self.objects = self._scaled_objects(selection.classes)
+        self.threads = ThreadPoolExecutor(1, "detection-batch")  # starts none before the first batch
 
     def __len__(self) -> int:
-        """Steps per epoch: whole batches."""
+        """Return the steps of an epoch: whole batches."""
         return len(self.rows) // self.batch
 
-    def epoch(self, number: int) -> Iterator[tuple[View, list[dict[str, Tensor]]]]:
-        """Yield every image once, shuffled, some mirrored: pure in (seed, epoch, step)."""
-        order = draws(self.seed, number, 0).permutation(len(self.rows))
-        parts = (
-            (order[step * self.batch : (step + 1) * self.batch],
-             draws(self.seed, number, step + 1).random(self.batch) < 0.5 * self.recipe.flip)
-            for step in range(len(self))
-        )
-        yield from self._load(parts)
+    def epoch(self, number: int) -> Iterator[DetectionBatch]:
+        """Yield every image once, shuffled, some mirrored: a pure function of seed, epoch and step."""
+        order = step_rng(self.seed, number, 0).permutation(len(self.rows))
+        yield from self._load(self._shuffled(order, number))
 
-    def in_order(self) -> Iterator[tuple[View, list[dict[str, Tensor]]]]:
-        """Yield every image once, as it is, in the selection's order; the last batch may be short."""
+    def in_order(self) -> Iterator[DetectionBatch]:
+        """Yield every image once, unchanged, in the selection's order; the last batch may be short."""
         starts = range(0, len(self.rows), self.batch)
         parts = (np.arange(start, min(start + self.batch, len(self.rows))) for start in starts)
         yield from self._load((part, np.zeros(len(part), bool)) for part in parts)
 
-    def original(self, place: int, boxes: Tensor) -> np.ndarray:
-        """Bring *boxes* (n, 4) in the view of image *place* back to its file: 1-based, inclusive."""
-        found = boxes.double().cpu().numpy() / self.scales[place]
-        found[:, :2] += 1
-        found[:, 2:] = np.maximum(found[:, :2], found[:, 2:])   # narrower than a pixel: that pixel
-        return found
+    def to_file_boxes(self, position: int, boxes: Tensor) -> np.ndarray:
+        """Convert boxes of a scaled image to its file's pixels.
 
-    def _objects(self, classes: tuple[str, ...]) -> list[np.ndarray]:
-        """The objects of each image, float32 (n, 5): the box scaled to the view, and the label."""
+        Args:
+            position: Number of the image in the selection.
+            boxes: (n, 4) x0, y0, x1, y1, from 0.
+
+        Returns:
+            float64 (n, 4) xmin, ymin, xmax, ymax: 1-based, inclusive.
+        """
+        file_boxes = boxes.double().cpu().numpy() / self.scales[position]
+        file_boxes[:, :2] += 1
+        file_boxes[:, 2:] = np.maximum(file_boxes[:, :2], file_boxes[:, 2:])  # never narrower than a pixel
+        return file_boxes
+
+    def _shuffled(self, order: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield positions and flips of each batch of *epoch*."""
+        for step in range(len(self)):
+            flips = step_rng(self.seed, epoch, step + 1).random(self.batch) < 0.5 * self.recipe.flip
+            yield order[step * self.batch : (step + 1) * self.batch], flips
+
+    def _scaled_objects(self, classes: tuple[str, ...]) -> list[np.ndarray]:
+        """Return the objects of each image, float32 (n, 5): the box in the scaled image, and the label."""
         objects = self.pack.objects
         objects = objects[~objects["difficult"].astype(bool)]
         labels = np.searchsorted(classes, objects["name"].to_numpy(str)) + 1
-        rows = np.column_stack([objects[SIDES].to_numpy(np.float64), labels])
+        boxes = np.column_stack([objects[SIDES].to_numpy(np.float64), labels])
         of_image = objects.groupby("row", sort=False).indices
         none = np.zeros(0, np.int64)
-        return [self._scaled(place, rows[of_image.get(row, none)]) for place, row in enumerate(self.rows)]
+        return [
+            self._scale(position, boxes[of_image.get(row, none)]) for position, row in enumerate(self.rows)
+        ]
 
-    def _regions(self, place: int) -> np.ndarray:
-        """The region proposals of one image, float32 (n, 5): the box scaled to the view, and 0."""
+    def _scaled_regions(self, position: int) -> np.ndarray:
+        """Return the region proposals of one image, float32 (n, 5): the box in the scaled image, and 0."""
         count = self.recipe.proposals
         if self.recipe.regions == "windows":
-            boxes = windows(*self.shapes[place].tolist(), count)
+            boxes = windows(*self.shapes[position].tolist(), count)
         else:
-            boxes = self.pack.regions(self.rows[place])[:count]
-        return self._scaled(place, np.pad(boxes, ((0, 0), (0, 1))))
+            boxes = self.pack.regions(self.rows[position])[:count]
+        return self._scale(position, np.pad(boxes, ((0, 0), (0, 1))))
 
-    def _scaled(self, place: int, rows: np.ndarray) -> np.ndarray:
-        """Boxes in a file, 1-based, inclusive, and labels (n, 5), as float32 x0, y0, x1, y1 in a view."""
-        rows = rows.astype(np.float64)
-        rows[:, :2] -= 1
-        rows[:, :4] *= self.scales[place]
-        return rows.astype(np.float32)
+    def _scale(self, position: int, boxes: np.ndarray) -> np.ndarray:
+        """Convert 1-based inclusive boxes in a file, with labels (n, 5), to float32 in the scaled image."""
+        boxes = boxes.astype(np.float64)
+        boxes[:, :2] -= 1
+        boxes[:, :4] *= self.scales[position]
+        return boxes.astype(np.float32)
 
-    def _load(
-        self, parts: Iterator[tuple[np.ndarray, np.ndarray]]
-    ) -> Iterator[tuple[View, list[dict[str, Tensor]]]]:
-        """Turn places and flips into views, each read from the disk while the one before is used."""
-        for places, flips, images, rows, counts in prefetch(self.threads, self._read, parts):
+    def _load(self, parts: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[DetectionBatch]:
+        """Turn positions and flips into batches; the next is read from the disk while one is used."""
+        for positions, flips, images, rows, counts in prefetch(self.threads, self._read, parts):
             images, rows = (part.to(self.device, non_blocking=True) for part in (images, rows))
             boxes, labels = rows[:, :4].split(counts), rows[:, 4].long().split(counts)
-            count = len(places)
-            targets = [{"boxes": boxes[at], "labels": labels[at]} for at in range(count)]
+            count = len(positions)
+            targets = [{"boxes": boxes[image], "labels": labels[image]} for image in range(count)]
             regions = None if self.recipe.regions == "rpn" else list(boxes[count:])
-            sizes = [self.sizes[place] for place in places]
-            yield View(self._pixels(places, flips, images), sizes, regions), targets
+            sizes = [self.sizes[position] for position in positions]
+            yield ImageBatch(self._padded(positions, flips, images), sizes, regions), targets
 
     def _read(
         self, part: tuple[np.ndarray, np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor, list[int]]:
         """Read what one batch sends to the device: two tensors, pinned where that is a GPU.
 
-        Returns the part's places and flips; the stored images, uint8 (B, S, S, 3); boxes and labels of all
-        objects and then of all regions, float32 (R, 5); and of how many each image has objects, then regions.
+        Returns:
+            The positions and flips of *part*; the stored images, uint8 (B, S, S, 3); boxes and labels of all
+            objects and then of all regions, float32 (R, 5); the number of objects of each image, followed by
+            the number of its regions.
         """
-        places, flips = part
-        pairs = list(zip(places, flips, strict=True))
-        rows = [self._in_view(place, flip, self.objects[place]) for place, flip in pairs]
+        positions, flips = part
+        pairs = list(zip(positions, flips, strict=True))
+        rows = [self._clip_and_flip(position, flip, self.objects[position]) for position, flip in pairs]
         if self.recipe.regions != "rpn":
-            rows += [self._in_view(place, flip, self._regions(place)) for place, flip in pairs]
-        arrays = self.pack.images[self.rows[places]], np.concatenate(rows)
-        images, boxes = (torch.from_numpy(array) for array in arrays)
+            for position, flip in pairs:
+                rows.append(self._clip_and_flip(position, flip, self._scaled_regions(position)))
+        images = torch.from_numpy(self.pack.images[self.rows[positions]])
+        boxes = torch.from_numpy(np.concatenate(rows))
         if self.device.type == "cuda":
             images, boxes = images.pin_memory(), boxes.pin_memory()
-        return places, flips, images, boxes, [len(part) for part in rows]
+        return positions, flips, images, boxes, [len(image_rows) for image_rows in rows]
 
-    def _in_view(self, place: int, flip: bool, rows: np.ndarray) -> np.ndarray:
-        """Boxes and labels (n, 5), the boxes clipped to their view and, where *flip*, mirrored with it."""
-        height, width = self.sizes[place]
+    def _clip_and_flip(self, position: int, flip: bool, rows: np.ndarray) -> np.ndarray:
+        """Clip the boxes of *rows* (n, 5) to their scaled image and, where *flip*, mirror them with it."""
+        height, width = self.sizes[position]
         rows = rows.copy()
         rows[:, :4] = np.clip(rows[:, :4], 0, [width, height, width, height])
         if flip:
             rows[:, [0, 2]] = width - rows[:, [2, 0]]
         return rows
 
-    def _pixels(self, places: np.ndarray, flips: np.ndarray, images: Tensor) -> Tensor:
-        """The batch that a detector sees, float32 (B, 3, H, W), channels_last, of stored *images*."""
-        tall, wide = np.max([self.sizes[place] for place in places], axis=0).tolist()
-        shape, layout = (len(places), 3, tall, wide), torch.channels_last
+    def _padded(self, positions: np.ndarray, flips: np.ndarray, images: Tensor) -> Tensor:
+        """Scale the stored *images* and join them to one tensor, float32 (B, 3, H, W), channels_last."""
+        height, width = np.max([self.sizes[position] for position in positions], axis=0).tolist()
+        shape, layout = (len(positions), 3, height, width), torch.channels_last
         pixels = torch.empty(shape, device=self.device, memory_format=layout).zero_()
-        for view, place, flip, image in zip(pixels, places, flips, images, strict=True):
-            shown = self._shown(place, image)
-            view[:, : shown.shape[1], : shown.shape[2]] = shown.flip(2) if flip else shown
+        for padded, position, flip, image in zip(pixels, positions, flips, images, strict=True):
+            scaled = self._scaled_image(position, image)
+            padded[:, : scaled.shape[1], : scaled.shape[2]] = scaled.flip(2) if flip else scaled
         return pixels
 
-    def _shown(self, place: int, stored: Tensor) -> Tensor:
-        """The image *stored* uint8 (S, S, 3) as its view shows it: float32 (3, H, W), normalised."""
-        width, height = padded_size(*self.shapes[place].tolist(), self.pack.size)
+    def _scaled_image(self, position: int, stored: Tensor) -> Tensor:
+        """Cut the padding off *stored*, uint8 (S, S, 3), normalise and scale: float32 (3, H, W)."""
+        width, height = padded_size(*self.shapes[position].tolist(), self.pack.size)
         image = normalised(stored[:height, :width].permute(2, 0, 1)[None])
-        if image.shape[2:] != self.sizes[place]:
-            sides = self.sizes[place]
-            image = interpolate(image, sides, mode="bilinear", antialias=True, align_corners=False)
+        if image.shape[2:] != self.sizes[position]:
+            size = self.sizes[position]
+            image = interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
         return image[0]

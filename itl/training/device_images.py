@@ -1,4 +1,4 @@
-"""Stored images on a GPU: kept there between runs where they fit, else streamed a batch at a time."""
+"""Stored images on a GPU: kept in its memory between runs where they fit, else streamed batch by batch."""
 
 import os
 from collections import deque
@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-NET_BYTES = 12 * 2**30      # that a net may need on the GPU beside the images; or half of what is free
-UPLOAD_IMAGES = 1024        # read and sent at once
-BATCHES_AHEAD = 3           # read and sent while one is used
+NET_BYTES = 12 * 2**30  # left free on the GPU for a net; or half of the free memory, if that is less
+UPLOAD_IMAGES = 1024  # read and sent at once
+BATCHES_AHEAD = 3  # read and sent while one is used
 
-_kept: dict[tuple, "ResidentImages"] = {}       # packs that this process has on a GPU, by file and device
+_kept: dict[tuple, "ResidentImages"] = {}  # packs that this process has on a GPU, by file and device
 
 
 @dataclass
 class ResidentImages:
-    """Images of one pack in the memory of a GPU; a row that no run has asked for yet is not read."""
+    """Images of one pack in the memory of a GPU, read when a run first needs them."""
 
-    images: torch.Tensor                # uint8 (N, S, S, 3)
-    uploaded: np.ndarray                # bool (N,)
+    images: torch.Tensor  # uint8 (N, S, S, 3)
+    uploaded: np.ndarray  # bool (N,)
 
     def upload(self, source: np.ndarray, rows: np.ndarray, stream: "ImageStream") -> None:
-        """Send those of *rows* of *source* that are not here yet."""
+        """Send those of *rows* of *source* that were not sent before."""
         missing = np.unique(rows[~self.uploaded[rows]])
         parts = [missing[start : start + UPLOAD_IMAGES] for start in range(0, len(missing), UPLOAD_IMAGES)]
         for part, images in zip(parts, stream.send(source, parts), strict=True):
@@ -37,19 +37,19 @@ class ImageStream:
     """Sends images to a GPU while it computes: read by *threads*, copied on a CUDA stream of its own."""
 
     def __init__(self, device: torch.device, threads: Executor) -> None:
-        """Make the one copying stream."""
+        """Create the CUDA stream."""
         self.device, self.threads = device, threads
         self.copying = torch.cuda.Stream(device)
 
     def send(self, source: np.ndarray, parts: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
         """Yield the images of each of *parts*, row numbers (B,) of *source*: uint8 (B, S, S, 3) on the GPU.
 
-        torch keeps freed pinned memory, and gives it out again once the copy from it is done.
+        torch caches freed pinned memory and reuses it once the copy from it is done.
         """
 
         def read(rows: np.ndarray) -> tuple[torch.Tensor, torch.cuda.Event]:
             pinned = torch.empty((len(rows), *source.shape[1:]), dtype=torch.uint8, pin_memory=True)
-            np.take(source, rows, 0, pinned.numpy(), mode="clip")       # the default makes a copy first
+            np.take(source, rows, 0, pinned.numpy(), mode="clip")  # the default makes a copy first
             with torch.cuda.stream(self.copying):
                 return pinned.to(self.device, non_blocking=True), self.copying.record_event()
 
@@ -63,20 +63,27 @@ class ImageStream:
 def resident(
     source: np.ndarray, rows: np.ndarray, stream: ImageStream, workers: int
 ) -> tuple[torch.Tensor, np.ndarray] | None:
-    """Bring *rows* of *source*, a pack's images, to the GPU of *stream*, if they fit beside a net.
+    """Copy *rows* of *source*, a pack's images, to the GPU of *stream*, if they fit beside a net.
 
-    A pack that fits as a whole stays there for the runs to come, and only what they lack is sent. Where just
-    these rows fit, they stay as long as they are used. *workers* share the GPU's memory.
+    If the whole pack fits, its memory is kept for later runs, and only missing images are sent. If only these
+    rows fit, they are freed after use.
+
+    Args:
+        source: uint8 (N, S, S, 3).
+        rows: Row numbers, int64 (B,).
+        stream: Reads and copies the images.
+        workers: Number of processes that share the GPU's memory.
 
     Returns:
-        Images uint8 (N, S, S, 3) and where *rows* lie among them, int64 (B,); None where they do not fit.
+        Images on the GPU, uint8 (M, S, S, 3), and the positions of *rows* among them, int64 (B,); None where
+        they do not fit.
     """
     device, image_bytes = stream.device, source[:1].nbytes
     key = _file(source), device
     try:
         if key not in _kept:
             if not fits(len(source) * image_bytes, device, workers):
-                _kept.clear()                                   # packs of earlier runs make room
+                _kept.clear()  # frees the packs of earlier runs
             if isinstance(source, np.memmap) and fits(len(source) * image_bytes, device, workers):
                 _kept[key] = _empty(source, len(source), device)
         if key in _kept:
@@ -86,22 +93,22 @@ def resident(
             own = _empty(source, len(rows), device)
             own.upload(source[rows], np.arange(len(rows)), stream)
             return own.images, np.arange(len(rows))
-    except torch.OutOfMemoryError:                              # another process was quicker: stream them
+    except torch.OutOfMemoryError:  # another process took the memory: stream them
         _kept.pop(key, None)
         torch.cuda.empty_cache()
     return None
 
 
 def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
-    """Whether so many bytes can stay on the GPU, beside the net and what other workers keep there."""
+    """Whether *wanted_bytes* can stay on the GPU beside the net and what other workers keep on it."""
     free, total = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    free = min(free, total // workers)                          # workers that start at once see the same free
+    free = min(free, total // workers)  # workers that start together see the same memory free
     return free - wanted_bytes >= min(free // 2, NET_BYTES)
 
 
 def prefetch(threads: Executor, work: Callable[[Any], Any], parts: Iterable, count: int = 1) -> Iterator:
-    """Yield work(part) for each of *parts* in turn; the next *count* are made while one is used."""
+    """Yield work(part) for each of *parts* in order; *threads* compute the next *count* meanwhile."""
     waiting: deque[Future] = deque()
     for part in parts:
         waiting.append(threads.submit(work, part))
@@ -112,7 +119,7 @@ def prefetch(threads: Executor, work: Callable[[Any], Any], parts: Iterable, cou
 
 
 def _file(source: np.ndarray) -> tuple[str, int] | None:
-    """What tells a pack's memory map from another: its file and when that was written; None for an array."""
+    """Return what identifies a pack's memory map, its file and the time of its change; None for arrays."""
     if not isinstance(source, np.memmap):
         return None
     return str(source.filename), os.stat(source.filename).st_mtime_ns

@@ -1,4 +1,4 @@
-"""The one training loop, prediction, and weights on disk; nothing of ImageNet, stores or notebooks."""
+"""The one training loop, prediction, and weights on disk."""
 
 import atexit
 import math
@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.batches import Batches, device, draws, use_device
+from itl.training.batches import Batches, device, step_rng, use_device
 from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
 from itl.training.cuda_graph import RecordedSteps
 from itl.training.numerics import autocast, repeatable
@@ -32,29 +32,49 @@ class Diverged(ItlError):
 
 
 def classify(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    """The loss of one batch where each of images (B, 3, P, P) is of one class, targets (B,)."""
+    """Return the cross-entropy of images (B, 3, P, P) of classes *targets* (B,): the mean, a scalar."""
     return cross_entropy(net(images).float(), targets, label_smoothing=recipe.label_smoothing)
 
 
 def train(
-    net: nn.Module, batches: Batches, recipe: Recipe, folder: Path, machine: Machine, *,
-    seed: int = 0, log: Callable[[dict], object] | None = None, objective: Objective = classify,
+    net: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    folder: Path,
+    machine: Machine,
+    *,
+    seed: int = 0,
+    log: Callable[[dict], object] | None = None,
+    objective: Objective = classify,
 ) -> list[dict]:
-    """Fit *net* to *batches*, in place; carry on from *folder* if an earlier try stopped there.
+    """Train *net* on *batches*, in place; resume from a checkpoint in *folder*, if there is one.
 
-    Returns the history, a dict per epoch: epoch, step, loss, seconds, images_per_second; *log* gets each one
-    as it is made. *seed* is for what the net draws, such as dropout. *objective* makes the mean loss of what
-    *batches* yields: `Batches`, or whatever offers the same. Raises Diverged where the loss is not finite;
-    the checkpoint before that stays.
+    Args:
+        net: Anything that *objective* takes.
+        batches: `Batches`, or an object with the same methods.
+        recipe: How to train.
+        folder: For checkpoints.
+        machine: Device, threads and ranks.
+        seed: Of random numbers in the net, such as dropout.
+        log: Gets each epoch's dict as it is made.
+        objective: Returns the mean loss of what *batches* yields.
+
+    Returns:
+        The history, a dict for each epoch: epoch, step, loss, seconds and images_per_second.
+
+    Raises:
+        Diverged: The loss is not finite. The last checkpoint before that is kept.
     """
     total = recipe.total_steps(len(batches))
     net.to(device(machine), memory_format=torch.channels_last)
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    if machine.compile and step < total and isinstance(batches, Batches):   # a detector's images differ
-        torch.compiler.reset()                  # else the ninth net of a process would run uncompiled
-        net.compile(dynamic=False)                                          # in place: keys stay clean
+    if (
+        machine.compile and step < total and isinstance(batches, Batches)
+    ):  # a detector's images differ in shape
+        torch.compiler.reset()  # else the ninth net of a process would not be compiled
+        net.compile(dynamic=False)  # in place: state-dict keys stay
     with _session(machine), checkpoints(folder) as save:
         wrapped = DistributedDataParallel(net) if machine.ranks > 1 else net
         recorded = None
@@ -62,15 +82,15 @@ def train(
             recorded = recorded_steps(net.train(), optimizer, batches, recipe, objective)
         while step < total:
             epoch, started = step // len(batches), time.perf_counter()
-            torch.manual_seed(int(draws(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
+            torch.manual_seed(int(step_rng(seed, epoch, 2**32 - 1 - machine.rank).integers(2**63)))
             losses = fit_epoch(wrapped, optimizer, batches, recipe, step, objective, recorded)
             step += len(losses)
             history.append(_row(losses, epoch, step, batches, started))
             if not math.isfinite(history[-1]["loss"]):
-                raise Diverged(_diverged(losses, history[-1], recipe, folder))
-            late = time.perf_counter() - saved > machine.checkpoint_seconds
-            if machine.rank == 0 and (step == total or late):
-                save(net, optimizer, history)                               # net, not its wrapper
+                raise Diverged(_diverged_message(losses, history[-1], recipe, folder))
+            due = time.perf_counter() - saved > machine.checkpoint_seconds
+            if machine.rank == 0 and (step == total or due):
+                save(net, optimizer, history)  # net, not its wrapper
                 saved = time.perf_counter()
             if log and machine.rank == 0:
                 log(history[-1])
@@ -78,12 +98,20 @@ def train(
 
 
 def fit_epoch(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, step: int,
-    objective: Objective = classify, recorded: RecordedSteps | None = None,
+    net: nn.Module,
+    optimizer: torch.optim.SGD,
+    batches: Batches,
+    recipe: Recipe,
+    step: int,
+    objective: Objective = classify,
+    recorded: RecordedSteps | None = None,
 ) -> Tensor:
-    """Take the steps of the epoch that begins at *step*, or those left of the training; return the losses.
+    """Take the steps of the epoch that begins at *step*, or those left of the training.
 
-    They stay on the device, (steps,): nothing waits for it. *recorded* steps, if any, are replayed.
+    *recorded* steps, if given, are replayed.
+
+    Returns:
+        The losses (steps,), on the device of *batches*: nothing waits for it.
     """
     total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
     count = min(len(batches), total - step)
@@ -92,28 +120,33 @@ def fit_epoch(
         return recorded.epoch(step, count)
     losses = torch.zeros(count, device=batches.device)
     epoch = batches.epoch(step // len(batches))
-    for at, (images, targets) in enumerate(islice(epoch, count)):
+    for offset, (images, targets) in enumerate(islice(epoch, count)):
         for group in optimizer.param_groups:
-            group["lr"] = recipe.lr_at((step + at + 0.5) / total)           # of mid-step: never quite zero
-        losses[at] = take_step(net, optimizer, batches, recipe, objective, images, targets)
+            group["lr"] = recipe.lr_at((step + offset + 0.5) / total)  # at mid-step: never quite zero
+        losses[offset] = take_step(net, optimizer, batches, recipe, objective, images, targets)
     if ranks > 1:
-        distributed.all_reduce(losses)                                      # so that all of them decide alike
+        distributed.all_reduce(losses)  # so that all ranks decide alike
         losses /= ranks
     return losses
 
 
 def take_step(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective,
-    images: Any, targets: Any,
+    net: nn.Module,
+    optimizer: torch.optim.SGD,
+    batches: Batches,
+    recipe: Recipe,
+    objective: Objective,
+    images: Any,
+    targets: Any,
 ) -> Tensor:
-    """Forward, backward and optimizer on one batch; return the loss, a scalar on the device."""
-    optimizer.zero_grad(set_to_none=True)                       # before the forward pass reuses their memory
+    """Do forward, backward and optimizer step on one batch; return the loss, a scalar on the device."""
+    optimizer.zero_grad(set_to_none=True)  # so that the forward pass can reuse their memory
     with autocast(batches.device, recipe.precision):
         loss = objective(net, images, targets, recipe)
-    loss = loss * (len(targets) * batches.machine.ranks / batches.batch)    # ranks' shares may differ
+    loss = loss * (len(targets) * batches.machine.ranks / batches.batch)  # ranks' shares may differ
     loss.backward()
     if recipe.clip:
-        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)             # on the device: no wait
+        nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)  # on the device: no wait
     optimizer.step()
     return loss.detach()
 
@@ -121,9 +154,12 @@ def take_step(
 def predict(
     net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
 ) -> tuple[Tensor, Tensor]:
-    """What *net*, or its body, says of every image in order: outputs (N, C) float32, targets (N,), on CPU.
+    """Run *net*, or its body, on every image of *batches* in order.
 
-    The net is left in evaluation mode, and nothing in it changes.
+    The net is left in evaluation mode; its parameters and buffers are unchanged.
+
+    Returns:
+        Outputs (N, C), float32, and targets (N,) or (N, C), on the CPU.
     """
     outputs, targets = predict_on_device(net, batches, machine, precision)
     return outputs.cpu(), targets.cpu()
@@ -132,12 +168,12 @@ def predict(
 def predict_on_device(
     net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
 ) -> tuple[Tensor, Tensor]:
-    """As `predict`, but outputs and targets stay on the device of *batches*, where memory is taken once."""
+    """Do as `predict`, but keep outputs and targets on the device of *batches*, in memory allocated once."""
     net.to(batches.device, memory_format=torch.channels_last).eval()
     done, all_outputs, all_targets = 0, None, None
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
         for images, targets in batches.in_order():
-            outputs = net.forward(images)       # not what training compiled, whose graphs reuse their outputs
+            outputs = net.forward(images)  # not the compiled forward, whose graphs reuse their outputs
             if done == 0:
                 shape = len(batches.rows), *outputs.shape[1:]
                 all_outputs = outputs.new_empty(shape, dtype=torch.float32)
@@ -154,42 +190,42 @@ def save_weights(net: nn.Module, path: Path) -> None:
 
 
 def load_weights(net: nn.Module, path: Path) -> None:
-    """Read into *net* what save_weights wrote; raise ItlError for a damaged file or another net's."""
+    """Read into *net* what `save_weights` wrote; raise ItlError for a damaged file or another net's."""
     fill(net, load_tensors(path)[0], path)
 
 
 def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """SGD over the weights that learn; only those of two or more dimensions decay, so no norm and no bias."""
-    learning = [weight for weight in net.parameters() if weight.requires_grad]
+    """Make SGD over the trainable weights; biases and norms, of one dimension, get no weight decay."""
+    trainable = [weight for weight in net.parameters() if weight.requires_grad]
     groups = [
-        {"params": [weight for weight in learning if weight.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [weight for weight in learning if weight.ndim < 2], "weight_decay": 0.0},
+        {"params": [weight for weight in trainable if weight.ndim >= 2], "weight_decay": recipe.weight_decay},
+        {"params": [weight for weight in trainable if weight.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
 
 
 def join_ranks(machine: Machine, timeout: timedelta | None = None) -> None:
-    """Join the process group of a torchrun: what is on GPUs goes over NCCL, all else, objects too, over gloo.
+    """Join the process group of a torchrun: NCCL for tensors on GPUs, gloo for all else, objects too.
 
-    The device is set before: to NCCL a rank is where its current device is, and no two may share one.
+    The device is set before: NCCL takes a rank's current device, and no two ranks may share one.
     """
-    where = use_device(machine)
-    if where.type == "cuda":
-        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=where)
+    device = use_device(machine)
+    if device.type == "cuda":
+        distributed.init_process_group("cpu:gloo,cuda:nccl", timeout=timeout, device_id=device)
     else:
         distributed.init_process_group("gloo", timeout=timeout)
 
 
 @contextmanager
 def _session(machine: Machine) -> Iterator[None]:
-    """Give training repeatable kernels, its process group, and random numbers of its own."""
-    where = use_device(machine)
+    """Provide repeatable kernels, the process group, and a random state that is restored afterwards."""
+    device = use_device(machine)
     if machine.ranks > 1 and not distributed.is_initialized():
         join_ranks(machine)
-        atexit.register(distributed.destroy_process_group)      # once: no group is joined twice
+        atexit.register(distributed.destroy_process_group)  # registered once, as the group is joined once
     with (
-        torch.random.fork_rng(devices=[where] if where.type == "cuda" else []),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         repeatable(machine),
     ):
         yield
@@ -200,8 +236,9 @@ def recorded_steps(
 ) -> RecordedSteps | None:
     """Record the steps of this training as a CUDA graph, for `fit_epoch`.
 
-    None where that cannot be: on a CPU, with several ranks, for a detector, whose images differ in shape,
-    and, with a warning, for a net that waits for the device.
+    Returns:
+        None on a CPU, with several ranks, for a detector, whose images differ in shape, and, with a warning,
+        for a net that waits for the device.
     """
     if batches.device.type != "cuda" or batches.machine.ranks > 1 or not isinstance(batches, Batches):
         return None
@@ -211,7 +248,7 @@ def recorded_steps(
 
     try:
         return RecordedSteps(net, optimizer, batches, recipe, step)
-    except RuntimeError as error:               # such as a net that looks at its values
+    except RuntimeError as error:  # for example the net reads its values on the host
         reason = str(error).splitlines()[0]
         warnings.warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower", stacklevel=2)
         return None
@@ -220,26 +257,34 @@ def recorded_steps(
 def _resume(
     folder: Path, net: nn.Module, optimizer: torch.optim.SGD, total: int, steps_per_epoch: int
 ) -> list[dict]:
-    """The history of the checkpoint in *folder*, put into *net* and *optimizer* if it is this training's."""
+    """Restore *net* and *optimizer* from the checkpoint in *folder*; return its history.
+
+    Raises:
+        ItlError: The checkpoint is of another training.
+    """
     history = load_checkpoint(folder, net, optimizer)
     step = history[-1]["step"] if history else 0
     if step > total or (step < total and step % steps_per_epoch):
-        found = f"the checkpoint in {folder} is at step {step} of another training"
-        raise ItlError(f"{found}, this one has {total} steps, {steps_per_epoch} an epoch; use another folder")
+        raise ItlError(
+            f"the checkpoint in {folder} is at step {step} of another training, this one has "
+            f"{total} steps, {steps_per_epoch} an epoch; use another folder"
+        )
     return history
 
 
 def _row(losses: Tensor, epoch: int, step: int, batches: Batches, started: float) -> dict:
-    """The history's row of one epoch. Reading the loss waits for the device, so time is taken after it."""
+    """Return the history's row of one epoch; the time is taken after the loss, which waits for the device."""
     mean = losses.double().mean().item()
     seconds = time.perf_counter() - started
     speed = len(losses) * batches.batch / seconds
     return {"epoch": epoch + 1, "step": step, "loss": mean, "seconds": seconds, "images_per_second": speed}
 
 
-def _diverged(losses: Tensor, row: dict, recipe: Recipe, folder: Path) -> str:
-    """Say at which step the loss stopped being a number."""
-    at = int((~losses.isfinite()).nonzero()[0])
-    step = row["step"] - len(losses) + at + 1
-    found = f"loss became {losses[at].item()} at step {step}, in epoch {row['epoch']}, of {folder}"
-    return f"{found}; the last checkpoint is kept; an lr below {recipe.lr:g} or fp32 may work"
+def _diverged_message(losses: Tensor, row: dict, recipe: Recipe, folder: Path) -> str:
+    """Return the message that says at which step the loss was no longer finite."""
+    first = int((~losses.isfinite()).nonzero()[0])
+    step = row["step"] - len(losses) + first + 1
+    return (
+        f"loss became {losses[first].item()} at step {step}, in epoch {row['epoch']}, of {folder}; the last "
+        f"checkpoint is kept; an lr below {recipe.lr:g} or fp32 may work"
+    )

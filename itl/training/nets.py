@@ -1,4 +1,4 @@
-"""Nets: each a body, which turns images into features, and a linear head. None is pretrained."""
+"""Nets: a body, which turns images into features, and a linear head. None is pretrained."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 from itl import ItlError, did_you_mean, pick
 from itl.training.crop_cpu import STD
 
-Part = tuple[nn.Module, int]                # a body and how many features it gives
+Body = tuple[nn.Module, int]  # the module and the number of its features
 
 
 class Classifier(nn.Module):
-    """A net in two parts, so that features can be had without the head and a head be replaced."""
+    """A net in two parts: the body gives features without the head, and the head can be replaced."""
 
     def __init__(self, body: nn.Module, head: nn.Linear):
         """Join *body*, which maps images (B, 3, P, P) to features (B, F), and *head*, F to the classes."""
@@ -21,16 +21,24 @@ class Classifier(nn.Module):
         self.body, self.head = body, head
 
     def forward(self, images: Tensor) -> Tensor:
-        """Class scores (B, classes) of *images* (B, 3, P, P)."""
+        """Return class scores (B, classes) of *images* (B, 3, P, P)."""
         return self.head(self.body(images))
 
 
 def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
-    """Build the net called *name* for images of *pixels*, its weights a pure function of *seed*.
+    """Build the net called *name*, its weights a pure function of *seed*.
 
-    Names: small, alexnet (torchvision's), caffenet (the paper's), resnet18, resnet50, and timm:NAME for any
-    of timm's. Nothing is downloaded and torch's random state stays as it is.
-    Raises ItlError for an unknown name, and for images too small for the net.
+    Nothing is downloaded, and torch's random state is unchanged.
+
+    Args:
+        name: small, alexnet (torchvision's), caffenet (the paper's), resnet18, resnet50, or timm:NAME for any
+            net of timm.
+        classes: Outputs of the head.
+        pixels: Side of the images.
+        seed: Of the weights.
+
+    Raises:
+        ItlError: The name is unknown, the images are too small for the net, or there are no classes.
 
     >>> build("small", classes=10, pixels=56, seed=0).head.out_features
     10
@@ -47,18 +55,19 @@ def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
     return Classifier(body, head)
 
 
-def _own(name: str, pixels: int) -> Part:
-    """One of NETS, if the images are large enough for it."""
+def _own(name: str, pixels: int) -> Body:
+    """Make a body of NETS, if the images are large enough for it."""
     make, least = pick(NETS, name, "net (or timm:NAME)")
     if pixels < least:
-        found = f"{name} needs images of at least {least} pixels, not {pixels}"
-        raise ItlError(f"{found}; raise pixels or take net small")
+        raise ItlError(
+            f"{name} needs images of at least {least} pixels, not {pixels}; raise pixels or take net small"
+        )
     return make()
 
 
-def _timm(name: str, pixels: int) -> Part:
-    """Any net of timm, without its classifier; tried on zeros, to learn its features and that it fits."""
-    import timm  # here: it takes seconds, and few runs need it
+def _timm(name: str, pixels: int) -> Body:
+    """Make a net of timm without its classifier; a pass on zeros shows its features and that it fits."""
+    import timm  # not at the top: it takes seconds, and few runs need it
 
     known = timm.list_models()
     if name.partition(".")[0] not in known:
@@ -72,16 +81,17 @@ def _timm(name: str, pixels: int) -> Part:
             features = body.eval()(torch.zeros(2, 3, pixels, pixels))
     except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
         reason = (str(error).splitlines() or ["it fails on them"])[0]
-        found = f"timm:{name} cannot take images of {pixels} pixels ({reason})"
-        raise ItlError(f"{found}; try more pixels or net small") from error
+        raise ItlError(
+            f"timm:{name} cannot take images of {pixels} pixels ({reason}); try more pixels or net small"
+        ) from error
     return body.train(), features.flatten(1).shape[1]
 
 
 class Block(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut; it starts as the shortcut alone."""
+    """A residual block of two 3 x 3 convolutions; initially it is the identity and a ReLU."""
 
     def __init__(self, channels: int):
-        """Keep *channels* and sides as they are."""
+        """Make a block that keeps the number of *channels*."""
         super().__init__()
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.first_norm = nn.BatchNorm2d(channels)
@@ -90,13 +100,13 @@ class Block(nn.Module):
         nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) of maps of the same shape."""
+        """Return maps (B, C, H, W) of maps of the same shape."""
         inner = self.first_norm(self.first(maps)).relu_()
         return (self.second_norm(self.second(inner)) + maps).relu_()
 
 
-def _small() -> Part:
-    """A net for 48 to 64 pixels: of those tried, the most accurate after two minutes on one CPU core."""
+def _small() -> Body:
+    """Make a net for 48 to 64 pixels: the most accurate one found after two minutes on one CPU core."""
 
     def halve(inputs: int, outputs: int) -> list[nn.Module]:
         layer = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False)
@@ -107,12 +117,12 @@ def _small() -> Part:
 
 
 def _torchvision(name: str) -> nn.Module:
-    from torchvision import models  # here, as timm
+    from torchvision import models  # not at the top: see timm
 
     return getattr(models, name)(weights=None)
 
 
-def _alexnet() -> Part:
+def _alexnet() -> Body:
     net = _torchvision("alexnet")
     return nn.Sequential(net.features, net.avgpool, nn.Flatten(), *net.classifier[:-1]), 4096
 
@@ -121,39 +131,40 @@ class GreyLevels(nn.Module):
     """Undo the division of normalised images: Caffe's weights and LRN are meant for grey levels around 0."""
 
     def __init__(self):
-        """Keep the factors where the net is; they are no weights, and are not saved."""
+        """Register the factors as a buffer, so that they follow the net to its device; they are not saved."""
         super().__init__()
         self.register_buffer("levels", 255 * torch.tensor(STD)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (B, 3, P, P) in grey levels, of mean about zero."""
+        """Return images (B, 3, P, P) in grey levels, of mean about zero."""
         return images * self.levels
 
 
 class ResponseNorm(nn.LocalResponseNorm):
     """Caffe's LRN over an odd number of channels, always in float32: its 1 + 1e-4 x is 1 in bfloat16.
 
-    torch's own values and gradients, but pooled along the last dimension of channels_last memory. torch pools
-    three-dimensionally, which copies the maps to another layout, reads and writes them 56 times instead of 41
-    for a forward and a backward pass, and adds up gradients on a GPU in an order that does not repeat.
+    The same values and gradients as torch's, but pooled along the last dimension of channels_last memory.
+    torch pools in three dimensions. That copies the maps to another layout, reads and writes them 56 times
+    instead of 41 for a forward and a backward pass, and on a GPU adds up gradients in an order that does not
+    repeat.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) of the same shape, each value divided by what its neighbouring channels hold."""
+        """Return maps of the shape of *maps* (B, C, H, W), divided by a norm of neighbouring channels."""
         values = maps.float().permute(0, 2, 3, 1)
         mean = avg_pool2d(values.square(), (1, self.size), stride=1, padding=(0, self.size // 2))
         return (values * (self.k + self.alpha * mean).pow(-self.beta)).permute(0, 3, 1, 2)
 
 
 class BlockConv2d(nn.Conv2d):
-    """A strided convolution of few channels, such as the first of a net; no padding, groups or dilation.
+    """A strided convolution of few channels, such as the first of a net; without padding, groups or dilation.
 
-    On a GPU it is computed by `convolve_blocks`: of three channels at stride 4, cuDNN's repeatable kernels
-    took as long as the rest of the net.
+    On a GPU `convolve_blocks` computes it: for three channels at stride 4, cuDNN's repeatable kernels took as
+    long as the rest of the net.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps (B, O, h, w) of *images* (B, C, H, W)."""
+        """Return maps (B, O, h, w) of *images* (B, C, H, W)."""
         if images.device.type == "cpu":
             return super().forward(images)
         return convolve_blocks(images, self.weight, self.bias, self.stride[0])
@@ -162,24 +173,32 @@ class BlockConv2d(nn.Conv2d):
 def convolve_blocks(images: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """Return ``conv2d(images, weight, bias, stride)``, computed at stride 1 over blocks of stride x stride.
 
-    A block's pixels become channels (space to depth), of which there are enough for matrix products then.
-    images (B, C, H, W), weight (O, C, K, K); returns (B, O, h, w).
+    The pixels of a block become channels (space to depth), which makes enough channels for matrix products.
+
+    Args:
+        images: (B, C, H, W).
+        weight: (O, C, K, K).
+        bias: (O,).
+        stride: Pixels.
+
+    Returns:
+        (B, O, h, w).
     """
     kernel, sides = weight.shape[-1], images.shape[2:]
-    blocks = -(-kernel // stride)               # that a kernel covers, along each side
-    height, width = (((side - kernel) // stride + blocks) * stride for side in sides)    # that it sees in all
-    spare = blocks * stride - kernel
-    weight = pixel_unshuffle(pad(weight, (0, spare, 0, spare)), stride)
-    images = pad(images, (0, width - sides[1], 0, height - sides[0]))       # less than 0 cuts off
+    blocks = -(-kernel // stride)  # covered by a kernel, along each side; rounded up
+    height, width = (((side - kernel) // stride + blocks) * stride for side in sides)  # covered in all
+    padding = blocks * stride - kernel
+    weight = pixel_unshuffle(pad(weight, (0, padding, 0, padding)), stride)
+    images = pad(images, (0, width - sides[1], 0, height - sides[0]))  # a negative number crops
     images = pixel_unshuffle(images, stride).contiguous(memory_format=torch.channels_last)
     return conv2d(images, weight, bias)
 
 
-def _caffenet() -> Part:
-    """Caffe's AlexNet as the paper trained it: pooling before LRN, grouped convolutions, Gaussian weights.
+def _caffenet() -> Body:
+    """Make Caffe's AlexNet, as in the paper: pooling before LRN, grouped convolutions, Gaussian weights.
 
-    227 pixels give 6 x 6 maps before fc6, as in Caffe. Smaller images are brought to 6 x 6 by pooling, which
-    changes nothing at 227; below 67 pixels nothing would be left to pool.
+    227 pixels give 6 x 6 maps before fc6, as in Caffe. Maps of smaller images are pooled adaptively to 6 x 6,
+    which changes nothing at 227. Below 67 pixels there are no maps left.
     """
 
     def convolution(inputs: int, outputs: int, side: int, bias: float, **options: int) -> list[nn.Module]:
@@ -191,29 +210,39 @@ def _caffenet() -> Part:
     pool, norm = nn.MaxPool2d(3, 2), ResponseNorm(5, alpha=1e-4, beta=0.75, k=1)
     first = _gaussian(BlockConv2d(3, 96, 11, stride=4), std=0.01, bias=0)
     return nn.Sequential(
-        GreyLevels(), first, nn.ReLU(inplace=True), pool, norm,
-        *convolution(96, 256, 5, bias=1, padding=2, groups=2), pool, norm,
+        GreyLevels(),
+        first,
+        nn.ReLU(inplace=True),
+        pool,
+        norm,
+        *convolution(96, 256, 5, bias=1, padding=2, groups=2),
+        pool,
+        norm,
         *convolution(256, 384, 3, bias=0, padding=1),
         *convolution(384, 384, 3, bias=1, padding=1, groups=2),
-        *convolution(384, 256, 3, bias=1, padding=1, groups=2), pool,
-        nn.AdaptiveAvgPool2d(6), nn.Flatten(), *full(256 * 6 * 6), *full(4096),
+        *convolution(384, 256, 3, bias=1, padding=1, groups=2),
+        pool,
+        nn.AdaptiveAvgPool2d(6),
+        nn.Flatten(),
+        *full(256 * 6 * 6),
+        *full(4096),
     ), 4096
 
 
 def _gaussian(layer: nn.Module, std: float, bias: float) -> nn.Module:
-    """Give *layer* Caffe's initial weights."""
+    """Initialise *layer* as Caffe does, and return it."""
     nn.init.normal_(layer.weight, std=std)
     nn.init.constant_(layer.bias, bias)
     return layer
 
 
-def _resnet(name: str) -> Part:
+def _resnet(name: str) -> Body:
     net = _torchvision(name)
     features, net.fc = net.fc.in_features, nn.Identity()
     return net, features
 
 
-NETS: dict[str, tuple[Callable[[], Part], int]] = {         # how to make the body; least side of its images
+NETS: dict[str, tuple[Callable[[], Body], int]] = {  # makes the body; least side of its images, in pixels
     "small": (_small, 16),
     "alexnet": (_alexnet, 63),
     "caffenet": (_caffenet, 67),

@@ -2,14 +2,46 @@
 
 from importlib.machinery import ModuleSpec, PathFinder
 
-HERE = {                                    # of what itl declares; networkx comes with torch
-    "filelock", "networkx", "numba", "numpy", "pandas", "PIL", "pyarrow", "safetensors", "scipy", "torch",
+# Of what itl declares; jinja2 and markupsafe come with torch, pygments with pytest.
+HERE = {
+    "filelock",
+    "jinja2",
+    "markupsafe",
+    "numba",
+    "numpy",
+    "pandas",
+    "PIL",
+    "pyarrow",
+    "pygments",
+    "safetensors",
+    "scipy",
+    "torch",
     "torchvision",
 }
 ABSENT = {
-    "anywidget", "dask", "distributed", "ipykernel", "IPython", "ipywidgets", "jupyterlab", "matplotlib",
-    "nbconvert", "nbformat", "nltk", "papermill", "psutil", "pydantic", "pydantic_core", "seaborn", "timm",
-    "tqdm", "yaml",
+    "anywidget",
+    "bs4",
+    "dask",
+    "distributed",
+    "ipykernel",
+    "IPython",
+    "ipywidgets",
+    "jupyter_client",
+    "jupyterlab",
+    "matplotlib",
+    "nbclient",
+    "nbconvert",
+    "nbformat",
+    "nltk",
+    "papermill",
+    "psutil",
+    "pydantic",
+    "pydantic_core",
+    "seaborn",
+    "timm",
+    "tqdm",
+    "traitlets",
+    "yaml",
 }
 
 
@@ -24,5 +56,5 @@ def hide(absent: set[str]) -> None:
     PathFinder.find_spec = classmethod(find_spec)
 
 
-if __name__ == "sitecustomize":             # imported by Python as it starts, not by a test
+if __name__ == "sitecustomize":  # imported by Python as it starts, not by a test
     hide(ABSENT)

@@ -13,8 +13,8 @@ STEP = {"rates": {"itl": 41_000.0, "alone": 42_000.0}, "ratio": 0.976, "reached"
 
 def line(row: str, figure: str, table: list[dict[str, str]]) -> dict[str, str]:
     """The line of *table* on that figure, which is named by its unit."""
-    (found,) = [each for each in table if each["row"] == row and each["unit"] == figure]
-    return found
+    (judged,) = [line for line in table if line["row"] == row and line["unit"] == figure]
+    return judged
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def line(row: str, figure: str, table: list[dict[str, str]]) -> dict[str, str]:
     ],
 )
 def test_a_figure_is_judged_by_its_goal(row, unit, measured, figure, met):
-    found = line(row, unit, goals.compare({row: measured}, {}, {}))
-    assert (found["figure"], found["met"]) == (figure, met)
+    judged = line(row, unit, goals.compare({row: measured}, {}, {}))
+    assert (judged["figure"], judged["met"]) == (figure, met)
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_a_figure_is_judged_by_its_goal(row, unit, measured, figure, met):
     ],
 )
 def test_hours_and_the_demo_are_judged_too(row, measured, figure, goal, met):
-    (found,) = goals.compare({}, {row: measured}, {})
-    assert (found["figure"], found["goal"], found["met"]) == (figure, goal, met)
+    (judged,) = goals.compare({}, {row: measured}, {})
+    assert (judged["figure"], judged["goal"], judged["met"]) == (figure, goal, met)
 
 
 def test_what_has_no_figure_says_why_and_what_nobody_asked_for_is_left_out():
     rows = {"knn": {"failed": "RuntimeError: a | b"}, "crop": {"not_here": "the fused crop is for GPUs"}}
     table = goals.compare(rows, {}, {"probe": "OUT OF TIME", "paper-128": "skipped: pydantic not installed"})
-    assert {each["row"]: each["met"] for each in table} == {
+    assert {line["row"]: line["met"] for line in table} == {
         "crop": "the fused crop is for GPUs",
         "knn": "RuntimeError: a | b",
         "probe": "OUT OF TIME",

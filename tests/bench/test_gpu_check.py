@@ -15,7 +15,13 @@ from tests.bare import sitecustomize as bare
 from tests.gpu import check
 
 BARE = Path(bare.__file__).parent
-IMPORTED = {"dask[distributed]": "dask", "pillow": "PIL", "pyyaml": "yaml"}  # where the name differs
+IMPORTED = {
+    "beautifulsoup4": "bs4",
+    "dask[distributed]": "dask",
+    "ipython": "IPython",
+    "pillow": "PIL",
+    "pyyaml": "yaml",
+}  # where the name differs
 
 FAKES = {
     # a GPU that is always there
@@ -123,15 +129,15 @@ def on_bare_machine(*words: str) -> subprocess.CompletedProcess:
 
 def test_on_a_bare_machine_the_script_says_what_it_lacks_and_imports_all_tests(tmp_path):
     """The children inherit the bare machine: the script keeps its caller's PYTHONPATH for them."""
-    file = tmp_path / "found.json"
+    file = tmp_path / "report.json"
     done = on_bare_machine("tests/gpu/check.py", "--collect", "--json", str(file))
     assert done.returncode == 0, done.stdout
     assert "not installed here: pydantic, yaml; the parts that need them are left out" in done.stdout
     assert "torch sees no CUDA device" in done.stdout
     assert re.search(r"tests/gpu/test_gpu\.py: \d+", done.stdout)
-    told = json.loads(file.read_text())
-    assert told["ended"]["collect"].startswith("passed")
-    assert (told["machine"]["gpu"], told["table"]) == (None, [])
+    report = json.loads(file.read_text())
+    assert report["ended"]["collect"].startswith("passed")
+    assert (report["machine"]["gpu"], report["table"]) == (None, [])
 
 
 def test_kernels_training_evaluation_and_the_table_import_on_a_bare_machine():
@@ -152,10 +158,12 @@ def test_where_torch_is_missing_nothing_can_be_done(monkeypatch, capsys):
 def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd, tmp_path):
     """One test fails and one hangs; the rest is done, and the exit status tells."""
     monkeypatch.setitem(check.CPU_TESTS, "tests/training/test_batches.py", check.Part([], 2))
-    assert main(monkeypatch, "--json", str(tmp_path / "found.json")) == 1
-    told = json.loads((tmp_path / "found.json").read_text())
-    assert list(told["ended"]) == ["tests/gpu", "table", "hours", "several nets", *check.CPU_TESTS]
-    assert {name: how.split()[0] for name, how in told["ended"].items() if not how.startswith("passed")} == {
+    assert main(monkeypatch, "--json", str(tmp_path / "report.json")) == 1
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert list(report["ended"]) == ["tests/gpu", "table", "hours", "several nets", *check.CPU_TESTS]
+    assert {
+        name: how.split()[0] for name, how in report["ended"].items() if not how.startswith("passed")
+    } == {
         "tests/training/test_crop_triton.py": "FAILED,",
         "tests/training/test_batches.py": "OUT",
     }
@@ -165,10 +173,10 @@ def test_all_parts_come_in_turn_and_the_table_is_last(world, monkeypatch, capfd,
     table = out[out.index("| row |") :].splitlines()
     assert "| step-resnet18-112 | 40,500 | images/s | ≥ 40,000 | met | 38,000–48,000 |" in table
     assert "| paper-128 | 11.5 | hours | ≤ 12 | met |  |" in table
-    assert len(table) == 2 + len(told["table"])
-    assert told["rows"].keys() == set(check.ROWS)
+    assert len(table) == 2 + len(report["table"])
+    assert report["rows"].keys() == set(check.ROWS)
     assert "| four-small-56 | 3.07 | times one alone | ≥ 2 | met |  |" in table
-    assert told["measured"] == {"paper-128": 11.5, "paper": 140.0, "four-small-56": 3.07}
+    assert report["measured"] == {"paper-128": 11.5, "paper": 140.0, "four-small-56": 3.07}
 
 
 def test_a_row_that_hangs_or_crashes_costs_only_itself(world, monkeypatch):

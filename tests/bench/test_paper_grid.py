@@ -40,24 +40,26 @@ def rated(monkeypatch):
 
 def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
     preset = Preset(name="mini", about="", notebooks={"01-data-size": SETTINGS})
-    found, works = paper_grid.grid(preset, SIZES, Machine(home=tmp_path, workers=4, threads=1))
-    assert found.minutes * 60 == pytest.approx(TRAINED + TRIED)
+    planned, works = paper_grid.grid(preset, SIZES, Machine(home=tmp_path, workers=4, threads=1))
+    assert planned.minutes * 60 == pytest.approx(TRAINED + TRIED)
     assert [(recipe.pixels, rate) for _, recipe, rate in works] == [(56, RATE), (24, RATE)]
-    lines = [" ".join(line.split()) for line in paper_grid.describe(found, works)]
+    lines = [" ".join(line.split()) for line in paper_grid.describe(planned, works)]
     assert lines[1:3] == [
         "small, classifier, 56 pixels, batches of 20 2 8",
         "small, classifier, 24 pixels, batches of 5 2 8",
     ]
-    total = "3 trainings 18.0 hours, 3 evaluations 0.0: 18.0 hours in all"
-    assert lines[3:] == [f"{total}; a night has 12, this is 1.50 times that"]
+    assert lines[3:] == [
+        "3 trainings 18.0 hours, 3 evaluations 0.0: 18.0 hours in all; "
+        "a night has 12, this is 1.50 times that"
+    ]
 
 
 def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
     preset = load_preset("paper", shipped_folder("params"))
-    found, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
-    images = found.packs.set_index("pack")["images"]
+    planned, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
+    images = planned.packs.set_index("pack")["images"]
     assert images.to_dict() == {"images": 1_331_167, "voc2007": 9963, "actions": 6278, "sun397": 39_700}
-    assert (set(found.runs["state"]), found.packs["minutes"].sum()) == ({"to do"}, 0)
+    assert (set(planned.runs["state"]), planned.packs["minutes"].sum()) == ({"to do"}, 0)
     assert {recipe.pixels for _, recipe, _ in works} == {227, 600}
 
 
@@ -74,12 +76,16 @@ def test_paper_128_fits_a_night_by_the_rates_it_states(tmp_path, monkeypatch):
     for module in (plan, paper_grid):
         monkeypatch.setattr(module, "calibrated", stated)
     preset = load_preset("paper-128", shipped_folder("params"))
-    found, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
-    hours = found.runs.groupby("kind")["minutes"].sum() / 60
+    planned, works = paper_grid.grid(preset, paper_grid.published(), Machine(home=tmp_path, threads=1))
+    hours = planned.runs.groupby("kind")["minutes"].sum() / 60
     assert hours["pretrain"] == pytest.approx(54 * 100_000 * 256 / 39_000 / 3600, rel=0.01)
     assert hours["detection"] == pytest.approx(33 * (32_000 / 247 + 4952 / 311) / 3600)
-    assert 11 < found.minutes / 60 < NIGHT_H
-    assert found.runs["kind"].value_counts()[["pretrain", "detection", "finetune"]].to_list() == [57, 33, 45]
+    assert 11 < planned.minutes / 60 < NIGHT_H
+    assert planned.runs["kind"].value_counts()[["pretrain", "detection", "finetune"]].to_list() == [
+        57,
+        33,
+        45,
+    ]
     assert {(net, recipe.pixels) for net, recipe, _ in works} == {("resnet18", 112), ("resnet18", 375)}
 
 

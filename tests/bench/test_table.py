@@ -54,16 +54,16 @@ def rows(monkeypatch):
 
 def test_the_table_says_what_it_measured(tmp_path, capsys):
     table.bench("toy", tmp_path / "table.json", "cpu")
-    told = json.loads((tmp_path / "table.json").read_text())
+    written = json.loads((tmp_path / "table.json").read_text())
     out = capsys.readouterr().out
-    (row,) = told["rows"]
+    (row,) = written["rows"]
     assert row["rates"].keys() == {"itl", "slow", "quick"}
     assert row["ratio"] == row["ratios"]["quick"] < row["ratios"]["slow"]
     assert row["limit"] == 10 / (8000 / 8e6)
     assert row["reached"] == row["rates"]["itl"] / row["limit"]
     absent = {"elsewhere": "No module named 'elsewhere'", "broken": "RuntimeError: no such driver"}
     assert row["absent"] == absent
-    assert told["limits"] == {"copied": 8e6, "fp32": 1e9, "bf16": 2e9}
+    assert written["limits"] == {"copied": 8e6, "fp32": 1e9, "bf16": 2e9}
     for figure in (row["what"], row["agree"], *absent.values(), f"{row['ratio']:.2f}", "0.008 GB/s"):
         assert figure in out
     for rate in row["rates"].values():
@@ -88,8 +88,8 @@ def test_a_row_that_does_not_exist_is_an_error():
 
 def test_several_rows_are_named_with_commas_and_come_in_that_order(tmp_path, capsys):
     table.bench("needs-more,toy", tmp_path / "table.json", "cpu")
-    told = json.loads((tmp_path / "table.json").read_text())
-    assert [row["name"] for row in told["rows"]] == ["needs-more", "toy"]
+    written = json.loads((tmp_path / "table.json").read_text())
+    assert [row["name"] for row in written["rows"]] == ["needs-more", "toy"]
 
 
 def test_without_names_rows_that_measure_another_device_are_left_out():
@@ -127,7 +127,7 @@ def test_the_limit_is_the_slower_of_memory_and_arithmetic():
 
 
 def test_limits_are_measured():
-    found = measure("cpu")
-    assert found.copied > 1e8
-    assert found.fp32 > 1e8
-    assert found.bf16 > 1e7
+    limits = measure("cpu")
+    assert limits.copied > 1e8
+    assert limits.fp32 > 1e8
+    assert limits.bf16 > 1e7

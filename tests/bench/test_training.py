@@ -19,9 +19,9 @@ def test_the_loop_and_the_net_alone_do_the_same_work(tmp_path, monkeypatch):
     [(name, alone)] = work.peers.items()
     assert name == training.ALONE == "the net alone on a ready batch"
     assert alone() is None
-    # pixels out of each convolution, of 16 x 16 in, times its weights; there, and twice back but for images
+    # pixels out of each convolution, of 16 x 16 in, times its weights; once forward, twice backward
     layers = [(64, 27 * 32), (16, 288 * 64), (4, 576 * 128), *2 * [(4, 1152 * 128)], (1, 1152 * 256)]
-    products = sum(places * weights for places, weights in layers) + 256 * 100
+    products = sum(positions * weights for positions, weights in layers) + 256 * 100
     assert work.operations == pytest.approx(3 * 8 * 2 * (3 * products - 64 * 27 * 32))
 
 

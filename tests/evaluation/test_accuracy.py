@@ -21,7 +21,7 @@ def test_top_k_by_hand():
 
 def test_of_equal_outputs_the_lower_class_ranks_first():
     collapsed, labels = torch.zeros(4, 4), torch.arange(4)
-    assert accuracy(collapsed, labels) == 25.0              # chance, and the same on every device
+    assert accuracy(collapsed, labels) == 25.0  # chance, and the same on every device
     assert top_k(collapsed, labels, 2) == 50.0
     assert accuracy(torch.tensor([[1.0, 3.0, 3.0]]), torch.tensor([1])) == 100.0
     assert accuracy(torch.tensor([[1.0, 3.0, 3.0]]), torch.tensor([2])) == 0.0
@@ -46,20 +46,23 @@ def test_top_k_is_scikit_learns(k):
 
 @pytest.mark.parametrize(("classes", "names"), [(5, ["accuracy"]), (6, ["accuracy", "top5"])])
 def test_top5_is_shown_only_where_it_can_fail(classes, names):
-    found = scores(torch.eye(classes), torch.arange(classes))
-    assert list(found) == names
-    assert all(type(value) is float and value == 100.0 for value in found.values())
+    metrics = scores(torch.eye(classes), torch.arange(classes))
+    assert list(metrics) == names
+    assert all(type(value) is float and value == 100.0 for value in metrics.values())
 
 
-@pytest.mark.parametrize(("outputs", "labels", "k", "words"), [
-    (OUTPUTS, LABELS, 4, "k from 1 to 3, not 4"),
-    (OUTPUTS, LABELS, 0, "k from 1 to 3, not 0"),
-    (OUTPUTS, LABELS[:2], 1, r"got \(4, 3\) and \(2,\)"),
-    (OUTPUTS[:0], LABELS[:0], 1, "N of at least 1"),
-    (OUTPUTS, LABELS + 1, 1, "labels from 2 to 3 do not fit 3 outputs"),
-    (OUTPUTS, LABELS - 2, 1, "labels from -1 to 0"),
-    (OUTPUTS * torch.tensor([1, 1, torch.nan]), LABELS, 1, "4 of 4 rows of outputs are not finite"),
-])
+@pytest.mark.parametrize(
+    ("outputs", "labels", "k", "words"),
+    [
+        (OUTPUTS, LABELS, 4, "k from 1 to 3, not 4"),
+        (OUTPUTS, LABELS, 0, "k from 1 to 3, not 0"),
+        (OUTPUTS, LABELS[:2], 1, r"got \(4, 3\) and \(2,\)"),
+        (OUTPUTS[:0], LABELS[:0], 1, "N of at least 1"),
+        (OUTPUTS, LABELS + 1, 1, "labels from 2 to 3 do not fit 3 outputs"),
+        (OUTPUTS, LABELS - 2, 1, "labels from -1 to 0"),
+        (OUTPUTS * torch.tensor([1, 1, torch.nan]), LABELS, 1, "4 of 4 rows of outputs are not finite"),
+    ],
+)
 def test_top_k_refuses_what_has_no_score(outputs, labels, k, words):
     with pytest.raises(ItlError, match=words):
         top_k(outputs, labels, k)
@@ -75,15 +78,26 @@ def test_a_target_names_what_is_learnt_and_what_is_scored():
     assert target.train.classes == target.test.classes
 
 
-@pytest.mark.parametrize(("train", "test", "words"), [
-    (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ac"), r"only in training \(b\); 1 .* \(c\)"),
-    (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ba"), "another order"),
-    (selection([0, 1], [0, 1]), selection([1, 2], [0, 1]), "1 of 2 test images are training images"),
-    (selection([0, 1], [0, 1]), selection([], []), "no test images"),
-    (selection([0, 1], [1, 1]), selection([2, 3], [0, 1]), r"1 of 2 classes have no training image \(a\)"),
-    (selection([0, 1], [0, 1], "abcdef"), selection([2], [0], "abcdef"), r"4 of 6 .* \(c, d, e, \.\.\.\)"),
-    (selection([], []), selection([2, 3], [0, 1]), "2 of 2 classes have no training image"),
-])
+@pytest.mark.parametrize(
+    ("train", "test", "words"),
+    [
+        (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ac"), r"only in training \(b\); 1 .* \(c\)"),
+        (selection([0, 1], [0, 1]), selection([2, 3], [0, 1], "ba"), "another order"),
+        (selection([0, 1], [0, 1]), selection([1, 2], [0, 1]), "1 of 2 test images are training images"),
+        (selection([0, 1], [0, 1]), selection([], []), "no test images"),
+        (
+            selection([0, 1], [1, 1]),
+            selection([2, 3], [0, 1]),
+            r"1 of 2 classes have no training image \(a\)",
+        ),
+        (
+            selection([0, 1], [0, 1], "abcdef"),
+            selection([2], [0], "abcdef"),
+            r"4 of 6 .* \(c, d, e, \.\.\.\)",
+        ),
+        (selection([], []), selection([2, 3], [0, 1]), "2 of 2 classes have no training image"),
+    ],
+)
 def test_a_target_refuses_what_would_mean_nothing(train, test, words):
     with pytest.raises(ItlError, match=words):
         Target(None, train, test)

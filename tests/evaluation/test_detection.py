@@ -1,4 +1,4 @@
-"""A detector finds coloured boxes, from views that show what the pack holds; a kill loses nothing."""
+"""A detector finds coloured boxes in batches that show what the pack holds; a kill loses nothing."""
 
 import subprocess
 import sys
@@ -13,21 +13,32 @@ import torch
 from itl import ItlError
 from itl.evaluation import detection as module
 from itl.evaluation.detection import detection
-from itl.evaluation.fast_rcnn import Anchors, Detector, calibrate, locate, norms
-from itl.evaluation.target import annotated
+from itl.evaluation.fast_rcnn import Anchors, Detector, detection_loss, norms, reset_norm_statistics
+from itl.evaluation.target import multilabel_target
 from itl.machine import Machine
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
-from itl.training.batches import draws
+from itl.training.batches import step_rng
 from itl.training.crop_cpu import normalised
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone
 from itl.training.nets import build
 from tests.worlds import SHADES, boxes_pack
 
 torch.set_num_threads(1)
 MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
-RECIPE = DetectionRecipe(steps=80, batch=8, lr=0.03, schedule="cosine", pixels=36, longest=48, proposals=150,
-                   rois=16, overlap=0.0, precision="fp32", clip=5)
+RECIPE = DetectionRecipe(
+    steps=80,
+    batch=8,
+    lr=0.03,
+    schedule="cosine",
+    pixels=36,
+    longest=48,
+    proposals=150,
+    rois=16,
+    overlap=0.0,
+    precision="fp32",
+    clip=5,
+)
 
 
 def spec(recipe: Recipe | None = RECIPE, few: int | None = None) -> Transfer:
@@ -41,34 +52,34 @@ def net() -> torch.nn.Module:
     return build("small", 4, 32, seed=0)
 
 
-def pictures(recipe: DetectionRecipe = RECIPE, **counts: int) -> Pictures:
+def pictures(recipe: DetectionRecipe = RECIPE, **counts: int) -> DetectionBatches:
     """Views of the training images of a small world."""
     pack = boxes_pack(counts or {"train": 24, "test": 8})
-    return Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, MACHINE)
+    return DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
 
 
 @pytest.mark.parametrize(("pixels", "size"), [(36, 48), (36, 96), (72, 48)])
 def test_boxes_lie_where_the_colours_are_flipped_or_not(pixels, size):
     pack = boxes_pack({"train": 24, "test": 8}, size=size)
     recipe = replace(RECIPE, pixels=pixels, longest=500)
-    views = Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, MACHINE)
+    loader = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, MACHINE)
     names, checked = sorted(SHADES), 0
-    for view, targets in views.epoch(0):
-        assert view.sizes == [(pixels, pixels * 48 // 36)] * 8
-        assert view.pixels.is_contiguous(memory_format=torch.channels_last)
-        for image, target in zip(view.pixels, targets, strict=True):
+    for image_batch, targets in loader.epoch(0):
+        assert image_batch.sizes == [(pixels, pixels * 48 // 36)] * 8
+        assert image_batch.pixels.is_contiguous(memory_format=torch.channels_last)
+        for image, target in zip(image_batch.pixels, targets, strict=True):
             for box, label in zip(target["boxes"], target["labels"], strict=True):
                 x0, y0, x1, y1 = box.round().int().tolist()
                 colour = torch.tensor(SHADES[names[label - 1]], dtype=torch.uint8)[None, :, None, None]
-                inside = image[:, y0 + 1:y1 - 1, x0 + 1:x1 - 1]
+                inside = image[:, y0 + 1 : y1 - 1, x0 + 1 : x1 - 1]
                 torch.testing.assert_close(inside, normalised(colour)[0].expand_as(inside), atol=0.02, rtol=0)
                 checked += 1
-    assert checked == 36                                # 24 pictures, every second has two; no difficult one
+    assert checked == 36  # 24 pictures, every second has two; no difficult one
 
 
 def test_an_epoch_is_pure_in_seed_epoch_and_step():
-    def order(views: Pictures, epoch: int) -> list[float]:
-        return [image.sum().item() for view, _ in views.epoch(epoch) for image in view.pixels]
+    def order(loader: DetectionBatches, epoch: int) -> list[float]:
+        return [image.sum().item() for image_batch, _ in loader.epoch(epoch) for image in image_batch.pixels]
 
     one, again = pictures(), pictures()
     assert order(one, 0) == order(again, 0)
@@ -76,89 +87,93 @@ def test_an_epoch_is_pure_in_seed_epoch_and_step():
     assert sorted(order(replaced(one, flip=False), 0)) == pytest.approx(sorted(order(one, 0)), abs=0.1)
 
 
-def replaced(views: Pictures, **changes) -> Pictures:
+def replaced(loader: DetectionBatches, **changes) -> DetectionBatches:
     """The same pictures by a recipe that differs."""
-    views.recipe = replace(views.recipe, **changes)
-    return views
+    loader.recipe = replace(loader.recipe, **changes)
+    return loader
 
 
 def test_regions_follow_the_images_scale_and_are_mirrored_with_it():
-    views = pictures(replace(RECIPE, pixels=72, longest=500))
-    for view, _ in views.in_order():
-        assert all(0 < len(each) <= 150 for each in view.regions)
-        assert all(each[0].tolist() == [0, 0, 96, 72] for each in view.regions)
-    place = 3
-    _, targets = next(views.in_order())
-    back = views.original(place, targets[place]["boxes"])
-    objects = views.pack.objects.query("row == @place and not difficult")
+    loader = pictures(replace(RECIPE, pixels=72, longest=500))
+    for image_batch, _ in loader.in_order():
+        assert all(0 < len(regions) <= 150 for regions in image_batch.regions)
+        assert all(regions[0].tolist() == [0, 0, 96, 72] for regions in image_batch.regions)
+    position = 3
+    _, targets = next(loader.in_order())
+    back = loader.to_file_boxes(position, targets[position]["boxes"])
+    objects = loader.pack.objects.query("row == @position and not difficult")
     assert back.tolist() == objects[["xmin", "ymin", "xmax", "ymax"]].to_numpy().tolist()
 
 
 @pytest.mark.parametrize("regions", ["windows", "rpn"])
 def test_boxes_and_regions_are_mirrored_with_their_images(regions):
     """Against the images as they are, in the order and with the flips that seed, epoch and step decide."""
-    views = pictures(replace(RECIPE, pixels=72, longest=500, regions=regions))
-    straight = [(view, targets, at) for view, targets in views.in_order() for at in range(len(view))]
-    order = draws(0, 2, 0).permutation(24)
-    flips = [draws(0, 2, step + 1).random(8) < 0.5 for step in range(3)]
+    loader = pictures(replace(RECIPE, pixels=72, longest=500, regions=regions))
+    straight = [
+        (image_batch, targets, at)
+        for image_batch, targets in loader.in_order()
+        for at in range(len(image_batch))
+    ]
+    order = step_rng(0, 2, 0).permutation(24)
+    flips = [step_rng(0, 2, step + 1).random(8) < 0.5 for step in range(3)]
     assert 0 < np.sum(flips) < 24
-    for step, (view, targets) in enumerate(views.epoch(2)):
-        assert (view.regions is None) == (regions == "rpn")
-        for at, place in enumerate(order[step * 8 : step * 8 + 8]):
-            other, expected, number = straight[place]
+    for step, (image_batch, targets) in enumerate(loader.epoch(2)):
+        assert (image_batch.regions is None) == (regions == "rpn")
+        for at, position in enumerate(order[step * 8 : step * 8 + 8]):
+            other, expected, number = straight[position]
             pairs = [(targets[at]["boxes"], expected[number]["boxes"])]
-            if view.regions:
-                pairs.append((view.regions[at], other.regions[number]))
+            if image_batch.regions:
+                pairs.append((image_batch.regions[at], other.regions[number]))
             pixels = other.pixels[number]
             for boxes, unflipped in pairs:
                 x0, y0, x1, y1 = unflipped.unbind(1)
                 mirrored = torch.stack([96 - x1, y0, 96 - x0, y1], 1)
                 assert torch.equal(boxes, mirrored if flips[step][at] else unflipped)
-            assert torch.equal(view.pixels[at], pixels.flip(2) if flips[step][at] else pixels)
+            assert torch.equal(image_batch.pixels[at], pixels.flip(2) if flips[step][at] else pixels)
             assert torch.equal(targets[at]["labels"], expected[number]["labels"])
 
 
 def test_boxes_end_at_the_image_and_smaller_images_are_padded_with_the_mean_colour():
-    views = pictures(replace(RECIPE, pixels=36, longest=500))
-    views.sizes[1] = (30, 40)                               # as if the second were smaller
-    view, _ = next(views.in_order())
-    assert view.sizes[:2] == [(36, 48), (30, 40)]
-    assert not view.pixels[1, :, 30:].any()
-    assert not view.pixels[1, :, :, 40:].any()
-    assert view.pixels[1, :, :30, :40].all(0).any()
-    assert view.regions[0][0].tolist() == [0, 0, 48, 36]
-    assert view.regions[1][0].tolist() == [0, 0, 40, 30]        # scaled as before, and clipped
+    loader = pictures(replace(RECIPE, pixels=36, longest=500))
+    loader.sizes[1] = (30, 40)  # as if the second were smaller
+    image_batch, _ = next(loader.in_order())
+    assert image_batch.sizes[:2] == [(36, 48), (30, 40)]
+    assert not image_batch.pixels[1, :, 30:].any()
+    assert not image_batch.pixels[1, :, :, 40:].any()
+    assert image_batch.pixels[1, :, :30, :40].all(0).any()
+    assert image_batch.regions[0][0].tolist() == [0, 0, 48, 36]
+    assert image_batch.regions[1][0].tolist() == [0, 0, 40, 30]  # scaled as before, and clipped
 
 
 def test_regions_of_a_file_are_scaled_and_the_first_are_taken():
-    views = pictures(replace(RECIPE, pixels=72, longest=500, regions="file", proposals=2))
-    asked = []
+    loader = pictures(replace(RECIPE, pixels=72, longest=500, regions="file", proposals=2))
+    rows = []
 
     def regions(row: int) -> np.ndarray:
-        asked.append(int(row))
+        rows.append(int(row))
         return np.array([[1, 1, 48, 36], [13, 7, 24, 18], [1, 1, 2, 2]], np.float32)
 
-    views.pack.regions = regions
-    view, _ = next(views.in_order())
-    assert asked[:8] == list(range(8))
-    assert view.regions[0].tolist() == [[0, 0, 96, 72], [24, 12, 48, 36]]
+    loader.pack.regions = regions
+    image_batch, _ = next(loader.in_order())
+    assert rows[:8] == list(range(8))
+    assert image_batch.regions[0].tolist() == [[0, 0, 96, 72], [24, 12, 48, 36]]
 
 
 def test_packs_without_whole_images_are_refused():
     pack = boxes_pack({"train": 4, "test": 2})
     pack.summary["request"]["fit"] = "squash"
     with pytest.raises(ItlError, match="packed with fit squash; pack it with fit pad"):
-        Pictures(pack, annotated(spec(), pack).train, RECIPE, 0, MACHINE)
+        DetectionBatches(pack, multilabel_target(spec(), pack).train, RECIPE, 0, MACHINE)
 
 
 def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
     given, pack = net(), boxes_pack({"train": 60, "val": 20, "test": 40})
     before = {name: value.clone() for name, value in given.state_dict().items()}
-    target = annotated(spec(), pack)
-    found = detection(spec(), given, target, tmp_path, MACHINE)
-    assert list(found) == ["map", "map_area", "recall"]
-    assert found["map"] > 60
-    assert found["recall"] > 80
+    target = multilabel_target(spec(), pack)
+    metrics = detection(spec(), given, target, tmp_path, MACHINE)
+    assert list(metrics) == ["map", "map_area", "recall"]
+    assert metrics["map"] > 60
+    assert metrics["recall"] > 80
     assert all(torch.equal(before[name], value) for name, value in given.state_dict().items())
     kept = pd.read_parquet(tmp_path / "detections.parquet")
     assert set(kept["image"]) <= set(target.test.rows)
@@ -167,29 +182,29 @@ def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
     truth = pack.objects[(pack.objects["row"] == surest["image"]) & (pack.objects["name"] == surest["class"])]
     assert np.abs(truth[["xmin", "xmax"]].to_numpy() - surest[["xmin", "xmax"]].to_numpy(float)).max() < 5
     again = detection(spec(), given, target, tmp_path / "again", MACHINE)
-    assert again == found
+    assert again == metrics
 
 
 def test_regions_may_be_learned(tmp_path):
     recipe = replace(RECIPE, regions="rpn", steps=150, pixels=48, longest=64)
     pack = boxes_pack({"train": 80, "test": 40})
-    found = detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
-    assert found["map"] > 40
-    assert found["recall"] > 60
+    metrics = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
+    assert metrics["map"] > 40
+    assert metrics["recall"] > 60
 
 
 def test_statistics_are_the_targets_and_then_stay(tmp_path):
-    views = pictures()
-    detector = Detector(parts("small", net()), 2, RECIPE, seed=0)
-    calibrate(detector, views, 0)
+    loader = pictures()
+    detector = Detector(detection_backbone("small", net()), 2, RECIPE, seed=0)
+    reset_norm_statistics(detector, loader, 0)
     layers = norms(detector)
     kept = [layer.running_mean.clone() for layer in layers]
     assert not any(torch.equal(mean, torch.zeros_like(mean)) for mean in kept)
     assert not any(layer.training for layer in layers)
-    view, targets = next(views.epoch(0))
-    locate(detector, view, targets, RECIPE).backward()
+    image_batch, targets = next(loader.epoch(0))
+    detection_loss(detector, image_batch, targets, RECIPE).backward()
     detector.eval()
-    detector(view)
+    detector(image_batch)
     assert all(torch.equal(layer.running_mean, mean) for layer, mean in zip(layers, kept, strict=True))
 
 
@@ -197,20 +212,20 @@ def test_statistics_are_the_targets_and_then_stay(tmp_path):
 @pytest.mark.parametrize("name", ["alexnet", "caffenet", "resnet18"])
 def test_every_net_learns_and_finds(name, regions):
     recipe = replace(RECIPE, pixels=72, longest=96, batch=2, rois=4, proposals=10, regions=regions)
-    views = pictures(recipe, train=4, test=2)
-    detector = Detector(parts(name, build(name, 3, 96, seed=0)), 2, recipe, seed=0)
-    calibrate(detector, views, 0)
-    view, targets = next(views.epoch(0))
-    loss = locate(detector, view, targets, recipe)
+    loader = pictures(recipe, train=4, test=2)
+    detector = Detector(detection_backbone(name, build(name, 3, 96, seed=0)), 2, recipe, seed=0)
+    reset_norm_statistics(detector, loader, 0)
+    image_batch, targets = next(loader.epoch(0))
+    loss = detection_loss(detector, image_batch, targets, recipe)
     loss.backward()
     assert torch.isfinite(loss)
     gradients = [weight.grad for weight in detector.parameters() if weight.grad is not None]
     assert len(gradients) > 10
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     with torch.no_grad():
-        found = detector.eval()(view)
-    assert [len(each["boxes"]) == len(each["scores"]) for each in found] == [True, True]
-    assert all(0 < len(each["regions"]) <= 10 for each in found)
+        detections = detector.eval()(image_batch)
+    assert [len(detection["boxes"]) == len(detection["scores"]) for detection in detections] == [True, True]
+    assert all(0 < len(detection["regions"]) <= 10 for detection in detections)
 
 
 def test_anchors_stand_around_every_value():
@@ -222,12 +237,12 @@ def test_anchors_stand_around_every_value():
 
 
 def test_images_without_objects_teach_the_background():
-    view, targets = next(pictures().epoch(0))
+    image_batch, targets = next(pictures().epoch(0))
     none = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)} for _ in targets]
     for regions in ("windows", "rpn"):
         recipe = replace(RECIPE, regions=regions, overlap=0.1)
-        detector = Detector(parts("small", net()), 2, recipe, seed=0).train()
-        loss = locate(detector, view, none, recipe)
+        detector = Detector(detection_backbone("small", net()), 2, recipe, seed=0).train()
+        loss = detection_loss(detector, image_batch, none, recipe)
         loss.backward()
         assert torch.isfinite(loss)
 
@@ -235,38 +250,45 @@ def test_images_without_objects_teach_the_background():
 def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path, monkeypatch):
     seen = []
 
-    def find(net, views, *rest):
-        seen.append(list(views.rows))
-        found = {"image": views.rows[:1], "class": "red", "score": 0.5, "xmin": 1.0, "ymin": 1.0, "xmax": 9.0}
-        return pd.DataFrame(found | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in views.rows}
+    def detect(net, loader, *rest):
+        seen.append(list(loader.rows))
+        columns = {
+            "image": loader.rows[:1],
+            "class": "red",
+            "score": 0.5,
+            "xmin": 1.0,
+            "ymin": 1.0,
+            "xmax": 9.0,
+        }
+        return pd.DataFrame(columns | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in loader.rows}
 
-    monkeypatch.setattr(module, "find", find)
+    monkeypatch.setattr(module, "detect", detect)
     recipe = replace(RECIPE, steps=2, lr=None, lrs=(0.01, 0.02))
     pack = boxes_pack({"train": 16, "val": 8, "test": 8})
-    found = detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+    metrics = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
     assert seen == [list(range(16, 24))] * 2 + [list(range(24, 32))]
-    assert found["lr"] == 0.01                          # equal scores: the lower
+    assert metrics["lr"] == 0.01  # equal scores: the lower
 
 
 def test_a_recipe_of_another_kind_is_refused(tmp_path):
     pack = boxes_pack({"train": 8, "test": 4})
     for recipe, says in ((None, "needs a recipe"), (Recipe(), "takes a detection recipe")):
         with pytest.raises(ItlError, match=says):
-            detection(spec(recipe), net(), annotated(spec(recipe), pack), tmp_path, MACHINE)
+            detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
 
 
 SHORT = replace(RECIPE, steps=20, proposals=30)
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, annotated, detection, net, spec
-target = annotated(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, detection, multilabel_target, net, spec
+target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
 detection(spec(SHORT), net(), target, Path(sys.argv[1]), MACHINE)
 """
 
 
 def test_a_kill_in_mid_training_changes_no_number(tmp_path):
-    target = annotated(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+    target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
     whole = detection(spec(SHORT), net(), target, tmp_path / "whole", MACHINE)
     killed = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
     checkpoint = tmp_path / "killed/checkpoint.safetensors"

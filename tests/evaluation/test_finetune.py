@@ -17,7 +17,7 @@ from itl.evaluation.target import Target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
-from itl.training.checkpoint import NAME, load_tensors
+from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.nets import build
 
 PIXELS = 16
@@ -50,13 +50,13 @@ def net() -> torch.nn.Module:
 def test_finetune_learns_and_leaves_its_net_alone(tmp_path):
     given = net()
     before = {name: value.clone() for name, value in given.state_dict().items()}
-    found = finetune(spec(), given, world(), tmp_path, MACHINE)
-    assert list(found) == ["accuracy", "top5"]
-    assert all(type(value) is float for value in found.values())
-    assert found["accuracy"] > 60           # of 17 by chance
+    metrics = finetune(spec(), given, world(), tmp_path, MACHINE)
+    assert list(metrics) == ["accuracy", "top5"]
+    assert all(type(value) is float for value in metrics.values())
+    assert metrics["accuracy"] > 60  # of 17 by chance
     assert given.head.out_features == 10
     assert all(torch.equal(before[name], value) for name, value in given.state_dict().items())
-    assert found == finetune(spec(), given, world(), tmp_path / "again", MACHINE)
+    assert metrics == finetune(spec(), given, world(), tmp_path / "again", MACHINE)
 
 
 def test_the_start_matters_and_zero_epochs_leave_it_at_chance(tmp_path):
@@ -73,6 +73,7 @@ def test_the_test_split_is_looked_at_once_and_after_training(tmp_path, monkeypat
         def call(net, batches, *rest, **options):
             looks.append((kind, batches.rows.tolist()))
             return real(net, batches, *rest, **options)
+
         return call
 
     for kind in ("train", "predict"):
@@ -114,13 +115,13 @@ def test_a_killed_finetuning_carries_on_to_the_same_numbers(tmp_path):
     folder = tmp_path / "killed"
     code = CHILD.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
     child = subprocess.Popen([sys.executable, "-c", code])
-    while child.poll() is None and not (folder / NAME).exists():
+    while child.poll() is None and not (folder / CHECKPOINT_FILE).exists():
         time.sleep(0.01)
-    child.kill()                            # SIGKILL: nothing in the child gets to tidy up
+    child.kill()  # SIGKILL: nothing in the child gets to tidy up
     assert child.wait() == -9, "the child finished before it could be killed"
-    assert 0 < len(load_tensors(folder / NAME)[1]) < LONG.epochs
+    assert 0 < len(load_tensors(folder / CHECKPOINT_FILE)[1]) < LONG.epochs
     assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed
-    whole, killed = (load_tensors(tmp_path / each / NAME)[0] for each in ("whole", "killed"))
+    whole, killed = (load_tensors(tmp_path / name / CHECKPOINT_FILE)[0] for name in ("whole", "killed"))
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed

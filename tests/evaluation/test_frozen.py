@@ -16,7 +16,7 @@ from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training.batches import Batches
 from itl.training.nets import build
 
-torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
+torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
 PIXELS = 32
 MACHINE = Machine(threads=1)
 RECIPE = Recipe(batch=16, pixels=PIXELS, precision="fp32")
@@ -45,22 +45,22 @@ def test_extract_moves_nothing(precision):
     before = {name: value.clone() for name, value in net.state_dict().items()}
     assert any("running_mean" in name for name in before)
     batches = Batches(target.pack, target.train, RECIPE, 0, MACHINE)
-    found = extract(net, batches, MACHINE, precision)
-    assert found.features.shape == (18, net.head.in_features)
-    assert found.features.dtype == torch.float32
-    assert found.labels.tolist() == target.train.labels.tolist()
+    features = extract(net, batches, MACHINE, precision)
+    assert features.features.shape == (18, net.head.in_features)
+    assert features.features.dtype == torch.float32
+    assert features.labels.tolist() == target.train.labels.tolist()
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     again = extract(net, batches, MACHINE, precision)
-    assert torch.equal(found.features, again.features)
-    assert not found.features.requires_grad
+    assert torch.equal(features.features, again.features)
+    assert not features.features.requires_grad
 
 
 def test_features_do_not_depend_on_the_company_in_the_batch():
     net, target = build("resnet18", 3, PIXELS, seed=0), world(3, 6)
     recipes = [Recipe(batch=batch, pixels=PIXELS) for batch in (18, 5)]
     batches = [Batches(target.pack, target.train, recipe, 0, MACHINE) for recipe in recipes]
-    found = [extract(net, each, MACHINE, "fp32") for each in batches]
-    torch.testing.assert_close(found[0].features, found[1].features, rtol=1e-4, atol=1e-5)
+    features = [extract(net, part, MACHINE, "fp32") for part in batches]
+    torch.testing.assert_close(features[0].features, features[1].features, rtol=1e-4, atol=1e-5)
 
 
 def test_a_diverged_net_is_refused():
@@ -73,25 +73,25 @@ def test_a_diverged_net_is_refused():
 
 def test_both_evaluators_tell_colours_apart(tmp_path):
     net, target = build("small", 7, PIXELS, seed=0), world(7, 8)
-    found = probe(spec("probe"), net, target, tmp_path, MACHINE)
-    assert list(found) == ["accuracy", "top5", "strength"]
-    assert found["accuracy"] > 80
-    assert found["top5"] > 95
-    assert found["strength"] in L2_STRENGTHS
-    assert found == probe(spec("probe"), net, target, tmp_path, MACHINE)
+    metrics = probe(spec("probe"), net, target, tmp_path, MACHINE)
+    assert list(metrics) == ["accuracy", "top5", "strength"]
+    assert metrics["accuracy"] > 80
+    assert metrics["top5"] > 95
+    assert metrics["strength"] in L2_STRENGTHS
+    assert metrics == probe(spec("probe"), net, target, tmp_path, MACHINE)
     neighbours = knn(spec("knn"), net, target, tmp_path, MACHINE)
     assert list(neighbours) == ["knn1", "knn5"]
     assert min(neighbours.values()) > 80
-    assert all(type(value) is float for value in [*found.values(), *neighbours.values()])
+    assert all(type(value) is float for value in [*metrics.values(), *neighbours.values()])
     assert not any(tmp_path.iterdir())
 
 
 def test_neither_evaluator_learns_from_the_test_split(tmp_path):
     net, target = build("small", 3, PIXELS, seed=0), world(3, 8, noise=60)
-    found = probe(spec("probe"), net, target, tmp_path, MACHINE)
+    metrics = probe(spec("probe"), net, target, tmp_path, MACHINE)
     one = Selection(target.test.rows[:1], target.test.labels[:1], target.test.classes)
     alone = probe(spec("probe"), net, Target(target.pack, target.train, one), tmp_path, MACHINE)
-    assert alone["strength"] == found["strength"]
+    assert alone["strength"] == metrics["strength"]
     assert alone["accuracy"] in (0.0, 100.0)
 
 

@@ -20,15 +20,30 @@ from tests.evaluation.test_frozen import MACHINE, PIXELS, spec, world
 
 CLASSES = ("car", "husky", "poodle", "trout")
 # Fifteen leaves of ImageNet: dogs, cats, snakes, and things of all kinds
-LEAVES = sorted([
-    "n02110185", "n02113799", "n02085620", "n02123045", "n02123159", "n02129165", "n01728572", "n01728920",
-    "n01530575", "n04285008", "n03100240", "n02701002", "n07753592", "n07747607", "n09246464",
-])
+LEAVES = sorted(
+    [
+        "n02110185",
+        "n02113799",
+        "n02085620",
+        "n02123045",
+        "n02123159",
+        "n02129165",
+        "n01728572",
+        "n01728920",
+        "n01530575",
+        "n04285008",
+        "n03100240",
+        "n02701002",
+        "n07753592",
+        "n07747607",
+        "n09246464",
+    ]
+)
 
 
 def around(degrees: list[float]) -> torch.Tensor:
     """Features (N, 2): points on a circle, whose cosine similarity is that of their angles."""
-    return torch.tensor([[math.cos(math.radians(each)), math.sin(math.radians(each))] for each in degrees])
+    return torch.tensor([[math.cos(math.radians(angle)), math.sin(math.radians(angle))] for angle in degrees])
 
 
 def scored(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataFrame:
@@ -38,13 +53,13 @@ def scored(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataF
 
 
 def test_branches_of_the_drawn_tree(tree):
-    found = branches(tree, CLASSES)
-    assert [branch.node for branch in found] == ["dog", "animal", "entity"]
-    assert [branch.children for branch in found] == [2, 2, 2]
-    dog, animal, entity = (branch.child_of for branch in found)
+    inner_nodes = branches(tree, CLASSES)
+    assert [branch.node for branch in inner_nodes] == ["dog", "animal", "entity"]
+    assert [branch.children for branch in inner_nodes] == [2, 2, 2]
+    dog, animal, entity = (branch.child_of for branch in inner_nodes)
     assert dog == {1: 0, 2: 1}
-    assert animal == {1: 0, 2: 0, 3: 1}                         # dog, dog, fish
-    assert entity == {0: 1, 1: 0, 2: 0, 3: 0}                   # vehicle, and three times animal
+    assert animal == {1: 0, 2: 0, 3: 1}  # dog, dog, fish
+    assert entity == {0: 1, 1: 0, 2: 0, 3: 0}  # vehicle, and three times animal
 
 
 def test_a_class_above_another_is_a_child_of_itself(tree):
@@ -85,7 +100,7 @@ def test_chance_by_hand():
 def slowly(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataFrame:
     """The same table by plain loops: every node, every test image, every training image under the node."""
     train_labels, test_labels = train.labels.tolist(), test.labels.tolist()
-    base, queries = (torch.nn.functional.normalize(each.features.double()).float() for each in (train, test))
+    base, queries = (torch.nn.functional.normalize(part.features.double()).float() for part in (train, test))
     alike = (queries @ base.T).tolist()
     rows = []
     for node in tree:
@@ -103,13 +118,13 @@ def slowly(tree: Taxonomy, classes, train: Features, test: Features) -> pd.DataF
             for k in KS:
                 right = 0
                 for query in mine:
-                    closest = sorted(base, key=lambda each: (-alike[query][each], each))[:k]
-                    names = [name_of[train_labels[each]] for each in closest]
+                    closest = sorted(base, key=lambda neighbour: (-alike[query][neighbour], neighbour))[:k]
+                    names = [name_of[train_labels[neighbour]] for neighbour in closest]
                     most = max(names.count(name) for name in names)
                     named = next(name for name in names if names.count(name) == most)
                     right += named == name_of[test_labels[query]]
                 row.append(100 * right / len(mine))
-            names = [name_of[train_labels[each]] for each in base]
+            names = [name_of[train_labels[neighbour]] for neighbour in base]
             guesses = [names.count(name_of[test_labels[query]]) / len(names) for query in mine]
             row.append(100 * sum(guesses) / len(mine))
         rows.append(row)
@@ -123,21 +138,23 @@ def test_equal_to_plain_loops(tied):
     sizes = [1, 2, 3, 9, 20, 4, 11, 6, 1, 15, 5, 8, 2, 12, 7]
     labels = torch.arange(len(LEAVES)).repeat_interleave(torch.tensor(sizes))
     labels = labels[torch.randperm(len(labels), generator=random)]
-    asked = torch.randint(0, len(LEAVES), (60,), generator=random)
+    test_labels = torch.randint(0, len(LEAVES), (60,), generator=random)
     if tied:
-        directions = [torch.randint(0, 4, (len(each),), generator=random) for each in (labels, asked)]
-        features = [torch.eye(4)[each] for each in directions]
+        directions = [torch.randint(0, 4, (len(part),), generator=random) for part in (labels, test_labels)]
+        features = [torch.eye(4)[part] for part in directions]
     else:
         centres = torch.randn(len(LEAVES), 6, generator=random)
-        features = [centres[each] + torch.randn(len(each), 6, generator=random) for each in (labels, asked)]
-    train, test = Features(features[0], labels), Features(features[1], asked)
+        features = [
+            centres[part] + torch.randn(len(part), 6, generator=random) for part in (labels, test_labels)
+        ]
+    train, test = Features(features[0], labels), Features(features[1], test_labels)
     tree = Taxonomy.snapshot()
     fast, slow = scored(tree, LEAVES, train, test), slowly(tree, LEAVES, train, test)
     assert len(fast) > 8
     pd.testing.assert_frame_equal(fast, slow)
     *_, overall = compare(train, test, branches(tree, LEAVES))
-    found, _ = nearest(train.features, test.features, 5)
-    assert overall.fine == tuple(int((vote(labels[found[:, :k]]) == asked).sum()) for k in KS)
+    neighbours, _ = nearest(train.features, test.features, 5)
+    assert overall.fine == tuple(int((vote(labels[neighbours[:, :k]]) == test_labels).sum()) for k in KS)
 
 
 @pytest.mark.parametrize(("noise", "expected"), [(0.0, 1), (9.0, 10)])
@@ -154,7 +171,7 @@ def test_images_are_searched_again_only_where_neighbours_lie_elsewhere(monkeypat
     centres = torch.randn(len(LEAVES), 6, generator=random)
     labels = torch.arange(len(LEAVES)).repeat(8)
     noises = (noise * torch.randn(len(labels), 6, generator=random) for _ in range(2))
-    train, test = (Features(centres[labels] + each, labels) for each in noises)
+    train, test = (Features(centres[labels] + shift, labels) for shift in noises)
     inner_nodes = branches(Taxonomy.snapshot(), LEAVES)
     compare(train, test, inner_nodes)
     assert calls[0] == (len(labels), len(labels))
@@ -194,31 +211,31 @@ def named(target: Target, classes: tuple[str, ...], test=slice(None)) -> Target:
 
 def test_the_evaluator_tells_colours_apart_and_leaves_its_nodes(tmp_path):
     net, target = build("small", 3, PIXELS, seed=0), named(world(7, 8), tuple(LEAVES[:7]))
-    found = induction(spec("induction"), net, target, tmp_path, MACHINE)
-    assert list(found) == ["accuracy", "top5", "strength", "knn1", "knn5", "chance"]
-    assert found["accuracy"] > 80
-    assert min(found["knn1"], found["knn5"]) > 80
-    assert found["chance"] == pytest.approx(100 / 7)
-    assert all(type(value) is float for value in found.values())
+    metrics = induction(spec("induction"), net, target, tmp_path, MACHINE)
+    assert list(metrics) == ["accuracy", "top5", "strength", "knn1", "knn5", "chance"]
+    assert metrics["accuracy"] > 80
+    assert min(metrics["knn1"], metrics["knn5"]) > 80
+    assert metrics["chance"] == pytest.approx(100 / 7)
+    assert all(type(value) is float for value in metrics.values())
     table = pd.read_csv(tmp_path / "nodes.csv")
     assert tuple(table.columns) == COLUMNS
     assert table.loc[0, "images"] == 56
-    assert table.loc[0, "fine_knn5"] == pytest.approx(found["knn5"])
+    assert table.loc[0, "fine_knn5"] == pytest.approx(metrics["knn5"])
     assert [path.name for path in tmp_path.iterdir()] == ["nodes.csv"]
 
 
 def test_the_evaluator_agrees_with_knn_and_probe(tmp_path):
     net, target = build("small", 3, PIXELS, seed=0), world(6, 8, noise=70)
-    found = induction(spec("induction"), net, target, tmp_path, MACHINE)
+    metrics = induction(spec("induction"), net, target, tmp_path, MACHINE)
     alone = knn(spec("knn"), net, target, tmp_path, MACHINE)
     alone |= probe(spec("probe"), net, target, tmp_path, MACHINE)
-    assert {name: found[name] for name in alone} == alone
+    assert {name: metrics[name] for name in alone} == alone
 
 
 def test_classes_that_are_no_wnids_have_no_nodes(tmp_path):
     net, target = build("small", 3, PIXELS, seed=0), world(3, 4)
-    found = induction(spec("induction"), net, target, tmp_path, MACHINE)
-    assert found["chance"] == pytest.approx(100 / 3)
+    metrics = induction(spec("induction"), net, target, tmp_path, MACHINE)
+    assert metrics["chance"] == pytest.approx(100 / 3)
     table = pd.read_csv(tmp_path / "nodes.csv")
     assert tuple(table.columns) == COLUMNS
     assert table.empty
@@ -227,8 +244,8 @@ def test_classes_that_are_no_wnids_have_no_nodes(tmp_path):
 def test_classes_missing_from_the_test_split(tmp_path):
     target = world(7, 4)
     few = named(target, tuple(LEAVES[:7]), test=target.test.labels < 2)
-    found = induction(spec("induction"), build("small", 7, PIXELS, seed=0), few, tmp_path, MACHINE)
-    assert found["chance"] == pytest.approx(100 / 7)
+    metrics = induction(spec("induction"), build("small", 7, PIXELS, seed=0), few, tmp_path, MACHINE)
+    assert metrics["chance"] == pytest.approx(100 / 7)
     table = pd.read_csv(tmp_path / "nodes.csv")
     assert (table["images"] <= 8).all()
     assert np.isfinite(table.filter(regex="coarse|fine")).all(axis=None)

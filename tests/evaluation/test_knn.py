@@ -11,19 +11,19 @@ from itl.evaluation.knn import nearest
 from itl.evaluation.rounding import centre_of, product_error, round_vectors
 from itl.training.numerics import has_bf16
 
-torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
+torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
 PASSES = {"both": [torch.bfloat16, torch.float32], "float32": [torch.float32], "none": []}
 
 
 def slowly(base: torch.Tensor, queries: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows and similarities by brute force in float64, one query at a time, the lower row first."""
-    base, queries, found = base.double(), queries.double(), []
+    base, queries, sorted_rows = base.double(), queries.double(), []
     lengths = base.norm(dim=1)
     for query in queries:
         scale = lengths * query.norm()
         alike = (base * query).sum(1) / scale.masked_fill(scale == 0, 1.0)
-        found.append(alike.sort(descending=True, stable=True))
-    values, rows = (torch.stack(parts)[:, :k] for parts in zip(*found, strict=True))
+        sorted_rows.append(alike.sort(descending=True, stable=True))
+    values, rows = (torch.stack(parts)[:, :k] for parts in zip(*sorted_rows, strict=True))
     return rows, values
 
 
@@ -46,10 +46,20 @@ def world(kind: str, rows: int, width: int, seed: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("passes", PASSES)
-@pytest.mark.parametrize("kind", [
-    "random", "clusters", "one direction", "below bfloat16", "below float32", "twice", "all alike",
-    "many zeros", "all lengths",
-])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "random",
+        "clusters",
+        "one direction",
+        "below bfloat16",
+        "below float32",
+        "twice",
+        "all alike",
+        "many zeros",
+        "all lengths",
+    ],
+)
 def test_fast_is_slow(monkeypatch, kind, passes):
     """Exactly, similarities bit for bit, whatever passes go before, in blocks of uneven sizes."""
     monkeypatch.setattr(knn, "_precisions", lambda base, k: PASSES[passes])
@@ -61,15 +71,23 @@ def test_fast_is_slow(monkeypatch, kind, passes):
     assert torch.equal(similarities, values)
 
 
-@pytest.mark.parametrize(("rows", "queries", "width", "k"), [
-    (1, 1, 1, 1), (5, 1, 3, 5), (33, 1, 700, 7), (64, 3, 2, 64), (7000, 50, 65, 1), (9000, 40, 16, 6),
-])
+@pytest.mark.parametrize(
+    ("rows", "queries", "width", "k"),
+    [
+        (1, 1, 1, 1),
+        (5, 1, 3, 5),
+        (33, 1, 700, 7),
+        (64, 3, 2, 64),
+        (7000, 50, 65, 1),
+        (9000, 40, 16, 6),
+    ],
+)
 def test_fast_is_slow_at_any_size(rows, queries, width, k):
-    base, asked = world("random", rows, width, seed=3), world("random", queries, width, seed=4)
-    found, exact = nearest(base, asked, k), slowly(base, asked, k)
-    assert torch.equal(found[0], exact[0])
-    torch.testing.assert_close(found[1], exact[1], rtol=0, atol=1e-14)
-    assert nearest(base, asked[:0], k)[0].shape == (0, k)
+    base, vectors = world("random", rows, width, seed=3), world("random", queries, width, seed=4)
+    result, exact = nearest(base, vectors, k), slowly(base, vectors, k)
+    assert torch.equal(result[0], exact[0])
+    torch.testing.assert_close(result[1], exact[1], rtol=0, atol=1e-14)
+    assert nearest(base, vectors[:0], k)[0].shape == (0, k)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
@@ -77,11 +95,11 @@ def test_fast_is_slow_at_any_size(rows, queries, width, k):
 @pytest.mark.parametrize("kind", ["random", "one direction", "all lengths"])
 def test_products_err_by_less_than_the_bound(kind, rows, queries, width, dtype):
     """The proof rests on it: products are within the bound of what float64 makes of them."""
-    base, asked = world(kind, rows, width, seed=5), world(kind, queries, width, seed=6)
+    base, vectors = world(kind, rows, width, seed=5), world(kind, queries, width, seed=6)
     centre = centre_of(base)
-    ours, theirs = round_vectors(asked, dtype), round_vectors(base, dtype, centre)
+    ours, theirs = round_vectors(vectors, dtype), round_vectors(base, dtype, centre)
     products = (ours.vectors @ theirs.vectors.T).float()
-    exact = [part.double() / part.double().norm(dim=1, keepdim=True) for part in (asked, base)]
+    exact = [part.double() / part.double().norm(dim=1, keepdim=True) for part in (vectors, base)]
     errors = (products - exact[0] @ (exact[1] - centre).T).abs()
     bound = product_error(ours, theirs)[:, None] + torch.finfo(dtype).eps / 2 * products.abs()
     assert (errors <= bound).all()
@@ -100,7 +118,7 @@ def test_the_quick_pass_is_the_devices(monkeypatch):
 def test_vectors_that_are_not_numbers_are_refused():
     broken = torch.tensor([[1.0, 2.0], [torch.nan, 0.0], [torch.inf, 0.0]])
     for base, queries, count in ((broken, torch.eye(2), 2), (torch.eye(2), broken[:2], 1)):
-        with pytest.raises(ItlError, match=f"{count} of {len(broken[:count + 1])} vectors are not finite"):
+        with pytest.raises(ItlError, match=f"{count} of {len(broken[: count + 1])} vectors are not finite"):
             nearest(base, queries, 1)
 
 
@@ -110,8 +128,8 @@ def test_nearest_is_scikit_learns_brute_force_in_any_blocks(block):
     base, queries = torch.randn(150, 12, generator=random), torch.randn(70, 12, generator=random)
     rows, similarities = nearest(base, queries, 5, block=block)
     oracle = NearestNeighbors(metric="cosine", algorithm="brute").fit(base.numpy())
-    distances, found = oracle.kneighbors(queries.numpy(), 5)
-    assert rows.tolist() == found.tolist()
+    distances, expected = oracle.kneighbors(queries.numpy(), 5)
+    assert rows.tolist() == expected.tolist()
     np.testing.assert_allclose(similarities, 1 - distances, atol=1e-6)
 
 
@@ -137,5 +155,3 @@ def test_zero_and_huge_vectors_have_a_place():
 def test_more_neighbours_than_images_are_refused():
     with pytest.raises(ItlError, match="5 neighbours were asked for among 4 training images"):
         nearest(torch.eye(4), torch.eye(4), 5)
-
-

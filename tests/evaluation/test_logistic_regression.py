@@ -13,7 +13,7 @@ from itl.evaluation import logistic_regression as module
 from itl.evaluation.logistic_regression import L2_STRENGTHS, CrossEntropy, Features, choose_l2, fit_linear
 from itl.evaluation.target import hold_out
 
-torch.set_num_threads(1)     # scikit-learn, torch and other tests would fight over the cores
+torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
 
 
 def gaussians(rows: int, width: int, classes: int, spread: float = 0.4) -> Features:
@@ -47,12 +47,14 @@ def test_fit_linear_reaches_scikit_learns_optimum(classes, strength):
     features = train.features.double().numpy()
     wide = (features - features.mean(0)) / features.std(0)
     oracle = LogisticRegression(C=1 / (strength * len(wide)), tol=1e-10, max_iter=10_000)
-    if classes == 2:                        # scikit-learn's binary form penalises half of what two rows pay
+    if classes == 2:  # scikit-learn's binary form penalises half of what two rows pay
         oracle.set_params(C=2 / (strength * len(wide)))
     oracle.fit(wide, train.labels.numpy())
-    coefficients, intercept = found = oracle.coef_, oracle.intercept_
+    coefficients, intercept = oracle.coef_, oracle.intercept_
     if classes == 2:
-        coefficients, intercept = (np.concatenate([-part / 2, part / 2]) for part in found)
+        coefficients, intercept = (
+            np.concatenate([-part / 2, part / 2]) for part in (coefficients, intercept)
+        )
     best = objective((coefficients, intercept), train, strength)
     assert objective((mine.weights, mine.bias), train, strength) - best == pytest.approx(0, abs=1e-6)
     predicted = mine(train.features).argmax(1).numpy()
@@ -62,7 +64,7 @@ def test_fit_linear_reaches_scikit_learns_optimum(classes, strength):
 def test_fit_linear_ends_where_it_would_have_from_zero():
     train = gaussians(200, 20, 4)
     start = fit_linear(train, 4, [1.0])[0]
-    cold, warm = (fit_linear(train, 4, [1e-2], each)[0] for each in (None, start))
+    cold, warm = (fit_linear(train, 4, [1e-2], warm_start)[0] for warm_start in (None, start))
     torch.testing.assert_close(cold.weights, warm.weights, atol=2e-3, rtol=0)
     assert start.l2 == 1.0
 
@@ -70,8 +72,10 @@ def test_fit_linear_ends_where_it_would_have_from_zero():
 def test_dead_and_constant_features_are_harmless():
     train = gaussians(100, 5, 3)
     still = torch.stack([torch.zeros(100), torch.full((100,), 0.1), torch.full((100,), 1e6)], 1)
-    plain, padded = (fit_linear(Features(each, train.labels), 3, [0.1])[0]
-                     for each in (train.features, torch.cat([train.features, still], 1)))
+    plain, padded = (
+        fit_linear(Features(features, train.labels), 3, [0.1])[0]
+        for features in (train.features, torch.cat([train.features, still], 1))
+    )
     assert torch.isfinite(padded.weights).all()
     torch.testing.assert_close(padded.weights[:, :5], plain.weights, atol=1e-3, rtol=0)
     assert padded.weights[:, 5:].abs().max() < 1e-3
@@ -83,26 +87,25 @@ def test_strength_is_chosen_for_held_out_images():
     assert classify.l2 > choose_l2(clear, 3, *apart(clear)).l2
     assert classify.l2 == choose_l2(noisy, 3, *apart(noisy)).l2
     refit = fit_linear(noisy, 3, [classify.l2])[0]
-    torch.testing.assert_close(classify.weights, refit.weights, atol=1e-3, rtol=0)     # on all of them
-
+    torch.testing.assert_close(classify.weights, refit.weights, atol=1e-3, rtol=0)  # on all of them
 
 
 def test_all_strengths_at_once_are_each_alone():
     train = gaussians(300, 30, 5)
     together = fit_linear(train, 5, L2_STRENGTHS)
-    assert [each.l2 for each in together] == list(L2_STRENGTHS)
-    for each in together[::3]:
-        alone = fit_linear(train, 5, [each.l2])[0]
-        found, best = (objective((one.weights, one.bias), train, each.l2) for one in (each, alone))
-        assert found == pytest.approx(best, abs=1e-6)
+    assert [classifier.l2 for classifier in together] == list(L2_STRENGTHS)
+    for classifier in together[::3]:
+        alone = fit_linear(train, 5, [classifier.l2])[0]
+        loss, best = (objective((one.weights, one.bias), train, classifier.l2) for one in (classifier, alone))
+        assert loss == pytest.approx(best, abs=1e-6)
 
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_fit_linear_ends_in_the_same_place_without_bfloat16(monkeypatch, fast):
     monkeypatch.setattr(module, "has_bf16", lambda where: fast)
     train = gaussians(500, 20, 4)
-    for each in fit_linear(train, 4, [1.0, 1e-3]):
-        steep = slope(each, train)
+    for classifier in fit_linear(train, 4, [1.0, 1e-3]):
+        steep = slope(classifier, train)
         assert np.abs(steep).max() < 3e-6
 
 
@@ -122,15 +125,15 @@ def slope(model, train: Features) -> np.ndarray:
 @pytest.mark.parametrize(("rows", "width"), [(12, 50), (40, 40), (41, 7)])
 def test_few_rows_that_any_plane_parts_still_have_one_minimum(rows, width):
     train = gaussians(rows, width, 3)
-    for each in fit_linear(train, 3, [1.0, 1e-2, 1e-4]):
-        assert np.abs(slope(each, train)).max() < 3e-6
-        assert torch.isfinite(each.weights).all()
+    for classifier in fit_linear(train, 3, [1.0, 1e-2, 1e-4]):
+        assert np.abs(slope(classifier, train)).max() < 3e-6
+        assert torch.isfinite(classifier.weights).all()
 
 
 def test_rows_go_by_in_chunks(monkeypatch):
     train = gaussians(101, 12, 3)
     whole = fit_linear(train, 3, [1e-2])[0]
-    monkeypatch.setitem(module.OUTPUTS, "cpu", 30)
+    monkeypatch.setitem(module.OUTPUTS_AT_ONCE, "cpu", 30)
     torch.testing.assert_close(fit_linear(train, 3, [1e-2])[0].weights, whole.weights, atol=1e-4, rtol=0)
 
 
@@ -192,7 +195,7 @@ class Devices(TorchDispatchMode):
 def test_columns_of_zeros_change_nothing(monkeypatch, alignment):
     """A GPU gets them so that rows start where its matrix units are fast."""
     train = gaussians(300, 12, 4)
-    monkeypatch.setitem(module.ALIGNMENT, "cpu", alignment)
+    monkeypatch.setitem(module.ALIGNMENT_COLUMNS, "cpu", alignment)
     for classify in fit_linear(train, 4, [1.0, 1e-3]):
         assert classify.weights.shape == (4, 12)
         assert np.abs(slope(classify, train)).max() < 3e-6
@@ -216,9 +219,9 @@ def test_weak_penalties_too_are_solved_and_chosen_as_scikit_learn_would():
     part, rest = (Features(noisy.features[rows], noisy.labels[rows]) for rows in apart(noisy))
     features = part.features.double().numpy()
     mean, scale = features.mean(0), features.std(0)
-    for each in fit_linear(part, 3, L2_STRENGTHS):
-        oracle = LogisticRegression(C=1 / (each.l2 * len(features)), tol=1e-10, max_iter=20_000)
+    for classifier in fit_linear(part, 3, L2_STRENGTHS):
+        oracle = LogisticRegression(C=1 / (classifier.l2 * len(features)), tol=1e-10, max_iter=20_000)
         oracle.fit((features - mean) / scale, part.labels.numpy())
         named = oracle.predict((rest.features.double().numpy() - mean) / scale)
-        assert each(rest.features).argmax(1).tolist() == named.tolist()
+        assert classifier(rest.features).argmax(1).tolist() == named.tolist()
     assert choose_l2(noisy, 3, *apart(noisy)).l2 == pytest.approx(0.1)

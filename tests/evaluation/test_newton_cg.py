@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from itl.evaluation import newton_cg as module
 from itl.evaluation.newton_cg import conjugate_gradients, lbfgs, line_search, newton_cg
 
-C, A = 3, 4                             # weights of a function
+C, A = 3, 4  # weights of a function
 
 
 class Functions:
@@ -52,9 +52,9 @@ def test_each_function_ends_where_scipys_does(method):
     if method != "lbfgs":
         weights = newton_cg(functions.gradient, functions.hessian, weights, diagonal, tolerance)
     assert functions.gradient(weights, torch.arange(3)).abs().max() <= 1e-5
-    for number, found in enumerate(weights):
+    for number, solution in enumerate(weights):
         oracle = minimize(functions.value, np.zeros(C * A), (number,), method="BFGS", options={"gtol": 1e-8})
-        np.testing.assert_allclose(found.flatten(), oracle.x, atol=1e-3)
+        np.testing.assert_allclose(solution.flatten(), oracle.x, atol=1e-3)
 
 
 def test_a_function_that_is_there_is_left_alone():
@@ -86,16 +86,16 @@ def test_conjugate_gradients_solve_what_a_dense_solver_does(monkeypatch):
     random = torch.Generator().manual_seed(0)
     root, target = torch.randn(12, 12, generator=random), torch.randn(1, C, A, generator=random)
     matrix = root @ root.T + torch.eye(12)
-    found = conjugate_gradients(
+    solution = conjugate_gradients(
         lambda direction: (matrix @ direction.flatten()).view(1, C, A), target, matrix.diag().view(1, C, A)
     )
     exact = torch.linalg.solve(matrix, target.flatten())
-    torch.testing.assert_close(found.flatten(), exact, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(solution.flatten(), exact, atol=1e-4, rtol=1e-3)
 
 
 def test_a_step_of_lbfgs_asks_the_device_at_most_twice(monkeypatch):
     """What is left to do, and whether a step is too long: each is one `nonzero`; there is no other wait."""
-    asked, steps, real = [], [], module._two_loops
+    waits, steps, real = [], [], module._two_loops
     monkeypatch.setattr(module, "_two_loops", lambda *state: steps.append(1) or real(*state))
     functions = Functions([1.0, 0.3, 0.1])
 
@@ -103,12 +103,12 @@ def test_a_step_of_lbfgs_asks_the_device_at_most_twice(monkeypatch):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             name = operation._schema.name
             if name in ("aten::nonzero", "aten::_local_scalar_dense", "aten::is_nonzero"):
-                asked.append(name)
+                waits.append(name)
             indices = args[1] if name in ("aten::index", "aten::index_put_") else ()
             assert all(index is None or index.dtype != torch.bool for index in indices)
             return operation(*args, **(kwargs or {}))
 
     with Waits():
         lbfgs(functions.gradient, start(3), torch.ones(3, 1, A), torch.full((3,), 1e-5))
-    assert set(asked) == {"aten::nonzero"}
-    assert len(asked) <= 2.5 * len(steps) + 1
+    assert set(waits) == {"aten::nonzero"}
+    assert len(waits) <= 2.5 * len(steps) + 1

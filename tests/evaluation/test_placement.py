@@ -10,19 +10,19 @@ from torch import nn
 
 from itl.evaluation.accuracy import scores
 from itl.evaluation.actions import independent
-from itl.evaluation.detection import find
-from itl.evaluation.fast_rcnn import Detector, calibrate, locate
+from itl.evaluation.detection import detect
+from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
 from itl.evaluation.frozen import extract, knn, probe
 from itl.evaluation.induction import induction
-from itl.evaluation.target import Target, annotated
+from itl.evaluation.target import Target, multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 from itl.training import device_images
 from itl.training.batches import Batches
 from itl.training.crop_cpu import batch_crop
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts, repeatable_roi_pool
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone, repeatable_roi_pool
 from itl.training.loop import classify, predict
 from itl.training.nets import NETS, build
 from tests.evaluation.test_detection import spec
@@ -40,7 +40,7 @@ DETECTION = DetectionRecipe(
 )
 WNIDS = ("n02119022", "n02119789", "n04285008", "n02085620")
 
-ALLOWED = {                                 # what waits for the device, and why it may
+ALLOWED = {  # what waits for the device, and why it may
     ("training/crop_cpu", "upload"): "the normalisation, once in the life of a process",
     ("training/batches", "upload"): "where the rows of a selection lie among the images on the device, once",
     ("training/device_images", "upload"): "where images that stay on the device go, once for 1,024",
@@ -98,21 +98,25 @@ def on_device(net: nn.Module) -> nn.Module:
 
 def test_the_device_tells_what_waits_and_refuses_what_cuda_would():
     with pretended() as device:
-        there = torch.arange(6.0, device="cuda")
-        assert there.device == torch.device("cuda:0")
-        assert (there.view(2, 3) @ there[:3] + 1).sum() * torch.tensor(2) > 0
-        assert there[there > 2].tolist() == [3, 4, 5]
-        assert there[torch.tensor([1, 2])].cpu().tolist() == [1, 2]
+        numbers = torch.arange(6.0, device="cuda")
+        assert numbers.device == torch.device("cuda:0")
+        assert (numbers.view(2, 3) @ numbers[:3] + 1).sum() * torch.tensor(2) > 0
+        assert numbers[numbers > 2].tolist() == [3, 4, 5]
+        assert numbers[torch.tensor([1, 2])].cpu().tolist() == [1, 2]
         pinned = torch.ones(6).pin_memory()
-        assert (there + pinned.to("cuda", non_blocking=True))[0] == 1
-        there[there > 2] = 0.0
+        assert (numbers + pinned.to("cuda", non_blocking=True))[0] == 1
+        numbers[numbers > 2] = 0.0
         torch.zeros(6, device="cuda").copy_(pinned)
-        assert device.waits == {("tests", "value"): 4, ("tests", "size"): 1, ("tests", "index"): 1,
-                                ("tests", "upload"): 1}
+        assert device.waits == {
+            ("tests", "value"): 4,
+            ("tests", "size"): 1,
+            ("tests", "index"): 1,
+            ("tests", "upload"): 1,
+        }
         with pytest.raises(AssertionError, match="add.*devices,? cuda:0(,| and) cpu"):
-            there + torch.ones(6)
+            numbers + torch.ones(6)
         with pytest.raises(AssertionError, match="cat"):
-            torch.cat([there, torch.ones(6)])
+            torch.cat([numbers, torch.ones(6)])
 
 
 def test_crop(cuda):
@@ -120,9 +124,9 @@ def test_crop(cuda):
     arrays = random.integers(0, 256, (20, 40, 40, 3), dtype=np.uint8), random.integers(1, 20, (20, 4))
     images, boxes, flips = (torch.from_numpy(part) for part in (*arrays, random.random(20) < 0.5))
     sent = (part.pin_memory().to("cuda", non_blocking=True) for part in (images, boxes, flips))
-    found = batch_crop(*sent, 32)
-    assert found.is_cuda
-    assert torch.equal(found.cpu(), batch_crop(images, boxes, flips, 32))
+    crops = batch_crop(*sent, 32)
+    assert crops.is_cuda
+    assert torch.equal(crops.cpu(), batch_crop(images, boxes, flips, 32))
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -175,17 +179,17 @@ def test_frozen_features(cuda, evaluate, tmp_path):
     images, labels = colours(200)
     split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(200), 2)]
     target, net = Target(Boxes(images=images), *split), build("small", 4, 32, seed=0)
-    asked = Transfer(Pretrain(Subset("a pack"), recipe=RECIPE), evaluate.__name__, "colours", "a pack")
-    expected = evaluate(asked, net, target, tmp_path, CPU)
-    found = evaluate(asked, on_device(net), target, tmp_path, GPU)
-    assert found == pytest.approx(expected, abs=2.0)
-    assert found.get("knn5", found.get("accuracy")) > 60
+    transfer = Transfer(Pretrain(Subset("a pack"), recipe=RECIPE), evaluate.__name__, "colours", "a pack")
+    expected = evaluate(transfer, net, target, tmp_path, CPU)
+    metrics = evaluate(transfer, on_device(net), target, tmp_path, GPU)
+    assert metrics == pytest.approx(expected, abs=2.0)
+    assert metrics.get("knn5", metrics.get("accuracy")) > 60
 
 
 def detector(name: str, regions: str) -> tuple[Detector, Boxes, DetectionRecipe]:
     """A detector on the parts of *name*, its recipe, and pictures of coloured boxes."""
     recipe = replace(DETECTION, regions=regions)
-    net = Detector(parts(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)
+    net = Detector(detection_backbone(name, build(name, 4, 72, seed=0)), 2, recipe, seed=0)
     return on_device(net), boxes_pack({"train": 6, "test": 4}), recipe
 
 
@@ -197,25 +201,27 @@ KINDS = pytest.mark.parametrize(
 @KINDS
 def test_calibrating_a_detector_and_its_loss(cuda, name, regions):
     net, pack, recipe = detector(name, regions)
-    views = Pictures(pack, annotated(spec(recipe), pack).train, recipe, 0, GPU)
-    calibrate(net, views, 0)
-    for view, targets in views.epoch(0):
-        assert locate(net, view, targets, recipe).is_cuda
+    loader = DetectionBatches(pack, multilabel_target(spec(recipe), pack).train, recipe, 0, GPU)
+    reset_norm_statistics(net, loader, 0)
+    for image_batch, targets in loader.epoch(0):
+        assert detection_loss(net, image_batch, targets, recipe).is_cuda
 
 
 @KINDS
 def test_finding_objects(cuda, name, regions):
     net, pack, recipe = detector(name, regions)
-    target = annotated(spec(recipe), pack)
-    found, looked = find(net, Pictures(pack, target.test, recipe, 0, GPU), target.test.classes, GPU)
-    assert set(found["image"]) <= set(looked) == set(target.test.rows)
+    target = multilabel_target(spec(recipe), pack)
+    detections, looked = detect(
+        net, DetectionBatches(pack, target.test, recipe, 0, GPU), target.test.classes, GPU
+    )
+    assert set(detections["image"]) <= set(looked) == set(target.test.rows)
 
 
 def test_batches_of_a_detector_wait_for_nothing(cuda):
     pack = boxes_pack({"train": 6, "test": 4})
-    views = Pictures(pack, annotated(spec(DETECTION), pack).train, DETECTION, 0, GPU)
-    for view, targets in [*views.epoch(0), *views.in_order()]:
-        assert all(part.is_cuda for part in (view.pixels, *view.regions))
+    loader = DetectionBatches(pack, multilabel_target(spec(DETECTION), pack).train, DETECTION, 0, GPU)
+    for image_batch, targets in [*loader.epoch(0), *loader.in_order()]:
+        assert all(part.is_cuda for part in (image_batch.pixels, *image_batch.regions))
         assert all(part.is_cuda for target in targets for part in target.values())
     assert asked_by(cuda) <= {"training/crop_cpu"}
 

@@ -12,9 +12,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from itl import ItlError
 from itl.evaluation import actions as module
-from itl.evaluation.actions import actions, independent, percent
-from itl.evaluation.lr_search import NAME, chosen
-from itl.evaluation.target import annotated, hold_out, target_of
+from itl.evaluation.actions import actions, independent, map_percent
+from itl.evaluation.lr_search import LR_SCORES_FILE, select_lr
+from itl.evaluation.target import hold_out, multilabel_target, target_of
 from itl.machine import Machine
 from itl.packs.subset import Selection, merge
 from itl.specs import Pretrain, Recipe, Subset, Transfer
@@ -34,11 +34,17 @@ def spec(few: int | None = None, method: str = "finetune", seed: int = 0, recipe
 
 def classes_pack(**counts: int) -> Boxes:
     """Stand in for a pack with so many images of each of two classes in each split."""
-    rows = [(f"{split}/{name}{number}", name, split) for split, count in counts.items()
-            for name in ("ash", "oak") for number in range(count)]
+    rows = [
+        (f"{split}/{name}{number}", name, split)
+        for split, count in counts.items()
+        for name in ("ash", "oak")
+        for number in range(count)
+    ]
     table = pd.DataFrame(rows, columns=["image", "wnid", "split"])
-    told = {"splits": {split: 2 * count for split, count in counts.items()}}
-    return Boxes(images=np.zeros((len(table), 8, 8, 3), np.uint8), table=table, summary=told, folder="there")
+    summary = {"splits": {split: 2 * count for split, count in counts.items()}}
+    return Boxes(
+        images=np.zeros((len(table), 8, 8, 3), np.uint8), table=table, summary=summary, folder="there"
+    )
 
 
 def splits(pack: Boxes, selection: Selection) -> dict[str, int]:
@@ -51,7 +57,7 @@ def test_the_final_fit_takes_val_too_where_there_is_a_test_split():
     target = target_of(spec(), pack)
     assert splits(pack, target.train) == {"train": 12, "val": 6}
     assert splits(pack, target.test) == {"test": 8}
-    part = target.to_choose(seed=0)
+    part = target.validation_target(seed=0)
     assert splits(pack, part.train) == {"train": 12}
     assert splits(pack, part.test) == {"val": 6}
 
@@ -62,7 +68,7 @@ def test_without_a_split_to_choose_on_a_fifth_is_held_out(counts):
     target = target_of(spec(), pack)
     assert splits(pack, target.train) == {"train": 20}
     assert splits(pack, target.test) == {list(counts)[1]: 8}
-    part = target.to_choose(seed=0)
+    part = target.validation_target(seed=0)
     assert splits(pack, part.train) == {"train": 16}
     assert splits(pack, part.test) == {"train": 4}
     assert np.intersect1d(part.train.rows, part.test.rows).size == 0
@@ -71,41 +77,41 @@ def test_without_a_split_to_choose_on_a_fifth_is_held_out(counts):
 def test_few_shots_are_of_train_alone_and_nested():
     pack = classes_pack(train=6, val=3, test=4)
     rows = [set(target_of(spec(few), pack).train.rows) for few in (1, 2, 5)]
-    assert [len(each) for each in rows] == [2, 4, 10]
+    assert [len(part) for part in rows] == [2, 4, 10]
     assert rows[0] < rows[1] < rows[2]
     assert splits(pack, target_of(spec(5), pack).train) == {"train": 10}
 
 
 def test_annotated_images_have_an_answer_for_each_class():
     pack = boxes_pack({"train": 20, "val": 4, "test": 10})
-    target = annotated(spec(method="detection"), pack)
+    target = multilabel_target(spec(method="detection"), pack)
     assert target.train.classes == ("blue", "red")
     assert target.train.labels.shape == (24, 2)
-    assert splits(pack, target.to_choose(0).test) == {"val": 4}
+    assert splits(pack, target.validation_target(0).test) == {"val": 4}
     for row in range(20):
         things = pack.objects[(pack.objects["row"] == row)]
-        sure, there = set(things[~things["difficult"]]["name"]), set(things["name"])
-        expected = [1 if name in sure else -1 if name in there else 0 for name in ("blue", "red")]
+        sure, present = set(things[~things["difficult"]]["name"]), set(things["name"])
+        expected = [1 if name in sure else -1 if name in present else 0 for name in ("blue", "red")]
         assert target.train.labels[row].tolist() == expected
 
 
 def test_few_annotated_images_are_those_that_rank_first_for_some_class():
     pack = boxes_pack({"train": 40, "test": 10})
-    rows = [annotated(spec(few, "detection"), pack).train for few in (1, 3, 8)]
+    rows = [multilabel_target(spec(few, "detection"), pack).train for few in (1, 3, 8)]
     for few, selection in zip((1, 3, 8), rows, strict=True):
         assert few <= (selection.labels > 0).sum(0).min()
         assert len(selection.rows) <= 2 * few
     assert set(rows[0].rows) < set(rows[1].rows) < set(rows[2].rows)
-    assert list(annotated(spec(3, "detection", seed=1), pack).train.rows) != list(rows[1].rows)
+    assert list(multilabel_target(spec(3, "detection", seed=1), pack).train.rows) != list(rows[1].rows)
     with pytest.raises(ItlError, match="999 images per class were asked for; there has at least one"):
-        annotated(spec(999, "detection"), pack)
+        multilabel_target(spec(999, "detection"), pack)
 
 
 def test_a_target_without_an_object_to_score_is_refused():
     pack = boxes_pack({"train": 8, "test": 3})
     pack.objects = pack.objects[pack.objects["row"] < 8]
     with pytest.raises(ItlError, match="there has no test image with an object that is scored"):
-        annotated(spec(method="detection"), pack)
+        multilabel_target(spec(method="detection"), pack)
 
 
 def test_images_of_no_one_class_are_not_classified():
@@ -121,7 +127,7 @@ def test_hold_out_counts_a_row_as_of_its_rarest_answer():
     labels[:5, 1] = 1
     labels[25:, 0] = 0
     fitted, held = hold_out(labels, seed=0)
-    assert len(held) == 1 + 4 + 1           # a fifth of 5 with the rare answer, of 20, of 5 without any
+    assert len(held) == 1 + 4 + 1  # a fifth of 5 with the rare answer, of 20, of 5 without any
     assert (labels[held, 1]).sum() == 1
     assert sorted([*fitted, *held]) == list(range(30))
 
@@ -158,11 +164,11 @@ def scored(scores: dict[float, float | None], calls: list):
 def test_the_best_learning_rate_is_chosen_and_the_scores_kept(tmp_path, scores, best):
     calls = []
     recipe = Recipe(lrs=tuple(scores))
-    assert chosen(recipe, tmp_path, scored(scores, calls)) == replace(recipe, lr=best, lrs=())
+    assert select_lr(recipe, tmp_path, scored(scores, calls)) == replace(recipe, lr=best, lrs=())
     assert calls == sorted(scores)
-    assert json.loads((tmp_path / NAME).read_text()) == {repr(lr): scores[lr] for lr in scores}
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    assert chosen(recipe, tmp_path, None).lr == best        # all are scored already
+    assert json.loads((tmp_path / LR_SCORES_FILE).read_text()) == {repr(lr): scores[lr] for lr in scores}
+    assert [path.name for path in tmp_path.iterdir()] == [LR_SCORES_FILE]
+    assert select_lr(recipe, tmp_path, None).lr == best  # all are scored already
 
 
 def test_a_choice_cut_short_goes_on(tmp_path):
@@ -173,22 +179,22 @@ def test_a_choice_cut_short_goes_on(tmp_path):
 
     recipe, calls = Recipe(lrs=(0.01, 0.1)), []
     with pytest.raises(KeyboardInterrupt):
-        chosen(recipe, tmp_path, stop)
-    assert chosen(recipe, tmp_path, scored({0.1: 20.0}, calls)).lr == 0.01
+        select_lr(recipe, tmp_path, stop)
+    assert select_lr(recipe, tmp_path, scored({0.1: 20.0}, calls)).lr == 0.01
     assert calls == [0.1]
 
 
 def test_where_all_diverge_that_is_said_and_one_rate_is_no_choice(tmp_path):
     with pytest.raises(ItlError, match=r"diverges at each of lrs 0\.1, 1\.0; give lower ones"):
-        chosen(Recipe(lrs=(1.0, 0.1)), tmp_path, scored({0.1: None, 1.0: None}, []))
-    assert chosen(Recipe(lr=0.3), tmp_path, None) == Recipe(lr=0.3)
+        select_lr(Recipe(lrs=(1.0, 0.1)), tmp_path, scored({0.1: None, 1.0: None}, []))
+    assert select_lr(Recipe(lr=0.3), tmp_path, None) == Recipe(lr=0.3)
 
 
 def test_specs_without_a_choice_keep_their_key():
     from itl.specs import canonical
 
     assert "lrs" not in canonical(spec(recipe=Recipe()))
-    assert canonical(spec()).count("labels") == 1         # the subset's
+    assert canonical(spec()).count("labels") == 1  # the subset's
     assert '"lrs":[0.1,0.2]' in canonical(spec(recipe=Recipe(lrs=(0.1, 0.2))))
 
 
@@ -196,10 +202,15 @@ def test_what_is_not_known_of_an_action_is_not_learned_from():
     outputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     targets = torch.tensor([[1, 0, -1], [0, 0, 1], [-1, -1, -1], [1, 1, 0]])
     loss = independent(lambda images: outputs, None, targets, Recipe())
-    by_hand = sum(
-        binary_cross_entropy_with_logits(outputs[row, column], targets[row, column].float())
-        for row in range(4) for column in range(3) if targets[row, column] >= 0
-    ) / 4
+    by_hand = (
+        sum(
+            binary_cross_entropy_with_logits(outputs[row, column], targets[row, column].float())
+            for row in range(4)
+            for column in range(3)
+            if targets[row, column] >= 0
+        )
+        / 4
+    )
     torch.testing.assert_close(loss, by_hand)
     loss.backward()
     assert ((outputs.grad == 0) == (targets < 0)).all()
@@ -208,7 +219,7 @@ def test_what_is_not_known_of_an_action_is_not_learned_from():
 def test_mean_ap_by_hand():
     outputs = torch.tensor([[0.9, 0.1], [0.8, 0.7], [0.7, 0.9]])
     labels = torch.tensor([[1, 0], [0, 1], [1, -1]])
-    assert percent(outputs, labels) == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1) / 2)
+    assert map_percent(outputs, labels) == pytest.approx(100 * ((1 + 2 / 3) / 2 + 1) / 2)
 
 
 def people(counts: dict[str, int]) -> Boxes:
@@ -219,32 +230,36 @@ def people(counts: dict[str, int]) -> Boxes:
     pack.images = random.integers(0, 60, (len(pack), 20, 20, 3), dtype=np.uint8)
     pack.images[doing & 1 > 0, :, :10, 0] += 150
     pack.images[doing & 2 > 0, :, 10:, 2] += 150
-    rows = [(row, name, 1.0, 1.0, 9.0, 9.0, False, False) for row, both in enumerate(doing)
-            for bit, name in ((1, "red"), (2, "blue")) if both & bit]
+    rows = [
+        (row, name, 1.0, 1.0, 9.0, 9.0, False, False)
+        for row, both in enumerate(doing)
+        for bit, name in ((1, "red"), (2, "blue"))
+        if both & bit
+    ]
     pack.objects = pd.DataFrame(rows, columns=list(pack.objects.columns))
     return pack
 
 
 def test_actions_learn_each_by_itself(tmp_path):
     recipe = Recipe(steps=40, batch=16, lr=0.05, pixels=16, precision="fp32", augment="centre", flip=False)
-    asked = spec(method="actions", recipe=recipe)
-    target = annotated(asked, people({"train": 64, "test": 64}))
-    found = actions(asked, build("small", 5, 16, 0), target, tmp_path, MACHINE)
-    assert list(found) == ["map"]
-    assert found["map"] > 90
+    transfer = spec(method="actions", recipe=recipe)
+    target = multilabel_target(transfer, people({"train": 64, "test": 64}))
+    metrics = actions(transfer, build("small", 5, 16, 0), target, tmp_path, MACHINE)
+    assert list(metrics) == ["map"]
+    assert metrics["map"] > 90
 
 
 def test_actions_choose_on_what_is_held_out(tmp_path, monkeypatch):
     seen = []
 
-    def tuned(net, part, recipe, *rest):
+    def finetune_and_predict(net, part, recipe, *rest):
         seen.append((recipe.lr, len(part.test.rows)))
         return torch.tensor(part.test.labels).float(), torch.tensor(part.test.labels)
 
-    monkeypatch.setattr(module, "tuned", tuned)
-    target = annotated(spec(method="actions"), people({"train": 40, "val": 20}))
-    asked = spec(method="actions", recipe=Recipe(lrs=(0.1, 0.2)))
-    assert actions(asked, SimpleNamespace(), target, tmp_path, MACHINE) == {"map": 100.0, "lr": 0.1}
-    held = len(target.divided(0)[1])
+    monkeypatch.setattr(module, "finetune_and_predict", finetune_and_predict)
+    target = multilabel_target(spec(method="actions"), people({"train": 40, "val": 20}))
+    transfer = spec(method="actions", recipe=Recipe(lrs=(0.1, 0.2)))
+    assert actions(transfer, SimpleNamespace(), target, tmp_path, MACHINE) == {"map": 100.0, "lr": 0.1}
+    held = len(target.fit_and_val_rows(0)[1])
     assert seen == [(0.1, held), (0.2, held), (0.1, 20)]
     assert 0 < held < 20

@@ -6,14 +6,13 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import given, strategies
 
 from itl import ItlError
 from itl.evaluation.voc_ap import (
-    FALSE,
-    FOUND,
+    FALSE_POSITIVE,
     IGNORED,
+    TRUE_POSITIVE,
     Detections,
     Objects,
     action_ap,
@@ -30,30 +29,36 @@ DOG, FAR = (1, 1, 10, 10), (50, 50, 60, 60)
 
 def objects(*rows: tuple) -> pd.DataFrame:
     """Objects from image, name, box, difficult."""
-    return pd.DataFrame([(image, name, *box, hard) for image, name, box, hard in rows],
-                        columns=["image", "name", *SIDES, "difficult"])
+    return pd.DataFrame(
+        [(image, name, *box, hard) for image, name, box, hard in rows],
+        columns=["image", "name", *SIDES, "difficult"],
+    )
 
 
 def detections(*rows: tuple) -> pd.DataFrame:
     """Detections from image, class, score, box."""
-    return pd.DataFrame([(image, name, score, *box) for image, name, score, box in rows],
-                        columns=["image", "class", "score", *SIDES])
+    return pd.DataFrame(
+        [(image, name, score, *box) for image, name, score, box in rows],
+        columns=["image", "class", "score", *SIDES],
+    )
 
 
 def slow_ap(world: pd.DataFrame, answers: pd.DataFrame, name: str) -> dict[str, float]:
     """The rules of VOCevaldet and VOCap, one detection and one object at a time: both metrics."""
     ours = [row for row in world.to_dict("records") if row["name"] == name]
     positives = sum(not row["difficult"] for row in ours)
-    taken, found, wrong, recalls, precisions = set(), 0, 0, [], []
+    taken, hits, wrong, recalls, precisions = set(), 0, 0, [], []
     ranked = sorted(answers[answers["class"] == name].to_dict("records"), key=lambda row: -row["score"])
-    for answer in ranked:                                   # sorted() is stable, as MATLAB's sort is
+    for answer in ranked:  # sorted() is stable, as MATLAB's sort is
         most, nearest = -math.inf, None
         for number, thing in enumerate(ours):
             wide = min(answer["xmax"], thing["xmax"]) - max(answer["xmin"], thing["xmin"]) + 1
             high = min(answer["ymax"], thing["ymax"]) - max(answer["ymin"], thing["ymin"]) + 1
             if thing["image"] == answer["image"] and wide > 0 and high > 0:
-                sizes = [(box["xmax"] - box["xmin"] + 1) * (box["ymax"] - box["ymin"] + 1)
-                         for box in (answer, thing)]
+                sizes = [
+                    (box["xmax"] - box["xmin"] + 1) * (box["ymax"] - box["ymin"] + 1)
+                    for box in (answer, thing)
+                ]
                 shared = wide * high / (sum(sizes) - wide * high)
                 if shared > most:
                     most, nearest = shared, number
@@ -61,10 +66,10 @@ def slow_ap(world: pd.DataFrame, answers: pd.DataFrame, name: str) -> dict[str, 
             continue
         right = most >= 0.5 and nearest not in taken
         taken.add(nearest if right else None)
-        found, wrong = found + right, wrong + (not right)
-        recalls.append(found / positives if positives else math.nan)
-        precisions.append(found / (found + wrong))
-    return {each: slow_mean(recalls, precisions, each) if positives else math.nan for each in METRICS}
+        hits, wrong = hits + right, wrong + (not right)
+        recalls.append(hits / positives if positives else math.nan)
+        precisions.append(hits / (hits + wrong))
+    return {metric: slow_mean(recalls, precisions, metric) if positives else math.nan for metric in METRICS}
 
 
 def slow_mean(recalls: list[float], precisions: list[float], metric: str) -> float:
@@ -72,7 +77,10 @@ def slow_mean(recalls: list[float], precisions: list[float], metric: str) -> flo
     pairs = list(zip(recalls, precisions, strict=True))
     if metric == "07":
         levels = [step * 0.1 for step in range(11)]
-        return sum(max((each for at, each in pairs if at >= level), default=0) for level in levels) / 11
+        return (
+            sum(max((precision for at, precision in pairs if at >= level), default=0) for level in levels)
+            / 11
+        )
     total, before = 0.0, 0.0
     for number, (at, _) in enumerate(pairs):
         total += (at - before) * max(precisions[number:])
@@ -83,11 +91,13 @@ def slow_mean(recalls: list[float], precisions: list[float], metric: str) -> flo
 def random_world(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A few images, objects of three classes, some difficult, and detections: near ones, doubles, ties."""
     random = np.random.default_rng(seed)
-    count, names = random.integers(1, 12), ["cat", "cow", "dog"][:random.integers(1, 4)]
+    count, names = random.integers(1, 12), ["cat", "cow", "dog"][: random.integers(1, 4)]
     boxes = np.sort(random.integers(1, 13, (count, 2, 2)), 1).reshape(count, 4)
     images = random.integers(0, random.integers(1, 5), count)
-    rows = [(f"image {image}", random.choice(names), box, random.random() < 0.25)
-            for image, box in zip(images, boxes, strict=True)]
+    rows = [
+        (f"image {image}", random.choice(names), box, random.random() < 0.25)
+        for image, box in zip(images, boxes, strict=True)
+    ]
     answers = []
     for _ in range(random.integers(0, 25)):
         image, name, box, _ = rows[random.integers(count)]
@@ -103,76 +113,97 @@ def test_a_thousand_random_sets_score_as_the_development_kit_has_it():
         world, answers = random_world(seed)
         slow = {name: slow_ap(world, answers, name) for name in sorted(set(world["name"]))}
         for metric in METRICS:
-            found = voc_ap(world, answers, metric)
+            precisions = voc_ap(world, answers, metric)
             wanted = {name: both[metric] for name, both in slow.items()}
-            assert found == pytest.approx(wanted, rel=0, abs=1e-12, nan_ok=True), f"seed {seed}"
-            cases.update(round(value, 1) for value in found.values() if not math.isnan(value))
-            cases["NaN"] += sum(map(math.isnan, found.values()))
-    assert len(cases) == 12, "the worlds are too tame"      # NaN, and all from 0.0 to 1.0
+            assert precisions == pytest.approx(wanted, rel=0, abs=1e-12, nan_ok=True), f"seed {seed}"
+            cases.update(round(value, 1) for value in precisions.values() if not math.isnan(value))
+            cases["NaN"] += sum(map(math.isnan, precisions.values()))
+    assert len(cases) == 12, "the worlds are too tame"  # NaN, and all from 0.0 to 1.0
 
 
 def test_recall_that_hits_a_level_exactly():
-    hits = np.array([True, True, True, False])              # recall 0.3, level 0.30000000000000004
+    hits = np.array([True, True, True, False])  # recall 0.3, level 0.30000000000000004
     assert average_precision(hits, 10) == pytest.approx(3 / 11)
     assert average_precision(np.array([True] * 6), 10) == pytest.approx(6 / 11)
     assert average_precision(np.array([True] * 7), 10) == pytest.approx(7 / 11)
-    assert average_precision(np.array([True] * 5), 10) == pytest.approx(6 / 11)     # 0.5 is 0.5
+    assert average_precision(np.array([True] * 5), 10) == pytest.approx(6 / 11)  # 0.5 is 0.5
     assert average_precision(np.array([True] * 10), 10) == 1.0
 
 
 def test_area_by_hand():
-    hits = np.array([False, True, True, False, True])       # precision 0, 1/2, 2/3, 2/4, 3/5
+    hits = np.array([False, True, True, False, True])  # precision 0, 1/2, 2/3, 2/4, 3/5
     assert average_precision(hits, 4, "area") == pytest.approx((2 / 3 + 2 / 3 + 3 / 5) / 4)
     assert average_precision(hits, 4) == pytest.approx((6 * 2 / 3 + 2 * 3 / 5) / 11)
     assert average_precision(np.zeros(0, bool), 4, "area") == average_precision(np.zeros(0, bool), 4) == 0.0
     assert math.isnan(average_precision(np.zeros(3, bool), 0))
 
 
-@pytest.mark.parametrize(("world", "answers", "verdicts"), [
-    ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [FOUND, FALSE]),            # a double
-    ([(0, DOG, False)], [(0, 0.8, DOG), (0, 0.9, DOG)], [FALSE, FOUND]),            # the higher score has it
-    ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.9, DOG)], [FOUND, FALSE]),            # a tie: the first has it
-    ([(0, DOG, False)], [(1, 0.9, DOG), (0, 0.8, FAR)], [FALSE, FALSE]),            # another image, elsewhere
-    ([(0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [IGNORED, IGNORED]),
-    ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 5))], [FOUND]),                        # IoU of 0.5 exactly
-    ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 4.9))], [FALSE]),
-    # the second is nearest to the first object, which is taken, though the other would do and is free
-    ([(0, DOG, False), (0, (1, 1, 10, 8), False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [FOUND, FALSE]),
-    ([(0, DOG, True), (0, DOG, False)], [(0, 0.9, DOG)], [IGNORED]),                # of equals the first
-    ([(0, DOG, False), (0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [FOUND, FALSE]),
-])
+@pytest.mark.parametrize(
+    ("world", "answers", "verdicts"),
+    [
+        ([(0, DOG, False)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),  # a double
+        (
+            [(0, DOG, False)],
+            [(0, 0.8, DOG), (0, 0.9, DOG)],
+            [FALSE_POSITIVE, TRUE_POSITIVE],
+        ),  # the higher score has it
+        (
+            [(0, DOG, False)],
+            [(0, 0.9, DOG), (0, 0.9, DOG)],
+            [TRUE_POSITIVE, FALSE_POSITIVE],
+        ),  # a tie: the first has it
+        (
+            [(0, DOG, False)],
+            [(1, 0.9, DOG), (0, 0.8, FAR)],
+            [FALSE_POSITIVE, FALSE_POSITIVE],
+        ),  # another image, elsewhere
+        ([(0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [IGNORED, IGNORED]),
+        ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 5))], [TRUE_POSITIVE]),  # IoU of 0.5 exactly
+        ([(0, DOG, False)], [(0, 0.9, (1, 1, 10, 4.9))], [FALSE_POSITIVE]),
+        # the second is nearest to the first object, which is taken, though the other would do and is free
+        (
+            [(0, DOG, False), (0, (1, 1, 10, 8), False)],
+            [(0, 0.9, DOG), (0, 0.8, DOG)],
+            [TRUE_POSITIVE, FALSE_POSITIVE],
+        ),
+        ([(0, DOG, True), (0, DOG, False)], [(0, 0.9, DOG)], [IGNORED]),  # of equals the first
+        ([(0, DOG, False), (0, DOG, True)], [(0, 0.9, DOG), (0, 0.8, DOG)], [TRUE_POSITIVE, FALSE_POSITIVE]),
+    ],
+)
 def test_what_a_detection_counts_as(world, answers, verdicts):
-    images, boxes, hard = (np.array(each) for each in zip(*world, strict=True))
-    seen, scores, found = (np.array(each) for each in zip(*answers, strict=True))
-    alike = (np.zeros(len(each), int) for each in (images, seen))
-    judged = judge(Objects(images, next(alike), boxes, hard), Detections(seen, next(alike), found, scores))
+    images, boxes, hard = (np.array(part) for part in zip(*world, strict=True))
+    seen, scores, answer_boxes = (np.array(part) for part in zip(*answers, strict=True))
+    alike = (np.zeros(len(part), int) for part in (images, seen))
+    judged = judge(
+        Objects(images, next(alike), boxes, hard), Detections(seen, next(alike), answer_boxes, scores)
+    )
     assert judged.tolist() == verdicts
 
 
 def test_classes_without_what_it_takes():
     world = objects(("a", "dog", DOG, False), ("a", "cat", DOG, True), ("b", "cow", DOG, False))
     answers = detections(("a", "dog", 0.5, DOG), ("a", "cat", 0.5, DOG), ("b", "sheep", 0.5, DOG))
-    found = voc_ap(world, answers, known=["sheep"])
-    assert list(found) == ["cat", "cow", "dog", "sheep"]
-    assert math.isnan(found["cat"])                         # difficult ones alone
-    assert math.isnan(found["sheep"])                       # none at all
-    assert (found["cow"], found["dog"]) == (0.0, 1.0)       # none detected; found
-    assert mean_ap(found.values()) == 0.5
+    precisions = voc_ap(world, answers, known=["sheep"])
+    assert list(precisions) == ["cat", "cow", "dog", "sheep"]
+    assert math.isnan(precisions["cat"])  # difficult ones alone
+    assert math.isnan(precisions["sheep"])  # none at all
+    assert (precisions["cow"], precisions["dog"]) == (0.0, 1.0)  # none detected; found
+    assert mean_ap(precisions.values()) == 0.5
     assert math.isnan(mean_ap([math.nan]))
     assert voc_ap(world, answers[:0]) == pytest.approx({"cat": math.nan, "cow": 0, "dog": 0}, nan_ok=True)
 
 
-ANSWERS = some.lists(some.tuples(some.floats(-5, 5), some.booleans()), max_size=30)
+ANSWERS = strategies.lists(strategies.tuples(strategies.floats(-5, 5), strategies.booleans()), max_size=30)
 
 
-@given(ANSWERS, some.sampled_from(METRICS), some.integers(0, 5))
+@given(ANSWERS, strategies.sampled_from(METRICS), strategies.integers(0, 5))
 def test_average_precision_is_a_part_that_only_hits_raise(answers, metric, missed):
-    hits = np.array([hit for _, hit in sorted(answers, key=lambda each: -each[0])], bool)
+    hits = np.array([hit for _, hit in sorted(answers, key=lambda answer: -answer[0])], bool)
     positives = int(hits.sum()) + missed
     value = average_precision(hits, positives, metric)
     if positives:
         assert 0 <= value <= 1 + 1e-12
-        assert average_precision(np.append(hits, False), positives, metric) == value    # last, and wrong
+        assert average_precision(np.append(hits, False), positives, metric) == value  # last, and wrong
         assert average_precision(np.append(False, hits), positives, metric) <= value
         assert average_precision(np.sort(hits)[::-1], positives, metric) >= value
 
@@ -185,11 +216,15 @@ def test_coco_agrees_where_its_rules_are_the_same():
     """
     faster = pytest.importorskip("faster_coco_eval", reason="faster-coco-eval is not installed")
     random = np.random.default_rng(0)
-    places = [(image, 1 + 60 * column, 1 + 60 * line) for image in range(6) for column in range(5)
-              for line in range(5)]
-    world = objects(*((image, "dog", (x, y, x + 39, y + 29), False) for image, x, y in places[:101]))
+    corners = [
+        (image, 1 + 60 * column, 1 + 60 * line)
+        for image in range(6)
+        for column in range(5)
+        for line in range(5)
+    ]
+    world = objects(*((image, "dog", (x, y, x + 39, y + 29), False) for image, x, y in corners[:101]))
     answers = []
-    for number, (image, x, y) in enumerate(places):
+    for number, (image, x, y) in enumerate(corners):
         right, wrong = number < 101 and random.random() < 0.8, random.random() < 0.4
         shift = random.integers(0, 8) if right else 45 if wrong else None
         if shift is not None:
@@ -199,12 +234,25 @@ def test_coco_agrees_where_its_rules_are_the_same():
     def coco(frame: pd.DataFrame) -> list[dict]:
         boxes = frame[SIDES].to_numpy(float)
         sides = np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1]).tolist()
-        return [{"id": number, "image_id": image, "category_id": 1, "bbox": side, "iscrowd": 0,
-                 "area": side[2] * side[3]}
-                for number, (image, side) in enumerate(zip(frame["image"].tolist(), sides, strict=True), 1)]
+        return [
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": 1,
+                "bbox": side,
+                "iscrowd": 0,
+                "area": side[2] * side[3],
+            }
+            for number, (image, side) in enumerate(zip(frame["image"].tolist(), sides, strict=True), 1)
+        ]
 
-    truth = faster.COCO({"images": [{"id": image} for image in range(6)], "annotations": coco(world),
-                         "categories": [{"id": 1, "name": "dog"}]})
+    truth = faster.COCO(
+        {
+            "images": [{"id": image} for image in range(6)],
+            "annotations": coco(world),
+            "categories": [{"id": 1, "name": "dog"}],
+        }
+    )
     seen = [row | {"score": score} for row, score in zip(coco(answers), answers["score"], strict=True)]
     tool = faster.COCOeval_faster(truth, truth.loadRes(seen), iouType="bbox", print_function=len)
     tool.run()
@@ -215,12 +263,12 @@ def test_coco_agrees_where_its_rules_are_the_same():
 
 def slow_action_ap(scores: list[float], labels: list[int]) -> float:
     """The rules of VOCevalaction, one person at a time."""
-    recalls, precisions, found, wrong = [], [], 0, 0
+    recalls, precisions, hits, wrong = [], [], 0, 0
     for number in sorted(range(len(scores)), key=lambda number: -scores[number]):
-        found, wrong = found + (labels[number] == 1), wrong + (labels[number] == 0)
+        hits, wrong = hits + (labels[number] == 1), wrong + (labels[number] == 0)
         if labels[number] != -1:
-            recalls.append(found / labels.count(1) if labels.count(1) else math.nan)
-            precisions.append(found / (found + wrong))
+            recalls.append(hits / labels.count(1) if labels.count(1) else math.nan)
+            precisions.append(hits / (hits + wrong))
     return slow_mean(recalls, precisions, "area") if labels.count(1) else math.nan
 
 
@@ -230,28 +278,37 @@ def test_actions_score_as_the_development_kit_has_it(seed):
     scores = np.round(random.random((30, 6)), 1)
     scores[random.random(scores.shape) < 0.1] = -np.inf
     labels = random.choice([1, 0, -1], scores.shape, p=[0.3, 0.5, 0.2])
-    labels[:, 5] = random.choice([0, -1], 30)                                       # an action nobody does
+    labels[:, 5] = random.choice([0, -1], 30)  # an action nobody does
     slow = [slow_action_ap(*pair) for pair in zip(scores.T.tolist(), labels.T.tolist(), strict=True)]
     assert action_ap(scores, labels).tolist() == pytest.approx(slow, rel=0, abs=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize(("scores", "labels", "words"), [
-    ([[0.5], [math.nan]], [[1], [0]], "1 of 2 rows of scores hold NaN"),
-    ([[0.5]], [[2]], r"1, 0 or, to leave out, -1; got \[2\]"),
-    ([0.5], [1], r"scores \(N, C\) and labels of the same shape; got \(1,\)"),
-    ([[0.5]], [[1, 0]], r"got \(1, 1\) and \(1, 2\)"),
-])
+@pytest.mark.parametrize(
+    ("scores", "labels", "words"),
+    [
+        ([[0.5], [math.nan]], [[1], [0]], "1 of 2 rows of scores hold NaN"),
+        ([[0.5]], [[2]], r"1, 0 or, to leave out, -1; got \[2\]"),
+        ([0.5], [1], r"scores \(N, C\) and labels of the same shape; got \(1,\)"),
+        ([[0.5]], [[1, 0]], r"got \(1, 1\) and \(1, 2\)"),
+    ],
+)
 def test_actions_refuse_what_has_no_score(scores, labels, words):
     with pytest.raises(ItlError, match=words):
         action_ap(np.array(scores), np.array(labels))
 
 
-@pytest.mark.parametrize(("answers", "words"), [
-    ([("a", "dog", math.nan, DOG)], "detection 1 has the score nan"),
-    ([("a", "dog", 0.5, DOG), ("a", "dog", 0.5, (1, 1, math.inf, 5))], r"detection 2: .*inf.* is not finite"),
-    ([("a", "dog", 0.5, (10, 1, 1, 10))], r"detection 1: the box \(10, 1, 1, 10\) has no area"),
-    ([("a", "dgo", 0.5, DOG)], r"no annotated class \(row 1 of the detections\) called 'dgo'; .*'dog'"),
-])
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ([("a", "dog", math.nan, DOG)], "detection 1 has the score nan"),
+        (
+            [("a", "dog", 0.5, DOG), ("a", "dog", 0.5, (1, 1, math.inf, 5))],
+            r"detection 2: .*inf.* is not finite",
+        ),
+        ([("a", "dog", 0.5, (10, 1, 1, 10))], r"detection 1: the box \(10, 1, 1, 10\) has no area"),
+        ([("a", "dgo", 0.5, DOG)], r"no annotated class \(row 1 of the detections\) called 'dgo'; .*'dog'"),
+    ],
+)
 def test_detections_refuse_what_has_no_score(answers, words):
     with pytest.raises(ItlError, match=words):
         voc_ap(objects(("a", "dog", DOG, False)), detections(*answers))

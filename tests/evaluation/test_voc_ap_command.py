@@ -20,7 +20,8 @@ def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame) -> list[str]
     for image in sorted({*world["image"], *answers["image"]}):
         things = "".join(
             f"<object><name>{row['name']}</name><difficult>{int(row['difficult'])}</difficult><bndbox>"
-            + "".join(f"<{side}>{row[side]}</{side}>" for side in SIDES) + "</bndbox></object>"
+            + "".join(f"<{side}>{row[side]}</{side}>" for side in SIDES)
+            + "</bndbox></object>"
             for row in world[world["image"] == image].to_dict("records")
         )
         size = "<size><width>500</width><height>500</height></size>"
@@ -33,7 +34,7 @@ def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame) -> list[str]
 @pytest.mark.parametrize("seed", range(5))
 def test_the_command_scores_alike(seed, metric, tmp_path, capsys):
     world, answers = random_world(seed)
-    world = world[(world["xmin"] < world["xmax"]) & (world["ymin"] < world["ymax"])]    # as the reader asks
+    world = world[(world["xmin"] < world["xmax"]) & (world["ymin"] < world["ymax"])]  # as the reader asks
     answers = answers[answers["class"].isin(world["name"])]
     assert main(["voc-ap", *write_world(tmp_path, world, answers), "--metric", metric]) == 0
     header, *rows, mean = csv.reader(capsys.readouterr().out.splitlines())
@@ -47,31 +48,34 @@ def test_the_command_scores_alike(seed, metric, tmp_path, capsys):
 HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("", "should have one column image; the header"),
-    (f"{HEADER}\n\ud8ff", "cannot be read as a CSV in UTF-8"),
-    ("image,score\na,1\n", "should have one column class"),
-    (f"{HEADER}\n{GOOD}\na,dog,0.5,1,1,9\n", "row 2: 6 values, but the header names 7"),
-    (f"{HEADER}\n{GOOD},7\n", "row 1: 8 values"),
-    (f"{HEADER}\n{GOOD}\na,dog,nan,1,1,9,9\n", "row 2: score is 'nan'; it should be a finite number"),
-    (f"{HEADER}\na,dog,high,1,1,9,9\n", "row 1: score is 'high'"),
-    (f"{HEADER}\na,dog,0.5,,1,9,9\n", "row 1: xmin is ''"),
-    (f"{HEADER}\na,dog,0.5,1,1,inf,9\n", "row 1: xmax is 'inf'"),
-    (f"{HEADER}\n{GOOD}\na,dog,0.5,9,1,1,9\n", "row 2: the box (9, 1, 1, 9) has no area"),
-    (f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'b'; 1 of 2 detections"),
-    (f"{HEADER}\n{GOOD}\na.jpg,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'a.jpg'"),
-    (f"{HEADER}\n{GOOD}\n7,dog,0.5,1,1,9,9\n", "called '7'; did you mean '000007'? 1 of 2"),
-    (f"{HEADER}\na,dgo,0.5,1,1,9,9\n", "called 'dgo'; did you mean 'dog'?"),
-])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "should have one column image; the header"),
+        (f"{HEADER}\n\ud8ff", "cannot be read as a CSV in UTF-8"),
+        ("image,score\na,1\n", "should have one column class"),
+        (f"{HEADER}\n{GOOD}\na,dog,0.5,1,1,9\n", "row 2: 6 values, but the header names 7"),
+        (f"{HEADER}\n{GOOD},7\n", "row 1: 8 values"),
+        (f"{HEADER}\n{GOOD}\na,dog,nan,1,1,9,9\n", "row 2: score is 'nan'; it should be a finite number"),
+        (f"{HEADER}\na,dog,high,1,1,9,9\n", "row 1: score is 'high'"),
+        (f"{HEADER}\na,dog,0.5,,1,9,9\n", "row 1: xmin is ''"),
+        (f"{HEADER}\na,dog,0.5,1,1,inf,9\n", "row 1: xmax is 'inf'"),
+        (f"{HEADER}\n{GOOD}\na,dog,0.5,9,1,1,9\n", "row 2: the box (9, 1, 1, 9) has no area"),
+        (f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'b'; 1 of 2 detections"),
+        (f"{HEADER}\n{GOOD}\na.jpg,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'a.jpg'"),
+        (f"{HEADER}\n{GOOD}\n7,dog,0.5,1,1,9,9\n", "called '7'; did you mean '000007'? 1 of 2"),
+        (f"{HEADER}\na,dgo,0.5,1,1,9,9\n", "called 'dgo'; did you mean 'dog'?"),
+    ],
+)
 def test_the_command_says_in_one_line_what_is_wrong(text, words, tmp_path, capsys):
     world = objects(("a", "dog", DOG, False), ("000007", "dog", DOG, False))
     arguments = write_world(tmp_path, world, detections())
     (tmp_path / "detections.csv").write_text(text, errors="surrogatepass")
     assert main(["voc-ap", *arguments]) == 1
-    told = capsys.readouterr()
-    assert words in told.err
-    assert told.err.count("\n") == 1
-    assert not told.out
+    output = capsys.readouterr()
+    assert words in output.err
+    assert output.err.count("\n") == 1
+    assert not output.out
 
 
 def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
@@ -102,8 +106,10 @@ def test_damaged_detections_are_one_line_each(tmp_path):
     whole = "\n".join([HEADER, *(f"{number:06},dog,0.{number},1,2.5,{number + 3},9" for number in range(20))])
     for _ in range(300):
         damaged = bytearray(whole.encode()[: random.choice([len(whole), random.integers(1, len(whole))])])
-        for place in random.integers(0, len(damaged), 4):
-            damaged[place // random.choice([1, 16])] = random.choice([*b"\n\r,\"\0 -", random.integers(256)])
+        for position in random.integers(0, len(damaged), 4):
+            damaged[position // random.choice([1, 16])] = random.choice(
+                [*b'\n\r,"\0 -', random.integers(256)]
+            )
         path.write_bytes(damaged)
         try:
             read_detections(path)

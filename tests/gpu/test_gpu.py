@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from itl.evaluation.detection import detection
-from itl.evaluation.fast_rcnn import Detector, locate
+from itl.evaluation.fast_rcnn import Detector, detection_loss
 from itl.evaluation.frozen import knn, probe
-from itl.evaluation.target import Target, annotated
+from itl.evaluation.target import Target, multilabel_target
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.runs.question import run_all
@@ -18,11 +18,11 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training import device_images
 from itl.training.batches import Batches, crop_on
-from itl.training.checkpoint import NAME, load_tensors
+from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.crop_cpu import batch_crop
 from itl.training.cuda_graph import RecordedSteps
-from itl.training.detection_batches import Pictures
-from itl.training.detection_nets import parts, repeatable_roi_pool
+from itl.training.detection_batches import DetectionBatches
+from itl.training.detection_nets import detection_backbone, repeatable_roi_pool
 from itl.training.loop import classify, fit_epoch, predict, sgd, take_step, train
 from itl.training.nets import build
 from itl.training.numerics import has_bf16, repeatable
@@ -218,8 +218,8 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     whole = train(straight, batches(GPU, recipe), recipe, tmp_path / "whole", GPU, seed=0)
     with pytest.raises(KeyboardInterrupt):
         train(stopped, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0, log=stop)
-    parts = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
-    assert [row["loss"] for row in parts] == [row["loss"] for row in whole]
+    resumed_history = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
+    assert [row["loss"] for row in resumed_history] == [row["loss"] for row in whole]
     one, other = straight.state_dict(), resumed.state_dict()
     assert all(torch.equal(one[each], other[each]) for each in one)
 
@@ -245,7 +245,7 @@ def test_a_checkpoint_holds_the_moment_it_was_made_though_it_is_written_later(tm
 
     half = Recipe(steps=8, batch=16, pixels=32, lr=0.05)
     train(net, batches(GPU, half), half, tmp_path, GPU, log=look)
-    tensors, history = load_tensors(tmp_path / NAME)
+    tensors, history = load_tensors(tmp_path / CHECKPOINT_FILE)
     assert [row["step"] for row in history] == [4, 8]
     assert all(torch.equal(tensors[f"net.{name}"], each.cpu()) for name, each in kept[-1].items())
     assert any(name.startswith("momentum.") for name in tensors)
@@ -281,12 +281,12 @@ def test_frozen_features_score_as_on_the_cpu(evaluate, metric, near, tmp_path):
     random, labels = np.random.default_rng(0), np.arange(200) % 4
     colours = random.uniform(40, 215, (4, 3))[labels][:, None, None]
     images = (colours + random.normal(0, 60, (200, 32, 32, 3))).clip(0, 255).astype(np.uint8)
-    parts = [Selection(rows, labels[rows], tuple("abcd")) for rows in np.split(np.arange(200), 2)]
+    splits = [Selection(rows, labels[rows], tuple("abcd")) for rows in np.split(np.arange(200), 2)]
     recipe = Recipe(batch=16, pixels=32, precision="fp32")
     asked = Transfer(Pretrain(Subset("a pack"), recipe=recipe), evaluate.__name__, "colours", "a pack")
     found = [
         evaluate(asked, build("small", 4, 32, seed=0).to(machine.device),
-                 Target(SimpleNamespace(images=images), *parts), tmp_path, machine)[metric]
+                 Target(SimpleNamespace(images=images), *splits), tmp_path, machine)[metric]
         for machine in (CPU, GPU)
     ]
     assert found[1] == pytest.approx(found[0], abs=near)
@@ -320,13 +320,14 @@ def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
 @pytest.mark.parametrize("name", ["small", "alexnet", "resnet18"])
 def test_a_detectors_gradient_repeats(name):
     recipe, pack = replace(DETECTION, pixels=72, longest=96, batch=4), boxes_pack({"train": 4, "test": 2})
-    view, targets = next(Pictures(pack, annotated(spec(), pack).train, recipe, 0, GPU).epoch(0))
+    train = multilabel_target(spec(), pack).train
+    images, targets = next(DetectionBatches(pack, train, recipe, 0, GPU).epoch(0))
     gradients = []
     for _ in range(2):
-        net = Detector(parts(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
+        net = Detector(detection_backbone(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
         torch.manual_seed(0)                                # what is drawn of the regions, and dropout
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-            locate(net, view, targets, recipe).backward()
+            detection_loss(net, images, targets, recipe).backward()
         gradients.append([weight.grad for weight in net.parameters() if weight.grad is not None])
     assert len(gradients[0]) > 10
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
@@ -334,19 +335,17 @@ def test_a_detectors_gradient_repeats(name):
 
 def test_pictures_are_the_cpus():
     pack = boxes_pack({"train": 20, "test": 8})
-    train = annotated(spec(), pack).train
-    for (view, targets), (other, expected) in zip(
-        Pictures(pack, train, DETECTION, 0, GPU).epoch(1), Pictures(pack, train, DETECTION, 0, CPU).epoch(1),
-        strict=True,
-    ):
-        torch.testing.assert_close(view.pixels.cpu(), other.pixels, atol=1e-3, rtol=1e-3)
-        assert view.sizes == other.sizes
+    train = multilabel_target(spec(), pack).train
+    batches = (DetectionBatches(pack, train, DETECTION, 0, machine).epoch(1) for machine in (GPU, CPU))
+    for (images, targets), (other, expected) in zip(*batches, strict=True):
+        torch.testing.assert_close(images.pixels.cpu(), other.pixels, atol=1e-3, rtol=1e-3)
+        assert images.sizes == other.sizes
         for ours, theirs in zip(targets, expected, strict=True):
             assert torch.equal(ours["boxes"].cpu(), theirs["boxes"])
             assert torch.equal(ours["labels"].cpu(), theirs["labels"])
 
 
 def test_a_detector_finds_coloured_boxes(tmp_path):
-    target = annotated(spec(), boxes_pack({"train": 60, "test": 40}))
+    target = multilabel_target(spec(), boxes_pack({"train": 60, "test": 40}))
     found = detection(spec(), build("small", 4, 32, seed=0).cuda(), target, tmp_path, GPU)
     assert found["map"] > 60

@@ -16,10 +16,10 @@ from torchvision.transforms.v2 import functional
 from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.batches import SCALE, Batches, draw_boxes, draws, window
+from itl.training.batches import SCALE, Batches, center_crop_side, draw_boxes, step_rng
 from itl.training.crop_cpu import MEAN, STD, batch_crop, gather_crop
 
-GREY = 255 * torch.tensor(STD).view(3, 1, 1)            # one normalised unit in grey levels
+GREY = 255 * torch.tensor(STD).view(3, 1, 1)  # one normalised unit in grey levels
 
 
 def world(images: int = 10, size: int = 16, classes: int = 3) -> tuple[SimpleNamespace, SimpleNamespace]:
@@ -113,7 +113,7 @@ def test_boxes_are_distributed_as_torchvision_draws_them():
     transform = v2.RandomResizedCrop(56, scale=SCALE)
     torch.manual_seed(0)
     theirs = [transform.make_params([torch.zeros(3, 64, 64)]) for _ in range(4000)]
-    theirs = np.array([[each[name] for name in ("top", "left", "height", "width")] for each in theirs])
+    theirs = np.array([[box[name] for name in ("top", "left", "height", "width")] for box in theirs])
     assert (ours[:, :2] >= 0).all()
     assert (ours[:, :2] + ours[:, 2:] <= 64).all()
     np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=0.8)
@@ -130,13 +130,13 @@ def same(first: list, second: list) -> bool:
 def test_order_is_pure_in_seed_and_epoch():
     loader = batches()
     second = list(loader.epoch(1))
-    assert same(second, list(batches().epoch(1)))                   # another object, nothing drawn before
+    assert same(second, list(batches().epoch(1)))  # another object, nothing drawn before
     assert not same(second, list(loader.epoch(0)))
     assert not same(second, list(batches(seed=1).epoch(1)))
-    np.random.seed(3)                                               # noqa: NPY002, that is the point
+    np.random.seed(3)  # noqa: NPY002, that is the point
     torch.manual_seed(3)
     assert same(second, list(loader.epoch(1)))
-    assert draws(0, 0, 1).random() != draws(0, 1, 0).random()
+    assert step_rng(0, 0, 1).random() != step_rng(0, 1, 0).random()
 
 
 def test_an_epoch_shows_each_image_at_most_once_in_whole_batches():
@@ -167,9 +167,9 @@ def test_a_batch_that_is_held_is_not_written_over():
 
 def test_the_memory_of_a_batch_let_go_is_used_again():
     loader = batches(40, batch=2)
-    places = {images.data_ptr() for images, _ in loader.epoch(0)}
-    assert len(places) <= 4                             # one is used, one waits, one is made
-    assert len(loader.spare) <= 3
+    addresses = {images.data_ptr() for images, _ in loader.epoch(0)}
+    assert len(addresses) <= 4  # one is used, one waits, one is made
+    assert len(loader.free_buffers) <= 3
 
 
 def test_in_order_shows_all_images_with_their_labels():
@@ -183,7 +183,7 @@ def test_in_order_shows_all_images_with_their_labels():
 
 @pytest.mark.parametrize(("size", "pixels", "side"), [(64, 56, 56), (64, 32, 56), (64, 33, 33), (32, 56, 32)])
 def test_the_window_covers_more_than_half_the_side(size, pixels, side):
-    assert window(size, pixels) == side
+    assert center_crop_side(size, pixels) == side
 
 
 def test_augmentations_take_the_windows_they_say():
@@ -191,7 +191,7 @@ def test_augmentations_take_the_windows_they_say():
     images = world(1)[0].images[0].transpose(2, 0, 1)
     np.testing.assert_allclose(whole, images[:, 2:14, 2:14], atol=1e-3)
     random = [next(iter(batches(1, augment="crop").epoch(epoch)))[0] for epoch in range(40)]
-    assert len({image.numpy().tobytes() for image in random}) > 20      # of 25 places, each mirrored or not
+    assert len({image.numpy().tobytes() for image in random}) > 20  # of 25 places, each mirrored or not
     mirrored = [next(iter(batches(1, augment="centre").epoch(epoch)))[0][0] for epoch in range(40)]
     flipped = sum(not torch.allclose(in_grey(image), whole, atol=1e-3) for image in mirrored)
     assert 8 < flipped < 32
@@ -230,4 +230,4 @@ def test_memory_is_flat_over_epochs():
     after = read(range(5, 40))
     tracemalloc.stop()
     assert after - before < 100_000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 8_000      # kB; a batch: 1,880
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - resident < 8_000  # kB; a batch: 1,880

@@ -17,7 +17,7 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
-from itl.training.checkpoint import NAME
+from itl.training.checkpoint import CHECKPOINT_FILE
 from itl.training.loop import load_weights, predict, predict_on_device, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16
@@ -111,7 +111,7 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, make):
     assert same_weights(straight, resumed)
     again = make()
     assert losses(train(again, batches(), RECIPE, tmp_path / "parts", MACHINE, seed=3)) == losses(whole)
-    assert same_weights(straight, again)                    # a finished run is only read
+    assert same_weights(straight, again)  # a finished run is only read
 
 
 @pytest.mark.parametrize(("name", "pixels"), [(name, max(32, least)) for name, (_, least) in NETS.items()])
@@ -159,7 +159,7 @@ def test_checkpoints_wait_but_the_last_is_always_written(tmp_path):
     seen, patient = [], MACHINE.replace(checkpoint_seconds=1000)
 
     def look(row: dict) -> None:
-        seen.append((tmp_path / NAME).exists())
+        seen.append((tmp_path / CHECKPOINT_FILE).exists())
 
     train(plain(), batches(), RECIPE, tmp_path, patient, seed=0, log=look)
     assert seen == [False, False, False, True]
@@ -169,14 +169,14 @@ def test_a_loss_that_is_no_number_stops_with_its_step_and_keeps_the_checkpoint(t
     net, kept = plain(), []
 
     def poison(row: dict) -> None:
-        kept.append((tmp_path / NAME).read_bytes())
+        kept.append((tmp_path / CHECKPOINT_FILE).read_bytes())
         if row["epoch"] == 2:
             net.head.weight.data.fill_(float("nan"))
 
     with pytest.raises(ItlError, match="loss became nan at step 9, in epoch 3") as error:
         train(net, batches(), RECIPE, tmp_path, MACHINE, seed=0, log=poison)
     assert "\n" not in str(error.value)
-    assert (tmp_path / NAME).read_bytes() == kept[-1]
+    assert (tmp_path / CHECKPOINT_FILE).read_bytes() == kept[-1]
     resumed = train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
     assert losses(resumed) == losses(train(plain(), batches(), RECIPE, tmp_path / "whole", MACHINE, seed=0))
 
@@ -190,8 +190,8 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["cut", "empty", "noise"])
 def test_a_damaged_checkpoint_is_named(tmp_path, how):
     train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
-    damage(tmp_path / NAME, how)
-    with pytest.raises(ItlError, match=f"{NAME} is damaged"):
+    damage(tmp_path / CHECKPOINT_FILE, how)
+    with pytest.raises(ItlError, match=f"{CHECKPOINT_FILE} is damaged"):
         train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
 
 
@@ -274,7 +274,7 @@ def test_predicting_changes_nothing(tmp_path):
     assert targets.tolist() == [n % 4 for n in range(37)]
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert not outputs.requires_grad
-    (nn.Linear(4, 2)(outputs).sum()).backward()             # features must be fit to learn a probe from
+    (nn.Linear(4, 2)(outputs).sum()).backward()  # features must be fit to learn a probe from
     features, _ = predict(net.body, batches(images=37), MACHINE)
     torch.testing.assert_close(net.head(features), outputs)
 

@@ -16,12 +16,12 @@ import torch
 
 from itl.machine import Machine
 from itl.specs import Recipe
-from itl.training.checkpoint import NAME, load_tensors
+from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.loop import load_weights, save_weights, train
 from itl.training.nets import build
 from tests.training.test_loop import MACHINE, batches, losses, plain, same_weights
 
-CONTEXT = multiprocessing.get_context("forkserver")         # children begin with everything imported
+CONTEXT = multiprocessing.get_context("forkserver")  # children begin with everything imported
 CONTEXT.set_forkserver_preload(["itl.training.nets", "itl.training.loop"])
 
 
@@ -58,11 +58,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
         child, epochs = start(tmp_path / "killed", how)
         while epochs.value < 1 and child.is_alive():
             time.sleep(0.001)
-        time.sleep(dice.uniform(0, 4) * usual)              # in a step, or while a checkpoint is written
+        time.sleep(dice.uniform(0, 4) * usual)  # in a step, or while a checkpoint is written
         child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL, "it ended before it was killed"
-        steps.append(load_tensors(tmp_path / "killed" / NAME)[1][-1]["step"])       # whole, whenever it died
+        steps.append(
+            load_tensors(tmp_path / "killed" / CHECKPOINT_FILE)[1][-1]["step"]
+        )  # whole, whenever it died
     resumed = build("small", 4, 16, seed=0)
     history = train(resumed, batches(recipe), recipe, tmp_path / "killed", MACHINE, seed=0)
     assert steps == sorted(set(steps))

@@ -15,7 +15,7 @@ from itl.training.loop import classify, train
 from itl.training.nets import build
 
 MIB = 2**20
-IMAGES, SIZE = 2500, 64                     # 29 MiB of pixels
+IMAGES, SIZE = 2500, 64  # 29 MiB of pixels
 
 
 def held() -> int:
@@ -38,8 +38,14 @@ def most_held(folder: Path, images: int, steps: int) -> int:
         peak[0] = max(peak[0], held())
         return classify(*step)
 
-    train(build("small", 2, 16, 0), Batches(pack, selection, recipe, 0, machine), recipe,
-          folder / f"run {images} {steps}", machine, objective=watched)
+    train(
+        build("small", 2, 16, 0),
+        Batches(pack, selection, recipe, 0, machine),
+        recipe,
+        folder / f"run {images} {steps}",
+        machine,
+        objective=watched,
+    )
     return peak[0]
 
 
@@ -47,7 +53,7 @@ def most_held(folder: Path, images: int, steps: int) -> int:
 def test_memory_of_training_grows_neither_with_steps_nor_with_images(tmp_path):
     few = most_held(tmp_path, IMAGES, steps=25)
     longer = most_held(tmp_path, IMAGES, steps=100)
-    larger = most_held(tmp_path, 4 * IMAGES, steps=100)         # reads each of 117 MiB once
+    larger = most_held(tmp_path, 4 * IMAGES, steps=100)  # reads each of 117 MiB once
     # The heap takes some steps to settle, 10 MiB here; a batch kept at each would be 22, its pixels 88.
     assert longer - few < 18 * MIB
     assert larger - longer < 18 * MIB

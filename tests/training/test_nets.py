@@ -34,7 +34,7 @@ def test_weights_are_pure_in_the_seed_and_leave_the_random_state_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
     again, other = build(name, 3, 56, seed=0).state_dict(), build(name, 3, 56, seed=1).state_dict()
-    assert all(torch.equal(first[each], again[each]) for each in first)
+    assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["head.weight"], other["head.weight"])
     assert build(name, 3, 56, seed=0).training
 
@@ -57,10 +57,17 @@ def test_caffenet_has_the_layers_and_maps_of_the_paper(caffenet):
         sides.append(tuple(maps.shape[1:]))
     caffenet.train()
     assert [shape for shape, _ in groupby(sides)] == [
-        (3, 227, 227), (96, 55, 55), (96, 27, 27), (256, 27, 27), (256, 13, 13), (384, 13, 13), (256, 13, 13),
-        (256, 6, 6), (9216,),
+        (3, 227, 227),
+        (96, 55, 55),
+        (96, 27, 27),
+        (256, 27, 27),
+        (256, 13, 13),
+        (384, 13, 13),
+        (256, 13, 13),
+        (256, 6, 6),
+        (9216,),
     ]
-    assert sum(weight.numel() for weight in caffenet.parameters()) == 60_965_224      # as Caffe's model file
+    assert sum(weight.numel() for weight in caffenet.parameters()) == 60_965_224  # as Caffe's model file
 
 
 def test_caffenet_starts_as_caffe_starts_it(caffenet):
@@ -89,13 +96,13 @@ def test_response_norm_is_torchs_and_so_is_its_gradient(shape, layout):
     random = torch.Generator().manual_seed(0)
     maps, weights = (50 * torch.randn(shape, generator=random).to(memory_format=layout) for _ in range(2))
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    found = ResponseNorm(5, alpha=1e-2, beta=0.75, k=1)(ours)
+    maps = ResponseNorm(5, alpha=1e-2, beta=0.75, k=1)(ours)
     expected = nn.LocalResponseNorm(5, alpha=1e-2, beta=0.75, k=1)(theirs)
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
-    for part in (found, expected):
+    torch.testing.assert_close(maps, expected, rtol=1e-6, atol=0)
+    for part in (maps, expected):
         (part * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6 * theirs.grad.abs().max().item())
-    assert found.is_contiguous(memory_format=layout)
+    assert maps.is_contiguous(memory_format=layout)
     assert ours.grad.is_contiguous(memory_format=layout)
 
 

@@ -25,5 +25,5 @@ def test_kernels_repeat_and_float32_is_float32_inside_alone():
 def test_provenance_tells_the_precision_that_was_really_used():
     half = "bf16" if has_bf16(torch.device("cpu")) else "fp32"
     assert described(Machine(threads=1), "bf16")["precision"] == half
-    told = described(Machine(threads=1, compile=True), "fp32")
-    assert told == {"precision": "fp32", "tf32": "", "cudnn": "", "compile": "yes"}
+    description = described(Machine(threads=1, compile=True), "fp32")
+    assert description == {"precision": "fp32", "tf32": "", "cudnn": "", "compile": "yes"}

@@ -7,7 +7,7 @@ from torchvision import ops
 
 from itl import ItlError
 from itl.training import roi_align
-from itl.training.detection_nets import PARTS, parts, repeatable_roi_pool
+from itl.training.detection_nets import BACKBONES, detection_backbone, repeatable_roi_pool
 from itl.training.nets import NETS, build
 
 torch.set_num_threads(1)
@@ -31,52 +31,54 @@ def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch)
     monkeypatch.setattr(roi_align, "TOGETHER", 7)
     maps, boxes = made(side, len(counts), counts)
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    found = roi_align.align(ours, boxes, side, 1 / 8)
-    expected = ops.roi_align(theirs, boxes, side, 1 / 8, sampling_ratio=roi_align.SAMPLES, aligned=True)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    regions = roi_align.align(ours, boxes, side, 1 / 8)
+    expected = ops.roi_align(
+        theirs, boxes, side, 1 / 8, sampling_ratio=roi_align.SAMPLES_PER_SIDE, aligned=True
+    )
+    torch.testing.assert_close(regions, expected, atol=1e-5, rtol=1e-5)
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
-    for part in (found, expected):
+    for part in (regions, expected):
         (part * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-4, rtol=1e-4)
 
 
 def test_a_box_of_whole_cells_averages_them_by_hand():
     maps = torch.arange(16.0).reshape(1, 1, 4, 4)
-    found = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
-    assert found.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]         # the means of the four 2 × 2 corners
+    regions = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
+    assert regions.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]  # the means of the four 2 × 2 corners
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
 def test_repeatable_pooling_is_torchvisions_and_so_is_its_gradient(counts, layout):
     maps, boxes = made(0, len(counts), counts)
-    maps = maps.relu().to(memory_format=layout)             # as of a net: many cells whose values are equal
+    maps = maps.relu().to(memory_format=layout)  # as of a net: many cells whose values are equal
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    found, expected = repeatable_roi_pool(ours, boxes, 6, 1 / 8), ops.roi_pool(theirs, boxes, 6, 1 / 8)
-    assert torch.equal(found, expected)
+    regions, expected = repeatable_roi_pool(ours, boxes, 6, 1 / 8), ops.roi_pool(theirs, boxes, 6, 1 / 8)
+    assert torch.equal(regions, expected)
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
-    for part in (found, expected):
+    for part in (regions, expected):
         (part * weights).sum().backward()
     torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-5)
 
 
 def test_a_pooled_box_of_whole_cells_has_their_maxima_by_hand():
     maps = torch.arange(16.0).reshape(1, 1, 4, 4).requires_grad_()
-    found = repeatable_roi_pool(maps, [torch.tensor([[0.0, 0, 3, 3], [9, 9, 9, 9]])], 2, 1.0)
-    assert found.tolist() == [[[[5, 7], [13, 15]]], [[[0, 0], [0, 0]]]]         # the second lies outside
-    found.sum().backward()
+    regions = repeatable_roi_pool(maps, [torch.tensor([[0.0, 0, 3, 3], [9, 9, 9, 9]])], 2, 1.0)
+    assert regions.tolist() == [[[[5, 7], [13, 15]]], [[[0, 0], [0, 0]]]]  # the second lies outside
+    regions.sum().backward()
     assert maps.grad.nonzero()[:, 2:].tolist() == [[1, 1], [1, 3], [3, 1], [3, 3]]
 
 
 def test_every_net_can_be_taken_apart():
-    assert PARTS.keys() == NETS.keys()
+    assert BACKBONES.keys() == NETS.keys()
 
 
 @pytest.mark.parametrize(("name", "pixels"), [("small", 56), ("resnet18", 64), ("timm:resnet10t", 64)])
 def test_the_parts_in_turn_are_the_body(name, pixels):
     net = build(name, 3, pixels, seed=0).eval()
     images = torch.randn(2, 3, pixels, pixels, generator=torch.Generator().manual_seed(0))
-    apart = parts(name, net).eval()
+    apart = detection_backbone(name, net).eval()
     with torch.no_grad():
         torch.testing.assert_close(apart.features(apart.maps(images)), net.body(images).flatten(1))
 
@@ -84,7 +86,7 @@ def test_the_parts_in_turn_are_the_body(name, pixels):
 @pytest.mark.parametrize("name", ["alexnet", "caffenet"])
 def test_alexnets_keep_their_weights_and_look_where_their_regions_are(name):
     net = build(name, 3, 96, seed=0)
-    apart = parts(name, net).eval()
+    apart = detection_backbone(name, net).eval()
     ours = [tensor.clone() for tensor in apart.state_dict().values()]
     assert all(torch.equal(*pair) for pair in zip(ours, net.body.state_dict().values(), strict=True))
     convolutions = [layer for layer in apart.trunk if isinstance(layer, torch.nn.Conv2d)]
@@ -95,7 +97,7 @@ def test_alexnets_keep_their_weights_and_look_where_their_regions_are(name):
     relu(apart.maps(images)[0, :, 8, 8]).sum().backward()
     seen = images.grad[0].abs().sum(0).nonzero()
     middle = (seen.min(0).values + seen.max(0).values) / 2
-    assert (middle - 128).abs().max() <= 8                      # half a cell: value 8 of a stride of 16
+    assert (middle - 128).abs().max() <= 8  # half a cell: value 8 of a stride of 16
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_alexnets_keep_their_weights_and_look_where_their_regions_are(name):
     [("small", 8, 128), ("alexnet", 16, 256), ("caffenet", 16, 256), ("resnet18", 16, 256)],
 )
 def test_maps_have_the_stride_that_regions_are_cut_by(name, stride, channels):
-    apart = parts(name, build(name, 3, 96, seed=0)).eval()
+    apart = detection_backbone(name, build(name, 3, 96, seed=0)).eval()
     with torch.no_grad():
         maps = apart.maps(torch.zeros(1, 3, 128, 192))
         regions = apart.cut(maps, [torch.tensor([[0.0, 0, 64, 64], [8, 8, 190, 120]])])
@@ -115,4 +117,4 @@ def test_maps_have_the_stride_that_regions_are_cut_by(name, stride, channels):
 
 def test_a_net_without_maps_is_refused():
     with pytest.raises(ItlError, match=r"makes features .* not maps .* such as resnet18"):
-        parts("timm:vit_tiny_patch16_224", build("timm:vit_tiny_patch16_224", 3, 224, seed=0))
+        detection_backbone("timm:vit_tiny_patch16_224", build("timm:vit_tiny_patch16_224", 3, 224, seed=0))
