@@ -5,8 +5,8 @@ resized lines. A program makes a strip of output lines of one crop. It walks dow
 last few resized lines, the window, in registers: an image is read once and a crop is written once.
 
 The number of instructions bounds it, not memory: on an H200 an output value's bytes are moved in the time of
-about 20 instructions, and it needs about 24. Hence: neighbouring threads take neighbouring values of a line, so
-that they read and write memory together; one instruction converts a byte and weighs it (`_line`); and a box
+about 20 instructions, and it needs about 24. Hence: neighbouring threads take neighbouring values of a line,
+so that they read and write memory together; one instruction converts a byte and weighs it (`_line`); a box
 that is not shrunk takes two taps a side instead of three.
 """
 
