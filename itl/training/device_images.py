@@ -24,13 +24,19 @@ class ResidentImages:
     images: torch.Tensor  # uint8 (N, S, S, 3)
     uploaded: np.ndarray  # bool (N,)
 
-    def upload(self, source: np.ndarray, rows: np.ndarray, stream: "ImageStream") -> None:
-        """Send those of *rows* of *source* that were not sent before."""
-        missing = np.unique(rows[~self.uploaded[rows]])
-        parts = [missing[start : start + UPLOAD_IMAGES] for start in range(0, len(missing), UPLOAD_IMAGES)]
-        for part, images in zip(parts, stream.send(source, parts), strict=True):
-            self.images.index_copy_(0, torch.from_numpy(part).to(self.images.device), images)
-        self.uploaded[missing] = True
+    def upload(
+        self, source: np.ndarray, rows: np.ndarray, positions: np.ndarray, stream: "ImageStream"
+    ) -> None:
+        """Send *rows* (B,) of *source* to *positions* (B,) of the images, but those that were sent before."""
+        positions, first = np.unique(positions, return_index=True)
+        missing = ~self.uploaded[positions]
+        positions, rows = positions[missing], rows[first[missing]]
+        starts = range(0, len(rows), UPLOAD_IMAGES)
+        parts = (rows[start : start + UPLOAD_IMAGES] for start in starts)
+        for start, images in zip(starts, stream.send(source, parts), strict=True):
+            at = torch.from_numpy(positions[start : start + UPLOAD_IMAGES])
+            self.images.index_copy_(0, at.to(self.images.device), images)
+        self.uploaded[positions] = True
 
 
 class ImageStream:
@@ -87,12 +93,12 @@ def resident(
             if isinstance(source, np.memmap) and fits(len(source) * image_bytes, device, workers):
                 _kept[key] = _empty(source, len(source), device)
         if key in _kept:
-            _kept[key].upload(source, rows, stream)
+            _kept[key].upload(source, rows, rows, stream)
             return _kept[key].images, rows
         if fits(len(rows) * image_bytes, device, workers):
-            own = _empty(source, len(rows), device)
-            own.upload(source[rows], np.arange(len(rows)), stream)
-            return own.images, np.arange(len(rows))
+            own, positions = _empty(source, len(rows), device), np.arange(len(rows))
+            own.upload(source, rows, positions, stream)
+            return own.images, positions
     except torch.OutOfMemoryError:  # another process took the memory: stream them
         _kept.pop(key, None)
         torch.cuda.empty_cache()
@@ -100,11 +106,12 @@ def resident(
 
 
 def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
-    """Whether *wanted_bytes* can stay on the GPU beside the net and what other workers keep on it."""
+    """Whether *wanted_bytes* can stay on the GPU beside the net, other packs and what other workers keep."""
     free, total = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     free = min(free, total // workers)  # workers that start together see the same memory free
-    return free - wanted_bytes >= min(free // 2, NET_BYTES)
+    kept = sum(pack.images.nbytes for (_, where), pack in _kept.items() if where == device)
+    return free - wanted_bytes >= min((free + kept) // 2, NET_BYTES)
 
 
 def prefetch(threads: Executor, work: Callable[[Any], Any], parts: Iterable, count: int = 1) -> Iterator:

@@ -130,6 +130,7 @@ def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precis
 
 
 def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch):
+    monkeypatch.setattr(device_images, "_kept", {})
     wanted, device = 72 * 40 * 40 * 3, torch.device("cuda")
     memory = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     for free, total, workers, fit in (

@@ -1,0 +1,92 @@
+"""What stays on a GPU and what is sent to it; the device is the CPU here, `tests/gpu` has the real one."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from itl.training import device_images
+from itl.training.device_images import fits, resident
+
+CPU = torch.device("cpu")
+GIB = 2**30
+
+
+class Stream:
+    """A stand-in for ImageStream that notes which rows are read."""
+
+    device = CPU
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+
+    def send(self, source: np.ndarray, parts: Iterator[np.ndarray]) -> Iterator[torch.Tensor]:
+        for rows in parts:
+            self.read += rows.tolist()
+            yield torch.from_numpy(source[rows])
+
+
+@pytest.fixture
+def pack(tmp_path, monkeypatch) -> np.memmap:
+    monkeypatch.setattr(device_images, "_kept", {})
+    monkeypatch.setattr(device_images, "UPLOAD_IMAGES", 3)
+    images = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    return np.load(tmp_path / "images.npy", mmap_mode="r")
+
+
+def test_a_pack_that_fits_is_sent_once_row_by_row_as_runs_need_it(pack, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda *sizes: True)
+    stream = Stream()
+    first, positions = resident(pack, np.array([7, 1, 1, 4, 9]), stream, 1)
+    assert positions.tolist() == [7, 1, 1, 4, 9]
+    second, _ = resident(pack, np.arange(10), stream, 1)
+    assert second is first
+    assert sorted(stream.read) == list(range(10))
+    assert torch.equal(second, torch.from_numpy(np.array(pack)))
+
+
+def test_a_selection_that_fits_alone_is_read_a_part_at_a_time(pack, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda wanted, *how: wanted <= 5 * 48)
+    stream, rows = Stream(), np.array([8, 2, 5, 3, 0])
+    images, positions = resident(pack, rows, stream, 1)
+    assert torch.equal(images, torch.from_numpy(pack[rows]))
+    assert positions.tolist() == [0, 1, 2, 3, 4]
+    assert not device_images._kept
+
+
+def test_images_that_do_not_fit_are_streamed(pack, monkeypatch):
+    monkeypatch.setattr(device_images, "fits", lambda *sizes: False)
+    assert resident(pack, np.arange(10), Stream(), 1) is None
+
+
+def test_a_gpu_out_of_memory_streams_and_keeps_nothing(pack, monkeypatch):
+    class Full(Stream):
+        def send(self, source, parts):
+            raise torch.OutOfMemoryError("full")
+
+    monkeypatch.setattr(device_images, "fits", lambda *sizes: True)
+    assert resident(pack, np.arange(10), Full(), 1) is None
+    assert not device_images._kept
+
+
+@pytest.mark.parametrize(
+    ("free", "kept", "wanted", "workers", "answer"),
+    [
+        (80, 0, 65, 1, True),       # 15 GiB are left for the net
+        (80, 0, 69, 1, False),      # 11 are too few
+        (16, 0, 8, 1, True),        # of a small GPU half is left
+        (16, 0, 9, 1, False),
+        (8, 8, 1, 1, False),        # half of it is taken by a pack that is kept already
+        (80, 0, 30, 2, False),      # two workers share 80 GiB
+    ],
+)  # fmt: skip
+def test_a_pack_leaves_room_for_the_net(monkeypatch, free, kept, wanted, workers, answer):
+    pack = SimpleNamespace(images=SimpleNamespace(nbytes=kept * GIB))
+    monkeypatch.setattr(device_images, "_kept", {("a pack", CPU): pack} if kept else {})
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
+    assert fits(wanted * GIB, CPU, workers) == answer
