@@ -150,7 +150,7 @@ def test_a_question_is_asked_of_the_subset():
     (condition,) = question.conditions
     assert (condition.labels, condition.classes, condition.images_per_class) == (subset.labels, 3, 2)
     assert question.seeds == (5,)
-    assert question._pretrain(condition, "0", 5).subset == subset
+    assert question.pretraining(condition, "0", 5).subset == subset
     several = questions.data_size(subset={"labels": "bottom-up@9"}, **SETTINGS)
     assert [condition.labels for condition in several.conditions] == ["bottom-up@9"] * 3
     assert questions.data_size(subset={}, **SETTINGS) == questions.data_size(**SETTINGS)
@@ -177,7 +177,10 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     preset = load_preset("no-dogs", project / "params")
     (question,) = questions.questions_of(preset)
     assert {condition.labels for condition in question.conditions} == {browser.subset.labels}
-    assert [condition.images_per_class for condition in question.conditions] == [1, 4]  # untrained, and these
+    assert [(condition.trained, condition.images_per_class) for condition in question.conditions] == [
+        (False, None),
+        (True, 4),
+    ]
     assert question.images.size == 16
     assert dict(question.images.options)["classes"] == 40
     assert preset.notebooks["99-summary"] == {}
