@@ -1,12 +1,46 @@
-"""itl: what in the pre-training images makes features transfer? Specs, runs and reports."""
+"""itl: what in the pre-training images makes features transfer?
+
+The public names of all rooms can be imported from here; each room is loaded when its first name is used.
+"""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import TypeVar
+from importlib import import_module
+from typing import Any, TypeVar
 
 __version__ = "0.1.0"
 
 T = TypeVar("T")
+
+PUBLIC = {  # names, or whole modules, by the module that has them
+    "itl.analysis": "comparisons figures hierarchy_figures node_accuracy published statistics tables wording",
+    "itl.browser.widget": "HierarchyBrowser",
+    "itl.hierarchy.label_sets": "label_set",
+    "itl.hierarchy.taxonomy": "Taxonomy",
+    "itl.machine": "Machine",
+    "itl.packs.pack": "Pack",
+    "itl.packs.paths": "packed",
+    "itl.presets": "load_preset",
+    "itl.runs": "questions",
+    "itl.runs.provenance": "provenance",
+    "itl.runs.questions": "data_size class_count granularity budget overlap split",
+    "itl.runs.store": "Store",
+    "itl.specs": "DetectionRecipe Packing Recipe Subset spec_of",
+}
+_module_of = {name: module for module, names in PUBLIC.items() for name in names.split()}
+__all__ = ["ItlError", *_module_of]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public *name* from the module that has it."""
+    if name not in _module_of:
+        raise AttributeError(f"module 'itl' has no {name!r}; {did_you_mean(name, _module_of)}see itl.PUBLIC")
+    module = import_module(_module_of[name])
+    return getattr(module, name) if hasattr(module, name) else import_module(f"{module.__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_module_of]
 
 
 class ItlError(ValueError):

@@ -1,0 +1,36 @@
+"""What `import itl` offers, and that nothing is loaded before it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import itl
+
+
+@pytest.mark.parametrize("name", itl.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(itl, name) is not None
+    assert name in dir(itl)
+
+
+def test_public_names_are_those_of_the_rooms():
+    from itl.analysis import comparisons
+    from itl.runs import questions
+    from itl.specs import Subset
+
+    assert itl.Subset is Subset
+    assert itl.comparisons is comparisons
+    assert itl.questions is questions
+    assert itl.data_size is questions.data_size
+
+
+def test_a_misspelt_name_is_told_with_the_nearest():
+    with pytest.raises(AttributeError, match="no 'Subsets'; did you mean 'Subset'"):
+        _ = itl.Subsets
+
+
+def test_no_room_is_loaded_before_its_first_name_is_used():
+    code = "import sys, itl; print(*[name for name in sys.modules if name.startswith('itl.')]); itl.Subset"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
