@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from itl.runs.bar import bar
 from itl.runs.store import Store
 
 
@@ -19,14 +18,20 @@ class Progress:
 
     def __enter__(self) -> "Progress":
         """Show where things stand."""
+        from tqdm import tqdm  # here: who only asks for results needs none
+
         done = len(self.specs) - len(self.left)
         if self.table and _in_notebook():
             from IPython.display import display
 
             self.handle = display(self.table(), display_id=True)
-        hidden = not self.left or self.handle is not None
-        pause = 0.5 if sys.stderr.isatty() else 60      # a log file wants few lines
-        self.bar = bar(len(self.specs), done, "run", hidden, pause)
+        self.bar = tqdm(
+            total=len(self.specs),
+            initial=done,
+            unit="run",
+            disable=not self.left or self.handle is not None,
+            mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few lines
+        )
         return self
 
     def update(self) -> None:

@@ -1,10 +1,7 @@
 """What is shown while runs are under way."""
 
-import sys
-
 import pytest
 
-from itl.runs.bar import Unseen
 from itl.runs.progress import Progress, last_epoch
 from itl.runs.store import Store
 from itl.specs import Subset
@@ -33,12 +30,7 @@ def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
     assert last_epoch(folder) == says
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_finished_runs_are_counted_once_with_tqdm_or_without(tmp_path, monkeypatch, there):
-    if there:
-        pytest.importorskip("tqdm")
-    else:
-        monkeypatch.setitem(sys.modules, "tqdm", None)      # to import it fails
+def test_finished_runs_are_counted_once(tmp_path):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     store.finish(specs[0], {})
     with Progress(specs, store) as progress:
@@ -47,4 +39,3 @@ def test_finished_runs_are_counted_once_with_tqdm_or_without(tmp_path, monkeypat
         progress.update()
         progress.update()
         assert (progress.bar.n, progress.left) == (2, [])
-    assert isinstance(progress.bar, Unseen) != there
