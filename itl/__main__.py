@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__
+from itl import ItlError, __version__, pick
 from itl.machine import Machine
 from itl.specs import Packing, Subset
 
@@ -281,7 +281,10 @@ def results(args: argparse.Namespace) -> None:
     from itl.runs.store import Store
 
     machine = _machine(args)
-    questions = questions_of(_preset(args))
+    preset = _preset(args)
+    questions = questions_of(preset)
+    if not questions:
+        raise ItlError(f"preset {preset.name} asks no question, so it has no results")
     table = pd.concat([question.results(Store(machine.runs), machine) for question in questions])
     if args.format == "csv":
         table.to_csv(sys.stdout, index=False)
@@ -320,9 +323,13 @@ def _machine(args: argparse.Namespace) -> Machine:
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
-    from itl.presets import load_preset
+    """Load the preset; a notebook that does not exist is refused, since its question would go unasked."""
+    from itl.presets import find_notebooks, load_preset
 
-    return load_preset(args.preset)
+    preset, notebooks = load_preset(args.preset), find_notebooks()
+    for name in preset.notebooks:
+        pick(notebooks, name, f"notebook of preset {preset.name}")
+    return preset
 
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:

@@ -113,6 +113,10 @@ class Recipe:
             raise ItlError(f"clip is the length of the longest gradient, above 0, not {self.clip}")
         if self.batch < 1 or self.pixels < 1 or min(self.epochs or 0, self.steps or 0) < 0:
             raise ItlError(f"batch and pixels are at least 1, epochs and steps at least 0; got {self}")
+        if min(self.lr or 0, *self.lrs, self.weight_decay) < 0:
+            raise ItlError(f"lr, lrs and weight_decay are at least 0; got {self}")
+        if not all(0 <= share < 1 for share in (self.warmup, self.momentum, self.label_smoothing)):
+            raise ItlError(f"warmup, momentum and label_smoothing are at least 0 and below 1; got {self}")
         if not all(0 < drop < 1 for drop in self.drops):
             raise ItlError(f"drops are fractions of the training, between 0 and 1; got {list(self.drops)}")
 

@@ -128,7 +128,9 @@ BAD = [
     (("run", "demoo"), 1, "no preset called 'demoo'; did you mean 'demo'"),
     (("run", "minni"), 1, "did you mean 'mini'"),
     (("run", "mini", "--only", "01-data-sizes"), 1, "did you mean '01-data-size'"),
-    (("report", "odd"), 1, "no notebook called '07-mine'"),  # before any run
+    (("report", "odd"), 1, "'07-mine'"),  # before any run
+    (("plan", "odd"), 1, "no notebook of preset odd called '07-mine'"),
+    (("results", "odd"), 1, "no notebook of preset odd called '07-mine'"),
     (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
     (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),

@@ -148,3 +148,19 @@ def test_pretraining_does_not_choose_its_learning_rate():
 def test_pick_names_the_near_miss():
     with pytest.raises(ItlError, match="no colour called 'bleu'; did you mean 'blue'. There are blue, red"):
         pick({"red": 1, "blue": 2}, "bleu", "colour")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"lr": -1}, "lr, lrs and weight_decay are at least 0"),
+        ({"lrs": (0.1, -0.1)}, "lr, lrs and weight_decay are at least 0"),
+        ({"weight_decay": -1e-4}, "lr, lrs and weight_decay are at least 0"),
+        ({"warmup": 1.0}, "below 1"),
+        ({"momentum": -0.1}, "below 1"),
+        ({"label_smoothing": 1.5}, "below 1"),
+    ],
+)
+def test_numbers_that_no_training_can_have_are_refused(setting, message):
+    with pytest.raises(ItlError, match=message):
+        Recipe(**setting)

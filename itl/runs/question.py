@@ -185,7 +185,10 @@ class Question:
             for metric, value in result["metrics"].items():
                 rows.append(shared | {"metric": metric, "value": value, "run": key(run.spec)})
         if not rows:
-            raise ItlError(f"no run of {self.name} is done in {store.root}; question.run does them")
+            raise ItlError(
+                f"no run of {self.name} is done in {store.root}; `itl run` with its preset does them, in "
+                f"Python question.run"
+            )
         results = pd.DataFrame(rows)
         results.insert(0, "question", self.name)
         return results
