@@ -117,7 +117,7 @@ def _do_all(
     killed: set[Spec] = set()
     while left or running:
         unfinished = left.keys() | set(running.values())
-        for spec in [each for each in left if not unfinished & set(needs(each))]:
+        for spec in [waiting for waiting in left if not unfinished & set(needs(waiting))]:
             if set(needs(spec)) & failed.keys():
                 failed[spec] = ItlError(f"run {key(spec)} needs run {key(needs(spec)[0])}, which failed")
             elif (future := submit(spec)) is None:

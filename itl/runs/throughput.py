@@ -72,8 +72,8 @@ def calibrated(
     if missing := {name: work for name, work in _named(works, machine).items() if name not in rates}:
         log(f"measuring {len(missing)} kinds of work on this machine, once")
         with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
-            found = alone.submit(_measure_all, list(missing.values()), machine).result()
-        rates |= dict(zip(missing, found, strict=True))
+            measured = alone.submit(_measure_all, list(missing.values()), machine).result()
+        rates |= dict(zip(missing, measured, strict=True))
         kept = _kept(machine) | {name: asdict(rates[name]) for name in missing}
         machine.runs.mkdir(parents=True, exist_ok=True)
         write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
@@ -144,7 +144,7 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
         whole, net, recipe, device)
     model.to(device, memory_format=torch.channels_last).train()
     optimizer = sgd(model, replace(recipe, lr=0.0, lrs=()))     # the rate is measured, whatever is learned
-    sizes = [each.nbytes for each in whole.body.state_dict().values()]
+    sizes = [tensor.nbytes for tensor in whole.body.state_dict().values()]
 
     def learn() -> None:
         with autocast(device, recipe.precision):
@@ -242,15 +242,15 @@ def _seconds(work: Callable[[], object], device: "torch.device", queued: int = Q
     queued, clock = (queued, time.perf_counter) if on_gpu else (1, time.thread_time)
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
-    began, found = time.perf_counter(), []
-    while not found or time.perf_counter() - began < PATIENCE:
+    began, seconds = time.perf_counter(), []
+    while not seconds or time.perf_counter() - began < PATIENCE:
         wait()
         started = clock()
         for _ in range(queued):
             work()
         wait()
-        found.append((clock() - started) / queued)
-    return min(found)
+        seconds.append((clock() - started) / queued)
+    return min(seconds)
 
 
 def _forget_peak(device: "torch.device") -> None:
@@ -271,6 +271,6 @@ def _peak(device: "torch.device") -> tuple[int, int]:
     """
     import torch
 
-    told = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    highest, shared = (int(told[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    highest, shared = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
     return highest - shared, torch.cuda.max_memory_reserved(device) + CONTEXT if device.type == "cuda" else 0

@@ -68,7 +68,8 @@ class RecordedSteps:
         self.number = torch.zeros(1, dtype=torch.int64, device=device)
         self.sent: Tensor | None = None  # images of the current step of a streamed pack
         if batches.on_device is None:
-            self.sent = next(batches.streamed(batches.plan(0), count)).clone()
+            shape = count, *batches.images.shape[1:]
+            self.sent = torch.zeros(shape, dtype=torch.uint8, device=device)
         crop, within = crop_on(device), torch.arange(count, device=device)
         rate = torch.zeros((), device=device)
         for group in optimizer.param_groups:
