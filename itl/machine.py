@@ -2,6 +2,9 @@
 
 import os
 import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -201,3 +204,18 @@ def duration(minutes: float) -> str:
     if minutes < 120:
         return f"{minutes:.1f} minutes"
     return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
+def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int = 1) -> Iterator:
+    """Yield work(part) for each of *parts*, in order; *pool* computes the next *prefetch* meanwhile."""
+    pending: deque[Future] = deque()
+    try:
+        for part in parts:
+            pending.append(pool.submit(work, part))
+            if len(pending) > prefetch:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()

@@ -5,9 +5,8 @@ import io
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EOPNOTSUPP
@@ -20,6 +19,7 @@ from threading import Thread
 import numpy as np
 
 from itl import ItlError
+from itl.machine import map_in_order
 from itl.packs.fit import decode
 from itl.packs.journal import Journal, JournalRow
 from itl.sources.records import Record
@@ -221,21 +221,6 @@ def decode_record(source: Source, packing: Packing, record: Record) -> tuple[Jou
     except OSError as error:
         return JournalRow(error=f"the file cannot be read: {error.strerror or error}"), None
     return JournalRow(image.width, image.height, checksum(image.pixels), image.kinds), image.pixels
-
-
-def map_in_order(pool: Executor, work: Callable, parts: Iterable, prefetch: int) -> Iterator:
-    """Yield work(part) for each of *parts*, in order, with at most *prefetch* results kept in memory."""
-    pending: deque[Future] = deque()
-    try:
-        for part in parts:
-            pending.append(pool.submit(work, part))
-            if len(pending) > prefetch:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
 
 
 def _write_all(handle: int, pixels: np.ndarray, offset: int) -> None:

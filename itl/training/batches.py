@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from itl import ItlError
-from itl.machine import Machine
+from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
-from itl.training.device_images import ImageStream, prefetch, resident
+from itl.training.device_images import ImageStream, resident
 from itl.training.numerics import has_bf16
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Batches:
         self.threads = ThreadPoolExecutor(machine.threads, "crop")  # starts none before the first batch
         self.next = ThreadPoolExecutor(1, "batch")  # distributes a batch over those threads
         self.free_buffers: deque[np.ndarray] = deque(maxlen=3)  # memory of batches that are no longer used
-        self.next_epoch: dict[int, Future] = {}  # its number and its plan
+        self.plans: dict[int, Future] = {}  # of this epoch and the next, by number
         self.on_device: torch.Tensor | None = None  # images uint8 (N, S, S, 3) on a GPU
         if self.device.type == "cuda":
             self.stream = ImageStream(self.device, self.threads)
@@ -191,7 +191,7 @@ class Batches:
         Each is images (B, 3, P, P) of `dtype`, channels_last, and targets (B,), int64, or (B, C).
         """
         if self.device.type == "cpu":
-            yield from prefetch(self.next, self._crop, self._steps(self.plan(number), self.step_images))
+            yield from map_in_order(self.next, self._crop, self._steps(self.plan(number), self.step_images))
         else:
             yield from self._crop_on_gpu(self.plan(number), self.step_images, self.dtype)
 
@@ -205,7 +205,7 @@ class Batches:
         boxes = np.tile(np.array([edge, edge, side, side], np.float32), (count, 1))
         plan = self._plan_of(np.arange(count), boxes, np.zeros(count, bool))
         if self.device.type == "cpu":
-            yield from prefetch(self.next, self._crop, self._steps(plan, self.batch))
+            yield from map_in_order(self.next, self._crop, self._steps(plan, self.batch))
         else:
             yield from self._crop_on_gpu(plan, self.batch, torch.float32)
 
@@ -216,8 +216,10 @@ class Batches:
         """
         if self.device.type == "cpu":
             return self._draw(epoch)
-        plan = self.next_epoch.pop(epoch, None) or self.threads.submit(self._draw, epoch)
-        self.next_epoch = {epoch + 1: self.threads.submit(self._draw, epoch + 1)}
+        plan, following = (
+            self.plans.get(number) or self.threads.submit(self._draw, number) for number in (epoch, epoch + 1)
+        )
+        self.plans = {epoch: plan, epoch + 1: following}
         return plan.result()
 
     def streamed(self, plan: EpochPlan, count: int) -> Iterator[torch.Tensor]:

@@ -10,13 +10,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from itl import ItlError
-from itl.machine import Machine
+from itl.machine import Machine, map_in_order
 from itl.sources.boxes import SIDES, padded_size
 from itl.sources.proposals import windows
 from itl.specs import DetectionRecipe
 from itl.training.batches import device, step_rng
 from itl.training.crop_cpu import normalised
-from itl.training.device_images import prefetch
 
 if TYPE_CHECKING:
     from itl.packs.pack import Pack
@@ -139,7 +138,7 @@ class DetectionBatches:
 
     def _load(self, parts: Iterator[tuple[np.ndarray, np.ndarray]]) -> Iterator[DetectionBatch]:
         """Turn positions and flips into batches; the next is read from the disk while one is used."""
-        for positions, flips, images, rows, counts in prefetch(self.threads, self._read, parts):
+        for positions, flips, images, rows, counts in map_in_order(self.threads, self._read, parts):
             images, rows = (part.to(self.device, non_blocking=True) for part in (images, rows))
             boxes, labels = rows[:, :4].split(counts), rows[:, 4].long().split(counts)
             count = len(positions)

@@ -1,14 +1,14 @@
 """Stored images on a GPU: kept in its memory between runs where they fit, else streamed batch by batch."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+
+from itl.machine import map_in_order
 
 NET_BYTES = 12 * 2**30  # left free on the GPU for a net; or half of the free memory, if that is less
 UPLOAD_IMAGES = 1024  # read and sent at once
@@ -59,7 +59,7 @@ class ImageStream:
             with torch.cuda.stream(self.copying):
                 return pinned.to(self.device, non_blocking=True), self.copying.record_event()
 
-        for images, sent in prefetch(self.threads, read, parts, BATCHES_AHEAD):
+        for images, sent in map_in_order(self.threads, read, parts, BATCHES_AHEAD):
             using = torch.cuda.current_stream(self.device)
             using.wait_event(sent)
             images.record_stream(using)
@@ -112,17 +112,6 @@ def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
     free = min(free, total // workers)  # workers that start together see the same memory free
     kept = sum(pack.images.nbytes for (_, where), pack in _kept.items() if where == device)
     return free - wanted_bytes >= min((free + kept) // 2, NET_BYTES)
-
-
-def prefetch(threads: Executor, work: Callable[[Any], Any], parts: Iterable, count: int = 1) -> Iterator:
-    """Yield work(part) for each of *parts* in order; *threads* compute the next *count* meanwhile."""
-    waiting: deque[Future] = deque()
-    for part in parts:
-        waiting.append(threads.submit(work, part))
-        if len(waiting) > count:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _file(source: np.ndarray) -> tuple[str, int] | None:
