@@ -5,14 +5,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from itl import ItlError, pick
-from itl.sources.cifar100 import Cifar100
+from itl.sources.cifar import Cifar10, Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
+from itl.sources.downsampled import DownsampledImageNet
 from itl.sources.imagenet import ImageNet, TinyImageNet
+from itl.sources.imagenet21k import ImageNet21k
+from itl.sources.listed_images import Lists
+from itl.sources.parquet_images import ParquetImages
+from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
+from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
 from itl.sources.voc_detection import Voc2007, Voc2012
 
@@ -22,6 +28,12 @@ SOURCES: dict[str, type[Source]] = {
         ImageNet,
         TinyImageNet,
         ClassFolders,
+        ImageNet21k,
+        DownsampledImageNet,
+        WebDataset,
+        ParquetImages,
+        Lists,
+        Cifar10,
         Cifar100,
         Voc2007,
         Voc2012,
@@ -34,6 +46,7 @@ SOURCES: dict[str, type[Source]] = {
         DemoActions,
     )
 }
+SOURCES |= {target.kind: target for target in TARGET_SETS}
 
 
 def reads_files(kind: str) -> bool:
