@@ -49,8 +49,8 @@ UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
 def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode an image file, upright.
 
-    What Pillow refuses is refused. The orientation is that of the EXIF block, or of a TIFF's tags, in front of
-    the pixels: `read_header` sees no other, and both must agree for boxes to fit.
+    What Pillow refuses is refused. The orientation is that of the EXIF block, or of a TIFF's tags, before the
+    pixels: `read_header` sees no other, and both must agree for boxes to fit.
 
     Returns:
         The pixels, uint8 (H, W, 3), and what is unusual about the file, such as ("PNG", "misnamed").
