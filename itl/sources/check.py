@@ -11,7 +11,7 @@ from itl.sources import detections_csv, proposals
 from itl.sources.findings import Finding
 from itl.sources.records import WNID, Record, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
-from itl.sources.scan import header_size
+from itl.sources.scan import image_header
 from itl.sources.source import Source
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
@@ -194,7 +194,8 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
     sample, unreadable, narrow = records[::step], [], []
     for record in sample:
         try:
-            if min(header_size(record.member)) < 2:
+            frame = image_header(record.member)
+            if min(frame.width, frame.height) < 2:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
