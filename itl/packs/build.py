@@ -126,6 +126,8 @@ def _write_folder(
     writer = ImageWriter(
         source, records, request.packing, folder / "images.npy", journal, workers, allow_unreadable, log
     )
+    for line in source.reading(records).lines():
+        log(line)
     journal.begin(identity)
     try:
         _write_images(writer, folder)
