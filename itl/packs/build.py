@@ -22,6 +22,7 @@ from itl import ItlError, __version__
 from itl.packs.journal import Journal, JournalRow
 from itl.packs.writer import ImageWriter
 from itl.sources.boxes import AnnotatedObject, object_columns
+from itl.sources.image_files import CORRUPT, recognises_corrupt_jpegs
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.registry import open_source
@@ -126,6 +127,8 @@ def _write_folder(
     writer = ImageWriter(
         source, records, request.packing, folder / "images.npy", journal, workers, allow_unreadable, log
     )
+    for line in source.reading(records).lines():
+        log(line)
     journal.begin(identity)
     try:
         _write_images(writer, folder)
@@ -171,16 +174,21 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict, path: str |
     objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
     unreadable = writer.unreadable()
     _write_unreadable(folder / "unreadable.csv", unreadable)
+    kinds = Counter(kind for _, row in packed for kind in row.kinds)
+    corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
+    if corrupt:
+        writer.log(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),
         "splits": dict(sorted(Counter(record.split for record in records).items())),
         "classes": len({record.wnid for record in records}),
-        "kinds": dict(sorted(Counter(kind for _, row in packed for kind in row.kinds).items())),
+        "kinds": dict(sorted((+kinds).items())),
         "objects": objects and len(objects["row"]),
         "regions": regions and len(regions["boxes"]),
         "protocol": source.protocol,
         "unreadable": len(unreadable),
+        "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.left_out),
         "path": path,
         "itl": __version__,
