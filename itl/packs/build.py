@@ -28,8 +28,9 @@ from itl.sources.records import Record
 from itl.sources.registry import open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import flush_to_disk, hold_lock
+from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
 
+AGAIN = "move that folder away and repeat"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -99,7 +100,7 @@ def _exists(request: PackRequest, out: Path) -> bool:
         return False
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
-    summary = json.loads((out / "pack.json").read_text())
+    summary = read_json(out / "pack.json", AGAIN)
     same = summary["request"] == request.pixel_settings()
     if same and summary["path"] != request.absolute_path():  # the same images moved, or other images
         same = summary["records"] == _listing_digest(*request.open_source())
@@ -119,7 +120,7 @@ def _write_folder(
     source, records = request.open_source()
     identity = {"request": request.pixel_settings(), "records": _listing_digest(source, records)}
     if (folder / "pack.json").exists():  # killed just before the rename
-        _check_identity(folder, json.loads((folder / "pack.json").read_text()), identity)
+        _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)
         return
     journal = Journal(folder / "journal")
     _check_identity(folder, journal.identity or identity, identity)
@@ -192,10 +193,15 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict, path: str |
         "path": path,
         "itl": __version__,
     }
-    (folder / "pack.json.new").write_text(json.dumps(summary, indent=1))
-    for name in ("index.parquet", "unreadable.csv", "pack.json.new"):
+    for name in ("index.parquet", "unreadable.csv"):
         flush_to_disk(folder / name)
-    os.replace(folder / "pack.json.new", folder / "pack.json")
+    text = json.dumps(summary | {"files": _sizes(folder)}, indent=1)
+    write_atomic(folder / "pack.json", lambda part: part.write_text(text))
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file of the finished pack in *folder*."""
+    return {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:
