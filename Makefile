@@ -37,6 +37,13 @@ lint: setup
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
+docs: .venv/docs  ## the pages of docs/ and the API as a site in build/docs/index.html
+	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
+
+.venv/docs: .venv/done
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 bench: .venv/peers  ## the side-by-side benchmark table; ARGS="--only batches-64 --json FILE"
 	$(BIN)/itl bench $(ARGS)
 
@@ -51,7 +58,7 @@ bench: .venv/peers  ## the side-by-side benchmark table; ARGS="--only batches-64
 	touch $@
 
 clean:  ## remove what was generated: packs, runs, reports, caches
-	rm -rf packs runs reports .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf packs runs reports build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup report test check lint lab bench clean
+.PHONY: help setup report test check lint lab docs bench clean

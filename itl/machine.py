@@ -38,7 +38,7 @@ class Machine:
 
     @classmethod
     def from_environment(cls, **settings) -> "Machine":
-        """Return this machine, as the environment's ITL_ variables describe it.
+        """Return this machine, as the variables ITL_HOME, ITL_DATA and so on describe it.
 
         Without ITL_HOME, home is the nearest folder upwards that holds ``params`` and ``notebooks``, else
         the current one. ITL_DATA lists folders or NAME=PATH, separated as PATH is. The device cuda, the

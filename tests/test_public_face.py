@@ -1,11 +1,17 @@
 """What `import itl` offers, and that nothing is loaded before it is used."""
 
+import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 import itl
+
+ROOT = Path(itl.__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", itl.__all__)
@@ -34,3 +40,13 @@ def test_no_room_is_loaded_before_its_first_name_is_used():
     code = "import sys, itl; print(*[name for name in sys.modules if name.startswith('itl.')]); itl.Subset"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_the_docs_describe_every_public_name():
+    described = re.findall(r"^\.\. auto\w+:: ([\w.]+)", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    missing = {name for name in itl.__all__ if not any(entry.endswith(f".{name}") for entry in described)}
+    questions = {name for name in missing if hasattr(itl.questions, name)}  # described with their module
+    assert missing - questions == set()
+    for entry in described:
+        module, _, name = entry.rpartition(".")
+        assert hasattr(import_module(module), name) or find_spec(entry)

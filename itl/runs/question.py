@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, pick
+from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
@@ -36,7 +37,7 @@ class Condition:
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
-        return dict(self.names).get(task.labels, task.labels).format(seed=seed)
+        return with_seed(dict(self.names).get(task.labels, task.labels), seed)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Task:
         >>> Task.read("knn@images/bottom-up@9:5")
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
         """
-        parts = TASK.fullmatch(str(text))
+        parts = TASK.fullmatch(text) if isinstance(text, str) else None
         if parts is None:
             raise ItlError(
                 f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
@@ -91,6 +92,33 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The change that does not matter on a task, declared before results: a smaller one means the same.
+
+    It is a share of the gain from pre-training on the task, or points where these are declared for the task's
+    main metric.
+    """
+
+    share: float = 0.2  # of the gain: all images and classes against no pre-training
+    points: tuple[tuple[str, float], ...] = ()  # by main metric, as accuracy or map
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ItlError: for a share or points that are not above 0, and for a metric that judges no task.
+        """
+        metrics = dict.fromkeys(main_metrics())
+        for metric, _ in self.points:
+            pick(metrics, metric, "main metric of a task")
+        if not 0 < self.share < 1 or not all(points > 0 for _, points in self.points):
+            raise ItlError(
+                f"a margin's share lies between 0 and 1, and its points are above 0; got share {self.share}, "
+                f"points {dict(self.points)}"
+            )
+
+
+@dataclass(frozen=True)
 class Question:
     """A question of the study: conditions × seeds, each pre-trained once and measured on every task."""
 
@@ -104,6 +132,7 @@ class Question:
     recipe: Recipe
     tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
+    margin: Margin = Margin()
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -144,7 +173,7 @@ class Question:
     def pretraining(self, condition: Condition, digest: str, seed: int) -> Pretrain:
         """Return the pre-training of *condition* on the pack with *digest*."""
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
-        labels = condition.labels.format(seed=seed)
+        labels = with_seed(condition.labels, seed)
         subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
         return Pretrain(subset, self.net, recipe, seed)
 
@@ -209,6 +238,11 @@ class Question:
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
+
+
+def with_seed(labels: str, seed: int) -> str:
+    """Write *seed* into a label method where it has {seed}; whatever else a user wrote stays as it is."""
+    return labels.replace("{seed}", str(seed))
 
 
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:

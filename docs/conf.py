@@ -1,0 +1,17 @@
+"""Builds the pages of this folder, with the API from the docstrings: make docs."""
+
+from itl import __version__
+
+project = "itl"
+release = __version__
+html_title = f"itl {release}"
+html_theme = "furo"  # requests nothing from other hosts
+html_show_copyright = False
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_heading_anchors = 3
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_default_options = {"members": True, "show-inheritance": False}
+napoleon_numpy_docstring = False
