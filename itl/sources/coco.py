@@ -282,19 +282,28 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
     >>> voc_box([0, 10, 20, 5.5], (100, 100), "here")
     (1, 11, 20, 15.5)
     """
+    xmin, ymin, xmax, ymax = voc_corners(bbox, where)
+    xmin, xmax = _voc_side(xmin, xmax, size[0])
+    ymin, ymax = _voc_side(ymin, ymax, size[1])
+    return xmin, ymin, xmax, ymax
+
+
+def voc_corners(bbox: object, where: str) -> Box:
+    """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
+
+    >>> voc_corners([9, 9, 41, 51], "here")
+    (10, 10, 50, 60)
+    """
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_finite_number, bbox))):
         raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
     x, y, width, height = bbox
     if width <= 0 or height <= 0:
         raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
-    xmin, xmax = _voc_side(x, width, size[0])
-    ymin, ymax = _voc_side(y, height, size[1])
-    return xmin, ymin, xmax, ymax
+    return x + 1, y + 1, x + width, y + height
 
 
-def _voc_side(start: float, length: float, last: int) -> tuple[float, float]:
+def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
     """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
-    low, high = start + 1, start + length
     low = 1 if 0 < low < 1 else low
     high = last if last < high < last + 1 else high
     return low, max(low, high)

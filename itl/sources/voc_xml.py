@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pandas as pd
+
 from itl import ItlError, pick
 from itl.sources import archives
 from itl.sources.archives import Listing
@@ -87,6 +89,46 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
         yield image, read_annotation(file.read(), name)
     if not names:
         raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
+
+
+def read_objects(
+    path: Path, image_list: Path | None = None
+) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
+    """Read VOC's annotations.
+
+    Args:
+        path: The XML files, as `read_annotations` takes them.
+        image_list: A file such as ImageSets/Main/test.txt; only its images are read.
+
+    Returns:
+        The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
+        of each image by id; None if its annotation does not tell them.
+
+    Raises:
+        ItlError: If an annotation is invalid, or *image_list* lists images that are not annotated.
+    """
+    wanted = None if image_list is None else _read_image_list(Path(image_list))
+    rows, sizes = [], {}
+    for image, annotation in read_annotations(Path(path)):
+        if wanted is None or image in wanted:
+            sizes[image] = annotation.width, annotation.height
+            rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
+    if missing := sorted(set(wanted or ()) - sizes.keys()):
+        raise ItlError(
+            f"{image_list} lists {len(missing):,} images that {path} does not annotate, such as "
+            f"{missing[0]!r}; give a list of these annotations"
+        )
+    return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), sizes
+
+
+def _read_image_list(path: Path) -> set[str]:
+    try:
+        names = {line.split()[0] for line in read_list(path.read_bytes())}
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+    if not names:
+        raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
+    return names
 
 
 def read_list(data: bytes) -> list[str]:
