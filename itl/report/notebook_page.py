@@ -17,6 +17,7 @@ from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
+from itl.storage import changed_file, flush_to_disk, read_mapping, write_atomic
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
 
@@ -74,8 +75,11 @@ class NotebookPage:
 
     def is_current(self) -> bool:
         """Say whether the published page is what executing the notebook again would give."""
-        there = all(self.published(ending).exists() for ending in (".ipynb", ".html", ".json"))
-        return there and self.published_facts().get("fingerprint") == self.fingerprint()
+        if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
+            return False
+        facts = self.published_facts()
+        damaged = changed_file(self.folder, facts.get("files", {}))
+        return not damaged and facts.get("fingerprint") == self.fingerprint()
 
     def tables(self) -> dict[str, str]:
         """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
@@ -105,12 +109,16 @@ class NotebookPage:
             "page": asdict(page),
         }
         html = notebook_html(notebook, page, self.preset.name)
-        texts = tables | {".html": html, ".json": json.dumps(facts)}
+        texts = tables | {".html": html}
         for ending, text in texts.items():
             (executed.parent / f"{self.stem}{ending}").write_text(text, "utf-8")
         self.published(".json").unlink(missing_ok=True)
         for ending in (".ipynb", *texts):
+            flush_to_disk(executed.parent / f"{self.stem}{ending}")
             os.replace(executed.parent / f"{self.stem}{ending}", self.published(ending))
+        paths = [self.published(ending) for ending in (".ipynb", *texts)]
+        text = json.dumps(facts | {"files": {path.name: path.stat().st_size for path in paths}})
+        write_atomic(self.published(".json"), lambda part: part.write_text(text, "utf-8"))
 
     @cached_property
     def title(self) -> str:
@@ -136,8 +144,7 @@ class NotebookPage:
 
         Facts that another version of itl wrote differently count as none.
         """
-        path = self.published(".json")
-        facts = json.loads(path.read_text()) if path.exists() else {}
+        facts = read_mapping(self.published(".json"))
         return facts if facts.get("page", {}).keys() == {field.name for field in fields(PageSummary)} else {}
 
     def answer_text(self) -> str:

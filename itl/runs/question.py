@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, pick
+from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
@@ -91,6 +92,33 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The change that does not matter on a task, declared before results: a smaller one means the same.
+
+    It is a share of the gain from pre-training on the task, or points where these are declared for the task's
+    main metric.
+    """
+
+    share: float = 0.2  # of the gain: all images and classes against no pre-training
+    points: tuple[tuple[str, float], ...] = ()  # by main metric, as accuracy or map
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            ItlError: for a share or points that are not above 0, and for a metric that judges no task.
+        """
+        metrics = dict.fromkeys(main_metrics())
+        for metric, _ in self.points:
+            pick(metrics, metric, "main metric of a task")
+        if not 0 < self.share < 1 or not all(points > 0 for _, points in self.points):
+            raise ItlError(
+                f"a margin's share lies between 0 and 1, and its points are above 0; got share {self.share}, "
+                f"points {dict(self.points)}"
+            )
+
+
+@dataclass(frozen=True)
 class Question:
     """A question of the study: conditions × seeds, each pre-trained once and measured on every task."""
 
@@ -104,6 +132,7 @@ class Question:
     recipe: Recipe
     tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
+    margin: Margin = Margin()
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""

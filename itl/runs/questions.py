@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_origin
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
-from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.question import Comparison, Condition, Margin, Question, Task
 from itl.specs import Packing, Recipe, Subset, spec_of
 
 if TYPE_CHECKING:  # reading one takes pydantic, which a bare GPU machine lacks
@@ -249,6 +249,7 @@ def question(
     seeds: Sequence[int],
     recipe: Mapping,
     tuning: Mapping,
+    margin: Mapping = MappingProxyType({}),
 ) -> Question:
     """Make a question of plain values, as notebooks hold them.
 
@@ -263,6 +264,7 @@ def question(
         seeds: each condition is pre-trained with each of them.
         recipe: fields of Recipe, of the pre-training.
         tuning: for each method that trains on a target the fields of its recipe.
+        margin: fields of Margin: the change that does not matter; by default a fifth of the gain.
 
     Raises:
         ItlError: for a name that is not there, with the nearest one, and for settings without a meaning.
@@ -286,6 +288,7 @@ def question(
         recipe=spec_of(Recipe, recipe, "recipe"),
         tuning=tuple((method, _tuning_recipe(method, fields)) for method, fields in tuning.items()),
         comparisons=tuple(comparisons),
+        margin=spec_of(Margin, margin, "margin"),
     )
     _check_conditions(made)
     return made

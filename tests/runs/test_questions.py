@@ -7,6 +7,7 @@ import pytest
 from itl import ItlError
 from itl.presets import Preset
 from itl.runs import questions
+from itl.runs.question import Margin
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
 from tests.worlds import SETTINGS, here, small_study
@@ -239,3 +240,23 @@ def test_no_results_yet_is_one_line(tmp_path):
     machine = here(tmp_path)
     with pytest.raises(ItlError, match="no run of data-size is done"):
         small_study().results(Store(machine.runs), machine)
+
+
+def test_a_margin_is_declared_with_the_question():
+    assert small_study().margin == Margin(0.2)
+    margin = small_study(margin={"points": {"accuracy": 2, "map": 1}}).margin
+    assert (margin.share, dict(margin.points)) == (0.2, {"accuracy": 2.0, "map": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("margin", "message"),
+    [
+        ({"shares": 0.1}, "no setting of margin called 'shares'; did you mean 'share'"),
+        ({"share": 0}, "a margin's share lies between 0 and 1"),
+        ({"points": {"accuracy": -1}}, "points are above 0; got share 0.2, points {'accuracy': -1.0}"),
+        ({"points": {"mapp": 1}}, "no main metric of a task called 'mapp'; did you mean 'map'"),
+    ],
+)
+def test_margins_that_are_none(margin, message):
+    with pytest.raises(ItlError, match=message):
+        small_study(margin=margin)
