@@ -19,7 +19,7 @@ from itl.sources.scan import Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 
-EXPORTED = "_annotations.coco"  # what some tools call the file in each split's folder
+EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -111,7 +111,7 @@ class Coco(AnnotatedSource):
                 )
         if not by_split:
             raise ItlError(
-                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED}.json "
+                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json "
                 f"but {examples(without_split) or 'no JSON file'}; name the files with the option "
                 f"annotations=train=a.json,test=b.json"
             )
@@ -132,12 +132,13 @@ class Coco(AnnotatedSource):
         rows_of = defaultdict(list)
         for number, row in enumerate(tables["annotations"], 1):
             rows_of[row["image_id"]].append((number, row))
+        missing = {}
         for row in tables["images"]:
             annotations = rows_of.pop(row["id"], [])
             try:
                 image = find_file(str(row["file_name"]), split, files.by_name)
             except ItlError as error:
-                scan.add_problem(f"{name}: {error}", str(row["file_name"]))
+                missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
             if files.json_of.setdefault(image, name) != name or image in scan.objects:
                 scan.add_problem(f"{image} is in {files.json_of[image]} and again in {name}; leave it in one")
@@ -161,6 +162,8 @@ class Coco(AnnotatedSource):
                     scan.objects[image].append(frame.upright(one) if is_of_stored else one)
                 except ItlError as error:
                     scan.add_problem(str(error), image)
+        summary = f"{name} lists {len(missing):,} images that are not there, of {len(tables['images']):,}"
+        scan.add_problems(missing, summary)
         if rows_of:
             count = sum(map(len, rows_of.values()))
             ids = examples([repr(image_id)[:30] for image_id in rows_of])
@@ -195,12 +198,12 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
 def split_of(name: str) -> str | None:
     """Return the split that a JSON file's name tells; None if it tells none.
 
-    >>> split_of("instances_train2017.json"), split_of("valid/_annotations.coco.json"), split_of("a.json")
+    >>> split_of("instances_train2017.json"), split_of("valid/labels.json"), split_of("a.json")
     ('train', 'val', None)
     """
     *folders, last = name.split("/")
     stem = last.rpartition(".")[0].lower()
-    if stem == EXPORTED:
+    if stem in EXPORTED:
         return SPLITS.get(folders[-1].lower()) if folders else None
     match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
     return SPLITS.get(match[1]) if match else None

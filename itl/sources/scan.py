@@ -16,7 +16,7 @@ from itl.sources.records import Record, examples
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
 MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
-MAX_SINGLE_PROBLEMS = 50  # with more images than this, one line stands for all
+MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
 
 
 @dataclass(frozen=True)
