@@ -111,8 +111,8 @@ class Coco(AnnotatedSource):
                 )
         if not by_split:
             raise ItlError(
-                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json "
-                f"but {examples(without_split) or 'no JSON file'}; name the files with the option "
+                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
+                f" but {examples(without_split) or 'no JSON file'}; name the files with the option "
                 f"annotations=train=a.json,test=b.json"
             )
         return {split: by_split[split][0] for split in SPLIT_NAMES if split in by_split}

@@ -37,7 +37,7 @@ class TargetSet(ListedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name(self.title)
+        return self.scan.protocol_name(self.title, self.published_images)
 
     @property
     def layout(self) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,20 +192,53 @@ def list_devkit(path: Path, year: str) -> Listing:
     merged, other_years = Listing(), set()
     for listing in listings:
         names = {root: root.rpartition("/")[2] or path.resolve().stem for root in _year_roots(listing)}
-        matching = {root for root, name in names.items() if name.upper() == year}
+        matching = {root for root, name in names.items() if _is_year(name, year)}
         other_years |= {name for root, name in names.items() if root not in matching}
-        own = [root for root, name in names.items() if not re.fullmatch(r"VOC\d{4}", name, re.IGNORECASE)]
+        own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
         for root in sorted(matching or (own if len(own) == 1 else ())):
             inner = listing.inside(root) if root else listing
             merged = Listing(inner.files | merged.files, merged.folders | inner.folders)
         merged.left_out += listing.left_out
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
+        _refuse_other_formats(path, listings[0])
         raise ItlError(
             f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
             f"VOCdevkit, {year} itself, or the published tars in one folder"
         )
     return merged
+
+
+def _is_year(folder: str, year: str) -> bool:
+    """Say whether the folder of a devkit is that of *year*; Kaggle adds to its name.
+
+    >>> _is_year("VOC2012_train_val", "VOC2012"), _is_year("VOC2012", "VOC2007")
+    (True, False)
+    """
+    return (
+        re.fullmatch(rf"{year}(?:[_-](?:train|val|trainval|test|train_val))?", folder, re.IGNORECASE)
+        is not None
+    )
+
+
+def _refuse_other_formats(path: Path, listing: Listing) -> None:
+    """Raise ItlError for boxes in other layouts that annotation tools write."""
+    suffixes = Counter(name.lower().rpartition(".")[2] for name in listing.files)
+    if (
+        any(name.rpartition("/")[2] in ("data.yaml", "classes.txt") for name in listing.files)
+        and suffixes["txt"]
+    ):
+        raise ItlError(
+            f"{path} has boxes as YOLO's text files, which itl does not read; export them as COCO JSON and "
+            f"read them with the source coco"
+        )
+    beside = {name.rpartition(".")[0] for name in listing.files if not name.endswith(".xml")}
+    if any(name.endswith(".xml") and name[:-4] in beside for name in listing.files):
+        raise ItlError(
+            f"{path} has XML files beside their images, in no layout of VOC; move the images to JPEGImages, "
+            f"the XML to Annotations, and list images in ImageSets/Main/train.txt and test.txt, or export "
+            f"them as COCO JSON and read them with the source coco"
+        )
 
 
 def _year_roots(listing: Listing) -> set[str]:
