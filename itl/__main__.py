@@ -125,6 +125,9 @@ def parser() -> argparse.ArgumentParser:
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
     command(
         bench,
         DEVICE,
@@ -295,6 +298,14 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Say which answers of two reports differ, and what differs between their runs."""
+    from itl.report.compare import compare_reports, summary
+
+    table = compare_reports(args.first, args.second)
+    print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 
 def bench(args: argparse.Namespace) -> None:
