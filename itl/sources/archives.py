@@ -1,12 +1,13 @@
 """Files in a folder, a tar or a zip: listed once, then read in place, from any thread."""
 
 import os
+import shlex
 import struct
 import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,7 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
+PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
 
 
@@ -146,6 +148,24 @@ def list_files(path: Path) -> Listing:
         _refuse_compressed(path, start)
         file.seek(0)
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size)
+
+
+def describe_packed(names: Iterable[str]) -> str:
+    """Return what to do about archives among the files *names* that are still packed; empty without any.
+
+    >>> describe_packed(["lists/a.txt", "images.tar.gz"])
+    'images.tar.gz is compressed, so single images cannot be read in place; unpack it: `tar xf images.tar.gz`'
+    """
+    packed = [name for name in names if name.lower().endswith(PACKED_SUFFIXES)]
+    if not packed:
+        return ""
+    command = "unzip" if packed[0].lower().endswith(".zip") else "tar xf"
+    why = (
+        "is a zip inside the folder"
+        if command == "unzip"
+        else "is compressed, so single images cannot be read in place"
+    )
+    return f"{packed[0]} {why}; unpack it: `{command} {shlex.quote(packed[0])}`"
 
 
 def list_inner_tar(member: Member, name: str) -> Listing:

@@ -207,6 +207,14 @@ def test_a_missing_list_and_missing_images_are_said(tmp_path, kind):
     assert "there is no such image" in line or "no images" in line or "ImageNet" in line or "train" in line
 
 
+def test_archives_that_are_still_packed_are_named(tmp_path):
+    path = written(
+        tmp_path, {"images.tar.gz": b"", "annotations/trainval.txt": b"", "annotations/test.txt": b""}
+    )
+    assert "unpack it: `tar xf images.tar.gz`" in check_lines("pets", path)[0]
+    assert "unpack it: `tar xf images.tar.gz`" in check_lines("food101", path)[0]
+
+
 @pytest.mark.parametrize(
     ("kind", "protocol"),
     [
