@@ -90,7 +90,7 @@ class ClassFolders(Source):
             split, wnid = class_of.get(name.rpartition("/")[0], ("", ""))
             if split and is_image(name):
                 records.append(Record(self.folders.id_of(name), wnid, split, member))
-        return validate_records(_split_off_val(records, self.val_fraction), self.path)
+        return validate_records(split_off_val(records, self.val_fraction), self.path)
 
 
 def no_images(listing: Listing, path: Path) -> str:
@@ -101,7 +101,7 @@ def no_images(listing: Listing, path: Path) -> str:
     return f"{path} holds no images in class folders; {has}"
 
 
-def _split_off_val(records: list[Record], fraction: float) -> list[Record]:
+def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes."""
     if not fraction:
         return records
