@@ -22,13 +22,15 @@ from itl import ItlError, __version__
 from itl.packs.journal import Journal, JournalRow
 from itl.packs.writer import ImageWriter
 from itl.sources.boxes import AnnotatedObject, object_columns
+from itl.sources.image_files import CORRUPT, recognises_corrupt_jpegs
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.registry import open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import flush_to_disk, hold_lock
+from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
 
+AGAIN = "move that folder away and repeat"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -98,7 +100,7 @@ def _exists(request: PackRequest, out: Path) -> bool:
         return False
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
-    summary = json.loads((out / "pack.json").read_text())
+    summary = read_json(out / "pack.json", AGAIN)
     same = summary["request"] == request.pixel_settings()
     if same and summary["path"] != request.absolute_path():  # the same images moved, or other images
         same = summary["records"] == _listing_digest(*request.open_source())
@@ -118,13 +120,15 @@ def _write_folder(
     source, records = request.open_source()
     identity = {"request": request.pixel_settings(), "records": _listing_digest(source, records)}
     if (folder / "pack.json").exists():  # killed just before the rename
-        _check_identity(folder, json.loads((folder / "pack.json").read_text()), identity)
+        _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)
         return
     journal = Journal(folder / "journal")
     _check_identity(folder, journal.identity or identity, identity)
     writer = ImageWriter(
         source, records, request.packing, folder / "images.npy", journal, workers, allow_unreadable, log
     )
+    for line in source.reading(records).lines():
+        log(line)
     journal.begin(identity)
     try:
         _write_images(writer, folder)
@@ -170,24 +174,34 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict, path: str |
     objects, regions = _write_objects(source, records, folder), _write_regions(source, records, folder)
     unreadable = writer.unreadable()
     _write_unreadable(folder / "unreadable.csv", unreadable)
+    kinds = Counter(kind for _, row in packed for kind in row.kinds)
+    corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
+    if corrupt:
+        writer.log(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),
         "splits": dict(sorted(Counter(record.split for record in records).items())),
         "classes": len({record.wnid for record in records}),
-        "kinds": dict(sorted(Counter(kind for _, row in packed for kind in row.kinds).items())),
+        "kinds": dict(sorted((+kinds).items())),
         "objects": objects and len(objects["row"]),
         "regions": regions and len(regions["boxes"]),
         "protocol": source.protocol,
         "unreadable": len(unreadable),
+        "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.left_out),
         "path": path,
         "itl": __version__,
     }
-    (folder / "pack.json.new").write_text(json.dumps(summary, indent=1))
-    for name in ("index.parquet", "unreadable.csv", "pack.json.new"):
+    for name in ("index.parquet", "unreadable.csv"):
         flush_to_disk(folder / name)
-    os.replace(folder / "pack.json.new", folder / "pack.json")
+    text = json.dumps(summary | {"files": _sizes(folder)}, indent=1)
+    write_atomic(folder / "pack.json", lambda part: part.write_text(text))
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file of the finished pack in *folder*."""
+    return {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:

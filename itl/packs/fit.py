@@ -24,7 +24,7 @@ class Decoded:
 def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
     """Turn an image into a square of *size* x *size* pixels.
 
-    Transparent parts become white, 16-bit grey keeps its upper byte, EXIF orientation is applied.
+    Transparent parts become white, 12-bit and 16-bit grey keep their upper byte, orientation is applied.
 
     Args:
         data: The bytes of an image file, or pixels, uint8 (H, W, 3).

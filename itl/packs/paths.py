@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.packs.pack import Pack
+from itl.packs.pack import PACK_AGAIN, Pack
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
-from itl.storage import write_atomic
+from itl.storage import read_mapping, write_atomic
 
 TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
@@ -114,11 +114,12 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
     if (folder / "pack.json").exists():
         return _size_of_pack(folder)
     cached = folder.with_name(f"{folder.name}.size.json")
-    if not cached.exists():
-        text = json.dumps(asdict(_size_of_source(packing, find_source(packing, name, machine))))
+    size = read_mapping(cached)
+    if size.keys() != {entry.name for entry in fields(Size)}:
+        size = asdict(_size_of_source(packing, find_source(packing, name, machine)))
         cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(cached, lambda path: path.write_text(text))
-    return Size(**json.loads(cached.read_text()))
+        write_atomic(cached, lambda path: path.write_text(json.dumps(size)))
+    return Size(**size)
 
 
 @cache
@@ -155,8 +156,9 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
-    """Open the pack here with the *digest* that specs hold."""
+    """Open the pack here with the *digest* that specs hold; other packs may be damaged or unfinished."""
     for summary in sorted(machine.packs.glob("*/pack.json")):
-        if json.loads(summary.read_text()).get("digest") == digest:
+        unfinished = summary.parent.suffix == ".partial"  # killed just before it was published
+        if not unfinished and read_mapping(summary, PACK_AGAIN).get("digest") == digest:
             return Pack.open(summary.parent)
     raise ItlError(f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`")

@@ -71,6 +71,7 @@ def pages_of(
     preset: Preset, out: Path, machine: Machine, notebooks: Path | None = None
 ) -> list[NotebookPage]:
     """List the notebooks of *preset* with their parameters checked; see `report`."""
+    questions_of(preset)  # checks the parameters of questions; those of other notebooks are checked below
     paths = find_notebooks(notebooks)
     for stem, parameters in preset.notebooks.items():
         check_parameters(pick(paths, stem, "notebook"), parameters)

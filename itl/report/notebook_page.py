@@ -16,6 +16,7 @@ from itl.report.notebook_file import declared_parameters
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
+from itl.storage import changed_file, flush_to_disk, read_mapping, write_atomic
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
 
@@ -73,9 +74,11 @@ class NotebookPage:
 
     def is_current(self) -> bool:
         """Say whether the published page is what executing the notebook again would give."""
-        if not all(self.published(ending).exists() for ending in (".ipynb", ".html", ".json")):
+        if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
             return False
-        return json.loads(self.published(".json").read_text())["fingerprint"] == self.fingerprint()
+        facts = read_mapping(self.published(".json"))
+        damaged = changed_file(self.folder, facts.get("files", {}))
+        return not damaged and facts.get("fingerprint") == self.fingerprint()
 
     def tables(self) -> dict[str, str]:
         """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
@@ -105,20 +108,23 @@ class NotebookPage:
             "page": asdict(page),
         }
         html = notebook_html(notebook, page, self.preset.name)
-        texts = tables | {".html": html, ".json": json.dumps(facts)}
+        texts = tables | {".html": html}
         for ending, text in texts.items():
             (executed.parent / f"{self.stem}{ending}").write_text(text, "utf-8")
         self.published(".json").unlink(missing_ok=True)
         for ending in (".ipynb", *texts):
+            flush_to_disk(executed.parent / f"{self.stem}{ending}")
             os.replace(executed.parent / f"{self.stem}{ending}", self.published(ending))
+        paths = [self.published(ending) for ending in (".ipynb", *texts)]
+        text = json.dumps(facts | {"files": {path.name: path.stat().st_size for path in paths}})
+        write_atomic(self.published(".json"), lambda part: part.write_text(text, "utf-8"))
 
     def index_summary(self, trouble: str = "") -> PageSummary | None:
         """Read what the index shows of this page; *trouble* says why the last execution failed.
 
         None where the notebook was never executed and has not failed either.
         """
-        path = self.published(".json")
-        page = json.loads(path.read_text()).get("page", {}) if path.exists() else {}
+        page = read_mapping(self.published(".json")).get("page", {})
         if page.keys() == {field.name for field in fields(PageSummary)}:  # else another version made it
             note = f"This page was made earlier; the last run did not finish: {trouble}" if trouble else ""
             return PageSummary(**page | {"trouble": note})

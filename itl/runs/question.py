@@ -37,7 +37,7 @@ class Condition:
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
-        return dict(self.names).get(task.labels, task.labels).format(seed=seed)
+        return with_seed(dict(self.names).get(task.labels, task.labels), seed)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Task:
         >>> Task.read("knn@images/bottom-up@9:5")
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
         """
-        parts = TASK.fullmatch(str(text))
+        parts = TASK.fullmatch(text) if isinstance(text, str) else None
         if parts is None:
             raise ItlError(
                 f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
@@ -173,7 +173,7 @@ class Question:
     def pretraining(self, condition: Condition, digest: str, seed: int) -> Pretrain:
         """Return the pre-training of *condition* on the pack with *digest*."""
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
-        labels = condition.labels.format(seed=seed)
+        labels = with_seed(condition.labels, seed)
         subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
         return Pretrain(subset, self.net, recipe, seed)
 
@@ -238,6 +238,11 @@ class Question:
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
+
+
+def with_seed(labels: str, seed: int) -> str:
+    """Write *seed* into a label method where it has {seed}; whatever else a user wrote stays as it is."""
+    return labels.replace("{seed}", str(seed))
 
 
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:

@@ -135,6 +135,20 @@ def clip_box(
     return replace(one, box=box_with_area(box, where, one.name))
 
 
+def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:
+    """Return the upright form of *box* on an image stored as *width* × *height* with an EXIF *orientation*.
+
+    >>> turn_box((1, 1, 10, 5), 6, width=100, height=50)  # stored lying on its left side
+    (46, 1, 50, 10)
+    """
+    xmin, ymin, xmax, ymax = box
+    if orientation in (2, 3, 7, 8):  # to the right is to the left
+        xmin, xmax = width + 1 - xmax, width + 1 - xmin
+    if orientation in (3, 4, 6, 7):  # down is up
+        ymin, ymax = height + 1 - ymax, height + 1 - ymin
+    return (ymin, xmin, ymax, xmax) if orientation >= 5 else (xmin, ymin, xmax, ymax)
+
+
 def box_with_area(box: Box, where: str, name: str) -> Box:
     """Return *box*; ItlError, about the object *name* at *where*, if it has no area."""
     if box[0] >= box[2] or box[1] >= box[3]:

@@ -1,8 +1,10 @@
 """What `itl check` reports: what a source holds, what is missing and where people get it."""
 
+import json
+import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from itl import ItlError
@@ -11,7 +13,7 @@ from itl.sources import detections_csv, proposals
 from itl.sources.findings import Finding
 from itl.sources.records import WNID, Record, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
-from itl.sources.scan import header_size
+from itl.sources.scan import image_header
 from itl.sources.source import Source
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"  # keeps a name and its count on one line
@@ -51,16 +53,24 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     splits: Splits = {split: [] for split in sorted({record.split for record in records}, reverse=True)}
     for record in records:
         splits[record.split].append(record)
+    if records:
+        findings += [Finding("count", line) for line in source.reading(records).lines()]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
     findings += [Finding("note", text) for text in scan.notes] if scan else []
     findings += _missing_splits(source, splits)
     findings += _compare_with_published(source, splits)
-    findings += _left_out(source, len(records))
     findings += _check_headers(source, records)
     if records:
-        place = f"{path} " if path else ""
-        findings.append(Finding("next", f"itl pack {kind} {place}{source.pack_options} --out PACK"))
+        findings.append(Finding("next", _pack_command(source, path, options)))
     return findings
+
+
+def _pack_command(source: Source, path: str | Path | None, options: Mapping[str, object]) -> str:
+    """Return the command that packs what was checked, with the same options."""
+    words = ["itl", "pack", source.kind, *([str(path)] if path else [])]
+    for name, value in options.items():
+        words += ["--option", f"{name}={json.dumps(value) if isinstance(value, bool) else value}"]
+    return f"{shlex.join(words)} {source.pack_options} --out PACK"
 
 
 def _expected(kind: str) -> list[Finding]:
@@ -178,14 +188,6 @@ def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
     return [Finding("note", text)] if parts else []
 
 
-def _left_out(source: Source, records: int) -> list[Finding]:
-    """Count the files that are not records."""
-    reasons = dict(source.left_out)
-    if source.listing is not None and source.scan is None:
-        reasons["not images, unlabelled or outside class folders"] = len(source.listing.files) - records
-    return [Finding("left out", f"{count:,} {reason}") for reason, count in reasons.items() if count]
-
-
 def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
     """Report images that cannot be read, or are too narrow to show anything, by their headers."""
     if source.listing is None or source.annotates:  # no files, or the scan has read the headers
@@ -194,7 +196,8 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
     sample, unreadable, narrow = records[::step], [], []
     for record in sample:
         try:
-            if min(header_size(record.member)) < 2:
+            frame = image_header(record.member)
+            if min(frame.width, frame.height) < 2:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")

@@ -15,7 +15,7 @@ from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject, Box, clip_box
 from itl.sources.proposals import add_regions
 from itl.sources.records import SPLITS, Record, examples, is_image
-from itl.sources.scan import Scan, image_size
+from itl.sources.scan import Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 
@@ -145,15 +145,20 @@ class Coco(AnnotatedSource):
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
             try:
-                scan.sizes[image] = image_size(member, image)
+                frame = image_frame(member, image)
             except ItlError as error:
                 scan.add_problem(str(error), image)
                 continue
+            scan.sizes[image] = size = frame.width, frame.height
+            if is_of_stored := frame.is_of_stored(row.get("width"), row.get("height")):
+                size = frame.stored_size
+                scan.turned.append(image)
             for number, annotation in annotations:
                 where = f"{name}, annotation {number} ({image})"
                 try:
-                    one = parse_object(annotation, classes, scan.sizes[image], where)
-                    scan.objects[image].append(clip_box(one, *scan.sizes[image], where, self.outside))
+                    one = parse_object(annotation, classes, size, where)
+                    one = clip_box(one, *size, where, self.outside)
+                    scan.objects[image].append(frame.upright(one) if is_of_stored else one)
                 except ItlError as error:
                     scan.add_problem(str(error), image)
         if rows_of:

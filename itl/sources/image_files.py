@@ -4,11 +4,11 @@ import functools
 import io
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from os.path import splitext
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from itl import ItlError
 
@@ -28,7 +28,12 @@ FORMATS_OF_SUFFIX = {
     ".pbm": ("PPM",),
     ".jp2": ("JPEG2000",),
 }
-ORIENTATION_TAG = 0x0112  # of EXIF
+# Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
+FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))
+LATE_EXIF = "EXIF behind the pixels, ignored"  # of a PNG
+CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
+ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
+BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG = 0x0102, 0x0106  # of TIFF
 UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
@@ -44,6 +49,9 @@ UPRIGHT = {  # turns pixels (H, W, 3) of each orientation upright
 def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode an image file, upright.
 
+    What Pillow refuses is refused. The orientation is that of the EXIF block, or of a TIFF's tags, before the
+    pixels: `read_header` sees no other, and both must agree for boxes to fit.
+
     Returns:
         The pixels, uint8 (H, W, 3), and what is unusual about the file, such as ("PNG", "misnamed").
 
@@ -52,16 +60,23 @@ def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     image = _open(data)
     kinds = _kinds(image, data, name)
+    orientation = _orientation(image)
     is_plain_jpeg = image.format in JPEG_FORMATS and image.mode in ("L", "RGB")
-    pixels = _decode_jpeg(data) if is_plain_jpeg else None
+    pixels = None
+    if is_plain_jpeg:
+        pixels, kind = _decode_jpeg(data)
+        kinds += (kind,) if kind else ()
     if pixels is None:
-        kinds += ("refused by torchvision",) if is_plain_jpeg else ()
+        had_exif = "exif" in image.info
         pixels = _decode_by_pillow(image)
-    return np.ascontiguousarray(UPRIGHT[_orientation(image)](pixels)), kinds
+        kinds += (LATE_EXIF,) if image.format == "PNG" and not had_exif and "exif" in image.info else ()
+    if image.format != "TIFF":  # Pillow turns these itself
+        pixels = UPRIGHT[orientation](pixels)
+    return np.ascontiguousarray(pixels), kinds
 
 
-def dimensions(data: bytes) -> tuple[int, int]:
-    """Return width and height of an image, upright, by its header alone.
+def read_header(data: bytes) -> tuple[int, int, int]:
+    """Return width and height of an image, upright, and its EXIF orientation, 1 to 8; decodes no pixel.
 
     Args:
         data: The file, or its start.
@@ -71,7 +86,10 @@ def dimensions(data: bytes) -> tuple[int, int]:
     """
     image = _open(data)
     width, height = image.size
-    return (width, height) if _orientation(image) < 5 else (height, width)
+    orientation = _orientation(image)
+    if orientation >= 5 and image.format != "TIFF":  # whose size Pillow gives upright
+        width, height = height, width
+    return width, height, orientation
 
 
 def _open(data: bytes) -> Image.Image:
@@ -79,7 +97,7 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise ItlError("the file is empty")
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
@@ -88,14 +106,15 @@ def _open(data: bytes) -> Image.Image:
 
 def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     """Return what is unusual about a file, in words that the pack's summary counts."""
-    is_16_bit = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
+    bits = _bits(image)
+    is_deep = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
     kinds = {
         image.format or "": image.format not in JPEG_FORMATS,
         "grey": image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;"),
         "CMYK": image.mode == "CMYK",
         "palette": image.mode in ("P", "PA"),
         "alpha": _has_alpha(image),
-        "16-bit": is_16_bit,
+        f"{bits}-bit": is_deep,
         "EXIF-rotated": _orientation(image) != 1,
         "misnamed": _is_misnamed(image.format, name),
     }
@@ -112,25 +131,35 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _orientation(image: Image.Image) -> int:
+    """Return the orientation that the header of *image* states; 1 where it states none.
+
+    The base class reads it: a PNG's own method decodes the pixels, and would keep an error from `load`.
+    """
     if image.format in JPEG_FORMATS and "exif" not in image.info:
         return 1  # the common case, without parsing
     try:
-        orientation = image.getexif().get(ORIENTATION_TAG, 1)
+        orientation = Image.Image.getexif(image).get(ORIENTATION_TAG, 1)
     except Exception:  # a damaged EXIF block does not make the image unreadable
         return 1
     return orientation if orientation in UPRIGHT else 1
 
 
-def _decode_jpeg(data: bytes) -> np.ndarray | None:
+def _decode_jpeg(data: bytes) -> tuple[np.ndarray | None, str]:
     """Decode with torchvision, at twice Pillow's speed; None for a file that it refuses.
 
-    If simplejpeg is installed it decodes first: the same pixels, a little faster. It is strict, so that
-    damaged files are treated alike with and without it. Decoding at a reduced scale (Pillow's ``draft``)
-    gains nothing on files of ImageNet's size, at an error of 0.2 to 1.5 grey levels.
+    If simplejpeg is installed it decodes first: the same pixels, a little faster. It is strict, so what it
+    refuses and torchvision decodes is corrupt; without it that is not known. Decoding at a reduced scale
+    (Pillow's ``draft``) gains nothing on files of ImageNet's size, at an error of 0.2 to 1.5 grey levels.
+
+    Returns:
+        The pixels, and what is unusual, or "".
     """
+    kind = ""
     if simplejpeg := simplejpeg_decoder():
-        with suppress(ValueError):
-            return simplejpeg(data, colorspace="RGB", strict=True)
+        try:
+            return simplejpeg(data, colorspace="RGB", strict=True), ""
+        except ValueError:
+            kind = CORRUPT
     import torch
     from torchvision.io import ImageReadMode, decode_jpeg
 
@@ -138,8 +167,8 @@ def _decode_jpeg(data: bytes) -> np.ndarray | None:
         encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
         pixels = decode_jpeg(encoded, mode=ImageReadMode.RGB)
     except RuntimeError:  # Pillow may read it, or says why it cannot be read
-        return None
-    return pixels.permute(1, 2, 0).numpy()
+        return None, "refused by torchvision"
+    return pixels.permute(1, 2, 0).numpy(), kind
 
 
 @functools.cache
@@ -152,14 +181,19 @@ def simplejpeg_decoder() -> Callable | None:
     return decode_jpeg
 
 
+def recognises_corrupt_jpegs() -> bool:
+    """Say whether a decoder is installed that tells a corrupt JPEG from a good one."""
+    return simplejpeg_decoder() is not None
+
+
 def _decode_by_pillow(image: Image.Image) -> np.ndarray:
-    """Decode with Pillow to (H, W, 3): transparent parts white, the upper byte of 16-bit pixels."""
+    """Decode with Pillow to (H, W, 3): transparent parts white, deep pixels as `_to_8_bit` has them."""
     if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
         raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
     try:
         image.load()
         if image.mode.startswith("I"):
-            return np.repeat((np.asarray(image)[:, :, None] >> 8).astype(np.uint8), 3, axis=2)
+            return np.repeat(_to_8_bit(image)[:, :, None], 3, axis=2)
         if _has_alpha(image):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -168,6 +202,19 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
         raise
     except Exception as error:
         raise ItlError(_reason(error)) from error
+
+
+def _bits(image: Image.Image) -> int:
+    """Return the bits of a sample of an image of mode I: 12 or 16; of other formats Pillow scales to 16."""
+    return image.tag_v2.get(BITS_PER_SAMPLE_TAG, (16,))[0] if isinstance(image, TiffImageFile) else 16
+
+
+def _to_8_bit(image: Image.Image) -> np.ndarray:
+    """Return the 8 upper bits of grey samples of 12 or 16 bits, uint8 (H, W); white is bright."""
+    pixels = (np.asarray(image) >> (_bits(image) - 8)).astype(np.uint8)
+    # Pillow inverts 8-bit samples of such a TIFF, but not deeper ones.
+    is_white_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_TAG) == 0
+    return 255 - pixels if is_white_zero else pixels
 
 
 def _reason(error: Exception) -> str:

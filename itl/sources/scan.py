@@ -2,15 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from itl import ItlError, pick
 from itl.sources.archives import Member
-from itl.sources.boxes import AnnotatedObject
-from itl.sources.image_files import dimensions
+from itl.sources.boxes import AnnotatedObject, turn_box
+from itl.sources.image_files import read_header
 from itl.sources.records import Record, examples
 
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
@@ -40,6 +40,7 @@ class Scan:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
+    turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
@@ -77,6 +78,11 @@ class Scan:
     def finish(self, bad: str) -> "Scan":
         """Sort the records; *bad*: "skip" leaves out images with problems, "refuse" keeps the problems."""
         pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
+        if self.turned:
+            self.notes.append(
+                f"{len(self.turned):,} images are stored turned and annotated as they are stored, such as "
+                f"{examples(self.turned)}; their boxes are turned with them"
+            )
         self.notes = [one_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
         if bad == "skip":
@@ -120,26 +126,56 @@ def one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def header_size(member: Member) -> tuple[int, int]:
-    """Return width and height of an image by its first bytes; ItlError if it is not an image."""
+@dataclass(frozen=True)
+class Frame:
+    """The sides of an image, upright, in pixels, and its EXIF orientation, 1 to 8."""
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height without the orientation."""
+        return (self.width, self.height) if self.orientation < 5 else (self.height, self.width)
+
+    def is_of_stored(self, width: object, height: object) -> bool:
+        """Say whether boxes count in the image as stored, given the *width* and *height* of an annotation.
+
+        Browsers, OpenCV, labelme and detectron2 turn an image before they show or use it, and state its
+        upright size. Others, such as early versions of LabelImg, do not. So boxes are of the upright image,
+        unless the annotation states the size of the stored one and the two differ.
+        """
+        upright = (self.width, self.height)
+        return (width, height) == self.stored_size != upright
+
+    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
+        """Return the object *one* of the image as stored with its box in the upright image."""
+        return replace(one, box=turn_box(one.box, self.orientation, *self.stored_size))
+
+
+def image_header(member: Member) -> Frame:
+    """Return size and orientation of an image by its first bytes; ItlError if it is not an image."""
     try:
-        return dimensions(member.read_start(HEADER_BYTES))
+        return Frame(*read_header(member.read_start(HEADER_BYTES)))
     except ItlError:  # a long comment or preview comes before the header
-        return dimensions(member.read())
+        return Frame(*read_header(member.read()))
 
 
-def image_size(member: Member, name: str) -> tuple[int, int]:
-    """Return width and height of the image *name* by its first bytes.
+def image_frame(member: Member, name: str) -> Frame:
+    """Return size and orientation of the image *name* by its first bytes.
 
     Raises:
         ItlError: With *name*, if it is not an image, or only one pixel wide or high.
     """
     try:
-        width, height = header_size(member)
+        frame = image_header(member)
     except ItlError as error:
         raise ItlError(f"{name} cannot be read: {error}") from None
     except OSError as error:
         raise ItlError(f"{name} cannot be read: {error.strerror or error}") from None
-    if min(width, height) < 2:
-        raise ItlError(f"{name} is {width} × {height} pixels, too small to show anything; replace it")
-    return width, height
+    if min(frame.width, frame.height) < 2:
+        raise ItlError(
+            f"{name} is {frame.width} × {frame.height} pixels, too small to show anything; replace it"
+        )
+    return frame

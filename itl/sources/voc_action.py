@@ -13,7 +13,7 @@ from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
-from itl.sources.scan import Scan, image_size
+from itl.sources.scan import Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
 from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
@@ -183,14 +183,19 @@ class VocAction(AnnotatedSource):
                 )
         name, member = images[image]
         annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
-        width, height = image_size(member, name)
+        frame = image_frame(member, name)
         if problems:
             for text in problems[:-1]:
                 scan.add_problem(text, *map(_id, people))
             raise ItlError(problems[-1])
         where = f"{xml} (by the size of {name})"
-        objects = tuple(clip_box(one, width, height, where, self.outside) for one in annotation.objects)
-        return Annotation(width, height, objects, annotation.actions)
+        is_of_stored = frame.is_of_stored(annotation.width, annotation.height)
+        size = frame.stored_size if is_of_stored else (frame.width, frame.height)
+        objects = [clip_box(one, *size, where, self.outside) for one in annotation.objects]
+        if is_of_stored:
+            scan.turned.append(image)
+            objects = [frame.upright(one) for one in objects]
+        return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
         """Add the person of *record* with its box and actions, or a problem."""

@@ -11,7 +11,7 @@ from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
-from itl.sources.scan import Scan, image_size
+from itl.sources.scan import Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_xml import assign_splits, list_devkit, parse_annotation, read_list
 
@@ -131,11 +131,16 @@ class Voc2007(AnnotatedSource):
             annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
             for text in problems:
                 scan.add_problem(text, record.id)
-            scan.sizes[record.id] = width, height = image_size(record.member, name)
+            frame = image_frame(record.member, name)
+            scan.sizes[record.id] = size = frame.width, frame.height
             annotated_size = (annotation.width, annotation.height)
-            same_size = None in annotated_size or annotated_size == (width, height)
+            if is_of_stored := frame.is_of_stored(*annotated_size):
+                size = frame.stored_size
+                scan.turned.append(image)
+            same_size = None in annotated_size or annotated_size == size
             for one in annotation.objects:
-                objects.append(clip_box(one, width, height, f"{xml} (by the size of {name})", self.outside))
+                one = clip_box(one, *size, f"{xml} (by the size of {name})", self.outside)
+                objects.append(frame.upright(one) if is_of_stored else one)
         except ItlError as error:
             scan.add_problem(str(error), record.id)
         scan.add(record, objects)

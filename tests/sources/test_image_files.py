@@ -1,0 +1,249 @@
+"""Image files: damage is refused as Pillow refuses it, orientation and depth are those of the file."""
+
+import io
+import json
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from itl import ItlError
+from itl.packs.fit import decode
+from itl.packs.pack import Pack
+from itl.sources import image_files
+from itl.sources.boxes import turn_box
+from itl.sources.image_files import CORRUPT, FORMATS, LATE_EXIF, pixels_of, read_header
+from itl.sources.registry import open_source
+from itl.specs import Packing
+from tests.annotated import thing, written, xml
+from tests.pictures import encoded, quiet, smooth
+
+CASES = Path(__file__).parents[3] / "shared/cases/damaged-png"
+PICTURE = smooth(24, 36) ^ np.random.default_rng(0).integers(0, 32, (24, 36, 3), dtype=np.uint8)
+DEEP = PICTURE[:, :, 1].astype(np.uint16) << 8
+MUTATIONS = 200  # of each kind
+
+
+def with_orientation(format: str, orientation: int, **settings) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(PICTURE, format, exif=exif, **settings)
+
+
+def tiff(samples: np.ndarray, bits: int, photometric: int = 1) -> bytes:
+    """A grey TIFF of 12-bit or 16-bit samples, uncompressed."""
+    height, width = samples.shape
+    data = samples.astype("<u2").tobytes()
+    if bits == 12:  # two samples in three bytes, the high bits first
+        one, two = samples[:, ::2].astype(np.uint32), samples[:, 1::2].astype(np.uint32)
+        data = np.stack([one >> 4, (one & 15) << 4 | two >> 8, two & 255], 2).astype(np.uint8).tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: height}
+    tags[279] = len(data)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory
+
+
+@pytest.mark.parametrize(
+    ("format", "settings"),
+    [
+        ("JPEG", {}),
+        ("PNG", {}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "jpeg"}),
+    ],
+)
+def test_every_orientation_is_applied_once_and_the_header_agrees(format, settings):
+    for orientation in range(1, 9):
+        data = with_orientation(format, orientation, **settings)
+        upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+        pixels, kinds = pixels_of(data, f"a.{format.lower()}")
+        assert np.array_equal(pixels, upright), orientation
+        assert ("EXIF-rotated" in kinds) == (orientation > 1)
+        assert read_header(data) == (*upright.shape[1::-1], orientation)
+
+
+def test_a_png_tells_its_orientation_before_its_pixels_or_not_at_all():
+    data = with_orientation("PNG", 6)
+    start = data.index(b"eXIf") - 4
+    chunk = data[start : start + 12 + struct.unpack(">I", data[start : start + 4])[0]]
+    late = data.replace(chunk, b"").replace(struct.pack(">I", 0) + b"IEND", chunk + bytes(4) + b"IEND")
+    pixels, kinds = pixels_of(late, "a.png")
+    assert np.array_equal(pixels, PICTURE)
+    assert kinds == ("PNG", LATE_EXIF)
+    assert read_header(late) == (36, 24, 1)
+
+
+def test_sizes_are_read_without_decoding(monkeypatch):
+    files = [with_orientation(format, 6) for format in ("JPEG", "PNG", "TIFF", "WEBP")]
+    monkeypatch.setattr(Image.Image, "load", None)  # would fail if it were called
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", None)
+    assert {read_header(data)[:2] for data in files} == {(24, 36)}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "expected"),
+    [
+        (encoded(DEEP), "16-bit", DEEP >> 8),
+        (tiff(DEEP, 16), "16-bit", DEEP >> 8),
+        (tiff(DEEP, 16, photometric=0), "16-bit", 255 - (DEEP >> 8)),
+        (tiff(DEEP >> 4, 12), "12-bit", DEEP >> 8),
+        (encoded(DEEP, "PPM"), "16-bit", DEEP >> 8),
+        (b"P5 36 24 4095\n" + (DEEP >> 4).astype(">u2").tobytes(), "16-bit", DEEP >> 8),
+        (encoded(DEEP, "JPEG2000", irreversible=False), "16-bit", DEEP >> 8),
+    ],
+)
+def test_deep_pixels_are_scaled_by_their_depth(data, kind, expected):
+    pixels, kinds = pixels_of(data, "a.unknown")
+    assert kind in kinds
+    assert pixels.shape == (24, 36, 3)
+    assert np.abs(pixels.astype(int) - expected[:, :, None]).max() <= 1
+
+
+def test_formats_that_are_not_listed_are_not_opened():
+    """Pillow would start Ghostscript for an EPS file."""
+    with pytest.raises(ItlError, match="not an image that Pillow can read"):
+        pixels_of(encoded(PICTURE, "EPS"), "a.jpg")
+    with pytest.raises(ItlError, match="not an image that Pillow can read"):
+        read_header(encoded(PICTURE, "TGA"))
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """Return *data* with one bit flipped, 64 bytes zeroed, the end cut off, or eight bytes replaced."""
+    harmed, start = bytearray(data), int(random.integers(len(data)))
+    kind = random.integers(4)
+    if kind == 0:
+        harmed[start] ^= 1 << int(random.integers(8))
+    elif kind == 1:
+        harmed[start : start + 64] = bytes(len(harmed[start : start + 64]))
+    elif kind == 2:
+        del harmed[start:]
+    else:
+        for position in random.integers(len(data), size=8):
+            harmed[position] = random.integers(256)
+    return bytes(harmed)
+
+
+def pillow_reads(data: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(data), formats=FORMATS).load()
+    except Exception:  # whatever it is: Pillow refuses
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(PICTURE, format, mode, **settings), id=f"{format} {mode} {settings}")
+        for format, mode, settings in (
+            ("JPEG", None, {}),
+            ("JPEG", "L", {"progressive": True}),
+            ("JPEG", "CMYK", {}),
+            ("PNG", None, {}),
+            ("PNG", "P", {}),
+            ("BMP", None, {}),
+            ("GIF", "P", {}),
+            ("WEBP", None, {}),
+            ("TIFF", None, {}),
+            ("TIFF", None, {"compression": "tiff_lzw"}),
+            ("PPM", None, {}),
+            ("JPEG2000", None, {}),
+        )
+    ],
+)
+def test_damage_that_pillow_refuses_is_refused_and_nothing_else_escapes(data):
+    random, refused = np.random.default_rng(1), 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # damaged EXIF, huge sizes
+        for _ in range(MUTATIONS):
+            harmed = mutated(data, random)
+            try:
+                pixels_of(harmed, "a.jpg")
+                is_read = True
+            except ItlError:
+                is_read = False
+                refused += 1
+            assert is_read == pillow_reads(harmed)
+    assert refused
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no folder shared/cases/damaged-png beside the checkout")
+def test_damaged_pngs_are_unreadable_and_counted(tmp_path):
+    damaged = sorted(CASES.glob("*.png"))
+    assert damaged
+    for path in damaged:
+        with pytest.raises(ItlError):
+            decode(path.read_bytes(), path.name, 64, "squash")
+
+
+def test_a_corrupt_jpeg_is_counted_where_a_strict_decoder_is_installed(tmp_path, monkeypatch):
+    good = encoded(PICTURE, "JPEG")
+    corrupt = good[:-40] + bytes(20) + good[-20:]
+    for name, data in (("good", good), ("bad", corrupt)):
+        path = tmp_path / "photos/cat" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    packing = Packing("folder", size=8)
+    lines: list[str] = []
+    if image_files.simplejpeg_decoder():
+        pack = Pack.build(packing, tmp_path / "strict", path=tmp_path / "photos", log=lines.append)
+        assert pack.summary["corrupt"] == 1
+        assert pack.summary["kinds"][CORRUPT] == 1
+        assert any("1 JPEG files are corrupt" in line for line in lines)
+    monkeypatch.setattr(image_files, "simplejpeg_decoder", lambda: None)
+    pack = Pack.build(packing, tmp_path / "lenient", path=tmp_path / "photos", log=quiet)
+    assert pack.summary["corrupt"] is None  # not known
+    assert len(pack) == 2
+
+
+BOX = (5, 9, 20, 17)  # on the image as stored, 36 × 24
+
+
+def boxed(orientation: int) -> bytes:
+    """A black PNG with one white box, stored with an EXIF orientation."""
+    pixels = np.zeros((24, 36, 3), np.uint8)
+    pixels[8:17, 4:20] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(pixels, exif=exif)
+
+
+def white_box(data: bytes) -> tuple[int, ...]:
+    """Where the upright image is white, as a box."""
+    rows, columns = np.nonzero(pixels_of(data, "a.png")[0][:, :, 0])
+    return tuple(int(side) + 1 for side in (columns.min(), rows.min(), columns.max(), rows.max()))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_box_turns_as_its_pixels_do(orientation):
+    assert turn_box(BOX, orientation, 36, 24) == white_box(boxed(orientation))
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_boxes_are_of_the_image_whose_size_the_annotation_states(tmp_path, stored):
+    data = boxed(6)
+    upright = white_box(data)
+    box, size = (BOX, (36, 24)) if stored else (upright, (24, 36))
+    voc = {"JPEGImages/1.png": data, "ImageSets/Main/train.txt": b"1\n"}
+    voc["Annotations/1.xml"] = xml(thing("dog", box), size=size)
+    written(tmp_path / "voc/VOC2007", voc)
+    image = {"id": 1, "file_name": "1.png", "width": size[0], "height": size[1]}
+    sides = [box[0] - 1, box[1] - 1, box[2] - box[0] + 1, box[3] - box[1] + 1]
+    rows = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": sides}]
+    tables = {"images": [image], "annotations": rows, "categories": [{"id": 1, "name": "dog"}]}
+    written(tmp_path / "coco", {"images/1.png": data, "train.json": json.dumps(tables).encode()})
+    action = {"JPEGImages/1.png": data, "ImageSets/Action/train.txt": b"1 1\n"}
+    action["Annotations/1.xml"] = xml(thing("person", box, actions="<jumping>1</jumping>"), size=size)
+    written(tmp_path / "action/VOC2012", action)
+    for kind, folder in (("voc2007", "voc"), ("coco", "coco"), ("voc2012-action", "action")):
+        source = open_source(kind, tmp_path / folder)
+        (record,) = source.records()
+        assert source.annotation(record)[0].box == upright, kind
+        notes = [note for note in source.scan.notes if "stored turned" in note]
+        assert len(notes) == stored, kind
+    assert (source.read(record)[6:-6, 6:-6] == 255).all()  # the crop shows the person's box
