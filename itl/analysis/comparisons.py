@@ -83,7 +83,7 @@ class TaskValues:
         return np.array([condition.trained for condition in self.conditions])
 
     def side(self, columns: Columns) -> np.ndarray:
-        """Weights (conditions,) of one side of a comparison: a condition, or a doubling fitted over designs."""
+        """Weights (conditions,) of one side of a comparison: a condition, or a doubling fitted to designs."""
         if columns[0][1] in DOUBLINGS:
             return self._doubling(DOUBLINGS.index(columns[0][1]))
         return np.array([float(condition.columns == columns) for condition in self.conditions])
@@ -292,7 +292,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Write the table of `contrasts` for people: intervals as text, points to a tenth, p to a thousandth."""
     columns = {
         "share of the gain kept": [
-            percent_interval(*row) for row in zip(table["share"], table["share_low"], table["share_high"])
+            percent_interval(row.share, row.share_low, row.share_high) for row in table.itertuples()
         ],
         "change": table["change"].map(signed),
         "95 % interval": [interval(row.low, row.high) for row in table.itertuples()],

@@ -60,7 +60,7 @@ def seeds_text(count: int) -> str:
 
 
 def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run]) -> str:
-    """Say where the nets that are compared have seen each image more or less often; '' where equally often."""
+    """Say where the nets that are compared have seen each image unequally often; '' where equally often."""
     passes = {}
     for run in compared:
         if isinstance(run.spec, Pretrain) and run.spec.trained:

@@ -1,4 +1,4 @@
-"""One model of all runs of a question on one task: what its conditions' means and their differences are worth.
+"""One model of all runs of a question on one task: the means of its conditions and how sure they are.
 
 Value = mean of the condition + effect of the seed + noise, whose spread may differ between conditions. Each
 condition's variance is estimated from what its values add to those of the other conditions with the same
@@ -62,7 +62,7 @@ class TaskModel:
 
     @property
     def unequal(self) -> np.ndarray:
-        """Which conditions spread more than the others, (conditions,) of bool: tested at FLAG_LEVEL in all."""
+        """Which conditions spread more than the others, (conditions,) of bool, by FLAG_LEVEL."""
         return self.spread_p < FLAG_LEVEL / max(1, np.isfinite(self.spread_p).sum())
 
     def estimate(self, weights: np.ndarray) -> Estimate:
@@ -135,7 +135,7 @@ def residual_variance(values: np.ndarray) -> float:
 
 
 def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance of each condition of *values* (seeds, conditions), its degrees of freedom, and p of its spread.
+    """Variance of each condition of *values* (seeds, conditions), its degrees of freedom and p of its spread.
 
     A condition's own variance is that of its differences from the mean of the others, less what that mean
     varies (Grubbs 1948). Residuals leave it (n − 1) (k − 1) / k degrees of freedom. Two conditions share what

@@ -17,7 +17,7 @@ SEEDS_SHOWN = (3, 5, 10)
 
 
 def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
-    """Estimate the variances of a score on *task*, pooled over pre-trained conditions; None where nothing varies.
+    """Estimate the variances of a score on *task*, pooled over pre-trained conditions; None for too few runs.
 
     Where each net was fitted once, what fits add is part of what nets vary. Negative estimates count as 0.
     """

@@ -32,7 +32,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
     adjusted together too.
 
     Returns:
-        Columns whose (the paper, or ours), finding, compared, task, metric, change, verdict, source; all texts.
+        All texts: whose (the paper, or ours), finding, compared, task, metric, change, verdict, source.
     """
     blocks = [(finding, _our_rows(answer, finding)) for finding in findings(answer.question.name)]
     sized = {

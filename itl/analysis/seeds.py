@@ -136,7 +136,7 @@ def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:
     LEVEL · ln(1 + (e − 1) t) of it is spent (Lan and DeMets 1983, Pocock's type).
 
     >>> [round(look_level(seeds, cap=6), 3) for seeds in (3, 4, 5, 6)]
-    [0.031, 0.016, 0.014, 0.014]
+    [0.03, 0.016, 0.013, 0.013]
     """
     if not first <= seeds <= cap:
         raise ItlError(f"seeds are added from {first} to {cap}, and {seeds} is not between them")
@@ -145,7 +145,7 @@ def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:
 
 @lru_cache(maxsize=32)
 def _look_levels(first: int, cap: int) -> tuple[float, ...]:
-    """Levels of the looks from *first* to *cap* seeds: quantiles of p values of studies that went on until there.
+    """Levels of the looks from *first* to *cap* seeds: quantiles of p values in studies that got there.
 
     Of simulated paired t tests without a true change. The normal approximation would be wrong too often with
     few seeds (6.5 times in 100 for 3 to 6 seeds of three conditions).

@@ -56,14 +56,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def main_first(p_values: Sequence[float]) -> list[float]:
-    """Adjust *p_values* of one question together, the main comparison's first: with 0.95, all are right.
+    """Adjust *p_values* of one question together, the main comparison's first.
 
     The main comparison has MAIN_SHARE of the level, and the others the rest, by Holm's rule. Once the main
     one is decided the others have the whole level, and once all others are, it has (a graphical procedure of
-    Bretz et al. 2009). With the whole level for the main one, the others could only be decided after it.
+    Bretz et al. 2009). If the main one had all of it, no other could be decided before it.
 
     >>> [round(p, 3) for p in main_first([0.03, 0.01, 0.04])], main_first([0.03])
-    ([0.038, 0.038, 0.04], [0.03])
+    ([0.037, 0.037, 0.04], [0.03])
     """
     if len(p_values) < 2:
         return holm(p_values) if p_values else []
@@ -84,8 +84,8 @@ def fieller(
 ) -> tuple[float, float, float]:
     """Ratio of two means and its interval by Fieller's theorem (1954).
 
-    The interval holds every ratio r for which first − r · second could be 0; where the second itself could be,
-    it has no end, and both are nan.
+    The interval holds every ratio r for which first − r · second could be 0; where the second itself could
+    be, it has no end, and both are nan.
 
     Args:
         means: of the numerator and the denominator.
@@ -95,7 +95,7 @@ def fieller(
         level: 1 − how often the interval covers the ratio.
 
     >>> [round(value, 3) for value in fieller((8.0, 10.0), (1.0, 1.0), 0.5, 10.0)]
-    [0.8, 0.593, 1.021]
+    [0.8, 0.606, 1.026]
     """
     (of, to), (a, b) = means, variances
     middle, factor = of / to if to else math.nan, critical(df, level) ** 2

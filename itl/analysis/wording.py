@@ -13,7 +13,7 @@ UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 
 
 def answer_text(row: pd.Series) -> str:
-    """Answer with a row of `itl.analysis.comparisons.contrasts`, in Markdown: the share of the gain kept first.
+    """Answer with a row of `itl.analysis.comparisons.contrasts`, in Markdown, the share kept first.
 
     >>> row = {"compared": "25 instead of all images per class", "task": "probe@scenes", "change": -2, "n": 3}
     >>> row |= {"low": -4.1, "high": 0.1, "share": 0.83, "share_low": 0.61, "share_high": 1.05}
@@ -34,7 +34,7 @@ def change_text(row: pd.Series) -> str:
     >>> change_text(pd.Series({"change": 10, "low": 7.5, "high": 12.5, "n": 3}))
     '+10.0 points (95 % interval +7.5 to +12.5, 3 seeds)'
     """
-    seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"
+    seeds = f"{row['n']:.0f} seed{'s' if row['n'] > 1 else ''}"
     limits = interval(row["low"], row["high"])
     note = f"95 % interval {limits}, {seeds}" if limits else seeds
     return f"{signed(row['change'])} points ({note})"
