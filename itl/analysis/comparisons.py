@@ -160,11 +160,11 @@ def contrasts(
         wanted = [task for task in pair.comparison.tasks or tasks if task in data]
         if not _same_classes(question, of, against):
             wanted = [task for task in wanted if task != "own"]
-        made = {task: compare(question, data[task], of, against) for task in wanted}
+        by_task = {task: compare(question, data[task], of, against) for task in wanted}
         if pair.beside_own:
-            rows += _less_own(made)
+            rows += _less_own(by_task)
         else:
-            rows += [row for row in made.values() if row]
+            rows += [row for row in by_task.values() if row]
     return tabulate(question.name, rows, made)
 
 
@@ -242,13 +242,13 @@ def _margin(
     return share * known.mean, p_same([model.estimate(share * gain + sign * change) for sign in (1, -1)])
 
 
-def _less_own(made: Mapping[str, Row | None]) -> list[Row]:
+def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
     """Contrast the change on each transfer task with that on nets' own classes: a contrast of contrasts.
 
     The two are taken as independent; nets that are good at both make the true error smaller.
     """
-    own, rows = made.get("own"), []
-    for task, row in made.items():
+    own, rows = by_task.get("own"), []
+    for task, row in by_task.items():
         if row is None or own is None or task == "own":
             continue
         here, there = row.evidence.change, own.evidence.change

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 import pandas as pd
 
+from itl.analysis.statistics import LEVEL
 from itl.analysis.verdicts import GAIN, LOSS, SAME
 from itl.analysis.wording import condition_text
 from itl.runs.question import Comparison, Condition, Question
@@ -116,18 +117,32 @@ def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) 
     return sizes
 
 
-def judge_finding(
-    sign: str, verdict: str, p_size: float = math.nan, reach: float = math.nan, margin: float = math.nan
-) -> str:
+@dataclass(frozen=True)
+class Ours:
+    """What one comparison of ours says.
+
+    Attributes:
+        verdict: its word.
+        beyond: + or - where the change is beyond noise, else ''; it may be and still be the same, as it is
+            smaller than the margin.
+        reach: half of the 95 % interval, in points.
+        margin: points within which a change does not matter.
+    """
+
+    verdict: str
+    beyond: str
+    reach: float = math.nan
+    margin: float = math.nan
+
+
+def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
     """Say what a comparison of ours makes of a finding.
 
     Args:
         sign: of the published change: +, -, or 0 for no change that matters.
-        verdict: of our comparison.
+        ours: what our comparison says.
         p_size: p value of our change being the published one, adjusted for all such findings; nan where the
             size is not known, or was measured in another way.
-        reach: half of our 95 % interval, in points.
-        margin: points within which a change does not matter.
 
     Returns:
         Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or
@@ -135,16 +150,16 @@ def judge_finding(
         published change lies outside our interval. Consistent in size: it lies within, and the interval is
         no wider than the margin to either side. Cannot tell: anything else.
 
-    >>> judge_finding("-", LOSS), judge_finding("-", LOSS, p_size=0.001), judge_finding("0", SAME)
-    ('supports it', 'contradicts its size', 'supports it')
+    >>> loss = Ours(LOSS, "-")
+    >>> judge_finding("-", loss), judge_finding("-", loss, p_size=0.001), judge_finding("+", loss)
+    ('supports it', 'contradicts its size', 'contradicts it')
     """
     if sign == "0":
-        return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(verdict, CANNOT_TELL)
-    as_published, reverse = (GAIN, LOSS) if sign == "+" else (LOSS, GAIN)
-    if verdict == reverse:
+        return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(ours.verdict, CANNOT_TELL)
+    if ours.beyond and ours.beyond != sign:
         return CONTRADICTS
-    if p_size < 0.05:
+    if p_size < LEVEL:
         return OTHER_SIZE
-    if verdict == as_published:
+    if ours.beyond:
         return SUPPORTS
-    return CONSISTENT if math.isfinite(p_size) and reach <= margin else CANNOT_TELL
+    return CONSISTENT if math.isfinite(p_size) and ours.reach <= ours.margin else CANNOT_TELL

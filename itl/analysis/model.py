@@ -32,7 +32,7 @@ class Estimate:
     @property
     def testable(self) -> bool:
         """Whether noise was seen, which a test needs: more than what rounding leaves."""
-        return self.standard_error > ROUNDING
+        return self.standard_error > ROUNDING and self.df > 0
 
     @property
     def p(self) -> float:

