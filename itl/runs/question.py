@@ -11,7 +11,7 @@ from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
-from itl.runs.executors import Spec, execute
+from itl.runs.executors import Spec, execute, longest_first, with_needs
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -252,13 +252,34 @@ def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
 
 
 def run_all(
-    questions: Sequence[Question], store: Store, machine: Machine, table: Callable[[], object] | None = None
+    questions: Sequence[Question],
+    store: Store,
+    machine: Machine,
+    table: Callable[[], object] | None = None,
+    watch: Callable[[Progress], object] = lambda _: None,
 ) -> None:
-    """Do all missing runs of *questions*, each once. A notebook shows what *table* returns."""
+    """Do all missing runs of *questions*, each once, question by question, so that the first is done early.
+
+    Args:
+        questions: in the order in which they should be done.
+        store: for the results.
+        machine: that does the runs.
+        table: what a notebook shows meanwhile.
+        watch: is called about twice a second while runs are under way.
+    """
     for question in questions:
         question.prepare(machine)
-    specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
     planned = plan(questions, store, machine, measure=False).runs
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
-    with Progress(specs, store, table) as progress:
-        execute(specs, store, machine, progress.update, minutes)
+    specs: dict[Spec, None] = {}
+    for question in questions:
+        specs |= dict.fromkeys(
+            longest_first(with_needs(run.spec for run in question.runs(machine)), minutes)
+        )
+    with Progress(specs, store, minutes, machine.slots, table) as progress:
+
+        def update() -> None:
+            progress.update()
+            watch(progress)
+
+        execute(list(specs), store, machine, update)
