@@ -201,7 +201,7 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
         reference = data.trained / data.trained.sum()
     change, gain = model.estimate(first - second), _estimate(model, reference - untrained, untrained.any())
     share = (math.nan, math.nan, math.nan)
-    if gain is not None and against_trained and not fitted:
+    if gain is not None and gain.mean > 0 and against_trained and not fitted:
         share = model.ratio(first - untrained, second - untrained)
     margin, p = _margin(question, data.metric, model, first - second, reference - untrained, gain)
     scores = (float(np.nansum(side * model.means)) for side in (reference, untrained))
