@@ -96,10 +96,6 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
-    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
-    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
-
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
     command(
@@ -111,18 +107,7 @@ def parser() -> argparse.ArgumentParser:
         ("--seed", {"type": int, "default": 0}),
         TAXONOMY,
     )
-    command(
-        pack,
-        source,
-        path,
-        option,
-        ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
-        ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
-        ("--out", {"type": Path, "required": True}),
-        ("--workers", {"type": int, "help": "threads"}),
-        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
-    )
-    command(check, source, path, option)
+    _add_packing(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
     command(run, preset, only, *MACHINE)
@@ -139,6 +124,25 @@ def parser() -> argparse.ArgumentParser:
         ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
     )
     return top
+
+
+def _add_packing(command: Callable[..., None]) -> None:
+    """Add the commands on sources."""
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
+    command(
+        pack,
+        source,
+        path,
+        option,
+        ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
+        ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
+        ("--out", {"type": Path, "required": True}),
+        ("--workers", {"type": int, "help": "threads"}),
+        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+    )
+    command(check, source, path, option)
 
 
 def _add_detection(command: Callable[..., None]) -> None:

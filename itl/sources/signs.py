@@ -27,7 +27,7 @@ SIGNS = {  # the end of a file's name -> the source that reads the data set
 SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
     r"train_data_batch_1(\.npz)?": "imagenet-downsampled",
     r"cifar-100-(python|binary)/test(\.bin)?": "cifar100",
-    r"cifar-10-batches-(py|bin)/test_batch(\.bin)?": "cifar10",
+    r"test_batch(\.bin)?": "cifar10",
     r"n\d{8}\.tar": "imagenet21k",
     r"\.tar": "webdataset",
     r"\.parquet": "parquet",

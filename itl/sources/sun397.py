@@ -52,8 +52,6 @@ class Sun397(ScannedSource):
         """Records and problems; reads the lists."""
         scan = Scan(self.kind, Path(self.path))
         images, partition = self._images(), f"partition {self.partition}"
-        if not images and (packed := archives.describe_packed(self.listing.files)):
-            raise ItlError(f"{self.path} holds no images: {packed}")
         lists = {}
         for split, data in self._lists(len(images)).items():
             lists[split] = [line.lstrip("/") for line in read_list(data)]

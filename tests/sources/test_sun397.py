@@ -160,9 +160,3 @@ def test_only_the_letter_of_its_own_class_is_taken_off():
         "abbey",
         "",
     ]
-
-
-def test_an_archive_that_is_still_compressed_is_named(tmp_path):
-    path = written(tmp_path, LISTS | {"SUN397.tar.gz": b"\x1f\x8b"})
-    with pytest.raises(ItlError, match="no images: SUN397.tar.gz is compressed.*`tar xf SUN397.tar.gz`"):
-        Sun397(path).records()
