@@ -31,6 +31,18 @@ MACHINE: tuple[Argument, ...] = (
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
+ALLOW_UNREADABLE: Argument = (
+    "--allow-unreadable",
+    {
+        "type": float,
+        "nargs": "?",
+        "const": 1.0,
+        "default": Packing.unreadable,
+        "metavar": "FRACTION",
+        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
+    },
+)
+
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
@@ -114,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
-        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+        ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
     _add_detection(command)
@@ -181,10 +193,9 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    packing = Packing(args.source, None, args.size, args.fit, _options(args.option))
-    built = Pack.build(
-        packing, args.out, path=args.path, workers=args.workers, allow_unreadable=args.allow_unreadable
-    )
+    options = _options(args.option)
+    packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
+    built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
 
 

@@ -119,34 +119,33 @@ class Pack:
         *,
         path: str | Path | None = None,
         workers: int | None = None,
-        allow_unreadable: bool = False,
         log: Callable[[str], object] = print,
     ) -> "Pack":
-        """Build the pack of *packing*, or open it if it is built already.
+        """Build the pack of *packing*, or open it if it is built already and its source has not changed.
 
         Killed at any moment, the next call continues and ends with the same bytes.
 
         Args:
-            packing: Source, size and fit.
+            packing: Source, size and fit, and how many images may be unreadable.
             out: Folder of the pack.
             path: Where the source's files are on this machine; None where images are rendered.
             workers: Images decoded at the same time; None: as many as there are cores.
-            allow_unreadable: Whether more than 1 % of the images may be unreadable.
             log: Called with lines of progress.
 
         Raises:
             ItlError: If *out* is another pack, or too many images are unreadable.
         """
-        from itl.packs.build import PackRequest, build_pack  # imports decoders, which reading does without
+        from itl.packs.build import build_pack  # imports decoders, which reading does without
+        from itl.packs.source_state import PackRequest
 
         out = Path(out)
         request = PackRequest(packing, Path(path) if path else None)
-        build_pack(request, out, workers or cpu_count(), allow_unreadable, log)
+        build_pack(request, out, workers or cpu_count(), log)
         return cls.open(out)
 
     def damaged(self) -> list[str]:
         """Return the ids of the images whose pixels differ from their checksums; reads all pixels."""
-        from itl.packs.writer import checksum
+        from itl.packs.journal import checksum
 
         rows = zip(self.images, self.table["image"], self.table["checksum"], strict=True)
         return [image for pixels, image, stored in rows if checksum(pixels) != stored]
