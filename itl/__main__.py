@@ -267,13 +267,13 @@ def run(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
-    from itl.report import build as pages
+    from tqdm import tqdm
+
+    from itl.report import build
 
     machine, preset = _machine(args), _preset(args)
     out = machine.home / "reports" / preset.name
-    pages.pages_of(preset, out, machine)  # a wrong parameter is refused before hours of runs
-    run(args)
-    print(pages.report(preset, out, machine, only=args.only))
+    print(build.report(preset, out, machine, only=args.only, log=tqdm.write))  # which spares the bar
 
 
 def init(args: argparse.Namespace) -> None:

@@ -1,22 +1,42 @@
-"""Files that are whole or absent, and the one lock that says who holds it."""
+"""Files that are whole or absent, one reader of JSON, and the one lock that says who holds it."""
 
+import json
 import os
+import secrets
 import socket
-from collections.abc import Callable, Iterator
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from itl import ItlError
 
+HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
+SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
+LOCK_POLL_S = 0.5
+NO_LOCKS = (ENOSYS, ENOLCK, EOPNOTSUPP)  # errors of a file system that cannot lock
+
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let *write* fill a temporary sibling, then rename it over *path*: whole or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Let *write* fill a temporary sibling, then rename it to *path*: whole or absent, even after a crash.
+
+    The temporary name has the host and random digits: processes on different hosts can have the same pid.
+
+    Raises:
+        ItlError: If the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{secrets.token_hex(4)}")
     try:
         write(temporary)
+        flush_to_disk(temporary)
         os.replace(temporary, path)
+        flush_to_disk(path.parent)
     except OSError as error:
         reason = error.strerror or error
         raise ItlError(f"cannot write {path}: {reason}; free space or allow writing, then repeat") from error
@@ -33,11 +53,62 @@ def flush_to_disk(path: Path) -> None:
         os.close(handle)
 
 
+def read_json(path: Path, cure: str) -> Any:
+    """Return the content of the JSON file *path*; None if there is no such file.
+
+    Raises:
+        ItlError: If the file cannot be read or is damaged, with *cure*, which says what to do.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}; allow reading it, then repeat") from error
+    except ValueError as error:
+        reason = "empty" if path.stat().st_size == 0 else f"damaged: {error}"
+        raise ItlError(f"{path} is {reason}; {cure}") from error
+
+
+def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
+    """Return the object in the JSON file *path*, which can be made again.
+
+    Returns:
+        {} if there is no such file, and, with a warning that ends in *cure*, if it is damaged.
+    """
+    try:
+        content = read_json(path, cure)
+    except ItlError as error:
+        warnings.warn(str(error), stacklevel=2)
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file in *folder* by name, without hidden files."""
+    paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+    return {path.name: path.stat().st_size for path in paths if path.is_file()}
+
+
+def changed_file(folder: Path, sizes: Mapping[str, int]) -> str:
+    """Name the first file in *folder* that no longer has its size of *sizes*; '' if there is none.
+
+    A file that is missing was removed by somebody; a power cut shortens files.
+    """
+    for name, size in sizes.items():
+        with suppress(FileNotFoundError):
+            if (folder / name).stat().st_size != size:
+                return name
+    return ""
+
+
 @contextmanager
 def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> Iterator[None]:
     """Hold the lock file *path*; wait while another process holds it, after saying which one.
 
-    The operating system releases the lock when its holder ends, so a killed process leaves no lock behind.
+    The operating system releases the lock when its holder ends, so a killed process leaves no lock behind. On
+    a network file system that may fail where the holder's host died: the wait ends when a holder on another
+    host gives no sign of life for SILENCE_S seconds.
 
     Args:
         path: The lock file; its folder must exist. The holder's name is kept beside it, in ``PATH.holder``.
@@ -45,27 +116,80 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
         log: Called with that message once, if there is a wait.
 
     Raises:
-        ItlError: If the lock file cannot be written.
+        ItlError: If the lock file cannot be written, its file system has no locks, or the holder is lost.
     """
-    lock, holder = FileLock(path), path.with_name(f"{path.name}.holder")
+    holder = path.with_name(f"{path.name}.holder")
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log(f"{_read_holder(holder)} is {task}; waiting for it")
-        lock.acquire()
+        _acquire(lock, path, holder, task, log)
     except OSError as error:
+        if error.errno in NO_LOCKS:
+            raise ItlError(
+                f"{path} cannot be locked: its file system ({_file_system(path)}) has no flock; mount it "
+                f"with flock (Lustre: -o flock; NFS: version 4, or with lockd), or choose another with --home"
+            ) from error
         raise ItlError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    released = threading.Event()
     try:
         with suppress(OSError):  # a full disk: the holder is not named, but work may still be possible
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        threading.Thread(target=_keep_alive, args=(holder, released), daemon=True).start()
         yield
     finally:
+        released.set()
         holder.unlink(missing_ok=True)
         lock.release()
 
 
+def _acquire(lock: FileLock, path: Path, holder: Path, task: str, log: Callable[[str], object]) -> None:
+    """Acquire *lock*, waiting for its holder as long as that one is alive."""
+    with suppress(Timeout):
+        lock.acquire(timeout=0)
+        return
+    if not path.exists():  # filelock repeats for ever where a folder such as /proc takes no files
+        raise ItlError(f"cannot write {path}: {path.parent} takes no files; choose another folder")
+    log(f"{_read_holder(holder)} is {task}; waiting for it")
+    last_sign, since = _sign_of_life(holder), time.monotonic()
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=LOCK_POLL_S)
+        if (sign := _sign_of_life(holder)) != last_sign:
+            last_sign, since = sign, time.monotonic()
+        name = _read_holder(holder)
+        elsewhere = " on " in name and not name.endswith(f" on {socket.gethostname()}")
+        if not lock.is_locked and elsewhere and time.monotonic() - since > SILENCE_S:
+            raise ItlError(
+                f"{name} was {task} and has given no sign of life for {SILENCE_S / 60:.0f} minutes; if it "
+                f"has ended, remove {path} and {holder}, then repeat"
+            )
+
+
+def _keep_alive(holder: Path, released: threading.Event) -> None:
+    """Renew the time of the file *holder* until the lock is *released*."""
+    while not released.wait(HEARTBEAT_S):
+        with suppress(OSError):  # a file system that does not answer now may do so later
+            os.utime(holder)
+
+
+def _sign_of_life(holder: Path) -> int:
+    try:
+        return holder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def _read_holder(path: Path) -> str:
     try:
-        return path.read_text() or "another process"
+        return path.read_text("utf-8", "replace") or "another process"
     except FileNotFoundError:  # the holder has the lock, but has not written its name yet
         return "another process"
+
+
+def _file_system(path: Path) -> str:
+    """Return the type of the file system that *path* is on, such as nfs4 or lustre."""
+    import psutil  # here: only errors need it
+
+    mounts = [
+        part for part in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(part.mountpoint)
+    ]
+    return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"

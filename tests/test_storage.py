@@ -4,11 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from errno import ENOSYS
+from pathlib import Path
 
 import pytest
 
-from itl import ItlError
-from itl.storage import hold_lock, write_atomic
+from itl import ItlError, storage
+from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
 
 HOLD = """
 import sys, time
@@ -71,3 +75,96 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         write_atomic(tmp_path / "a", fail)
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_writers_of_one_name_never_meet(tmp_path, monkeypatch):
+    """Two writers with one pid, as on two hosts: each write succeeds, and the file is one of them whole."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    texts = [letter * 4000 for letter in "abcdefgh"]
+
+    def write(text: str) -> None:
+        for _ in range(20):
+            write_atomic(tmp_path / "file", lambda path: path.write_text(text))
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(write, texts))  # raises what a writer raised
+    assert (tmp_path / "file").read_text() in texts
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_and_its_folder_are_on_the_disk_before_the_write_ends(tmp_path, monkeypatch):
+    events, replace = [], os.replace
+    monkeypatch.setattr(storage, "flush_to_disk", lambda path: events.append(path.name))
+    monkeypatch.setattr(os, "replace", lambda old, new: (events.append("rename"), replace(old, new)))
+    write_atomic(tmp_path / "file", lambda path: path.write_text("x"))
+    assert events[0].startswith(f".file.{socket.gethostname()}.")
+    assert events[1:] == ["rename", tmp_path.name]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("", "is empty; do"), ('{"a": 1', "is damaged: .*; do this"), ("\0", "is damaged")],
+)
+def test_one_reader_names_the_file_and_the_cure(tmp_path, text, says):
+    path = tmp_path / "a.json"
+    assert read_json(path, "do this") is None
+    path.write_text(text)
+    with pytest.raises(ItlError, match=f"{path} {says}"):
+        read_json(path, "do this")
+    with pytest.warns(UserWarning, match=f"{path} is .*; it is made again"):
+        assert read_mapping(path) == {}
+
+
+def test_a_file_that_was_cut_is_named_and_one_that_was_removed_is_not(tmp_path):
+    for name in ("a", "b", ".hidden"):
+        (tmp_path / name).write_text("text")
+    sizes = file_sizes(tmp_path)
+    assert sizes == {"a": 4, "b": 4}
+    (tmp_path / "a").unlink()
+    assert changed_file(tmp_path, sizes) == ""
+    (tmp_path / "b").write_text("te")
+    assert changed_file(tmp_path, sizes) == "b"
+
+
+def test_a_folder_that_takes_no_files_is_told_at_once():
+    with (
+        pytest.raises(ItlError, match="cannot write /proc/nope.lock: /proc takes no files"),
+        hold_lock(Path("/proc/nope.lock"), "x"),
+    ):
+        pass
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def no_flock(*_):
+        raise OSError(ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", no_flock)
+    with (
+        pytest.raises(ItlError, match=r"cannot be locked: its file system \(\w+\) has no flock; .* --home"),
+        hold_lock(tmp_path / "lock", "x"),
+    ):
+        pass
+
+
+def test_a_holder_on_another_host_that_is_silent_ends_the_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SILENCE_S", 1.0)
+    process, messages = holder_of(tmp_path / "lock"), []
+    (tmp_path / "lock.holder").write_text("process 7 on node3")
+    with (
+        pytest.raises(ItlError, match="process 7 on node3 was testing and has given no sign of life"),
+        hold_lock(tmp_path / "lock", "testing", messages.append),
+    ):
+        pass
+    assert messages == ["process 7 on node3 is testing; waiting for it"]
+    process.kill()
+    process.wait()
+
+
+def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "HEARTBEAT_S", 0.05)
+    with hold_lock(tmp_path / "lock", "testing"):
+        os.utime(tmp_path / "lock.holder", (0, 0))
+        deadline = time.monotonic() + 5
+        while (tmp_path / "lock.holder").stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert (tmp_path / "lock.holder").stat().st_mtime > 0

@@ -10,7 +10,6 @@ import pytest
 
 from itl.machine import Machine
 from itl.runs.question import Question
-from itl.runs.questions import data_size
 from itl.runs.store import Store
 from itl.sources.boxes import OBJECT_COLUMNS
 from itl.specs import Pretrain, Transfer
@@ -34,6 +33,8 @@ FOUR = {"images_per_class": [], "subset": {"images_per_class": 4}}      # one co
 def small_study(**changes) -> Question:
     """The data-size question on the smallest world; the test is skipped where nothing can check settings."""
     pytest.importorskip("pydantic", reason="settings of a study are checked by pydantic, which is not here")
+    from itl.runs.questions import data_size
+
     return data_size(**SETTINGS | changes)
 
 

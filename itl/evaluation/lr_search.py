@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from itl import ItlError
 from itl.specs import Recipe
-from itl.storage import write_atomic
+from itl.storage import read_mapping, write_atomic
 from itl.training.loop import Diverged
 
 R = TypeVar("R", bound=Recipe)
@@ -33,7 +33,7 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
         return recipe
     lrs = sorted(set(recipe.lrs))
     path = folder / LR_SCORES_FILE
-    scores = json.loads(path.read_text()) if path.exists() else {}
+    scores = read_mapping(path)
     for lr in lrs:
         if repr(lr) not in scores:
             lr_folder = folder / f"choose-{lr!r}"

@@ -38,8 +38,9 @@ from itl.sources.image_files import CORRUPT, recognises_corrupt_jpegs
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.source import Source
-from itl.storage import flush_to_disk, hold_lock
+from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
 
+AGAIN = "move that folder away and repeat"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -90,7 +91,7 @@ def _changes(request: PackRequest, out: Path) -> Changes:
     """Return how the source has changed since *out* was packed; ItlError if *out* is another pack."""
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
-    summary = json.loads((out / "pack.json").read_text())
+    summary = read_json(out / "pack.json", AGAIN)
     same = summary["request"] == request.pixel_settings()
     changes = changes_since(out, summary, request) if same else Changes()
     if not same or (changes and summary["path"] != request.absolute_path()):
@@ -121,7 +122,7 @@ def _write_folder(
     }
     _drop_outdated(folder, identity, log)
     if (folder / "pack.json").exists():  # killed just before the rename
-        _check_identity(folder, json.loads((folder / "pack.json").read_text()), identity)
+        _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)
         return
     journal = Journal(folder / "journal")
     _check_identity(folder, journal.identity or identity, identity)
@@ -129,6 +130,8 @@ def _write_folder(
     writer = ImageWriter(
         source, records, request.packing, folder / "images.npy", journal, workers, earlier, log
     )
+    for line in source.reading(records).lines():
+        log(line)
     journal.begin(identity)
     try:
         _write_images(writer, folder)
@@ -160,7 +163,7 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
 def _drop_outdated(folder: Path, identity: dict, log: Callable[[str], object]) -> None:
     """Empty the unfinished pack in *folder* if it is of the same source, whose images have changed since."""
     finished, journal = folder / "pack.json", folder / "journal"
-    present = json.loads(finished.read_text()) if finished.exists() else Journal(journal).identity
+    present = read_json(finished, AGAIN) or Journal(journal).identity
     if not present or any(present.get(name) != identity[name] for name in ("request", "path")):
         return
     if any(present.get(name) != identity[name] for name in CONTENTS):
@@ -215,10 +218,15 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "left_out": dict(source.left_out),
         "itl": __version__,
     }
-    (folder / "pack.json.new").write_text(json.dumps(summary, indent=1))
-    for name in ("index.parquet", "unreadable.csv", "pack.json.new"):
+    for name in ("index.parquet", "unreadable.csv"):
         flush_to_disk(folder / name)
-    os.replace(folder / "pack.json.new", folder / "pack.json")
+    text = json.dumps(summary | {"files": _sizes(folder)}, indent=1)
+    write_atomic(folder / "pack.json", lambda part: part.write_text(text))
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file of the finished pack in *folder*."""
+    return {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:

@@ -1,6 +1,5 @@
 """A pack: every image of a source once, as a uint8 square of one size, with a table of the images."""
 
-import json
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,9 @@ import pyarrow.parquet as pq
 from itl import ItlError
 from itl.machine import cpu_count
 from itl.specs import Packing
+from itl.storage import changed_file, read_mapping
+
+PACK_AGAIN = "move the pack away and repeat, or run `itl pack` again"
 
 
 class Pack:
@@ -94,20 +96,21 @@ class Pack:
         if out.name.endswith(".partial") or not out.exists():
             _refuse_unfinished(out)
         try:
-            summary = json.loads((out / "pack.json").read_text())
+            summary = read_mapping(out / "pack.json", PACK_AGAIN)
+            if damaged := changed_file(out, summary.get("files", {})):
+                raise OSError(f"the size of {damaged} has changed")
             pack = cls(out, summary)
             shape, rows = pack.images.shape, pq.read_metadata(out / "index.parquet").num_rows
         except PermissionError as error:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError) as error:
             raise ItlError(
-                f"{out} should be a pack but is not one, or is damaged ({error}); move it away and run "
-                f"`itl pack` again"
+                f"{out} should be a pack but is not one, or is damaged ({error}); {PACK_AGAIN}"
             ) from error
         if shape != (len(pack), pack.size, pack.size, 3) or rows != len(pack):
             raise ItlError(
                 f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the table has "
-                f"{rows:,} rows; move it away and run `itl pack` again"
+                f"{rows:,} rows; {PACK_AGAIN}"
             )
         return pack
 

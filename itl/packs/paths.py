@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.packs.pack import Pack
+from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
-from itl.storage import write_atomic
+from itl.storage import read_mapping, write_atomic
 
 TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
@@ -117,8 +117,9 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
         if not changes:
             return _size_of_pack(folder, summary.stat().st_mtime_ns)
     cached, state = folder.with_name(f"{folder.name}.size.json"), request.source_state()
-    kept = json.loads(cached.read_text()) if cached.exists() else {}
-    if kept.get("source_state", "unknown") != state:
+    kept = read_mapping(cached)
+    names = {entry.name for entry in fields(Size)}
+    if kept.get("source_state", "unknown") != state or kept["size"].keys() != names:
         kept = {"source_state": state, "size": asdict(_size_of_source(packing, request.path))}
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
@@ -161,8 +162,9 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
-    """Open the pack here with the *digest* that specs hold."""
+    """Open the pack here with the *digest* that specs hold; other packs may be damaged or unfinished."""
     for summary in sorted(machine.packs.glob("*/pack.json")):
-        if json.loads(summary.read_text()).get("digest") == digest:
+        unfinished = summary.parent.suffix in (".partial", ".replaced")  # killed just before it was published
+        if not unfinished and read_mapping(summary, PACK_AGAIN).get("digest") == digest:
             return Pack.open(summary.parent)
     raise ItlError(f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`")

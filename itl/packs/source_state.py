@@ -22,6 +22,15 @@ from itl.storage import flush_to_disk, write_atomic
 
 FILES = "files.parquet"  # of a pack
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
+LIST_SUFFIXES = (
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".mat",
+    ".xml",
+)  # that may label images beside them
 UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
 
 
@@ -58,14 +67,17 @@ class PackRequest:
     def source_state(self) -> dict | None:
         """Return number, bytes and a digest of names, sizes and times of all files of the source.
 
-        Files that an option names count too. None where images are rendered.
+        Files that an option names count too, and lists beside the path. None where images are rendered.
         """
         if self.path is None:
             return None
         named = [value for _, value in self.packing.options if isinstance(value, str)]
-        paths = [self.path, *(path for value in named for path in (Path(value), self.path / value))]
+        others = [path for value in named for path in (Path(value), self.path / value)]
+        others += sorted(
+            path for path in self.path.absolute().parent.iterdir() if path.suffix in LIST_SUFFIXES
+        )
         digest, files, size = hashlib.sha256(), 0, 0
-        for path in [self.path, *(path for path in paths[1:] if path.is_file())]:
+        for path in [self.path, *(path for path in others if path.is_file())]:
             for name, (file_bytes, time_ns) in _files(path):
                 digest.update(f"{name}\t{file_bytes}\t{time_ns}\n".encode("utf-8", "surrogateescape"))
                 files, size = files + 1, size + file_bytes

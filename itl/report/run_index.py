@@ -1,8 +1,11 @@
 """The run index: every run of a preset's questions once, with the questions it serves and its provenance."""
 
+import filecmp
 import gzip
 import json
 import shutil
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -121,26 +124,31 @@ def publish_runs(entries: Sequence[RunEntry], out: Path, preset: str, machine: M
 
 
 def _publish(entry: RunEntry, folder: Path, source: Path) -> None:
-    """Write the files of one finished run to *folder*, unless they are newer than the run."""
+    """Write the files of one finished run to *folder*, unless they are there with the same content."""
     path = folder / f"{entry.key}.json"
-    if _is_older(path, source / "result.json"):
-        content = {
-            "run": entry.key,
-            "spec": json.loads(canonical(entry.spec)),
-            "result": entry.result,
-            "provenance": entry.provenance,
-        }
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+    content = {
+        "run": entry.key,
+        "spec": json.loads(canonical(entry.spec)),
+        "result": entry.result,
+        "provenance": entry.provenance,
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    if not path.exists() or path.read_bytes() != text.encode():
         write_atomic(path, lambda path: path.write_text(text, "utf-8"))
     target, manifest = folder / entry.manifest, source / "manifest.csv"
-    if entry.manifest and _is_older(target, manifest):
-        copy = _compress if target.suffix == ".gz" else shutil.copyfile
-        write_atomic(target, lambda path: copy(manifest, path))
+    if not entry.manifest:
+        return
+    if target.suffix == ".gz":
+        if not target.exists() or target.read_bytes()[-8:] != _gzip_trailer(manifest):
+            write_atomic(target, lambda path: _compress(manifest, path))
+    elif not target.exists() or not filecmp.cmp(manifest, target, shallow=False):
+        write_atomic(target, lambda path: shutil.copyfile(manifest, path))
 
 
-def _is_older(target: Path, source: Path) -> bool:
-    """Say whether *target* is missing or older than *source*."""
-    return not target.exists() or target.stat().st_mtime_ns < source.stat().st_mtime_ns
+def _gzip_trailer(path: Path) -> bytes:
+    """Return the last 8 bytes of a gzip file of *path*: CRC-32 and length of the content."""
+    content = path.read_bytes()
+    return struct.pack("<II", zlib.crc32(content), len(content) % 2**32)
 
 
 def _compress(source: Path, target: Path) -> None:

@@ -20,14 +20,12 @@ PATIENCE = 30                               # seconds that a scheduler has to an
 
 
 def execute(
-    specs: Iterable[Spec], store: Store, machine: Machine, watch: Callable[[], object] = lambda: None,
-    minutes: Mapping[str, float] | None = None,
+    specs: Iterable[Spec], store: Store, machine: Machine, watch: Callable[[], object] = lambda: None
 ) -> None:
-    """Do every run of *specs* that is missing, each after the run it needs, `machine.workers` on each device.
+    """Do every run of *specs* that is missing, in turn, `machine.workers` side by side on each device.
 
-    A run that fails does not stop those that do not need it; all failures are raised together at the end.
-    *watch* is called about twice a second while runs are under way. *minutes* says by key how long runs
-    should take: the longest come first, so that none is left over when all else is done.
+    A run comes after the run that it needs. A run that fails does not stop those that do not need it; all
+    failures are raised together at the end. *watch* is called about twice a second while runs are under way.
     """
     left = [spec for spec in with_needs(specs) if store.state(spec) != "done"]
     if not left:
@@ -39,7 +37,7 @@ def execute(
     share = -(-len(left) // len(machine.devices))
     machine = machine.replace(workers=min(machine.workers, share))      # starting one takes seconds
     with (cluster if machine.scheduler else local_workers)(machine) as submit:
-        failed = _do_all(longest_first(left, minutes or {}), lambda spec: submit(spec, store), watch)
+        failed = _do_all(left, lambda spec: submit(spec, store), watch)
     for spec, error in failed.items():
         said = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
         raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {said}") from error
@@ -143,7 +141,11 @@ def _do_all(
 
 
 def longest_first(specs: Sequence[Spec], minutes: Mapping[str, float]) -> list[Spec]:
-    """Order *specs* by the time to the end of the longest run that waits for each; as given where unknown."""
+    """Order *specs* so that none is left over when all else is done; as given where minutes are unknown.
+
+    *minutes* says by key how long a run should take. What counts is the time to the end of the longest run
+    that waits for a run.
+    """
     own = {spec: minutes.get(key(spec), 0.0) for spec in specs}
     after = dict.fromkeys(specs, 0.0)
     for spec in specs:

@@ -19,16 +19,17 @@ from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
-from itl.runs.provenance import provenance
+from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Transfer, key
-from itl.storage import write_atomic
+from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build
 from itl.training.numerics import described, repeatable
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
+BEGUN = "begun.json"  # the provenance of a run that is not done
 CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
 
 Spec = Pretrain | Transfer
@@ -51,6 +52,9 @@ def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], obj
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     started, recipe = time.time(), precision_recipe(spec)
+    earlier = read_mapping(folder / BEGUN) if store.state(spec) == "partial" else {}
+    begun = mixed(earlier, provenance(machine))
+    store.write(spec, BEGUN, begun)  # what a later process, with other code or torch, goes on from
     with repeatable(machine):
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
@@ -58,7 +62,8 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
             machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
             result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
-    store.write(spec, "provenance.json", provenance(machine) | computed)
+    store.write(spec, "provenance.json", mixed(begun, provenance(machine)) | computed)
+    (folder / BEGUN).unlink(missing_ok=True)
     store.finish(spec, result)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return result

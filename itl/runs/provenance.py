@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from itl.machine import Machine
 
+ONE_PROCESS = ("command", "finished")  # differ between the processes of one run, and change no number
 PACKAGES = ("itl", "torch", "torchvision", "timm", "numpy", "pandas", "nltk")
 
 
@@ -27,6 +29,23 @@ def provenance(machine: Machine) -> dict[str, str]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         **{name: _version(name) for name in PACKAGES},
     }
+
+
+def mixed(earlier: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return the provenance *now* of a run that was begun with *earlier*; what changed is marked as mixed.
+
+    >>> mixed({"torch": "2.11", "finished": "at noon"}, {"torch": "2.12", "finished": "at night"})
+    {'torch': 'mixed: 2.11 then 2.12', 'finished': 'at night'}
+    """
+
+    def join(name: str, value: str) -> str:
+        before = earlier.get(name, value)
+        values = before.removeprefix("mixed: ").split(" then ")
+        if name in ONE_PROCESS or values == [value]:
+            return value
+        return before if values[-1] == value else f"mixed: {' then '.join([*values, value])}"
+
+    return {name: join(name, value) for name, value in now.items()}
 
 
 @cache

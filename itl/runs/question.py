@@ -12,7 +12,7 @@ from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
-from itl.runs.executors import Spec, execute
+from itl.runs.executors import Spec, execute, longest_first, with_needs
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -38,7 +38,7 @@ class Condition:
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
-        return dict(self.names).get(task.labels, task.labels).format(seed=seed)
+        return with_seed(dict(self.names).get(task.labels, task.labels), seed)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Task:
         >>> Task.read("knn@images/bottom-up@9:5")
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
         """
-        parts = TASK.fullmatch(str(text))
+        parts = TASK.fullmatch(text) if isinstance(text, str) else None
         if parts is None:
             raise ItlError(
                 f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
@@ -175,7 +175,7 @@ class Question:
     def pretraining(self, condition: Condition, digest: str, seed: int) -> Pretrain:
         """Return the pre-training of *condition* on the pack with *digest*."""
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
-        labels = condition.labels.format(seed=seed)
+        labels = with_seed(condition.labels, seed)
         subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
         return Pretrain(subset, self.net, recipe, seed)
 
@@ -242,6 +242,11 @@ class Question:
         return pd.DataFrame(rows, columns=["item", "value"])
 
 
+def with_seed(labels: str, seed: int) -> str:
+    """Write *seed* into a label method where it has {seed}; whatever else a user wrote stays as it is."""
+    return labels.replace("{seed}", str(seed))
+
+
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
     """Return how many classes and images the net of a finished run was trained on."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
@@ -249,13 +254,34 @@ def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
 
 
 def run_all(
-    questions: Sequence[Question], store: Store, machine: Machine, table: Callable[[], object] | None = None
+    questions: Sequence[Question],
+    store: Store,
+    machine: Machine,
+    table: Callable[[], object] | None = None,
+    watch: Callable[[Progress], object] = lambda _: None,
 ) -> None:
-    """Do all missing runs of *questions*, each once. A notebook shows what *table* returns."""
+    """Do all missing runs of *questions*, each once, question by question, so that the first is done early.
+
+    Args:
+        questions: in the order in which they should be done.
+        store: for the results.
+        machine: that does the runs.
+        table: what a notebook shows meanwhile.
+        watch: is called about twice a second while runs are under way.
+    """
     for question in questions:
         question.prepare(machine)
-    specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
     planned = plan(questions, store, machine, measure=False).runs
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
-    with Progress(specs, store, table) as progress:
-        execute(specs, store, machine, progress.update, minutes)
+    specs: dict[Spec, None] = {}
+    for question in questions:
+        specs |= dict.fromkeys(
+            longest_first(with_needs(run.spec for run in question.runs(machine)), minutes)
+        )
+    with Progress(specs, store, minutes, machine.slots, table) as progress:
+
+        def update() -> None:
+            progress.update()
+            watch(progress)
+
+        execute(list(specs), store, machine, update)

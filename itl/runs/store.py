@@ -1,13 +1,18 @@
-"""The run store: one folder per spec key. A run is done when its result.json exists."""
+"""The run store: one folder per spec key. A run is done when its result.json and its files are whole."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from itl import ItlError
 from itl.specs import canonical, key
-from itl.storage import hold_lock, write_atomic
+from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
+
+RESULT = "result.json"
+APPENDED = "log.jsonl"  # may be written by a rank that ends later
+AGAIN = "the run is done again"
 
 
 class Store:
@@ -18,31 +23,46 @@ class Store:
 
     def folder(self, spec: object) -> Path:
         """Return the folder of *spec*, made on first use; it says which spec it holds."""
-        folder = self.path(spec)
+        folder, text = self.path(spec), canonical(spec)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            file = folder / "spec.json"
+            current = file.read_text("utf-8", "replace") if file.exists() else ""
         except OSError as error:
             reason = error.strerror
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
-        if not (folder / "spec.json").exists():
-            write_atomic(folder / "spec.json", lambda path: path.write_text(canonical(spec)))
+        if current != text:
+            write_atomic(file, lambda path: path.write_text(text))
         return folder
 
     def result(self, spec: object) -> dict | None:
-        """Return the numbers of a finished run, or None."""
-        path = self.path(spec) / "result.json"
-        return json.loads(path.read_text()) if path.exists() else None
+        """Return the numbers of a finished run; None if it is not done. A damaged file is warned of."""
+        folder = self.path(spec)
+        result = read_mapping(folder / RESULT, AGAIN)
+        if not result:
+            return None
+        if damaged := changed_file(folder, result.pop("files", {})):
+            warnings.warn(f"{folder / damaged} is damaged: its size has changed; {AGAIN}", stacklevel=2)
+            return None
+        return result
 
     def read(self, spec: object, name: str) -> dict:
-        """Return what `write` kept as *name* beside the run's result."""
-        return json.loads((self.path(spec) / name).read_text())
+        """Return what `write` kept as *name* beside the run's result.
+
+        Raises:
+            ItlError: if that is missing or damaged.
+        """
+        folder = self.path(spec)
+        content = read_json(folder / name, cure := f"remove {folder / RESULT} and repeat, then {AGAIN}")
+        if content is None:
+            raise ItlError(f"{folder / name} is missing; {cure}")
+        return content
 
     def state(self, spec: object) -> str:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
-        folder = self.path(spec)
-        if (folder / "result.json").exists():
+        if self.result(spec) is not None:
             return "done"
-        return "partial" if (folder / "checkpoint.safetensors").exists() else "to do"
+        return "partial" if (self.path(spec) / "checkpoint.safetensors").exists() else "to do"
 
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""
@@ -50,10 +70,16 @@ class Store:
         write_atomic(self.folder(spec) / name, lambda path: path.write_text(text))
 
     def finish(self, spec: object, result: dict) -> None:
-        """Publish *result*: the last file of a run, so that its presence means done."""
+        """Publish *result*: the last file of a run, so that its presence means done.
+
+        It holds the sizes of the run's other files, all of which are on the disk by then.
+        """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")
-        self.write(spec, "result.json", result)
+        temporary = ("checkpoint.safetensors", "claim", "claim.holder", APPENDED, RESULT)
+        sizes = file_sizes(self.folder(spec))
+        files = {name: size for name, size in sizes.items() if name not in temporary}
+        self.write(spec, RESULT, result | {"files": files})
 
     @contextmanager
     def claim(self, spec: object, log: Callable[[str], object] = print) -> Iterator[Path]:
@@ -63,9 +89,16 @@ class Store:
         """
         folder = self.folder(spec)
         with hold_lock(folder / "claim", f"computing run {key(spec)}", log):
-            for litter in folder.glob(".*.safetensors.*"):      # half written by a holder that was killed
-                litter.unlink()
+            for litter in folder.glob(".*.*.*"):  # half written by a holder that was killed
+                if not litter.name.startswith(".spec.json."):  # written without the claim
+                    litter.unlink()
+            if self.result(spec) is None:  # damaged: it must not count as done while the run is done again
+                (folder / RESULT).unlink(missing_ok=True)
             yield folder
+
+    def under_way(self, spec: object) -> bool:
+        """Say whether a process is computing the run of *spec*, or was when it was killed."""
+        return (self.path(spec) / "claim.holder").exists()
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies, whether it exists or not."""

@@ -16,7 +16,7 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
-from itl.storage import write_atomic
+from itl.storage import read_mapping, write_atomic
 
 if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
     import torch
@@ -94,8 +94,7 @@ def _named(
 
 
 def _kept(machine: Machine) -> dict[str, dict]:
-    path = machine.runs / KEPT
-    return json.loads(path.read_text()) if path.exists() else {}
+    return read_mapping(machine.runs / KEPT)
 
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:

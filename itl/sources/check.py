@@ -1,8 +1,10 @@
 """What `itl check` reports: what a source holds, what is missing and where people get it."""
 
+import json
+import shlex
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from itl import ItlError
@@ -51,16 +53,24 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     splits: Splits = {split: [] for split in sorted({record.split for record in records}, reverse=True)}
     for record in records:
         splits[record.split].append(record)
+    if records:
+        findings += [Finding("count", line) for line in source.reading(records).lines()]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
     findings += [Finding("note", text) for text in scan.notes] if scan else []
     findings += _missing_splits(source, splits)
     findings += _compare_with_published(source, splits)
-    findings += _left_out(source, len(records))
     findings += _check_headers(source, records)
     if records:
-        place = f"{path} " if path else ""
-        findings.append(Finding("next", f"itl pack {kind} {place}{source.pack_options} --out PACK"))
+        findings.append(Finding("next", _pack_command(source, path, options)))
     return findings
+
+
+def _pack_command(source: Source, path: str | Path | None, options: Mapping[str, object]) -> str:
+    """Return the command that packs what was checked, with the same options."""
+    words = ["itl", "pack", source.kind, *([str(path)] if path else [])]
+    for name, value in options.items():
+        words += ["--option", f"{name}={json.dumps(value) if isinstance(value, bool) else value}"]
+    return f"{shlex.join(words)} {source.pack_options} --out PACK"
 
 
 def _expected(kind: str) -> list[Finding]:
@@ -176,14 +186,6 @@ def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
     ]
     text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
     return [Finding("note", text)] if parts else []
-
-
-def _left_out(source: Source, records: int) -> list[Finding]:
-    """Count the files that are not records."""
-    reasons = dict(source.left_out)
-    if source.listing is not None and source.scan is None:
-        reasons["not images, unlabelled or outside class folders"] = len(source.listing.files) - records
-    return [Finding("left out", f"{count:,} {reason}") for reason, count in reasons.items() if count]
 
 
 def _check_headers(source: Source, records: list[Record]) -> list[Finding]:

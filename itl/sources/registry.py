@@ -1,18 +1,26 @@
 """Sources by name: the one table to add a source to."""
 
 import inspect
+import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from itl import ItlError, pick
-from itl.sources.cifar100 import Cifar100
+from itl.sources.cifar import Cifar10, Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
+from itl.sources.downsampled import DownsampledImageNet
 from itl.sources.imagenet import ImageNet, TinyImageNet
+from itl.sources.imagenet21k import ImageNet21k
+from itl.sources.listed_images import Lists
+from itl.sources.parquet_images import ParquetImages
+from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
+from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
 from itl.sources.voc_detection import Voc2007, Voc2012
 
@@ -22,6 +30,12 @@ SOURCES: dict[str, type[Source]] = {
         ImageNet,
         TinyImageNet,
         ClassFolders,
+        ImageNet21k,
+        DownsampledImageNet,
+        WebDataset,
+        ParquetImages,
+        Lists,
+        Cifar10,
         Cifar100,
         Voc2007,
         Voc2012,
@@ -33,6 +47,15 @@ SOURCES: dict[str, type[Source]] = {
         DemoDetection,
         DemoActions,
     )
+}
+SOURCES |= {target.kind: target for target in TARGET_SETS}
+
+OPTION_TYPES = {  # in words
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "the name of a file",
 }
 
 
@@ -47,16 +70,57 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     >>> open_source("folder", "pictures", val_fraction=0.1).kind
     'folder'
 
+    A file among the options is looked for as it is named, then beside the images.
+
     Raises:
-        ItlError: For an unknown kind or option, with the nearest name; for a missing path.
+        ItlError: For an unknown kind or option, with the nearest name; for a value that the option does not
+            take; for a missing path.
     """
     source: Callable[..., Source] = pick(SOURCES, kind, "source")
     known = dict(inspect.signature(source).parameters)
     needs_path = known.pop("path", None) is not None
     for name in options:
         pick(known, name, f"option of source {kind}")
+    hints = get_type_hints(source)
+    near = Path(path).expanduser() if path is not None else Path()
+    options = {name: check_option(name, value, hints[name], near) for name, value in options.items()}
     if not needs_path:
         return source(**options)
     if path is None:
         raise ItlError(f"source {kind} reads files, but no path was given; it takes {SOURCES[kind].expected}")
     return source(Path(path).expanduser(), **options)
+
+
+def check_option(name: str, value: object, hint: object, path: Path) -> object:
+    """Return the *value* of the option *name*, whose type is *hint*, for a source at *path*.
+
+    >>> check_option("seed", 3, int | None, Path())
+    3
+
+    Raises:
+        ItlError: If it is of another type or no choice of a Literal, or names a file that does not exist.
+    """
+    kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if get_origin(kinds[0]) is Literal:
+        return pick({str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of {name}")
+    if Path in kinds and isinstance(value, str | Path):
+        return _existing_file(name, Path(value).expanduser(), path)
+    if float in kinds and type(value) is int:
+        return float(value)
+    # A bool is an int in Python, but no number to a user.
+    if not any(isinstance(value, get_origin(kind) or kind) for kind in kinds) or (
+        isinstance(value, bool) and bool not in kinds
+    ):
+        raise ItlError(
+            f"the option {name} is {OPTION_TYPES[get_origin(kinds[0]) or kinds[0]]}, not {value!r}"
+        )
+    return value
+
+
+def _existing_file(name: str, file: Path, path: Path) -> Path:
+    """Find the *file* of the option *name*: as it is named, or relative to the folder of the source."""
+    folder = path if path.is_dir() else path.parent
+    for candidate in (file, folder / file):
+        if candidate.is_file():
+            return candidate
+    raise ItlError(f"the option {name} names the file {file}, which is neither here nor in {folder}")

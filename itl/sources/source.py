@@ -1,7 +1,7 @@
 """What every source offers, and what sources share that are scanned before anything is decoded."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject
+from itl.sources.reading import Reading
 from itl.sources.records import Record
 from itl.sources.scan import Scan
 
@@ -27,6 +28,9 @@ class Source:
     expected: ClassVar[str] = ""  # the layout that it reads, for people
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
+    metric: ClassVar[str] = (
+        "accuracy"  # by which papers compare; per_class: the mean of each class's accuracy
+    )
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
     def records(self) -> list[Record]:
@@ -41,6 +45,40 @@ class Source:
     def protocol(self) -> str:
         """The name of the published division into splits; empty if there is none."""
         return ""
+
+    @property
+    def layout(self) -> str:
+        """The layout that was recognised, in words; a source that reads several says which."""
+        return self.kind
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image, in words, such as: folders; val by LOC_val_solution.csv."""
+        return ""
+
+    @property
+    def class_names(self) -> Mapping[str, str]:
+        """Words for classes that are wnids, where the source itself has them."""
+        return {}
+
+    def reading(self, records: Sequence[Record]) -> Reading:
+        """Return what was understood of this source, whose *records* these are, for people to judge."""
+        left_out = Counter(self.left_out)
+        if self.listing is not None and self.scan is None:
+            listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
+            left_out["other files"] += max(0, len(self.listing.files) - len(records) - listed)
+        objects = self.scan.objects.values() if self.annotates and self.scan else ()
+        names = {one.name for image in objects for one in image} or {record.wnid for record in records}
+        splits = Counter(record.split for record in records)
+        return Reading(
+            self.layout,
+            splits,
+            tuple(sorted(names)),
+            self.labelled_by,
+            self.class_names,
+            left_out,
+            self.counted[0],
+        )
 
     @property
     def listing(self) -> Listing | None:

@@ -1,7 +1,7 @@
 """Tensors in safetensors files, written whole or not at all, and a run's checkpoint made of them."""
 
 import json
-import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,8 +31,6 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
             save_file(tensors, part, {"note": json.dumps(note)})
         except SafetensorError as error:  # such as a full disk
             raise OSError(str(error)) from error
-        with part.open("rb") as written:
-            os.fsync(written.fileno())  # else a power loss may keep the rename without the data
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(Path(path), write)
@@ -51,7 +49,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
     except FileNotFoundError as error:
         raise ItlError(f"no weights at {path}; train the net first, or name another file") from error
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise ItlError(f"{path} is damaged ({error}); delete it, and the run starts again") from error
+        raise ItlError(
+            f"{path} is damaged ({error}); remove it and result.json beside it, then repeat"
+        ) from error
 
 
 @contextmanager
@@ -102,15 +102,19 @@ def _checkpoint_tensors(net: nn.Module, optimizer: torch.optim.SGD) -> dict[str,
 def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) -> list[dict]:
     """Restore *net* and *optimizer* from the checkpoint in *folder*, in place, and return its history.
 
-    Without a checkpoint nothing changes and the history is empty.
+    Without a checkpoint, or with one that a power cut has damaged, nothing changes and the history is empty.
 
     Raises:
-        ItlError: The file is damaged or of another net.
+        ItlError: The file is of another net.
     """
     path = Path(folder) / CHECKPOINT_FILE
     if not path.exists():
         return []
-    tensors, history = load_tensors(path)
+    try:
+        tensors, history = load_tensors(path)
+    except ItlError as error:
+        warnings.warn(f"{path} is damaged ({error.__cause__}); training starts again", stacklevel=2)
+        return []
     fill(net, {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}, path)
     for name, weight in net.named_parameters():
         if f"momentum.{name}" in tensors:

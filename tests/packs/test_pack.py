@@ -447,3 +447,17 @@ def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path)
     (other / "train/cat/00.png").write_bytes(encoded(smooth(90, 90)))
     with pytest.raises(ItlError, match="is the pack of"):
         Pack.build(packing, tmp_path / "pack", path=other, log=quiet)
+
+
+def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path):
+    packing, lists = (
+        Packing("folder", size=8, options={"classes": "names.csv"}, unreadable=0.1),
+        few / "names.csv",
+    )
+    lists.write_text("cat,n02121808\ndog,n02084071\n")
+    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    lists.write_text("cat,n02121808\ndog,n02083346\n")
+    lines: list[str] = []
+    after = Pack.build(packing, tmp_path / "pack", path=few, log=lines.append)
+    assert "5 images of another class or split (train/dog/01.png …)" in lines[0]
+    assert set(before.table["wnid"]) ^ set(after.table["wnid"]) == {"n02084071", "n02083346"}

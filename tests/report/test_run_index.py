@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 
 import pandas as pd
@@ -113,7 +114,12 @@ def test_a_run_that_is_done_anew_is_published_anew(machine, out):
     before = published.stat().st_mtime_ns
     publish_runs(run_index(questions(), machine), out, "test", machine)
     assert published.stat().st_mtime_ns == before, "what lies there is not copied again"
+    store = Store(machine.runs)
+    result = store.result(spec)
+    (listed.parent / "result.json").unlink()
     listed.write_text("image,wnid,label\n")
+    store.finish(spec, result)
+    os.utime(listed, (0, 0))  # the clock was set back in between
     publish_runs(run_index(questions(), machine), out, "test", machine)
     assert published.read_text() == "image,wnid,label\n"
 

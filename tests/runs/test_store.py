@@ -99,3 +99,37 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_there(tmp_path, monkeypatch)
         store.write(SPEC, "provenance.json", {"commit": "new"})
     assert store.read(SPEC, "provenance.json") == {"commit": "old"}
     assert [path.name for path in store.path(SPEC).iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("name", ["result.json", "weights.safetensors", "manifest.csv", "provenance.json"])
+@pytest.mark.parametrize("part", [0, 2])
+def test_a_run_with_a_file_cut_by_a_power_cut_is_not_done(tmp_path, name, part):
+    store = Store(tmp_path)
+    folder = store.folder(SPEC)
+    for other in ("weights.safetensors", "manifest.csv", "provenance.json"):
+        (folder / other).write_text("0123456789")
+    store.finish(SPEC, {"metrics": {}})
+    assert store.state(SPEC) == "done"
+    os.truncate(folder / name, (folder / name).stat().st_size // part if part else 0)
+    with pytest.warns(UserWarning, match=f"{folder / name} is .*the run is done again"):
+        assert store.state(SPEC) == "to do"
+    with pytest.warns(UserWarning, match="is done again"), store.claim(SPEC):
+        assert not (folder / "result.json").exists()
+    store.finish(SPEC, {"metrics": {}})
+    assert store.result(SPEC) == {"metrics": {}}
+
+
+def test_what_is_kept_beside_a_result_is_named_when_damaged(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(ItlError, match="provenance.json is missing; remove .*result.json and repeat"):
+        store.read(SPEC, "provenance.json")
+    (store.folder(SPEC) / "provenance.json").touch()
+    with pytest.raises(ItlError, match="provenance.json is empty; remove .*result.json and repeat"):
+        store.read(SPEC, "provenance.json")
+
+
+def test_a_damaged_spec_is_written_again(tmp_path):
+    store = Store(tmp_path)
+    whole = (store.folder(SPEC) / "spec.json").read_text()
+    (store.folder(SPEC) / "spec.json").write_text(whole[:9])
+    assert (store.folder(SPEC) / "spec.json").read_text() == whole

@@ -22,6 +22,8 @@ from tests.sources.test_sun397 import IMAGES, LISTS
 def test_objects_are_counted_by_split_and_class(tmp_path):
     root = written(tmp_path, voc2007())
     assert check_lines("voc2007", root) == [
+        "read as: voc2007: train 2 images, val 1 images, test 2 images",
+        "labels: 2 classes, such as car; left out: 1 images in no list",
         "val: 1 images, 2 objects",
         "    car 1, dog 1",
         "train: 2 images, 2 objects and 1 difficult",
@@ -30,7 +32,6 @@ def test_objects_are_counted_by_split_and_class(tmp_path):
         "    dog 1",
         "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
         "cannot be compared with those of papers",
-        "left out: 1 images in no list",
         f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK",
     ]
 

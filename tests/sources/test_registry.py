@@ -47,6 +47,8 @@ def test_a_new_source_is_packed_and_checked(tmp_path):
     assert pack.images[:, 0, 0, 0].tolist() == [0, 0, 50, 50, 0, 50]
     assert pack.summary["splits"] == {"train": 4, "val": 2}
     assert check_lines("greys") == [
+        "read as: greys: train 6 images, val 3 images",
+        "labels: 3 classes, such as grey0; nothing left out",
         "val: 3 images in 3 classes, 1 for each class",
         "train: 6 images in 3 classes, 2 for each class",
         "classes: 3 plain names (grey0, grey1, grey2)",

@@ -321,7 +321,7 @@ def test_voc2012_without_annotations_of_test_does_all_but_that(tmp_path):
     ]
     lines = check_lines("voc2012", tmp_path)
     assert any(line.startswith("missing: test: its annotations are not public") for line in lines)
-    assert "left out: 2 images of a test split without annotations" in lines
+    assert any("2 images of a test split without annotations" in line for line in lines)
 
 
 def test_annotations_of_a_folder_or_a_tar(tmp_path):

@@ -188,11 +188,12 @@ def damage(path: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["cut", "empty", "noise"])
-def test_a_damaged_checkpoint_is_named(tmp_path, how):
+def test_a_damaged_checkpoint_is_named_and_training_starts_again(tmp_path, how):
     train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
     damage(tmp_path / CHECKPOINT_FILE, how)
-    with pytest.raises(ItlError, match=f"{CHECKPOINT_FILE} is damaged"):
-        train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
+    with pytest.warns(UserWarning, match=f"{CHECKPOINT_FILE} is damaged .*; training starts again"):
+        again = train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
+    assert losses(again) == losses(train(plain(), batches(), RECIPE, tmp_path / "whole", MACHINE, seed=0))
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):

@@ -1,0 +1,47 @@
+"""How a source was read, in two lines: its layout, splits and classes, and what was left out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from itl.hierarchy.taxonomy import Taxonomy
+
+SPLIT_ORDER = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was understood of a source; nobody should have to guess it from a result."""
+
+    layout: str  # in words, such as: class folders in train, val
+    splits: Mapping[str, int]  # images of each split
+    classes: tuple[str, ...]  # sorted wnids or names
+    labelled_by: str = ""  # what says the class of an image, in words
+    class_names: Mapping[str, str] | None = None  # words for wnids that the source itself gives
+    left_out: Mapping[str, int] | None = None  # reason -> how many files
+    noun: str = "images"  # what is counted
+
+    def lines(self) -> list[str]:
+        """Return two lines for people.
+
+        >>> for line in Reading("class folders", {"train": 3}, ("cat", "dog"), "folders").lines():
+        ...     print(line)
+        read as: class folders: train 3 images
+        labels: 2 classes, such as cat; by folders; nothing left out
+        """
+        ordered = [split for split in SPLIT_ORDER if self.splits.get(split)]
+        counts = ", ".join(f"{split} {self.splits[split]:,} {self.noun}" for split in ordered)
+        left_out = ", ".join(
+            f"{count:,} {reason}" for reason, count in (self.left_out or {}).items() if count
+        )
+        parts = [
+            f"{len(self.classes):,} classes, such as {self._example()}" if self.classes else "no class",
+            f"by {self.labelled_by}" if self.labelled_by else "",
+            f"left out: {left_out}" if left_out else "nothing left out",
+        ]
+        return [f"read as: {self.layout}: {counts or 'nothing'}", "labels: " + "; ".join(filter(None, parts))]
+
+    def _example(self) -> str:
+        """Return the first class, with its name if it is a wnid."""
+        first, tree = self.classes[0], Taxonomy.snapshot()
+        name = (self.class_names or {}).get(first) or (tree.class_name(first) if first in tree else "")
+        return f"{first} ({name})" if name else first
