@@ -31,7 +31,7 @@ class Pack:
 
     def __reduce__(self) -> tuple:
         """Pickle the folder's path, not the pixels."""
-        return Pack.open, (self.folder,)
+        return _open_again, (self.folder, self.digest)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -40,12 +40,12 @@ class Pack:
     @cached_property
     def images(self) -> np.memmap:
         """All images: uint8 (N, size, size, 3), read from the disk when they are accessed."""
-        return np.load(self.folder / "images.npy", mmap_mode="r")
+        return np.load(self._file("images.npy"), mmap_mode="r")
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per image: image (its id), wnid, split, width and height of the original, checksum."""
-        return pq.read_table(self.folder / "index.parquet").to_pandas()
+        return pq.read_table(self._file("index.parquet")).to_pandas()
 
     @cached_property
     def objects(self) -> pd.DataFrame:
@@ -61,7 +61,7 @@ class Pack:
                 f"{self.folder} holds no annotated objects, as detection and actions need; pack a source "
                 f"that has them, such as voc2007 or voc2012-action"
             )
-        return pq.read_table(self.folder / "objects.parquet").to_pandas()
+        return pq.read_table(self._file("objects.parquet")).to_pandas()
 
     def regions(self, row: int) -> np.ndarray:
         """Return the region proposals of the image in *row*, the best first.
@@ -82,8 +82,14 @@ class Pack:
                 f"regions: file needs region proposals, but {self.folder} holds none; pack the source with "
                 f"the option proposals=FILE, or use regions: windows"
             )
-        with np.load(self.folder / "regions.npz") as arrays:
+        with np.load(self._file("regions.npz")) as arrays:
             return arrays["boxes"], arrays["offsets"]
+
+    def _file(self, name: str) -> Path:
+        """Return the path of the pack's file *name*; ItlError if the folder holds another pack by now."""
+        if read_mapping(self.folder / "pack.json", PACK_AGAIN).get("digest") != self.digest:
+            raise _replaced(self.folder)
+        return self.folder / name
 
     @classmethod
     def open(cls, out: str | Path) -> "Pack":
@@ -152,6 +158,21 @@ class Pack:
 
         rows = zip(self.images, self.table["image"], self.table["checksum"], strict=True)
         return [image for pixels, image, stored in rows if checksum(pixels) != stored]
+
+
+def _open_again(folder: Path, digest: str) -> Pack:
+    """Open the pack in *folder* for another process; ItlError if it is not that of *digest* any more."""
+    pack = Pack.open(folder)
+    if pack.digest != digest:
+        raise _replaced(folder)
+    return pack
+
+
+def _replaced(folder: Path) -> ItlError:
+    return ItlError(
+        f"{folder} has been packed anew since it was opened, as its source changed; repeat the command, which "
+        f"opens the new pack"
+    )
 
 
 def _refuse_unfinished(out: Path) -> None:

@@ -69,7 +69,7 @@ class PackRequest:
 
         Files that an option names count too, and lists beside the path. None where images are rendered.
         """
-        if self.path is None:
+        if self.path is None or not self.path.exists():  # the source says what is wrong with the path
             return None
         named = [value for _, value in self.packing.options if isinstance(value, str)]
         others = [path for value in named for path in (Path(value), self.path / value)]

@@ -460,4 +460,8 @@ def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path):
     lines: list[str] = []
     after = Pack.build(packing, tmp_path / "pack", path=few, log=lines.append)
     assert "5 images of another class or split (train/dog/01.png …)" in lines[0]
-    assert set(before.table["wnid"]) ^ set(after.table["wnid"]) == {"n02084071", "n02083346"}
+    assert set(after.table["wnid"]) == {"n02121808", "n02083346"}
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        _ = before.table
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        pickle.loads(pickle.dumps(before))
