@@ -48,6 +48,8 @@ METHOD_HELP = (
     "or several: bottom-up@9+without@n02084071"
 )
 
+DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
+
 PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
 
 Boxes are 1-based and inclusive, the best of an image first. A file is one of
@@ -135,6 +137,9 @@ def parser() -> argparse.ArgumentParser:
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
     command(
         bench,
         DEVICE,
@@ -153,7 +158,8 @@ def _add_detection(command: Callable[..., None]) -> None:
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
-        ("--detections", {"type": Path, "required": True, "help": "CSV: image,class,score and four sides"}),
+        ("--detections", {"type": Path, "required": True, "help": DETECTION_HELP}),
+        ("--categories", {"type": Path, "help": "what COCO's category ids are: annotations JSON, or names"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
         images,
     )
@@ -216,12 +222,14 @@ def voc_ap(args: argparse.Namespace) -> None:
     import csv
 
     from itl.evaluation.voc_ap import mean_ap, voc_ap
-    from itl.sources.detections_csv import classes_of, read_detections, read_objects, refuse_other_images
+    from itl.sources.detection_files import Annotations, load_detections
+    from itl.sources.voc_xml import read_objects
 
-    objects, images = read_objects(args.annotations, args.images)
-    detections = read_detections(args.detections)
-    refuse_other_images(detections, images, args.detections)
-    by_class = voc_ap(objects, detections, args.metric, known=classes_of(objects))
+    annotations = Annotations(*read_objects(args.annotations, args.images))
+    detections, note = load_detections(args.detections, annotations, args.categories)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 
@@ -301,6 +309,14 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Say which answers of two reports differ, and what differs between their runs."""
+    from itl.report.compare import compare_reports, summary
+
+    table = compare_reports(args.first, args.second)
+    print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 
 def bench(args: argparse.Namespace) -> None:

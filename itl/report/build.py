@@ -18,7 +18,8 @@ from itl.presets import Preset, find_notebooks, working_folder
 from itl.report.html import index_html
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_page import NotebookPage
-from itl.report.run_index import publish_runs, run_index
+from itl.report.run_files import publish_runs
+from itl.report.run_index import run_index
 from itl.runs.plan import plan
 from itl.runs.provenance import commit, describe_devices
 from itl.runs.question import run_all
@@ -214,7 +215,8 @@ def write_index(
     """
     preset, out, machine = pages[0].preset, pages[0].folder, pages[0].machine
     entries = run_index(questions_of(preset), machine)
-    publish_runs(entries, out, preset.name, machine)
+    if not under_way:
+        publish_runs(entries, out, preset.name, machine)
     join_tables(pages)
     summaries = [page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, "")) for page in pages]
     summaries = [summary for summary in summaries if summary is not None]

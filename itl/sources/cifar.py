@@ -101,10 +101,20 @@ class Cifar100(Source):
         "the folder that contains cifar-100-python or cifar-100-binary, or its .tar.gz, or one of these "
         "itself; the option download=true downloads it"
     )
-    layout: ClassVar[Layout] = CIFAR100
+    published: ClassVar[Layout] = CIFAR100
     torchvision_name: ClassVar[str] = "CIFAR100"
     wnids: ClassVar[Mapping[str, str]] = WNIDS
     published_images = {"train": 50000, "test": 10000}
+
+    @property
+    def layout(self) -> str:
+        """The data set, by its name."""
+        return f"{self.published.title} as published"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "the labels in its files"
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id, in the published splits train and test."""
@@ -131,7 +141,7 @@ class Cifar100(Source):
     def _batch(self, split: str) -> Batch:
         if self.download:
             _download(str(self.path), self.torchvision_name)
-        return _load(str(self.path), self.layout, split)
+        return _load(str(self.path), self.published, split)
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class Cifar10(Cifar100):
         "the folder that contains cifar-10-batches-py or cifar-10-batches-bin, or its .tar.gz, or one of "
         "these itself; the option download=true downloads it"
     )
-    layout = CIFAR10
+    published = CIFAR10
     torchvision_name = "CIFAR10"
     wnids = {}
 

@@ -39,6 +39,16 @@ class DownsampledImageNet(Source):
     published_images = {"train": 1281167, "val": 50000}
     pack_options = "--size 32"
 
+    @property
+    def layout(self) -> str:
+        """How many batches there are."""
+        return f"downsampled ImageNet in {len(self._files)} batches"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return f"the labels in its batches, whose wnids {self.names} gives"
+
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         wnids, records = self._wnids, []

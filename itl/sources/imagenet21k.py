@@ -50,6 +50,16 @@ class ImageNet21k(Source):
                 opened.files["/".join(name.split("/")[-2:])] = member
         return opened
 
+    @property
+    def layout(self) -> str:
+        """The data set, by its name."""
+        return "ImageNet-21k, a tar or a folder for each wnid"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "tars or folders"
+
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         records = []

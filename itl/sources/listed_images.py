@@ -164,6 +164,16 @@ class Lists(ListedSource):
         "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
     )
 
+    @property
+    def layout(self) -> str:
+        """The lists, by their names."""
+        return f"images in lists ({', '.join(self._list_of_split().values())})"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "the lists"
+
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
         lists = {}
@@ -176,7 +186,6 @@ class Lists(ListedSource):
                 raise ItlError(
                     f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
                 )
-            scan.notes.append(f"{split} is read from {file}")
         named = self._named(lists, scan)
         for split, images in lists.items():
             yield split, f"the list of {split}", [(one.image, named(one.label)) for one in images]

@@ -57,6 +57,24 @@ class ParquetImages(Source):
         "bytes) and label, as the Hugging Face hub stores them"
     )
 
+    @property
+    def layout(self) -> str:
+        """How many files there are."""
+        return f"Parquet in {len(self._files):,} files"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image, and where names of numbers come from."""
+        names, file = self._class_names
+        column = f"the column {self._columns[1]}"
+        return f"{column}, named by {file}" if names else f"{column}{self._without_names}"
+
+    @property
+    def _without_names(self) -> str:
+        schema = open_table(next(iter(self._files.values()))).schema_arrow
+        is_number = pa.types.is_integer(schema.field(self._columns[1]).type)
+        return ", numbers without names (the option names=FILE gives them)" if is_number else ""
+
     def records(self) -> list[Record]:
         """Return one record for each labelled image, sorted by id."""
         return [record for record, _, _ in self._rows.values()]

@@ -22,7 +22,7 @@ from itl.sources.synthetic.classes import DemoClasses
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
-from itl.sources.voc_detection import Voc2007, Voc2012
+from itl.sources.voc_detection import Voc0712, Voc2007, Voc2012
 
 SOURCES: dict[str, type[Source]] = {
     source.kind: source
@@ -39,6 +39,7 @@ SOURCES: dict[str, type[Source]] = {
         Cifar100,
         Voc2007,
         Voc2012,
+        Voc0712,
         VocAction,
         Sun397,
         Coco,

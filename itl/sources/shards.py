@@ -50,19 +50,25 @@ class WebDataset(Source):
 
     @cached_property
     def listing(self) -> Listing:
-        """All files in the shards, as SHARD/NAME."""
-        files: dict[str, Member] = {}
-        left_out: Counter = Counter()
-        for shard, listing in self._shards.items():
-            files |= {f"{shard}/{name}": member for name, member in listing.files.items()}
-            left_out += listing.left_out
-        return Listing(files, left_out=left_out)
+        """The images of all samples, as SHARD/NAME."""
+        files = {f"{one.shard}/{one.image}": one.member for one in self._samples if one.member}
+        return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), Counter()))
 
     @property
     def left_out(self) -> Counter:
         """Samples without a label; the other files of a sample are part of it."""
         without = sum(not (sample.number or sample.name) for sample in self._samples)
         return self.listing.left_out + Counter({"unlabelled samples": without})
+
+    @property
+    def layout(self) -> str:
+        """How many shards there are."""
+        return f"WebDataset in {len(self._shards):,} shards"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image, and where names of numbers come from."""
+        return self._classes[1]
 
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
@@ -76,8 +82,8 @@ class WebDataset(Source):
                     f"{self.path}: {count:,} of {total[split]:,} samples of {split} have no label, such as "
                     f"{example.key} in {example.shard}; write KEY.cls beside each image"
                 )
-        labelled = [one for one in self._samples if one.number or one.name]
-        names = self._class_names(labelled)
+        labelled = self._labelled
+        names, _ = self._classes
         records = [self._record(one, split_of[one.shard], names[one.number or one.name]) for one in labelled]
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
             records = [
@@ -186,8 +192,14 @@ class WebDataset(Source):
             else:
                 sample.name = label
 
-    def _class_names(self, samples: list[Sample]) -> dict[str, str]:
-        """Return the class of each label: a name, or what a number stands for if anything tells it."""
+    @property
+    def _labelled(self) -> list[Sample]:
+        return [one for one in self._samples if one.number or one.name]
+
+    @cached_property
+    def _classes(self) -> tuple[dict[str, str], str]:
+        """The class of each label, a name or what a number stands for, and what told it."""
+        samples = self._labelled
         numbered = [one for one in samples if one.number]
         if not numbered:
             names = {one.name for one in samples}
@@ -196,7 +208,7 @@ class WebDataset(Source):
                     f"{self.path}: {len(samples):,} samples have {len(names):,} different texts, such as "
                     f"{examples(sorted(names), 1)[:60]!r}: captions, not classes; write KEY.cls"
                 )
-            return {name: name for name in names}
+            return {name: name for name in names}, "the names in its samples"
         if len(numbered) < len(samples):
             other = next(one for one in samples if not one.number)
             raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
@@ -204,14 +216,18 @@ class WebDataset(Source):
         if self.names:
             file = Path(self.names)
             names_in_file = read_names(file.read_bytes(), str(file))
-            return {number: name_of(number, names_in_file, str(file)) for number in numbers}
-        for hints in (
-            names_of_numbers((one.number, one.name) for one in numbered),
-            names_of_numbers((one.number, _wnid_of(one.key)) for one in numbered),
-        ):
-            if hints.keys() == numbers:
-                return hints
-        return {number: number for number in numbers}
+            classes = {number: name_of(number, names_in_file, str(file)) for number in numbers}
+            return classes, f"the numbers in its samples, named by {file}"
+        hints = {
+            "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),
+            "the wnids in their keys": names_of_numbers((one.number, _wnid_of(one.key)) for one in numbered),
+        }
+        for what, named in hints.items():
+            if named.keys() == numbers:
+                return named, f"the numbers in its samples, named by {what}"
+        return {
+            number: number for number in numbers
+        }, "numbers without names (the option names=FILE gives them)"
 
 
 def sample_id(image: str, split: str, wnid: str) -> str:

@@ -37,7 +37,17 @@ class TargetSet(ListedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name(self.title)
+        return self.scan.protocol_name(self.title, self.published_images)
+
+    @property
+    def layout(self) -> str:
+        """The data set, by its name."""
+        return self.title
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "its official lists"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list."""
@@ -386,6 +396,11 @@ class Caltech101(TargetSet):
     kind = "caltech101"
     metric = "per_class"
     expected = "the folder 101_ObjectCategories, or one that contains it, from Caltech's page"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "its folder"
 
     @property
     def title(self) -> str:  # type: ignore[override]

@@ -210,11 +210,11 @@ def test_a_missing_list_and_missing_images_are_said(tmp_path, kind):
 @pytest.mark.parametrize(
     ("kind", "protocol"),
     [
-        ("dtd", "DTD fold 3"),
-        ("aircraft", "FGVC-Aircraft family"),
+        ("dtd", "DTD fold 3, 3 of 5,640 images"),
+        ("aircraft", "FGVC-Aircraft family, 3 of 10,000 images"),
         ("caltech101", "Caltech-101 without background, 2 training images of each class"),
         ("mini-imagenet", "mini-ImageNet train classes, 1 test images of each"),
-        ("pets", "Oxford-IIIT Pet"),
+        ("pets", "Oxford-IIIT Pet, 2 of 7,349 images"),
     ],
 )
 def test_the_protocol_says_what_is_scored(tmp_path, kind, protocol):
