@@ -102,15 +102,36 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
-    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
-    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
     command(
         labels,
         ("method", {"help": METHOD_HELP}),
         ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
     )
+    _add_packs(command)
+    _add_detection(command)
+    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
+    command(run, preset, only, *MACHINE)
+    command(report, preset, only, *MACHINE)
+    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(
+        bench,
+        DEVICE,
+        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+    )
+    return top
+
+
+def _add_packs(command: Callable[..., None]) -> None:
+    """Add the commands on packs and their sources."""
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
     command(
         subset,
         ("--pack", {"type": Path, "required": True}),
@@ -131,22 +152,6 @@ def parser() -> argparse.ArgumentParser:
         ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
-    _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
-    command(report, preset, only, *MACHINE)
-    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
-    formats = {"choices": ["text", "csv"], "default": "text"}
-    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
-    command(
-        bench,
-        DEVICE,
-        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
-        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
-    )
-    return top
 
 
 def _add_detection(command: Callable[..., None]) -> None:

@@ -170,8 +170,8 @@ def _open_again(folder: Path, digest: str) -> Pack:
 
 def _replaced(folder: Path) -> ItlError:
     return ItlError(
-        f"{folder} has been packed anew since it was opened, as its source changed; repeat the command, which "
-        f"opens the new pack"
+        f"{folder} has been packed anew since it was opened, as its source changed; repeat the command, "
+        f"which opens the new pack"
     )
 
 
