@@ -72,5 +72,9 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     >>> did_you_mean("bleu", ["red", "blue"])
     "did you mean 'blue'? "
     """
-    near = get_close_matches(name, options, n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return "".join(f"did you mean {near!r}? " for near in nearest(name, options))
+
+
+def nearest(name: str, options: Iterable[str]) -> list[str]:
+    """Return the one of *options* most like *name*; none, if none is like it."""
+    return get_close_matches(name, options, n=1)

@@ -22,6 +22,10 @@ Command = Callable[[argparse.Namespace], None]
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
 DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
+TAXONOMY: Argument = (
+    "--taxonomy",
+    {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
+)
 MACHINE: tuple[Argument, ...] = (
     ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
     ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
@@ -103,11 +107,8 @@ def parser() -> argparse.ArgumentParser:
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
 
-    command(
-        labels,
-        ("method", {"help": METHOD_HELP}),
-        ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
-    )
+    leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
+    command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
@@ -139,6 +140,7 @@ def _add_packs(command: Callable[..., None]) -> None:
         ("--images-per-class", {"type": int}),
         ("--classes", {"type": int}),
         ("--seed", {"type": int, "default": 0}),
+        TAXONOMY,
     )
     command(
         pack,
@@ -183,21 +185,22 @@ def _add_detection(command: Callable[..., None]) -> None:
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.label_sets import label_set
-    from itl.hierarchy.taxonomy import Taxonomy
+    from itl.hierarchy.taxonomies import open_taxonomy
 
-    tree = Taxonomy.snapshot()
+    tree = open_taxonomy(args.taxonomy)
     wnids = tree.leaves if args.leaves is None else _read(args.leaves).split()
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
 def subset(args: argparse.Namespace) -> None:
     """Print the images of a subset as CSV."""
+    from itl.hierarchy.taxonomies import open_taxonomy
     from itl.packs.pack import Pack
     from itl.packs.subset import manifest, select
 
-    images = Pack.open(args.pack)
-    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed)
-    manifest(images, select(images, spec)).to_csv(sys.stdout, index=False)
+    images, tree = Pack.open(args.pack), open_taxonomy(args.taxonomy)
+    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed, tree.digest)
+    manifest(images, select(images, spec, tree=tree)).to_csv(sys.stdout, index=False)
 
 
 def pack(args: argparse.Namespace) -> None:

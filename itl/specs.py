@@ -62,6 +62,9 @@ class Subset:
     classes: int | None = None  # keep this many classes; None keeps all
     images_per_class: int | None = None  # keep this many images of each class; None keeps all
     seed: int = 0  # picks classes and images when only some are kept
+    tree: str = field(
+        default="", metadata={"added": True}
+    )  # digest of another taxonomy, where labels need it
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,7 @@ class Transfer:
     recipe: Recipe | None = None  # of the tuning; frozen methods see the pre-training's centre crop
     seed: int = 0
     labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
+    tree: str = field(default="", metadata={"added": True})  # as that of a subset
 
 
 TYPE_WORDS = {

@@ -8,8 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.evaluation.methods import main_metrics
-from itl.machine import Machine
+from itl.evaluation.methods import METHODS, main_metrics
+from itl.hierarchy.label_sets import needs_tree
+from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, with_needs
@@ -134,13 +137,20 @@ class Question:
     tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
+    taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
         return {"images": self.images, **dict(self.targets)}
 
+    def tree(self, machine: Machine) -> Taxonomy:
+        """Open the tree of the labels; one in a file lies in the project or a data folder."""
+        folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
+        return open_taxonomy(self.taxonomy, [project_folder(), *folders])
+
     def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
-        """Open the packs, building those that are missing."""
+        """Open the packs, building those that are missing, and keep the tree where runs find it."""
+        keep_taxonomy(self.tree(machine), machine.taxonomies)
         return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
 
     def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> list[Run]:
@@ -150,16 +160,18 @@ class Question:
             folder = pack_folder(packing, name, machine)
             pack = None if folder in outdated else packed(packing, name, machine)
             digests[name] = pack.digest if pack else f"{UNPACKED} {folder.name}"
-        return list(self.runs_on(digests))
+        return list(self.runs_on(digests, self.tree(machine).digest))
 
-    def runs_on(self, digests: Mapping[str, str]) -> Iterator[Run]:
-        """Yield the runs on packs with these *digests*, by the names of `packings`."""
+    def runs_on(self, digests: Mapping[str, str], tree: str = "") -> Iterator[Run]:
+        """Yield the runs on packs with these *digests*, by the names of `packings`; *tree* is one too."""
         for condition in self.conditions:
             for seed in self.seeds:
-                pretrain = self.pretraining(condition, digests["images"], seed)
+                pretrain = self.pretraining(condition, digests["images"], seed, tree)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
+                    labels = condition.labels_of(task, seed)
+                    uses_tree = needs_tree(labels) or METHODS[task.method].nodes
                     spec = Transfer(
                         pretrain,
                         task.method,
@@ -168,15 +180,17 @@ class Question:
                         task.images_per_class,
                         dict(self.tuning).get(task.method),
                         seed,
-                        condition.labels_of(task, seed),
+                        labels,
+                        tree if uses_tree else "",
                     )
                     yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
-    def pretraining(self, condition: Condition, digest: str, seed: int) -> Pretrain:
-        """Return the pre-training of *condition* on the pack with *digest*."""
+    def pretraining(self, condition: Condition, digest: str, seed: int, tree: str = "") -> Pretrain:
+        """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest."""
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
         labels = with_seed(condition.labels, seed)
-        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
+        tree = tree if needs_tree(labels) else ""
+        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed, tree)
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:

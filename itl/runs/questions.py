@@ -53,6 +53,8 @@ class DataSize(Study):
                 f"data-size compares numbers of images; got images_per_class {list(self.images_per_class)}; "
                 f"give two or more, or leave it out and give subset"
             )
+        if self.subset and self.subset.tree and not self.taxonomy:
+            raise ItlError("this subset is of another taxonomy; give that too, as taxonomy=browser.taxonomy")
         if self.subset and not self.seeds:
             return self.model_copy(update={"seeds": (self.subset.seed,)}).question()
         return super().question()

@@ -26,6 +26,7 @@ class Study(BaseModel):
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
+    taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
 
     @classmethod
     def ask(cls, **settings: Any) -> Question:
@@ -98,6 +99,7 @@ class Study(BaseModel):
             tuple(self.tuning.items()),
             tuple(self.comparisons(conditions)),
             self.margin,
+            self.taxonomy,
         )
         for condition in conditions:
             for task in self.tasks:

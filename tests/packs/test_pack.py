@@ -94,8 +94,9 @@ def test_the_same_pack_again_is_opened_and_another_is_refused(undisturbed, photo
 def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, photos, tmp_path):
     (tmp_path / "moved").symlink_to(photos)
     other = tmp_path / "other"
-    (other / "train/cat").mkdir(parents=True)
-    (other / "train/cat/1.png").write_bytes(encoded(smooth(9, 9)))
+    for name in ("cat", "fox"):
+        (other / "train" / name).mkdir(parents=True)
+        (other / "train" / name / "1.png").write_bytes(encoded(smooth(9, 9)))
     copied = tmp_path / "copy"
     subprocess.run(["cp", "-r", photos, copied], check=True)
     assert same(Pack.build(PACKING, undisturbed.folder, path=copied, log=quiet), undisturbed)
@@ -228,7 +229,7 @@ def test_a_second_process_says_that_it_waits(photos, tmp_path):
 
 
 def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monkeypatch):
-    photos, packing = tmp_path / "photos", Packing("folder", size=8)
+    photos, packing = tmp_path / "photos", Packing("folder", size=8, options={"class_level": 1})
     for number in range(30):
         path = photos / "cat" / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
