@@ -35,6 +35,18 @@ MACHINE: tuple[Argument, ...] = (
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
+ALLOW_UNREADABLE: Argument = (
+    "--allow-unreadable",
+    {
+        "type": float,
+        "nargs": "?",
+        "const": 1.0,
+        "default": Packing.unreadable,
+        "metavar": "FRACTION",
+        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
+    },
+)
+
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
@@ -96,18 +108,10 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
+
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
-    command(
-        subset,
-        ("--pack", {"type": Path, "required": True}),
-        ("--labels", {"default": "original", "help": "a method of `itl labels`"}),
-        ("--images-per-class", {"type": int}),
-        ("--classes", {"type": int}),
-        ("--seed", {"type": int, "default": 0}),
-        TAXONOMY,
-    )
-    _add_packing(command)
+    _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
     command(run, preset, only, *MACHINE)
@@ -126,11 +130,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _add_packing(command: Callable[..., None]) -> None:
-    """Add the commands on sources."""
+def _add_packs(command: Callable[..., None]) -> None:
+    """Add the commands on packs and their sources."""
     source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
     option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
     path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
+    command(
+        subset,
+        ("--pack", {"type": Path, "required": True}),
+        ("--labels", {"default": "original", "help": "a method of `itl labels`"}),
+        ("--images-per-class", {"type": int}),
+        ("--classes", {"type": int}),
+        ("--seed", {"type": int, "default": 0}),
+        TAXONOMY,
+    )
     command(
         pack,
         source,
@@ -140,7 +153,7 @@ def _add_packing(command: Callable[..., None]) -> None:
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
-        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+        ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
 
@@ -197,10 +210,9 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    packing = Packing(args.source, None, args.size, args.fit, _options(args.option))
-    built = Pack.build(
-        packing, args.out, path=args.path, workers=args.workers, allow_unreadable=args.allow_unreadable
-    )
+    options = _options(args.option)
+    packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
+    built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
 
 
