@@ -28,8 +28,9 @@ MACHINE: tuple[Argument, ...] = (
     DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
-    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
+SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
 
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr. Wrong usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted. Wrong usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 1
+        return 130
     except (ItlError, OSError) as error:
         if args.debug:
             raise
@@ -119,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
     command(check, source, path, option)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
+    command(run, preset, only, *MACHINE, SHARD)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -319,7 +320,18 @@ def _machine(args: argparse.Namespace) -> Machine:
         workers=args.workers,
         compile=args.compile,
         scheduler=args.scheduler,
+        shard=_shard(getattr(args, "shard", None)),
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    """Parse I/N."""
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":

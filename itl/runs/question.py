@@ -11,7 +11,7 @@ from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
-from itl.runs.executors import Spec, execute
+from itl.runs.executors import Spec, execute, shard_of
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -253,6 +253,7 @@ def run_all(
     for question in questions:
         question.prepare(machine)
     specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
+    specs = shard_of(specs, machine.shard)
     planned = plan(questions, store, machine, measure=False).runs
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
     with Progress(specs, store, table) as progress:
