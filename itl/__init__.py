@@ -56,9 +56,14 @@ def pick(options: Mapping[str, T], name: str, what: str) -> T:
     """
     if name in options:
         return options[name]
+    raise no_such(options, name, what)
+
+
+def no_such(options: Iterable[str], name: str, what: str) -> ItlError:
+    """Return the error that *name*, of some *what*, is none of *options*, with the nearest of these."""
     hint = did_you_mean(str(name), options)
     there = "There" if hint else "there"
-    raise ItlError(f"no {what} called {name!r}; {hint}{there} are {', '.join(sorted(options)) or 'none'}")
+    return ItlError(f"no {what} called {name!r}; {hint}{there} are {', '.join(sorted(options)) or 'none'}")
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
@@ -67,5 +72,9 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     >>> did_you_mean("bleu", ["red", "blue"])
     "did you mean 'blue'? "
     """
-    near = get_close_matches(name, options, n=1)
-    return f"did you mean {near[0]!r}? " if near else ""
+    return "".join(f"did you mean {near!r}? " for near in nearest(name, options))
+
+
+def nearest(name: str, options: Iterable[str]) -> list[str]:
+    """Return the one of *options* most like *name*; none, if none is like it."""
+    return get_close_matches(name, options, n=1)

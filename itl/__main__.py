@@ -22,6 +22,10 @@ Command = Callable[[argparse.Namespace], None]
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
 DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
+TAXONOMY: Argument = (
+    "--taxonomy",
+    {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
+)
 MACHINE: tuple[Argument, ...] = (
     ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
     ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
@@ -36,6 +40,8 @@ METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
 )
+
+DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
 
 PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
 
@@ -93,11 +99,8 @@ def parser() -> argparse.ArgumentParser:
     option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
     path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
-    command(
-        labels,
-        ("method", {"help": METHOD_HELP}),
-        ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"}),
-    )
+    leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
+    command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
     command(
         subset,
         ("--pack", {"type": Path, "required": True}),
@@ -105,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
         ("--images-per-class", {"type": int}),
         ("--classes", {"type": int}),
         ("--seed", {"type": int, "default": 0}),
+        TAXONOMY,
     )
     command(
         pack,
@@ -124,6 +128,9 @@ def parser() -> argparse.ArgumentParser:
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
     command(
         bench,
         DEVICE,
@@ -142,7 +149,8 @@ def _add_detection(command: Callable[..., None]) -> None:
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
-        ("--detections", {"type": Path, "required": True, "help": "CSV: image,class,score and four sides"}),
+        ("--detections", {"type": Path, "required": True, "help": DETECTION_HELP}),
+        ("--categories", {"type": Path, "help": "what COCO's category ids are: annotations JSON, or names"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
         images,
     )
@@ -161,21 +169,22 @@ def _add_detection(command: Callable[..., None]) -> None:
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.label_sets import label_set
-    from itl.hierarchy.taxonomy import Taxonomy
+    from itl.hierarchy.taxonomies import open_taxonomy
 
-    tree = Taxonomy.snapshot()
+    tree = open_taxonomy(args.taxonomy)
     wnids = tree.leaves if args.leaves is None else _read(args.leaves).split()
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
 def subset(args: argparse.Namespace) -> None:
     """Print the images of a subset as CSV."""
+    from itl.hierarchy.taxonomies import open_taxonomy
     from itl.packs.pack import Pack
     from itl.packs.subset import manifest, select
 
-    images = Pack.open(args.pack)
-    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed)
-    manifest(images, select(images, spec)).to_csv(sys.stdout, index=False)
+    images, tree = Pack.open(args.pack), open_taxonomy(args.taxonomy)
+    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed, tree.digest)
+    manifest(images, select(images, spec, tree=tree)).to_csv(sys.stdout, index=False)
 
 
 def pack(args: argparse.Namespace) -> None:
@@ -206,12 +215,14 @@ def voc_ap(args: argparse.Namespace) -> None:
     import csv
 
     from itl.evaluation.voc_ap import mean_ap, voc_ap
-    from itl.sources.detections_csv import classes_of, read_detections, read_objects, refuse_other_images
+    from itl.sources.detection_files import Annotations, load_detections
+    from itl.sources.voc_xml import read_objects
 
-    objects, images = read_objects(args.annotations, args.images)
-    detections = read_detections(args.detections)
-    refuse_other_images(detections, images, args.detections)
-    by_class = voc_ap(objects, detections, args.metric, known=classes_of(objects))
+    annotations = Annotations(*read_objects(args.annotations, args.images))
+    detections, note = load_detections(args.detections, annotations, args.categories)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 
@@ -257,13 +268,13 @@ def run(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset, execute its notebooks and write its pages."""
-    from itl.report import build as pages
+    from tqdm import tqdm
+
+    from itl.report import build
 
     machine, preset = _machine(args), _preset(args)
     out = machine.home / "reports" / preset.name
-    pages.pages_of(preset, out, machine)  # a wrong parameter is refused before hours of runs
-    run(args)
-    print(pages.report(preset, out, machine, only=args.only))
+    print(build.report(preset, out, machine, only=args.only, log=tqdm.write))  # which spares the bar
 
 
 def init(args: argparse.Namespace) -> None:
@@ -291,6 +302,14 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         table.to_parquet(sys.stdout.buffer, index=False)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Say which answers of two reports differ, and what differs between their runs."""
+    from itl.report.compare import compare_reports, summary
+
+    table = compare_reports(args.first, args.second)
+    print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 
 def bench(args: argparse.Namespace) -> None:

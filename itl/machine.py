@@ -108,6 +108,11 @@ class Machine:
         """Folder of the packs."""
         return self.home / "packs"
 
+    @property
+    def taxonomies(self) -> Path:
+        """Folder of the taxonomies that runs name by digest."""
+        return self.home / "taxonomies"
+
 
 def project_folder() -> Path:
     """Find the nearest folder upwards that holds ``params`` and ``notebooks``; else the current one."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from itl import ItlError, pick
 from itl.machine import project_folder
+from itl.specs import plain_error
 
 FIELDS = ("about", "shared", "notebooks")  # of a preset file
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -102,9 +103,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     try:
         return Preset(name=path.stem, path=path if by_path else None, **fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ItlError(f"preset {path}: {field}: {first['msg'].lower()}") from None
+        raise plain_error(error, Preset, f"preset {path}") from None
 
 
 def write_preset(name: str, fields: Mapping[str, object], folder: Path) -> Path:

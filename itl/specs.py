@@ -5,9 +5,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from itl import ItlError, pick
+from itl import ItlError, no_such, pick
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 T = TypeVar("T")
 
@@ -56,6 +59,9 @@ class Subset:
     classes: int | None = None  # keep this many classes; None keeps all
     images_per_class: int | None = None  # keep this many images of each class; None keeps all
     seed: int = 0  # picks classes and images when only some are kept
+    tree: str = field(
+        default="", metadata={"added": True}
+    )  # digest of another taxonomy, where labels need it
 
 
 @dataclass(frozen=True)
@@ -226,10 +232,20 @@ class Transfer:
     recipe: Recipe | None = None  # of the tuning; frozen methods see the pre-training's centre crop
     seed: int = 0
     labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
+    tree: str = field(default="", metadata={"added": True})  # as that of a subset
 
 
-def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
-    """Make a spec of *kind* from plain *settings*, as YAML holds them.
+TYPE_WORDS = {
+    "tuple": "a list",
+    "list": "a list",
+    "dict": "a mapping",
+    "string": "text",
+    "int": "a whole number",
+}
+
+
+def spec_of(kind: type[T], settings: object, what: str) -> T:
+    """Make a spec of *kind* from plain *settings*, as YAML holds them; return what is one as it is.
 
     Raises:
         ItlError: for a name or a choice that the spec does not have, with the nearest one, for a value of
@@ -237,6 +253,8 @@ def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
     """
     from pydantic import TypeAdapter, ValidationError  # here: only settings of people need it
 
+    if isinstance(settings, kind):
+        return settings
     if not isinstance(settings, Mapping):
         raise ItlError(f"{what} should be a mapping of settings, not {settings!r}")
     for name in settings:
@@ -245,15 +263,31 @@ def spec_of(kind: type[T], settings: Mapping[str, object], what: str) -> T:
     try:
         return TypeAdapter(kind).validate_python({**settings, **pairs})
     except ValidationError as error:
-        first = error.errors()[0]
-        cause = first.get("ctx", {}).get("error")
-        if isinstance(cause, ItlError):
-            raise ItlError(f"{what}: {cause}") from None
-        name, value = ".".join(map(str, first["loc"])), first["input"]
-        if first["type"] == "literal_error":
-            choices = next(get_args(entry.type) for entry in fields(kind) if entry.name == name)
-            pick(dict.fromkeys(choices), value, f"{name} of {what}")
-        raise ItlError(f"{name} of {what} is {value!r}; {first['msg'].lower()}") from None
+        raise plain_error(error, kind, what) from None
+
+
+def plain_error(error: "ValidationError", kind: type, what: str) -> ItlError:
+    """Return the first fault that pydantic saw in *what*, settings of a *kind*, as one line."""
+    faults = error.errors()
+    (name, *inside), first = faults[0]["loc"] or ("",), faults[0]
+    if isinstance(cause := first.get("ctx", {}).get("error"), ItlError):
+        return cause if name else ItlError(f"{what}: {cause}")
+    if first["type"] == "missing":
+        missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
+        return ItlError(f"{what} lacks {len(missing)} of its settings; add {', '.join(missing)}")
+    if first["type"] == "literal_error":
+        return no_such(_choices(get_type_hints(kind)[name]), first["input"], f"{name} of {what}")
+    items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(inside))
+    wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
+    reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
+    return ItlError(f"{items}{name} of {what} {reason} {first['input']!r}")
+
+
+def _choices(annotation: object) -> tuple:
+    """Return what the Literal in *annotation*, such as tuple[Literal["a", "b"], ...], lists."""
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)
+    return next((choices for inner in get_args(annotation) if (choices := _choices(inner))), ())
 
 
 def canonical(spec: object) -> str:

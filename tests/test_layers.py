@@ -12,8 +12,8 @@ import itl
 
 ROOMS = [
     "machine",
-    "presets",
     "specs",
+    "presets",
     "storage",
     "hierarchy",
     "sources",

@@ -32,7 +32,7 @@ def test_a_preset(tmp_path):
         ("mine", GOOD + "name: other\n", "no field of preset .* called 'name'"),
         ("mine", "about: [", "not YAML"),
         ("mine", "just words", "should hold about"),
-        ("mine", "about: x\nnotebooks: {01-data-size: 3}\n", "notebooks.01-data-size"),
+        ("mine", "about: x\nnotebooks: {01-data-size: 3}\n", "item 01-data-size of notebooks .* not 3"),
         ("/nowhere/else.yaml", GOOD, "cannot read preset"),
     ],
 )

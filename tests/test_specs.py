@@ -103,8 +103,8 @@ def test_length_in_epochs_or_steps():
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"precision": "fp8"}, "no precision of recipe called 'fp8'; there are bf16, fp32"),
         ({"batch": 0}, "at least 1"),
-        ({"steps": "many"}, "steps of recipe is 'many'; input should be a valid integer"),
-        ({"drops": 3}, "drops of recipe is 3; input should be a valid tuple"),
+        ({"steps": "many"}, "steps of recipe should be a whole number, not 'many'"),
+        ({"drops": 3}, "drops of recipe should be a list, not 3"),
         (
             {"epochs": 3, "steps": 50},
             "recipe: a recipe has either epochs or steps; got 3 epochs and 50 steps",

@@ -10,7 +10,6 @@ import pytest
 
 from itl.machine import Machine
 from itl.runs.question import Question
-from itl.runs.questions import data_size
 from itl.runs.store import Store
 from itl.sources.boxes import OBJECT_COLUMNS
 from itl.specs import Pretrain, Transfer
@@ -34,6 +33,8 @@ FOUR = {"images_per_class": [], "subset": {"images_per_class": 4}}      # one co
 def small_study(**changes) -> Question:
     """The data-size question on the smallest world; the test is skipped where nothing can check settings."""
     pytest.importorskip("pydantic", reason="settings of a study are checked by pydantic, which is not here")
+    from itl.runs.questions import data_size
+
     return data_size(**SETTINGS | changes)
 
 
@@ -48,7 +49,7 @@ MADE = {"seconds": 90.0, "device": "A & B", "commit": "c0ffee", "finished": "202
 def pretend(specs: Sequence[Pretrain | Transfer], store: Store) -> None:
     """Finish the runs of *specs* in no time: made by MADE, from 3 images and one more for each seed."""
     for spec in specs:
-        if isinstance(spec, Pretrain):
+        if isinstance(spec, Pretrain) and not (store.folder(spec) / "manifest.csv").exists():
             listed = "".join(f"train/{number},n1,n1\n" for number in range(3 + spec.seed))
             (store.folder(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
         store.write(spec, "provenance.json", MADE)

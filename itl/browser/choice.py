@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from itl import ItlError, pick
-from itl.hierarchy.label_sets import cut, label_set, split_method
+from itl.hierarchy.label_sets import cut, label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset
 
@@ -97,7 +97,9 @@ class Choice:
 
     def subset(self, tree: Taxonomy, wnids: Sequence[str], pack: str) -> Subset:
         """Return the Subset of the pack with digest *pack* that is chosen."""
-        return Subset(pack, self.labels(tree, wnids), self.classes, self.images_per_class, self.seed)
+        labels = self.labels(tree, wnids)
+        digest = tree.digest if needs_tree(labels) else ""
+        return Subset(pack, labels, self.classes, self.images_per_class, self.seed, digest)
 
     def to_dict(self) -> dict[str, object]:
         """Return the choice as plain values, sorted, as the browser's page holds it."""

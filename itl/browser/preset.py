@@ -30,6 +30,12 @@ def settings(subset: Subset) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None} | {"seed": subset.seed}
 
 
+def with_taxonomy(base: Preset, taxonomy: str) -> Preset:
+    """Return *base* with the question of data size asked on the tree *taxonomy*; '' changes nothing."""
+    question = base.notebooks[DATA_SIZE] | ({"taxonomy": taxonomy} if taxonomy else {})
+    return base.model_copy(update={"notebooks": base.notebooks | {DATA_SIZE: question}})
+
+
 def save(
     name: str, subset: Subset, kept: SubsetCounts, pack: Pack | None, base: Preset, folder: Path
 ) -> Path:

@@ -11,11 +11,12 @@ from IPython.display import display, update_display
 
 from itl import ItlError
 from itl.browser.choice import Choice
-from itl.browser.preset import as_yaml, save
+from itl.browser.preset import as_yaml, save, with_taxonomy
 from itl.browser.static_html import summary_text, tree_html
 from itl.browser.summary import facts
 from itl.browser.tree_columns import columns, rounds, script, style
 from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomies import open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.machine import project_folder
@@ -35,6 +36,8 @@ class HierarchyBrowser(AnyWidget):
     Args:
         pack: whose images are shown and counted; without one only the tree is.
         tree: the 1000 classes of ILSVRC-2012 by default.
+        taxonomy: instead of a tree its name, as in presets: nltk@FOLDER or a CSV file. Of a tree of all nouns
+            only what lies above the classes of the pack is shown.
         preset: whose recipe and targets a saved preset takes over.
 
     >>> browser = HierarchyBrowser()
@@ -55,10 +58,18 @@ class HierarchyBrowser(AnyWidget):
     _opened = traitlets.List().tag(sync=True)
     _shown = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, pack: Pack | None = None, tree: Taxonomy | None = None, preset: str = "demo") -> None:
-        self.pack, self.preset = pack, preset
+    def __init__(
+        self,
+        pack: Pack | None = None,
+        tree: Taxonomy | None = None,
+        preset: str = "demo",
+        taxonomy: str = "",
+    ) -> None:
+        self.pack, self.preset, self.taxonomy = pack, preset, taxonomy
         self.gallery = Gallery(pack) if pack is not None else None
-        tree = tree or Taxonomy.snapshot()
+        tree = tree or open_taxonomy(taxonomy)
+        if taxonomy and self.gallery:
+            tree = tree.restricted(wnid for wnid in self.gallery.counts() if wnid in tree)
         self.images = self.gallery.counts() if self.gallery else dict.fromkeys(tree.leaves, 0)
         in_tree = {wnid: count for wnid, count in self.images.items() if wnid in tree}
         if set(in_tree) - set(tree.leaves):
@@ -152,7 +163,8 @@ class HierarchyBrowser(AnyWidget):
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, the question of data size within the selection; returns the path."""
         folder = project_folder() / "params"
-        return save(name, self.subset, self.kept, self.pack, load_preset(self.preset), folder)
+        base = with_taxonomy(load_preset(self.preset), self.taxonomy)
+        return save(name, self.subset, self.kept, self.pack, base, folder)
 
     def _summarise(self) -> None:
         """Count what the choice keeps, for the page and the static picture."""

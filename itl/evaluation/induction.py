@@ -15,6 +15,7 @@ from itl.evaluation.frozen import features_of, vote
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import Target
+from itl.hierarchy.taxonomies import tree_of_digest
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.specs import Transfer
@@ -51,7 +52,7 @@ def induction(
         `knn`); chance (see there). Also strength, the L2 penalty of the probe.
     """
     train, test = features_of(spec, net, target, machine)
-    tree, classes = Taxonomy.snapshot(), target.train.classes
+    tree, classes = tree_of_digest(spec.tree, machine.taxonomies), target.train.classes
     classify = choose_l2(train, len(classes), *target.fit_and_val_rows(spec.seed))
     probe = scores(classify(test.features), test.labels) | {"strength": classify.l2}
     inner_nodes = branches(tree, classes)

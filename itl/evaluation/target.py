@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from itl import ItlError
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack
 from itl.packs.subset import Selection, merge, ranked, select
 from itl.specs import Subset, Transfer
@@ -67,17 +68,18 @@ class Target:
         return Target(self.pack, self.train.at(fit_rows), self.train.at(val_rows))
 
 
-def target_of(spec: Transfer, pack: Pack) -> Target:
+def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Target:
     """Select the images of *pack* that *spec* asks for.
 
     Test images are those of the test split, or of val where there is no test split. With a test split the
-    training images are train and val together, unless spec.images_per_class is given.
+    training images are train and val together, unless spec.images_per_class is given. Labels are made from
+    *tree*, by default the snapshot.
 
     Raises:
         ItlError: The images have annotated objects instead of one class each.
     """
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed)
-    train, test = select(pack, subset), select(pack, subset, scored_split(pack))
+    train, test = select(pack, subset, "train", tree), select(pack, subset, scored_split(pack), tree)
     if train.classes == ("",):
         raise ItlError(
             f"the images of {spec.target} are of no one class, but have annotated objects; take "
@@ -85,7 +87,7 @@ def target_of(spec: Transfer, pack: Pack) -> Target:
         )
     if spec.images_per_class or not has_val_beside_test(pack):
         return Target(pack, train, test)
-    both = merge(train, select(pack, subset, "val"))
+    both = merge(train, select(pack, subset, "val", tree))
     return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from itl import ItlError, pick
 from itl.hierarchy.halves import GROUP_DEPTH, minimal_groups, most_even_split, shuffle
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 
 
@@ -41,6 +41,7 @@ class Method:
     example: str = ""  # of an argument
     parse: Callable[[str], object] = str  # the argument; raises ValueError
     rank: int = 0  # order among parts joined by +; one of each rank
+    tree: bool = True  # whether classes must be in the tree
 
 
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
@@ -86,6 +87,15 @@ def split_method(method: str) -> list[str]:
     return parts
 
 
+def needs_tree(method: str) -> bool:
+    """Whether what *method* makes depends on the tree: original labels and random halves do not.
+
+    >>> needs_tree("bottom-up@9+half-random-a@0"), needs_tree("half-random-a@0")
+    (True, False)
+    """
+    return any(LABEL_METHODS[part.partition("@")[0]].tree for part in split_method(method))
+
+
 def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) -> LabelSet:
     """Make the label set of one *part* of *method*."""
     name, at, argument = part.partition("@")
@@ -97,11 +107,11 @@ def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) ->
     if not wnids:
         raise ItlError(f"{method} has no class to label; give at least one wnid")
     unknown = [wnid for wnid in wnids if wnid not in tree]
-    if unknown and name != "original":
+    if unknown and kind.tree:
         names = ", ".join(map(repr, unknown[:3])) + (", ..." if len(unknown) > 3 else "")
         raise ItlError(
             f"{method} needs wnids of the tree; {len(unknown)} of {len(wnids)} are not: "
-            f"{names}; original takes any class, Taxonomy.nltk(wnids) any noun of WordNet"
+            f"{names}; original and random halves take any class; {ANOTHER_TREE}"
         )
     return kind.make(tree, wnids, *arguments)
 
@@ -298,17 +308,17 @@ def _parse_wnids(text: str) -> list[str]:
 
 
 LABEL_METHODS = {  # by the name before the @
-    "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids})),
+    "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids}), tree=False),
     "bottom-up": Method(bottom_up, "a level", "9", _parse_int),
     "top-down": Method(top_down, "a number of rounds", "1", _parse_int),
     "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
     "without-pascal": Method(_without_pascal, rank=1),
     "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
     "half-random-a": Method(
-        lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2
+        lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2, tree=False
     ),
     "half-random-b": Method(
-        lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2
+        lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2, tree=False
     ),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),

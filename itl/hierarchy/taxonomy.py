@@ -1,15 +1,17 @@
 """WordNet's nouns as a tree of wnids: parents, depths, leaves and words to find them by."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from itl import ItlError
+from itl import ItlError, nearest
 
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")
+ANOTHER_TREE = "--taxonomy nltk@FOLDER, in a preset taxonomy: nltk@FOLDER, has every noun of WordNet"
+SNAPSHOT_DIGEST = "364251832f3b"  # of the tree in it, which runs need not name
 SNAPSHOT_COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
 
 
@@ -73,6 +75,38 @@ class Taxonomy:
             synsets[synset.wnid] = synset
             todo.update(set(synset.hypernyms) - synsets.keys())
         return cls(synsets.values(), leaves)
+
+    @classmethod
+    def nltk_nouns(cls, folder: Path | None = None) -> "Taxonomy":
+        """Build the tree of all 82,115 nouns of NLTK's WordNet, in seconds; its leaves have none below them.
+
+        Args:
+            folder: holds corpora/wordnet; by default NLTK's data path is searched.
+
+        Raises:
+            ItlError: If NLTK has no WordNet 3.0.
+        """
+        reader = _nltk_reader(folder)
+        nouns = reader.raw("data.noun")
+        offsets = re.findall(r"^(\d{8}) ", nouns, re.M)
+        synsets = [_synset_from_nltk(reader, nouns, f"n{offset}") for offset in offsets]
+        above = {hypernym for synset in synsets for hypernym in synset.hypernyms}
+        return cls(synsets, {synset.wnid for synset in synsets} - above)
+
+    def restricted(self, leaves: Iterable[str]) -> "Taxonomy":
+        """Return the part of this tree above *leaves*, some of its wnids; it makes the same label sets."""
+        leaves = list(leaves)
+        above = frozenset().union(*map(self.ancestors, leaves))
+        part = Taxonomy([self[wnid] for wnid in above], leaves)
+        part.digest = self.digest  # it names the tree that labels are made from
+        return part
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest what its label sets depend on: wnids, names and hypernyms; '' for the snapshot's."""
+        lines = (repr((synset.wnid, synset.name, synset.hypernyms)) for synset in self._synsets.values())
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+        return "" if digest == SNAPSHOT_DIGEST else digest
 
     def __getitem__(self, wnid: str) -> Synset:
         """Return the synset of *wnid*; ItlError, with the nearest wnid or word, if there is none."""
@@ -193,20 +227,13 @@ class Taxonomy:
         ]
 
     def _unknown(self, wnid: str) -> str:
-        if re.fullmatch(r"n\d{8}", wnid):
-            near = get_close_matches(wnid, self._synsets, n=1)
-            hint = f"the nearest is {self._describe(near[0])}; " if near else ""
-            return (
-                f"no synset {wnid} among the {len(self)} here; {hint}"
-                f"for another noun of WordNet 3.0 take Taxonomy.nltk([{wnid!r}])"
-            )
-        hits = self.search(wnid)[:3]
+        """Say that *wnid* is not in this tree, and what may have been meant."""
+        hits = [] if re.fullmatch(r"n\d{8}", wnid) else [synset.wnid for synset in self.search(wnid)[:3]]
         if not hits:
-            words = {word: synset for synset, names, _ in self._texts for word in names}
-            hits = [words[word] for word in get_close_matches(_plain(wnid), words, n=1)]
-        names = ", ".join(self._describe(synset.wnid) for synset in hits)
-        hint = f"did you mean {names}?" if names else f"none of the {len(self)} synsets here has that name"
-        return f"{wnid!r} is not a wnid, which must be like n02084071; {hint}"
+            wnids = {name: synset.wnid for synset, names, _ in self._texts for name in names}
+            hits = [wnids[name] for name in nearest(_plain(wnid), wnids)]
+        hint = f"did you mean {', '.join(map(self._describe, hits))}? " if hits else ""
+        return f"no {wnid!r} among the {len(self)} synsets of this taxonomy; {hint}{ANOTHER_TREE}"
 
     def _describe(self, wnid: str) -> str:
         return f"{wnid} ({self._synsets[wnid].name})"
@@ -250,10 +277,16 @@ def _match_rank(query: str, names: tuple[str, ...], gloss: str) -> int | None:
     return 4 if " " + query in gloss else None
 
 
-def _nltk_reader():
-    """Return NLTK's WordNet, loaded."""
-    from nltk.corpus import wordnet  # slow to import, and the snapshot does not need it
+def _nltk_reader(folder: Path | None = None):
+    """Return NLTK's WordNet, loaded: that in *folder*, or that on NLTK's data path."""
+    import nltk  # slow to import, and the snapshot does not need it
+    from nltk.corpus import wordnet
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    from nltk.corpus.util import LazyCorpusLoader
 
+    if folder is not None:
+        nltk.data.path.insert(0, str(folder.absolute()))  # NLTK opens no file of a folder that is not on it
+        wordnet = LazyCorpusLoader("wordnet", WordNetCorpusReader, {})  # {}: no words of other languages
     try:
         wordnet.ensure_loaded()
         version = wordnet.get_version()

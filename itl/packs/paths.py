@@ -157,8 +157,18 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
     """Open the pack here with the *digest* that specs hold; other packs may be damaged or unfinished."""
+    pack = find_pack(digest, machine)
+    if pack is None:
+        raise ItlError(
+            f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`"
+        )
+    return pack
+
+
+def find_pack(digest: str, machine: Machine) -> Pack | None:
+    """Open the pack here with the *digest* that specs hold; None where there is none."""
     for summary in sorted(machine.packs.glob("*/pack.json")):
         unfinished = summary.parent.suffix == ".partial"  # killed just before it was published
         if not unfinished and read_mapping(summary, PACK_AGAIN).get("digest") == digest:
             return Pack.open(summary.parent)
-    raise ItlError(f"no pack with digest {digest} in {machine.packs}; build it with `itl run` or `itl pack`")
+    return None

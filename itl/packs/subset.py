@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.hierarchy.label_sets import label_set, split_method
+from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.pack import Pack
 from itl.specs import Subset
@@ -39,20 +39,27 @@ def merge(one: Selection, other: Selection) -> Selection:
     return Selection(rows[order], np.concatenate([one.labels, other.labels])[order], one.classes)
 
 
-def select(pack: Pack, subset: Subset, split: str = "train") -> Selection:
+def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | None = None) -> Selection:
     """Choose and label the images of *split* that *subset* keeps.
 
     ``images_per_class`` limits only the training split; others keep every image of the classes kept. With one
-    seed, a subset of fewer images or classes is always part of one with more.
+    seed, a subset of fewer images or classes is always part of one with more. Labels are made from *tree*, by
+    default the snapshot.
 
     Raises:
         ItlError: For more classes or images than there are, an unknown split, or an empty result.
     """
     splits = pack.table["split"].to_numpy(str)
     pick(dict.fromkeys(pack.summary["splits"]), split, f"split of the pack {pack.folder}")
+    tree = tree or Taxonomy.snapshot()
+    if needs_tree(subset.labels) and tree.digest != subset.tree:
+        raise ItlError(
+            f"{subset.labels} is of taxonomy {subset.tree or 'of WordNet, as it comes with itl'}; got "
+            f"{tree.digest or 'that one'}; give the taxonomy that the subset was made on"
+        )
     wnids = pack.table["wnid"].to_numpy(object)
     reference = "train" if "train" in pack.summary["splits"] else split
-    label_names = label_set(Taxonomy.snapshot(), subset.labels, sorted(set(wnids[splits == reference])))
+    label_names = label_set(tree, subset.labels, sorted(set(wnids[splits == reference])))
     classes = keep_classes(list(label_names.classes), subset)
     number_of = {name: number for number, name in enumerate(classes)}
     label_of = {wnid: number_of.get(name, -1) for wnid, name in label_names.class_of.items()}

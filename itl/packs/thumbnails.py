@@ -64,12 +64,22 @@ class Gallery:
         pages = max(1, -(-len(rows) // size))
         number = min(max(0, number), pages - 1)
         shown = shuffled[number * size : (number + 1) * size]
-        ids = self.pack.table["image"]
-        lossless = self.pack.size <= MAX_PNG_SIDE
-        files = [_encode(pixels, lossless) for pixels in self._pixels(shown)]
+        ids, files = self.pack.table["image"], self.files(shown)
         images = [(ids.iloc[row], names[codes[row]], file) for row, file in zip(shown, files, strict=True)]
-        type = "image/png" if lossless else "image/jpeg"
-        return ThumbnailPage(number, pages, len(rows), images, type)
+        return ThumbnailPage(number, pages, len(rows), images, self.type)
+
+    @property
+    def type(self) -> str:
+        """The media type of `files`."""
+        return "image/png" if self.pack.size <= MAX_PNG_SIDE else "image/jpeg"
+
+    def files(self, rows: np.ndarray) -> list[bytes]:
+        """Return the images in *rows* of the pack, each as the content of a file.
+
+        Raises:
+            ItlError: If the pack no longer exists or cannot be read.
+        """
+        return [_encode(pixels, self.type == "image/png") for pixels in self._pixels(rows)]
 
     def _pixels(self, rows: np.ndarray) -> list[np.ndarray]:
         """Read images, each uint8 (size, size, 3)."""

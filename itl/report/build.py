@@ -1,9 +1,11 @@
-"""A report: a preset's notebooks executed side by side, their pages, and one index over them."""
+"""A report: a preset's runs, a page as soon as the runs of its question are done, and one index."""
 
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +18,16 @@ from itl.presets import Preset, find_notebooks, working_folder
 from itl.report.html import index_html
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_page import NotebookPage
-from itl.report.run_index import publish_runs, run_index
+from itl.report.run_files import publish_runs
+from itl.report.run_index import run_index
+from itl.runs.plan import plan
 from itl.runs.provenance import commit, describe_devices
+from itl.runs.question import run_all
 from itl.runs.questions import questions_of
+from itl.runs.store import Store
 from itl.storage import hold_lock, write_atomic
+
+INDEX_SECONDS = 15  # between two states of the index while runs are under way
 
 Log = Callable[[str], object]
 
@@ -32,34 +40,39 @@ def report(
     only: str | None = None,
     log: Log = print,
 ) -> Path:
-    """Execute the notebooks of *preset* whose pages are out of date, and write pages and index to *out*.
+    """Do the runs of *preset* that are missing, and write its pages and their index to *out*.
+
+    A page is made as soon as the runs of its question are done. The index is there from the start: until all
+    is done it says what is to come, and browsers load it again by themselves.
 
     Returns the path of the index.
 
     Args:
         notebooks: folder of the notebooks; by default the project's and those that ship with itl.
-        only: execute this notebook alone.
+        only: do this notebook alone.
         log: called with each line of progress.
 
     Raises:
-        ItlError: a parameter is wrong, which is checked before anything runs, or notebooks failed. Pages that
-            were made earlier stay, and notebooks that failed half-way lie in ``failed/``.
+        ItlError: a parameter is wrong, which is checked before anything runs, or runs or notebooks failed.
+            Pages that are made stay, and notebooks that failed half-way lie in ``failed/``.
     """
     out = Path(out)
     pages = pages_of(preset, out, machine, notebooks)
+    if not pages:
+        raise ItlError(f"preset {preset.name} names no notebooks; list some under notebooks:")
     if only is not None:
         pick(preset.notebooks, only, f"notebook of preset {preset.name}")
     for page in pages:
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):
             log(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
-    with report_lock(out, log):
-        wanted = [page for page in pages if only in (None, page.stem)]
-        failed = make_pages([page for page in wanted if not page.is_summary], machine, log)
-        failed |= make_pages([page for page in wanted if page.is_summary], machine, log)
-        write_index(pages, failed, log)
-    if failed:
-        reasons = "; ".join(failed.values())
+    with report_lock(out, log), PageMaker(pages, only, machine, log) as maker:
+        questions, store = questions_of(preset, only), Store(machine.runs)
+        plan(questions, store, machine, log).refuse()
+        run_all(questions, store, machine, watch=maker.update)
+        maker.finish()
+    if maker.failed:
+        reasons = "; ".join(maker.failed.values())
         raise ItlError(
             f"{reasons}; half-run in {out / 'failed'}, pages made earlier stay; "
             f"correct the cause, then run the report again"
@@ -71,6 +84,7 @@ def pages_of(
     preset: Preset, out: Path, machine: Machine, notebooks: Path | None = None
 ) -> list[NotebookPage]:
     """List the notebooks of *preset* with their parameters checked; see `report`."""
+    questions_of(preset)  # checks the parameters of questions; those of other notebooks are checked below
     paths = find_notebooks(notebooks)
     for stem, parameters in preset.notebooks.items():
         check_parameters(pick(paths, stem, "notebook"), parameters)
@@ -90,29 +104,79 @@ def report_lock(out: Path, log: Log) -> Iterator[None]:
         yield
 
 
-def make_pages(pages: list[NotebookPage], machine: Machine, log: Log) -> dict[str, str]:
-    """Execute those of *pages* that are out of date, side by side; returns the reason of each failure."""
-    stale = [page for page in pages if not page.is_current()]
-    for page in pages:
-        if page not in stale:
-            log(f"{page.stem}: unchanged")
-    if not stale:
-        return {}
-    from itl.report.execute_notebook import interrupt_all  # imports papermill, which is slow
+class PageMaker:
+    """Makes the pages of a report beside its runs, each as soon as its question's runs are done.
 
-    failed = {}
-    with ThreadPoolExecutor(min(len(stale), machine.workers)) as pool:
-        running = {pool.submit(make_page, page): page for page in stale}
-        try:
-            for future, page in running.items():
-                if reason := future.result():
-                    failed[page.stem] = reason
-                log(reason or f"{page.stem}: done")
-        except BaseException:  # Ctrl-C must reach the notebooks before this process ends
-            pool.shutdown(wait=False, cancel_futures=True)
-            interrupt_all()
-            raise
-    return failed
+    Attributes:
+        failed: by notebook, why its page could not be made.
+    """
+
+    def __init__(self, pages: list[NotebookPage], only: str | None, machine: Machine, log: Log):
+        self.pages, self.log = pages, log
+        self.waiting = [page for page in pages if only in (None, page.stem)]
+        self.running: dict[Future, NotebookPage] = {}
+        self.failed: dict[str, str] = {}
+        self.pool = ThreadPoolExecutor(max(1, min(len(self.waiting), machine.workers)))
+        self.indexed = -math.inf  # when the index was last written
+
+    def __enter__(self) -> "PageMaker":
+        self.write_index("starting")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait for the pages that are being made, and leave an index of all that is there."""
+        if kind is not None and not issubclass(kind, ItlError):  # Ctrl-C must reach the notebooks
+            self.pool.shutdown(wait=False, cancel_futures=True)
+            if self.running:
+                from itl.report.execute_notebook import interrupt_all
+
+                interrupt_all()
+        self.pool.shutdown()
+        self.collect()
+        self.write_index()
+
+    def update(self, progress: object) -> None:
+        """Start the pages that can be made, show those that are made; cheap enough for twice a second."""
+        for page in [page for page in self.waiting if self.can_make(page)]:
+            self.waiting.remove(page)
+            if page.is_current():
+                self.log(f"{page.stem}: unchanged")
+            else:
+                self.running[self.pool.submit(make_page, page)] = page
+        if self.collect() or time.monotonic() - self.indexed > INDEX_SECONDS:
+            self.write_index(str(progress))
+
+    def can_make(self, page: NotebookPage) -> bool:
+        """Say whether all that *page* shows is there: its question's runs, or what a summary sums up."""
+        if page.is_summary:
+            return not self.running and all(other.is_summary for other in self.waiting)
+        return page.has_results()
+
+    def collect(self) -> bool:
+        """Say what became of the pages that have ended since; return whether there are any."""
+        ended = [future for future in self.running if future.done() and not future.cancelled()]
+        for future in ended:
+            page, reason = self.running.pop(future), future.result()
+            if reason:
+                self.failed[page.stem] = reason
+            self.log(reason or f"{page.stem}: {page.answer_text()}")
+        return bool(ended)
+
+    def finish(self) -> None:
+        """Make all pages that are left, now that all runs are done."""
+        while self.waiting or self.running:
+            self.update("all runs are done")
+            wait(self.running, timeout=0.5, return_when=FIRST_COMPLETED)
+            self.collect()
+
+    def write_index(self, under_way: str = "") -> None:
+        """Write the index; *under_way* says how far the report is, and is empty once it has ended."""
+        coming = {}
+        if under_way:
+            coming = {page.stem: "to come" for page in self.waiting}
+            coming |= {page.stem: "being written" for page in self.running.values()}
+        write_index(self.pages, self.failed, coming, under_way)
+        self.indexed = time.monotonic()
 
 
 def make_page(page: NotebookPage) -> str:
@@ -138,15 +202,23 @@ def make_page(page: NotebookPage) -> str:
         shutil.rmtree(folder)
 
 
-def write_index(pages: list[NotebookPage], failed: dict[str, str], log: Log) -> None:
-    """Write the index of all runs, and the index over every published page, with what has failed."""
-    if not pages:
-        raise ItlError("this preset names no notebooks; list some under notebooks:")
+def write_index(
+    pages: list[NotebookPage], failed: Mapping[str, str], coming: Mapping[str, str], under_way: str
+) -> None:
+    """Write the index of all runs, and the index over every page.
+
+    Args:
+        pages: of the report.
+        failed: by notebook, why its page could not be made.
+        coming: by notebook, how far the pages are that are still to be made.
+        under_way: how far the report is; empty once it has ended.
+    """
     preset, out, machine = pages[0].preset, pages[0].folder, pages[0].machine
     entries = run_index(questions_of(preset), machine)
-    publish_runs(entries, out, preset.name, machine)
+    if not under_way:
+        publish_runs(entries, out, preset.name, machine)
     join_tables(pages)
-    summaries = [page.index_summary(failed.get(page.stem, "")) for page in pages]
+    summaries = [page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, "")) for page in pages]
     summaries = [summary for summary in summaries if summary is not None]
     seeds = sorted({entry.spec.seed for entry in entries})
     done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
@@ -159,9 +231,8 @@ def write_index(pages: list[NotebookPage], failed: dict[str, str], log: Log) -> 
         "itl": f"{__version__}, commit {commit()}",
         "to repeat": f"itl report {preset.reference}",
     }
-    html = index_html(summaries, preset.name, preset.about, facts)
+    html = index_html(summaries, preset.name, preset.about, facts, under_way)
     write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
-    log(f"{len(summaries)} pages: {out / 'index.html'}")
 
 
 def join_tables(pages: list[NotebookPage]) -> None:

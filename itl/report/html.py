@@ -30,6 +30,7 @@ class PageSummary:
     verdict: str = ""
     table: bool = False  # whether CSV files of results and contrasts lie beside the page
     trouble: str = ""  # why the page is missing, or was made by an earlier run
+    status: str = ""  # how far a page is that is being made
     made: bool = True  # False: there is no page yet
 
     @property
@@ -62,10 +63,15 @@ def plain_text(html: str) -> str:
     return BeautifulSoup(html, "html.parser").get_text().replace("¶", "").strip()
 
 
-def index_html(pages: Iterable[PageSummary], preset: str, about: str, facts: Mapping[str, str]) -> str:
+def index_html(
+    pages: Iterable[PageSummary], preset: str, about: str, facts: Mapping[str, str], under_way: str = ""
+) -> str:
     """Write the index: what this report is, every verdict at a glance, then a card for every page.
 
-    Questions come first, then the hierarchy and the summary.
+    Questions come first, then the hierarchy and the summary. *under_way* says how far a report is that
+    has not ended: browsers then load the index again every few seconds.
     """
     in_order = sorted(pages, key=lambda page: (not page.table, not page.verdict, page.stem.startswith("00")))
-    return render("index.html.j2", pages=in_order, preset=preset, about=about, facts=facts)
+    return render(
+        "index.html.j2", pages=in_order, preset=preset, about=about, facts=facts, under_way=under_way
+    )

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
@@ -11,8 +11,9 @@ from pathlib import Path
 from itl.analysis.comparisons import answer
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.report.html import PageSummary
-from itl.report.notebook_file import declared_parameters
+from itl.report.html import PageSummary, plain_text
+from itl.report.notebook_file import declared_parameters, read_cells
+from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
@@ -76,7 +77,7 @@ class NotebookPage:
         """Say whether the published page is what executing the notebook again would give."""
         if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
             return False
-        facts = read_mapping(self.published(".json"))
+        facts = self.published_facts()
         damaged = changed_file(self.folder, facts.get("files", {}))
         return not damaged and facts.get("fingerprint") == self.fingerprint()
 
@@ -119,23 +120,56 @@ class NotebookPage:
         text = json.dumps(facts | {"files": {path.name: path.stat().st_size for path in paths}})
         write_atomic(self.published(".json"), lambda part: part.write_text(text, "utf-8"))
 
-    def index_summary(self, trouble: str = "") -> PageSummary | None:
-        """Read what the index shows of this page; *trouble* says why the last execution failed.
+    @cached_property
+    def title(self) -> str:
+        """The first heading of the notebook."""
+        texts = [cell["source"] for cell in read_cells(self.source) if cell["cell_type"] == "markdown"]
+        return texts[0].partition("\n")[0].lstrip("# ").strip() if texts else self.stem
 
-        None where the notebook was never executed and has not failed either.
+    @cached_property
+    def specs(self) -> list:
+        """The runs that the page shows; none where the notebook asks no question. All packs must be built."""
+        if not self.asks:
+            return []
+        (question,) = questions_of(self.preset, self.stem)
+        return with_needs(run.spec for run in question.runs(self.machine))
+
+    def has_results(self) -> bool:
+        """Say whether all of `specs` are done."""
+        store = Store(self.machine.runs)
+        return all(store.state(spec) == "done" for spec in self.specs)
+
+    def published_facts(self) -> dict:
+        """Return what was published with the page: fingerprint, made and page; {} without a page.
+
+        Facts that another version of itl wrote differently count as none.
         """
-        page = read_mapping(self.published(".json")).get("page", {})
-        if page.keys() == {field.name for field in fields(PageSummary)}:  # else another version made it
-            note = f"This page was made earlier; the last run did not finish: {trouble}" if trouble else ""
-            return PageSummary(**page | {"trouble": note})
-        if not trouble:
+        facts = read_mapping(self.published(".json"))
+        return facts if facts.get("page", {}).keys() == {field.name for field in fields(PageSummary)} else {}
+
+    def answer_text(self) -> str:
+        """Return title and answer of the published page, for a terminal."""
+        summary = PageSummary(**self.published_facts()["page"])
+        return f"{summary.title} {plain_text(summary.answer)}".strip()
+
+    def index_summary(self, trouble: str = "", status: str = "") -> PageSummary | None:
+        """Return what the index shows of this page; None where it was never made and is not to come either.
+
+        Args:
+            trouble: why the last execution failed.
+            status: how far the page is, where it is still to be made.
+        """
+        page = self.published_facts().get("page")
+        if page:
+            if trouble:
+                trouble = f"This page was made earlier; the last run did not finish: {trouble}"
+            if status:
+                status = f"This page was made earlier; a new one is {status}"
+            return PageSummary(**page | {"trouble": trouble, "status": status})
+        if not trouble and not status:
             return None
-        import nbformat
-
-        from itl.report.notebook_html import read_summary
-
-        notebook = nbformat.read(self.source, as_version=4)
-        return replace(read_summary(notebook, self.stem, self.asks, trouble), made=False)
+        notes = {"trouble": trouble, "status": status}
+        return PageSummary(self.stem, self.title, "", table=self.asks, made=False, **notes)
 
 
 def runs_digest(question: Question, machine: Machine) -> str:

@@ -1,16 +1,9 @@
 """The run index: every run of a preset's questions once, with the questions it serves and its provenance."""
 
-import filecmp
-import gzip
-import json
-import shutil
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 
 import pandas as pd
 
@@ -21,7 +14,6 @@ from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, canonical, key
-from itl.storage import write_atomic
 
 LONG_MANIFEST_BYTES = 1_000_000  # longer ones are compressed: ILSVRC's lists 1.28 M images
 PROVENANCE = ("seconds", "device", "commit", "finished")
@@ -99,61 +91,6 @@ def _entry(spec: Pretrain | Transfer, task: str, conditions: Iterable[str], stor
         name = f"{key(spec)}.csv" + (".gz" if manifest.stat().st_size > LONG_MANIFEST_BYTES else "")
     provenance = store.read(spec, "provenance.json")
     return RunEntry(spec, task, tuple(conditions), state, store.result(spec), provenance, name)
-
-
-def publish_runs(entries: Sequence[RunEntry], out: Path, preset: str, machine: Machine) -> None:
-    """Write runs.html and runs.csv to *out* and, in runs/, the files of every finished run.
-
-    These are KEY.json, with spec, result and provenance, and for a pre-training its manifest, KEY.csv or,
-    where that is long, KEY.csv.gz: image, wnid and label of every image. Files of runs that are no longer
-    needed are removed.
-    """
-    folder, store = out / "runs", Store(machine.runs)
-    folder.mkdir(parents=True, exist_ok=True)
-    current = set()
-    for entry in entries:
-        if entry.done:
-            current |= {f"{entry.key}.json", entry.manifest}
-            _publish(entry, folder, store.path(entry.spec))
-    for path in {*folder.glob("*.json"), *folder.glob("*.csv*")}:
-        if path.name not in current:
-            path.unlink()
-    table, html = runs_csv(entries), runs_html(entries, preset)
-    write_atomic(out / "runs.csv", lambda path: path.write_text(table, "utf-8"))
-    write_atomic(out / "runs.html", lambda path: path.write_text(html, "utf-8"))
-
-
-def _publish(entry: RunEntry, folder: Path, source: Path) -> None:
-    """Write the files of one finished run to *folder*, unless they are there with the same content."""
-    path = folder / f"{entry.key}.json"
-    content = {
-        "run": entry.key,
-        "spec": json.loads(canonical(entry.spec)),
-        "result": entry.result,
-        "provenance": entry.provenance,
-    }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    if not path.exists() or path.read_bytes() != text.encode():
-        write_atomic(path, lambda path: path.write_text(text, "utf-8"))
-    target, manifest = folder / entry.manifest, source / "manifest.csv"
-    if not entry.manifest:
-        return
-    if target.suffix == ".gz":
-        if not target.exists() or target.read_bytes()[-8:] != _gzip_trailer(manifest):
-            write_atomic(target, lambda path: _compress(manifest, path))
-    elif not target.exists() or not filecmp.cmp(manifest, target, shallow=False):
-        write_atomic(target, lambda path: shutil.copyfile(manifest, path))
-
-
-def _gzip_trailer(path: Path) -> bytes:
-    """Return the last 8 bytes of a gzip file of *path*: CRC-32 and length of the content."""
-    content = path.read_bytes()
-    return struct.pack("<II", zlib.crc32(content), len(content) % 2**32)
-
-
-def _compress(source: Path, target: Path) -> None:
-    with open(source, "rb") as read, gzip.open(target, "wb", compresslevel=6) as write:
-        shutil.copyfileobj(read, write, 1 << 20)
 
 
 def runs_csv(entries: Iterable[RunEntry]) -> str:

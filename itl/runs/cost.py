@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from itl.evaluation.methods import METHODS
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.packs.subset import count_subset
@@ -60,7 +61,7 @@ def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) 
     """
     net, recipe = work_of(spec)
     rate, frozen = rates[name_of(net, recipe, machine)], rates[frozen_name(machine)]
-    images = images_of(spec, size)
+    images = images_of(spec, size, machine)
     memory, device = rate.memory + TABLE_BYTES_PER_IMAGE * size.images, rate.device
     if isinstance(spec, Pretrain):
         weights = rate.weights + 4 * images.classes * (rate.features + 1)
@@ -96,7 +97,7 @@ def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> 
     return extraction + sum(seconds[piece] for piece in METHODS[method].cost)
 
 
-def images_of(spec: Pretrain | Transfer, size: Size) -> Images:
+def images_of(spec: Pretrain | Transfer, size: Size, machine: Machine) -> Images:
     """Count the images that *spec* works through.
 
     Those of a target are as in `itl.evaluation.target`: where there is a test split, val is trained on too,
@@ -107,8 +108,9 @@ def images_of(spec: Pretrain | Transfer, size: Size) -> Images:
     """
     splits, train = {"train": 0, "val": 0, "test": 0} | dict(size.splits), tuple(size.train.items())
     if isinstance(spec, Pretrain):
-        kept = _kept(train, _plain(spec.subset))
-        of_these_classes = sum(_kept(train, replace(_plain(spec.subset), images_per_class=None)).values())
+        kept = _kept(train, subset := _plain(spec.subset), machine.taxonomies)
+        all_images = _kept(train, replace(subset, images_per_class=None), machine.taxonomies)
+        of_these_classes = sum(all_images.values())
         n_test = splits["val"] * of_these_classes // max(1, splits["train"])
         return Images(sum(kept.values()), 0, n_test, len(kept))
     n_val = splits["val"] if splits["test"] and not spec.images_per_class else 0
@@ -117,7 +119,8 @@ def images_of(spec: Pretrain | Transfer, size: Size) -> Images:
         most = (spec.images_per_class or splits["train"]) * ANNOTATED_CLASSES
         n_train, classes = min(splits["train"], most), ANNOTATED_CLASSES
     else:
-        kept = _kept(train, Subset("", spec.labels, None, spec.images_per_class))
+        subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
+        kept = _kept(train, subset, machine.taxonomies)
         n_train, classes = sum(kept.values()), len(kept)
     return Images(n_train + n_val, n_val or n_train // 5, n_test, classes)
 
@@ -128,6 +131,6 @@ def _plain(subset: Subset) -> Subset:
 
 
 @cache
-def _kept(train: tuple[tuple[str, int], ...], subset: Subset) -> Mapping[str, int]:
+def _kept(train: tuple[tuple[str, int], ...], subset: Subset, taxonomies: Path) -> Mapping[str, int]:
     """Count the training images of each class that *subset* keeps; a plan does so hundreds of times."""
-    return count_subset(Taxonomy.snapshot(), dict(train), subset).images
+    return count_subset(tree_of_digest(subset.tree, taxonomies), dict(train), subset).images

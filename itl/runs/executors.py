@@ -16,17 +16,12 @@ WATCH_S = 0.5  # between two looks at what has finished
 
 
 def execute(
-    specs: Iterable[Spec],
-    store: Store,
-    machine: Machine,
-    watch: Callable[[], object] = lambda: None,
-    minutes: Mapping[str, float] | None = None,
+    specs: Iterable[Spec], store: Store, machine: Machine, watch: Callable[[], object] = lambda: None
 ) -> None:
-    """Do every run of *specs* that is missing, each after the run it needs, `machine.workers` on each device.
+    """Do every run of *specs* that is missing, in turn, `machine.workers` side by side on each device.
 
-    A run that fails does not stop those that do not need it; all failures are raised together at the end.
-    *watch* is called about twice a second while runs are under way. *minutes* says by key how long runs
-    should take: the longest come first, so that none is left over when all else is done.
+    A run comes after the run that it needs. A run that fails does not stop those that do not need it; all
+    failures are raised together at the end. *watch* is called about twice a second while runs are under way.
     """
     left = [spec for spec in with_needs(specs) if store.state(spec) != "done"]
     if not left:
@@ -38,7 +33,7 @@ def execute(
     share = -(-len(left) // len(machine.devices))
     machine = machine.replace(workers=min(machine.workers, share))  # starting one takes seconds
     with (cluster if machine.scheduler else local_workers)(machine) as workers:
-        failed = _do_all(longest_first(left, minutes or {}), store, workers, watch)
+        failed = _do_all(left, store, workers, watch)
     for spec, error in failed.items():
         reason = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
         raise ItlError(f"{len(failed)} of the runs failed, first {key(spec)}: {reason}") from error
@@ -97,7 +92,11 @@ def _submit_ready(
 
 
 def longest_first(specs: Sequence[Spec], minutes: Mapping[str, float]) -> list[Spec]:
-    """Order *specs* by the time to the end of the longest run that waits for each; as given where unknown."""
+    """Order *specs* so that none is left over when all else is done; as given where minutes are unknown.
+
+    *minutes* says by key how long a run should take. What counts is the time to the end of the longest run
+    that waits for a run.
+    """
     own = {spec: minutes.get(key(spec), 0.0) for spec in specs}
     after = dict.fromkeys(specs, 0.0)
     for spec in specs:
@@ -117,14 +116,15 @@ def with_needs(specs: Iterable[Spec]) -> list[Spec]:
 def shard_of(specs: Iterable[Spec], shard: tuple[int, int]) -> list[Spec]:
     """List those of *specs* that are of part I of N, for *shard* (I, N).
 
-    A net and all that is measured on it are of one part. Parts depend on nothing but *specs*, so that jobs of
-    one array agree on them.
+    A net and all that is measured on it are of one part. Parts do not depend on the order of *specs*, which
+    differs between machines, so that the jobs of one array agree on them.
     """
     part, parts = shard
-    numbers: dict[Pretrain, int] = {}
-    chosen = []
-    for spec in specs:
-        net = spec.pretrain if isinstance(spec, Transfer) else spec
-        if numbers.setdefault(net, len(numbers)) % parts == part - 1:
-            chosen.append(spec)
-    return chosen
+
+    def net(spec: Spec) -> Pretrain:
+        return spec.pretrain if isinstance(spec, Transfer) else spec
+
+    specs = list(specs)
+    nets = sorted({net(spec) for spec in specs}, key=key)
+    ours = set(nets[part - 1 :: parts])
+    return [spec for spec in specs if net(spec) in ours]

@@ -15,6 +15,8 @@ from itl import ItlError, pick
 from itl.evaluation.accuracy import scores
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, scored_split, target_of
+from itl.hierarchy.taxonomies import tree_of_digest
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
@@ -84,7 +86,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
         classes, images (numbers), manifest (a digest) and metrics (percent, by name).
     """
     pack = pack_of_digest(spec.subset.pack, machine)
-    selection = select(pack, spec.subset)
+    selection = select(pack, spec.subset, "train", tree_of(spec, machine))
     table = manifest(pack, selection)
     write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
@@ -95,6 +97,11 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
         "manifest": sha256((folder / "manifest.csv").read_bytes()).hexdigest()[:12],
         "metrics": own_scores(spec, net, pack, machine.replace(rank=0, ranks=1)),
     }
+
+
+def tree_of(spec: Pretrain, machine: Machine) -> Taxonomy:
+    """Return the tree that the labels of *spec* are made from."""
+    return tree_of_digest(spec.subset.tree, machine.taxonomies)
 
 
 def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine: Machine) -> Classifier:
@@ -111,7 +118,8 @@ def own_scores(spec: Pretrain, net: Classifier, pack: Pack, machine: Machine) ->
     """Score *net* on every validation image of the classes it was trained on; {} where the pack has none."""
     if "val" not in pack.summary["splits"]:
         return {}
-    batches = Batches(pack, select(pack, spec.subset, "val"), spec.recipe, spec.seed, machine)
+    selection = select(pack, spec.subset, "val", tree_of(spec, machine))
+    batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
     outputs, labels = predict(net, batches, machine, spec.recipe.precision)
     return scores(outputs, labels)
 
@@ -137,7 +145,10 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     net = build(spec.pretrain.net, pretrained["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
     load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
     pack = pack_of_digest(spec.pack, machine)
-    target = (multilabel_target if method.annotated else target_of)(spec, pack)
+    if method.annotated:
+        target = multilabel_target(spec, pack)
+    else:
+        target = target_of(spec, pack, tree_of_digest(spec.tree, machine.taxonomies))
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
@@ -166,7 +177,7 @@ def perform_together(specs: list[Spec], store: Store, machine: Machine) -> None:
         while (work := _next_from_leader()) is not None:
             spec, folder = work
             pack = pack_of_digest(spec.subset.pack, machine)
-            fit(spec, pack, select(pack, spec.subset), folder, machine)
+            fit(spec, pack, select(pack, spec.subset, "train", tree_of(spec, machine)), folder, machine)
     distributed.barrier()  # no rank leaves while another still listens
     gc.collect()  # wrapped nets, in cycles, hold on to the group and its threads
     distributed.destroy_process_group()

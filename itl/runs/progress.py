@@ -2,49 +2,117 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from itl.machine import duration
 from itl.runs.store import Store
+from itl.specs import Pretrain, key
+
+PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
+LEAST_MINUTES = 1e-3  # of a run whose time is not known
+TAIL_BYTES = 4096  # of a log that is read; a row is shorter
 
 
 class Progress:
-    """Watch the runs of *specs*; `update` is cheap enough to call twice a second."""
+    """Watch the runs of *specs*; `update` is cheap enough to call twice a second.
 
-    def __init__(self, specs: Iterable[object], store: Store, table: Callable[[], object] | None = None):
-        self.specs, self.store, self.table = list(specs), store, table
+    Progress is counted in work, not in runs: a run weighs what `itl.runs.plan` expects it to take. What
+    finished runs really took corrects the time that is left.
+
+    Args:
+        specs: the runs, finished ones too.
+        store: where they lie.
+        minutes: by key, what a run should take; runs that are not named weigh alike.
+        slots: how many runs are done side by side.
+        table: what a notebook shows.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[object],
+        store: Store,
+        minutes: Mapping[str, float] | None = None,
+        slots: int = 1,
+        table: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self.specs, self.store, self.slots = list(specs), store, slots
+        self.table, self.clock = table, clock
         self.left = [spec for spec in self.specs if store.state(spec) != "done"]
+        known = minutes or {}
+        self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
+        self.work = sum(self.minutes.values())  # minutes of one slot, as planned
+        self.started = clock()
+        self.started_runs: dict[object, float] = {}  # when a run was first seen under way
         self.handle = None
 
     def __enter__(self) -> "Progress":
         """Show where things stand."""
         from tqdm import tqdm  # here: who only asks for results needs none
 
-        done = len(self.specs) - len(self.left)
         if self.table and _in_notebook():
             from IPython.display import display
 
             self.handle = display(self.table(), display_id=True)
         self.bar = tqdm(
-            total=len(self.specs),
-            initial=done,
-            unit="run",
+            total=1.0,
+            bar_format="{percentage:3.0f}%|{bar:24}| {desc}",
             disable=not self.left or self.handle is not None,
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few lines
         )
         return self
 
+    @property
+    def done(self) -> float:
+        """The part of the work that is done, 0 to 1; runs under way count by their epochs, or by time."""
+        if not self.work:
+            return 1.0
+        left = sum(minutes for spec, minutes in self.minutes.items() if spec in set(self.left))
+        return (self.work - left + sum(map(self._done_of, self.started_runs))) / self.work
+
+    def _done_of(self, spec: object) -> float:
+        """Minutes of work of a run under way that are done, as planned."""
+        row = last_row(self.store.path(spec))
+        if row and isinstance(spec, Pretrain):
+            steps, epochs = spec.recipe.steps, spec.recipe.epochs
+            part = row["step"] / steps if steps else row["epoch"] / epochs
+        else:
+            part = (self.clock() - self.started_runs[spec]) / 60 / self.minutes[spec]
+        return min(part, 0.95) * self.minutes[spec]
+
+    @property
+    def minutes_left(self) -> float:
+        """Minutes until all is done: by the plan at first, then more and more by what was measured."""
+        planned = self.work / self.slots
+        passed = (self.clock() - self.started) / 60
+        pace = (passed + PLAN_WEIGHT * planned) / (self.done + PLAN_WEIGHT)  # minutes for all of the work
+        return pace * (1 - self.done)
+
+    def __str__(self) -> str:
+        count = len(self.specs) - len(self.left)
+        more = f"; about {duration(self.minutes_left)} left" if self.left else ""
+        return f"{count} of {len(self.specs)} runs done{more}"
+
     def update(self) -> None:
         """Show what has finished since, and how far those under way are."""
-        finished = [spec for spec in self.left if self.store.state(spec) == "done"]
-        if finished:
-            self.left = [spec for spec in self.left if spec not in finished]
-            self.bar.update(len(finished))
-            if self.handle:
-                self.handle.update(self.table())
-        under_way = [at for spec in self.left if (at := last_epoch(self.store.path(spec)))]
-        more = [f"{len(under_way) - 4} more"] if len(under_way) > 4 else []
-        self.bar.set_postfix_str("; ".join(under_way[:4] + more), refresh=sys.stderr.isatty())
+        finished = {spec for spec in self.left if self.store.state(spec) == "done"}
+        self.left = [spec for spec in self.left if spec not in finished]
+        for spec in finished:
+            self.started_runs.pop(spec, None)
+        for spec in self.left:
+            if spec not in self.started_runs and self.store.under_way(spec):
+                self.started_runs[spec] = self.clock()
+        if finished and self.handle:
+            self.handle.update(self.table())
+        epochs = [text for spec in self.started_runs if (text := last_epoch(self.store.path(spec)))]
+        more = [f"{len(epochs) - 4} more"] if len(epochs) > 4 else []
+        self.bar.n = self.done
+        self.bar.set_description_str("; ".join([str(self), *epochs[:4], *more]), refresh=False)
+        self.bar.update(0)
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
@@ -52,13 +120,25 @@ class Progress:
         self.bar.close()
 
 
+def last_row(folder: Path) -> dict:
+    """Return the last whole row of the log of the run in *folder*; {} before its first epoch ends."""
+    try:
+        with open(folder / "log.jsonl", "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
+    except FileNotFoundError:
+        return {}
+    with suppress(ValueError):  # a line that a power cut has shortened
+        return json.loads(lines.rpartition(b"\n")[2]) if lines else {}
+    return {}
+
+
 def last_epoch(folder: Path) -> str:
     """Say how far the run in *folder* has come, and on which GPU; '' before its first epoch ends."""
-    log = folder / "log.jsonl"
-    lines = log.read_bytes().rpartition(b"\n")[0] if log.exists() else b""      # a line may be under way
-    if not lines:
+    row = last_row(folder)
+    if not row:
         return ""
-    row = json.loads(lines.rpartition(b"\n")[2])
     where = f" {row['device']}" if row.get("device", "cpu") != "cpu" else ""
     return f"{folder.name[:5]}{where} epoch {row['epoch']} loss {row['loss']:.2f}"
 

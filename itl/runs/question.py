@@ -3,15 +3,19 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
 from itl import ItlError, pick
-from itl.evaluation.methods import main_metrics
-from itl.machine import Machine
+from itl.evaluation.methods import METHODS, main_metrics
+from itl.hierarchy.label_sets import needs_tree
+from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
-from itl.runs.executors import Spec, execute, shard_of
+from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -37,7 +41,7 @@ class Condition:
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
-        return dict(self.names).get(task.labels, task.labels).format(seed=seed)
+        return with_seed(dict(self.names).get(task.labels, task.labels), seed)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ class Task:
         >>> Task.read("knn@images/bottom-up@9:5")
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
         """
-        parts = TASK.fullmatch(str(text))
+        parts = TASK.fullmatch(text) if isinstance(text, str) else None
         if parts is None:
             raise ItlError(
                 f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
@@ -133,13 +137,20 @@ class Question:
     tuning: tuple[tuple[str, Recipe], ...]  # by method, for those that train the net
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
+    taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
         return {"images": self.images, **dict(self.targets)}
 
+    def tree(self, machine: Machine) -> Taxonomy:
+        """Open the tree of the labels; one in a file lies in the project or a data folder."""
+        folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
+        return open_taxonomy(self.taxonomy, [project_folder(), *folders])
+
     def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
-        """Open the packs, building those that are missing."""
+        """Open the packs, building those that are missing, and keep the tree where runs find it."""
+        keep_taxonomy(self.tree(machine), machine.taxonomies)
         return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
 
     def runs(self, machine: Machine) -> list[Run]:
@@ -148,16 +159,18 @@ class Question:
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
             digests[name] = pack.digest if pack else f"{UNPACKED} {pack_folder(packing, name, machine).name}"
-        return list(self.runs_on(digests))
+        return list(self.runs_on(digests, self.tree(machine).digest))
 
-    def runs_on(self, digests: Mapping[str, str]) -> Iterator[Run]:
-        """Yield the runs on packs with these *digests*, by the names of `packings`."""
+    def runs_on(self, digests: Mapping[str, str], tree: str = "") -> Iterator[Run]:
+        """Yield the runs on packs with these *digests*, by the names of `packings`; *tree* is one too."""
         for condition in self.conditions:
             for seed in self.seeds:
-                pretrain = self.pretraining(condition, digests["images"], seed)
+                pretrain = self.pretraining(condition, digests["images"], seed, tree)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
+                    labels = condition.labels_of(task, seed)
+                    uses_tree = needs_tree(labels) or METHODS[task.method].nodes
                     spec = Transfer(
                         pretrain,
                         task.method,
@@ -166,15 +179,17 @@ class Question:
                         task.images_per_class,
                         dict(self.tuning).get(task.method),
                         seed,
-                        condition.labels_of(task, seed),
+                        labels,
+                        tree if uses_tree else "",
                     )
                     yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
-    def pretraining(self, condition: Condition, digest: str, seed: int) -> Pretrain:
-        """Return the pre-training of *condition* on the pack with *digest*."""
+    def pretraining(self, condition: Condition, digest: str, seed: int, tree: str = "") -> Pretrain:
+        """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest."""
         recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
-        labels = condition.labels.format(seed=seed)
-        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed)
+        labels = with_seed(condition.labels, seed)
+        tree = tree if needs_tree(labels) else ""
+        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed, tree)
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
@@ -240,6 +255,11 @@ class Question:
         return pd.DataFrame(rows, columns=["item", "value"])
 
 
+def with_seed(labels: str, seed: int) -> str:
+    """Write *seed* into a label method where it has {seed}; whatever else a user wrote stays as it is."""
+    return labels.replace("{seed}", str(seed))
+
+
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
     """Return how many classes and images the net of a finished run was trained on."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
@@ -247,14 +267,35 @@ def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
 
 
 def run_all(
-    questions: Sequence[Question], store: Store, machine: Machine, table: Callable[[], object] | None = None
+    questions: Sequence[Question],
+    store: Store,
+    machine: Machine,
+    table: Callable[[], object] | None = None,
+    watch: Callable[[Progress], object] = lambda _: None,
 ) -> None:
-    """Do all missing runs of *questions*, each once. A notebook shows what *table* returns."""
+    """Do all missing runs of *questions*, each once, question by question, so that the first is done early.
+
+    Args:
+        questions: in the order in which they should be done.
+        store: for the results.
+        machine: that does the runs.
+        table: what a notebook shows meanwhile.
+        watch: is called about twice a second while runs are under way.
+    """
     for question in questions:
         question.prepare(machine)
-    specs = list(dict.fromkeys(run.spec for question in questions for run in question.runs(machine)))
-    specs = shard_of(specs, machine.shard)
     planned = plan(questions, store, machine, measure=False).runs
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
-    with Progress(specs, store, table) as progress:
-        execute(specs, store, machine, progress.update, minutes)
+    specs: dict[Spec, None] = {}
+    for question in questions:
+        specs |= dict.fromkeys(
+            longest_first(with_needs(run.spec for run in question.runs(machine)), minutes)
+        )
+    ours = shard_of(specs, machine.shard)
+    with Progress(ours, store, minutes, machine.slots, table) as progress:
+
+        def update() -> None:
+            progress.update()
+            watch(progress)
+
+        execute(ours, store, machine, update)

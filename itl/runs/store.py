@@ -96,6 +96,10 @@ class Store:
                 (folder / RESULT).unlink(missing_ok=True)
             yield folder
 
+    def under_way(self, spec: object) -> bool:
+        """Say whether a process is computing the run of *spec*, or was when it was killed."""
+        return (self.path(spec) / "claim.holder").exists()
+
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies, whether it exists or not."""
         return self.root / type(spec).__name__.lower() / key(spec)

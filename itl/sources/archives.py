@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from itl import ItlError
+from itl.sources.limits import inflate
 
 STRAY_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found"}
 COMPRESSION_TOOLS = {
@@ -54,7 +55,7 @@ class ZipMember(Member):
         start = self.offset + ZIP_LOCAL_HEADER_BYTES + name_length + extra_length
         data = _read_range(self.path, start, self.size)
         try:
-            data = data if self.method == zipfile.ZIP_STORED else zlib.decompress(data, -zlib.MAX_WBITS)
+            data = data if self.method == zipfile.ZIP_STORED else inflate(data, "the file")
         except zlib.error as error:
             raise ItlError(f"damaged in its zip: {error}") from error
         if zlib.crc32(data) != self.crc:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources import detections_csv, proposals
+from itl.sources import detection_files, proposals
 from itl.sources.findings import Finding
 from itl.sources.records import WNID, Record, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
@@ -21,7 +21,7 @@ MAX_LISTED_CLASSES = 20  # with more classes only the smallest and the largest a
 MAX_HEADERS = 50_000  # image headers that are read, of sources without a scan
 MAX_UNREADABLE_FRACTION = 0.01  # of the images; a pack refuses more
 OTHER_KINDS: dict[str, Callable[..., list[Finding]]] = {  # checked, but not sources of images
-    "detections": detections_csv.check_detections,
+    "detections": detection_files.check_detections,
     "proposals": proposals.check_proposals,
 }
 

@@ -33,7 +33,7 @@ class ClassFolders(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        return validate_records(_split_off_val(self._images(), self.val_fraction), self.path)
+        return validate_records(split_off_val(self._images(), self.val_fraction), self.path)
 
     def _images(self) -> list[Record]:
         pick(dict.fromkeys(("refuse", "skip")), self.empty, "value of the option empty")
@@ -81,7 +81,7 @@ def read_classes(path: Path, source: Path) -> dict[str, str]:
     return dict(rows)
 
 
-def _split_off_val(records: list[Record], fraction: float) -> list[Record]:
+def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes."""
     if not fraction:
         return records

@@ -19,7 +19,7 @@ from itl.sources.scan import Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 
-EXPORTED = "_annotations.coco"  # what some tools call the file in each split's folder
+EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
 TABLES = {  # of the JSON, and what their rows must have
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -111,8 +111,8 @@ class Coco(AnnotatedSource):
                 )
         if not by_split:
             raise ItlError(
-                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED}.json "
-                f"but {examples(without_split) or 'no JSON file'}; name the files with the option "
+                f"{self.path} has no annotations/instances_train.json, train.json or train/{EXPORTED[0]}.json"
+                f" but {examples(without_split) or 'no JSON file'}; name the files with the option "
                 f"annotations=train=a.json,test=b.json"
             )
         return {split: by_split[split][0] for split in SPLIT_NAMES if split in by_split}
@@ -132,12 +132,13 @@ class Coco(AnnotatedSource):
         rows_of = defaultdict(list)
         for number, row in enumerate(tables["annotations"], 1):
             rows_of[row["image_id"]].append((number, row))
+        missing = {}
         for row in tables["images"]:
             annotations = rows_of.pop(row["id"], [])
             try:
                 image = find_file(str(row["file_name"]), split, files.by_name)
             except ItlError as error:
-                scan.add_problem(f"{name}: {error}", str(row["file_name"]))
+                missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
             if files.json_of.setdefault(image, name) != name or image in scan.objects:
                 scan.add_problem(f"{image} is in {files.json_of[image]} and again in {name}; leave it in one")
@@ -161,6 +162,8 @@ class Coco(AnnotatedSource):
                     scan.objects[image].append(frame.upright(one) if is_of_stored else one)
                 except ItlError as error:
                     scan.add_problem(str(error), image)
+        summary = f"{name} lists {len(missing):,} images that are not there, of {len(tables['images']):,}"
+        scan.add_problems(missing, summary)
         if rows_of:
             count = sum(map(len, rows_of.values()))
             ids = examples([repr(image_id)[:30] for image_id in rows_of])
@@ -195,12 +198,12 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
 def split_of(name: str) -> str | None:
     """Return the split that a JSON file's name tells; None if it tells none.
 
-    >>> split_of("instances_train2017.json"), split_of("valid/_annotations.coco.json"), split_of("a.json")
+    >>> split_of("instances_train2017.json"), split_of("valid/labels.json"), split_of("a.json")
     ('train', 'val', None)
     """
     *folders, last = name.split("/")
     stem = last.rpartition(".")[0].lower()
-    if stem == EXPORTED:
+    if stem in EXPORTED:
         return SPLITS.get(folders[-1].lower()) if folders else None
     match = re.fullmatch(r"(?:instances_|annotations_)?([a-z]+?)\d*", stem)
     return SPLITS.get(match[1]) if match else None
@@ -282,19 +285,28 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
     >>> voc_box([0, 10, 20, 5.5], (100, 100), "here")
     (1, 11, 20, 15.5)
     """
+    xmin, ymin, xmax, ymax = voc_corners(bbox, where)
+    xmin, xmax = _voc_side(xmin, xmax, size[0])
+    ymin, ymax = _voc_side(ymin, ymax, size[1])
+    return xmin, ymin, xmax, ymax
+
+
+def voc_corners(bbox: object, where: str) -> Box:
+    """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
+
+    >>> voc_corners([9, 9, 41, 51], "here")
+    (10, 10, 50, 60)
+    """
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_finite_number, bbox))):
         raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
     x, y, width, height = bbox
     if width <= 0 or height <= 0:
         raise ItlError(f"{where}: the box {str(bbox)[:60]} has no area; width and height must be above 0")
-    xmin, xmax = _voc_side(x, width, size[0])
-    ymin, ymax = _voc_side(y, height, size[1])
-    return xmin, ymin, xmax, ymax
+    return x + 1, y + 1, x + width, y + height
 
 
-def _voc_side(start: float, length: float, last: int) -> tuple[float, float]:
+def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
     """Return first and last pixel of a box's side in an image with pixels 1 to *last*."""
-    low, high = start + 1, start + length
     low = 1 if 0 < low < 1 else low
     high = last if last < high < last + 1 else high
     return low, max(low, high)

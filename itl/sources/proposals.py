@@ -11,11 +11,11 @@ import pandas as pd
 
 from itl import ItlError, pick
 from itl.sources.boxes import SIDES, iou_of
-from itl.sources.detections_csv import read_objects
 from itl.sources.findings import Finding
 from itl.sources.proposal_files import Regions, read_regions
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
+from itl.sources.voc_xml import read_objects
 
 # Chosen on 350 images of VOC 2007 trainval: 2,000 windows cover 95 % of the objects that are not difficult.
 STEP = 0.4  # from a window to the next, as a fraction of the window's side

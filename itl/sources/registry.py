@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Literal, get_args, get_origin, get_type_hints
 
 from itl import ItlError, pick
-from itl.sources.cifar100 import Cifar100
+from itl.sources.cifar import Cifar10, Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
+from itl.sources.downsampled import DownsampledImageNet
 from itl.sources.imagenet import ImageNet, TinyImageNet
+from itl.sources.imagenet21k import ImageNet21k
+from itl.sources.listed_images import Lists
+from itl.sources.parquet_images import ParquetImages
+from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
+from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
-from itl.sources.voc_detection import Voc2007, Voc2012
+from itl.sources.voc_detection import Voc0712, Voc2007, Voc2012
 
 SOURCES: dict[str, type[Source]] = {
     source.kind: source
@@ -24,9 +30,16 @@ SOURCES: dict[str, type[Source]] = {
         ImageNet,
         TinyImageNet,
         ClassFolders,
+        ImageNet21k,
+        DownsampledImageNet,
+        WebDataset,
+        ParquetImages,
+        Lists,
+        Cifar10,
         Cifar100,
         Voc2007,
         Voc2012,
+        Voc0712,
         VocAction,
         Sun397,
         Coco,
@@ -36,6 +49,7 @@ SOURCES: dict[str, type[Source]] = {
         DemoActions,
     )
 }
+SOURCES |= {target.kind: target for target in TARGET_SETS}
 
 OPTION_TYPES = {  # in words
     bool: "true or false",

@@ -1,7 +1,7 @@
 """Scanning a source before any image is decoded: its records, their objects, and every problem."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from itl.sources.records import Record, examples
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
 MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
-MAX_SINGLE_PROBLEMS = 50  # with more images than this, one line stands for all
+MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,17 @@ class Scan:
             self.problems = [problem for problem in self.problems if not problem.images]
         return self
 
-    def protocol_name(self, protocol: str) -> str:
-        """Return *protocol* with the number of its images that were left out because of problems."""
+    def protocol_name(self, protocol: str, published: Mapping[str, int] | None = None) -> str:
+        """Return *protocol* with how many of its images are here, and how many were left out as bad.
+
+        Args:
+            protocol: The name of a published division into splits.
+            published: Its number of images, by split; None: not known.
+        """
+        counts = Counter(record.split for record in self.records)
+        if published and any(counts[split] != count for split, count in published.items()):
+            present, total = sum(counts[split] for split in published), sum(published.values())
+            protocol += f", {present:,} of {total:,} images" if present != total else ", in other splits"
         skipped = self.left_out[SKIPPED]
         return protocol + (f" without {skipped:,} bad images" if skipped else "")
 

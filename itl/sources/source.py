@@ -28,6 +28,9 @@ class Source:
     expected: ClassVar[str] = ""  # the layout that it reads, for people
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
+    metric: ClassVar[str] = (
+        "accuracy"  # by which papers compare; per_class: the mean of each class's accuracy
+    )
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
     def records(self) -> list[Record]:

@@ -45,7 +45,7 @@ class Sun397(ScannedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name(f"SUN397 partition {int(self.partition):02d}")
+        return self.scan.protocol_name(f"SUN397 partition {int(self.partition):02d}", self.published_images)
 
     @cached_property
     def scan(self) -> Scan:

@@ -49,7 +49,7 @@ class Voc2007(AnnotatedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits; own classes have none."""
-        return "" if self.classes else self.scan.protocol_name(self.year)
+        return "" if self.classes else self.scan.protocol_name(self.year, self.published_images)
 
     @cached_property
     def scan(self) -> Scan:
@@ -162,6 +162,59 @@ class Voc2012(Voc2007):
         "test": "its annotations are not public, only PASCAL VOC's server scores it; scores are those on val",
     }
     published_images = {"train": 5717, "val": 5823}
+
+
+@dataclass(frozen=True)
+class Voc0712(Voc2007):
+    """VOC 2007 and 2012 together, as papers train detectors: trainval of both years, test of 2007."""
+
+    kind = "voc0712"
+    year = "VOC2007+2012"
+    expected = "a folder with VOC2007 and VOC2012, such as VOCdevkit, or with the published tars of both"
+    missing_splits = Voc2007.missing_splits
+    published_images = {"train": 2501 + 5717, "val": 2510 + 5823, "test": 4952}
+
+    @property
+    def _years(self) -> tuple[Voc2007, Voc2012]:
+        options = (self.classes, self.bad, self.outside)
+        return Voc2007(self.path, *options), _Voc2012Training(self.path, *options)
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Records, objects and problems of both years."""
+        scan = Scan(self.kind, Path(self.path))
+        for year in self._years:
+            part = year.scan
+            scan.records += part.records
+            scan.objects |= part.objects
+            scan.sizes |= part.sizes
+            scan.turned += part.turned
+            scan.problems += part.problems
+            scan.notes += [f"{year.year}: {note}" for note in part.notes]
+            scan.left_out += part.left_out
+        if self.proposals:
+            add_regions(scan, self.proposals, self.outside)
+        return scan.finish(self.bad)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All files of both years, below the name of the year."""
+        merged = Listing()
+        for year in self._years:
+            merged.files |= {f"{year.year}/{name}": member for name, member in year.listing.files.items()}
+            merged.left_out += year.listing.left_out
+        return merged
+
+
+@dataclass(frozen=True)
+class _Voc2012Training(Voc2012):
+    """VOC 2012 without its test images."""
+
+    def _leave_out_unannotated_test(self, scan: Scan, split_of: dict[str, str]) -> None:
+        test = [image for image, split in split_of.items() if split == "test"]
+        scan.left_out["test images of VOC2012"] += len(test)
+        for image in test:
+            del split_of[image]
 
 
 def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:

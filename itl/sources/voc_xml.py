@@ -2,10 +2,13 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+
+import pandas as pd
 
 from itl import ItlError, pick
 from itl.sources import archives
@@ -89,6 +92,46 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
         raise ItlError(f"{path} holds no annotations; give a folder of XML files, as VOC2007/Annotations")
 
 
+def read_objects(
+    path: Path, image_list: Path | None = None
+) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
+    """Read VOC's annotations.
+
+    Args:
+        path: The XML files, as `read_annotations` takes them.
+        image_list: A file such as ImageSets/Main/test.txt; only its images are read.
+
+    Returns:
+        The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
+        of each image by id; None if its annotation does not tell them.
+
+    Raises:
+        ItlError: If an annotation is invalid, or *image_list* lists images that are not annotated.
+    """
+    wanted = None if image_list is None else _read_image_list(Path(image_list))
+    rows, sizes = [], {}
+    for image, annotation in read_annotations(Path(path)):
+        if wanted is None or image in wanted:
+            sizes[image] = annotation.width, annotation.height
+            rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
+    if missing := sorted(set(wanted or ()) - sizes.keys()):
+        raise ItlError(
+            f"{image_list} lists {len(missing):,} images that {path} does not annotate, such as "
+            f"{missing[0]!r}; give a list of these annotations"
+        )
+    return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), sizes
+
+
+def _read_image_list(path: Path) -> set[str]:
+    try:
+        names = {line.split()[0] for line in read_list(path.read_bytes())}
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+    if not names:
+        raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
+    return names
+
+
 def read_list(data: bytes) -> list[str]:
     """Return the lines of a list of images, without byte-order mark and blank lines.
 
@@ -149,20 +192,53 @@ def list_devkit(path: Path, year: str) -> Listing:
     merged, other_years = Listing(), set()
     for listing in listings:
         names = {root: root.rpartition("/")[2] or path.resolve().stem for root in _year_roots(listing)}
-        matching = {root for root, name in names.items() if name.upper() == year}
+        matching = {root for root, name in names.items() if _is_year(name, year)}
         other_years |= {name for root, name in names.items() if root not in matching}
-        own = [root for root, name in names.items() if not re.fullmatch(r"VOC\d{4}", name, re.IGNORECASE)]
+        own = [root for root, name in names.items() if not re.match(r"VOC\d{4}", name, re.IGNORECASE)]
         for root in sorted(matching or (own if len(own) == 1 else ())):
             inner = listing.inside(root) if root else listing
             merged = Listing(inner.files | merged.files, merged.folders | inner.folders)
         merged.left_out += listing.left_out
     if not merged.files:
         present = f"only {', '.join(sorted(other_years))}" if other_years else "no such folder"
+        _refuse_other_formats(path, listings[0])
         raise ItlError(
             f"{path} should hold a folder {year} with {', '.join(YEAR_FOLDERS)}; found {present}; give "
             f"VOCdevkit, {year} itself, or the published tars in one folder"
         )
     return merged
+
+
+def _is_year(folder: str, year: str) -> bool:
+    """Say whether the folder of a devkit is that of *year*; Kaggle adds to its name.
+
+    >>> _is_year("VOC2012_train_val", "VOC2012"), _is_year("VOC2012", "VOC2007")
+    (True, False)
+    """
+    return (
+        re.fullmatch(rf"{year}(?:[_-](?:train|val|trainval|test|train_val))?", folder, re.IGNORECASE)
+        is not None
+    )
+
+
+def _refuse_other_formats(path: Path, listing: Listing) -> None:
+    """Raise ItlError for boxes in other layouts that annotation tools write."""
+    suffixes = Counter(name.lower().rpartition(".")[2] for name in listing.files)
+    if (
+        any(name.rpartition("/")[2] in ("data.yaml", "classes.txt") for name in listing.files)
+        and suffixes["txt"]
+    ):
+        raise ItlError(
+            f"{path} has boxes as YOLO's text files, which itl does not read; export them as COCO JSON and "
+            f"read them with the source coco"
+        )
+    beside = {name.rpartition(".")[0] for name in listing.files if not name.endswith(".xml")}
+    if any(name.endswith(".xml") and name[:-4] in beside for name in listing.files):
+        raise ItlError(
+            f"{path} has XML files beside their images, in no layout of VOC; move the images to JPEGImages, "
+            f"the XML to Annotations, and list images in ImageSets/Main/train.txt and test.txt, or export "
+            f"them as COCO JSON and read them with the source coco"
+        )
 
 
 def _year_roots(listing: Listing) -> set[str]:

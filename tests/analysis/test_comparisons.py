@@ -10,7 +10,8 @@ from itl import ItlError
 from itl.analysis.comparisons import baselines, contrast, contrasts, doublings, exchange, readable, tabulate
 from itl.analysis.statistics import paired
 from itl.runs.question import Comparison, Condition
-from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, first_against_last
+from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
+from itl.runs.study import first_against_last
 
 
 def question(*counts, column: str = "images_per_class", **conditions) -> SimpleNamespace:

@@ -142,7 +142,7 @@ def test_on_a_bare_machine_the_script_says_what_it_lacks_and_imports_all_tests(t
 
 def test_kernels_training_evaluation_and_the_table_import_on_a_bare_machine():
     modules = ["itl.bench.table"]
-    modules += [f"itl.runs.{name}" for name in ("perform", "executors", "plan", "question", "questions")]
+    modules += [f"itl.runs.{name}" for name in ("perform", "executors", "plan", "question")]
     for folder in ("training", "evaluation", "packs", "sources", "hierarchy"):
         modules += [f"itl.{folder}.{path.stem}" for path in check.ROOT.glob(f"itl/{folder}/[a-z]*.py")]
     done = on_bare_machine("-c", f"import {', '.join(modules)}")

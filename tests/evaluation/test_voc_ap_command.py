@@ -1,6 +1,7 @@
 """`itl voc-ap`: the command scores as the pieces do, and says in one line what is wrong with its files."""
 
 import csv
+import json
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 from itl import ItlError
 from itl.__main__ import main
 from itl.sources.boxes import SIDES
-from itl.sources.detections_csv import read_detections
+from itl.sources.detection_files import read_detections
 from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, random_world, slow_ap
 
 
@@ -62,7 +63,12 @@ HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
         (f"{HEADER}\na,dog,0.5,1,1,inf,9\n", "row 1: xmax is 'inf'"),
         (f"{HEADER}\n{GOOD}\na,dog,0.5,9,1,1,9\n", "row 2: the box (9, 1, 1, 9) has no area"),
         (f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'b'; 1 of 2 detections"),
-        (f"{HEADER}\n{GOOD}\na.jpg,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'a.jpg'"),
+        (f"{HEADER}\n{GOOD}\nc.jpg,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'c.jpg'"),
+        (f"{HEADER}\n", "holds no detections, so there is nothing to score"),
+        (
+            f"{HEADER}\na,dog,0.5,0.1,0.1,0.5,1\n",
+            "row 1: the box (0.1, 0.1, 0.5, 1) and all others lie between",
+        ),
         (f"{HEADER}\n{GOOD}\n7,dog,0.5,1,1,9,9\n", "called '7'; did you mean '000007'? 1 of 2"),
         (f"{HEADER}\na,dgo,0.5,1,1,9,9\n", "called 'dgo'; did you mean 'dog'?"),
     ],
@@ -76,6 +82,97 @@ def test_the_command_says_in_one_line_what_is_wrong(text, words, tmp_path, capsy
     assert words in output.err
     assert output.err.count("\n") == 1
     assert not output.out
+
+
+WORLD = objects(("a", "dog", DOG, False), ("000007", "cat", DOG, False))
+SCORED = "class,ap\ncat,1.0\ndog,1.0\nmean,1.0\n"
+
+
+def run_on(folder, answers, capsys, *more) -> tuple[int, str, str]:
+    """Status and output of the command on WORLD and the file or folder *answers*."""
+    arguments = write_world(folder / "world", WORLD, detections())
+    status = main(
+        ["voc-ap", *arguments[:2], "--detections", str(answers), "--metric", "area", *map(str, more)]
+    )
+    output = capsys.readouterr()
+    return status, output.out, output.err
+
+
+def test_images_may_be_named_with_their_suffix_or_path(tmp_path, capsys):
+    rows = ["a.JPG,dog,0.5,1,1,10,10", "VOC2007/JPEGImages/000007.jpg,cat,0.5,1,1,10,10"]
+    (tmp_path / "answers.csv").write_text("\n".join([HEADER, *rows]))
+    assert run_on(tmp_path, tmp_path / "answers.csv", capsys) == (0, SCORED, "")
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {
+                "comp4_det_test_dog.txt": "a 0.5 1 1 10 10\n\n",
+                "comp4_det_test_cat.txt": "000007 .5 1 1 10 10",
+            },
+            "",
+        ),
+        ({"comp4_det_test_dog.txt": "a 0.5 1 1 10 10"}, "1 of 2 annotated classes have no file (cat)"),
+        (
+            {"comp4_det_test_dog.txt": "a 0.5 1 1 10", "comp4_det_test_cat.txt": ""},
+            "line 1: 'a 0.5 1 1 10' is not",
+        ),
+        ({"comp4_det_test_dog.txt": "", "comp4_det_test_cat.txt": ""}, "holds no detections"),
+        ({"comp4_det_test_dog.txt": "", "comp3_det_val_cat.txt": ""}, "comp3_det_val and comp4_det_test"),
+        ({"dog.txt": ""}, "no results of the VOC development kit"),
+    ],
+)
+def test_results_of_the_development_kit(files, words, tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    for name, text in files.items():
+        (tmp_path / "results" / name).write_text(text)
+    status, out, err = run_on(tmp_path, tmp_path / "results", capsys)
+    assert (status, out) == ((1, "") if words else (0, SCORED))
+    assert words in err
+    assert err.count("\n") == bool(words)
+    one = tmp_path / "results" / next(iter(files))
+    if one.name.startswith("comp"):
+        assert "give the folder with those of all classes" in run_on(tmp_path / "one", one, capsys)[2]
+
+
+def result(image, category, bbox=(0, 0, 10, 10), score=0.5) -> dict:
+    """One row of COCO results."""
+    return {"image_id": image, "category_id": category, "bbox": list(bbox), "score": score}
+
+
+CATEGORIES = {
+    "images": [{"id": 1, "file_name": "JPEGImages/a.jpg"}, {"id": 2, "file_name": "000007.jpg"}],
+    "categories": [{"id": 18, "name": "dog"}, {"id": 17, "name": "cat"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("rows", "categories", "words"),
+    [
+        ([result(1, 18), result(2, 17)], CATEGORIES, ""),
+        ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
+        ([result("a", "dog"), result("000007", "cat")], ["cat", "dog"], ""),
+        ([result("a", 3)], None, "number 1: no class has the category_id 3; ids are 1 cat, 2 dog"),
+        ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
+        ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
+        ([result("a", 1, score="high")], None, "score is 'high'"),
+        ([result(5, 1)], None, "no annotated image called '5'"),
+        ([{"image_id": 1}], None, "is no object with image_id, category_id, bbox, score"),
+        ([], None, "holds no detections"),
+        ({"annotations": []}, None, "annotations, not results"),
+        ("no JSON", None, "not valid JSON"),
+    ],
+)
+def test_coco_results(rows, categories, words, tmp_path, capsys):
+    answers = tmp_path / "answers.json"
+    answers.write_text(rows if isinstance(rows, str) else json.dumps(rows))
+    (tmp_path / "categories.json").write_text(json.dumps(categories))
+    more = ["--categories", tmp_path / "categories.json"] if categories else []
+    status, out, err = run_on(tmp_path, answers, capsys, *more)
+    assert words in err
+    assert (status, out) == ((0, SCORED) if not words or "taken for" in words else (1, ""))
 
 
 def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):

@@ -23,6 +23,7 @@ from itl.report.build import pages_of, report
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_html import notebook_html, read_summary
 from itl.runs.executors import with_needs
+from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from tests.accessible import faults
 from tests.worlds import SETTINGS, here, pretend, small_study
@@ -263,6 +264,7 @@ def test_what_is_no_notebook_is_refused_before_anything_runs(home):
 
 def test_a_question_has_its_numbers_and_contrasts_beside_it(tmp_path):
     question = small_study(images_per_class=[4, 12], seeds=[0, 1])
+    question.prepare(here(tmp_path))
     pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), Store(tmp_path / "runs"))
     declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in SETTINGS.items())
     write_notebook(
@@ -315,3 +317,63 @@ def test_live_outputs_become_their_last_state():
     assert "all done" in html
     assert "<script" not in html
     assert "alert" not in html
+
+
+def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch):
+    """While the runs of the second question are under way, the first page stands and the index says so."""
+    questions = {"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}
+    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    questions["02_class_count"] = shared | {"label_sets": ["none", "original"]}
+    first, second = asked = questions_of(preset(**questions))
+    for question in asked:
+        question.prepare(here(tmp_path))
+    for name, settings in questions.items():
+        declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
+        cells = new_markdown_cell(f"# {name}?"), tagged_cell("parameters", declared), new_code_cell("1")
+        write_notebook(tmp_path / f"notebooks/{name.replace('_', '-')}.ipynb", *cells)
+    states, folder = [], tmp_path / "reports/test"
+    pages = {first: folder / "01-data-size.html", second: folder / "02-class-count.html"}
+
+    def execute(specs, store, machine, watch):
+        """Stand in for the runs: those of a question at once, then as long as its page takes."""
+        for question in (first, second):
+            pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), store)
+            while not pages[question].exists():
+                watch()
+                time.sleep(0.05)
+            watch()
+            states.append((pages[second].exists(), (folder / "index.html").read_text()))
+
+    monkeypatch.setattr("itl.runs.question.execute", execute)
+    make(tmp_path, preset(**questions))
+    (second_made, index), _ = states
+    assert not second_made
+    assert "This report is under way: " in index
+    assert '<meta http-equiv="refresh"' in index
+    assert 'href="01-data-size.html"' in index
+    assert "to come" in index
+    index = (folder / "index.html").read_text()
+    assert "under way: " not in index
+    assert "http-equiv" not in index
+    assert 'href="02-class-count.html"' in index
+
+
+def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch):
+    settings = SETTINGS | {"images_per_class": [4, 12]}
+    (question,) = questions_of(preset(**{"01_data_size": settings}))
+    question.prepare(here(tmp_path))
+    declared = "\n".join(f"{name}: {type(value).__name__} = {value!r}" for name, value in settings.items())
+    write_notebook(tmp_path / "notebooks/00-start.ipynb", new_markdown_cell("# Start"), new_code_cell("1"))
+    cells = new_markdown_cell("# How many?"), tagged_cell("parameters", declared), new_code_cell("1")
+    write_notebook(tmp_path / "notebooks/01-data-size.ipynb", *cells)
+
+    def execute(specs, store, machine, watch):
+        watch()
+        raise ItlError("2 of the runs failed")
+
+    monkeypatch.setattr("itl.runs.question.execute", execute)
+    with pytest.raises(ItlError, match="2 of the runs failed"):
+        make(tmp_path, preset(**{"00_start": {}, "01_data_size": settings}))
+    index = (tmp_path / "reports/test/index.html").read_text()
+    assert 'href="00-start.html"' in index
+    assert "under way" not in index

@@ -8,8 +8,10 @@ import re
 import pandas as pd
 import pytest
 
+from itl.packs.paths import find_pack
 from itl.report import run_index as module
-from itl.report.run_index import publish_runs, run_index
+from itl.report.run_files import publish_runs
+from itl.report.run_index import run_index
 from itl.runs.executors import with_needs
 from itl.runs.questions import class_count
 from itl.runs.store import Store
@@ -70,7 +72,7 @@ def test_the_page_can_be_read_and_leads_to_all(machine, out):
     assert faults(html) == []
     assert all(html.count(f">{entry.key}<") == 1 for entry in entries)
     linked = set(re.findall(r'href="(runs/.*?)"', html))
-    assert linked == {f"runs/{path.name}" for path in (out / "runs").iterdir()}
+    assert linked == {f"runs/{path.name}" for path in (out / "runs").iterdir() if path.suffix != ".json"}
     assert "20, 19 of them done" in html
     assert "28.5 minutes" in html, "19 runs of a minute and a half"
     assert "data-size: images per class all; class-count: label set original; seed 1" in html
@@ -127,3 +129,35 @@ def test_a_run_that_is_done_anew_is_published_anew(machine, out):
 def test_a_preset_without_questions_has_a_page_too(out):
     publish_runs([], out, "test", here(out))
     assert faults((out / "runs.html").read_text()) == []
+
+
+def test_the_page_of_a_run_shows_settings_training_images_and_what_was_measured(tmp_path):
+    machine = here(tmp_path)
+    (question,) = questions()[:1]
+    question.prepare(machine)
+    spec, *measured = with_needs([run.spec for run in question.runs(machine) if run.columns[0][1] == 4][:2])
+    store = Store(machine.runs)
+    images = find_pack(spec.subset.pack, machine).table["image"]
+    listed = "".join(f"{image},n1,n1\n" for image in images[:5])
+    (store.folder(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
+    rows = [{"epoch": epoch, "step": epoch, "loss": loss} for epoch, loss in ((1, 3.0), (2, 2.0), (3, 1.0))]
+    (store.path(spec) / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pretend([spec, *measured], store)
+    publish_runs(run_index([question], machine), tmp_path / "out", "test", machine)
+    html = (tmp_path / f"out/runs/{key(spec)}.html").read_text()
+    assert faults(html) == []
+    assert html.count("data:image/png;base64,") == 5
+    assert 'points="0.0,0.0 280.0,90.0 560.0,180.0"' in html
+    assert "from 3.00 to 1.00" in html
+    assert '<th scope="row">recipe.steps</th><td>12</td>' in html
+    for transfer in measured:
+        assert f'href="{key(transfer)}.html"' in html
+        assert f'href="{key(spec)}.html"' in (tmp_path / f"out/runs/{key(transfer)}.html").read_text()
+
+
+def test_a_run_has_a_page_where_its_pack_is_not(machine, out):
+    publish_runs(run_index(questions(), machine), out, "test", machine)
+    spec = next(spec for spec in specs(machine) if isinstance(spec, Pretrain) and spec.trained)
+    html = (out / f"runs/{key(spec)}.html").read_text()
+    assert "Images that it learned from" not in html
+    assert "subset.images_per_class" in html

@@ -114,7 +114,7 @@ def do(monkeypatch, tmp_path):
         monkeypatch.setattr(executors, "wait", host.wait)
         machine = Machine(home=tmp_path, device=device, workers=workers)
         minutes = {key(spec): hours * 60 for spec, hours in host.hours.items()}
-        executors.execute(specs, Store(tmp_path), machine, minutes=minutes)
+        executors.execute(executors.longest_first(specs, minutes), Store(tmp_path), machine)
         return host.past
 
     return do

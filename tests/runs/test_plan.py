@@ -58,13 +58,13 @@ def reckoned(spec, size=SIZE) -> cost.Cost:
     ],
 )
 def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
-    found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE)
+    found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE, Machine())
     assert (found.n_train, found.n_test, found.classes) == images
 
 
 def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
     with pytest.raises(ItlError, match="11 images per class were asked for"):
-        cost.images_of(Pretrain(Subset("p", images_per_class=11)), SIZE)
+        cost.images_of(Pretrain(Subset("p", images_per_class=11)), SIZE, Machine())
 
 
 NET = Pretrain(Subset("p"), recipe=Recipe(steps=6, batch=20))
@@ -104,7 +104,7 @@ def test_disk_and_memory_of_runs():
         pytest.approx(5 * 2 * 0.5 + 4 * 0.125),
         4 * cost.DETECTION_BYTES_PER_IMAGE,
     )
-    assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes).n_train == 20
+    assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes, Machine()).n_train == 20
 
 
 def two_questions() -> list:

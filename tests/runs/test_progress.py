@@ -2,9 +2,9 @@
 
 import pytest
 
-from itl.runs.progress import Progress, last_epoch
+from itl.runs.progress import Progress, last_epoch, last_row
 from itl.runs.store import Store
-from itl.specs import Subset
+from itl.specs import Pretrain, Recipe, Subset, Transfer, key
 
 ROW = '{"epoch": %d, "loss": 0.5}'
 
@@ -20,6 +20,7 @@ ROW = '{"epoch": %d, "loss": 0.5}'
         ('{"epoch": 3, "loss": 0.5, "device": "cpu"}\n', "a1b2c epoch 3 loss 0.50"),
         ('{"epoch": 3, "loss": 0.5, "device": "cuda:1"}\n', "a1b2c cuda:1 epoch 3 loss 0.50"),
         (ROW % 1 + "\n" + '{"epo', "a1b2c epoch 1 loss 0.50"),
+        (ROW % 1 + "\n" + '{"epo\n', ""),  # cut by a power cut
     ],
 )
 def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
@@ -30,12 +31,56 @@ def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
     assert last_epoch(folder) == says
 
 
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 def test_finished_runs_are_counted_once(tmp_path):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     store.finish(specs[0], {})
     with Progress(specs, store) as progress:
-        assert progress.bar.n == 1
+        assert str(progress).startswith("1 of 2 runs done; about ")
         store.finish(specs[1], {})
         progress.update()
         progress.update()
-        assert (progress.bar.n, progress.left) == (2, [])
+        assert (str(progress), progress.done, progress.minutes_left) == ("2 of 2 runs done", 1, 0)
+
+
+def test_progress_is_counted_in_work_and_corrected_by_what_runs_took(tmp_path):
+    store, clock = Store(tmp_path), Clock()
+    long, *short = specs = [Subset(name) for name in "abcde"]
+    minutes = {key(long): 6.0} | {key(spec): 1.0 for spec in short}
+    with Progress(specs, store, minutes, slots=2, clock=clock) as progress:
+        assert (progress.done, progress.minutes_left) == (0, 5), "10 minutes of work, two side by side"
+        clock.seconds = 600  # the machine is half as fast as was planned
+        store.finish(long, {})
+        progress.update()
+        assert progress.done == 0.6
+        assert progress.minutes_left == pytest.approx((10 + 0.1 * 5) / (0.6 + 0.1) * 0.4)
+
+
+def test_a_training_under_way_counts_by_its_steps_and_another_run_by_time(tmp_path):
+    store, clock = Store(tmp_path), Clock()
+    net = Pretrain(Subset("a"), "small", Recipe(steps=400), seed=0)
+    specs = [net, Transfer(net, "probe", "images", "a")]
+    with Progress(specs, store, {key(spec): 2.0 for spec in specs}, clock=clock) as progress:
+        for spec in specs:
+            store.folder(spec)
+            (store.path(spec) / "claim.holder").write_text("process 7")
+        progress.update()
+        (store.path(net) / "log.jsonl").write_text('{"epoch": 1, "step": 100, "loss": 0.5}\n')
+        clock.seconds = 60
+        assert progress.done == pytest.approx((2 * 100 / 400 + 1) / 4)
+        clock.seconds = 6000
+        assert progress.done == pytest.approx((0.5 + 0.95 * 2) / 4), "not done before its result is there"
+
+
+def test_only_the_end_of_a_log_is_read(tmp_path):
+    (tmp_path / "log.jsonl").write_text((ROW % 1 + "\n") * 100_000 + ROW % 2 + "\n" + '{"ep')
+    assert last_row(tmp_path) == {"epoch": 2, "loss": 0.5}

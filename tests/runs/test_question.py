@@ -1,9 +1,15 @@
 """Tasks from their names to rows of results: every method, few shots, other labels, a named protocol."""
 
+from dataclasses import replace
+
+import pandas as pd
 import pytest
 from PIL import Image
 
 from itl import ItlError
+from itl.hierarchy import taxonomies
+from itl.packs.paths import packed
+from itl.runs.perform import perform
 from itl.runs.question import Task
 from itl.runs.store import Store
 from itl.specs import Transfer
@@ -102,3 +108,30 @@ def test_a_published_division_is_named_in_every_row(tmp_path):
     question.run(store, machine)
     row = question.results(store, machine).query("task == 'probe@sun:4'").iloc[0]
     assert (row["protocol"], row["split"], row["metric"]) == ("SUN397 partition 03", "test", "accuracy")
+
+
+def test_a_question_on_a_tree_of_the_user(tmp_path):
+    """Runs whose labels need the tree name it by digest, find it in another process, and use it."""
+    machine, store = here(tmp_path, data=(str(tmp_path),)), Store(tmp_path / "runs")
+    plain = small_study(tasks=["knn@scenes", "induction@images"], **FOUR, seeds=[0])
+    plain.prepare(machine)
+    wnids = sorted(set(packed(plain.images, "images", machine).table["wnid"]))
+    pairs = [f"{wnid},{'first' if wnid in wnids[:2] else 'second'}" for wnid in wnids]
+    (tmp_path / "mine.csv").write_text("\n".join(["child,parent", *pairs, "first,all", "second,all"]))
+    own = replace(
+        plain, taxonomy="mine.csv", conditions=(replace(plain.conditions[0], labels="bottom-up@1"),)
+    )
+    original = replace(plain, taxonomy="mine.csv")
+    same = {run.task: run.spec in {run.spec for run in plain.runs(machine)} for run in original.runs(machine)}
+    assert same == {"own": True, "knn@scenes": True, "induction@images": False}
+    assert {run.spec.subset.tree for run in own.runs(machine) if run.task == "own"} == {
+        own.tree(machine).digest
+    }
+    own.prepare(machine)
+    taxonomies._by_digest.clear()
+    specs = [run.spec for run in own.runs(machine)]
+    for spec in specs:
+        perform(spec, store, machine, str)
+    assert store.result(specs[0])["classes"] == 2
+    nodes = pd.read_csv(store.path(specs[-1]) / "nodes.csv")
+    assert nodes["node"].tolist() == ["all", "first", "second"]

@@ -91,7 +91,7 @@ def test_a_budget_is_a_grid_of_designs():
     [
         ([["all x 6", "2 x 12"]], "two numbers of images or more"),
         ([["all x 6"], ["all x 3", "2 x 6"]], "each with two designs or more"),
-        ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 x 6, 2 x 13 have 24 and 26"),
+        ([["4 x 6", "2 x 13"], ["4 x 3", "2 x 6"]], "4 × 6, 2 × 13 have 24 and 26"),
         ([["4 by 6", "2 x 12"], ["4 x 3", "2 x 6"]], "a design is CLASSES x IMAGES_PER_CLASS.*got '4 by 6'"),
         ([["0 x 6", "2 x 12"], ["4 x 3", "2 x 6"]], "got '0 x 6'"),
         ([["4 x 6", "2 x 12"], ["2 x 12", "1 x 24"]], "two numbers of images or more; all designs have 24"),
@@ -144,7 +144,7 @@ def test_split_measures_every_net_on_both_halves():
 
 
 def test_halves_are_of_a_kind_and_known_to_their_question_only():
-    with pytest.raises(ItlError, match="no kind of halves called 'ramdom'; did you mean 'random'"):
+    with pytest.raises(ItlError, match="no halves of split called 'ramdom'; did you mean 'random'"):
         other(questions.split, halves=["ramdom"])
     with pytest.raises(ItlError, match="no label method .*called 'half-a'"):
         small_study(tasks=["probe@images/half-a"])
@@ -174,7 +174,7 @@ def test_a_preset_whose_page_would_have_nothing_to_compare():
     preset = Preset(
         name="mini", about="a test", notebooks={"02-class-count": asked | {"label_sets": ["none"]}}
     )
-    with pytest.raises(ItlError, match="02-class-count in preset mini has nothing to compare; give .* two"):
+    with pytest.raises(ItlError, match="02-class-count in preset mini: there is nothing to compare"):
         questions.questions_of(preset)
 
 
@@ -194,13 +194,14 @@ def test_label_sets_that_are_none():
         ({"recipe": {"step": 3}}, "no setting of recipe called 'step'; did you mean 'steps'"),
         ({"images": {"source": "demo", "sise": 3}}, "did you mean 'size'"),
         ({"images_per_class": [0, "many"]}, "whole numbers from 0, or 'all'; got 'many'"),
-        ({"images_per_class": []}, "needs values"),
+        ({"images_per_class": []}, "data-size needs values to compare, got none; give two or more"),
         ({"images_per_class": ["all"]}, "got images_per_class .'all'.; give two or more, or leave it out"),
-        ({"images_per_class": [4, 12, 4]}, "needs different values; got 4, 12, 4; give each once"),
+        ({"images_per_class": [4, 12, 4]}, "data-size needs each value once; 4 is given twice"),
         ({"tasks": []}, "data-size needs a task, got none; give one, such as probe@scenes"),
-        ({"seeds": [1, 1]}, "no seed twice"),
-        ({"seeds": [0, 1.5]}, "seeds are whole numbers; got .0, 1.5.; give some such as 0, 1, 2"),
-        ({"seeds": [True, 2]}, "seeds are whole numbers; got"),
+        ({"seeds": [1, 1]}, "data-size needs each seed once; 1 is given twice"),
+        ({"seeds": []}, "data-size needs a seed, got none; give one, such as 0"),
+        ({"seeds": [0, 1.5]}, "item 2 of seeds of data-size should be a whole number, not 1.5"),
+        ({"seeds": [True, 2]}, "item 1 of seeds of data-size should be a whole number, not True"),
     ],
 )
 def test_questions_that_cannot_be_asked(changes, says):
@@ -212,15 +213,15 @@ def test_questions_that_cannot_be_asked(changes, says):
     ("settings", "says"),
     [
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
-        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of 7 parameters; add net"),
+        ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of its settings; add net"),
         (SETTINGS | {"tasks": ["actions@scenes"]}, "needs a recipe; tuning has finetune: add actions"),
         (SETTINGS | {"tasks": ["actions@scenes/original@1"], "tuning": {"actions": {}}}, "leave the labels"),
         (SETTINGS | {"tuning": {"finetun": {}}}, "'finetun'; did you mean 'finetune'"),
         (SETTINGS | {"tuning": {"detection": {"region": "rpn"}}}, "'region'; did you mean 'regions'"),
         (SETTINGS | {"tasks": ["knn@images:0"]}, "is not METHOD@TARGET, METHOD@TARGET/LABELS or either with"),
-        (SETTINGS | {"seeds": 3}, "seeds of 01-data-size in preset mini should be a list, not 3"),
+        (SETTINGS | {"seeds": 3}, "01-data-size in preset mini: seeds of data-size should be a list, not 3"),
         (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
-        (SETTINGS | {"recipe": [1]}, "recipe of .* should be a mapping"),
+        (SETTINGS | {"recipe": [1]}, "recipe should be a mapping"),
         (SETTINGS | {"net": 18}, "net of .* should be text"),
         (SETTINGS | {"targets": {"scenes": 3}}, "target scenes should be a mapping"),
     ],

@@ -10,7 +10,7 @@ import scipy.io
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.sources.cifar100 import WNIDS, Cifar100
+from itl.sources.cifar import WNIDS, Cifar100
 from itl.sources.imagenet import DEVKIT, META, TRAIN_TAR, TRUTH, VAL_TAR, ImageNet, TinyImageNet, read_labels
 from tests.pictures import CAR, FOX, listed, tarred, tree
 

@@ -75,7 +75,7 @@ def test_wherever_images_and_lists_lie(tmp_path):
             "c/church/indoor/sun_6.jpg",
             "c/church/outdoor/sun_5.jpg",
         ]
-        assert other.protocol == "SUN397 partition 10"
+        assert other.protocol == "SUN397 partition 10, 6 of 39,700 images"
 
 
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
@@ -85,7 +85,7 @@ def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
         for number, path in enumerate(paths)
     ]
     assert packs[0].digest == packs[1].digest
-    assert packs[0].summary["protocol"] == "SUN397 partition 01"
+    assert packs[0].summary["protocol"] == "SUN397 partition 01, 6 of 39,700 images"
     assert packs[0].summary["splits"] == {"test": 3, "train": 3}
 
 
@@ -121,7 +121,7 @@ def test_very_many_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     ]
     source = Sun397(root, bad="skip")
     assert len(source.records()) == 6
-    assert source.protocol == "SUN397 partition 01 without 100 bad images"
+    assert source.protocol == "SUN397 partition 01, 6 of 39,700 images without 100 bad images"
 
 
 def test_check_counts_what_is_there(tmp_path):

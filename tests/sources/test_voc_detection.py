@@ -179,7 +179,7 @@ def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     mended = written(tmp_path / "mended", changed(voc2007(), **{"000003.xml": xml(thing(*DOG))}))
     with pytest.raises(ItlError, match="is the pack of voc2007"):
         Pack.build(packing, tmp_path / "pack0", path=mended, log=quiet)
-    assert packs[0].summary["protocol"] == "VOC2007"
+    assert packs[0].summary["protocol"] == "VOC2007, 5 of 9,963 images"
     assert packs[0].summary["left_out"]["images in no list"] == 1
     assert set(zip(packs[0].table["width"], packs[0].table["height"], strict=True)) == {(60, 40)}
     assert not packs[0].images[:, 20:].any()  # 60 × 40 becomes 30 × 20, and black below
@@ -367,3 +367,46 @@ def test_real_images_against_a_literal_reading():
     test = [name.id.removeprefix("VOC2007/") for name in records if name.split == "test"]
     dogs = sum(one[0] == "dog" and not one[-1] for name in test for one in expected[name])
     assert f"dog {dogs}" in " ".join(lines).partition("test: 150 images")[2]
+
+
+def test_both_years_are_one_source(tmp_path):
+    files = voc2007() | {
+        name.replace("VOC2007", "VOC2012"): data for name, data in voc2007().items() if "/000009" not in name
+    }
+    source = open_source("voc0712", written(tmp_path, files))
+    splits = {record.id: record.split for record in source.records()}
+    assert splits == {
+        **{f"VOC{year}/00000{number}": "train" for year in (2007, 2012) for number in (1, 2)},
+        **{f"VOC{year}/000003": "val" for year in (2007, 2012)},
+        **{f"VOC2007/00000{number}": "test" for number in (4, 5)},
+    }
+    assert source.left_out["test images of VOC2012"] == 2
+    assert source.protocol == "VOC2007+2012, 8 of 21,503 images"
+    by_id = {record.id: record for record in source.records()}
+    assert source.annotation(by_id["VOC2012/000002"]) == [AnnotatedObject(*CAR)]
+    assert source.read(by_id["VOC2012/000002"]) == jpeg()
+    with pytest.raises(ItlError, match="should hold a folder VOC2012"):
+        open_source("voc0712", written(tmp_path / "one", voc2007())).records()
+
+
+@pytest.mark.parametrize("suffix", ["_train_val", "_trainval", "-train"])
+def test_voc2012_as_kaggle_has_it(tmp_path, suffix):
+    train, test = (f"VOC2012{part}/VOC2012{part}" for part in (suffix, "_test"))
+    files = {name.replace("VOCdevkit/VOC2007", train): data for name, data in voc2007().items()}
+    del files[f"{train}/ImageSets/Main/test.txt"]
+    files |= {f"{test}/ImageSets/Main/test.txt": b"000008\n", f"{test}/JPEGImages/000008.jpg": jpeg()}
+    source = open_source("voc2012", written(tmp_path, files))
+    assert [record.split for record in source.records()] == ["train", "train", "val"]
+    assert source.left_out["images of a test split without annotations"] == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("data.yaml", "images/train/a.jpg", "labels/train/a.txt"), "YOLO's text files"),
+        (("train/a.jpg", "train/a.xml", "valid/b.jpg", "valid/b.xml"), "XML files beside their images"),
+    ],
+)
+def test_boxes_in_other_layouts_are_named(tmp_path, names, message):
+    with pytest.raises(ItlError, match=message):
+        open_source("voc2007", written(tmp_path, dict.fromkeys(names, b"x"))).records()

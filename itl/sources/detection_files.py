@@ -1,8 +1,10 @@
-"""Detections in a CSV, and the annotated objects they are scored against."""
+"""Detections in files, and the annotated objects they are scored against."""
 
 import csv
 import io
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,84 @@ import pandas as pd
 
 from itl import ItlError, did_you_mean, pick
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import SIDES, first_invalid_box
+from itl.sources.boxes import SIDES, box_text, first_invalid_box
+from itl.sources.detection_results import DETECTION_COLUMNS, KIT_FILE, read_coco_results, read_kit_results
 from itl.sources.findings import Finding
-from itl.sources.voc_xml import read_annotations, read_list
+from itl.sources.records import is_image
+from itl.sources.voc_xml import read_objects
 
-DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
+
+@dataclass(frozen=True)
+class Annotations:
+    """What detections are scored against."""
+
+    objects: pd.DataFrame  # as `itl.sources.voc_xml.read_objects` returns them
+    images: Mapping[str, tuple[int | None, int | None]]  # width and height by image
+
+    @property
+    def classes(self) -> list[str]:
+        """The classes that detections may have."""
+        return classes_of(self.objects)
+
+
+def load_detections(
+    path: Path, annotations: Annotations, categories: Path | None = None
+) -> tuple[pd.DataFrame, str]:
+    """Read detections of annotated images: a CSV, a folder of the VOC kit's results, or COCO results JSON.
+
+    Images may be named with their suffix, or by their path.
+
+    Args:
+        path: The file or folder.
+        annotations: What they will be scored against.
+        categories: What category ids of COCO results stand for; see `read_coco_results`.
+
+    Returns:
+        The columns `DETECTION_COLUMNS`, and a note on what was taken for what; empty without one.
+
+    Raises:
+        ItlError: If it is none of these, holds no detection, has boxes from 0 to 1, or is on other images.
+    """
+    path, note = Path(path), ""
+    annotated = sorted(set(annotations.objects["name"]))
+    if KIT_FILE.fullmatch(path.name) and path.is_file():
+        raise ItlError(
+            f"{path} is the VOC kit's file of one class; give the folder with those of all classes"
+        )
+    if path.is_dir():
+        detections = read_kit_results(path, annotated)
+    elif path.suffix.lower() == ".json":
+        detections, note = read_coco_results(path, annotations.images, annotated, categories)
+    else:
+        detections = read_detections(path)
+    if not len(detections):
+        raise ItlError(f"{path} holds no detections, so there is nothing to score; every class would be 0")
+    refuse_normalised(detections, path)
+    if invalid := first_invalid_box(detections[SIDES].to_numpy()):
+        raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
+    detections["image"] = _without_suffix(detections["image"], annotations.images)
+    refuse_other_images(detections, annotations.images, path)
+    return detections, note
+
+
+def refuse_normalised(detections: pd.DataFrame, path: Path) -> None:
+    """Raise ItlError if all boxes lie between 0 and 1, with fractions: parts of the image, not pixels."""
+    sides = detections[SIDES].to_numpy()
+    if (sides <= 1).all() and (sides >= 0).all() and (sides % 1 != 0).any():
+        raise ItlError(
+            f"{path}, row 1: the box {box_text(sides[0])} and all others lie between 0 and 1, as parts of "
+            f"the image; give pixels: multiply by width and height, and add 1 to xmin and ymin"
+        )
+
+
+def _without_suffix(names: pd.Series, images: Collection[str]) -> pd.Series:
+    """Return the names of images without folder and suffix, where an annotated image is called so."""
+    renamed = {}
+    for name in names.unique():
+        last = name.replace("\\", "/").rpartition("/")[2]
+        last = last.rpartition(".")[0] if is_image(last) else last
+        renamed[name] = last if name not in images and last in images else name
+    return names.map(renamed)
 
 
 def read_detections(path: Path) -> pd.DataFrame:
@@ -37,61 +112,30 @@ def read_detections(path: Path) -> pd.DataFrame:
     return frame
 
 
-def read_objects(
-    path: Path, image_list: Path | None = None
-) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
-    """Read VOC's annotations.
-
-    Args:
-        path: The XML files, as `itl.sources.voc_xml.read_annotations` takes them.
-        image_list: A file such as ImageSets/Main/test.txt; only its images are read.
-
-    Returns:
-        The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
-        of each image by id; None if its annotation does not tell them.
-
-    Raises:
-        ItlError: If an annotation is invalid, or *image_list* lists images that are not annotated.
-    """
-    wanted = None if image_list is None else _read_image_list(Path(image_list))
-    rows, sizes = [], {}
-    for image, annotation in read_annotations(Path(path)):
-        if wanted is None or image in wanted:
-            sizes[image] = annotation.width, annotation.height
-            rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
-    if missing := sorted(set(wanted or ()) - sizes.keys()):
-        raise ItlError(
-            f"{image_list} lists {len(missing):,} images that {path} does not annotate, such as "
-            f"{missing[0]!r}; give a list of these annotations"
-        )
-    return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), sizes
-
-
 def classes_of(objects: pd.DataFrame) -> list[str]:
     """Return the classes that detections may have: those of *objects*, and PASCAL's if these are of them."""
     classes = set(objects["name"])
     return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
 
 
-def check_detections(path: Path | None, annotations: str | None = None, **others: object) -> list[Finding]:
+def check_detections(
+    path: Path | None, annotations: str | None = None, categories: str | None = None, **others: object
+) -> list[Finding]:
     """Check the detections at *path* against the VOC *annotations*, for `itl check`."""
     for name in others:
-        pick({"annotations": 0}, name, "option of detections")
+        pick({"annotations": 0, "categories": 0}, name, "option of detections")
     if path is None or annotations is None:
         raise ItlError(
-            "detections are checked against annotations; give their CSV file, and VOC's XML files, a folder "
-            "or tar, with --option annotations=PATH"
+            "detections are checked against annotations: `itl check detections FILE --option "
+            "annotations=PATH`, where PATH is VOC's XML files, a folder or tar"
         )
     try:
-        objects, images = read_objects(Path(annotations))
-        detections = read_detections(path)
+        ground_truth = Annotations(*read_objects(Path(annotations)))
+        detections, note = load_detections(path, ground_truth, Path(categories) if categories else None)
     except ItlError as error:
         return [Finding("problem", str(error))]
-    findings, classes = [], dict.fromkeys(classes_of(objects))
-    try:
-        refuse_other_images(detections, images, path)
-    except ItlError as error:
-        findings.append(Finding("problem", str(error)))
+    objects, images = ground_truth.objects, ground_truth.images
+    findings, classes = [Finding("note", note)] if note else [], dict.fromkeys(ground_truth.classes)
     for name in sorted(set(detections["class"]) - set(classes)):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
         try:
@@ -99,6 +143,8 @@ def check_detections(path: Path | None, annotations: str | None = None, **others
         except ItlError as error:
             findings.append(Finding("problem", f"{path}, row {row}: {error}"))
     bare = len(images.keys() - set(detections["image"]))
+    words = ["itl", "voc-ap", "--annotations", str(annotations), "--detections", str(path)]
+    words += ["--categories", str(categories)] if categories else []
     return [
         *findings,
         Finding(
@@ -111,7 +157,7 @@ def check_detections(path: Path | None, annotations: str | None = None, **others
             f"annotations: {len(objects):,} objects on {len(images):,} images; {bare:,} of these images have "
             f"no detection",
         ),
-        Finding("next", f"itl voc-ap --annotations {annotations} --detections {path}"),
+        Finding("next", shlex.join(words)),
     ]
 
 
@@ -127,16 +173,6 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
             f"{path}, row {row + 1}: no annotated image called {name!r}; {hint}{unknown.sum():,} of "
             f"{len(detections):,} detections are on images without annotation"
         )
-
-
-def _read_image_list(path: Path) -> set[str]:
-    try:
-        names = {line.split()[0] for line in read_list(path.read_bytes())}
-    except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
-    if not names:
-        raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
-    return names
 
 
 def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:

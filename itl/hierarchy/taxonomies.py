@@ -1,0 +1,139 @@
+"""Other trees than the snapshot: all nouns of NLTK's WordNet, or a user's table of children and parents.
+
+A run names its tree by digest. The tree itself is kept in a folder beside packs and runs, where every process
+that does the run finds it.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from itl import ItlError
+from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.storage import read_json, write_atomic
+
+COLUMNS = ("child", "parent", "name")  # of a table; the last may be left out
+ADVICE = (
+    "a taxonomy is nltk@FOLDER (where FOLDER holds NLTK's corpora/wordnet) or a CSV file child,parent[,name]"
+)
+
+_opened: dict[str, Taxonomy] = {}  # by what users call them
+_by_digest: dict[str, Taxonomy] = {}
+
+
+def open_taxonomy(name: str, folders: Iterable[Path] = ()) -> Taxonomy:
+    """Open the tree that users call *name*, once in a process.
+
+    Args:
+        name: '' for the snapshot; nltk or nltk@FOLDER; or the path of a CSV file.
+        folders: where a relative path is looked up, in order; by default the current one.
+
+    Raises:
+        ItlError: the tree is not there, or its table is not one of a tree.
+    """
+    if not name:
+        return Taxonomy.snapshot()
+    if name not in _opened:
+        kind, _, folder = name.partition("@")
+        if kind == "nltk":
+            tree = Taxonomy.nltk_nouns(_existing(folder, folders) if folder else None)
+        else:
+            tree = read_table(_existing(name, folders))
+        _opened[name] = _by_digest[tree.digest] = tree
+    return _opened[name]
+
+
+def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:
+    """Write *tree* to *folder*, where `tree_of_digest` finds it; the snapshot comes with itl and is not."""
+    path = folder / f"{tree.digest}.json"
+    if tree.digest and not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"leaves": tree.leaves, "synsets": [tree[wnid] for wnid in tree]})
+        write_atomic(path, lambda part: part.write_text(text))
+
+
+def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
+    """Return the tree with *digest*, '' for the snapshot, that this process opened or that *folder* keeps.
+
+    Raises:
+        ItlError: neither is so.
+    """
+    if not digest:
+        return Taxonomy.snapshot()
+    if digest not in _by_digest:
+        path = folder / f"{digest}.json"
+        if not path.exists():
+            raise ItlError(
+                f"the taxonomy {digest} of this run is not in {folder}; `itl run PRESET` puts it there"
+            )
+        kept = read_json(path, "delete it, and repeat `itl run` with its preset")
+        fields = (
+            (wnid, name, tuple(lemmas), gloss, tuple(above))
+            for wnid, name, lemmas, gloss, above in kept["synsets"]
+        )
+        _by_digest[digest] = Taxonomy([Synset(*values) for values in fields], kept["leaves"])
+    return _by_digest[digest]
+
+
+def read_table(path: Path) -> Taxonomy:
+    """Read a tree from a CSV file with the header child,parent or child,parent,name.
+
+    A child with several parents has a line for each; of these the first by name counts where one is needed,
+    as in WordNet. A root has a line with no parent, or none at all. Leaves are those that are no parent.
+
+    Raises:
+        ItlError: the header is another, a line has no child, a node has two names or is above itself.
+    """
+    try:
+        lines = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ItlError(f"cannot read the taxonomy {path}: {error}; {ADVICE}") from error
+    header = [column.strip().lower() for column in lines[0]] if lines else []
+    if header != list(COLUMNS[: len(header)]) or len(header) < 2:
+        raise ItlError(f"{path} begins with {','.join(header) or 'nothing'!r}; {ADVICE}")
+    parents: dict[str, dict[str, None]] = {}  # of each node, each once, in the order of the file
+    names: dict[str, str] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
+        child, parent, name = [*(field.strip() for field in line), "", ""][:3]
+        if not child or len(line) > len(header):
+            raise ItlError(f"line {number} of {path} is {','.join(line)!r}; it should be {','.join(header)}")
+        if names.setdefault(child, name or child) != (name or names[child]):
+            raise ItlError(f"{child} is called {names[child]!r} and {name!r} in {path}; keep one name")
+        parents.setdefault(child, {})
+        if parent:
+            parents[child][parent] = None
+            parents.setdefault(parent, {})
+    _refuse_cycle(parents, path)
+    above = {parent for hypernyms in parents.values() for parent in hypernyms}
+    synsets = [
+        Synset(node, names.get(node, node), (names.get(node, node),), "", tuple(hypernyms))
+        for node, hypernyms in parents.items()
+    ]
+    return Taxonomy(synsets, parents.keys() - above)
+
+
+def _refuse_cycle(parents: dict[str, dict[str, None]], path: Path) -> None:
+    """Raise ItlError where there are no nodes, or one is above itself."""
+    if not parents:
+        raise ItlError(f"{path} has a header and no lines; {ADVICE}")
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        raise ItlError(
+            f"{' is under '.join(reversed(error.args[1]))} in {path}; a tree has no circles"
+        ) from None
+
+
+def _existing(name: str, folders: Iterable[Path]) -> Path:
+    """Return the path that *name* stands for, in the first of *folders* that has it."""
+    candidates: Sequence[Path] = [
+        Path(folder) / Path(name).expanduser() for folder in folders or (Path.cwd(),)
+    ]
+    path = next((candidate for candidate in candidates if candidate.exists()), None)
+    if path is None:
+        raise ItlError(f"no taxonomy at {', '.join(map(str, candidates))}; {ADVICE}")
+    return path

@@ -1,0 +1,95 @@
+"""Two reports side by side: which answers differ, and what differs between their runs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from itl import ItlError
+from itl.report.run_page import flatten
+
+COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
+ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
+SHOWN_VALUES = 4
+
+
+def compare_reports(first: Path, second: Path) -> pd.DataFrame:
+    """Compare two reports, given by their folders.
+
+    Returns:
+        A row for each comparison: question, compared, task; verdict and change (points) of both, as
+        verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and
+        why: what differs between the runs of the question, empty where nothing does.
+
+    Raises:
+        ItlError: a folder holds no report of itl.
+    """
+    tables = [_read(folder, "contrasts.csv") for folder in (first, second)]
+    names = [*COMPARISON, "verdict", "change"]
+    joined = tables[0][names].merge(
+        tables[1][names], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
+    )
+    alike = joined["verdict_1"] == joined["verdict_2"]
+    only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
+    joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
+    settings = [_settings(_read(folder, "runs.csv")) for folder in (first, second)]
+    reasons = {
+        name: describe_difference(*(made.get(name, {}) for made in settings))
+        for name in joined["question"].unique()
+    }
+    joined["why"] = joined["question"].map(reasons)
+    return joined.drop(columns="_merge")
+
+
+def _read(folder: Path, name: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(folder / name)
+    except FileNotFoundError as error:
+        raise ItlError(
+            f"{folder} holds no finished report: there is no {name}; give the folders of two reports, such "
+            f"as reports/demo"
+        ) from error
+
+
+def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
+    """Return by question every setting of its runs, and where they were made, with all values that it has."""
+    by_question: dict[str, dict[str, set[str]]] = {}
+    for row in runs[runs["state"] == "done"].itertuples():
+        settings = flatten(json.loads(row.spec)) | {name: getattr(row, name) for name in ORIGIN}
+        for question in row.questions.split(", "):
+            values = by_question.setdefault(question, {})
+            for name, value in settings.items():
+                plain = name.removeprefix("Pretrain.").removeprefix("Transfer.")
+                values.setdefault(plain, set()).add(str(value))
+    return by_question
+
+
+def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[str]]) -> str:
+    """Say in which settings two sets of runs differ.
+
+    >>> describe_difference({"seed": {"0", "1"}, "net": {"small"}}, {"seed": {"2"}, "net": {"small"}})
+    'seed: 0, 1 → 2'
+    """
+    differing = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
+    return "; ".join(f"{name}: {_list(first.get(name))} → {_list(second.get(name))}" for name in differing)
+
+
+def summary(table: pd.DataFrame) -> str:
+    """Write what `compare_reports` returns for people: a line for each answer that differs."""
+    counts = table["answer"].value_counts().sort_index()
+    lines = [f"{len(table)} answers: " + ", ".join(f"{count} {answer}" for answer, count in counts.items())]
+    for row in table[table["answer"] == "changed"].itertuples():
+        lines.append(
+            f"{row.question}: {row.compared}, {row.task}: {row.verdict_1} ({row.change_1:+.1f} points) → "
+            f"{row.verdict_2} ({row.change_2:+.1f} points)"
+        )
+    reasons = table.drop_duplicates("question")
+    lines += [f"{row.question} differs in {row.why}" for row in reasons.itertuples() if row.why]
+    return "\n".join(lines)
+
+
+def _list(values: set[str] | None) -> str:
+    shown = sorted(values or ())
+    more = f" and {len(shown) - SHOWN_VALUES} more" if len(shown) > SHOWN_VALUES else ""
+    return ", ".join(shown[:SHOWN_VALUES]) + more if shown else "none"

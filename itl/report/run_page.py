@@ -1,0 +1,109 @@
+"""The page of one run: its settings, how it was trained, images it learned from, and who uses it."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.paths import find_pack
+from itl.packs.thumbnails import Gallery
+from itl.report.html import render
+from itl.report.run_index import RunEntry
+from itl.runs.store import Store
+from itl.specs import Pretrain, canonical
+
+FACTS = ("device", "precision", "seconds", "finished", "commit", "command")  # of provenance, for the top
+EXAMPLES = 24
+CURVE_SIZE = (560, 180)  # of the picture of the loss, in CSS pixels
+
+
+def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Iterator[tuple[str, str]]:
+    """Yield the key and the HTML page of every finished run of *entries*, as `run_index` lists them."""
+    store = Store(machine.runs)
+    packs: dict[str, Pack | None] = {}
+    for _, group in groupby(entries, lambda entry: entry.pretrain):
+        related = [entry for entry in group if entry.done]
+        for entry in related:
+            spec = json.loads(canonical(entry.spec))[type(entry.spec).__name__]
+            yield (
+                entry.key,
+                render(
+                    "run.html.j2",
+                    preset=preset,
+                    entry=entry,
+                    settings=flatten(spec),
+                    facts={name: entry.provenance[name] for name in FACTS if entry.provenance.get(name)},
+                    related=[other for other in related if other is not entry],
+                    curve=loss_curve(store.path(entry.spec) / "log.jsonl"),
+                    curve_size=CURVE_SIZE,
+                    examples=example_images(entry, store, packs, machine),
+                ),
+            )
+
+
+def flatten(settings: Mapping[str, object], above: str = "") -> dict[str, object]:
+    """Return nested *settings* by dotted name.
+
+    >>> flatten({"seed": 0, "recipe": {"lr": 0.1}})
+    {'seed': 0, 'recipe.lr': 0.1}
+    """
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{above}{name}.")
+        elif value is not None:
+            flat[f"{above}{name}"] = value
+    return flat
+
+
+def loss_curve(log: Path) -> dict[str, object]:
+    """Return the loss of every epoch in the file *log* as a line; {} where there are not two epochs.
+
+    Returns:
+        points, as SVG's polyline takes them, in a box of CURVE_SIZE; first, last, lowest and highest loss;
+        epochs.
+    """
+    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    losses = {row["epoch"]: row["loss"] for row in rows}  # an epoch that was taken up again counts once
+    if len(losses) < 2:
+        return {}
+    low, high = min(losses.values()), max(losses.values())
+    width, height = CURVE_SIZE
+    across = width / (len(losses) - 1)
+    down = height / ((high - low) or 1)
+    points = " ".join(
+        f"{across * at:.1f},{down * (high - loss):.1f}" for at, loss in enumerate(losses.values())
+    )
+    first, *_, last = losses.values()
+    return {"points": points, "first": first, "last": last, "low": low, "high": high, "epochs": len(losses)}
+
+
+def example_images(
+    entry: RunEntry, store: Store, packs: dict[str, Pack | None], machine: Machine
+) -> list[tuple[str, str, str]]:
+    """Return some images of a pre-training, evenly spread over its manifest: id, class, and a data URL.
+
+    There are none where the pack is not on this machine. *packs* keeps open packs, by digest, for the next
+    call.
+    """
+    path = store.path(entry.spec) / "manifest.csv"
+    if not isinstance(entry.spec, Pretrain) or not path.exists():
+        return []
+    digest = entry.spec.subset.pack
+    if digest not in packs:
+        packs[digest] = find_pack(digest, machine)
+    pack = packs[digest]
+    if pack is None:
+        return []
+    manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
+    shown = manifest.iloc[:: max(1, len(manifest) // EXAMPLES)].head(EXAMPLES)
+    shown = shown.assign(row=pd.Index(pack.table["image"]).get_indexer(shown["image"]))
+    shown, gallery = shown[shown["row"] >= 0], Gallery(pack)
+    files = gallery.files(shown["row"].to_numpy())
+    urls = [f"data:{gallery.type};base64,{base64.b64encode(file).decode()}" for file in files]
+    return list(zip(shown["image"], shown["wnid"], urls, strict=True))

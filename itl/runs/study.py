@@ -1,0 +1,147 @@
+"""What every question takes: a pydantic model, the one validator of presets, notebooks and Python calls."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, ValidationError, field_validator
+
+from itl import ItlError, pick
+from itl.evaluation.methods import METHODS
+from itl.hierarchy.label_sets import split_method
+from itl.runs.question import Comparison, Condition, Margin, Question, Task
+from itl.specs import Packing, Recipe, plain_error, spec_of
+
+
+class Study(BaseModel):
+    """What every question takes. Presets and notebooks hold it as plain values: a spec as a mapping."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: ClassVar[str]  # as results show it
+
+    images: Packing  # what nets are pre-trained on
+    targets: dict[str, Packing]  # what features are evaluated on, by name
+    net: str  # as `itl.training.nets.build` takes it
+    tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  # the first is the main one
+    seeds: tuple[StrictInt, ...]  # each condition is pre-trained with each of them
+    recipe: Recipe  # of the pre-training
+    tuning: dict[str, Recipe]  # for each method that trains on a target
+    margin: Margin = Margin()  # the change that does not matter
+    taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
+
+    @classmethod
+    def ask(cls, **settings: Any) -> Question:
+        """Make the question of plain *settings*: see the attributes of its class.
+
+        Raises:
+            ItlError: for a name that is not known, with the nearest one, for settings that are missing, of
+                another type or without a meaning, and for what the question's page could not show.
+        """
+        for name in settings:
+            pick(cls.model_fields, name, f"parameter of {cls.name}")
+        try:
+            return cls(**settings).question()
+        except ValidationError as error:
+            raise plain_error(error, cls, cls.name) from None
+
+    @field_validator("images", "recipe", "margin", mode="before")
+    @classmethod
+    def _spec(cls, value: object, info: Any) -> object:
+        return spec_of(cls.model_fields[info.field_name].annotation, value, info.field_name)
+
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _packings(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: spec_of(Packing, fields, f"target {name}") for name, fields in value.items()}
+
+    @field_validator("tuning", mode="before")
+    @classmethod
+    def _recipes(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        kinds = {name: method.recipe for name, method in METHODS.items() if method.recipe}
+        return {
+            name: spec_of(pick(kinds, name, "method that trains the net"), fields, f"{name} recipe")
+            for name, fields in value.items()
+        }
+
+    def conditions(self) -> list[Condition]:
+        """Return what the question varies."""
+        raise NotImplementedError
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Return which of *conditions* answer the question, the main comparison first."""
+        return first_against_last(conditions)
+
+    def question(self) -> Question:
+        """Return the question, checked."""
+        example = f"one, such as probe@{next(iter(self.targets), 'images')}"
+        for task in self._needed("a task", self.tasks, example):
+            self._check_task(task)
+        seeds = self._needed("a seed", self.seeds, "one, such as 0")
+        conditions = self._needed("values to compare", self.conditions(), "two or more")
+        for values, what in (
+            (seeds, "seed"),
+            ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
+        ):
+            if repeated := sorted({value for value in values if list(values).count(value) > 1}):
+                raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
+        made = Question(
+            self.name,
+            self.images,
+            tuple(self.targets.items()),
+            self.net,
+            tuple(conditions),
+            self.tasks,
+            tuple(seeds),
+            self.recipe,
+            tuple(self.tuning.items()),
+            tuple(self.comparisons(conditions)),
+            self.margin,
+            self.taxonomy,
+        )
+        for condition in conditions:
+            for task in self.tasks:
+                split_method(condition.labels_of(task, seed=0))
+            if condition.trained != made.pretraining(condition, "", seeds[0]).trained:
+                raise ItlError(
+                    f"recipe trains for {self.recipe.total_steps(1)} steps; give epochs or steps of at least "
+                    f"1 (no pre-training is 0 or none among the values that {self.name} compares)"
+                )
+        return made
+
+    def _needed(self, what: str, values: Sequence, example: str) -> Sequence:
+        if not values:
+            raise ItlError(f"{self.name} needs {what}, got none; give {example}")
+        return values
+
+    def _check_task(self, task: Task) -> None:
+        """Raise ItlError for an unknown method or target, a missing recipe, and impossible labels."""
+        method = pick(METHODS, task.method, "transfer method")
+        if method.recipe and task.method not in self.tuning:
+            given = ", ".join(self.tuning) or "none"
+            raise ItlError(f"task {task.name} needs a recipe; tuning has {given}: add {task.method}")
+        pick({"images": self.images, **self.targets}, task.target, f"target of task {task.name!r}")
+        if method.annotated and task.labels != "original":
+            raise ItlError(
+                f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
+                f"as they are annotated; leave the labels out"
+            )
+
+
+def first_against_last(conditions: Sequence[Condition]) -> list[Comparison]:
+    """Compare the first condition that is trained on with the last, and the last with no pre-training."""
+    untrained, trained = by_training(conditions)
+    comparisons = []
+    if len(trained) > 1:
+        comparisons.append(Comparison(trained[0].columns, trained[-1].columns))
+    if trained:
+        comparisons += [Comparison(trained[-1].columns, condition.columns) for condition in untrained]
+    return comparisons
+
+
+def by_training(conditions: Sequence[Condition]) -> tuple[list[Condition], list[Condition]]:
+    """Return the conditions without pre-training, and those with."""
+    untrained = [condition for condition in conditions if not condition.trained]
+    return untrained, [condition for condition in conditions if condition.trained]

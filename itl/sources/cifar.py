@@ -1,0 +1,275 @@
+"""CIFAR-10 and CIFAR-100 as published, with the wnids of those classes that ILSVRC has too."""
+
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from itl import ItlError, pick
+from itl.sources.limits import refuse_large
+from itl.sources.plain_pickle import load_plain
+from itl.sources.records import Record
+from itl.sources.source import Source
+
+SIDE = 32  # pixels
+IMAGE_BYTES = 3 * SIDE * SIDE  # in a binary file, after the labels
+# Each name in the sense of CIFAR's images: the computer keyboard, the army tank, the lamp as furniture. Other
+# classes stay plain names: ILSVRC's tree has them only in another sense (cup: a punch; mouse: the computer's;
+# plate: a meal; possum: the Australian one) or only as "person".
+TABLE = """
+    apple=n07739125 bear=n02131653 beaver=n02363005 bed=n02818832 bee=n02206856 beetle=n02164464
+    bicycle=n02834778 bottle=n02876657 bowl=n02880940 bridge=n02898711 bus=n02924116 butterfly=n02274259
+    camel=n02437136 can=n02946921 castle=n02980441 cattle=n02402425 chair=n03001627 chimpanzee=n02481823
+    clock=n03046257 cockroach=n02233338 couch=n04256520 crab=n01976957 crocodile=n01697178
+    dinosaur=n01699831 dolphin=n02068974 elephant=n02503517 fox=n02118333 hamster=n02342885
+    house=n03544360 kangaroo=n01877134 keyboard=n03085013 lamp=n03636649 lawn_mower=n03649909
+    leopard=n02128385 lion=n02129165 lizard=n01674464 lobster=n01982650 motorcycle=n03790512
+    mountain=n09359803 mushroom=n07734744 orange=n07747607 orchid=n12041446 otter=n02444819
+    pickup_truck=n03930630 porcupine=n02346627 rabbit=n02324045 ray=n01495701 rocket=n04099429
+    seal=n02076196 shark=n01482330 skunk=n02445715 snail=n01944390 snake=n01726692 spider=n01772222
+    squirrel=n02355227 streetcar=n04335435 sweet_pepper=n07720615 table=n04379243 tank=n04389033
+    telephone=n04401088 television=n04404412 tiger=n02129604 tractor=n04465501 train=n04468005
+    turtle=n01662784 wardrobe=n04550184 whale=n02062744 wolf=n02114100 worm=n01922303
+"""
+WNIDS = dict(pair.split("=") for pair in TABLE.split())
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The published files of one data set."""
+
+    title: str
+    archives: tuple[str, str]  # of Python pickles and of binary files, without .tar.gz
+    train: tuple[str, ...]  # pickles
+    test: str
+    names: tuple[str, str]  # the pickle that names classes, and its key
+    label: str  # key of the labels in a pickle
+    train_bin: tuple[str, ...]  # binary files
+    test_bin: str
+    names_text: str
+    label_bytes: tuple[int, int]  # before each image of a binary file: how many, and which is the label
+
+
+CIFAR10 = Layout(
+    "CIFAR-10",
+    ("cifar-10-batches-py", "cifar-10-batches-bin"),
+    tuple(f"data_batch_{number}" for number in range(1, 6)),
+    "test_batch",
+    ("batches.meta", "label_names"),
+    "labels",
+    tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "test_batch.bin",
+    "batches.meta.txt",
+    (1, 0),
+)
+CIFAR100 = Layout(
+    "CIFAR-100",
+    ("cifar-100-python", "cifar-100-binary"),
+    ("train",),
+    "test",
+    ("meta", "fine_label_names"),
+    "fine_labels",
+    ("train.bin",),
+    "test.bin",
+    "fine_label_names.txt",
+    (2, 1),
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The images of one split."""
+
+    pixels: np.ndarray  # uint8 (N, 3, 32, 32)
+    labels: list[int]
+    names: list[str]  # of the classes
+
+
+@dataclass(frozen=True)
+class Cifar100(Source):
+    """CIFAR-100, 32 × 32 pixels: its Python or its binary version, unpacked or as the published .tar.gz."""
+
+    path: Path
+    download: bool = False  # let torchvision download it (169 MB) if it is missing
+    plain: str = "keep"  # keep or drop: the classes without a wnid (31 of CIFAR-100)
+    kind = "cifar100"
+    expected = (
+        "the folder that contains cifar-100-python or cifar-100-binary, or its .tar.gz, or one of these "
+        "itself; the option download=true downloads it"
+    )
+    published: ClassVar[Layout] = CIFAR100
+    torchvision_name: ClassVar[str] = "CIFAR100"
+    wnids: ClassVar[Mapping[str, str]] = WNIDS
+    published_images = {"train": 50000, "test": 10000}
+
+    @property
+    def layout(self) -> str:
+        """The data set, by its name."""
+        return f"{self.published.title} as published"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "the labels in its files"
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id, in the published splits train and test."""
+        pick(dict.fromkeys(("keep", "drop")), self.plain, "value of the option plain")
+        records = []
+        for split in ("train", "test"):
+            batch = self._batch(split)
+            for number, label in enumerate(batch.labels):
+                name = batch.names[label]
+                if self.plain == "keep" or name in self.wnids:
+                    wnid = self.wnids.get(name, name)
+                    records.append(Record(f"{split}/{name}/{number:05d}", wnid, split))
+        if not records:
+            raise ItlError(
+                f"{self.kind} has no class with a wnid, so plain=drop leaves no image; leave it out"
+            )
+        return sorted(records, key=lambda record: record.id)
+
+    def read(self, record: Record) -> np.ndarray:
+        """Return the pixels of *record*: uint8 (32, 32, 3)."""
+        number = int(record.id.rpartition("/")[2])
+        return np.ascontiguousarray(self._batch(record.split).pixels[number].transpose(1, 2, 0))
+
+    def _batch(self, split: str) -> Batch:
+        if self.download:
+            _download(str(self.path), self.torchvision_name)
+        return _load(str(self.path), self.published, split)
+
+
+@dataclass(frozen=True)
+class Cifar10(Cifar100):
+    """CIFAR-10, in the same layouts as CIFAR-100; its classes are plain names."""
+
+    kind = "cifar10"
+    expected = (
+        "the folder that contains cifar-10-batches-py or cifar-10-batches-bin, or its .tar.gz, or one of "
+        "these itself; the option download=true downloads it"
+    )
+    published = CIFAR10
+    torchvision_name = "CIFAR10"
+    wnids = {}
+
+
+@lru_cache(maxsize=2)
+def _download(path: str, name: str) -> None:
+    """Let torchvision download a data set that is missing, once per process; it compares the checksum."""
+    import torchvision.datasets
+
+    try:
+        getattr(torchvision.datasets, name)(path, download=True)
+    except (RuntimeError, OSError) as error:
+        raise ItlError(f"{name} cannot be downloaded to {path} ({type(error).__name__}: {error})") from error
+
+
+@lru_cache(maxsize=4)
+def _load(path: str, layout: Layout, split: str) -> Batch:
+    """Load one split, once per process: kept in the source, its 150 MB would be pickled with it."""
+    files = _files(Path(path), layout)
+    if layout.test in files:
+        parts = [files[name] for name in (layout.train if split == "train" else (layout.test,))]
+        batch = _from_pickles(parts, files[layout.names[0]], layout)
+    else:
+        parts = [files[name] for name in (layout.train_bin if split == "train" else (layout.test_bin,))]
+        batch = _from_binary(parts, files[layout.names_text], layout)
+    if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
+        raise ItlError(f"{path}: labels of {split} do not fit its {len(batch.names)} names; get it again")
+    return batch
+
+
+def _files(path: Path, layout: Layout) -> Mapping[str, bytes]:
+    """Return the files of the data set by name: the pickles if they are complete, or else the binary ones."""
+    wanted = (
+        (*layout.train, layout.test, layout.names[0]),
+        (*layout.train_bin, layout.test_bin, layout.names_text),
+    )
+    for names, archive in zip(wanted, layout.archives, strict=True):
+        for folder in (path / archive, path):
+            if all((folder / name).is_file() for name in names):
+                return {name: _read(folder / name) for name in names}
+        packed = archive.replace("batches-py", "python").replace("batches-bin", "binary") + ".tar.gz"
+        for file in (path / packed, path):
+            if file.is_file() and file.name == packed:
+                return _unpack(file, names)
+    raise ItlError(
+        f"no complete {layout.title} in {path}; give the folder that contains {layout.archives[0]} or "
+        f"{layout.archives[1]}, or set the option download=true"
+    )
+
+
+def _read(file: Path) -> bytes:
+    refuse_large(file.stat().st_size, str(file))
+    return file.read_bytes()
+
+
+def _unpack(file: Path, names: tuple[str, ...]) -> Mapping[str, bytes]:
+    """Return the contents of the files *names* in a small compressed tar."""
+    contents = {}
+    try:
+        with tarfile.open(file, "r:gz") as tar:
+            for member in tar:
+                name = Path(member.name).name
+                if name in names and member.isreg():
+                    refuse_large(member.size, f"{member.name} in {file}")
+                    unpacked = tar.extractfile(member)
+                    assert unpacked
+                    contents[name] = unpacked.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ItlError(f"{file} cannot be read ({error}); download it again") from error
+    if missing := [name for name in names if name not in contents]:
+        raise ItlError(f"{file} has no {missing[0]}; download it again")
+    return contents
+
+
+def _from_pickles(parts: list[bytes], meta: bytes, layout: Layout) -> Batch:
+    pixels, labels = [], []
+    names = _field(load_plain(meta, layout.names[0]), layout.names[1], layout.names[0])
+    for number, part in enumerate(parts, 1):
+        what = f"pickle {number} of {layout.archives[0]}"
+        content = load_plain(part, what)
+        pixels.append(image_array(_field(content, "data", what), SIDE, what))
+        labels += label_list(_field(content, layout.label, what), len(pixels[-1]), what)
+    return Batch(np.concatenate(pixels), labels, [str(name) for name in names])
+
+
+def _from_binary(parts: list[bytes], names: bytes, layout: Layout) -> Batch:
+    count, column = layout.label_bytes
+    size = count + IMAGE_BYTES
+    if any(len(part) % size for part in parts):
+        raise ItlError(f"a binary file of {layout.archives[1]} is not a number of images; download it again")
+    rows = np.concatenate([np.frombuffer(part, np.uint8).reshape(-1, size) for part in parts])
+    words = names.decode("utf-8", errors="replace").split()
+    return Batch(rows[:, count:].reshape(-1, 3, SIDE, SIDE), rows[:, column].astype(int).tolist(), words)
+
+
+def image_array(data: object, side: int, what: str) -> np.ndarray:
+    """Return *data*, uint8 (N, 3 · side · side), as (N, 3, side, side); ItlError, about *what*, otherwise."""
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.size % (3 * side * side):
+        shape = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise ItlError(f"{what} holds {shape}, not uint8 images of {side} × {side} pixels; download it again")
+    return data.reshape(-1, 3, side, side)
+
+
+def label_list(labels: object, count: int, what: str) -> list[int]:
+    """Return *labels* as a list of *count* numbers; ItlError, about *what*, otherwise."""
+    values = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(type(value) is int for value in values)
+    ):
+        raise ItlError(f"{what} has no label for each of its {count:,} images; download it again")
+    return values
+
+
+def _field(content: object, key: str, what: str) -> Any:
+    if not isinstance(content, dict) or key not in content:
+        raise ItlError(f"{what} has no {key}; download it again")
+    return content[key]

@@ -1,0 +1,124 @@
+"""ImageNet downsampled to 64, 32, 16 or 8 pixels, as image-net.org has it: arrays in .npz or pickles."""
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from itl import ItlError
+from itl.sources import archives
+from itl.sources.archives import Member
+from itl.sources.cifar import image_array, label_list
+from itl.sources.limits import npz_arrays, refuse_large
+from itl.sources.numbered_classes import name_of, read_names
+from itl.sources.plain_pickle import load_plain
+from itl.sources.records import Record, validate_records
+from itl.sources.source import Source
+
+BATCH = re.compile(r"(?:.*/)?(train_data(?:_batch_(\d+))?|val_data)(\.npz)?")
+NAMES = "map_clsloc.txt"  # lines `WNID NUMBER WORDS`; its numbers are not in the order of wnids
+SIDES = (64, 32, 16, 8)
+_loading = threading.Lock()  # a batch is loaded once, whatever the number of threads
+
+
+@dataclass(frozen=True)
+class DownsampledImageNet(Source):
+    """Downsampled ImageNet in a folder of batches; the size of the arrays tells the side of an image."""
+
+    path: Path
+    names: str = NAMES  # file with the wnid of each number
+    kind = "imagenet-downsampled"
+    expected = (
+        f"a folder with train_data_batch_1 to 10 and val_data, pickles or .npz, from image-net.org, and "
+        f"{NAMES} of their authors' repository, which says which number is which wnid"
+    )
+    published_images = {"train": 1281167, "val": 50000}
+    pack_options = "--size 32"
+
+    @property
+    def layout(self) -> str:
+        """How many batches there are."""
+        return f"downsampled ImageNet in {len(self._files)} batches"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return f"the labels in its batches, whose wnids {self.names} gives"
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id."""
+        wnids, records = self._wnids, []
+        for split, number, file in self._batches:
+            labels = _load_labels(str(file))
+            for image, label in enumerate(labels):
+                name = name_of(str(label), wnids, self.names)
+                records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split))
+        return validate_records(records, Path(self.path))
+
+    def read(self, record: Record) -> np.ndarray:
+        """Return the pixels of *record*: uint8 (side, side, 3)."""
+        split, number, image = record.id.split("/")
+        file = self._files[split, int(number)]
+        with _loading:
+            pixels = _load_batch(str(file))[0]
+        return np.ascontiguousarray(pixels[int(image)].transpose(1, 2, 0))
+
+    @cached_property
+    def _files(self) -> dict[tuple[str, int], Path]:
+        """The file of each batch, by split and number; an .npz goes before a pickle."""
+        if not Path(self.path).is_dir():
+            raise ItlError(f"{self.path} is not a folder; {self.kind} takes {self.expected}")
+        files = {}
+        for name in sorted(archives.list_files(Path(self.path)).files):
+            if match := BATCH.fullmatch(name):
+                files[match[1].partition("_")[0], int(match[2] or 0)] = Path(self.path) / name
+        if not files:
+            raise ItlError(
+                f"{self.path} has no train_data_batch_1 or val_data; {self.kind} takes {self.expected}"
+            )
+        return files
+
+    @property
+    def _batches(self) -> Iterator[tuple[str, int, Path]]:
+        for (split, number), file in sorted(self._files.items()):
+            yield split, number, file
+
+    @cached_property
+    def _wnids(self) -> dict[str, str]:
+        for file in (Path(self.path) / self.names, Path(self.path).parent / self.names, Path(self.names)):
+            if file.is_file():
+                return read_names(Member(str(file)).read(), str(file))
+        raise ItlError(
+            f"{self.path} has labels that are numbers, not in the order of wnids, but no {self.names}; put "
+            f"{NAMES} of the repository Imagenet32_Scripts beside the batches, or set the option names=FILE "
+            f"with lines `WNID NUMBER`"
+        )
+
+
+def _load_labels(file: str) -> list[int]:
+    with _loading:
+        return _load_batch(file)[1]
+
+
+@lru_cache(maxsize=2)
+def _load_batch(file: str) -> tuple[np.ndarray, list[int]]:
+    """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1."""
+    if file.endswith(".npz"):
+        with open(file, "rb") as opened:
+            content: object = npz_arrays(opened, file, ("data", "labels"))
+    else:
+        refuse_large(Path(file).stat().st_size, file)
+        content = load_plain(Path(file).read_bytes(), file)
+    if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
+        raise ItlError(f"{file} has no data and labels; download it again")
+    data, count = content["data"], len(content["labels"]) if hasattr(content["labels"], "__len__") else 0
+    size = data.size // max(1, count) if isinstance(data, np.ndarray) else 0
+    side = next((side for side in SIDES if 3 * side * side == size), None)
+    if side is None:
+        raise ItlError(f"{file} holds no images of {', '.join(map(str, SIDES))} pixels; download it again")
+    pixels = image_array(data, side, file)
+    return pixels, label_list(content["labels"], len(pixels), file)

@@ -1,0 +1,186 @@
+"""Lists of images with their labels: lines of text, CSV, TSV and JSON lines."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from itl import ItlError, pick
+from itl.sources.image_files import FORMATS_OF_SUFFIX
+from itl.sources.records import SPLITS
+
+IMAGE_COLUMNS = (
+    "file_name",
+    "filename",
+    "file",
+    "image",
+    "path",
+    "image_path",
+    "filepath",
+    "image_name",
+    "img",
+)
+LABEL_COLUMNS = (
+    "label",
+    "class",
+    "wnid",
+    "category",
+    "class_name",
+    "target",
+    "labels",
+    "classname",
+    "label_name",
+)
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+SPLIT_WORDS = SPLITS | {"trainval": "train", "dev": "val"}
+_IMAGE_AND_LABEL = re.compile(
+    rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """One line of a list."""
+
+    image: str  # as the list names it
+    label: str  # likewise; empty without one
+    line: int  # from 1
+
+
+def split_in_name(name: str) -> str | None:
+    """Return the split that the path *name* tells: by words of the file's name, or else of its folders.
+
+    >>> split_in_name("lists/places365_train_standard.txt"), split_in_name("validation/metadata.csv")
+    ('train', 'val')
+    >>> split_in_name("train_test_split.txt"), split_in_name("data/labels.txt")
+    (None, None)
+    """
+    for part in reversed(name.split("/")):
+        words = re.findall("[a-z]+", part.lower())
+        splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+        if splits:
+            return splits.pop() if len(splits) == 1 else None
+    return None
+
+
+def read_list_file(
+    data: bytes, file: str, image: str | None = None, label: str | None = None
+) -> list[ListedImage]:
+    """Read a list of images.
+
+    A line of text is `IMAGE` or `IMAGE LABEL`, with spaces, a tab or a comma between; CSV and TSV have a
+    header, or an image first and its label second; JSON lines are objects.
+
+    Args:
+        data: Content of the file.
+        file: Its name: the suffix says what it is, and errors quote it.
+        image: Column of the image; None finds it among `IMAGE_COLUMNS`.
+        label: Column of the label; None finds it among `LABEL_COLUMNS`.
+
+    Raises:
+        ItlError: If it is not text, or without such columns, or a line cannot be read.
+
+    >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
+    [ListedImage(image='my cats/1.jpg', label='3', line=1)]
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ItlError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ItlError(f"{file} is not text; give a list with an image and its label on each line")
+    suffix = file.lower().rpartition(".")[2]
+    if suffix == "jsonl":
+        return _from_objects(_json_lines(text, file), file, image, label)
+    if suffix in ("csv", "tsv"):
+        return _from_table(text, "\t" if suffix == "tsv" else ",", file, image, label)
+    lines = enumerate(text.splitlines(), 1)
+    return [_from_line(line.strip(), number) for number, line in lines if line.strip()]
+
+
+def _from_line(line: str, number: int) -> ListedImage:
+    if match := _IMAGE_AND_LABEL.fullmatch(line):
+        return ListedImage(match[1], (match[2] or "").strip(), number)
+    words = re.split(r"\s*[\t,]\s*|\s+", line, maxsplit=1)
+    return ListedImage(words[0], words[1] if len(words) > 1 else "", number)
+
+
+def _from_table(
+    text: str, delimiter: str, file: str, image: str | None, label: str | None
+) -> list[ListedImage]:
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ItlError(f"{file} cannot be read as {delimiter!r}-separated values ({error})") from None
+    numbered = [(number, [cell.strip() for cell in row]) for number, row in enumerate(rows, 1) if any(row)]
+    if not numbered:
+        return []
+    header = numbered[0][1]
+    if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
+        return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
+    for number, row in numbered[1:]:
+        if len(row) != len(header):
+            raise ItlError(f"{file}, line {number}: {len(row)} values, but the header names {len(header)}")
+    objects = ((number, dict(zip(header, row, strict=True))) for number, row in numbered[1:])
+    return _from_objects(objects, file, image, label, header)
+
+
+def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ItlError(f"{file}, line {number}: not valid JSON ({str(error)[:60]})") from None
+        if not isinstance(row, dict):
+            raise ItlError(f"{file}, line {number}: {line[:40]!r} is not an object with file_name and label")
+        yield number, row
+
+
+def _from_objects(
+    rows: Iterator[tuple[int, Mapping[str, object]]],
+    file: str,
+    image: str | None,
+    label: str | None,
+    columns: Sequence[str] | None = None,
+) -> list[ListedImage]:
+    numbered = list(rows)
+    names = list(columns or (numbered[0][1] if numbered else ()))
+    image_column = choose_column(names, image, IMAGE_COLUMNS, "image", file)
+    label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
+    images = []
+    for number, row in numbered:
+        values = row.get(image_column), row.get(label_column)
+        if not all(isinstance(value, str | int) and str(value).strip() for value in values):
+            raise ItlError(
+                f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
+                f"{str(values[1])[:40]!r}; both should be text or a whole number"
+            )
+        images.append(ListedImage(str(values[0]), str(values[1]), number))
+    return images
+
+
+def choose_column(
+    columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
+) -> str:
+    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
+
+    Raises:
+        ItlError: If the option's column is absent, or none or several have a usual name.
+    """
+    if option is not None:
+        pick(dict.fromkeys(columns), option, f"column of {file}")
+        return option
+    lower = {column.lower(): column for column in columns}
+    candidates = [lower[name] for name in usual if name in lower]
+    if len(candidates) == 1:
+        return candidates[0]
+    present = ", ".join(map(str, columns))[:100] or "none"
+    if not candidates:
+        raise ItlError(f"{file} has no column {usual[0]}, but {present}; set the option {what}=COLUMN")
+    raise ItlError(
+        f"{file} may have its {what} in {' or '.join(candidates)}; choose one with the option {what}=COLUMN"
+    )

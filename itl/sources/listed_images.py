@@ -1,0 +1,286 @@
+"""Images that lists divide into splits and label: any such data set, and what the published ones share."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from itl import ItlError
+from itl.sources import archives
+from itl.sources.archives import Listing, Member
+from itl.sources.coco import find_file
+from itl.sources.list_files import (
+    LIST_SUFFIXES,
+    SPLIT_WORDS,
+    ListedImage,
+    read_list_file,
+    split_in_name,
+)
+from itl.sources.numbered_classes import (
+    CLASS_NAME_FILES,
+    is_number,
+    name_of,
+    names_of_numbers,
+    read_names,
+)
+from itl.sources.records import Record, examples, is_image, validate_records
+from itl.sources.scan import Scan
+from itl.sources.source import ScannedSource
+from itl.sources.voc_detection import add_split_conflicts
+
+PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
+Entries = Iterable[tuple[str, str]]  # name of an image, as a list has it, and its class
+
+
+class ListedSource(ScannedSource):
+    """A source whose lists say which images it has; a data set derives from it and overrides `entries`.
+
+    It has the fields ``path`` and ``bad`` ("refuse" or "skip": listed images that are missing).
+    """
+
+    path: Path
+    bad: str = "refuse"
+    unlisted: ClassVar[str] = "images in no list"
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield for each list its split, its name and its images with their classes."""
+        raise NotImplementedError
+
+    @cached_property
+    def scan(self) -> Scan:
+        """Records and problems; reads the lists."""
+        scan = Scan(self.kind, Path(self.path))
+        finder = ImageFinder(self.listing)
+        split_of: dict[str, str] = {}
+        in_two: dict[str, str] = {}
+        for split, name, entries in self.entries(scan):
+            missing = {}
+            for entry, label in entries:
+                try:
+                    image = finder.find(entry, split)
+                except ItlError as error:
+                    missing[entry] = f"{name} {error}"
+                    continue
+                if split_of.setdefault(image, split) == split:
+                    scan.records.append(Record(image, label, split, self.listing.files[image]))
+                else:
+                    in_two[image] = f"{split_of[image]} and {split}"
+            scan.add_problems(missing, f"{name} lists {len(missing):,} images that are not there")
+        self._drop_repeated(scan)
+        add_split_conflicts(scan, in_two, "images")
+        scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - len(split_of)
+        scan.finish(self.bad)
+        if scan.records and not scan.problems:
+            validate_records(scan.records, Path(self.path))
+        return scan
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All files."""
+        return archives.list_files(Path(self.path))
+
+    def file(self, name: str) -> Member:
+        """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
+        if member := self.optional_file(name):
+            return member
+        raise ItlError(f"{self.path} has no {name}; {self.kind} takes {self.expected}")
+
+    def optional_file(self, name: str) -> Member | None:
+        """Return the file *name* in the outermost folder that has it, or beside the data set."""
+        names = [one for one in self.listing.files if one == name or one.endswith(f"/{name}")]
+        if names:
+            return self.listing.files[min(names, key=lambda one: (one.count("/"), one))]
+        beside = Path(self.path).parent / name
+        return Member(str(beside)) if beside.is_file() else None
+
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of the text file *name*, without blank ones."""
+        text = self.file(name).read().decode("utf-8-sig", errors="replace")
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def _drop_repeated(self, scan: Scan) -> None:
+        """Keep one record of an image that a list has twice; two classes are a problem."""
+        by_id: dict[str, Record] = {}
+        classes = {}
+        for record in scan.records:
+            if by_id.setdefault(record.id, record).wnid != record.wnid:
+                classes[record.id] = f"{record.id} is of {by_id[record.id].wnid} and of {record.wnid}"
+        if repeated := len(scan.records) - len(by_id):
+            scan.notes.append(f"the lists have {repeated:,} images twice, counted once")
+        scan.records = list(by_id.values())
+        scan.add_problems(classes, f"{len(classes):,} images are of two classes")
+
+
+class ImageFinder:
+    """Finds the images that lists name: from the root, or by the last parts of their path."""
+
+    def __init__(self, listing: Listing) -> None:
+        """Take the files of a source."""
+        self.files = listing.files
+        self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
+
+    @cached_property
+    def by_name(self) -> Mapping[str, list[str]]:
+        """All images by their last name."""
+        names = defaultdict(list)
+        for name in self.files:
+            if is_image(name):
+                names[name.rpartition("/")[2]].append(name)
+        return names
+
+    def find(self, entry: str, split: str) -> str:
+        """Return the name in the listing of the image that a list of *split* calls *entry*.
+
+        Raises:
+            ItlError: If there is none, or several could be meant.
+        """
+        entry = entry.replace("\\", "/").removeprefix("./").lstrip("/")
+        for folder in self.folders[split]:
+            if folder + entry in self.files:
+                return folder + entry
+        image = entry if entry in self.files else find_file(entry, split, self.by_name)
+        if image.endswith(entry):
+            self.folders[split].append(image[: len(image) - len(entry)])
+        return image
+
+
+@dataclass(frozen=True)
+class Lists(ListedSource):
+    """Images that text files, CSV or JSON lines divide and label, a file for each split."""
+
+    path: Path
+    train: str | None = None  # name of the list; None finds it by its name
+    val: str | None = None
+    test: str | None = None
+    image: str | None = None  # column of the image
+    label: str | None = None  # column of the label
+    names: Path | None = None  # file with the names of numbered classes
+    bad: str = "refuse"
+    kind = "lists"
+    expected = (
+        "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
+        "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
+    )
+
+    @property
+    def layout(self) -> str:
+        """The lists, by their names."""
+        return f"images in lists ({', '.join(self._list_of_split().values())})"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "the lists"
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of each list, with the names of their classes."""
+        lists = {}
+        for split, file in self._list_of_split().items():
+            data = self._member(file).read()
+            lists[split] = read_list_file(data, file, self.image, self.label)
+            folder = file.rpartition("/")[0]
+            lists[split] = [self._rooted(one, folder) for one in lists[split]]
+            if bare := [one for one in lists[split] if not one.label]:
+                raise ItlError(
+                    f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
+                )
+        named = self._named(lists, scan)
+        for split, images in lists.items():
+            yield split, f"the list of {split}", [(one.image, named(one.label)) for one in images]
+
+    def _rooted(self, one: ListedImage, folder: str) -> ListedImage:
+        """Name an image from the root where a list names it from its own folder."""
+        name = f"{folder}/{one.image.replace(chr(92), '/').removeprefix('./')}" if folder else one.image
+        return ListedImage(name, one.label, one.line) if name in self.listing.files else one
+
+    def _member(self, file: str) -> Member:
+        return self.listing.files.get(file) or Member(file)
+
+    def _list_of_split(self) -> dict[str, str]:
+        """Return the list of each split: as the options say, or by the files' names."""
+        options = {"train": self.train, "val": self.val, "test": self.test}
+        if any(options.values()):
+            return {split: self._option_file(name, split) for split, name in options.items() if name}
+        by_split = defaultdict(list)
+        for name in sorted(self.listing.files):
+            if name.lower().endswith(LIST_SUFFIXES) and self._lists_images(name):
+                by_split[split_in_name(name) or "train"].append(name)
+        for split, files in by_split.items():
+            if len(files) > 1:
+                raise ItlError(
+                    f"{self.path} has {len(files)} lists for {split}, {examples(files)}; choose one with the "
+                    f"option {split}={files[0]}"
+                )
+        if not by_split:
+            raise ItlError(
+                f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`; "
+                f"name the lists with the options train=FILE and test=FILE"
+            )
+        return {split: by_split[split][0] for split in ("train", "val", "test") if split in by_split}
+
+    def _option_file(self, name: str, split: str) -> str:
+        if name in self.listing.files:
+            return name
+        beside = [Path(name), Path(self.path).parent / name]
+        for file in beside:
+            if file.is_file():
+                return str(file)
+        lists = [one for one in self.listing.files if one.lower().endswith(LIST_SUFFIXES)]
+        raise ItlError(
+            f"there is no list {name!r}, which the option {split} names, in {self.path} or beside it; its "
+            f"lists are {examples(sorted(lists)) or 'none'}"
+        )
+
+    def _lists_images(self, name: str) -> bool:
+        """Say whether the first line, or row, of a file names an image of this source and a label."""
+        start = self.listing.files[name].read_start(PEEKED_BYTES).decode("utf-8-sig", errors="replace")
+        lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
+        try:
+            rows = read_list_file("\n".join(lines[:3]).encode(), name, self.image, self.label)
+        except ItlError:
+            return name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
+        return bool(rows) and is_image(rows[0].image) and bool(rows[0].label)
+
+    def _named(self, lists: Mapping[str, list[ListedImage]], scan: Scan) -> "_ClassNames":
+        """Return what turns labels into names of classes; notes say what was taken."""
+        labels = {one.label for images in lists.values() for one in images}
+        if not all(map(is_number, labels)):
+            if self.names:
+                text = next(label for label in sorted(labels) if not is_number(label))
+                raise ItlError(f"the option names is for labels that are numbers, but one is {text[:40]!r}")
+            return _ClassNames({})
+        if file := self._names_file():
+            names = read_names(self._member(file).read(), file)
+            scan.notes.append(f"classes are numbers, named by {file}")
+            return _ClassNames(names, file)
+        pairs = ((one.label, _folder_of(one.image)) for images in lists.values() for one in images)
+        names = names_of_numbers(pairs)
+        if names.keys() == labels and labels:
+            scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
+            return _ClassNames(names, "the folders")
+        scan.notes.append("classes are numbers without names; the option names=FILE gives them")
+        return _ClassNames({})
+
+    def _names_file(self) -> str | None:
+        if self.names:
+            return self._option_file(str(self.names), "names")
+        return next((name for name in CLASS_NAME_FILES if name in self.listing.files), None)
+
+
+@dataclass(frozen=True)
+class _ClassNames:
+    """Turns labels into names of classes."""
+
+    names: Mapping[str, str]  # by number; empty: labels are names
+    file: str = ""
+
+    def __call__(self, label: str) -> str:
+        return name_of(label, self.names, self.file) if self.names else label
+
+
+def _folder_of(image: str) -> str:
+    """Return the innermost folder of an image, unless it is a split."""
+    folder = image.rpartition("/")[0].rpartition("/")[2]
+    return "" if folder.lower() in SPLIT_WORDS else folder

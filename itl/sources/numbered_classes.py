@@ -1,0 +1,126 @@
+"""Classes that are numbers in a data set: the names that they stand for."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from itl import ItlError
+from itl.sources.records import WNID
+
+CLASS_NAME_FILES = (  # searched for beside the images
+    "classes.txt",
+    "class_names.txt",
+    "classnames.txt",
+    "categories.txt",
+    "synsets.txt",
+    "names.txt",
+)
+
+
+def is_number(text: str) -> bool:
+    """Say whether *text* is a whole number.
+
+    >>> is_number("12"), is_number("-1"), is_number("n01440764")
+    (True, True, False)
+    """
+    return re.fullmatch(r"-?[0-9]+", text) is not None
+
+
+def names_of_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the name of each number, where every number has one name and every name one number.
+
+    Args:
+        pairs: A number and what the same image has as a name, such as its folder. Empty names count as none.
+
+    Returns:
+        Names by number; empty if a number has two names, or two numbers have one.
+
+    >>> names_of_numbers([("0", "cat"), ("1", "dog"), ("0", "cat"), ("1", "")])
+    {'0': 'cat', '1': 'dog'}
+    >>> names_of_numbers([("0", "cat"), ("0", "dog")])
+    {}
+    """
+    names: dict[str, str] = {}
+    for number, name in pairs:
+        if name and names.setdefault(number, name) != name:
+            return {}
+    return names if len(set(names.values())) == len(names) else {}
+
+
+def read_names(data: bytes, file: str) -> dict[str, str]:
+    """Read which names numbers stand for.
+
+    A line is `NAME` (numbered from 0), `NAME NUMBER` or `NUMBER NAME`, with spaces or commas, or
+    `WNID NUMBER WORDS`. JSON is a list of names, or an object of names by number or of numbers by name. A
+    slash at the start of a name is dropped.
+
+    Args:
+        data: Content of the file.
+        file: What errors call it.
+
+    Raises:
+        ItlError: If it is none of these, or a number or a name is there twice.
+
+    >>> read_names(b"/a/airfield 0\\n/a/alcove 1\\n", "categories.txt")
+    {'0': 'a/airfield', '1': 'a/alcove'}
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        pairs = _json_pairs(json.loads(text)) if file.endswith(".json") else _line_pairs(text, file)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ItlError):
+            raise
+        raise ItlError(f"{file} cannot be read as names of classes ({error}); write a name a line") from None
+    names: dict[str, str] = {}
+    for number, name in pairs:
+        if names.setdefault(number, name) != name:
+            raise ItlError(f"{file} names class {number} twice: {names[number]!r} and {name!r}; remove one")
+    if len(set(names.values())) < len(names):
+        repeated = sorted(name for name in set(names.values()) if list(names.values()).count(name) > 1)
+        raise ItlError(f"{file} gives {repeated[0]!r} two numbers; give every class a name of its own")
+    return names
+
+
+def name_of(number: str, names: Mapping[str, str], file: str) -> str:
+    """Return the name of the class *number*; ItlError if *names*, read from *file*, lack it."""
+    if number not in names:
+        raise ItlError(f"{file} names {len(names):,} classes, but none has the number {number}")
+    return names[number]
+
+
+def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [_numbered_line(line) for line in lines]
+    if lines and all(pairs):
+        return [pair for pair in pairs if pair]
+    if numbered := [line for line, pair in zip(lines, pairs, strict=True) if pair]:
+        without = next(line for line, pair in zip(lines, pairs, strict=True) if not pair)
+        raise ItlError(
+            f"{file}: {len(numbered):,} lines have a number and a name, but {without[:60]!r} does not; "
+            f"give every line both, or no line a number"
+        )
+    return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
+
+
+def _numbered_line(line: str) -> tuple[str, str] | None:
+    """Return number and name of a line that has both."""
+    parts = line.replace(",", " ").split()
+    if len(parts) >= 2 and WNID.fullmatch(parts[0]) and is_number(parts[1]):
+        return parts[1], parts[0]
+    if len(parts) >= 2 and is_number(parts[-1]) and not is_number(parts[0]):
+        return parts[-1], " ".join(parts[:-1]).lstrip("/")
+    if len(parts) >= 2 and is_number(parts[0]):
+        return parts[0], " ".join(parts[1:]).lstrip("/")
+    return None
+
+
+def _json_pairs(content: object) -> list[tuple[str, str]]:
+    if isinstance(content, list) and all(isinstance(name, str) for name in content):
+        return [(str(number), name) for number, name in enumerate(content)]
+    if isinstance(content, dict):
+        pairs = [(str(key), value) for key, value in content.items()]
+        if all(is_number(key) and isinstance(value, str) for key, value in pairs):
+            return pairs
+        if all(isinstance(value, int) for _, value in pairs):
+            return [(str(value), key) for key, value in pairs]
+    raise ValueError("it is neither a list of names nor an object with numbers")

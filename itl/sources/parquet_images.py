@@ -1,0 +1,314 @@
+"""Parquet tables with the bytes of images, as the Hugging Face hub stores data sets."""
+
+import json
+import threading
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from itl import ItlError
+from itl.sources import archives
+from itl.sources.limits import refuse_large
+from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_in_name
+from itl.sources.numbered_classes import name_of, read_names
+from itl.sources.records import Record, examples, validate_records
+from itl.sources.shards import sample_id
+from itl.sources.source import Source
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
+MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
+CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
+UNLABELLED = "-1"  # what the hub stores for a test split without labels
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """One row group of one file."""
+
+    file: str  # relative to the source's path
+    number: int
+    first_row: int  # of the split, from 0
+    rows: int
+    unpacked_bytes: int
+
+
+@dataclass(frozen=True)
+class ParquetImages(Source):
+    """Parquet files with a column of images and one of labels; the names of files tell the splits.
+
+    An image is called as its ``path`` says, below its class. Where that is not the order of the rows,
+    and the table is too large for memory, images are called by the number of their row.
+    """
+
+    path: Path
+    image: str | None = None  # column; None finds it by its name
+    label: str | None = None  # likewise
+    names: Path | None = None  # file with the names of numbered classes
+    kind = "parquet"
+    expected = (
+        "a folder of .parquet files, such as data/train-00000-of-00002.parquet, with the columns image (its "
+        "bytes) and label, as the Hugging Face hub stores them"
+    )
+
+    @property
+    def layout(self) -> str:
+        """How many files there are."""
+        return f"Parquet in {len(self._files):,} files"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image, and where names of numbers come from."""
+        names, file = self._class_names
+        column = f"the column {self._columns[1]}"
+        return f"{column}, named by {file}" if names else f"{column}{self._without_names}"
+
+    @property
+    def _without_names(self) -> str:
+        schema = open_table(next(iter(self._files.values()))).schema_arrow
+        is_number = pa.types.is_integer(schema.field(self._columns[1]).type)
+        return ", numbers without names (the option names=FILE gives them)" if is_number else ""
+
+    def records(self) -> list[Record]:
+        """Return one record for each labelled image, sorted by id."""
+        return [record for record, _, _ in self._rows.values()]
+
+    def read(self, record: Record) -> bytes:
+        """Return the file of *record*; ItlError if its row has no bytes, or the table is damaged."""
+        _, group, row = self._rows[record.id]
+        value = _ROW_GROUPS.read(self._files[group.file], group, self._columns[0])[row].as_py()
+        if not value:
+            raise ItlError("its row has no bytes of an image")
+        return value
+
+    @property
+    def left_out(self) -> Counter:
+        """Rows without a label."""
+        return Counter({"unlabelled rows": self._table_rows - len(self._rows)})
+
+    @property
+    def _table_rows(self) -> int:
+        return sum(group.rows for groups in self._groups.values() for group in groups)
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """The files, by their name relative to the path."""
+        path = Path(self.path)
+        if not path.exists():
+            raise ItlError(f"there is nothing at {path}; give a folder of .parquet files")
+        if path.is_file():
+            return {path.name: path}
+        names = sorted(name for name in archives.list_files(path).files if name.endswith(".parquet"))
+        if not names:
+            raise ItlError(f"{path} has no .parquet files; {self.kind} takes {self.expected}")
+        return {name: path / name for name in names}
+
+    @cached_property
+    def _groups(self) -> dict[str, list[RowGroup]]:
+        """The row groups of each split."""
+        told = {name: split_in_name(name) for name in self._files}
+        unclear = [name for name, split in told.items() if split is None]
+        if unclear and len(unclear) < len(told):
+            raise ItlError(
+                f"{self.path}: the name of {examples(unclear)} tells no split, though those of other files "
+                f"do; put train, val or test into it"
+            )
+        groups: dict[str, list[RowGroup]] = {}
+        for name, file in self._files.items():
+            metadata = open_table(file).metadata
+            of_split = groups.setdefault(told[name] or "train", [])
+            for number in range(metadata.num_row_groups):
+                group = metadata.row_group(number)
+                first = of_split[-1].first_row + of_split[-1].rows if of_split else 0
+                refuse_large(group.total_byte_size, f"row group {number} of {file}")
+                of_split.append(RowGroup(name, number, first, group.num_rows, group.total_byte_size))
+        return groups
+
+    @cached_property
+    def _columns(self) -> tuple[str, str]:
+        """The path of the image's bytes in the schema, and the column of the label."""
+        schemas = {name: open_table(file).schema_arrow for name, file in self._files.items()}
+        first = next(iter(schemas))
+        for name, schema in schemas.items():
+            if schema.names != schemas[first].names:
+                raise ItlError(
+                    f"{self.path}: {name} has the columns {', '.join(schema.names)[:80]}, but {first} has "
+                    f"{', '.join(schemas[first].names)[:80]}; give files of one data set"
+                )
+        columns = schemas[first].names
+        image = choose_column(columns, self.image, IMAGE_COLUMNS, "image", first)
+        label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
+        kind = schemas[first].field(image).type
+        if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            return f"{image}.bytes", label
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+            return image, label
+        raise ItlError(
+            f"{first}: the column {image} is {kind}, not the bytes of images; set the option image=COLUMN"
+        )
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[Record, RowGroup, int]]:
+        """Each record, its row group and its row in that, by id and in the order of ids."""
+        rows: dict[str, tuple[Record, RowGroup, int]] = {}
+        for split, groups in self._groups.items():
+            labels, paths = self._labels(groups), self._paths(groups)
+            ids = self._named_ids(split, labels, paths)
+            positions = ((group, row) for group in groups for row in range(group.rows))
+            for number, (label, (group, row)) in enumerate(zip(labels, positions, strict=True)):
+                if label:
+                    name = ids[number] if ids else f"{split if self._has_splits else 'train'}/{number:08d}"
+                    rows[name] = Record(name, label, split), group, row
+        records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
+        return {record.id: rows[record.id] for record in records}
+
+    @cached_property
+    def _has_splits(self) -> bool:
+        return any(split_in_name(name) for name in self._files)
+
+    def _named_ids(self, split: str, labels: list[str], paths: list[str]) -> list[str]:
+        """Return ids by the names of images; empty where these are missing, repeated or costly."""
+        if not all(paths):
+            return []
+        split = split if self._has_splits else ""
+        ids = [sample_id(path, split, label) for path, label in zip(paths, labels, strict=True)]
+        total = sum(group.unpacked_bytes for groups in self._groups.values() for group in groups)
+        in_order = all(one < other for one, other in zip(ids, ids[1:], strict=False))
+        return ids if in_order or (len(set(ids)) == len(ids) and total <= CACHED_BYTES) else []
+
+    def _labels(self, groups: list[RowGroup]) -> list[str]:
+        """Return the class of each row; empty for a row without one."""
+        values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
+        values = ["" if value == UNLABELLED else value.strip() for value in values]
+        if bare := values.count(""):
+            if bare < len(values):
+                raise ItlError(
+                    f"{self.path}: {bare:,} of {len(values):,} rows of {groups[0].file} and its like have no "
+                    f"label; label all or none of a split"
+                )
+            return values
+        names, source = self._class_names
+        return [name_of(value, names, source) for value in values] if names else values
+
+    def _paths(self, groups: list[RowGroup]) -> list[str]:
+        column, dot, _ = self._columns[0].partition(".")
+        schema = open_table(self._files[groups[0].file]).schema_arrow
+        if not dot or schema.field(column).type.get_field_index("path") < 0:
+            return [""] * sum(group.rows for group in groups)
+        return [value or "" for value in self._column(groups, f"{column}.path")]
+
+    def _column(self, groups: list[RowGroup], column: str) -> list[Any]:
+        values: list[Any] = []
+        for file in dict.fromkeys(group.file for group in groups):
+            values += _leaf(read_columns(self._files[file], column), column).to_pylist()
+        return values
+
+    @cached_property
+    def _class_names(self) -> tuple[dict[str, str], str]:
+        """Names of numbered classes and the file that has them; empty if labels are names or unnamed."""
+        column = self._columns[1]
+        if self.names:
+            file = Path(self.names)
+            return read_names(file.read_bytes(), str(file)), str(file)
+        first, file = next(iter(self._files.items()))
+        schema = open_table(file).schema_arrow
+        if not pa.types.is_integer(schema.field(column).type):
+            return {}, ""
+        info = (schema.metadata or {}).get(b"huggingface", b"")
+        if names := _names_in_metadata(info, column):
+            return names, first
+        folder = Path(self.path)
+        for card in (folder / "README.md", folder.parent / "README.md"):
+            if card.is_file() and (
+                names := _names_in_card(card.read_text("utf-8", errors="replace"), column)
+            ):
+                return names, str(card)
+        return {}, ""
+
+
+class _RowGroupCache:
+    """The row groups read last, up to `CACHED_BYTES`; for any number of threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.columns: OrderedDict[tuple[Path, int], Any] = OrderedDict()
+        self.sizes: dict[tuple[Path, int], int] = {}
+        self.locks: dict[tuple[Path, int], threading.Lock] = {}
+
+    def read(self, file: Path, group: RowGroup, column: str) -> Any:
+        """Return the *column* of a row group, read once by whichever thread comes first."""
+        key = (file, group.number)
+        with self.lock:
+            reading = self.locks.setdefault(key, threading.Lock())
+        with reading:
+            with self.lock:
+                if key in self.columns:
+                    self.columns.move_to_end(key)
+                    return self.columns[key]
+            data = _leaf(read_columns(file, column, group.number), column)
+            with self.lock:
+                self.columns[key], self.sizes[key] = data, data.nbytes
+                while sum(self.sizes.values()) > CACHED_BYTES and len(self.columns) > 1:
+                    oldest, _ = self.columns.popitem(last=False)
+                    del self.sizes[oldest]
+                    self.locks.pop(oldest, None)
+            return data
+
+
+_ROW_GROUPS = _RowGroupCache()
+
+
+def open_table(file: Path) -> pq.ParquetFile:
+    """Open a Parquet file; ItlError if it is none."""
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ItlError(f"{file} cannot be read as Parquet ({reason}); download it again") from None
+
+
+def read_columns(file: Path, column: str, group: int | None = None) -> pa.Table:
+    """Read one *column* of a file, or of its row *group*; ItlError if it is damaged."""
+    table = open_table(file)
+    try:
+        return table.read([column]) if group is None else table.read_row_group(group, [column])
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise ItlError(f"{file}: the column {column} cannot be read ({reason}); download it again") from None
+
+
+def _leaf(table: pa.Table, column: str) -> Any:
+    """Return the values of *column*, which may be a field of a struct, as one chunked array."""
+    values = table.column(0)
+    if "." in column and pa.types.is_struct(values.type):
+        values = pc.struct_field(values, column.rpartition(".")[2])
+    return values
+
+
+def _names_in_metadata(data: bytes, column: str) -> dict[str, str]:
+    """Return the names of classes that the hub's metadata has for *column*."""
+    try:
+        names = json.loads(data or b"{}")["info"]["features"][column]["names"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return {str(number): name for number, name in enumerate(names)} if is_list else {}
+
+
+def _names_in_card(text: str, column: str) -> dict[str, str]:
+    """Return the names of classes that the YAML at the start of a data set's README has for *column*."""
+    parts = text.split("---")
+    try:
+        info = yaml.safe_load(parts[1])["dataset_info"] if len(parts) > 2 else None
+        info = info[0] if isinstance(info, list) else info
+        features = {feature["name"]: feature for feature in (info or {})["features"]}
+        names = features[column]["dtype"]["class_label"]["names"]
+        return {str(number): str(name) for number, name in names.items()}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return {}

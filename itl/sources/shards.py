@@ -1,0 +1,265 @@
+"""WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+from itl import ItlError
+from itl.sources import archives
+from itl.sources.archives import Listing, Member
+from itl.sources.list_files import split_in_name
+from itl.sources.numbered_classes import is_number, name_of, names_of_numbers, read_names
+from itl.sources.records import WNID, Record, examples, is_image, validate_records
+from itl.sources.source import Source
+
+NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
+LABEL_KEYS = ("label", "cls", "target", "class_id", "label_id")
+MAX_LABEL_BYTES = 1 << 20  # of the .cls, .txt or .json of one sample
+NO_LABEL = ("", "-1")
+
+
+@dataclass(slots=True)
+class Sample:
+    """The files of one key in one shard."""
+
+    shard: str
+    key: str
+    image: str = ""  # its name in the shard
+    member: Member | None = None  # of the image
+    number: str = ""  # its class as a number, if it has one
+    name: str = ""  # its class as a name, if it has one
+
+
+@dataclass(frozen=True)
+class WebDataset(Source):
+    """Shards in a folder, or one shard; the names of shards, or of their folders, tell the splits."""
+
+    path: Path
+    names: Path | None = None  # file with the names of numbered classes
+    image: str | None = None  # suffix of the image, such as jpg, where samples have several
+    label: str | None = None  # cls, txt or json; None takes the first of these that samples have
+    kind = "webdataset"
+    expected = (
+        "a folder of plain .tar shards, such as imagenet1k-train-0000.tar and imagenet1k-validation-00.tar, "
+        "with KEY.jpg and KEY.cls, KEY.json or KEY.txt"
+    )
+
+    @cached_property
+    def listing(self) -> Listing:
+        """The images of all samples, as SHARD/NAME."""
+        files = {f"{one.shard}/{one.image}": one.member for one in self._samples if one.member}
+        return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), Counter()))
+
+    @property
+    def left_out(self) -> Counter:
+        """Samples without a label; the other files of a sample are part of it."""
+        without = sum(not (sample.number or sample.name) for sample in self._samples)
+        return self.listing.left_out + Counter({"unlabelled samples": without})
+
+    @property
+    def layout(self) -> str:
+        """How many shards there are."""
+        return f"WebDataset in {len(self._shards):,} shards"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image, and where names of numbers come from."""
+        return self._classes[1]
+
+    def records(self) -> list[Record]:
+        """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
+        split_of = self._splits()
+        bare = Counter(split_of[one.shard] for one in self._samples if not (one.number or one.name))
+        total = Counter(split_of[one.shard] for one in self._samples)
+        for split, count in bare.items():
+            if count < total[split]:
+                example = next(one for one in self._samples if not (one.number or one.name))
+                raise ItlError(
+                    f"{self.path}: {count:,} of {total[split]:,} samples of {split} have no label, such as "
+                    f"{example.key} in {example.shard}; write KEY.cls beside each image"
+                )
+        labelled = self._labelled
+        names, _ = self._classes
+        records = [self._record(one, split_of[one.shard], names[one.number or one.name]) for one in labelled]
+        if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
+            records = [
+                Record(f"{Path(one.shard).stem}/{record.id}", record.wnid, record.split, record.member)
+                for one, record in zip(labelled, records, strict=True)
+            ]
+        twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
+        if twice:
+            raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
+        return validate_records(records, Path(self.path))
+
+    @cached_property
+    def _shards(self) -> dict[str, Listing]:
+        """The files of each shard, by its name relative to the path."""
+        path = Path(self.path)
+        if not path.exists():
+            raise ItlError(f"there is nothing at {path}; give a folder of .tar shards")
+        if path.is_file():
+            return {path.name: archives.list_files(path)}
+        files = archives.list_files(path).files
+        packed = sorted(name for name in files if name.endswith((".tar.gz", ".tgz")))
+        if packed:
+            raise ItlError(
+                f"{path} has compressed shards, such as {packed[0]}, whose images cannot be read in place; "
+                f"`gunzip {packed[0]}` leaves a plain tar"
+            )
+        shards = sorted(name for name in files if name.endswith(".tar"))
+        if not shards:
+            raise ItlError(f"{path} has no .tar shards; {self.kind} takes {self.expected}")
+        return {name: archives.list_inner_tar(files[name], name) for name in shards}
+
+    def _splits(self) -> dict[str, str]:
+        """Return the split of each shard; one split if no name tells any."""
+        told = {shard: split_in_name(shard) for shard in self._shards}
+        unclear = [shard for shard, split in told.items() if split is None]
+        if unclear and len(unclear) < len(told):
+            raise ItlError(
+                f"{self.path}: the name of {examples(unclear)} tells no split, though those of other shards "
+                f"do; put train, val or test into it"
+            )
+        return {shard: split or "train" for shard, split in told.items()}
+
+    @cached_property
+    def _has_splits(self) -> bool:
+        return any(split_in_name(shard) for shard in self._shards)
+
+    def _record(self, sample: Sample, split: str, wnid: str) -> Record:
+        assert sample.member
+        return Record(
+            sample_id(sample.image, split if self._has_splits else "", wnid), wnid, split, sample.member
+        )
+
+    @cached_property
+    def _samples(self) -> list[Sample]:
+        """All samples with an image, with their labels."""
+        samples: list[Sample] = []
+        for shard, listing in self._shards.items():
+            samples += self._read_shard(shard, listing)
+        if not samples:
+            raise ItlError(f"{self.path}: its {len(self._shards):,} shards hold no images; {self.expected}")
+        return samples
+
+    def _read_shard(self, shard: str, listing: Listing) -> Iterator[Sample]:
+        """Yield the samples of one shard that have an image."""
+        groups: dict[str, dict[str, str]] = {}
+        for name in listing.files:
+            folder, slash, last = name.rpartition("/")
+            key, _, suffix = last.partition(".")
+            groups.setdefault(folder + slash + key, {})[suffix.lower()] = name
+        if not groups:
+            return
+        with open(next(iter(listing.files.values())).path, "rb") as file:
+            for key, by_suffix in groups.items():
+                images = [name for name in by_suffix.values() if is_image(name)]
+                if self.image:
+                    images = [
+                        name for suffix, name in by_suffix.items() if suffix == self.image and name in images
+                    ]
+                if len(images) > 1:
+                    raise ItlError(
+                        f"{self.path}: a sample of {shard} has several images, {examples(images)}; choose "
+                        f"one by its suffix with the option image=jpg"
+                    )
+                if images:
+                    sample = Sample(shard, key, images[0], listing.files[images[0]])
+                    self._add_label(
+                        sample, {suffix: listing.files[one] for suffix, one in by_suffix.items()}, file
+                    )
+                    yield sample
+
+    def _add_label(self, sample: Sample, members: dict[str, Member], file: BinaryIO) -> None:
+        """Read number and name of the class from the label files of a sample in its open shard."""
+        texts = dict.fromkeys(("json", "cls", "txt"), "")
+        for suffix in texts:
+            if suffix in members and self.label in (None, suffix):
+                file.seek(members[suffix].offset)
+                data = file.read(min(members[suffix].size or 0, MAX_LABEL_BYTES))
+                texts[suffix] = data.decode("utf-8", errors="replace").strip()
+        if texts["json"]:
+            sample.number, sample.name = _labels_of_json(texts["json"], f"{sample.shard}: {sample.key}.json")
+        for label in (texts["cls"], texts["txt"]):
+            if label in NO_LABEL or sample.number or (sample.name and not is_number(label)):
+                continue
+            if is_number(label):
+                sample.number = label
+            else:
+                sample.name = label
+
+    @property
+    def _labelled(self) -> list[Sample]:
+        return [one for one in self._samples if one.number or one.name]
+
+    @cached_property
+    def _classes(self) -> tuple[dict[str, str], str]:
+        """The class of each label, a name or what a number stands for, and what told it."""
+        samples = self._labelled
+        numbered = [one for one in samples if one.number]
+        if not numbered:
+            names = {one.name for one in samples}
+            if len(names) > max(2, len(samples) // 2):
+                raise ItlError(
+                    f"{self.path}: {len(samples):,} samples have {len(names):,} different texts, such as "
+                    f"{examples(sorted(names), 1)[:60]!r}: captions, not classes; write KEY.cls"
+                )
+            return {name: name for name in names}, "the names in its samples"
+        if len(numbered) < len(samples):
+            other = next(one for one in samples if not one.number)
+            raise ItlError(f"{self.path}: {other.key} has the class {other.name!r}, others have a number")
+        numbers = {one.number for one in numbered}
+        if self.names:
+            file = Path(self.names)
+            names_in_file = read_names(file.read_bytes(), str(file))
+            classes = {number: name_of(number, names_in_file, str(file)) for number in numbers}
+            return classes, f"the numbers in its samples, named by {file}"
+        hints = {
+            "the JSON of samples": names_of_numbers((one.number, one.name) for one in numbered),
+            "the wnids in their keys": names_of_numbers((one.number, _wnid_of(one.key)) for one in numbered),
+        }
+        for what, named in hints.items():
+            if named.keys() == numbers:
+                return named, f"the numbers in its samples, named by {what}"
+        return {
+            number: number for number in numbers
+        }, "numbers without names (the option names=FILE gives them)"
+
+
+def sample_id(image: str, split: str, wnid: str) -> str:
+    """Return the id of an image in a container: as it would be called in folders of its split and class.
+
+    >>> sample_id("cat/1.jpg", "train", "cat"), sample_id("n01440764_1.jpg", "", "n01440764")
+    ('train/cat/1.jpg', 'n01440764/n01440764_1.jpg')
+    """
+    inside = image if "/" in image else f"{wnid}/{image}"
+    return f"{split}/{inside}" if split else inside
+
+
+def _labels_of_json(text: str, where: str) -> tuple[str, str]:
+    """Return number and name of the class that a sample's JSON tells; empty where it tells none."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ItlError(f"{where} is not valid JSON ({str(error)[:60]}); write the shard again") from None
+    if not isinstance(content, dict):
+        content = {"label": content}
+    values = [str(content[key]).strip() for key in (*LABEL_KEYS, *NAME_KEYS) if _is_label(content.get(key))]
+    number = next((value for value in values if is_number(value) and value not in NO_LABEL), "")
+    return number, next((value for value in values if not is_number(value) and value), "")
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _wnid_of(key: str) -> str:
+    """Return the wnid with which the name of a sample, or its folder, starts; empty without one."""
+    for part in reversed(key.split("/")):
+        if WNID.match(part):
+            return part[:9]
+    return ""

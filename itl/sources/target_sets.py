@@ -1,0 +1,489 @@
+"""The usual transfer targets, each with its official lists; a data set is one small class here.
+
+To add one, say which lists it has and how a line names its image and class, and name it in
+`itl.sources.registry.SOURCES`.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from itl import ItlError, pick
+from itl.sources.archives import Listing
+from itl.sources.imagenet import ImageNet
+from itl.sources.list_files import read_list_file
+from itl.sources.listed_images import Entries, ListedSource
+from itl.sources.mat_files import load_mat
+from itl.sources.numbered_classes import name_of, read_names
+from itl.sources.records import WNID, is_image
+from itl.sources.scan import Scan
+from itl.sources.source import Source
+
+
+class TargetSet(ListedSource):
+    """A published data set: a folder, tar or zip with its images and its official lists."""
+
+    lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list
+    optional: ClassVar[tuple[str, ...]] = ()  # splits that need no list
+    title: ClassVar[str]  # its name in papers
+    pack_options = "--size 256"
+
+    @property
+    def protocol(self) -> str:
+        """The name of the division into splits."""
+        return self.scan.protocol_name(self.title, self.published_images)
+
+    @property
+    def layout(self) -> str:
+        """The data set, by its name."""
+        return self.title
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "its official lists"
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of each list."""
+        for split, name in self.lists.items():
+            if split not in self.optional or self.optional_file(self.list_name(name)):
+                yield split, self.list_name(name), map(self.entry, self.lines(self.list_name(name)))
+
+    def list_name(self, name: str) -> str:
+        """Return the name of a list, as the options choose it."""
+        return name
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Return the image and the class that a line of a list names."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Food101(TargetSet):
+    """Food-101."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "food101"
+    title = "Food-101"
+    expected = "the folder food-101 with images/ and meta/train.txt and test.txt, from ETH Zurich's page"
+    lists = {"train": "meta/train.txt", "test": "meta/test.txt"}
+    published_images = {"train": 75750, "test": 25250}
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `apple_pie/1005649`."""
+        return f"images/{line}.jpg", line.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Dtd(TargetSet):
+    """Describable Textures, divided by one of ten folds."""
+
+    path: Path
+    fold: int = 1  # 1 to 10
+    bad: str = "refuse"
+    kind = "dtd"
+    expected = (
+        "the folder dtd with images/ and labels/train1.txt, val1.txt and test1.txt, from Oxford VGG's page"
+    )
+    lists = {"train": "labels/train{}.txt", "val": "labels/val{}.txt", "test": "labels/test{}.txt"}
+    optional = ("val",)
+    published_images = {"train": 1880, "val": 1880, "test": 1880}
+
+    def __post_init__(self) -> None:
+        """Raise ItlError for a fold that does not exist."""
+        if self.fold not in range(1, 11) or isinstance(self.fold, bool):
+            raise ItlError(f"DTD has folds 1 to 10, not {self.fold!r}")
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The name in papers, with the fold."""
+        return f"DTD fold {self.fold}"
+
+    def list_name(self, name: str) -> str:
+        """Return the list of the fold."""
+        return name.format(self.fold)
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `banded/banded_0002.jpg`."""
+        return f"images/{line}", line.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Mit67(TargetSet):
+    """MIT's 67 indoor scenes."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "mit67"
+    title = "MIT-67"
+    expected = "a folder with Images/, TrainImages.txt and TestImages.txt, from MIT's page on indoor scenes"
+    lists = {"train": "TrainImages.txt", "test": "TestImages.txt"}
+    published_images = {"train": 5360, "test": 1340}
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `kitchen/int474.jpg`."""
+        return f"Images/{line}", line.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Pets(TargetSet):
+    """Oxford-IIIT pets: breeds of cats and dogs."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "pets"
+    title = "Oxford-IIIT Pet"
+    metric = "per_class"
+    expected = "a folder with images/ and annotations/trainval.txt and test.txt, from Oxford VGG's page"
+    lists = {"train": "annotations/trainval.txt", "test": "annotations/test.txt"}
+    published_images = {"train": 3680, "test": 3669}
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `Abyssinian_100 1 1 1`: the breed is the name without its number."""
+        name = line.split()[0]
+        return f"images/{name}.jpg", name.rpartition("_")[0]
+
+
+@dataclass(frozen=True)
+class Aircraft(TargetSet):
+    """FGVC-Aircraft: variants, families or manufacturers."""
+
+    path: Path
+    labels: str = "variant"  # variant, family or manufacturer
+    bad: str = "refuse"
+    kind = "aircraft"
+    metric = "per_class"
+    expected = (
+        "the folder data of fgvc-aircraft-2013b, with images/ and images_variant_train.txt, from VGG's page"
+    )
+    lists = {split: f"images_{{}}_{split}.txt" for split in ("train", "val", "test")}
+    published_images = {"train": 3334, "val": 3333, "test": 3333}
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The name in papers, with the kind of labels."""
+        return f"FGVC-Aircraft {self.labels}"
+
+    def list_name(self, name: str) -> str:
+        """Return the list of the kind of labels."""
+        pick(dict.fromkeys(("variant", "family", "manufacturer")), self.labels, "value of the option labels")
+        return name.format(self.labels)
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `1025794 707-320`."""
+        name, _, label = line.partition(" ")
+        return f"images/{name}.jpg", label.strip()
+
+
+@dataclass(frozen=True)
+class ImageNetLT(TargetSet):
+    """ImageNet-LT: a long-tailed part of ImageNet, by the lists of Liu et al."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "imagenet-lt"
+    title = "ImageNet-LT"
+    unlisted = "images of ImageNet in no list of ImageNet-LT"
+    expected = (
+        "ImageNet, as the source imagenet takes it, with ImageNet_LT_train.txt, ImageNet_LT_val.txt and "
+        "ImageNet_LT_test.txt of the OpenLongTailRecognition repository in it or beside it"
+    )
+    lists = {split: f"ImageNet_LT_{split}.txt" for split in ("train", "val", "test")}
+    optional = ("val",)
+    published_images = {"train": 115846, "val": 20000, "test": 50000}
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Files of ImageNet, from its tars too, and the lists."""
+        images, own = ImageNet(self.path).listing, super().listing
+        lists = {name: member for name, member in own.files.items() if name.endswith(".txt")}
+        return Listing(images.files | lists, images.folders, images.left_out)
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `train/n01440764/n01440764_190.JPEG 0`: the class is the wnid of the folder."""
+        image = line.split()[0]
+        wnid = image.split("/")[-2] if image.count("/") else ""
+        if not WNID.fullmatch(wnid):
+            raise ItlError(
+                f"{self.path}: {line[:60]!r} in a list of ImageNet-LT has no folder that is a wnid"
+            )
+        name = image.rpartition("/")[2]
+        return (image, wnid) if image in self.listing.files else (f"{image.split('/')[0]}/{name}", wnid)
+
+
+@dataclass(frozen=True)
+class Places365(TargetSet):
+    """Places365: scenes, with the standard training list and the validation list."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "places365"
+    title = "Places365-Standard"
+    expected = (
+        "a folder with data_256/ or data_large/, val_256/ or val_large/, categories_places365.txt, "
+        "places365_train_standard.txt and places365_val.txt, from MIT's Places page"
+    )
+    lists = {"train": "places365_train_standard.txt", "val": "places365_val.txt"}
+    published_images = {"train": 1803460, "val": 36500}
+
+    @cached_property
+    def categories(self) -> dict[str, str]:
+        """Names of scenes, without the letter under which they are sorted, by number."""
+        names = read_names(self.file("categories_places365.txt").read(), "categories_places365.txt")
+        return {number: name[2:] if name[1:2] == "/" else name for number, name in names.items()}
+
+    def entry(self, line: str) -> tuple[str, str]:
+        """Read `/a/airfield/00000001.jpg 0`."""
+        image, _, number = line.rpartition(" ")
+        return image.strip(), name_of(number, self.categories, "categories_places365.txt")
+
+
+@dataclass(frozen=True)
+class Cub200(TargetSet):
+    """CUB-200-2011: birds; four files, joined by the number of the image."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "cub200"
+    title = "CUB-200-2011"
+    expected = (
+        "the folder CUB_200_2011 with images/, images.txt, train_test_split.txt, image_class_labels.txt and "
+        "classes.txt, from Caltech's page"
+    )
+    published_images = {"train": 5994, "test": 5794}
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of train and test."""
+        images, classes = self._numbered("images.txt"), self._numbered("classes.txt")
+        labels, is_train = self._numbered("image_class_labels.txt"), self._numbered("train_test_split.txt")
+        if not images.keys() == labels.keys() == is_train.keys():
+            raise ItlError(
+                f"{self.path}: images.txt, image_class_labels.txt and train_test_split.txt number different "
+                f"images; take all from one release"
+            )
+        for split, flag in (("train", "1"), ("test", "0")):
+            numbers = [number for number in images if is_train[number] == flag]
+            listed = [(images[number], name_of(labels[number], classes, "classes.txt")) for number in numbers]
+            yield split, "images.txt", [(f"images/{name}", label) for name, label in listed]
+
+    def _numbered(self, name: str) -> dict[str, str]:
+        pairs = [line.partition(" ") for line in self.lines(name)]
+        return {number: value.strip() for number, _, value in pairs}
+
+
+@dataclass(frozen=True)
+class Flowers102(TargetSet):
+    """Oxford's 102 flowers, whose classes have numbers from 1."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "flowers102"
+    title = "Flowers-102"
+    metric = "per_class"
+    expected = "a folder with jpg/, imagelabels.mat and setid.mat, from Oxford VGG's page"
+    published_images = {"train": 1020, "val": 1020, "test": 6149}
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of each split."""
+        labels = mat_numbers(self, "imagelabels.mat", "labels")
+        for split, name in (("train", "trnid"), ("val", "valid"), ("test", "tstid")):
+            numbers = mat_numbers(self, "setid.mat", name)
+            if wrong := [number for number in numbers if not 1 <= number <= len(labels)]:
+                raise ItlError(
+                    f"setid.mat names image {wrong[0]}, but imagelabels.mat labels {len(labels):,} images; "
+                    f"take both from one release"
+                )
+            images = [(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in numbers]
+            yield split, "setid.mat", images
+
+
+@dataclass(frozen=True)
+class StanfordDogs(TargetSet):
+    """Stanford Dogs: breeds, named by their wnids."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "stanford-dogs"
+    title = "Stanford Dogs"
+    expected = "a folder with Images/, train_list.mat and test_list.mat, from Stanford's page (lists.tar)"
+    published_images = {"train": 12000, "test": 8580}
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of train and test."""
+        for split in ("train", "test"):
+            name = f"{split}_list.mat"
+            content = load_mat(self.file(name).read(), name, ["file_list"])
+            if "file_list" not in content:
+                raise ItlError(f"{name} has no file_list; take the lists from Stanford's page")
+            images = [str(np.asarray(cell).squeeze()) for cell in content["file_list"].ravel()]
+            yield split, name, [(f"Images/{image}", _wnid_or_folder(image)) for image in images]
+
+
+@dataclass(frozen=True)
+class StanfordCars(TargetSet):
+    """Stanford Cars, with the annotations of its development kit."""
+
+    path: Path
+    bad: str = "refuse"
+    kind = "stanford-cars"
+    title = "Stanford Cars"
+    expected = (
+        "a folder with cars_train/, cars_test/, cars_meta.mat, cars_train_annos.mat and "
+        "cars_test_annos_withlabels.mat (of the development kit)"
+    )
+    lists = {"train": "cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
+    published_images = {"train": 8144, "test": 8041}
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield the images of train and test."""
+        meta = load_mat(self.file("cars_meta.mat").read(), "cars_meta.mat")
+        cells = np.asarray(meta.get("class_names", ())).ravel()
+        names = {str(number): str(np.asarray(cell).squeeze()) for number, cell in enumerate(cells, 1)}
+        for split, name in self.lists.items():
+            rows = np.asarray(load_mat(self.file(name).read(), name).get("annotations", ())).ravel()
+            if not len(rows) or not {"class", "fname"} <= set(rows.dtype.names or ()):
+                raise ItlError(f"{name} has no annotations with class and fname; take the file with labels")
+            images = []
+            for row in rows:
+                number, image = (str(np.asarray(row[field]).squeeze()) for field in ("class", "fname"))
+                images.append((f"cars_{split}/{image}", name_of(number, names, "cars_meta.mat")))
+            yield split, name, images
+
+
+@dataclass(frozen=True)
+class MiniImageNet(TargetSet):
+    """mini-ImageNet; its lists divide classes, not images, so one of them is read."""
+
+    path: Path
+    part: str = "train"  # train (64 classes), val (16) or test (20), of Ravi and Larochelle
+    test_images: int = 100  # of the 600 of each class, chosen by a hash of their names
+    bad: str = "refuse"
+    kind = "mini-imagenet"
+    expected = "a folder with images/ and train.csv, val.csv and test.csv, header filename,label"
+    pack_options = "--size 84"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The name in papers, with the classes."""
+        return f"mini-ImageNet {self.part} classes, {self.test_images} test images of each"
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield train and test images of the classes of one part."""
+        pick(dict.fromkeys(("train", "val", "test")), self.part, "value of the option part")
+        name = f"{self.part}.csv"
+        rows = [(one.image, one.label) for one in read_list_file(self.file(name).read(), name)]
+        train, test = first_of_each_class(rows, self.test_images)[::-1]
+        scan.notes.append(f"mini-ImageNet divides its classes; these are those of {name}")
+        yield "train", name, train
+        yield "test", name, test
+
+
+@dataclass(frozen=True)
+class Caltech101(TargetSet):
+    """Caltech-101, which has no official lists: 30 training images of each class, chosen by a hash."""
+
+    path: Path
+    train_images: int = 30  # of each class; the rest is test
+    background: str = "keep"  # keep or drop: the class BACKGROUND_Google
+    bad: str = "refuse"
+    kind = "caltech101"
+    metric = "per_class"
+    expected = "the folder 101_ObjectCategories, or one that contains it, from Caltech's page"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "its folder"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """The name in papers, with the division."""
+        without = "" if self.background == "keep" else " without background"
+        return f"Caltech-101{without}, {self.train_images} training images of each class"
+
+    def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
+        """Yield training and test images."""
+        pick(dict.fromkeys(("keep", "drop")), self.background, "value of the option background")
+        top = "101_ObjectCategories/"
+        names = [name for name in self.listing.files if is_image(name) and "/" in name]
+        inside = [name for name in names if top in f"/{name}" and f"/{top}" in f"/{name}"]
+        rows = [(name, name.rpartition("/")[0].rpartition("/")[2]) for name in inside or names]
+        if self.background == "drop":
+            rows = [row for row in rows if row[1] != "BACKGROUND_Google"]
+        train, test = first_of_each_class(rows, self.train_images)
+        yield "train", "101_ObjectCategories", train
+        yield "test", "101_ObjectCategories", test
+
+
+TARGET_SETS: tuple[type[Source], ...] = (
+    Aircraft,
+    Caltech101,
+    Cub200,
+    Dtd,
+    Flowers102,
+    Food101,
+    ImageNetLT,
+    MiniImageNet,
+    Mit67,
+    Pets,
+    Places365,
+    StanfordCars,
+    StanfordDogs,
+)
+
+
+def first_of_each_class(
+    rows: list[tuple[str, str]], count: int
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Divide images of classes: the *count* of each class whose names have the lowest hashes, and the rest.
+
+    Args:
+        rows: Image and class.
+        count: At least 1.
+
+    Raises:
+        ItlError: If a class has no more than *count* images.
+
+    >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1)
+    >>> len(first), len(rest)
+    (1, 2)
+    """
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ItlError(f"the number of images of each class is a whole number from 1 on, not {count!r}")
+    by_class = defaultdict(list)
+    for image, label in sorted(rows, key=_hash_in_class):
+        by_class[label].append((image, label))
+    for label, images in by_class.items():
+        if len(images) <= count:
+            raise ItlError(
+                f"class {label!r} has {len(images)} images; {count} of each class were asked for, and some "
+                f"must remain"
+            )
+    first = [row for images in by_class.values() for row in images[:count]]
+    return first, [row for images in by_class.values() for row in images[count:]]
+
+
+def _hash_in_class(row: tuple[str, str]) -> bytes:
+    """Return a hash of class and name, the same wherever the data set lies."""
+    image, label = row
+    return hashlib.sha256(f"{label}/{image.rpartition('/')[2]}".encode()).digest()
+
+
+def mat_numbers(source: ListedSource, name: str, variable: str) -> list[int]:
+    """Return the whole numbers that *variable* of the file *name* of *source* holds."""
+    values = np.asarray(load_mat(source.file(name).read(), name, [variable]).get(variable, ())).ravel()
+    if not len(values) or values.dtype.kind not in "iuf" or not np.array_equal(values, np.rint(values)):
+        raise ItlError(f"{name} has no {variable} with whole numbers; copy it again")
+    return [int(value) for value in values]
+
+
+def _wnid_or_folder(image: str) -> str:
+    folder = image.partition("/")[0]
+    return folder[:9] if WNID.fullmatch(folder[:9]) else folder

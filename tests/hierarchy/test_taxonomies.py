@@ -1,0 +1,101 @@
+"""Trees that users bring: tables of children and parents, kept where runs find them by digest."""
+
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.hierarchy import taxonomies
+from itl.hierarchy.label_sets import label_set, needs_tree
+from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy, read_table, tree_of_digest
+from itl.hierarchy.taxonomy import Taxonomy, read_snapshot, write_snapshot
+
+TABLE = """child,parent,name
+thing,,
+living room,thing,lounge
+kitchen,thing,
+sofa bed,living room,
+sofa bed,kitchen,
+pan,kitchen,
+"""
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch) -> Path:
+    """A table of classes with plain names, in a process that has opened no tree."""
+    monkeypatch.setattr(taxonomies, "_opened", {})
+    monkeypatch.setattr(taxonomies, "_by_digest", {})
+    path = tmp_path / "rooms.csv"
+    path.write_text(TABLE, "utf-8-sig")
+    return path
+
+
+def test_a_table_is_a_tree(table):
+    tree = read_table(table)
+    assert tree.leaves == ("pan", "sofa bed")
+    assert tree.path("sofa bed") == ["sofa bed", "kitchen", "thing"], "kitchen comes before lounge"
+    assert tree.ancestors("sofa bed") == {"sofa bed", "kitchen", "living room", "thing"}
+    assert tree.class_name("living room") == "lounge"
+    assert label_set(tree, "bottom-up@1", tree.leaves).class_of == {"pan": "kitchen", "sofa bed": "kitchen"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "begins with 'nothing'; a taxonomy is nltk@FOLDER"),
+        ("parent,child\na,b\n", "begins with 'parent,child'; a taxonomy is nltk@FOLDER"),
+        ("child,parent\n", "has a header and no lines"),
+        ("child,parent\nb,a\n,a\n", "line 3 of .* is ',a'; it should be child,parent"),
+        ("child,parent\nb,a,c\n", "line 2 of .* is 'b,a,c'; it should be child,parent"),
+        ("child,parent,name\nb,a,B\nb,c,C\n", "b is called 'B' and 'C' in .*; keep one name"),
+        ("child,parent\na,b\nb,c\nc,a\n", "is under .* is under .* in .*; a tree has no circles"),
+        ("child,parent\na,a\n", "a is under a in .*; a tree has no circles"),
+    ],
+)
+def test_tables_that_are_none(table, text, message):
+    table.write_text(text)
+    with pytest.raises(ItlError, match=message) as raised:
+        read_table(table)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
+    tree = open_taxonomy("rooms.csv", [tmp_path / "elsewhere", tmp_path])
+    assert open_taxonomy("rooms.csv") is tree, "opened once"
+    assert tree_of_digest(tree.digest, tmp_path / "kept") is tree, "in this process"
+    keep_taxonomy(tree, tmp_path / "kept")
+    monkeypatch.setattr(taxonomies, "_by_digest", {})
+    again = tree_of_digest(tree.digest, tmp_path / "kept")
+    assert (again.digest, again.leaves, list(again)) == (tree.digest, tree.leaves, list(tree))
+    monkeypatch.setattr(taxonomies, "_by_digest", {})
+    with pytest.raises(ItlError, match=f"taxonomy {tree.digest} of this run is not in .*`itl run PRESET`"):
+        tree_of_digest(tree.digest, tmp_path / "lost")
+    with pytest.raises(ItlError, match="no taxonomy at .*lost.csv; a taxonomy is nltk@FOLDER"):
+        open_taxonomy("lost.csv", [tmp_path])
+
+
+def test_the_snapshot_has_no_digest_and_is_kept_nowhere(tmp_path):
+    keep_taxonomy(Taxonomy.snapshot(), tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
+    write_snapshot(Taxonomy.snapshot(), tmp_path / "copy.tsv")
+    copy = read_snapshot(tmp_path / "copy.tsv")
+    assert copy.digest == Taxonomy.snapshot().digest == "", "the same tree by another way"
+    assert tree_of_digest("", tmp_path) is Taxonomy.snapshot()
+
+
+def test_a_digest_is_of_what_label_sets_depend_on(tree):
+    dogs = tree.restricted(["husky", "poodle"])
+    assert dogs.digest == tree.digest != ""
+    assert set(dogs) == {"husky", "poodle", "dog", "pet", "animal", "entity"}
+    renamed = [tree[wnid]._replace(name="a_fish.n.01") if wnid == "fish" else tree[wnid] for wnid in tree]
+    assert Taxonomy(renamed, tree.leaves).digest != tree.digest
+    glossed = [tree[wnid]._replace(gloss="") for wnid in tree]
+    assert Taxonomy(glossed, tree.leaves).digest == tree.digest
+
+
+def test_random_halves_and_original_labels_take_plain_names(tree):
+    rooms = ["kitchen", "attic", "cellar"]
+    assert set(label_set(tree, "half-random-a@0", rooms).class_of) < set(rooms)
+    with pytest.raises(ItlError, match="needs wnids of the tree; 3 of 3 are not.*--taxonomy nltk@"):
+        label_set(tree, "bottom-up@1", rooms)
+    assert [name for name in ("original", "half-random-a@1", "cut@b") if needs_tree(name)] == ["cut@b"]

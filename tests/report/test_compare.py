@@ -1,0 +1,48 @@
+"""Two reports side by side."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from itl.__main__ import main
+from itl.report.compare import compare_reports
+
+
+def write_report(folder: Path, verdicts: dict[str, str], seeds: list[int], lr: float = 0.1) -> Path:
+    """A report of one question: a verdict for each task, and a run for each seed."""
+    folder.mkdir()
+    rows = [("data-size", "4 instead of 12", task, verdict, 2.0) for task, verdict in verdicts.items()]
+    names = ["question", "compared", "task", "verdict", "change"]
+    pd.DataFrame(rows, columns=names).to_csv(folder / "contrasts.csv", index=False)
+    specs = [json.dumps({"Pretrain": {"recipe": {"lr": lr}, "seed": seed}}) for seed in seeds]
+    runs = pd.DataFrame({"spec": specs, "questions": "data-size, budget", "state": "done"})
+    runs.assign(commit="abc", device="cpu").to_csv(folder / "runs.csv", index=False)
+    return folder
+
+
+def test_changed_answers_are_listed_with_what_differs(tmp_path, capsys):
+    first = write_report(tmp_path / "a", {"own": "a gain", "probe": "cannot tell", "knn": "a loss"}, [0, 1])
+    second = write_report(tmp_path / "b", {"own": "a gain", "probe": "a gain"}, [2, 3], lr=0.2)
+    table = compare_reports(first, second).set_index("task")
+    assert table["answer"].to_dict() == {"own": "alike", "probe": "changed", "knn": "only in 1"}
+    assert set(table["why"]) == {"recipe.lr: 0.1 → 0.2; seed: 0, 1 → 2, 3"}
+    assert main(["compare", str(first), str(second)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 answers: 1 alike, 1 changed, 1 only in 1"
+    assert lines[1] == "data-size: 4 instead of 12, probe: cannot tell (+2.0 points) → a gain (+2.0 points)"
+    assert lines[2:] == ["data-size differs in recipe.lr: 0.1 → 0.2; seed: 0, 1 → 2, 3"]
+
+
+def test_reports_of_the_same_runs_are_alike(tmp_path):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    table = compare_reports(first, second)
+    assert (table["answer"].tolist(), table["why"].tolist()) == (["alike"], [""])
+
+
+@pytest.mark.parametrize("name", ["nothing", "b"])
+def test_a_folder_without_a_report_is_refused(tmp_path, name):
+    first = write_report(tmp_path / "a", {"own": "a gain"}, [0])
+    (tmp_path / "b").mkdir()
+    assert main(["compare", str(first), str(tmp_path / name)]) == 1

@@ -1,0 +1,374 @@
+"""Images in shards, tables and arrays: what is read, what is refused, and that nothing runs or overflows."""
+
+import pickle
+import struct
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from itl import ItlError
+from itl.packs.pack import Pack
+from itl.sources import cifar, downsampled, limits, parquet_images
+from itl.sources.plain_pickle import load_plain
+from itl.sources.registry import open_source
+from itl.specs import Packing
+from tests.annotated import written
+from tests.pictures import CAR, FOX, REAL, quiet, tarred
+from tests.sources import containers
+from tests.sources.containers import IMAGES, parquet_file, rows, sample, shards
+
+
+def read(kind, path, **options):
+    """Id, class and split of every record, after each was read."""
+    source = open_source(kind, path, **options)
+    records = source.records()
+    assert all(len(source.read(record)) for record in records)
+    return [(record.id, record.wnid, record.split) for record in records]
+
+
+AS_FOLDERS = sorted((name, name.split("/")[1], name.split("/")[0]) for name in IMAGES)
+DOWNSAMPLED = [
+    ("train/01/000000", FOX, "train"),
+    ("train/01/000001", CAR, "train"),
+    ("train/02/000000", CAR, "train"),
+    ("train/02/000001", FOX, "train"),
+    ("val/00/000000", FOX, "val"),
+    ("val/00/000001", CAR, "val"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "expected"),
+    [
+        ("webdataset", shards, AS_FOLDERS),
+        ("parquet", containers.parquet, AS_FOLDERS),
+        ("lists", containers.lists, AS_FOLDERS),
+        ("imagenet-downsampled", containers.downsampled, DOWNSAMPLED),
+        ("imagenet-downsampled", containers.downsampled_npz, DOWNSAMPLED),
+        (
+            "imagenet21k",
+            containers.imagenet21k,
+            [(f"{wnid}/{wnid}_{number}.JPEG", wnid, "train") for wnid in (FOX, CAR) for number in (1, 2)],
+        ),
+    ],
+)
+def test_layouts(tmp_path, kind, make, expected):
+    assert read(kind, make(tmp_path / "set")) == expected
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("hundred", [False, True])
+def test_cifar_in_both_versions(tmp_path, binary, hundred):
+    kind = "cifar100" if hundred else "cifar10"
+    source = open_source(kind, containers.cifar(tmp_path, binary, hundred))
+    apple = "n07739125" if hundred else "apple"
+    images = [(record.id, record.wnid, record.split) for record in source.records()]
+    assert images[:2] == [("test/apple/00001", apple, "test"), ("test/baby/00000", "baby", "test")]
+    assert len(images) == (4 if hundred else 12)
+    pixels = np.arange(6144).astype(np.uint8)[3072:].reshape(3, 32, 32).transpose(1, 2, 0)
+    assert np.array_equal(source.read(source.records()[0]), pixels)
+
+
+def test_cifar_in_its_published_archive(tmp_path):
+    folder = containers.cifar(tmp_path / "unpacked") / "cifar-100-python"
+    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as tar:
+        tar.add(folder, "cifar-100-python")
+    assert read("cifar100", tmp_path) == read("cifar100", folder) == read("cifar100", folder.parent)
+
+
+def test_the_folder_and_its_containers_give_one_pack(tmp_path):
+    digests = {}
+    sources = {"folder": lambda root: written(root, IMAGES), "lists": containers.lists}
+    sources |= {"webdataset": shards, "parquet": containers.parquet}
+    for kind, make in sources.items():
+        path = make(tmp_path / kind)
+        pack = Pack.build(Packing(kind, size=4), tmp_path / f"{kind}.pack", path=path, workers=2, log=quiet)
+        digests[kind] = pack.digest
+    assert len(set(digests.values())) == 1, digests
+
+
+@pytest.mark.skipif(not (REAL / "scenes-15.tar").is_file(), reason="no real images in ../shared/data")
+def test_real_images_give_one_pack(tmp_path, monkeypatch):
+    folder = open_source("folder", REAL / "scenes-15.tar")
+    images = {
+        record.id: folder.read(record)
+        for record in folder.records()
+        if record.wnid < "D" and record.id < "train"
+    }
+    images |= {name.replace("test/", "train/"): data for name, data in list(images.items())[::2]}
+    assert len(images) > 50
+    monkeypatch.setattr(containers, "IMAGES", images)
+    classes = sorted({name.split("/")[1] for name in images})
+    for split in ("train", "test"):
+        members = {}
+        for name, label, data in rows(split):
+            members |= sample(name, data, cls=classes.index(label), json={"class_name": label})
+        tarred(tmp_path / f"webdataset/{split}-000000.tar", members)
+        table = [(name.partition("/")[2], classes.index(label), data) for name, label, data in rows(split)]
+        parquet_file(tmp_path / f"parquet/{split}-0.parquet", table, classes, row_group=7)
+    containers.lists(tmp_path / "lists")
+    (tmp_path / "lists/val.txt").unlink()
+    written(tmp_path / "folder", images)
+    digests = {
+        kind: Pack.build(
+            Packing(kind, size=32), tmp_path / f"{kind}.pack", path=tmp_path / kind, workers=2, log=quiet
+        ).digest
+        for kind in ("folder", "webdataset", "parquet", "lists")
+    }
+    assert len(set(digests.values())) == 1, digests
+
+
+DATA = next(iter(IMAGES.values()))
+TWO = {**sample("a.png", DATA, cls=0), **sample("b.png", DATA, cls=1)}
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "options", "classes"),
+    [
+        (TWO, {}, {}, {"0", "1"}),
+        (
+            {
+                **sample(f"{FOX}_1.png", DATA, cls=0, json={"label": 0}),
+                **sample(f"{CAR}_1.png", DATA, cls=1),
+            },
+            {**sample("v1.png", DATA, cls=0), **sample("v2.png", DATA, cls=1)},
+            {},
+            {FOX, CAR},
+        ),
+        (
+            {
+                **sample("1.png", DATA, json={"label": 0, "class_name": "cat"}),
+                **sample("2.png", DATA, json={"label": 1, "class_name": "dog"}),
+            },
+            sample("v.png", DATA, cls=1),
+            {},
+            {"cat", "dog"},
+        ),
+        (
+            {
+                **sample("1.jpg", DATA, txt="cat"),
+                **sample("1.seg.png", DATA),
+                **sample("2.jpg", DATA, txt="dog"),
+            },
+            {},
+            {"image": "jpg"},
+            {"cat", "dog"},
+        ),
+        (TWO, {"t1.png": DATA, "t2.png": DATA}, {}, {"0", "1"}),
+    ],
+)
+def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classes):
+    tarred(tmp_path / "x-train-0.tar", train)
+    if val:
+        tarred(tmp_path / "x-val-0.tar", val)
+    records = open_source("webdataset", tmp_path, **options).records()
+    assert {record.wnid for record in records} == classes
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no .tar shards"),
+        ({"a.tar.gz": {}}, "gunzip"),
+        ({"train-0.tar": {**TWO, "c.png": DATA}}, "1 of 3 samples of train have no label, such as c"),
+        ({"train-0.tar": TWO, "part-0.tar": TWO}, "part-0.tar tells no split"),
+        ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg"),
+        ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
+        ({"train-0.tar": {"a.png": DATA, "a.json": b"{"}}, "not valid JSON"),
+        (
+            {
+                "train-0.tar": {
+                    f"{n}.{s}": t for n in "abcdef" for s, t in (("png", DATA), ("txt", n.encode()))
+                }
+            },
+            "captions, not classes",
+        ),
+        ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "hold no images"),
+    ],
+)
+def test_shards_that_are_refused(tmp_path, files, message):
+    (tmp_path / "set").mkdir()
+    for name, members in files.items():
+        tarred(tmp_path / "set" / name, members)
+    with pytest.raises(ItlError, match=message):
+        open_source("webdataset", tmp_path / "set").records()
+
+
+def test_keys_that_start_anew_in_each_shard(tmp_path):
+    for number in (0, 1):
+        tarred(tmp_path / f"train-{number}.tar", TWO)
+    assert read("webdataset", tmp_path) == [
+        (f"train-{shard}/train/{label}/{name}.png", str(label), "train")
+        for shard in (0, 1)
+        for label, name in enumerate("ab")
+    ]
+
+
+def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):
+    images = [("1.png", 0, DATA), ("2.png", 1, DATA)]
+    parquet_file(tmp_path / "text/train.parquet", [(None, "cat", DATA), (None, "dog", DATA)])
+    assert read("parquet", tmp_path / "text") == [
+        ("train/00000000", "cat", "train"),
+        ("train/00000001", "dog", "train"),
+    ]
+    parquet_file(tmp_path / "plain/train.parquet", images)
+    assert read("parquet", tmp_path / "plain")[0] == ("train/0/1.png", "0", "train")
+    names = written(tmp_path, {"names.txt": b"fox\ncar\n"}) / "names.txt"
+    assert read("parquet", tmp_path / "plain", names=names)[1] == ("train/fox/1.png", "fox", "train")
+    card = (
+        "---\ndataset_info:\n  features:\n  - name: label\n    dtype:\n      class_label:\n"
+        "        names:\n          '0': ant\n          '1': bee\n---\n# A card\n"
+    )
+    written(tmp_path / "plain", {"README.md": card.encode()})
+    assert read("parquet", tmp_path / "plain")[0] == ("train/ant/1.png", "ant", "train")
+
+
+def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatch):
+    parquet_file(
+        tmp_path / "train.parquet", [("2.png", "cat", DATA), ("1.png", "cat", IMAGES["val/cat/3.png"])]
+    )
+    assert [name for name, _, _ in read("parquet", tmp_path)] == ["train/cat/1.png", "train/cat/2.png"]
+    monkeypatch.setattr(parquet_images, "CACHED_BYTES", 10)
+    source = open_source("parquet", tmp_path)
+    assert [record.id for record in source.records()] == ["train/00000000", "train/00000001"]
+    assert [source.read(record) for record in source.records()] == [DATA, IMAGES["val/cat/3.png"]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"image": [b"x"], "caption": ["a cat"]}, "no column label, but image, caption"),
+        ({"image": ["x.png"], "label": [0]}, "image is string, not the bytes"),
+        ({"image": [b"x"], "label": [0], "class": [1]}, "label or class; choose one with the option label="),
+        ({"image": [b"x", b"y"], "label": [0, None]}, "1 of 2 rows"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path, columns, message):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(columns), tmp_path / "train.parquet")
+    with pytest.raises(ItlError, match=message):
+        open_source("parquet", tmp_path).records()
+
+
+def test_downsampled_numbers_need_their_wnids(tmp_path):
+    path = containers.downsampled(tmp_path / "set")
+    (path / "map_clsloc.txt").unlink()
+    with pytest.raises(ItlError, match="not in the order of wnids, but no map_clsloc.txt"):
+        open_source("imagenet-downsampled", path).records()
+
+
+class Runs:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_a_pickle_runs_nothing(capsys, protocol):
+    with pytest.raises(ItlError, match="names .*print, which would be run"):
+        load_plain(pickle.dumps({"data": Runs()}, protocol), "batch")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_pickles_of_arrays_are_read_as_pickle_reads_them(protocol):
+    values = {
+        "data": np.arange(24, dtype=np.uint8).reshape(4, 6),
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "labels": [3, np.int64(4), 5],
+        "names": ["a", b"b"],
+    }
+    content = load_plain(pickle.dumps(values, protocol), "batch")
+    for name, value in values.items():
+        assert np.array_equal(content[name], value)
+        assert type(content[name]) is type(value)
+
+
+def bombs(root):
+    """Files that unpack to far more than they are."""
+    zeros = np.zeros(1 << 22, np.uint8)
+    np.savez_compressed(root / "val_data.npz", data=zeros, labels=[1])
+    yield "imagenet-downsampled", written(root / "npz", {"map_clsloc.txt": containers.MAP}), "val_data.npz"
+    parquet_file(root / "parquet/train.parquet", [("1.png", 0, zeros.tobytes())])
+    yield "parquet", root / "parquet", ""
+    labels = containers.mat(labels=np.ones((1, 1 << 20)))
+    import io
+
+    import scipy.io
+
+    file = io.BytesIO()
+    scipy.io.savemat(file, {"labels": np.ones((1, 1 << 20))}, do_compression=True)
+    assert len(file.getvalue()) < len(labels) / 50
+    files = {"imagelabels.mat": file.getvalue(), "setid.mat": file.getvalue(), "jpg/image_00001.jpg": DATA}
+    yield "flowers102", written(root / "mat", files), ""
+    (root / "zip").mkdir()
+    with zipfile.ZipFile(root / "zip/set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.txt", b"cat/1.png cat\n" + b" " * (1 << 22))
+        archive.writestr("cat/1.png", DATA)
+    yield "lists", root / "zip/set.zip", ""
+
+
+def test_what_unpacks_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_UNPACKED_BYTES", 1 << 21)
+    for kind, path, moved in bombs(tmp_path):
+        if moved:
+            (tmp_path / moved).rename(path / moved)
+        with pytest.raises(ItlError, match="more than 2 MiB when it is unpacked"):
+            read(kind, path)
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """*data* cut short, or with a few bytes changed, zeroed or put in."""
+    if not data:
+        return bytes(random.integers(0, 256, 5, np.uint8))
+    damaged, at = bytearray(data), int(random.integers(len(data)))
+    match int(random.integers(4)):
+        case 0:
+            return bytes(damaged[:at])
+        case 1:
+            for place in random.integers(0, len(damaged), 4):
+                damaged[place] = random.integers(256)
+        case 2:
+            damaged[at : at + 64] = bytes(min(64, len(damaged) - at))
+        case 3:
+            damaged[at:at] = struct.pack("<q", int(random.integers(-(2**63), 2**63)))
+    return bytes(damaged)
+
+
+MUTATED = {
+    "webdataset": shards,
+    "parquet": containers.parquet,
+    "lists": containers.lists,
+    "imagenet-downsampled": containers.downsampled,
+    "cifar100": containers.cifar,
+    "cifar10": lambda root: containers.cifar(root, binary=True, hundred=False),
+    "imagenet21k": containers.imagenet21k,
+}
+TIMES = 150
+
+
+@pytest.mark.parametrize("kind", [*MUTATED, "npz"])
+def test_damaged_containers_raise_nothing_but_itl_error(tmp_path, kind):
+    root = (MUTATED | {"npz": containers.downsampled_npz})[kind](tmp_path / "set")
+    kind = "imagenet-downsampled" if kind == "npz" else kind
+    files = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".png")
+    random = np.random.default_rng(0)
+    refusals = []
+    for number in range(TIMES):
+        file = files[number % len(files)]
+        whole = file.read_bytes()
+        file.write_bytes(mutated(whole, random))
+        cifar._load.cache_clear()
+        downsampled._load_batch.cache_clear()
+        try:
+            read(kind, root)
+        except ItlError as error:
+            refusals.append(str(error))
+        file.write_bytes(whole)
+    assert len(refusals) > TIMES // 10
+    assert not [text for text in refusals if "\n" in text]
