@@ -4,13 +4,16 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, pick
+from itl import ItlError, __version__, one_line, pick
 from itl.machine import Machine
 from itl.specs import Packing, Subset
+from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -33,6 +36,10 @@ MACHINE: tuple[Argument, ...] = (
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
+)
+BENCH: tuple[Argument, ...] = (
+    ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
+    ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
 )
 SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
 
@@ -61,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        args.function(args)
+        with _warnings_as_notes():
+            args.function(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
@@ -70,11 +78,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
         return 130
-    except (ItlError, OSError) as error:
+    except Exception as error:
         if args.debug:
             raise
-        print(f"itl: {error}", file=sys.stderr)
+        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
         return 1
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
+    if isinstance(error, ItlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.strerror.lower()} (while doing {command})"
+        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    reason = f"{type(error).__name__} while doing {command}: {error}"
+    return f"{reason}; itl --debug {command} … shows where"
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Show each warning, ours and of libraries, as one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"itl: note: {one_line(message)}", file=sys.stderr)
+        yield
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,12 +158,7 @@ def parser() -> argparse.ArgumentParser:
     report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
     command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
-    command(
-        bench,
-        DEVICE,
-        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
-        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
-    )
+    command(bench, DEVICE, *BENCH)
     return top
 
 
@@ -365,14 +387,12 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    import yaml
-
     options = []
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        options.append((name, yaml.safe_load(value)))
+        options.append((name, read_yaml(value, f"--option {name}")))
     return tuple(options)
 
 
