@@ -1,12 +1,15 @@
 """Files in a folder, a tar or a zip: listed once, then read in place, from any thread."""
 
 import os
+import re
+import shlex
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +23,15 @@ COMPRESSION_TOOLS = {
     b"BZh": "bunzip2",
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
+}
+PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
+    r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
+    r"(.*/)?data\.mdb": "an LMDB database; write its images to class folders with the tool that made it",
+    r"\.tfrecords?|-\d{5}-of-\d{5}": "TFRecord, which TensorFlow reads; write its images to class folders or "
+    "to WebDataset shards",
+    r"\.rec": "MXNet's RecordIO; MXNet's im2rec --unpack writes its images to folders",
+    r"\.(h5|hdf5)": "HDF5; write its images to class folders with h5py",
 }
 ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
 
@@ -74,6 +86,7 @@ class Listing:
     files: dict[str, Member] = field(default_factory=dict)  # by name
     folders: set[str] = field(default_factory=set)  # every folder, empty ones too
     left_out: Counter = field(default_factory=Counter)  # reason -> how many members
+    prefix: str = ""  # of all names that are added
 
     def add(self, name: str, member: Member) -> None:
         """Add the file *name*, unless it is a stray file of an operating system."""
@@ -83,14 +96,22 @@ class Listing:
         elif is_stray(parts):
             self.left_out["stray files"] += 1
         else:
-            self.files["/".join(parts)] = member
-            self.folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+            name = self.prefix + "/".join(parts)
+            if name in self.files:  # of a tar the last one counts
+                self.left_out["files whose name comes again"] += 1
+            self.files[name] = member
+            self._add_folders(name.rpartition("/")[0])
 
     def add_folder(self, name: str) -> None:
         """Add a folder, which may be empty."""
         parts = split_name(name)
         if parts and not is_stray(parts):
-            self.folders.add("/".join(parts))
+            self._add_folders(self.prefix + "/".join(parts))
+
+    def _add_folders(self, folder: str) -> None:
+        while folder and folder not in self.folders:
+            self.folders.add(folder)
+            folder = folder.rpartition("/")[0]
 
     def inside(self, folder: str) -> "Listing":
         """Return the part under *folder*, named relative to it; `left_out` stays."""
@@ -116,6 +137,9 @@ def split_name(name: str) -> list[str] | None:
     >>> split_name("./train/cat/1.jpg"), split_name("../x"), split_name("/etc/passwd")
     (['train', 'cat', '1.jpg'], None, None)
     """
+    # Zips made on Windows have backslashes; Macs decompose accents. Both would split one class in two.
+    name = name.replace("\\", "/") if "\\" in name else name
+    name = name if name.isascii() else unicodedata.normalize("NFC", name)
     # Names that are not UTF-8 arrive with lone surrogates, which no table can hold.
     name = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -127,29 +151,62 @@ def is_stray(parts: list[str]) -> bool:
     return any(part.startswith(".") or part in STRAY_NAMES for part in parts)
 
 
-def list_files(path: Path) -> Listing:
-    """List the files under *path*: a folder, a tar (not compressed) or a zip.
+def foreign_format(names: Iterable[str]) -> str:
+    """Say which other tool's format the first such file of *names* has, and the way from there; else empty.
+
+    >>> foreign_format(["readme.txt", "train.beton"])
+    "train.beton is FFCV's format, which only FFCV reads; give the images that it was written from"
+    """
+    for name in names:
+        for pattern, words in FOREIGN_FORMATS.items():
+            if re.search(f"({pattern})$", name, re.IGNORECASE):
+                return f"{name} is {words}"
+    return ""
+
+
+def list_files(path: Path, prefix: str = "") -> Listing:
+    """List the files under *path*: a folder, a tar (not compressed) or a zip; names begin with *prefix*.
 
     Raises:
         ItlError: If nothing is there, or an archive is cut short or cannot be read in place.
     """
     if path.is_dir():
-        listing = Listing()
+        listing = Listing(prefix=prefix)
         _add_folder_tree(path, "", listing, frozenset())
         return listing
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder, a .tar or a .zip")
+    if words := foreign_format([path.name]):
+        raise ItlError(f"{path.parent}/{words}")
     with path.open("rb") as file:
         start = file.read(8)
         if start.startswith(b"PK"):
-            return _list_zip(path)
+            return _list_zip(path, prefix)
         _refuse_compressed(path, start)
         file.seek(0)
-        return _list_tar(str(path), file, os.fstat(file.fileno()).st_size)
+        return _list_tar(str(path), file, os.fstat(file.fileno()).st_size, prefix=prefix)
 
 
-def list_inner_tar(member: Member, name: str) -> Listing:
-    """List the tar called *name* that is stored uncompressed as *member* of a folder or another tar."""
+def describe_packed(names: Iterable[str]) -> str:
+    """Return what to do about archives among the files *names* that are still packed; empty without any.
+
+    >>> describe_packed(["lists/a.txt", "images.tar.gz"])
+    'images.tar.gz is compressed, so single images cannot be read in place; unpack it: `tar xf images.tar.gz`'
+    """
+    packed = [name for name in names if name.lower().endswith(PACKED_SUFFIXES)]
+    if not packed:
+        return ""
+    command = "unzip" if packed[0].lower().endswith(".zip") else "tar xf"
+    why = (
+        "is a zip inside the folder"
+        if command == "unzip"
+        else "is compressed, so single images cannot be read in place"
+    )
+    return f"{packed[0]} {why}; unpack it: `{command} {shlex.quote(packed[0])}`"
+
+
+def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
+    """List the tar called *name*, stored uncompressed as *member* of a folder or another tar."""
     if isinstance(member, ZipMember):
         raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack it")
     size = os.stat(member.path).st_size if member.size is None else member.size
@@ -157,7 +214,7 @@ def list_inner_tar(member: Member, name: str) -> Listing:
         file.seek(member.offset)
         _refuse_compressed(Path(member.path) / name, file.read(8))
         file.seek(member.offset)
-        return _list_tar(member.path, file, member.offset + size, name)
+        return _list_tar(member.path, file, member.offset + size, name, prefix)
 
 
 def _read_range(path: str, offset: int, size: int | None) -> bytes:
@@ -178,7 +235,7 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
             if entry.is_file():
                 listing.add(name, Member(entry.path))
             else:
-                listing.left_out["broken links and devices"] += 1
+                listing.left_out["links that lead nowhere" if entry.is_symlink() else "devices"] += 1
         elif is_stray([entry.name]):
             listing.left_out["stray files"] += 1
         elif (entry.stat().st_dev, entry.stat().st_ino) in ancestors:
@@ -193,13 +250,13 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
         if start.startswith(magic):
             raise ItlError(
                 f"{path} is compressed, so single images cannot be read in place; "
-                f"`{tool} {path.name}` leaves the plain tar, which can"
+                f"`{tool} -k {shlex.quote(str(path))}` writes the plain tar beside it, which can"
             )
 
 
-def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "") -> Listing:
+def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix: str = "") -> Listing:
     """List the tar that starts at the position of *file* and ends before byte *end*."""
-    listing = Listing()
+    listing = Listing(prefix=prefix)
     try:
         for member in _tar_headers(file, end):
             if member.isdir():
@@ -229,8 +286,8 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
             raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")  # tarfile takes this for the end
 
 
-def _list_zip(path: Path) -> Listing:
-    listing = Listing()
+def _list_zip(path: Path, prefix: str) -> Listing:
+    listing = Listing(prefix=prefix)
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()

@@ -1,16 +1,20 @@
 """Any folder, tar or zip with a folder for each class."""
 
-import csv
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from itl import ItlError, pick
+from itl import ItlError
 from itl.sources import archives
-from itl.sources.archives import Listing
-from itl.sources.records import SPLITS, WNID, Record, is_image, refuse_empty, unwrap, validate_records
+from itl.sources.archives import Listing, foreign_format
+from itl.sources.class_choice import choose_classes
+from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, recognise
+from itl.sources.records import Record, examples, is_image, validate_records
+from itl.sources.signs import other_source
 from itl.sources.source import Source
 
 
@@ -19,74 +23,92 @@ class ClassFolders(Source):
     """Any folder, tar or zip with a folder for each class, inside folders for the splits if there are any."""
 
     path: Path
-    classes: str | None = None  # CSV of name,wnid: the wnids of folders
+    classes: Path | None = None  # a list of the classes to keep, or of what each counts as
     val_fraction: float = 0.0  # of the training images of each class, used as val
-    empty: str = "refuse"  # refuse or skip: classes without images
+    empty: Literal["refuse", "skip"] = "refuse"  # classes without images
     nested: bool = False  # a class is the whole path, such as church/outdoor
+    class_level: int | None = (
+        None  # level of the class folders below a split, or below the path; 1: the first
+    )
+    splits: str | None = None  # none, or the folder of each split: train=a,train=b,val=c
     kind = "folder"
     expected = "a folder, .tar or .zip with train/<class>/, val/<class>/ and test/<class>/, or <class>/ alone"
 
+    def __post_init__(self) -> None:
+        """Raise ItlError for a fraction that is none."""
+        if not 0 <= self.val_fraction < 1:
+            raise ItlError(
+                f"val_fraction is a part of the training images, from 0 to 1, not {self.val_fraction}"
+            )
+
     @cached_property
     def listing(self) -> Listing:
-        """Files and folders, relative to the folder that holds the splits or the classes."""
-        return unwrap(archives.list_files(Path(self.path)))
+        """Files and folders, relative to the path."""
+        return archives.list_files(Path(self.path))
+
+    @cached_property
+    def folders(self) -> Layout:
+        """What the folders stand for."""
+        counts = image_counts(self.listing)
+        if not counts:
+            raise ItlError(no_images(self.listing, Path(self.path)))
+        choice = Choice(self.splits, self.class_level, self.nested)
+        if choice == Choice() and (other := other_source(self.listing.files, Path(self.path))):
+            raise ItlError(f"{other}; for its class folders alone set the option class_level=1")
+        try:
+            layout = recognise(counts, choice)
+        except ItlError as error:
+            raise ItlError(f"{self.path}: {error}") from None
+        empty = empty_class_folders(self.listing, layout, counts)
+        if empty and self.empty == "refuse":
+            raise ItlError(
+                f"{self.path}: {len(empty)} class folders hold no images, such as {examples(empty)}; fill "
+                f"them, or set the option empty=skip"
+            )
+        return choose_classes(layout, self.classes, counts)
+
+    @property
+    def layout(self) -> str:
+        """Where the class folders lie."""
+        return self.folders.words
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        return "their folders" + (f" and {self.classes}" if self.classes else "")
+
+    @property
+    def class_names(self) -> Mapping[str, str]:
+        """Names from folders such as n01440764_tench."""
+        return self.folders.class_names
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        return self.listing.left_out + self.folders.left_out
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
-        return validate_records(split_off_val(self._images(), self.val_fraction), self.path)
-
-    def _images(self) -> list[Record]:
-        pick(dict.fromkeys(("refuse", "skip")), self.empty, "value of the option empty")
-        wnids = read_classes(Path(self.classes), Path(self.path)) if self.classes else {}
-        depth = 1 if has_splits(self.listing) else 0
-        records = []
+        class_of, records = self.folders.class_of, []
         for name, member in self.listing.files.items():
-            parts = name.split("/")
-            split = SPLITS.get(parts[0]) if depth else "train"
-            if len(parts) > depth + 1 and split and is_image(name):
-                folder = "/".join(parts[depth:-1]) if self.nested else parts[depth]
-                records.append(Record(name, wnids.get(folder, folder), split, member))
-        if self.empty == "refuse":
-            names = [record.id for record in records]
-            refuse_empty(self.listing, names, SPLITS if depth else (), ", or set the option empty=skip")
-        return records
+            split, wnid = class_of.get(name.rpartition("/")[0], ("", ""))
+            if split and is_image(name):
+                records.append(Record(self.folders.id_of(name), wnid, split, member))
+        return validate_records(split_off_val(records, self.val_fraction), self.path)
 
 
-def has_splits(listing: Listing) -> bool:
-    """Say whether the top folders are splits, not classes: there may be a class called train."""
-    splits = [name for name in listing.top_folders() if name in SPLITS]
-    with_images = {name.split("/")[0] for name in listing.files if name.count("/") == 1 and is_image(name)}
-    return bool(splits) and not with_images.intersection(splits)
-
-
-def read_classes(path: Path, source: Path) -> dict[str, str]:
-    """Read a CSV of name,wnid, at *path* or relative to the folder of *source*; the header is optional.
-
-    Returns:
-        Wnids by the names of folders.
-
-    Raises:
-        ItlError: If there is no such file, or a row is not name,wnid.
-    """
-    candidates = [path, (source if source.is_dir() else source.parent) / path]
-    file = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if file is None:
-        raise ItlError(f"there is no mapping file {path}; give a CSV of name,wnid")
-    rows = list(csv.reader(file.read_text(encoding="utf-8-sig").splitlines()))
-    rows = [[cell.strip() for cell in row] for row in rows if row]
-    rows = rows[1:] if rows and rows[0] == ["name", "wnid"] else rows
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2 or not WNID.fullmatch(row[1]):
-            raise ItlError(f"{file}, row {number}: {','.join(row)!r} is not name,wnid, as in dog,n02084071")
-    return dict(rows)
+def no_images(listing: Listing, path: Path) -> str:
+    """Say that *listing* has no images, and what it has instead."""
+    foreign = foreign_format(listing.files) or other_source(listing.files, path)
+    rest = ", ".join(f"{count:,} {reason}" for reason, count in listing.left_out.items() if count)
+    has = foreign or f"it has {len(listing.files):,} other files" + (f"; left out: {rest}" if rest else "")
+    return f"{path} holds no images in class folders; {has}"
 
 
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes."""
     if not fraction:
         return records
-    if not 0 < fraction < 1:
-        raise ItlError(f"val_fraction is a fraction of the training images, between 0 and 1, not {fraction}")
     counts = Counter(record.split for record in records)
     if counts["val"]:
         raise ItlError(

@@ -13,8 +13,9 @@ from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject, Box, clip_box
+from itl.sources.layout import SPLITS
 from itl.sources.proposals import add_regions
-from itl.sources.records import SPLITS, Record, examples, is_image
+from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING

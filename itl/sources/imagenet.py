@@ -1,243 +1,261 @@
-"""ImageNet as people have it, in folders or in the published ILSVRC tars; and Tiny ImageNet."""
+"""ImageNet as people have it, in folders, archives or the published ILSVRC tars; and Tiny ImageNet."""
 
-import io
-import tarfile
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from itl import ItlError
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
-from itl.sources.archives import Listing
-from itl.sources.records import (
-    WNID,
-    Record,
-    examples,
-    is_image,
-    refuse_empty,
-    refuse_plain,
-    unwrap,
-    validate_records,
-)
+from itl.sources.archives import Listing, Member
+from itl.sources.class_choice import NOT_CHOSEN, choose_classes, class_map
+from itl.sources.class_folders import no_images
+from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, recognise, split_of
+from itl.sources.records import WNID, Record, examples, is_image, validate_records
 from itl.sources.source import Source
+from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels, stem_of
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
-DEVKIT = "ILSVRC2012_devkit_t12"
-TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
-LABEL_LISTS = (
-    "val_map.txt",
-    "val_labels.txt",
-    "ILSVRC2012_val_labels.txt",
-    "LOC_val_solution.csv",
-    "imagenet_2012_validation_synset_labels.txt",
-    "val.txt",
-)
+INNER_FOLDERS = ("ILSVRC", "Data", "CLS-LOC")  # of Kaggle's archive, one in the other
+FILE_NAMES = {  # of images in class folders without splits: what they are, and their split
+    r"n\d{8}_\d+\.jpe?g": ("training images", "train"),
+    r"ILSVRC2012_val_\d{8}\.jpe?g": ("validation images", "val"),
+    r"sketch_\d+\.jpeg": ("ImageNet-Sketch", "test"),
+    r"(art|cartoon|deviantart|embroidery|graffiti|graphic|misc|origami|painting|sculpture|sketch|sticker|tattoo|toy"
+    r"|videogame)_\d+\.jpg": ("ImageNet-R", "test"),
+    r"[01]\.\d+_.*\.jpg": ("ImageNet-A or -O", "test"),
+    r"[0-9a-f]{40}\.jpe?g": ("ImageNet-V2", "test"),
+}
 
 
 @dataclass(frozen=True)
 class ImageNet(Source):
-    """ILSVRC-2012 in a folder, with train and val each as a folder or as the published tar."""
+    """ILSVRC-2012, or a part of it: train and val as folders or as the published tars, or a test-only set."""
 
     path: Path
-    val_labels: str | None = None  # file of `filename wnid` lines; without it, it is searched for
+    val_labels: Path | None = None  # file of `filename wnid` lines; without it, it is searched for
+    classes: Path | None = None  # a list of the wnids to keep, or of what each counts as
+    splits: str | None = None  # the folder of each split: train=a,val=b
     kind = "imagenet"
+    title: ClassVar[str] = "ImageNet"
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
-        "which image-net.org gives out after registration"
+        "which image-net.org gives out after registration; or Kaggle's folder; or V2, R, A or Sketch"
     )
-    missing_splits = {
+    missing_splits: ClassVar[Mapping[str, str]] = {
         "val": f"{VAL_TAR} and the devkit come from image-net.org, after registration; without them nets are "
         "trained, but not scored on ImageNet"
     }
 
     @cached_property
-    def train(self) -> Listing:
-        """Training files as wnid/name."""
-        root = self._root
-        if (root / "train").is_dir():
-            listing = archives.list_files(root / "train")
-        elif (root / TRAIN_TAR).is_file():
-            listing = archives.list_files(root / TRAIN_TAR)
-        else:
-            raise ItlError(f"{root} has neither a folder train nor {TRAIN_TAR}; put one of them into it")
-        return _open_class_tars(listing)
-
-    @cached_property
-    def val(self) -> Listing:
-        """Validation files, as wnid/name or flat; empty if there is neither folder nor tar."""
-        for path in (self._root / "val", self._root / VAL_TAR):
-            if path.exists():
-                return _open_class_tars(archives.list_files(path))
-        return Listing()
-
-    @cached_property
     def listing(self) -> Listing:
-        """Files of train and val."""
-        files = {f"train/{name}": member for name, member in self.train.files.items()}
-        files |= {f"val/{name}": member for name, member in self.val.files.items()}
-        return Listing(files, left_out=self.train.left_out + self.val.left_out)
+        """Files of all splits, relative to the folder that holds these."""
+        root = self._root
+        if not root.is_dir():
+            return archives.list_files(root)
+        parts = dict(_split_paths(root))
+        if not parts:
+            return archives.list_files(root)
+        joined = Listing()
+        for prefix, path in parts.items():
+            listing = _open_class_tars(archives.list_files(path, f"{prefix}/"))
+            joined.files |= listing.files
+            joined.folders |= listing.folders
+            joined.left_out += listing.left_out
+        return joined
+
+    @cached_property
+    def folders(self) -> Layout:
+        """What the folders stand for."""
+        counts = image_counts(self.listing)
+        if not counts:
+            raise ItlError(no_images(self.listing, Path(self.path)))
+        try:
+            layout = recognise(counts, Choice(self.splits), flat_val=True)
+            layout = layout if layout.has_splits else self._without_splits(layout)
+        except ItlError as error:
+            raise ItlError(f"{self.path}: {error}") from None
+        if empty := empty_class_folders(self.listing, layout, counts):
+            raise ItlError(
+                f"{self.path}: {len(empty)} class folders hold no images, such as {examples(empty)}; copy "
+                f"their images again"
+            )
+        if plain := [name for name in layout.classes if not WNID.fullmatch(name)]:
+            raise ItlError(
+                f"{self.path}: classes of {self.kind} are wnids, not {examples(plain)}; the source folder "
+                f"reads others"
+            )
+        return choose_classes(layout, self.classes, counts)
+
+    @property
+    def layout(self) -> str:
+        """Where the class folders lie."""
+        flat = f", val flat in {', '.join(self._flat)}" if self._flat else ""
+        return f"{self.title}, {self.folders.words}{flat}"
+
+    @property
+    def labelled_by(self) -> str:
+        """What says the class of an image."""
+        val = f", val by {self._labels.words}" if self._flat else ""
+        return "their folders" + val + (f", and {self.classes}" if self.classes else "")
+
+    @property
+    def class_names(self) -> Mapping[str, str]:
+        """Names from folders such as n01440764_tench."""
+        return self.folders.class_names
+
+    @property
+    def left_out(self) -> Counter:
+        """How many files are not records, by reason."""
+        val = len(self._flat_images) - sum(wnid in self._chosen for wnid in self._flat_images.values())
+        return self.listing.left_out + self.folders.left_out + Counter({NOT_CHOSEN: val})
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError if labels of val are missing."""
-        records = [
-            Record(f"train/{name}", name.split("/")[0], "train", member)
-            for name, member in self.train.files.items()
-            if "/" in name and is_image(name)
-        ]
-        refuse_empty(self.train, [record.id.removeprefix("train/") for record in records])
-        records += self._val_records()
-        refuse_plain(records, self.path, self.kind)
+        class_of, flat, chosen = self.folders.class_of, self._flat_images, self._chosen
+        records = []
+        for name, member in self.listing.files.items():
+            split, wnid = class_of.get(name.rpartition("/")[0], ("", ""))
+            if split and is_image(name):
+                records.append(Record(self.folders.id_of(name), wnid, split, member))
+            elif name in flat and flat[name] in chosen:
+                records.append(Record(self.folders.id_of(name), chosen[flat[name]], "val", member))
         return validate_records(records, self.path)
+
+    @property
+    def _flat(self) -> list[str]:
+        return sorted(folder for folder, split in self.folders.flat.items() if split == "val")
+
+    @cached_property
+    def _flat_images(self) -> dict[str, str]:
+        """The wnids of val images that do not lie in class folders, by name."""
+        if not self._flat:
+            return {}
+        return {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+
+    @cached_property
+    def _flat_names(self) -> list[str]:
+        starts = tuple(f"{folder}/" for folder in self._flat)
+        return [name for name in self.listing.files if name.startswith(starts) and is_image(name)]
+
+    @cached_property
+    def _chosen(self) -> Mapping[str, str]:
+        """What the wnids of flat val images count as."""
+        wnids = sorted(set(self._flat_images.values()))
+        return (
+            class_map(self.classes, wnids, {}) if self.classes and wnids else {wnid: wnid for wnid in wnids}
+        )
+
+    @cached_property
+    def _labels(self) -> ValLabels:
+        """The labels of the flat val images."""
+        if self.val_labels:
+            try:
+                wnids = read_labels(Path(self.val_labels).read_bytes())
+            except (OSError, ItlError) as error:
+                raise ItlError(f"{self.val_labels}: {error}") from None
+            missing = [name for name in self._flat_names if stem_of(name) not in wnids]
+            if missing:
+                raise ItlError(
+                    f"{self.val_labels} lacks {len(missing):,} val images, such as {examples(missing)}"
+                )
+            return ValLabels(wnids, str(self.val_labels))
+        texts = {} if self._root.is_dir() else self.listing.files
+        try:
+            return find_labels(self._flat_names, self._list_folders(), texts)
+        except ItlError as error:
+            raise ItlError(f"{self.path}: {error}") from None
+
+    def _list_folders(self) -> Iterator[Path]:
+        """Yield the folders where lists of labels may lie: beside the images, then upwards."""
+        root = self._root
+        if not root.is_dir():
+            yield root.parent
+            return
+        for folder in self._flat:
+            while folder:
+                if (root / folder).is_dir():
+                    yield root / folder
+                folder = folder.rpartition("/")[0]
+        yield root
+        top = Path(self.path)
+        inside = root.relative_to(top).parts
+        yield from [top.joinpath(*inside[:depth]) for depth in range(len(inside) - 1, -1, -1)]
+        if root.name == INNER_FOLDERS[-1]:  # the path may be any folder of Kaggle's archive
+            yield from root.absolute().parents[: len(INNER_FOLDERS)]
 
     @cached_property
     def _root(self) -> Path:
-        """The folder that holds train and val; in Kaggle's archive it is three levels down."""
+        """The folder that holds the splits; in Kaggle's archive it is three levels down."""
         path = Path(self.path)
-        if not path.is_dir():
-            raise ItlError(f"imagenet is a folder with train and val or {TRAIN_TAR}; {path} is not a folder")
-        inner = path / "ILSVRC" / "Data" / "CLS-LOC"
-        return inner if inner.is_dir() else path
+        if not path.exists():
+            raise ItlError(f"there is nothing at {path}; {self.kind} takes {self.expected}")
+        while path.is_dir() and not dict(_split_paths(path)):
+            folders = [folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != "."]
+            inner = [folder for folder in folders if folder.name in INNER_FOLDERS]
+            step = inner or (folders if len(folders) == 1 else [])
+            if len(step) != 1 or WNID.match(step[0].name):
+                break
+            path = step[0]
+        return path
 
-    def _val_records(self) -> list[Record]:
-        images = {name: member for name, member in self.val.files.items() if is_image(name)}
-        flat = [name for name in images if not WNID.fullmatch(name.split("/")[0])]
-        labels = self._labels() if flat else {}
-        unknown = sorted(name for name in flat if Path(name).name not in labels)
-        if unknown:
-            raise ItlError(
-                f"{self.path}: {len(unknown)} of {len(images)} val images have no label, such as "
-                f"{unknown[0]}; put {DEVKIT}.tar.gz beside them, or val_map.txt with lines "
-                f"`{Path(unknown[0]).name} n01440764`"
-            )
-        return [
-            Record(f"val/{name}", labels.get(Path(name).name, name.split("/")[0]), "val", member)
-            for name, member in images.items()
-        ]
-
-    def _labels(self) -> dict[str, str]:
-        """Return val labels by file name, from a list or from the devkit; empty if there is neither."""
-        if self.val_labels:
-            return read_labels(Path(self.val_labels))
-        folders = dict.fromkeys((Path(self.path), self._root, self._root / "val"))
-        for folder in folders:
-            for name in LABEL_LISTS:
-                if (folder / name).is_file():
-                    return read_labels(folder / name)
-        for folder in folders:
-            if (folder / f"{DEVKIT}.tar.gz").is_file():
-                return _labels_of_devkit(*_unpack_devkit(folder / f"{DEVKIT}.tar.gz"))
-            for data in (folder / DEVKIT / "data", folder / "data", folder):
-                if (data / TRUTH).is_file() and (data / META).is_file():
-                    return _labels_of_devkit((data / TRUTH).read_bytes(), (data / META).read_bytes())
-        return {}
+    def _without_splits(self, layout: Layout) -> Layout:
+        """Say which split class folders alone are, by the names of their images."""
+        files = {name.rpartition("/")[2] for name in self.listing.files if is_image(name)}
+        for pattern, (words, split) in FILE_NAMES.items():
+            if all(re.fullmatch(pattern, name, re.IGNORECASE) for name in files):
+                class_of = {folder: (split, name) for folder, (_, name) in layout.class_of.items()}
+                if words == "ImageNet-V2":
+                    class_of = {folder: (split, _numbered(name)) for folder, (_, name) in class_of.items()}
+                return replace(layout, class_of=class_of, words=f"{layout.words} of {words}")
+        raise ItlError(
+            "class folders without splits, and the names of the images do not say which split this is; "
+            "choose --option splits=train=. or --option splits=test=."
+        )
 
 
-@dataclass(frozen=True)
-class TinyImageNet(Source):
-    """Tiny ImageNet as published, a folder, tar or zip: val is flat, with a file of annotations."""
+class TinyImageNet(ImageNet):
+    """Tiny ImageNet, a folder, tar or zip, as published or with val sorted into class folders."""
 
-    path: Path
     kind = "tiny-imagenet"
+    title = "Tiny ImageNet"
     expected = "tiny-imagenet-200, unpacked or as the .zip of cs231n.stanford.edu"
-
-    @cached_property
-    def listing(self) -> Listing:
-        """Files and folders, relative to the folder that holds train and val."""
-        return unwrap(archives.list_files(Path(self.path)))
-
-    def records(self) -> list[Record]:
-        """Return one record for each labelled image, sorted by id; test images are left out: no labels."""
-        labels = self._val_labels()
-        records = []
-        for name, member in self.listing.files.items():
-            parts = name.split("/")
-            if parts[0] not in ("train", "val") or len(parts) < 3 or not is_image(name):
-                continue
-            wnid = labels.get(parts[-1]) if parts[:2] == ["val", "images"] else parts[1]
-            if wnid is None:
-                raise ItlError(f"{self.path}: val_annotations.txt has no line for {name}; download it again")
-            records.append(Record(name, wnid, parts[0], member))
-        refuse_empty(self.listing, [record.id for record in records], ("train",))
-        refuse_plain(records, self.path, self.kind)
-        return validate_records(records, self.path)
-
-    def _val_labels(self) -> dict[str, str]:
-        member = self.listing.files.get("val/val_annotations.txt")
-        lines = member.read().decode(errors="replace").splitlines() if member else ()
-        return {parts[0]: parts[1] for parts in map(str.split, lines) if len(parts) > 1}
+    missing_splits: ClassVar[Mapping[str, str]] = {}
 
 
-def read_labels(path: Path) -> dict[str, str]:
-    """Read a label list: lines `filename wnid`, with spaces or commas, or one wnid per image in order.
+def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what holds a split in *root*: folders, and tars where there is no folder of the split.
 
-    Returns:
-        Wnids by file name.
-
-    Raises:
-        ItlError: If there is no such file, or a line has no wnid.
+    The name of a tar is that of its split, so that images have the same ids wherever it was unpacked.
     """
-    if not path.is_file():
-        raise ItlError(f"there is no label list {path}; give lines `filename wnid`")
-    labels = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
-        parts = line.replace(",", " ").split()
-        wnids = [part for part in parts if WNID.fullmatch(part)]
-        if wnids:
-            name = _val_name(number) if parts[0] == wnids[0] else Path(parts[0]).name
-            labels[name if Path(name).suffix else f"{name}.JPEG"] = wnids[0]
-        elif parts and number > 1:  # the first may be a header
-            raise ItlError(f"{path}, line {number}: {line.strip()[:50]!r} has no wnid; give `filename wnid`")
-    return labels
+    folders = [entry for entry in sorted(root.iterdir()) if split_of(entry.name) and entry.is_dir()]
+    yield from ((folder.name, folder) for folder in folders)
+    unpacked = {split_of(folder.name) for folder in folders}
+    for tar in sorted(root.glob("*.tar")):
+        split = split_of(tar.stem)
+        if split and split not in unpacked:
+            yield split, tar
 
 
-def _val_name(number: int) -> str:
-    return f"ILSVRC2012_val_{number:08d}.JPEG"
+def _numbered(name: str) -> str:
+    """Return the wnid of the class folder *name* of ImageNet-V2: its number in the order of wnids."""
+    leaves = Taxonomy.snapshot().leaves
+    if name.isdecimal() and int(name) < len(leaves):
+        return leaves[int(name)]
+    raise ItlError(f"class folders of ImageNet-V2 are numbers from 0 to {len(leaves) - 1}, not {name!r}")
 
 
 def _open_class_tars(listing: Listing) -> Listing:
     """Replace each wnid.tar in *listing* by its files."""
-    opened = Listing(folders=set(listing.folders), left_out=listing.left_out.copy())
-    for name, member in listing.files.items():
-        wnid = Path(name).stem
-        if not (name.endswith(".tar") and WNID.fullmatch(wnid)):
-            opened.files[name] = member
-            continue
-        opened.folders.add(wnid)
-        inner = archives.list_inner_tar(member, name)
-        opened.files.update({f"{wnid}/{Path(image).name}": file for image, file in inner.files.items()})
-        opened.left_out += inner.left_out
-    return opened
-
-
-def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
-    """Return ground truth and class table from the devkit's archive, a few megabytes."""
-    try:
-        with tarfile.open(path, "r:*") as tar:
-            members = {Path(member.name).name: member for member in tar if member.isreg()}
-            if TRUTH not in members or META not in members:
-                raise ItlError(f"{path} lacks {TRUTH} or {META}; download the devkit of tasks 1 and 2 again")
-            truth, meta = (tar.extractfile(members[name]) for name in (TRUTH, META))
-            assert truth
-            assert meta
-            return truth.read(), meta.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ItlError(f"{path} cannot be read ({error}); download it again") from error
-
-
-def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
-    """Return labels by file name: *truth* has one class number per line, *meta* (meta.mat) their wnids."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
-        numbers = [int(line) for line in truth.split()]
-    except (MatReadError, ValueError, KeyError, TypeError) as error:
-        raise ItlError(
-            f"{TRUTH} or {META} of the devkit cannot be read ({error}); copy both again"
-        ) from error
-    unknown = sorted({str(number) for number in numbers if number not in wnids})
-    if unknown:
-        raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")
-    return {_val_name(image): wnids[number] for image, number in enumerate(numbers, 1)}
+    tars = [name for name in listing.files if name.endswith(".tar") and WNID.fullmatch(Path(name).stem)]
+    for name in tars:
+        member: Member = listing.files.pop(name)
+        inner = archives.list_inner_tar(member, name, f"{name.removesuffix('.tar')}/")
+        listing.files |= inner.files
+        listing.folders |= inner.folders | {name.removesuffix(".tar")}
+        listing.left_out += inner.left_out
+    return listing

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from itl import ItlError, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
-from itl.sources.records import SPLITS
+from itl.sources.layout import SPLITS
 
 IMAGE_COLUMNS = (
     "file_name",
@@ -34,7 +34,7 @@ LABEL_COLUMNS = (
     "label_name",
 )
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
-SPLIT_WORDS = SPLITS | {"trainval": "train", "dev": "val"}
+SPLIT_WORDS = SPLITS | {"trainval": "train"}
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )

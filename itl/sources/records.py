@@ -7,22 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Member
 from itl.sources.boxes import Box
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 
 WNID = re.compile(r"n\d{8}")
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-
-
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -39,16 +28,7 @@ class Record:
 
 def is_image(name: str) -> bool:
     """Say whether *name* has the suffix of an image file."""
-    return Path(name).suffix.lower() in FORMATS_OF_SUFFIX
-
-
-def unwrap(listing: Listing) -> Listing:
-    """Step into the one folder around everything, as archives have it, if it is neither split nor class."""
-    tops = listing.top_folders()
-    images = [name for name in listing.files if is_image(name)]
-    if len(tops) == 1 and tops[0] not in SPLITS and images and all(name.count("/") > 1 for name in images):
-        return listing.inside(tops[0])
-    return listing
+    return name[name.rfind(".") :].lower() in FORMATS_OF_SUFFIX
 
 
 def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
@@ -87,32 +67,3 @@ def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
     for record in records:
         classes[record.split].add(record.wnid)
     return dict(classes)
-
-
-def refuse_empty(listing: Listing, images: Iterable[str], splits: Iterable[str] = (), hint: str = "") -> None:
-    """Raise ItlError if class folders hold no images.
-
-    Args:
-        listing: All files and folders.
-        images: Names of the images that are records.
-        splits: Folders that hold class folders; without any, the outermost folders are classes.
-        hint: What can be done other than fill or remove the folders.
-    """
-    depth = 2 if splits else 1
-    filled = {"/".join(name.split("/")[:depth]) for name in images}
-    folders = {name for name in listing.folders if name.count("/") == depth - 1}
-    if splits:
-        folders = {name for name in folders if name.split("/")[0] in splits}
-    empty = sorted(folders - filled)
-    if empty and filled:
-        raise ItlError(
-            f"{len(empty)} of {len(folders)} class folders hold no images, such as {examples(empty)}; "
-            f"fill or remove them{hint}"
-        )
-
-
-def refuse_plain(records: Iterable[Record], path: Path, kind: str) -> None:
-    """Raise ItlError for classes that are not wnids, for a source whose classes are."""
-    plain = sorted({record.wnid for record in records if not WNID.fullmatch(record.wnid)})
-    if plain:
-        raise ItlError(f"{path}: classes of {kind} are wnids, not {examples(plain)}; try the source folder")

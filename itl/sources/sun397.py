@@ -9,7 +9,7 @@ from pathlib import Path
 from itl import ItlError, did_you_mean
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
-from itl.sources.records import Record, examples, is_image, unwrap
+from itl.sources.records import Record, examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_xml import assign_splits, read_list
@@ -84,6 +84,9 @@ class Sun397(ScannedSource):
                     inner = archives.list_files(tar)
                     files, folders = inner.files | listing.files, listing.folders | inner.folders
                     listing = Listing(files, folders, listing.left_out)
+            compressed = [file for file in path.glob("*.gz") if IMAGE_FOLDER.lower() in file.name.lower()]
+            if compressed and not any(map(is_image, listing.files)):
+                archives.list_files(compressed[0])  # which says how to make a plain tar of it
         return listing
 
     def _images(self) -> dict[str, Member]:
@@ -92,8 +95,14 @@ class Sun397(ScannedSource):
         if any(IMAGE_FOLDER in name.split("/")[:-1] for name in files):
             named = {name.rpartition(f"{IMAGE_FOLDER}/")[2]: member for name, member in files.items()}
         else:
-            named = unwrap(self.listing).files
+            named = self._without_wrapper().files
         return {name: member for name, member in named.items() if is_image(name)}
+
+    def _without_wrapper(self) -> Listing:
+        """Step into the one folder around all class folders, as archives have it."""
+        tops = self.listing.top_folders()
+        wrapped = len(tops) == 1 and all(name.count("/") > 1 for name in self.listing.files if is_image(name))
+        return self.listing.inside(tops[0]) if wrapped else self.listing
 
     def _lists(self, images: int) -> dict[str, bytes]:
         """Return the contents of the lists of train and test; ItlError if they are nowhere."""

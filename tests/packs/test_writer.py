@@ -26,8 +26,8 @@ def append_and_measure(journal, rows):
 Journal.append = append_and_measure
 for name in ("few", "many"):
     sizes.clear()
-    Pack.build(Packing("folder", size=int(sys.argv[2])), sys.argv[1] + "/pack-" + name,
-               path=sys.argv[1] + "/" + name, workers=2, log=str)
+    Pack.build(Packing("folder", size=int(sys.argv[2]), options={"class_level": 1}),
+               sys.argv[1] + "/pack-" + name, path=sys.argv[1] + "/" + name, workers=2, log=str)
     print(max(sizes))
 """
 

@@ -34,9 +34,13 @@ def test_a_folder_with_splits(tmp_path):
     ]
 
 
-def test_a_folder_without_splits_is_train_and_may_have_a_class_called_train(tmp_path):
+def test_a_class_called_train_is_read_where_the_user_says_that_no_folder_is_a_split(tmp_path):
     tree(tmp_path, "car/1.jpg", "train/2.jpg", "train/deep/er/3.jpg")
-    assert listed(ClassFolders(tmp_path)) == [
+    with pytest.raises(
+        ItlError, match="--option splits=none --option class_level=1 .2 classes, car, train; tr"
+    ):
+        ClassFolders(tmp_path).records()
+    assert listed(ClassFolders(tmp_path, splits="none", class_level=1)) == [
         ("car/1.jpg", "car", "train"),
         ("train/2.jpg", "train", "train"),
         ("train/deep/er/3.jpg", "train", "train"),
@@ -60,10 +64,16 @@ def test_archives_give_the_same_records_as_folders(tmp_path, prefix, make):
 
 
 def test_members_that_leave_the_archive_are_left_out_and_counted(tmp_path):
-    files = {"cat/1.jpg": b"1", "../cat/2.jpg": b"2", "/cat/3.jpg": b"3", "cat/../../4.jpg": b"4"}
+    files = {
+        "cat/1.jpg": b"1",
+        "fox/1.jpg": b"1",
+        "../cat/2.jpg": b"2",
+        "/cat/3.jpg": b"3",
+        "cat/../../4.jpg": b"4",
+    }
     path = tarred(tmp_path / "evil.tar", files, **{"cat/5.jpg": "/etc/passwd", "dog": ".."})
     source = ClassFolders(path)
-    assert [record.id for record in source.records()] == ["cat/1.jpg"]
+    assert [record.id for record in source.records()] == ["cat/1.jpg", "fox/1.jpg"]
     assert source.left_out == {"names that leave the archive": 3, "links, devices and sparse files": 2}
     assert "left out: 3 names that leave the archive, 2 links" in check_lines("folder", path)[1]
 
@@ -75,19 +85,22 @@ def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
     (tmp_path / "here/dog/3.jpg").symlink_to("nowhere")
     source = ClassFolders(tmp_path / "here")
     assert [record.id for record in source.records()] == ["cat/1.jpg", "dog/2.jpg"]
-    assert source.left_out == {"links to a folder they are in": 1, "broken links and devices": 1}
+    assert source.left_out == {"links to a folder they are in": 1, "links that lead nowhere": 1}
 
 
 def test_names_map_to_wnids(tmp_path):
     tree(tmp_path, "red fox/1.jpg", "sofa/2.jpg")
-    (tmp_path / "names.csv").write_text(f"name,wnid\nred fox,{FOX}\nunused,{CAR}\n")
+    (tmp_path / "names.csv").write_text(f"name,wnid\nred fox,{FOX}\nsofa,{CAR}\n")
     for path in ("names.csv", str(tmp_path / "names.csv")):
-        assert [record.wnid for record in ClassFolders(tmp_path, classes=path).records()] == [FOX, "sofa"]
-    (tmp_path / "names.csv").write_text("red fox,fox\n")
-    with pytest.raises(ItlError, match="row 1: 'red fox,fox' is not name,wnid"):
-        ClassFolders(tmp_path, classes="names.csv").records()
-    with pytest.raises(ItlError, match="mapping file gone.csv"):
-        ClassFolders(tmp_path, classes="gone.csv").records()
+        source = open_source("folder", tmp_path, classes=path)
+        assert [record.wnid for record in source.records()] == [FOX, CAR]
+    (tmp_path / "names.csv").write_text("name,wnid\nred fox,\n")
+    with pytest.raises(ItlError, match="names.csv, line 2: 'red fox,' lacks a class or its label"):
+        open_source("folder", tmp_path, classes="names.csv").records()
+    with pytest.raises(
+        ItlError, match="the option classes names the file gone.csv, which is neither here nor in"
+    ):
+        open_source("folder", tmp_path, classes="gone.csv")
 
 
 def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
@@ -97,17 +110,25 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
     splits = {record.id: record.split for record in source.records()}
     assert [sum(splits[name] == "val" for name in names if name[0] == kind) for kind in "abc"] == [2, 2, 0]
     assert splits == {record.id: record.split for record in source.records()}
-    with pytest.raises(ItlError, match="between 0 and 1"):
-        ClassFolders(tmp_path, val_fraction=20).records()
+    with pytest.raises(ItlError, match="from 0 to 1, not 20"):
+        ClassFolders(tmp_path, val_fraction=20)
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["train/cat/1.jpg", "val/dog/2.jpg"], "val has 1 classes that train does not have, such as dog"),
-        (["train/cat/1.jpg", "train/dog/"], "1 of 2 class folders hold no images, such as train/dog"),
-        (["cat/1.jpg", "dog/notes.txt"], "1 of 2 class folders hold no images, such as dog"),
-        (["1.jpg"], "holds no images in class folders"),
+        (
+            ["train/cat/1.jpg", "train/fox/1.jpg", "val/dog/2.jpg"],
+            "val has 1 classes that train does not have, such as dog",
+        ),
+        (
+            ["train/cat/1.jpg", "train/fox/1.jpg", "train/dog/"],
+            "1 class folders hold no images, such as train/dog",
+        ),
+        (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folders hold no images, such as dog"),
+        (["1.jpg"], "there are 1 images, but no class folders"),
+        (["readme.txt"], "holds no images in class folders; it has 1 other files"),
+        (["train.beton"], "train.beton is FFCV's format"),
     ],
 )
 def test_trouble_is_one_line_and_check_says_it_too(tmp_path, names, message):
@@ -121,8 +142,8 @@ def test_trouble_is_one_line_and_check_says_it_too(tmp_path, names, message):
 
 
 def test_empty_classes_can_be_skipped(tmp_path):
-    tree(tmp_path, "cat/1.jpg", "dog/")
-    assert [record.wnid for record in ClassFolders(tmp_path, empty="skip").records()] == ["cat"]
+    tree(tmp_path, "cat/1.jpg", "fox/1.jpg", "dog/")
+    assert [record.wnid for record in ClassFolders(tmp_path, empty="skip").records()] == ["cat", "fox"]
 
 
 def test_check_counts_and_names_what_val_lacks(tmp_path):
@@ -141,7 +162,7 @@ def test_check_counts_and_names_what_val_lacks(tmp_path):
         ("imagnet", {}, "did you mean 'imagenet'"),
         ("folder", {"clases": "x"}, "did you mean 'classes'"),
         ("folder", {}, "there is nothing at"),
-        ("imagenet", {}, "is not a folder"),
+        ("imagenet", {}, "there is nothing at"),
         ("tiny-imagenet", {}, "there is nothing at"),
         ("cifar100", {}, "no complete CIFAR-100"),
     ],
@@ -171,6 +192,7 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
 def test_a_damaged_zip_member_is_told(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("cat/1.jpg", b"sound")
+        archive.writestr("fox/1.jpg", b"quiet")
     data = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(data.replace(b"sound", b"bound"))
     source = ClassFolders(tmp_path / "a.zip")

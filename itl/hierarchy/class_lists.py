@@ -1,0 +1,198 @@
+"""Lists of classes, as people have them: wnids or names in text, CSV or JSON, and what each counts as."""
+
+import ast
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from itl import ItlError
+from itl.hierarchy.taxonomy import Synset, Taxonomy
+
+WNID = re.compile(r"n\d{8}")
+KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
+LABEL_COLUMNS = ("label", "superclass", "wnid")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class of a list."""
+
+    where: str  # such as: line 3
+    key: str  # a wnid or a name
+    value: str = ""  # what stands beside it: a label, a name or an index
+    is_label: bool = False  # the value certainly is what the class counts as
+
+
+def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Read the list of classes at *path*, and what each counts as: itself, or a superclass.
+
+    A line has a wnid or a name, or several wnids with commas; or a CSV has them with a header such as
+    ``wnid,label`` or ``name,wnid``; or it is a JSON list or mapping. Lines that start with # are comments.
+    What stands beside a wnid is a superclass where it repeats (``n02085620 dog``), else a name or an index.
+
+    Args:
+        path: A file, UTF-8 with or without a byte-order mark.
+        tree: Has the names of wnids. A wnid that it lacks is taken as it is: it may be another noun of
+            WordNet.
+        classes: Classes by further names, such as those of folders.
+
+    Returns:
+        Each class, and what it counts as.
+
+    Raises:
+        ItlError: With the line, if it is no class; if the list has none, or is not clear about superclasses.
+    """
+    rows = _rows(path)
+    if not rows:
+        raise ItlError(f"{path} lists no class; give a wnid or a name on each line")
+    names = []
+    for row in rows:
+        try:
+            names.append(_class_of(row.key, tree, classes or {}))
+        except ItlError as error:
+            raise ItlError(f"{path}, {row.where}: {error}") from None
+    with_labels = _has_labels(rows, names, tree, path)
+    listed: dict[str, str] = {}
+    for row, name in zip(rows, names, strict=True):
+        label = row.value if with_labels else name
+        if listed.setdefault(name, label) != label:
+            raise ItlError(f"{path}, {row.where}: {row.key} counts as {label}, but as {listed[name]} above")
+    return listed
+
+
+def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
+    """Return the class of a wnid or a name; ItlError, with what is near, if there is none, or several."""
+    if key in classes:
+        return classes[key]
+    if WNID.fullmatch(key):
+        return key
+    if key in tree:
+        return key
+    word = _plain(key)
+    same = [synset for synset in tree.search(word) if word in _names(synset)]
+    same = [synset for synset in same if synset.wnid in tree.leaves] or same
+    if len(same) > 1:
+        raise ItlError(f"{key!r} may be {' or '.join(synset.wnid for synset in same)}; give the wnid")
+    return same[0].wnid if same else tree[key].wnid
+
+
+def _names(synset: Synset) -> set[str]:
+    return set(map(_plain, (synset.name, *synset.lemmas)))
+
+
+def _plain(text: str) -> str:
+    """Return the first name in *text* as names are compared: "Tinca_tinca, tench" is "tinca tinca"."""
+    return text.partition(",")[0].replace("_", " ").strip().casefold()
+
+
+def _has_labels(rows: list[Row], names: list[str], tree: Taxonomy, path: Path) -> bool:
+    """Say whether the values of *rows* are what classes count as: a header says so, or they repeat."""
+    if all(row.is_label for row in rows):
+        return True
+    pairs = [(row.value, name) for row, name in zip(rows, names, strict=True) if row.value]
+    values = [value for value, name in pairs if name not in tree or _plain(value) not in _names(tree[name])]
+    if len(set(values)) == len(values):  # names, or indices, of the classes themselves
+        return False
+    if len(values) == len(rows) and 2 * len(set(values)) <= len(values):
+        return True
+    repeated = next(value for value in values if values.count(value) > 1)
+    raise ItlError(
+        f"{path}: {repeated!r} stands beside two classes, but most values stand beside one; for superclasses "
+        f"give a CSV with the header wnid,label, for classes alone a wnid on each line"
+    )
+
+
+def _rows(path: Path) -> list[Row]:
+    """Return the rows of the list at *path*, whatever its format."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ItlError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None
+    if text.lstrip()[:1] in ("[", "{"):
+        return list(_json_rows(text, path))
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
+    columns = _header(lines[0][1]) if lines else None
+    if columns:
+        return [_csv_row(number, line, columns, path) for number, line in lines[1:]]
+    rows = [row for number, line in lines for row in _line_rows(number, line)]
+    numbers = [row.where for row in rows]
+    if len(lines) > 1 and (several := [where for where in numbers if numbers.count(where) > 1]):
+        raise ItlError(
+            f"{path}, {several[0]}: several classes; with the header wnid,label (or name,label) the second "
+            f"is what the first counts as; without it give one class on each line"
+        )
+    return rows
+
+
+def _header(line: str) -> tuple[int, int | None] | None:
+    """Return the columns of class and label by the header *line*; None if it is no header."""
+    cells = [cell.strip().casefold() for cell in re.split(r"[,\t]", line)]
+    if cells[0] not in KEY_COLUMNS:
+        return None
+    label = next((number for number, cell in enumerate(cells) if number and cell in LABEL_COLUMNS), None)
+    return 0, label
+
+
+def _csv_row(number: int, line: str, columns: tuple[int, int | None], path: Path) -> Row:
+    cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
+    key, label = columns
+    if not cells[key] or (label is not None and (label >= len(cells) or not cells[label])):
+        raise ItlError(f"{path}, line {number}: {line[:50]!r} lacks a class or its label")
+    return Row(f"line {number}", cells[key], cells[label] if label is not None else "", label is not None)
+
+
+def _wnids_alone(line: str) -> list[str]:
+    """Return the wnids of a *line* that has nothing else, with commas."""
+    cells = [cell.strip() for cell in line.split(",") if cell.strip()]
+    return cells if all(map(WNID.fullmatch, cells)) else []
+
+
+def _line_rows(number: int, line: str) -> Iterator[Row]:
+    """Yield the classes of one line without a header."""
+    where = f"line {number}"
+    if wnids := _wnids_alone(line):
+        yield from (Row(where, wnid) for wnid in wnids)
+        return
+    first, _, rest = re.sub(r"[,\t]", " ", line, count=1).partition(" ")
+    cells = [cell.strip() for cell in line.split(",")]
+    if WNID.fullmatch(first):
+        yield Row(where, first, rest.strip())
+    elif len(cells) == 2 and WNID.fullmatch(cells[1]):  # name,wnid: the folder of a class
+        yield Row(where, cells[0], cells[1], is_label=True)
+    elif len(cells) > 1 and all(cells):
+        yield from (Row(where, cell) for cell in cells)
+    else:
+        yield Row(where, line)
+
+
+def _json_rows(text: str, path: Path) -> Iterator[Row]:
+    """Yield the classes of a JSON list or mapping, or of the Python literal that a script printed."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        try:
+            content = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError) as error:
+            raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
+    pairs = content.items() if isinstance(content, dict) else [("", value) for value in content]
+    for number, (key, value) in enumerate(pairs, 1):
+        where, key = f"entry {number}", str(key)
+        if isinstance(content, dict) and not key.isdecimal():
+            if isinstance(value, list | tuple):  # a superclass and its classes
+                yield from (Row(where, str(one), key, is_label=True) for one in value)
+            else:
+                yield Row(where, key, str(value))
+        else:
+            first = value[0] if isinstance(value, list | tuple) and value else value
+            if not isinstance(first, str):
+                raise ItlError(f"{path}, {where}: {value!r} is no class; give wnids or names")
+            yield Row(where, first)

@@ -1,0 +1,437 @@
+"""What the folders of a tree stand for, splits and classes, recognised from the listing alone.
+
+The rules are the tables at the top and the functions below them. A tree that fits two readings is refused,
+with the readings and the option that chooses; nothing is read as something else without a word.
+"""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from itl import ItlError, did_you_mean
+from itl.sources.archives import Listing
+from itl.sources.records import examples, is_image
+
+SPLITS = {  # words in the names of folders that hold a split, in any case
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+UNLABELLED = {"pred", "prediction", "predictions", "unlabeled", "unlabelled"}  # no split, but beside splits
+CONTAINERS = {  # words in the names of folders that are no class: n01440764/images, Images/cat, val/all
+    *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "photos", "pictures"),
+    *("all", "unknown"),
+}
+NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
+    *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
+    *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
+}
+SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
+WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
+MAX_READINGS = 4  # quoted in a refusal
+
+
+class Choice(NamedTuple):
+    """The options that choose among readings of one tree."""
+
+    splits: str | None = (
+        None  # none; inside: cat/train/1.jpg; or folders: train=a,train=b,val=c, or bare: train
+    )
+    class_level: int | None = None  # 1: folders in a split, or at the top, are classes; 2: those in them
+    nested: bool = False  # a class is the whole path, such as church/outdoor
+
+    def words(self) -> str:
+        """Return the options as the command line takes them."""
+        options = {
+            "splits": self.splits,
+            "class_level": self.class_level,
+            "nested": "true" if self.nested else None,
+        }
+        return " ".join(f"--option {name}={value}" for name, value in options.items() if value is not None)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folders of one tree stand for."""
+
+    class_of: Mapping[str, tuple[str, str]]  # folder that holds images of a class -> split, class
+    flat: Mapping[str, str] = field(default_factory=dict)  # folder of a split without class folders -> split
+    class_names: Mapping[str, str] = field(default_factory=dict)  # wnid -> name, from n01440764_tench
+    left_out: Counter[str] = field(default_factory=Counter)  # reason -> how many images
+    root: str = ""  # the folder around all splits or classes, as archives have it; not in the ids of images
+    containers: frozenset[str] = frozenset()  # folders that hold class folders
+    has_splits: bool = True  # not: all images are train, as nothing says another split
+    words: str = ""  # for people
+
+    @property
+    def classes(self) -> list[str]:
+        """All classes, sorted."""
+        return sorted({name for _, name in self.class_of.values()})
+
+    def id_of(self, name: str) -> str:
+        """Return the id of the image called *name*: without the folder around everything."""
+        return name[len(self.root) + 1 :] if self.root else name
+
+
+def split_of(name: str) -> str | None:
+    """Return the split that a folder called *name* holds, None if the name is not that of a split.
+
+    >>> [split_of(name) for name in ("Train", "seg_test", "train.X1", "trainset", "train_station")]
+    ['train', 'test', 'train', 'train', None]
+    """
+    words = _words(name)
+    splits = {SPLITS[word] for word in words if word in SPLITS}
+    return splits.pop() if len(splits) == 1 and all(w in SPLITS or w in NEUTRAL for w in words) else None
+
+
+def wnid_of(folder: str) -> str | None:
+    """Return the wnid at the start of the name of a *folder*, None if there is none.
+
+    >>> wnid_of("n02085620-Chihuahua"), wnid_of("n02085620"), wnid_of("dog")
+    ('n02085620', 'n02085620', None)
+    """
+    match = WNID_FOLDER.fullmatch(folder)
+    return match[1] if match else None
+
+
+def image_counts(listing: Listing) -> Counter[str]:
+    """Count the images that lie directly in each folder of *listing*; the outermost is the empty name."""
+    return Counter(name.rpartition("/")[0] for name in listing.files if is_image(name))
+
+
+DEFAULT = Choice()
+
+
+def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: bool = False) -> Layout:
+    """Say what the folders of a tree stand for.
+
+    Args:
+        counts: Images that lie directly in each folder.
+        choice: Options that choose among readings.
+        flat_val: Accept a val without class folders: something else says the classes of its images.
+
+    Raises:
+        ItlError: If the tree fits no reading, or several, with those that an option chooses.
+    """
+    tree = _Tree(counts)
+    try:
+        return _read(tree, choice, flat_val)
+    except ItlError as error:
+        readings = _readings(tree, choice, flat_val)
+        raise ItlError(f"{error}; {readings}" if readings else str(error)) from None
+
+
+class _Tree:
+    """The folders that hold images, themselves or further down."""
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self.counts = {folder: count for folder, count in counts.items() if count}
+        self.children: dict[str, set[str]] = defaultdict(set)
+        self.total: Counter[str] = Counter()
+        for folder, count in self.counts.items():
+            self.total[folder] += count
+            while folder:
+                parent = folder.rpartition("/")[0]
+                self.children[parent].add(folder)
+                self.total[parent] += count
+                folder = parent
+
+    def below(self, folder: str) -> dict[tuple[str, ...], int]:
+        """Return the number of images in each folder at or below *folder*, by its relative parts."""
+        start = f"{folder}/" if folder else ""
+        inside = {name: n for name, n in self.counts.items() if name.startswith(start) or name == folder}
+        return {tuple(filter(None, name[len(start) :].split("/"))): n for name, n in inside.items()}
+
+    def only_child(self, folder: str) -> str | None:
+        """Return the one folder inside *folder* that holds images, None if there are none or several."""
+        children = self.children.get(folder, set())
+        return next(iter(children)) if len(children) == 1 else None
+
+
+def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
+    """Read *tree* as *choice* says; ItlError, without advice, if that is not clear."""
+    if not tree.total[""]:
+        raise ItlError("no images")
+    if choice.splits == "inside":
+        return _splits_in_classes(tree)
+    folders = _split_folders(tree, choice)
+    inside = {folder: tree.below(folder) for folder in folders}
+    flat = _flat_splits(folders, inside)
+    for folder, split in flat.items():
+        if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
+            where = f"{folder!r} holds" if folder else "there are"
+            raise ItlError(f"{where} {tree.total[folder]:,} images, but no class folders")
+    merged: Counter[tuple[str, ...]] = Counter()
+    for folder, relative in inside.items():
+        if folder not in flat:
+            merged.update({parts: count for parts, count in relative.items() if parts})
+    if choice.splits is None:
+        _refuse_split_names(merged)
+    named = _classes(merged, choice)
+    return _assemble(tree, folders, inside, flat, named, choice)
+
+
+def _assemble(
+    tree: _Tree,
+    folders: Mapping[str, str],
+    inside: Mapping[str, dict[tuple[str, ...], int]],
+    flat: Mapping[str, str],
+    named: Mapping[tuple[str, ...], tuple[tuple[str, ...], str]],
+    choice: Choice,
+) -> Layout:
+    """Put together what the folders are: *named* has the class folder and the class of each, in any split."""
+    class_of, names, containers, beside = {}, {}, set(), 0
+    seen: dict[tuple[str, str], str] = {}
+    for folder, split in folders.items():
+        for parts in () if folder in flat else inside[folder]:
+            if parts not in named:
+                beside += inside[folder][parts]
+                continue
+            top, name = named[parts]
+            class_folder = "/".join([folder, *top] if folder else top)
+            class_of["/".join([folder, *parts] if folder else parts)] = (split, name)
+            containers.add(class_folder.rpartition("/")[0])
+            other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
+            if other != class_folder:
+                raise ItlError(f"{other!r} and {class_folder!r} are two folders of one class, {name}")
+            match = WNID_FOLDER.fullmatch(top[-1])
+            if match and match[2]:
+                names[name] = match[2].replace("_", " ")
+    images = sum(tree.counts[folder] for folder in class_of)
+    if beside > images:
+        raise ItlError(f"{beside:,} images lie beside class folders, which hold only {images:,}")
+    left_out = Counter({"images beside class folders": beside})
+    for folder, split in flat.items():
+        if split != "val":
+            left_out[f"images of {split} without class folders"] += tree.total[folder]
+    rest = tree.total[""] - images - beside - sum(tree.total[folder] for folder in flat)
+    left_out["images outside the splits"] = rest
+    has_splits = set(folders) != {""} or choice.splits not in (None, "none")
+    root = os.path.commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
+    where = sorted((folders.keys() - flat.keys() if has_splits else containers) - {""})
+    words = "each folder a class" if choice.nested else "class folders"
+    words += f" in {', '.join(where)}" if where and not (choice.nested and not has_splits) else ""
+    return Layout(class_of, flat, names, left_out, root, frozenset(containers), has_splits, words)
+
+
+def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
+    """Return the split of each folder that holds one; the outermost folder is train if there are none."""
+    if choice.splits is not None:
+        return _chosen_splits(tree, choice.splits)
+    top = ""
+    while (child := tree.only_child(top)) and not split_of(_last(child)) and tree.children.get(child):
+        top = child
+    folders = {child: split for child in sorted(tree.children[top]) if (split := split_of(_last(child)))}
+    if not folders:
+        return {"": "train"}
+    others = [
+        child
+        for child in sorted(tree.children[top] - folders.keys())
+        if not UNLABELLED.intersection(_words(_last(child)))
+    ]
+    if others:
+        raise ItlError(f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}")
+    _refuse_two_of_one_split(tree, folders)
+    return {_step_into_itself(tree, folder): split for folder, split in folders.items()}
+
+
+def _step_into_itself(tree: _Tree, folder: str) -> str:
+    """Step from train into train/train."""
+    while (child := tree.only_child(folder)) and split_of(_last(child)) == split_of(_last(folder)):
+        folder = child
+    return folder
+
+
+def _refuse_two_of_one_split(tree: _Tree, folders: Mapping[str, str]) -> None:
+    """Raise ItlError for train and training side by side; train.X1 and train.X2 are parts of one split."""
+    for split in set(folders.values()):
+        parts = [folder for folder in folders if folders[folder] == split]
+        stems = {re.sub(r"\d+", "", _last(folder)).casefold() for folder in parts}
+        if len(stems) > 1:
+            raise ItlError(f"{_quoted(parts)} are both named like {split}")
+        shared = Counter(parts for folder in parts for parts in tree.below(folder))
+        if len(parts) > 1 and max(shared.values()) > 1:
+            raise ItlError(f"{_quoted(parts)} hold the same folders, so they may be versions of one {split}")
+
+
+def _chosen_splits(tree: _Tree, text: str) -> dict[str, str]:
+    """Return the split of each folder that the option splits names."""
+    if text == "none":
+        return {"": "train"}
+    folders = {}
+    for entry in text.split(","):
+        split, equals, folder = entry.partition("=")
+        folder = "" if folder == "." else (folder if equals else entry).strip("/")
+        split = split if equals else split_of(_last(entry)) or ""
+        if split not in SPLITS.values():
+            raise ItlError(f"splits is none or SPLIT=FOLDER,…, SPLIT one of train, val, test; got {entry!r}")
+        if folder not in tree.total:
+            hint = did_you_mean(folder, tree.total)
+            raise ItlError(f"splits names the folder {folder!r}, which holds no images; {hint}".rstrip("; "))
+        folders[folder] = split
+    for folder in folders:
+        outer = next((name for name in folders if name != folder and f"{folder}/".startswith(f"{name}/")), "")
+        if outer or ("" in folders and len(folders) > 1):
+            raise ItlError(f"splits names {folder!r} and a folder that holds it")
+    return folders
+
+
+def _splits_in_classes(tree: _Tree) -> Layout:
+    """Read class folders that hold the splits, as cat/train/1.jpg; ItlError if there is anything else."""
+    top = ""
+    while (child := tree.only_child(top)) and child in tree.children:
+        top = child
+    class_of = {}
+    for parts in tree.below(top):
+        split = split_of(parts[1]) if len(parts) == 2 else None
+        if split is None or split_of(parts[0]):
+            raise ItlError(f"{'/'.join(parts)!r} is no split inside a class folder")
+        class_of["/".join([top, *parts] if top else parts)] = (split, wnid_of(parts[0]) or parts[0])
+    return Layout(class_of, words="class folders that hold the splits")
+
+
+def _flat_splits(
+    folders: Mapping[str, str], inside: Mapping[str, dict[tuple[str, ...], int]]
+) -> dict[str, str]:
+    """Return the splits without class folders: all images lie in one folder that is no class of another."""
+    flat = {}
+    for folder, relative in inside.items():
+        tops = {parts[:1] for parts in relative if parts}
+        others = {parts[:1] for other in inside if other != folder for parts in inside[other] if parts}
+        others = {part for part in others if not _is_container(part[0])}
+        one_folder = len(relative) == 1 and not tops & others and all(_is_container(part) for (part,) in tops)
+        if not tops or (one_folder and others):
+            flat[folder] = folders[folder]
+    return flat
+
+
+def _refuse_split_names(merged: Iterable[tuple[str, ...]]) -> None:
+    """Raise ItlError for classes that are named like splits, or for splits further down."""
+    merged = list(merged)
+    inner = [parts for parts in merged if any(map(split_of, parts))]
+    if inner:
+        raise ItlError(f"{'/'.join(inner[0])!r} has the name of a split, where classes are expected")
+    tops = {parts[0] for parts in merged}
+    alike = sorted(top for top in tops if not wnid_of(top) and not SPLITS.keys().isdisjoint(_words(top)))
+    if alike and 2 * len(alike) >= len(tops):
+        raise ItlError(f"{_quoted(alike)} are named like splits, where classes are expected")
+
+
+def _classes(
+    merged: Mapping[tuple[str, ...], int], choice: Choice
+) -> dict[tuple[str, ...], tuple[tuple[str, ...], str]]:
+    """Return the class folder and the class of each folder, both relative to its split.
+
+    Raises:
+        ItlError: If it is not clear which folders are classes.
+    """
+    if choice.class_level is not None:
+        level = choice.class_level
+        tops = {parts: parts[:level] for parts in merged if len(parts) >= level}
+        if level < 1 or not tops:
+            deepest = max(map(len, merged), default=0)
+            raise ItlError(f"class_level is a level from 1 to {deepest} in this tree, not {level}")
+        return {parts: (top, wnid_of(top[-1]) or top[-1]) for parts, top in tops.items()}
+    start = _container(merged, choice.nested)
+    relative = {parts: parts[len(start) :] for parts in merged if len(parts) > len(start)}
+    if choice.nested:
+        return {parts: (parts, "/".join(inner)) for parts, inner in relative.items()}
+    if _under_letters(set(relative.values())):
+        return {parts: (parts, "/".join(inner[1:])) for parts, inner in relative.items()}
+    for inner in relative.values():
+        if not all(_is_container(part) or part == inner[0] for part in inner[1:]):
+            deep = sorted("/".join(parts) for parts in relative.values() if len(parts) > 1)
+            raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
+    return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
+
+
+def _container(merged: Mapping[tuple[str, ...], int], nested: bool) -> tuple[str, ...]:
+    """Return the folder around all class folders, as parts: it is the only one, and no class itself."""
+    start: tuple[str, ...] = ()
+    while True:
+        inside = [parts[len(start) :] for parts in merged if len(parts) > len(start)]
+        tops = {parts[0] for parts in inside}
+        if len(tops) != 1:
+            return start
+        top = tops.pop()
+        deeper = any(len(parts) > 1 for parts in inside)
+        if nested and any(len(parts) == 1 for parts in inside):
+            return start
+        if not deeper or wnid_of(top):
+            raise ItlError(f"all images are of one class, {top!r}")
+        if any(len(parts) == 1 for parts in inside) and not _is_container(top):
+            raise ItlError(f"images lie in {top!r} and in folders inside it")
+        start = (*start, top)
+
+
+def _under_letters(folders: set[tuple[str, ...]]) -> bool:
+    """Say whether classes lie under the letter that they start with, as in Places365 and SUN397."""
+    if not all(len(parts) > 1 and len(parts[0]) == 1 < len(parts[1]) for parts in folders):
+        return False
+    nested = any(other[: len(one)] == one != other for one in folders for other in folders)
+    return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
+
+
+def _readings(tree: _Tree, choice: Choice, flat_val: bool) -> str:
+    """Return in words the readings of *tree* that an option chooses."""
+    named = sorted(folder for folder in tree.total if split_of(_last(folder)))
+    named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
+    labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
+    splits = filter(None, dict.fromkeys([",".join(named), ",".join(labelled), "inside", "none"]))
+    shapes = [Choice(class_level=level) for level in (1, 2, 3)] + [Choice(nested=True)]
+    candidates = [*shapes, *map(Choice, splits)]
+    candidates += [shape._replace(splits=one.splits) for one in candidates[4:] for shape in shapes]
+    readings: dict[frozenset, tuple[int, str]] = {}
+    for candidate in candidates:
+        try:
+            layout = _read(tree, candidate, flat_val)
+        except ItlError:
+            continue
+        images = Counter[str]()
+        for folder, (split, _) in layout.class_of.items():
+            images[split] += tree.counts[folder]
+        counts = ", ".join(f"{split} {count:,} images" for split, count in images.items())
+        text = f"{candidate.words()} ({len(layout.classes):,} classes, {examples(layout.classes)}; {counts})"
+        readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
+    several = [text for count, text in readings.values() if count > 1]
+    chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]
+    return f"choose how to read it: {' or '.join(chosen)}" if chosen else ""
+
+
+def _words(name: str) -> list[str]:
+    """Return the words in the name of a folder, in lower case, without numbers.
+
+    >>> _words("ILSVRC2012_img_train"), _words("trainset")
+    (['ilsvrc', 'img', 'train'], ['train'])
+    """
+    words = [word for word in re.split(r"[\W\d_]+", name.casefold()) if word]
+    return [SUFFIX_WORDS.sub("", word) if SUFFIX_WORDS.sub("", word) in SPLITS else word for word in words]
+
+
+def _is_container(name: str) -> bool:
+    """Say whether a folder called *name* is no class, but where the images of one or all classes lie."""
+    words = _words(name)
+    return bool(words) and CONTAINERS.issuperset(words)
+
+
+def _last(folder: str) -> str:
+    return folder.rpartition("/")[2]
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return examples([repr(name) for name in names])
+
+
+def empty_class_folders(listing: Listing, layout: Layout, counts: Mapping[str, int]) -> list[str]:
+    """Return the folders beside class folders that hold no images, sorted."""
+    filled = _Tree(counts).total
+    beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
+    return sorted(folder for folder in beside - layout.class_of.keys() if not filled[folder])

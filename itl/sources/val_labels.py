@@ -1,0 +1,202 @@
+"""Lists that say the classes of validation images: Caffe's, the devkit's, Kaggle's, XML, any of wnids."""
+
+import io
+import re
+import tarfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from itl import ItlError
+from itl.sources.archives import Member
+from itl.sources.records import WNID, examples
+
+DEVKIT = "ILSVRC2012_devkit_t12"
+TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
+CLASS_ORDERS = ("synsets.txt", "synset_words.txt", "LOC_synset_mapping.txt")  # the wnid of class 0, 1, …
+PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.txt")  # the rest by name
+XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
+MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
+XML_NAME = re.compile(rb"<name>\s*(n\d{8})\s*</name>")
+NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})")
+
+
+@dataclass(frozen=True)
+class ValLabels:
+    """The class of each validation image, and what said so."""
+
+    wnids: Mapping[str, str]  # by file name without its suffix
+    words: str  # for people, such as: val.txt and synsets.txt
+
+
+def find_labels(
+    images: Collection[str], folders: Iterable[Path], listed: Mapping[str, Member] | None = None
+) -> ValLabels:
+    """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
+
+    Args:
+        images: File names, without folders.
+        folders: Where lists may lie, the likeliest first.
+        listed: Files of an archive, by name, which may be lists.
+
+    Raises:
+        ItlError: If no list fits, with what is wrong with each that exists.
+    """
+    stems = [stem_of(name) for name in images]
+    faults = []
+    for words, read in _candidates(list(folders), listed or {}):
+        try:
+            labels = read()
+        except ItlError as error:
+            faults.append(f"{words}: {error}")
+            continue
+        missing = [stem for stem in stems if stem not in labels]
+        if not missing:
+            return ValLabels(labels, words)
+        if len(missing) < len(stems):
+            faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
+    found = f"; {'; '.join(faults[:3])}" if faults else ""
+    raise ItlError(
+        f"{len(stems):,} val images have no label, such as {min(stems, default='')}{found}; put "
+        f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "
+        f"`filename wnid` lines with the option val_labels"
+    )
+
+
+def stem_of(name: str) -> str:
+    """Return a file name without folders and suffix.
+
+    >>> stem_of("val/ILSVRC2012_val_00000001.JPEG")
+    'ILSVRC2012_val_00000001'
+    """
+    name = name.replace("\\", "/").rpartition("/")[2]
+    return name[: name.rfind(".")] if re.search(r"\.[A-Za-z]{3,4}$", name) else name
+
+
+def read_labels(data: bytes, order: list[str] | None = None) -> dict[str, str]:
+    """Read a list: lines `filename wnid` (spaces, tabs or commas), or one wnid for each image in order.
+
+    Args:
+        data: The file.
+        order: Wnids of the classes 0, 1, …; then lines may be `filename number`, as Caffe has them.
+
+    Returns:
+        Wnids by file name without its suffix.
+
+    Raises:
+        ItlError: With the line, if it has no wnid.
+    """
+    labels: dict[str, str] = {}
+    for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
+        parts = line.replace(",", " ").split()
+        if not parts:
+            continue
+        wnid = next((part for part in parts if WNID.fullmatch(part)), None)
+        if wnid is None and order and len(parts) == 2 and parts[1].isdecimal() and int(parts[1]) < len(order):
+            wnid = order[int(parts[1])]
+        if wnid is None:
+            if number == 1 and "," in line:  # a header
+                continue
+            raise ItlError(f"line {number}, {line.strip()[:50]!r}, has no wnid")
+        image = f"ILSVRC2012_val_{number:08d}" if parts[0] == wnid else stem_of(parts[0])
+        if labels.setdefault(image, wnid) != wnid:
+            raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
+    return labels
+
+
+def _candidates(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
+    """Yield in words what may be a list of labels, and a function that reads it."""
+    for folder in folders:
+        files = {file.name: Member(str(file)) for file in folder.glob("*.*") if _is_list(file.name)}
+        yield from _lists(files)
+    by_name: dict[str, Member] = {}
+    for name in sorted((name for name in listed if _is_list(name)), key=lambda name: -name.count("/")):
+        by_name[name.rpartition("/")[2]] = listed[name]
+    yield from _lists(by_name)
+    for folder in folders:
+        yield from _devkits(folder)
+    for folder in folders:
+        for name in XML_FOLDERS:
+            if (folder / name).is_dir():
+                yield f"the XML files of {name}", lambda path=folder / name: _read_xml(path)
+    xml = {
+        stem_of(name): member for name, member in listed.items() if re.search(r"(^|/)val/[^/]+\.xml$", name)
+    }
+    if xml:
+        yield "the XML files of val", lambda: _wnids_of_xml((stem, xml[stem].read()) for stem in xml)
+
+
+def _is_list(name: str) -> bool:
+    return name.lower().endswith((".txt", ".csv"))
+
+
+def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
+    order_file = next((name for name in CLASS_ORDERS if name in files), None)
+    order = _class_order(files[order_file]) if order_file else None
+    for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
+        data = files[name].read_start(MAX_LIST_BYTES)
+        if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
+            continue
+        numbered = order and not re.search(rb"n\d{8}", data[:4096])
+        words = f"{name} and {order_file}" if numbered else name
+        yield words, lambda data=data: read_labels(data, order)
+
+
+def _class_order(member: Member) -> list[str]:
+    lines = member.read_start(MAX_LIST_BYTES).decode("utf-8-sig", errors="replace").splitlines()
+    return [line.split()[0] for line in lines if line.strip()]
+
+
+def _devkits(folder: Path) -> Iterator[tuple]:
+    """Yield the devkit in *folder*, packed or not."""
+    tar = folder / f"{DEVKIT}.tar.gz"
+    if tar.is_file():
+        yield tar.name, lambda: _labels_of_devkit(*_unpack_devkit(tar))
+    for data in (folder / DEVKIT / "data", folder / "data", folder):
+        if (data / TRUTH).is_file() and (data / META).is_file():
+            yield (
+                f"the devkit's {TRUTH}",
+                lambda data=data: _labels_of_devkit((data / TRUTH).read_bytes(), (data / META).read_bytes()),
+            )
+
+
+def _read_xml(folder: Path) -> dict[str, str]:
+    return _wnids_of_xml((file.stem, file.read_bytes()) for file in folder.glob("*.xml"))
+
+
+def _wnids_of_xml(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    """Return the wnid that all objects of an image have, for images where it is one."""
+    names = ((stem, set(XML_NAME.findall(data))) for stem, data in files)
+    return {stem: wnids.pop().decode() for stem, wnids in names if len(wnids) == 1}
+
+
+def _unpack_devkit(path: Path) -> tuple[bytes, bytes]:
+    """Return ground truth and class table from the devkit's archive, a few megabytes."""
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            members = {Path(member.name).name: member for member in tar if member.isreg()}
+            if TRUTH not in members or META not in members:
+                raise ItlError(f"it lacks {TRUTH} or {META}; download the devkit of tasks 1 and 2 again")
+            truth, meta = (tar.extractfile(members[name]) for name in (TRUTH, META))
+            assert truth
+            assert meta
+            return truth.read(), meta.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise ItlError(f"it cannot be read ({error}); download it again") from error
+
+
+def _labels_of_devkit(truth: bytes, meta: bytes) -> dict[str, str]:
+    """Return labels by file name: *truth* has one class number per line, *meta* (meta.mat) their wnids."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
+        wnids = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
+        numbers = [int(line) for line in truth.split()]
+    except (MatReadError, ValueError, KeyError, TypeError) as error:
+        raise ItlError(f"{TRUTH} or {META} cannot be read ({error}); copy both again") from error
+    unknown = sorted({str(number) for number in numbers if number not in wnids})
+    if unknown:
+        raise ItlError(f"{TRUTH} names classes {examples(unknown)}, which {META} lacks; copy both again")
+    return {f"ILSVRC2012_val_{image:08d}": wnids[number] for image, number in enumerate(numbers, 1)}
