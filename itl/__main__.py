@@ -37,10 +37,6 @@ MACHINE: tuple[Argument, ...] = (
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
-BENCH: tuple[Argument, ...] = (
-    ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
-    ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
-)
 SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
 
 ALLOW_UNREADABLE: Argument = (
