@@ -376,10 +376,11 @@ def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(
 def test_a_cached_listing_is_refreshed(tmp_path):
     photos, machine = tmp_path / "photos", here(tmp_path)
     for count in (1, 2):
-        path = photos / "cat" / f"{count}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded(smooth(9, 9)))
-        assert size_of(Packing("folder", str(photos)), "images", machine).images == count
+        for name in ("cat", "dog"):
+            path = photos / name / f"{count}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(smooth(9, 9)))
+        assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
 
 
 def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
