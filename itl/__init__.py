@@ -68,6 +68,16 @@ def no_such(options: Iterable[str], name: str, what: str) -> ItlError:
     return ItlError(f"no {what} called {name!r}; {hint}{there} are {', '.join(sorted(options)) or 'none'}")
 
 
+def one_line(message: object) -> str:
+    """Write *message* on one line that a terminal shows as it is: without line ends and escape sequences.
+
+    >>> print(one_line("no class called 'a\\nb'"), one_line("\\x1b[31mred"))
+    no class called 'a\\nb' \\x1b[31mred
+    """
+    text = str(message).strip()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Return a question that suggests the one of *options* most like *name*; empty if none is like it.
 
