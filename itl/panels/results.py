@@ -75,8 +75,10 @@ class ResultsPanel(Panel):
 
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:
+        metrics = {value for _, value in self.options("metric")}
         with self.hold_trait_notifications():
             self.row, self.run = -1, ALL
+            self.metric = self.metric if self.metric in metrics else ALL
 
     @traitlets.observe("row")
     def _no_run(self, change: dict) -> None:
@@ -123,8 +125,8 @@ class ResultsPanel(Panel):
 
         Columns are the values of the axis: the chosen one, or the first of the question.
         """
-        name = self.question or self.every_contrast.at[max(self.row, 0), "question"]
-        given = self.answers[name]
+        rows = self.contrasts() if self.row < 0 else self.every_contrast.loc[[self.row]]
+        given = self.answers[self.question or rows["question"].iloc[0]]
         axis = self.axis or given.question.conditions[0].columns[-1][0]
         results = given.results
         if self.task:
@@ -132,7 +134,10 @@ class ResultsPanel(Panel):
         if self.metric:
             results = results[results["metric"] == self.metric]
         if results.empty or axis not in results:
-            raise ItlError(f"{name} has no {self.metric or 'values'} of {self.task or 'any task'} by {axis}")
+            raise ItlError(
+                f"{given.question.name} has no {self.metric or 'values'} of {self.task or 'a task'} by {axis}; "
+                f"choose another question"
+            )
         others = [column for column, _ in given.question.conditions[0].columns if column != axis]
         return summary(results, ["task", *others], axis)
 
@@ -141,6 +146,10 @@ class ResultsPanel(Panel):
         return self._pairs[name].get(compared) or next(
             (pair for text, pair in self._pairs[name].items() if compared.startswith(text)), None
         )
+
+    @cached_property
+    def _question_runs(self) -> dict[str, list[Run]]:
+        return {name: given.question.runs(self.machine) for name, given in self.answers.items()}
 
     @cached_property
     def _pairs(self) -> dict[str, dict[str, tuple[Condition, Condition]]]:
@@ -171,12 +180,16 @@ class ResultsPanel(Panel):
         pair = self._pair(chosen["question"], chosen["compared"])
         sides = {}
         if pair is not None:
-            sides = {condition.columns: side for condition, side in zip(pair, ("this", "instead of"), strict=True)}
-        runs = self.answers[chosen["question"]].question.runs(self.machine)
+            sides = {
+                condition.columns: side for condition, side in zip(pair, ("this", "instead of"), strict=True)
+            }
+        runs = self._question_runs[chosen["question"]]
         return [
             (sides.get(run.columns, "fitted"), run)
             for run in runs
-            if run.task == chosen["task"] and (not sides or run.columns in sides) and self.store.result(run.spec)
+            if run.task == chosen["task"]
+            and (not sides or run.columns in sides)
+            and self.store.result(run.spec)
         ]
 
     def runs(self) -> pd.DataFrame:
@@ -199,7 +212,9 @@ class ResultsPanel(Panel):
         """
         sides: dict[str, dict[int, Mapping[str, object]]] = {}
         for side, run in self._runs():
-            (content,) = (value for name, value in json.loads(canonical(run.spec)).items() if name != "numerics")
+            (content,) = (
+                value for name, value in json.loads(canonical(run.spec)).items() if name != "numerics"
+            )
             sides.setdefault(side, {})[run.seed] = flatten(content)
         this, other = sides.get("this", {}), sides.get("instead of", {})
         rows = {}
@@ -273,7 +288,9 @@ class ResultsPanel(Panel):
         run = ipywidgets.Dropdown(description="run", **WIDE)
         self.bind(run, "run", self._run_options, ["row"])
         opened = ipywidgets.VBox()
-        button = ipywidgets.Button(description="Open the net of this run", disabled=True, **WIDE)
+        button = ipywidgets.Button(
+            description="Open the net of this run", disabled=True, layout=WIDE["layout"]
+        )
         self.observe(lambda change: setattr(button, "disabled", not self.run), "run")
         button.on_click(lambda clicked: setattr(opened, "children", [self.net().widget()]))
         return [*controls, row, run, button, opened]
@@ -286,10 +303,15 @@ class ResultsPanel(Panel):
         if self.row < 0:
             return [("choose a comparison first", ALL)]
         rows = self.runs().itertuples()
-        return [("choose a run", ALL), *((f"{row.condition}, seed {row.seed}: {row.run}", row.run) for row in rows)]
+        return [
+            ("choose a run", ALL),
+            *((f"{row.condition}, seed {row.seed}: {row.run}", row.run) for row in rows),
+        ]
 
 
 def row_text(row: pd.Series) -> str:
     """Write a contrast as one line of text."""
     limits = interval(row["low"], row["high"])
-    return f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}" + (limits and f" ({limits})")
+    return f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}" + (
+        limits and f" ({limits})"
+    )
