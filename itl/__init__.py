@@ -21,6 +21,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.machine": "Machine",
     "itl.packs.pack": "Pack",
     "itl.packs.paths": "packed",
+    "itl.panels.net": "NetPanel",
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",

@@ -138,6 +138,7 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
     taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
