@@ -4,13 +4,16 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, pick
+from itl import ItlError, __version__, one_line, pick
 from itl.machine import Machine
 from itl.specs import Packing, Subset
+from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -32,8 +35,9 @@ MACHINE: tuple[Argument, ...] = (
     DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
-    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
+SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
 
 ALLOW_UNREADABLE: Argument = (
     "--allow-unreadable",
@@ -58,21 +62,24 @@ PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of
 
 Boxes are 1-based and inclusive, the best of an image first. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+           or one image a file: 000005_boxes.mat with boxes, K × 4
 .npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
-.parquet   columns image, xmin, ymin, xmax, ymax"""
+.parquet   columns image, xmin, ymin, xmax, ymax
+A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr. Wrong usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted. Wrong usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        args.function(args)
+        with _warnings_as_notes():
+            args.function(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
@@ -80,12 +87,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 1
-    except (ItlError, OSError) as error:
+        return 130
+    except Exception as error:
         if args.debug:
             raise
-        print(f"itl: {error}", file=sys.stderr)
+        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
         return 1
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
+    if isinstance(error, ItlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.strerror.lower()} (while doing {command})"
+        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    reason = f"{type(error).__name__} while doing {command}: {error}"
+    return f"{reason}; itl --debug {command} … shows where"
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Show each warning, ours and of libraries, as one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"itl: note: {one_line(message)}", file=sys.stderr)
+        yield
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
+    command(run, preset, only, *MACHINE, SHARD)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -175,6 +201,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
         ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
         images,
         description=PROPOSAL_FORMATS,
@@ -244,7 +271,7 @@ def voc_ap(args: argparse.Namespace) -> None:
 
 def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.sources.proposal_files import read_regions, write_regions
+    from itl.sources.proposal_files import describe_order, read_regions, write_regions
     from itl.sources.proposals import measure_recall
 
     if str(args.regions) == "windows":
@@ -252,7 +279,10 @@ def proposals(args: argparse.Namespace) -> None:
             raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
         regions = None
     else:
-        regions = read_regions(args.regions)
+        regions = read_regions(args.regions, args.order)
+        note = describe_order(args.regions) if args.order == "yxyx" else ""
+        if note:
+            print(f"note: {note}", file=sys.stderr)
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
@@ -354,7 +384,18 @@ def _machine(args: argparse.Namespace) -> Machine:
         workers=args.workers,
         compile=args.compile,
         scheduler=args.scheduler,
+        shard=_shard(getattr(args, "shard", None)),
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    """Parse I/N."""
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
@@ -369,14 +410,12 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    import yaml
-
     options = []
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        options.append((name, yaml.safe_load(value)))
+        options.append((name, read_yaml(value, f"--option {name}")))
     return tuple(options)
 
 
