@@ -4,13 +4,16 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, pick
+from itl import ItlError, __version__, one_line, pick
 from itl.machine import Machine
 from itl.specs import Packing, Subset
+from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -32,7 +35,20 @@ MACHINE: tuple[Argument, ...] = (
     DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
-    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
+)
+SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
+
+ALLOW_UNREADABLE: Argument = (
+    "--allow-unreadable",
+    {
+        "type": float,
+        "nargs": "?",
+        "const": 1.0,
+        "default": Packing.unreadable,
+        "metavar": "FRACTION",
+        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
+    },
 )
 
 METHOD_HELP = (
@@ -46,21 +62,24 @@ PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of
 
 Boxes are 1-based and inclusive, the best of an image first. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+           or one image a file: 000005_boxes.mat with boxes, K × 4
 .npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
-.parquet   columns image, xmin, ymin, xmax, ymax"""
+.parquet   columns image, xmin, ymin, xmax, ymax
+A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr. Wrong usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted. Wrong usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        args.function(args)
+        with _warnings_as_notes():
+            args.function(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
@@ -68,12 +87,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 1
-    except (ItlError, OSError) as error:
+        return 130
+    except Exception as error:
         if args.debug:
             raise
-        print(f"itl: {error}", file=sys.stderr)
+        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
         return 1
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
+    if isinstance(error, ItlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.strerror.lower()} (while doing {command})"
+        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    reason = f"{type(error).__name__} while doing {command}: {error}"
+    return f"{reason}; itl --debug {command} … shows where"
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Show each warning, ours and of libraries, as one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"itl: note: {one_line(message)}", file=sys.stderr)
+        yield
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,12 +132,33 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
-    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
-    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
+    _add_packs(command)
+    _add_detection(command)
+    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
+    command(run, preset, only, *MACHINE, SHARD)
+    command(report, preset, only, *MACHINE)
+    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(
+        bench,
+        DEVICE,
+        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+    )
+    return top
+
+
+def _add_packs(command: Callable[..., None]) -> None:
+    """Add the commands on packs and their sources."""
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
     command(
         subset,
         ("--pack", {"type": Path, "required": True}),
@@ -118,25 +177,9 @@ def parser() -> argparse.ArgumentParser:
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
-        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+        ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
-    _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
-    command(report, preset, only, *MACHINE)
-    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
-    formats = {"choices": ["text", "csv"], "default": "text"}
-    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
-    command(
-        bench,
-        DEVICE,
-        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
-        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
-    )
-    return top
 
 
 def _add_detection(command: Callable[..., None]) -> None:
@@ -158,6 +201,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
         ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
         images,
         description=PROPOSAL_FORMATS,
@@ -190,10 +234,9 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    packing = Packing(args.source, None, args.size, args.fit, _options(args.option))
-    built = Pack.build(
-        packing, args.out, path=args.path, workers=args.workers, allow_unreadable=args.allow_unreadable
-    )
+    options = _options(args.option)
+    packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
+    built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
 
 
@@ -228,7 +271,7 @@ def voc_ap(args: argparse.Namespace) -> None:
 
 def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.sources.proposal_files import read_regions, write_regions
+    from itl.sources.proposal_files import describe_order, read_regions, write_regions
     from itl.sources.proposals import measure_recall
 
     if str(args.regions) == "windows":
@@ -236,7 +279,10 @@ def proposals(args: argparse.Namespace) -> None:
             raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
         regions = None
     else:
-        regions = read_regions(args.regions)
+        regions = read_regions(args.regions, args.order)
+        note = describe_order(args.regions) if args.order == "yxyx" else ""
+        if note:
+            print(f"note: {note}", file=sys.stderr)
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
@@ -338,7 +384,18 @@ def _machine(args: argparse.Namespace) -> Machine:
         workers=args.workers,
         compile=args.compile,
         scheduler=args.scheduler,
+        shard=_shard(getattr(args, "shard", None)),
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    """Parse I/N."""
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
@@ -353,14 +410,12 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    import yaml
-
     options = []
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        options.append((name, yaml.safe_load(value)))
+        options.append((name, read_yaml(value, f"--option {name}")))
     return tuple(options)
 
 
