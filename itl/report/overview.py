@@ -26,9 +26,9 @@ def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def paragraph(rows: pd.DataFrame) -> str:
     """Answer what makes features transfer, from the main comparison of each question.
 
-    >>> row = {"compared": "A + B not A", "task": "knn@images", "verdict": "a gain", "share": 1.25}
+    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "share": 1.25}
     >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
-    Features transfer better with A + B not A (125 % (110 to 140 %) of the gain on images, nearest neighbours).
+    Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
     """
     sentences = []
     for verdict, opening in OPENINGS.items():
