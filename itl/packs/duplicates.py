@@ -40,8 +40,7 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
         image and split, in *pack*; other and other_split, in *other*; kind (exact or near); difference, 0 to
         MAX_DIFFERENCE. An image with several duplicates has several rows.
     """
-    name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.csv"
-    path = pack.folder.parent / name
+    path = table_path(pack, split, other, other_split)
     if path.exists():
         return pd.read_csv(path, keep_default_na=False)
     rows, other_rows = (
@@ -52,6 +51,12 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
     if os.access(path.parent, os.W_OK):
         write_atomic(path, lambda temporary: table.to_csv(temporary, index=False))
     return table
+
+
+def table_path(pack: Pack, split: str, other: Pack, other_split: str) -> Path:
+    """Return the file in which `between` keeps its table: beside *pack*."""
+    name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.csv"
+    return pack.folder.parent / name
 
 
 def across_splits(pack: Pack) -> pd.DataFrame:

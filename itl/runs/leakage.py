@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from itl.evaluation.target import scored_split
-from itl.packs.duplicates import across_splits, between, count_text
+from itl.packs.duplicates import across_splits, between, count_text, table_path
 from itl.packs.pack import Pack
 
 
@@ -37,14 +37,15 @@ def find_leakage(packs: Mapping[str, Pack], log: Callable[[str], object] = lambd
 
     Args:
         packs: The pre-training's, called images, and the targets', by name.
-        log: Called before a comparison; the first takes minutes for a million images.
+        log: Called before a comparison that was not made before: it takes minutes for a million images.
     """
     pretraining, leaks = packs["images"], []
     for name, pack in packs.items():
         split = scored_split(pack)
         if split not in pack.summary["splits"]:
             continue
-        log(f"looking for duplicates of the {split} images of {name}")
+        if not table_path(pretraining, "train", pack, split).exists():
+            log(f"looking for the {split} images of {name} among the training images, once")
         own = across_splits(pack)
         own = own[own["other_split"] == split]
         seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
