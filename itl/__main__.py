@@ -35,6 +35,18 @@ MACHINE: tuple[Argument, ...] = (
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
+ALLOW_UNREADABLE: Argument = (
+    "--allow-unreadable",
+    {
+        "type": float,
+        "nargs": "?",
+        "const": 1.0,
+        "default": Packing.unreadable,
+        "metavar": "FRACTION",
+        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
+    },
+)
+
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
@@ -94,12 +106,33 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
-    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
-    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
+    _add_packs(command)
+    _add_detection(command)
+    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
+    command(run, preset, only, *MACHINE)
+    command(report, preset, only, *MACHINE)
+    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(
+        bench,
+        DEVICE,
+        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+    )
+    return top
+
+
+def _add_packs(command: Callable[..., None]) -> None:
+    """Add the commands on packs and their sources."""
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
     command(
         subset,
         ("--pack", {"type": Path, "required": True}),
@@ -118,25 +151,9 @@ def parser() -> argparse.ArgumentParser:
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
-        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+        ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
-    _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
-    command(report, preset, only, *MACHINE)
-    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
-    formats = {"choices": ["text", "csv"], "default": "text"}
-    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
-    command(
-        bench,
-        DEVICE,
-        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
-        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
-    )
-    return top
 
 
 def _add_detection(command: Callable[..., None]) -> None:
@@ -195,10 +212,9 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    packing = Packing(args.source, None, args.size, args.fit, _options(args.option))
-    built = Pack.build(
-        packing, args.out, path=args.path, workers=args.workers, allow_unreadable=args.allow_unreadable
-    )
+    options = _options(args.option)
+    packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
+    built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
 
 
