@@ -354,7 +354,7 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
 
 
 def _refuse_unknown_data(entries: Sequence[str], questions: "Sequence[Question]") -> None:
-    """Raise ItlError for --data NAME=PATH of a source that no question has, or a folder that does not exist."""
+    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
     names = dict.fromkeys(name for question in questions for name in question.packings())
     for entry in entries:
         name, equals, _ = entry.partition("=")

@@ -52,8 +52,8 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
 
     Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
     half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID,
-    without@WNID,WNID, and file@FILE, a list of classes or of their superclasses. METHOD+METHOD labels by the first and keeps only what all the others keep:
-    bottom-up@9+without-pascal.
+    without@WNID,WNID, and file@FILE: a list of classes, or of what they count as. METHOD+METHOD labels by the
+    first and keeps only what all the others keep: bottom-up@9+without-pascal.
 
     Raises:
         ItlError: For other methods, for classes that are not in the tree, and if no class would be left.
