@@ -58,8 +58,10 @@ PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of
 
 Boxes are 1-based and inclusive, the best of an image first. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+           or one image a file: 000005_boxes.mat with boxes, K × 4
 .npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
-.parquet   columns image, xmin, ymin, xmax, ymax"""
+.parquet   columns image, xmin, ymin, xmax, ymax
+A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -175,6 +177,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
         ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
         images,
         description=PROPOSAL_FORMATS,
@@ -249,7 +252,7 @@ def voc_ap(args: argparse.Namespace) -> None:
 
 def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.sources.proposal_files import read_regions, write_regions
+    from itl.sources.proposal_files import describe_order, read_regions, write_regions
     from itl.sources.proposals import measure_recall
 
     if str(args.regions) == "windows":
@@ -257,7 +260,10 @@ def proposals(args: argparse.Namespace) -> None:
             raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
         regions = None
     else:
-        regions = read_regions(args.regions)
+        regions = read_regions(args.regions, args.order)
+        note = describe_order(args.regions) if args.order == "yxyx" else ""
+        if note:
+            print(f"note: {note}", file=sys.stderr)
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
