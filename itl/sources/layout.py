@@ -130,7 +130,7 @@ def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: boo
     try:
         return _read(tree, choice, flat_val)
     except ItlError as error:
-        readings = _readings(tree, choice, flat_val)
+        readings = offer_readings(counts, flat_val)
         raise ItlError(f"{error}; {readings}" if readings else str(error)) from None
 
 
@@ -392,8 +392,9 @@ def _under_letters(folders: set[tuple[str, ...]]) -> bool:
     return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
 
 
-def _readings(tree: _Tree, choice: Choice, flat_val: bool) -> str:
-    """Return in words the readings of *tree* that an option chooses."""
+def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
+    """Return in words the readings of a tree that options choose; empty if there are none."""
+    tree = _Tree(counts)
     named = sorted(folder for folder in tree.total if split_of(_last(folder)))
     named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
     labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]

@@ -613,8 +613,13 @@ FIELD = [  # folder of shared/cases, source, options, splits, classes, one image
         )
         for name in ("nested-twice", "valprep", "valprep-images")
     ),
-    ("11-hf-metadata", "folder", {}, "has the name of a split, where classes are expected"),
-    ("13-places365/places365-standard", "folder", {}, "lie beside others, 'data_256'"),
+    ("11-hf-metadata", "folder", {}, "metadata.csv is a file of the source lists"),
+    (
+        "13-places365/places365-standard",
+        "folder",
+        {},
+        "places365_train_standard.txt is a file of the source places365",
+    ),
     (
         "14-zip-backslashes/my-scenes.zip",
         "folder",
@@ -645,7 +650,12 @@ FIELD = [  # folder of shared/cases, source, options, splits, classes, one image
         (f"val/{VAL}2.JPEG", B),
     ),
     ("32-standard-targets/intel", "folder", {}, {"train": 6, "test": 6}, 2, None),
-    ("32-standard-targets/oxford-iiit-pet", "folder", {}, "all images are of one class, 'images'"),
+    (
+        "32-standard-targets/oxford-iiit-pet",
+        "folder",
+        {},
+        "annotations/trainval.txt is a file of the source pets",
+    ),
     (
         "33-flat-test-beside-train/one-stray",
         "folder",
