@@ -4,13 +4,16 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, pick
+from itl import ItlError, __version__, one_line, pick
 from itl.machine import Machine
 from itl.specs import Packing, Subset
+from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -32,8 +35,9 @@ MACHINE: tuple[Argument, ...] = (
     DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
-    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
+SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
 
 ALLOW_UNREADABLE: Argument = (
     "--allow-unreadable",
@@ -68,13 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr. Wrong usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted. Wrong usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        args.function(args)
+        with _warnings_as_notes():
+            args.function(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
@@ -82,12 +87,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 1
-    except (ItlError, OSError) as error:
+        return 130
+    except Exception as error:
         if args.debug:
             raise
-        print(f"itl: {error}", file=sys.stderr)
+        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
         return 1
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
+    if isinstance(error, ItlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.strerror.lower()} (while doing {command})"
+        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    reason = f"{type(error).__name__} while doing {command}: {error}"
+    return f"{reason}; itl --debug {command} … shows where"
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Show each warning, ours and of libraries, as one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"itl: note: {one_line(message)}", file=sys.stderr)
+        yield
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
+    command(run, preset, only, *MACHINE, SHARD)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -378,7 +402,18 @@ def _machine(args: argparse.Namespace) -> Machine:
         workers=args.workers,
         compile=args.compile,
         scheduler=args.scheduler,
+        shard=_shard(getattr(args, "shard", None)),
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    """Parse I/N."""
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
@@ -393,8 +428,6 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    import yaml
-
     options: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
@@ -402,10 +435,7 @@ def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
         if name in options:
             raise ItlError(f"--option {name} is given twice; give it once")
-        try:
-            options[name] = yaml.safe_load(value)
-        except yaml.YAMLError:  # no YAML, so the text as it is
-            options[name] = value
+        options[name] = read_yaml(value, f"--option {name}")
     return tuple(options.items())
 
 

@@ -13,8 +13,8 @@ import itl
 ROOMS = [
     "machine",
     "specs",
-    "presets",
     "storage",
+    "presets",
     "hierarchy",
     "sources",
     "packs",
@@ -24,6 +24,7 @@ ROOMS = [
     "analysis",
     "report",
     "browser",
+    "panels",
     "bench",
     "__main__",
 ]

@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.analysis.findings import Columns, Pair, paper_pairs
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
-from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
+from itl.analysis.verdicts import DECIDED, Evidence, control_fault, judge, p_same
 from itl.analysis.wording import condition_text, interval, p_text, percent_interval, signed, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
@@ -165,7 +165,34 @@ def contrasts(
             rows += _less_own(by_task)
         else:
             rows += [row for row in by_task.values() if row]
-    return tabulate(question.name, rows, made)
+    return tabulate(question, rows, made)
+
+
+def decided(question: Question, results: pd.DataFrame) -> bool:
+    """Whether the main comparison of *question* is a gain, a loss or the same; for seeds that are added."""
+    table = contrasts(question, results)
+    return not table.empty and table["verdict"].iloc[0] in DECIDED
+
+
+def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
+    """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
+
+    *results* need the untrained net and the second condition of the main comparison, with one seed or more.
+    """
+    main, lines = question.comparisons[0], []
+    trained = {condition.columns for condition in question.conditions if condition.trained}
+    of, against = main.of, main.against
+    if of[0][1] not in DOUBLINGS:
+        of = against if against in trained else of
+        untrained = [condition.columns for condition in question.conditions if not condition.trained]
+        against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=against)
+    for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
+        row = compare(
+            question, task_values(results, question.conditions, task, main_metric(task)), of, against
+        )
+        if row and row.evidence.control_fault:
+            lines.append(f"{task}: {row.evidence.control_fault}; nothing on it can be called the same")
+    return lines
 
 
 def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: str, metric: str) -> TaskValues:
@@ -188,7 +215,8 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     """Compare two conditions on one task: of − against; None where no seed has both.
 
     The reference, whose gain the margin is a share of, is the second condition. Where that is not
-    pre-trained it is the second of the main comparison, and for doublings the mean over all designs.
+    pre-trained it is the second of the main comparison, if that is, or else the first condition. For
+    doublings it is the mean over all designs.
     """
     first, second, untrained = data.side(of), data.side(against), data.untrained(against)
     model = data.fit(first, second)
@@ -196,9 +224,10 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
         return None
     against_trained = not np.any(second[~data.trained])
     fitted = of[0][1] in DOUBLINGS
-    reference = second if against_trained else data.side(question.comparisons[0].against)
-    if fitted:
-        reference = data.trained / data.trained.sum()
+    reference = data.trained / data.trained.sum() if fitted else second
+    if not against_trained:
+        main = data.side(question.comparisons[0].against)
+        reference = first if np.any(main[~data.trained]) else main
     change, gain = model.estimate(first - second), _estimate(model, reference - untrained, untrained.any())
     share = (math.nan, math.nan, math.nan)
     if gain is not None and gain.mean > 0 and against_trained and not fitted:
@@ -267,14 +296,14 @@ def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
     return of in own and own[of] == own.get(against)
 
 
-def tabulate(name: str, rows: Sequence[Row], made: Origins = MappingProxyType({})) -> pd.DataFrame:
-    """Judge *rows* of the question *name* together; see `contrasts`."""
+def tabulate(question: Question, rows: Sequence[Row], made: Origins = MappingProxyType({})) -> pd.DataFrame:
+    """Judge *rows* of *question* together; see `contrasts`."""
     records = []
-    for row, verdict in zip(rows, judge([row.evidence for row in rows]), strict=True):
+    for row, verdict in zip(rows, judge([row.evidence for row in rows], question.cap), strict=True):
         evidence, change = row.evidence, row.evidence.change
         low, high = change.interval()
         gain = (row.gain.mean, *row.gain.interval()) if row.gain else (math.nan,) * 3
-        names = (name, row.compared, row.task, row.metric)
+        names = (question.name, row.compared, row.task, row.metric)
         p_values = (change.p, verdict.p_adjusted, evidence.p_same, verdict.p_same_adjusted)
         spread = (
             change.standard_error,
@@ -339,7 +368,7 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
         chance = task_values(results, question.conditions, task, "chance")
         for condition, level in zip(question.conditions, chance.values.T, strict=True):
             rows += _above(question, data, condition, level)
-    return tabulate(question.name, rows)
+    return tabulate(question, rows)
 
 
 def _above(question: Question, data: TaskValues, condition: Condition, chance: np.ndarray) -> list[Row]:

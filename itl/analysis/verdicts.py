@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from itl.analysis.model import Estimate
+from itl.analysis.seeds import MIN_SEEDS, look_level
 from itl.analysis.statistics import LEVEL, main_first
 from itl.analysis.wording import signed
 
@@ -12,7 +13,6 @@ GAIN, LOSS, SAME = "a gain", "a loss", "the same"
 CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
 DECIDED = (GAIN, LOSS, SAME)
 
-MIN_SEEDS = 3
 MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no yardstick for what a condition keeps
 CEILING = 95.0  # percent: scores above leave no room for a difference
 FLOOR = 20.0  # percent: where scores below gain nothing from pre-training, nothing was learned
@@ -63,29 +63,40 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
     if gain.mean < needed:
         kind = "a floor" if score < FLOOR else "the control fails"
         return f"{kind}: pre-training itself gives {signed(gain.mean)} points, and {needed:.1f} are needed"
-    if not gain.p < LEVEL:
+    if gain.n >= MIN_SEEDS and not gain.p < LEVEL:  # of fewer, as in a pilot, only the size is judged
         return (
             f"the control fails: the gain from pre-training, {signed(gain.mean)} points, is not beyond noise"
         )
     return ""
 
 
-def judge(family: Sequence[Evidence]) -> list[Verdict]:
+def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
     """Judge the comparisons of one question together, the main one first.
 
     A change is a gain or a loss where its p value, adjusted among all comparisons, is below 0.05. Two
     conditions are the same where a change of the margin or more is refuted at that level and the task's
     positive control passes; the margin decides where both hold, since a smaller change does not matter.
+
+    Args:
+        family: the comparisons.
+        cap: where seeds are added one by one until the main comparison is decided, how many there may be at
+            most: p values are then adjusted for the looks at fewer seeds too (`itl.analysis.seeds`).
     """
-    different = _adjusted([evidence.change.p for evidence in family])
-    same = _adjusted([1.0 if evidence.control_fault else evidence.p_same for evidence in family])
+    looks = [_adjustment_for_looks(evidence.change.n, cap) for evidence in family]
+    different = _adjusted([evidence.change.p for evidence in family], looks)
+    same = _adjusted([1.0 if evidence.control_fault else evidence.p_same for evidence in family], looks)
     return [_verdict(*row, len(family)) for row in zip(family, different, same, strict=True)]
 
 
-def _adjusted(p_values: Sequence[float]) -> list[float]:
-    """Adjust those of *p_values* that are known, by `main_first`."""
-    known = iter(main_first([p for p in p_values if not math.isnan(p)]))
-    return [p if math.isnan(p) else next(known) for p in p_values]
+def _adjustment_for_looks(seeds: int, cap: int) -> float:
+    return LEVEL / look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap else 1.0
+
+
+def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float]:
+    """Adjust those of *p_values* that are known: by *factors*, then by `main_first`."""
+    known = [min(1.0, p * factor) for p, factor in zip(p_values, factors, strict=True) if not math.isnan(p)]
+    adjusted = iter(main_first(known))
+    return [p if math.isnan(p) else next(adjusted) for p in p_values]
 
 
 def _verdict(evidence: Evidence, different: float, same: float, number: int) -> Verdict:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from itl import ItlError
-from itl.machine import Machine
+from itl.machine import Machine, data_entry
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.registry import open_source, reads_files
@@ -38,14 +38,15 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     """
     if not reads_files(packing.source):
         return None
-    paths = dict(entry.split("=", 1) for entry in machine.data if "=" in entry)
+    entries = [data_entry(entry) for entry in machine.data]
+    paths = {name: path for name, path in entries if name}
     if name in paths:
         return _existing(Path(paths[name]).expanduser(), name)
     if packing.path is None:
         raise ItlError(f"no path is given for {name}; use --data {name}=PATH")
     if Path(packing.path).is_absolute():
         return _existing(Path(packing.path), name)
-    folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
+    folders = [Path(path).expanduser() for name, path in entries if not name]
     matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
     for folder in folders:
         if folder.is_dir():

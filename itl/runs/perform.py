@@ -54,6 +54,8 @@ def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], obj
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     started, recipe = time.time(), precision_recipe(spec)
+    if isinstance(spec, Transfer):
+        machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier = read_mapping(folder / BEGUN) if store.state(spec) == "partial" else {}
     begun = mixed(earlier, provenance(machine))
     store.write(spec, BEGUN, begun)  # what a later process, with other code or torch, goes on from
@@ -61,7 +63,6 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
         else:
-            machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
             result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
     store.write(spec, "provenance.json", mixed(begun, provenance(machine)) | computed)
@@ -138,11 +139,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
         raise ItlError(
             f"{spec.method} keeps the net frozen and uses no recipe; got {spec.recipe}; leave it out"
         )
-    pretrained = store.result(spec.pretrain)
-    if pretrained is None:
-        raise ItlError(f"run {key(spec)} needs run {key(spec.pretrain)}, which is not done; run that first")
-    net = build(spec.pretrain.net, pretrained["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
-    load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
+    net = load_net(spec.pretrain, store)
     pack = pack_of_digest(spec.pack, machine)
     if method.annotated:
         target = multilabel_target(spec, pack)
@@ -153,6 +150,20 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}
+
+
+def load_net(spec: Pretrain, store: Store) -> Classifier:
+    """Build the net of *spec* with the weights of its finished run.
+
+    Raises:
+        ItlError: where that run is not done.
+    """
+    result = store.result(spec)
+    if result is None:
+        raise ItlError(f"the net of run {key(spec)} is needed, and that run is not done; run it first")
+    net = build(spec.net, result["classes"], spec.recipe.pixels, spec.seed)
+    load_weights(net, store.path(spec) / "weights.safetensors")
+    return net
 
 
 def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:

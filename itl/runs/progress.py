@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from itl.machine import duration
@@ -128,7 +129,9 @@ def last_row(folder: Path) -> dict:
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
     except FileNotFoundError:
         return {}
-    return json.loads(lines.rpartition(b"\n")[2]) if lines else {}
+    with suppress(ValueError):  # a line that a power cut has shortened
+        return json.loads(lines.rpartition(b"\n")[2]) if lines else {}
+    return {}
 
 
 def last_epoch(folder: Path) -> str:

@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
-from itl.runs.executors import Spec, execute, longest_first, with_needs
+from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -138,6 +138,7 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
     taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -292,10 +293,11 @@ def run_all(
         specs |= dict.fromkeys(
             longest_first(with_needs(run.spec for run in question.runs(machine)), minutes)
         )
-    with Progress(specs, store, minutes, machine.slots, table) as progress:
+    ours = shard_of(specs, machine.shard)
+    with Progress(ours, store, minutes, machine.slots, table) as progress:
 
         def update() -> None:
             progress.update()
             watch(progress)
 
-        execute(list(specs), store, machine, update)
+        execute(ours, store, machine, update)

@@ -13,10 +13,13 @@ from itl.analysis.comparisons import (
     LESS_OWN,
     baselines,
     contrasts,
+    decided,
     exchange,
+    failed_controls,
     readable,
     task_values,
 )
+from itl.analysis.seeds import look_level
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
 from itl.runs.question import Comparison, Condition, Margin
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
@@ -30,7 +33,7 @@ def question(*counts, column: str = "images_per_class", **conditions) -> SimpleN
     """What contrasts look at of a question: name, conditions, comparisons and margin."""
     made = [Condition(((column, count),), trained=count not in (0, "none"), **conditions) for count in counts]
     pairs = tuple(first_against_last(made))
-    return SimpleNamespace(name="test", conditions=tuple(made), comparisons=pairs, margin=Margin())
+    return SimpleNamespace(name="test", conditions=tuple(made), comparisons=pairs, margin=Margin(), cap=0)
 
 
 def frame(rows: dict, column: str = "images_per_class", task: str = "probe@x") -> pd.DataFrame:
@@ -249,7 +252,7 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
     ]
     conditions = tuple(Condition(each, trained=each[1][1] != "none") for each in columns)
     pairs = (Comparison(columns[2], columns[1]), Comparison(columns[5], columns[4]))
-    study = SimpleNamespace(name="split", conditions=conditions, comparisons=pairs, margin=Margin())
+    study = SimpleNamespace(name="split", conditions=conditions, comparisons=pairs, margin=Margin(), cap=0)
     levels = [10, 40, 43, 20, 40, 43]
     rows = [
         dict(each) | {"seed": seed, "value": level + NOISE[at, seed], "task": "probe@x"}
@@ -290,7 +293,9 @@ def grid(classes_give: float, images_give: float, noise: float = 0.3) -> tuple[S
     columns = ["design", "seed", "task", "metric", "classes", "images", "value"]
     conditions = tuple(Condition((("design", f"{classes} × {images}"),)) for classes, images in designs)
     doubled = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
-    study = SimpleNamespace(name="budget", conditions=conditions, comparisons=(doubled,), margin=Margin())
+    study = SimpleNamespace(
+        name="budget", conditions=conditions, comparisons=(doubled,), margin=Margin(), cap=0
+    )
     return study, pd.DataFrame(rows, columns=columns)
 
 
@@ -323,3 +328,27 @@ def test_one_number_of_images_is_no_grid():
     study, results = grid(1.0, 1.0)
     with pytest.raises(ItlError, match="no results of designs with two numbers of images"):
         exchange(study, results[results["images"] == 2000])
+
+
+def test_a_pilot_says_where_nothing_could_be_called_the_same():
+    study = question(0, 25, 50, "all")
+    fine = noisy({0: 30, "all": 70}, seeds=1)
+    assert failed_controls(study, fine) == []
+    floor = noisy({0: 0.4, "all": 1.4}, seeds=1, size=0.1, task="detection@y").assign(metric="map")
+    (line,) = failed_controls(study, pd.concat([fine, floor]))
+    assert line.startswith("detection@y: a floor: pre-training itself gives +")
+    assert failed_controls(study, noisy({0: 97, 25: 98, 50: 98, "all": 98}))[0].startswith(
+        "probe@x: a ceiling"
+    )
+
+
+def test_seeds_that_are_added_until_it_is_decided_need_more():
+    study = question(0, 25, 50, "all")
+    results = noisy({0: 30, 25: 66, 50: 60, "all": 70}, seeds=3, size=12.0)
+    fixed = contrasts(study, results).iloc[0]
+    study.cap = 10
+    looked = contrasts(study, results).iloc[0]
+    assert looked["p"] == fixed["p"]
+    assert looked["p_adjusted"] == pytest.approx(min(1.0, fixed["p_adjusted"] * 0.05 / look_level(3, 10)))
+    assert decided(study, noisy({0: 30, 25: 55, 50: 60, "all": 70}))
+    assert not decided(study, results)
