@@ -180,6 +180,11 @@ def _add_packs(command: Callable[..., None]) -> None:
         ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
+    command(
+        duplicates,
+        ("pack", {"type": Path, "help": "pack of a target; its splits are compared with each other"}),
+        ("--pretraining", {"metavar": "PACK", "type": Path, "help": "compare with its training images too"}),
+    )
 
 
 def _add_detection(command: Callable[..., None]) -> None:
@@ -250,6 +255,25 @@ def check(args: argparse.Namespace) -> None:
     print("\n".join(lines))
     if problems:
         raise ItlError(problems)
+
+
+def duplicates(args: argparse.Namespace) -> None:
+    """List images that are in two splits, or in pre-training too, as CSV: exact and near duplicates."""
+    import pandas as pd
+
+    from itl.packs.duplicates import across_splits, between, count_text
+    from itl.packs.pack import Pack
+
+    images = Pack.open(args.pack)
+    tables = {"in two splits": across_splits(images).assign(pack=args.pack)}
+    if args.pretraining:
+        seen = Pack.open(args.pretraining)
+        tables["in pre-training"] = pd.concat(
+            [between(seen, "train", images, split) for split in images.summary["splits"]]
+        ).assign(pack=args.pretraining)
+    pd.concat(tables.values()).to_csv(sys.stdout, index=False)
+    for what, table in tables.items():
+        print(f"{count_text(table)} of {len(images):,} images are {what}", file=sys.stderr)
 
 
 def voc_ap(args: argparse.Namespace) -> None:
