@@ -216,11 +216,16 @@ def _add_detection(command: Callable[..., None]) -> None:
 
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
+    from itl.hierarchy.class_lists import read_class_list
     from itl.hierarchy.label_sets import label_set
     from itl.hierarchy.taxonomies import open_taxonomy
 
     tree = open_taxonomy(args.taxonomy)
-    wnids = tree.leaves if args.leaves is None else _read(args.leaves).split()
+    wnids = tree.leaves
+    if args.leaves is not None:
+        wnids = tuple(read_class_list(args.leaves, tree))
+        if others := [wnid for wnid in wnids if wnid not in tree]:
+            print(f"note: {len(others)} wnids are not in the tree, such as {others[0]}", file=sys.stderr)
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
@@ -395,9 +400,22 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     from itl.runs.store import Store
 
     machine = _machine(args)
-    questions, store = questions_of(_preset(args), args.only), Store(machine.runs)
+    preset = _preset(args)
+    _refuse_unknown_data(args.data or (), questions_of(preset))
+    questions, store = questions_of(preset, args.only), Store(machine.runs)
     made = make_plan(questions, store, machine, lambda line: print(line, file=sys.stderr))
     return made, questions, store, machine
+
+
+def _refuse_unknown_data(entries: Sequence[str], questions: "Sequence[Question]") -> None:
+    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
+    names = dict.fromkeys(name for question in questions for name in question.packings())
+    for entry in entries:
+        name, equals, _ = entry.partition("=")
+        if equals:
+            pick(names, name, "source in this preset")
+        elif not Path(entry).expanduser().exists():
+            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -434,20 +452,15 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    options = []
+    options: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        options.append((name, read_yaml(value, f"--option {name}")))
-    return tuple(options)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+        if name in options:
+            raise ItlError(f"--option {name} is given twice; give it once")
+        options[name] = read_yaml(value, f"--option {name}")
+    return tuple(options.items())
 
 
 if __name__ == "__main__":
