@@ -33,6 +33,12 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if command -v npm > /dev/null && $(MAKE) --no-print-directory node_modules/.done; then npx eslint itl; \
+		else echo "the browser's page is not linted: that needs Node.js and the npm registry"; fi
+
+node_modules/.done: package.json
+	@npm install --silent --no-audit --no-fund --no-package-lock
+	@touch $@
 
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks

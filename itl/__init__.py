@@ -13,13 +13,15 @@ __version__ = "0.1.0"
 T = TypeVar("T")
 
 PUBLIC = {  # names, or whole modules, by the module that has them
-    "itl.analysis": "comparisons figures hierarchy_figures node_accuracy published statistics tables wording",
+    "itl.analysis": "comparisons doubts figures hierarchy_figures node_accuracy noise published tables "
+    "verdicts wording",
     "itl.browser.widget": "HierarchyBrowser",
     "itl.hierarchy.label_sets": "label_set",
     "itl.hierarchy.taxonomy": "Taxonomy",
     "itl.machine": "Machine",
     "itl.packs.pack": "Pack",
     "itl.packs.paths": "packed",
+    "itl.panels.net": "NetPanel",
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",

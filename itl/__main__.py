@@ -35,6 +35,18 @@ MACHINE: tuple[Argument, ...] = (
     ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
 )
 
+ALLOW_UNREADABLE: Argument = (
+    "--allow-unreadable",
+    {
+        "type": float,
+        "nargs": "?",
+        "const": 1.0,
+        "default": Packing.unreadable,
+        "metavar": "FRACTION",
+        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
+    },
+)
+
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
@@ -46,8 +58,10 @@ PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of
 
 Boxes are 1-based and inclusive, the best of an image first. A file is one of
 .mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+           or one image a file: 000005_boxes.mat with boxes, K × 4
 .npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
-.parquet   columns image, xmin, ymin, xmax, ymax"""
+.parquet   columns image, xmin, ymin, xmax, ymax
+A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,12 +108,33 @@ def parser() -> argparse.ArgumentParser:
 
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
-    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
-    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
-    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
 
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
+    _add_packs(command)
+    _add_detection(command)
+    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
+    command(run, preset, only, *MACHINE)
+    command(report, preset, only, *MACHINE)
+    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv"], "default": "text"}
+    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(
+        bench,
+        DEVICE,
+        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+    )
+    return top
+
+
+def _add_packs(command: Callable[..., None]) -> None:
+    """Add the commands on packs and their sources."""
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
     command(
         subset,
         ("--pack", {"type": Path, "required": True}),
@@ -118,25 +153,9 @@ def parser() -> argparse.ArgumentParser:
         ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
         ("--out", {"type": Path, "required": True}),
         ("--workers", {"type": int, "help": "threads"}),
-        ("--allow-unreadable", {"action": "store_true", "help": "go on with over 1 %% unreadable images"}),
+        ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
-    _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
-    command(report, preset, only, *MACHINE)
-    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
-    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
-    formats = {"choices": ["text", "csv"], "default": "text"}
-    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
-    command(
-        bench,
-        DEVICE,
-        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
-        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
-    )
-    return top
 
 
 def _add_detection(command: Callable[..., None]) -> None:
@@ -158,6 +177,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
         ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
         images,
         description=PROPOSAL_FORMATS,
@@ -190,10 +210,9 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    packing = Packing(args.source, None, args.size, args.fit, _options(args.option))
-    built = Pack.build(
-        packing, args.out, path=args.path, workers=args.workers, allow_unreadable=args.allow_unreadable
-    )
+    options = _options(args.option)
+    packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
+    built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
 
 
@@ -228,7 +247,7 @@ def voc_ap(args: argparse.Namespace) -> None:
 
 def proposals(args: argparse.Namespace) -> None:
     """Convert files of region proposals, or measure what part of the objects they cover."""
-    from itl.sources.proposal_files import read_regions, write_regions
+    from itl.sources.proposal_files import describe_order, read_regions, write_regions
     from itl.sources.proposals import measure_recall
 
     if str(args.regions) == "windows":
@@ -236,7 +255,10 @@ def proposals(args: argparse.Namespace) -> None:
             raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
         regions = None
     else:
-        regions = read_regions(args.regions)
+        regions = read_regions(args.regions, args.order)
+        note = describe_order(args.regions) if args.order == "yxyx" else ""
+        if note:
+            print(f"note: {note}", file=sys.stderr)
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:

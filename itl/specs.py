@@ -37,17 +37,20 @@ class Packing:
     size: int = 64  # side of the stored square, in pixels
     fit: Literal["squash", "crop", "pad"] = "squash"  # both sides; the short one; the long one
     options: tuple[tuple[str, object], ...] = ()  # what else the source takes: sorted pairs
+    unreadable: float = field(default=0.01, metadata={"added": True})  # fraction of images, at most
 
     def __post_init__(self) -> None:
         """Accept options as a mapping too.
 
         Raises:
-            ItlError: for an unknown fit or a size below 1.
+            ItlError: for an unknown fit, a size below 1 or an impossible fraction.
         """
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
         _check_choices(self)
         if self.size < 1:
             raise ItlError(f"a pack's images are at least 1 pixel wide, not {self.size}")
+        if not 0 <= self.unreadable <= 1:
+            raise ItlError(f"unreadable is a fraction of the images, 0 to 1, not {self.unreadable}")
 
 
 @dataclass(frozen=True)

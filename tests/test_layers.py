@@ -24,6 +24,7 @@ ROOMS = [
     "analysis",
     "report",
     "browser",
+    "panels",
     "bench",
     "__main__",
 ]

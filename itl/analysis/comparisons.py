@@ -1,23 +1,46 @@
 """The comparisons that answer a question, made from its results and judged together."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, pick
-from itl.analysis.statistics import Contrast, corrected, paired, ratio
-from itl.analysis.wording import REFERENCE_METRICS, condition_text, interval, signed
+from itl import ItlError
+from itl.analysis.findings import Columns, Pair, paper_pairs
+from itl.analysis.model import Estimate, TaskModel, fit
+from itl.analysis.origins import Origins, mixed, origins
+from itl.analysis.verdicts import DECIDED, Evidence, control_fault, judge, p_same
+from itl.analysis.wording import condition_text, interval, p_text, percent_interval, signed, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.runs.question import Question
+from itl.runs.question import Condition, Question
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
 
-NAMES = ["question", "compared", "task", "metric"]
-NUMBERS = ["change", "low", "high", "boot_low", "boot_high", "n", "p", "p_holm", "detectable", "verdict"]
+DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
+LESS_OWN = ", less the change on own classes"
+COLUMNS = [
+    *("question", "compared", "task", "metric"),
+    *(
+        "share",
+        "share_low",
+        "share_high",
+        "change",
+        "low",
+        "high",
+        "n",
+        "margin",
+        "gain",
+        "gain_low",
+        "gain_high",
+    ),
+    *("p", "p_adjusted", "p_same", "p_same_adjusted", "standard_error", "df", "unequal", "control", "mixed"),
+    *("verdict", "note"),
+]
 
 
 @dataclass(frozen=True)
@@ -29,10 +52,78 @@ class Answer:
     contrasts: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class Row:
+    """One comparison on one task, before it is judged among the others."""
+
+    compared: str
+    task: str
+    metric: str
+    evidence: Evidence
+    share: tuple[float, float, float] = (math.nan, math.nan, math.nan)  # of the gain kept, with its interval
+    gain: Estimate | None = None  # of the reference condition over no pre-training
+    unequal: bool = False  # one of the conditions spreads more than the others
+    runs: frozenset[str] = frozenset()  # keys of the runs that it rests on
+
+
+@dataclass(frozen=True)
+class TaskValues:
+    """The values of one task by one metric."""
+
+    task: str
+    metric: str
+    conditions: tuple[Condition, ...]
+    values: np.ndarray  # (seeds, conditions), nan where a run is missing
+    sizes: np.ndarray  # (conditions, 2) classes, and images of each, that nets were trained on
+    runs: tuple[frozenset[str], ...]  # keys of the runs of each condition
+
+    @property
+    def trained(self) -> np.ndarray:
+        """Which conditions are pre-trained, (conditions,) of bool."""
+        return np.array([condition.trained for condition in self.conditions])
+
+    def side(self, columns: Columns) -> np.ndarray:
+        """Weights (conditions,) of one side of a comparison: a condition, or a doubling fitted to designs."""
+        if columns[0][1] in DOUBLINGS:
+            return self._doubling(DOUBLINGS.index(columns[0][1]))
+        return np.array([float(condition.columns == columns) for condition in self.conditions])
+
+    def untrained(self, columns: Columns) -> np.ndarray:
+        """Weights of the net without pre-training that is most like the condition with *columns*."""
+        alike = [
+            -1 if condition.trained else len({*condition.columns} & {*columns})
+            for condition in self.conditions
+        ]
+        return np.eye(len(alike))[int(np.argmax(alike))] if max(alike) >= 0 else np.zeros(len(alike))
+
+    def fit(self, *sides: np.ndarray) -> TaskModel | None:
+        """Fit the model to the seeds that have all *sides*; None where no seed has."""
+        needed = np.flatnonzero(np.any(sides, axis=0))
+        if not np.isfinite(self.values[:, needed]).all(axis=1).any() or not all(side.any() for side in sides):
+            return None
+        return fit(self.values, self.trained, needed)
+
+    def _doubling(self, which: int) -> np.ndarray:
+        """Weights that give what doubling the classes (0), or the images of each (1), adds to the value.
+
+        Least squares of value = a + b · log2(classes) + c · log2(images of each) over the designs.
+        """
+        designs = np.flatnonzero(self.trained & np.isfinite(self.values).any(axis=0))
+        matrix = np.column_stack([np.ones(len(designs)), np.log2(self.sizes[designs])])
+        if np.linalg.matrix_rank(matrix) < 3:
+            raise ItlError(
+                "no results of designs with two numbers of images and two numbers of classes each, which the "
+                "fit needs; run more of the question first"
+            )
+        weights = np.zeros(len(self.conditions))
+        weights[designs] = np.linalg.pinv(matrix)[1 + which]
+        return weights
+
+
 def answer(question: Question, store: Store, machine: Machine) -> Answer:
     """Read the results of *question* and contrast them; pages, CSV files and summaries all come from here."""
     results = question.results(store, machine)
-    return Answer(question, results, contrasts(question, results))
+    return Answer(question, results, contrasts(question, results, origins(question, store, machine)))
 
 
 def answers(preset: Preset, store: Store, machine: Machine) -> list[Answer]:
@@ -40,86 +131,207 @@ def answers(preset: Preset, store: Store, machine: Machine) -> list[Answer]:
     return [answer(question, store, machine) for question in questions_of(preset)]
 
 
-def contrast(
-    results: pd.DataFrame, *, task: str, metric: str, of: Mapping[str, object], against: Mapping[str, object]
-) -> Contrast:
-    """Contrast *metric* of *task* under two conditions, by column and value, paired by seed: of − against.
-
-    Raises:
-        ItlError: the results do not have the task, or no seed has both conditions.
-    """
-    pick(dict.fromkeys(results["task"]), task, "task in these results")
-    minuend = _by_seed(results, task, metric, of)
-    subtrahend = _by_seed(results, task, metric, against)
-    shared = [seed for seed in minuend if seed in subtrahend]
-    if not shared:
-        raise ItlError(f"no seed has {metric} of {task} for {dict(of)} and {dict(against)}; run both first")
-    return paired([minuend[seed] for seed in shared], [subtrahend[seed] for seed in shared])
-
-
-def _by_seed(
-    results: pd.DataFrame, task: str, metric: str, condition: Mapping[str, object]
-) -> dict[int, float]:
-    rows = results[(results["task"] == task) & (results["metric"] == metric)]
-    for column, value in condition.items():
-        rows = rows[rows[column] == value]
-    return dict(zip(rows["seed"], rows["value"], strict=True))
-
-
-def contrasts(question: Question, results: pd.DataFrame) -> pd.DataFrame:
+def contrasts(
+    question: Question, results: pd.DataFrame, made: Origins = MappingProxyType({})
+) -> pd.DataFrame:
     """Tabulate the comparisons of *question* on every task that has results for them, the main one first.
 
-    Each task is judged by its main metric. Accuracies on nets' own classes are compared only where both
-    conditions have the same classes.
+    Each task is judged by its main metric, and by one model of all its runs (`itl.analysis.model`).
+    Comparisons that the paper has a finding on belong to the same family. Accuracies on nets' own classes are
+    compared only where both conditions have the same classes.
 
     Returns:
-        One row a comparison and task. Columns: question, compared, task, metric; change in points with low
-        and high (95 %, Student's t) and boot_low and boot_high (95 %, percentile bootstrap over seeds); n
-        seeds; p, and p_holm among these rows; detectable, the true change that so many seeds and rows would
-        have shown four times in five; verdict, by p_holm (`itl.analysis.statistics.corrected`).
+        One row a comparison and task. Columns: question, compared, task, metric; share of the gain from
+        pre-training that the first condition keeps of the second's, with share_low and share_high (95 %,
+        Fieller); change in points with low and high (95 %); n seeds; margin in points within which a change
+        does not matter; gain from pre-training with its interval; p of no change, and p_same of a change of
+        the margin or more, both also adjusted for all rows (`itl.analysis.statistics.main_first`);
+        standard_error and df of the change; unequal (whether a condition spreads more than the others);
+        control (why conditions cannot be called the same on this task, or ''); mixed (what differs between
+        the origins of the runs, *made* as `itl.analysis.origins.origins` says, or ''); verdict and note
+        (`itl.analysis.verdicts.judge`).
     """
-    values = doublings(results) if "design" in results else results
-    tasks = sorted(values["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
-    own_classes = {
-        condition.columns: (condition.labels, condition.classes) for condition in question.conditions
-    }
+    tasks = sorted(results["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
+    data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}
+    declared = [Pair(comparison) for comparison in question.comparisons]
     rows = []
-    for comparison in question.comparisons:
-        of, against = dict(comparison.of), dict(comparison.against)
-        same_classes = own_classes.get(comparison.of) == own_classes.get(comparison.against)
-        for task in tasks:
-            metric = main_metric(task)
-            applies = task in (comparison.tasks or tasks) and (same_classes or task != "own")
-            if applies and (
-                _by_seed(values, task, metric, of).keys() & _by_seed(values, task, metric, against)
-            ):
-                change = contrast(values, task=task, metric=metric, of=of, against=against)
-                rows.append((question.name, condition_text(of, against), task, metric, change))
-    return tabulate(rows)
+    for pair in dict.fromkeys([*declared, *paper_pairs(question, results)]):
+        of, against = pair.comparison.of, pair.comparison.against
+        wanted = [task for task in pair.comparison.tasks or tasks if task in data]
+        if not _same_classes(question, of, against):
+            wanted = [task for task in wanted if task != "own"]
+        by_task = {task: compare(question, data[task], of, against) for task in wanted}
+        if pair.beside_own:
+            rows += _less_own(by_task)
+        else:
+            rows += [row for row in by_task.values() if row]
+    return tabulate(question, rows, made)
 
 
-def tabulate(rows: Sequence[tuple[str, str, str, str, Contrast]]) -> pd.DataFrame:
-    """Judge *rows*, each question, compared, task, metric and Contrast, together; see `contrasts`."""
-    judged = corrected([change for *_, change in rows])
+def decided(question: Question, results: pd.DataFrame) -> bool:
+    """Whether the main comparison of *question* is a gain, a loss or the same; for seeds that are added."""
+    table = contrasts(question, results)
+    return not table.empty and table["verdict"].iloc[0] in DECIDED
+
+
+def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
+    """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
+
+    *results* need the untrained net and the second condition of the main comparison, with one seed or more.
+    """
+    main, lines = question.comparisons[0], []
+    trained = {condition.columns for condition in question.conditions if condition.trained}
+    of, against = main.of, main.against
+    if of[0][1] not in DOUBLINGS:
+        of = against if against in trained else of
+        untrained = [condition.columns for condition in question.conditions if not condition.trained]
+        against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=against)
+    for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
+        row = compare(
+            question, task_values(results, question.conditions, task, main_metric(task)), of, against
+        )
+        if row and row.evidence.control_fault:
+            lines.append(f"{task}: {row.evidence.control_fault}; nothing on it can be called the same")
+    return lines
+
+
+def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: str, metric: str) -> TaskValues:
+    """Arrange the values of *task* by *metric* as (seeds, conditions); fits of one net are averaged."""
+    rows = results[(results["task"] == task) & (results["metric"] == metric)]
+    seeds = sorted(rows["seed"].unique())
+    values, sizes = np.full((len(seeds), len(conditions)), math.nan), np.full((len(conditions), 2), math.nan)
+    runs = []
+    for column, condition in enumerate(conditions):
+        mask = np.logical_and.reduce([rows[name] == value for name, value in condition.columns])
+        values[:, column] = rows[mask].groupby("seed")["value"].mean().reindex(seeds)
+        runs.append(frozenset(rows.loc[mask, "run"]) if "run" in rows else frozenset())
+        if {"classes", "images"} <= {*rows.columns}:
+            classes, images = rows.loc[mask, ["classes", "images"]].mean()
+            sizes[column] = classes, images / classes if classes else math.nan
+    return TaskValues(task, metric, tuple(conditions), values, sizes, tuple(runs))
+
+
+def compare(question: Question, data: TaskValues, of: Columns, against: Columns) -> Row | None:
+    """Compare two conditions on one task: of − against; None where no seed has both.
+
+    The reference, whose gain the margin is a share of, is the second condition. Where that is not
+    pre-trained it is the second of the main comparison, if that is, or else the first condition. For
+    doublings it is the mean over all designs.
+    """
+    first, second, untrained = data.side(of), data.side(against), data.untrained(against)
+    model = data.fit(first, second)
+    if model is None:
+        return None
+    against_trained = not np.any(second[~data.trained])
+    fitted = of[0][1] in DOUBLINGS
+    reference = data.trained / data.trained.sum() if fitted else second
+    if not against_trained:
+        main = data.side(question.comparisons[0].against)
+        reference = first if np.any(main[~data.trained]) else main
+    change, gain = model.estimate(first - second), _estimate(model, reference - untrained, untrained.any())
+    share = (math.nan, math.nan, math.nan)
+    if gain is not None and gain.mean > 0 and against_trained and not fitted:
+        share = model.ratio(first - untrained, second - untrained)
+    margin, p = _margin(question, data.metric, model, first - second, reference - untrained, gain)
+    scores = (float(np.nansum(side * model.means)) for side in (reference, untrained))
+    evidence = Evidence(change, margin, p, control_fault(gain, margin, *scores))
+    used = np.flatnonzero((first != 0) | (second != 0))
+    unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
+    compared = condition_text(dict(of), dict(against))
+    return Row(compared, data.task, data.metric, evidence, share, gain, unequal, runs)
+
+
+def _estimate(model: TaskModel, weights: np.ndarray, known: bool) -> Estimate | None:
+    """Estimate a contrast, or None where a condition of it is missing."""
+    if not known or not np.isfinite(model.means[np.flatnonzero(weights)]).all():
+        return None
+    return model.estimate(weights)
+
+
+def _margin(
+    question: Question,
+    metric: str,
+    model: TaskModel,
+    change: np.ndarray,
+    gain: np.ndarray,
+    known: Estimate | None,
+) -> tuple[float, float]:
+    """Return the margin in points, and the p value of a change of as much or more; nan where none is known.
+
+    *change* and *gain* are weights of contrasts. A margin that is a share of the gain is as uncertain as the
+    gain, which the test counts in: it is of the contrasts share · gain ± change.
+    """
+    points = dict(question.margin.points).get(metric)
+    if points is not None:
+        estimate = model.estimate(change)
+        return points, max(estimate.p_above(-points), model.estimate(-change).p_above(-points))
+    if known is None or known.mean <= 0:
+        return math.nan, math.nan
+    share = question.margin.share
+    return share * known.mean, p_same([model.estimate(share * gain + sign * change) for sign in (1, -1)])
+
+
+def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
+    """Contrast the change on each transfer task with that on nets' own classes: a contrast of contrasts.
+
+    The two are taken as independent; nets that are good at both make the true error smaller.
+    """
+    own, rows = by_task.get("own"), []
+    for task, row in by_task.items():
+        if row is None or own is None or task == "own":
+            continue
+        here, there = row.evidence.change, own.evidence.change
+        squares = np.array([here.standard_error, there.standard_error]) ** 2
+        df = squares.sum() ** 2 / (squares**2 / [here.df, there.df]).sum() if squares.sum() > 0 else math.nan
+        change = Estimate(here.mean - there.mean, math.sqrt(squares.sum()), df, min(here.n, there.n))
+        rows.append(
+            Row(row.compared + LESS_OWN, task, row.metric, Evidence(change), runs=row.runs | own.runs)
+        )
+    return rows
+
+
+def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
+    """Whether the nets of two conditions are trained on the same classes of their own."""
+    own = {condition.columns: (condition.labels, condition.classes) for condition in question.conditions}
+    return of in own and own[of] == own.get(against)
+
+
+def tabulate(question: Question, rows: Sequence[Row], made: Origins = MappingProxyType({})) -> pd.DataFrame:
+    """Judge *rows* of *question* together; see `contrasts`."""
     records = []
-    for (*names, _), change in zip(rows, judged, strict=True):
-        records.append(dict(zip(NAMES, names, strict=True)) | asdict(change) | {"change": change.mean})
-    return pd.DataFrame(records, columns=[*NAMES, *NUMBERS])
+    for row, verdict in zip(rows, judge([row.evidence for row in rows], question.cap), strict=True):
+        evidence, change = row.evidence, row.evidence.change
+        low, high = change.interval()
+        gain = (row.gain.mean, *row.gain.interval()) if row.gain else (math.nan,) * 3
+        names = (question.name, row.compared, row.task, row.metric)
+        p_values = (change.p, verdict.p_adjusted, evidence.p_same, verdict.p_same_adjusted)
+        spread = (
+            change.standard_error,
+            change.df,
+            row.unequal,
+            evidence.control_fault,
+            mixed(row.runs, made),
+        )
+        numbers = (*row.share, change.mean, low, high, change.n, evidence.margin, *gain, *p_values, *spread)
+        records.append((*names, *numbers, verdict.word, verdict.note))
+    return pd.DataFrame(records, columns=COLUMNS)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Write the table of `contrasts` for people: intervals as text, points to a tenth, p to a thousandth."""
     columns = {
+        "share of the gain kept": [
+            percent_interval(row.share, row.share_low, row.share_high) for row in table.itertuples()
+        ],
         "change": table["change"].map(signed),
-        "95 % interval": list(map(interval, table["low"], table["high"])),
-        "bootstrap": list(map(interval, table["boot_low"], table["boot_high"])),
+        "95 % interval": [interval(row.low, row.high) for row in table.itertuples()],
         "n": table["n"],
-        "p": table["p"].map("{:.3f}".format),
-        "p_holm": table["p_holm"].map("{:.3f}".format),
-        "detectable": table["detectable"].map("{:.1f}".format),
-        "verdict": table["verdict"],
+        "margin": table["margin"].map("±{:.1f}".format),
+        "p": table["p_adjusted"].map(p_text),
+        "p of not the same": table["p_same_adjusted"].map(p_text),
+        "verdict": [verdict_text(row) for _, row in table.iterrows()],
     }
-    return table[NAMES].assign(**columns).replace("nan", "")
+    return table[["question", "compared", "task", "metric"]].assign(**columns).replace("±nan", "")
 
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:
@@ -127,51 +339,22 @@ def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:
     return pd.concat([answer.contrasts for answer in answers], ignore_index=True)
 
 
-def doublings(results: pd.DataFrame) -> pd.DataFrame:
-    """Fit what doubling the classes, or the images of each, gives on every task, seed by seed.
-
-    Least squares of value = a + b · log2(classes) + c · log2(images per class) over the designs of a budget
-    question.
+def exchange(question: Question, results: pd.DataFrame) -> pd.DataFrame:
+    """Say how many doublings of images per class one doubling of classes is worth, on every transfer task.
 
     Returns:
-        Columns design (which of the two is doubled), task, metric, seed, value (b or c, in points).
-
-    Raises:
-        ItlError: no seed has designs of two numbers of images with two numbers of classes each.
+        Columns task, metric (its main one), the points that each doubling gives, ratio (classes over images)
+        with low and high, its 95 % interval (Fieller; nan where images may give nothing), and n seeds.
     """
     rows = []
-    transfer = results[(results["task"] != "own") & ~results["metric"].isin(REFERENCE_METRICS)]
-    for (task, metric, seed), group in transfer.groupby(["task", "metric", "seed"], sort=False):
-        classes, images = group["classes"], group["images"] / group["classes"]
-        design = np.stack([np.ones(len(group)), np.log2(classes), np.log2(images)], 1)
-        if np.linalg.matrix_rank(design) == 3:
-            _, by_classes, by_images = np.linalg.lstsq(design, group["value"].to_numpy(), rcond=None)[0]
-            rows.append((CLASSES_DOUBLED, task, metric, seed, by_classes))
-            rows.append((IMAGES_DOUBLED, task, metric, seed, by_images))
-    if not rows:
-        raise ItlError(
-            "no seed has designs of two numbers of images with two numbers of classes each, which "
-            "the fit needs; run more of the question first"
-        )
-    return pd.DataFrame(rows, columns=["design", "task", "metric", "seed", "value"])
-
-
-def exchange(results: pd.DataFrame) -> pd.DataFrame:
-    """Say how many doublings of images per class one doubling of classes is worth, on every task.
-
-    Returns:
-        Columns task, metric (its main one), the mean points that each doubling gives, ratio (classes over
-        images) with low and high, its 95 % interval (`itl.analysis.statistics.ratio`; nan where images may
-        give nothing), and n seeds.
-    """
-    fits, rows = doublings(results), []
-    for task in fits["task"].unique():
-        metric = main_metric(task)
-        classes = list(_by_seed(fits, task, metric, {"design": CLASSES_DOUBLED}).values())
-        images = list(_by_seed(fits, task, metric, {"design": IMAGES_DOUBLED}).values())
-        rows.append((task, metric, np.mean(classes), np.mean(images), *ratio(classes, images), len(images)))
-    columns = ["task", "metric", CLASSES_DOUBLED, IMAGES_DOUBLED, "ratio", "low", "high", "n"]
-    return pd.DataFrame(rows, columns=columns)
+    for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
+        data = task_values(results, question.conditions, task, main_metric(task))
+        classes, images = (data.side((("design", which),)) for which in DOUBLINGS)
+        model = data.fit(classes, images)
+        if model is not None:
+            means = model.estimate(classes).mean, model.estimate(images).mean
+            rows.append((task, data.metric, *means, *model.ratio(classes, images), model.n))
+    return pd.DataFrame(rows, columns=["task", "metric", *DOUBLINGS, "ratio", "low", "high", "n"])
 
 
 def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFrame:
@@ -179,16 +362,22 @@ def baselines(question: Question, results: pd.DataFrame, task: str) -> pd.DataFr
 
     By linear probe and 5 neighbours, in the columns of `contrasts`. *results* hold chance for every run.
     """
-    chance = results[(results["task"] == task) & (results["metric"] == "chance")]
     rows = []
     for metric in ("accuracy", "knn5"):
-        for condition in question.conditions:
-            of = dict(condition.columns)
-            as_chance = dict.fromkeys(of, "chance")
-            level = chance[chance[list(of)].eq(pd.Series(of)).all(axis=1)]
-            values = pd.concat([results, level.assign(metric=metric, **as_chance)])
-            untrained = [dict(other.columns) for other in question.conditions if not other.trained]
-            for against in [*(untrained if condition.trained else []), as_chance]:
-                change = contrast(values, task=task, metric=metric, of=of, against=against)
-                rows.append((question.name, condition_text(of, against), task, metric, change))
-    return tabulate(rows)
+        data = task_values(results, question.conditions, task, metric)
+        chance = task_values(results, question.conditions, task, "chance")
+        for condition, level in zip(question.conditions, chance.values.T, strict=True):
+            rows += _above(question, data, condition, level)
+    return tabulate(question, rows)
+
+
+def _above(question: Question, data: TaskValues, condition: Condition, chance: np.ndarray) -> list[Row]:
+    """Contrast *condition* with the untrained net, if it is another, and with *chance* (seeds,)."""
+    columns = tuple((name, "chance") for name, _ in condition.columns)
+    level = Condition(columns, trained=False)
+    values = np.column_stack([data.values, chance])
+    sizes, runs = np.vstack([data.sizes, [math.nan, math.nan]]), (*data.runs, frozenset())
+    beside = TaskValues(data.task, data.metric, (*data.conditions, level), values, sizes, runs)
+    untrained = [other.columns for other in data.conditions if not other.trained and condition.trained]
+    made = [compare(question, beside, condition.columns, against) for against in (*untrained, columns)]
+    return [row for row in made if row]

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from itl import ItlError
-from itl.analysis.statistics import GAIN, LOSS, mean_interval
+from itl.analysis.statistics import mean_interval
+from itl.analysis.verdicts import GAIN, LOSS, SAME
 from itl.analysis.wording import task_name
 from itl.evaluation.methods import main_metric
 from itl.runs.question import Task
@@ -213,7 +214,9 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
 
 
 def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
-    """Draw a row for each contrast: mean change and 95 % interval, filled where it is beyond seed noise.
+    """Draw a row for each contrast: change, 95 % interval, and the margin as a grey band.
+
+    Dots are filled where the verdict is a gain or a loss, squares where it is the same, and hollow otherwise.
 
     Args:
         table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
@@ -227,10 +230,13 @@ def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
     ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
     table = table.assign(row=range(len(table)))
     palette = dict(zip(table[by].unique(), cycle(COLOURS)))
+    ax.barh(table["row"], 2 * table["margin"], left=-table["margin"], height=0.8, color=QUIET, zorder=0)
     ax.hlines(table["row"], table["low"], table["high"], colors=table[by].map(palette), lw=2)
-    faces = table[by].map(palette).where(table["verdict"].isin([GAIN, LOSS]), "white")
-    dots = {"s": 64, "facecolor": faces, "edgecolor": table[by].map(palette), "linewidth": 2}
-    sns.scatterplot(table, x="change", y="row", ax=ax, **dots)
+    for same, rows in table.groupby(table["verdict"] == SAME):
+        colours = rows[by].map(palette)
+        faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
+        dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
+        sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
     for name, colour in palette.items():
         ax.plot([], [], "o-", color=colour, label=name)
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)

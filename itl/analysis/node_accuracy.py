@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from itl import ItlError
-from itl.analysis.statistics import paired
+from itl.analysis.statistics import mean_interval
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -79,8 +79,7 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
     rows = []
     for node in minuend.index.intersection(subtrahend.index):
         values, others = minuend.loc[node, seeds], subtrahend.loc[node, seeds]
-        change = paired(values, others)
-        rows.append((node, values.mean(), others.mean(), change.mean, change.low, change.high, change.n))
+        rows.append((node, values.mean(), others.mean(), *mean_interval(values - others), len(seeds)))
     names = (", ".join(map(str, condition.values())) for condition in (of, against))
     table = pd.DataFrame(rows, columns=["node", *names, "change", "low", "high", "n"])
     kind = metric.partition("_")[0]

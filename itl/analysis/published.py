@@ -1,95 +1,107 @@
-"""The paper's findings beside ours, and whether ours support or contradict them."""
+"""The paper's findings beside ours, in tables."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 
 import pandas as pd
 
-from itl.analysis.comparisons import Answer, contrast, tabulate
-from itl.analysis.statistics import GAIN, LOSS
-from itl.analysis.wording import condition_text, interval, signed
-from itl.evaluation.methods import main_metric
+from itl.analysis.comparisons import LESS_OWN, Answer
+from itl.analysis.findings import (
+    CANNOT_TELL,
+    CONSISTENT,
+    CONTRADICTS,
+    OTHER_SIZE,
+    SUPPORTS,
+    Finding,
+    Ours,
+    findings,
+    judge_finding,
+    pair_of,
+)
+from itl.analysis.statistics import LEVEL, holm, p_above
+from itl.analysis.wording import condition_text, interval, signed, verdict_text
 
-TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict"]
-SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding of the paper: a row of published.csv."""
-
-    question: str
-    finding: str
-    sign: str  # of the change that it is about: + or -
-    comparison: str  # number among the comparisons of the question, or '' where the conditions are numbers
-    column: str  # what the conditions are numbers of: images_per_class or classes
-    of: str
-    against: str
-    task: str
-    metric: str
-    value: str  # the change in points, where the paper gives it
-    where: str  # in the paper
-
-    @property
-    def conditions(self) -> str:
-        """The paper's conditions for people; '' where no numbers are known."""
-        return _condition_text(self.of, self.against, self.column) if self.column else ""
-
-
-def findings(question: str) -> list[Finding]:
-    """Read what the paper found on *question*."""
-    table = pd.read_csv(files("itl") / "analysis/published.csv", dtype=str, keep_default_na=False)
-    return [Finding(**row) for row in table.to_dict("records") if row["question"] == question]
-
-
-def judge(verdict: str, sign: str) -> str:
-    """Say what a comparison with *verdict* makes of a finding that its change is + or −.
-
-    >>> judge("a loss beyond seed noise", "-"), judge("no difference beyond seed noise", "-")
-    ('supports it', 'cannot tell')
-    """
-    if verdict not in (GAIN, LOSS):
-        return CANNOT_TELL
-    return SUPPORTS if (verdict == GAIN) == (sign == "+") else CONTRADICTS
+TABLE_COLUMNS = ["whose", "finding", "compared", "task", "metric", "change", "verdict", "source"]
+NOTHING_COMPARABLE = "no comparable condition here"
 
 
 def beside_paper(answer: Answer) -> pd.DataFrame:
     """Tabulate what the paper found on a question, each finding above our same comparison on every task.
 
-    Where the paper's conditions are numbers, ours are the largest and the one whose share of it is nearest to
-    the paper's: 500 of 1000 images per class stand beside 100 of 200.
+    Our rows are those of `itl.analysis.comparisons.contrasts`, judged in one family. Whether ours may be as
+    large as a published change is tested where the task is measured in the same way, and these tests are
+    adjusted together too.
 
     Returns:
-        Columns whose (the paper, or ours), finding, compared, task, metric, change, verdict; all texts.
+        All texts: whose (the paper, or ours), finding, compared, task, metric, change, verdict, source.
     """
+    blocks = [(finding, _our_rows(answer, finding)) for finding in findings(answer.question.name)]
+    sized = {
+        (number, row.Index): _p_size(row, finding.size)
+        for number, (finding, ours) in enumerate(blocks)
+        for row in ours.itertuples()
+        if _method(row.task) == _method(finding.task) and not math.isnan(_p_size(row, finding.size))
+    }
+    p_sizes = dict(zip(sized, holm(list(sized.values())), strict=True)) if sized else {}
     rows = []
-    for finding in findings(answer.question.name):
-        change = signed(float(finding.value)) if finding.value else ""
+    for number, (finding, ours) in enumerate(blocks):
+        change = signed(finding.size) if finding.value else ""
         names = (finding.conditions, finding.task, finding.metric)
-        rows.append(("the paper", finding.finding, *names, change, ""))
-        for ours in _same_comparison(answer, finding).itertuples():
-            change = f"{signed(ours.change)} ({interval(ours.low, ours.high)})"
-            names = (ours.compared, ours.task, ours.metric)
-            rows.append(("ours", judge(ours.verdict, finding.sign), *names, change, ours.verdict))
+        rows.append(("the paper", finding.finding, *names, change, "", finding.source))
+        if ours.empty:
+            rows.append(("ours", NOTHING_COMPARABLE, *[""] * 6))
+        for index, row in ours.iterrows():
+            word = judge_finding(finding.sign, _ours(row), p_sizes.get((number, index), math.nan))
+            change = f"{signed(row['change'])} ({interval(row['low'], row['high'])})"
+            names = (row["compared"], row["task"], row["metric"])
+            rows.append(("ours", word, *names, change, verdict_text(row), ""))
     if not rows:
-        rows.append(("the paper", "no finding on this is known", *[""] * 5))
+        rows.append(("the paper", "no finding on this is known", *[""] * 6))
     return pd.DataFrame(rows, columns=TABLE_COLUMNS)
 
 
+def _our_rows(answer: Answer, finding: Finding) -> pd.DataFrame:
+    """Return the contrasts of ours, on every task, that *finding* is held against."""
+    pair = pair_of(finding, answer.question, answer.results)
+    if pair is None:
+        return answer.contrasts.head(0)
+    text = condition_text(dict(pair.comparison.of), dict(pair.comparison.against))
+    compared = text + (LESS_OWN if pair.beside_own else "")
+    return answer.contrasts[(answer.contrasts["compared"] == compared) & (answer.contrasts["task"] != "own")]
+
+
+def _ours(row: pd.Series) -> Ours:
+    """Say what a row of contrasts says."""
+    beyond = ("+" if row["change"] > 0 else "-") if row["p_adjusted"] < LEVEL else ""
+    return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"])
+
+
+def _method(task: str) -> str:
+    return task.partition("@")[0]
+
+
+def _p_size(row: tuple, size: float) -> float:
+    """P value of the change of a row of contrasts being *size*; nan where one of them is not known."""
+    if not row.standard_error > 0 or math.isnan(size):
+        return math.nan
+    return 2 * p_above(abs(row.change - size) / row.standard_error, row.df)
+
+
 def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
-    """Tabulate the paper's finding on every question beside our comparison on the question's main task.
+    """Tabulate the paper's findings on every question beside our comparison on the question's main task.
 
     Returns:
         Columns question, the paper found, finding (what ours makes of that), ours, task, change, verdict.
     """
     rows = []
     for answer in answers:
-        table, main_task = beside_paper(answer), answer.question.tasks[0].name
-        theirs = table[table["whose"] == "the paper"]["finding"].iloc[0]
-        for ours in table[(table["whose"] == "ours") & (table["task"] == main_task)].itertuples():
-            names = (answer.question.name, theirs, ours.finding, ours.compared, ours.task)
-            rows.append((*names, ours.change, ours.verdict))
+        found, main_task = "", answer.question.tasks[0].name
+        for row in beside_paper(answer).itertuples():
+            if row.whose == "the paper":
+                found = row.finding
+            elif row.task in (main_task, ""):
+                names = (answer.question.name, found, row.finding, row.compared, row.task)
+                rows.append((*names, row.change, row.verdict))
     columns = ["question", "the paper found", "finding", "ours", "task", "change", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -98,57 +110,15 @@ def count_findings(table: pd.DataFrame) -> str:
     """Say how many findings of *table* are supported, contradicted, or neither.
 
     >>> count_findings(pd.DataFrame({"finding": ["supports it", "cannot tell", "cannot tell"]}))
-    '1 is supported, 0 contradicted, and these runs cannot tell for 2'
+    '1 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 2'
     """
     counts = table["finding"].value_counts()
-    supported, contradicted, unclear = (counts.get(word, 0) for word in (SUPPORTS, CONTRADICTS, CANNOT_TELL))
-    verb = "is" if supported == 1 else "are"
-    return (
-        f"{supported} {verb} supported, {contradicted} contradicted, and these runs cannot tell for {unclear}"
+    supported, contradicted, consistent = (
+        sum(counts.get(word, 0) for word in words)
+        for words in ((SUPPORTS,), (CONTRADICTS, OTHER_SIZE), (CONSISTENT,))
     )
-
-
-def _same_comparison(answer: Answer, finding: Finding) -> pd.DataFrame:
-    """Return contrasts of ours, on every task, of the conditions that *finding* is about."""
-    if finding.column:
-        return _nearest_comparison(answer, finding)
-    number, comparisons = int(finding.comparison), answer.question.comparisons
-    if number >= len(comparisons):
-        return tabulate([])
-    text = condition_text(dict(comparisons[number].of), dict(comparisons[number].against))
-    return answer.contrasts[answer.contrasts["compared"] == text]
-
-
-def _nearest_comparison(answer: Answer, finding: Finding) -> pd.DataFrame:
-    """Contrast our condition whose share of the largest is nearest to the paper's with that largest one."""
-    results = answer.results
-    sizes = _sizes(results, finding.column)
-    against = max(sizes, key=sizes.get)
-    share = float(finding.of) / float(finding.against)
-    of = min(sizes, key=lambda condition: abs(sizes[condition] / sizes[against] - share))
-    if of == against:
-        return tabulate([])
-    column = "label_set" if finding.column == "classes" else finding.column
-    tasks = results[results[column].isin([of, against])]["task"].unique()
-    rows = []
-    for task in tasks:
-        if task == "own" and column == "label_set":
-            continue  # nets with other classes of their own
-        metric = main_metric(task)
-        change = contrast(results, task=task, metric=metric, of={column: of}, against={column: against})
-        rows.append((answer.question.name, _condition_text(of, against, column), task, metric, change))
-    return tabulate(rows)
-
-
-def _sizes(results: pd.DataFrame, column: str) -> dict[object, float]:
-    """Map each condition with pre-training to its number of classes, or of images in an average class."""
-    trained = results[results["classes"] > 0]
-    if column == "classes":
-        return dict(zip(trained["label_set"], trained["classes"], strict=True))
-    return dict(zip(trained[column], trained["images"] / trained["classes"], strict=True))
-
-
-def _condition_text(of: object, against: object, column: str) -> str:
-    if column == "classes":
-        return f"{of} instead of {against} classes"
-    return condition_text({column: of}, {column: against})
+    unclear = counts.get(CANNOT_TELL, 0) + counts.get(NOTHING_COMPARABLE, 0)
+    return (
+        f"{supported} supported, {contradicted} contradicted, {consistent} consistent in size; these runs "
+        f"cannot tell for {unclear}"
+    )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from itl.analysis.statistics import mean_interval, power
+from itl.analysis.statistics import mean_interval
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 
@@ -99,16 +99,3 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:
     """Name in a column budget how many images the nets of each design were trained on, to three digits."""
     return results.assign(budget=[f"{float(f'{images:.3g}'):,.0f} images" for images in results["images"]])
-
-
-def power_table(effects: Sequence[float] = (1, 2, 3, 5, 8), among: int = 8) -> pd.DataFrame:
-    """Tabulate the power of 3, 5 and 10 seeds to find true changes of *effects* standard deviations.
-
-    In percent, for one comparison alone and for one among as many as *among* (`statistics.power`).
-    """
-    rows = []
-    for comparisons in (1, among):
-        for seeds in (3, 5, 10):
-            chances = [f"{100 * power(seeds, effect, comparisons):.0f} %" for effect in effects]
-            rows.append((seeds, comparisons, *chances))
-    return pd.DataFrame(rows, columns=["seeds", "comparisons", *(f"{effect:g} SD" for effect in effects)])

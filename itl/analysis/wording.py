@@ -12,42 +12,75 @@ REFERENCE_METRICS = ("chance", "recall")  # given by the target, to judge the ot
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 
 
-def describe_change(row: pd.Series) -> str:
-    """Describe a row of `itl.analysis.comparisons.contrasts` in Markdown: change, interval, seeds, verdict.
+def answer_text(row: pd.Series) -> str:
+    """Answer with a row of `itl.analysis.comparisons.contrasts`, in Markdown, the share kept first.
 
-    >>> row = {"change": 10, "low": 7.5, "high": 12.5, "n": 3, "verdict": "a gain beyond seed noise"}
-    >>> describe_change(pd.Series(row))
-    '**+10.0 points** (95 % interval +7.5 to +12.5, 3 seeds): a gain beyond seed noise'
+    >>> row = {"compared": "25 instead of all images per class", "task": "probe@scenes", "change": -2, "n": 3}
+    >>> row |= {"low": -4.1, "high": 0.1, "share": 0.83, "share_low": 0.61, "share_high": 1.05}
+    >>> print(answer_text(pd.Series(row | {"verdict": "cannot tell", "note": "", "margin": 2.4})))
+    With 25 instead of all images per class, nets keep **83 % (61 to 105 %)** of the gain from pre-training on
+    scenes, linear probe: −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
     """
-    seeds = f"{row['n']} seed{'s' if row['n'] > 1 else ''}"
+    share = percent_interval(row["share"], row["share_low"], row["share_high"])
+    effect = f"{metric_name(row['task'])} on\n{task_name(row['task'])} changes"
+    if share:
+        effect = f"nets keep **{share}** of the gain from pre-training on\n{task_name(row['task'])}"
+    return f"With {row['compared']}, {effect}: {change_text(row)}. Verdict: **{verdict_text(row)}**."
+
+
+def change_text(row: pd.Series) -> str:
+    """Write the change of a row of contrasts: points, interval and seeds.
+
+    >>> change_text(pd.Series({"change": 10, "low": 7.5, "high": 12.5, "n": 3}))
+    '+10.0 points (95 % interval +7.5 to +12.5, 3 seeds)'
+    """
+    seeds = f"{row['n']:.0f} seed{'s' if row['n'] > 1 else ''}"
     limits = interval(row["low"], row["high"])
     note = f"95 % interval {limits}, {seeds}" if limits else seeds
-    return f"**{signed(row['change'])} points** ({note}): {row['verdict']}"
+    return f"{signed(row['change'])} points ({note})"
 
 
-def describe_metric(row: pd.Series) -> str:
-    """Name what a row of `itl.analysis.comparisons.contrasts` measures, and on what.
+def verdict_text(row: pd.Series) -> str:
+    """Write the verdict of a row of contrasts: with the margin where it is the same, and with its note.
 
-    >>> describe_metric(pd.Series({"task": "detection@voc2007"}))
-    'mean average precision on voc2007, R-CNN'
+    >>> verdict_text(pd.Series({"verdict": "the same", "note": "a loss, but a small one", "margin": 2.35}))
+    'the same within ±2.4 points (a loss, but a small one)'
     """
-    return f"{metric_name(row['task'])} on {task_name(row['task'])}"
+    margin = f" within ±{row['margin']:.1f} points" if row["verdict"] == "the same" else ""
+    return f"{row['verdict']}{margin}" + (f" ({row['note']})" if row["note"] else "")
 
 
-def detectable_text(row: pd.Series) -> str:
-    """Give the smallest true change that the seeds of a row would have shown four times in five.
+def percent_interval(share: float, low: float, high: float) -> str:
+    """Write a share with its interval in percent; '' where it is not known.
 
-    >>> detectable_text(pd.Series({"detectable": 2.34}))
-    'These seeds would have shown a change of 2.3 points or more.'
+    >>> percent_interval(0.83, 0.61, 1.05), percent_interval(0.83, math.nan, math.nan)
+    ('83 % (61 to 105 %)', '83 % (no interval: the gain itself may be 0)')
     """
-    if not math.isfinite(row["detectable"]):
-        return "How small a change these seeds would have shown is unknown: they do not vary."
-    return f"These seeds would have shown a change of {row['detectable']:.1f} points or more."
+    if not math.isfinite(share):
+        return ""
+    if not math.isfinite(low):
+        return f"{_percent(share)} % (no interval: the gain itself may be 0)"
+    return f"{_percent(share)} % ({_percent(low)} to {_percent(high)} %)"
+
+
+def p_text(p: float) -> str:
+    """Write a p value to a thousandth; '' where there is none.
+
+    >>> p_text(0.0123), p_text(0.0001), p_text(math.nan)
+    ('0.012', '<0.001', '')
+    """
+    if math.isnan(p):
+        return ""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}".replace("-", "−")
 
 
 def index_entry(row: pd.Series) -> dict[str, object]:
     """Return what the report's index shows beside an answer: seeds and verdict."""
-    return {"n": int(row["n"]), "verdict": row["verdict"]}
+    return {"n": int(row["n"]), "verdict": verdict_text(row)}
 
 
 def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> str:
@@ -68,13 +101,6 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     untrained = all(of[name] in UNTRAINED for name in differing)
     first = "no pre-training" if untrained else f"{first}{unit}"
     return f"{first} instead of {second if second == 'chance' else 'no pre-training'}{shared}"
-
-
-def classes(results: pd.DataFrame, condition: Mapping[str, object]) -> int:
-    """Return how many classes the nets of *condition*, by column and value, were trained on."""
-    for name, value in condition.items():
-        results = results[results[name] == value]
-    return int(results["classes"].iloc[0])
 
 
 def metric_name(task: str) -> str:

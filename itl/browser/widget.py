@@ -92,7 +92,7 @@ class HierarchyBrowser(AnyWidget):
 
     def open(self) -> None:
         """Open the connection to the page, unless there will be no page; then the notebook stays small."""
-        if not _is_executed_by_program():
+        if not is_executed_by_program():
             super().open()
 
     @property
@@ -256,7 +256,7 @@ class HierarchyBrowser(AnyWidget):
         return {"text/plain": summary_text(summary), "text/html": html}
 
 
-def _is_executed_by_program() -> bool:
+def is_executed_by_program() -> bool:
     """Say whether no person runs this notebook: a kernel that takes no input has no page."""
     kernel = getattr(get_ipython(), "kernel", None)
     return kernel is not None and not getattr(kernel, "_allow_stdin", True)

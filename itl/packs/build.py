@@ -11,7 +11,6 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,74 +18,68 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__
+from itl.packs.earlier_pack import EarlierPack
 from itl.packs.journal import Journal, JournalRow
+from itl.packs.source_state import (
+    Changes,
+    PackedFile,
+    PackRequest,
+    Stamp,
+    changes_since,
+    listing_digest,
+    stamps_digest,
+    stamps_of,
+    text_line,
+    write_files,
+)
 from itl.packs.writer import ImageWriter
-from itl.sources.boxes import AnnotatedObject, object_columns
+from itl.sources.boxes import object_columns
 from itl.sources.image_files import CORRUPT, recognises_corrupt_jpegs
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
-from itl.sources.registry import open_source
 from itl.sources.source import Source
-from itl.specs import Packing
 from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
 
 AGAIN = "move that folder away and repeat"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-@dataclass(frozen=True)
-class PackRequest:
-    """Which pack to build, from which images."""
-
-    packing: Packing
-    path: Path | None  # of the source's files; None where images are rendered
-
-    def pixel_settings(self) -> dict:
-        """Return what decides the pixels, as pack.json holds it; where the source lies does not."""
-        packing = self.packing
-        options = json.loads(json.dumps(dict(packing.options), default=str))
-        return {"source": packing.source, "size": packing.size, "fit": packing.fit, "options": options}
-
-    def open_source(self) -> tuple[Source, list[Record]]:
-        """Open the source and list its records; errors of the operating system become ItlError."""
-        kind = self.packing.source
-        try:
-            source = open_source(kind, self.path, **dict(self.packing.options))
-            return source, source.records()
-        except OSError as error:
-            reason = error.strerror or error
-            raise ItlError(
-                f"{self.path} cannot be read as {kind}: {reason}; `itl check {kind} {self.path}` says what "
-                f"is expected"
-            ) from error
-
-    def absolute_path(self) -> str | None:
-        """Return the path as pack.json holds it."""
-        return None if self.path is None else str(self.path.resolve())
-
-
-def build_pack(
-    request: PackRequest, out: Path, workers: int, allow_unreadable: bool, log: Callable[[str], object]
-) -> None:
+def build_pack(request: PackRequest, out: Path, workers: int, log: Callable[[str], object]) -> None:
     """Build the pack of *request* in the folder *out*, unless it exists; wait if another process builds it.
+
+    Where the source has changed since, the pack is replaced: unchanged images are copied, others decoded.
 
     Raises:
         ItlError: If *out* holds something else, or disk, permissions or images do not allow the pack.
     """
-    if _exists(request, out):
+    if out.exists() and not _changes(request, out):
         return
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}", log):
-            if _exists(request, out):
-                return
+            if out.exists():
+                changes = _changes(request, out)
+                if not changes:
+                    return
+                log(f"the source has changed since {out} was packed: {changes}; packing these anew")
             folder = partial_of(out)
             folder.mkdir(exist_ok=True)
-            _write_folder(request, folder, workers, allow_unreadable, log)
+            _write_folder(request, folder, out if out.exists() else None, workers, log)
             (folder / "journal").unlink(missing_ok=True)
-            os.rename(folder, out)
-            flush_to_disk(out.parent)
+            _publish(folder, out)
+
+
+def _publish(folder: Path, out: Path) -> None:
+    """Rename *folder* to *out*. A pack that is replaced stays readable for those who have it open."""
+    replaced = out.with_name(out.name + ".replaced")
+    if out.exists():
+        os.rename(out, replaced)
+    os.rename(folder, out)
+    flush_to_disk(out.parent)
+    if replaced.exists():  # or left by a kill between the two
+        shutil.rmtree(replaced)
 
 
 def partial_of(out: Path) -> Path:
@@ -94,38 +87,48 @@ def partial_of(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _exists(request: PackRequest, out: Path) -> bool:
-    """Say whether *out* is the pack of *request*; ItlError if something else is there."""
-    if not out.exists():
-        return False
+def _changes(request: PackRequest, out: Path) -> Changes:
+    """Return how the source has changed since *out* was packed; ItlError if *out* is another pack."""
     if not (out / "pack.json").is_file():
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
     summary = read_json(out / "pack.json", AGAIN)
     same = summary["request"] == request.pixel_settings()
-    if same and summary["path"] != request.absolute_path():  # the same images moved, or other images
-        same = summary["records"] == _listing_digest(*request.open_source())
-    if not same:
+    changes = changes_since(out, summary, request) if same else Changes()
+    if not same or (changes and summary["path"] != request.absolute_path()):
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
             f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another "
             f"folder"
         )
-    return True
+    return changes
 
 
 def _write_folder(
-    request: PackRequest, folder: Path, workers: int, allow_unreadable: bool, log: Callable[[str], object]
+    request: PackRequest,
+    folder: Path,
+    replaced: Path | None,
+    workers: int,
+    log: Callable[[str], object],
 ) -> None:
-    """Write or complete the unfinished pack in *folder*."""
+    """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
+    state = request.source_state()  # before anything is read: a later change shows the next time
     source, records = request.open_source()
-    identity = {"request": request.pixel_settings(), "records": _listing_digest(source, records)}
+    stamps = list(stamps_of(records))
+    identity = {
+        "request": request.pixel_settings(),
+        "path": request.absolute_path(),
+        "records": listing_digest(source, records),
+        "stamps": stamps_digest(stamps),
+    }
+    _drop_outdated(folder, identity, log)
     if (folder / "pack.json").exists():  # killed just before the rename
         _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)
         return
     journal = Journal(folder / "journal")
     _check_identity(folder, journal.identity or identity, identity)
+    earlier = EarlierPack.open(replaced, records, stamps) if replaced else None
     writer = ImageWriter(
-        source, records, request.packing, folder / "images.npy", journal, workers, allow_unreadable, log
+        source, records, request.packing, folder / "images.npy", journal, workers, earlier, log
     )
     for line in source.reading(records).lines():
         log(line)
@@ -134,7 +137,8 @@ def _write_folder(
         _write_images(writer, folder)
     finally:
         journal.close()
-    _write_tables(writer, folder, identity, request.absolute_path())
+    _write_files(writer, stamps, folder)
+    _write_tables(writer, folder, identity | {"source_state": state})
 
 
 def _write_images(writer: ImageWriter, folder: Path) -> None:
@@ -156,7 +160,29 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     writer.log(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
 
 
-def _write_tables(writer: ImageWriter, folder: Path, identity: dict, path: str | None) -> None:
+def _drop_outdated(folder: Path, identity: dict, log: Callable[[str], object]) -> None:
+    """Empty the unfinished pack in *folder* if it is of the same source, whose images have changed since."""
+    finished, journal = folder / "pack.json", folder / "journal"
+    present = read_json(finished, AGAIN) or Journal(journal).identity
+    if not present or any(present.get(name) != identity[name] for name in ("request", "path")):
+        return
+    if any(present.get(name) != identity[name] for name in CONTENTS):
+        log(f"{folder} was begun, and its source has changed since; it is begun anew")
+        shutil.rmtree(folder)
+        folder.mkdir()
+
+
+def _write_files(writer: ImageWriter, stamps: list[Stamp], folder: Path) -> None:
+    """Write the table of the files that the images were made of."""
+    files, packed = {}, 0
+    for record, row, stamp in zip(writer.records, writer.journal.rows, stamps, strict=True):
+        is_packed = row.error is None
+        files[record.id] = PackedFile(stamp, packed if is_packed else None, row.kinds)
+        packed += is_packed
+    write_files(folder, files)
+
+
+def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     """Write the tables and last pack.json, whose presence means that the pack is complete."""
     pairs = zip(writer.records, writer.journal.rows, strict=True)
     packed = [(record, row) for record, row in pairs if row.error is None]
@@ -190,7 +216,6 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict, path: str |
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.left_out),
-        "path": path,
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):
@@ -234,40 +259,17 @@ def _pack_digest(
     digest = hashlib.sha256(f"{size}\n".encode())
     for record, row in packed:
         values = (record.id, record.wnid, record.split, row.width, row.height, row.checksum)
-        digest.update(_text_line(values))
+        digest.update(text_line(values))
     for values in zip(*objects.values(), strict=True) if objects else ():
-        digest.update(_text_line(values))
+        digest.update(text_line(values))
     for array in regions.values() if regions else ():
         digest.update(array.tobytes())
     return digest.hexdigest()[:12]
 
 
-def _listing_digest(source: Source, records: list[Record]) -> str:
-    """Return 12 hex digits that identify the listing, with the annotations where files hold them."""
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(_text_line((record.id, record.wnid, record.split)))
-        if source.annotates and source.scan is not None:
-            digest.update(_annotation_text(source.annotation(record)))
-    return digest.hexdigest()[:12]
-
-
-def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
-    """Return the text that stands for *objects* in the digest; earlier packs were made with the same text."""
-    texts = (
-        f"Thing(name={one.name!r}, box={one.box!r}, difficult={one.difficult!r}, truncated={one.truncated!r})"
-        for one in objects
-    )
-    return f"[{', '.join(texts)}]\n".encode()
-
-
-def _text_line(values: tuple) -> bytes:
-    return ("\t".join(map(str, values)) + "\n").encode()
-
-
 def _check_identity(folder: Path, present: dict, wanted: dict) -> None:
     """Raise ItlError unless the unfinished pack in *folder* is the *wanted* one."""
-    if any(present[name] != wanted[name] for name in wanted):
+    if any(present.get(name) != wanted[name] for name in ("request", *CONTENTS)):
         same_settings = present["request"] == wanted["request"]
         other = "other images" if same_settings else _describe(present["request"])
         raise ItlError(

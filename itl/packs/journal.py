@@ -1,10 +1,13 @@
 """The journal of a pack that is being written: which images are done, so that a kill loses nothing."""
 
+import hashlib
 import json
 import os
 import zlib
 from dataclasses import astuple, dataclass
 from pathlib import Path
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,12 @@ class Journal:
             else:
                 self.rows += [JournalRow(*values) for values in value]
             self._length += len(line)
+
+
+def checksum(pixels: np.ndarray | bytes) -> str:
+    """Return 16 hex digits that identify the pixels of one image."""
+    data = pixels if isinstance(pixels, bytes) else np.ascontiguousarray(pixels).data
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def _line(value: object) -> bytes:

@@ -31,7 +31,7 @@ class Pack:
 
     def __reduce__(self) -> tuple:
         """Pickle the folder's path, not the pixels."""
-        return Pack.open, (self.folder,)
+        return _open_again, (self.folder, self.digest)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -40,12 +40,12 @@ class Pack:
     @cached_property
     def images(self) -> np.memmap:
         """All images: uint8 (N, size, size, 3), read from the disk when they are accessed."""
-        return np.load(self.folder / "images.npy", mmap_mode="r")
+        return np.load(self._file("images.npy"), mmap_mode="r")
 
     @cached_property
     def table(self) -> pd.DataFrame:
         """One row per image: image (its id), wnid, split, width and height of the original, checksum."""
-        return pq.read_table(self.folder / "index.parquet").to_pandas()
+        return pq.read_table(self._file("index.parquet")).to_pandas()
 
     @cached_property
     def objects(self) -> pd.DataFrame:
@@ -61,7 +61,7 @@ class Pack:
                 f"{self.folder} holds no annotated objects, as detection and actions need; pack a source "
                 f"that has them, such as voc2007 or voc2012-action"
             )
-        return pq.read_table(self.folder / "objects.parquet").to_pandas()
+        return pq.read_table(self._file("objects.parquet")).to_pandas()
 
     def regions(self, row: int) -> np.ndarray:
         """Return the region proposals of the image in *row*, the best first.
@@ -82,8 +82,14 @@ class Pack:
                 f"regions: file needs region proposals, but {self.folder} holds none; pack the source with "
                 f"the option proposals=FILE, or use regions: windows"
             )
-        with np.load(self.folder / "regions.npz") as arrays:
+        with np.load(self._file("regions.npz")) as arrays:
             return arrays["boxes"], arrays["offsets"]
+
+    def _file(self, name: str) -> Path:
+        """Return the path of the pack's file *name*; ItlError if the folder holds another pack by now."""
+        if read_mapping(self.folder / "pack.json", PACK_AGAIN).get("digest") != self.digest:
+            raise _replaced(self.folder)
+        return self.folder / name
 
     @classmethod
     def open(cls, out: str | Path) -> "Pack":
@@ -122,37 +128,51 @@ class Pack:
         *,
         path: str | Path | None = None,
         workers: int | None = None,
-        allow_unreadable: bool = False,
         log: Callable[[str], object] = print,
     ) -> "Pack":
-        """Build the pack of *packing*, or open it if it is built already.
+        """Build the pack of *packing*, or open it if it is built already and its source has not changed.
 
         Killed at any moment, the next call continues and ends with the same bytes.
 
         Args:
-            packing: Source, size and fit.
+            packing: Source, size and fit, and how many images may be unreadable.
             out: Folder of the pack.
             path: Where the source's files are on this machine; None where images are rendered.
             workers: Images decoded at the same time; None: as many as there are cores.
-            allow_unreadable: Whether more than 1 % of the images may be unreadable.
             log: Called with lines of progress.
 
         Raises:
             ItlError: If *out* is another pack, or too many images are unreadable.
         """
-        from itl.packs.build import PackRequest, build_pack  # imports decoders, which reading does without
+        from itl.packs.build import build_pack  # imports decoders, which reading does without
+        from itl.packs.source_state import PackRequest
 
         out = Path(out)
         request = PackRequest(packing, Path(path) if path else None)
-        build_pack(request, out, workers or cpu_count(), allow_unreadable, log)
+        build_pack(request, out, workers or cpu_count(), log)
         return cls.open(out)
 
     def damaged(self) -> list[str]:
         """Return the ids of the images whose pixels differ from their checksums; reads all pixels."""
-        from itl.packs.writer import checksum
+        from itl.packs.journal import checksum
 
         rows = zip(self.images, self.table["image"], self.table["checksum"], strict=True)
         return [image for pixels, image, stored in rows if checksum(pixels) != stored]
+
+
+def _open_again(folder: Path, digest: str) -> Pack:
+    """Open the pack in *folder* for another process; ItlError if it is not that of *digest* any more."""
+    pack = Pack.open(folder)
+    if pack.digest != digest:
+        raise _replaced(folder)
+    return pack
+
+
+def _replaced(folder: Path) -> ItlError:
+    return ItlError(
+        f"{folder} has been packed anew since it was opened, as its source changed; repeat the command, "
+        f"which opens the new pack"
+    )
 
 
 def _refuse_unfinished(out: Path) -> None:

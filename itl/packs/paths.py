@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from itl import ItlError
 from itl.machine import Machine
 from itl.packs.pack import PACK_AGAIN, Pack
+from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
 from itl.storage import read_mapping, write_atomic
@@ -66,26 +67,22 @@ def _existing(path: Path, name: str) -> Path:
 
 
 def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
-    """Return the folder of the pack of *packing* here; another source, size or archive has another folder."""
+    """Return the folder of the pack of *packing* here; another source, path or size has another folder."""
     path = find_source(packing, name, machine)
-    identity = [canonical(packing), str(path and path.resolve())]
-    if path and path.is_file():
-        identity += [str(path.stat().st_size), str(path.stat().st_mtime_ns)]
+    pixels = replace(packing, unreadable=Packing.unreadable)  # which decides whether there is a pack
+    identity = [canonical(pixels), str(path and path.resolve())]
     digest = sha256(os.fsencode("\n".join(identity))).hexdigest()[:8]
     return machine.packs / f"{name}-{packing.size}-{digest}"
 
 
 def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
-    """Open the pack of *packing*; None if it is not built yet."""
+    """Open the pack of *packing* as it is, even if its source has changed; None if it is not built yet."""
     folder = pack_folder(packing, name, machine)
     return Pack.open(folder) if (folder / "pack.json").exists() else None
 
 
 def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = print) -> Pack:
-    """Open the pack of *packing*, after building it if necessary."""
-    pack = packed(packing, name, machine)
-    if pack is not None:
-        return pack
+    """Open the pack of *packing*, after building it if it is missing or its source has changed."""
     folder = pack_folder(packing, name, machine)
     return Pack.build(packing, folder, path=find_source(packing, name, machine), log=log)
 
@@ -98,6 +95,7 @@ class Size:
     train: Mapping[str, int]  # training images of each class
     packed: bool
     seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
+    changes: str = ""  # of the source since it was packed, in words: the pack is to be replaced
 
     @property
     def images(self) -> int:
@@ -106,24 +104,32 @@ class Size:
 
 
 def size_of(packing: Packing, name: str, machine: Machine) -> Size:
-    """Count the images of *packing*: in its pack, or by listing the source if it is not packed yet.
+    """Count the images of *packing*: in its pack, or by listing the source if it is not packed as it is now.
 
-    The result of listing is kept beside the packs, as listing a million files takes long.
+    The result is kept beside the packs, and taken while the files stay the same: to look at the times of a
+    million files is quicker than to list them with their classes.
     """
-    folder = pack_folder(packing, name, machine)
-    if (folder / "pack.json").exists():
-        return _size_of_pack(folder)
-    cached = folder.with_name(f"{folder.name}.size.json")
-    size = read_mapping(cached)
-    if size.keys() != {entry.name for entry in fields(Size)}:
-        size = asdict(_size_of_source(packing, find_source(packing, name, machine)))
+    folder, changes = pack_folder(packing, name, machine), ""
+    request = PackRequest(packing, find_source(packing, name, machine))
+    summary = folder / "pack.json"
+    if summary.exists():
+        changes = str(changes_since(folder, Pack.open(folder).summary, request))
+        if not changes:
+            return _size_of_pack(folder, summary.stat().st_mtime_ns)
+    cached, state = folder.with_name(f"{folder.name}.size.json"), request.source_state()
+    kept = read_mapping(cached)
+    names = {entry.name for entry in fields(Size)}
+    if kept.get("source_state", "unknown") != state or kept["size"].keys() != names:
+        kept = {"source_state": state, "size": asdict(_size_of_source(packing, request.path))}
         cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(cached, lambda path: path.write_text(json.dumps(size)))
-    return Size(**size)
+        write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
+    return replace(Size(**kept["size"]), changes=changes)
 
 
 @cache
-def _size_of_pack(folder: Path) -> Size:
+def _size_of_pack(folder: Path, version: int) -> Size:
+    """Count the images of the pack in *folder*; *version* differs once it is replaced."""
+    del version
     table = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
     splits, wnids = table["split"].to_pylist(), table["wnid"].to_pylist()
     return _count(zip(splits, wnids, strict=True), packed=True)
@@ -168,7 +174,7 @@ def pack_of_digest(digest: str, machine: Machine) -> Pack:
 def find_pack(digest: str, machine: Machine) -> Pack | None:
     """Open the pack here with the *digest* that specs hold; None where there is none."""
     for summary in sorted(machine.packs.glob("*/pack.json")):
-        unfinished = summary.parent.suffix == ".partial"  # killed just before it was published
+        unfinished = summary.parent.suffix in (".partial", ".replaced")  # killed just before it was published
         if not unfinished and read_mapping(summary, PACK_AGAIN).get("digest") == digest:
             return Pack.open(summary.parent)
     return None

@@ -1,5 +1,6 @@
 """Thumbnails: pages of a pack's training images of some classes, in random order, as image files."""
 
+import base64
 import io
 import os
 from collections.abc import Collection
@@ -80,6 +81,10 @@ class Gallery:
             ItlError: If the pack no longer exists or cannot be read.
         """
         return [_encode(pixels, self.type == "image/png") for pixels in self._pixels(rows)]
+
+    def urls(self, rows: np.ndarray) -> list[str]:
+        """Return the images in *rows* of the pack, each as a data URL for a page; raises as `files`."""
+        return [f"data:{self.type};base64,{base64.b64encode(file).decode()}" for file in self.files(rows)]
 
     def _pixels(self, rows: np.ndarray) -> list[np.ndarray]:
         """Read images, each uint8 (size, size, 3)."""

@@ -1,6 +1,5 @@
 """Writing images.npy: every image decoded once, in parallel, with a journal of what is done."""
 
-import hashlib
 import io
 import os
 import sys
@@ -20,14 +19,14 @@ import numpy as np
 
 from itl import ItlError
 from itl.machine import map_in_order
+from itl.packs.earlier_pack import EarlierPack
 from itl.packs.fit import decode
-from itl.packs.journal import Journal, JournalRow
+from itl.packs.journal import Journal, JournalRow, checksum
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.specs import Packing
 
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64  # at most, of pixels decoded by one task of the pool
-MAX_UNREADABLE_FRACTION = 0.01  # of the images; with more, packing stops
 PROGRESS_INTERVAL_S = 30  # between lines of progress where there is no terminal
 
 
@@ -41,15 +40,15 @@ class ImageWriter:
     path: Path  # images.npy
     journal: Journal  # opened with `begin`
     workers: int
-    allow_unreadable: bool = False
+    earlier: EarlierPack | None = None  # which has some of the images
     log: Callable[[str], object] = print
 
     def write(self) -> None:
         """Write all images that the journal does not have yet.
 
         Raises:
-            ItlError: If more than 1 % of the images are unreadable and that is not allowed, or a process
-                of the pool was killed.
+            ItlError: If more images are unreadable than the packing allows, or a process of the pool was
+                killed.
         """
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -132,7 +131,7 @@ class ImageWriter:
         os.pwrite(handle, npy_header(total, self.packing.size), 0)
         show_bar = self.log is print and sys.stderr.isatty()
         last_message = time.monotonic()
-        work = partial(decode_chunk, self.source, self.packing)
+        work = partial(decode_chunk, self.source, self.packing, self.earlier)
         progress = tqdm(total=total, initial=done, unit="image", disable=not show_bar)
         with self._pool() as pool, progress:
             for rows, pixels in map_in_order(pool, work, chunks, 2 * self.workers):
@@ -156,10 +155,12 @@ class ImageWriter:
                 f"none of {total:,} images can be read, such as {image} ({error}); "
                 f"`itl check` shows how the source was understood"
             )
-        if len(unreadable) > MAX_UNREADABLE_FRACTION * total and not self.allow_unreadable:
+        allowed = self.packing.unreadable
+        if len(unreadable) > allowed * total:
             raise ItlError(
                 f"{len(unreadable):,} of {len(self.journal.rows):,} images so far cannot be read, more than "
-                f"1 % of {total:,}, such as {image} ({error}); repair them, or allow unreadable images"
+                f"{100 * allowed:g} % of {total:,}, such as {image} ({error}); repair them, or allow more: "
+                f"`itl pack` takes --allow-unreadable, and a preset unreadable: 0.05 beside source:"
             )
 
     @contextmanager
@@ -191,20 +192,18 @@ def npy_header(images: int, size: int) -> bytes:
     return file.getvalue()
 
 
-def checksum(pixels: np.ndarray | bytes) -> str:
-    """Return 16 hex digits that identify the pixels of one image."""
-    data = pixels if isinstance(pixels, bytes) else np.ascontiguousarray(pixels).data
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
 def decode_chunk(
-    source: Source, packing: Packing, records: list[Record]
+    source: Source, packing: Packing, earlier: EarlierPack | None, records: list[Record]
 ) -> tuple[list[JournalRow], np.ndarray]:
-    """Return a journal row for each of *records*, and the pixels of the readable ones, (n, size, size, 3)."""
+    """Return a journal row for each of *records*, and the pixels of the readable ones, (n, size, size, 3).
+
+    What *earlier* has is copied.
+    """
     pixels = np.empty((len(records), packing.size, packing.size, 3), np.uint8)
     rows, count = [], 0
     for record in records:
-        row, image = decode_record(source, packing, record)
+        copied = earlier.copy(record) if earlier else None
+        row, image = copied or decode_record(source, packing, record)
         if image is not None:
             pixels[count] = image
             count += 1

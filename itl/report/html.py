@@ -12,8 +12,8 @@ from markupsafe import Markup
 VERDICT_KINDS = (  # start of a verdict, CSS class, sign; the first that fits
     ("a gain", "gain", "▲"),
     ("a loss", "loss", "▼"),
-    ("a hint", "hint", "~"),
-    ("no difference", "same", "="),
+    ("the same", "same", "="),
+    ("cannot tell (a hint", "hint", "~"),
     ("", "few", "?"),
 )
 

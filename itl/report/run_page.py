@@ -1,6 +1,5 @@
 """The page of one run: its settings, how it was trained, images it learned from, and who uses it."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -104,6 +103,5 @@ def example_images(
     shown = manifest.iloc[:: max(1, len(manifest) // EXAMPLES)].head(EXAMPLES)
     shown = shown.assign(row=pd.Index(pack.table["image"]).get_indexer(shown["image"]))
     shown, gallery = shown[shown["row"] >= 0], Gallery(pack)
-    files = gallery.files(shown["row"].to_numpy())
-    urls = [f"data:{gallery.type};base64,{base64.b64encode(file).decode()}" for file in files]
+    urls = gallery.urls(shown["row"].to_numpy())
     return list(zip(shown["image"], shown["wnid"], urls, strict=True))

@@ -143,11 +143,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
         raise ItlError(
             f"{spec.method} keeps the net frozen and uses no recipe; got {spec.recipe}; leave it out"
         )
-    pretrained = store.result(spec.pretrain)
-    if pretrained is None:
-        raise ItlError(f"run {key(spec)} needs run {key(spec.pretrain)}, which is not done; run that first")
-    net = build(spec.pretrain.net, pretrained["classes"], spec.pretrain.recipe.pixels, spec.pretrain.seed)
-    load_weights(net, store.path(spec.pretrain) / "weights.safetensors")
+    net = load_net(spec.pretrain, store)
     pack = pack_of_digest(spec.pack, machine)
     if method.annotated:
         target = multilabel_target(spec, pack)
@@ -160,6 +156,20 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}
+
+
+def load_net(spec: Pretrain, store: Store) -> Classifier:
+    """Build the net of *spec* with the weights of its finished run.
+
+    Raises:
+        ItlError: where that run is not done.
+    """
+    result = store.result(spec)
+    if result is None:
+        raise ItlError(f"the net of run {key(spec)} is needed, and that run is not done; run it first")
+    net = build(spec.net, result["classes"], spec.recipe.pixels, spec.seed)
+    load_weights(net, store.path(spec) / "weights.safetensors")
+    return net
 
 
 def progress(folder: Path, machine: Machine) -> Callable[[dict], None]:

@@ -1,6 +1,6 @@
 """A plan: every pack and run that some questions need, once, with what it takes and whether that is here."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Protocol
@@ -38,8 +38,8 @@ class QuestionLike(Protocol):
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
 
-    def runs(self, machine: Machine) -> Sequence:
-        """List its runs: each a spec with columns, seed, task, target and method."""
+    def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> Sequence:
+        """List its runs, each a spec with columns, seed, task, target and method; see `Question.runs`."""
 
 
 @dataclass
@@ -227,7 +227,7 @@ def plan(
         ItlError: for data that are missing, all in one line, and for subsets that cannot be had.
     """
     questions = list(questions)
-    sizes, packs = _packs(questions, machine)
+    sizes, packs = _packs(questions, machine, log)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
         if UNPACKED not in str(run.spec):
@@ -242,8 +242,10 @@ def plan(
     return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine)
 
 
-def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
-    """Return the size of every pack, by its folder, and the table of packs.
+def _packs(
+    questions: Sequence[QuestionLike], machine: Machine, log: Callable[[str], object]
+) -> tuple[dict[Path, Size], pd.DataFrame]:
+    """Return the size of every pack, by its folder, and the table of packs; log which are outdated.
 
     Raises ItlError for data that are missing, all in one line.
     """
@@ -257,6 +259,8 @@ def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Pa
             missing[name] = str(error)
             continue
         sizes[folder] = size
+        if size.changes:
+            log(f"the source of {name} has changed since it was packed: {size.changes}; it is packed anew")
         state, minutes, disk = "done", 0.0, 0
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
@@ -283,9 +287,10 @@ def _planned_runs(
 ) -> dict[Pretrain | Transfer, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned = {}
+    outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
-        for run in question.runs(machine):
+        for run in question.runs(machine, outdated):
             condition = ", ".join(f"{name} {value}" for name, value in run.columns)
             for spec in with_needs([run.spec]):
                 kind, pack, target = run.method, run.target, run.task.partition("@")[2]

@@ -1,7 +1,7 @@
 """A question: its plan of runs, and their results in one tidy frame."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,6 +141,7 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
     taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -156,12 +157,13 @@ class Question:
         keep_taxonomy(self.tree(machine), machine.taxonomies)
         return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
 
-    def runs(self, machine: Machine) -> list[Run]:
-        """List the runs; where a pack is not built yet, their keys are not known."""
+    def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> list[Run]:
+        """List the runs; where a pack is not built yet, or *outdated*, their keys are not known."""
         digests = {}
         for name, packing in self.packings().items():
-            pack = packed(packing, name, machine)
-            digests[name] = pack.digest if pack else f"{UNPACKED} {pack_folder(packing, name, machine).name}"
+            folder = pack_folder(packing, name, machine)
+            pack = None if folder in outdated else packed(packing, name, machine)
+            digests[name] = pack.digest if pack else f"{UNPACKED} {folder.name}"
         return list(self.runs_on(digests, self.tree(machine).digest))
 
     def runs_on(self, digests: Mapping[str, str], tree: str = "") -> Iterator[Run]:

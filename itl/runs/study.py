@@ -26,6 +26,7 @@ class Study(BaseModel):
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
+    cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
 
     @classmethod
@@ -100,6 +101,7 @@ class Study(BaseModel):
             tuple(self.comparisons(conditions)),
             self.margin,
             self.taxonomy,
+            self.cap,
         )
         for condition in conditions:
             for task in self.tasks:

@@ -24,6 +24,7 @@ COMPRESSION_TOOLS = {
     b"\xfd7zXZ": "unxz",
     b"\x28\xb5\x2f\xfd": "unzstd",
 }
+PACKED_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 FOREIGN_FORMATS = {  # names of files that hold images in a format of another tool, and the way from there
     r"\.beton": "FFCV's format, which only FFCV reads; give the images that it was written from",
     r"(.*/)?data\.mdb": "an LMDB database; write its images to class folders with the tool that made it",
@@ -184,6 +185,24 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         _refuse_compressed(path, start)
         file.seek(0)
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size, prefix=prefix)
+
+
+def describe_packed(names: Iterable[str]) -> str:
+    """Return what to do about archives among the files *names* that are still packed; empty without any.
+
+    >>> describe_packed(["lists/a.txt", "images.tar.gz"])
+    'images.tar.gz is compressed, so single images cannot be read in place; unpack it: `tar xf images.tar.gz`'
+    """
+    packed = [name for name in names if name.lower().endswith(PACKED_SUFFIXES)]
+    if not packed:
+        return ""
+    command = "unzip" if packed[0].lower().endswith(".zip") else "tar xf"
+    why = (
+        "is a zip inside the folder"
+        if command == "unzip"
+        else "is compressed, so single images cannot be read in place"
+    )
+    return f"{packed[0]} {why}; unpack it: `{command} {shlex.quote(packed[0])}`"
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:

@@ -14,6 +14,7 @@ from itl.sources.archives import Listing, foreign_format
 from itl.sources.class_choice import choose_classes
 from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, recognise
 from itl.sources.records import Record, examples, is_image, validate_records
+from itl.sources.signs import other_source
 from itl.sources.source import Source
 
 
@@ -51,8 +52,11 @@ class ClassFolders(Source):
         counts = image_counts(self.listing)
         if not counts:
             raise ItlError(no_images(self.listing, Path(self.path)))
+        choice = Choice(self.splits, self.class_level, self.nested)
+        if choice == Choice() and (other := other_source(self.listing.files, Path(self.path))):
+            raise ItlError(f"{other}; for its class folders alone set the option class_level=1")
         try:
-            layout = recognise(counts, Choice(self.splits, self.class_level, self.nested))
+            layout = recognise(counts, choice)
         except ItlError as error:
             raise ItlError(f"{self.path}: {error}") from None
         empty = empty_class_folders(self.listing, layout, counts)
@@ -95,7 +99,7 @@ class ClassFolders(Source):
 
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, and what it has instead."""
-    foreign = foreign_format(listing.files)
+    foreign = foreign_format(listing.files) or other_source(listing.files, path)
     rest = ", ".join(f"{count:,} {reason}" for reason, count in listing.left_out.items() if count)
     has = foreign or f"it has {len(listing.files):,} other files" + (f"; left out: {rest}" if rest else "")
     return f"{path} holds no images in class folders; {has}"

@@ -52,6 +52,9 @@ class ListedSource(ScannedSource):
     def scan(self) -> Scan:
         """Records and problems; reads the lists."""
         scan = Scan(self.kind, Path(self.path))
+        packed = archives.describe_packed(self.listing.files)
+        if packed and not any(map(is_image, self.listing.files)):
+            raise ItlError(f"{self.path} holds no images: {packed}")
         finder = ImageFinder(self.listing)
         split_of: dict[str, str] = {}
         in_two: dict[str, str] = {}
@@ -85,7 +88,8 @@ class ListedSource(ScannedSource):
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):
             return member
-        raise ItlError(f"{self.path} has no {name}; {self.kind} takes {self.expected}")
+        packed = archives.describe_packed(self.listing.files)
+        raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
     def optional_file(self, name: str) -> Member | None:
         """Return the file *name* in the outermost folder that has it, or beside the data set."""

@@ -1,18 +1,21 @@
 """Files of region proposals. Boxes are 1-based and inclusive, in pixels.
 
 .mat (MATLAB, up to v7), as published with Fast R-CNN: `images`, a cell with each image's name ('000005'), and
-`boxes`, a cell with K × 4 numbers for each image, ordered ymin, xmin, ymax, xmax.
+`boxes`, a cell with K × 4 numbers for each image, ordered ymin, xmin, ymax, xmax; a fifth number is a score.
+Or one image a file, 000005_boxes.mat: `boxes`, K × 4 or K × 5, and perhaps `scores`; MCG calls them `bboxes`
+and `bboxes_scores`. The option *order* says where a .mat has xmin, ymin, xmax, ymax.
 
 .npz (NumPy): `images` (N,) text, `offsets` (N + 1,) whole numbers, and `boxes` (M, 4), ordered xmin, ymin,
 xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1].
 
-.parquet: one row per region, with the columns image, xmin, ymin, xmax, ymax.
+.parquet: one row per region, with the columns image, xmin, ymin, xmax, ymax, and perhaps score.
 
-The regions of an image keep their order, the best first: a detector that uses fewer uses the first. A folder
-stands for all such files in it, such as those of trainval and test.
+The regions of an image keep their order, the best first, or are sorted by their scores, the highest first:
+a detector that uses fewer uses the first. A folder stands for all such files in it, such as those of trainval
+and test.
 """
 
-import zipfile
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,31 +26,58 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, pick
 from itl.sources.boxes import SIDES, first_invalid_box
+from itl.sources.limits import npz_arrays, refuse_large
+from itl.sources.mat_files import load_mat
 from itl.storage import write_atomic
 
 Regions = dict[str, np.ndarray]  # image -> float32 (n, 4), xmin, ymin, xmax, ymax
+PER_IMAGE_NAMES = (("boxes", "scores"), ("bboxes", "bboxes_scores"))  # variables of boxes and scores
+PER_IMAGE_SUFFIX = "_boxes"  # of the file's name, after the image's
+ORDERS = {"yxyx": [1, 0, 3, 2], "xyxy": [0, 1, 2, 3]}  # columns of a .mat -> xmin, ymin, xmax, ymax
+PICKLES = (".pkl", ".pickle", ".p")
 FORMAT_HINT = "`itl proposals --help` says what it should hold"
 
 
-def read_regions(path: str | Path) -> Regions:
+def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
+
+    Args:
+        path: The file or folder.
+        order: Of the columns of boxes in a .mat: "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
 
     Raises:
         ItlError: In one line: no such file, another kind of file or content, an invalid box, an image for
             which two files have different regions.
     """
     path = Path(path)
+    pick(ORDERS, order, "order of boxes")
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a .mat, .npz or .parquet file, or a folder")
     regions: Regions = {}
     for file in _files(path):
-        for image, boxes in _read(file).items():
+        for image, boxes in _read(file, order).items():
             if image in regions and not np.array_equal(regions[image], boxes):
                 raise ItlError(f"{file} and another file in {path} have other regions of {image!r}; keep one")
             regions[image] = boxes
     if not regions:
         raise ItlError(f"{path} holds no regions; {FORMAT_HINT}")
     return regions
+
+
+def describe_order(path: str | Path) -> str:
+    """Return a note on how the boxes of one-image files at *path* are read; empty if there are none.
+
+    These have no published order: selective search writes ymin, xmin, ymax, xmax, Fast R-CNN's demo has
+    xmin, ymin, xmax, ymax.
+    """
+    path = Path(path)
+    files = _files(path) if path.exists() else []
+    if not any(file.suffix.lower() == ".mat" and file.stem.endswith(PER_IMAGE_SUFFIX) for file in files):
+        return ""
+    return (
+        f"boxes in {path} are taken as ymin, xmin, ymax, xmax, from 1; if xmin is first, convert them with "
+        f"`itl proposals {shlex.quote(str(path))} regions.npz --order xyxy` and use regions.npz"
+    )
 
 
 def write_regions(path: str | Path, regions: Mapping[str, np.ndarray]) -> None:
@@ -80,13 +110,18 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(path: Path) -> Regions:
+def _read(path: Path, order: str) -> Regions:
     """Read one file; an error of its library becomes one line."""
+    if path.suffix.lower() in PICKLES:
+        raise ItlError(
+            f"{path} is a pickle, which may run anything when it is read; where it was made, save it with "
+            f"numpy.savez(FILE, images=NAMES, offsets=OFFSETS, boxes=BOXES); {FORMAT_HINT}"
+        )
     read = pick(READERS, path.suffix.lower(), f"kind of file for regions ({path.name})")
     try:
-        regions = read(path)
+        regions = read(path, order)
     except ItlError as error:
-        raise ItlError(f"{path}: {error}") from None
+        raise ItlError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
     except Exception as error:  # damaged files make these libraries raise all kinds of errors
         if isinstance(error, OSError) and error.strerror:
             raise ItlError(f"cannot read {path}: {error.strerror}") from error
@@ -98,24 +133,24 @@ def _read(path: Path) -> Regions:
     return regions
 
 
-def _read_mat(path: Path) -> Regions:
-    import scipy.io  # slow to import, and only this kind of file needs it
-
-    try:
-        arrays = scipy.io.loadmat(path, variable_names=["images", "boxes"])
-    except NotImplementedError:
-        raise ItlError("saved as MATLAB v7.3, which cannot be read here; save it again with -v7") from None
+def _read_mat(path: Path, order: str) -> Regions:
+    arrays = {name: array for name, array in load_mat(path.read_bytes(), str(path)).items() if name[0] != "_"}
+    columns = ORDERS[order]
+    if "images" not in arrays:
+        for boxes_name, scores_name in PER_IMAGE_NAMES:
+            if boxes_name in arrays and arrays[boxes_name].dtype != object:
+                boxes = _boxes(arrays[boxes_name], arrays.get(scores_name))
+                return {path.stem.removesuffix(PER_IMAGE_SUFFIX): boxes[:, columns].astype(np.float32)}
     if missing := [name for name in ("images", "boxes") if name not in arrays]:
-        present = ", ".join(name for name, *_ in scipy.io.whosmat(path)) or "nothing"
         raise ItlError(
-            f"has no {missing[0]}, but {present}; a file of regions has images and boxes, as published with "
-            f"Fast R-CNN"
+            f"has no {missing[0]}, but {', '.join(arrays) or 'nothing'}; a file of regions has images and "
+            f"boxes, as published with Fast R-CNN"
         )
     images = [_image_name(cell) for cell in arrays["images"].ravel()]
     cells = [_boxes(cell) for cell in arrays["boxes"].ravel()]
     if len(images) != len(cells):
         raise ItlError(f"{len(images):,} images, but boxes of {len(cells):,}; {FORMAT_HINT}")
-    return _by_image(images, [cell[:, [1, 0, 3, 2]] for cell in cells])
+    return _by_image(images, [cell[:, columns] for cell in cells])
 
 
 def _image_name(cell: object) -> str:
@@ -126,22 +161,34 @@ def _image_name(cell: object) -> str:
     return str(name[0])
 
 
-def _boxes(cell: object) -> np.ndarray:
+def _boxes(cell: object, scores: object = None) -> np.ndarray:
+    """Return the boxes of an image (K, 4), those of the highest score first if there are scores.
+
+    Args:
+        cell: K × 4 numbers, or K × 5 with a score last.
+        scores: K numbers; None: there are none, or they are in *cell*.
+    """
     boxes = np.asarray(cell)
     if boxes.size == 0:
         return np.zeros((0, 4))
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or boxes.dtype.kind not in "iuf":
+    if boxes.ndim != 2 or boxes.shape[1] not in (4, 5) or boxes.dtype.kind not in "iuf":
         raise ItlError(f"boxes should hold K × 4 numbers for each image; one is {boxes.dtype} {boxes.shape}")
-    return boxes
+    ranks = boxes[:, 4] if boxes.shape[1] == 5 else scores
+    return boxes[:, :4] if ranks is None else boxes[_by_score(ranks, len(boxes)), :4]
 
 
-def _read_npz(path: Path) -> Regions:
-    if not zipfile.is_zipfile(path):
-        raise ItlError(f"not a .npz file, or cut short; {FORMAT_HINT}")
-    with np.load(path, allow_pickle=False) as arrays:
-        if missing := [name for name in ("images", "offsets", "boxes") if name not in arrays]:
-            raise ItlError(f"has no {missing[0]}, but {', '.join(arrays) or 'nothing'}; {FORMAT_HINT}")
-        images, offsets, boxes = arrays["images"], arrays["offsets"], _boxes(arrays["boxes"])
+def _by_score(scores: object, count: int) -> np.ndarray:
+    """Return the order of *count* *scores*, the highest first, equal ones as they are."""
+    values = np.asarray(scores).ravel()
+    if len(values) != count or values.dtype.kind not in "iuf" or np.isnan(values).any():
+        raise ItlError(f"{len(values):,} scores of {count:,} boxes, or one is no number; {FORMAT_HINT}")
+    return np.argsort(-values.astype(np.float64), kind="stable")
+
+
+def _read_npz(path: Path, order: str) -> Regions:
+    with path.open("rb") as file:
+        arrays = npz_arrays(file, str(path), ("images", "offsets", "boxes"))
+    images, offsets, boxes = arrays["images"], arrays["offsets"], _boxes(arrays["boxes"])
     offsets = offsets.astype(int) if offsets.dtype.kind in "iu" else np.zeros(0, int)
     ends = offsets[[0, -1]].tolist() if offsets.shape == (len(images) + 1,) else []
     if ends != [0, len(boxes)] or (np.diff(offsets) < 0).any():
@@ -153,16 +200,22 @@ def _read_npz(path: Path) -> Regions:
     return _by_image(images.astype(str).tolist(), parts)
 
 
-def _read_parquet(path: Path) -> Regions:
+def _read_parquet(path: Path, order: str) -> Regions:
+    metadata = pq.ParquetFile(path).metadata
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    refuse_large(sum(group.total_byte_size for group in groups), str(path))
     table = pq.read_table(path)
     if missing := [name for name in ("image", *SIDES) if table.column_names.count(name) != 1]:
         raise ItlError(f"should have one column {missing[0]}, but has {', '.join(table.column_names)[:80]}")
-    frame = table.select(["image", *SIDES]).to_pandas()
+    scored = [name for name in ("score",) if name in table.column_names]
+    frame = table.select(["image", *SIDES, *scored]).to_pandas()
     if frame["image"].isna().any():
         raise ItlError(f"row {int(frame['image'].isna().argmax()) + 1} names no image; {FORMAT_HINT}")
+    if scored:
+        frame = frame.iloc[_by_score(frame["score"].to_numpy(), len(frame))]
     boxes = frame[SIDES].to_numpy(np.float64)
-    groups = frame["image"].astype(str).groupby(frame["image"], sort=False).indices
-    return _by_image([str(image) for image in groups], [boxes[rows] for rows in groups.values()])
+    groups_of = frame["image"].astype(str).groupby(frame["image"], sort=False).indices
+    return _by_image([str(image) for image in groups_of], [boxes[rows] for rows in groups_of.values()])
 
 
 def _by_image(images: list[str], boxes: list[np.ndarray]) -> Regions:

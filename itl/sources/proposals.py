@@ -12,7 +12,7 @@ import pandas as pd
 from itl import ItlError, pick
 from itl.sources.boxes import SIDES, iou_of
 from itl.sources.findings import Finding
-from itl.sources.proposal_files import Regions, read_regions
+from itl.sources.proposal_files import Regions, describe_order, read_regions
 from itl.sources.records import examples, is_image
 from itl.sources.scan import Scan
 from itl.sources.voc_xml import read_objects
@@ -164,10 +164,11 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
     """
     try:
         path = _resolve(file, scan.path)
-        from_file = read_regions(path)
+        from_file, note = read_regions(path), describe_order(path)
     except ItlError as error:
         scan.add_problem(str(error))
         return
+    scan.notes += [note] if note else []
     matched = match_images([record.id for record in scan.records], from_file)
     split_of_bare, outside_counts = {}, {}
     for record in scan.records:
@@ -247,6 +248,7 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
         counts = [len(boxes) for boxes in regions.values()]
         text = f"{sum(counts):,} on {len(regions):,} images, {min(counts):,} to {max(counts):,} on each"
         findings = [Finding("count", f"regions: {text}")]
+        findings += [Finding("note", note)] if (note := describe_order(path)) else []
         if annotations is not None:
             table, note = measure_recall(regions, Path(annotations), [max(counts)])
             findings += [Finding("note", note)] if note else []

@@ -144,12 +144,6 @@ def test_label_sets_stand_on_the_way_that_made_them():
     assert set(tables.by_way(sets[:2])["way"]) == {"cut at a depth"}
 
 
-def test_power_is_tabulated_for_one_comparison_and_among_several():
-    table = tables.power_table(effects=(2, 5), among=4).set_index(["comparisons", "seeds"])
-    assert table.loc[(1, 3)].tolist() == ["47 %", "98 %"]
-    assert table.loc[(4, 3)].tolist() < table.loc[(1, 3)].tolist()
-
-
 def test_summary_shows_mean_interval_and_n():
     rows = [(25, 0, 50.0), (25, 1, 51.0), (25, 2, 52.0), (50, 0, 60.0)]
     results = pd.DataFrame(rows, columns=["images_per_class", "seed", "value"])
@@ -160,29 +154,35 @@ def test_summary_shows_mean_interval_and_n():
 
 
 def test_forest_names_what_is_compared_where_colours_tell_questions():
-    rows = [("data-size", "25 or 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise")]
-    columns = ["question", "compared", "task", "metric", "change", "low", "high", "verdict"]
+    rows = [("data-size", "25 or 200", "own", "accuracy", -5.0, -6.0, -4.0, 2.0, "a loss")]
+    columns = ["question", "compared", "task", "metric", "change", "low", "high", "margin", "verdict"]
     ax = figures.forest(pd.DataFrame(rows, columns=columns), by="question")
     assert [label.get_text() for label in ax.get_yticklabels()] == ["25 or 200\nown classes: accuracy"]
 
 
-def test_forest_fills_what_is_beyond_noise():
+def test_forest_fills_what_is_decided_and_shows_the_margin():
     rows = [
-        ("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, "a loss beyond seed noise"),
-        ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, "no difference beyond seed noise"),
+        ("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, np.nan, "a loss"),
+        ("25 instead of 200", "knn@scenes", "knn5", 1.0, -1.0, 3.0, 2.0, "cannot tell"),
+        ("25 instead of 200", "probe@scenes", "accuracy", 0.5, -0.5, 1.5, 2.0, "the same"),
     ]
-    table = pd.DataFrame(rows, columns=["compared", "task", "metric", "change", "low", "high", "verdict"])
-    ax = figures.forest(table)
-    assert dots(ax).tolist() == [[-5.0, 0.0], [1.0, 1.0]]
-    (faces,) = [c.get_facecolor() for c in ax.collections if isinstance(c, PathCollection)]
-    assert [to_hex(face).upper() for face in faces] == [figures.COLOURS[0], "#FFFFFF"]
+    columns = ["compared", "task", "metric", "change", "low", "high", "margin", "verdict"]
+    ax = figures.forest(pd.DataFrame(rows, columns=columns))
+    assert dots(ax).tolist() == [[-5.0, 0.0], [1.0, 1.0], [0.5, 2.0]]
+    circles, squares = [c for c in ax.collections if isinstance(c, PathCollection)]
+    faces = [to_hex(face).upper() for face in (*circles.get_facecolor(), *squares.get_facecolor())]
+    assert faces == [figures.COLOURS[0], "#FFFFFF", figures.COLOURS[0]]
+    assert len(squares.get_paths()[0].vertices) < len(circles.get_paths()[0].vertices)
     (lines,) = [c for c in ax.collections if not isinstance(c, PathCollection)]
     assert [segment.tolist() for segment in lines.get_segments()] == [
         [[-6.0, 0.0], [-4.0, 0.0]],
         [[-1.0, 1.0], [3.0, 1.0]],
+        [[-0.5, 2.0], [1.5, 2.0]],
     ]
+    bands = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
+    assert bands[1:] == [(-2.0, 4.0), (-2.0, 4.0)]
     names = [label.get_text() for label in ax.get_yticklabels()]
-    assert names == ["own classes: accuracy", "scenes, nearest neighbours: 5 neighbours"]
+    assert names[:2] == ["own classes: accuracy", "scenes, nearest neighbours: 5 neighbours"]
 
 
 def test_levels_draws_every_leaf():

@@ -1,5 +1,6 @@
 """Beside the paper: its findings, the same comparison of ours, and what that makes of them."""
 
+import math
 from importlib.resources import files
 from types import SimpleNamespace
 
@@ -8,79 +9,136 @@ import pytest
 
 from itl.analysis import published
 from itl.analysis.comparisons import Answer, contrasts
+from itl.analysis.findings import Ours, findings, judge_finding, pair_of
 from itl.runs import questions
-from tests.analysis.test_comparisons import frame, question
+from itl.runs.question import Task
+from tests.analysis.test_comparisons import noisy, question
+
+UNKNOWN = math.nan
 
 
 @pytest.mark.parametrize(
-    ("verdict", "sign", "word"),
+    ("sign", "verdict", "p_size", "reach", "margin", "word"),
     [
-        ("a loss beyond seed noise", "-", "supports it"),
-        ("a gain beyond seed noise", "+", "supports it"),
-        ("a loss beyond seed noise", "+", "contradicts it"),
-        ("a gain beyond seed noise", "-", "contradicts it"),
-        ("a hint of a loss, not firm among 4 comparisons", "-", "cannot tell"),
-        ("no difference beyond seed noise", "-", "cannot tell"),
-        ("too few seeds to say", "+", "cannot tell"),
+        ("-", "a loss", UNKNOWN, 1.0, 2.0, "supports it"),
+        ("+", "a gain", UNKNOWN, 1.0, 2.0, "supports it"),
+        ("-", "a loss", 0.4, 1.0, 2.0, "supports it"),
+        ("-", "a loss", 0.001, 1.0, 2.0, "contradicts its size"),  # −30 points are not a published −1.5
+        ("-", "the same", 0.001, 0.5, 2.0, "contradicts its size"),
+        ("+", "a loss", UNKNOWN, 1.0, 2.0, "contradicts it"),
+        ("-", "a gain", 0.001, 1.0, 2.0, "contradicts it"),
+        ("-", "cannot tell", 0.4, 1.0, 2.0, "consistent in size"),
+        ("-", "the same", 0.4, 1.0, 2.0, "consistent in size"),
+        ("-", "cannot tell", 0.4, 9.0, 2.0, "cannot tell"),  # an interval as wide holds nearly everything
+        ("-", "cannot tell", 0.4, 1.0, UNKNOWN, "cannot tell"),
+        ("-", "cannot tell", UNKNOWN, 1.0, 2.0, "cannot tell"),
+        ("-", "the same", UNKNOWN, 1.0, 2.0, "cannot tell"),
+        ("-", "too few seeds to say", UNKNOWN, UNKNOWN, 2.0, "cannot tell"),
+        ("0", "the same", UNKNOWN, 1.0, 2.0, "supports it"),
+        ("0", "a loss", UNKNOWN, 1.0, 2.0, "contradicts it"),
+        ("0", "a gain", UNKNOWN, 1.0, 2.0, "contradicts it"),
+        ("0", "cannot tell", UNKNOWN, 1.0, 2.0, "cannot tell"),
     ],
 )
-def test_a_finding_is_judged_by_what_is_beyond_noise(verdict, sign, word):
-    assert published.judge(verdict, sign) == word
+def test_what_ours_makes_of_a_finding(sign, verdict, p_size, reach, margin, word):
+    beyond = {"a gain": "+", "a loss": "-"}.get(verdict, "")
+    assert judge_finding(sign, Ours(verdict, beyond, reach, margin), p_size) == word
 
 
-def test_every_finding_belongs_to_a_question_and_only_two_have_figures():
-    names = {"data-size", "class-count", "granularity", "budget", "overlap", "split"}
-    known = [finding for name in sorted(names) for finding in published.findings(name)]
-    assert len(known) == len(pd.read_csv(files("itl") / "analysis/published.csv")) == 5
+def test_a_small_loss_supports_a_small_loss():
+    assert judge_finding("-", Ours("the same", "-", 0.5, 2.0), 0.4) == "supports it"
+
+
+def test_every_finding_belongs_to_a_question_and_has_a_source():
+    names = {entry.name for entry in questions.QUESTIONS.values()}
+    known = [finding for name in sorted(names) for finding in findings(name)]
+    assert len(known) == len(pd.read_csv(files("itl") / "analysis/published.csv")) == 8
     assert {finding.sign for finding in known} == {"+", "-"}
-    assert sorted(finding.value for finding in known if finding.value) == ["-1.5", "-2.8"]
-    assert {name.partition("-")[2] for name in questions.QUESTIONS} == names
+    assert sorted(finding.value for finding in known if finding.value) == ["-1.3", "-1.5", "-2.8", "-3.7"]
+    assert all(finding.source for finding in known)
 
 
-def sized(values: dict) -> pd.DataFrame:
-    """Results of a data-size question on four classes."""
-    results = frame(values).assign(classes=4)
-    return results.assign(images=4 * results["images_per_class"].replace("all", 52).astype(int))
+def detection(levels: dict, **settings) -> tuple[SimpleNamespace, pd.DataFrame]:
+    """A data-size question on four classes, and made-up results of detection and of own classes."""
+    study = question(*levels)
+    study.name, study.tasks = "data-size", (Task.read("detection@voc2007"),)
+    table = noisy(levels, task="detection@voc2007", **settings).assign(metric="map")
+    own = noisy({name: level + 20 for name, level in levels.items() if name}, task="own", **settings)
+    results = pd.concat([table, own])
+    results["images"] = 4 * results["images_per_class"].replace("all", 52).astype(int)
+    return study, results
 
 
 def beside(study: SimpleNamespace, results: pd.DataFrame) -> pd.DataFrame:
     return published.beside_paper(Answer(study, results, contrasts(study, results)))
 
 
-def test_the_same_share_of_the_largest_stands_beside_the_published_one():
-    table = beside(question(10, 26, "all"), sized({10: [4, 3, 5], 26: [50, 51, 52], "all": [55, 56, 57.5]}))
-    assert table["whose"].tolist() == ["the paper", "ours"]
-    assert table["compared"].tolist() == [
-        "500 instead of 1000 images per class",
-        "26 instead of all images per class",
-    ]
-    assert table["change"].tolist() == ["−1.5", "−5.2 (−5.9 to −4.4)"]
-    assert table["finding"].iloc[1] == "supports it"
+def test_the_same_share_of_the_largest_stands_beside_each_published_number():
+    table = beside(*detection({0: 20, 8: 40, 26: 58.6, "all": 60}))
+    halves = table[table["compared"].str.contains("500 instead")]
+    assert halves["change"].tolist() == ["−1.5", "−1.3", ""]
+    assert halves["source"].str.contains("project page|reader's notes").all()
+    ours = table[table["compared"] == "26 instead of all images per class"]
+    assert ours["finding"].tolist() == ["supports it", "supports it"]
+    assert ours["task"].unique().tolist() == ["detection@voc2007"], "nets' own classes are no target"
+    assert "no comparable condition here" in table["finding"].tolist(), "for a quarter: 8 of 52 is less"
 
 
-def test_nothing_of_ours_stands_beside_it_where_one_size_was_tried():
-    assert beside(question(26), sized({26: [4, 5, 6]}))["whose"].tolist() == ["the paper"]
+def test_a_large_loss_does_not_support_a_small_one():
+    table = beside(*detection({0: 20, 8: 25, 26: 30, "all": 60}))
+    ours = table[table["compared"] == "26 instead of all images per class"]
+    assert ours["finding"].tolist() == ["contradicts its size", "contradicts its size"]
 
 
-def test_classes_are_compared_by_their_number():
-    study = question("bottom-up@4", "top-down@1", "original", column="label_set")
+def test_sizes_are_compared_only_where_the_task_is_measured_in_the_same_way():
+    study, results = detection({0: 20, 8: 25, 26: 30, "all": 60})
+    other = results.replace({"task": {"detection@voc2007": "actions@voc2012"}})
+    table = beside(study, other)
+    ours = table[table["compared"] == "26 instead of all images per class"]
+    assert ours["finding"].tolist() == ["supports it", "supports it"]
+
+
+def test_less_than_on_own_classes_is_a_contrast_of_contrasts():
+    study, results = detection({0: 20, 8: 40, 26: 59, "all": 60})
+    results.loc[(results["task"] == "own") & (results["images_per_class"] == 26), "value"] -= 10
+    table = beside(study, results)
+    row = table[table["compared"].str.contains("less the change on own classes")].iloc[0]
+    assert (row["finding"], row["verdict"]) == ("supports it", "a gain")
+
+
+def test_a_share_that_is_not_comparable_stands_beside_nothing():
+    """100 of 947 images of each class are not a half."""
+    study, results = detection({0: 20, 5: 50, "all": 60})
+    assert pair_of(findings("data-size")[0], study, results) is None
+    assert set(beside(study, results)["whose"]) == {"the paper", "ours"}
+    assert (
+        beside(study, results).query("whose == 'ours'")["finding"] == "no comparable condition here"
+    ).all()
+
+
+def test_classes_are_compared_by_their_number_on_the_same_images():
+    levels = {"bottom-up@4": 10, "top-down@1": 21, "random": 20, "original": 22}
+    study = question(*levels, column="label_set")
     study.name = "class-count"
-    values = {"bottom-up@4": [1, 2, 4], "top-down@1": [20, 21, 22], "original": [20, 22, 24]}
-    results = frame(values, "label_set")
-    counts = {"bottom-up@4": 2, "top-down@1": 13, "original": 100}
-    table = beside(study, results.assign(classes=results["label_set"].map(counts), images=800))
-    assert table["compared"].tolist() == [
-        "127 instead of 1000 classes",
-        "top-down@1 instead of original label set",
-    ]
-    assert table["finding"].iloc[1] == "cannot tell"
+    results = noisy(levels, column="label_set")
+    counts = {"bottom-up@4": 2, "top-down@1": 13, "random": 13, "original": 100}
+    images = {"bottom-up@4": 800, "top-down@1": 800, "random": 100, "original": 800}
+    results = results.assign(
+        classes=results["label_set"].map(counts), images=results["label_set"].map(images)
+    )
+    pair = pair_of(findings("class-count")[0], study, results)
+    assert (pair.comparison.of, pair.comparison.against) == (
+        (("label_set", "top-down@1"),),
+        (("label_set", "original"),),
+    )
+    table = beside(study, results)
+    assert "top-down@1 instead of original label set" in table["compared"].tolist()
 
 
 def test_a_finding_without_figure_is_held_against_the_comparison_it_speaks_of():
     study = question("none", "bottom-up@5", "original", column="label_set")
-    study.name, study.comparisons = "granularity", (study.comparisons[0], study.comparisons[1])
-    results = frame({"none": [1, 2, 3], "bottom-up@5": [10, 11, 13], "original": [20, 22, 21]}, "label_set")
-    table = beside(study, results)
+    study.name = "granularity"
+    table = beside(study, noisy({"none": 2, "bottom-up@5": 11, "original": 21}, column="label_set"))
     assert table["compared"].tolist() == ["", "original label set instead of no pre-training"]
     assert table["finding"].tolist()[1] == "supports it"
 
@@ -88,10 +146,19 @@ def test_a_finding_without_figure_is_held_against_the_comparison_it_speaks_of():
 def test_a_question_without_a_finding_says_so():
     study = question(25, 50)
     study.name = "overlap"
-    assert "no finding on this" in beside(study, frame({25: [1, 2], 50: [2, 3]}))["finding"].iloc[0]
+    assert "no finding on this" in beside(study, noisy({25: 1, 50: 2}))["finding"].iloc[0]
+
+
+def test_the_summary_has_the_main_task_of_each_question():
+    study, results = detection({0: 20, 8: 40, 26: 58.6, "all": 60})
+    other = results[results["task"] != "own"].assign(task="detection@other")
+    both = pd.concat([results, other])
+    table = published.judged_findings([Answer(study, both, contrasts(study, both))])
+    assert set(table["task"]) == {"detection@voc2007", ""}
+    assert table["the paper found"].str.contains("half of the images").any()
 
 
 def test_findings_are_counted():
-    table = pd.DataFrame({"finding": ["supports it", "cannot tell", "cannot tell"]})
-    text = "1 is supported, 0 contradicted, and these runs cannot tell for 2"
-    assert published.count_findings(table) == text
+    words = ["supports it", "contradicts it", "contradicts its size", "consistent in size", "cannot tell"]
+    text = "1 supported, 2 contradicted, 1 consistent in size; these runs cannot tell for 1"
+    assert published.count_findings(pd.DataFrame({"finding": words})) == text

@@ -1,45 +1,61 @@
 """Results in words, exact."""
 
-import doctest
+import math
 
 import pandas as pd
 import pytest
 
-import itl.analysis.wording
-from itl.analysis.comparisons import tabulate
-from itl.analysis.statistics import paired
+from itl.analysis.comparisons import contrasts
+from itl.analysis.verdicts import count_text
 from itl.analysis.wording import (
-    classes,
+    answer_text,
     condition_text,
-    describe_change,
-    detectable_text,
     index_entry,
     main_metric,
     metric_name,
     task_name,
 )
+from tests.analysis.test_comparisons import noisy, question
 
 
-def row(of: list[float], against: list[float]) -> pd.Series:
-    """One row of contrasts."""
-    return tabulate([("data-size", "few instead of many", "probe@x", "accuracy", paired(of, against))]).loc[0]
+def row(levels: dict, **settings) -> pd.Series:
+    """The main contrast of made-up results."""
+    return contrasts(question(*levels), noisy(levels, **settings)).iloc[0]
 
 
-def test_a_change_in_words():
-    change = row([51.0, 51.5, 53.0], [61.0, 62.5, 62.0])
-    assert (
-        describe_change(change)
-        == "**−10.0 points** (95 % interval −12.5 to −7.5, 3 seeds): a loss beyond seed noise"
+def test_the_share_of_the_gain_comes_first():
+    loss = row({0: 30, 25: 60, 50: 60, "all": 70})
+    assert answer_text(loss).startswith(
+        "With 25 instead of all images per class, nets keep **75 % (73 to 77 %)** of the gain from "
+        "pre-training on\nx, linear probe: −10.0 points (95 % interval −10.7 to −9.3, "
     )
-    assert index_entry(change) == {"n": 3, "verdict": "a loss beyond seed noise"}
-    assert describe_change(row([3.0], [1.0])) == "**+2.0 points** (1 seed): too few seeds to say"
+    assert answer_text(loss).endswith("5 seeds). Verdict: **a loss**.")
+    assert index_entry(loss) == {"n": 5, "verdict": "a loss"}
 
 
-def test_the_smallest_change_that_could_be_seen():
-    change = row([51.0, 51.5, 53.0], [61.0, 62.5, 62.0])
-    points = f"{change['detectable']:.1f}"
-    assert detectable_text(change) == f"These seeds would have shown a change of {points} points or more."
-    assert "is unknown" in detectable_text(row([3.0], [1.0]))
+def test_the_same_names_its_margin():
+    same = row({0: 30, 25: 70, 50: 60, "all": 70})
+    assert answer_text(same).endswith("Verdict: **the same within ±8.0 points**.")
+    assert index_entry(same)["verdict"] == "the same within ±8.0 points"
+
+
+def test_without_an_untrained_net_only_points_are_known():
+    text = answer_text(row({25: 60, 50: 62, "all": 70}))
+    assert text.startswith(
+        "With 25 instead of all images per class, accuracy on\nx, linear probe changes: −10.0 points"
+    )
+    single = answer_text(row({25: 60, 50: 62, "all": 70}, seeds=1))
+    assert "(1 seed). Verdict: **too few seeds to say**." in single
+
+
+def test_a_share_of_an_uncertain_gain_has_no_interval():
+    values = row({0: 69.9, 25: 70, 50: 70, "all": 70}, size=5.0)
+    assert "(no interval: the gain itself may be 0)" in answer_text(values)
+    assert math.isnan(values["share_low"])
+
+
+def test_verdicts_are_counted():
+    assert count_text({"a loss": 2, "cannot tell": 1, "the same": 3}) == "2 a loss, 3 the same, 1 cannot tell"
 
 
 @pytest.mark.parametrize(
@@ -71,14 +87,3 @@ def test_tasks_in_words():
     assert [metric_name(task) for task in tasks[2:4]] == ["accuracy", "mean average precision"]
     assert task_name("own") == "own classes"
     assert task_name("probe@images/half-a") == "half-a classes of images, linear probe"
-
-
-def test_classes_of_a_condition():
-    results = pd.DataFrame({"label_set": ["bottom-up@5", "original"], "classes": [6, 40]})
-    assert classes(results, {"label_set": "original"}) == 40
-
-
-def test_examples_are_true():
-    result = doctest.testmod(itl.analysis.wording)
-    assert result.attempted == 9
-    assert not result.failed

@@ -5,10 +5,12 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -69,7 +71,13 @@ def test_a_pack_holds_what_was_decoded(undisturbed, photos):
         "image,reason\ntrain/cat/150.png,not an image that Pillow can read\n"
         "train/dog/007.png,not an image that Pillow can read\n"
     )
-    assert sorted(os.listdir(pack.folder)) == ["images.npy", "index.parquet", "pack.json", "unreadable.csv"]
+    assert sorted(os.listdir(pack.folder)) == [
+        "files.parquet",
+        "images.npy",
+        "index.parquet",
+        "pack.json",
+        "unreadable.csv",
+    ]
     assert pack.damaged() == []
     clone = pickle.loads(pickle.dumps(pack))
     assert clone.digest == pack.digest
@@ -229,7 +237,7 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monk
     (photos / "cat/03.png").write_bytes(b"broken")
     with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an image"):
         Pack.build(packing, tmp_path / "pack", path=photos, log=quiet)
-    allowed = Pack.build(packing, tmp_path / "other", path=photos, allow_unreadable=True, log=quiet)
+    allowed = Pack.build(replace(packing, unreadable=0.05), tmp_path / "other", path=photos, log=quiet)
     assert len(allowed) == 29
     assert "cat/03.png" not in set(allowed.table["image"])
     (photos / "cat/03.png").write_bytes(encoded(smooth(8, 8) + 3))
@@ -237,7 +245,7 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monk
     for path in (photos / "cat").iterdir():
         path.write_bytes(b"broken")
     with pytest.raises(ItlError, match="none of 30 images can be read"):
-        Pack.build(packing, tmp_path / "none", path=photos, allow_unreadable=True, log=quiet)
+        Pack.build(replace(packing, unreadable=1.0), tmp_path / "none", path=photos, log=quiet)
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path, monkeypatch):
@@ -319,3 +327,142 @@ def test_rendered_images_are_packed_by_processes_to_the_same_bytes(tmp_path):
     packs = [Pack.build(packing, tmp_path / f"{workers}", workers=workers, log=quiet) for workers in (1, 2)]
     assert same(*packs)
     assert packs[0].summary["splits"] == {"train": 10, "val": 4}
+
+
+@pytest.fixture
+def few(tmp_path) -> Path:
+    """Twelve PNGs of two classes, of which one is broken."""
+    folder = tmp_path / "few"
+    for number in range(12):
+        path = folder / "train" / ("cat", "dog")[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"broken" if number == 5 else encoded(np.roll(smooth(32, 32), number, axis=1)))
+    return folder
+
+
+def change(photos: Path) -> None:
+    """Add an image, remove one, change one under its name, move one to another class, mend the broken one."""
+    train = photos / "train"
+    (train / "cat/99.png").write_bytes(encoded(smooth(20, 20)))
+    (train / "cat/00.png").unlink()
+    (train / "dog/01.png").write_bytes(encoded(smooth(32, 32) // 2))
+    (train / "dog/03.png").rename(train / "cat/03.png")
+    (train / "dog/05.png").write_bytes(encoded(smooth(32, 32)))
+
+
+def test_a_changed_source_is_packed_anew_and_only_what_changed_is_decoded(few, tmp_path, monkeypatch):
+    packing = replace(PACKING, unreadable=0.1)
+    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    first = np.array(before.images[2])
+    change(few)
+    read, decoded, lines = ClassFolders.read, [], []
+    monkeypatch.setattr(
+        ClassFolders, "read", lambda self, record: decoded.append(record.id) or read(self, record)
+    )
+    after = Pack.build(packing, tmp_path / "pack", path=few, log=lines.append)
+    assert lines[0] == (
+        f"the source has changed since {tmp_path / 'pack'} was packed: 2 images added (train/cat/03.png …), "
+        "2 images gone (train/cat/00.png …), 2 images changed (train/dog/01.png …); packing these anew"
+    )
+    assert sorted(decoded) == [f"train/{name}.png" for name in ("cat/03", "cat/99", "dog/01", "dog/05")]
+    assert same(after, Pack.build(packing, tmp_path / "whole", path=few, log=quiet))
+    assert after.digest != before.digest
+    assert (before.images[2] == first).all()  # who has the old one open reads on
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "few",
+        "pack",
+        "pack.lock",
+        "whole",
+        "whole.lock",
+    ]
+    assert after.summary["kinds"] == {"PNG": 12}
+    decoded.clear()
+    assert same(Pack.build(packing, tmp_path / "pack", path=few, log=lines.append), after)
+    assert not decoded
+
+
+def test_other_files_beside_the_images_change_nothing(few, tmp_path, monkeypatch):
+    packing = replace(PACKING, unreadable=0.1)
+    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    (few / "notes.txt").write_text("nothing")
+    monkeypatch.setattr(writer.ImageWriter, "write", None)  # would fail if it were called
+    assert Pack.build(packing, tmp_path / "pack", path=few, log=quiet).digest == before.digest
+    monkeypatch.setattr(ClassFolders, "records", None)  # the new state is kept: nothing is listed again
+    assert Pack.build(packing, tmp_path / "pack", path=few, log=quiet).digest == before.digest
+
+
+@pytest.mark.parametrize("archive", ["tar", "zip"])
+def test_a_changed_archive_is_packed_anew(few, tmp_path, archive):
+    packing, path = replace(PACKING, unreadable=0.1), tmp_path / f"few.{archive}"
+    shutil.make_archive(str(tmp_path / "few"), archive, few)
+    assert len(Pack.build(packing, tmp_path / "pack", path=path, log=quiet)) == 11
+    change(few)
+    shutil.make_archive(str(tmp_path / "few"), archive, few)
+    after = Pack.build(packing, tmp_path / "pack", path=path, log=quiet)
+    assert same(after, Pack.build(packing, tmp_path / "whole", path=path, log=quiet))
+    assert "train/cat/99.png" in set(after.table["image"])
+
+
+@pytest.mark.parametrize("call", ["rename", "fsync"])
+def test_a_kill_while_a_pack_is_replaced_ends_in_the_same_bytes(few, tmp_path, call):
+    packing, out = replace(PACKING, unreadable=0.1), tmp_path / "pack"
+    Pack.build(packing, out, path=few, log=quiet)
+    change(few)
+    whole = Pack.build(packing, tmp_path / "whole", path=few, log=quiet)
+    for last in (1, 2):
+
+        def work(last=last):
+            real, calls = getattr(os, call), iter(range(1, 9))
+
+            def kill(*arguments, **options):
+                if next(calls) == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments, **options)
+
+            setattr(os, call, kill)
+            Pack.build(packing, out, path=few, log=quiet)
+
+        _, status = os.waitpid(forked(work), 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    assert same(Pack.build(packing, out, path=few, log=quiet), whole)
+    assert not list(tmp_path.glob("pack.*d"))  # neither replaced nor unfinished
+
+
+def test_an_unfinished_pack_of_what_has_changed_is_begun_anew(photos, tmp_path, monkeypatch):
+    moved = tmp_path / "photos"
+    shutil.copytree(photos, moved)
+    half_built(tmp_path / "pack", moved, monkeypatch)
+    (moved / "train/cat/000.png").write_bytes(encoded(smooth(32, 33)))
+    lines: list[str] = []
+    pack = Pack.build(PACKING, tmp_path / "pack", path=moved, log=lines.append)
+    assert lines[0].endswith("was begun, and its source has changed since; it is begun anew")
+    assert same(pack, Pack.build(PACKING, tmp_path / "whole", path=moved, log=quiet))
+
+
+def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
+    packing = replace(PACKING, unreadable=0.1)
+    Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    other = tmp_path / "other"
+    shutil.copytree(few, other)
+    assert len(Pack.build(packing, tmp_path / "pack", path=other, log=quiet)) == 11
+    (other / "train/cat/00.png").write_bytes(encoded(smooth(90, 90)))
+    with pytest.raises(ItlError, match="is the pack of"):
+        Pack.build(packing, tmp_path / "pack", path=other, log=quiet)
+
+
+def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path):
+    packing, lists = (
+        Packing("folder", size=8, options={"classes": "names.csv"}, unreadable=0.1),
+        few / "names.csv",
+    )
+    lists.write_text("cat,n02121808\ndog,n02084071\n")
+    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    lists.write_text("cat,n02121808\ndog,n02083346\n")
+    lines: list[str] = []
+    after = Pack.build(packing, tmp_path / "pack", path=few, log=lines.append)
+    assert "5 images of another class or split (train/dog/01.png …)" in lines[0]
+    assert set(after.table["wnid"]) == {"n02121808", "n02083346"}
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        _ = before.table
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        pickle.loads(pickle.dumps(before))

@@ -30,7 +30,7 @@ from tests.worlds import SETTINGS, here, pretend, small_study
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
 ANSWER = """from IPython.display import Markdown
-told = {"n": 3, "verdict": "a gain beyond seed noise"}
+told = {"n": 3, "verdict": "a gain"}
 Markdown(f"Half of {number} is **{12 / number:.1f}** & so on.", metadata=told)"""
 SLOW = "import os, time\nopen(f'started-{os.getpid()}', 'w')\ntime.sleep(seconds)\nseconds"
 LONG = "import pandas as pd\npd.DataFrame({'a': [f'row {number}' for number in range(100)]})"
@@ -113,7 +113,7 @@ def test_index_shows_answer_figure_and_verdict(home):
     html = (home / "reports/test/index.html").read_text()
     assert "Half of 6 is <strong>2.0</strong> &amp; so on." in html
     assert 'alt="Half of 6 is 2.0 &amp; so on."' in html
-    assert "a gain beyond seed noise" in html
+    assert "a gain" in html
     assert "n = 3 seeds" in html
     assert 'href="a.html"' in html
 

@@ -1,5 +1,6 @@
 """A plan lists what is shared once, adds up what it takes, and refuses what is not here; exact sums."""
 
+import itertools
 import json
 import os
 from dataclasses import replace
@@ -19,7 +20,8 @@ from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
 from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
-from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, key
+from tests.pictures import encoded, smooth
 from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
 
 RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
@@ -345,3 +347,44 @@ def test_told_by_condition_or_by_run(tmp_path, rated):
     grouped = found.by_condition()
     assert grouped[["nets", "evaluations", "to do"]].sum().tolist() == [6, 6, 12]
     assert SCENES["source"] in short
+
+
+def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    for split, number in itertools.product(("train", "val"), range(8)):
+        path = photos / split / ("cat", "dog")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(smooth(9, 9) + number))
+    question = data_size(**SHARED | {"images": {"source": "folder", "path": str(photos), "size": 8}}, **FOUR)
+    store, lines = Store(tmp_path / "runs"), []
+    question.prepare(machine, log=str)
+    before = plan.plan([question], store, machine, lines.append)
+    assert (lines, set(before.packs["state"])) == ([], {"done"})
+    (photos / "train/cat/9.png").write_bytes(encoded(smooth(9, 9)))
+    after = plan.plan([question], store, machine, lines.append)
+    assert lines == [
+        "the source of images has changed since it was packed: 1 images added (train/cat/9.png); "
+        "it is packed anew"
+    ]
+    assert dict(zip(after.packs["pack"], after.packs["state"], strict=True))["images"] == "to do"
+    assert set(after.runs["run"]) == {"after packing"}
+    assert after.packs.set_index("pack")["images"]["images"] == 17
+    question.prepare(machine, log=str)
+    assert not set(plan.plan([question], store, machine).runs["run"]) & {"after packing", *before.runs["run"]}
+
+
+def test_a_cached_listing_is_refreshed(tmp_path):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    for count in (1, 2):
+        for name in ("cat", "dog"):
+            path = photos / name / f"{count}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(smooth(9, 9)))
+        assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
+
+
+def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
+    strict, lenient = Packing("demo"), Packing("demo", unreadable=0.05)
+    folders = {paths.pack_folder(packing, "images", here(tmp_path)) for packing in (strict, lenient)}
+    assert len(folders) == 1
+    assert key(strict) == key(Packing("demo", unreadable=0.01)) != key(lenient)

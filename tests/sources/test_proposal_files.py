@@ -11,7 +11,7 @@ import scipy.io
 from itl import ItlError
 from itl.__main__ import main
 from itl.packs.pack import Pack
-from itl.sources.proposal_files import read_regions, write_regions
+from itl.sources.proposal_files import describe_order, read_regions, write_regions
 from itl.sources.proposals import match_images
 from itl.specs import Packing
 from tests.annotated import check_lines, voc2007
@@ -110,8 +110,8 @@ TWO = cells(np.ones((1, 4)), np.ones((1, 4)))[None]
         (lambda path: mat(path, images=cells("a"), boxes=TWO), "1 images, but boxes of 2"),
         (lambda path: mat(path, images=cells("a", "a"), boxes=TWO), "it has 'a' twice"),
         (lambda path: mat(path, images=np.array([5.0, 7.0]), boxes=TWO), "images should hold a name"),
-        (lambda path: (path / "x.npz").write_bytes(b"junk" * 99), "x.npz: not a .npz file, or cut short"),
-        (lambda path: np.savez(path / "x.npz", boxes=[PART]), "x.npz: has no images, but boxes"),
+        (lambda path: (path / "x.npz").write_bytes(b"junk" * 99), "x.npz is damaged, or not a .npz file"),
+        (lambda path: np.savez(path / "x.npz", boxes=[PART]), "x.npz has no images, but boxes"),
         (lambda path: npz(path, images=np.array(["a"], object)), "x.npz is damaged"),
         (lambda path: npz(path, offsets=(0, 2)), "2 whole numbers, one more than images, rising from 0 to 1"),
         (lambda path: npz(path, images=("a", "b"), offsets=(0, 2, 1)), "offsets should be 3 whole numbers"),
@@ -134,6 +134,63 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path, make, words):
     with pytest.raises(ItlError, match=words) as caught:
         read_regions(file)
     assert "\n" not in str(caught.value)
+
+
+PLAIN = np.array([[2, 1, 40, 30], [6, 5, 80, 70]], np.uint16)  # ymin first
+TURNED = PLAIN[:, [1, 0, 3, 2]].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "expected"),
+    [
+        ("000005_boxes.mat", {"boxes": PLAIN}, TURNED),
+        ("000005_boxes.mat", {"boxes": PLAIN, "scores": [0.1, 0.9]}, TURNED[::-1]),
+        ("000005.mat", {"bboxes": PLAIN, "bboxes_scores": [[0.9], [0.1]]}, TURNED),
+        ("x.mat", {"images": cells("000005"), "boxes": cells(np.hstack([PLAIN, [[1], [2]]]))}, TURNED[::-1]),
+    ],
+)
+def test_files_of_one_image_and_scores(tmp_path, name, held, expected):
+    scipy.io.savemat(tmp_path / name, held)
+    regions = read_regions(tmp_path)
+    assert {image: boxes.tolist() for image, boxes in regions.items()} == {"000005": expected}
+    swapped = read_regions(tmp_path, "xyxy")["000005"]
+    assert sorted(swapped.tolist()) == PLAIN.tolist()
+    assert bool(describe_order(tmp_path)) == name.endswith("_boxes.mat")
+
+
+def test_a_column_of_scores_sorts_the_regions_of_each_image(tmp_path):
+    parquet(tmp_path, image=["a", "b", "a"], xmin=[1, 2, 3], ymin=1, xmax=9, ymax=9, score=[0.1, 0.2, 0.3])
+    assert read_regions(tmp_path)["a"][:, 0].tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("voc_2007_train.pkl", b"\x80\x02", "is a pickle, which may run anything"),
+        ("a_boxes.mat", {"boxes": PLAIN, "scores": [1.0]}, "1 scores of 2 boxes"),
+        (
+            "a_boxes.mat",
+            {"boxes": PLAIN, "scores": [1.0, np.nan]},
+            "2 scores of 2 boxes, or one is no number",
+        ),
+    ],
+)
+def test_scores_and_pickles_that_are_refused(tmp_path, name, content, words):
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        scipy.io.savemat(tmp_path / name, content)
+    with pytest.raises(ItlError, match=words):
+        read_regions(tmp_path / name)
+
+
+def test_the_command_says_which_order_it_took(tmp_path, capsys):
+    scipy.io.savemat(tmp_path / "a_boxes.mat", {"boxes": PLAIN})
+    assert main(["proposals", str(tmp_path)]) == 0
+    assert "are taken as ymin, xmin, ymax, xmax" in capsys.readouterr().err
+    assert main(["proposals", str(tmp_path), str(tmp_path / "x.npz"), "--order", "xyxy"]) == 0
+    assert capsys.readouterr().err == ""
+    assert read_regions(tmp_path / "x.npz")["a"].tolist() == PLAIN.tolist()
 
 
 def test_damaged_files_crash_nothing(tmp_path):

@@ -11,6 +11,7 @@ from itl.sources.registry import SOURCES, open_source
 from itl.sources.target_sets import TARGET_SETS
 from tests.annotated import check_lines, jpeg, written
 from tests.pictures import CAR, FOX, REAL, tarred
+from tests.sources import containers
 from tests.sources.containers import cells, mat
 from tests.sources.test_containers import mutated
 
@@ -207,6 +208,14 @@ def test_a_missing_list_and_missing_images_are_said(tmp_path, kind):
     assert "there is no such image" in line or "no images" in line or "ImageNet" in line or "train" in line
 
 
+def test_archives_that_are_still_packed_are_named(tmp_path):
+    path = written(
+        tmp_path, {"images.tar.gz": b"", "annotations/trainval.txt": b"", "annotations/test.txt": b""}
+    )
+    assert "unpack it: `tar xf images.tar.gz`" in check_lines("pets", path)[0]
+    assert "unpack it: `tar xf images.tar.gz`" in check_lines("food101", path)[0]
+
+
 @pytest.mark.parametrize(
     ("kind", "protocol"),
     [
@@ -378,3 +387,47 @@ def test_cases_from_the_field(kind, folder, splits, val):
     records = open_source(kind, CASES / folder).records()
     assert {split: sum(one.split == split for one in records) for split in splits} == splits
     assert min(record.wnid for record in records if record.split != "train") == val
+
+
+SIGNED = {
+    kind: row for kind, row in SETS.items() if kind not in ("caltech101", "imagenet-lt", "mini-imagenet")
+}
+SIGNED["dtd"] = (
+    {name.replace("3.txt", "1.txt"): data for name, data in SETS["dtd"][0].items()},
+    {},
+    *SETS["dtd"][2:],
+)
+SIGNED["aircraft"] = (
+    {name.replace("family", "variant"): data for name, data in SETS["aircraft"][0].items()},
+    {},
+    *SETS["aircraft"][2:],
+)
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_the_folder_source_names_the_source_of_a_published_set(tmp_path, kind):
+    files, options, *_ = SIGNED[kind]
+    path = written(tmp_path / "my set", files)
+    with pytest.raises(ItlError, match=f"of the source {kind}: `itl check {kind} '{path}'`"):
+        open_source("folder", path).records()
+    assert open_source(kind, path, **options).records()
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        ("webdataset", containers.shards),
+        ("parquet", containers.parquet),
+        ("imagenet-downsampled", containers.downsampled),
+        ("imagenet-downsampled", containers.downsampled_npz),
+        ("cifar100", containers.cifar),
+        ("cifar10", lambda root: containers.cifar(root, binary=True, hundred=False)),
+        ("imagenet21k", containers.imagenet21k),
+    ],
+)
+def test_the_folder_source_names_the_source_of_a_container(tmp_path, kind, make):
+    path = make(tmp_path / "set")
+    for source in ("folder", "imagenet")[: 1 if kind == "cifar100" else 2]:
+        with pytest.raises(ItlError, match=f"`itl check {kind} {path}`"):
+            open_source(source, path).records()
+    assert open_source(kind, path).records()

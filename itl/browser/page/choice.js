@@ -1,6 +1,5 @@
 // What is chosen, and what each click does to it: the operations of itl/browser/choice.py, with nodes as numbers.
 // No DOM here: a test runs this file beside the Python one.
-import { Tree } from "./tree.js";
 
 export class Choice {
   // fields: what Choice.to_dict returns in Python; cuts: for each top-down round the class of every labelled class

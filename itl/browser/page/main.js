@@ -3,7 +3,7 @@
 import { Choice, tally } from "./choice.js";
 import { palette } from "./colours.js";
 import { CutPanel, ImagesPane, SelectionPanel } from "./panels.js";
-import { element, number, some } from "./rows.js";
+import { element, some } from "./rows.js";
 import { Tree } from "./tree.js";
 import { TreeView } from "./treeview.js";
 

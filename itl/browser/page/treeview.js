@@ -1,6 +1,6 @@
 // The tree in the page, by WAI-ARIA's tree pattern: arrows, Home and End, one row that the Tab key reaches.
 import { ROW, Rows, element, number, some } from "./rows.js";
-import { Search, Tree } from "./tree.js";
+import { Search } from "./tree.js";
 
 const CHECKED = ["false", "mixed", "true"];
 const BOX = ["☐", "◪", "☑"];

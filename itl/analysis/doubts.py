@@ -1,0 +1,148 @@
+"""Reasons to doubt an answer, computed: each page names the three strongest under its answer."""
+
+import json
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from itl.analysis.comparisons import Answer
+from itl.machine import Machine
+from itl.packs.paths import packed
+from itl.runs.question import Question, Run, Task
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer, key
+
+SHOWN = 3
+ENOUGH_SEEDS = 5
+UNEQUAL_PASSES = 1.5  # ratio of how often an image is seen
+LAST_PART, STILL_FALLING = 0.2, 0.1  # a loss that falls by a tenth in the last fifth of the steps
+
+
+def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
+    """List the three strongest reasons to doubt the main answer, in Markdown."""
+    reasons = doubts(answer, store, machine)
+    if not reasons:
+        return "None of the usual reasons to doubt this answer applies."
+    shown = "\n".join(f"* {reason}" for reason in reasons[:SHOWN])
+    return f"**Reasons to doubt it**, the strongest of {len(reasons)}:\n\n{shown}"
+
+
+def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
+    """Return every reason to doubt the main answer that applies, the strongest first.
+
+    First what can make a verdict wrong: no positive control, results of different origin, other exposure,
+    training that had not ended, a learning rate at the edge of those tried. Then what makes it uncertain: few
+    seeds, unequal spreads, few test images.
+    """
+    if answer.contrasts.empty:
+        return []
+    main, question = answer.contrasts.iloc[0], answer.question
+    comparison = question.comparisons[0]
+    done = [run for run in question.runs(machine) if store.state(run.spec) == "done"]
+    compared = [run for run in done if run.columns in (comparison.of, comparison.against)] or done
+    reasons = (
+        main["control"] and f"On this task nothing can be called the same: {main['control']}.",
+        main["mixed"] and f"The results it compares are of {main['mixed']}.",
+        exposure(answer.results, question, compared),
+        unfinished(compared, store),
+        edge_of_grid([run for run in compared if run.task == main["task"]], store),
+        int(main["n"]) < ENOUGH_SEEDS and f"It rests on {seeds_text(main['n'])}.",
+        main["unequal"] and "One of the two conditions varies more between seeds than the others do.",
+        few_test_images(main, answer, machine),
+    )
+    return [reason for reason in reasons if reason]
+
+
+def seeds_text(count: int) -> str:
+    """Write a number of seeds."""
+    return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run]) -> str:
+    """Say where the nets that are compared have seen each image unequally often; '' where equally often."""
+    passes = {}
+    for run in compared:
+        if isinstance(run.spec, Pretrain) and run.spec.trained:
+            rows = results[results["run"] == key(run.spec)]
+            if len(rows):
+                images = rows["images"].iloc[0]
+                recipe = run.spec.recipe
+                passes[run.columns] = (
+                    recipe.total_steps(max(1, images // recipe.batch)) * recipe.batch / images
+                )
+    if not passes or max(passes.values()) < UNEQUAL_PASSES * min(passes.values()):
+        return ""
+    seen = [f"{count:.0f} times ({_condition(columns)})" for columns, count in passes.items()]
+    return f"Nets have seen each of their images {' or '.join(seen)}: exposure differs too."
+
+
+def unfinished(compared: Sequence[Run], store: Store) -> str:
+    """Say which nets still learned when their training ended: the loss fell by a tenth in its last fifth."""
+    falls = {}
+    for run in compared:
+        path = store.path(run.spec) / "log.jsonl"
+        if isinstance(run.spec, Pretrain) and path.exists():
+            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            before = [row["loss"] for row in rows if row["step"] <= (1 - LAST_PART) * rows[-1]["step"]]
+            if before and before[-1] > 0:
+                falls.setdefault(run.columns, []).append(1 - rows[-1]["loss"] / before[-1])
+    means = {columns: sum(values) / len(values) for columns, values in falls.items()}
+    most = max(means, key=means.__getitem__, default=None)
+    if most is None or means[most] < STILL_FALLING:
+        return ""
+    return (
+        f"Nets were still learning when training ended: with {_condition(most)} the loss fell by "
+        f"{100 * means[most]:.0f} % in the last fifth."
+    )
+
+
+def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
+    """Say how many fits chose the smallest or largest learning rate that was tried; '' where none did."""
+    searched = [
+        run for run in runs if isinstance(run.spec, Transfer) and run.spec.recipe and run.spec.recipe.lrs
+    ]
+    at_edge = []
+    for run in searched:
+        chosen, tried = store.result(run.spec).get("chosen", {}).get("lr"), run.spec.recipe.lrs
+        if chosen in (min(tried), max(tried)):
+            at_edge.append(f"{chosen:g}")
+    if not at_edge:
+        return ""
+    return (
+        f"{len(at_edge)} of {len(searched)} fits chose a learning rate at the edge of those tried "
+        f"({', '.join(sorted(set(at_edge)))}): a better one may lie beyond."
+    )
+
+
+def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
+    """Say where the test images alone leave a score as uncertain as the margin; '' where they do not."""
+    error = test_error(answer, main["task"], main["metric"], machine)
+    if math.isnan(error[0]) or not 2 * error[0] > main["margin"]:
+        return ""
+    return (
+        f"It is scored on {error[1]} test images: another such set would move a score by about "
+        f"{error[0]:.1f} points."
+    )
+
+
+def test_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:
+    """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
+
+    That of a binomial share at the mean score; nan where the metric is no accuracy or the pack is not here.
+    """
+    if task == "own" or not (metric == "accuracy" or metric.startswith("knn")):
+        return math.nan, 0
+    target = Task.read(task).target
+    pack = packed(answer.question.packings()[target], target, machine)
+    if pack is None:
+        return math.nan, 0
+    splits = pack.summary["splits"]
+    images = splits.get("test") or splits.get("val", 0)
+    rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
+    share = rows["value"].mean() / 100
+    return 100 * math.sqrt(share * (1 - share) / images) if images else math.nan, images
+
+
+def _condition(columns: Sequence[tuple[str, object]]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in columns)

@@ -1,0 +1,165 @@
+"""What the paper found, which comparison of ours each finding is held against, and what that makes of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+import pandas as pd
+
+from itl.analysis.statistics import LEVEL
+from itl.analysis.verdicts import GAIN, LOSS, SAME
+from itl.analysis.wording import condition_text
+from itl.runs.question import Comparison, Condition, Question
+
+Columns = tuple[tuple[str, object], ...]  # of a condition, as results name it
+
+SUPPORTS, CONTRADICTS, CANNOT_TELL = "supports it", "contradicts it", "cannot tell"
+CONSISTENT, OTHER_SIZE = "consistent in size", "contradicts its size"
+COMPARABLE_OCTAVES = 0.5  # shares within a factor of √2 can stand beside each other: 100 of 947 is not a half
+SAME_IMAGES = 0.95  # class counts are compared on the same images: at least this share of them
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A comparison, or how it differs from the same one on nets' own classes."""
+
+    comparison: Comparison
+    beside_own: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding of the paper: a row of published.csv."""
+
+    question: str
+    finding: str
+    sign: str  # of the change that it is about: +, - or 0 for no change that matters
+    beside: str  # own: the change is compared with that on nets' own classes
+    comparison: str  # number among the comparisons of the question, or '' where the conditions are numbers
+    column: str  # what the conditions are numbers of: images_per_class or classes
+    of: str
+    against: str
+    task: str
+    metric: str
+    value: str  # the change in points, where it is known
+    source: str  # where that stands
+
+    @property
+    def conditions(self) -> str:
+        """The paper's conditions for people; '' where no numbers are known."""
+        if not self.column:
+            return ""
+        if self.column == "classes":
+            return f"{self.of} instead of {self.against} classes"
+        return condition_text({self.column: self.of}, {self.column: self.against})
+
+    @property
+    def size(self) -> float:
+        """The published change in points; nan where it is not known."""
+        return float(self.value) if self.value else math.nan
+
+
+def findings(question: str) -> list[Finding]:
+    """Read what the paper found on *question*."""
+    table = pd.read_csv(files("itl") / "analysis/published.csv", dtype=str, keep_default_na=False)
+    return [Finding(**row) for row in table.to_dict("records") if row["question"] == question]
+
+
+def paper_pairs(question: Question, results: pd.DataFrame) -> list[Pair]:
+    """Return our comparisons that the paper's findings on *question* are held against."""
+    pairs = [pair_of(finding, question, results) for finding in findings(question.name)]
+    return [pair for pair in pairs if pair]
+
+
+def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair | None:
+    """Return our comparison that *finding* is about; None where we have no comparable one.
+
+    Where the paper's conditions are numbers, ours are the largest and the one whose share of it is nearest to
+    the paper's, if that is comparable: 500 of 1000 images per class stand beside 100 of 200.
+    """
+    if not finding.column:
+        number = int(finding.comparison)
+        declared = question.comparisons[number : number + 1]
+        return Pair(declared[0], finding.beside == "own") if declared else None
+    sizes = _sizes(question.conditions, results, finding.column)
+    if not sizes:
+        return None
+    largest = max(sizes, key=sizes.__getitem__)
+    wanted = math.log2(float(finding.of) / float(finding.against))
+    octaves = {
+        columns: abs(math.log2(size / sizes[largest]) - wanted)
+        for columns, size in sizes.items()
+        if columns != largest and columns[1:] == largest[1:]  # differ in the number alone
+    }
+    nearest = min(octaves, key=octaves.__getitem__, default=None)
+    if nearest is None or octaves[nearest] > COMPARABLE_OCTAVES:
+        return None
+    for comparison in question.comparisons:  # of the same two, on tasks of its own
+        if (comparison.of, comparison.against) == (nearest, largest):
+            return Pair(comparison, finding.beside == "own")
+    return Pair(Comparison(nearest, largest), finding.beside == "own")
+
+
+def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) -> dict[Columns, float]:
+    """Map each pre-trained condition to its number of classes, or of images in an average class."""
+    sizes, images = {}, {}
+    for condition in conditions:
+        rows = results
+        for name, value in condition.columns:
+            rows = rows[rows[name] == value]
+        if condition.trained and len(rows):
+            classes, images[condition.columns] = rows["classes"].mean(), rows["images"].mean()
+            sizes[condition.columns] = classes if column == "classes" else images[condition.columns] / classes
+    if column == "classes":
+        most = max(images.values(), default=0)
+        sizes = {name: size for name, size in sizes.items() if images[name] >= SAME_IMAGES * most}
+    return sizes
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What one comparison of ours says.
+
+    Attributes:
+        verdict: its word.
+        beyond: + or - where the change is beyond noise, else ''; it may be and still be the same, as it is
+            smaller than the margin.
+        reach: half of the 95 % interval, in points.
+        margin: points within which a change does not matter.
+    """
+
+    verdict: str
+    beyond: str
+    reach: float = math.nan
+    margin: float = math.nan
+
+
+def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
+    """Say what a comparison of ours makes of a finding.
+
+    Args:
+        sign: of the published change: +, -, or 0 for no change that matters.
+        ours: what our comparison says.
+        p_size: p value of our change being the published one, adjusted for all such findings; nan where the
+            size is not known, or was measured in another way.
+
+    Returns:
+        Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or
+        both are no change that matters. Contradicts it: the reverse of that. Contradicts its size: the
+        published change lies outside our interval. Consistent in size: it lies within, and the interval is
+        no wider than the margin to either side. Cannot tell: anything else.
+
+    >>> loss = Ours(LOSS, "-")
+    >>> judge_finding("-", loss), judge_finding("-", loss, p_size=0.001), judge_finding("+", loss)
+    ('supports it', 'contradicts its size', 'contradicts it')
+    """
+    if sign == "0":
+        return {SAME: SUPPORTS, GAIN: CONTRADICTS, LOSS: CONTRADICTS}.get(ours.verdict, CANNOT_TELL)
+    if ours.beyond and ours.beyond != sign:
+        return CONTRADICTS
+    if p_size < LEVEL:
+        return OTHER_SIZE
+    if ours.beyond:
+        return SUPPORTS
+    return CONSISTENT if math.isfinite(p_size) and ours.reach <= ours.margin else CANNOT_TELL

@@ -1,0 +1,157 @@
+"""One model of all runs of a question on one task: the means of its conditions and how sure they are.
+
+Value = mean of the condition + effect of the seed + noise, whose spread may differ between conditions. Each
+condition's variance is estimated from what its values add to those of the other conditions with the same
+seeds, and moderated by the variance pooled over all conditions, which counts PRIOR_DF degrees of freedom
+(Smyth 2004). The net without pre-training has its own variance and stays out of the pool.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import fdtrc
+
+from itl import ItlError
+from itl.analysis.statistics import LEVEL, critical, fieller, p_above
+
+PRIOR_DF = 1.2  # chosen by simulation: `python -m itl.bench.decisions`
+FLAG_LEVEL = 0.1  # of the test for unequal spreads
+ROUNDING = 1e-9  # points: 61.2 - 51.2 is not quite 10
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A weighted sum of the means of conditions, in points."""
+
+    mean: float
+    standard_error: float
+    df: float
+    n: int  # seeds
+
+    @property
+    def testable(self) -> bool:
+        """Whether noise was seen, which a test needs: more than what rounding leaves."""
+        return self.standard_error > ROUNDING and self.df > 0
+
+    @property
+    def p(self) -> float:
+        """Two-sided p value of the sum being 0; nan where no noise was seen."""
+        return 2 * p_above(abs(self.mean) / self.standard_error, self.df) if self.testable else math.nan
+
+    def p_above(self, bound: float) -> float:
+        """One-sided p value of the sum being at most *bound*; nan where no noise was seen."""
+        return p_above((self.mean - bound) / self.standard_error, self.df) if self.testable else math.nan
+
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Interval that covers the true sum with 1 − *level*; nan where no noise was seen."""
+        reach = critical(self.df, level) * self.standard_error if self.testable else math.nan
+        return self.mean - reach, self.mean + reach
+
+
+@dataclass(frozen=True)
+class TaskModel:
+    """Means and variances of conditions on one task, over the same seeds."""
+
+    means: np.ndarray  # (conditions,), nan for those that are left out
+    variances: np.ndarray  # (conditions,) of single values, within a seed
+    df: np.ndarray  # (conditions,) degrees of freedom of the variances
+    n: int  # seeds
+    pooled: float  # variance within a seed, pooled over trained conditions; nan for fewer than two
+    spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
+
+    @property
+    def unequal(self) -> np.ndarray:
+        """Which conditions spread more than the others, (conditions,) of bool, by FLAG_LEVEL."""
+        return self.spread_p < FLAG_LEVEL / max(1, np.isfinite(self.spread_p).sum())
+
+    def estimate(self, weights: np.ndarray) -> Estimate:
+        """Estimate the sum of the conditions' means by *weights* (conditions,), which add up to 0.
+
+        Degrees of freedom are Satterthwaite's.
+        """
+        used = np.flatnonzero(weights)
+        if abs(weights.sum()) > 1e-9:
+            raise ItlError(
+                f"weights of a contrast add up to 0, those given to {weights.sum():g}; subtract their mean"
+            )
+        parts = weights[used] ** 2 * self.variances[used]
+        variance = float(parts.sum())
+        df = variance**2 / float((parts**2 / self.df[used]).sum()) if variance > 0 else math.nan
+        mean = float(weights[used] @ self.means[used])
+        return Estimate(mean, math.sqrt(variance / self.n), df, self.n)
+
+    def ratio(self, of: np.ndarray, to: np.ndarray) -> tuple[float, float, float]:
+        """Ratio of two contrasts, by their weights, with its 95 % interval by Fieller's theorem."""
+        first, second = self.estimate(of), self.estimate(to)
+        middle = first.mean / second.mean if second.mean else math.nan
+        remainder = self.estimate(of - middle * to)  # what the theorem tests, at the ratio itself
+        if not remainder.testable:
+            return middle, math.nan, math.nan
+        both = np.flatnonzero(of * to)
+        covariance = float((of * to * self.variances)[both].sum()) / self.n
+        squares = first.standard_error**2, second.standard_error**2
+        return fieller((first.mean, second.mean), squares, covariance, remainder.df)
+
+
+def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskModel:
+    """Fit the model to the seeds that have every condition that is *needed*.
+
+    Conditions that lack one of these seeds are left out. Two conditions alone have the paired t test.
+
+    Args:
+        values: (seeds, conditions) of one task, nan where a run is missing.
+        trained: (conditions,) of bool; the others stay out of the pool.
+        needed: indices of the conditions to be compared.
+
+    Raises:
+        ItlError: no seed has all of them.
+    """
+    rows = values[np.isfinite(values[:, needed]).all(axis=1)]
+    if not len(rows):
+        raise ItlError("no seed has all conditions that are compared; run them first")
+    complete = np.isfinite(rows).all(axis=0)
+    pool, apart, n = np.flatnonzero(complete & trained), np.flatnonzero(complete & ~trained), len(rows)
+    variances, df, spread_p = (np.full(values.shape[1], math.nan) for _ in range(3))
+    pooled = residual_variance(rows[:, pool])
+    if n > 1 and len(pool):
+        variances[pool], df[pool], spread_p[pool] = _moderated(rows[:, pool], pooled)
+        ours, beside = rows[:, apart] - rows[:, pool].mean(axis=1, keepdims=True), variances[pool].mean()
+        own = ours.var(axis=0, ddof=1) - (beside / len(pool))
+        variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
+    return TaskModel(np.where(complete, rows.mean(axis=0), math.nan), variances, df, n, pooled, spread_p)
+
+
+def residual_variance(values: np.ndarray) -> float:
+    """Variance within a seed, pooled over conditions: of the residuals of *values* (seeds, conditions).
+
+    The residual mean square of a two-way analysis of variance without interaction; nan where there is none.
+    """
+    n, k = values.shape
+    if n < 2 or k < 2:
+        return math.nan
+    residuals = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    return float((residuals**2).sum() / ((n - 1) * (k - 1)))
+
+
+def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variance of each condition of *values* (seeds, conditions), its degrees of freedom and p of its spread.
+
+    A condition's own variance is that of its differences from the mean of the others, less what that mean
+    varies (Grubbs 1948). Residuals leave it (n − 1) (k − 1) / k degrees of freedom. Two conditions share what
+    their differences vary, and a single one has none: what varies is then its difference from the untrained.
+    """
+    n, k = values.shape
+    df = np.full(k, (n - 1) * (k - 1) / k)
+    if k < 3:
+        return np.full(k, pooled if k == 2 else 0.0), np.maximum(df, 1e-9), np.full(k, math.nan)
+    variances, spread_p = np.empty(k), np.empty(k)
+    for condition in range(k):
+        others = np.delete(values, condition, axis=1)
+        spread = float((values[:, condition] - others.mean(axis=1)).var(ddof=1))
+        rest = residual_variance(others)
+        own = max(spread - rest / (k - 1), 0.0)
+        variances[condition] = (PRIOR_DF * pooled + (n - 1) * own) / (PRIOR_DF + n - 1)
+        ratio = spread / (rest * k / (k - 1)) if rest > 0 else math.inf if spread > 0 else 0.0
+        spread_p[condition] = fdtrc(n - 1, (n - 1) * (k - 2), ratio)
+    return variances, df + PRIOR_DF, spread_p

@@ -1,0 +1,66 @@
+"""Where the noise of scores comes from: between nets, between fits of one net, and from a finite test set."""
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from itl.analysis.comparisons import Answer, task_values
+from itl.analysis.doubts import test_error
+from itl.analysis.model import residual_variance
+from itl.analysis.seeds import Variances, smallest_detectable
+from itl.evaluation.methods import main_metric
+from itl.machine import Machine
+from itl.runs.question import Question
+
+SEEDS_SHOWN = (3, 5, 10)
+
+
+def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
+    """Estimate the variances of a score on *task*, pooled over pre-trained conditions; None for too few runs.
+
+    Where each net was fitted once, what fits add is part of what nets vary. Negative estimates count as 0.
+    """
+    data = task_values(results, question.conditions, task, main_metric(task))
+    complete = data.values[:, data.trained & ~pd.isna(data.values).any(axis=0)]
+    per_seed = residual_variance(complete)
+    if math.isnan(per_seed):
+        return None
+    rows = results[(results["task"] == task) & (results["metric"] == data.metric) & (results["classes"] > 0)]
+    names = [name for name, _ in question.conditions[0].columns]
+    fits = rows.groupby([*names, "seed"])["value"].agg(["var", "count"])
+    repeated = fits[fits["count"] > 1]
+    if repeated.empty:
+        return Variances(per_seed)
+    fit = float((repeated["var"] * (repeated["count"] - 1)).sum() / (repeated["count"] - 1).sum())
+    return Variances(max(0.0, per_seed - fit / fits["count"].mean()), fit)
+
+
+def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
+    """Tabulate the spread of scores of every question and transfer task, in points.
+
+    Returns:
+        Columns question, task; between nets and between fits, standard deviations (the latter '' where each
+        net was fitted once: it is then part of the former); test set, the standard error that a finite test
+        set leaves in an accuracy; and for several numbers of seeds the change of the main comparison that
+        they detect four times in five.
+    """
+    rows = []
+    for answer in answers:
+        trained = sum(condition.trained for condition in answer.question.conditions)
+        for task in dict.fromkeys(answer.results.loc[answer.results["task"] != "own", "task"]):
+            spread = variances(answer.question, answer.results, task)
+            if spread is None:
+                continue
+            error, _ = test_error(answer, task, main_metric(task), machine)
+            shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
+            shown += [smallest_detectable(spread.of_seed(1), seeds, trained) for seeds in SEEDS_SHOWN]
+            rows.append((answer.question.name, task, *(_points(value) for value in shown)))
+    detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
+    return pd.DataFrame(
+        rows, columns=["question", "task", "between nets", "between fits", "test set", *detected]
+    )
+
+
+def _points(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.1f}"

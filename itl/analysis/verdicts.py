@@ -1,0 +1,126 @@
+"""What a comparison says: a gain, a loss, the same within a margin declared beforehand, or cannot tell."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from itl.analysis.model import Estimate
+from itl.analysis.seeds import MIN_SEEDS, look_level
+from itl.analysis.statistics import LEVEL, main_first
+from itl.analysis.wording import signed
+
+GAIN, LOSS, SAME = "a gain", "a loss", "the same"
+CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
+DECIDED = (GAIN, LOSS, SAME)
+
+MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no yardstick for what a condition keeps
+CEILING = 95.0  # percent: scores above leave no room for a difference
+FLOOR = 20.0  # percent: where scores below gain nothing from pre-training, nothing was learned
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one comparison rests on, all in points."""
+
+    change: Estimate
+    margin: float = math.nan  # within which a change does not matter; nan where none can be said
+    p_same: float = math.nan  # of a change of the margin or more (two one-sided tests)
+    control_fault: str = ""  # why conditions cannot be called the same on this task; '' where they can
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The words for one comparison, and the p values that they follow."""
+
+    word: str
+    note: str = ""
+    p_adjusted: float = math.nan  # of no change, adjusted for all comparisons of the question
+    p_same_adjusted: float = math.nan  # of a change of the margin or more, adjusted likewise
+
+
+def p_same(estimates: Sequence[Estimate]) -> float:
+    """P value of two one-sided tests: each of *estimates* is a distance to one end of the margin."""
+    return max(estimate.p_above(0.0) for estimate in estimates)
+
+
+def control_fault(gain: Estimate | None, margin: float, score: float, untrained: float) -> str:
+    """Say why a task cannot show that conditions are the same; '' where its positive control passes.
+
+    It can where pre-training itself is a gain beyond noise, of at least twice the margin, and scores are away
+    from the ceiling: a difference would then have been seen.
+
+    Args:
+        gain: of the reference condition over no pre-training; None where one of them is missing.
+        margin: points within which a change does not matter.
+        score: mean of the reference condition, in percent.
+        untrained: mean without pre-training, in percent.
+    """
+    if gain is None:
+        return "what pre-training gives was not measured"
+    if max(score, untrained) >= CEILING:
+        return f"a ceiling: scores of {max(score, untrained):.0f} % leave no room for a difference"
+    needed = max(MIN_GAIN, 2 * margin)  # in this order: a margin that is not known needs no more
+    if gain.mean < needed:
+        kind = "a floor" if score < FLOOR else "the control fails"
+        return f"{kind}: pre-training itself gives {signed(gain.mean)} points, and {needed:.1f} are needed"
+    if gain.n >= MIN_SEEDS and not gain.p < LEVEL:  # of fewer, as in a pilot, only the size is judged
+        return (
+            f"the control fails: the gain from pre-training, {signed(gain.mean)} points, is not beyond noise"
+        )
+    return ""
+
+
+def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
+    """Judge the comparisons of one question together, the main one first.
+
+    A change is a gain or a loss where its p value, adjusted among all comparisons, is below 0.05. Two
+    conditions are the same where a change of the margin or more is refuted at that level and the task's
+    positive control passes; the margin decides where both hold, since a smaller change does not matter.
+
+    Args:
+        family: the comparisons.
+        cap: where seeds are added one by one until the main comparison is decided, how many there may be at
+            most: p values are then adjusted for the looks at fewer seeds too (`itl.analysis.seeds`).
+    """
+    looks = [_adjustment_for_looks(evidence.change.n, cap) for evidence in family]
+    different = _adjusted([evidence.change.p for evidence in family], looks)
+    same = _adjusted([1.0 if evidence.control_fault else evidence.p_same for evidence in family], looks)
+    return [_verdict(*row, len(family)) for row in zip(family, different, same, strict=True)]
+
+
+def _adjustment_for_looks(seeds: int, cap: int) -> float:
+    return LEVEL / look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap else 1.0
+
+
+def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float]:
+    """Adjust those of *p_values* that are known: by *factors*, then by `main_first`."""
+    known = [min(1.0, p * factor) for p, factor in zip(p_values, factors, strict=True) if not math.isnan(p)]
+    adjusted = iter(main_first(known))
+    return [p if math.isnan(p) else next(adjusted) for p in p_values]
+
+
+def _verdict(evidence: Evidence, different: float, same: float, number: int) -> Verdict:
+    change = evidence.change
+    if change.n < MIN_SEEDS or not change.testable:
+        return Verdict(TOO_FEW, "" if change.n < MIN_SEEDS else "the seeds show no noise at all")
+    direction = GAIN if change.mean > 0 else LOSS
+    if same < LEVEL:
+        return Verdict(SAME, f"{direction}, but a small one" if different < LEVEL else "", different, same)
+    if different < LEVEL:
+        return Verdict(direction, "", different, same)
+    note, among = evidence.control_fault, f"not firm among {number} comparisons"
+    if change.p < LEVEL:
+        note = f"a hint of {direction}, {among}"
+    elif not note and evidence.p_same < LEVEL:
+        note = f"a hint of the same, {among}"
+    return Verdict(CANNOT_TELL, note, different, same)
+
+
+def count_text(counts: Mapping[str, int]) -> str:
+    """Say how many comparisons have each verdict, decided ones first.
+
+    >>> count_text({"cannot tell": 3, "a loss": 1})
+    '1 a loss, 3 cannot tell'
+    """
+    words = (*DECIDED, CANNOT_TELL, TOO_FEW)
+    return ", ".join(f"{counts[word]} {word}" for word in words if counts.get(word))

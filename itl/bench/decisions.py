@@ -1,0 +1,215 @@
+"""How often verdicts are right: simulated questions in which the truth is known.
+
+`python -m itl.bench.decisions [STUDIES]` prints the tables of docs/statistics.md. A question has six
+pre-trained conditions and three tasks; its first three conditions are compared with the last on each task:
+nine comparisons, the first of them the main one. Scores have a spread of 1 within a seed.
+"""
+
+import math
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr
+
+from itl.analysis.model import fit, residual_variance
+from itl.analysis.seeds import look_level
+from itl.analysis.statistics import LEVEL, holm, main_first
+from itl.analysis.verdicts import GAIN, LOSS, SAME, Evidence, Verdict, judge
+
+SEEDS = (3, 5, 10)
+CONDITIONS, TASKS, COMPARED = 6, 3, 3
+TWO_SD = 2 * math.sqrt(2)  # two standard deviations of the difference of two conditions
+NOISY = 3.0  # how many times as wide the spread of a noisy condition is
+NO_EFFECT = (0.0, 0.0, 0.0)  # true changes of the compared conditions
+LAST = CONDITIONS - 1
+
+
+def simulated(
+    seeds: int, studies: int, effects: tuple[float, ...] = NO_EFFECT, spread: float = 1.0, only: int = TASKS
+) -> Iterable[list[np.ndarray]]:
+    """Yield so many questions, each the values (seeds, CONDITIONS) of its tasks.
+
+    Args:
+        seeds: of each condition.
+        studies: how many questions.
+        effects: true changes of the first conditions.
+        spread: of the first condition within a seed; that of the others is 1.
+        only: the first so many tasks have these effects, the others none.
+    """
+    random = np.random.default_rng(seeds)
+    for _ in range(studies):
+        noise = random.normal(size=(TASKS, seeds, CONDITIONS))
+        noise[:, :, 0] *= spread
+        tasks = noise + random.normal(size=(TASKS, seeds, 1))
+        tasks[:only, :, : len(effects)] += effects
+        yield list(tasks)
+
+
+def verdicts(tasks: list[np.ndarray], margin: float = TWO_SD) -> list[Verdict]:
+    """Judge the nine comparisons of a question, the main one first."""
+    family = []
+    for values in tasks:
+        for first in range(COMPARED):
+            model, weights = fit(values, np.ones(CONDITIONS, bool), np.array([first, LAST])), contrast(first)
+            sides = [model.estimate(sign * weights).p_above(-margin) for sign in (1, -1)]
+            family.append(Evidence(model.estimate(weights), margin, max(sides)))
+    return judge(family)
+
+
+def contrast(first: int) -> np.ndarray:
+    """Weights of the comparison of condition *first* with the last."""
+    return np.eye(CONDITIONS)[first] - np.eye(CONDITIONS)[LAST]
+
+
+def verdict_table(studies: int) -> pd.DataFrame:
+    """Tabulate, in percent of questions or comparisons, how often verdicts are false and how often found."""
+    rows = []
+    for seeds in SEEDS:
+        equal = [verdicts(tasks) for tasks in simulated(seeds, studies)]
+        noisy_tasks = list(simulated(seeds, studies, spread=NOISY))
+        noisy = [verdicts(tasks) for tasks in noisy_tasks]
+        everywhere = list(simulated(seeds, studies, (TWO_SD,) * COMPARED))
+        at_margin, nine = ([verdicts(tasks, m) for tasks in everywhere] for m in (TWO_SD, TWO_SD / 2))
+        alone = [
+            verdicts(tasks, TWO_SD / 2) for tasks in simulated(seeds, studies, (TWO_SD, 0.0, 0.0), only=1)
+        ]
+        rows.append(
+            {
+                "seeds": seeds,
+                "false gain or loss": _percent(_any_change(judged) for judged in equal),
+                "one condition three times as noisy": _percent(_any_change(judged) for judged in noisy),
+                "flagged": _percent(_flagged(tasks[0]) for tasks in noisy_tasks),
+                "false same": _percent(any(row.word == SAME for row in judged) for judged in at_margin),
+                "main, 2 SD found": _percent(judged[0].word == GAIN for judged in alone),
+                "among nine, 2 SD found": _percent(row.word == GAIN for judged in nine for row in judged[1:]),
+                "main, same found": _percent(judged[0].word == SAME for judged in equal),
+                "among nine, same found": _percent(
+                    row.word == SAME for judged in equal for row in judged[1:]
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _any_change(judged: list[Verdict]) -> bool:
+    return any(row.word in (GAIN, LOSS) for row in judged)
+
+
+def _flagged(values: np.ndarray) -> bool:
+    return bool(fit(values, np.ones(CONDITIONS, bool), np.array([0, LAST])).unequal[0])
+
+
+def estimator_table(studies: int) -> pd.DataFrame:
+    """Tabulate tests of one pair at 5 %, by how they estimate the variance of its difference."""
+    rows = []
+    for seeds in SEEDS:
+        worlds = [
+            simulated(seeds, studies),
+            simulated(seeds, studies, spread=NOISY),
+            simulated(seeds, studies, (TWO_SD,)),
+        ]
+        found = [pd.DataFrame([_p_values(tasks[0]) for tasks in world]) < LEVEL for world in worlds]
+        for name in found[0]:
+            rates = [_percent(world[name]) for world in found]
+            rows.append((seeds, name, *rates))
+    columns = ["seeds", "variance", "false", "one condition three times as noisy: false", "2 SD found"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _p_values(values: np.ndarray) -> dict[str, float]:
+    """P values of the first condition against the last, by estimator of the variance of their difference."""
+    n = len(values)
+    differences = values[:, 0] - values[:, LAST]
+    pair, pooled = differences.var(ddof=1), 2 * residual_variance(values)
+    by_estimator = {
+        "of the pair (paired t)": (pair, n - 1),
+        "pooled over all conditions": (pooled, (n - 1) * (CONDITIONS - 1)),
+        "of the pair, moderated by the pooled (2 df)": ((2 * pooled + (n - 1) * pair) / (n + 1), n + 1),
+    }
+    p = {
+        name: float(2 * stdtr(df, -abs(differences.mean()) / math.sqrt(variance / n)))
+        for name, (variance, df) in by_estimator.items()
+    }
+    model = fit(values, np.ones(CONDITIONS, bool), np.array([0, LAST]))
+    return p | {"of each condition, moderated (itl)": model.estimate(contrast(0)).p}
+
+
+def family_table(studies: int) -> pd.DataFrame:
+    """Tabulate how often a true 2 SD is found, by how nine comparisons share the level.
+
+    In the main comparison alone, in another one alone, and in another one where all nine have it.
+    """
+    rules = {
+        "the main one first, others after it": lambda p: [p[0], *(max(p[0], after) for after in holm(p[1:]))],
+        "four fifths for the main one (itl)": main_first,
+        "Holm over all": holm,
+    }
+    worlds = {
+        "main alone": ((TWO_SD, 0.0, 0.0), 0),
+        "another alone": ((0.0, TWO_SD, 0.0), 1),
+        "another of nine": ((TWO_SD,) * COMPARED, 1),
+    }
+    rows = []
+    for seeds in SEEDS:
+        p_values = {}
+        for world, (effects, _) in worlds.items():
+            only = TASKS if world == "another of nine" else 1
+            questions = simulated(seeds, studies, effects, only=only)
+            p_values[world] = [[row.change for row in _changes(tasks)] for tasks in questions]
+        for rule, adjust in rules.items():
+            rates = [
+                _percent(
+                    adjust([change.p for change in question])[row] < LEVEL for question in p_values[world]
+                )
+                for world, (_, row) in worlds.items()
+            ]
+            rows.append((seeds, rule, *rates))
+    return pd.DataFrame(rows, columns=["seeds", "rule", *worlds])
+
+
+def _changes(tasks: list[np.ndarray]) -> list[Evidence]:
+    return [
+        Evidence(fit(values, np.ones(CONDITIONS, bool), np.array([first, LAST])).estimate(contrast(first)))
+        for values in tasks
+        for first in range(COMPARED)
+    ]
+
+
+def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.DataFrame:
+    """Tabulate seeds that are added until the main comparison is decided: how often falsely, and how many."""
+    rows = []
+    for cap in caps:
+        for effect in (0.0, TWO_SD):
+            stops = [_stop(tasks[0], cap) for tasks in simulated(cap, studies, (effect,))]
+            seeds = np.mean([stop or cap for stop in stops])
+            rows.append(
+                (cap, "none" if not effect else "2 SD", _percent(stop > 0 for stop in stops), f"{seeds:.1f}")
+            )
+    return pd.DataFrame(rows, columns=["at most", "true change", "gain or loss", "seeds on average"])
+
+
+def _stop(values: np.ndarray, cap: int) -> int:
+    """Number of seeds at which the main comparison comes out as a gain or a loss; 0 for never."""
+    for seeds in range(3, cap + 1):
+        model = fit(values[:seeds], np.ones(CONDITIONS, bool), np.array([0, LAST]))
+        if model.estimate(contrast(0)).p < look_level(seeds, cap):
+            return seeds
+    return 0
+
+
+def _percent(happened: Iterable[bool]) -> str:
+    """Share of what *happened*, in percent to a tenth."""
+    return f"{100 * np.mean([bool(value) for value in happened]):.1f}"
+
+
+def main(studies: int = 2000) -> None:
+    """Print every table."""
+    for table in (estimator_table, family_table, verdict_table, until_decided_table):
+        print((table.__doc__ or "").splitlines()[0])
+        print(table(studies).to_string(index=False), end="\n\n", flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

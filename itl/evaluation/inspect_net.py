@@ -1,0 +1,282 @@
+"""One net looked at closely: its predictions, errors by node, and the neighbours of an image."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from itl import ItlError
+from itl.evaluation.frozen import extract, vote
+from itl.evaluation.induction import branches
+from itl.evaluation.knn import nearest
+from itl.evaluation.target import Target
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.subset import Selection, select
+from itl.specs import Pretrain
+from itl.training.batches import Batches
+from itl.training.nets import Classifier
+
+VOTERS = 5  # neighbours that say what a frozen net takes an image for
+ELSEWHERE = "elsewhere"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a net makes of some images; features are extracted once and kept.
+
+    Neighbours are looked up among the training images that `train` lists.
+    """
+
+    pack: Pack
+    tree: Taxonomy
+    images: Selection  # the N images that are looked at
+    train: Selection  # M training images
+    features: Tensor  # (N, D)
+    train_features: Tensor  # (M, D)
+    predicted: np.ndarray  # int64 (N,), a label in images.classes
+    confidence: np.ndarray  # float64 (N,), 0 to 1: the probability, or the share of neighbours
+    available: int  # images that could have been looked at
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """One row an image: row (of the pack), image, wnid, label, predicted, confidence, correct."""
+        rows, classes = self.images.rows, np.array(self.images.classes, object)
+        table = self.pack.table.iloc[rows][["image", "wnid"]].reset_index(drop=True)
+        table.insert(0, "row", rows)
+        return table.assign(
+            label=classes[self.images.labels],
+            predicted=classes[self.predicted],
+            confidence=self.confidence,
+            correct=self.predicted == self.images.labels,
+        )
+
+    def name(self, wnid: str) -> str:
+        """Name a node or a class for people."""
+        return self.tree.class_name(wnid) if wnid in self.tree else wnid
+
+    @cached_property
+    def _classes_under(self) -> dict[str, set[str]]:
+        """The wnids of images that lie under each node, by any path; a class outside the tree is a node."""
+        under: dict[str, set[str]] = {}
+        for wnid in self.table["wnid"].unique():
+            for node in self.tree.ancestors(wnid) if wnid in self.tree else {wnid}:
+                under.setdefault(node, set()).add(wnid)
+        return under
+
+    @cached_property
+    def nodes(self) -> pd.DataFrame:
+        """One row a node above the images, in the order of the tree.
+
+        Columns: node, name, depth, images, wrong (how many of them), accuracy (in percent).
+        """
+        by_class = self.table.groupby("wnid")["correct"]
+        sizes, sums = by_class.size().to_dict(), by_class.sum().to_dict()
+        images = dict.fromkeys(self._classes_under, 0)
+        right = images.copy()
+        for node, wnids in self._classes_under.items():
+            for wnid in wnids:
+                images[node] += sizes[wnid]
+                right[node] += sums[wnid]
+        rows = [
+            (
+                node,
+                self.name(node),
+                depth,
+                images[node],
+                images[node] - right[node],
+                100.0 * right[node] / images[node],
+            )
+            for node, depth in self._in_order()
+        ]
+        return pd.DataFrame(rows, columns=["node", "name", "depth", "images", "wrong", "accuracy"])
+
+    def _in_order(self) -> Iterator[tuple[str, int]]:
+        """Yield nodes and depths: each before those below it, siblings by name; then the classes outside."""
+        roots = [node for node in self._classes_under if node in self.tree and not self.tree.parent(node)]
+        waiting = sorted(roots, reverse=True)
+        while waiting:
+            node = waiting.pop()
+            yield node, self.tree.depth(node)
+            children = [child for child in self.tree.children(node) if child in self._classes_under]
+            waiting += sorted(children, key=lambda child: (self.name(child), child), reverse=True)
+        for node in sorted(self._classes_under):
+            if node not in self.tree:
+                yield node, 0
+
+    def wrong(self, node: str = "") -> pd.DataFrame:
+        """Return the rows of `table` that the net gets wrong under *node*, the most confident first.
+
+        Raises:
+            ItlError: as `under`.
+        """
+        return self.under(node).query("not correct").sort_values("confidence", ascending=False, kind="stable")
+
+    def under(self, node: str = "") -> pd.DataFrame:
+        """Return the rows of `table` under *node*, by any path; '' takes all images.
+
+        Raises:
+            ItlError: none of the images is under *node*.
+        """
+        if not node:
+            return self.table
+        if node not in self._classes_under:
+            raise ItlError(
+                f"none of the {len(self.table):,} images is under {node} ({self.name(node)}); "
+                f"Inspection.nodes lists {len(self._classes_under):,} nodes that have some"
+            )
+        return self.table[self.table["wnid"].isin(self._classes_under[node])]
+
+    def neighbours(self, position: int, count: int = 8) -> pd.DataFrame:
+        """Return the training images with the features most like those of image number *position*.
+
+        Returns:
+            Columns row (of the pack), image, label and similarity (cosine), nearest first.
+        """
+        query = self.features[position : position + 1]
+        if not len(query):
+            raise ItlError(f"there is no image number {position}; they run from 0 to {len(self.table) - 1}")
+        nearest_rows, similarity = nearest(self.train_features, query, min(count, len(self.train.rows)))
+        at = nearest_rows[0].cpu().numpy()
+        rows = self.train.rows[at]
+        labels = np.array(self.train.classes, object)[self.train.labels[at]]
+        ids = self.pack.table["image"].to_numpy(object)[rows]
+        return pd.DataFrame(
+            {"row": rows, "image": ids, "label": labels, "similarity": similarity[0].cpu().numpy()}
+        )
+
+    @cached_property
+    def positions(self) -> np.ndarray:
+        """The two principal components of the features, float (N, 2): a flat map of them."""
+        centred = (self.features - self.features.mean(0)).double().cpu()
+        left, scales, _ = torch.linalg.svd(centred, full_matrices=False)
+        flat = (left * scales)[:, :2].numpy()
+        return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+
+    def confusion(self, node: str = "") -> pd.DataFrame:
+        """Count which child of *node* images belong to (rows) and which the net takes them for (columns).
+
+        What it takes for something outside *node* is counted as elsewhere. '' is the highest node with
+        classes under several children. Under a node that has them under one child only, and outside the
+        tree, classes are counted by themselves.
+        """
+        own, taken_for = self._groups(node)
+        kept = np.isin(self.images.labels, list(own))
+        true = [own[label] for label in self.images.labels[kept]]
+        taken = [taken_for.get(label, ELSEWHERE) for label in self.predicted[kept]]
+        table = pd.crosstab(pd.Series(true, name="of"), pd.Series(taken, name="taken for"))
+        last = [ELSEWHERE] if ELSEWHERE in table else []
+        return table[[*sorted(set(table) - {ELSEWHERE}), *last]]
+
+    def groups(self, node: str = "") -> list[str]:
+        """Name for each image the child of *node* that it belongs to, as `confusion` does; else elsewhere."""
+        own, _ = self._groups(node)
+        return [own.get(label, ELSEWHERE) for label in self.images.labels]
+
+    def _groups(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
+        """Name the group of each label under *node*, and of each label that images may be taken for."""
+        classes = self.images.classes
+        inner = {branch.node: branch for branch in branches(self.tree, classes)}
+        node = node or next(reversed(inner), "")
+        if node in inner:
+            children = {label: self._child(node, classes[label]) for label in inner[node].child_of}
+            return children, children
+        every = {label: self.name(wnid) for label, wnid in enumerate(classes)}
+        if not node:
+            return every, every
+        under = {
+            wnid for wnid in classes if wnid == node or (wnid in self.tree and node in self.tree.path(wnid))
+        }
+        return {label: name for label, name in every.items() if classes[label] in under}, every
+
+    def _child(self, node: str, wnid: str) -> str:
+        """Name the child of *node* that *wnid* is under; a class is under itself."""
+        path = self.tree.path(wnid)
+        return self.name(path[max(0, path.index(node) - 1)])
+
+
+def inspect_own(
+    net: Classifier, spec: Pretrain, pack: Pack, tree: Taxonomy, machine: Machine, limit: int = 5000
+) -> Inspection:
+    """Inspect *net* on validation images of the classes that it was trained on, by its own head.
+
+    Args:
+        net: the net of *spec*, trained.
+        spec: says which images, and how they are presented.
+        pack: of the subset.
+        tree: of the labels.
+        machine: that computes.
+        limit: look at no more validation images, and no more training images, evenly spread.
+
+    Raises:
+        ItlError: the pack has no validation images of these classes.
+    """
+    split = "val" if "val" in pack.summary["splits"] else "test"
+    images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))
+    available, images, train = len(images.rows), spread(images, limit), spread(train, limit)
+    features = _features(net, spec, pack, images, machine)
+    with torch.no_grad():
+        probabilities = net.head(features).float().softmax(1)
+    confidence, predicted = probabilities.max(1)
+    return Inspection(
+        pack,
+        tree,
+        images,
+        train,
+        features,
+        _features(net, spec, pack, train, machine),
+        predicted.cpu().numpy(),
+        confidence.double().cpu().numpy(),
+        available,
+    )
+
+
+def inspect_target(
+    net: Classifier, spec: Pretrain, target: Target, tree: Taxonomy, machine: Machine, limit: int = 5000
+) -> Inspection:
+    """Inspect frozen features on a target: an image is taken for what its 5 nearest training images are.
+
+    Arguments are as in `inspect_own`; the *target* is of one class an image.
+
+    Raises:
+        ItlError: the target's images have several labels each.
+    """
+    if target.train.labels.ndim > 1:
+        raise ItlError(
+            "images of this target have several labels each; inspect a target of one class an image"
+        )
+    images, train = spread(target.test, limit), spread(target.train, limit)
+    features, train_features = (_features(net, spec, target.pack, part, machine) for part in (images, train))
+    rows, _ = nearest(train_features, features, min(VOTERS, len(train.rows)))
+    labels = torch.from_numpy(train.labels)[rows.cpu()]
+    predicted = vote(labels)
+    share = (labels == predicted[:, None]).double().mean(1)
+    return Inspection(
+        target.pack,
+        tree,
+        images,
+        train,
+        features,
+        train_features,
+        predicted.numpy(),
+        share.numpy(),
+        len(target.test.rows),
+    )
+
+
+def spread(selection: Selection, limit: int) -> Selection:
+    """Keep at most *limit* images of *selection*, evenly spread over its order."""
+    if len(selection.rows) <= limit:
+        return selection
+    return selection.at(np.linspace(0, len(selection.rows) - 1, limit).astype(int))
+
+
+def _features(net: Classifier, spec: Pretrain, pack: Pack, images: Selection, machine: Machine) -> Tensor:
+    """Extract the features of *images* as the pre-training's centre crop shows them."""
+    batches = Batches(pack, images, spec.recipe, spec.seed, machine)
+    return extract(net, batches, machine, spec.recipe.precision).features

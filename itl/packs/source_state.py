@@ -1,0 +1,273 @@
+"""Whether the files of a source are still those that were packed, and which images are not."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from itl import ItlError
+from itl.sources.archives import ZipMember, is_stray
+from itl.sources.boxes import AnnotatedObject
+from itl.sources.records import Record, examples
+from itl.sources.registry import open_source
+from itl.sources.source import Source
+from itl.specs import Packing
+from itl.storage import flush_to_disk, write_atomic
+
+FILES = "files.parquet"  # of a pack
+Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
+LIST_SUFFIXES = (
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".mat",
+    ".xml",
+)  # that may label images beside them
+UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
+
+
+@dataclass(frozen=True)
+class PackRequest:
+    """Which pack to build, from which images."""
+
+    packing: Packing
+    path: Path | None  # of the source's files; None where images are rendered
+
+    def pixel_settings(self) -> dict:
+        """Return what decides the pixels, as pack.json holds it; where the source lies does not."""
+        packing = self.packing
+        options = json.loads(json.dumps(dict(packing.options), default=str))
+        return {"source": packing.source, "size": packing.size, "fit": packing.fit, "options": options}
+
+    def open_source(self) -> tuple[Source, list[Record]]:
+        """Open the source and list its records; errors of the operating system become ItlError."""
+        kind = self.packing.source
+        try:
+            source = open_source(kind, self.path, **dict(self.packing.options))
+            return source, source.records()
+        except OSError as error:
+            reason = error.strerror or error
+            raise ItlError(
+                f"{self.path} cannot be read as {kind}: {reason}; `itl check {kind} {self.path}` says what "
+                f"is expected"
+            ) from error
+
+    def absolute_path(self) -> str | None:
+        """Return the path as pack.json holds it."""
+        return None if self.path is None else str(self.path.resolve())
+
+    def source_state(self) -> dict | None:
+        """Return number, bytes and a digest of names, sizes and times of all files of the source.
+
+        Files that an option names count too, and lists beside the path. None where images are rendered.
+        """
+        if self.path is None or not self.path.exists():  # the source says what is wrong with the path
+            return None
+        named = [value for _, value in self.packing.options if isinstance(value, str)]
+        others = [path for value in named for path in (Path(value), self.path / value)]
+        others += sorted(
+            path for path in self.path.absolute().parent.iterdir() if path.suffix in LIST_SUFFIXES
+        )
+        digest, files, size = hashlib.sha256(), 0, 0
+        for path in [self.path, *(path for path in others if path.is_file())]:
+            for name, (file_bytes, time_ns) in _files(path):
+                digest.update(f"{name}\t{file_bytes}\t{time_ns}\n".encode("utf-8", "surrogateescape"))
+                files, size = files + 1, size + file_bytes
+        return {"files": files, "bytes": size, "digest": digest.hexdigest()[:12]}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the images of a source differ from those in a pack, each by its id."""
+
+    added: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()  # by size or time of the file
+    labelled: tuple[str, ...] = ()  # of another class or split
+    other: str = ""  # anything else that differs
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.added or self.gone or self.changed or self.labelled or self.other)
+
+    def __str__(self) -> str:
+        """Return the changes in words."""
+        groups = {
+            "added": self.added,
+            "gone": self.gone,
+            "changed": self.changed,
+            "of another class or split": self.labelled,
+        }
+        parts = [
+            f"{len(images):,} images {what} ({examples(list(images), 1)})"
+            for what, images in groups.items()
+            if images
+        ]
+        return ", ".join([*parts, self.other] if self.other else parts)
+
+
+def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Changes:
+    """Return how the source of *request* differs from what the pack in *folder* was made of.
+
+    If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
+    and each image compared. Images that lie elsewhere now are compared by size only: a copy has other times.
+
+    Args:
+        folder: Of the finished pack.
+        summary: Its pack.json, which takes the state of now if no image has changed.
+        request: With the pack's settings.
+    """
+    moved = summary["path"] != request.absolute_path()
+    state = request.source_state()
+    if not moved and state == summary.get("source_state", "unknown"):
+        return Changes()
+    if "source_state" not in summary:
+        return Changes(other="the pack does not say which files it was made of")
+    source, records = request.open_source()
+    changes = _compare(folder, records, by_time=not moved)
+    if not changes and summary["records"] != listing_digest(source, records):
+        changes = Changes(other="other annotations")
+    if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
+        text = json.dumps({**summary, "source_state": state}, indent=1)
+        write_atomic(folder / "pack.json", lambda path: path.write_text(text))
+    return changes
+
+
+def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
+    """Compare each of *records* with the row of the pack in *folder* that has its id."""
+    labels = pq.read_table(folder / "index.parquet", columns=["image", "wnid", "split"]).to_pylist()
+    before = {row["image"]: (row["wnid"], row["split"]) for row in labels}
+    files = read_files(folder)
+    changed, labelled = [], []
+    for record, stamp in zip(records, stamps_of(records), strict=True):
+        if record.id not in files:
+            continue
+        file = files[record.id]
+        if not (file.is_unchanged(stamp) if by_time else stamp[0] == file.stamp[0]):
+            changed.append(record.id)
+        if file.row is not None and before[record.id] != (record.wnid, record.split):
+            labelled.append(record.id)
+    ids = {record.id for record in records}
+    added, gone = sorted(ids - files.keys()), sorted(files.keys() - ids)
+    return Changes(tuple(added), tuple(gone), tuple(changed), tuple(labelled))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedFile:
+    """The file of one image as it was packed."""
+
+    stamp: Stamp
+    row: int | None  # of the pack; None where the image could not be read
+    kinds: tuple[str, ...] = ()  # as `itl.packs.fit.decode` names them
+
+    def is_unchanged(self, stamp: Stamp) -> bool:
+        """Say whether the file is as it was, by its *stamp* of now."""
+        return stamp == self.stamp != UNKNOWN
+
+
+def write_files(folder: Path, files: Mapping[str, PackedFile]) -> None:
+    """Write files.parquet of the pack in *folder*: the file of each image, by the image's id."""
+    rows = files.values()
+    columns = {
+        "image": pa.array(list(files)),
+        "bytes": pa.array([file.stamp[0] for file in rows], pa.int64()),
+        "time_ns": pa.array([file.stamp[1] for file in rows], pa.int64()),
+        "row": pa.array([file.row for file in rows], pa.int32()),
+        "kinds": pa.array([",".join(file.kinds) for file in rows]),
+    }
+    pq.write_table(pa.table(columns), folder / FILES)
+    flush_to_disk(folder / FILES)
+
+
+def read_files(folder: Path) -> dict[str, PackedFile]:
+    """Return the file of each image of the pack in *folder*, by the image's id."""
+    table = pq.read_table(folder / FILES)
+    columns = [table[name].to_pylist() for name in ("image", "bytes", "time_ns", "row", "kinds")]
+    return {
+        image: PackedFile((size, time_ns), row, tuple(kinds.split(",")) if kinds else ())
+        for image, size, time_ns, row, kinds in zip(*columns, strict=True)
+    }
+
+
+def stamps_of(records: Iterable[Record]) -> Iterator[Stamp]:
+    """Yield the stamp of each record's file.
+
+    A file in a tar has the time of the tar. A file in a zip has its CRC instead.
+    """
+
+    @cache
+    def archive_time_ns(path: str) -> int:
+        return os.stat(path).st_mtime_ns
+
+    for record in records:
+        member = record.member
+        if not member.path:
+            yield UNKNOWN
+        elif isinstance(member, ZipMember):
+            yield member.size or 0, member.crc
+        elif member.size is None:
+            status = os.stat(member.path)
+            yield status.st_size, status.st_mtime_ns
+        else:
+            yield member.size, archive_time_ns(member.path)
+
+
+def stamps_digest(stamps: Iterable[Stamp]) -> str:
+    """Return 12 hex digits that identify sizes and times of all images' files."""
+    digest = hashlib.sha256()
+    for stamp in stamps:
+        digest.update(text_line(stamp))
+    return digest.hexdigest()[:12]
+
+
+def listing_digest(source: Source, records: list[Record]) -> str:
+    """Return 12 hex digits that identify the listing, with the annotations where files hold them."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(text_line((record.id, record.wnid, record.split)))
+        if source.annotates and source.scan is not None:
+            digest.update(_annotation_text(source.annotation(record)))
+    return digest.hexdigest()[:12]
+
+
+def text_line(values: tuple) -> bytes:
+    """Return *values* as one line, as digests take it."""
+    return ("\t".join(map(str, values)) + "\n").encode()
+
+
+def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
+    """Return the text that stands for *objects* in the digest; earlier packs were made with the same text."""
+    texts = (
+        f"Thing(name={one.name!r}, box={one.box!r}, difficult={one.difficult!r}, truncated={one.truncated!r})"
+        for one in objects
+    )
+    return f"[{', '.join(texts)}]\n".encode()
+
+
+def _files(path: Path, name: str = "", ancestors: frozenset = frozenset()) -> Iterator[tuple[str, Stamp]]:
+    """Yield relative name and stamp of every file under *path*, or of *path* itself; links are followed."""
+    status = os.stat(path)
+    if not path.is_dir():
+        yield name or path.name, (status.st_size, status.st_mtime_ns)
+        return
+    ancestors |= {(status.st_dev, status.st_ino)}
+    with os.scandir(path) as entries:
+        ordered = sorted(entries, key=lambda entry: entry.name)
+    for entry in ordered:
+        if is_stray([entry.name]):
+            continue
+        if entry.is_dir():
+            inside = entry.stat()
+            if (inside.st_dev, inside.st_ino) not in ancestors:
+                yield from _files(Path(entry.path), f"{name}{entry.name}/", ancestors)
+        elif entry.is_file():
+            inside = entry.stat()
+            yield name + entry.name, (inside.st_size, inside.st_mtime_ns)

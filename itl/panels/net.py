@@ -1,0 +1,241 @@
+"""NetPanel: one net of the store, the images that it gets wrong, and what its features are near to."""
+
+from functools import cached_property
+
+import ipywidgets
+import pandas as pd
+import seaborn as sns
+import traitlets
+from matplotlib.figure import Figure
+
+from itl import ItlError, pick
+from itl.analysis.figures import COLOURS, QUIET, new_axes
+from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target
+from itl.evaluation.target import target_of
+from itl.hierarchy.taxonomies import tree_of_digest
+from itl.machine import Machine
+from itl.packs.paths import pack_of_digest
+from itl.packs.thumbnails import Gallery
+from itl.panels.panel import WIDE, Panel, figure_url
+from itl.report.html import render
+from itl.report.run_page import CURVE_SIZE, loss_curve
+from itl.runs.nets import net_of, targets_of
+from itl.runs.perform import load_net, tree_of
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer, key
+
+OWN = "own classes"
+PICTURES = 24  # on a page
+NEIGHBOURS = 8
+MOST_NODES = 300  # in the list of nodes; typing narrows it
+MOST_CONFUSED = 10  # columns of the table
+GROUPS = 6  # colours of the map
+
+
+class NetPanel(Panel):
+    """One net: its learning curve, images it gets wrong by node of the tree, and its features.
+
+    On its own classes the net is judged by its head; on a target, by the 5 nearest training images.
+
+    Args:
+        run: a net or what was measured on it: a spec, or the key of a run in the store or its beginning.
+        machine: that holds the store and computes features; by default this one.
+        limit: look at no more images, and at no more training images, evenly spread.
+
+    Raises:
+        ItlError: there is no such run, or it is not done.
+    """
+
+    over = traitlets.Unicode(OWN, help="own classes, or one of `targets`")
+    node = traitlets.Unicode("", help="a wnid or class: only images under it; '' all")
+    image = traitlets.Unicode("", help="the id of an image that is wrong: its neighbours are shown")
+    page = traitlets.Int(0, help="of the images, from 0")
+    settings = ("over", "node", "image", "page")
+
+    def __init__(
+        self, run: str | Pretrain | Transfer, machine: Machine | None = None, limit: int = 5000
+    ) -> None:
+        self.machine = machine or Machine.from_environment()
+        self.store, self.limit = Store(self.machine.runs), limit
+        self.spec = net_of(run, self.store)
+        self.net = load_net(self.spec, self.store)
+        self.targets = targets_of(self.spec, self.store)
+        self._inspections: dict[str, Inspection] = {}
+        self._maps: dict[str, str] = {}
+        super().__init__()
+
+    @traitlets.validate("over")
+    def _known(self, proposal: dict) -> str:
+        pick({OWN: None, **self.targets}, proposal["value"], "target that this net was measured on")
+        return proposal["value"]
+
+    @traitlets.validate("node")
+    def _with_images(self, proposal: dict) -> str:
+        self.inspection.under(proposal["value"])
+        return proposal["value"]
+
+    @traitlets.observe("over", "node")
+    def _start_over(self, change: dict) -> None:
+        if change["name"] == "over" and self.node not in set(self.inspection.nodes["node"]):
+            self.node = ""
+        with self.hold_trait_notifications():
+            self.page, self.image = 0, ""
+
+    @property
+    def inspection(self) -> Inspection:
+        """What the net makes of the images of `over`; features are extracted on first use."""
+        if self.over not in self._inspections:
+            self._inspections[self.over] = self._inspect(self.over)
+        return self._inspections[self.over]
+
+    def _inspect(self, over: str) -> Inspection:
+        if over == OWN:
+            pack, tree = pack_of_digest(self.spec.subset.pack, self.machine), tree_of(self.spec, self.machine)
+            return inspect_own(self.net, self.spec, pack, tree, self.machine, self.limit)
+        spec = self.targets[over]
+        tree = tree_of_digest(spec.tree, self.machine.taxonomies)
+        target = target_of(spec, pack_of_digest(spec.pack, self.machine), tree)
+        return inspect_target(self.net, self.spec, target, tree, self.machine, self.limit)
+
+    @cached_property
+    def curve(self) -> dict[str, object]:
+        """The loss by epoch, as `itl.report.run_page.loss_curve` describes it; {} of an untrained net."""
+        return loss_curve(self.store.path(self.spec) / "log.jsonl")
+
+    def wrong(self) -> pd.DataFrame:
+        """Return the images of `over` that are wrong under `node`: see `Inspection.table`."""
+        return self.inspection.wrong(self.node)
+
+    def neighbours(self) -> pd.DataFrame:
+        """Return the training images nearest to `image`: see `Inspection.neighbours`."""
+        table = self.inspection.table
+        matches = table.index[table["image"] == self.image]
+        if not len(matches):
+            raise ItlError(f"image {self.image!r} is not among those looked at; NetPanel.wrong() lists some")
+        return self.inspection.neighbours(int(matches[0]), NEIGHBOURS)
+
+    def nodes(self, text: str = "") -> list[tuple[str, str]]:
+        """List nodes whose name has *text*, with their errors, indented as the tree: words and node."""
+        table = self.inspection.nodes
+        shown = table[table["name"].str.contains(text.strip(), case=False, regex=False)].head(MOST_NODES)
+        every = [(f"all · {int((~self.inspection.table['correct']).sum()):,} wrong", "")]
+        return every + [
+            (f"{'  ' * row.depth}{row.name} · {row.wrong:,} of {row.images:,}", row.node)
+            for row in shown.itertuples(index=False)
+        ]
+
+    def feature_map(self) -> Figure:
+        """Draw the two principal components of the features, coloured by the highest groups of classes."""
+        groups = pd.Series(self.inspection.groups())
+        common = groups.value_counts().index[:GROUPS]
+        names = groups.where(groups.isin(common), "others")
+        palette = dict(zip(common, COLOURS, strict=False)) | {"others": QUIET}
+        x, y = self.inspection.positions.T
+        ax = new_axes(6.4, 4.2)
+        sns.scatterplot(x=x, y=y, hue=names, palette=palette, s=14, linewidth=0, alpha=0.7, ax=ax)
+        ax.set(xlabel="first principal component", ylabel="second principal component")
+        ax.set(xticks=[], yticks=[])
+        sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title="")
+        return ax.figure
+
+    def html(self) -> str:
+        """Write the picture: curve, wrong images, neighbours, confusion and map."""
+        result = self.store.result(self.spec) or {}
+        scores = ", ".join(f"{name} {value:.1f} %" for name, value in result.get("metrics", {}).items())
+        return render(
+            "net_panel.html.j2",
+            key=key(self.spec),
+            net=self.spec.net,
+            facts=f"{result['classes']:,} classes, {result['images']:,} images" + (scores and f"; {scores}"),
+            curve=self.curve,
+            curve_size=CURVE_SIZE,
+            view=self._view(),
+        )
+
+    def _view(self) -> dict[str, object]:
+        """Gather what the picture shows of `over`."""
+        inspection, wrong = self.inspection, self.wrong()
+        shown = wrong.iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
+        name = inspection.name
+        words = [
+            f"{row.image}: {name(row.label)}, taken for {name(row.predicted)} ({row.confidence:.0%})"
+            for row in shown.itertuples()
+        ]
+        captions = [
+            f"{name(row.label)} → {name(row.predicted)} {row.confidence:.0%}" for row in shown.itertuples()
+        ]
+        urls = Gallery(inspection.pack).urls(shown["row"].to_numpy())
+        looked_at, available = len(inspection.table), inspection.available
+        return {
+            "title": f"Validation images of its {OWN}." if self.over == OWN else f"Target {self.over}.",
+            "looked_at": f"{looked_at:,} of {available:,} images, evenly spread."
+            if looked_at < available
+            else "",
+            "how": "Judged by its head." if self.over == OWN else "Judged by the 5 nearest training images.",
+            "node": name(self.node) if self.node else "all",
+            "wrong": len(wrong),
+            "images": len(inspection.under(self.node)),
+            "page": self.page,
+            "pages": -(-len(wrong) // PICTURES),
+            "pictures": list(zip(urls, words, captions, strict=True)),
+            "image": self.image,
+            "neighbours": self._neighbour_pictures(),
+            "confusion": self._confusion(),
+            "map": self._map(),
+        }
+
+    def _neighbour_pictures(self) -> list[tuple[str, str, str]]:
+        if not self.image:
+            return []
+        table, inspection = self.neighbours(), self.inspection
+        urls = Gallery(inspection.pack).urls(table["row"].to_numpy())
+        names = [f"{inspection.name(row.label)} {row.similarity:.2f}" for row in table.itertuples()]
+        words = [f"{image}: {text}" for image, text in zip(table["image"], names, strict=True)]
+        return list(zip(urls, words, names, strict=True))
+
+    def _confusion(self) -> list[list[object]]:
+        """Write the confusion by node as rows of text, the heading first."""
+        table = self.inspection.confusion(self.node)
+        busiest = table.sum().nlargest(MOST_CONFUSED).index
+        table = table[[column for column in table if column in busiest]].head(2 * MOST_CONFUSED)
+        return [
+            ["of \\ taken for", *table.columns],
+            *([name, *row] for name, row in zip(table.index, table.to_numpy(), strict=True)),
+        ]
+
+    def _map(self) -> str:
+        if self.over not in self._maps:
+            self._maps[self.over] = figure_url(self.feature_map())
+        return self._maps[self.over]
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        """Make the controls: images, node, an image, and pages."""
+        over = ipywidgets.Dropdown(options=[OWN, *self.targets], description="images", **WIDE)
+        find = ipywidgets.Text(description="find node", placeholder="such as dog", **WIDE)
+        node = ipywidgets.Select(options=self.nodes(), description="wrong under", rows=10, **WIDE)
+        image = ipywidgets.Dropdown(options=self._images(), description="neighbours of", **WIDE)
+        earlier = ipywidgets.Button(description="Earlier images")
+        later = ipywidgets.Button(description="More images")
+        self.bind(over, "over")
+        follow = self.bind(node, "node", lambda: self.nodes(find.value), ["over"])
+        find.observe(lambda change: follow(), "value")
+        self.bind(image, "image", self._images, ["over", "node", "page"])
+        earlier.on_click(lambda button: self._turn(-1))
+        later.on_click(lambda button: self._turn(1))
+        return [over, find, node, image, ipywidgets.HBox([earlier, later])]
+
+    def _images(self) -> list[tuple[str, str]]:
+        """List the images of the page: words and id."""
+        shown = self.wrong().iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
+        name = self.inspection.name
+        return [
+            ("choose an image", ""),
+            *(
+                (f"{row.image}: {name(row.label)} → {name(row.predicted)}", row.image)
+                for row in shown.itertuples()
+            ),
+        ]
+
+    def _turn(self, pages: int) -> None:
+        last = max(0, (len(self.wrong()) - 1) // PICTURES)
+        self.image, self.page = "", min(max(0, self.page + pages), last)

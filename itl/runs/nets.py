@@ -1,0 +1,82 @@
+"""The nets of a store, found by the keys of their runs, and the targets that each was measured on."""
+
+import json
+from pathlib import Path
+
+from itl import ItlError, did_you_mean
+from itl.evaluation.methods import METHODS
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer, canonical, key
+
+LEAST_KEY = 4  # letters of a key that may stand for it
+
+
+def net_of(run: str | Pretrain | Transfer, store: Store) -> Pretrain:
+    """Return the pre-training that *run* is, or that it measures.
+
+    Args:
+        run: a spec, the key of a run in *store*, or the beginning of one.
+        store: of the runs.
+
+    Raises:
+        ItlError: no run, or several, have such a key, or it was made by another version of itl.
+    """
+    if isinstance(run, Pretrain | Transfer):
+        return run if isinstance(run, Pretrain) else run.pretrain
+    matches = [folder for folder in _folders(store) if folder.name.startswith(run)]
+    if len(matches) != 1 or len(run) < LEAST_KEY:
+        keys = [folder.name for folder in _folders(store)]
+        raise ItlError(
+            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have "
+            f"such a key; {did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys of a preset's runs"
+        )
+    content = _read(matches[0])
+    spec = _pretrain(content)
+    if "Pretrain" in content and key(spec) != matches[0].name:
+        raise ItlError(
+            f"run {matches[0].name} is of another version of itl; for this one it would be {key(spec)}; "
+            f"repeat it with `itl run`"
+        )
+    return spec
+
+
+def nets(store: Store) -> list[Pretrain]:
+    """List every net of *store* whose run is done and made by this version of itl, by key."""
+    folders = [folder for folder in _folders(store) if folder.parent.name == "pretrain"]
+    done = [folder for folder in folders if (folder / "result.json").exists()]
+    return [spec for folder in done if key(spec := _pretrain(_read(folder))) == folder.name]
+
+
+def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
+    """Return one measurement of *net* in *store* for each target of one class an image, by what it is called.
+
+    That is the target's name, with its labels and images per class where these are not all. The measurements
+    have the method knn: they say which images there are.
+    """
+    of_net, targets = json.loads(canonical(net))["Pretrain"], {}
+    for folder in _folders(store):
+        content = _read(folder).get("Transfer")
+        if not content or METHODS[content["method"]].annotated or content["pretrain"] != of_net:
+            continue
+        labels, count = content.get("labels", "original"), content["images_per_class"]
+        target, tree = content["target"], content.get("tree", "")
+        name = target + (f"/{labels}" if labels != "original" else "") + (f":{count}" if count else "")
+        targets[name] = Transfer(net, "knn", target, content["pack"], count, None, net.seed, labels, tree)
+    return dict(sorted(targets.items()))
+
+
+def _folders(store: Store) -> list[Path]:
+    """List the folders of all runs."""
+    return sorted(path.parent for path in store.root.glob("*/*/spec.json"))
+
+
+def _read(folder: Path) -> dict:
+    return json.loads((folder / "spec.json").read_text("utf-8"))
+
+
+def _pretrain(content: dict) -> Pretrain:
+    """Make the pre-training of the *content* of a spec.json."""
+    from pydantic import TypeAdapter  # a GPU machine that only trains may lack it
+
+    fields = content["Pretrain"] if "Pretrain" in content else content["Transfer"]["pretrain"]
+    return TypeAdapter(Pretrain).validate_python(fields)

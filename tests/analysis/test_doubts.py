@@ -1,0 +1,165 @@
+"""Reasons to doubt an answer: each appears where it applies, and only there."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from itl.analysis import doubts as module
+from itl.analysis.comparisons import Answer, answer, contrasts
+from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, test_error, unfinished
+from itl.analysis.noise import variance_table, variances
+from itl.analysis.origins import mixed, origins
+from itl.runs.executors import with_needs
+from itl.runs.store import Store
+from itl.specs import Pretrain
+from tests.analysis.test_comparisons import frame, noisy, question
+from tests.worlds import MADE, here, pretend, small_study
+
+test_error.__test__ = False  # a function of itl, not a test
+
+
+def pretended(home, odd: int | None = None):
+    """A data-size question whose runs are all pretended, the run at *odd* by another commit and device."""
+    machine = here(home)
+    asked, store = small_study(seeds=[0, 1, 2]), Store(machine.runs)
+    runs = list(asked.runs_on(dict.fromkeys(asked.packings(), "digest")))
+    object.__setattr__(asked, "runs", lambda machine: runs)
+    if odd is not None:
+        store.write(runs[odd].spec, "provenance.json", MADE | {"commit": "decade", "device": "C"})
+        store.finish(runs[odd].spec, {"classes": 4, "images": 3, "metrics": {"accuracy": 51.0, "knn5": 51.0}})
+    pretend([spec for spec in with_needs([run.spec for run in runs]) if store.state(spec) != "done"], store)
+    return asked, store, machine, runs
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A question whose runs are all pretended: itself, its store, its machine and its runs."""
+    return pretended(tmp_path)
+
+
+def log(store: Store, run, losses: list[float]) -> None:
+    rows = [{"step": 10 * (index + 1), "loss": loss} for index, loss in enumerate(losses)]
+    (store.path(run.spec) / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_nets_that_still_learned_are_named(study):
+    _, store, _, runs = study
+    trained = [run for run in runs if isinstance(run.spec, Pretrain)]
+    for run in trained:
+        log(store, run, [3.0, 2.0, 1.5, 1.45, 1.44])
+    assert unfinished(trained, store) == ""
+    log(store, trained[-1], [3.0, 2.0, 1.5, 1.4, 0.4])
+    text = unfinished(trained, store)
+    assert "with images per class 12 the loss fell by" in text
+    assert text.startswith("Nets were still learning when training ended")
+
+
+def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
+    asked, _, _, runs = study
+    rows = [
+        {"run": module.key(run.spec), "images": 16 if dict(run.columns)["images_per_class"] == 4 else 48}
+        for run in runs
+    ]
+    compared = [run for run in runs if dict(run.columns)["images_per_class"] in (4, 12)]
+    text = exposure(pd.DataFrame(rows), asked, compared)
+    assert text == (
+        "Nets have seen each of their images 6 times (images per class 4) or 2 times (images per class 12): "
+        "exposure differs too."
+    )
+    assert exposure(pd.DataFrame(rows).assign(images=48), asked, compared) == ""
+
+
+@pytest.mark.parametrize(("chosen", "edge"), [(0.01, True), (0.02, False), (0.04, True), (None, False)])
+def test_a_learning_rate_at_the_edge_of_those_tried_is_named(tmp_path, chosen, edge):
+    recipe = {"steps": 2, "batch": 4, "pixels": 24, "lrs": [0.01, 0.02, 0.04]}
+    searched = small_study(tasks=["finetune@scenes"], tuning={"finetune": recipe})
+    run = list(searched.runs_on(dict.fromkeys(searched.packings(), "digest")))[-1]
+    store = Store(tmp_path)
+    store.write(run.spec, "provenance.json", MADE)
+    store.finish(run.spec, {"metrics": {"accuracy": 50.0}, "chosen": {"lr": chosen} if chosen else {}})
+    text = edge_of_grid([run], store)
+    assert bool(text) == edge
+    assert not edge or text.startswith("1 of 1 fits chose a learning rate at the edge of those tried (0.0")
+
+
+def test_results_of_different_origin_are_named(tmp_path):
+    asked, store, machine, runs = pretended(tmp_path / "alike")
+    made = origins(asked, store, machine)
+    assert mixed(made, made) == ""
+    net = next(index for index, run in enumerate(runs) if isinstance(run.spec, Pretrain))
+    asked, store, machine, runs = pretended(tmp_path / "mixed", odd=net)
+    measured = [module.key(run.spec) for run in runs if getattr(run.spec, "pretrain", None) == runs[net].spec]
+    assert mixed(measured, origins(asked, store, machine)) == "2 commits, 2 devices", "that of the net counts"
+
+
+def made_up(levels: dict, monkeypatch, test_images: int = 1000, **settings) -> list[str]:
+    """Doubts about made-up results, whose target has so many test images."""
+    pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}})
+    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
+    study = question(*levels)
+    study.runs, study.packings = (lambda machine: []), (lambda: {"x": None})
+    results = noisy(levels, **settings).assign(run="")
+    return doubts(Answer(study, results, contrasts(study, results)), Store("nowhere"), None)
+
+
+def test_doubts_that_results_alone_show(monkeypatch):
+    fine = {0: 30, 25: 60, 50: 60, "all": 70}
+    assert made_up(fine, monkeypatch) == []
+    assert made_up(fine, monkeypatch, seeds=3) == ["It rests on 3 seeds."]
+    floor = made_up({0: 1, 25: 1.5, 50: 1.5, "all": 1.5}, monkeypatch, size=0.1)
+    assert floor[0].startswith("On this task nothing can be called the same: a floor")
+    (few,) = made_up(fine, monkeypatch, test_images=50)
+    assert few == "It is scored on 50 test images: another such set would move a score by about 7.0 points."
+
+
+def test_the_three_strongest_doubts_are_listed(monkeypatch):
+    monkeypatch.setattr(module, "doubts", lambda *_: ["one.", "two.", "three.", "four."])
+    text = doubts_text(None, None, None)
+    assert text.startswith("**Reasons to doubt it**, the strongest of 4:")
+    assert [line for line in text.splitlines() if line.startswith("*") and "Reasons" not in line] == [
+        "* one.",
+        "* two.",
+        "* three.",
+    ]
+    monkeypatch.setattr(module, "doubts", lambda *_: [])
+    assert "None of the usual reasons" in doubts_text(None, None, None)
+
+
+def test_an_answer_of_the_store_knows_what_made_it(tmp_path):
+    for odd in (None, 3):
+        asked, store, machine, _ = pretended(tmp_path / str(odd), odd)
+        mixtures = answer(asked, store, machine).contrasts["mixed"]
+        assert mixtures.str.contains("2 commits, 2 devices").any() == (odd is not None)
+
+
+def test_variances_separate_nets_from_fits():
+    random = np.random.default_rng(0)
+    counts, seeds, fits = (25, 50, 75, "all"), 200, 3
+    nets = {count: 50 + 2.0 * random.normal(size=seeds) for count in counts}
+    repeated = pd.concat(
+        [frame({count: nets[count] + random.normal(size=seeds) for count in counts}) for _ in range(fits)]
+    )
+    study = question(*counts)
+    spread = variances(study, repeated, "probe@x")
+    assert (spread.net, spread.fit) == (pytest.approx(4.0, rel=0.15), pytest.approx(1.0, rel=0.15))
+    once = variances(study, repeated.drop_duplicates(["images_per_class", "seed"]), "probe@x")
+    assert (once.net, once.fit) == (pytest.approx(5.0, rel=0.15), 0.0)
+    assert variances(study, frame({25: [1.0], 50: [2.0]}), "probe@x") is None
+
+
+def test_the_variance_table_says_what_seeds_detect(monkeypatch):
+    pack = SimpleNamespace(summary={"splits": {"test": 400}})
+    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
+    study, levels = question(0, 25, 50, "all"), {0: 30, 25: 50, 50: 50, "all": 50}
+    study.packings = lambda: {"x": None}
+    results = noisy(levels)
+    table = variance_table([Answer(study, results, contrasts(study, results))], None)
+    row = table.iloc[0]
+    assert row[["question", "task", "between fits"]].tolist() == ["test", "probe@x", ""]
+    assert float(row["test set"]) == pytest.approx(100 * math.sqrt(0.45 * 0.55 / 400), abs=0.06)
+    detected = [float(row[f"{seeds} seeds detect"]) for seeds in (3, 5, 10)]
+    assert detected == sorted(detected, reverse=True)

@@ -1,0 +1,138 @@
+"""The model of all runs: against scipy, by hand, and by simulation where the truth is known."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import linalg, stats
+
+from itl import ItlError
+from itl.analysis.model import PRIOR_DF, fit, residual_variance
+
+TRAINED = np.array([False, True, True, True])  # the first condition is not pre-trained
+
+
+def contrast(of: int, against: int, conditions: int = 4) -> np.ndarray:
+    weights = np.zeros(conditions)
+    weights[of], weights[against] = 1, -1
+    return weights
+
+
+def drawn(seeds: int, conditions: int, spread: float = 1.0, seed: int = 0) -> np.ndarray:
+    """Values (seeds, conditions) around 50, with an effect of the seed."""
+    random = np.random.default_rng(seed)
+    return 50 + random.normal(size=(seeds, 1)) + spread * random.normal(size=(seeds, conditions))
+
+
+def test_the_pooled_variance_is_that_of_a_two_way_analysis():
+    values = drawn(4, 5)
+    indicators = np.hstack([np.kron(np.eye(4), np.ones((5, 1))), np.kron(np.ones((4, 1)), np.eye(5))])
+    _, _, rank, _ = linalg.lstsq(indicators, values.ravel())
+    residuals = values.ravel() - indicators @ linalg.lstsq(indicators, values.ravel())[0]
+    mean_square = (residuals**2).sum() / (values.size - rank)
+    assert residual_variance(values) == pytest.approx(mean_square)
+    assert fit(values, np.ones(5, bool), np.array([0, 1])).pooled == pytest.approx(mean_square)
+    assert math.isnan(residual_variance(values[:1]))
+    assert math.isnan(residual_variance(values[:, :1]))
+
+
+@pytest.mark.parametrize("trained", [[True, True], [False, True]])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_two_conditions_alone_have_the_paired_t_test(seeds, trained):
+    values = drawn(seeds, 2)
+    change = fit(values, np.array(trained), np.array([0, 1])).estimate(contrast(0, 1, 2))
+    oracle = stats.ttest_rel(values[:, 0], values[:, 1])
+    assert change.p == pytest.approx(oracle.pvalue)
+    assert change.interval() == pytest.approx(tuple(oracle.confidence_interval(0.95)))
+    assert change.p_above(0.0) == pytest.approx(stats.ttest_rel(*values.T, alternative="greater").pvalue)
+
+
+def test_variances_are_moderated_as_by_hand():
+    values = np.array([[1.0, 2.0, 4.0], [2.0, 2.0, 5.0], [6.0, 3.0, 5.0]])
+    model = fit(values, np.ones(3, bool), np.array([0, 1]))
+    # First condition less the mean of the others: −2, −1.5, 2 with variance 4.75. The others
+    # differ by −2, −3, −2 with variance 1/3: their mean varies by 1/12.
+    pooled = residual_variance(values)
+    own = 4.75 - 1 / 12
+    assert model.variances[0] == pytest.approx((PRIOR_DF * pooled + 2 * own) / (PRIOR_DF + 2))
+    assert model.df[0] == pytest.approx(2 * 2 / 3 + PRIOR_DF)
+    assert model.means.tolist() == [3.0, pytest.approx(7 / 3), pytest.approx(14 / 3)]
+
+
+def test_the_untrained_net_has_its_own_variance_and_stays_out_of_the_pool():
+    values = drawn(6, 4)
+    noisy = values.copy()
+    noisy[:, 0] += np.array([30, -30, 20, -20, 10, -10])
+    calm, wild = (fit(data, TRAINED, np.array([1, 2])) for data in (values, noisy))
+    assert calm.estimate(contrast(1, 2)) == wild.estimate(contrast(1, 2))
+    assert wild.estimate(contrast(3, 0)).standard_error > 5 * calm.estimate(contrast(3, 0)).standard_error
+
+
+def test_seeds_and_conditions_that_are_missing_are_left_out():
+    values = drawn(4, 4)
+    values[3, 1] = values[0, 3] = math.nan
+    model = fit(values, TRAINED, np.array([1, 2]))
+    assert (model.n, math.isnan(model.means[3])) == (3, True)
+    assert model.estimate(contrast(1, 2)).mean == pytest.approx((values[:3, 1] - values[:3, 2]).mean())
+    with pytest.raises(ItlError, match="no seed has all conditions"):
+        fit(np.full((2, 4), math.nan), TRAINED, np.array([1, 2]))
+
+
+def test_one_seed_and_no_noise_have_no_p_value():
+    for values in (drawn(1, 4), np.full((3, 4), 61.2) - np.array([0, 10, 20, 30])):
+        change = fit(values, TRAINED, np.array([1, 2])).estimate(contrast(1, 2))
+        assert not change.testable
+        assert math.isnan(change.p)
+        assert all(math.isnan(end) for end in change.interval())
+    assert math.isnan(fit(values, TRAINED, np.array([1, 2])).ratio(contrast(1, 0), contrast(2, 0))[1])
+
+
+def test_weights_of_a_contrast_add_up_to_nothing():
+    with pytest.raises(ItlError, match="add up to 0"):
+        fit(drawn(3, 4), TRAINED, np.array([1, 2])).estimate(np.array([0, 1.0, 0, 0]))
+
+
+def test_a_share_of_the_gain_by_hand():
+    """With the untrained net and two others: what varies is in the differences alone."""
+    values = np.array([[10.0, 20.0, 30.0], [10.0, 22.0, 30.0], [10.0, 21.0, 33.0]])
+    model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
+    share, low, high = model.ratio(contrast(1, 0, 3), contrast(2, 0, 3))
+    assert share == pytest.approx(11 / 21)
+    for end in (low, high):  # there, the kept gain less so much of the whole one is just not different from 0
+        remainder = model.estimate(contrast(1, 0, 3) - end * contrast(2, 0, 3))
+        df = model.estimate(contrast(1, 0, 3) - share * contrast(2, 0, 3)).df
+        assert abs(remainder.mean) / remainder.standard_error == pytest.approx(stats.t.ppf(0.975, df))
+
+
+def test_the_interval_of_a_share_is_about_that_of_a_bootstrap():
+    random = np.random.default_rng(1)
+    values = 50 + random.normal(size=(20, 4)) + np.array([-20.0, -4.0, 0.0, 0.0])
+    share, low, high = fit(values, TRAINED, np.array([0, 1, 3])).ratio(contrast(1, 0), contrast(3, 0))
+    means = values[random.integers(20, size=(20_000, 20))].mean(axis=1)
+    resampled = (means[:, 1] - means[:, 0]) / (means[:, 3] - means[:, 0])
+    assert (low, high) == pytest.approx(tuple(np.quantile(resampled, [0.025, 0.975])), abs=0.012)
+    assert low < share < high
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_the_interval_of_a_share_covers_it(seeds):
+    random = np.random.default_rng(seeds)
+    covered, count = 0, 1500
+    for _ in range(count):
+        values = 50 + random.normal(size=(seeds, 5)) + np.array([-20.0, -4.0, 0.0, 0.0, 0.0])
+        model = fit(values, np.array([False, True, True, True, True]), np.array([0, 1, 4]))
+        low, high = model.ratio(contrast(1, 0, 5), contrast(4, 0, 5))[1:]
+        covered += low <= 0.8 <= high
+    assert covered / count > 0.93
+
+
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.3), (5, 0.6), (10, 0.95)])
+def test_unequal_spreads_are_flagged(seeds, least):
+    random, false, right, studies = np.random.default_rng(seeds), 0, 0, 400
+    for _ in range(studies):
+        values = random.normal(size=(seeds, 6))
+        false += fit(values, np.ones(6, bool), np.array([0, 1])).unequal.any()
+        values[:, 2] *= 3
+        right += fit(values, np.ones(6, bool), np.array([0, 1])).unequal[2]
+    assert false / studies < 0.15
+    assert right / studies > least

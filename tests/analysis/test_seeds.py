@@ -1,0 +1,107 @@
+"""Planning seeds: power against simulations with the model itself, and the rule for seeds that are added."""
+
+import numpy as np
+import pytest
+
+from itl import ItlError
+from itl.analysis.model import fit
+from itl.analysis.seeds import (
+    POWER,
+    Costs,
+    Variances,
+    cheapest,
+    look_level,
+    power_different,
+    power_same,
+    smallest_detectable,
+)
+from itl.analysis.statistics import LEVEL, MAIN_SHARE
+from itl.analysis.verdicts import p_same
+
+STUDIES = 1200
+
+
+def simulated(seeds: int, change: float, conditions: int = 6, seed: int = 0) -> list:
+    """Models and the weights of their first comparison: noise of 1, the first condition changed."""
+    random, weights = np.random.default_rng(seed), np.zeros(conditions)
+    weights[0], weights[-1] = 1, -1
+    models = []
+    for _ in range(STUDIES):
+        values = random.normal(size=(seeds, conditions))
+        values[:, 0] += change
+        models.append(fit(values, np.ones(conditions, bool), np.array([0, conditions - 1])))
+    return [(model, weights) for model in models]
+
+
+@pytest.mark.parametrize(("seeds", "change"), [(3, 2.83), (5, 2.0), (10, 1.0)])
+def test_power_is_how_often_simulated_studies_show_it(seeds, change):
+    hits = sum(model.estimate(weights).p < MAIN_SHARE * LEVEL for model, weights in simulated(seeds, change))
+    assert hits / STUDIES == pytest.approx(power_different(change, 1.0, seeds, 6), abs=0.06)
+
+
+@pytest.mark.parametrize(("seeds", "margin"), [(3, 2.83), (5, 2.0), (10, 1.0)])
+def test_power_of_the_same_is_how_often_simulated_studies_show_it(seeds, margin):
+    hits = 0
+    for model, weights in simulated(seeds, 0.0):
+        estimate = model.estimate(weights)
+        p = max(estimate.p_above(-margin), model.estimate(-weights).p_above(-margin))
+        hits += p < MAIN_SHARE * LEVEL
+    assert hits / STUDIES == pytest.approx(power_same(margin, 1.0, seeds, 6), abs=0.06)
+
+
+def test_the_cheapest_design_is_the_cheapest_of_all():
+    variances, costs = Variances(net=1.0, fit=4.0), Costs(net=10.0, fit=0.5)
+    design = cheapest(variances, costs, 4, detect=2.0)
+    possible = {
+        costs.total(4, seeds, repeats)
+        for repeats in range(1, 11)
+        for seeds in range(3, 40)
+        if power_different(2.0, variances.of_seed(repeats), seeds, 4) >= POWER
+    }
+    assert design.minutes == min(possible)
+    assert design.repeats > 1, "fits are cheap here, and noisy"
+    assert cheapest(Variances(1.0), costs, 4, within=3.0).repeats == 1, "what fits add is not known apart"
+    assert design.power == pytest.approx(power_different(2.0, 1.0 + 4.0 / design.repeats, design.seeds, 4))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"), [({}, "give a change to detect or a margin"), ({"detect": 0.01}, "too few")]
+)
+def test_what_no_design_can_show_is_refused(wanted, words):
+    with pytest.raises(ItlError, match=words):
+        cheapest(Variances(1.0), Costs(1.0, 1.0), 4, **wanted)
+
+
+def test_the_smallest_detectable_change_is_found_four_times_in_five():
+    change = smallest_detectable(2.0, 4, 5)
+    assert power_different(change, 2.0, 4, 5) == pytest.approx(POWER, abs=1e-6)
+
+
+@pytest.mark.parametrize("conditions", [3, 6])
+def test_seeds_added_until_it_is_decided_keep_the_error_rate(conditions):
+    random, cap, wrong, studies = np.random.default_rng(7), 6, 0, 1500
+    weights = np.eye(conditions)[0] - np.eye(conditions)[-1]
+    for _ in range(studies):
+        values = random.normal(size=(cap, conditions))
+        wrong += any(
+            fit(values[:seeds], np.ones(conditions, bool), np.array([0, conditions - 1])).estimate(weights).p
+            < look_level(seeds, cap)
+            for seeds in range(3, cap + 1)
+        )
+    assert wrong / studies < 0.05 + 2.6 * np.sqrt(0.05 * 0.95 / studies)
+    assert wrong / studies > 0.015
+
+
+def test_looks_spend_the_level_and_no_more():
+    levels = [look_level(seeds, cap=8) for seeds in range(3, 9)]
+    assert all(0 < level < LEVEL for level in levels)
+    assert sum(levels) > LEVEL, "looks at the same seeds overlap, so that their levels may add up to more"
+    assert look_level(5, cap=5, first=5) == pytest.approx(LEVEL, rel=0.02)
+    with pytest.raises(ItlError, match="from 3 to 8"):
+        look_level(9, cap=8)
+
+
+def test_two_one_sided_tests_take_the_weaker_side():
+    model, weights = simulated(5, 0.3)[0]
+    sides = [model.estimate(weights), model.estimate(-weights)]
+    assert p_same(sides) == max(side.p_above(0.0) for side in sides)

@@ -1,0 +1,124 @@
+"""NetPanel without a page: what it shows of a net of the smallest study."""
+
+import re
+
+import pytest
+
+from itl import ItlError
+from itl.panels.net import NetPanel
+from itl.runs.nets import net_of, nets, targets_of
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer, key
+from tests.accessible import faults
+from tests.worlds import here, small_study
+
+QUESTION = {"seeds": [0], "images_per_class": [0, 4]}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A store with one trained net that was measured on scenes, and its question."""
+    machine = here(tmp_path_factory.mktemp("home"))
+    question = small_study(**QUESTION)
+    question.run(Store(machine.runs), machine)
+    return question, machine
+
+
+@pytest.fixture
+def trained(done) -> Pretrain:
+    question, machine = done
+    return next(run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain))
+
+
+@pytest.fixture
+def panel(done, trained) -> NetPanel:
+    return NetPanel(key(trained), done[1])
+
+
+def test_a_net_is_found_by_its_key_the_beginning_of_it_and_what_was_measured_on_it(done, trained):
+    question, machine = done
+    store = Store(machine.runs)
+    transfer = next(
+        run.spec
+        for run in question.runs(machine)
+        if isinstance(run.spec, Transfer) and run.spec.pretrain == trained
+    )
+    for run in (trained, transfer, key(trained), key(trained)[:8], key(transfer)):
+        assert net_of(run, store) == trained
+    assert trained in nets(store)
+    assert len(nets(store)) == 2
+    assert targets_of(trained, store).keys() == {"scenes"}
+    with pytest.raises(ItlError, match=r"the run 'abcdef' was asked for; 0 of the 4 runs"):
+        net_of("abcdef", store)
+
+
+def test_its_own_validation_images_as_the_run_scored_them(done, trained, panel):
+    result = Store(done[1].runs).result(trained)
+    assert 100 * panel.inspection.table["correct"].mean() == pytest.approx(result["metrics"]["accuracy"])
+    assert len(panel.inspection.table) == 16
+    assert panel.curve["epochs"] > 1
+
+
+def test_node_image_and_target_are_chosen_in_python_or_by_the_controls_alike(panel):
+    over, find, node, image, _ = panel.controls()
+    table = panel.inspection.nodes
+    worst = table.sort_values("wrong", ascending=False).iloc[0]
+    node.value = worst["node"]
+    assert panel.node == worst["node"]
+    assert len(panel.wrong()) == worst["wrong"]
+    image.value = panel.wrong()["image"].iloc[0]
+    assert panel.image == image.value
+    assert len(panel.neighbours()) == 8
+    panel.over = "scenes"
+    assert (over.value, panel.image, image.value) == ("scenes", "", "")
+    assert len(panel.inspection.table) == 12
+    with pytest.raises(
+        ItlError, match="no target that this net was measured on called 'scene'; did you mean"
+    ):
+        panel.over = "scene"
+
+
+def test_typing_narrows_the_nodes_and_keeps_the_one_that_is_chosen(panel):
+    _, find, node, _, _ = panel.controls()
+    chosen = panel.inspection.nodes["node"].iloc[-1]
+    panel.node = chosen
+    find.value = "nothing is called so"
+    assert node.value == chosen
+    find.value = "entity"
+    assert [text for text, _ in node.options][1].startswith("entity · ")
+
+
+def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
+    for control in panel.controls():
+        for part in getattr(control, "children", [control]):
+            assert part.description
+    panel.image = panel.wrong()["image"].iloc[0] if len(panel.wrong()) else ""
+    page = panel.html()
+    assert faults(f'<html lang="en"><h1>net</h1>{page}</html>') == []
+    assert "<script" not in page
+    assert len(re.findall("<img ", page)) == len(panel.wrong()) + 8 * bool(panel.image) + 1
+
+
+def test_the_picture_is_all_that_a_program_leaves_and_follows_python(panel, monkeypatch):
+    shown, updates = [], []
+    monkeypatch.setattr("itl.panels.panel.is_executed_by_program", lambda: True)
+    monkeypatch.setattr("itl.panels.panel.display", lambda data, **_: shown.append(data))
+    monkeypatch.setattr("itl.panels.panel.update_display", lambda data, **_: updates.append(data))
+    panel._ipython_display_()
+    assert set(shown[0]) == {"text/plain", "text/html"}
+    panel.over = "scenes"
+    assert len(updates) == 1
+    assert "Target scenes." in updates[0]["text/html"]
+
+
+def test_a_node_without_images_is_refused_and_changes_nothing(panel):
+    with pytest.raises(ItlError, match="none of the 16 images is under n00000000"):
+        panel.node = "n00000000"
+    assert panel.node == ""
+
+
+def test_a_live_panel_shows_what_cannot_be_shown_as_a_message(panel, monkeypatch):
+    picture = panel.widget().children[-1]
+    monkeypatch.setattr(panel, "_view", lambda: panel.inspection.under("n00000000"))
+    panel.page = 1
+    assert "none of the 16 images is under n00000000" in picture.value
