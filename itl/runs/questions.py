@@ -69,23 +69,23 @@ class DataSize(Study):
         """Return one for each number of images, trained for equal steps and for equal passes."""
         within = self.subset or Subset("")
         counts = self.images_per_class or ((within.images_per_class or "all",) if self.subset else ())
-        conditions = [self._condition(within, count, EQUAL_STEPS, None) for count in counts]
-        if self.passes:
-            recipe = replace(self.recipe, epochs=self.passes, steps=None)
-            trained = [count for count in counts if count != 0]
-            conditions += [self._condition(within, count, EQUAL_PASSES, recipe) for count in trained]
-        return conditions
+        if not self.passes:
+            return [self._condition(within, count) for count in counts]
+        conditions = [self._condition(within, count, EQUAL_STEPS) for count in counts]
+        recipe = replace(self.recipe, epochs=self.passes, steps=None)
+        trained = [count for count in counts if count != 0]
+        return conditions + [self._condition(within, count, EQUAL_PASSES, recipe) for count in trained]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare few images with all, and all with none, at equal steps; few with all at equal passes."""
-        of_steps, of_passes = (
-            [condition for condition in conditions if dict(condition.columns)["exposure"] == exposure]
-            for exposure in (EQUAL_STEPS, EQUAL_PASSES)
-        )
+        of_passes = [condition for condition in conditions if condition.recipe]
+        of_steps = [condition for condition in conditions if not condition.recipe]
         return first_against_last(of_steps) + first_against_last(of_passes)
 
-    def _condition(self, within: Subset, count: Any, exposure: str, recipe: Recipe | None) -> Condition:
-        columns = (("images_per_class", count), ("exposure", exposure))
+    def _condition(
+        self, within: Subset, count: Any, exposure: str = "", recipe: Recipe | None = None
+    ) -> Condition:
+        columns = (("images_per_class", count), *([("exposure", exposure)] if exposure else []))
         images = None if count in ("all", 0) else count
         return Condition(columns, within.labels, within.classes, images, trained=count != 0, recipe=recipe)
 

@@ -285,7 +285,7 @@ def test_label_sets_that_are_none():
         ({"images_per_class": [0, "many"]}, "whole numbers from 0, or 'all'; got 'many'"),
         ({"images_per_class": []}, "data-size needs values to compare, got none; give two or more"),
         ({"images_per_class": ["all"]}, "got images_per_class .'all'.; give two or more, or leave it out"),
-        ({"images_per_class": [4, 12, 4]}, "data-size needs each value once; 4 equal steps is given twice"),
+        ({"images_per_class": [4, 12, 4]}, "data-size needs each value once; 4 is given twice"),
         ({"tasks": []}, "data-size needs a task, got none; give one, such as probe@scenes"),
         ({"seeds": [1, 1]}, "data-size needs each seed once; 1 is given twice"),
         ({"seeds": []}, "data-size needs a seed, got none; give one, such as 0"),
