@@ -55,6 +55,8 @@ def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], obj
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     started, recipe = time.time(), precision_recipe(spec)
+    if isinstance(spec, Transfer):
+        machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier = read_mapping(folder / BEGUN) if store.state(spec) == "partial" else {}
     begun = mixed(earlier, provenance(machine))
     store.write(spec, BEGUN, begun)  # what a later process, with other code or torch, goes on from
@@ -62,7 +64,6 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
         if isinstance(spec, Pretrain):
             result = pretrain(spec, folder, machine)
         else:
-            machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
             result = transfer(spec, store, folder, machine)
     computed = described(machine, recipe.precision) | {"seconds": time.time() - started}
     store.write(spec, "provenance.json", mixed(begun, provenance(machine)) | computed)
