@@ -22,6 +22,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.packs.pack": "Pack",
     "itl.packs.paths": "packed",
     "itl.panels.net": "NetPanel",
+    "itl.panels.results": "ResultsPanel",
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",
@@ -66,6 +67,16 @@ def no_such(options: Iterable[str], name: str, what: str) -> ItlError:
     hint = did_you_mean(str(name), options)
     there = "There" if hint else "there"
     return ItlError(f"no {what} called {name!r}; {hint}{there} are {', '.join(sorted(options)) or 'none'}")
+
+
+def one_line(message: object) -> str:
+    """Write *message* on one line that a terminal shows as it is: without line ends and escape sequences.
+
+    >>> print(one_line("no class called 'a\\nb'"), one_line("\\x1b[31mred"))
+    no class called 'a\\nb' \\x1b[31mred
+    """
+    text = str(message).strip()
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

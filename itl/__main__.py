@@ -4,13 +4,16 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, pick
+from itl import ItlError, __version__, one_line, pick
 from itl.machine import Machine
 from itl.specs import Packing, Subset
+from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -32,8 +35,9 @@ MACHINE: tuple[Argument, ...] = (
     DEVICE,
     ("--workers", {"type": int, "help": "runs side by side on each device"}),
     ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
-    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
 )
+SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
 
 ALLOW_UNREADABLE: Argument = (
     "--allow-unreadable",
@@ -68,13 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr. Wrong usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted. Wrong usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        args.function(args)
+        with _warnings_as_notes():
+            args.function(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
@@ -82,12 +87,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 1
-    except (ItlError, OSError) as error:
+        return 130
+    except Exception as error:
         if args.debug:
             raise
-        print(f"itl: {error}", file=sys.stderr)
+        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
         return 1
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
+    if isinstance(error, ItlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.strerror.lower()} (while doing {command})"
+        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    reason = f"{type(error).__name__} while doing {command}: {error}"
+    return f"{reason}; itl --debug {command} … shows where"
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Show each warning, ours and of libraries, as one line."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"itl: note: {one_line(message)}", file=sys.stderr)
+        yield
 
 
 def parser() -> argparse.ArgumentParser:
@@ -114,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
     _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE)
+    command(run, preset, only, *MACHINE, SHARD)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -156,6 +180,11 @@ def _add_packs(command: Callable[..., None]) -> None:
         ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
+    command(
+        duplicates,
+        ("pack", {"type": Path, "help": "pack of a target; its splits are compared with each other"}),
+        ("--pretraining", {"metavar": "PACK", "type": Path, "help": "compare with its training images too"}),
+    )
 
 
 def _add_detection(command: Callable[..., None]) -> None:
@@ -187,11 +216,16 @@ def _add_detection(command: Callable[..., None]) -> None:
 
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
+    from itl.hierarchy.class_lists import read_class_list
     from itl.hierarchy.label_sets import label_set
     from itl.hierarchy.taxonomies import open_taxonomy
 
     tree = open_taxonomy(args.taxonomy)
-    wnids = tree.leaves if args.leaves is None else _read(args.leaves).split()
+    wnids = tree.leaves
+    if args.leaves is not None:
+        wnids = tuple(read_class_list(args.leaves, tree))
+        if others := [wnid for wnid in wnids if wnid not in tree]:
+            print(f"note: {len(others)} wnids are not in the tree, such as {others[0]}", file=sys.stderr)
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
@@ -226,6 +260,25 @@ def check(args: argparse.Namespace) -> None:
     print("\n".join(lines))
     if problems:
         raise ItlError(problems)
+
+
+def duplicates(args: argparse.Namespace) -> None:
+    """List images that are in two splits, or in pre-training too, as CSV: exact and near duplicates."""
+    import pandas as pd
+
+    from itl.packs.duplicates import across_splits, between, count_text
+    from itl.packs.pack import Pack
+
+    images = Pack.open(args.pack)
+    tables = {"in two splits": across_splits(images).assign(pack=args.pack)}
+    if args.pretraining:
+        seen = Pack.open(args.pretraining)
+        tables["in pre-training"] = pd.concat(
+            [between(seen, "train", images, split) for split in images.summary["splits"]]
+        ).assign(pack=args.pretraining)
+    pd.concat(tables.values()).to_csv(sys.stdout, index=False)
+    for what, table in tables.items():
+        print(f"{count_text(table)} of {len(images):,} images are {what}", file=sys.stderr)
 
 
 def voc_ap(args: argparse.Namespace) -> None:
@@ -347,9 +400,22 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     from itl.runs.store import Store
 
     machine = _machine(args)
-    questions, store = questions_of(_preset(args), args.only), Store(machine.runs)
+    preset = _preset(args)
+    _refuse_unknown_data(args.data or (), questions_of(preset))
+    questions, store = questions_of(preset, args.only), Store(machine.runs)
     made = make_plan(questions, store, machine, lambda line: print(line, file=sys.stderr))
     return made, questions, store, machine
+
+
+def _refuse_unknown_data(entries: Sequence[str], questions: "Sequence[Question]") -> None:
+    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
+    names = dict.fromkeys(name for question in questions for name in question.packings())
+    for entry in entries:
+        name, equals, _ = entry.partition("=")
+        if equals:
+            pick(names, name, "source in this preset")
+        elif not Path(entry).expanduser().exists():
+            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -360,7 +426,18 @@ def _machine(args: argparse.Namespace) -> Machine:
         workers=args.workers,
         compile=args.compile,
         scheduler=args.scheduler,
+        shard=_shard(getattr(args, "shard", None)),
     )
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    """Parse I/N."""
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
@@ -375,22 +452,15 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    import yaml
-
-    options = []
+    options: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        options.append((name, yaml.safe_load(value)))
-    return tuple(options)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+        if name in options:
+            raise ItlError(f"--option {name} is given twice; give it once")
+        options[name] = read_yaml(value, f"--option {name}")
+    return tuple(options.items())
 
 
 if __name__ == "__main__":

@@ -1,21 +1,79 @@
 """Where and how runs execute, which changes no number: device, workers, folders, disk and memory."""
 
 import os
+import re
 import shutil
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing import parent_process
 from pathlib import Path
 
 from itl import ItlError
 
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
+NO_LIMIT = 1 << 60  # bytes; cgroup v1 writes a number above it
+
 
 def cpu_count() -> int:
-    """Return the number of CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return the number of CPU cores that this process may use.
+
+    The least counts of the cores that it may run on, the quota of its container, and what SLURM gave a task.
+    """
+    cores = [len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1]
+    cores.append(_positive("SLURM_CPUS_PER_TASK", cores[0]))
+    for folder in _cgroup_folders("cpu"):
+        quota, period = _cpu_quota(folder)
+        if quota > 0 and period > 0:
+            cores.append(max(1, quota // period))
+    return min(cores)
+
+
+def _cpu_quota(folder: Path) -> tuple[int, int]:
+    """Return the microseconds of CPU time in each period that a cgroup has; 0, 0 without a limit."""
+    if (folder / "cpu.max").exists():  # version 2
+        quota, period = (folder / "cpu.max").read_text().split()
+        return (0, 0) if quota == "max" else (int(quota), int(period))
+    values = [folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"]
+    if not all(value.exists() for value in values):
+        return 0, 0
+    quota, period = (int(value.read_text()) for value in values)
+    return quota, period  # a quota of -1 is no limit
+
+
+def _cgroup_folders(controller: str) -> Iterator[Path]:
+    """Yield the folders of this process's cgroups, version 1 and 2, that may limit *controller*.
+
+    Limits of a parent hold for its children. Inside a container the root is often the container's own group,
+    and the path that the kernel names is not to be seen.
+    """
+    lines = OWN_CGROUPS.read_text().splitlines() if OWN_CGROUPS.exists() else []
+    for line in lines:
+        _, names, path = line.split(":", 2)
+        if names and controller not in names.split(","):
+            continue
+        roots = [CGROUPS / names, CGROUPS / controller] if names else [CGROUPS, CGROUPS / "unified"]
+        root = next((root for root in roots if root.is_dir()), None)
+        if root is not None:
+            own = root / path.lstrip("/")
+            yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(root))
+
+
+def _positive(variable: str, default: int) -> int:
+    """Return the number from 1 in an environment variable; *default* where it is not set.
+
+    Raises:
+        ItlError: for anything else in it.
+    """
+    text = os.environ.get(variable, "").split(",")[0]  # OMP_NUM_THREADS may list a number for each level
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) < 1:
+        raise ItlError(f"{variable} is {text!r}; give a whole number from 1, or unset it")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -29,7 +87,8 @@ class Machine:
     data: tuple[str, ...] = ()  # folders to search for data, or NAME=PATH
     device: str = "cpu"  # or GPUs: cuda:1, or several of this host as in cuda:0,2
     workers: int = 1  # runs side by side on each device
-    scheduler: str | None = None  # address of a Dask scheduler: its workers do the runs
+    scheduler: str | None = None  # of Dask, whose workers do the runs: its address, or slurm for jobs
+    shard: tuple[int, int] = (1, 1)  # which part of the runs to do, of how many (array jobs)
     threads: int = field(default_factory=cpu_count)  # of each run
     compile: bool = False  # a minute at a run's start, for faster steps
     checkpoint_seconds: float = 20.0  # at least this long between two checkpoints
@@ -52,26 +111,26 @@ class Machine:
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = cpu_count()
-        rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
+        rank, ranks = int(os.environ.get("RANK", 0)), _positive("WORLD_SIZE", 1)
+        with _named("--device" if given.get("device") else "ITL_DEVICE"):
+            device = _device(given.get("device") or os.environ.get("ITL_DEVICE"))
         if ranks > 1:
             device = _of_local_rank(device, int(os.environ.get("LOCAL_RANK", rank)))
-        default_workers = os.environ.get("ITL_WORKERS") or (cores if device == "cpu" else 1)
-        workers = given.get("workers", default_workers)
-        if not str(workers).isdecimal() or int(workers) < 1:
-            raise ItlError(f"workers are runs side by side, a whole number from 1; got {workers!r}")
+        workers = given.get("workers") or _positive("ITL_WORKERS", cores if device == "cpu" else 1)
+        if given.get("workers", 1) < 1:
+            raise ItlError(f"workers are runs side by side, a whole number from 1; got {given['workers']!r}")
         defaults = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
-            "data": tuple(part for part in os.environ.get("ITL_DATA", "").split(os.pathsep) if part),
+            "data": split_data(os.environ.get("ITL_DATA", "")),
             "device": device,
-            "workers": int(workers),
+            "workers": workers,
             "compile": os.environ.get("ITL_COMPILE", "0") not in ("", "0"),
             "rank": rank,
             "ranks": ranks,
         }
         machine = cls(**defaults | given | {"device": device})
-        runs = machine.slots if ranks == 1 else int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        threads = given.get("threads", max(1, cores // runs))
+        runs = machine.slots if ranks == 1 else _positive("LOCAL_WORLD_SIZE", 1)
+        threads = given.get("threads", max(1, min(cores // runs, _positive("OMP_NUM_THREADS", cores))))
         return machine.replace(threads=threads, home=machine.home.absolute())  # workers may stand elsewhere
 
     def for_worker(self) -> "Machine":
@@ -111,6 +170,52 @@ class Machine:
     def taxonomies(self) -> Path:
         """Folder of the taxonomies that runs name by digest."""
         return self.home / "taxonomies"
+
+
+def split_data(text: str) -> tuple[str, ...]:
+    """Split the value of ITL_DATA at ``:``, but not inside a path that exists and has one.
+
+    >>> split_data("/data:scenes=/scenes")
+    ('/data', 'scenes=/scenes')
+    """
+    parts, entries = [part for part in text.split(os.pathsep) if part], []
+    while parts:
+        joined = [os.pathsep.join(parts[:length]) for length in range(len(parts), 1, -1)]
+        entry = next((one for one in joined if Path(data_entry(one)[1]).expanduser().exists()), parts[0])
+        entries.append(entry)
+        parts = parts[entry.count(os.pathsep) + 1 :]
+    return tuple(entries)
+
+
+def data_entry(entry: str) -> tuple[str, str]:
+    """Return name and path of NAME=PATH, a data entry; the name is '' for a folder.
+
+    >>> data_entry("scenes=/a=b"), data_entry("/a=b")
+    (('scenes', '/a=b'), ('', '/a=b'))
+    """
+    name, equals, path = entry.partition("=")
+    named = equals and re.fullmatch(r"[\w.-]+", name) and not Path(entry).exists()
+    return (name, path) if named else ("", entry)
+
+
+@contextmanager
+def _named(setting: str) -> Iterator[None]:
+    """Let errors begin with the *setting* that is wrong."""
+    try:
+        yield
+    except ItlError as error:
+        raise ItlError(f"{setting}: {error}") from error
+
+
+def end_with_parent() -> None:
+    """End this process, one that multiprocessing started, when its parent ends, even by a kill."""
+
+    def follow() -> None:
+        if parent := parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def project_folder() -> Path:
@@ -169,19 +274,18 @@ def free_disk(home: Path) -> int:
 
 
 def free_memory() -> int:
-    """Return the bytes of memory that are available: the machine's or, if less, the container's."""
+    """Return the bytes of memory that are available: the machine's, the container's or the job's if less."""
     import psutil  # a GPU machine that only trains may lack it
 
-    free = psutil.virtual_memory().available
-    group = Path("/proc/self/cgroup")
-    if not group.exists():  # not Linux
-        return free
-    folder = Path("/sys/fs/cgroup") / group.read_text().rpartition("::/")[2].strip()
-    limit = folder / "memory.max"
-    if limit.exists() and limit.read_text().strip().isdecimal():
-        used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        free = min(free, int(limit.read_text()) - int(used["anon"]))  # files in memory can be dropped
-    return max(0, free)
+    free = [psutil.virtual_memory().available, _positive("SLURM_MEM_PER_NODE", NO_LIMIT >> 20) << 20]
+    for folder in _cgroup_folders("memory"):
+        limits = [folder / name for name in ("memory.max", "memory.limit_in_bytes")]  # versions 2 and 1
+        texts = [limit.read_text().strip() for limit in limits if limit.exists()]
+        if texts and texts[0].isdecimal() and int(texts[0]) < NO_LIMIT:
+            used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            anonymous = used.get("anon") or used.get("total_rss") or used.get("rss", "0")
+            free.append(int(texts[0]) - int(anonymous))  # files in memory can be dropped
+    return max(0, min(free))
 
 
 def device_memory(device: str) -> int:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from itl import ItlError, pick
 from itl.machine import project_folder
 from itl.specs import plain_error
+from itl.storage import read_yaml
 
 FIELDS = ("about", "shared", "notebooks")  # of a preset file
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -91,11 +92,11 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     by_path = name.endswith(".yaml")
     path = Path(name).absolute() if by_path else pick(_files("params", "yaml", folder), name, "preset")
     try:
-        fields = yaml.safe_load(path.read_text())
+        fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:
         raise ItlError(f"cannot read preset {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ItlError(f"preset {path} is not YAML: {' '.join(str(error).split())}") from error
+    except UnicodeDecodeError as error:
+        raise ItlError(f"preset {path} is not text in UTF-8: {error}; save it so") from error
     if not isinstance(fields, dict):
         raise ItlError(f"preset {path} should hold about: and notebooks:; it is a {type(fields).__name__}")
     for field in fields:

@@ -20,6 +20,7 @@ from itl import ItlError
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
+YAML_VALUES = 100_000
 NO_LOCKS = (ENOSYS, ENOLCK, EOPNOTSUPP)  # errors of a file system that cannot lock
 
 
@@ -84,6 +85,36 @@ def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def read_yaml(text: str, name: str) -> Any:
+    """Return the content of the YAML *text*, which people call *name*.
+
+    Raises:
+        ItlError: If it is not YAML, or its aliases and nesting stand for more than people write by hand.
+    """
+    import yaml  # here: who only reads runs needs none
+
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+        if root is not None and _values(root, {}) > YAML_VALUES:
+            raise ItlError(f"{name} stands for over {YAML_VALUES:,} values; use fewer aliases (*name)")
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ItlError(f"{name} is nested too deeply, or contains itself; write it flat") from None
+    except ItlError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: such as a date with month 13
+        raise ItlError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _values(node: Any, counts: dict[int, int]) -> int:
+    """Return how many values a YAML *node* stands for, an alias as many as what it refers to."""
+    if id(node) not in counts:
+        children = node.value if isinstance(node.value, list) else []
+        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        counts[id(node)] = 1 + sum(_values(part, counts) for part in parts)
+    return counts[id(node)]
+
+
 def file_sizes(folder: Path) -> dict[str, int]:
     """Return the bytes of each file in *folder* by name, without hidden files."""
     paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
@@ -96,9 +127,13 @@ def changed_file(folder: Path, sizes: Mapping[str, int]) -> str:
     A file that is missing was removed by somebody; a power cut shortens files.
     """
     for name, size in sizes.items():
-        with suppress(FileNotFoundError):
+        try:
             if (folder / name).stat().st_size != size:
                 return name
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):  # a name that no file can have: the sizes themselves are damaged
+            return name
     return ""
 
 

@@ -13,8 +13,8 @@ import itl
 ROOMS = [
     "machine",
     "specs",
-    "presets",
     "storage",
+    "presets",
     "hierarchy",
     "sources",
     "packs",

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pandas as pd
 import pytest
 
+from itl import ItlError
 from itl import __main__ as command
 from itl.hierarchy.taxonomy import Taxonomy
 from tests.worlds import SETTINGS
@@ -136,6 +138,11 @@ BAD = [
     (("pack", "fodler", "/nowhere", "--out", "/tmp/never"), 1, "did you mean 'folder'"),
     (("pack", "demo", "--out", "/tmp/never", "--option", "classes"), 1, "--option takes NAME=VALUE"),
     (("run", "mini", "--data"), 2, "--data"),
+    (("run", "mini", "--shard", "3/2"), 1, "--shard takes I/N, part I of N, such as 3/8; got '3/2'"),
+    (("run", "mini", "--home", "/proc/nope"), 1, "cannot "),
+    (("pack", "demo", "--out", "/proc/nope"), 1, "cannot write /proc/nope.lock: /proc takes no files"),
+    (("init", "/proc/nope"), 1, "cannot use /proc/nope: no such file or directory (while doing init)"),
+    (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
     (("frobnicate",), 2, "frobnicate"),
     ((), 2, "COMMAND"),
 ]
@@ -162,3 +169,33 @@ def test_a_reader_who_has_had_enough_is_no_error():
     )
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+def test_an_error_that_nobody_expected_is_one_line_too(capsys, monkeypatch):
+    def fail(*_):
+        raise KeyError("first\nsecond \x1b[31mred")
+
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", fail)
+    status, _, err = itl(capsys, "labels", "original")
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("itl: KeyError while doing labels: ")
+    assert err.endswith("; itl --debug labels … shows where\n")
+    assert "\x1b" not in err
+
+
+def test_an_interrupt_is_status_130(capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", interrupt)
+    status, _, err = itl(capsys, "labels", "original")
+    assert (status, err) == (130, "itl: stopped; finished work is kept, repeat the command to go on\n")
+
+
+def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
+    def warn(*_):
+        warnings.warn("two\nlines", stacklevel=1)
+        raise ItlError("the end")
+
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", warn)
+    assert itl(capsys, "labels", "original")[2] == "itl: note: two\\nlines\nitl: the end\n"

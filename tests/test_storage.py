@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError, storage
-from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
+from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, read_yaml, write_atomic
 
 HOLD = """
 import sys, time
@@ -168,3 +168,33 @@ def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
         while (tmp_path / "lock.holder").stat().st_mtime == 0 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert (tmp_path / "lock.holder").stat().st_mtime > 0
+
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join(['*' + old] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (BOMB, "the file stands for over 100,000 values"),
+        ("a: &a [*a]", "contains itself"),
+        ("[" * 390, "nested too deeply|is not YAML"),
+        ("a: 2001-13-01", "is not YAML: month must be in 1..12"),
+        ("a: [", "is not YAML: while parsing"),
+        ("a: !!python/object/apply:os.system [x]", "is not YAML: could not determine a constructor"),
+    ],
+)
+def test_yaml_that_nobody_wrote_by_hand_is_refused_at_once(text, says):
+    assert len(BOMB) < 400
+    started = time.process_time()
+    with pytest.raises(ItlError, match=says) as error:
+        read_yaml(text, "the file")
+    assert time.process_time() - started < 0.5
+    assert "\n" not in str(error.value)
+
+
+def test_aliases_that_people_write_are_read():
+    assert read_yaml("a: &a {b: 1}\nc: {<<: *a, d: 2}", "x") == {"a": {"b": 1}, "c": {"b": 1, "d": 2}}
+    assert read_yaml("", "x") is None

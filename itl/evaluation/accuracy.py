@@ -34,9 +34,29 @@ def top_k(outputs: Tensor, labels: Tensor, k: int) -> float:
     return 100.0 * (higher.sum(1) < k).sum().item() / len(labels)
 
 
-def scores(outputs: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return the accuracy of *outputs* (N, C) and, from six classes on, top5, in percent."""
+def percent_correct(correct: Tensor, labels: Tensor, per_class: bool = False) -> float:
+    """Return the percentage of True in *correct* (N,), or the mean of this over the classes in *labels* (N,).
+
+    >>> correct, labels = torch.tensor([True, True, True, False]), torch.tensor([0, 0, 0, 1])
+    >>> percent_correct(correct, labels), percent_correct(correct, labels, per_class=True)
+    (75.0, 50.0)
+    """
+    if not per_class:
+        return 100.0 * correct.sum().item() / len(labels)
+    totals = torch.bincount(labels)
+    hits = torch.bincount(labels, weights=correct.double(), minlength=len(totals))
+    return 100.0 * (hits / totals)[totals > 0].mean().item()
+
+
+def scores(outputs: Tensor, labels: Tensor, per_class: bool = False) -> dict[str, float]:
+    """Return the accuracy of *outputs* (N, C) and, from six classes on, top5, in percent.
+
+    With *per_class* accuracy is the mean of the classes' accuracies, and images_correct that of all images.
+    """
     metrics = {"accuracy": accuracy(outputs, labels)}
+    if per_class:
+        correct = outputs.argmax(1) == labels
+        metrics = {"accuracy": percent_correct(correct, labels, True), "images_correct": metrics["accuracy"]}
     if outputs.shape[1] >= 6:
         metrics["top5"] = top_k(outputs, labels, 5)
     return metrics

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from itl import ItlError
-from itl.evaluation.accuracy import accuracy, scores
+from itl.evaluation.accuracy import scores
 from itl.evaluation.lr_search import select_lr
 from itl.evaluation.target import Target
 from itl.machine import Machine
@@ -26,16 +26,18 @@ def finetune(
     Checkpoints go to *folder*; an interrupted training resumes from there to the same numbers.
 
     Returns:
-        accuracy and, from six classes, top5, in percent; and lr, if it was chosen on val.
+        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; and lr, if it was chosen on
+        val.
     """
 
     def score(candidate: Recipe, run_folder: Path) -> float:
         val_target = target.validation_target(spec.seed)
-        return accuracy(*finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.seed))
+        outputs = finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.seed)
+        return scores(*outputs, target.per_class)["accuracy"]
 
     recipe = select_lr(recipe_of(spec), folder, score)
     outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.seed)
-    return scores(outputs, labels) | chosen_lr(spec, recipe)
+    return scores(outputs, labels, target.per_class) | chosen_lr(spec, recipe)
 
 
 def recipe_of(spec: Transfer) -> Recipe:

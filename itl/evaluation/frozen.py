@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from itl import ItlError
-from itl.evaluation.accuracy import scores
+from itl.evaluation.accuracy import percent_correct, scores
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
 from itl.evaluation.target import Target
@@ -48,11 +48,12 @@ def probe(
     """Fit a linear classifier to frozen features of the training split and score it on the test split.
 
     Returns:
-        accuracy and, from six classes, top5, in percent; and strength, the L2 penalty that was chosen.
+        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; and strength, the L2
+        penalty that was chosen.
     """
     train, test = features_of(spec, net, target, machine)
     classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(spec.seed))
-    return scores(classify(test.features), test.labels) | {"strength": classify.l2}
+    return scores(classify(test.features), test.labels, target.per_class) | {"strength": classify.l2}
 
 
 def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
@@ -63,10 +64,11 @@ def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: 
     """
     train, test = features_of(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5)
-    correct = [(vote(train.labels[neighbours[:, :k]]) == test.labels).sum() for k in (1, 5)]
-    return {
-        f"knn{k}": 100.0 * count.item() / len(test.labels) for k, count in zip((1, 5), correct, strict=True)
-    }
+    metrics = {}
+    for k in (1, 5):
+        correct = vote(train.labels[neighbours[:, :k]]) == test.labels
+        metrics[f"knn{k}"] = percent_correct(correct, test.labels, target.per_class)
+    return metrics
 
 
 def features_of(

@@ -25,6 +25,9 @@ class Target:
     train: Selection  # of the final fit: with val where there is a test split
     test: Selection
     val_rows: np.ndarray | None = None  # positions in train of the val images; None: a part is held out
+    per_class: bool = (
+        False  # accuracy is the mean of the classes' accuracies, as papers on the source have it
+    )
 
     def __post_init__(self) -> None:
         """Refuse a target on which a score would mean nothing."""
@@ -85,10 +88,11 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
             f"the images of {spec.target} are of no one class, but have annotated objects; take "
             f"detection@{spec.target} or actions@{spec.target}, not {spec.method}"
         )
+    per_class = pack.summary.get("metric") == "per_class"
     if spec.images_per_class or not has_val_beside_test(pack):
-        return Target(pack, train, test)
+        return Target(pack, train, test, per_class=per_class)
     both = merge(train, select(pack, subset, "val", tree))
-    return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)))
+    return Target(pack, both, test, np.flatnonzero(~np.isin(both.rows, train.rows)), per_class)
 
 
 def multilabel_target(spec: Transfer, pack: Pack) -> Target:

@@ -213,6 +213,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "objects": objects and len(objects["row"]),
         "regions": regions and len(regions["boxes"]),
         "protocol": source.protocol,
+        "metric": source.metric,
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.left_out),

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from itl import ItlError
-from itl.machine import Machine
+from itl.machine import Machine, data_entry
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.registry import open_source, reads_files
@@ -38,21 +38,23 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     """
     if not reads_files(packing.source):
         return None
-    paths = dict(entry.split("=", 1) for entry in machine.data if "=" in entry)
+    entries = [data_entry(entry) for entry in machine.data]
+    paths = {name: path for name, path in entries if name}
     if name in paths:
         return _existing(Path(paths[name]).expanduser(), name)
     if packing.path is None:
         raise ItlError(f"no path is given for {name}; use --data {name}=PATH")
     if Path(packing.path).is_absolute():
         return _existing(Path(packing.path), name)
-    folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
+    folders = [Path(path).expanduser() for name, path in entries if not name]
     matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
     for folder in folders:
         if folder.is_dir():
             matches += sorted(folder.glob(packing.path))
     if len(matches) == 1:
         return matches[0]
-    searched = ", ".join(map(str, folders)) or "no folder (ITL_DATA and --data are empty)"
+    named = [f"{folder}{'' if folder.exists() else ' (which does not exist)'}" for folder in folders]
+    searched = ", ".join(named) or "no folder (ITL_DATA and --data are empty)"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
     raise ItlError(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
@@ -118,12 +120,22 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
             return _size_of_pack(folder, summary.stat().st_mtime_ns)
     cached, state = folder.with_name(f"{folder.name}.size.json"), request.source_state()
     kept = read_mapping(cached)
-    names = {entry.name for entry in fields(Size)}
-    if kept.get("source_state", "unknown") != state or kept["size"].keys() != names:
+    if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
         kept = {"source_state": state, "size": asdict(_size_of_source(packing, request.path))}
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
     return replace(Size(**kept["size"]), changes=changes)
+
+
+def _is_size(value: object) -> bool:
+    """Say whether *value*, read from a file, is what `Size` is made of."""
+    from pydantic import TypeAdapter, ValidationError  # here: a machine that only trains may lack it
+
+    try:
+        TypeAdapter(Size).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return isinstance(value, dict) and value.keys() == {entry.name for entry in fields(Size)}
 
 
 @cache

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from errno import EINVAL, EOPNOTSUPP
 from functools import partial
 from itertools import accumulate
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 
 from itl import ItlError
-from itl.machine import map_in_order
+from itl.machine import end_with_parent, map_in_order
 from itl.packs.earlier_pack import EarlierPack
 from itl.packs.fit import decode
 from itl.packs.journal import Journal, JournalRow, checksum
@@ -232,10 +231,4 @@ def _write_all(handle: int, pixels: np.ndarray, offset: int) -> None:
 def _start_renderer() -> None:
     """Use one core, and end when the parent process is killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
-
-    def end_with_parent() -> None:
-        if parent := parent_process():
-            parent.join()
-        os._exit(1)
-
-    Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()

@@ -17,7 +17,7 @@ from nbclient.exceptions import CellControlSignal, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from itl import ItlError
-from itl.machine import Machine
+from itl.machine import Machine, data_entry
 from itl.report.notebook_file import read_cells, tags
 
 KERNEL_TIMEOUT_S = 300  # a machine that is busy with other runs is slow, not dead
@@ -83,8 +83,8 @@ def kernel_for(machine: Machine, folder: Path) -> type[Kernel]:
 
 def _absolute(entry: str) -> str:
     """Make PATH or NAME=PATH independent of the working directory."""
-    name, equals, path = entry.rpartition("=")
-    return f"{name}{equals}{Path(path).expanduser().absolute()}"
+    name, path = data_entry(entry)
+    return f"{name}{'=' if name else ''}{Path(path).expanduser().absolute()}"
 
 
 def execute_notebook(

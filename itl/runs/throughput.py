@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
 from itl import ItlError
-from itl.machine import Machine
+from itl.machine import Machine, end_with_parent
 from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
 from itl.storage import read_mapping, write_atomic
@@ -75,8 +76,9 @@ def calibrated(
             measured = alone.submit(_measure_all, list(missing.values()), machine).result()
         rates |= dict(zip(missing, measured, strict=True))
         kept = _kept(machine) | {name: asdict(rates[name]) for name in missing}
-        machine.runs.mkdir(parents=True, exist_ok=True)
-        write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
+        if machine.home.is_dir():  # a plan for another home makes no folders there
+            machine.runs.mkdir(parents=True, exist_ok=True)
+            write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
     return rates
 
 
@@ -115,7 +117,8 @@ def _here(machine: Machine) -> str:
 
 
 def _prepare(threads: int) -> None:
-    os.environ["OMP_NUM_THREADS"] = str(threads)        # read when torch is first imported
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is first imported
+    end_with_parent()
 
 
 def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> list[Rate | Frozen]:
@@ -270,6 +273,10 @@ def _peak(device: "torch.device") -> tuple[int, int]:
     """
     import torch
 
-    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    highest, shared = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
+    own = Path("/proc/self/status")
+    if own.exists():
+        status = dict(line.split(":") for line in own.read_text().splitlines())
+        highest, shared = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
+    else:  # macOS counts in bytes, and does not tell shared pages
+        highest, shared = getrusage(RUSAGE_SELF).ru_maxrss, 0
     return highest - shared, torch.cuda.max_memory_reserved(device) + CONTEXT if device.type == "cuda" else 0

@@ -112,9 +112,9 @@ class ParquetImages(Source):
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
-        told = {name: split_in_name(name) for name in self._files}
-        unclear = [name for name, split in told.items() if split is None]
-        if unclear and len(unclear) < len(told):
+        split_of = {name: split_in_name(name) for name in self._files}
+        unclear = [name for name, split in split_of.items() if split is None]
+        if unclear and len(unclear) < len(split_of):
             raise ItlError(
                 f"{self.path}: the name of {examples(unclear)} tells no split, though those of other files "
                 f"do; put train, val or test into it"
@@ -122,7 +122,7 @@ class ParquetImages(Source):
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            of_split = groups.setdefault(told[name] or "train", [])
+            of_split = groups.setdefault(split_of[name] or "train", [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
                 first = of_split[-1].first_row + of_split[-1].rows if of_split else 0
@@ -206,7 +206,16 @@ class ParquetImages(Source):
     def _column(self, groups: list[RowGroup], column: str) -> list[Any]:
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
-            values += _leaf(read_columns(self._files[file], column), column).to_pylist()
+            part = _leaf(read_columns(self._files[file], column), column)
+            try:
+                values += part.to_pylist()
+            except ValueError as error:  # text that is not UTF-8
+                raise ItlError(f"{file}: {column} cannot be read ({error}); download it again") from None
+        if len(values) != (rows := sum(group.rows for group in groups)):
+            raise ItlError(
+                f"{groups[0].file} and its like have {len(values):,} values of {column}, but {rows:,} rows; "
+                f"download them again"
+            )
         return values
 
     @cached_property

@@ -117,14 +117,14 @@ class WebDataset(Source):
 
     def _splits(self) -> dict[str, str]:
         """Return the split of each shard; one split if no name tells any."""
-        told = {shard: split_in_name(shard) for shard in self._shards}
-        unclear = [shard for shard, split in told.items() if split is None]
-        if unclear and len(unclear) < len(told):
+        split_of = {shard: split_in_name(shard) for shard in self._shards}
+        unclear = [shard for shard, split in split_of.items() if split is None]
+        if unclear and len(unclear) < len(split_of):
             raise ItlError(
                 f"{self.path}: the name of {examples(unclear)} tells no split, though those of other shards "
                 f"do; put train, val or test into it"
             )
-        return {shard: split or "train" for shard, split in told.items()}
+        return {shard: split or "train" for shard, split in split_of.items()}
 
     @cached_property
     def _has_splits(self) -> bool:

@@ -37,7 +37,8 @@ class TargetSet(ListedSource):
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        return self.scan.protocol_name(self.title, self.published_images)
+        name = self.scan.protocol_name(self.title, self.published_images)
+        return name + (", mean of the classes' accuracies" if self.metric == "per_class" else "")
 
     @property
     def layout(self) -> str:
@@ -406,7 +407,7 @@ class Caltech101(TargetSet):
     def title(self) -> str:  # type: ignore[override]
         """The name in papers, with the division."""
         without = "" if self.background == "keep" else " without background"
-        return f"Caltech-101{without}, {self.train_images} training images of each class"
+        return f"Caltech-101{without}, {self.train_images} training images a class"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield training and test images."""

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import top_k_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, top_k_accuracy_score
 
 from itl import ItlError
-from itl.evaluation.accuracy import accuracy, scores, top_k
+from itl.evaluation.accuracy import accuracy, percent_correct, scores, top_k
 from itl.evaluation.target import Target
 from itl.packs.subset import Selection
 
@@ -34,6 +34,18 @@ def test_accuracy_is_argmax_even_with_ties():
     labels = torch.randint(0, 8, (500,), generator=random)
     right = outputs.float().numpy().argmax(1) == labels.numpy()
     assert accuracy(outputs, labels) == pytest.approx(100 * right.mean())
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
+def test_the_mean_of_classes_is_scikit_learns_balanced_accuracy():
+    random = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 9, (400,), generator=random) ** 2 // 9  # uneven, and some classes absent
+    outputs = torch.randn(400, 10, generator=random) + torch.nn.functional.one_hot(labels, 10)
+    metrics = scores(outputs, labels, per_class=True)
+    expected = 100 * balanced_accuracy_score(labels, outputs.argmax(1))
+    assert metrics["accuracy"] == pytest.approx(expected)
+    assert metrics["images_correct"] == accuracy(outputs, labels) != metrics["accuracy"]
+    assert percent_correct(outputs.argmax(1) == labels, labels) == pytest.approx(accuracy(outputs, labels))
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

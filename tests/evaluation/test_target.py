@@ -62,6 +62,13 @@ def test_the_final_fit_takes_val_too_where_there_is_a_test_split():
     assert splits(pack, part.test) == {"val": 6}
 
 
+def test_the_source_says_by_what_papers_compare():
+    pack = classes_pack(train=6, test=4)
+    assert not target_of(spec(), pack).per_class
+    pack.summary["metric"] = "per_class"
+    assert target_of(spec(), pack).per_class
+
+
 @pytest.mark.parametrize("counts", [{"train": 10, "val": 4}, {"train": 10, "test": 4}])
 def test_without_a_split_to_choose_on_a_fifth_is_held_out(counts):
     pack = classes_pack(**counts)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from itl.machine import Machine
-from itl.runs import executors
+from itl.runs import executors, worker_processes
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
 
@@ -57,7 +57,7 @@ def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
 
 
 def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "perform_here", uploaded)
+    monkeypatch.setattr(worker_processes, "perform_here", uploaded)
     machine = Machine.from_environment(home=tmp_path, device="cuda", workers=1)
     executors.execute([Pretrain(Subset("p"), seed=seed) for seed in range(3 * machine.slots)],
                       Store(tmp_path), machine)

@@ -1,41 +1,82 @@
-"""Runs on a Dask cluster: the same numbers, and a worker that dies costs nothing."""
+"""Runs on a Dask cluster: the same numbers, bit for bit, and each failure in one line."""
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import Future
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.runs.executors import execute
+from itl.runs import cluster as module
+from itl.runs.executors import execute, shard_of, with_needs
 from itl.runs.store import Store
-from itl.specs import Pretrain
+from itl.specs import Pretrain, Subset
 from tests.worlds import FOUR, here, small_study
 
 distributed = pytest.importorskip("dask.distributed")
+HOST = socket.gethostname()
+LONG = {"steps": 10**6, "batch": 8, "pixels": 24}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def on_a_cpu(monkeypatch):
+    monkeypatch.setenv("ITL_DEVICE", "cpu")
+
+
+@pytest.fixture
 def cluster():
+    """As people start it: each worker has several threads."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        n_workers=2, threads_per_worker=4, host="127.0.0.1", dashboard_address=None, silence_logs=50
     ) as running:
         yield running
 
 
-@pytest.mark.timeout(180)
-def test_a_worker_that_dies_costs_nothing(cluster, tmp_path, monkeypatch):
-    monkeypatch.setenv("ITL_DEVICE", "cpu")
-    question = small_study(**FOUR, recipe={"steps": 120, "batch": 8, "pixels": 24})
-    alone = here(tmp_path / "alone", checkpoint_seconds=20, workers=1)
+def weights(home: Path) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in home.glob("runs/pretrain/*/weights.safetensors")}
+
+
+def trainings(question, machine) -> list[Pretrain]:
+    question.prepare(machine, log=str)
+    return [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline, "waited 90 s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def left_over():
+    """Return the processes of runs that were not there when the test began."""
+    psutil = pytest.importorskip("psutil")
+
+    def processes() -> set[int]:
+        commands = {one.pid: one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])}
+        return {pid for pid, command in commands.items() if "itl.runs.worker_processes" in command}
+
+    before = processes()
+    return lambda: processes() - before
+
+
+@pytest.mark.timeout(240)
+def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(cluster, tmp_path):
+    question = small_study(images_per_class=[4, 12], recipe={"steps": 60, "batch": 8, "pixels": 24})
+    alone = here(tmp_path / "alone", checkpoint_seconds=20)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
     question.run(Store(alone.runs), alone)
 
     def kill_one() -> None:
-        while not list(spread.runs.glob("pretrain/*/log.jsonl")):
-            time.sleep(0.05)
+        wait_for(lambda: list(spread.runs.glob("pretrain/*/log.jsonl")))
         os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
     killer = threading.Thread(target=kill_one)
@@ -45,13 +86,96 @@ def test_a_worker_that_dies_costs_nothing(cluster, tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(
         question.results(Store(spread.runs), spread), question.results(Store(alone.runs), alone)
     )
+    assert weights(spread.home) == weights(alone.home)
+    assert len(weights(alone.home)) == 4
+
+
+@pytest.mark.timeout(120)
+def test_an_error_on_a_worker_names_the_host(cluster, tmp_path):
+    machine = here(tmp_path, scheduler=cluster.scheduler_address)
+    question = small_study(**FOUR, seeds=[0], net="alexnet")  # needs larger images than these
+    with pytest.raises(ItlError, match=f"1 of .* failed, first .*: on {HOST}: alexnet needs images") as error:
+        execute(trainings(question, machine), Store(machine.runs), machine)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.timeout(120)
+def test_a_scheduler_that_dies_is_one_line(left_over, tmp_path):
+    scheduler, worker, address = start_by_hand()
+    machine = here(tmp_path, scheduler=address)
+    specs = trainings(small_study(**FOUR, seeds=[0], recipe=LONG), machine)
+
+    def kill() -> None:
+        wait_for(lambda: list(machine.runs.glob("pretrain/*/log.jsonl")))
+        scheduler.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(ItlError, match="Dask scheduler at tcp://127.0.0.1:.* no longer answers; what is f"):
+        execute(specs, Store(machine.runs), machine)
+    killer.join()
+    worker.kill()
+    worker.wait()
+    wait_for(lambda: not left_over())
+
+
+@pytest.mark.timeout(120)
+def test_an_interrupt_ends_the_runs_on_workers(cluster, left_over, tmp_path):
+    machine = here(tmp_path, scheduler=cluster.scheduler_address)
+    specs = trainings(small_study(**FOUR, seeds=[0, 1], recipe=LONG), machine)
+
+    def interrupt() -> None:
+        if len(list(machine.runs.glob("pretrain/*/log.jsonl"))) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(specs, Store(machine.runs), machine, watch=interrupt)
+    wait_for(lambda: not left_over())
+
+
+def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHARED_FOLDER_S", 0.1)
+    store, spec, future, done = Store(tmp_path), a_run(), Future(), Future()
+    done.set_result("node7")
+    module._settle(future, done, spec, store)
+    with pytest.raises(ItlError, match=f"node7 has done run .* result is not in {tmp_path}.* on {HOST};"):
+        future.result()
+    with pytest.raises(ItlError, match=f"on {HOST}: there is no {tmp_path}/pretrain/.*; give a --home that"):
+        module.perform_on_worker(spec, store, here(tmp_path), "call")
 
 
 def test_no_scheduler_there_is_one_line(tmp_path, monkeypatch):
     machine = here(tmp_path, scheduler="tcp://127.0.0.1:9")
-    monkeypatch.setattr("itl.runs.executors.PATIENCE", 1)
-    question = small_study(**FOUR, seeds=[0])
-    question.prepare(machine)
-    specs = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
+    monkeypatch.setattr(module, "SCHEDULER_TIMEOUT_S", 1)
     with pytest.raises(ItlError, match="no Dask scheduler answers at tcp://127.0.0.1:9"):
-        execute(specs, Store(machine.runs), machine)
+        execute([a_run()], Store(machine.runs), machine)
+
+
+def test_parts_of_an_array_cover_all_runs_once_and_keep_a_net_with_its_measurements():
+    question = small_study()
+    specs = with_needs(run.spec for run in question.runs_on({"images": "p", "scenes": "s"}))
+    parts = [shard_of(specs, (part, 4)) for part in range(1, 5)]
+    assert sorted(map(str, (spec for part in parts for spec in part))) == sorted(map(str, specs))
+    assert all(with_needs(part) == part for part in parts)
+    assert shard_of(specs, (1, 1)) == specs
+
+
+def a_run() -> Pretrain:
+    return Pretrain(Subset("p"))
+
+
+def start_by_hand() -> tuple[subprocess.Popen, subprocess.Popen, str]:
+    """Start a scheduler and a worker of two threads as people do; return its address too."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "dask"]
+    scheduler = subprocess.Popen(
+        [*dask, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"], **quiet
+    )
+    address = f"tcp://127.0.0.1:{port}"
+    worker = subprocess.Popen(
+        [*dask, "worker", address, "--nthreads", "2", "--no-dashboard", "--no-nanny"], **quiet
+    )
+    return scheduler, worker, address

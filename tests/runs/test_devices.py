@@ -15,7 +15,7 @@ import pytest
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.runs import executors
+from itl.runs import executors, worker_processes
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset, Transfer, key
 
@@ -110,7 +110,7 @@ class Host:
 def do(monkeypatch, tmp_path):
     """Give a way to execute runs on a made-up host; it returns begins, ends, specs and devices."""
     def do(host: Host, specs: list, *, workers: int = 1, device: str = EIGHT) -> list[tuple]:
-        monkeypatch.setattr(executors, "ProcessPoolExecutor", host.pool)
+        monkeypatch.setattr(worker_processes, "ProcessPoolExecutor", host.pool)
         monkeypatch.setattr(executors, "wait", host.wait)
         machine = Machine(home=tmp_path, device=device, workers=workers)
         minutes = {key(spec): hours * 60 for spec, hours in host.hours.items()}
@@ -188,7 +188,7 @@ def killed_once(spec: Pretrain, store: Store, machine: Machine) -> dict:
 
 
 def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "perform_here", killed_once)
+    monkeypatch.setattr(worker_processes, "perform_here", killed_once)
     store, specs = Store(tmp_path), [net(number) for number in range(6)]
     executors.execute(specs, store, Machine(home=tmp_path, device="cuda:0,1", workers=1, threads=1))
     counted = [(store.path(spec) / "counted").read_text().split() for spec in specs]
@@ -206,7 +206,7 @@ def noted(spec: Pretrain, store: Store, machine: Machine) -> dict:
 
 
 def test_processes_stay_on_their_device(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "perform_here", noted)
+    monkeypatch.setattr(worker_processes, "perform_here", noted)
     machine = Machine(home=tmp_path, device="cuda:0,2", workers=2, threads=1)
     executors.execute([net(number) for number in range(24)], Store(tmp_path), machine)
     told = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
@@ -224,7 +224,7 @@ def test_a_run_begins_on_its_device(monkeypatch):
     order = []
     monkeypatch.setattr("torch.cuda.set_device", lambda where: order.append(str(where)))
     monkeypatch.setattr("itl.runs.perform.perform", lambda *given, log: order.append(given[2].device))
-    executors.perform_here(net(0), Store(Path()), Machine(device="cuda:2", threads=1))
+    worker_processes.perform_here(net(0), Store(Path()), Machine(device="cuda:2", threads=1))
     assert order == ["cuda:2", "cuda:2"]
 
 

@@ -20,6 +20,7 @@ ROW = '{"epoch": %d, "loss": 0.5}'
         ('{"epoch": 3, "loss": 0.5, "device": "cpu"}\n', "a1b2c epoch 3 loss 0.50"),
         ('{"epoch": 3, "loss": 0.5, "device": "cuda:1"}\n', "a1b2c cuda:1 epoch 3 loss 0.50"),
         (ROW % 1 + "\n" + '{"epo', "a1b2c epoch 1 loss 0.50"),
+        (ROW % 1 + "\n" + '{"epo\n', ""),  # cut by a power cut
     ],
 )
 def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):

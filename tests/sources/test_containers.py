@@ -331,8 +331,8 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
         case 0:
             return bytes(damaged[:at])
         case 1:
-            for place in random.integers(0, len(damaged), 4):
-                damaged[place] = random.integers(256)
+            for position in random.integers(0, len(damaged), 4):
+                damaged[position] = random.integers(256)
         case 2:
             damaged[at : at + 64] = bytes(min(64, len(damaged) - at))
         case 3:

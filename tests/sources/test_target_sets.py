@@ -220,10 +220,13 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
     ("kind", "protocol"),
     [
         ("dtd", "DTD fold 3, 3 of 5,640 images"),
-        ("aircraft", "FGVC-Aircraft family, 3 of 10,000 images"),
-        ("caltech101", "Caltech-101 without background, 2 training images of each class"),
+        ("aircraft", "FGVC-Aircraft family, 3 of 10,000 images, mean of the classes' accuracies"),
+        (
+            "caltech101",
+            "Caltech-101 without background, 2 training images a class, mean of the classes' accuracies",
+        ),
         ("mini-imagenet", "mini-ImageNet train classes, 1 test images of each"),
-        ("pets", "Oxford-IIIT Pet, 2 of 7,349 images"),
+        ("pets", "Oxford-IIIT Pet, 2 of 7,349 images, mean of the classes' accuracies"),
     ],
 )
 def test_the_protocol_says_what_is_scored(tmp_path, kind, protocol):

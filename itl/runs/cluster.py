@@ -1,0 +1,268 @@
+"""Runs on the workers of a Dask cluster, which may be SLURM jobs."""
+
+import logging
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.runs.store import Store
+from itl.runs.worker_processes import OneProcess, Spec
+from itl.specs import key
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
+    from dask.distributed import Future as DaskFuture
+
+SCHEDULER_TIMEOUT_S = 30  # in which a scheduler answers
+FIRST_WORKER_S = 10  # without a worker, after which the wait is told
+SHARED_FOLDER_S = 15  # until a file that another host wrote can be seen here
+JOB_LOSSES = 100  # of a run's workers: SLURM may preempt a job any number of times
+SLURM = {  # what jobqueue.slurm of Dask's configuration leaves open
+    "cores": 1,
+    "processes": 1,
+    "memory": "8GB",
+    "walltime": "24:00:00",
+    "job-extra-directives": ["--no-requeue"],  # a job that ends is replaced by a new one
+}
+
+
+class DaskWorkers:
+    """The workers of a Dask cluster that share `machine.home`: one run at a time on each."""
+
+    def __init__(self, client: "Client", machine: Machine):
+        """Take the *client* of a scheduler that answers."""
+        self.client, self.machine = client, machine
+        self.address = client.scheduler.address
+        self.call = uuid4().hex  # names what this call has started, so that only that is stopped
+        self.running: dict[str, Future] = {}  # by worker
+        self.lonely_since: float | None = time.monotonic()  # without workers; None once that was told
+
+    def submit(self, spec: Spec, store: Store) -> Future | None:
+        """Start the run of *spec* on a worker; None where each has one.
+
+        Dask hands the run of a worker that died to another, which resumes it from its checkpoint.
+        """
+        try:
+            workers = list(self.client.nthreads())
+        except OSError as error:
+            raise self._lost() from error
+        free = [name for name in workers if name not in self.running or self.running[name].done()]
+        if not free:
+            self._tell_if_lonely(workers)
+            return None
+        store.folder(spec)  # which the worker must see
+        run = self.client.submit(
+            perform_on_worker,
+            spec,
+            store,
+            self.machine,
+            self.call,
+            key=f"itl-{key(spec)}-{uuid4().hex[:8]}",
+            workers=[free[0]],
+            allow_other_workers=True,
+        )
+        future: Future = Future()
+        run.add_done_callback(lambda run: _settle(future, run, spec, store))
+        self.running[free[0]] = future
+        return future
+
+    def check(self) -> None:
+        """Raise ItlError where the scheduler no longer answers."""
+        if self.client.status != "running":
+            raise self._lost()
+
+    def stop(self) -> None:
+        """End the runs of this call on all workers."""
+        try:
+            if self.client.status == "running":
+                self.client.run(stop_on_worker, self.call, on_error="ignore")
+        except OSError:
+            print(f"itl: {self.address} does not answer; its workers finish their runs", file=sys.stderr)
+
+    def _lost(self) -> ItlError:
+        return ItlError(
+            f"the Dask scheduler at {self.address} no longer answers; what is finished is kept: start it "
+            f"and its workers again, then repeat with its address"
+        )
+
+    def _tell_if_lonely(self, workers: list[str]) -> None:
+        if workers or self.lonely_since is None:
+            return
+        if time.monotonic() - self.lonely_since > FIRST_WORKER_S:
+            self.lonely_since = None
+            print(f"itl: {self.address} has no workers yet; waiting for them", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def cluster(machine: Machine) -> Iterator[DaskWorkers]:
+    """Provide the workers of the Dask scheduler at `machine.scheduler`, or of SLURM jobs for ``slurm``.
+
+    Raises:
+        ItlError: if no scheduler answers, or dask-jobqueue or SLURM is missing.
+    """
+    from dask.distributed import Client
+
+    # one line of ours says what happened; Dask and tornado would add dozens
+    for name in ("distributed", "distributed.client", "distributed.scheduler", "tornado", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if machine.scheduler == "slurm":
+        with slurm_jobs(machine) as jobs, Client(jobs, timeout=SCHEDULER_TIMEOUT_S) as client:
+            yield from _working(client, machine)
+        return
+    try:
+        client = Client(machine.scheduler, timeout=SCHEDULER_TIMEOUT_S)
+    except (OSError, ValueError) as error:
+        reason = f"no Dask scheduler answers at {machine.scheduler} ({error})"
+        raise ItlError(f"{reason}; give the address that it prints, as tcp://HOST:PORT, or slurm") from error
+    with client:
+        yield from _working(client, machine)
+
+
+def _working(client: "Client", machine: Machine) -> Iterator[DaskWorkers]:
+    workers = DaskWorkers(client, machine)
+    try:
+        yield workers
+    except BaseException:  # such as Ctrl-C: nobody waits for these runs any more
+        workers.stop()
+        raise
+
+
+@contextmanager
+def slurm_jobs(machine: Machine) -> Iterator[object]:
+    """Provide a Dask cluster of `machine.workers` SLURM jobs; a job that ends early is replaced."""
+    import dask
+
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError as error:
+        raise ItlError("--scheduler slurm needs dask-jobqueue; pip install 'itl[slurm]'") from error
+    signal.signal(signal.SIGINT, on_interrupt)  # dask_jobqueue sets one that ends with status 0
+    if not shutil.which("sbatch"):
+        raise ItlError("--scheduler slurm needs sbatch, which is not here; use a login node of the cluster")
+    open_settings = {
+        name: value for name, value in SLURM.items() if not dask.config.get(f"jobqueue.slurm.{name}", None)
+    }
+    with dask.config.set(
+        {
+            "distributed.scheduler.allowed-failures": JOB_LOSSES,
+            **{f"jobqueue.slurm.{name}": value for name, value in open_settings.items()},
+        }
+    ):
+        logs = machine.home / "runs" / "slurm"
+        logs.mkdir(parents=True, exist_ok=True)
+        with SLURMCluster(python=sys.executable, log_directory=str(logs)) as jobs:
+            jobs.adapt(minimum_jobs=machine.workers, maximum_jobs=machine.workers)
+            yield jobs
+
+
+def _settle(future: Future, run: "DaskFuture", spec: Spec, store: Store) -> None:
+    """Give *future* the outcome of *run*: done only if its result is in the store of this machine."""
+    try:
+        host = run.result()
+        deadline = time.monotonic() + SHARED_FOLDER_S
+        while store.state(spec) != "done":
+            if time.monotonic() > deadline:
+                raise ItlError(
+                    f"{host} has done run {key(spec)}, but its result is not in {store.path(spec)} on "
+                    f"{socket.gethostname()}; give a --home that all hosts share"
+                )
+            time.sleep(0.5)
+        future.set_result(host)
+    except BaseException as error:
+        future.set_exception(error)
+
+
+class _WorkerState:
+    """What a worker of the cluster computes: one run at a time, whatever its number of threads."""
+
+    def __init__(self) -> None:
+        self.alone = threading.Lock()
+        self.process: OneProcess | None = None
+        self.call = ""  # that the run under way is of
+        self.stopped: set[str] = set()  # calls that were interrupted
+
+    def perform(self, spec: Spec, store: Store, machine: Machine, call: str) -> None:
+        """Do the run of *spec* when no other is under way."""
+        with self.alone:
+            if call in self.stopped:
+                raise ItlError("stopped")
+            if self.process is None or self.process.machine != machine:
+                self._end_process()
+                self.process = OneProcess(machine)
+            self.call = call
+            try:
+                self.process.perform(spec, store)
+            except BrokenProcessPool:
+                self._end_process()
+                raise
+            finally:
+                self.call = ""
+
+    def stop(self, call: str) -> None:
+        """End the run of *call* that is under way, and start none that waits."""
+        self.stopped.add(call)
+        if self.call == call and self.process:
+            self.process.end()
+
+    def _end_process(self) -> None:
+        if self.process:
+            self.process.end()
+        self.process = None
+
+
+_state = _WorkerState()
+
+
+def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str) -> str:
+    """Do one run in a process of its own, on the first of the devices that this worker sees.
+
+    torch's random state is one for a process, so runs in threads would disturb each other's numbers.
+
+    Returns:
+        The name of this host.
+
+    Raises:
+        ItlError: what went wrong, and on which host.
+        BrokenProcessPool: if the process of the run was killed.
+    """
+    host = socket.gethostname()
+    try:
+        own = machine.for_worker()
+        _wait_for_folder(store, spec)
+        _state.perform(spec, store, own.replace(device=own.devices[0]), call)
+        return host
+    except BrokenProcessPool as error:
+        raise BrokenProcessPool(f"on {host}: {error}") from None
+    except Exception as error:
+        reason = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
+        raise ItlError(f"on {host}: {' '.join(reason.split())}") from None
+
+
+def _wait_for_folder(store: Store, spec: Spec) -> None:
+    """Wait until this host sees the folder of *spec*, which the caller of the run has made.
+
+    Raises:
+        ItlError: if it does not, as where the home folder is not shared.
+    """
+    deadline = time.monotonic() + SHARED_FOLDER_S
+    while not (store.path(spec) / "spec.json").exists():
+        if time.monotonic() > deadline:
+            raise ItlError(f"there is no {store.path(spec)}; give a --home that all hosts share")
+        time.sleep(0.5)
+
+
+def stop_on_worker(call: str) -> None:
+    """End the run of *call* that this worker computes, and start none that waits."""
+    _state.stop(call)

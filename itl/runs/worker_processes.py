@@ -1,0 +1,180 @@
+"""Worker processes of this machine: each stays on one device and ends with the process that started it."""
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from subprocess import PIPE
+from typing import Protocol
+
+from itl import ItlError
+from itl.machine import Machine
+from itl.runs.store import Store
+from itl.specs import Pretrain, Transfer
+
+Spec = Pretrain | Transfer
+
+
+class Workers(Protocol):
+    """Who does runs: processes of this machine, or the workers of a cluster."""
+
+    def submit(self, spec: Spec, store: Store) -> Future | None:
+        """Start the run of *spec*; None where no worker is free to do it."""
+
+    def check(self) -> None:
+        """Raise ItlError where the runs under way can no longer end."""
+
+
+class LocalWorkers:
+    """Processes of this machine, `machine.workers` on each of its devices.
+
+    A run goes to the device with the fewest under way. A process stays on one device, so that what it keeps
+    there serves its next run.
+    """
+
+    def __init__(self, machine: Machine, lifeline: Connection):
+        """Start no process yet: they start when runs need them, and end when *lifeline* is closed."""
+        self.machine, self.lifeline = machine, lifeline
+        self.pools = {device: self._start() for device in machine.devices}
+        self.running: dict[str, list[Future]] = {device: [] for device in machine.devices}
+
+    def _start(self) -> ProcessPoolExecutor:
+        arguments = self.machine.threads, self.lifeline
+        return ProcessPoolExecutor(self.machine.workers, get_context("spawn"), start_worker, arguments)
+
+    def submit(self, spec: Spec, store: Store) -> Future | None:
+        """Start the run of *spec*; None where every process is busy."""
+        for device, futures in self.running.items():
+            self.running[device] = [future for future in futures if not future.done()]
+        device = min(self.running, key=lambda name: len(self.running[name]))
+        if len(self.running[device]) == self.machine.workers:
+            return None
+        run = perform_here, spec, store, self.machine.replace(device=device)
+        try:
+            future = self.pools[device].submit(*run)
+        except BrokenProcessPool:  # a process of it was killed, and the others with it
+            self.pools[device].shutdown()
+            self.pools[device] = self._start()
+            future = self.pools[device].submit(*run)
+        self.running[device].append(future)
+        return future
+
+    def check(self) -> None:
+        """Do nothing: a process that dies fails its own run."""
+
+
+@contextmanager
+def local_workers(machine: Machine) -> Iterator[LocalWorkers]:
+    """Provide worker processes; those that compute are ended when the context ends with an error."""
+    lifeline, hold = get_context("spawn").Pipe(duplex=False)
+    workers = LocalWorkers(machine, lifeline)
+    with hold:
+        try:
+            yield workers
+        except BaseException:
+            hold.close()  # an interrupt does not wait for hours of training
+            raise
+        finally:
+            for pool in workers.pools.values():
+                pool.shutdown()
+
+
+class OneProcess:
+    """A process that does one run after another, and ends with the process that started it.
+
+    Workers of Dask are daemons, which cannot have children of multiprocessing.
+    """
+
+    def __init__(self, machine: Machine):
+        """Start the process, which computes on the first device of *machine*."""
+        self.machine = machine.replace(device=machine.devices[0])
+        command = [sys.executable, "-m", "itl.runs.worker_processes"]
+        environment = os.environ | {"OMP_NUM_THREADS": str(machine.threads)}
+        self.process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
+
+    def perform(self, spec: Spec, store: Store) -> None:
+        """Do the run of *spec*.
+
+        Raises:
+            ItlError: what went wrong in the process.
+            BrokenProcessPool: if the process died.
+        """
+        assert self.process.stdin
+        assert self.process.stdout
+        try:
+            pickle.dump((spec, store, self.machine), self.process.stdin)
+            self.process.stdin.flush()
+            error = pickle.load(self.process.stdout)
+        except (OSError, EOFError) as end:
+            raise BrokenProcessPool(f"process {self.process.pid} ended") from end
+        if error:
+            raise ItlError(error)
+
+    def end(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        self.process.wait()
+
+
+def serve_runs() -> None:
+    """Do the runs that arrive at standard input, and answer each with what went wrong, or ''."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    runs: SimpleQueue[tuple] = SimpleQueue()
+
+    def read() -> None:
+        with suppress(EOFError):
+            while True:
+                runs.put(pickle.load(sys.stdin.buffer))
+        os._exit(1)  # whoever started this process has ended
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        spec, store, machine = runs.get()
+        try:
+            perform_here(spec, store, machine)
+            error = ""
+        except Exception as reason:
+            error = str(reason) if isinstance(reason, ItlError) else f"{type(reason).__name__}: {reason}"
+        pickle.dump(error, answers)
+        answers.flush()
+
+
+def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
+    """Do one run in this process. Imported here: who only plans or reads needs no torch."""
+    import torch
+
+    from itl.runs.perform import perform
+    from itl.training.batches import use_device
+
+    torch.set_num_threads(machine.threads)
+    use_device(machine)
+    return perform(spec, store, machine, log=lambda line: print(f"itl: {line}", file=sys.stderr, flush=True))
+
+
+def start_worker(threads: int, lifeline: Connection) -> None:
+    """Prepare a worker process: its share of the cores, and an end when the *lifeline* or its parent ends."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch and numba are first imported
+
+    def follow() -> None:
+        lifeline.poll(None)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def needs(spec: Spec) -> list[Spec]:
+    """List the runs that must be done before *spec*."""
+    return [spec.pretrain] if isinstance(spec, Transfer) else []
+
+
+if __name__ == "__main__":
+    serve_runs()

@@ -1,0 +1,121 @@
+"""Runs as jobs of a real SLURM of one node."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from itl.runs.store import Store
+from tests import slurm
+from tests.worlds import SETTINGS, here, small_study
+
+pytest.importorskip("dask_jobqueue")
+pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(240)]
+CHECKOUT = Path(__file__).parents[2]
+STUDY = {"images_per_class": [4, 12], "seeds": [0], "recipe": {"steps": 400, "batch": 8, "pixels": 24}}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slurm")
+    with slurm.running(folder):
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """A home in which the study was done on this machine alone."""
+    machine = here(tmp_path_factory.mktemp("undisturbed"), checkpoint_seconds=20)
+    small_study(**STUDY).run(Store(machine.runs), machine)
+    return machine.home
+
+
+def start(home: Path, study: dict = STUDY) -> subprocess.Popen:
+    """Start `itl run` on a preset of the study in the project *home*."""
+    for name in ("params", "notebooks"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    preset = {"about": "a test", "notebooks": {"01-data-size": SETTINGS | study}}
+    (home / "params/mini.yaml").write_text(json.dumps(preset))
+    environment = os.environ | {
+        "PYTHONPATH": str(CHECKOUT),
+        "ITL_DEVICE": "cpu",
+        "DASK_JOBQUEUE__SLURM__INTERFACE": "lo",
+        "DASK_JOBQUEUE__SLURM__MEMORY": "1GB",
+    }
+    command = [sys.executable, "-m", "itl", "run", "mini", "--scheduler", "slurm", "--workers", "2"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=home, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def finish(process: subprocess.Popen) -> None:
+    out, error = process.communicate(timeout=180)
+    assert process.returncode == 0, out + error
+
+
+def jobs() -> list[str]:
+    return slurm.text_of("squeue", "--noheader", "--format=%i").split()
+
+
+def wait_for_epochs(home: Path) -> None:
+    slurm.wait_for(lambda: list(home.glob("runs/pretrain/*/log.jsonl")), home, 90)
+
+
+def assert_same_numbers(home: Path, other: Path) -> None:
+    tables = [small_study(**STUDY).results(Store(here(one).runs), here(one)) for one in (home, other)]
+    pd.testing.assert_frame_equal(*tables)
+    weights = [
+        {path.parent.name: path.read_bytes() for path in one.glob("runs/pretrain/*/weights.safetensors")}
+        for one in (home, other)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_cancelled_job_is_replaced_and_its_run_taken_up(cluster, undisturbed, tmp_path):
+    process = start(tmp_path)
+    wait_for_epochs(tmp_path)
+    subprocess.run(["scancel", *jobs()[:1]], check=True)
+    finish(process)
+    assert_same_numbers(tmp_path, undisturbed)
+    slurm.wait_for(lambda: not jobs(), cluster)
+
+
+def test_scancel_of_everything_leaves_a_store_that_resumes(cluster, undisturbed, tmp_path):
+    process = start(tmp_path)
+    wait_for_epochs(tmp_path)
+    process.send_signal(signal.SIGKILL)  # the scheduler was in it
+    process.communicate()
+    subprocess.run(["scancel", "--user", "root"], check=True)
+    slurm.wait_for(lambda: not jobs(), cluster)
+    finish(start(tmp_path))
+    assert_same_numbers(tmp_path, undisturbed)
+
+
+def test_an_interrupt_cancels_the_jobs(cluster, tmp_path):
+    process = start(tmp_path, STUDY | {"recipe": STUDY["recipe"] | {"steps": 10**6}})
+    wait_for_epochs(tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line for line in error.splitlines() if line.startswith("itl: stopped")]
+    slurm.wait_for(lambda: not jobs(), cluster)
+
+
+def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, tmp_path):
+    start(tmp_path).kill()
+    command = [sys.executable, "-m", "itl", "run", "mini", "--shard"]
+    script = (
+        f"#!/bin/sh\ncd {tmp_path}\nexport PYTHONPATH={CHECKOUT} ITL_DEVICE=cpu\n"
+        f"exec {' '.join(command)} $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT\n"
+    )
+    subprocess.run(
+        ["sbatch", "--array=1-2", f"--output={tmp_path}/%a.out"], input=script, text=True, check=True
+    )
+    time.sleep(1)
+    slurm.wait_for(lambda: not jobs(), cluster, 120)
+    assert_same_numbers(tmp_path, undisturbed)
