@@ -22,6 +22,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.packs.pack": "Pack",
     "itl.packs.paths": "packed",
     "itl.panels.net": "NetPanel",
+    "itl.panels.results": "ResultsPanel",
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from itl import ItlError, no_such, pick
@@ -65,6 +66,10 @@ class Subset:
     tree: str = field(
         default="", metadata={"added": True}
     )  # digest of another taxonomy, where labels need it
+
+    def __post_init__(self) -> None:
+        """Note the content of files that the labels name: it changes numbers, not the file's name."""
+        object.__setattr__(self, "labels", with_file_digests(self.labels))
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,10 @@ class Transfer:
     labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
     tree: str = field(default="", metadata={"added": True})  # as that of a subset
 
+    def __post_init__(self) -> None:
+        """Note the content of files that the labels name."""
+        object.__setattr__(self, "labels", with_file_digests(self.labels))
+
 
 TYPE_WORDS = {
     "tuple": "a list",
@@ -291,6 +300,29 @@ def _choices(annotation: object) -> tuple:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return next((choices for inner in get_args(annotation) if (choices := _choices(inner))), ())
+
+
+def with_file_digests(labels: str) -> str:
+    """Return the label method *labels* with the digest of each file that it names and that has none yet.
+
+    >>> with_file_digests("bottom-up@9")
+    'bottom-up@9'
+    """
+    parts = labels.split("+")
+    return "+".join(
+        f"{part}#{file_digest(part[len('file@') :])}"
+        if part.startswith("file@") and "#" not in part
+        else part
+        for part in parts
+    )
+
+
+def file_digest(path: str) -> str:
+    """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:8]
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
 
 
 def canonical(spec: object) -> str:

@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.analysis.findings import Columns, Pair, paper_pairs
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
-from itl.analysis.verdicts import DECIDED, Evidence, control_fault, judge, p_same
+from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
 from itl.analysis.wording import condition_text, interval, p_text, percent_interval, signed, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
@@ -166,12 +166,6 @@ def contrasts(
         else:
             rows += [row for row in by_task.values() if row]
     return tabulate(question, rows, made)
-
-
-def decided(question: Question, results: pd.DataFrame) -> bool:
-    """Whether the main comparison of *question* is a gain, a loss or the same; for seeds that are added."""
-    table = contrasts(question, results)
-    return not table.empty and table["verdict"].iloc[0] in DECIDED
 
 
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:

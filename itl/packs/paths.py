@@ -53,7 +53,8 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
             matches += sorted(folder.glob(packing.path))
     if len(matches) == 1:
         return matches[0]
-    searched = ", ".join(map(str, folders)) or "no folder (ITL_DATA and --data are empty)"
+    named = [f"{folder}{'' if folder.exists() else ' (which does not exist)'}" for folder in folders]
+    searched = ", ".join(named) or "no folder (ITL_DATA and --data are empty)"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
     raise ItlError(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
@@ -119,12 +120,22 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
             return _size_of_pack(folder, summary.stat().st_mtime_ns)
     cached, state = folder.with_name(f"{folder.name}.size.json"), request.source_state()
     kept = read_mapping(cached)
-    names = {entry.name for entry in fields(Size)}
-    if kept.get("source_state", "unknown") != state or kept["size"].keys() != names:
+    if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
         kept = {"source_state": state, "size": asdict(_size_of_source(packing, request.path))}
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
     return replace(Size(**kept["size"]), changes=changes)
+
+
+def _is_size(value: object) -> bool:
+    """Say whether *value*, read from a file, is what `Size` is made of."""
+    from pydantic import TypeAdapter, ValidationError  # here: a machine that only trains may lack it
+
+    try:
+        TypeAdapter(Size).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return isinstance(value, dict) and value.keys() == {entry.name for entry in fields(Size)}
 
 
 @cache

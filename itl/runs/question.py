@@ -16,6 +16,7 @@ from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
+from itl.runs.leakage import find_leakage
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -250,9 +251,14 @@ class Question:
             "made on": ", ".join(sorted({record["device"] for record in done})),
             "computed in": ", ".join(sorted({record.get("precision", "unknown") for record in done})),
         }
+        packs = {}
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
+            if pack:
+                packs[name] = pack
+        if len(packs) == len(self.packings()):
+            facts |= {f"duplicates {leak.target}": str(leak) for leak in find_leakage(packs)}
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
 

@@ -13,7 +13,6 @@ from itl.analysis.comparisons import (
     LESS_OWN,
     baselines,
     contrasts,
-    decided,
     exchange,
     failed_controls,
     readable,
@@ -350,5 +349,3 @@ def test_seeds_that_are_added_until_it_is_decided_need_more():
     looked = contrasts(study, results).iloc[0]
     assert looked["p"] == fixed["p"]
     assert looked["p_adjusted"] == pytest.approx(min(1.0, fixed["p_adjusted"] * 0.05 / look_level(3, 10)))
-    assert decided(study, noisy({0: 30, 25: 55, 50: 60, "all": 70}))
-    assert not decided(study, results)

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from itl import ItlError
 from itl.analysis import doubts as module
+from itl.analysis.added_seeds import run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts
 from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, test_error, unfinished
-from itl.analysis.noise import variance_table, variances
+from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
 from itl.runs.store import Store
@@ -163,3 +165,35 @@ def test_the_variance_table_says_what_seeds_detect(monkeypatch):
     assert float(row["test set"]) == pytest.approx(100 * math.sqrt(0.45 * 0.55 / 400), abs=0.06)
     detected = [float(row[f"{seeds} seeds detect"]) for seeds in (3, 5, 10)]
     assert detected == sorted(detected, reverse=True)
+
+
+@pytest.mark.parametrize(("few", "count", "words"), [(50.0, 3, "decided"), (69.0, 6, "not decided")])
+def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, few, count, words):
+    """Made-up scores that differ from the start, and such that never do."""
+    asked, looks = small_study(seeds=list(range(8)), cap=6, margin={"points": {"knn5": 0.01}}), []
+    table = noisy({0: 30.0, 4: few, 12: 70.0}, size=4.0, task="knn@scenes")
+    more = table[table["seed"] == 0].assign(seed=5)
+    results = pd.concat([table, more]).assign(metric="knn5", run="")
+    monkeypatch.setattr(type(asked), "results", lambda part, *_: results[results["seed"].isin(part.seeds)])
+    machine = here(tmp_path)
+    line = run_until_decided(asked, Store(tmp_path), machine, lambda parts, *_: looks.append(parts[0].seeds))
+    assert [len(seeds) for seeds in looks] == list(range(3, count + 1))
+    assert line.startswith(f"data-size: {words} with {count} seeds. 4 instead of 12 images per class: ")
+
+
+def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
+    for settings in ({}, {"cap": 2}, {"cap": 10}):
+        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):
+            run_until_decided(small_study(**settings), Store(tmp_path), here(tmp_path))
+
+
+def test_a_pilot_says_how_many_seeds_it_takes(tmp_path):
+    asked, store, machine, runs = pretended(tmp_path)
+    results = noisy({0: 30.0, 4: 50.0, 12: 70.0}, seeds=3, task="knn@scenes").assign(metric="knn5", run="")
+    answered = [Answer(asked, results, contrasts(asked, results))]
+    one, two = (designs(answered, store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
+    assert one["seeds"] > two["seeds"] >= 3
+    assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"
+    assert "too few" in designs(answered, store, machine, within=0.01).iloc[0]["note"]
+    empty = [Answer(asked, results[results["seed"] == 0], answered[0].contrasts)]
+    assert designs(empty, store, machine, detect=1.0).iloc[0]["note"] == "run two seeds or more of it first"
