@@ -137,7 +137,7 @@ def _is_size(value: object) -> bool:
     from pydantic import TypeAdapter, ValidationError  # here: a machine that only trains may lack it
 
     try:
-        TypeAdapter(Size).validate_python(value, strict=True)
+        TypeAdapter(Size).validate_json(json.dumps(value), strict=True)  # in Python, strict takes a Size only
     except ValidationError:
         return False
     return isinstance(value, dict) and value.keys() == {entry.name for entry in fields(Size)}
