@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -229,7 +230,7 @@ def write_index(
         "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "itl": f"{__version__}, commit {commit()}",
-        "to repeat": f"itl report {preset.reference}",
+        "to repeat": shlex.join(["itl", "report", preset.reference]),
     }
     html = index_html(summaries, preset.name, preset.about, facts, under_way)
     write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
