@@ -147,6 +147,8 @@ class Pack:
         from itl.packs.build import build_pack  # imports decoders, which reading does without
         from itl.packs.source_state import PackRequest
 
+        if workers is not None and workers < 1:
+            raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
         out = Path(out)
         request = PackRequest(packing, Path(path) if path else None)
         build_pack(request, out, workers or cpu_count(), log)

@@ -53,7 +53,8 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
             matches += sorted(folder.glob(packing.path))
     if len(matches) == 1:
         return matches[0]
-    searched = ", ".join(map(str, folders)) or "no folder (ITL_DATA and --data are empty)"
+    named = [f"{folder}{'' if folder.exists() else ' (which does not exist)'}" for folder in folders]
+    searched = ", ".join(named) or "no folder (ITL_DATA and --data are empty)"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
     raise ItlError(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "

@@ -14,7 +14,7 @@ from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 from itl.report.run_index import RunEntry
 from itl.runs.store import Store
-from itl.specs import Pretrain, canonical
+from itl.specs import Pretrain, Transfer, canonical
 
 FACTS = ("device", "precision", "seconds", "finished", "commit", "command")  # of provenance, for the top
 EXAMPLES = 24
@@ -40,7 +40,7 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
                     related=[other for other in related if other is not entry],
                     curve=loss_curve(store.path(entry.spec) / "log.jsonl"),
                     curve_size=CURVE_SIZE,
-                    examples=example_images(entry, store, packs, machine),
+                    examples=example_images(entry.spec, store, packs, machine),
                 ),
             )
 
@@ -83,17 +83,17 @@ def loss_curve(log: Path) -> dict[str, object]:
 
 
 def example_images(
-    entry: RunEntry, store: Store, packs: dict[str, Pack | None], machine: Machine
+    spec: Pretrain | Transfer, store: Store, packs: dict[str, Pack | None], machine: Machine
 ) -> list[tuple[str, str, str]]:
     """Return some images of a pre-training, evenly spread over its manifest: id, class, and a data URL.
 
     There are none where the pack is not on this machine. *packs* keeps open packs, by digest, for the next
     call.
     """
-    path = store.path(entry.spec) / "manifest.csv"
-    if not isinstance(entry.spec, Pretrain) or not path.exists():
+    path = store.path(spec) / "manifest.csv"
+    if not isinstance(spec, Pretrain) or not path.exists():
         return []
-    digest = entry.spec.subset.pack
+    digest = spec.subset.pack
     if digest not in packs:
         packs[digest] = find_pack(digest, machine)
     pack = packs[digest]

@@ -10,9 +10,11 @@ import pandas as pd
 from itl import ItlError
 from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, free_memory, readable
 from itl.packs.build import partial_of
+from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, cost, work_of
 from itl.runs.executors import with_needs
+from itl.runs.leakage import find_leakage
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
@@ -94,6 +96,7 @@ class Plan:
     packs: pd.DataFrame
     runs: pd.DataFrame
     machine: Machine
+    duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
 
     @property
     def left(self) -> pd.DataFrame:
@@ -204,7 +207,7 @@ class Plan:
         for kind, name, available, sharing in self.memories():
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.duplicates])
 
 
 def plan(
@@ -239,7 +242,8 @@ def plan(
         rates = calibrated(works, machine, log) if measure else measured_before(works, machine)
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
-    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine)
+    duplicates = _duplicates(questions, sizes, machine, log)
+    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates)
 
 
 def _packs(
@@ -274,6 +278,20 @@ def _packs(
     if missing:
         raise ItlError(*missing.values())
     return sizes, pd.DataFrame(rows, columns=PACK_COLUMNS)
+
+
+def _duplicates(
+    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine, log: Callable[[str], object]
+) -> tuple[str, ...]:
+    """Return a line on the duplicates of each target, of the questions whose packs are built."""
+    lines: dict[str, None] = {}  # each once
+    for question in questions:
+        folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
+        if all(sizes[folder].packed for folder in folders.values()):
+            for leak in find_leakage({name: Pack.open(folder) for name, folder in folders.items()}, log):
+                command = f"itl duplicates {folders[leak.target]} --pretraining {folders['images']}"
+                lines[f"duplicates: {leak}" + (f"; listed by {command}" if leak else "")] = None
+    return tuple(lines)
 
 
 def _written(folder: Path) -> int:

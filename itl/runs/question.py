@@ -16,6 +16,7 @@ from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
+from itl.runs.leakage import find_leakage
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -37,6 +38,9 @@ class Condition:
     classes: int | None = None
     images_per_class: int | None = None
     trained: bool = True  # False: the net as initialised, the baseline without pre-training
+    leaves: int | None = None  # of the pack's classes in each class; None: all
+    at_most: bool = False  # a class may have fewer images than images_per_class
+    recipe: Recipe | None = None  # its own; None: the question's
     names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
 
     def labels_of(self, task: "Task", seed: int) -> str:
@@ -188,10 +192,21 @@ class Question:
 
     def pretraining(self, condition: Condition, digest: str, seed: int, tree: str = "") -> Pretrain:
         """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest."""
-        recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
+        recipe = condition.recipe or self.recipe
+        if not condition.trained:
+            recipe = replace(recipe, epochs=0, steps=None)
         labels = with_seed(condition.labels, seed)
         tree = tree if needs_tree(labels) else ""
-        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed, tree)
+        subset = Subset(
+            digest,
+            labels,
+            condition.classes,
+            condition.images_per_class,
+            seed,
+            tree,
+            condition.leaves,
+            condition.at_most,
+        )
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
@@ -250,9 +265,14 @@ class Question:
             "made on": ", ".join(sorted({record["device"] for record in done})),
             "computed in": ", ".join(sorted({record.get("precision", "unknown") for record in done})),
         }
+        packs = {}
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
+            if pack:
+                packs[name] = pack
+        if len(packs) == len(self.packings()):
+            facts |= {f"duplicates {leak.target}": str(leak) for leak in find_leakage(packs)}
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
 

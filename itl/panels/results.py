@@ -1,0 +1,317 @@
+"""ResultsPanel: the comparisons of a preset, and of each its runs, their settings and images."""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+
+import ipywidgets
+import pandas as pd
+import traitlets
+
+from itl import ItlError, pick
+from itl.analysis.comparisons import Answer, answer
+from itl.analysis.figures import forest
+from itl.analysis.tables import summary
+from itl.analysis.wording import condition_text, interval, signed, task_name
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.panels.net import NetPanel
+from itl.panels.panel import WIDE, Panel, figure_url
+from itl.presets import Preset, load_preset
+from itl.report.html import render
+from itl.report.run_page import example_images, flatten
+from itl.runs.nets import net_of
+from itl.runs.question import Condition, Run
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.specs import Pretrain, canonical, key
+
+ALL = ""
+RUN_COLUMNS = ["side", "condition", "seed", "run", "net", "value", "manifest"]
+
+
+class ResultsPanel(Panel):
+    """All comparisons of a preset's questions, and what stands behind each.
+
+    Args:
+        preset: a preset, its name, or the path of its file.
+        machine: that holds the store; by default this one.
+
+    Raises:
+        ItlError: there is no such preset, or none of its runs is done.
+    """
+
+    question = traitlets.Unicode(ALL, help="'' all")
+    task = traitlets.Unicode(ALL, help="'' all")
+    metric = traitlets.Unicode(ALL, help="of the values; '' each task's main metric")
+    axis = traitlets.Unicode(ALL, help="a column in which the compared conditions differ; '' any")
+    row = traitlets.Int(-1, help="a row of `contrasts`, whose runs are shown; -1 none")
+    run = traitlets.Unicode(ALL, help="the key of one of its runs, whose images are shown; '' none")
+    settings = ("question", "task", "metric", "axis", "row", "run")
+
+    def __init__(self, preset: str | Preset = "demo", machine: Machine | None = None) -> None:
+        self.machine = machine or Machine.from_environment()
+        self.store = Store(self.machine.runs)
+        self.preset = preset if isinstance(preset, Preset) else load_preset(preset)
+        self.pending: dict[str, str] = {}  # questions without results: why
+        self.answers: dict[str, Answer] = {}
+        for question in questions_of(self.preset):
+            try:
+                self.answers[question.name] = answer(question, self.store, self.machine)
+            except ItlError as error:
+                self.pending[question.name] = str(error)
+        if not self.answers:
+            raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
+        self._packs: dict[str, Pack | None] = {}
+        self._forests: dict[tuple[str, ...], str] = {}
+        super().__init__()
+
+    @traitlets.validate("question", "task", "metric", "axis")
+    def _known(self, proposal: dict) -> str:
+        name = proposal["trait"].name
+        offered = dict.fromkeys([ALL, *(value for _, value in self.options(name))])
+        pick(offered, proposal["value"], f"{name} among these results")
+        return proposal["value"]
+
+    @traitlets.observe("question", "task", "axis")
+    def _start_over(self, change: dict) -> None:
+        metrics = {value for _, value in self.options("metric")}
+        with self.hold_trait_notifications():
+            self.row, self.run = -1, ALL
+            self.metric = self.metric if self.metric in metrics else ALL
+
+    @traitlets.observe("row")
+    def _no_run(self, change: dict) -> None:
+        self.run = ALL
+
+    @cached_property
+    def every_contrast(self) -> pd.DataFrame:
+        """The contrasts of all answers, as `itl.analysis.comparisons.contrasts` has them, and their axes."""
+        tables = []
+        for name, given in self.answers.items():
+            axes = [self._axes(name, compared) for compared in given.contrasts["compared"]]
+            tables.append(given.contrasts.assign(axes=axes))
+        return pd.concat(tables, ignore_index=True)
+
+    def contrasts(self) -> pd.DataFrame:
+        """Return the contrasts that are chosen; their index is that of `every_contrast`."""
+        table = self.every_contrast
+        for name in ("question", "task"):
+            if getattr(self, name):
+                table = table[table[name] == getattr(self, name)]
+        return table[[self.axis in axes for axes in table["axes"]]] if self.axis else table
+
+    def options(self, setting: str) -> list[tuple[str, str]]:
+        """List what *setting* (question, task, metric or axis) can be: words and value, `all` first."""
+        results = self._results()
+        values = {
+            "question": list(self.answers),
+            "task": list(self.every_contrast["task"].unique()),
+            "metric": list(results["metric"].unique()),
+            "axis": list(dict.fromkeys(axis for axes in self.every_contrast["axes"] for axis in axes)),
+        }[setting]
+        words = task_name if setting == "task" else lambda value: value.replace("_", " ")
+        every = "each task's main metric" if setting == "metric" else "all"
+        return [(every, ALL), *((words(value), value) for value in values)]
+
+    def _results(self) -> pd.DataFrame:
+        """Join the results of the chosen questions, and of the task where one is chosen."""
+        names = [self.question] if self.question else list(self.answers)
+        results = pd.concat([self.answers[name].results for name in names], ignore_index=True)
+        return results[results["task"] == self.task] if self.task else results
+
+    def values(self) -> pd.DataFrame:
+        """Tabulate means and 95 % intervals of the chosen task and metric by condition, for one question.
+
+        Columns are the values of the axis: the chosen one, or the first of the question.
+        """
+        rows = self.contrasts() if self.row < 0 else self.every_contrast.loc[[self.row]]
+        given = self.answers[self.question or rows["question"].iloc[0]]
+        axis = self.axis or given.question.conditions[0].columns[-1][0]
+        results = given.results
+        if self.task:
+            results = results[results["task"] == self.task]
+        if self.metric:
+            results = results[results["metric"] == self.metric]
+        if results.empty or axis not in results:
+            raise ItlError(
+                f"{given.question.name} has no {self.metric or 'values'} of {self.task or 'a task'} by {axis}"
+                f"; choose another question"
+            )
+        others = [column for column, _ in given.question.conditions[0].columns if column != axis]
+        return summary(results, ["task", *others], axis)
+
+    def _pair(self, name: str, compared: str) -> tuple[Condition, Condition] | None:
+        """Return the conditions that a contrast compares; None where it is of all (a fit)."""
+        return self._pairs[name].get(compared) or next(
+            (pair for text, pair in self._pairs[name].items() if compared.startswith(text)), None
+        )
+
+    @cached_property
+    def _question_runs(self) -> dict[str, list[Run]]:
+        return {name: given.question.runs(self.machine) for name, given in self.answers.items()}
+
+    @cached_property
+    def _pairs(self) -> dict[str, dict[str, tuple[Condition, Condition]]]:
+        """The pairs of conditions of each question, by how a contrast names them."""
+        return {
+            name: {
+                condition_text(dict(of.columns), dict(against.columns)): (of, against)
+                for of in given.question.conditions
+                for against in given.question.conditions
+                if of is not against
+            }
+            for name, given in self.answers.items()
+        }
+
+    def _axes(self, name: str, compared: str) -> tuple[str, ...]:
+        """Name the columns in which the conditions of a contrast differ."""
+        pair = self._pair(name, compared)
+        if pair is None:
+            return tuple(column for column, _ in self.answers[name].question.conditions[0].columns)
+        of, against = (dict(condition.columns) for condition in pair)
+        return tuple(column for column in of if of[column] != against[column])
+
+    def _runs(self) -> list[tuple[str, Run]]:
+        """Return the finished runs of the chosen contrast, each with the side it is on."""
+        if self.row < 0:
+            raise ItlError("no comparison is chosen; set row to one of the index of ResultsPanel.contrasts()")
+        chosen = self.every_contrast.loc[self.row]
+        pair = self._pair(chosen["question"], chosen["compared"])
+        sides = {}
+        if pair is not None:
+            sides = {
+                condition.columns: side for condition, side in zip(pair, ("this", "instead of"), strict=True)
+            }
+        runs = self._question_runs[chosen["question"]]
+        return [
+            (sides.get(run.columns, "fitted"), run)
+            for run in runs
+            if run.task == chosen["task"]
+            and (not sides or run.columns in sides)
+            and self.store.result(run.spec)
+        ]
+
+    def runs(self) -> pd.DataFrame:
+        """List the finished runs of the chosen contrast: side, condition, seed, run, net, value, manifest."""
+        metric = self.every_contrast.loc[self.row, "metric"] if self.row >= 0 else ""
+        rows = []
+        for side, run in self._runs():
+            net = run.spec if isinstance(run.spec, Pretrain) else run.spec.pretrain
+            value = (self.store.result(run.spec) or {})["metrics"].get(self.metric or metric)
+            manifest = self.store.path(net) / "manifest.csv"
+            condition = ", ".join(f"{column.replace('_', ' ')} {text}" for column, text in run.columns)
+            path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
+            rows.append((side, condition, run.seed, key(run.spec), key(net), value, path))
+        return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])
+
+    def settings_that_differ(self) -> pd.DataFrame:
+        """List the settings in which both sides of the chosen contrast differ, seed for seed.
+
+        Columns: setting, this, instead of. Of a fit to all conditions there are none.
+        """
+        sides: dict[str, dict[int, Mapping[str, object]]] = {}
+        for side, run in self._runs():
+            (content,) = (
+                value for name, value in json.loads(canonical(run.spec)).items() if name != "numerics"
+            )
+            sides.setdefault(side, {})[run.seed] = flatten(content)
+        this, other = sides.get("this", {}), sides.get("instead of", {})
+        rows = {}
+        for seed in this.keys() & other.keys():
+            for name in this[seed].keys() | other[seed].keys():
+                values = this[seed].get(name, "all"), other[seed].get(name, "all")
+                if values[0] != values[1]:
+                    rows[name] = values
+        table = [(name, *values) for name, values in sorted(rows.items())]
+        return pd.DataFrame(table, columns=["setting", "this", "instead of"])
+
+    def net(self) -> NetPanel:
+        """Return the panel of the net of `run`, on the task's target where its images have one class each."""
+        if not self.run:
+            raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")
+        panel = NetPanel(self.run, self.machine)
+        target = self.every_contrast.loc[self.row, "task"].partition("@")[2]
+        if target in panel.targets:
+            panel.over = target
+        return panel
+
+    def html(self) -> str:
+        """Write the picture: the forest, values by condition, and what stands behind the chosen row."""
+        table = self.contrasts()
+        values = self.values().reset_index()
+        return render(
+            "results_panel.html.j2",
+            preset=self.preset.name,
+            count=len(table),
+            forest=self._forest(table),
+            values=[[str(name) for name in values.columns], *values.to_numpy().tolist()],
+            pending=list(self.pending.values()),
+            chosen=self._chosen() if self.row >= 0 else None,
+        )
+
+    def _forest(self, table: pd.DataFrame) -> str:
+        choice = (self.question, self.task, self.axis)
+        if choice not in self._forests:
+            several = table["question"].nunique() > 1
+            self._forests[choice] = figure_url(forest(table, "question" if several else "compared").figure)
+        return self._forests[choice]
+
+    def _chosen(self) -> dict[str, object]:
+        """Gather what stands behind the chosen row."""
+        runs, differing = self.runs(), self.settings_that_differ()
+        runs["value"] = [f"{value:.1f} %" if value is not None else "" for value in runs["value"]]
+        pictures = []
+        if self.run:
+            net = net_of(self.run, self.store)
+            pictures = [
+                (url, f"{image}: {wnid}", wnid)
+                for image, wnid, url in example_images(net, self.store, self._packs, self.machine)
+            ]
+        return {
+            "text": row_text(self.every_contrast.loc[self.row]),
+            "runs": [list(runs.columns), *runs.to_numpy().tolist()],
+            "settings": [list(differing.columns), *differing.to_numpy().tolist()],
+            "run": self.run,
+            "pictures": pictures,
+        }
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        """Make the controls: what is compared, a row of it, one of its runs, and that run's net."""
+        controls = []
+        for name in ("question", "task", "metric", "axis"):
+            controls.append(ipywidgets.Dropdown(description=name, **WIDE))
+            after = {"metric": ["question", "task"]}.get(name, [])
+            self.bind(controls[-1], name, lambda name=name: self.options(name), after)
+        row = ipywidgets.Select(description="comparison", rows=10, **WIDE)
+        self.bind(row, "row", self._row_options, ["question", "task", "axis"])
+        run = ipywidgets.Dropdown(description="run", **WIDE)
+        self.bind(run, "run", self._run_options, ["row"])
+        opened = ipywidgets.VBox()
+        button = ipywidgets.Button(
+            description="Open the net of this run", disabled=True, layout=WIDE["layout"]
+        )
+        self.observe(lambda change: setattr(button, "disabled", not self.run), "run")
+        button.on_click(lambda clicked: setattr(opened, "children", [self.net().widget()]))
+        return [*controls, row, run, button, opened]
+
+    def _row_options(self) -> list[tuple[str, int]]:
+        rows = [(row_text(row), index) for index, row in self.contrasts().iterrows()]
+        return [("choose a comparison", -1), *rows]
+
+    def _run_options(self) -> list[tuple[str, str]]:
+        if self.row < 0:
+            return [("choose a comparison first", ALL)]
+        rows = self.runs().itertuples()
+        return [
+            ("choose a run", ALL),
+            *((f"{row.condition}, seed {row.seed}: {row.run}", row.run) for row in rows),
+        ]
+
+
+def row_text(row: pd.Series) -> str:
+    """Write a contrast as one line of text."""
+    limits = interval(row["low"], row["high"])
+    return f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}" + (
+        limits and f" ({limits})"
+    )

@@ -1,0 +1,108 @@
+"""ResultsPanel without a page: comparisons, and what stands behind them."""
+
+import pytest
+
+from itl import ItlError
+from itl.panels.results import ResultsPanel
+from itl.presets import Preset
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.specs import Pretrain, key
+from tests.accessible import faults
+from tests.worlds import SETTINGS, here, small_study
+
+COARSE = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+PRESET = Preset(
+    name="smallest",
+    about="",
+    notebooks={
+        "01-data-size": {**SETTINGS, "tasks": ["knn@scenes"]},
+        "02-class-count": {**COARSE, "label_sets": ["bottom-up@5", "original"], "seeds": [5]},
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """A store in which the first question of PRESET is answered, and the second is not begun."""
+    machine = here(tmp_path_factory.mktemp("home"))
+    small_study(tasks=["knn@scenes"]).run(Store(machine.runs), machine)
+    return machine
+
+
+@pytest.fixture
+def panel(machine) -> ResultsPanel:
+    return ResultsPanel(PRESET, machine)
+
+
+def test_what_is_done_is_shown_and_what_is_not_is_said(panel):
+    table = panel.contrasts()
+    assert table[["compared", "task"]].to_numpy().tolist()[0] == [
+        "4 instead of 12 images per class",
+        "knn@scenes",
+    ]
+    assert set(table["question"]) == {"data-size"}
+    assert list(panel.pending) == ["class-count"]
+    assert "Not run yet" in panel.html()
+
+
+def test_nothing_done_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(ItlError, match="no run of data-size is done in .*; `itl run`"):
+        ResultsPanel(PRESET, here(tmp_path))
+
+
+def test_task_metric_and_axis_choose(panel):
+    assert [value for _, value in panel.options("task")] == ["", "knn@scenes", "own"]
+    assert [value for _, value in panel.options("axis")] == ["", "images_per_class"]
+    panel.axis, panel.task, panel.metric = "images_per_class", "knn@scenes", "knn1"
+    assert panel.contrasts().index.tolist() == [0, 2]
+    values = panel.values()
+    assert values.index.tolist() == [("knn@scenes", "knn1")]
+    assert list(values.columns) == [0, 4, 12, "n"]
+    with pytest.raises(ItlError, match="no axis among these results called 'image'"):
+        panel.axis = "image"
+
+
+def test_behind_a_comparison_are_its_runs_seed_by_seed(panel, machine):
+    panel.row = int(panel.contrasts().index[0])
+    runs = panel.runs()
+    assert runs[["side", "condition", "seed"]].to_numpy().tolist() == [
+        ["this", "images per class 4", 0],
+        ["this", "images per class 4", 1],
+        ["instead of", "images per class 12", 0],
+        ["instead of", "images per class 12", 1],
+    ]
+    (question, _) = questions_of(PRESET)
+    wanted = {
+        key(run.spec)
+        for run in question.runs(machine)
+        if run.task == "knn@scenes" and dict(run.columns)["images_per_class"] == 4
+    }
+    assert set(runs["run"][:2]) == wanted
+    results = panel.answers["data-size"].results
+    value = results[(results["run"] == runs["run"][0]) & (results["metric"] == "knn5")]["value"].item()
+    assert runs["value"][0] == value
+    assert all((machine.home / path).exists() for path in runs["manifest"])
+    differing = panel.settings_that_differ()
+    assert differing.to_numpy().tolist() == [["pretrain.subset.images_per_class", 4, 12]]
+
+
+def test_a_run_shows_images_and_opens_its_net_on_the_task(panel):
+    *controls, row, run, button, opened = panel.controls()
+    assert button.disabled
+    row.value = int(panel.contrasts().index[0])
+    run.value = panel.runs()["run"][0]
+    assert not button.disabled
+    assert "Images that the net of run" in panel.html()
+    button.click()
+    assert "Target scenes." in opened.children[0].children[-1].value
+    assert isinstance(panel.net().spec, Pretrain)
+    controls[1].value = "knn@scenes"
+    assert (panel.row, panel.run, row.value, run.value) == (-1, "", -1, "")
+
+
+def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
+    assert all(control.description for control in panel.controls()[:-1])
+    panel.row = int(panel.contrasts().index[0])
+    panel.run = panel.runs()["run"][0]
+    assert faults(f'<html lang="en"><h1>results</h1>{panel.html()}</html>') == []
