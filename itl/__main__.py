@@ -25,6 +25,15 @@ Command = Callable[[argparse.Namespace], None]
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
 DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
+PLAN: tuple[Argument, ...] = (
+    ("--runs", {"action": "store_true", "help": "list every run"}),
+    ("--detect", {"type": float, "metavar": "POINTS", "help": "seeds and hours to find so large a change"}),
+    ("--within", {"type": float, "metavar": "POINTS", "help": "seeds and hours to show a change is smaller"}),
+)
+UNTIL_DECIDED: Argument = (
+    "--until-decided",
+    {"action": "store_true", "help": "add seeds one by one until a question is decided, up to its cap"},
+)
 TAXONOMY: Argument = (
     "--taxonomy",
     {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
@@ -137,8 +146,8 @@ def parser() -> argparse.ArgumentParser:
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE, SHARD)
+    command(plan, preset, only, *MACHINE, *PLAN)
+    command(run, preset, only, *MACHINE, SHARD, UNTIL_DECIDED)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -328,7 +337,13 @@ def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
     from itl.runs.plan import describe
 
-    print(describe(_plan(args)[0], every_run=args.runs))
+    planned, questions, store, machine = _plan(args)
+    print(describe(planned, every_run=args.runs))
+    if args.detect is not None or args.within is not None:
+        from itl.analysis.seed_plan import seeds_needed
+
+        points = {"detect": args.detect or 0.0, "within": args.within or 0.0}
+        print(f"\n{seeds_needed(questions, planned, store, machine, **points).to_string(index=False)}")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -337,7 +352,14 @@ def run(args: argparse.Namespace) -> None:
 
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    run_all(questions, store, machine)
+    if args.until_decided:
+        from itl.analysis.added_seeds import run_until_decided
+
+        for question in questions:
+            print(run_until_decided(question, store, machine))
+    else:
+        run_all(questions, store, machine)
+    print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
 
 
 def report(args: argparse.Namespace) -> None:
