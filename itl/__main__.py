@@ -25,15 +25,6 @@ Command = Callable[[argparse.Namespace], None]
 Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
 
 DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
-PLAN: tuple[Argument, ...] = (
-    ("--runs", {"action": "store_true", "help": "list every run"}),
-    ("--detect", {"type": float, "metavar": "POINTS", "help": "seeds and hours to find so large a change"}),
-    ("--within", {"type": float, "metavar": "POINTS", "help": "seeds and hours to show a change is smaller"}),
-)
-UNTIL_DECIDED: Argument = (
-    "--until-decided",
-    {"action": "store_true", "help": "add seeds one by one until a question is decided, up to its cap"},
-)
 TAXONOMY: Argument = (
     "--taxonomy",
     {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
@@ -58,6 +49,16 @@ ALLOW_UNREADABLE: Argument = (
         "metavar": "FRACTION",
         "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
     },
+)
+
+PLAN: tuple[Argument, ...] = (
+    ("--runs", {"action": "store_true", "help": "list every run"}),
+    ("--detect", {"type": float, "metavar": "POINTS", "help": "seeds that show so large a true change"}),
+    ("--within", {"type": float, "metavar": "POINTS", "help": "seeds that show no change to be that small"}),
+)
+UNTIL_DECIDED: Argument = (
+    "--until-decided",
+    {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
 )
 
 METHOD_HELP = (
@@ -337,13 +338,13 @@ def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
     from itl.runs.plan import describe
 
-    planned, questions, store, machine = _plan(args)
-    print(describe(planned, every_run=args.runs))
-    if args.detect is not None or args.within is not None:
-        from itl.analysis.seed_plan import seeds_needed
+    made, questions, store, machine = _plan(args)
+    print(describe(made, every_run=args.runs))
+    if args.detect or args.within:
+        from itl.analysis.noise import designs
 
-        points = {"detect": args.detect or 0.0, "within": args.within or 0.0}
-        print(f"\n{seeds_needed(questions, planned, store, machine, **points).to_string(index=False)}")
+        table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
+        print(f"\n{table.to_string(index=False)}")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from itl.presets import load_preset
 from itl.report.notebook_file import check_parameters, declared_parameters, tags
+from itl.runs.question import Margin
 from itl.runs.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -101,4 +102,4 @@ def test_what_presets_may_leave_out_has_the_default_of_the_question(stem):
     assert set(fields) == set(defaults)
     for name in ("taxonomy", "repeats", "cap"):
         assert defaults[name] == fields[name].default
-    assert defaults["margin"] == {}
+    assert Margin(**defaults["margin"]) == fields["margin"].default
