@@ -66,6 +66,8 @@ class Subset:
     tree: str = field(
         default="", metadata={"added": True}
     )  # digest of another taxonomy, where labels need it
+    without: tuple[str, ...] = field(default=(), metadata={"added": True})
+    # digests of packs: training images with a duplicate among the images that these score are left out
 
     def __post_init__(self) -> None:
         """Note the content of files that the labels name: it changes numbers, not the file's name."""
@@ -220,7 +222,7 @@ class Pretrain:
             )
         if not self.trained:  # it needs only its classes, so one image of each
             object.__setattr__(self, "recipe", self.recipe.untrained())
-            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1))
+            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1, without=()))
 
     @property
     def trained(self) -> bool:
