@@ -19,7 +19,7 @@ T = TypeVar("T")
 # the same: another order of images, another crop, another solver, a mended metric. Old results then stay on
 # disk under their old keys, and every run is computed anew. Do not raise it for what is only faster, or what
 # a new field of a spec tells apart.
-NUMERICS = 1
+NUMERICS = 2
 
 
 def _check_choices(spec: object) -> None:
@@ -63,11 +63,10 @@ class Subset:
     classes: int | None = None  # keep this many classes; None keeps all
     images_per_class: int | None = None  # keep this many images of each class; None keeps all
     seed: int = 0  # picks classes and images when only some are kept
-    tree: str = field(
-        default="", metadata={"added": True}
-    )  # digest of another taxonomy, where labels need it
-    without: tuple[str, ...] = field(default=(), metadata={"added": True})
-    # digests of packs: training images with a duplicate among the images that these score are left out
+    tree: str = field(default="", metadata={"added": True})  # digest of the taxonomy, if not the usual one
+    leaves: int | None = field(default=None, metadata={"added": True})  # of the pack's classes in each class
+    at_most: bool = field(default=False, metadata={"added": True})  # a class may have fewer images_per_class
+    without: tuple[str, ...] = field(default=(), metadata={"added": True})  # packs: no duplicate of their test
 
     def __post_init__(self) -> None:
         """Note the content of files that the labels name: it changes numbers, not the file's name."""
@@ -222,7 +221,8 @@ class Pretrain:
             )
         if not self.trained:  # it needs only its classes, so one image of each
             object.__setattr__(self, "recipe", self.recipe.untrained())
-            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1, without=()))
+            one_image = replace(self.subset, images_per_class=1, at_most=False, without=())
+            object.__setattr__(self, "subset", one_image)
 
     @property
     def trained(self) -> bool:

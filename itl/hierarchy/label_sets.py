@@ -10,7 +10,7 @@ from pathlib import Path
 
 from itl import ItlError, pick
 from itl.hierarchy.class_lists import read_class_list
-from itl.hierarchy.halves import GROUP_DEPTH, minimal_groups, most_even_split, shuffle
+from itl.hierarchy.halves import GROUP_DEPTH, matched_control, minimal_groups, most_even_split, shuffle
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.specs import file_digest
@@ -51,9 +51,9 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     """Label *wnids* by *method*, as `itl labels` and the presets write it.
 
     Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
-    half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID,
-    without@WNID,WNID, and file@FILE: a list of classes, or of what they count as. METHOD+METHOD labels by the
-    first and keeps only what all the others keep: bottom-up@9+without-pascal.
+    without-matched@SEED, half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID,
+    only@WNID,WNID, without@WNID,WNID, and file@FILE: a list of classes, or of what they count as.
+    METHOD+METHOD labels by the first and keeps only what all the others keep: bottom-up@9+without-pascal.
 
     Raises:
         ItlError: For other methods, for classes that are not in the tree, and if no class would be left.
@@ -300,6 +300,18 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
     return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
 
 
+def _without_matched(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet:
+    """Leave out whole subtrees of other classes, as many and as large as without-pascal does: its control."""
+    others = _without_pascal(tree, wnids).classes
+    left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
+    if not left_out or len(left_out) == len(others):
+        raise ItlError(
+            f"without-matched@{seed} leaves out {len(wnids) - len(others)} other classes, as many as are "
+            f"PASCAL's, but of the {len(wnids)} only {len(others)} are others; add more of these"
+        )
+    return LabelSet(f"without-matched@{seed}", {wnid: wnid for wnid in wnids if wnid not in left_out})
+
+
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
     return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
 
@@ -347,6 +359,7 @@ LABEL_METHODS = {  # by the name before the @
     "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
     "file": Method(from_file, "a file", "superclasses.csv", _parse_file, tree=False),
     "without-pascal": Method(_without_pascal, rank=1),
+    "without-matched": Method(_without_matched, "a seed", "0", _parse_int, 1),
     "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
     "half-random-a": Method(
         lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2, tree=False

@@ -135,8 +135,8 @@ class ResultsPanel(Panel):
             results = results[results["metric"] == self.metric]
         if results.empty or axis not in results:
             raise ItlError(
-                f"{given.question.name} has no {self.metric or 'values'} of {self.task or 'a task'} by {axis}; "
-                f"choose another question"
+                f"{given.question.name} has no {self.metric or 'values'} of {self.task or 'a task'} by {axis}"
+                f"; choose another question"
             )
         others = [column for column, _ in given.question.conditions[0].columns if column != axis]
         return summary(results, ["task", *others], axis)

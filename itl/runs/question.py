@@ -38,6 +38,9 @@ class Condition:
     classes: int | None = None
     images_per_class: int | None = None
     trained: bool = True  # False: the net as initialised, the baseline without pre-training
+    leaves: int | None = None  # of the pack's classes in each class; None: all
+    at_most: bool = False  # a class may have fewer images than images_per_class
+    recipe: Recipe | None = None  # its own; None: the question's
     names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
 
     def labels_of(self, task: "Task", seed: int) -> str:
@@ -197,11 +200,22 @@ class Question:
 
         It is *without* the duplicates of what packs with these digests score.
         """
-        recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
+        recipe = condition.recipe or self.recipe
+        if not condition.trained:
+            recipe = replace(recipe, epochs=0, steps=None)
         labels = with_seed(condition.labels, seed)
         tree = tree if needs_tree(labels) else ""
-        images = condition.images_per_class
-        subset = Subset(digest, labels, condition.classes, images, seed, tree, without)
+        subset = Subset(
+            digest,
+            labels,
+            condition.classes,
+            condition.images_per_class,
+            seed,
+            tree,
+            condition.leaves,
+            condition.at_most,
+            without,
+        )
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:

@@ -55,19 +55,19 @@ class Study(BaseModel):
 
     @field_validator("images", "recipe", "margin", mode="before")
     @classmethod
-    def _spec(cls, value: object, info: Any) -> object:
+    def _read_spec(cls, value: object, info: Any) -> object:
         return spec_of(cls.model_fields[info.field_name].annotation, value, info.field_name)
 
     @field_validator("targets", mode="before")
     @classmethod
-    def _packings(cls, value: object) -> object:
+    def _read_packings(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
         return {name: spec_of(Packing, fields, f"target {name}") for name, fields in value.items()}
 
     @field_validator("tuning", mode="before")
     @classmethod
-    def _recipes(cls, value: object) -> object:
+    def _read_recipes(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
         kinds = {name: method.recipe for name, method in METHODS.items() if method.recipe}

@@ -412,7 +412,8 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
         for folder, (split, _) in layout.class_of.items():
             images[split] += tree.counts[folder]
         splits_text = ", ".join(f"{split} {count:,} images" for split, count in images.items())
-        text = f"{candidate.words()} ({len(layout.classes):,} classes, {examples(layout.classes)}; {splits_text})"
+        classes = f"{len(layout.classes):,} classes, {examples(layout.classes)}"
+        text = f"{candidate.words()} ({classes}; {splits_text})"
         readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
     several = [text for count, text in readings.values() if count > 1]
     chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]

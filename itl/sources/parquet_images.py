@@ -19,6 +19,7 @@ from itl.sources.limits import refuse_large
 from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import Record, examples, validate_records
+from itl.sources.scan import one_line
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
 
@@ -185,7 +186,7 @@ class ParquetImages(Source):
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
-        values = ["" if value == UNLABELLED else value.strip() for value in values]
+        values = ["" if value == UNLABELLED else one_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(

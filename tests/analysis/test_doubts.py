@@ -16,6 +16,7 @@ from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, tes
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
+from itl.runs.leakage import Leakage
 from itl.runs.store import Store
 from itl.specs import Pretrain
 from tests.analysis.test_comparisons import frame, noisy, question
@@ -98,12 +99,13 @@ def test_results_of_different_origin_are_named(tmp_path):
     assert mixed(measured, origins(asked, store, machine)) == "2 commits, 2 devices", "that of the net counts"
 
 
-def made_up(levels: dict, monkeypatch, test_images: int = 1000, **settings) -> list[str]:
+def made_up(levels: dict, monkeypatch, test_images: int = 1000, leaks=(), **settings) -> list[str]:
     """Doubts about made-up results, whose target has so many test images."""
     pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}})
     monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
+    monkeypatch.setattr(module, "find_leakage", lambda packs: leaks)
     study = question(*levels)
-    study.runs, study.packings = (lambda machine: []), (lambda: {"x": None})
+    study.runs, study.packings = (lambda machine: []), (lambda: {"x": None, "images": None})
     results = noisy(levels, **settings).assign(run="")
     return doubts(Answer(study, results, contrasts(study, results)), Store("nowhere"), None)
 
@@ -116,6 +118,18 @@ def test_doubts_that_results_alone_show(monkeypatch):
     assert floor[0].startswith("On this task nothing can be called the same: a floor")
     (few,) = made_up(fine, monkeypatch, test_images=50)
     assert few == "It is scored on 50 test images: another such set would move a score by about 7.0 points."
+
+
+@pytest.mark.parametrize(("seen", "named"), [(9, False), (10, True)])
+def test_test_images_that_nets_have_seen_are_named(monkeypatch, seen, named):
+    pretraining = pd.DataFrame({"other": [f"image{number}" for number in range(seen)], "kind": "exact"})
+    leak = Leakage("x", "test", 1000, pretraining[:2], pretraining)
+    reasons = made_up({0: 30, 25: 60, 50: 60, "all": 70}, monkeypatch, leaks=[leak])
+    assert bool(reasons) == named
+    assert not named or reasons[0] == (
+        "Nets have seen some of what they are tested on: of 1,000 test images of x, 10 (10 exact, 0 near) "
+        "are in the pre-training images, 2 (2 exact, 0 near) in its other splits."
+    )
 
 
 def test_the_three_strongest_doubts_are_listed(monkeypatch):

@@ -1,7 +1,6 @@
 """Images in shards, tables and arrays: what is read, what is refused, and that nothing runs or overflows."""
 
 import pickle
-import struct
 import tarfile
 import zipfile
 
@@ -17,7 +16,7 @@ from itl.specs import Packing
 from tests.annotated import written
 from tests.pictures import CAR, FOX, REAL, quiet, tarred
 from tests.sources import containers
-from tests.sources.containers import IMAGES, parquet_file, rows, sample, shards
+from tests.sources.containers import IMAGES, mutated, parquet_file, rows, sample, shards
 
 
 def read(kind, path, **options):
@@ -320,24 +319,6 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
             (tmp_path / moved).rename(path / moved)
         with pytest.raises(ItlError, match="more than 2 MiB when it is unpacked"):
             read(kind, path)
-
-
-def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    """*data* cut short, or with a few bytes changed, zeroed or put in."""
-    if not data:
-        return bytes(random.integers(0, 256, 5, np.uint8))
-    damaged, at = bytearray(data), int(random.integers(len(data)))
-    match int(random.integers(4)):
-        case 0:
-            return bytes(damaged[:at])
-        case 1:
-            for position in random.integers(0, len(damaged), 4):
-                damaged[position] = random.integers(256)
-        case 2:
-            damaged[at : at + 64] = bytes(min(64, len(damaged) - at))
-        case 3:
-            damaged[at:at] = struct.pack("<q", int(random.integers(-(2**63), 2**63)))
-    return bytes(damaged)
 
 
 MUTATED = {
