@@ -51,6 +51,16 @@ ALLOW_UNREADABLE: Argument = (
     },
 )
 
+PLAN: tuple[Argument, ...] = (
+    ("--runs", {"action": "store_true", "help": "list every run"}),
+    ("--detect", {"type": float, "metavar": "POINTS", "help": "seeds that show so large a true change"}),
+    ("--within", {"type": float, "metavar": "POINTS", "help": "seeds that show no change to be that small"}),
+)
+UNTIL_DECIDED: Argument = (
+    "--until-decided",
+    {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
+)
+
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
@@ -137,8 +147,8 @@ def parser() -> argparse.ArgumentParser:
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE, SHARD)
+    command(plan, preset, only, *MACHINE, *PLAN)
+    command(run, preset, only, *MACHINE, SHARD, UNTIL_DECIDED)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -328,7 +338,13 @@ def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
     from itl.runs.plan import describe
 
-    print(describe(_plan(args)[0], every_run=args.runs))
+    made, questions, store, machine = _plan(args)
+    print(describe(made, every_run=args.runs))
+    if args.detect or args.within:
+        from itl.analysis.noise import designs
+
+        table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
+        print(f"\n{table.to_string(index=False)}")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -337,7 +353,13 @@ def run(args: argparse.Namespace) -> None:
 
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    run_all(questions, store, machine)
+    if args.until_decided:
+        from itl.analysis.added_seeds import run_until_decided
+
+        for question in questions:
+            print(run_until_decided(question, store, machine))
+    else:
+        run_all(questions, store, machine)
 
 
 def report(args: argparse.Namespace) -> None:

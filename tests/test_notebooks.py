@@ -52,7 +52,7 @@ def test_a_page_and_not_a_program(path):
     cells = code_cells(path)
     assert len(cells) <= 13
     for cell in cells:
-        most = 9 if "parameters" in tags(cell) else 8          # one a line, with its help
+        most = 12 if "parameters" in tags(cell) else 8          # one a line, with its help
         lines = [line for line in cell.source.splitlines() if line.strip()]
         assert len(lines) <= most, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
@@ -85,4 +85,5 @@ def test_presets_give_only_what_notebooks_declare(preset):
     for stem, parameters in loaded.notebooks.items():
         check_parameters(notebooks[stem], parameters)
         declared = set(declared_parameters(notebooks[stem])) - {"preset"}      # which a report gives itself
-        assert set(parameters) == declared, "a preset leaves nothing to a default of demo"
+        left = declared - set(parameters)
+        assert left <= {"margin", "cap"}, "a preset leaves nothing else to a default of demo"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -325,7 +326,16 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "p of not the same": table["p_same_adjusted"].map(p_text),
         "verdict": [verdict_text(row) for _, row in table.iterrows()],
     }
+    flags = [_flags(row) for row in table.itertuples()]
+    if any(flags):
+        columns["flags"] = flags
     return table[["question", "compared", "task", "metric"]].assign(**columns).replace("±nan", "")
+
+
+def _flags(row: Any) -> str:
+    """Say what speaks against a row of contrasts beside its verdict; '' for nothing."""
+    spreads = "unequal spreads" if row.unequal else ""
+    return ", ".join(filter(None, [spreads, row.mixed and f"results of {row.mixed}"]))
 
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:

@@ -70,13 +70,13 @@ def _points(value: float) -> str:
 
 
 def designs(
-    answers: Sequence[Answer], store: Store, machine: Machine, *, detect: float = 0.0, within: float = 0.0
+    questions: Sequence[Question], store: Store, machine: Machine, *, detect: float = 0.0, within: float = 0.0
 ) -> pd.DataFrame:
     """Say how many seeds and repeats each question takes, from the noise and minutes of its finished runs.
 
     Args:
-        answers: of a pilot: two seeds or more.
-        store: where its runs are.
+        questions: of which some runs are done, with two seeds or more.
+        store: where these are.
         machine: that did them.
         detect: the true change in points that should come out as a gain or a loss, four times in five.
         within: the margin in points within which no change should come out as the same, four times in five.
@@ -84,13 +84,18 @@ def designs(
     Returns:
         Columns question, task (the main one), between nets and between fits (standard deviations in points),
         seeds, repeats, hours of all its runs, and note, which says why there is no design.
+
+    Raises:
+        ItlError: give one of *detect* and *within*.
     """
+    if (detect > 0) == (within > 0):
+        raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
     rows = []
-    for answer in answers:
-        question, task = answer.question, answer.question.tasks[0].name
-        spread, trained = variances(question, answer.results, task), _trained(question)
+    for question in questions:
+        task, trained = question.tasks[0].name, _trained(question)
         costs = _costs(question, task, store, machine)
-        if spread is None or costs is None:
+        spread = variances(question, question.results(store, machine), task) if costs else None
+        if costs is None or spread is None:
             note = "run two seeds or more of it first"
             rows.append((question.name, task, "", "", "", "", "", note))
             continue

@@ -15,6 +15,7 @@ import yaml
 
 from itl import ItlError
 from itl.sources import archives
+from itl.sources.archives import Member
 from itl.sources.limits import refuse_large
 from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
@@ -38,6 +39,7 @@ class RowGroup:
     first_row: int  # of the split, from 0
     rows: int
     unpacked_bytes: int
+    time_ns: int  # of the file, as it was listed
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,8 @@ class ParquetImages(Source):
                 group = metadata.row_group(number)
                 first = of_split[-1].first_row + of_split[-1].rows if of_split else 0
                 refuse_large(group.total_byte_size, f"row group {number} of {file}")
-                of_split.append(RowGroup(name, number, first, group.num_rows, group.total_byte_size))
+                size, time_ns = group.total_byte_size, file.stat().st_mtime_ns
+                of_split.append(RowGroup(name, number, first, group.num_rows, size, time_ns))
         return groups
 
     @cached_property
@@ -158,6 +161,7 @@ class ParquetImages(Source):
     def _rows(self) -> dict[str, tuple[Record, RowGroup, int]]:
         """Each record, its row group and its row in that, by id and in the order of ids."""
         rows: dict[str, tuple[Record, RowGroup, int]] = {}
+        files = {name: Member(str(path)) for name, path in self._files.items()}  # tells when it has changed
         for split, groups in self._groups.items():
             labels, paths = self._labels(groups), self._paths(groups)
             ids = self._named_ids(split, labels, paths)
@@ -165,7 +169,7 @@ class ParquetImages(Source):
             for number, (label, (group, row)) in enumerate(zip(labels, positions, strict=True)):
                 if label:
                     name = ids[number] if ids else f"{split if self._has_splits else 'train'}/{number:08d}"
-                    rows[name] = Record(name, label, split), group, row
+                    rows[name] = Record(name, label, split, files[group.file]), group, row
         records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
         return {record.id: rows[record.id] for record in records}
 
@@ -247,13 +251,13 @@ class _RowGroupCache:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.columns: OrderedDict[tuple[Path, int], Any] = OrderedDict()
-        self.sizes: dict[tuple[Path, int], int] = {}
-        self.locks: dict[tuple[Path, int], threading.Lock] = {}
+        self.columns: OrderedDict[tuple[Path, RowGroup], Any] = OrderedDict()
+        self.sizes: dict[tuple[Path, RowGroup], int] = {}
+        self.locks: dict[tuple[Path, RowGroup], threading.Lock] = {}
 
     def read(self, file: Path, group: RowGroup, column: str) -> Any:
         """Return the *column* of a row group, read once by whichever thread comes first."""
-        key = (file, group.number)
+        key = (file, group)
         with self.lock:
             reading = self.locks.setdefault(key, threading.Lock())
         with reading:

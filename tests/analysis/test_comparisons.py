@@ -222,7 +222,11 @@ def test_contrasts_say_where_results_are_of_different_origin():
     results["run"] = [f"run{number}" for number in range(6)]
     made = {f"run{number}": {"commit": frozenset({"old" if number < 2 else "new"})} for number in range(6)}
     study = question(25, 50)
-    assert contrasts(study, results, made)["mixed"].tolist() == ["2 commits"]
+    table = contrasts(study, results, made)
+    assert table["mixed"].tolist() == ["2 commits"]
+    assert readable(table)["flags"].tolist() == ["results of 2 commits"]
+    assert readable(table.assign(unequal=True, mixed=""))["flags"].tolist() == ["unequal spreads"]
+    assert "flags" not in readable(table.assign(mixed=""))
     assert contrasts(study, results[results["seed"] == 2], made)["mixed"].tolist() == [""]
 
 

@@ -201,13 +201,15 @@ def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
             run_until_decided(small_study(**settings), Store(tmp_path), here(tmp_path))
 
 
-def test_a_pilot_says_how_many_seeds_it_takes(tmp_path):
+def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
     asked, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 30.0, 4: 50.0, 12: 70.0}, seeds=3, task="knn@scenes").assign(metric="knn5", run="")
-    answered = [Answer(asked, results, contrasts(asked, results))]
-    one, two = (designs(answered, store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
+    monkeypatch.setattr(type(asked), "results", lambda *_: results)
+    one, two = (designs([asked], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
     assert one["seeds"] > two["seeds"] >= 3
     assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"
-    assert "too few" in designs(answered, store, machine, within=0.01).iloc[0]["note"]
-    empty = [Answer(asked, results[results["seed"] == 0], answered[0].contrasts)]
-    assert designs(empty, store, machine, detect=1.0).iloc[0]["note"] == "run two seeds or more of it first"
+    assert "too few" in designs([asked], store, machine, within=0.01).iloc[0]["note"]
+    none = designs([asked], Store(tmp_path / "empty"), machine, detect=1.0).iloc[0]
+    assert none["note"] == "run two seeds or more of it first"
+    with pytest.raises(ItlError, match="give a change to detect or a margin"):
+        designs([asked], store, machine, detect=1.0, within=1.0)
