@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
@@ -27,6 +35,7 @@ class Study(BaseModel):
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
     cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
+    leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
 
     @classmethod
@@ -102,6 +111,7 @@ class Study(BaseModel):
             self.margin,
             self.taxonomy,
             self.cap,
+            self.leave_out_duplicates,
         )
         for condition in conditions:
             for task in self.tasks:
