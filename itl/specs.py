@@ -67,6 +67,7 @@ class Subset:
     tree: str = field(default="", metadata={"added": True})  # digest of the taxonomy, if not the usual one
     leaves: int | None = field(default=None, metadata={"added": True})  # of the pack's classes in each class
     at_most: bool = field(default=False, metadata={"added": True})  # a class may have fewer images_per_class
+    without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
 
     def __post_init__(self) -> None:
         """Note the content of files that the labels name: it changes numbers, not the file's name."""
@@ -221,7 +222,8 @@ class Pretrain:
             )
         if not self.trained:  # it needs only its classes, so one image of each
             object.__setattr__(self, "recipe", self.recipe.untrained())
-            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1, at_most=False))
+            one_image = replace(self.subset, images_per_class=1, at_most=False, without=())
+            object.__setattr__(self, "subset", one_image)
 
     @property
     def trained(self) -> bool:

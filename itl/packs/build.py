@@ -217,6 +217,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.left_out),
+        "reading": "" if source.rendered else "\n".join(source.reading(records).lines()),
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):

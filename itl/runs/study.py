@@ -8,6 +8,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     PositiveInt,
+    StrictBool,
     StrictInt,
     ValidationError,
     field_validator,
@@ -36,6 +37,7 @@ class Study(BaseModel):
     margin: Margin = Margin()  # the change that does not matter
     repeats: PositiveInt = 1  # fits of each net to each target, which tell apart where noise comes from
     cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
+    leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
 
     @classmethod
@@ -112,6 +114,7 @@ class Study(BaseModel):
             self.taxonomy,
             self.repeats,
             self.cap,
+            self.leave_out_duplicates,
         )
         for condition in conditions:
             for task in self.tasks:
