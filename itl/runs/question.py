@@ -142,6 +142,7 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
     taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    repeats: int = 1  # fits of each net to each target, by methods that train there
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
 
@@ -178,8 +179,7 @@ class Question:
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
-                    labels = condition.labels_of(task, seed)
-                    uses_tree = needs_tree(labels) or METHODS[task.method].nodes
+                    labels, method = condition.labels_of(task, seed), METHODS[task.method]
                     spec = Transfer(
                         pretrain,
                         task.method,
@@ -189,9 +189,11 @@ class Question:
                         dict(self.tuning).get(task.method),
                         seed,
                         labels,
-                        tree if uses_tree else "",
+                        tree if needs_tree(labels) or method.nodes else "",
                     )
-                    yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
+                    for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
+                        fit = replace(spec, repeat=repeat)
+                        yield Run(fit, condition.columns, seed, task.name, task.target, task.method)
 
     def pretraining(
         self, condition: Condition, digest: str, seed: int, tree: str = "", without: tuple[str, ...] = ()
@@ -231,8 +233,8 @@ class Question:
 
         Returns:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
-            each where it was not; task, target, method, protocol, split, metric, value (in percent), and run
-            (its key).
+            each where it was not; task, target, method, repeat (which fit of the net),
+            protocol, split, metric, value (in percent), and run (its key).
 
         Raises:
             ItlError: where no run is done.
@@ -249,6 +251,7 @@ class Question:
                 "task": run.task,
                 "target": run.target,
                 "method": run.method,
+                "repeat": getattr(run.spec, "repeat", 0),
                 "protocol": result.get("protocol", ""),
                 "split": result.get("split", "val"),
             }

@@ -7,6 +7,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    PositiveInt,
     StrictBool,
     StrictInt,
     ValidationError,
@@ -34,6 +35,7 @@ class Study(BaseModel):
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
+    repeats: PositiveInt = 1  # fits of each net to each target, which tell apart where noise comes from
     cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
     leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
@@ -110,6 +112,7 @@ class Study(BaseModel):
             tuple(self.comparisons(conditions)),
             self.margin,
             self.taxonomy,
+            self.repeats,
             self.cap,
             self.leave_out_duplicates,
         )
