@@ -361,6 +361,7 @@ def run(args: argparse.Namespace) -> None:
             print(run_until_decided(question, store, machine))
     else:
         run_all(questions, store, machine)
+    print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
 
 
 def report(args: argparse.Namespace) -> None:
