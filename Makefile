@@ -40,6 +40,9 @@ node_modules/.done: package.json
 	@npm install --silent --no-audit --no-fund --no-package-lock
 	@touch $@
 
+chaos: setup  ## kill everything 100 times, and compare with undisturbed runs; ARGS="--kills 20"
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
@@ -67,4 +70,4 @@ clean:  ## remove what was generated: packs, runs, reports, caches
 	rm -rf packs runs reports build .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
-.PHONY: help setup report test check lint lab docs bench clean
+.PHONY: help setup report test check lint chaos lab docs bench clean

@@ -27,7 +27,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",
-    "itl.runs.questions": "data_size class_count granularity budget overlap split",
+    "itl.runs.questions": "data_size class_count granularity budget overlap split coarse_or_fine",
     "itl.runs.store": "Store",
     "itl.specs": "DetectionRecipe Packing Recipe Subset spec_of",
 }

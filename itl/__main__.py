@@ -51,6 +51,16 @@ ALLOW_UNREADABLE: Argument = (
     },
 )
 
+PLAN: tuple[Argument, ...] = (
+    ("--runs", {"action": "store_true", "help": "list every run"}),
+    ("--detect", {"type": float, "metavar": "POINTS", "help": "seeds that show so large a true change"}),
+    ("--within", {"type": float, "metavar": "POINTS", "help": "seeds that show no change to be that small"}),
+)
+UNTIL_DECIDED: Argument = (
+    "--until-decided",
+    {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
+)
+
 METHOD_HELP = (
     "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
     "or several: bottom-up@9+without@n02084071"
@@ -137,8 +147,8 @@ def parser() -> argparse.ArgumentParser:
     command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
-    command(plan, preset, only, *MACHINE, ("--runs", {"action": "store_true", "help": "list every run"}))
-    command(run, preset, only, *MACHINE, SHARD)
+    command(plan, preset, only, *MACHINE, *PLAN)
+    command(run, preset, only, *MACHINE, SHARD, UNTIL_DECIDED)
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
@@ -180,6 +190,11 @@ def _add_packs(command: Callable[..., None]) -> None:
         ALLOW_UNREADABLE,
     )
     command(check, source, path, option)
+    command(
+        duplicates,
+        ("pack", {"type": Path, "help": "pack of a target; its splits are compared with each other"}),
+        ("--pretraining", {"metavar": "PACK", "type": Path, "help": "compare with its training images too"}),
+    )
 
 
 def _add_detection(command: Callable[..., None]) -> None:
@@ -211,11 +226,16 @@ def _add_detection(command: Callable[..., None]) -> None:
 
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
+    from itl.hierarchy.class_lists import read_class_list
     from itl.hierarchy.label_sets import label_set
     from itl.hierarchy.taxonomies import open_taxonomy
 
     tree = open_taxonomy(args.taxonomy)
-    wnids = tree.leaves if args.leaves is None else _read(args.leaves).split()
+    wnids = tree.leaves
+    if args.leaves is not None:
+        wnids = tuple(read_class_list(args.leaves, tree))
+        if others := [wnid for wnid in wnids if wnid not in tree]:
+            print(f"note: {len(others)} wnids are not in the tree, such as {others[0]}", file=sys.stderr)
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
@@ -250,6 +270,25 @@ def check(args: argparse.Namespace) -> None:
     print("\n".join(lines))
     if problems:
         raise ItlError(problems)
+
+
+def duplicates(args: argparse.Namespace) -> None:
+    """List images that are in two splits, or in pre-training too, as CSV: exact and near duplicates."""
+    import pandas as pd
+
+    from itl.packs.duplicates import across_splits, between, count_text
+    from itl.packs.pack import Pack
+
+    images = Pack.open(args.pack)
+    tables = {"in two splits": across_splits(images).assign(pack=args.pack)}
+    if args.pretraining:
+        seen = Pack.open(args.pretraining)
+        tables["in pre-training"] = pd.concat(
+            [between(seen, "train", images, split) for split in images.summary["splits"]]
+        ).assign(pack=args.pretraining)
+    pd.concat(tables.values()).to_csv(sys.stdout, index=False)
+    for what, table in tables.items():
+        print(f"{count_text(table)} of {len(images):,} images are {what}", file=sys.stderr)
 
 
 def voc_ap(args: argparse.Namespace) -> None:
@@ -299,16 +338,30 @@ def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
     from itl.runs.plan import describe
 
-    print(describe(_plan(args)[0], every_run=args.runs))
+    made, questions, store, machine = _plan(args)
+    print(describe(made, every_run=args.runs))
+    if args.detect or args.within:
+        from itl.analysis.noise import designs
+
+        table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
+        print(f"\n{table.to_string(index=False)}")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.runs.question import run_all
 
+    _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    run_all(questions, store, machine)
+    if args.until_decided:
+        from itl.analysis.added_seeds import run_until_decided
+
+        for question in questions:
+            print(run_until_decided(question, store, machine))
+    else:
+        run_all(questions, store, machine)
+    print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -371,9 +424,22 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     from itl.runs.store import Store
 
     machine = _machine(args)
-    questions, store = questions_of(_preset(args), args.only), Store(machine.runs)
+    preset = _preset(args)
+    _refuse_unknown_data(args.data or (), questions_of(preset))
+    questions, store = questions_of(preset, args.only), Store(machine.runs)
     made = make_plan(questions, store, machine, lambda line: print(line, file=sys.stderr))
     return made, questions, store, machine
+
+
+def _refuse_unknown_data(entries: Sequence[str], questions: "Sequence[Question]") -> None:
+    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
+    names = dict.fromkeys(name for question in questions for name in question.packings())
+    for entry in entries:
+        name, equals, _ = entry.partition("=")
+        if equals:
+            pick(names, name, "source in this preset")
+        elif not Path(entry).expanduser().exists():
+            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -410,20 +476,15 @@ def _preset(args: argparse.Namespace) -> "Preset":
 
 def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
     """Parse options NAME=VALUE; a value is YAML."""
-    options = []
+    options: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        options.append((name, read_yaml(value, f"--option {name}")))
-    return tuple(options)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+        if name in options:
+            raise ItlError(f"--option {name} is given twice; give it once")
+        options[name] = read_yaml(value, f"--option {name}")
+    return tuple(options.items())
 
 
 if __name__ == "__main__":

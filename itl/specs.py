@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from itl import ItlError, no_such, pick
@@ -18,7 +19,8 @@ T = TypeVar("T")
 # the same: another order of images, another crop, another solver, a mended metric. Old results then stay on
 # disk under their old keys, and every run is computed anew. Do not raise it for what is only faster, or what
 # a new field of a spec tells apart.
-NUMERICS = 1
+NUMERICS = 2
+REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
 def _check_choices(spec: object) -> None:
@@ -62,9 +64,14 @@ class Subset:
     classes: int | None = None  # keep this many classes; None keeps all
     images_per_class: int | None = None  # keep this many images of each class; None keeps all
     seed: int = 0  # picks classes and images when only some are kept
-    tree: str = field(
-        default="", metadata={"added": True}
-    )  # digest of another taxonomy, where labels need it
+    tree: str = field(default="", metadata={"added": True})  # digest of the taxonomy, if not the usual one
+    leaves: int | None = field(default=None, metadata={"added": True})  # of the pack's classes in each class
+    at_most: bool = field(default=False, metadata={"added": True})  # a class may have fewer images_per_class
+    without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
+
+    def __post_init__(self) -> None:
+        """Note the content of files that the labels name: it changes numbers, not the file's name."""
+        object.__setattr__(self, "labels", with_file_digests(self.labels))
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,8 @@ class Pretrain:
             )
         if not self.trained:  # it needs only its classes, so one image of each
             object.__setattr__(self, "recipe", self.recipe.untrained())
-            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1))
+            one_image = replace(self.subset, images_per_class=1, at_most=False, without=())
+            object.__setattr__(self, "subset", one_image)
 
     @property
     def trained(self) -> bool:
@@ -236,6 +244,16 @@ class Transfer:
     seed: int = 0
     labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
     tree: str = field(default="", metadata={"added": True})  # as that of a subset
+    repeat: int = field(default=0, metadata={"added": True})  # number of this fit among those of one net
+
+    @property
+    def fit_seed(self) -> int:
+        """Seed of the head, the order and the augmentation: each repeat has its own, on the same images."""
+        return self.seed + REPEAT_STRIDE * self.repeat
+
+    def __post_init__(self) -> None:
+        """Note the content of files that the labels name."""
+        object.__setattr__(self, "labels", with_file_digests(self.labels))
 
 
 TYPE_WORDS = {
@@ -291,6 +309,29 @@ def _choices(annotation: object) -> tuple:
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     return next((choices for inner in get_args(annotation) if (choices := _choices(inner))), ())
+
+
+def with_file_digests(labels: str) -> str:
+    """Return the label method *labels* with the digest of each file that it names and that has none yet.
+
+    >>> with_file_digests("bottom-up@9")
+    'bottom-up@9'
+    """
+    parts = labels.split("+")
+    return "+".join(
+        f"{part}#{file_digest(part[len('file@') :])}"
+        if part.startswith("file@") and "#" not in part
+        else part
+        for part in parts
+    )
+
+
+def file_digest(path: str) -> str:
+    """Return 8 hex digits that stand for the content of a file; ItlError if it cannot be read."""
+    try:
+        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:8]
+    except OSError as error:
+        raise ItlError(f"cannot read {path}: {error.strerror}") from error
 
 
 def canonical(spec: object) -> str:

@@ -127,9 +127,13 @@ def changed_file(folder: Path, sizes: Mapping[str, int]) -> str:
     A file that is missing was removed by somebody; a power cut shortens files.
     """
     for name, size in sizes.items():
-        with suppress(FileNotFoundError):
+        try:
             if (folder / name).stat().st_size != size:
                 return name
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):  # a name that no file can have: the sizes themselves are damaged
+            return name
     return ""
 
 

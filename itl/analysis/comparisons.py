@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from itl import ItlError
 from itl.analysis.findings import Columns, Pair, paper_pairs
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
-from itl.analysis.verdicts import DECIDED, Evidence, control_fault, judge, p_same
+from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
 from itl.analysis.wording import condition_text, interval, p_text, percent_interval, signed, verdict_text
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
@@ -166,12 +167,6 @@ def contrasts(
         else:
             rows += [row for row in by_task.values() if row]
     return tabulate(question, rows, made)
-
-
-def decided(question: Question, results: pd.DataFrame) -> bool:
-    """Whether the main comparison of *question* is a gain, a loss or the same; for seeds that are added."""
-    table = contrasts(question, results)
-    return not table.empty and table["verdict"].iloc[0] in DECIDED
 
 
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
@@ -331,7 +326,16 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         "p of not the same": table["p_same_adjusted"].map(p_text),
         "verdict": [verdict_text(row) for _, row in table.iterrows()],
     }
+    flags = [_flags(row) for row in table.itertuples()]
+    if any(flags):
+        columns["flags"] = flags
     return table[["question", "compared", "task", "metric"]].assign(**columns).replace("±nan", "")
+
+
+def _flags(row: Any) -> str:
+    """Say what speaks against a row of contrasts beside its verdict; '' for nothing."""
+    spreads = "unequal spreads" if row.unequal else ""
+    return ", ".join(filter(None, [spreads, row.mixed and f"results of {row.mixed}"]))
 
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:

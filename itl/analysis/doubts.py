@@ -9,12 +9,14 @@ import pandas as pd
 from itl.analysis.comparisons import Answer
 from itl.machine import Machine
 from itl.packs.paths import packed
+from itl.runs.leakage import find_leakage
 from itl.runs.question import Question, Run, Task
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
 
 SHOWN = 3
 ENOUGH_SEEDS = 5
+LEAKED_SHARE = 0.01  # of the test images
 UNEQUAL_PASSES = 1.5  # ratio of how often an image is seen
 LAST_PART, STILL_FALLING = 0.2, 0.1  # a loss that falls by a tenth in the last fifth of the steps
 
@@ -31,9 +33,9 @@ def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
 def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     """Return every reason to doubt the main answer that applies, the strongest first.
 
-    First what can make a verdict wrong: no positive control, results of different origin, other exposure,
-    training that had not ended, a learning rate at the edge of those tried. Then what makes it uncertain: few
-    seeds, unequal spreads, few test images.
+    First what can make a verdict wrong: no positive control, test images that nets have seen, results of
+    different origin, other exposure, training that had not ended, a learning rate at the edge of those tried.
+    Then what makes it uncertain: few seeds, unequal spreads, few test images.
     """
     if answer.contrasts.empty:
         return []
@@ -43,6 +45,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     compared = [run for run in done if run.columns in (comparison.of, comparison.against)] or done
     reasons = (
         main["control"] and f"On this task nothing can be called the same: {main['control']}.",
+        leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
         exposure(answer.results, question, compared),
         unfinished(compared, store),
@@ -57,6 +60,21 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
 def seeds_text(count: int) -> str:
     """Write a number of seeds."""
     return f"{count} seed{'s' if count > 1 else ''}"
+
+
+def leaked(task: str, answer: Answer, machine: Machine) -> str:
+    """Say how many test images of *task* nets have seen in training; '' for fewer than one in a hundred."""
+    if task == "own":
+        return ""
+    target, packings = Task.read(task).target, answer.question.packings()
+    packs = {name: packed(packings[name], name, machine) for name in ("images", target)}
+    if None in packs.values():
+        return ""
+    for leak in find_leakage(packs):
+        seen = {*leak.own["other"], *leak.pretraining["other"]}
+        if leak.target == target and len(seen) >= LEAKED_SHARE * leak.images:
+            return f"Nets have seen some of what they are tested on: {leak}."
+    return ""
 
 
 def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run]) -> str:

@@ -36,6 +36,7 @@ MARKERS = "osD^vP"  # so that lines differ in a grey print too
 INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
 LABEL_SPACING = 0.065  # of the axis, between the names of two lines
+plt.rcParams["text.parse_math"] = False  # names may have dollars; STYLE would miss later labels
 STYLE = {
     **sns.axes_style("ticks"),
     "font.size": 11,

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from itl import ItlError
 from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.doubts import test_error
 from itl.analysis.model import residual_variance
-from itl.analysis.seeds import Variances, smallest_detectable
+from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.runs.question import Question
+from itl.runs.store import Store
+from itl.specs import Pretrain
 
 SEEDS_SHOWN = (3, 5, 10)
 
@@ -47,7 +50,7 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
     """
     rows = []
     for answer in answers:
-        trained = sum(condition.trained for condition in answer.question.conditions)
+        trained = _trained(answer.question)
         for task in dict.fromkeys(answer.results.loc[answer.results["task"] != "own", "task"]):
             spread = variances(answer.question, answer.results, task)
             if spread is None:
@@ -64,3 +67,62 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
 
 def _points(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.1f}"
+
+
+def designs(
+    questions: Sequence[Question], store: Store, machine: Machine, *, detect: float = 0.0, within: float = 0.0
+) -> pd.DataFrame:
+    """Say how many seeds and repeats each question takes, from the noise and minutes of its finished runs.
+
+    Args:
+        questions: of which some runs are done, with two seeds or more.
+        store: where these are.
+        machine: that did them.
+        detect: the true change in points that should come out as a gain or a loss, four times in five.
+        within: the margin in points within which no change should come out as the same, four times in five.
+
+    Returns:
+        Columns question, task (the main one), between nets and between fits (standard deviations in points),
+        seeds, repeats, hours of all its runs, and note, which says why there is no design.
+
+    Raises:
+        ItlError: give one of *detect* and *within*.
+    """
+    if (detect > 0) == (within > 0):
+        raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
+    rows = []
+    for question in questions:
+        task, trained = question.tasks[0].name, _trained(question)
+        costs = _costs(question, task, store, machine)
+        spread = variances(question, question.results(store, machine), task) if costs else None
+        if costs is None or spread is None:
+            note = "run two seeds or more of it first"
+            rows.append((question.name, task, "", "", "", "", "", note))
+            continue
+        deviations = [_points(math.sqrt(spread.net)), _points(math.sqrt(spread.fit) or math.nan)]
+        try:
+            design = cheapest(spread, costs, trained, detect=detect, within=within)
+        except ItlError as error:
+            rows.append((question.name, task, *deviations, "", "", "", str(error)))
+            continue
+        hours = f"{design.minutes / 60:.1f}"
+        rows.append((question.name, task, *deviations, design.seeds, design.repeats, hours, ""))
+    columns = ["question", "task", "between nets", "between fits", "seeds", "repeats", "hours", "note"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _trained(question: Question) -> int:
+    """Count the pre-trained conditions of *question*."""
+    return sum(condition.trained for condition in question.conditions)
+
+
+def _costs(question: Question, task: str, store: Store, machine: Machine) -> Costs | None:
+    """Mean minutes of finished nets of *question*, and of fits on *task*; None where either is missing."""
+    minutes: dict[bool, list[float]] = {True: [], False: []}
+    for run in question.runs(machine):
+        is_net = isinstance(run.spec, Pretrain)
+        if (is_net or run.task == task) and store.state(run.spec) == "done":
+            minutes[is_net].append(store.read(run.spec, "provenance.json")["seconds"] / 60)
+    if not all(minutes.values()):
+        return None
+    return Costs(*(sum(values) / len(values) for values in minutes.values()))

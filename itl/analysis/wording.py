@@ -18,14 +18,15 @@ def answer_text(row: pd.Series) -> str:
     >>> row = {"compared": "25 instead of all images per class", "task": "probe@scenes", "change": -2, "n": 3}
     >>> row |= {"low": -4.1, "high": 0.1, "share": 0.83, "share_low": 0.61, "share_high": 1.05}
     >>> print(answer_text(pd.Series(row | {"verdict": "cannot tell", "note": "", "margin": 2.4})))
-    With 25 instead of all images per class, nets keep **83 % (61 to 105 %)** of the gain from pre-training on
-    scenes, linear probe: −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
+    25 instead of all images per class: nets keep **83 % (61 to 105 %)** of the gain from pre-training on
+    scenes, linear probe; that is −2.0 points (95 % interval −4.1 to +0.1, 3 seeds). Verdict: **cannot tell**.
     """
     share = percent_interval(row["share"], row["share_low"], row["share_high"])
-    effect = f"{metric_name(row['task'])} on\n{task_name(row['task'])} changes"
+    effect = f"{metric_name(row['task'])} on\n{task_name(row['task'])} changes by"
     if share:
-        effect = f"nets keep **{share}** of the gain from pre-training on\n{task_name(row['task'])}"
-    return f"With {row['compared']}, {effect}: {change_text(row)}. Verdict: **{verdict_text(row)}**."
+        effect = f"nets keep **{share}** of the gain from pre-training on\n{task_name(row['task'])}; that is"
+    compared = row["compared"][:1].upper() + row["compared"][1:]
+    return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict_text(row)}**."
 
 
 def change_text(row: pd.Series) -> str:

@@ -13,6 +13,7 @@ from torchvision.ops import box_iou
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.detection_batches import DetectionBatches, ImageBatch
 from itl.training.detection_nets import DetectionBackbone
+from itl.training.norm_statistics import norms, set_norm_statistics
 from itl.training.numerics import autocast
 
 Targets = list[dict[str, Tensor]]  # of each image: boxes (n, 4), labels (n,)
@@ -120,31 +121,18 @@ def detection_loss(net: nn.Module, images: ImageBatch, targets: Targets, recipe:
     return torch.stack(list(net(images, targets).values())).sum()
 
 
-def norms(net: nn.Module) -> list[nn.Module]:
-    """List the layers of *net* that keep running statistics."""
-    return [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
-
-
 def reset_norm_statistics(net: Detector, batches: DetectionBatches, seed: int) -> None:
     """Set the running statistics of *net* to those of the target's own images and regions, for good.
 
     Pre-training saw crops of another size, and an untrained net has no statistics. One rule for both keeps
     statistics out of their comparison.
     """
-    layers = norms(net)
     net.to(batches.device, memory_format=torch.channels_last).train()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.train()
     gpus = [batches.device] if batches.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices=gpus):
+    with torch.random.fork_rng(devices=gpus), autocast(batches.device, net.recipe.precision):
         torch.manual_seed(seed)
-        first_batches = islice(batches.epoch(0), STATISTICS_BATCHES if layers else 0)
-        for count, (images, targets) in enumerate(first_batches, start=1):
-            for layer in layers:
-                layer.momentum = 1 / count  # a plain mean over batches; None would wait for the device
-            with autocast(batches.device, net.recipe.precision):
-                net(images, targets)
+        first_batches = islice(batches.epoch(0), STATISTICS_BATCHES if norms(net) else 0)
+        set_norm_statistics(net, first_batches, lambda batch: net(*batch))
     net.train()
 
 

@@ -1,4 +1,4 @@
-"""Groups of classes by an ancestor, their most even division in two, and a random order."""
+"""Groups of classes by an ancestor, their most even division in two, controls and a random order."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itl.hierarchy.taxonomy import Taxonomy
 
 GROUP_DEPTH = 4  # minimal halves share no ancestor at this depth or deeper
+CONTROL_DEPTH = 9  # a control empties as many groups of classes under one node at this depth
 
 
 def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]:
@@ -13,11 +14,52 @@ def minimal_groups(tree: Taxonomy, wnids: Iterable[str]) -> dict[str, list[str]]
 
     A class above that depth is a group of its own. Minimal halves keep groups whole.
     """
+    return groups_at(tree, wnids, GROUP_DEPTH)
+
+
+def groups_at(tree: Taxonomy, wnids: Iterable[str], depth: int) -> dict[str, list[str]]:
+    """Group classes by their ancestor at *depth*, or themselves where they lie above it, largest first."""
     groups: dict[str, list[str]] = {}
     for wnid in sorted(set(wnids)):
         path = tree.path(wnid)
-        groups.setdefault(path[max(0, len(path) - 1 - GROUP_DEPTH)], []).append(wnid)
+        groups.setdefault(path[max(0, len(path) - 1 - depth)], []).append(wnid)
     return dict(sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def matched_control(tree: Taxonomy, wnids: Iterable[str], removed: set[str], seed: int) -> set[str]:
+    """Choose whole subtrees of *wnids* to leave out that are like *removed*, but have none of these.
+
+    Classes are grouped by their ancestor at depth 9. For each group that *removed* empties, the largest
+    first, the other group nearest in size is left out, by *seed* among equals. The rest are subtrees of the
+    groups that *removed* touches, then whole other groups, the largest that fit first. There are as many
+    classes as in *removed*, or the few less that whole subtrees allow.
+    """
+    groups = [set(group) for group in groups_at(tree, wnids, CONTROL_DEPTH).values()]
+    untouched = {min(group): group for group in groups if not group & removed}
+    touched = [group for group in groups if group & removed]
+    order = shuffle(untouched, seed)
+    control: set[str] = set()
+    for size in (len(group) for group in touched if group <= removed):
+        if order:
+            nearest = min(order, key=lambda name: abs(len(untouched[name]) - size))
+            order.remove(nearest)
+            control |= untouched[nearest]
+    parts = [part for group in touched for part in _subtrees(tree, group, removed)]
+    others = sorted((untouched[name] for name in order), key=len, reverse=True)
+    for subtree in [*sorted(parts, key=len, reverse=True), *others]:
+        if len(control) + len(subtree) <= len(removed):
+            control |= subtree
+    return control
+
+
+def _subtrees(tree: Taxonomy, group: set[str], removed: set[str]) -> list[set[str]]:
+    """Divide the classes of *group* that are not *removed* into the largest subtrees of such classes."""
+    above_removed = {node for wnid in group & removed for node in tree.path(wnid)}
+    subtrees: dict[str, set[str]] = {}
+    for wnid in sorted(group - removed):
+        tops = [node for node in tree.path(wnid) if node not in above_removed]
+        subtrees.setdefault(tops[-1] if tops else wnid, set()).add(wnid)
+    return list(subtrees.values())
 
 
 def most_even_split(sizes: Mapping[str, int]) -> set[str]:

@@ -6,11 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from itl import ItlError, pick
-from itl.hierarchy.halves import GROUP_DEPTH, minimal_groups, most_even_split, shuffle
+from itl.hierarchy.class_lists import read_class_list
+from itl.hierarchy.halves import GROUP_DEPTH, matched_control, minimal_groups, most_even_split, shuffle
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
+from itl.specs import file_digest
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     """Label *wnids* by *method*, as `itl labels` and the presets write it.
 
     Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
-    half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID,
-    without@WNID,WNID. METHOD+METHOD labels by the first and keeps only what all the others keep:
-    bottom-up@9+without-pascal.
+    without-matched@SEED, half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID,
+    only@WNID,WNID, without@WNID,WNID, and file@FILE: a list of classes, or of what they count as.
+    METHOD+METHOD labels by the first and keeps only what all the others keep: bottom-up@9+without-pascal.
 
     Raises:
         ItlError: For other methods, for classes that are not in the tree, and if no class would be left.
@@ -202,6 +205,30 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
     return LabelSet(f"cut@{','.join(nodes)}", class_of)
 
 
+def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
+    """Label each class as the list in a file says; leave out the classes that it does not have.
+
+    Args:
+        tree: Has names for wnids, which need not be in it.
+        wnids: Classes to label.
+        argument: The path of a list as `read_class_list` reads it; a spec adds # and its digest.
+
+    Raises:
+        ItlError: If the file is not that of the digest, has a line that is no class, or has none of *wnids*.
+    """
+    wnids = list(wnids)
+    path, _, digest = argument.partition("#")
+    if digest and digest != file_digest(path):
+        raise ItlError(
+            f"{path} is not as it was when its label set was chosen; give the file back, or choose again"
+        )
+    listed = read_class_list(Path(path).expanduser(), tree, {wnid: wnid for wnid in wnids})
+    class_of = {wnid: listed[wnid] for wnid in wnids if wnid in listed}
+    if not class_of:
+        raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
+    return LabelSet(f"file@{argument}", class_of)
+
+
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
     """Divide the classes into two random halves; the first has one more if their number is odd."""
     shuffled = shuffle(set(wnids), seed)
@@ -273,6 +300,18 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
     return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
 
 
+def _without_matched(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet:
+    """Leave out whole subtrees of other classes, as many and as large as without-pascal does: its control."""
+    others = _without_pascal(tree, wnids).classes
+    left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
+    if not left_out or len(left_out) == len(others):
+        raise ItlError(
+            f"without-matched@{seed} leaves out {len(wnids) - len(others)} other classes, as many as are "
+            f"PASCAL's, but of the {len(wnids)} only {len(others)} are others; add more of these"
+        )
+    return LabelSet(f"without-matched@{seed}", {wnid: wnid for wnid in wnids if wnid not in left_out})
+
+
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
     return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
 
@@ -307,12 +346,20 @@ def _parse_wnids(text: str) -> list[str]:
     return wnids
 
 
+def _parse_file(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
 LABEL_METHODS = {  # by the name before the @
     "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids}), tree=False),
     "bottom-up": Method(bottom_up, "a level", "9", _parse_int),
     "top-down": Method(top_down, "a number of rounds", "1", _parse_int),
     "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
+    "file": Method(from_file, "a file", "superclasses.csv", _parse_file, tree=False),
     "without-pascal": Method(_without_pascal, rank=1),
+    "without-matched": Method(_without_matched, "a seed", "0", _parse_int, 1),
     "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
     "half-random-a": Method(
         lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2, tree=False

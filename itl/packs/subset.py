@@ -1,6 +1,7 @@
 """Subsets of a pack: index views, nested for one seed, with a manifest and counts."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pandas as pd
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.duplicates import seen_images
 from itl.packs.pack import Pack
 from itl.specs import Subset
 
@@ -62,9 +64,13 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     label_names = label_set(tree, subset.labels, sorted(set(wnids[splits == reference])))
     classes = keep_classes(list(label_names.classes), subset)
     number_of = {name: number for number, name in enumerate(classes)}
-    label_of = {wnid: number_of.get(name, -1) for wnid, name in label_names.class_of.items()}
+    class_of = keep_leaves(label_names.class_of, subset)
+    label_of = {wnid: number_of.get(name, -1) for wnid, name in class_of.items()}
     labels = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)  # -1: left out
     rows = np.flatnonzero((splits == split) & (labels >= 0))
+    if split == "train" and subset.without:
+        images = pack.table["image"].to_numpy(object)[rows]
+        rows = rows[~np.isin(images, list(seen_images(pack, subset.without)))]
     if split == "train" and subset.images_per_class is not None:
         rows = _limit_images(pack, rows, labels, classes, subset)
     if not len(rows):
@@ -102,6 +108,26 @@ def keep_classes(names: list[str], subset: Subset) -> list[str]:
     return sorted(ranked(names, subset.seed)[: subset.classes])
 
 
+def keep_leaves(class_of: Mapping[str, str], subset: Subset) -> Mapping[str, str]:
+    """Keep as many of the pack's classes inside each class as *subset* does, chosen by its seed.
+
+    >>> class_of = {"husky": "dog", "poodle": "dog", "trout": "fish"}
+    >>> sorted(keep_leaves(class_of, Subset("", leaves=1)).values())
+    ['dog', 'fish']
+    """
+    if subset.leaves is None:
+        return class_of
+    if subset.leaves < 1:
+        raise ItlError(f"a class has at least one leaf, not {subset.leaves}")
+    counts: Counter[str] = Counter()
+    kept = {}
+    for wnid in ranked(class_of, subset.seed):
+        counts[class_of[wnid]] += 1
+        if counts[class_of[wnid]] <= subset.leaves:
+            kept[wnid] = class_of[wnid]
+    return kept
+
+
 def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class: int) -> None:
     """Raise ItlError unless each of *classes*, with *counts* training images, has *images_per_class*."""
     if images_per_class < 1:
@@ -121,7 +147,8 @@ def _limit_images(
 ) -> np.ndarray:
     """Keep the images of each class that rank first; *labels* are of all rows of the pack."""
     limit = subset.images_per_class or 0
-    check_enough(np.bincount(labels[rows], minlength=len(classes)).tolist(), classes, limit)
+    if not subset.at_most:
+        check_enough(np.bincount(labels[rows], minlength=len(classes)).tolist(), classes, limit)
     images = pack.table["image"].to_numpy(object)
     row_of = {images[row]: row for row in rows}
     kept, counts = [], np.zeros(len(classes), np.int64)
@@ -158,13 +185,14 @@ def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> S
     labels = label_set(tree, subset.labels, wnids)
     classes = keep_classes(labels.classes, subset)
     image_counts, leaf_counts = dict.fromkeys(classes, 0), dict.fromkeys(classes, 0)
-    for wnid, name in labels.class_of.items():
+    for wnid, name in keep_leaves(labels.class_of, subset).items():
         if name in image_counts:
             image_counts[name] += images[wnid]
             leaf_counts[name] += 1
     if subset.images_per_class is not None and any(images.values()):
-        check_enough(list(image_counts.values()), classes, subset.images_per_class)
-        image_counts = dict.fromkeys(classes, subset.images_per_class)
+        if not subset.at_most:
+            check_enough(list(image_counts.values()), classes, subset.images_per_class)
+        image_counts = {name: min(count, subset.images_per_class) for name, count in image_counts.items()}
     left_out = _left_out(tree, wnids, subset)
     if not_chosen := sum(name not in image_counts for name in labels.class_of.values()):
         reason = f"{len(labels.classes) - len(classes)} classes not picked by seed {subset.seed}"

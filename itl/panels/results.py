@@ -136,7 +136,7 @@ class ResultsPanel(Panel):
         if results.empty or axis not in results:
             raise ItlError(
                 f"{given.question.name} has no {self.metric or 'values'} of {self.task or 'a task'} by {axis}"
-                "; choose another question"
+                f"; choose another question"
             )
         others = [column for column, _ in given.question.conditions[0].columns if column != axis]
         return summary(results, ["task", *others], axis)

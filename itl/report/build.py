@@ -2,6 +2,7 @@
 
 import math
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from itl.presets import Preset, find_notebooks, working_folder
 from itl.report.html import index_html
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_page import NotebookPage
+from itl.report.overview import figure, main_rows, paragraph
 from itl.report.run_files import publish_runs
 from itl.report.run_index import run_index
 from itl.runs.plan import plan
@@ -229,10 +231,26 @@ def write_index(
         "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "itl": f"{__version__}, commit {commit()}",
-        "to repeat": f"itl report {preset.reference}",
+        "to repeat": repeating_command(preset, machine),
     }
-    html = index_html(summaries, preset.name, preset.about, facts, under_way)
+    html = index_html(summaries, preset.name, preset.about, facts, under_way, overview_of(pages))
     write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
+
+
+def repeating_command(preset: Preset, machine: Machine) -> str:
+    """Return the command that does the runs of *preset* and writes their report again."""
+    data = [part for entry in machine.data for part in ("--data", entry)]
+    return shlex.join(["itl", "report", preset.reference, *data])
+
+
+def overview_of(pages: list[NotebookPage]) -> tuple[str, str]:
+    """Return the paragraph and the figure that the index opens with; see `index_html`."""
+    paths = [page.published("-contrasts.csv") for page in pages]
+    tables = [pd.read_csv(path) for path in paths if path.exists()]
+    if not any(len(table) for table in tables):
+        return "", ""
+    rows = main_rows(tables)
+    return paragraph(rows), figure(rows)
 
 
 def join_tables(pages: list[NotebookPage]) -> None:

@@ -64,14 +64,24 @@ def plain_text(html: str) -> str:
 
 
 def index_html(
-    pages: Iterable[PageSummary], preset: str, about: str, facts: Mapping[str, str], under_way: str = ""
+    pages: Iterable[PageSummary],
+    preset: str,
+    about: str,
+    facts: Mapping[str, str],
+    under_way: str = "",
+    overview: tuple[str, str] = ("", ""),
 ) -> str:
-    """Write the index: what this report is, every verdict at a glance, then a card for every page.
+    """Write the index: what this report is, all answers in a paragraph and a figure, a card for every page.
 
-    Questions come first, then the hierarchy and the summary. *under_way* says how far a report is that
-    has not ended: browsers then load the index again every few seconds.
+    Args:
+        pages: in any order; questions come first, then the hierarchy and the summary.
+        preset: its name.
+        about: what the preset is for.
+        facts: about this report, by name.
+        under_way: how far a report is that has not ended: browsers load the index again by themselves.
+        overview: the paragraph, and its figure as an SVG file in base64; empty where nothing is answered yet.
     """
     in_order = sorted(pages, key=lambda page: (not page.table, not page.verdict, page.stem.startswith("00")))
-    return render(
-        "index.html.j2", pages=in_order, preset=preset, about=about, facts=facts, under_way=under_way
-    )
+    values = {"preset": preset, "about": about, "facts": facts, "under_way": under_way}
+    values["overview"] = dict(zip(("text", "figure"), overview, strict=True))
+    return render("index.html.j2", pages=in_order, **values)

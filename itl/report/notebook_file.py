@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from itl import ItlError, pick
+from itl import ItlError, one_line, pick
 
 TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # that parameters may have
 
@@ -22,14 +22,21 @@ def read_cells(path: Path) -> list[dict]:
     """
     try:
         cells = json.loads(path.read_text("utf-8"))["cells"]
-        return [cell | {"source": "".join(cell["source"])} for cell in cells]
-    except (ValueError, KeyError, TypeError) as error:
+        return [
+            cell | {"source": "".join(cell["source"]), "metadata": {**cell["metadata"], "tags": _tags(cell)}}
+            for cell in cells
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ItlError(f"{path} is not a notebook of format 4; save it again with JupyterLab") from error
 
 
 def tags(cell: Mapping) -> list[str]:
     """Return the tags of a notebook cell."""
     return cell["metadata"].get("tags", [])
+
+
+def _tags(cell: Mapping) -> list[str]:
+    return [str(tag) for tag in cell["metadata"].get("tags", [])]
 
 
 def first_tagged(cells: Iterable[Mapping], tag: str) -> dict:
@@ -39,12 +46,33 @@ def first_tagged(cells: Iterable[Mapping], tag: str) -> dict:
 
 def declared_parameters(path: Path) -> dict[str, object]:
     """Return the type of every parameter that the notebook at *path* declares, as str or list[int]."""
-    statements = ast.parse(first_tagged(read_cells(path), "parameters")["source"]).body
-    declared = {}
-    for statement in statements:
-        if isinstance(statement, ast.AnnAssign):
-            declared[statement.target.id] = eval(ast.unparse(statement.annotation), {"__builtins__": TYPES})
-    return declared
+    try:
+        statements = ast.parse(first_tagged(read_cells(path), "parameters")["source"]).body
+        return {
+            statement.target.id: _type_of(statement.annotation)
+            for statement in statements
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+        }
+    except (SyntaxError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ItlError):
+            raise
+        reason = f"the parameters of {path} cannot be read ({one_line(error)})"
+        raise ItlError(f"{reason}; declare them as seeds: list[int] = [0]") from error
+
+
+def _type_of(annotation: ast.expr) -> object:
+    """Return the type that *annotation* names, such as list[int]; no code of a notebook is executed."""
+    if isinstance(annotation, ast.Name):
+        return TYPES[annotation.id]
+    if isinstance(annotation, ast.Subscript):
+        return TYPES[ast.unparse(annotation.value)][_type_of(annotation.slice)]
+    if isinstance(annotation, ast.Tuple):
+        return tuple(_type_of(part) for part in annotation.elts)
+    if isinstance(annotation, ast.BinOp) and isinstance(annotation.op, ast.BitOr):
+        return _type_of(annotation.left) | _type_of(annotation.right)
+    if isinstance(annotation, ast.Constant) and annotation.value is None:
+        return None
+    raise TypeError(f"{ast.unparse(annotation)} is not a type")
 
 
 def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:

@@ -28,7 +28,8 @@ from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
 from itl.training.nets import Classifier, build
-from itl.training.numerics import described, repeatable
+from itl.training.norm_statistics import set_norm_statistics
+from itl.training.numerics import autocast, described, repeatable
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
 BEGUN = "begun.json"  # the provenance of a run that is not done
@@ -90,6 +91,10 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     table = manifest(pack, selection)
     write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
+    if not spec.trained:
+        batches = Batches(pack, selection, spec.recipe, spec.seed, machine.replace(rank=0, ranks=1))
+        with autocast(batches.device, spec.recipe.precision):
+            set_norm_statistics(net.eval(), batches.in_order(), lambda batch: net(batch[0]))
     save_weights(net, folder / "weights.safetensors")
     return {
         "classes": len(selection.classes),
@@ -147,6 +152,8 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
         target = target_of(spec, pack, tree_of_digest(spec.tree, machine.taxonomies))
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}
+    if "lr" in chosen:
+        chosen["lr_at_edge"] = chosen["lr"] in (min(spec.recipe.lrs), max(spec.recipe.lrs))
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}

@@ -10,9 +10,11 @@ import pandas as pd
 from itl import ItlError
 from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, free_memory, readable
 from itl.packs.build import partial_of
+from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, cost, work_of
 from itl.runs.executors import with_needs
+from itl.runs.leakage import find_leakage
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
@@ -23,7 +25,7 @@ STATES = ("done", "partial", "to do")
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
-PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk"]
+PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
 SMALLER = "take smaller batches, a smaller net or target"
 ROW_BYTES = 200  # of an image in a pack's table
 
@@ -86,14 +88,15 @@ class PlannedRun:
 class Plan:
     """The packs and the runs of some questions, a row each.
 
-    ``packs`` has pack, source, images, pixels, state, minutes, and disk: the bytes to be written. ``runs``
-    has run (its key), kind (its method), questions, condition, on, seed, state, the fields of `Cost`, and
-    before: the minutes of the net that it waits for. What is done costs nothing.
+    ``packs`` has pack, source, images, pixels, state, minutes, disk (the bytes to be written) and reading.
+    ``runs`` has run (its key), kind (its method), questions, condition, on, seed, state, the fields of
+    `Cost`, and before: the minutes of the net that it waits for. What is done costs nothing.
     """
 
     packs: pd.DataFrame
     runs: pd.DataFrame
     machine: Machine
+    duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
 
     @property
     def left(self) -> pd.DataFrame:
@@ -204,7 +207,7 @@ class Plan:
         for kind, name, available, sharing in self.memories():
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.duplicates])
 
 
 def plan(
@@ -239,7 +242,8 @@ def plan(
         rates = calibrated(works, machine, log) if measure else measured_before(works, machine)
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
-    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine)
+    duplicates = _duplicates(questions, sizes, machine, log)
+    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates)
 
 
 def _packs(
@@ -265,7 +269,7 @@ def _packs(
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
             disk = max(0, size.images * (3 * packing.size**2 + ROW_BYTES) - _written(folder))
-        rows.append((name, packing.source, size.images, packing.size, state, minutes, disk))
+        rows.append((name, packing.source, size.images, packing.size, state, minutes, disk, size.reading))
     if len(missing) > 1:
         raise ItlError(
             f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
@@ -274,6 +278,20 @@ def _packs(
     if missing:
         raise ItlError(*missing.values())
     return sizes, pd.DataFrame(rows, columns=PACK_COLUMNS)
+
+
+def _duplicates(
+    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine, log: Callable[[str], object]
+) -> tuple[str, ...]:
+    """Return a line on the duplicates of each target, of the questions whose packs are built."""
+    lines: dict[str, None] = {}  # each once
+    for question in questions:
+        folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
+        if all(sizes[folder].packed for folder in folders.values()):
+            for leak in find_leakage({name: Pack.open(folder) for name, folder in folders.items()}, log):
+                command = f"itl duplicates {folders[leak.target]} --pretraining {folders['images']}"
+                lines[f"duplicates: {leak}" + (f"; listed by {command}" if leak else "")] = None
+    return tuple(lines)
 
 
 def _written(folder: Path) -> int:
@@ -318,7 +336,9 @@ def describe(plan: Plan, every_run: bool = False) -> str:
     """Write *plan* for a terminal: packs, conditions (or *every_run*) and the summary."""
     if plan.runs.empty:
         return "no question is asked: no runs to do"
-    packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1)
+    packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1).drop(columns="reading")
+    readings = [f"{row.pack}: {line}" for row in plan.packs.itertuples() for line in row.reading.splitlines()]
     columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
     runs = plan.runs[columns].round(1) if every_run else plan.by_condition()
-    return "\n\n".join([packs.to_string(index=False), runs.to_string(index=False), plan.summary()])
+    tables = [packs.to_string(index=False), "\n".join(readings), runs.to_string(index=False)]
+    return "\n\n".join([*filter(None, tables), plan.summary()])

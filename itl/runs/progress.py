@@ -4,7 +4,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from itl.machine import duration
@@ -13,6 +12,7 @@ from itl.specs import Pretrain, key
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
+ROW_NUMBERS = ("epoch", "loss")
 TAIL_BYTES = 4096  # of a log that is read; a row is shorter
 
 
@@ -133,9 +133,12 @@ def last_row(folder: Path) -> dict:
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
     except FileNotFoundError:
         return {}
-    with suppress(ValueError):  # a line that a power cut has shortened
-        return json.loads(lines.rpartition(b"\n")[2]) if lines else {}
-    return {}
+    try:
+        row = json.loads(lines.rpartition(b"\n")[2]) if lines else {}
+    except ValueError:  # a line that a power cut has shortened
+        return {}
+    whole = isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in ROW_NUMBERS)
+    return row if whole else {}
 
 
 def last_epoch(folder: Path) -> str:

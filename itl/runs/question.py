@@ -16,6 +16,7 @@ from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
+from itl.runs.leakage import find_leakage
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -37,6 +38,9 @@ class Condition:
     classes: int | None = None
     images_per_class: int | None = None
     trained: bool = True  # False: the net as initialised, the baseline without pre-training
+    leaves: int | None = None  # of the pack's classes in each class; None: all
+    at_most: bool = False  # a class may have fewer images than images_per_class
+    recipe: Recipe | None = None  # its own; None: the question's
     names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
 
     def labels_of(self, task: "Task", seed: int) -> str:
@@ -138,7 +142,9 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
     taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    repeats: int = 1  # fits of each net to each target, by methods that train there
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
+    leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -165,14 +171,15 @@ class Question:
 
     def runs_on(self, digests: Mapping[str, str], tree: str = "") -> Iterator[Run]:
         """Yield the runs on packs with these *digests*, by the names of `packings`; *tree* is one too."""
+        targets = {digests[task.target] for task in self.tasks} if self.leave_out_duplicates else ()
+        without = tuple(sorted(targets))
         for condition in self.conditions:
             for seed in self.seeds:
-                pretrain = self.pretraining(condition, digests["images"], seed, tree)
+                pretrain = self.pretraining(condition, digests["images"], seed, tree, without)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
-                    labels = condition.labels_of(task, seed)
-                    uses_tree = needs_tree(labels) or METHODS[task.method].nodes
+                    labels, method = condition.labels_of(task, seed), METHODS[task.method]
                     spec = Transfer(
                         pretrain,
                         task.method,
@@ -182,16 +189,35 @@ class Question:
                         dict(self.tuning).get(task.method),
                         seed,
                         labels,
-                        tree if uses_tree else "",
+                        tree if needs_tree(labels) or method.nodes else "",
                     )
-                    yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
+                    for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
+                        fit = replace(spec, repeat=repeat)
+                        yield Run(fit, condition.columns, seed, task.name, task.target, task.method)
 
-    def pretraining(self, condition: Condition, digest: str, seed: int, tree: str = "") -> Pretrain:
-        """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest."""
-        recipe = self.recipe if condition.trained else replace(self.recipe, epochs=0, steps=None)
+    def pretraining(
+        self, condition: Condition, digest: str, seed: int, tree: str = "", without: tuple[str, ...] = ()
+    ) -> Pretrain:
+        """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest.
+
+        It is *without* the duplicates of what packs with these digests score.
+        """
+        recipe = condition.recipe or self.recipe
+        if not condition.trained:
+            recipe = replace(recipe, epochs=0, steps=None)
         labels = with_seed(condition.labels, seed)
         tree = tree if needs_tree(labels) else ""
-        subset = Subset(digest, labels, condition.classes, condition.images_per_class, seed, tree)
+        subset = Subset(
+            digest,
+            labels,
+            condition.classes,
+            condition.images_per_class,
+            seed,
+            tree,
+            condition.leaves,
+            condition.at_most,
+            without,
+        )
         return Pretrain(subset, self.net, recipe, seed)
 
     def plan(self, store: Store, machine: Machine) -> pd.DataFrame:
@@ -207,8 +233,8 @@ class Question:
 
         Returns:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
-            each where it was not; task, target, method, protocol, split, metric, value (in percent), and run
-            (its key).
+            each where it was not; task, target, method, repeat (which fit of the net),
+            protocol, split, metric, value (in percent), and run (its key).
 
         Raises:
             ItlError: where no run is done.
@@ -225,6 +251,7 @@ class Question:
                 "task": run.task,
                 "target": run.target,
                 "method": run.method,
+                "repeat": getattr(run.spec, "repeat", 0),
                 "protocol": result.get("protocol", ""),
                 "split": result.get("split", "val"),
             }
@@ -250,9 +277,15 @@ class Question:
             "made on": ", ".join(sorted({record["device"] for record in done})),
             "computed in": ", ".join(sorted({record.get("precision", "unknown") for record in done})),
         }
+        packs = {}
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
             facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
+            if pack:
+                packs[name] = pack
+        if len(packs) == len(self.packings()):
+            facts |= {f"duplicates {leak.target}": str(leak) for leak in find_leakage(packs)}
+            facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
 

@@ -1,17 +1,19 @@
 """The study: the runs each question needs, and which of them it compares."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, StrictInt, field_validator
+from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, StrictInt, field_validator
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Study, by_training, first_against_last
-from itl.specs import Subset, spec_of
+from itl.specs import Recipe, Subset, spec_of
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -20,6 +22,9 @@ HALVES = {
     "minimal": ("half-minimal-a", "half-minimal-b"),
     "random": ("half-random-a@{seed}", "half-random-b@{seed}"),
 }
+EQUAL_STEPS, EQUAL_PASSES = "equal steps", "equal passes"
+BOTH, AS_MANY_PASSES = "A + B", "as many passes"
+COARSE, FINE, ALL_COARSE = "coarse", "fine", "coarse, all images"
 IMAGES_DOUBLED, CLASSES_DOUBLED = "twice the images of each class", "twice the classes"
 EXAMPLE = "each with two designs or more, such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]"
 
@@ -40,6 +45,7 @@ class DataSize(Study):
     images_per_class: tuple[Count, ...] = ()  # 0: no pre-training; left out: that of subset
     seeds: tuple[StrictInt, ...] = ()  # left out: that of subset
     subset: Subset | None = None  # under which labels and of which classes: a Subset, or fields of one
+    passes: NonNegativeInt = 0  # nets that see each of their images so often, too; 0: only equal steps
 
     @field_validator("subset", mode="before")
     @classmethod
@@ -60,20 +66,33 @@ class DataSize(Study):
         return super().question()
 
     def conditions(self) -> list[Condition]:
-        """Return one for each number of images."""
+        """Return one for each number of images, trained for equal steps and for equal passes."""
         within = self.subset or Subset("")
-        one = (within.images_per_class or "all",) if self.subset else ()
-        conditions = []
-        for count in self.images_per_class or one:
-            columns, images = (("images_per_class", count),), None if count == "all" else count or None
-            conditions.append(Condition(columns, within.labels, within.classes, images, trained=count != 0))
-        return conditions
+        counts = self.images_per_class or ((within.images_per_class or "all",) if self.subset else ())
+        if not self.passes:
+            return [self._condition(within, count) for count in counts]
+        conditions = [self._condition(within, count, EQUAL_STEPS) for count in counts]
+        recipe = replace(self.recipe, epochs=self.passes, steps=None)
+        trained = [count for count in counts if count != 0]
+        return conditions + [self._condition(within, count, EQUAL_PASSES, recipe) for count in trained]
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare few images with all, and all with none, at equal steps; few with all at equal passes."""
+        of_passes = [condition for condition in conditions if condition.recipe]
+        of_steps = [condition for condition in conditions if not condition.recipe]
+        return first_against_last(of_steps) + first_against_last(of_passes)
+
+    def _condition(
+        self, within: Subset, count: Any, exposure: str = "", recipe: Recipe | None = None
+    ) -> Condition:
+        columns = (("images_per_class", count), *([("exposure", exposure)] if exposure else []))
+        images = None if count in ("all", 0) else count
+        return Condition(columns, within.labels, within.classes, images, trained=count != 0, recipe=recipe)
 
 
-class ClassCount(Study):
-    """How many classes are enough? The same images under each of several label sets."""
+class LabelSets(Study):
+    """A question on all images under each of several label sets."""
 
-    name = "class-count"
     label_sets: tuple[str, ...]  # methods of `itl labels`, from few classes to many; none: no pre-training
 
     def conditions(self) -> list[Condition]:
@@ -89,7 +108,34 @@ class ClassCount(Study):
         return conditions
 
 
-class Granularity(ClassCount):
+class ClassCount(LabelSets):
+    """How many classes are enough? The same images under each of several label sets.
+
+    Beside these, some of the classes with all their images and no others: do more classes help?
+    """
+
+    name = "class-count"
+    classes: tuple[PositiveInt, ...] = ()  # numbers of classes to keep, from few to many
+
+    def conditions(self) -> list[Condition]:
+        """Return one for each label set, then one for each number of classes."""
+        some = [Condition((("label_set", f"{count} classes"),), classes=count) for count in self.classes]
+        return [*super().conditions(), *some]
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare few classes with many, many with none, and the fewest of all classes with all of them."""
+        sets = [condition for condition in conditions if condition.classes is None]
+        comparisons = first_against_last(sets)
+        if self.classes:
+            every = [condition.columns for condition in sets if condition.columns[0][1] == "original"]
+            if not every:
+                raise ItlError("class-count compares some classes with all: add original to label_sets")
+            fewest = min(conditions, key=lambda condition: condition.classes or math.inf)
+            comparisons.append(Comparison(fewest.columns, every[0]))
+        return comparisons
+
+
+class Granularity(LabelSets):
     """How fine must labels be? The coarsest are compared with the finest, and with no pre-training.
 
     The label sets go from coarse to fine: none and at least two others. The first task is by a method that
@@ -151,8 +197,8 @@ class Budget(Study):
 class Overlap(Study):
     """Must the pre-training classes include PASCAL's? Without them, and without as many others.
 
-    The control leaves out equally many classes by chance, none of them PASCAL's: what it loses is what fewer
-    classes and images cost.
+    The control leaves out as many classes in whole subtrees of like sizes, none of them PASCAL's: what it
+    loses is what fewer classes and images cost. See `itl.hierarchy.halves.matched_control`.
     """
 
     name = "overlap"
@@ -161,7 +207,7 @@ class Overlap(Study):
         """Return none, all classes, the control, and those without PASCAL's."""
         labels = {
             "all classes": "original",
-            "without as many others": "without-random@{seed}",
+            "without as many others": "without-matched@{seed}",
             "without PASCAL's": "without-pascal",
         }
         trained = [Condition((("pretrained_on", name),), labels=method) for name, method in labels.items()]
@@ -186,51 +232,109 @@ class Split(Study):
 
     def conditions(self) -> list[Condition]:
         """Return none, A, B and both, for each kind of halves."""
-        conditions = []
+        conditions, (equal_steps, equal_passes) = [], self._recipes()
         for kind in self.halves:
             a, b = HALVES[kind]
             names = (("half-a", a), ("half-b", b))
-            trained_on = ("none", "A", "B", "A + B")
+            trained_on = ("none", "A", "B", BOTH, f"{BOTH}, {AS_MANY_PASSES}")
             columns = {name: (("halves", kind), ("pretrained_on", name)) for name in trained_on}
             conditions += [
                 Condition(columns["none"], trained=False, names=names),
                 Condition(columns["A"], labels=a, names=names),
                 Condition(columns["B"], labels=b, names=names),
-                Condition(columns["A + B"], names=names),
+                Condition(columns[BOTH], names=names, recipe=equal_steps),
+                Condition(columns[f"{BOTH}, {AS_MANY_PASSES}"], names=names, recipe=equal_passes),
             ]
         return conditions
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
-        """Compare both halves with each, on the tasks that score it."""
+        """Compare both halves with each, on the tasks that score it: equal steps, then as many passes."""
         comparisons = []
         for kind in self.halves:
-            both, halves = (("halves", kind), ("pretrained_on", "A + B")), {"A": "/half-b", "B": "/half-a"}
-            for name, other in halves.items():
-                if scored := tuple(task.name for task in self.tasks if other not in task.name):
-                    comparisons.append(Comparison(both, (("halves", kind), ("pretrained_on", name)), scored))
+            for both in (BOTH, f"{BOTH}, {AS_MANY_PASSES}"):
+                for name, other in (("A", "/half-b"), ("B", "/half-a")):
+                    if scored := tuple(task.name for task in self.tasks if other not in task.name):
+                        of, against = ((("halves", kind), ("pretrained_on", on)) for on in (both, name))
+                        comparisons.append(Comparison(of, against, scored))
+        return comparisons
+
+    def _recipes(self) -> tuple[Recipe, Recipe]:
+        """Return the recipes of A + B: of as many steps as a half, and of as many passes over its images."""
+        if self.recipe.epochs is None:
+            return self.recipe, replace(self.recipe, steps=2 * self.recipe.steps)
+        if self.recipe.epochs % 2:
+            raise ItlError(
+                f"split trains A + B for as many steps as A too, which is half as many epochs; got "
+                f"{self.recipe.epochs} epochs; give an even number, or steps"
+            )
+        return replace(self.recipe, epochs=self.recipe.epochs // 2), self.recipe
+
+
+class CoarseOrFine(Study):
+    """Given the same number of classes: coarse or fine ones?
+
+    The coarse classes are those of a cut of the tree; the fine ones are as many leaves, one from under each
+    of them, drawn by seed. Both have as many images of each class, and so as many in all. A third net learns
+    the coarse classes from all their images.
+    """
+
+    name = "coarse-or-fine"
+    cuts: tuple[str, ...]  # label sets, such as bottom-up@5; the first is the main one
+    images_per_class: PositiveInt  # of each class, coarse or fine
+
+    def conditions(self) -> list[Condition]:
+        """Return none, coarse, fine, and coarse with all images, for each cut."""
+        conditions = []
+        for cut in self.cuts:
+            split_method(cut)
+            names = ("none", COARSE, FINE, ALL_COARSE)
+            none, coarse, fine, every = ((("cut", cut), ("pretrained_on", name)) for name in names)
+            conditions += [
+                Condition(none, trained=False),
+                Condition(coarse, cut, images_per_class=self.images_per_class),
+                Condition(fine, cut, images_per_class=self.images_per_class, leaves=1),
+                Condition(every, cut),
+            ]
+        return conditions
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare coarse with fine, fine with none, and coarse with all its images with coarse."""
+        comparisons = []
+        for cut in self.cuts:
+            for of, against in ((COARSE, FINE), (FINE, "none"), (ALL_COARSE, COARSE)):
+                pair = ((("cut", cut), ("pretrained_on", name)) for name in (of, against))
+                comparisons.append(Comparison(*pair))
         return comparisons
 
 
 def _design(text: str) -> Condition:
     """Make a condition of a design, such as 20 x 50 or all x 25."""
-    match = re.fullmatch(r"(all|[1-9]\d*) *[x×] *(all|[1-9]\d*)", text)
+    match = re.fullmatch(r"(all|[1-9]\d*) *[x×] *(?:all|(at most )?([1-9]\d*))", text)
     if match is None:
-        raise ItlError(f"a design is CLASSES x IMAGES_PER_CLASS, as 500 x 250 or all x 125; got {text!r}")
-    classes, images = (None if part == "all" else int(part) for part in match.groups())
-    name = " × ".join(match.groups())
-    return Condition((("design", name),), classes=classes, images_per_class=images)
+        raise ItlError(
+            f"a design is CLASSES x IMAGES_PER_CLASS, as 500 x 250, 500 x all, all x at most 9; got {text!r}"
+        )
+    classes, at_most, images = match.groups()
+    name = f"{classes} × {at_most or ''}{images or 'all'}"
+    return Condition(
+        (("design", name),),
+        classes=None if classes == "all" else int(classes),
+        images_per_class=images and int(images),
+        at_most=bool(at_most),
+    )
 
 
 def _total(designs: Sequence[Condition]) -> int | None:
     """Return the number of images of one budget's *designs*, None where only packs tell; see `Budget`."""
     names = ", ".join(str(value) for design in designs for _, value in design.columns)
-    sizes = [(design.classes, design.images_per_class) for design in designs]
-    totals = sorted({classes * images for classes, images in sizes if classes and images})
+    exact = [design for design in designs if not design.at_most]
+    sizes = {(design.classes or 0) * (design.images_per_class or 0) for design in exact}
+    totals = sorted(sizes - {0})
     if len(totals) > 1:
         raise ItlError(
             f"designs of one budget have one number of images; {names} have {' and '.join(map(str, totals))}"
         )
-    if len({classes for classes, _ in sizes}) < 2:
+    if len({design.classes for design in designs}) < 2:
         raise ItlError(f"a budget's fit needs two numbers of classes in each budget, {EXAMPLE}; got {names}")
     return totals[0] if totals else None
 
@@ -243,8 +347,11 @@ QUESTIONS: dict[str, type[Study]] = {  # by the notebook that asks it
     "04-budget": Budget,
     "05-overlap": Overlap,
     "06-split": Split,
+    "07-coarse-or-fine": CoarseOrFine,
 }
-data_size, class_count, granularity, budget, overlap, split = (study.ask for study in QUESTIONS.values())
+data_size, class_count, granularity, budget, overlap, split, coarse_or_fine = (
+    study.ask for study in QUESTIONS.values()
+)
 
 
 def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:

@@ -32,6 +32,8 @@ class Store:
             reason = error.strerror
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
         if current != text:
+            if file.exists():
+                warnings.warn(f"{file} is damaged; it is made again", stacklevel=2)
             write_atomic(file, lambda path: path.write_text(text))
         return folder
 
@@ -41,7 +43,9 @@ class Store:
         result = read_mapping(folder / RESULT, AGAIN)
         if not result:
             return None
-        if damaged := changed_file(folder, result.pop("files", {})):
+        files = result.pop("files", {})
+        damaged = changed_file(folder, files) if isinstance(files, dict) else RESULT
+        if damaged:
             warnings.warn(f"{folder / damaged} is damaged: its size has changed; {AGAIN}", stacklevel=2)
             return None
         return result

@@ -3,7 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PositiveInt,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
@@ -26,7 +35,9 @@ class Study(BaseModel):
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
+    repeats: PositiveInt = 1  # fits of each net to each target, which tell apart where noise comes from
     cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
+    leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
 
     @classmethod
@@ -46,19 +57,19 @@ class Study(BaseModel):
 
     @field_validator("images", "recipe", "margin", mode="before")
     @classmethod
-    def _spec(cls, value: object, info: Any) -> object:
+    def _read_spec(cls, value: object, info: Any) -> object:
         return spec_of(cls.model_fields[info.field_name].annotation, value, info.field_name)
 
     @field_validator("targets", mode="before")
     @classmethod
-    def _packings(cls, value: object) -> object:
+    def _read_packings(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
         return {name: spec_of(Packing, fields, f"target {name}") for name, fields in value.items()}
 
     @field_validator("tuning", mode="before")
     @classmethod
-    def _recipes(cls, value: object) -> object:
+    def _read_recipes(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
         kinds = {name: method.recipe for name, method in METHODS.items() if method.recipe}
@@ -101,7 +112,9 @@ class Study(BaseModel):
             tuple(self.comparisons(conditions)),
             self.margin,
             self.taxonomy,
+            self.repeats,
             self.cap,
+            self.leave_out_duplicates,
         )
         for condition in conditions:
             for task in self.tasks:

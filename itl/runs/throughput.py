@@ -76,8 +76,9 @@ def calibrated(
             measured = alone.submit(_measure_all, list(missing.values()), machine).result()
         rates |= dict(zip(missing, measured, strict=True))
         kept = _kept(machine) | {name: asdict(rates[name]) for name in missing}
-        machine.runs.mkdir(parents=True, exist_ok=True)
-        write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
+        if machine.home.is_dir():  # a plan for another home makes no folders there
+            machine.runs.mkdir(parents=True, exist_ok=True)
+            write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
     return rates
 
 

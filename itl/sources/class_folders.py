@@ -12,7 +12,7 @@ from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing, foreign_format
 from itl.sources.class_choice import choose_classes
-from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, recognise
+from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, offer_readings, recognise
 from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.signs import other_source
 from itl.sources.source import Source
@@ -54,7 +54,8 @@ class ClassFolders(Source):
             raise ItlError(no_images(self.listing, Path(self.path)))
         choice = Choice(self.splits, self.class_level, self.nested)
         if choice == Choice() and (other := other_source(self.listing.files, Path(self.path))):
-            raise ItlError(f"{other}; for its class folders alone set the option class_level=1")
+            readings = offer_readings(counts)
+            raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
             layout = recognise(counts, choice)
         except ItlError as error:

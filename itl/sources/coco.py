@@ -1,8 +1,8 @@
 """Detection on a user's own images, with boxes in COCO-style JSON as annotation tools export it."""
 
 import json
-import math
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -298,7 +298,7 @@ def voc_corners(bbox: object, where: str) -> Box:
     >>> voc_corners([9, 9, 41, 51], "here")
     (10, 10, 50, 60)
     """
-    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_finite_number, bbox))):
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(map(is_finite_number, bbox))):
         raise ItlError(f"{where}: bbox is {str(bbox)[:60]}; it should be [x, y, width, height] in pixels")
     x, y, width, height = bbox
     if width <= 0 or height <= 0:
@@ -313,8 +313,14 @@ def _voc_side(low: float, high: float, last: int) -> tuple[float, float]:
     return low, max(low, high)
 
 
-def _is_finite_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def is_finite_number(value: object) -> bool:
+    """Say whether *value* is a finite number; an integer too large for a float is none.
+
+    >>> is_finite_number(3), is_finite_number(True), is_finite_number(10**400)
+    (True, False, False)
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def _is_in_split(name: str, split: str) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from itl import ItlError
 from itl.sources.boxes import SIDES
-from itl.sources.coco import read_tables, voc_corners
+from itl.sources.coco import is_finite_number, read_tables, voc_corners
 from itl.sources.numbered_classes import read_names
 from itl.sources.records import examples, is_image
 
@@ -96,7 +96,7 @@ def read_coco_results(
                 f"of the annotations, or a list of names, with --categories FILE"
             )
         bbox, score = row["bbox"], row["score"]
-        if not isinstance(score, int | float) or isinstance(score, bool) or not np.isfinite(score):
+        if not is_finite_number(score):
             raise ItlError(f"{where}: score is {str(score)[:40]!r}; it should be a finite number")
         result.append((image, names.get(category, category), score, *voc_corners(bbox, where)))
     return _frame(result), note
@@ -167,7 +167,7 @@ def _annotated_name(file_name: str, images: Collection[str]) -> str:
 def _digits(name: str) -> int | None:
     """Return the number that COCO gives an image of VOC, such as 2008000001 for 2008_000001."""
     digits = name.replace("_", "")
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+    return int(digits) if re.fullmatch("[0-9]{1,18}", digits) else None
 
 
 def _id_text(names: Mapping[str, str]) -> str:

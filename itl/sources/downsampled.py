@@ -53,10 +53,11 @@ class DownsampledImageNet(Source):
         """Return one record for each image, sorted by id."""
         wnids, records = self._wnids, []
         for split, number, file in self._batches:
-            labels = _load_labels(str(file))
+            labels = _load_labels(file)
             for image, label in enumerate(labels):
                 name = name_of(str(label), wnids, self.names)
-                records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split))
+                member = Member(str(file))  # tells when it has changed
+                records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split, member))
         return validate_records(records, Path(self.path))
 
     def read(self, record: Record) -> np.ndarray:
@@ -64,7 +65,7 @@ class DownsampledImageNet(Source):
         split, number, image = record.id.split("/")
         file = self._files[split, int(number)]
         with _loading:
-            pixels = _load_batch(str(file))[0]
+            pixels = _load_batch(str(file), file.stat().st_mtime_ns)[0]
         return np.ascontiguousarray(pixels[int(image)].transpose(1, 2, 0))
 
     @cached_property
@@ -99,14 +100,19 @@ class DownsampledImageNet(Source):
         )
 
 
-def _load_labels(file: str) -> list[int]:
+def _load_labels(file: Path) -> list[int]:
     with _loading:
-        return _load_batch(file)[1]
+        return _load_batch(str(file), file.stat().st_mtime_ns)[1]
 
 
 @lru_cache(maxsize=2)
-def _load_batch(file: str) -> tuple[np.ndarray, list[int]]:
-    """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1."""
+def _load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
+    """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1.
+
+    Args:
+        file: Its path.
+        time_ns: Of the file, so that one which has changed is read again.
+    """
     if file.endswith(".npz"):
         with open(file, "rb") as opened:
             content: object = npz_arrays(opened, file, ("data", "labels"))

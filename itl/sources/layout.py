@@ -6,6 +6,7 @@ with the readings and the option that chooses; nothing is read as something else
 
 import os
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -55,7 +56,11 @@ class Choice(NamedTuple):
             "class_level": self.class_level,
             "nested": "true" if self.nested else None,
         }
-        return " ".join(f"--option {name}={value}" for name, value in options.items() if value is not None)
+        return " ".join(
+            f"--option {shlex.quote(f'{name}={value}')}"
+            for name, value in options.items()
+            if value is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: boo
     try:
         return _read(tree, choice, flat_val)
     except ItlError as error:
-        readings = _readings(tree, choice, flat_val)
+        readings = offer_readings(counts, flat_val)
         raise ItlError(f"{error}; {readings}" if readings else str(error)) from None
 
 
@@ -175,7 +180,7 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
             merged.update({parts: count for parts, count in relative.items() if parts})
     if choice.splits is None:
         _refuse_split_names(merged)
-    named = _classes(merged, choice)
+    named = _classes(merged, choice, set(folders) != {""})
     return _assemble(tree, folders, inside, flat, named, choice)
 
 
@@ -326,7 +331,7 @@ def _refuse_split_names(merged: Iterable[tuple[str, ...]]) -> None:
 
 
 def _classes(
-    merged: Mapping[tuple[str, ...], int], choice: Choice
+    merged: Mapping[tuple[str, ...], int], choice: Choice, in_splits: bool
 ) -> dict[tuple[str, ...], tuple[tuple[str, ...], str]]:
     """Return the class folder and the class of each folder, both relative to its split.
 
@@ -340,21 +345,27 @@ def _classes(
             deepest = max(map(len, merged), default=0)
             raise ItlError(f"class_level is a level from 1 to {deepest} in this tree, not {level}")
         return {parts: (top, wnid_of(top[-1]) or top[-1]) for parts, top in tops.items()}
-    start = _container(merged, choice.nested)
+    start = _container(merged, choice.nested, in_splits)
     relative = {parts: parts[len(start) :] for parts in merged if len(parts) > len(start)}
     if choice.nested:
         return {parts: (parts, "/".join(inner)) for parts, inner in relative.items()}
     if _under_letters(set(relative.values())):
         return {parts: (parts, "/".join(inner[1:])) for parts, inner in relative.items()}
-    for inner in relative.values():
-        if not all(_is_container(part) or part == inner[0] for part in inner[1:]):
-            deep = sorted("/".join(parts) for parts in relative.values() if len(parts) > 1)
-            raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
+    folders = list(relative.values())
+    inside = all(_is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
+    same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
+    if not inside or not same:
+        deep = sorted("/".join(parts) for parts in folders if len(parts) > 1)
+        raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
     return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
 
 
-def _container(merged: Mapping[tuple[str, ...], int], nested: bool) -> tuple[str, ...]:
-    """Return the folder around all class folders, as parts: it is the only one, and no class itself."""
+def _container(merged: Mapping[tuple[str, ...], int], nested: bool, in_splits: bool) -> tuple[str, ...]:
+    """Return the folder around all class folders, as parts: it is the only one, and no class itself.
+
+    Archives have one of any name around everything. In a split it is named as such, as in train/images/cat:
+    train/cat/indoor and train/cat/outdoor may be one class.
+    """
     start: tuple[str, ...] = ()
     while True:
         inside = [parts[len(start) :] for parts in merged if len(parts) > len(start)]
@@ -367,8 +378,9 @@ def _container(merged: Mapping[tuple[str, ...], int], nested: bool) -> tuple[str
             return start
         if not deeper or wnid_of(top):
             raise ItlError(f"all images are of one class, {top!r}")
-        if any(len(parts) == 1 for parts in inside) and not _is_container(top):
-            raise ItlError(f"images lie in {top!r} and in folders inside it")
+        direct = any(len(parts) == 1 for parts in inside)
+        if (direct or in_splits) and not nested and not _is_container(top):
+            raise ItlError(f"all images lie in {top!r}, which may be one class, or hold the class folders")
         start = (*start, top)
 
 
@@ -380,8 +392,9 @@ def _under_letters(folders: set[tuple[str, ...]]) -> bool:
     return not nested and all(parts[1][0].casefold() == parts[0].casefold() for parts in folders)
 
 
-def _readings(tree: _Tree, choice: Choice, flat_val: bool) -> str:
-    """Return in words the readings of *tree* that an option chooses."""
+def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
+    """Return in words the readings of a tree that options choose; empty if there are none."""
+    tree = _Tree(counts)
     named = sorted(folder for folder in tree.total if split_of(_last(folder)))
     named = [folder for folder in named if not any(folder.startswith(f"{outer}/") for outer in named)]
     labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
@@ -398,8 +411,9 @@ def _readings(tree: _Tree, choice: Choice, flat_val: bool) -> str:
         images = Counter[str]()
         for folder, (split, _) in layout.class_of.items():
             images[split] += tree.counts[folder]
-        counts = ", ".join(f"{split} {count:,} images" for split, count in images.items())
-        text = f"{candidate.words()} ({len(layout.classes):,} classes, {examples(layout.classes)}; {counts})"
+        splits_text = ", ".join(f"{split} {count:,} images" for split, count in images.items())
+        classes = f"{len(layout.classes):,} classes, {examples(layout.classes)}"
+        text = f"{candidate.words()} ({classes}; {splits_text})"
         readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
     several = [text for count, text in readings.values() if count > 1]
     chosen = (several or [text for _, text in readings.values()][:1])[:MAX_READINGS]

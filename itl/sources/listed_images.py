@@ -26,7 +26,7 @@ from itl.sources.numbered_classes import (
     read_names,
 )
 from itl.sources.records import Record, examples, is_image, validate_records
-from itl.sources.scan import Scan
+from itl.sources.scan import Scan, one_line
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
 
@@ -67,7 +67,7 @@ class ListedSource(ScannedSource):
                     missing[entry] = f"{name} {error}"
                     continue
                 if split_of.setdefault(image, split) == split:
-                    scan.records.append(Record(image, label, split, self.listing.files[image]))
+                    scan.records.append(Record(image, one_line(label), split, self.listing.files[image]))
                 else:
                     in_two[image] = f"{split_of[image]} and {split}"
             scan.add_problems(missing, f"{name} lists {len(missing):,} images that are not there")

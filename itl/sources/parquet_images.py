@@ -15,10 +15,12 @@ import yaml
 
 from itl import ItlError
 from itl.sources import archives
+from itl.sources.archives import Member
 from itl.sources.limits import refuse_large
 from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import Record, examples, validate_records
+from itl.sources.scan import one_line
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
 
@@ -37,6 +39,7 @@ class RowGroup:
     first_row: int  # of the split, from 0
     rows: int
     unpacked_bytes: int
+    time_ns: int  # of the file, as it was listed
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,9 @@ class ParquetImages(Source):
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
-        told = {name: split_in_name(name) for name in self._files}
-        unclear = [name for name, split in told.items() if split is None]
-        if unclear and len(unclear) < len(told):
+        split_of = {name: split_in_name(name) for name in self._files}
+        unclear = [name for name, split in split_of.items() if split is None]
+        if unclear and len(unclear) < len(split_of):
             raise ItlError(
                 f"{self.path}: the name of {examples(unclear)} tells no split, though those of other files "
                 f"do; put train, val or test into it"
@@ -122,12 +125,13 @@ class ParquetImages(Source):
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            of_split = groups.setdefault(told[name] or "train", [])
+            of_split = groups.setdefault(split_of[name] or "train", [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
                 first = of_split[-1].first_row + of_split[-1].rows if of_split else 0
                 refuse_large(group.total_byte_size, f"row group {number} of {file}")
-                of_split.append(RowGroup(name, number, first, group.num_rows, group.total_byte_size))
+                size, time_ns = group.total_byte_size, file.stat().st_mtime_ns
+                of_split.append(RowGroup(name, number, first, group.num_rows, size, time_ns))
         return groups
 
     @cached_property
@@ -157,6 +161,7 @@ class ParquetImages(Source):
     def _rows(self) -> dict[str, tuple[Record, RowGroup, int]]:
         """Each record, its row group and its row in that, by id and in the order of ids."""
         rows: dict[str, tuple[Record, RowGroup, int]] = {}
+        files = {name: Member(str(path)) for name, path in self._files.items()}  # tells when it has changed
         for split, groups in self._groups.items():
             labels, paths = self._labels(groups), self._paths(groups)
             ids = self._named_ids(split, labels, paths)
@@ -164,7 +169,7 @@ class ParquetImages(Source):
             for number, (label, (group, row)) in enumerate(zip(labels, positions, strict=True)):
                 if label:
                     name = ids[number] if ids else f"{split if self._has_splits else 'train'}/{number:08d}"
-                    rows[name] = Record(name, label, split), group, row
+                    rows[name] = Record(name, label, split, files[group.file]), group, row
         records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
         return {record.id: rows[record.id] for record in records}
 
@@ -185,7 +190,7 @@ class ParquetImages(Source):
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
-        values = ["" if value == UNLABELLED else value.strip() for value in values]
+        values = ["" if value == UNLABELLED else one_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(
@@ -206,7 +211,16 @@ class ParquetImages(Source):
     def _column(self, groups: list[RowGroup], column: str) -> list[Any]:
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
-            values += _leaf(read_columns(self._files[file], column), column).to_pylist()
+            part = _leaf(read_columns(self._files[file], column), column)
+            try:
+                values += part.to_pylist()
+            except ValueError as error:  # text that is not UTF-8
+                raise ItlError(f"{file}: {column} cannot be read ({error}); download it again") from None
+        if len(values) != (rows := sum(group.rows for group in groups)):
+            raise ItlError(
+                f"{groups[0].file} and its like have {len(values):,} values of {column}, but {rows:,} rows; "
+                f"download them again"
+            )
         return values
 
     @cached_property
@@ -237,13 +251,13 @@ class _RowGroupCache:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.columns: OrderedDict[tuple[Path, int], Any] = OrderedDict()
-        self.sizes: dict[tuple[Path, int], int] = {}
-        self.locks: dict[tuple[Path, int], threading.Lock] = {}
+        self.columns: OrderedDict[tuple[Path, RowGroup], Any] = OrderedDict()
+        self.sizes: dict[tuple[Path, RowGroup], int] = {}
+        self.locks: dict[tuple[Path, RowGroup], threading.Lock] = {}
 
     def read(self, file: Path, group: RowGroup, column: str) -> Any:
         """Return the *column* of a row group, read once by whichever thread comes first."""
-        key = (file, group.number)
+        key = (file, group)
         with self.lock:
             reading = self.locks.setdefault(key, threading.Lock())
         with reading:

@@ -1,5 +1,6 @@
 """Scanning a source before any image is decoded: its records, their objects, and every problem."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -91,6 +92,7 @@ class Scan:
             self.notes += [f"skipped: {problem.text}" for problem in self.problems if problem.images]
             self.records = [record for record in self.records if record.id not in skipped]
             self.problems = [problem for problem in self.problems if not problem.images]
+        self.problems = _merge_alike(self.problems)
         return self
 
     def protocol_name(self, protocol: str, published: Mapping[str, int] | None = None) -> str:
@@ -121,6 +123,30 @@ class Scan:
         if not self.records:
             raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")
         return self.records
+
+
+def _merge_alike(problems: list[Problem]) -> list[Problem]:
+    """Return *problems* with one line, its count and examples, for more than a few of one kind."""
+    kinds = defaultdict(list)
+    for problem in problems:
+        kinds[_kind_of(problem)].append(problem)
+    merged = []
+    for alike in kinds.values():
+        if len(alike) <= MAX_SINGLE_PROBLEMS:
+            merged += alike
+            continue
+        images = dict.fromkeys(image for problem in alike for image in problem.images)
+        text = f"{alike[0].text} ({len(alike):,} problems of this kind, on {examples(list(images))})"
+        merged.append(Problem(text, tuple(images)))
+    return merged
+
+
+def _kind_of(problem: Problem) -> str:
+    """Return the text of *problem* without what differs from image to image: names, numbers, quotations."""
+    text = problem.text
+    for image in problem.images:
+        text = text.replace(image.rpartition("/")[2].rpartition(".")[0] or image.rpartition("/")[2], "")
+    return re.sub(r"'[^']*'|[\d,.]+", "", text)
 
 
 def one_line(text: str) -> str:

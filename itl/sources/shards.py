@@ -14,6 +14,7 @@ from itl.sources.archives import Listing, Member
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import WNID, Record, examples, is_image, validate_records
+from itl.sources.scan import one_line
 from itl.sources.source import Source
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
@@ -117,14 +118,14 @@ class WebDataset(Source):
 
     def _splits(self) -> dict[str, str]:
         """Return the split of each shard; one split if no name tells any."""
-        told = {shard: split_in_name(shard) for shard in self._shards}
-        unclear = [shard for shard, split in told.items() if split is None]
-        if unclear and len(unclear) < len(told):
+        split_of = {shard: split_in_name(shard) for shard in self._shards}
+        unclear = [shard for shard, split in split_of.items() if split is None]
+        if unclear and len(unclear) < len(split_of):
             raise ItlError(
                 f"{self.path}: the name of {examples(unclear)} tells no split, though those of other shards "
                 f"do; put train, val or test into it"
             )
-        return {shard: split or "train" for shard, split in told.items()}
+        return {shard: split or "train" for shard, split in split_of.items()}
 
     @cached_property
     def _has_splits(self) -> bool:
@@ -190,7 +191,7 @@ class WebDataset(Source):
             if is_number(label):
                 sample.number = label
             else:
-                sample.name = label
+                sample.name = one_line(label)
 
     @property
     def _labelled(self) -> list[Sample]:
@@ -250,7 +251,7 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         content = {"label": content}
     values = [str(content[key]).strip() for key in (*LABEL_KEYS, *NAME_KEYS) if _is_label(content.get(key))]
     number = next((value for value in values if is_number(value) and value not in NO_LABEL), "")
-    return number, next((value for value in values if not is_number(value) and value), "")
+    return number, one_line(next((value for value in values if not is_number(value) and value), ""))
 
 
 def _is_label(value: object) -> bool:

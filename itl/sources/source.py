@@ -68,7 +68,7 @@ class Source:
             listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
             left_out["other files"] += max(0, len(self.listing.files) - len(records) - listed)
         objects = self.scan.objects.values() if self.annotates and self.scan else ()
-        names = {one.name for image in objects for one in image} or {record.wnid for record in records}
+        names = {one.name for image in objects for one in image} or {record.wnid for record in records} - {""}
         splits = Counter(record.split for record in records)
         return Reading(
             self.layout,

@@ -13,7 +13,6 @@ from itl.analysis.comparisons import (
     LESS_OWN,
     baselines,
     contrasts,
-    decided,
     exchange,
     failed_controls,
     readable,
@@ -223,7 +222,11 @@ def test_contrasts_say_where_results_are_of_different_origin():
     results["run"] = [f"run{number}" for number in range(6)]
     made = {f"run{number}": {"commit": frozenset({"old" if number < 2 else "new"})} for number in range(6)}
     study = question(25, 50)
-    assert contrasts(study, results, made)["mixed"].tolist() == ["2 commits"]
+    table = contrasts(study, results, made)
+    assert table["mixed"].tolist() == ["2 commits"]
+    assert readable(table)["flags"].tolist() == ["results of 2 commits"]
+    assert readable(table.assign(unequal=True, mixed=""))["flags"].tolist() == ["unequal spreads"]
+    assert "flags" not in readable(table.assign(mixed=""))
     assert contrasts(study, results[results["seed"] == 2], made)["mixed"].tolist() == [""]
 
 
@@ -350,5 +353,3 @@ def test_seeds_that_are_added_until_it_is_decided_need_more():
     looked = contrasts(study, results).iloc[0]
     assert looked["p"] == fixed["p"]
     assert looked["p_adjusted"] == pytest.approx(min(1.0, fixed["p_adjusted"] * 0.05 / look_level(3, 10)))
-    assert decided(study, noisy({0: 30, 25: 55, 50: 60, "all": 70}))
-    assert not decided(study, results)

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from itl import ItlError
 from itl.analysis import doubts as module
+from itl.analysis.added_seeds import run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts
 from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, test_error, unfinished
-from itl.analysis.noise import variance_table, variances
+from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
+from itl.runs.leakage import Leakage
 from itl.runs.store import Store
 from itl.specs import Pretrain
 from tests.analysis.test_comparisons import frame, noisy, question
@@ -96,12 +99,13 @@ def test_results_of_different_origin_are_named(tmp_path):
     assert mixed(measured, origins(asked, store, machine)) == "2 commits, 2 devices", "that of the net counts"
 
 
-def made_up(levels: dict, monkeypatch, test_images: int = 1000, **settings) -> list[str]:
+def made_up(levels: dict, monkeypatch, test_images: int = 1000, leaks=(), **settings) -> list[str]:
     """Doubts about made-up results, whose target has so many test images."""
     pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}})
     monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
+    monkeypatch.setattr(module, "find_leakage", lambda packs: leaks)
     study = question(*levels)
-    study.runs, study.packings = (lambda machine: []), (lambda: {"x": None})
+    study.runs, study.packings = (lambda machine: []), (lambda: {"x": None, "images": None})
     results = noisy(levels, **settings).assign(run="")
     return doubts(Answer(study, results, contrasts(study, results)), Store("nowhere"), None)
 
@@ -114,6 +118,18 @@ def test_doubts_that_results_alone_show(monkeypatch):
     assert floor[0].startswith("On this task nothing can be called the same: a floor")
     (few,) = made_up(fine, monkeypatch, test_images=50)
     assert few == "It is scored on 50 test images: another such set would move a score by about 7.0 points."
+
+
+@pytest.mark.parametrize(("seen", "named"), [(9, False), (10, True)])
+def test_test_images_that_nets_have_seen_are_named(monkeypatch, seen, named):
+    pretraining = pd.DataFrame({"other": [f"image{number}" for number in range(seen)], "kind": "exact"})
+    leak = Leakage("x", "test", 1000, pretraining[:2], pretraining)
+    reasons = made_up({0: 30, 25: 60, 50: 60, "all": 70}, monkeypatch, leaks=[leak])
+    assert bool(reasons) == named
+    assert not named or reasons[0] == (
+        "Nets have seen some of what they are tested on: of 1,000 test images of x, 10 (10 exact, 0 near) "
+        "are in the pre-training images, 2 (2 exact, 0 near) in its other splits."
+    )
 
 
 def test_the_three_strongest_doubts_are_listed(monkeypatch):
@@ -163,3 +179,37 @@ def test_the_variance_table_says_what_seeds_detect(monkeypatch):
     assert float(row["test set"]) == pytest.approx(100 * math.sqrt(0.45 * 0.55 / 400), abs=0.06)
     detected = [float(row[f"{seeds} seeds detect"]) for seeds in (3, 5, 10)]
     assert detected == sorted(detected, reverse=True)
+
+
+@pytest.mark.parametrize(("few", "count", "words"), [(50.0, 3, "decided"), (69.0, 6, "not decided")])
+def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, few, count, words):
+    """Made-up scores that differ from the start, and such that never do."""
+    asked, looks = small_study(seeds=list(range(8)), cap=6, margin={"points": {"knn5": 0.01}}), []
+    table = noisy({0: 30.0, 4: few, 12: 70.0}, size=4.0, task="knn@scenes")
+    more = table[table["seed"] == 0].assign(seed=5)
+    results = pd.concat([table, more]).assign(metric="knn5", run="")
+    monkeypatch.setattr(type(asked), "results", lambda part, *_: results[results["seed"].isin(part.seeds)])
+    machine = here(tmp_path)
+    line = run_until_decided(asked, Store(tmp_path), machine, lambda parts, *_: looks.append(parts[0].seeds))
+    assert [len(seeds) for seeds in looks] == list(range(3, count + 1))
+    assert line.startswith(f"data-size: {words} with {count} seeds. 4 instead of 12 images per class: ")
+
+
+def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
+    for settings in ({}, {"cap": 2}, {"cap": 10}):
+        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):
+            run_until_decided(small_study(**settings), Store(tmp_path), here(tmp_path))
+
+
+def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
+    asked, store, machine, runs = pretended(tmp_path)
+    results = noisy({0: 30.0, 4: 50.0, 12: 70.0}, seeds=3, task="knn@scenes").assign(metric="knn5", run="")
+    monkeypatch.setattr(type(asked), "results", lambda *_: results)
+    one, two = (designs([asked], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
+    assert one["seeds"] > two["seeds"] >= 3
+    assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"
+    assert "too few" in designs([asked], store, machine, within=0.01).iloc[0]["note"]
+    none = designs([asked], Store(tmp_path / "empty"), machine, detect=1.0).iloc[0]
+    assert none["note"] == "run two seeds or more of it first"
+    with pytest.raises(ItlError, match="give a change to detect or a margin"):
+        designs([asked], store, machine, detect=1.0, within=1.0)

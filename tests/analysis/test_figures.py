@@ -215,3 +215,10 @@ def test_contact_sheet_names_the_classes(tree):
     assert [ax.get_title() for ax in figure.axes] == ["car", "husky"]
     with pytest.raises(ItlError, match="at least one row"):
         hierarchy_figures.contact_sheet(TinyPack(), [])
+
+
+def test_names_with_dollars_are_written_as_they_are():
+    axes = figures.plt.figure().add_subplot()
+    label = axes.set_title(r"class a$b\frac$")  # no formula: matplotlib would fail to draw it
+    axes.figure.canvas.draw()
+    assert not label.get_parse_math()

@@ -26,8 +26,8 @@ def row(levels: dict, **settings) -> pd.Series:
 def test_the_share_of_the_gain_comes_first():
     loss = row({0: 30, 25: 60, 50: 60, "all": 70})
     assert answer_text(loss).startswith(
-        "With 25 instead of all images per class, nets keep **75 % (73 to 77 %)** of the gain from "
-        "pre-training on\nx, linear probe: −10.0 points (95 % interval −10.7 to −9.3, "
+        "25 instead of all images per class: nets keep **75 % (73 to 77 %)** of the gain from "
+        "pre-training on\nx, linear probe; that is −10.0 points (95 % interval −10.7 to −9.3, "
     )
     assert answer_text(loss).endswith("5 seeds). Verdict: **a loss**.")
     assert index_entry(loss) == {"n": 5, "verdict": "a loss"}
@@ -42,7 +42,7 @@ def test_the_same_names_its_margin():
 def test_without_an_untrained_net_only_points_are_known():
     text = answer_text(row({25: 60, 50: 62, "all": 70}))
     assert text.startswith(
-        "With 25 instead of all images per class, accuracy on\nx, linear probe changes: −10.0 points"
+        "25 instead of all images per class: accuracy on\nx, linear probe changes by −10.0 points"
     )
     single = answer_text(row({25: 60, 50: 62, "all": 70}, seeds=1))
     assert "(1 seed). Verdict: **too few seeds to say**." in single

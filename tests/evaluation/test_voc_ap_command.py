@@ -12,6 +12,7 @@ from itl.__main__ import main
 from itl.sources.boxes import SIDES
 from itl.sources.detection_files import read_detections
 from tests.evaluation.test_voc_ap import DOG, METRICS, detections, objects, random_world, slow_ap
+from tests.sources.containers import mutated
 
 
 def write_world(folder, world: pd.DataFrame, answers: pd.DataFrame) -> list[str]:
@@ -214,3 +215,24 @@ def test_damaged_detections_are_one_line_each(tmp_path):
             refused.append(str(error))
     assert len(refused) > 200
     assert not [line for line in refused if "\n" in line]
+
+
+@pytest.mark.parametrize("kind", ["kit", "coco"])
+def test_damaged_results_are_one_line_each(kind, tmp_path, capsys):
+    random, refused = np.random.default_rng(0), []
+    files = {"comp4_det_test_dog.txt": "a 0.5 1 1 10 10\n", "comp4_det_test_cat.txt": "000007 .5 1 1 10 10\n"}
+    if kind == "coco":
+        files = {"x.json": json.dumps([result("a", 2), result(7, 1)])}
+    folder = tmp_path / "results"
+    folder.mkdir()
+    answers = folder / "x.json" if kind == "coco" else folder
+    arguments = write_world(tmp_path / "world", WORLD, detections())[:2]
+    for _ in range(200):
+        for name, text in files.items():
+            (folder / name).write_bytes(mutated(text.encode(), random))
+        status = main(["voc-ap", *arguments, "--detections", str(answers)])
+        output = capsys.readouterr()
+        if status:
+            refused.append(output.err)
+    assert len(refused) > 100
+    assert not [text for text in refused if text.count("\n") - text.count("note: ") != 1]

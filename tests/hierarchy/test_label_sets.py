@@ -7,7 +7,7 @@ import random
 import pytest
 
 from itl import ItlError
-from itl.hierarchy.halves import minimal_groups
+from itl.hierarchy.halves import groups_at, matched_control, minimal_groups
 from itl.hierarchy.label_sets import (
     bottom_up,
     halves_minimal,
@@ -259,3 +259,40 @@ def test_the_order_of_the_wnids_does_not_matter(imagenet, method):
     shuffled = random.Random(0).sample(imagenet.leaves, 1000)
     labels = label_set(imagenet, method, shuffled)
     assert labels.to_csv() == label_set(imagenet, method, imagenet.leaves).to_csv()
+
+
+def test_the_control_of_pascal_loses_groups_as_it_does(imagenet):
+    """Groups are those of the paper's 486 classes at depth 9; numbers of the control stand on the page."""
+    groups = [set(group) for group in groups_at(imagenet, imagenet.leaves, 9).values()]
+
+    def emptied(method: str) -> tuple[int, int]:
+        left_out = set(imagenet.leaves) - label_set(imagenet, method, imagenet.leaves).class_of.keys()
+        return len(left_out), sum(group <= left_out for group in groups)
+
+    assert len(groups) == 486
+    assert emptied("without-pascal") == (229, 21)
+    assert {emptied(f"without-matched@{seed}") for seed in range(5)} == {(229, 25)}
+    random = [emptied(f"without-random@{seed}")[1] for seed in range(10)]
+    assert (min(random), max(random)) == (119, 139)
+    assert (min(random) - 21) / 5 >= 25 - 21, "the imbalance is at most a fifth of that of random classes"
+
+
+def test_a_control_is_whole_subtrees_without_the_removed(imagenet):
+    pascal = set(imagenet.leaves) - set(label_set(imagenet, "without-pascal", imagenet.leaves).class_of)
+    control = matched_control(imagenet, imagenet.leaves, pascal, seed=3)
+    assert control.isdisjoint(pascal)
+    assert control != matched_control(imagenet, imagenet.leaves, pascal, seed=4), (
+        "the seed draws among equals"
+    )
+    groups = [
+        set(group) for group in groups_at(imagenet, imagenet.leaves, 9).values() if set(group) & control
+    ]
+    assert all(group <= control or group & pascal for group in groups)
+
+
+def test_a_control_of_a_small_tree(tree):
+    assert groups_at(tree, LEAVES, 2) == {"dog": ["husky", "poodle"], "car": ["car"], "fish": ["trout"]}
+    assert len(matched_control(tree, LEAVES, {"trout"}, seed=0)) == 1
+    dogs_and_two_fish = [*Taxonomy.snapshot().leaves_under("n02084071"), "n01440764", "n01443537"]
+    with pytest.raises(ItlError, match="leaves out 118 other classes, as many .* only 2 are others"):
+        label_set(Taxonomy.snapshot(), "without-matched@0", dogs_and_two_fish)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itl import ItlError
-from itl.packs.subset import manifest, select
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.subset import count_subset, manifest, select
 from itl.specs import Subset
 
 DOG, FOX, CAR, PIZZA = "n02113799", "n02119022", "n04285008", "n07873807"
@@ -122,3 +123,32 @@ def test_unknown_and_empty_splits():
     pack = world({FOX: 2, DOG: 2}, val={DOG: 1})
     with pytest.raises(ItlError, match="keeps none of the 1 val images"):
         select(pack, Subset("d", labels="without-pascal"), "val")
+
+
+def test_at_most_so_many_images_keeps_all_of_smaller_classes():
+    counts = kept_images(images_per_class=6, at_most=True)["wnid"].value_counts()
+    assert counts.to_dict() == {DOG: 6, FOX: 6, CAR: 5, PIZZA: 6}
+    kept = count_subset(
+        Taxonomy.snapshot(), {DOG: 6, FOX: 9, CAR: 5}, Subset("d", images_per_class=6, at_most=True)
+    )
+    assert kept.images == {DOG: 6, FOX: 6, CAR: 5}
+
+
+def test_one_leaf_of_each_class_is_the_same_in_every_split():
+    train = kept_images(labels="bottom-up@5", leaves=1)
+    assert train.groupby("label")["wnid"].nunique().eq(1).all()
+    assert train["label"].nunique() == kept_images(labels="bottom-up@5")["label"].nunique() < 4
+    val = kept_images("val", labels="bottom-up@5", leaves=1)
+    assert set(val["wnid"]) <= set(train["wnid"])
+    drawn = {
+        tuple(sorted(set(kept_images(labels="bottom-up@5", leaves=1, seed=seed)["wnid"])))
+        for seed in range(9)
+    }
+    assert len(drawn) > 1, "the seed draws them"
+    with pytest.raises(ItlError, match="a class has at least one leaf, not 0"):
+        kept_images(leaves=0)
+
+
+def test_labels_of_another_tree_are_refused(tree):
+    with pytest.raises(ItlError, match="bottom-up@5 is of taxonomy of WordNet, as it comes with itl; got"):
+        select(PACK, Subset("d", "bottom-up@5"), tree=tree)

@@ -4,15 +4,21 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from itl import ItlError
 from itl.hierarchy import taxonomies
 from itl.packs.paths import packed
+from itl.packs.subset import select
 from itl.runs.perform import perform
 from itl.runs.question import Task
 from itl.runs.store import Store
 from itl.specs import Transfer
+from itl.training.batches import Batches
+from itl.training.loop import load_weights, predict
+from itl.training.nets import build
+from itl.training.norm_statistics import norms
 from tests.worlds import FOUR, SETTINGS, here, small_study
 
 OBJECTS = {
@@ -107,7 +113,11 @@ def test_a_published_division_is_named_in_every_row(tmp_path):
     question = small_study(targets={"sun": target}, tasks=["probe@sun:4"], **FOUR, seeds=[0])
     question.run(store, machine)
     row = question.results(store, machine).query("task == 'probe@sun:4'").iloc[0]
-    assert (row["protocol"], row["split"], row["metric"]) == ("SUN397 partition 03", "test", "accuracy")
+    assert (row["protocol"], row["split"], row["metric"]) == (
+        "SUN397 partition 03, 20 of 39,700 images",
+        "test",
+        "accuracy",
+    )
 
 
 def test_a_question_on_a_tree_of_the_user(tmp_path):
@@ -135,3 +145,40 @@ def test_a_question_on_a_tree_of_the_user(tmp_path):
     assert store.result(specs[0])["classes"] == 2
     nodes = pd.read_csv(store.path(specs[-1]) / "nodes.csv")
     assert nodes["node"].tolist() == ["all", "first", "second"]
+
+
+def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    question = small_study(tasks=["knn@scenes"], seeds=[0])
+    question.prepare(machine)
+    (untrained,) = {run.spec.pretrain for run in question.runs(machine) if run.columns[0][1] == 0}
+    assert perform(untrained, store, machine, str)["images"] == 4
+    net = build("small", 4, 24, 0)
+    images = []
+    load_weights(net, store.path(untrained) / "weights.safetensors")
+    first = norms(net)[0]
+    hook = next(layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
+    hook.register_forward_hook(lambda layer, inputs, output: images.append(output))
+    pack = packed(question.images, "images", machine)
+    batches = Batches(pack, select(pack, untrained.subset), untrained.recipe, 0, machine)
+    predict(net, batches, machine, "fp32")
+    expected = torch.cat(images).mean((0, 2, 3))
+    assert torch.allclose(first.running_mean, expected, atol=0.02), "of the images themselves, not of nothing"
+    assert first.running_mean.abs().max() > 0.1
+
+
+def test_repeats_are_fits_of_one_net_with_seeds_of_their_own(tmp_path):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    once = small_study(tasks=["finetune@scenes", "knn@scenes"], **FOUR, seeds=[0])
+    twice = replace(once, repeats=2)
+    once.prepare(machine)
+    assert [run.spec for run in twice.runs(machine)][:2] == [run.spec for run in once.runs(machine)][:2]
+    fits = [run.spec for run in twice.runs(machine) if run.method == "finetune"]
+    assert [(fit.repeat, fit.fit_seed) for fit in fits] == [(0, 0), (1, 1_000_003)]
+    assert len({fit.pretrain for fit in fits}) == 1
+    assert len([run for run in twice.runs(machine) if run.method == "knn"]) == 1, "it has no noise of fits"
+    for run in twice.runs(machine):
+        perform(run.spec, store, machine, str)
+    weights = [store.result(fit)["metrics"]["accuracy"] for fit in fits]
+    rows = twice.results(store, machine).query("task == 'finetune@scenes' and metric == 'accuracy'")
+    assert rows[["repeat", "value"]].to_numpy().tolist() == [[0, weights[0]], [1, weights[1]]]

@@ -1,10 +1,13 @@
 """Questions: their conditions, runs and comparisons."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from itl import ItlError
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.subset import count_subset
 from itl.presets import Preset
 from itl.runs import questions
 from itl.runs.question import Margin
@@ -113,8 +116,8 @@ def test_overlap_has_a_control_of_its_own_for_every_seed():
     assert labels == [
         ("all classes", 0, "original"),
         ("all classes", 1, "original"),
-        ("without as many others", 0, "without-random@0"),
-        ("without as many others", 1, "without-random@1"),
+        ("without as many others", 0, "without-matched@0"),
+        ("without as many others", 1, "without-matched@1"),
         ("without PASCAL's", 0, "without-pascal"),
         ("without PASCAL's", 1, "without-pascal"),
     ]
@@ -131,16 +134,102 @@ def test_split_measures_every_net_on_both_halves():
     tried = [run for run in asked.runs(NOWHERE) if run.method == "probe" and run.seed == 1]
     assert {(dict(run.columns)["pretrained_on"], run.spec.labels) for run in tried} == {
         (name, half)
-        for name in ("none", "A", "B", "A + B")
+        for name in ("none", "A", "B", "A + B", "A + B, as many passes")
         for half in ("half-random-a@1", "half-random-b@1")
     }
     assert {run.task for run in tried} == {"probe@images/half-a", "probe@images/half-b"}
-    taught = {dict(run.columns)["pretrained_on"]: run.spec.pretrain.subset.labels for run in tried}
-    assert taught == {"none": "original", "A": "half-random-a@1", "B": "half-random-b@1", "A + B": "original"}
-    assert [(dict(each.against)["pretrained_on"], each.tasks) for each in asked.comparisons] == [
-        ("A", ("probe@images/half-a", "knn@scenes")),
-        ("B", ("probe@images/half-b", "knn@scenes")),
+    nets = {dict(run.columns)["pretrained_on"]: run.spec.pretrain for run in tried}
+    assert {name: (net.subset.labels, net.recipe.total_steps(1)) for name, net in nets.items()} == {
+        "none": ("original", 0),
+        "A": ("half-random-a@1", 12),
+        "B": ("half-random-b@1", 12),
+        "A + B": ("original", 12),
+        "A + B, as many passes": ("original", 24),
+    }
+    pairs = [
+        (dict(pair.of)["pretrained_on"], dict(pair.against)["pretrained_on"]) for pair in asked.comparisons
     ]
+    both, longer = "A + B", "A + B, as many passes"
+    assert pairs == [(both, "A"), (both, "B"), (longer, "A"), (longer, "B")]
+    tasks_of_a, tasks_of_b = ("probe@images/half-a", "knn@scenes"), ("probe@images/half-b", "knn@scenes")
+    assert [pair.tasks for pair in asked.comparisons] == [tasks_of_a, tasks_of_b] * 2
+
+
+def test_a_split_by_epochs_halves_them_for_equal_steps():
+    asked = other(questions.split, halves=["random"], recipe={"epochs": 4, "batch": 8, "pixels": 24})
+    epochs = {
+        condition.columns[1][1]: condition.recipe.epochs for condition in asked.conditions if condition.recipe
+    }
+    assert epochs == {"A + B": 2, "A + B, as many passes": 4}
+    with pytest.raises(ItlError, match="got 3 epochs; give an even number, or steps"):
+        other(questions.split, halves=["random"], recipe={"epochs": 3})
+
+
+def test_numbers_of_images_at_equal_steps_and_at_equal_passes():
+    asked = small_study(passes=2)
+    trained = {
+        condition.columns: (asked.pretraining(condition, "", 0).recipe.steps, condition.trained)
+        for condition in asked.conditions
+    }
+    steps, passes = ("exposure", "equal steps"), ("exposure", "equal passes")
+    assert trained == {
+        (("images_per_class", 0), steps): (None, False),
+        (("images_per_class", 4), steps): (12, True),
+        (("images_per_class", 12), steps): (12, True),
+        (("images_per_class", 4), passes): (None, True),
+        (("images_per_class", 12), passes): (None, True),
+    }
+    pairs = [(*dict(pair.of).values(), *dict(pair.against).values()) for pair in asked.comparisons]
+    assert pairs == [
+        (4, "equal steps", 12, "equal steps"),
+        (12, "equal steps", 0, "equal steps"),
+        (4, "equal passes", 12, "equal passes"),
+    ]
+
+
+def test_some_classes_with_all_their_images():
+    asked = other(questions.class_count, label_sets=["none", "bottom-up@5", "original"], classes=[2, 3])
+    subsets = [asked.pretraining(condition, "", 1).subset for condition in asked.conditions[3:]]
+    assert [(subset.labels, subset.classes, subset.images_per_class) for subset in subsets] == [
+        ("original", 2, None),
+        ("original", 3, None),
+    ]
+    last = asked.comparisons[-1]
+    assert (last.of, last.against) == ((("label_set", "2 classes"),), (("label_set", "original"),))
+    with pytest.raises(ItlError, match="compares some classes with all: add original to label_sets"):
+        other(questions.class_count, label_sets=["bottom-up@5", "bottom-up@9"], classes=[2])
+
+
+def test_coarse_or_fine_has_as_many_classes_and_images_of_both():
+    asked = other(questions.coarse_or_fine, cuts=["bottom-up@5"], images_per_class=4)
+    subsets = {
+        condition.columns[1][1]: asked.pretraining(condition, "", 1).subset for condition in asked.conditions
+    }
+    coarse, fine, every = subsets["coarse"], subsets["fine"], subsets["coarse, all images"]
+    assert (coarse.images_per_class, coarse.leaves) == (4, None)
+    assert fine == replace(coarse, leaves=1)
+    assert every == replace(coarse, images_per_class=None)
+    pairs = [(pair.of[1][1], pair.against[1][1]) for pair in asked.comparisons]
+    assert pairs == [("coarse", "fine"), ("fine", "none"), ("coarse, all images", "coarse")]
+    tree = Taxonomy.snapshot()
+    counts = [count_subset(tree, dict.fromkeys(tree.leaves, 10), subset) for subset in (coarse, fine)]
+    assert counts[0].images.keys() == counts[1].images.keys()
+    assert set(counts[0].images.values()) == set(counts[1].images.values()) == {4}
+    assert set(counts[1].leaves.values()) == {1}
+
+
+def test_designs_of_at_most_so_many_images_and_of_all():
+    asked = other(questions.budget, budgets=[["all x at most 6", "2 x all"], ["all x 3", "2 x 6"]])
+    first, second = asked.conditions[:2]
+    assert (first.columns[0][1], first.classes, first.images_per_class, first.at_most) == (
+        "all × at most 6",
+        None,
+        6,
+        True,
+    )
+    assert (second.columns[0][1], second.classes, second.images_per_class) == ("2 × all", 2, None)
+    with pytest.raises(ItlError, match="got 'at most 2 x 3'"):
+        other(questions.budget, budgets=[["at most 2 x 3", "2 x all"], ["all x 3", "2 x 6"]])
 
 
 def test_halves_are_of_a_kind_and_known_to_their_question_only():

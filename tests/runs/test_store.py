@@ -132,4 +132,5 @@ def test_a_damaged_spec_is_written_again(tmp_path):
     store = Store(tmp_path)
     whole = (store.folder(SPEC) / "spec.json").read_text()
     (store.folder(SPEC) / "spec.json").write_text(whole[:9])
-    assert (store.folder(SPEC) / "spec.json").read_text() == whole
+    with pytest.warns(UserWarning, match="spec.json is damaged; it is made again"):
+        assert (store.folder(SPEC) / "spec.json").read_text() == whole

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -163,3 +164,21 @@ def imagenet21k(root: Path) -> Path:
             {f"{wnid}_{number}.JPEG": encoded(np.zeros((3, 3, 3), np.uint8)) for number in (1, 2)},
         )
     return root
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """*data* cut short, or with a few bytes changed, zeroed or put in."""
+    if not data:
+        return bytes(random.integers(0, 256, 5, np.uint8))
+    damaged, at = bytearray(data), int(random.integers(len(data)))
+    match int(random.integers(4)):
+        case 0:
+            return bytes(damaged[:at])
+        case 1:
+            for position in random.integers(0, len(damaged), 4):
+                damaged[position] = random.integers(256)
+        case 2:
+            damaged[at : at + 64] = bytes(min(64, len(damaged) - at))
+        case 3:
+            damaged[at:at] = struct.pack("<q", int(random.integers(-(2**63), 2**63)))
+    return bytes(damaged)

@@ -1,7 +1,6 @@
 """Images in shards, tables and arrays: what is read, what is refused, and that nothing runs or overflows."""
 
 import pickle
-import struct
 import tarfile
 import zipfile
 
@@ -15,9 +14,9 @@ from itl.sources.plain_pickle import load_plain
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import written
-from tests.pictures import CAR, FOX, REAL, quiet, tarred
+from tests.pictures import CAR, FOX, REAL, encoded, quiet, tarred
 from tests.sources import containers
-from tests.sources.containers import IMAGES, parquet_file, rows, sample, shards
+from tests.sources.containers import IMAGES, mutated, parquet_file, rows, sample, shards
 
 
 def read(kind, path, **options):
@@ -225,6 +224,39 @@ def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):
     assert read("parquet", tmp_path / "plain")[0] == ("train/ant/1.png", "ant", "train")
 
 
+def test_a_table_that_has_changed_is_packed_anew(tmp_path):
+    def digest(shade: int) -> str:
+        image = encoded(np.full((4, 4, 3), shade, np.uint8))
+        path = parquet_file(
+            tmp_path / "set/train.parquet", [("1.png", "cat", image), ("2.png", "dog", DATA)]
+        ).parent
+        return Pack.build(
+            Packing("parquet", size=4), tmp_path / "pack", path=path, workers=1, log=quiet
+        ).digest
+
+    digests = [digest(1), digest(200), digest(1)]
+    assert digests[0] == digests[2] != digests[1]
+
+
+def test_one_file_alone_and_tars_in_a_tar(tmp_path):
+    shards(tmp_path / "shards")
+    parquet_file(tmp_path / "train.parquet", [("1.png", "cat", DATA)])
+    assert read("webdataset", tmp_path / "shards/pets-train-0000.tar") == [
+        (f"train/{name}", label, "train") for name, label, _ in rows("train")[::2]
+    ]
+    assert read("parquet", tmp_path / "train.parquet") == [("train/cat/1.png", "cat", "train")]
+    tars = {path.name: path.read_bytes() for path in containers.imagenet21k(tmp_path / "21k").iterdir()}
+    assert read("imagenet21k", tarred(tmp_path / "fall11_whole.tar", tars)) == read(
+        "imagenet21k", tmp_path / "21k"
+    )
+    folders = {f"x/{name}": data for name, data in {f"{FOX}/1.png": DATA, f"{CAR}/2.png": DATA}.items()}
+    halves = open_source("imagenet21k", written(tmp_path / "folders", folders))
+    assert [(record.id, record.wnid) for record in halves.records()] == [
+        (f"{FOX}/1.png", FOX),
+        (f"{CAR}/2.png", CAR),
+    ]
+
+
 def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatch):
     parquet_file(
         tmp_path / "train.parquet", [("2.png", "cat", DATA), ("1.png", "cat", IMAGES["val/cat/3.png"])]
@@ -320,24 +352,6 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(tmp_path, monkeypatch):
             (tmp_path / moved).rename(path / moved)
         with pytest.raises(ItlError, match="more than 2 MiB when it is unpacked"):
             read(kind, path)
-
-
-def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    """*data* cut short, or with a few bytes changed, zeroed or put in."""
-    if not data:
-        return bytes(random.integers(0, 256, 5, np.uint8))
-    damaged, at = bytearray(data), int(random.integers(len(data)))
-    match int(random.integers(4)):
-        case 0:
-            return bytes(damaged[:at])
-        case 1:
-            for place in random.integers(0, len(damaged), 4):
-                damaged[place] = random.integers(256)
-        case 2:
-            damaged[at : at + 64] = bytes(min(64, len(damaged) - at))
-        case 3:
-            damaged[at:at] = struct.pack("<q", int(random.integers(-(2**63), 2**63)))
-    return bytes(damaged)
 
 
 MUTATED = {

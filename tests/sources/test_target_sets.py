@@ -12,8 +12,7 @@ from itl.sources.target_sets import TARGET_SETS
 from tests.annotated import check_lines, jpeg, written
 from tests.pictures import CAR, FOX, REAL, tarred
 from tests.sources import containers
-from tests.sources.containers import cells, mat
-from tests.sources.test_containers import mutated
+from tests.sources.containers import cells, mat, mutated
 
 CASES = REAL.parent / "cases"
 

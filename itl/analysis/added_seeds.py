@@ -1,0 +1,49 @@
+"""Seeds that are added until a question is decided: runs, looks, and stops by the rule of its cap."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from itl import ItlError
+from itl.analysis.comparisons import contrasts
+from itl.analysis.seeds import MIN_SEEDS
+from itl.analysis.verdicts import DECIDED
+from itl.analysis.wording import answer_text
+from itl.machine import Machine
+from itl.runs.question import Question, run_all
+from itl.runs.store import Store
+
+Runner = Callable[[Sequence[Question], Store, Machine], object]
+
+
+def run_until_decided(question: Question, store: Store, machine: Machine, runner: Runner = run_all) -> str:
+    """Run *question* with its first three seeds, then with one more at a time, until it is decided.
+
+    That is where the main comparison is a gain, a loss or the same.
+    The question declares in its preset how many seeds there may be at most (its cap), so that every page
+    adjusts its p values for the looks (`itl.analysis.seeds.look_level`).
+
+    Args:
+        question: with as many seeds as its cap, or more.
+        store: where runs are kept.
+        machine: that does them.
+        runner: does the missing runs of some questions.
+
+    Returns:
+        One line: the number of seeds, and the answer.
+
+    Raises:
+        ItlError: the question has no cap of at least three seeds, or fewer seeds than that.
+    """
+    seeds, cap = question.seeds, question.cap
+    if cap < MIN_SEEDS or len(seeds) < cap:
+        raise ItlError(
+            f"{question.name} has {len(seeds)} seeds and cap {cap}; to add seeds until it is decided, give "
+            f"its preset cap: {max(len(seeds), 10)} and as many seeds, before any result"
+        )
+    for count in range(MIN_SEEDS, cap + 1):
+        part = replace(question, seeds=seeds[:count])
+        runner([part], store, machine)
+        main = contrasts(part, part.results(store, machine)).iloc[0]
+        if main["verdict"] in DECIDED:
+            return f"{question.name}: decided with {count} seeds. {answer_text(main)}"
+    return f"{question.name}: not decided with {cap} seeds. {answer_text(main)}"

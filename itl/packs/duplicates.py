@@ -1,0 +1,237 @@
+"""Duplicates: images that are in two places, such as in pre-training and in the test of a target.
+
+Exact duplicates have the same pixels in two packs of one size and fit. Near ones look alike as thumbnails of
+8 × 8 colours, upright or mirrored. So an image is recognised that was encoded again, resized or mirrored, but
+not one that was cropped. The difference of two thumbnails is taken relative to their contrast: otherwise one
+pale image would be a duplicate of every other.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from itl import ItlError
+from itl.packs.pack import Pack
+from itl.sources.boxes import padded_size
+from itl.storage import write_atomic
+
+SIDE = 8  # of a thumbnail, in cells
+# Of the difference of two thumbnails to the contrast of the paler one. In 20,000 images of Tiny ImageNet the
+# nearest two that differ have 0.21; 99 % of copies at half their size have less than 0.12.
+MAX_DIFFERENCE = 0.15
+MIN_CONTRAST = 4.0  # grey levels; plainer images are only compared exactly
+# Without their means, thumbnails of contrasts a ≤ b that differ by d·a have a cosine of at least
+# (a² + b² - d²a²) / 2ab. That is least where a = b, so with length 1 their squared distance is at most d².
+MIN_PRODUCT = -(MAX_DIFFERENCE**2) / 2 - 1e-5  # and this is -1/2 of it
+BLOCK = 1024  # images in memory at a time
+VERSION = 1  # of the method, in the names of kept tables; one that finds others raises itl.specs.NUMERICS too
+COLUMNS = ["image", "split", "other", "other_split", "kind", "difference"]
+
+
+def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFrame:
+    """List the images in a split of *pack* that are also in a split of *other*, which may be the same pack.
+
+    The table is kept in a file beside *pack*: to compare a million images takes minutes.
+
+    Returns:
+        image and split, in *pack*; other and other_split, in *other*; kind (exact or near); difference, 0 to
+        MAX_DIFFERENCE. An image with several duplicates has several rows.
+    """
+    path = table_path(pack, split, other, other_split)
+    if path.exists():
+        return pd.read_csv(path, keep_default_na=False)
+    rows, other_rows = (
+        np.flatnonzero(one.table["split"].to_numpy(str) == part)
+        for one, part in ((pack, split), (other, other_split))
+    )
+    table = _pairs(pack, rows, other, other_rows)
+    if os.access(path.parent, os.W_OK):
+        write_atomic(path, lambda temporary: table.to_csv(temporary, index=False))
+    return table
+
+
+def table_path(pack: Pack, split: str, other: Pack, other_split: str) -> Path:
+    """Return the file in which `between` keeps its table: beside *pack*."""
+    name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.csv"
+    return pack.folder.parent / name
+
+
+def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
+    """Return the training images of *pack* with a duplicate among those that the packs of *digests* score.
+
+    Raises:
+        ItlError: If the packs were not compared yet, as a plan does.
+    """
+    images: set[str] = set()
+    for digest in digests:
+        stem = f"duplicates-{pack.digest}-train-{digest}"
+        paths = [pack.folder.parent / f"{stem}-{split}-v{VERSION}.csv" for split in ("test", "val")]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
+            raise ItlError(
+                f"the images of {pack.folder} were not compared with those of the pack with digest {digest}, "
+                f"whose duplicates are to be left out; `itl plan` with the preset compares them"
+            )
+        images |= set(pd.read_csv(path, keep_default_na=False)["image"].astype(str))
+    return images
+
+
+def across_splits(pack: Pack) -> pd.DataFrame:
+    """List the images of *pack* that are in two of its splits, with the columns of `between`."""
+    order = ("train", "val", "test")  # the one that is scored on comes second
+    splits = sorted(pack.summary["splits"], key=order.index)
+    tables = [between(pack, one, pack, two) for one, two in combinations(splits, 2)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def count_text(table: pd.DataFrame) -> str:
+    """Say how many images in the column ``other`` of *table* have a duplicate.
+
+    >>> count_text(pd.DataFrame({"other": ["a", "a", "b"], "kind": ["exact", "near", "near"]}))
+    '2 (1 exact, 1 near)'
+    """
+    exact = set(table.loc[table["kind"] == "exact", "other"])
+    near = set(table["other"]) - exact
+    return f"{len(exact) + len(near):,} ({len(exact):,} exact, {len(near):,} near)"
+
+
+def thumbnails(pack: Pack, view: str) -> np.ndarray:
+    """Return the thumbnails of all images of *pack*, uint8 (N, SIDE, SIDE, 3); kept in the pack's folder.
+
+    Args:
+        pack: Of any size and fit.
+        view: "whole": of the whole image, squashed; "centre": of its central square. A pack of fit "crop" has
+            no more than that.
+    """
+    path = pack.folder / f"thumbnails-{view}.npy"
+    if path.exists():
+        return np.load(path)
+    result = np.empty((len(pack), SIDE, SIDE, 3), np.uint8)
+    for rows, (columns, lines) in _same_frames(pack, view):
+        for start in range(0, len(rows), BLOCK):
+            part = rows[start : start + BLOCK]
+            images = pack.images[part].astype(np.float32)
+            count, size = len(part), pack.size
+            narrow = (lines @ images.reshape(count, size, 3 * size)).reshape(count * SIDE, size, 3)
+            result[part] = np.rint(columns @ narrow).reshape(count, SIDE, SIDE, 3)
+    if os.access(pack.folder, os.W_OK):
+        write_atomic(path, lambda temporary: _save(temporary, result))
+    return result
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:  # np.save would add a suffix to a name
+        np.save(file, array)
+
+
+def _same_frames(pack: Pack, view: str) -> Iterator[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+    """Yield rows whose images fill the same part of their squares, and the weights of columns and lines."""
+    fit, size = pack.summary["request"]["fit"], pack.size
+    if fit == "crop" or (fit == "squash" and view == "whole"):
+        yield np.arange(len(pack)), (_cell_weights(size, 0, size), _cell_weights(size, 0, size))
+        return
+    for (width, height), rows in pack.table.groupby(["width", "height"]).indices.items():
+        stored = padded_size(width, height, size) if fit == "pad" else (size, size)
+        outside = 0.0 if view == "whole" else abs(width - height) / 2  # on each end of the long side
+        margins = [outside * (side > min(width, height)) / side for side in (width, height)]
+        ends = zip(margins, stored, strict=True)
+        columns, lines = (_cell_weights(size, part * side, (1 - part) * side) for part, side in ends)
+        yield rows, (columns, lines)
+
+
+def _cell_weights(size: int, start: float, stop: float) -> np.ndarray:
+    """Return the part that each of *size* pixels has in each of SIDE cells from *start* to *stop*.
+
+    >>> _cell_weights(16, 0, 16)[0, :3].tolist()
+    [0.5, 0.5, 0.0]
+    """
+    edges = np.linspace(start, stop, SIDE + 1)
+    pixels = np.arange(size)
+    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.clip(shared, 0, None) / (edges[1] - edges[0])).astype(np.float32)
+
+
+def _pairs(pack: Pack, rows: np.ndarray, other: Pack, other_rows: np.ndarray) -> pd.DataFrame:
+    """List the duplicates among *rows* of *pack* and *other_rows* of *other*."""
+    exact = pd.DataFrame(columns=["row", "other_row"], dtype=np.int64)
+    fits = [one.summary["request"]["fit"] for one in (pack, other)]
+    if (pack.size, fits[0]) == (other.size, fits[1]):
+        hashes, other_hashes = (one.table["checksum"].to_numpy(str) for one in (pack, other))
+        left = pd.DataFrame({"row": rows, "checksum": hashes[rows]})
+        right = pd.DataFrame({"other_row": other_rows, "checksum": other_hashes[other_rows]})
+        exact = left.merge(right, on="checksum")[["row", "other_row"]]
+    view = "centre" if "crop" in fits else "whole"
+    near = _near(thumbnails(pack, view), rows, thumbnails(other, view), other_rows)
+    pairs = pd.concat([exact.assign(kind="exact", difference=0.0), near.assign(kind="near")])
+    pairs = pairs.drop_duplicates(["row", "other_row"]).sort_values(["other_row", "row"])
+    one, two = pack.table.iloc[pairs["row"]], other.table.iloc[pairs["other_row"]]
+    columns = [one["image"], one["split"], two["image"], two["split"], pairs["kind"], pairs["difference"]]
+    return pd.DataFrame(dict(zip(COLUMNS, map(np.asarray, columns), strict=True)))
+
+
+def _near(thumbs: np.ndarray, rows: np.ndarray, others: np.ndarray, other_rows: np.ndarray) -> pd.DataFrame:
+    """Compare the thumbnails at *rows* with those at *other_rows*, and with their mirror images.
+
+    Returns:
+        row, other_row and difference, of the lesser of the two where both are alike.
+    """
+    base_rows = rows[_contrast(thumbs[rows]) >= MIN_CONTRAST]
+    query_rows = other_rows[_contrast(others[other_rows]) >= MIN_CONTRAST]
+    base, upright = thumbs[base_rows], others[query_rows]
+    tables = [pd.DataFrame({"row": [], "other_row": [], "difference": []})]
+    for images in (upright, upright[:, :, ::-1]):
+        for first, second in _candidates(base, images):
+            difference = _difference(base[first], images[second])
+            near = difference <= MAX_DIFFERENCE
+            values = (base_rows[first[near]], query_rows[second[near]], difference[near].round(4))
+            tables.append(pd.DataFrame(dict(zip(tables[0].columns, values, strict=True))))
+    table = pd.concat(tables).sort_values("difference").drop_duplicates(["row", "other_row"])
+    return table.astype({"row": np.int64, "other_row": np.int64})
+
+
+def _candidates(base: np.ndarray, query: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the numbers of thumbnails of *base* and of *query* that may be alike; none that are so is missed.
+
+    The products are -1/2 of the squared distances in `_coarse`, by |x - y|² = |x|² + |y|² - 2 xy.
+    """
+    one, two = _coarse(base), _coarse(query)
+    ones, twos = (np.square(vectors).sum(axis=1, keepdims=True) / -2 for vectors in (one, two))
+    left = np.hstack([one, ones, np.ones_like(ones)])
+    right = np.hstack([two, np.ones_like(twos), twos]).T
+    for start in range(0, len(base), BLOCK):
+        for begin in range(0, len(query), 2 * BLOCK):
+            products = left[start : start + BLOCK] @ right[:, begin : begin + 2 * BLOCK]
+            alike = np.flatnonzero(products.max(axis=1) >= MIN_PRODUCT)
+            first, second = np.nonzero(products[alike] >= MIN_PRODUCT)
+            if len(first):
+                yield start + alike[first], begin + second
+
+
+def _coarse(thumbs: np.ndarray) -> np.ndarray:
+    """Return *thumbs* without their means and of length 1, four cells summed up in one: float32 (n, 48).
+
+    Divided by 2, such sums are coordinates in an orthonormal basis, so they lie no farther apart.
+    """
+    result = np.empty((len(thumbs), 3 * (SIDE // 2) ** 2), np.float32)
+    for start in range(0, len(thumbs), BLOCK):
+        part = thumbs[start : start + BLOCK].astype(np.float32)
+        part -= part.mean(axis=(1, 2, 3), keepdims=True)
+        part /= np.sqrt(np.square(part).sum(axis=(1, 2, 3), keepdims=True))
+        sums = part.reshape(-1, SIDE // 2, 2, SIDE // 2, 2, 3).sum(axis=(2, 4)) / 2
+        result[start : start + BLOCK] = sums.reshape(len(part), -1)
+    return result
+
+
+def _contrast(thumbs: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each of *thumbs*, in grey levels."""
+    return thumbs.reshape(len(thumbs), -1).std(axis=1, dtype=np.float32)
+
+
+def _difference(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """Return the root mean square of one - two, by the contrast of the paler one; both uint8 (n, …)."""
+    squares = np.square(one.astype(np.float32) - two).reshape(len(one), -1).mean(axis=1)
+    return np.sqrt(squares) / np.minimum(_contrast(one), _contrast(two))

@@ -1,0 +1,69 @@
+"""What a report opens with: one paragraph that answers its title from all questions, and a figure of it."""
+
+import base64
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+
+from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
+from itl.analysis.wording import percent_interval, task_name
+
+OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
+    GAIN: "Features transfer better with",
+    LOSS: "They transfer worse with",
+    SAME: "They transfer as well, within the margins declared beforehand, with",
+    CANNOT_TELL: "These runs cannot tell about",
+    TOO_FEW: "There are too few seeds to tell about",
+}
+
+
+def main_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the main comparison of each question: the first of each of *tables* of contrasts."""
+    return pd.concat([table.head(1) for table in tables if len(table)], ignore_index=True)
+
+
+def paragraph(rows: pd.DataFrame) -> str:
+    """Answer what makes features transfer, from the main comparison of each question.
+
+    >>> row = {"compared": "A + B, not A", "task": "own", "verdict": "a gain", "share": 1.25}
+    >>> print(paragraph(pd.DataFrame([row | {"share_low": 1.1, "share_high": 1.4}])))
+    Features transfer better with A + B, not A (125 % (110 to 140 %) of the gain on own classes).
+    """
+    sentences = []
+    for verdict, opening in OPENINGS.items():
+        chosen = rows[rows["verdict"] == verdict]
+        if len(chosen):
+            sentences.append(f"{opening} {'; '.join(map(_clause, chosen.itertuples()))}.")
+    return " ".join(sentences)
+
+
+def _clause(row: tuple) -> str:
+    share = percent_interval(row.share, row.share_low, row.share_high)
+    of_the_gain = f"{share} of the gain on " if share else ""
+    return f"{row.compared} ({of_the_gain}{task_name(row.task)})"
+
+
+def figure(rows: pd.DataFrame) -> str:
+    """Draw the main comparisons as shares of the gain from pre-training; '' where no gain is known.
+
+    Returns:
+        An SVG file in base64.
+    """
+    known = rows[rows["gain"] > 0]
+    if known.empty:
+        return ""
+    import matplotlib.pyplot as plt  # slow to import, and a report that changes nothing draws nothing
+
+    from itl.analysis.figures import forest
+
+    percent = known[["change", "low", "high", "margin"]].mul(100).div(known["gain"], axis=0)
+    kept = known["share"].notna()
+    percent.loc[kept, "low"] = 100 * (known.loc[kept, "share_low"] - 1)
+    percent.loc[kept, "high"] = 100 * (known.loc[kept, "share_high"] - 1)
+    ax = forest(known.assign(**percent), by="question")
+    ax.set_xlabel("change, in percent of what pre-training gives; grey: does not matter")
+    file = io.BytesIO()
+    ax.figure.savefig(file, format="svg")
+    plt.close(ax.figure)
+    return base64.b64encode(file.getvalue()).decode()

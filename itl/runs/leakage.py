@@ -1,0 +1,53 @@
+"""Leakage: test images of a target that nets have seen, in pre-training or in the target's own training."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from itl.evaluation.target import scored_split
+from itl.packs.duplicates import across_splits, between, count_text, table_path
+from itl.packs.pack import Pack
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """The duplicates of the images that a target is scored on; tables as `itl.packs.duplicates` has them."""
+
+    target: str
+    split: str
+    images: int
+    own: pd.DataFrame  # in its other splits
+    pretraining: pd.DataFrame  # in the pre-training images; empty for their own validation
+
+    def __bool__(self) -> bool:
+        """Whether there are any duplicates."""
+        return len(self.own) + len(self.pretraining) > 0
+
+    def __str__(self) -> str:
+        """Return the counts in words."""
+        return (
+            f"of {self.images:,} {self.split} images of {self.target}, {count_text(self.pretraining)} are in "
+            f"the pre-training images, {count_text(self.own)} in its other splits"
+        )
+
+
+def find_leakage(packs: Mapping[str, Pack], log: Callable[[str], object] = lambda _: None) -> list[Leakage]:
+    """Compare the images that each target is scored on with those that nets learn from.
+
+    Args:
+        packs: The pre-training's, called images, and the targets', by name.
+        log: Called before a comparison that was not made before: it takes minutes for a million images.
+    """
+    pretraining, leaks = packs["images"], []
+    for name, pack in packs.items():
+        split = scored_split(pack)
+        if split not in pack.summary["splits"]:
+            continue
+        if not table_path(pretraining, "train", pack, split).exists():
+            log(f"looking for the {split} images of {name} among the training images, once")
+        own = across_splits(pack)
+        own = own[own["other_split"] == split]
+        seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
+        leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen))
+    return leaks

@@ -1,0 +1,294 @@
+"""What processes and disks can do to a store: kills, power cuts, many at once. `make chaos` prints a table.
+
+Each stage is a command of itl, killed with SIGKILL at random moments and repeated until it was killed often
+enough; then it runs to its end. What it made must be what an undisturbed run made, and 2 s after a kill no
+process that it started may be left.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from shutil import copytree, rmtree
+
+import psutil
+
+from itl import ItlError
+from itl.runs.executors import with_needs
+from itl.runs.perform import perform
+from itl.runs.store import Store
+from tests.worlds import FOUR, SETTINGS, here, small_study
+
+CHECKOUT = Path(__file__).parents[1]
+MARK = "ITL_CHAOS"  # in the environment of every process that a stage starts
+ORPHAN_S = 2.0
+PRESET = {
+    "about": "chaos",
+    "notebooks": {
+        "01-data-size": SETTINGS
+        | {"images_per_class": [4, 12], "recipe": {"steps": 60, "batch": 8, "pixels": 24}}
+    },
+}
+PACK = "pack demo --size 32 --option classes=8 --option train=60 --option val=4 --option size=32 --out pack"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command that is killed, and the files that it makes."""
+
+    name: str
+    command: str
+    made: tuple[str, ...]  # globs whose files must have the same bytes as after an undisturbed run
+    again: tuple[str, ...]  # what is removed so that there is something to do again
+
+
+WEIGHTS = ("runs/*/*/result.json", "runs/pretrain/*/weights.safetensors", "runs/pretrain/*/manifest.csv")
+STAGES = (
+    Stage("packing", PACK, ("pack/images.npy", "pack/*.parquet", "pack/pack.json"), ("pack",)),
+    Stage("calibrating", "plan mini", ("runs/rates.json",), ("runs",)),
+    Stage("training", "run mini", WEIGHTS, ("runs",)),
+    Stage("training on Dask", "run mini --scheduler SCHEDULER", WEIGHTS, ("runs",)),
+    Stage("pages", "report mini", (*WEIGHTS, "reports/mini/*.csv"), ("reports",)),
+)
+
+
+@dataclass
+class Outcome:
+    """What became of a stage."""
+
+    name: str
+    kills: int = 0
+    orphans: int = 0
+    same: bool = False
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was left behind and nothing differs."""
+        return self.same and not self.orphans
+
+
+def start(home: Path, command: str) -> subprocess.Popen:
+    """Start a command of itl in the project *home*."""
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT), "ITL_DEVICE": "cpu", MARK: str(home)}
+    words = [sys.executable, "-m", "itl", *command.split()]
+    return subprocess.Popen(
+        words, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(home: Path, command: str) -> str:
+    """Run a command of itl to its end and return what it printed."""
+    process = start(home, command)
+    output, _ = process.communicate()
+    if process.returncode:
+        raise AssertionError(f"itl {command}: status {process.returncode}: {output[-2000:]}")
+    return output
+
+
+def project(home: Path) -> Path:
+    """Make a project with the preset mini."""
+    (home / "params").mkdir(parents=True)
+    (home / "params/mini.yaml").write_text(json.dumps(PRESET))
+    (home / "notebooks").symlink_to(CHECKOUT / "notebooks")
+    return home
+
+
+def left_over(home: Path) -> list[psutil.Process]:
+    """Return the processes that commands in *home* started and that are still there."""
+    processes = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(home) and process.status() != psutil.STATUS_ZOMBIE:
+                processes.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
+            continue
+    return processes
+
+
+def content(home: Path, globs: tuple[str, ...]) -> dict[str, str]:
+    """Return a digest of each file that matches one of *globs*, by its path."""
+    paths = sorted(path for pattern in globs for path in home.glob(pattern))
+    return {str(path.relative_to(home)): digest(path) for path in paths}
+
+
+def digest(path: Path) -> str:
+    """Return a digest of what a file says; where and when it was made is left out."""
+    data = path.read_bytes()
+    if path.suffix == ".json":
+        values = json.loads(data)
+        if path.name == "rates.json":  # seconds differ
+            values = dict.fromkeys(values)
+        data = json.dumps({name: values[name] for name in values if name not in ("files", "path", "state")})
+        data = data.encode()
+    return sha256(data).hexdigest()[:12]
+
+
+def disturb(stage: Stage, home: Path, kills: int, seconds: float, dice: random.Random) -> Outcome:
+    """Kill the command of *stage* in *home* at *kills* random moments of its *seconds*, then let it end."""
+    outcome, started = Outcome(stage.name), time.monotonic()
+    while outcome.kills < kills:
+        process = start(home, stage.command)
+        try:
+            process.wait(dice.uniform(0.05, 1.0) * seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            outcome.kills += 1
+            time.sleep(ORPHAN_S)
+            outcome.orphans += len(left_over(home))
+        else:
+            if process.returncode:
+                raise AssertionError(f"{stage.name}: {process.stdout.read()[-2000:]}")
+            for name in stage.again:
+                rmtree(home / name, ignore_errors=True)
+        process.stdout.close()
+    finish(home, stage.command)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+@contextmanager
+def dask_cluster() -> Iterator[str]:
+    """Start a scheduler with two workers of four threads, and give its address."""
+    from dask.distributed import LocalCluster
+
+    options = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
+    with LocalCluster(n_workers=2, threads_per_worker=4, **options) as cluster:
+        yield cluster.scheduler_address
+
+
+def chaos(folder: Path, kills: int, seed: int = 0) -> Iterator[Outcome]:
+    """Disturb every stage, *kills* times together."""
+    dice = random.Random(seed)
+    calm = project(folder / "calm")
+    with dask_cluster() as address:
+        for stage in STAGES:
+            stage = Stage(stage.name, stage.command.replace("SCHEDULER", address), stage.made, stage.again)
+            for name in stage.again:
+                rmtree(calm / name, ignore_errors=True)
+            started = time.monotonic()
+            finish(calm, stage.command)
+            seconds = time.monotonic() - started
+            home = project(folder / stage.name.replace(" ", "-"))
+            for name in {"packs", "runs"} - set(stage.again):
+                if (calm / name).exists():
+                    copytree(calm / name, home / name)
+            outcome = disturb(stage, home, -(-kills // len(STAGES)), seconds, dice)
+            outcome.same = content(home, stage.made) == content(calm, stage.made) != {}
+            yield outcome
+
+
+def eight_at_once(folder: Path) -> Outcome:
+    """Let eight processes want one preset: each run must be done once."""
+    home, started = project(folder / "eight"), time.monotonic()
+    processes = [start(home, "run mini --workers 1") for _ in range(8)]
+    outputs = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    outcome = Outcome("eight at once", seconds=time.monotonic() - started)
+    logs = [path.read_text().splitlines() for path in home.glob("runs/pretrain/*/log.jsonl")]
+    steps = [[json.loads(line)["step"] for line in log] for log in logs]
+    outcome.same = bool(steps) and all(len(log) == len(set(log)) for log in steps)
+    return outcome
+
+
+def small_home(home: Path) -> Path:
+    """Do the smallest study in *home*, in this process: a net and a measurement of it."""
+    go_on(home)
+    return home
+
+
+def go_on(home: Path) -> str:
+    """Do what is missing of the smallest study, as people would: a damaged pack is moved away.
+
+    Returns:
+        What was said.
+    """
+    machine, messages = here(home), []
+    question = small_study(**FOUR, seeds=[0], recipe={"steps": 2, "batch": 8, "pixels": 24})
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        try:
+            question.prepare(machine, log=messages.append)
+        except ItlError as error:
+            messages.append(str(error))
+            for pack in machine.packs.iterdir():
+                if str(pack) in str(error):
+                    rmtree(pack)
+            question.prepare(machine, log=messages.append)
+        for spec in with_needs(run.spec for run in question.runs(machine)):
+            perform(spec, Store(machine.runs), machine, log=messages.append)
+    return "\n".join([*messages, *(str(note.message) for note in notes)])
+
+
+def cut(finished: Path, home: Path, victim: Path, length: int) -> str:
+    """Copy the store *finished* to *home*, cut the file *victim* of it to *length* bytes, and go on there.
+
+    Returns:
+        What is wrong: the file was not named, or what was made again differs; '' if nothing is.
+    """
+    copytree(finished, home)
+    os.truncate(home / victim, length)
+    messages = go_on(home)
+    named = victim.name in messages or victim.name == "log.jsonl"  # only progress bars read that one
+    same = content(home, WEIGHTS) == content(finished, WEIGHTS)
+    rmtree(home)
+    return "" if named and same else f"{victim} cut to {length}: named {named}, same {same}: {messages}"
+
+
+def files_of(home: Path) -> list[Path]:
+    """List the files of a store that hold something, relative to *home*."""
+    paths = sorted(
+        path.relative_to(home) for path in home.rglob("*") if path.is_file() and path.stat().st_size
+    )
+    return [path for path in paths if path.suffix != ".lock"]
+
+
+def power_cuts(folder: Path) -> Outcome:
+    """Cut every file of a store to nothing, and to half."""
+    started, finished = time.monotonic(), small_home(folder / "finished")
+    wrong = [
+        text
+        for victim in files_of(finished)
+        for length in (0, (finished / victim).stat().st_size // 2)
+        if (text := cut(finished, folder / "cut", victim, length))
+    ]
+    print(*wrong, sep="\n", end="")
+    cuts = 2 * len(files_of(finished))
+    return Outcome(f"{cuts} power cuts", same=not wrong, seconds=time.monotonic() - started)
+
+
+def main() -> int:
+    """Print the table; the exit status is 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    good = True
+    with tempfile.TemporaryDirectory(prefix="itl-chaos-") as name:
+        print(f"{'stage':20} {'kills':>5} {'orphans':>7} {'same':>5} {'seconds':>8}")
+        outcomes = chain(chaos(Path(name), args.kills, args.seed), [eight_at_once, power_cuts])
+        for outcome in outcomes:
+            outcome = outcome(Path(name)) if callable(outcome) else outcome
+            same = "yes" if outcome.same else "NO"
+            print(
+                f"{outcome.name:20} {outcome.kills:5} {outcome.orphans:7} {same:>5} {outcome.seconds:8.0f}",
+                flush=True,
+            )
+            good &= outcome.good
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

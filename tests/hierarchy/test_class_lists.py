@@ -1,0 +1,116 @@
+"""Lists of classes in every common form: what they say, or the line that is wrong."""
+
+import pytest
+
+from itl import ItlError
+from itl.hierarchy.class_lists import read_class_list
+from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.specs import Subset
+
+TENCH, GOLDFISH, CHIHUAHUA, SPANIEL = "n01440764", "n01443537", "n02085620", "n02085782"
+CLASSES = {TENCH: TENCH, GOLDFISH: GOLDFISH}
+FISH = {TENCH: "fish", GOLDFISH: "fish", CHIHUAHUA: "dog", SPANIEL: "dog"}
+
+
+def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
+    path = tmp_path / "list"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_class_list(path, Taxonomy.snapshot(), classes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{TENCH}\n{GOLDFISH}\n",
+        f"{TENCH}\r\n{GOLDFISH}\r\n",
+        f"\ufeff{TENCH}\n\n{GOLDFISH}",
+        f"{TENCH}, {GOLDFISH}\n",
+        f"{TENCH},{GOLDFISH}",
+        f"# mine\n{TENCH}\n{GOLDFISH}\n",
+        f"{TENCH} 0\n{GOLDFISH} 1\n",
+        f"{TENCH} 1 tench\n{GOLDFISH} 2 goldfish\n",
+        f"{TENCH} tench, Tinca tinca\n{GOLDFISH} goldfish, Carassius auratus\n",
+        f"wnid,label\n{TENCH},{TENCH}\n{GOLDFISH},{GOLDFISH}\n",
+        f'["{TENCH}", "{GOLDFISH}"]',
+        f'{{"0": ["{TENCH}", "tench"], "1": ["{GOLDFISH}", "goldfish"]}}',
+        f'{{"{TENCH}": "tench, Tinca tinca", "{GOLDFISH}": "goldfish"}}',
+        f"{{'{TENCH}': 0, '{GOLDFISH}': 1}}",
+        "tench.n.01\ngoldfish.n.01\n",
+        "tench\nCarassius auratus\n",
+    ],
+)
+def test_a_list_of_classes(tmp_path, content):
+    assert read(tmp_path, content) == CLASSES
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"wnid,label\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
+        f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n{SPANIEL} dog\n",
+        f"{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
+        f'{{"fish": ["{TENCH}", "{GOLDFISH}"], "dog": ["{CHIHUAHUA}", "{SPANIEL}"]}}',
+        f'{{"{TENCH}": "fish", "{GOLDFISH}": "fish", "{CHIHUAHUA}": "dog", "{SPANIEL}": "dog"}}',
+    ],
+)
+def test_a_list_of_superclasses(tmp_path, content):
+    assert read(tmp_path, content) == FISH
+
+
+def test_two_classes_of_one_name_are_not_one_superclass(tmp_path):
+    content = f"n02012849 crane\nn03126707 crane\n{TENCH} tench\n"
+    assert set(read(tmp_path, content).values()) == {"n02012849", "n03126707", TENCH}
+
+
+def test_names_of_folders(tmp_path):
+    names = {"red fox": "red fox", "sofa": "sofa"}
+    assert read(tmp_path, "red fox\nsofa\n", names) == names
+    assert read(tmp_path, "name,label\nred fox,animal\nsofa,thing\n", names) == {
+        "red fox": "animal",
+        "sofa": "thing",
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "lists no class"),
+        (f"{TENCH}\nn0144353\n", "line 2: no 'n0144353'"),
+        (f"{TENCH}\ngoldfsh\n", "line 2: .*goldfish"),
+        (f"{TENCH} caf\xe9\n".encode("latin-1"), "line 1: not UTF-8"),
+        ("crane\n", "line 1: 'crane' may be n02012849 or n03126707; give the wnid"),
+        (f"{TENCH},{GOLDFISH}\n{CHIHUAHUA},{SPANIEL}\n", "line 1: several classes"),
+        (f"wnid,label\n{TENCH},\n", "line 2: .* lacks a class or its label"),
+        (f"wnid,label\n{TENCH},a\n{TENCH},b\n", "line 3: .* counts as b, but as a above"),
+        (f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n", "'fish' stands beside two classes"),
+        (f'["{TENCH}"', "begins like JSON, but is not"),
+        ("[1, 2]", "entry 1: 1 is no class"),
+    ],
+)
+def test_a_list_that_is_not_clear_is_refused_with_its_line(tmp_path, content, message):
+    with pytest.raises(ItlError, match=message) as error:
+        read(tmp_path, content)
+    assert str(tmp_path / "list") in str(error.value)
+
+
+def test_a_label_set_from_a_file_is_named_by_its_content(tmp_path):
+    file, tree = tmp_path / "super.csv", Taxonomy.snapshot()
+    file.write_text(f"wnid,label\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n")
+    wnids = [TENCH, GOLDFISH, CHIHUAHUA, SPANIEL]
+    assert label_set(tree, f"file@{file}", wnids).class_of == {
+        TENCH: "fish",
+        GOLDFISH: "fish",
+        CHIHUAHUA: "dog",
+    }
+    subset = Subset("digest", f"file@{file}")
+    assert label_set(tree, subset.labels, wnids).classes == ["dog", "fish"]
+    assert Subset("digest", subset.labels) == subset
+    file.write_text(f"{TENCH}\n")
+    assert Subset("digest", f"file@{file}") != subset
+    with pytest.raises(ItlError, match="super.csv is not as it was when its label set was chosen"):
+        label_set(tree, subset.labels, wnids)
+    with pytest.raises(ItlError, match="keeps none of the 1 classes"):
+        label_set(tree, f"file@{file}", [SPANIEL])
+    with pytest.raises(ItlError, match="cannot read /nowhere"):
+        Subset("digest", "file@/nowhere")

@@ -1,0 +1,138 @@
+"""Duplicates: planted copies are found, other images are not; the fast search agrees with a literal one."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageOps
+
+from itl.packs import duplicates
+from itl.packs.duplicates import MAX_DIFFERENCE, MIN_CONTRAST, across_splits, between, count_text, thumbnails
+from itl.packs.pack import Pack
+from itl.specs import Packing
+from tests.pictures import REAL, encoded, quiet
+
+VARIANTS = {
+    "exact": lambda image: image,
+    "q70": lambda image: Image.open(io.BytesIO(encoded(np.asarray(image), "JPEG", quality=70))),
+    "smaller": lambda image: image.resize((40, 32), Image.Resampling.BICUBIC),
+    "larger": lambda image: image.resize((150, 120), Image.Resampling.BICUBIC),
+    "mirrored": ImageOps.mirror,
+}
+
+
+def picture(seed: int, width: int = 80, height: int = 64) -> Image.Image:
+    """A picture of colour blobs, as different from others as photographs are."""
+    cells = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(cells).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def write(folder: Path, split: str, images: dict[str, Image.Image]) -> None:
+    for number, (name, image) in enumerate(images.items()):
+        path = folder / split / "ab"[number % 2] / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+
+
+def packed(folder: Path, out: Path, size: int = 48, fit: str = "squash") -> Pack:
+    return Pack.build(Packing("folder", size=size, fit=fit), out, path=folder, log=quiet)
+
+
+def names(table: pd.DataFrame) -> set[tuple[str, str, str]]:
+    return {(Path(row.image).stem, Path(row.other).stem, row.kind) for row in table.itertuples()}
+
+
+@pytest.fixture(scope="module")
+def leaky(tmp_path_factory) -> Pack:
+    """Forty training images, and forty test images of which five are copies of training images."""
+    folder = tmp_path_factory.mktemp("leaky")
+    write(folder / "images", "train", {f"{seed}": picture(seed) for seed in range(40)})
+    copies = {name: change(picture(seed)) for seed, (name, change) in enumerate(VARIANTS.items())}
+    write(folder / "images", "test", copies | {f"{seed}": picture(seed) for seed in range(100, 135)})
+    return packed(folder / "images", folder / "packs/leaky")
+
+
+def test_planted_copies_are_found_and_nothing_else(leaky):
+    table = across_splits(leaky)
+    kinds = {name: "exact" if name == "exact" else "near" for name in VARIANTS}
+    assert names(table) == {(str(seed), name, kinds[name]) for seed, name in enumerate(VARIANTS)}
+    assert set(table["split"]) == {"train"}
+    assert set(table["other_split"]) == {"test"}
+    assert table["difference"].between(0, MAX_DIFFERENCE).all()
+    assert count_text(table) == "5 (1 exact, 4 near)"
+
+
+def test_the_table_is_kept_for_these_two_packs(leaky, monkeypatch):
+    first = across_splits(leaky)
+    monkeypatch.setattr(duplicates, "thumbnails", None)  # would fail if it were called
+    pd.testing.assert_frame_equal(across_splits(leaky), first)
+
+
+@pytest.mark.parametrize(("size", "fit"), [(64, "squash"), (48, "pad"), (33, "pad"), (40, "crop")])
+def test_packs_of_other_size_and_fit_are_compared_in_the_part_that_both_show(leaky, tmp_path, size, fit):
+    seeds = {"wide": 1, "other": 200}
+    write(tmp_path / "target", "test", {name: picture(seed) for name, seed in seeds.items()})
+    write(tmp_path / "target", "train", {"a": picture(300), "b": picture(301)})
+    target = packed(tmp_path / "target", tmp_path / "packs/target", size, fit)
+    assert names(between(leaky, "train", target, "test")) == {("1", "wide", "near")}
+
+
+def test_plain_images_are_compared_exactly_only(tmp_path):
+    grey = Image.new("RGB", (64, 64), (100, 100, 100))
+    paler = Image.new("RGB", (64, 64), (101, 100, 100))
+    write(tmp_path / "images", "train", {"one": grey, "two": picture(1)})
+    write(tmp_path / "images", "test", {"same": grey, "paler": paler})
+    table = across_splits(packed(tmp_path / "images", tmp_path / "packs/plain"))
+    assert names(table) == {("one", "same", "exact")}
+
+
+def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
+    """Pictures that are a little, and more and more, like one."""
+    base = np.asarray(picture(0), np.float32)
+    mixed = {}
+    for step in range(60):
+        other = np.asarray(picture(1 + step % 7), np.float32)
+        pixels = base + step / 200 * (other - base)
+        mixed[f"{step}"] = Image.fromarray(pixels[:, :: -1 if step % 2 else 1].astype(np.uint8))
+    write(tmp_path / "images", "train", {name: image for name, image in mixed.items() if int(name) % 3})
+    write(tmp_path / "images", "val", {name: image for name, image in mixed.items() if not int(name) % 3})
+    pack = packed(tmp_path / "images", tmp_path / "packs/mixed")
+    thumbs, splits = thumbnails(pack, "whole").astype(np.float64), pack.table["split"]
+    images = [Path(image).stem for image in pack.table["image"]]
+    expected = set()
+    for one in np.flatnonzero(splits == "train"):
+        for two in np.flatnonzero(splits == "val"):
+            contrast = min(thumbs[one].std(), thumbs[two].std())
+            differences = [
+                np.sqrt(np.square(thumbs[one] - other).mean()) / contrast
+                for other in (thumbs[two], thumbs[two][:, ::-1])
+            ]
+            if contrast >= MIN_CONTRAST and min(differences) <= MAX_DIFFERENCE:
+                expected.add((images[one], images[two], "near"))
+    assert len(expected) > 20
+    assert names(across_splits(pack)) == expected
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="no real images in ../shared/data")
+def test_copies_among_real_images_are_found(tmp_path):
+    images = {}
+    with tarfile.open(REAL / "tiny-imagenet-100.tar") as tar:
+        for member in tar:
+            if member.name.endswith(".JPEG") and len(images) < 1000:
+                images[str(len(images))] = Image.open(io.BytesIO(tar.extractfile(member).read())).convert(
+                    "RGB"
+                )
+    write(tmp_path / "images", "train", images)
+    changes = list(VARIANTS.items())[1:]
+    copies = {}
+    for number in range(0, 1000, 5):
+        name, change = changes[number // 5 % len(changes)]
+        copies[f"{number}-{name}"] = change(images[str(number)])
+    write(tmp_path / "images", "val", copies)
+    table = across_splits(packed(tmp_path / "images", tmp_path / "packs/real"))
+    planted = {(name.split("-")[0], name, "near") for name in copies}
+    assert len(names(table) & planted) >= 0.95 * len(planted)
+    assert names(table) <= planted

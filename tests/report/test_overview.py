@@ -1,0 +1,41 @@
+"""What the index of a report opens with."""
+
+import base64
+import math
+
+import pandas as pd
+
+from itl.analysis.comparisons import COLUMNS
+from itl.report.overview import figure, main_rows, paragraph
+
+ROW = dict.fromkeys(COLUMNS, math.nan) | {"task": "probe@scenes", "metric": "accuracy", "margin": 2.0}
+
+
+def table(question: str, compared: str, verdict: str, **values: float) -> pd.DataFrame:
+    """The contrasts of a question: its main one, and another that the overview does not tell."""
+    row = ROW | {"question": question, "compared": compared, "verdict": verdict, **values}
+    return pd.DataFrame([row, row | {"compared": "another", "verdict": "a gain"}])
+
+
+TABLES = [
+    table("a", "4 instead of 12 images", "the same", change=-1, low=-2, high=0.5, gain=10, share=0.9),
+    table("b", "6 instead of 40 classes", "a loss", change=-5, low=-7, high=-3, gain=10),
+    table("c", "coarse instead of fine", "cannot tell", change=0, low=-9, high=9, gain=-1),
+    table("d", "A + B instead of A", "a loss", change=-8, low=-9, high=-7, gain=10),
+]
+
+
+def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
+    assert paragraph(main_rows(TABLES)) == (
+        "They transfer worse with 6 instead of 40 classes (scenes, linear probe); A + B instead of A "
+        "(scenes, linear probe). "
+        "They transfer as well, within the margins declared beforehand, with 4 instead of 12 images (90 % "
+        "(no interval: the gain itself may be 0) of the gain on scenes, linear probe). "
+        "These runs cannot tell about coarse instead of fine (scenes, linear probe)."
+    )
+
+
+def test_the_figure_has_a_row_for_every_question_whose_gain_is_known():
+    svg = base64.b64decode(figure(main_rows(TABLES))).decode()
+    assert svg.startswith("<?xml")
+    assert figure(main_rows(TABLES[2:3])) == ""

@@ -1,0 +1,694 @@
+"""A row for each layout that people have: from names of files to splits, classes and labels, or a refusal."""
+
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.sources.layout import split_of
+from itl.sources.registry import open_source
+from tests.annotated import check_lines
+from tests.pictures import tree
+
+A, B = "n01440764", "n01443537"  # tench, goldfish
+VAL = "ILSVRC2012_val_0000000"
+CASES = Path(__file__).parents[3] / "shared/cases"
+IMAGENET = (f"train/{A}/{A}_1.JPEG", f"train/{B}/{B}_1.JPEG")
+FLAT = (*IMAGENET, f"val/{VAL}1.JPEG", f"val/{VAL}2.JPEG")
+XML = "<annotation><object><name>{}</name></object><object><name>{}</name></object></annotation>"
+
+
+def world(root: Path, files: list[str | tuple[str, str]]) -> Path:
+    """Write *files*: names, or names with their contents."""
+    for file in files:
+        name, content = file if isinstance(file, tuple) else (file, None)
+        tree(root, name)
+        if content is not None:
+            (root / name).write_text(content)
+    return root
+
+
+def read(kind: str, path: Path, **options: object) -> tuple[dict[str, int], list[str], dict[str, str]]:
+    """Images of each split, all classes, and the class of each image that is not in train."""
+    records = open_source(kind, path, **options).records()
+    splits = Counter(record.split for record in records)
+    labels = {record.id: record.wnid for record in records if record.split != "train"}
+    return dict(splits), sorted({record.wnid for record in records}), labels
+
+
+READ = {  # name -> source, files, options, splits, classes, one image that is not in train and its class
+    "plain class folders": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg", "dog/2.png"],
+        {},
+        {"train": 3},
+        ["cat", "dog"],
+        None,
+    ),
+    "capital splits": (
+        "folder",
+        ["Train/cat/1.jpg", "Train/dog/1.jpg", "Valid/cat/2.jpg", "Valid/dog/2.jpg"],
+        {},
+        {"train": 2, "val": 2},
+        ["cat", "dog"],
+        ("Valid/cat/2.jpg", "cat"),
+    ),
+    "numbered parts of train": (
+        "folder",
+        [f"i/train.X1/{A}/1.JPEG", f"i/train.X2/{B}/1.JPEG", f"i/val.X/{A}/2.JPEG", f"i/val.X/{B}/2.JPEG"],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val.X/{A}/2.JPEG", A),
+    ),
+    "splits inside themselves, and unlabelled images": (
+        "folder",
+        [
+            "seg_train/seg_train/sea/1.jpg",
+            "seg_train/seg_train/ice/1.jpg",
+            "seg_test/seg_test/sea/1.jpg",
+            "seg_test/seg_test/ice/1.jpg",
+            "seg_pred/seg_pred/1.jpg",
+        ],
+        {},
+        {"train": 2, "test": 2},
+        ["ice", "sea"],
+        ("seg_test/seg_test/sea/1.jpg", "sea"),
+    ),
+    "an image beside class folders": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/cat/1.jpg", "val/dog/1.jpg", "val/preview.jpg"],
+        {},
+        {"train": 2, "val": 2},
+        ["cat", "dog"],
+        ("val/dog/1.jpg", "dog"),
+    ),
+    "a flat test beside train": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "test/1.jpg", "test/2.jpg", "test/3.jpg"],
+        {},
+        {"train": 2},
+        ["cat", "dog"],
+        None,
+    ),
+    "a flat test in a folder of its own": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "test/images/1.jpg"],
+        {},
+        {"train": 2},
+        ["cat", "dog"],
+        None,
+    ),
+    "names after wnids": (
+        "folder",
+        [f"train/{A}_tench/1.JPEG", f"train/{B}-goldfish/1.JPEG", f"val/{A}_tench/1.JPEG"],
+        {},
+        {"train": 2, "val": 1},
+        [A, B],
+        (f"val/{A}_tench/1.JPEG", A),
+    ),
+    "class folders beside other folders": (
+        "folder",
+        [f"Images/{A}-tench/1.jpg", f"Images/{B}-goldfish/1.jpg", "Annotation/x/a.xml"],
+        {},
+        {"train": 2},
+        [A, B],
+        None,
+    ),
+    "one folder in each class": (
+        "folder",
+        ["cat/images/1.jpg", "dog/images/1.jpg", "dog/boxes.txt"],
+        {},
+        {"train": 2},
+        ["cat", "dog"],
+        None,
+    ),
+    "classes under their letters": (
+        "folder",
+        ["a/airfield/1.jpg", "b/beach/1.jpg", "c/church/indoor/1.jpg", "c/church/outdoor/1.jpg"],
+        {},
+        {"train": 4},
+        ["airfield", "beach", "church/indoor", "church/outdoor"],
+        None,
+    ),
+    "paths as classes": (
+        "folder",
+        ["beach/1.jpg", "church/indoor/1.jpg", "church/outdoor/1.jpg"],
+        {"nested": True},
+        {"train": 3},
+        ["beach", "church/indoor", "church/outdoor"],
+        None,
+    ),
+    "domains above classes": (
+        "folder",
+        ["photo/cat/1.jpg", "photo/dog/1.jpg", "sketch/cat/1.jpg"],
+        {"class_level": 2},
+        {"train": 3},
+        ["cat", "dog"],
+        None,
+    ),
+    "splits with other names": (
+        "folder",
+        ["fit/cat/1.jpg", "fit/dog/1.jpg", "held/cat/1.jpg"],
+        {"splits": "train=fit,val=held"},
+        {"train": 2, "val": 1},
+        ["cat", "dog"],
+        ("held/cat/1.jpg", "cat"),
+    ),
+    "splits inside class folders": (
+        "folder",
+        ["cat/train/1.jpg", "cat/test/2.jpg", "dog/train/1.jpg"],
+        {"splits": "inside"},
+        {"train": 2, "test": 1},
+        ["cat", "dog"],
+        ("cat/test/2.jpg", "cat"),
+    ),
+    "a class called train": (
+        "folder",
+        ["bus/1.jpg", "train/1.jpg"],
+        {"splits": "none"},
+        {"train": 2},
+        ["bus", "train"],
+        None,
+    ),
+    "accents of two kinds": (
+        "folder",
+        ["train/cafe\u0301/1.jpg", "train/dog/1.jpg", "val/caf\u00e9/1.jpg"],
+        {},
+        {"train": 2, "val": 1},
+        ["caf\u00e9", "dog"],
+        ("val/caf\u00e9/1.jpg", "caf\u00e9"),
+    ),
+    "classes of a list": (
+        "folder",
+        [f"{A}/1.JPEG", f"{B}/1.JPEG", "n02085620/1.JPEG", ("100.txt", f"{A}\r\n{B}\r\n")],
+        {"classes": "100.txt"},
+        {"train": 2},
+        [A, B],
+        None,
+    ),
+    "superclasses of a list": (
+        "imagenet",
+        [*IMAGENET, f"val/{A}/1.JPEG", ("map.csv", f"wnid,label\n{A},fish\n{B},fish\n")],
+        {"classes": "map.csv"},
+        {"train": 2, "val": 1},
+        ["fish"],
+        (f"val/{A}/1.JPEG", "fish"),
+    ),
+    "ImageNet, validation/": (
+        "imagenet",
+        [*IMAGENET, f"validation/{A}/1.JPEG"],
+        {},
+        {"train": 2, "val": 1},
+        [A, B],
+        (f"validation/{A}/1.JPEG", A),
+    ),
+    "ImageNet, unpacked as named": (
+        "imagenet",
+        [
+            f"ILSVRC2012_img_train/{A}/1.JPEG",
+            f"ILSVRC2012_img_train/{B}/1.JPEG",
+            f"ILSVRC2012_img_val/{VAL}1.JPEG",
+            ("val_labels.txt", f"{B}\n"),
+        ],
+        {},
+        {"train": 2, "val": 1},
+        [A, B],
+        (f"ILSVRC2012_img_val/{VAL}1.JPEG", B),
+    ),
+    "ImageNet, Caffe's lists": (
+        "imagenet",
+        [*FLAT, ("val.txt", f"{VAL}1.JPEG 1\n{VAL}2.JPEG 0\n"), ("synsets.txt", f"{A}\n{B}\n")],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/{VAL}1.JPEG", B),
+    ),
+    "ImageNet, a list that does not fit beside one that does": (
+        "imagenet",
+        [
+            *FLAT,
+            ("LOC_val_solution.csv", "ImageId,PredictionString\nother_1,n01440764 1 1 2 2\n"),
+            ("val_map.txt", f"{VAL}1.JPEG {B}\n{VAL}2.JPEG {A}\n"),
+        ],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/{VAL}1.JPEG", B),
+    ),
+    "ImageNet, a list among the images": (
+        "imagenet",
+        [*FLAT, ("val/labels.csv", f"ImageId,Class\n{VAL}1,{B}\n{VAL}2,{A}\n")],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/{VAL}2.JPEG", A),
+    ),
+    "ImageNet, val in one folder": (
+        "imagenet",
+        [*IMAGENET, f"val/all/{VAL}1.JPEG", ("val_map.txt", f"{VAL}1.JPEG\t{B}\n")],
+        {},
+        {"train": 2, "val": 1},
+        [A, B],
+        (f"val/all/{VAL}1.JPEG", B),
+    ),
+    "ImageNet, Kaggle's": (
+        "imagenet",
+        [
+            *(f"k/ILSVRC/Data/CLS-LOC/{name}" for name in (*FLAT, "test/ILSVRC2012_test_1.JPEG")),
+            ("k/LOC_val_solution.csv", f"ImageId,P\n{VAL}1,{B} 1 1 9 9\n{VAL}2,{A} 1 1 9 9 {A} 1 1 2 2\n"),
+            "k/ILSVRC/ImageSets/CLS-LOC/val.txt",
+        ],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/{VAL}1.JPEG", B),
+    ),
+    "ImageNet, Kaggle's of 2019 with XML files": (
+        "imagenet",
+        [
+            *(f"ILSVRC/Data/CLS-LOC/{name}" for name in FLAT),
+            (f"ILSVRC/Annotations/CLS-LOC/val/{VAL}1.xml", XML.format(B, B)),
+            (f"ILSVRC/Annotations/CLS-LOC/val/{VAL}2.xml", XML.format(A, A)),
+        ],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/{VAL}2.JPEG", A),
+    ),
+    "ImageNet-R": (
+        "imagenet",
+        [f"imagenet-r/{A}/art_0.jpg", f"imagenet-r/{B}/toy_3.jpg", "imagenet-r/README.txt"],
+        {},
+        {"test": 2},
+        [A, B],
+        (f"{A}/art_0.jpg", A),
+    ),
+    "ImageNet-Sketch": (
+        "imagenet",
+        [f"sketch/{A}/sketch_0.JPEG", f"sketch/{B}/sketch_1.JPEG"],
+        {},
+        {"test": 2},
+        [A, B],
+        (f"{A}/sketch_0.JPEG", A),
+    ),
+    "ImageNet-A": (
+        "imagenet",
+        [f"{A}/0.000116_digital clock _ digital clock_0.865662.jpg", f"{B}/0.1_x_0.2.jpg"],
+        {},
+        {"test": 2},
+        [A, B],
+        (f"{B}/0.1_x_0.2.jpg", B),
+    ),
+    "ImageNet-V2": (
+        "imagenet",
+        [f"v2/0/{40 * 'a'}.jpeg", f"v2/1/{40 * 'b'}.jpeg"],
+        {},
+        {"test": 2},
+        [A, B],
+        (f"1/{40 * 'b'}.jpeg", B),
+    ),
+    "training images of ImageNet alone": (
+        "imagenet",
+        [f"{A}/{A}_1.JPEG", f"{B}/{B}_2.JPEG"],
+        {},
+        {"train": 2},
+        [A, B],
+        None,
+    ),
+    "Tiny ImageNet inside itself": (
+        "tiny-imagenet",
+        [
+            f"t/t/train/{A}/images/{A}_0.JPEG",
+            f"t/t/train/{B}/images/{B}_0.JPEG",
+            "t/t/val/images/val_0.JPEG",
+            ("t/t/val/val_annotations.txt", f"val_0.JPEG\t{B}\t0\t0\n"),
+            "t/t/test/images/test_0.JPEG",
+        ],
+        {},
+        {"train": 2, "val": 1},
+        [A, B],
+        ("val/images/val_0.JPEG", B),
+    ),
+    "Tiny ImageNet, val sorted": (
+        "tiny-imagenet",
+        [
+            f"train/{A}/images/{A}_0.JPEG",
+            f"train/{B}/images/{B}_0.JPEG",
+            f"val/{A}/val_0.JPEG",
+            f"val/{B}/images/val_1.JPEG",
+        ],
+        {},
+        {"train": 2, "val": 2},
+        [A, B],
+        (f"val/{A}/val_0.JPEG", A),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_layout_is_read(tmp_path, name):
+    kind, files, options, splits, classes, example = READ[name]
+    actual, names, labels = read(kind, world(tmp_path, files), **options)
+    assert (actual, names) == (splits, classes)
+    assert (dict([example]) if example else {}).items() <= labels.items()
+    lines = [
+        line for line in check_lines(kind, tmp_path, **options) if line.startswith(("read as: ", "labels: "))
+    ]
+    assert len(lines) == 2
+    assert all(f"{split} {count:,} images" in lines[0] for split, count in splits.items())
+
+
+REFUSED = {  # name -> source, files, options, what the refusal says
+    "one class": ("folder", ["cat/1.jpg", "cat/2.jpg"], {}, "one class, 'cat'; .* --option class_level=1"),
+    "no class": ("folder", ["1.jpg", "2.jpg"], {}, "2 images, but no class folders"),
+    "splits as classes": (
+        "folder",
+        ["train/1.jpg", "test/1.jpg"],
+        {},
+        "'test' holds 1 images, but no class folders",
+    ),
+    "names like splits as classes": (
+        "folder",
+        ["flowers_train/1.jpg", "flowers_test/1.jpg"],
+        {},
+        "are named like splits",
+    ),
+    "a class beside splits": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "fox/1.jpg"],
+        {},
+        "'train', lie beside others, 'fox'; .*--option splits=train ",
+    ),
+    "a split without a known name": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "held/cat/1.jpg"],
+        {},
+        "lie beside others, 'held'",
+    ),
+    "classes inside classes": (
+        "folder",
+        ["beach/1.jpg", "church/indoor/1.jpg", "church/outdoor/1.jpg"],
+        {},
+        "--option class_level=1 .*beach, church; .*--option nested=true .*church/indoor",
+    ),
+    "classes that repeat below others": (
+        "folder",
+        ["photo/cat/1.jpg", "sketch/cat/1.jpg", "sketch/dog/1.jpg"],
+        {},
+        "--option class_level=1 .*photo, sketch.*--option class_level=2 .*cat, dog",
+    ),
+    "splits in classes": (
+        "folder",
+        ["cat/train/1.jpg", "dog/test/1.jpg"],
+        {},
+        "--option splits=inside .*cat, dog",
+    ),
+    "two trains": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "training/cat/1.jpg"],
+        {},
+        "both named like train",
+    ),
+    "versions of a split": (
+        "folder",
+        ["train1/cat/1.jpg", "train1/dog/1.jpg", "train2/cat/1.jpg"],
+        {},
+        "versions of one train",
+    ),
+    "a flat val": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/1.jpg"],
+        {},
+        "'val' holds 1 .*--option splits=train ",
+    ),
+    "more images beside classes than in them": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg", "1.jpg", "2.jpg", "3.jpg"],
+        {},
+        "3 images lie beside class folders",
+    ),
+    "two folders of one wnid": (
+        "folder",
+        [f"{A}/1.jpg", f"{A}_tench/1.jpg", f"{B}/1.jpg"],
+        {},
+        "two folders of one class, n01440764",
+    ),
+    "a folder that the option does not find": (
+        "folder",
+        ["fit/cat/1.jpg", "fit/dog/1.jpg"],
+        {"splits": "train=fitt"},
+        "'fitt'.*did you mean 'fit'",
+    ),
+    "a level that is not there": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg"],
+        {"class_level": 3},
+        "from 1 to 1 .* not 3",
+    ),
+    "val classes that train lacks": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/fox/1.jpg"],
+        {},
+        "val has 1 classes that train does",
+    ),
+    "test classes that train lacks": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "test/fox/1.jpg"],
+        {},
+        "test has 1 classes that train does",
+    ),
+    "an LMDB database": ("folder", ["train/data.mdb", "train/lock.mdb"], {}, "data.mdb is an LMDB database"),
+    "TFRecord": ("folder", ["train-00000-of-01024"], {}, "train-00000-of-01024 is TFRecord"),
+    "a list with a typo": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg", ("list.txt", "cat\ndgo\n")],
+        {"classes": "list.txt"},
+        "list.txt, line 2",
+    ),
+    "ImageNet without labels of val": (
+        "imagenet",
+        [*FLAT],
+        {},
+        f"2 val images have no label, such as {VAL}1.*devkit_t12.tar.gz",
+    ),
+    "ImageNet, half a list": (
+        "imagenet",
+        [*FLAT, ("val_map.txt", f"{VAL}1.JPEG {B}\n")],
+        {},
+        f"val_map.txt lacks 1 of them, such as {VAL}2",
+    ),
+    "ImageNet, numbers without their order": (
+        "imagenet",
+        [*FLAT, ("val.txt", f"{VAL}1.JPEG 1\n{VAL}2.JPEG 0\n")],
+        {},
+        "val.txt: line 1, .* has no wnid",
+    ),
+    "ImageNet, folders of unknown images": (
+        "imagenet",
+        [f"{A}/1.jpg", f"{B}/2.jpg"],
+        {},
+        "splits=train=. or --option splits=test=.",
+    ),
+    "ImageNet of plain names": (
+        "imagenet",
+        ["train/cat/1.jpg", "train/dog/1.jpg"],
+        {},
+        "classes of imagenet are wnids, not cat, dog",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_layout_is_refused_in_one_line_with_the_way_on(tmp_path, name):
+    kind, files, options, message = REFUSED[name]
+    world(tmp_path, files)
+    with pytest.raises(ItlError, match=message) as error:
+        open_source(kind, tmp_path, **options).records()
+    assert "\n" not in str(error.value)
+    assert check_lines(kind, tmp_path, **options)[0] == f"problem: {error.value}"
+
+
+def test_a_zip_made_on_windows(tmp_path):
+    with zipfile.ZipFile(tmp_path / "scenes.zip", "w") as archive:
+        for name in ("train\\sea\\1.jpg", "train\\ice\\1.jpg", "val\\sea\\1.jpg"):
+            archive.writestr(name, name)
+    assert read("folder", tmp_path / "scenes.zip")[2] == {"val/sea/1.jpg": "sea"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train",
+        "training",
+        "Train",
+        "train_set",
+        "trainset",
+        "seg_train",
+        "train.X1",
+        "TRAIN-images",
+        "train2017",
+        "ILSVRC2012_img_train",
+    ],
+)
+def test_names_of_train(name):
+    assert split_of(name) == "train"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_station",
+        "bullet_train",
+        "n04468005_train",
+        "trainee",
+        "retrain",
+        "tested",
+        "value",
+        "evaluation",
+        "trains",
+    ],
+)
+def test_names_that_only_look_like_splits(name):
+    assert split_of(name) is None
+
+
+FIELD = [  # folder of shared/cases, source, options, splits, classes, one image and its class; or the refusal
+    ("01-kaggle-clsloc", "imagenet", {}, {"train": 12, "val": 8}, 4, (f"val/{VAL}2.JPEG", B)),
+    (
+        "01-kaggle-clsloc/imagenet-object-localization-challenge",
+        "imagenet",
+        {},
+        {"train": 12, "val": 8},
+        4,
+        None,
+    ),
+    *(
+        (
+            f"01-kaggle-clsloc/imagenet-object-localization-challenge/{inner}",
+            "imagenet",
+            {},
+            {"train": 12, "val": 8},
+            4,
+            (f"val/{VAL}2.JPEG", B),
+        )
+        for inner in ("ILSVRC", "ILSVRC/Data/CLS-LOC")
+    ),
+    ("02-clsloc-patched2019", "imagenet", {}, {"train": 12, "val": 8}, 4, (f"val/{VAL}2.JPEG", B)),
+    ("03-caffe-val-txt/ilsvrc12", "imagenet", {}, {"train": 12, "val": 8}, 4, (f"val/{VAL}2.JPEG", B)),
+    ("04-imagenet100-kaggle", "folder", {}, {"train": 12, "val": 8}, 4, (f"val.X/{A}/{VAL}1.JPEG", A)),
+    (
+        "04-imagenet100-kaggle/imagenet100",
+        "imagenet",
+        {},
+        {"train": 12, "val": 8},
+        4,
+        (f"val.X/{A}/{VAL}1.JPEG", A),
+    ),
+    (
+        "06-validation-folder/imagenet",
+        "folder",
+        {},
+        {"train": 12, "val": 8},
+        4,
+        (f"validation/{B}/{VAL}1.JPEG", B),
+    ),
+    ("06-validation-folder/unpacked-as-named", "imagenet", {}, {"train": 12, "val": 8}, 4, None),
+    (
+        "06-validation-folder/unpacked-as-named",
+        "folder",
+        {},
+        "'ILSVRC2012_img_val' holds 8 images, but no class",
+    ),
+    *(
+        (
+            f"08-tiny-imagenet-variants/{name}/tiny-imagenet-200",
+            "tiny-imagenet",
+            {},
+            {"train": 12, "val": 8},
+            4,
+            None,
+        )
+        for name in ("nested-twice", "valprep", "valprep-images")
+    ),
+    ("11-hf-metadata", "folder", {}, "metadata.csv is a file of the source lists"),
+    (
+        "13-places365/places365-standard",
+        "folder",
+        {},
+        "places365_train_standard.txt is a file of the source places365",
+    ),
+    (
+        "14-zip-backslashes/my-scenes.zip",
+        "folder",
+        {},
+        {"train": 6, "val": 6},
+        2,
+        ("val/beach/0.jpg", "beach"),
+    ),
+    ("21-wnid-name-folders/named", "folder", {}, {"train": 6, "val": 6}, 2, (f"val/{A}_tench/0.JPEG", A)),
+    ("21-wnid-name-folders/stanford-dogs", "folder", {}, {"train": 12}, 3, None),
+    ("24-next-line/my scenes", "folder", {}, "--option class_level=1 .*--option nested=true"),
+    ("24-next-line/my scenes", "folder", {"nested": True}, {"train": 12}, 3, None),
+    ("29-imagenet-val-variants/nested-train", "imagenet", {}, {"train": 12, "val": 4}, 4, None),
+    (
+        "29-imagenet-val-variants/redundant",
+        "imagenet",
+        {},
+        {"train": 12, "val": 8},
+        4,
+        (f"val/all/{VAL}2.JPEG", B),
+    ),
+    (
+        "29-imagenet-val-variants/valtxt-csv",
+        "imagenet",
+        {},
+        {"train": 12, "val": 8},
+        4,
+        (f"val/{VAL}2.JPEG", B),
+    ),
+    ("32-standard-targets/intel", "folder", {}, {"train": 6, "test": 6}, 2, None),
+    (
+        "32-standard-targets/oxford-iiit-pet",
+        "folder",
+        {},
+        "annotations/trainval.txt is a file of the source pets",
+    ),
+    (
+        "33-flat-test-beside-train/one-stray",
+        "folder",
+        {},
+        {"train": 4, "val": 4},
+        2,
+        ("val/cat/cat.0.jpg", "cat"),
+    ),
+    ("sun-gz-beside", "sun397", {}, "SUN397.tar.gz is compressed.*gunzip -k .*SUN397.tar.gz"),
+]
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no folder shared/cases beside the checkout")
+@pytest.mark.parametrize("case", FIELD, ids=lambda case: f"{case[0]}, {case[1]}")
+def test_inputs_from_the_field(case):
+    name, kind, options, *expected = case
+    path = CASES / name
+    if not path.exists():
+        pytest.skip(f"no {name} in shared/cases")
+    if len(expected) == 1:
+        with pytest.raises(ItlError, match=expected[0]):
+            open_source(kind, path, **options).records()
+        return
+    splits, classes, example = expected
+    actual, names, labels = read(kind, path, **options)
+    assert (actual, len(names)) == (splits, classes)
+    assert (dict([example]) if example else {}).items() <= labels.items()
+
+
+def test_links_that_lead_nowhere_are_counted(tmp_path):
+    tree(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "gone/")
+    for number in (2, 3):
+        (tmp_path / f"train/cat/{number}.jpg").symlink_to("nowhere")
+    assert "2 links that lead nowhere" in check_lines("folder", tmp_path)[1]
+    (tmp_path / "gone/1.jpg").symlink_to("nowhere")
+    assert "left out: 1 links that lead nowhere" in check_lines("folder", tmp_path / "gone")[0]
