@@ -351,6 +351,7 @@ def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.runs.question import run_all
 
+    _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
     if args.until_decided:
@@ -360,6 +361,7 @@ def run(args: argparse.Namespace) -> None:
             print(run_until_decided(question, store, machine))
     else:
         run_all(questions, store, machine)
+    print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
 
 
 def report(args: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 # disk under their old keys, and every run is computed anew. Do not raise it for what is only faster, or what
 # a new field of a spec tells apart.
 NUMERICS = 2
+REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
 def _check_choices(spec: object) -> None:
@@ -66,6 +67,7 @@ class Subset:
     tree: str = field(default="", metadata={"added": True})  # digest of the taxonomy, if not the usual one
     leaves: int | None = field(default=None, metadata={"added": True})  # of the pack's classes in each class
     at_most: bool = field(default=False, metadata={"added": True})  # a class may have fewer images_per_class
+    without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
 
     def __post_init__(self) -> None:
         """Note the content of files that the labels name: it changes numbers, not the file's name."""
@@ -220,7 +222,8 @@ class Pretrain:
             )
         if not self.trained:  # it needs only its classes, so one image of each
             object.__setattr__(self, "recipe", self.recipe.untrained())
-            object.__setattr__(self, "subset", replace(self.subset, images_per_class=1, at_most=False))
+            one_image = replace(self.subset, images_per_class=1, at_most=False, without=())
+            object.__setattr__(self, "subset", one_image)
 
     @property
     def trained(self) -> bool:
@@ -241,6 +244,12 @@ class Transfer:
     seed: int = 0
     labels: str = field(default="original", metadata={"added": True})  # what the target's classes count as
     tree: str = field(default="", metadata={"added": True})  # as that of a subset
+    repeat: int = field(default=0, metadata={"added": True})  # number of this fit among those of one net
+
+    @property
+    def fit_seed(self) -> int:
+        """Seed of the head, the order and the augmentation: each repeat has its own, on the same images."""
+        return self.seed + REPEAT_STRIDE * self.repeat
 
     def __post_init__(self) -> None:
         """Note the content of files that the labels name."""

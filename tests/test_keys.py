@@ -50,4 +50,5 @@ def test_every_preset_and_question_is_among_them():
         "budget",
         "overlap",
         "split",
+        "coarse-or-fine",
     }

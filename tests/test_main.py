@@ -4,16 +4,19 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import warnings
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from itl import ItlError
 from itl import __main__ as command
 from itl.hierarchy.taxonomy import Taxonomy
+from tests.pictures import encoded
 from tests.worlds import SETTINGS
 
 
@@ -106,6 +109,47 @@ def test_plan_run_results_subset(capsys, project):
     assert set(small["image"]) < set(pd.read_csv(io.StringIO(out))["image"])
 
 
+def test_a_plan_makes_no_folders(capsys, tmp_path):
+    assert itl(capsys, "plan", "mini", "--home", str(tmp_path / "far/away"))[0] == 0
+    assert not (tmp_path / "far").exists()
+
+
+def test_check_pack_and_plan_say_how_the_source_was_read(capsys, project, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in (
+        "train/cat/1",
+        "train/cat/2",
+        "train/my dog/1",
+        "train/my dog/2",
+        "val/cat/1",
+        "val/my dog/1",
+    ):
+        path = tmp_path / "my photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)))
+    source, option = ("folder", str(tmp_path / "my photos")), ("--option", "splits=train")
+    status, out, _ = itl(capsys, "check", *source, *option)
+    reading = out.splitlines()[:2]
+    assert (status, reading) == (
+        0,
+        [
+            "read as: class folders in train: train 4 images",
+            "labels: 2 classes, such as cat; by their folders; left out: 2 images outside the splits",
+        ],
+    )
+    command_line = shlex.split(out.splitlines()[-1].removeprefix("next: itl ").replace("--out PACK", ""))
+    status, out, _ = itl(capsys, *command_line, "--out", str(tmp_path / "pack"))
+    assert (status, out.splitlines()[:2]) == (0, reading)
+    images = {"source": "folder", "size": 16, "path": source[1], "options": {"splits": "train,val"}}
+    preset = {
+        "about": "a test",
+        "notebooks": {"01-data-size": SETTINGS | {"images": images, "images_per_class": [0, 2]}},
+    }
+    (project / "params/photos.yaml").write_text(json.dumps(preset))
+    status, out, err = itl(capsys, "plan", "photos")
+    assert "images: read as: class folders in train, val: train 4 images, val 2 images\n" in out, err
+
+
 def test_init_copies_presets_and_notebooks(capsys, tmp_path):
     status, out, err = itl(capsys, "init", str(tmp_path / "mine"))
     assert (status, out.split(), err) == (0, [f"{tmp_path}/mine/params", f"{tmp_path}/mine/notebooks"], "")
@@ -125,6 +169,31 @@ def test_pack_and_check(capsys, tmp_path):
 
 
 BAD = [
+    (("pack", "demo", "--out", "/tmp/never", "--workers", "0"), 1, "a number from 1, not 0"),
+    (("pack", "demo", "--out", "/tmp/never", "--workers", "-2"), 1, "a number from 1, not -2"),
+    (("pack", "demo", "--out", "/tmp/never", "--option", "seed=x"), 1, "seed is a whole number, not 'x'"),
+    (
+        ("pack", "folder", "/tmp", "--out", "/tmp/never", "--option", "val_fraction=x"),
+        1,
+        "is a number, not 'x'",
+    ),
+    (
+        ("pack", "folder", "/tmp", "--out", "/tmp/never", "--option", "nested=maybe"),
+        1,
+        "true or false, not 'maybe'",
+    ),
+    (("pack", "folder", "/tmp", "--out", "/tmp/never", "--option", "empty=skipp"), 1, "did you mean 'skip'"),
+    (
+        ("pack", "demo", "--out", "/tmp/never", "--option", "seed=1", "--option", "seed=2"),
+        1,
+        "seed is given twice",
+    ),
+    (
+        ("plan", "mini", "--data", "imges=/tmp"),
+        1,
+        "no source in this preset called 'imges'; did you mean 'images'",
+    ),
+    (("plan", "mini", "--data", "/nowhere"), 1, "--data /nowhere: there is no such folder"),
     (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
     (("labels", "original", "--leaves", "/nowhere"), 1, "cannot read /nowhere"),
     (("run", "demoo"), 1, "no preset called 'demoo'; did you mean 'demo'"),

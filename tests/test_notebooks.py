@@ -8,6 +8,8 @@ import pytest
 
 from itl.presets import load_preset
 from itl.report.notebook_file import check_parameters, declared_parameters, tags
+from itl.runs.question import Margin
+from itl.runs.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -52,7 +54,7 @@ def test_a_page_and_not_a_program(path):
     cells = code_cells(path)
     assert len(cells) <= 13
     for cell in cells:
-        most = 12 if "parameters" in tags(cell) else 8          # one a line, with its help
+        most = 15 if "parameters" in tags(cell) else 8          # one a line, with its help
         lines = [line for line in cell.source.splitlines() if line.strip()]
         assert len(lines) <= most, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
@@ -85,5 +87,19 @@ def test_presets_give_only_what_notebooks_declare(preset):
     for stem, parameters in loaded.notebooks.items():
         check_parameters(notebooks[stem], parameters)
         declared = set(declared_parameters(notebooks[stem])) - {"preset"}      # which a report gives itself
-        left = declared - set(parameters)
-        assert left <= {"margin", "cap"}, "a preset leaves nothing else to a default of demo"
+        fields = QUESTIONS[stem].model_fields if stem in QUESTIONS else {}
+        optional = {name for name, field in fields.items() if not field.is_required()}
+        assert set(parameters) <= declared
+        assert declared - set(parameters) <= optional, "a preset leaves nothing to a default of demo"
+
+
+@pytest.mark.parametrize("stem", QUESTIONS)
+def test_what_presets_may_leave_out_has_the_default_of_the_question(stem):
+    (path,) = [path for path in NOTEBOOKS if path.stem == stem]
+    (cell,) = [cell for cell in code_cells(path) if "parameters" in tags(cell)]
+    defaults = {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
+    fields = {name: field for name, field in QUESTIONS[stem].model_fields.items() if name in defaults}
+    assert set(fields) == set(defaults)
+    for name in ("taxonomy", "repeats", "cap"):
+        assert defaults[name] == fields[name].default
+    assert Margin(**defaults["margin"]) == fields["margin"].default

@@ -114,7 +114,7 @@ def test_a_wheel_has_all_packages_and_what_they_read(tmp_path):
         [sys.executable, "-c", say], cwd=tmp_path / "empty", capture_output=True, text=True, env=environment
     )
     assert done.stdout.split() == [
-        "8",
+        "9",
         f"{installed}/itl/notebooks/00-hierarchy.ipynb",
         f"{tmp_path}/empty",
     ], done.stderr

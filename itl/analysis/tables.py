@@ -5,8 +5,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from itl.analysis.statistics import mean_interval
+from itl.hierarchy.halves import CONTROL_DEPTH, groups_at
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
+from itl.packs.paths import pack_for
+from itl.runs.question import Question, with_seed
+from itl.runs.questions import EQUAL_STEPS
 
 LABEL_SETS = (
     *(f"bottom-up@{level}" for level in range(17, -1, -1)),
@@ -82,6 +87,39 @@ def summary(
 def _mean_and_half(values: pd.Series) -> str:
     mean, low, high = mean_interval(values.tolist())
     return f"{mean:.1f}" + (f" ± {(high - low) / 2:.1f}" if len(values) > 1 else "")
+
+
+def with_exposure(results: pd.DataFrame) -> pd.DataFrame:
+    """Say in a column exposure that nets have equal steps, where results do not tell it apart."""
+    return results if "exposure" in results else results.assign(exposure=EQUAL_STEPS)
+
+
+def at_equal_steps(results: pd.DataFrame) -> pd.DataFrame:
+    """Keep the results of nets that were trained for equally many steps."""
+    results = with_exposure(results)
+    return results[results["exposure"] == EQUAL_STEPS]
+
+
+def left_out(question: Question, machine: Machine) -> pd.DataFrame:
+    """Tabulate what each condition with pre-training leaves out of the pack, with the first seed.
+
+    Returns:
+        Columns condition; classes and images left out; groups emptied (of the classes under one node at depth
+        9), and groups in all.
+    """
+    pack = pack_for(question.images, "images", machine, str)
+    tree, wnids = question.tree(machine), pack.table.loc[pack.table["split"] == "train", "wnid"]
+    in_tree = [wnid for wnid in wnids.unique() if wnid in tree]
+    groups = [set(group) for group in groups_at(tree, in_tree, CONTROL_DEPTH).values()]
+    rows = []
+    for condition in question.conditions:
+        if condition.trained:
+            labels = with_seed(condition.labels, question.seeds[0])
+            gone = set(wnids) - label_set(tree, labels, sorted(set(wnids))).class_of.keys()
+            emptied = sum(group <= gone for group in groups)
+            name = ", ".join(str(value) for _, value in condition.columns)
+            rows.append((name, len(gone), int(wnids.isin(gone).sum()), emptied, len(groups)))
+    return pd.DataFrame(rows, columns=["condition", "classes", "images", "groups emptied", "groups"])
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:

@@ -27,11 +27,11 @@ def actions(
     def score(candidate: Recipe, run_folder: Path) -> float:
         val_target = target.validation_target(spec.seed)
         return map_percent(
-            *finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.seed, independent)
+            *finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.fit_seed, independent)
         )
 
     recipe = select_lr(recipe_of(spec), folder, score)
-    outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.seed, independent)
+    outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.fit_seed, independent)
     return {"map": map_percent(outputs, labels)} | chosen_lr(spec, recipe)
 
 

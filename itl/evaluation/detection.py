@@ -61,11 +61,11 @@ def _train_and_detect(
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Train a detector on the training images of *target*; return what `detect` does on the test ones."""
     backbone = detection_backbone(spec.pretrain.net, net)
-    detector = Detector(backbone, len(target.train.classes), recipe, spec.seed)
-    train_batches = DetectionBatches(target.pack, target.train, recipe, spec.seed, machine)
-    test_batches = DetectionBatches(target.pack, target.test, recipe, spec.seed, machine)
-    reset_norm_statistics(detector, train_batches, spec.seed)
-    train(detector, train_batches, recipe, folder, machine, seed=spec.seed, objective=detection_loss)
+    detector = Detector(backbone, len(target.train.classes), recipe, spec.fit_seed)
+    train_batches = DetectionBatches(target.pack, target.train, recipe, spec.fit_seed, machine)
+    test_batches = DetectionBatches(target.pack, target.test, recipe, spec.fit_seed, machine)
+    reset_norm_statistics(detector, train_batches, spec.fit_seed)
+    train(detector, train_batches, recipe, folder, machine, seed=spec.fit_seed, objective=detection_loss)
     return detect(detector, test_batches, target.test.classes, machine)
 
 

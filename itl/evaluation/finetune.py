@@ -32,11 +32,11 @@ def finetune(
 
     def score(candidate: Recipe, run_folder: Path) -> float:
         val_target = target.validation_target(spec.seed)
-        outputs = finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.seed)
+        outputs = finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.fit_seed)
         return scores(*outputs, target.per_class)["accuracy"]
 
     recipe = select_lr(recipe_of(spec), folder, score)
-    outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.seed)
+    outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.fit_seed)
     return scores(outputs, labels, target.per_class) | chosen_lr(spec, recipe)
 
 

@@ -37,6 +37,7 @@ from itl.sources.boxes import object_columns
 from itl.sources.image_files import CORRUPT, recognises_corrupt_jpegs
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
+from itl.sources.registry import open_source
 from itl.sources.source import Source
 from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
 
@@ -54,6 +55,7 @@ def build_pack(request: PackRequest, out: Path, workers: int, log: Callable[[str
     Raises:
         ItlError: If *out* holds something else, or disk, permissions or images do not allow the pack.
     """
+    open_source(request.packing.source, request.path, **dict(request.packing.options))  # its options, first
     if out.exists() and not _changes(request, out):
         return
     with _explain_os_errors(out):
@@ -217,6 +219,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.left_out),
+        "reading": "" if source.rendered else "\n".join(source.reading(records).lines()),
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):

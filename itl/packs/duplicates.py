@@ -7,13 +7,14 @@ pale image would be a duplicate of every other.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from itl import ItlError
 from itl.packs.pack import Pack
 from itl.sources.boxes import padded_size
 from itl.storage import write_atomic
@@ -27,7 +28,7 @@ MIN_CONTRAST = 4.0  # grey levels; plainer images are only compared exactly
 # (a² + b² - d²a²) / 2ab. That is least where a = b, so with length 1 their squared distance is at most d².
 MIN_PRODUCT = -(MAX_DIFFERENCE**2) / 2 - 1e-5  # and this is -1/2 of it
 BLOCK = 1024  # images in memory at a time
-VERSION = 1  # of the method: in the names of kept tables
+VERSION = 1  # of the method, in the names of kept tables; one that finds others raises itl.specs.NUMERICS too
 COLUMNS = ["image", "split", "other", "other_split", "kind", "difference"]
 
 
@@ -57,6 +58,26 @@ def table_path(pack: Pack, split: str, other: Pack, other_split: str) -> Path:
     """Return the file in which `between` keeps its table: beside *pack*."""
     name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.csv"
     return pack.folder.parent / name
+
+
+def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
+    """Return the training images of *pack* with a duplicate among those that the packs of *digests* score.
+
+    Raises:
+        ItlError: If the packs were not compared yet, as a plan does.
+    """
+    images: set[str] = set()
+    for digest in digests:
+        stem = f"duplicates-{pack.digest}-train-{digest}"
+        paths = [pack.folder.parent / f"{stem}-{split}-v{VERSION}.csv" for split in ("test", "val")]
+        path = next((path for path in paths if path.exists()), None)
+        if path is None:
+            raise ItlError(
+                f"the images of {pack.folder} were not compared with those of the pack with digest {digest}, "
+                f"whose duplicates are to be left out; `itl plan` with the preset compares them"
+            )
+        images |= set(pd.read_csv(path, keep_default_na=False)["image"].astype(str))
+    return images
 
 
 def across_splits(pack: Pack) -> pd.DataFrame:

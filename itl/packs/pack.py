@@ -1,5 +1,6 @@
 """A pack: every image of a source once, as a uint8 square of one size, with a table of the images."""
 
+import shlex
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +102,11 @@ class Pack:
         out = Path(out)
         if out.name.endswith(".partial") or not out.exists():
             _refuse_unfinished(out)
+        if not (out / "pack.json").exists():
+            raise ItlError(
+                f"{out} is not a pack; if it holds images, pack them to another folder: "
+                f"`itl pack folder {shlex.quote(str(out))} --out PACK`"
+            )
         try:
             summary = read_mapping(out / "pack.json", PACK_AGAIN)
             if damaged := changed_file(out, summary.get("files", {})):

@@ -97,6 +97,7 @@ class Size:
     train: Mapping[str, int]  # training images of each class
     packed: bool
     seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
+    reading: str = ""  # how the source was read, in two lines; empty where images are rendered
     changes: str = ""  # of the source since it was packed, in words: the pack is to be replaced
 
     @property
@@ -117,13 +118,17 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
     if summary.exists():
         changes = str(changes_since(folder, Pack.open(folder).summary, request))
         if not changes:
-            return _size_of_pack(folder, summary.stat().st_mtime_ns)
+            return replace(
+                _size_of_pack(folder, summary.stat().st_mtime_ns),
+                reading=str(read_mapping(summary, PACK_AGAIN).get("reading", "")),
+            )
     cached, state = folder.with_name(f"{folder.name}.size.json"), request.source_state()
     kept = read_mapping(cached)
     if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
         kept = {"source_state": state, "size": asdict(_size_of_source(packing, request.path))}
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
+        if machine.home.is_dir():  # a plan for another home makes no folders there
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
     return replace(Size(**kept["size"]), changes=changes)
 
 
@@ -132,7 +137,7 @@ def _is_size(value: object) -> bool:
     from pydantic import TypeAdapter, ValidationError  # here: a machine that only trains may lack it
 
     try:
-        TypeAdapter(Size).validate_python(value, strict=True)
+        TypeAdapter(Size).validate_json(json.dumps(value), strict=True)  # in Python, strict takes a Size only
     except ValidationError:
         return False
     return isinstance(value, dict) and value.keys() == {entry.name for entry in fields(Size)}
@@ -160,7 +165,8 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
             decode(source.read(record), record.id, packing.size, packing.fit)
         times.append(time.perf_counter() - started)
     seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
-    return _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
+    size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
+    return replace(size, reading="" if source.rendered else "\n".join(source.reading(records).lines()))
 
 
 def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:

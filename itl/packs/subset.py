@@ -11,6 +11,7 @@ import pandas as pd
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.duplicates import seen_images
 from itl.packs.pack import Pack
 from itl.specs import Subset
 
@@ -67,6 +68,9 @@ def select(pack: Pack, subset: Subset, split: str = "train", tree: Taxonomy | No
     label_of = {wnid: number_of.get(name, -1) for wnid, name in class_of.items()}
     labels = np.array([label_of.get(wnid, -1) for wnid in wnids], np.int64)  # -1: left out
     rows = np.flatnonzero((splits == split) & (labels >= 0))
+    if split == "train" and subset.without:
+        images = pack.table["image"].to_numpy(object)[rows]
+        rows = rows[~np.isin(images, list(seen_images(pack, subset.without)))]
     if split == "train" and subset.images_per_class is not None:
         rows = _limit_images(pack, rows, labels, classes, subset)
     if not len(rows):

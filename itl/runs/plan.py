@@ -25,7 +25,7 @@ STATES = ("done", "partial", "to do")
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
-PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk"]
+PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
 SMALLER = "take smaller batches, a smaller net or target"
 ROW_BYTES = 200  # of an image in a pack's table
 
@@ -88,9 +88,9 @@ class PlannedRun:
 class Plan:
     """The packs and the runs of some questions, a row each.
 
-    ``packs`` has pack, source, images, pixels, state, minutes, and disk: the bytes to be written. ``runs``
-    has run (its key), kind (its method), questions, condition, on, seed, state, the fields of `Cost`, and
-    before: the minutes of the net that it waits for. What is done costs nothing.
+    ``packs`` has pack, source, images, pixels, state, minutes, disk (the bytes to be written) and reading.
+    ``runs`` has run (its key), kind (its method), questions, condition, on, seed, state, the fields of
+    `Cost`, and before: the minutes of the net that it waits for. What is done costs nothing.
     """
 
     packs: pd.DataFrame
@@ -269,7 +269,7 @@ def _packs(
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
             disk = max(0, size.images * (3 * packing.size**2 + ROW_BYTES) - _written(folder))
-        rows.append((name, packing.source, size.images, packing.size, state, minutes, disk))
+        rows.append((name, packing.source, size.images, packing.size, state, minutes, disk, size.reading))
     if len(missing) > 1:
         raise ItlError(
             f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
@@ -336,7 +336,9 @@ def describe(plan: Plan, every_run: bool = False) -> str:
     """Write *plan* for a terminal: packs, conditions (or *every_run*) and the summary."""
     if plan.runs.empty:
         return "no question is asked: no runs to do"
-    packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1)
+    packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1).drop(columns="reading")
+    readings = [f"{row.pack}: {line}" for row in plan.packs.itertuples() for line in row.reading.splitlines()]
     columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
     runs = plan.runs[columns].round(1) if every_run else plan.by_condition()
-    return "\n\n".join([packs.to_string(index=False), runs.to_string(index=False), plan.summary()])
+    tables = [packs.to_string(index=False), "\n".join(readings), runs.to_string(index=False)]
+    return "\n\n".join([*filter(None, tables), plan.summary()])

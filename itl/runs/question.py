@@ -142,7 +142,9 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()  # that answer it, the main one first
     margin: Margin = Margin()
     taxonomy: str = ""  # as `itl.hierarchy.taxonomies.open_taxonomy` takes it
+    repeats: int = 1  # fits of each net to each target, by methods that train there
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
+    leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -169,14 +171,15 @@ class Question:
 
     def runs_on(self, digests: Mapping[str, str], tree: str = "") -> Iterator[Run]:
         """Yield the runs on packs with these *digests*, by the names of `packings`; *tree* is one too."""
+        targets = {digests[task.target] for task in self.tasks} if self.leave_out_duplicates else ()
+        without = tuple(sorted(targets))
         for condition in self.conditions:
             for seed in self.seeds:
-                pretrain = self.pretraining(condition, digests["images"], seed, tree)
+                pretrain = self.pretraining(condition, digests["images"], seed, tree, without)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
-                    labels = condition.labels_of(task, seed)
-                    uses_tree = needs_tree(labels) or METHODS[task.method].nodes
+                    labels, method = condition.labels_of(task, seed), METHODS[task.method]
                     spec = Transfer(
                         pretrain,
                         task.method,
@@ -186,12 +189,19 @@ class Question:
                         dict(self.tuning).get(task.method),
                         seed,
                         labels,
-                        tree if uses_tree else "",
+                        tree if needs_tree(labels) or method.nodes else "",
                     )
-                    yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
+                    for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
+                        fit = replace(spec, repeat=repeat)
+                        yield Run(fit, condition.columns, seed, task.name, task.target, task.method)
 
-    def pretraining(self, condition: Condition, digest: str, seed: int, tree: str = "") -> Pretrain:
-        """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest."""
+    def pretraining(
+        self, condition: Condition, digest: str, seed: int, tree: str = "", without: tuple[str, ...] = ()
+    ) -> Pretrain:
+        """Return the pre-training of *condition* on the pack with *digest*, and the *tree* of a digest.
+
+        It is *without* the duplicates of what packs with these digests score.
+        """
         recipe = condition.recipe or self.recipe
         if not condition.trained:
             recipe = replace(recipe, epochs=0, steps=None)
@@ -206,6 +216,7 @@ class Question:
             tree,
             condition.leaves,
             condition.at_most,
+            without,
         )
         return Pretrain(subset, self.net, recipe, seed)
 
@@ -222,8 +233,8 @@ class Question:
 
         Returns:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
-            each where it was not; task, target, method, protocol, split, metric, value (in percent), and run
-            (its key).
+            each where it was not; task, target, method, repeat (which fit of the net),
+            protocol, split, metric, value (in percent), and run (its key).
 
         Raises:
             ItlError: where no run is done.
@@ -240,6 +251,7 @@ class Question:
                 "task": run.task,
                 "target": run.target,
                 "method": run.method,
+                "repeat": getattr(run.spec, "repeat", 0),
                 "protocol": result.get("protocol", ""),
                 "split": result.get("split", "val"),
             }
@@ -273,6 +285,7 @@ class Question:
                 packs[name] = pack
         if len(packs) == len(self.packings()):
             facts |= {f"duplicates {leak.target}": str(leak) for leak in find_leakage(packs)}
+            facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
 

@@ -3,7 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StrictInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PositiveInt,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+)
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
@@ -26,7 +35,9 @@ class Study(BaseModel):
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
+    repeats: PositiveInt = 1  # fits of each net to each target, which tell apart where noise comes from
     cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
+    leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
 
     @classmethod
@@ -101,7 +112,9 @@ class Study(BaseModel):
             tuple(self.comparisons(conditions)),
             self.margin,
             self.taxonomy,
+            self.repeats,
             self.cap,
+            self.leave_out_duplicates,
         )
         for condition in conditions:
             for task in self.tasks:

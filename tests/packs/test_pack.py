@@ -302,7 +302,7 @@ def test_no_permission_is_one_line(photos, tmp_path):
 def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
     with pytest.raises(ItlError, match="no pack at .*; make one with `itl pack"):
         Pack.open(tmp_path / "gone")
-    with pytest.raises(ItlError, match="should be a pack but is not one"):
+    with pytest.raises(ItlError, match="is not a pack; if it holds images"):
         Pack.open(tmp_path)
     with pytest.raises(ItlError, match="something else is there"):
         Pack.build(PACKING, tmp_path, path=tmp_path, log=quiet)

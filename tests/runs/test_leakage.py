@@ -5,18 +5,21 @@ import io
 
 import pytest
 
+from itl import ItlError
 from itl.__main__ import main
 from itl.packs.paths import pack_folder
+from itl.packs.subset import select
 from itl.runs import plan
 from itl.runs.questions import data_size
 from itl.runs.store import Store
+from itl.specs import key
 from tests.packs.test_duplicates import VARIANTS, picture, write
 from tests.runs.test_plan import SHARED, made_up
 from tests.worlds import FOUR, here
 
 
 @pytest.fixture
-def leaky_study(tmp_path):
+def leaky(tmp_path):
     """Pre-training images and a target; two of its test images are copies of these, one of a scene."""
     write(tmp_path / "images", "train", {f"{seed}": picture(seed) for seed in range(12)})
     write(tmp_path / "images", "val", {f"{seed}": picture(seed) for seed in range(20, 24)})
@@ -26,23 +29,23 @@ def leaky_study(tmp_path):
     images, scenes = (
         {"source": "folder", "path": str(tmp_path / name), "size": 32} for name in ("images", "scenes")
     )
-    return data_size(**SHARED | {"images": images, "targets": {"scenes": scenes}}, **FOUR)
+    return SHARED | {"images": images, "targets": {"scenes": scenes}}
 
 
-def test_leakage_is_in_plan_provenance_and_command(leaky_study, tmp_path, monkeypatch, capsys):
+def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(plan, "calibrated", made_up)
-    machine, store = here(tmp_path), Store(tmp_path / "runs")
-    assert plan.plan([leaky_study], store, machine).duplicates == ()  # the packs are not built yet
-    leaky_study.prepare(machine, log=str)
+    machine, store, study = here(tmp_path), Store(tmp_path / "runs"), data_size(**leaky, **FOUR)
+    assert plan.plan([study], store, machine).duplicates == ()  # the packs are not built yet
+    study.prepare(machine, log=str)
     none, one, two = "0 (0 exact, 0 near)", "1 (1 exact, 0 near)", "2 (1 exact, 1 near)"
     clean = f"of 4 val images of images, {none} are in the pre-training images, {none} in its other splits"
-    leaky = f"of 8 test images of scenes, {two} are in the pre-training images, {one} in its other splits"
-    folders = {name: pack_folder(packing, name, machine) for name, packing in leaky_study.packings().items()}
+    seen = f"of 8 test images of scenes, {two} are in the pre-training images, {one} in its other splits"
+    folders = {name: pack_folder(packing, name, machine) for name, packing in study.packings().items()}
     command = f"itl duplicates {folders['scenes']} --pretraining {folders['images']}"
-    lines = plan.plan([leaky_study], store, machine).duplicates
-    assert lines == (f"duplicates: {clean}", f"duplicates: {leaky}; listed by {command}")
-    items = leaky_study.provenance(store, machine).set_index("item")["value"]
-    assert items["duplicates scenes"] == leaky
+    lines = plan.plan([study], store, machine).duplicates
+    assert lines == (f"duplicates: {clean}", f"duplicates: {seen}; listed by {command}")
+    items = study.provenance(store, machine).set_index("item")["value"]
+    assert items["duplicates scenes"] == seen
     assert main(["duplicates", str(folders["scenes"]), "--pretraining", str(folders["images"])]) == 0
     out, err = capsys.readouterr()
     rows = [(row["image"], row["other"], row["kind"]) for row in csv.DictReader(io.StringIO(out))]
@@ -53,3 +56,25 @@ def test_leakage_is_in_plan_provenance_and_command(leaky_study, tmp_path, monkey
     ]
     assert "1 (1 exact, 0 near) of 16 images are in two splits" in err
     assert "2 (1 exact, 1 near) of 16 images are in pre-training" in err
+
+
+def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "calibrated", made_up)
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    subset = {"images_per_class": []} | {"subset": {"seed": 0}}
+    with_them = data_size(**leaky, **subset)
+    without = data_size(**leaky, **subset, leave_out_duplicates=True)
+    packs = with_them.prepare(machine, log=str)
+    specs = [study.runs(machine)[0].spec for study in (with_them, without)]
+    assert specs[0].subset.without == ()
+    assert specs[1].subset.without == (packs["scenes"].digest,)
+    assert key(specs[0]) != key(specs[1])
+    with pytest.raises(ItlError, match="were not compared with those of the pack"):
+        select(packs["images"], specs[1].subset)
+    plan.plan([without], store, machine)
+    rows = [set(select(packs["images"], spec.subset).rows) for spec in specs]
+    images = packs["images"].table["image"]
+    assert sorted(images[row] for row in rows[0] - rows[1]) == ["train/a/0.png", "train/b/1.png"]
+    assert rows[1] < rows[0]
+    items = without.provenance(store, machine).set_index("item")["value"]
+    assert items["duplicates left out of pre-training"] == "yes"

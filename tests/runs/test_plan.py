@@ -159,8 +159,8 @@ def planned(home, runs, packs=0, **machine) -> plan.Plan:
         device=0, state="to do", kind="knn", run="r", questions="q", condition="c", on="t", seed=0
     )
     table = pd.DataFrame(
-        [("images", "demo", 8, 32, "to do", 1.0, packs)],
-        columns=["pack", "source", "images", "pixels", "state", "minutes", "disk"],
+        [("images", "demo", 8, 32, "to do", 1.0, packs, "")],
+        columns=["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"],
     )
     return plan.Plan(table, rows, here(home, **machine))
 

@@ -165,3 +165,20 @@ def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path):
     expected = torch.cat(images).mean((0, 2, 3))
     assert torch.allclose(first.running_mean, expected, atol=0.02), "of the images themselves, not of nothing"
     assert first.running_mean.abs().max() > 0.1
+
+
+def test_repeats_are_fits_of_one_net_with_seeds_of_their_own(tmp_path):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    once = small_study(tasks=["finetune@scenes", "knn@scenes"], **FOUR, seeds=[0])
+    twice = replace(once, repeats=2)
+    once.prepare(machine)
+    assert [run.spec for run in twice.runs(machine)][:2] == [run.spec for run in once.runs(machine)][:2]
+    fits = [run.spec for run in twice.runs(machine) if run.method == "finetune"]
+    assert [(fit.repeat, fit.fit_seed) for fit in fits] == [(0, 0), (1, 1_000_003)]
+    assert len({fit.pretrain for fit in fits}) == 1
+    assert len([run for run in twice.runs(machine) if run.method == "knn"]) == 1, "it has no noise of fits"
+    for run in twice.runs(machine):
+        perform(run.spec, store, machine, str)
+    weights = [store.result(fit)["metrics"]["accuracy"] for fit in fits]
+    rows = twice.results(store, machine).query("task == 'finetune@scenes' and metric == 'accuracy'")
+    assert rows[["repeat", "value"]].to_numpy().tolist() == [[0, weights[0]], [1, weights[1]]]
