@@ -23,6 +23,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.packs.paths": "packed",
     "itl.panels.net": "NetPanel",
     "itl.panels.results": "ResultsPanel",
+    "itl.panels.study": "StudyPanel",
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",

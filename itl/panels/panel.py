@@ -71,9 +71,7 @@ class Panel(HasTraits):
             updating, value = True, getattr(self, setting)
             try:
                 if options is not None:
-                    offered = options()
-                    missing = value not in [option for _, option in offered]
-                    control.options = [*offered, (str(value), value)] if missing else offered
+                    control.options = with_values(options(), value)
                 control.value = value
             finally:
                 updating = False
@@ -126,3 +124,14 @@ def figure_url(figure: Figure) -> str:
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
     plt.close(figure)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def with_values(options: list[tuple[str, object]], value: object) -> list[tuple[str, object]]:
+    """Add to *options*, words and values, those of a *value* (a tuple has several) that are not among them.
+
+    >>> with_values([("one", 1)], (1, 2))
+    [('one', 1), ('2', 2)]
+    """
+    known = {option for _, option in options}
+    chosen = value if isinstance(value, tuple) else (value,)
+    return [*options, *((str(one), one) for one in chosen if one not in known)]

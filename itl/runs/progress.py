@@ -97,8 +97,8 @@ class Progress:
         more = f"; about {duration(self.minutes_left)} left" if self.left else ""
         return f"{count} of {len(self.specs)} runs done{more}"
 
-    def update(self) -> None:
-        """Show what has finished since, and how far those under way are."""
+    def look(self) -> bool:
+        """Read from the store what has finished since, and what is under way; say whether anything has."""
         finished = {spec for spec in self.left if self.store.state(spec) == "done"}
         self.left = [spec for spec in self.left if spec not in finished]
         for spec in finished:
@@ -106,7 +106,11 @@ class Progress:
         for spec in self.left:
             if spec not in self.started_runs and self.store.under_way(spec):
                 self.started_runs[spec] = self.clock()
-        if finished and self.handle:
+        return bool(finished)
+
+    def update(self) -> None:
+        """Show what has finished since, and how far those under way are."""
+        if self.look() and self.handle:
             self.handle.update(self.table())
         epochs = [text for spec in self.started_runs if (text := last_epoch(self.store.path(spec)))]
         more = [f"{len(epochs) - 4} more"] if len(epochs) > 4 else []

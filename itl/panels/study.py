@@ -1,0 +1,385 @@
+"""StudyPanel: choose a question, see its plan, run it, and read the answer."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+import ipywidgets
+import traitlets
+import yaml
+
+from itl import ItlError, pick
+from itl.analysis.comparisons import Answer, answer
+from itl.analysis.figures import forest
+from itl.analysis.wording import answer_text
+from itl.browser.preset import settings as subset_settings
+from itl.browser.widget import HierarchyBrowser
+from itl.machine import Machine, project_folder
+from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
+from itl.presets import load_preset, write_preset
+from itl.report.html import render
+from itl.report.run_page import CURVE_SIZE, loss_curve
+from itl.runs.plan import Plan, plan
+from itl.runs.question import Margin, Question, Task
+from itl.runs.questions import QUESTIONS
+from itl.runs.store import Store
+from itl.runs.study import Study
+from itl.specs import Pretrain
+
+POLL_SECONDS = 1.0
+CURVES = 3  # of runs under way
+OWN_TARGET = "own"  # the target in target_folder
+OWN_METHODS = ("finetune", "probe", "knn")
+
+
+class StudyPanel(Panel):
+    """One question: choose what it compares, see what that takes, run it, and read the answer.
+
+    Args:
+        preset: whose images, targets and recipes are taken where nothing else is chosen.
+        browser: a HierarchyBrowser whose selection can be taken over.
+        machine: that does the runs; by default this one.
+    """
+
+    question = traitlets.Unicode(help="the notebook that asks it, such as 01-data-size")
+    conditions = traitlets.Unicode(help="what the question compares: its own parameters, as YAML")
+    tasks = traitlets.Tuple(help="names of tasks; the first is the main one")
+    seeds = traitlets.Unicode(help="whole numbers")
+    margin = traitlets.Float(
+        Margin().share, min=0.01, max=0.99, help="share of the gain that does not matter"
+    )
+    images_folder = traitlets.Unicode(
+        "", help="own images to pre-train on, a folder for each class; '' the preset's"
+    )
+    target_folder = traitlets.Unicode(
+        "", help="own images to measure on, a folder for each class: target own"
+    )
+    message = traitlets.Unicode("", help="what was done last")
+    settings = (
+        *("question", "conditions", "tasks", "seeds", "margin", "images_folder", "target_folder", "message"),
+    )
+
+    def __init__(
+        self, preset: str = "demo", browser: HierarchyBrowser | None = None, machine: Machine | None = None
+    ) -> None:
+        self.machine = machine or Machine.from_environment()
+        self.store, self.browser = Store(self.machine.runs), browser
+        self.preset = load_preset(preset)
+        self.process: StudyProcess | None = None
+        self.taxonomy = ""
+        self._planned: tuple[object, Plan | str] = (None, "")
+        self._answer: Answer | None = None
+        self._watch: asyncio.Task | None = None
+        self._figure = ""
+        super().__init__()
+        self.question = next(iter(self.questions))
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """The questions that the preset asks, by notebook."""
+        asked = [stem for stem in QUESTIONS if stem in self.preset.notebooks]
+        if not asked:
+            raise ItlError(f"preset {self.preset.name} asks no question; name one that does, such as demo")
+        return asked
+
+    @property
+    def study(self) -> type[Study]:
+        """The pydantic model of the question."""
+        return QUESTIONS[self.question]
+
+    @traitlets.validate("question")
+    def _known(self, proposal: dict) -> str:
+        pick(dict.fromkeys(self.questions), proposal["value"], f"question of preset {self.preset.name}")
+        return proposal["value"]
+
+    @traitlets.observe("question")
+    def _from_preset(self, change: dict) -> None:
+        """Take the conditions, tasks and seeds of the preset."""
+        asked = self.preset.notebooks[self.question]
+        own = {
+            name: asked[name]
+            for name in self.study.model_fields
+            if name in asked and name not in Study.model_fields
+        }
+        with self.hold_trait_notifications():
+            self.conditions = yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=100)
+            self.tasks = tuple(asked["tasks"])
+            self.seeds = ", ".join(map(str, asked["seeds"]))
+            self.margin = asked.get("margin", {}).get("share", Margin().share)
+
+    @traitlets.observe("question", "conditions", "tasks", "seeds", "margin", "images_folder", "target_folder")
+    def _other_question(self, change: dict) -> None:
+        if self.state != RUNNING:
+            self.process = None
+        self._answer, self._figure, self.message = None, "", ""
+
+    def offered_tasks(self) -> list[str]:
+        """List the tasks of the preset's questions, and those on own images where a folder is given."""
+        asked = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
+        tasks = dict.fromkeys(task for tasks in (self.tasks, *asked) for task in tasks)
+        own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
+        kept = [task for task in tasks if self.target_folder or task.partition("@")[2] != OWN_TARGET]
+        return list(dict.fromkeys([*kept, *own]))
+
+    def parameters(self) -> dict[str, object]:
+        """Return the question's parameters, as a preset holds them.
+
+        Raises:
+            ItlError: conditions or seeds cannot be read.
+        """
+        asked = dict(self.preset.notebooks[self.question])
+        every = [self.preset.notebooks[stem] for stem in self.questions]
+        if self.images_folder:
+            asked["images"] = self._own_images(self.images_folder, asked["images"])
+        targets = {name: images for other in every for name, images in other["targets"].items()}
+        if self.target_folder:
+            targets[OWN_TARGET] = self._own_images(self.target_folder, asked["images"])
+        tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
+        tasks = [Task.read(name) for name in self.tasks]
+        used, methods = {task.target for task in tasks}, {task.method for task in tasks}
+        own = {name for name in self.study.model_fields if name not in Study.model_fields}
+        asked = {name: value for name, value in asked.items() if name not in own}
+        return (
+            asked
+            | self._read_conditions()
+            | {
+                "tasks": list(self.tasks),
+                "targets": {name: images for name, images in targets.items() if name in used},
+                "tuning": {name: recipe for name, recipe in tuning.items() if name in methods},
+                "seeds": self._read_seeds(),
+                "margin": {**asked.get("margin", {}), "share": round(self.margin, 4)},
+                **({"taxonomy": self.taxonomy} if self.taxonomy else {}),
+            }
+        )
+
+    def _own_images(self, folder: str, usual: Mapping[str, object]) -> dict[str, object]:
+        """Say how own images in *folder* are packed: as large as the preset's."""
+        return {"source": "folder", "path": str(Path(folder).expanduser().absolute()), "size": usual["size"]}
+
+    def _read_conditions(self) -> dict[str, object]:
+        try:
+            values = yaml.safe_load(self.conditions) or {}
+        except yaml.YAMLError as error:
+            raise ItlError(f"conditions are not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(values, Mapping):
+            raise ItlError(
+                f"conditions are NAME: VALUES, as in images_per_class: [0, 25, all]; got {values!r}"
+            )
+        return dict(values)
+
+    def _read_seeds(self) -> list[int]:
+        words = re.split(r"[\s,]+", self.seeds.strip())
+        if not all(re.fullmatch(r"\d+", word) for word in words):
+            raise ItlError(f"seeds are whole numbers with commas, such as 0, 1, 2; got {self.seeds!r}")
+        return [int(word) for word in words]
+
+    def ask(self) -> Question:
+        """Make the question; ItlError where it cannot be asked."""
+        made = self.study.ask(**self.parameters())
+        if not made.comparisons:
+            raise ItlError("there is nothing to compare; give two values or more")
+        return made
+
+    def plan(self, measure: bool = False) -> Plan:
+        """Plan the question: what is done already, what is left, hours and disk.
+
+        Args:
+            measure: measure how fast this machine is where that is not known; else such runs cost nothing.
+        """
+        return plan([self.ask()], self.store, self.machine, measure=measure)
+
+    def take_selection(self) -> None:
+        """Take the selection of the browser into the conditions.
+
+        Raises:
+            ItlError: there is no browser, or the question does not vary classes or labels.
+        """
+        if self.browser is None:
+            raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
+        values, subset = self._read_conditions(), self.browser.subset
+        if "subset" in self.study.model_fields:
+            values["subset"] = subset_settings(subset)
+        elif "label_sets" in self.study.model_fields:
+            values["label_sets"] = list(dict.fromkeys([*values.get("label_sets", []), subset.labels]))
+        else:
+            raise ItlError(
+                f"{self.study.name} takes no selection of classes; choose data-size or class-count"
+            )
+        self.taxonomy = self.browser.taxonomy
+        self.conditions = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=100)
+
+    def run(self) -> None:
+        """Do what is missing, in a process of its own; run it again to resume.
+
+        In a notebook the picture follows; a script calls `refresh`, or waits with ``panel.process.wait()``.
+        """
+        if self.state == RUNNING:
+            raise ItlError("runs are under way; stop them first, or wait until they are done")
+        made = self.ask()
+        if self.process is None or self.process.question != made:
+            self.plan().refuse()
+            self.process = StudyProcess(made, {self.question: self.parameters()}, self.machine)
+        self.process.start()
+        self.refresh()
+        try:
+            self._watch = asyncio.get_running_loop().create_task(self._follow_process())
+        except RuntimeError:  # a script, which has no event loop
+            self._watch = None
+
+    async def _follow_process(self) -> None:
+        while self.process is not None and self.process.state == RUNNING:
+            self.refresh()
+            await asyncio.sleep(POLL_SECONDS)
+        self.refresh()
+
+    def stop(self) -> None:
+        """Stop the process; what is finished and all checkpoints are kept."""
+        if self.process is not None:
+            self.process.stop()
+            self.message = "Stopping; `run` goes on from here."
+
+    def refresh(self) -> None:
+        """Read from the store how far the runs are, and draw the picture again."""
+        if self.state != RUNNING:
+            self._planned, self._answer, self._figure = (None, ""), None, ""
+        self.redraw()
+
+    @property
+    def state(self) -> str:
+        """One of not started, running, stopped, failed and done."""
+        return self.process.state if self.process else NOT_STARTED
+
+    def answer(self) -> Answer:
+        """Return the answer from the runs that are done; ItlError where none is."""
+        if self._answer is None:
+            self._answer = answer(self.ask(), self.store, self.machine)
+        return self._answer
+
+    def save(self, name: str) -> Path:
+        """Write ``params/NAME.yaml``, which `itl plan NAME` takes; returns its path."""
+        self.ask()
+        about = f"{self.study.name}, chosen in the panel, with the recipes of {self.preset.name}."
+        fields = {"about": about, "notebooks": {self.question: self.parameters()}}
+        return write_preset(name, fields, project_folder() / "params")
+
+    def html(self) -> str:
+        """Write the picture: question, plan, progress with loss curves, and the answer."""
+        planned = self._plan_or_problem()
+        problem = planned if isinstance(planned, str) else ""
+        return render(
+            "study_panel.html.j2",
+            title=(self.study.__doc__ or "").splitlines()[0],
+            problem=problem,
+            plan=None if isinstance(planned, str) else plan_facts(planned),
+            state=self.state,
+            message=self.message,
+            progress=self._progress(),
+            curve_size=CURVE_SIZE,
+            answer=self._answer_facts(planned),
+        )
+
+    def _plan_or_problem(self) -> Plan | str:
+        """Return the plan of the present settings, made once, or why there is none."""
+        state = tuple(getattr(self, name) for name in self.settings if name != "message")
+        if self._planned[0] != state:
+            try:
+                self._planned = (state, self.plan())
+            except ItlError as error:
+                self._planned = (state, str(error))
+        return self._planned[1]
+
+    def _progress(self) -> dict[str, object]:
+        """Say how far the runs are: text, percent, and loss curves of runs under way."""
+        if self.process is None:
+            return {}
+        watched = self.process.progress()
+        if watched is None:
+            return {"text": self.process.last_line, "percent": 0, "curves": []}
+        folders = [self.store.path(spec) for spec in watched.started_runs if isinstance(spec, Pretrain)]
+        curves = [(folder.name, loss_curve(folder / "log.jsonl")) for folder in folders]
+        shown = [(name, curve) for name, curve in curves if curve][:CURVES] if self.state == RUNNING else []
+        text = str(watched) if self.state != FAILED else self.process.last_line
+        return {"text": text, "percent": round(100 * watched.done), "curves": shown}
+
+    def _answer_facts(self, planned: Plan | str) -> dict[str, str]:
+        """Return the answer in words and as a figure once all runs are done; {} before."""
+        if isinstance(planned, str) or len(planned.left) or self.state == RUNNING:
+            return {}
+        if not self._figure:
+            self._figure = figure_url(forest(self.answer().contrasts).figure)
+        text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")
+        return {"text": text, "figure": self._figure}
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        """Make the controls: the question's parameters, run and stop, and a name to save it under."""
+        question = ipywidgets.Dropdown(description="question", **WIDE)
+        self.bind(question, "question", lambda: [(stem, stem) for stem in self.questions])
+        tasks = ipywidgets.SelectMultiple(description="tasks", rows=6, **WIDE)
+        self.bind(
+            tasks,
+            "tasks",
+            lambda: [(name, name) for name in self.offered_tasks()],
+            ["question", "target_folder"],
+        )
+        texts = {"seeds": ipywidgets.Text, "images_folder": ipywidgets.Text, "target_folder": ipywidgets.Text}
+        controls = [
+            question,
+            ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE),
+        ]
+        self.bind(controls[-1], "conditions")
+        for name, kind in texts.items():
+            control = kind(description=name.replace("_", " "), continuous_update=False, **WIDE)
+            self.bind(control, name)
+            controls.append(control)
+        slider = ipywidgets.FloatSlider(
+            description="margin", min=0.01, max=0.5, step=0.01, continuous_update=False, **WIDE
+        )
+        self.bind(slider, "margin")
+        return [*controls, tasks, slider, self._buttons()]
+
+    def _buttons(self) -> ipywidgets.Widget:
+        name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)
+        actions = {
+            "Run or resume": self.run,
+            "Stop": self.stop,
+            "Measure how long": self._measure,
+            "Save preset": lambda: self._save(name.value),
+        }
+        if self.browser is not None:
+            actions["Take the browser's selection"] = self.take_selection
+        buttons = []
+        for description, action in actions.items():
+            buttons.append(ipywidgets.Button(description=description, layout=ipywidgets.Layout(width="auto")))
+            buttons[-1].on_click(lambda button, action=action: self._try(action))
+        return ipywidgets.VBox([name, ipywidgets.HBox(buttons)])
+
+    def _try(self, action) -> None:
+        """Do what a button asks; why it cannot be done is a message in the picture."""
+        try:
+            action()
+        except ItlError as error:
+            self.message = str(error)
+
+    def _measure(self) -> None:
+        self.plan(measure=True)
+        self.refresh()
+
+    def _save(self, name: str) -> None:
+        self.message = f"Saved: itl plan {self.save(name).stem}"
+
+
+def plan_facts(planned: Plan) -> dict[str, object]:
+    """Say for people what a plan takes: its summary, what exists already, and its conditions."""
+    runs, left = planned.runs, planned.left
+    table = planned.by_condition()
+    rows = table[["condition", "nets", "evaluations", "done", "minutes"]].to_numpy().tolist()
+    unknown = len(left) > 0 and not left["minutes"].any()
+    return {
+        "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
+        "summary": planned.summary().split("\n"),
+        "unknown": unknown,
+        "rows": rows,
+    }

@@ -1,0 +1,103 @@
+"""The runs of one question, done by `itl run` in a process of its own and watched through the store."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from itl.machine import Machine, project_folder
+from itl.runs.executors import with_needs
+from itl.runs.plan import UNPACKED, plan
+from itl.runs.progress import Progress
+from itl.runs.question import Question
+from itl.runs.store import Store
+
+NOT_STARTED, RUNNING, STOPPED, FAILED, DONE = "not started", "running", "stopped", "failed", "done"
+
+
+class StudyProcess:
+    """`itl run` of one question. It goes on where an earlier one was stopped, and when the kernel ends.
+
+    Args:
+        question: whose runs are done.
+        notebooks: the same question as a preset holds it: settings by the notebook that asks it.
+        machine: that does the runs.
+    """
+
+    def __init__(self, question: Question, notebooks: Mapping[str, object], machine: Machine) -> None:
+        self.question, self.machine, self.store = question, machine, Store(machine.runs)
+        self._folder = TemporaryDirectory(prefix="itl-study-")
+        self._preset, self._log = (Path(self._folder.name) / name for name in ("study.yaml", "log.txt"))
+        content = {"about": "A study of the panel.", "notebooks": dict(notebooks)}
+        self._preset.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8")
+        self._process: subprocess.Popen | None = None
+        self._was_stopped = False
+        self._progress: Progress | None = None
+
+    def start(self) -> None:
+        """Start, or resume, doing the runs."""
+        command = [sys.executable, "-m", "itl", "run", str(self._preset), "--home", str(self.machine.home)]
+        command += ["--device", self.machine.device, "--workers", str(self.machine.workers)]
+        command += [word for entry in self.machine.data for word in ("--data", entry)]
+        command += ["--compile"] if self.machine.compile else []
+        command += ["--scheduler", self.machine.scheduler] if self.machine.scheduler else []
+        self._was_stopped = False
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=project_folder(),
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # so that a signal reaches its workers, and not this kernel
+            )
+
+    def stop(self) -> None:
+        """Ask the process to stop as Ctrl-C does; what is finished and all checkpoints are kept."""
+        if self.state == RUNNING and self._process is not None:
+            self._was_stopped = True
+            os.killpg(self._process.pid, signal.SIGINT)
+
+    def wait(self, seconds: float | None = None) -> str:
+        """Wait until the process ends, at most so many seconds; returns its state."""
+        if self._process is not None:
+            self._process.wait(seconds)
+        return self.state
+
+    @property
+    def state(self) -> str:
+        """One of not started, running, stopped, failed and done."""
+        if self._process is None:
+            return NOT_STARTED
+        status = self._process.poll()
+        if status is None:
+            return RUNNING
+        if status == 0:
+            return DONE
+        return STOPPED if self._was_stopped else FAILED
+
+    @property
+    def last_line(self) -> str:
+        """The last line that the process wrote, without its progress bar: what it does, or why it failed."""
+        text = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
+        lines = [line.rpartition("\r")[2].strip() for line in text.splitlines()]
+        return next((line for line in reversed(lines) if line and "|" not in line), "")
+
+    def progress(self) -> Progress | None:
+        """Read how far the runs are; None while packs are being built, before which runs have no keys."""
+        if self._progress is None:
+            runs = self.question.runs(self.machine)
+            if any(UNPACKED in str(run.spec) for run in runs):
+                return None
+            table = plan([self.question], self.store, self.machine, measure=False).runs
+            minutes = dict(zip(table["run"], table["minutes"], strict=True))
+            specs = with_needs(run.spec for run in runs)
+            self._progress = Progress(specs, self.store, minutes, self.machine.slots)
+        self._progress.look()
+        return self._progress

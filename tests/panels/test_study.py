@@ -1,0 +1,194 @@
+"""StudyPanel without a page: choose, plan, run in a process, stop, resume, answer, save."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from itl import ItlError
+from itl.browser.widget import HierarchyBrowser
+from itl.machine import Machine
+from itl.panels.study import StudyPanel
+from itl.presets import load_preset
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.specs import Subset
+from tests.accessible import faults
+from tests.pictures import encoded, smooth
+from tests.worlds import SETTINGS, here, small_study
+
+LONG = {"steps": 80, "batch": 8, "pixels": 24}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A project with one preset, smallest, and we stand in it."""
+    (tmp_path / "params").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    coarse = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    notebooks = {
+        "01-data-size": SETTINGS | {"subset": {}},
+        "02-class-count": coarse
+        | {"label_sets": ["none", "bottom-up@5", "original"], "tasks": ["probe@scenes"]},
+    }
+    content = yaml.safe_dump({"about": "smallest", "notebooks": notebooks})
+    (tmp_path / "params/smallest.yaml").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def machine(project) -> Machine:
+    return here(project, workers=1)
+
+
+@pytest.fixture
+def panel(machine) -> Iterator[StudyPanel]:
+    panel = StudyPanel("smallest", machine=machine)
+    yield panel
+    if panel.process is not None:
+        panel.process.stop()
+        panel.process.wait(60)
+
+
+def test_it_begins_with_the_presets_question(panel):
+    assert panel.question == "01-data-size"
+    assert yaml.safe_load(panel.conditions) == {"images_per_class": [0, 4, 12], "subset": {}}
+    assert (panel.tasks, panel.seeds, panel.margin) == (("knn@scenes",), "0, 1", 0.2)
+    assert panel.ask() == small_study(subset={}, tuning={}, margin={"share": 0.2})
+    panel.question = "02-class-count"
+    assert yaml.safe_load(panel.conditions) == {"label_sets": ["none", "bottom-up@5", "original"]}
+    assert panel.ask().name == "class-count"
+
+
+def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine):
+    panel.plan()
+    assert "0 of 12 runs exist already" in panel.html()
+    panel.seeds = "0"
+    assert "0 of 6 runs exist already" in panel.html()
+    small_study(images_per_class=[0, 4], seeds=[0]).run(Store(machine.runs), machine)
+    panel.refresh()
+    assert "4 of 6 runs exist already" in panel.html()
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "says"),
+    [
+        ("seeds", "0 - 3", "seeds are whole numbers with commas"),
+        ("conditions", "images_per_class: [0, 4", "conditions are not YAML"),
+        ("conditions", "images_per_class: [4]", "data-size compares numbers of images"),
+        ("conditions", "image_per_class: [4, 5]", "did you mean 'images_per_class'"),
+        ("tasks", (), "data-size needs a task"),
+    ],
+)
+def test_what_cannot_be_asked_is_a_message_and_nothing_is_saved_or_run(panel, project, setting, value, says):
+    setattr(panel, setting, value)
+    assert says in panel.picture().replace("&#39;", "'")
+    for action in (panel.run, lambda: panel.save("other")):
+        with pytest.raises(ItlError, match=says):
+            action()
+    assert not (project / "params/other.yaml").exists()
+
+
+def test_own_folders_become_images_and_a_target(panel, project):
+    for name in ("train/mug", "train/plate", "test/mug", "test/plate"):
+        (project / "things" / name).mkdir(parents=True)
+        for number in range(4):
+            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    panel.target_folder = "things"
+    assert {"finetune@own", "probe@own", "knn@own"} < set(panel.offered_tasks())
+    panel.tasks = ("knn@own",)
+    question = panel.ask()
+    assert dict(question.targets).keys() == {"own"}
+    assert dict(question.targets)["own"].path == str(project / "things")
+    assert len(panel.plan().packs) == 2
+    panel.target_folder = ""
+    assert "knn@own" not in panel.offered_tasks()
+
+
+def test_the_browsers_selection_is_taken_over(machine):
+    browser = HierarchyBrowser()
+    panel = StudyPanel("smallest", browser, machine)
+    browser.subset = Subset("", "bottom-up@9", images_per_class=4)
+    panel.take_selection()
+    assert yaml.safe_load(panel.conditions)["subset"] == {
+        "labels": "bottom-up@9",
+        "images_per_class": 4,
+        "seed": 0,
+    }
+    panel.question = "02-class-count"
+    panel.take_selection()
+    assert yaml.safe_load(panel.conditions)["label_sets"][-1] == "bottom-up@9"
+    with pytest.raises(ItlError, match=r"StudyPanel\(browser=browser\)"):
+        StudyPanel("smallest", machine=machine).take_selection()
+
+
+def test_run_stop_resume_answer_and_save(panel, project):
+    parameters = panel.preset.notebooks["01-data-size"]
+    parameters["recipe"] = LONG
+    panel.conditions, panel.seeds = "images_per_class: [4, 12]", "0, 1"
+    panel.run()
+    with pytest.raises(ItlError, match="runs are under way"):
+        panel.run()
+    until(lambda: "Loss by epoch" in panel.html())
+    panel.stop()
+    assert panel.process.wait(120) == "stopped"
+    panel.refresh()
+    watched = panel.process.progress()
+    assert 0 < watched.done < 1
+    finished = {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("result.json")}
+    assert len(finished) < 8
+    panel.run()
+    until(lambda: panel.process.state != "running")
+    panel.refresh()
+    assert panel.state == "done", panel.process.last_line
+    assert all(path.stat().st_mtime_ns == changed for path, changed in finished.items()), (
+        "none was done again"
+    )
+    page = panel.html()
+    assert "Verdict:" in page
+    assert "8 of 8 runs exist already" in page
+    assert faults(f'<html lang="en"><h1>study</h1>{page}</html>') == []
+    panel.save("my-study")
+    (question,) = questions_of(load_preset("my-study", project / "params"))
+    assert question == panel.ask()
+
+
+def test_a_process_that_is_killed_has_failed_and_runs_again(panel):
+    panel.run()
+    os.killpg(panel.process._process.pid, signal.SIGKILL)
+    assert panel.process.wait(60) == "failed"
+    panel.refresh()
+    assert "<b>failed</b>" in panel.html()
+    panel.run()
+    assert panel.state == "running"
+    panel.stop()
+    assert panel.process.wait(120) == "stopped"
+
+
+def test_every_control_has_a_name_and_sets_what_python_reads(panel):
+    question, conditions, seeds, images, target, tasks, margin, last = panel.controls()
+    for control in (question, conditions, seeds, images, target, tasks, margin, *last.children[1].children):
+        assert control.description
+    seeds.value = "7"
+    tasks.value = ("knn@scenes", "probe@scenes")
+    margin.value = 0.25
+    assert (panel.ask().seeds, panel.ask().margin.share) == ((7,), 0.25)
+    panel.seeds = "8, 9"
+    assert seeds.value == "8, 9"
+    name, buttons = last.children
+    name.value = "Not A Name"
+    next(button for button in buttons.children if button.description == "Save preset").click()
+    assert "a preset's name has small letters" in panel.message
+
+
+def until(condition, seconds: float = 240.0) -> None:
+    """Wait until *condition* holds; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.2)
