@@ -68,7 +68,9 @@ def facts(values: Mapping[str, object]) -> pd.DataFrame:
 def summary(
     results: pd.DataFrame, rows: str | Sequence[str] = "task", columns: str = "images_per_class"
 ) -> pd.DataFrame:
-    """Tabulate mean ± half the 95 % t interval over seeds, and n, of every metric.
+    """Tabulate mean ± half the 95 % t interval over seeds, and n seeds, of every metric.
+
+    Several fits of one net count as their mean.
 
     Args:
         results: the frame of `Question.results`.
@@ -77,7 +79,8 @@ def summary(
     """
     index = [rows] if isinstance(rows, str) else list(rows)
     index += ["metric"]
-    groups = results.groupby([*index, columns], sort=False)["value"]
+    seeds = results.groupby([*index, columns, "seed"], sort=False)["value"].mean()
+    groups = seeds.groupby([*index, columns], sort=False)
     table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
     counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
     table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]

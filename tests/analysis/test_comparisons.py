@@ -19,6 +19,7 @@ from itl.analysis.comparisons import (
     task_values,
 )
 from itl.analysis.seeds import look_level
+from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
 from itl.runs.question import Comparison, Condition, Margin
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
@@ -200,6 +201,17 @@ def test_own_classes_are_compared_only_where_they_are_the_same():
     halves = question(25, 50)
     halves.conditions[1].__dict__["labels"] = "half-minimal-a"
     assert contrasts(halves, both)["task"].tolist() == ["probe@x"]
+    fine = question(25, 50)
+    fine.conditions[1].__dict__["leaves"] = 1  # the same nodes, but of one leaf each: another val set
+    assert contrasts(fine, both)["task"].tolist() == ["probe@x"]
+
+
+def test_a_summary_counts_seeds_and_not_fits():
+    once = frame({25: [20, 21, 24], 50: [30, 32, 33]}).assign(repeat=0)
+    twice = pd.concat([once.assign(value=once["value"] + 1), once.assign(repeat=1, value=once["value"] - 1)])
+    table = summary(twice)
+    assert table["n"].tolist() == ["3"]
+    pd.testing.assert_frame_equal(table, summary(once))
 
 
 def test_one_condition_or_one_seed_breaks_nothing():
