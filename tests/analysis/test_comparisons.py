@@ -339,6 +339,20 @@ def test_a_budget_is_answered_by_its_fit():
     assert table["verdict"].tolist() == [GAIN]
 
 
+def test_a_budget_that_knows_the_untrained_net_can_say_the_same():
+    study, results = grid(2.0, 2.0)
+    none = Condition((("design", "none"),), trained=False)
+    ends = Comparison((("design", "10 × 200"),), (("design", "40 × 50"),))
+    study.conditions, study.comparisons = (none, *study.conditions), (*study.comparisons, ends)
+    assert contrasts(study, results)["verdict"].tolist() == [CANNOT_TELL, CANNOT_TELL]
+    untrained = pd.DataFrame({"seed": range(5), "value": 10.0 + NOISE[0]})
+    untrained = untrained.assign(design="none", task="probe@x", metric="accuracy", classes=0, images=0)
+    table = contrasts(study, pd.concat([results, untrained]))
+    assert table["verdict"].tolist() == [SAME, SAME]
+    assert np.isnan(table["share"].iloc[0])
+    assert table["share"].iloc[1] == pytest.approx(1, abs=0.03)
+
+
 def test_one_number_of_images_is_no_grid():
     study, results = grid(1.0, 1.0)
     with pytest.raises(ItlError, match="no results of designs with two numbers of images"):
