@@ -70,8 +70,8 @@ class Subset:
     without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
 
     def __post_init__(self) -> None:
-        """Note the content of files that the labels name: it changes numbers, not the file's name."""
-        object.__setattr__(self, "labels", with_file_digests(self.labels))
+        """Give the labels one spelling, which holds the content of files that they name."""
+        object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 
 @dataclass(frozen=True)
@@ -252,8 +252,8 @@ class Transfer:
         return self.seed + REPEAT_STRIDE * self.repeat
 
     def __post_init__(self) -> None:
-        """Note the content of files that the labels name."""
-        object.__setattr__(self, "labels", with_file_digests(self.labels))
+        """Give the labels one spelling, which holds the content of files that they name."""
+        object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 
 TYPE_WORDS = {
@@ -311,13 +311,16 @@ def _choices(annotation: object) -> tuple:
     return next((choices for inner in get_args(annotation) if (choices := _choices(inner))), ())
 
 
-def with_file_digests(labels: str) -> str:
-    """Return the label method *labels* with the digest of each file that it names and that has none yet.
+def hashed_labels(labels: str) -> str:
+    """Return the label method *labels* as keys hold it.
 
-    >>> with_file_digests("bottom-up@9")
-    'bottom-up@9'
+    Each file that it names has its digest, since its content changes numbers and its name does not; original,
+    which changes nothing before another part, is left out there.
+
+    >>> hashed_labels("bottom-up@9"), hashed_labels("original+without-pascal")
+    ('bottom-up@9', 'without-pascal')
     """
-    parts = labels.split("+")
+    parts = labels.removeprefix("original+").split("+")
     return "+".join(
         f"{part}#{file_digest(part[len('file@') :])}"
         if part.startswith("file@") and "#" not in part

@@ -24,13 +24,13 @@ def test_what_a_power_cut_damages_is_named_and_made_again(finished, tmp_path):
         assert chaos.cut(finished, tmp_path / "cut", path, length) == ""
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_preset_that_is_killed_ends_the_same_and_leaves_nothing(tmp_path):
     stage = chaos.STAGES[2]
     calm = chaos.project(tmp_path / "calm")
     started = time.monotonic()
     chaos.finish(calm, stage.command)
     home = chaos.project(tmp_path / "killed")
-    outcome = chaos.disturb(stage, home, 2, time.monotonic() - started, random.Random(0))
-    assert (outcome.kills, outcome.orphans) == (2, 0)
+    outcome = chaos.disturb(stage, home, 1, time.monotonic() - started, random.Random(0))
+    assert (outcome.kills, outcome.orphans) == (1, 0)
     assert chaos.content(home, stage.made) == chaos.content(calm, stage.made) != {}

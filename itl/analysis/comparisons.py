@@ -286,8 +286,14 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
 
 
 def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
-    """Whether the nets of two conditions are trained on the same classes of their own."""
-    own = {condition.columns: (condition.labels, condition.classes) for condition in question.conditions}
+    """Whether the nets of two conditions are trained on the same classes of their own.
+
+    The tree that labels come from is the question's, and so the same for both.
+    """
+    own = {
+        condition.columns: (condition.labels, condition.classes, condition.leaves)
+        for condition in question.conditions
+    }
     return of in own and own[of] == own.get(against)
 
 

@@ -23,6 +23,9 @@ LABEL_SETS = (
     "half-minimal-b",
 )
 
+SOME_CLASSES = r"\d+ classes"  # how results of `ClassCount` name these
+SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
+
 
 def depths(tree: Taxonomy) -> pd.DataFrame:
     """Count nodes and leaves at each depth, the root's being 0: columns depth, nodes, leaves."""
@@ -68,7 +71,9 @@ def facts(values: Mapping[str, object]) -> pd.DataFrame:
 def summary(
     results: pd.DataFrame, rows: str | Sequence[str] = "task", columns: str = "images_per_class"
 ) -> pd.DataFrame:
-    """Tabulate mean ± half the 95 % t interval over seeds, and n, of every metric.
+    """Tabulate mean ± half the 95 % t interval over seeds, and n seeds, of every metric.
+
+    Several fits of one net count as their mean.
 
     Args:
         results: the frame of `Question.results`.
@@ -77,7 +82,8 @@ def summary(
     """
     index = [rows] if isinstance(rows, str) else list(rows)
     index += ["metric"]
-    groups = results.groupby([*index, columns], sort=False)["value"]
+    seeds = results.groupby([*index, columns, "seed"], sort=False)["value"].mean()
+    groups = seeds.groupby([*index, columns], sort=False)
     table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
     counts = groups.size().groupby(index, sort=False).agg(["min", "max"])
     table["n"] = [f"{low}" if low == high else f"{low} to {high}" for low, high in counts.to_numpy()]
@@ -123,9 +129,17 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:
-    """Name in a column way how each label set is made; sets that belong to both ways are there twice."""
-    parts = results["label_set"].astype(str).str.partition("@")[0]
-    ways = {"bottom-up": "cut at a depth", "top-down": "merged in rounds"}
+    """Name in a column way how the classes are made; what belongs to several is repeated.
+
+    Label sets are of the same images. Some classes, with all their images, have fewer.
+    """
+    names = results["label_set"].astype(str)
+    parts = names.str.partition("@")[0].where(~names.str.fullmatch(SOME_CLASSES), "some")
+    ways = {
+        "bottom-up": "cut at a depth",
+        "top-down": "merged in rounds",
+        "some": "some classes with all their images",
+    }
     shared = ~parts.isin(ways)
     tables = []
     for part, way in ways.items():
@@ -135,5 +149,12 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:
-    """Name in a column budget how many images the nets of each design were trained on, to three digits."""
-    return results.assign(budget=[f"{float(f'{images:.3g}'):,.0f} images" for images in results["images"]])
+    """Name in a column budget how many images the nets of each design were trained on, to three digits.
+
+    Designs whose mean over seeds is alike are of one budget: "500 x all" has other classes with each seed.
+    """
+    names, smallest = {}, 0.0
+    for design, images in results.groupby("design")["images"].mean().sort_values().items():
+        smallest = smallest if images <= SAME_BUDGET * smallest else images
+        names[design] = f"{float(f'{smallest:.3g}'):,.0f} images" if images else "no pre-training"
+    return results.assign(budget=results["design"].map(names))

