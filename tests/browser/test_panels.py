@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,6 +14,7 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, key
 from tests.browser.lab import ROOT
 from tests.browser.steps import SHOTS
+from tests.pictures import encoded
 from tests.worlds import SETTINGS, here
 
 # The names that screen readers read: what has none in the outputs of the notebook.
@@ -109,3 +111,28 @@ def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel,
     done = subprocess.run(command, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 runs to do" in done.stdout
+
+
+def test_the_first_hour_asks_a_question_about_own_images(panel, page, home, trained):
+    """The clicks of docs/first-hour.md, with preset smallest in place of demo."""
+    for split, shade in (("train", 40), ("test", 90)):
+        for name, channel in (("mug", 0), ("plate", 2)):
+            folder = home / "photos" / split / name
+            folder.mkdir(parents=True)
+            for number in range(6):
+                pixels = np.full((24, 24, 3), shade, np.uint8)
+                pixels[..., channel] += np.uint8(100 + 5 * number)
+                (folder / f"{number}.png").write_bytes(encoded(pixels))
+    panel("from itl import StudyPanel\nStudyPanel('smallest')")
+    target = page.get_by_label("target folder", exact=True)
+    target.fill("photos")
+    target.press("Tab")
+    page.wait_for_selector("select:has(option:text-is('knn@own'))")
+    page.get_by_label("tasks", exact=True).select_option(["knn@own"])
+    page.wait_for_selector(".itl-panel :text('1 packs to build')")
+    page.get_by_role("button", name="Measure how long").click()
+    page.wait_for_selector(".itl-panel table:not(:has-text('not known'))", timeout=180_000)
+    page.get_by_role("button", name="Run or resume").click()
+    page.wait_for_selector(".itl-panel b:text('Verdict:')", timeout=300_000)
+    shot(page, "first-hour")
+    assert page.evaluate(UNNAMED) == []
