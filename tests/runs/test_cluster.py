@@ -107,7 +107,7 @@ def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(
 @pytest.mark.timeout(120)
 def test_an_error_on_a_worker_names_the_host(cluster, tmp_path):
     machine = here(tmp_path, scheduler=cluster.scheduler_address)
-    with pytest.raises(ItlError, match=f"1 of .* failed, first .*: on {HOST}: no pack with digest p") as error:
+    with pytest.raises(ItlError, match=f"1 of .* failed, first .*: on {HOST}: no pack with digest") as error:
         execute([a_run()], Store(machine.runs), machine)
     assert "\n" not in str(error.value)
 
