@@ -1,6 +1,6 @@
 """Seeds that are added until a question is decided: runs, looks, and stops by the rule of its cap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from itl import ItlError
@@ -15,8 +15,22 @@ from itl.runs.store import Store
 Runner = Callable[[Sequence[Question], Store, Machine], object]
 
 
-def check_cap(question: Question) -> None:
-    """Raise ItlError for a *question* without a cap of at least three seeds, or with fewer seeds than that."""
+def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
+    """Run *questions* one after the other, and yield the line of each: see `run_until_decided`.
+
+    Raises:
+        ItlError: before the first run, for a question without a cap, or a *machine* with a shard of the runs.
+    """
+    if machine.shard != (1, 1):
+        raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
+    for question in questions:
+        _check_cap(question)
+    for question in questions:
+        yield run_until_decided(question, store, machine)
+
+
+def _check_cap(question: Question) -> None:
+    """Raise ItlError for a *question* whose cap is below three seeds, or that has fewer seeds than it."""
     seeds, cap = len(question.seeds), question.cap
     if cap < MIN_SEEDS or seeds < cap:
         raise ItlError(
@@ -46,7 +60,7 @@ def run_until_decided(question: Question, store: Store, machine: Machine, runner
     Raises:
         ItlError: the question has no cap of at least three seeds, or fewer seeds than that.
     """
-    check_cap(question)
+    _check_cap(question)
     for count in range(MIN_SEEDS, question.cap + 1):
         part = replace(question, seeds=question.seeds[:count])
         runner([part], store, machine)

@@ -176,7 +176,7 @@ def pilot_lines(questions: Sequence[Question], store: Store, machine: Machine) -
         states = {store.state(run.spec) for run in question.runs(machine)}
         if "done" in states and len(states) > 1:
             failed = failed_controls(question, question.results(store, machine))
-            lines += [f"{question.name}, {line}" for line in failed]
+            lines += [f"pilot: {question.name}, {line}" for line in failed]
     return lines
 
 

@@ -294,7 +294,7 @@ class Question:
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
-        specs = {run.spec for run in self.runs(machine)}
+        specs = with_needs(run.spec for run in self.runs(machine))
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",

@@ -11,7 +11,7 @@ import pytest
 
 from itl import ItlError
 from itl.analysis import doubts as module
-from itl.analysis.added_seeds import run_until_decided
+from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
 from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, test_error, unfinished
 from itl.analysis.noise import designs, variance_table, variances
@@ -202,8 +202,11 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
 
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
     for settings in ({}, {"cap": 2}, {"cap": 10}):
-        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):
-            run_until_decided(small_study(**settings), Store(tmp_path), here(tmp_path))
+        asked = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
+        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):  # before the first runs
+            list(run_each_until_decided(asked, Store(tmp_path), here(tmp_path)))
+    with pytest.raises(ItlError, match="looks at the results of all runs; leave --shard out"):
+        list(run_each_until_decided([], Store(tmp_path), here(tmp_path, shard=(1, 2))))
 
 
 def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):
@@ -213,7 +216,9 @@ def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypa
     assert pilot_lines([asked], store, machine) == [], "all runs are done"
     (store.path(runs[-1].spec) / "result.json").unlink()
     (line,) = pilot_lines([asked], store, machine)
-    assert line.startswith("data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0 are")
+    assert line.startswith(
+        "data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0 are"
+    )
     assert pilot_lines([asked], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
 
 
