@@ -90,6 +90,7 @@ def test_plan_run_results_subset(capsys, project):
         "task",
         "target",
         "method",
+        "repeat",
         "protocol",
         "split",
         "metric",

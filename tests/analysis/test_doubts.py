@@ -217,7 +217,7 @@ def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypa
     (store.path(runs[-1].spec) / "result.json").unlink()
     (line,) = pilot_lines([asked], store, machine)
     assert line.startswith(
-        "data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0 are"
+        "pilot: data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0"
     )
     assert pilot_lines([asked], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
 
