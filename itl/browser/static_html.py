@@ -1,8 +1,10 @@
 """The browser's last state where nothing runs: in pages on a disk, and in mail."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
 
+from itl.browser.tree_columns import script, style
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.report.html import render
 
@@ -16,6 +18,7 @@ def tree_html(
     shown: str,
     unticked: frozenset[str],
     images: Mapping[str, int] | None,
+    classes: Mapping[str, int],
     summary: Mapping[str, object],
 ) -> str:
     """Write the open part of the tree, the selection and the counts as HTML without script or style sheet.
@@ -25,7 +28,8 @@ def tree_html(
         opened: nodes whose children are shown.
         shown: the node whose images are shown, in bold.
         unticked: leaves that are left out.
-        images: images under every node; None without a pack.
+        images: images under every node; None without a pack. Nodes without images are left out.
+        classes: classes under every node: the pack's, or without one the tree's.
         summary: the browser's summary: facts, perhaps problem, classes (leaves of each) and colours.
     """
     headings = ["synset", "", "classes"]
@@ -33,9 +37,11 @@ def tree_html(
         headings.append("images")
     if colours := summary.get("colours"):
         headings.append(f"{colours['label']} ({colours['unit']})")
-    nodes = visible_nodes(tree, set(opened))
+    nodes = visible_nodes(
+        tree, set(opened), tree if images is None else {wnid for wnid in images if images[wnid]}
+    )
     rows = [
-        _row(tree, wnid, unticked, images, summary) | {"shown": wnid == shown}
+        _row(tree, wnid, unticked, images, classes, summary) | {"shown": wnid == shown}
         for wnid in islice(nodes, MAX_ROWS)
     ]
     return render(
@@ -48,15 +54,32 @@ def tree_html(
     )
 
 
-def visible_nodes(tree: Taxonomy, opened: set[str]) -> Iterator[str]:
-    """List the roots and the children of every open node, in the order of the tree, siblings by name."""
-    waiting = [wnid for wnid in tree if tree.parent(wnid) is None][::-1]
+def standalone_html(fields: Mapping[str, object], picture: str, title: str) -> str:
+    """Write the browser as a page of its own.
+
+    Args:
+        fields: the widget's traits, by name.
+        picture: what `tree_html` writes, shown where no script runs.
+        title: of the page.
+    """
+    data = json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c")  # no name may end the script
+    return render(
+        "browser.html.j2", title=title, style=style(), script=script(), fields=data, picture=picture
+    )
+
+
+def visible_nodes(tree: Taxonomy, opened: set[str], shown: Container[str]) -> Iterator[str]:
+    """List the roots and the children of every open node, in the order of the tree, siblings by name.
+
+    Only those that are among *shown*.
+    """
+    waiting = [wnid for wnid in tree if tree.parent(wnid) is None and wnid in shown][::-1]
     while waiting:
         wnid = waiting.pop()
         yield wnid
         if wnid in opened:
             children = sorted(tree.children(wnid), key=lambda child: (tree.class_name(child), child))
-            waiting += children[::-1]
+            waiting += [child for child in children[::-1] if child in shown]
 
 
 def _row(
@@ -64,6 +87,7 @@ def _row(
     wnid: str,
     unticked: frozenset[str],
     images: Mapping[str, int] | None,
+    classes: Mapping[str, int],
     summary: Mapping[str, object],
 ) -> dict[str, object]:
     """Return what one row of the table shows."""
@@ -71,12 +95,15 @@ def _row(
     n_unticked = sum(leaf in unticked for leaf in leaves)
     box, state = STATES[2 if not n_unticked else int(n_unticked < len(leaves))]
     size = summary.get("classes", {}).get(wnid)
-    cells = [f"◆ {size}" if size else "", f"{len(leaves):,}"]
+    cells = [f"◆ {size}" if size else "", f"{classes.get(wnid, 0):,}"]
     if images is not None:
         cells.append(f"{images.get(wnid, 0):,}")
     if colours := summary.get("colours"):
         value, sign = colours["values"].get(wnid), "+" if colours["change"] else ""
-        cells.append("" if value is None else f"{value:{sign}.1f}".replace("-", "−"))
+        text = "" if value is None else f"{value:{sign}.1f}"
+        if wnid in (known := colours.get("intervals", {})):
+            text += f" ({known[wnid][0]:+.1f} to {known[wnid][1]:+.1f})"
+        cells.append(text.replace("-", "−"))
     parents = len(tree[wnid].hypernyms)
     return {
         "depth": tree.depth(wnid),

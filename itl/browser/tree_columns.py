@@ -6,7 +6,16 @@ from importlib.resources import files
 from itl.hierarchy.label_sets import top_down_rounds
 from itl.hierarchy.taxonomy import Taxonomy
 
-MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main")  # each uses those before it
+MODULES = (
+    "tree",
+    "choice",
+    "rows",
+    "treeview",
+    "colours",
+    "panels",
+    "main",
+    "standalone",
+)  # each uses those before it
 
 
 def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[str, object]:

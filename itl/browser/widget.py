@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
 
+import pandas as pd
 import traitlets
 from anywidget import AnyWidget
 from IPython import get_ipython
@@ -12,7 +13,7 @@ from IPython.display import display, update_display
 from itl import ItlError
 from itl.browser.choice import Choice
 from itl.browser.preset import as_yaml, save, with_taxonomy
-from itl.browser.static_html import summary_text, tree_html
+from itl.browser.static_html import standalone_html, summary_text, tree_html
 from itl.browser.summary import facts
 from itl.browser.tree_columns import columns, rounds, script, style
 from itl.hierarchy.label_sets import label_set
@@ -26,6 +27,7 @@ from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
 from itl.runs.question import UNPACKED
 from itl.specs import Subset
+from itl.storage import write_atomic
 
 OPEN_DEPTH = 3  # nodes at lesser depths are open at first
 
@@ -128,6 +130,7 @@ class HierarchyBrowser(AnyWidget):
         label: str,
         against: Mapping[str, float] | None = None,
         unit: str = "points",
+        intervals: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         """Colour nodes by *values*.
 
@@ -138,6 +141,7 @@ class HierarchyBrowser(AnyWidget):
             label: the name of these numbers.
             against: numbers to subtract, where both have one.
             unit: of the numbers.
+            intervals: low and high of each change: one that includes zero is grey, not coloured.
 
         Raises:
             ItlError: no node has a finite number, or a key is no wnid of the tree.
@@ -159,6 +163,34 @@ class HierarchyBrowser(AnyWidget):
             "high": high,
             "change": change,
         }
+        if intervals is not None:
+            known = {wnid: list(map(float, intervals[wnid])) for wnid in numbers if wnid in intervals}
+            self._colours = self._colours | {"change": True, "intervals": known}
+
+    def colour_changes(self, changes: pd.DataFrame, label: str, unit: str = "points") -> None:
+        """Colour nodes by the changes that `itl.analysis.node_accuracy.changes` tabulates, with intervals.
+
+        Args:
+            changes: columns node, change, low and high. Of one seed there are no intervals.
+            label: the name of these changes.
+            unit: of them.
+        """
+        table = changes.set_index("node")
+        known = table.dropna(subset=["low", "high"])
+        intervals = {wnid: (row["low"], row["high"]) for wnid, row in known.iterrows()}
+        self.colour(table["change"], label, unit=unit, intervals=intervals)
+
+    def to_html(self, path: str | Path, title: str = "Hierarchy of classes") -> Path:
+        """Write the browser as one HTML file that needs no kernel and no network; returns its path.
+
+        It opens as it is now. Search, cuts, ticks and colours work; images and presets need JupyterLab.
+        """
+        names = ("columns", "rounds", "pascal", "choice", "revision", "summary", "colours", "opened", "shown")
+        fields = {f"_{name}": getattr(self, f"_{name}") for name in names}
+        page = standalone_html(fields, self._static_data()["text/html"], title)
+        path = Path(path)
+        write_atomic(path, lambda part: part.write_text(page, "utf-8"))
+        return path
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, the question of data size within the selection; returns the path."""
@@ -246,13 +278,15 @@ class HierarchyBrowser(AnyWidget):
         summary = dict(self._summary)
         summary["colours"] = self._colours
         summary["classes"] = {} if summary.get("problem") else self.kept.leaves
-        images = None
-        if self.pack is not None:
-            images = dict.fromkeys(self.tree, 0)
-            for wnid in self.wnids:
-                for ancestor in self.tree.ancestors(wnid):
-                    images[ancestor] += self.images[wnid]
-        html = tree_html(self.tree, self._opened, self._shown, self.choice.unticked, images, summary)
+        images, classes = dict.fromkeys(self.tree, 0), dict.fromkeys(self.tree, 0)
+        for wnid in self.wnids:
+            for ancestor in self.tree.ancestors(wnid):
+                images[ancestor] += self.images[wnid]
+                classes[ancestor] += 1
+        counted = images if self.pack is not None else None
+        html = tree_html(
+            self.tree, self._opened, self._shown, self.choice.unticked, counted, classes, summary
+        )
         return {"text/plain": summary_text(summary), "text/html": html}
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from itl import ItlError
 from itl.evaluation.frozen import extract, vote
-from itl.evaluation.induction import branches
+from itl.evaluation.induction import Branch, branches
 from itl.evaluation.knn import nearest
 from itl.evaluation.target import Target
 from itl.hierarchy.taxonomy import Taxonomy
@@ -22,6 +22,7 @@ from itl.specs import Pretrain
 from itl.training.batches import Batches
 from itl.training.nets import Classifier
 
+NEIGHBOURS = 12  # of an image that are listed
 VOTERS = 5  # neighbours that say what a frozen net takes an image for
 ELSEWHERE = "elsewhere"
 
@@ -56,6 +57,10 @@ class Inspection:
             correct=self.predicted == self.images.labels,
         )
 
+    def prepare(self) -> None:
+        """Make now what is made once, such as neighbours, so that later calls answer at once."""
+        self.nodes, self.positions, self._nearest, self.groups()  # noqa: B018
+
     def name(self, wnid: str) -> str:
         """Name a node or a class for people."""
         return self.tree.class_name(wnid) if wnid in self.tree else wnid
@@ -68,6 +73,11 @@ class Inspection:
             for node in self.tree.ancestors(wnid) if wnid in self.tree else {wnid}:
                 under.setdefault(node, set()).add(wnid)
         return under
+
+    @cached_property
+    def _branches(self) -> dict[str, Branch]:
+        """The inner nodes with classes under several children, the deepest first."""
+        return {branch.node: branch for branch in branches(self.tree, self.images.classes)}
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
@@ -130,25 +140,37 @@ class Inspection:
                 f"none of the {len(self.table):,} images is under {node} ({self.name(node)}); "
                 f"Inspection.nodes lists {len(self._classes_under):,} nodes that have some"
             )
-        return self.table[self.table["wnid"].isin(self._classes_under[node])]
+        number, wnids = self._wnid_numbers
+        under = np.array([wnid in self._classes_under[node] for wnid in wnids])
+        return self.table[under[number]]
 
-    def neighbours(self, position: int, count: int = 8) -> pd.DataFrame:
+    @cached_property
+    def _wnid_numbers(self) -> tuple[np.ndarray, list[str]]:
+        """The number of each image's wnid, and the wnids by number: comparing numbers is quicker."""
+        number, wnids = pd.factorize(self.table["wnid"])
+        return number, list(wnids)
+
+    @cached_property
+    def _nearest(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers in `train`, and similarities, of the training images nearest to each image: (N, K)."""
+        rows, similarities = nearest(
+            self.train_features, self.features, min(NEIGHBOURS, len(self.train.rows))
+        )
+        return rows.cpu().numpy(), similarities.cpu().numpy()
+
+    def neighbours(self, position: int) -> pd.DataFrame:
         """Return the training images with the features most like those of image number *position*.
 
         Returns:
-            Columns row (of the pack), image, label and similarity (cosine), nearest first.
+            Columns row (of the pack), image, label and similarity (cosine), nearest first; at most 12 rows.
         """
-        query = self.features[position : position + 1]
-        if not len(query):
+        if not 0 <= position < len(self.table):
             raise ItlError(f"there is no image number {position}; they run from 0 to {len(self.table) - 1}")
-        nearest_rows, similarity = nearest(self.train_features, query, min(count, len(self.train.rows)))
-        at = nearest_rows[0].cpu().numpy()
+        at, similarity = (values[position] for values in self._nearest)
         rows = self.train.rows[at]
         labels = np.array(self.train.classes, object)[self.train.labels[at]]
-        ids = self.pack.table["image"].to_numpy(object)[rows]
-        return pd.DataFrame(
-            {"row": rows, "image": ids, "label": labels, "similarity": similarity[0].cpu().numpy()}
-        )
+        ids = self.pack.table["image"].iloc[rows].to_numpy(object)
+        return pd.DataFrame({"row": rows, "image": ids, "label": labels, "similarity": similarity})
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -165,7 +187,7 @@ class Inspection:
         classes under several children. Under a node that has them under one child only, and outside the
         tree, classes are counted by themselves.
         """
-        own, taken_for = self._groups(node)
+        own, taken_for = self._groups_of(node)
         kept = np.isin(self.images.labels, list(own))
         true = [own[label] for label in self.images.labels[kept]]
         taken = [taken_for.get(label, ELSEWHERE) for label in self.predicted[kept]]
@@ -175,13 +197,23 @@ class Inspection:
 
     def groups(self, node: str = "") -> list[str]:
         """Name for each image the child of *node* that it belongs to, as `confusion` does; else elsewhere."""
-        own, _ = self._groups(node)
+        own, _ = self._groups_of(node)
         return [own.get(label, ELSEWHERE) for label in self.images.labels]
 
-    def _groups(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
+    def _groups_of(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
+        """Return what `_group` does, made once for each node."""
+        if node not in self._groups:
+            self._groups[node] = self._group(node)
+        return self._groups[node]
+
+    @cached_property
+    def _groups(self) -> dict[str, tuple[dict[int, str], dict[int, str]]]:
+        return {}
+
+    def _group(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
         """Name the group of each label under *node*, and of each label that images may be taken for."""
         classes = self.images.classes
-        inner = {branch.node: branch for branch in branches(self.tree, classes)}
+        inner = self._branches
         node = node or next(reversed(inner), "")
         if node in inner:
             children = {label: self._child(node, classes[label]) for label in inner[node].child_of}

@@ -26,7 +26,6 @@ from itl.specs import Pretrain, Transfer, key
 
 OWN = "own classes"
 PICTURES = 24  # on a page
-NEIGHBOURS = 8
 MOST_NODES = 300  # in the list of nodes; typing narrows it
 MOST_CONFUSED = 10  # columns of the table
 GROUPS = 6  # colours of the map
@@ -85,7 +84,8 @@ class NetPanel(Panel):
     def inspection(self) -> Inspection:
         """What the net makes of the images of `over`; features are extracted on first use."""
         if self.over not in self._inspections:
-            self._inspections[self.over] = self._inspect(self.over)
+            made = self._inspections[self.over] = self._inspect(self.over)
+            made.prepare()
         return self._inspections[self.over]
 
     def _inspect(self, over: str) -> Inspection:
@@ -112,7 +112,7 @@ class NetPanel(Panel):
         matches = table.index[table["image"] == self.image]
         if not len(matches):
             raise ItlError(f"image {self.image!r} is not among those looked at; NetPanel.wrong() lists some")
-        return self.inspection.neighbours(int(matches[0]), NEIGHBOURS)
+        return self.inspection.neighbours(int(matches[0]))
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
         """List nodes whose name has *text*, with their errors, indented as the tree: words and node."""

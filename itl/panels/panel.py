@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -33,6 +34,11 @@ class Panel(HasTraits):
         self._drawn: tuple[object, ...] = ()
         self.observe(lambda change: self._follow(), list(self.settings))
 
+    @cached_property
+    def below(self) -> ipywidgets.VBox:
+        """What lies below the picture: another panel, opened from this one."""
+        return ipywidgets.VBox()
+
     def html(self) -> str:
         """Write the picture as HTML without script or style sheet."""
         raise NotImplementedError
@@ -44,7 +50,7 @@ class Panel(HasTraits):
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; they are linked to the settings."""
         self._picture = ipywidgets.HTML(self.picture())
-        return ipywidgets.VBox([*self.controls(), self._picture])
+        return ipywidgets.VBox([*self.controls(), self._picture, self.below])
 
     def bind(
         self,

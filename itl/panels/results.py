@@ -68,10 +68,14 @@ class ResultsPanel(Panel):
 
     @traitlets.validate("question", "task", "metric", "axis")
     def _known(self, proposal: dict) -> str:
-        name = proposal["trait"].name
-        offered = dict.fromkeys([ALL, *(value for _, value in self.options(name))])
-        pick(offered, proposal["value"], f"{name} among these results")
-        return proposal["value"]
+        name, value = proposal["trait"].name, proposal["value"]
+        if value != ALL:
+            pick(
+                {offered: None for _, offered in self.options(name) if offered},
+                value,
+                f"{name} in these results",
+            )
+        return value
 
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:
@@ -287,13 +291,12 @@ class ResultsPanel(Panel):
         self.bind(row, "row", self._row_options, ["question", "task", "axis"])
         run = ipywidgets.Dropdown(description="run", **WIDE)
         self.bind(run, "run", self._run_options, ["row"])
-        opened = ipywidgets.VBox()
         button = ipywidgets.Button(
             description="Open the net of this run", disabled=True, layout=WIDE["layout"]
         )
         self.observe(lambda change: setattr(button, "disabled", not self.run), "run")
-        button.on_click(lambda clicked: setattr(opened, "children", [self.net().widget()]))
-        return [*controls, row, run, button, opened]
+        button.on_click(lambda clicked: setattr(self.below, "children", [self.net().widget()]))
+        return [*controls, row, run, button]
 
     def _row_options(self) -> list[tuple[str, int]]:
         rows = [(row_text(row), index) for index, row in self.contrasts().iterrows()]

@@ -239,7 +239,7 @@ class StudyPanel(Panel):
         """Stop the process; what is finished and all checkpoints are kept."""
         if self.process is not None:
             self.process.stop()
-            self.message = "Stopping; `run` goes on from here."
+            self.message = "Run or resume goes on from here."
 
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
@@ -334,11 +334,9 @@ class StudyPanel(Panel):
             control = kind(description=name.replace("_", " "), continuous_update=False, **WIDE)
             self.bind(control, name)
             controls.append(control)
-        slider = ipywidgets.FloatSlider(
-            description="margin", min=0.01, max=0.5, step=0.01, continuous_update=False, **WIDE
-        )
-        self.bind(slider, "margin")
-        return [*controls, tasks, slider, self._buttons()]
+        share = ipywidgets.BoundedFloatText(description="margin", min=0.01, max=0.99, step=0.01, **WIDE)
+        self.bind(share, "margin")
+        return [*controls, tasks, share, self._buttons()]
 
     def _buttons(self) -> ipywidgets.Widget:
         name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)
@@ -375,8 +373,13 @@ def plan_facts(planned: Plan) -> dict[str, object]:
     """Say for people what a plan takes: its summary, what exists already, and its conditions."""
     runs, left = planned.runs, planned.left
     table = planned.by_condition()
-    rows = table[["condition", "nets", "evaluations", "done", "minutes"]].to_numpy().tolist()
     unknown = len(left) > 0 and not left["minutes"].any()
+    minutes = [
+        "not known" if unknown and row.done < row.nets + row.evaluations else row.minutes
+        for row in table.itertuples()
+    ]
+    table = table.assign(minutes=minutes)
+    rows = table[["condition", "nets", "evaluations", "done", "minutes"]].to_numpy().tolist()
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
         "summary": planned.summary().split("\n"),

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
+from itl.browser.widget import HierarchyBrowser
 from tests.browser.lab import ROOT
-from tests.browser.steps import OPEN, SHOTS
+from tests.browser.steps import OPEN, SHOTS, go_to, row
 
 
 def nbconvert(home: Path, to: str, out: Path, source: Path) -> None:
@@ -44,3 +46,29 @@ def test_what_is_set_after_it_was_shown_is_in_the_picture_too(home, tmp_path):
     assert sorted(output["data"]) == ["text/html", "text/plain"]
     assert "without dog (118)" in output["data"]["text/html"]
     assert "widgets" not in executed.metadata, "the tree is not kept in the notebook"
+
+
+def test_the_browser_in_a_file_works_without_a_kernel(chromium, tmp_path):
+    browser = HierarchyBrowser()
+    changes = pd.DataFrame(
+        [("n02084071", -7.5, -9.0, -6.0), ("n02083346", 1.0, -2.0, 4.0)],
+        columns=["node", "change", "low", "high"],
+    )
+    browser.colour_changes(changes, "coarse − fine")
+    browser.show("n02084071")
+    page, errors = chromium.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.route(re.compile("^https?:"), lambda route: route.abort())
+    page.goto(browser.to_html(tmp_path / "tree.html").as_uri())
+    assert row(page, "dog").locator(".colour").get_attribute("title") == "95 % interval −9.0 to −6.0 points"
+    grey = row(page, "canine").locator(".colour").evaluate("(cell) => getComputedStyle(cell).backgroundColor")
+    assert grey == "rgb(225, 225, 225)"
+    row(page, "dog").locator(".box").click()
+    page.wait_for_selector(".itl-browser .summary dd:text-is('882')")
+    page.get_by_label("bottom-up").check()
+    go_to(page, "husky")
+    page.get_by_label("number of classes").fill("5")
+    page.get_by_label("number of classes").press("Tab")
+    page.wait_for_selector(".itl-browser .problem:text('has no kernel')")
+    page.screenshot(path=SHOTS / "standalone.png")
+    assert not errors

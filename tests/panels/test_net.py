@@ -68,7 +68,7 @@ def test_node_image_and_target_are_chosen_in_python_or_by_the_controls_alike(pan
     assert len(panel.wrong()) == worst["wrong"]
     image.value = panel.wrong()["image"].iloc[0]
     assert panel.image == image.value
-    assert len(panel.neighbours()) == 8
+    assert len(panel.neighbours()) == 12
     panel.over = "scenes"
     assert (over.value, panel.image, image.value) == ("scenes", "", "")
     assert len(panel.inspection.table) == 12
@@ -96,7 +96,7 @@ def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
     page = panel.html()
     assert faults(f'<html lang="en"><h1>net</h1>{page}</html>') == []
     assert "<script" not in page
-    assert len(re.findall("<img ", page)) == len(panel.wrong()) + 8 * bool(panel.image) + 1
+    assert len(re.findall("<img ", page)) == len(panel.wrong()) + 12 * bool(panel.image) + 1
 
 
 def test_the_picture_is_all_that_a_program_leaves_and_follows_python(panel, monkeypatch):
@@ -118,7 +118,7 @@ def test_a_node_without_images_is_refused_and_changes_nothing(panel):
 
 
 def test_a_live_panel_shows_what_cannot_be_shown_as_a_message(panel, monkeypatch):
-    picture = panel.widget().children[-1]
+    picture = panel.widget().children[-2]
     monkeypatch.setattr(panel, "_view", lambda: panel.inspection.under("n00000000"))
     panel.page = 1
     assert "none of the 16 images is under n00000000" in picture.value

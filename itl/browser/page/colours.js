@@ -3,15 +3,20 @@ import { element } from "./rows.js";
 
 const UP = [[247, 247, 247], [146, 197, 222], [33, 102, 172]];      // ColorBrewer's; safe for colour-blind readers
 const DOWN = [[247, 247, 247], [253, 184, 99], [179, 88, 6]];
+const UNCERTAIN = [[225, 225, 225], [225, 225, 225]];              // a change whose interval includes zero
 const MORE = [[255, 255, 217], [65, 182, 196], [8, 29, 88]];
 
-// scale: {values: {wnid: number}, label, unit, change, low, high}
+// scale: {values: {wnid: number}, label, unit, change, low, high, intervals: {wnid: [low, high]} or undefined}
 export function palette(tree, scale) {
-  const values = {};
-  for (const [wnid, value] of Object.entries(scale.values)) values[tree.number.get(wnid)] = value;
+  const byNode = (table) => Object.fromEntries(
+    Object.entries(table ?? {}).map(([wnid, value]) => [tree.number.get(wnid), value]));
+  const values = byNode(scale.values);
+  const intervals = byNode(scale.intervals);
+  const uncertain = (at) => at in intervals && intervals[at][0] <= 0 && intervals[at][1] >= 0;
   const widest = Math.max(Math.abs(scale.low), Math.abs(scale.high)) || 1;
   const range = scale.high - scale.low || 1;
-  const rgb = (value) => {
+  const rgb = (value, at) => {
+    if (uncertain(at)) return mix(UNCERTAIN, 0);
     if (scale.change) return mix(value < 0 ? DOWN : UP, Math.abs(value) / widest);
     return mix(MORE, (value - scale.low) / range);
   };
@@ -20,9 +25,10 @@ export function palette(tree, scale) {
     if (!scale.change) return (value < 0 ? "−" : "") + text;
     return (value < 0 ? "−" : value > 0 ? "+" : "") + text;
   };
-  const paint = (value) => `rgb(${rgb(value).join(" ")})`;
-  const ink = (value) => {
-    const [red, green, blue] = rgb(value);
+  const about = (at) => (at in intervals ? `95 % interval ${intervals[at].map(say).join(" to ")} ${scale.unit}` : "");
+  const paint = (value, at) => `rgb(${rgb(value, at).join(" ")})`;
+  const ink = (value, at) => {
+    const [red, green, blue] = rgb(value, at);
     return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#1a1a1a" : "#ffffff";
   };
   const ends = scale.change ? [-widest, 0, widest] : [scale.low, scale.low + range / 2, scale.low + range];
@@ -33,9 +39,10 @@ export function palette(tree, scale) {
     return [
       element("span", {}, scale.label), bar,
       element("div", { class: "ends" }, ...ends.map((value) => element("span", {}, `${say(value)} ${scale.unit}`))),
+      ...(scale.intervals ? [element("span", { class: "uncertain" }, "grey: the 95 % interval includes zero")] : []),
     ];
   };
-  return { values, unit: scale.unit, say, paint, ink, legend };
+  return { values, unit: scale.unit, say, about, paint, ink, legend };
 }
 
 function mix(colours, part) {

@@ -54,6 +54,11 @@ export class Browser {
       onkeydown: (event) => this.leaveSearch(event),
     });
     this.found = element("span", { class: "found", role: "status" });
+    const hidden = this.tree.counted ? this.tree.classesUnder.filter((classes) => !classes).length : 0;
+    this.everything = element("button", {
+      type: "button", class: hidden ? "everything" : "hidden", "aria-pressed": "false",
+      onclick: () => this.showEverything(!this.view.everything),
+    }, `${some(hidden, "node")} without images`);
     this.heads = element("div", { class: "heads", "aria-hidden": "true" });
     this.legend = element("div", { class: "legend hidden" });
     this.about = element("section", { class: "about hidden" });
@@ -61,7 +66,7 @@ export class Browser {
     this.root = element("div", { class: "itl-browser" },
       element("div", { class: "body" },
         element("div", { class: "left" },
-          element("div", { class: "top" }, this.query, this.found),
+          element("div", { class: "top" }, this.query, this.found, this.everything),
           this.heads, this.view.viewport, this.legend),
         element("div", { class: "side" }, this.cut.root, this.selection.root)),
       this.about, this.images);
@@ -138,6 +143,12 @@ export class Browser {
     }
   }
 
+  showEverything(everything) {
+    this.view.showEverything(everything);
+    this.everything.setAttribute("aria-pressed", String(everything));
+    if (this.query.value.trim()) this.searched();
+  }
+
   leaveSearch(event) {
     event.stopPropagation();
     if (event.key === "ArrowDown" || event.key === "Enter") {
@@ -159,6 +170,7 @@ export class Browser {
     }
     this.send({ _shown: this.tree.wnid[at] });
     this.describe(at);
+    this.everything.setAttribute("aria-pressed", String(this.view.everything));
     if (!this.panes[0]) this.addPane();
     this.panes[0].show(at);
   }

@@ -30,11 +30,13 @@ export class Tree {
   measure() {
     this.leavesUnder = Array.from({ length: this.size }, () => []);
     this.imagesUnder = new Float64Array(this.size);
+    this.classesUnder = new Int32Array(this.size);      // of the pack; without one, of the tree
     const seen = new Int32Array(this.size).fill(-1);
     for (let at = 0; at < this.size; at++) {
-      if (!this.leaf[at] && !this.images[at]) continue;
+      if (!this.leaf[at] && !this.images[at] && !this.labelled[at]) continue;
       this.eachAbove(at, seen, (above) => {
         if (this.leaf[at]) this.leavesUnder[above].push(at);
+        if (this.labelled[at]) this.classesUnder[above]++;
         this.imagesUnder[above] += this.images[at];
       });
     }

@@ -11,6 +11,7 @@ export class TreeView {
     this.tree = tree;
     this.events = events;
     this.open = new Set();
+    this.everything = !tree.counted;                    // else nodes without images are hidden
     this.chosen = -1;
     this.query = "";
     this.hits = [];
@@ -34,22 +35,37 @@ export class TreeView {
     this.rows.set(listed);
   }
 
+  // Those of nodes that are not hidden.
+  visible(nodes) {
+    return this.everything ? nodes : nodes.filter((at) => this.tree.classesUnder[at] > 0);
+  }
+
+  below(at) {
+    return this.visible(this.tree.children[at]);
+  }
+
+  // Show nodes without images too, or hide them again.
+  showEverything(everything) {
+    this.everything = everything;
+    if (this.query.trim()) this.find(this.query);
+    else this.refresh();
+  }
+
   // All nodes that are to be seen: the roots, and what is below each open one.
   inOrder() {
-    const { children, roots } = this.tree;
     const listed = [];
-    const waiting = [...roots].reverse();
+    const waiting = [...this.visible(this.tree.roots)].reverse();
     while (waiting.length) {
       const at = waiting.pop();
       listed.push(at);
-      if (this.open.has(at)) for (let nth = children[at].length - 1; nth >= 0; nth--) waiting.push(children[at][nth]);
+      if (this.open.has(at)) waiting.push(...[...this.below(at)].reverse());
     }
     return listed;
   }
 
   find(text) {
     this.query = text;
-    this.hits = this.search.find(text);
+    this.hits = this.visible(this.search.find(text));
     this.viewport.scrollTop = 0;
     this.rows.active = null;
     this.refresh();
@@ -57,7 +73,7 @@ export class TreeView {
   }
 
   setOpen(at, open) {
-    if (!this.tree.children[at].length) return;
+    if (!this.below(at).length) return;
     open ? this.open.add(at) : this.open.delete(at);
     this.refresh();
     this.events.opened([...this.open]);
@@ -66,6 +82,7 @@ export class TreeView {
   // Leave the search, open all above the node and go there.
   reveal(at, focus = true) {
     this.query = "";
+    if (!this.visible([at]).length) this.everything = true;
     for (const above of this.tree.path(at).slice(0, -1)) this.open.add(above);
     this.refresh();
     const middle = this.rows.index.get(at) * ROW - this.viewport.clientHeight / 2;
@@ -94,7 +111,7 @@ export class TreeView {
     row.setAttribute("aria-selected", String(at === this.chosen));
     row.setAttribute("aria-checked", CHECKED[state]);
     const open = this.open.has(at);
-    const leaf = !tree.children[at].length;
+    const leaf = !this.below(at).length;
     const parents = tree.hypernyms[at].length;
     const said = hit ? this.trail(at) : tree.gloss[at];
     if (hit) {
@@ -102,7 +119,7 @@ export class TreeView {
       row.setAttribute("aria-posinset", index + 1);
       row.setAttribute("aria-setsize", this.hits.length);
     } else {
-      const beside = tree.parent[at] < 0 ? tree.roots : tree.children[tree.parent[at]];
+      const beside = tree.parent[at] < 0 ? this.visible(tree.roots) : this.below(tree.parent[at]);
       row.setAttribute("aria-level", tree.depth[at] + 1);
       row.setAttribute("aria-posinset", beside.indexOf(at) + 1);
       row.setAttribute("aria-setsize", beside.length);
@@ -123,7 +140,7 @@ export class TreeView {
         parents > 1 ? element("span", { class: "several", title: `has ${parents} parents` }, `↑${parents}`) : "",
         element("span", { class: "gloss", title: said }, said)),
       this.colour(at),
-      element("span", { class: "count" }, number(tree.leavesUnder[at].length)),
+      element("span", { class: "count" }, number(tree.classesUnder[at])),
       this.images(at, size),
     );
   }
@@ -147,14 +164,16 @@ export class TreeView {
   }
 
   spoken(at, size) {
-    const { tree } = this;
-    const parts = [tree.name[at], some(tree.leavesUnder[at].length, "class", "classes")];
+    const { tree, look } = this;
+    const parts = [tree.name[at], some(tree.classesUnder[at], "class", "classes")];
     if (tree.counted) parts.push(some(tree.imagesUnder[at], "image"));
     if (size) parts.push(`a class of ${some(size[1], "original class", "original classes")}`);
     if (size && tree.counted) parts.push(`learned from ${some(Math.min(size[2], this.look.most), "image")}`);
     if (tree.hypernyms[at].length > 1) parts.push(`${tree.hypernyms[at].length} parents`);
     if (this.isGone(at)) parts.push("left out");
-    return parts.join(", ");
+    const { colours } = look;
+    if (colours && at in colours.values) parts.push(`${colours.say(colours.values[at])} ${colours.unit}`, colours.about(at));
+    return parts.filter(Boolean).join(", ");
   }
 
   colour(at) {
@@ -162,9 +181,9 @@ export class TreeView {
     if (!colours) return "";
     const value = colours.values[at];
     if (value === undefined) return element("span", { class: "colour" });
-    const cell = element("span", { class: "colour" }, colours.say(value));
-    cell.style.background = colours.paint(value);
-    cell.style.color = colours.ink(value);
+    const cell = element("span", { class: "colour", title: colours.about(at) }, colours.say(value));
+    cell.style.background = colours.paint(value, at);
+    cell.style.color = colours.ink(value, at);
     return cell;
   }
 
@@ -198,10 +217,10 @@ export class TreeView {
       Enter: () => (hit ? this.reveal(at) : this.choose(at)),
       " ": () => this.events.toggle(at),
       c: () => tree.labelledBelow[at] && this.events.cut(at),
-      "*": () => hit || (tree.children[tree.parent[at]] ?? tree.roots).forEach((each) => this.setOpen(each, true)),
+      "*": () => hit || this.visible(tree.children[tree.parent[at]] ?? tree.roots).forEach((each) => this.setOpen(each, true)),
       ArrowRight: () => {
-        if (hit || !tree.children[at].length) return;
-        this.open.has(at) ? rows.activate(tree.children[at][0]) : this.setOpen(at, true);
+        if (hit || !this.below(at).length) return;
+        this.open.has(at) ? rows.activate(this.below(at)[0]) : this.setOpen(at, true);
       },
       ArrowLeft: () => {
         if (hit) return;

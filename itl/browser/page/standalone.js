@@ -1,0 +1,63 @@
+// The browser in a file of its own, without a kernel: what only the kernel computes is said to be missing.
+import { Choice, tally } from "./choice.js";
+import { Browser } from "./main.js";
+import { number } from "./rows.js";
+import { Tree } from "./tree.js";
+
+const ELSEWHERE = "This page has no kernel: images, presets, halves and numbers of classes need JupyterLab.";
+
+// What a widget's model is to the page, with the traits in fields.
+export class FileModel {
+  constructor(fields) {
+    this.fields = fields;
+    this.handlers = new Map();
+    this.tree = new Tree(fields._columns);
+  }
+
+  get(name) {
+    return this.fields[name];
+  }
+
+  set(name, value) {
+    this.fields[name] = value;
+  }
+
+  on(event, handler) {
+    this.handlers.set(event, handler);
+  }
+
+  off(event) {
+    this.handlers.delete(event);
+  }
+
+  // As the kernel does: count what the choice keeps.
+  save_changes() {
+    if ((this.fields._summary.revision ?? 0) === this.fields._revision) return;
+    this.fields._summary = { revision: this.fields._revision, ...this.summary() };
+    this.handlers.get("change:_summary")();
+  }
+
+  summary() {
+    const choice = new Choice(this.tree, this.fields._choice, this.fields._rounds);
+    if (choice.half || choice.classes !== null) return { problem: ELSEWHERE, facts: [], dropped: [] };
+    const dropped = new Set(choice.pascal ? [] : this.fields._pascal);
+    const sizes = tally(this.tree, choice.kept(dropped));
+    const [unit, column] = this.tree.counted ? ["images", 2] : ["leaves", 1];
+    const most = column === 2 ? choice.images_per_class ?? Infinity : Infinity;
+    const total = sizes.reduce((sum, row) => sum + Math.min(row[column], most), 0);
+    const facts = [["classes", number(sizes.length)], [unit, number(total)]];
+    return { facts, dropped: [] };
+  }
+
+  send(request) {
+    const answer = { kind: "trouble", about: request.kind, pane: request.pane, text: ELSEWHERE };
+    setTimeout(() => this.handlers.get("msg:custom")(answer, []));
+  }
+}
+
+export function standalone(fields, root) {
+  const browser = new Browser(new FileModel(fields));
+  root.append(browser.root);
+  browser.placed();
+  if (browser.view.chosen >= 0) browser.view.reveal(browser.view.chosen, false);  // now that rows have a height
+}

@@ -1,0 +1,138 @@
+"""The panels as people use them: one story each, in a JupyterLab, in a Chromium."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from itl.presets import load_preset
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.specs import Pretrain, key
+from tests.browser.lab import ROOT
+from tests.browser.steps import SHOTS
+from tests.pictures import encoded
+from tests.worlds import SETTINGS, here
+
+# The names that screen readers read: what has none in the outputs of the notebook.
+UNNAMED = """() => {
+  const parts = "input, select, textarea, button, img, progress, table, [role=region]";
+  const named = (part) => part.labels?.[0]?.textContent.trim() || part.ariaLabel || part.alt
+    || part.textContent.trim();
+  return [...document.querySelectorAll(`.jp-OutputArea-output :is(${parts})`)]
+    .filter((part) => part.offsetParent && !named(part)).map((part) => part.outerHTML.slice(0, 200));
+}"""
+
+
+@pytest.fixture(scope="module")
+def trained(home) -> str:
+    """The store of the lab with the runs of preset smallest; returns the key of a net that was trained."""
+    smallest = {"about": "smallest", "notebooks": {"01-data-size": SETTINGS | {"subset": {}}}}
+    (home / "params/smallest.yaml").write_text(yaml.safe_dump(smallest))
+    machine = here(home)
+    (question,) = questions_of(load_preset("smallest", home / "params"))
+    question.run(Store(machine.runs), machine)
+    nets = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
+    return key(nets[-1])
+
+
+@pytest.fixture
+def panel(notebook, page):
+    """Show a panel in a notebook; returns the notebook."""
+
+    def shown(*cells: str):
+        opened = notebook(*cells)
+        assert "Traceback" not in opened.run()
+        page.wait_for_selector(".itl-panel, [role=alert]")
+        return opened
+
+    return shown
+
+
+def shot(page, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator(".jp-Cell-outputArea").first.screenshot(path=SHOTS / f"{name}.png")
+
+
+def test_which_images_a_net_gets_wrong_under_a_node_in_one_click(panel, page, trained):
+    panel(f"from itl import NetPanel\nNetPanel({trained!r})")
+    node = page.get_by_label("wrong under", exact=True)
+    texts = [text.replace("\xa0", " ").strip() for text in node.locator("option").all_inner_texts()]
+    chosen = next(number for number, text in enumerate(texts) if text.startswith("animal"))
+    node.select_option(index=chosen)
+    wrong = re.search(r"· ([\d,]+) of", texts[chosen])[1]
+    page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under .*: {wrong} of')")
+    page.get_by_label("neighbours of", exact=True).select_option(index=1)
+    page.wait_for_selector(".itl-panel b:text-matches('^Training images nearest to')")
+    page.get_by_label("images", exact=True).select_option("scenes")
+    page.wait_for_selector(".itl-panel b:text('Target scenes.')")
+    page.get_by_label("find node", exact=True).fill("nothing")
+    assert page.evaluate(UNNAMED) == []
+    shot(page, "net-panel")
+
+
+def test_what_stands_behind_a_comparison(panel, page, trained):
+    panel("from itl import ResultsPanel\nResultsPanel('smallest')")
+    page.get_by_label("task", exact=True).select_option("scenes, nearest neighbours")
+    page.get_by_label("comparison", exact=True).select_option(index=1)
+    page.wait_for_selector("table[aria-label='Settings that differ']")
+    page.get_by_label("run", exact=True).select_option(index=1)
+    page.wait_for_selector("ul[aria-label^='Images that the net of run']")
+    page.get_by_role("button", name="Open the net of this run").click()
+    page.wait_for_selector(".itl-panel b:text('Target scenes.')")
+    assert page.evaluate(UNNAMED) == []
+    shot(page, "results-panel")
+
+
+def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel, page, home, trained):
+    panel("from itl import StudyPanel\npanel = StudyPanel('smallest')\npanel")
+    page.wait_for_selector(".itl-panel :text('12 of 12 runs exist already')")
+    seeds = page.get_by_label("seeds", exact=True)
+    seeds.fill("0, 7")
+    seeds.press("Tab")
+    page.wait_for_selector(".itl-panel :text('6 of 12 runs exist already')")
+    page.get_by_role("button", name="Run or resume").click()
+    page.wait_for_selector(".itl-panel [role=status] b:text('running')")
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".itl-panel [role=status] b:text('stopped')", timeout=120_000)
+    shot(page, "study-panel-stopped")
+    page.get_by_role("button", name="Run or resume").click()
+    page.wait_for_selector(".itl-panel b:text('Verdict:')", timeout=300_000)
+    page.get_by_label("preset name", exact=True).fill("own-study")
+    page.get_by_label("preset name", exact=True).press("Tab")
+    page.get_by_role("button", name="Save preset").click()
+    page.wait_for_selector(".itl-panel :text('Saved: itl plan own-study')")
+    assert page.evaluate(UNNAMED) == []
+    shot(page, "study-panel")
+    command = [sys.executable, "-m", "itl", "plan", "own-study", "--home", home]
+    done = subprocess.run(command, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "0 runs to do" in done.stdout
+
+
+def test_the_first_hour_asks_a_question_about_own_images(panel, page, home, trained):
+    """The clicks of docs/first-hour.md, with preset smallest in place of demo."""
+    for split, shade in (("train", 40), ("test", 90)):
+        for name, channel in (("mug", 0), ("plate", 2)):
+            folder = home / "photos" / split / name
+            folder.mkdir(parents=True)
+            for number in range(6):
+                pixels = np.full((24, 24, 3), shade, np.uint8)
+                pixels[..., channel] += np.uint8(100 + 5 * number)
+                (folder / f"{number}.png").write_bytes(encoded(pixels))
+    panel("from itl import StudyPanel\nStudyPanel('smallest')")
+    target = page.get_by_label("target folder", exact=True)
+    target.fill("photos")
+    target.press("Tab")
+    page.wait_for_selector("select:has(option:text-is('knn@own'))")
+    page.get_by_label("tasks", exact=True).select_option(["knn@own"])
+    page.wait_for_selector(".itl-panel :text('1 packs to build')")
+    page.get_by_role("button", name="Measure how long").click()
+    page.wait_for_selector(".itl-panel table:not(:has-text('not known'))", timeout=180_000)
+    page.get_by_role("button", name="Run or resume").click()
+    page.wait_for_selector(".itl-panel b:text('Verdict:')", timeout=300_000)
+    shot(page, "first-hour")
+    assert page.evaluate(UNNAMED) == []

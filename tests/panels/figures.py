@@ -1,0 +1,151 @@
+"""How quick the panels answer with 21,841 nodes and 2,000 runs: `python -m tests.panels.figures`."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from types import SimpleNamespace
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import torch
+
+from itl.evaluation.inspect_net import Inspection
+from itl.panels.net import OWN, NetPanel
+from itl.panels.results import ResultsPanel
+from itl.panels.study import StudyPanel
+from itl.presets import Preset
+from itl.runs.executors import with_needs
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.specs import Pretrain, key
+from tests.browser.worlds import wide_tree
+from tests.worlds import SETTINGS, here, pretend
+
+IMAGES, FEATURES, PIXELS = 5000, 512, 64
+SEEDS, SIZES = 50, 20  # 50 × 20 nets, and as many measurements: 2,000 runs
+TIMES = 7
+
+
+def measure(name: str, act: Callable[[int], object]) -> None:
+    """Print the middle and the slowest of several times of *act*, and CPU time: milliseconds."""
+    walls, cores = [], []
+    for number in range(TIMES):
+        wall, core = time.perf_counter(), time.thread_time()
+        act(number)
+        walls.append(1000 * (time.perf_counter() - wall))
+        cores.append(1000 * (time.thread_time() - core))
+    print(f"{name:52}{median(walls):9.1f}{max(walls):9.1f}{median(cores):9.1f}", flush=True)
+
+
+def inspection(folder: Path) -> Inspection:
+    """Return random predictions of images of a tree with 21,841 nodes."""
+    tree, random = wide_tree(), np.random.default_rng(0)
+    classes = tuple(tree.leaves)
+    labels = random.integers(0, len(classes), 2 * IMAGES)
+    images = random.integers(0, 255, (2 * IMAGES, PIXELS, PIXELS, 3), dtype=np.uint8)
+    np.save(folder / "images.npy", images)
+    table = pd.DataFrame({"image": [f"image {row}" for row in range(2 * IMAGES)]})
+    pack = SimpleNamespace(
+        table=table.assign(wnid=np.array(classes, object)[labels]), size=PIXELS, folder=folder
+    )
+    rows = np.split(np.arange(2 * IMAGES), 2)
+    selections = [SimpleNamespace(rows=part, labels=labels[part], classes=classes) for part in rows]
+    features = torch.from_numpy(random.normal(size=(2 * IMAGES, FEATURES)).astype(np.float32))
+    predicted = np.where(
+        random.random(IMAGES) < 0.5, labels[:IMAGES], random.integers(0, len(classes), IMAGES)
+    )
+    return Inspection(
+        pack,
+        tree,
+        *selections,
+        features[:IMAGES],
+        features[IMAGES:],
+        predicted,
+        random.random(IMAGES),
+        IMAGES,
+    )
+
+
+def measure_net(panel: NetPanel, made: Inspection) -> None:
+    panel._inspections[OWN] = made
+    measure(
+        "NetPanel: tables made on first use",
+        lambda number: made.prepare(),
+    )
+    _, find, node, image, pages = panel.controls()
+    panel.widget()
+    wnids = [wnid for _, wnid in panel.nodes()]
+    measure("NetPanel: another node", lambda number: setattr(panel, "node", wnids[number + 1]))
+    panel.node = ""
+    ids = panel.wrong()["image"].tolist()
+    measure("NetPanel: neighbours of another image", lambda number: setattr(panel, "image", ids[number]))
+    measure("NetPanel: more images", lambda number: pages.children[1].click())
+    texts = ["b", "ba", "bac", "lo", "wo", "vi", "te"]
+    measure("NetPanel: a letter in find node", lambda number: setattr(find, "value", texts[number]))
+
+
+def measure_results(preset: Preset, machine) -> None:
+    started = time.perf_counter()
+    panel = ResultsPanel(preset, machine)
+    panel.widget()
+    print(f"ResultsPanel: opened in {time.perf_counter() - started:.1f} s")
+    rows = panel.contrasts().index.tolist()
+    measure(
+        "ResultsPanel: another comparison",
+        lambda number: setattr(panel, "row", [*rows, -1][number % (len(rows) + 1)]),
+    )
+    panel.row = rows[0]
+    keys = panel.runs()["run"].tolist()
+    measure("ResultsPanel: another run", lambda number: setattr(panel, "run", keys[number]))
+    tasks = ["own", ""]
+    measure(
+        "ResultsPanel: another task (figures are kept)",
+        lambda number: setattr(panel, "task", tasks[number % len(tasks)]),
+    )
+
+
+def measure_study(preset: Preset, machine) -> None:
+    with mock.patch("itl.panels.study.load_preset", return_value=preset):
+        panel = StudyPanel(machine=machine)
+    panel.widget()
+    measure(
+        "StudyPanel: other seeds, 3 of 20 sizes", lambda number: setattr(panel, "seeds", f"{number}, 9, 10")
+    )
+    every = ", ".join(map(str, range(SEEDS)))
+    measure(
+        "StudyPanel: 2,000 runs planned", lambda number: setattr(panel, "seeds", every + f", {60 + number}")
+    )
+
+
+def main() -> None:
+    """Print the table, in milliseconds; each is to be below 100."""
+    sizes = [0, *range(1, SIZES)]
+    images = {"source": "demo", "size": 32, "options": {"classes": 4, "train": SIZES, "val": 4, "size": 32}}
+    settings = SETTINGS | {
+        "images": images,
+        "images_per_class": sizes,
+        "seeds": list(range(SEEDS)),
+        "subset": {},
+    }
+    preset = Preset(name="wide", about="", notebooks={"01-data-size": settings})
+    (question,) = questions_of(preset)
+    with tempfile.TemporaryDirectory() as folder:
+        machine = here(Path(folder))
+        question.prepare(machine, lambda line: None)
+        store, specs = Store(machine.runs), list(with_needs(run.spec for run in question.runs(machine)))
+        pretend(specs, store)
+        print(f"{len(specs):,} runs{'':42}{'middle':>9}{'slowest':>9}{'CPU':>9}   (milliseconds)")
+        net = next(spec for spec in specs if isinstance(spec, Pretrain) and spec.trained)
+        with mock.patch("itl.panels.net.load_net", return_value=None):
+            panel = NetPanel(key(net), machine)
+        measure_net(panel, inspection(Path(folder)))
+        measure_results(preset, machine)
+        measure_study(preset, machine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
