@@ -336,32 +336,35 @@ def proposals(args: argparse.Namespace) -> None:
 
 def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
-    from itl.runs.plan import describe
+    from itl.analysis.comparisons import pilot_lines
+    from itl.runs.plan import describe, terminal_table
 
     made, questions, store, machine = _plan(args)
-    print(describe(made, every_run=args.runs))
+    print("\n".join([describe(made, every_run=args.runs), *pilot_lines(questions, store, machine)]))
     if args.detect or args.within:
         from itl.analysis.noise import designs
 
         table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
-        print(f"\n{table.to_string(index=False)}")
+        print(f"\n{terminal_table(table)}")
 
 
 def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
+    from itl.analysis.added_seeds import run_each_until_decided
+    from itl.analysis.comparisons import pilot_lines
     from itl.runs.question import run_all
 
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
+    for line in pilot_lines(questions, store, machine):
+        print(line, flush=True)
     if args.until_decided:
-        from itl.analysis.added_seeds import run_until_decided
-
-        for question in questions:
-            print(run_until_decided(question, store, machine))
+        for line in run_each_until_decided(questions, store, machine):
+            print(line, flush=True)
     else:
         run_all(questions, store, machine)
-    print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
+        print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
 
 
 def report(args: argparse.Namespace) -> None:

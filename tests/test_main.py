@@ -73,7 +73,7 @@ def test_plan_run_results_subset(capsys, project):
     status, out, _ = itl(capsys, "plan", "mini", "--runs")
     assert status == 0
     assert out.count("after packing") == 4
-    assert "images        demo      64      32 to do" in out
+    assert "images        demo     64     32 to do" in out
     assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
     assert itl(capsys, "run", "mini")[0] == 0
     status, out, _ = itl(capsys, "plan", "mini")
@@ -90,6 +90,7 @@ def test_plan_run_results_subset(capsys, project):
         "task",
         "target",
         "method",
+        "repeat",
         "protocol",
         "split",
         "metric",

@@ -1,6 +1,6 @@
 """Seeds that are added until a question is decided: runs, looks, and stops by the rule of its cap."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from itl import ItlError
@@ -15,12 +15,38 @@ from itl.runs.store import Store
 Runner = Callable[[Sequence[Question], Store, Machine], object]
 
 
+def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
+    """Run *questions* one after the other, and yield the line of each: see `run_until_decided`.
+
+    Raises:
+        ItlError: before the first run, for a question without a cap, or a *machine* with a shard of the runs.
+    """
+    if machine.shard != (1, 1):
+        raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
+    for question in questions:
+        _check_cap(question)
+    for question in questions:
+        yield run_until_decided(question, store, machine)
+
+
+def _check_cap(question: Question) -> None:
+    """Raise ItlError for a *question* whose cap is below three seeds, or that has fewer seeds than it."""
+    seeds, cap = len(question.seeds), question.cap
+    if cap < MIN_SEEDS or seeds < cap:
+        raise ItlError(
+            f"{question.name} has {seeds} seeds and cap {cap}; to add seeds until it is decided, give its "
+            f"preset cap: {max(seeds, 10)} and as many seeds, before any result; --only NOTEBOOK leaves out "
+            f"other questions"
+        )
+
+
 def run_until_decided(question: Question, store: Store, machine: Machine, runner: Runner = run_all) -> str:
     """Run *question* with its first three seeds, then with one more at a time, until it is decided.
 
     That is where the main comparison is a gain, a loss or the same.
     The question declares in its preset how many seeds there may be at most (its cap), so that every page
-    adjusts its p values for the looks (`itl.analysis.seeds.look_level`).
+    adjusts its p values for the looks (`itl.analysis.seeds.look_level`). Where it stopped is kept: plans,
+    pages and later runs of the question take no more seeds.
 
     Args:
         question: with as many seeds as its cap, or more.
@@ -34,16 +60,13 @@ def run_until_decided(question: Question, store: Store, machine: Machine, runner
     Raises:
         ItlError: the question has no cap of at least three seeds, or fewer seeds than that.
     """
-    seeds, cap = question.seeds, question.cap
-    if cap < MIN_SEEDS or len(seeds) < cap:
-        raise ItlError(
-            f"{question.name} has {len(seeds)} seeds and cap {cap}; to add seeds until it is decided, give "
-            f"its preset cap: {max(len(seeds), 10)} and as many seeds, before any result"
-        )
-    for count in range(MIN_SEEDS, cap + 1):
-        part = replace(question, seeds=seeds[:count])
+    _check_cap(question)
+    for count in range(MIN_SEEDS, question.cap + 1):
+        part = replace(question, seeds=question.seeds[:count])
         runner([part], store, machine)
         main = contrasts(part, part.results(store, machine)).iloc[0]
-        if main["verdict"] in DECIDED:
-            return f"{question.name}: decided with {count} seeds. {answer_text(main)}"
-    return f"{question.name}: not decided with {cap} seeds. {answer_text(main)}"
+        if decided := main["verdict"] in DECIDED:
+            break
+    question.stop_at(count, machine)
+    text = " ".join(answer_text(main).replace("**", "").split())
+    return f"{question.name}: {'decided' if decided else 'not decided'} with {count} seeds. {text}"

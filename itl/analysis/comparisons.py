@@ -169,25 +169,38 @@ def contrasts(
     return tabulate(question, rows, made)
 
 
+def pilot_lines(questions: Sequence[Question], store: Store, machine: Machine) -> list[str]:
+    """Say what the finished runs of *questions* show before the others are done: see `failed_controls`."""
+    lines = []
+    for question in questions:
+        states = {store.state(run.spec) for run in question.runs(machine)}
+        if "done" in states and len(states) > 1:
+            failed = failed_controls(question, question.results(store, machine))
+            lines += [f"pilot: {question.name}, {line}" for line in failed]
+    return lines
+
+
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
 
-    *results* need the untrained net and the second condition of the main comparison, with one seed or more.
+    *results* need the untrained net and the pre-trained condition that the main comparison is against, or for
+    doublings the first, with one seed or more.
     """
-    main, lines = question.comparisons[0], []
-    trained = {condition.columns for condition in question.conditions if condition.trained}
-    of, against = main.of, main.against
-    if of[0][1] not in DOUBLINGS:
-        of = against if against in trained else of
-        untrained = [condition.columns for condition in question.conditions if not condition.trained]
-        against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=against)
+    main, lines, trained = question.comparisons[0], [], _trained(question.conditions)
+    of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
+    untrained = [condition.columns for condition in question.conditions if not condition.trained]
+    against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
     for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
-        row = compare(
-            question, task_values(results, question.conditions, task, main_metric(task)), of, against
-        )
+        data = task_values(results, question.conditions, task, main_metric(task))
+        row = compare(question, data, of, against)
         if row and row.evidence.control_fault:
             lines.append(f"{task}: {row.evidence.control_fault}; nothing on it can be called the same")
     return lines
+
+
+def _trained(conditions: Sequence[Condition]) -> list[Columns]:
+    """Return the columns of the pre-trained among *conditions*."""
+    return [condition.columns for condition in conditions if condition.trained]
 
 
 def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: str, metric: str) -> TaskValues:
@@ -221,8 +234,8 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     fitted = of[0][1] in DOUBLINGS
     reference = data.trained / data.trained.sum() if fitted else second
     if not against_trained:
-        main = data.side(question.comparisons[0].against)
-        reference = first if np.any(main[~data.trained]) else main
+        main = question.comparisons[0].against
+        reference = data.side(main) if main in _trained(data.conditions) else first
     change, gain = model.estimate(first - second), _estimate(model, reference - untrained, untrained.any())
     share = (math.nan, math.nan, math.nan)
     if gain is not None and gain.mean > 0 and against_trained and not fitted:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from textwrap import fill
 from typing import Protocol
 
 import pandas as pd
@@ -27,6 +28,8 @@ COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
 SMALLER = "take smaller batches, a smaller net or target"
+TERMINAL_COLUMNS = 100
+QUESTIONS_WIDTH = 24  # of the questions that share a run, which leaves room for its conditions
 ROW_BYTES = 200  # of an image in a pack's table
 
 
@@ -309,7 +312,8 @@ def _planned_runs(
     for question in questions:
         folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
         for run in question.runs(machine, outdated):
-            condition = ", ".join(f"{name} {value}" for name, value in run.columns)
+            (first, value), *others = run.columns
+            condition = ", ".join([f"{first} {value}", *(str(value) for _, value in others)])
             for spec in with_needs([run.spec]):
                 kind, pack, target = run.method, run.target, run.task.partition("@")[2]
                 if isinstance(spec, Pretrain):
@@ -340,5 +344,35 @@ def describe(plan: Plan, every_run: bool = False) -> str:
     readings = [f"{row.pack}: {line}" for row in plan.packs.itertuples() for line in row.reading.splitlines()]
     columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
     runs = plan.runs[columns].round(1) if every_run else plan.by_condition()
-    tables = [packs.to_string(index=False), "\n".join(readings), runs.to_string(index=False)]
-    return "\n\n".join([*filter(None, tables), plan.summary()])
+    if "partial" in runs and not runs["partial"].any():
+        runs = runs.drop(columns="partial")
+    width = QUESTIONS_WIDTH // 2 if every_run else QUESTIONS_WIDTH
+    runs["questions"] = [shortened(names, width) for names in runs["questions"]]
+    tables = [terminal_table(packs), _wrapped(readings), terminal_table(runs)]
+    return "\n\n".join([*filter(None, tables), _wrapped(plan.summary().splitlines())])
+
+
+def terminal_table(table: pd.DataFrame) -> str:
+    """Write *table* in at most TERMINAL_COLUMNS: the widest columns are cut, which … marks."""
+    text = table.astype(str)
+    widths = {name: max(len(name), *text[name].str.len()) for name in text} if len(text) else {}
+    while sum(widths.values()) + len(widths) - 1 > TERMINAL_COLUMNS:
+        widths[max(widths, key=widths.__getitem__)] -= 1
+    for name, width in widths.items():
+        text[name] = text[name].map(lambda cell, width=width: shortened(cell, width))
+    return text.to_string(index=False)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return *text* in at most *width* characters.
+
+    >>> shortened("bottom-up@9", 11), shortened("bottom-up@9", 7)
+    ('bottom-up@9', 'bottom…')
+    """
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _wrapped(lines: Sequence[str]) -> str:
+    """Break *lines* at TERMINAL_COLUMNS, but no word, so that commands and paths can be copied."""
+    whole = {"break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(fill(line, TERMINAL_COLUMNS, subsequent_indent="  ", **whole) for line in lines)

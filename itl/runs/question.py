@@ -1,5 +1,7 @@
 """A question: its plan of runs, and their results in one tidy frame."""
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
 from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
+from itl.storage import read_mapping, write_atomic
 
 TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
 
@@ -161,7 +164,30 @@ class Question:
         return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
 
     def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> list[Run]:
-        """List the runs; where a pack is not built yet, or *outdated*, their keys are not known."""
+        """List the runs; where a pack is not built yet, or *outdated*, their keys are not known.
+
+        Where seeds were added until the question was decided, those that were not needed are left out.
+        """
+        runs = self._runs_of_all_seeds(machine, outdated)
+        if not self.cap:
+            return runs
+        stop = read_mapping(self._stop_file(runs, machine), "`itl run --until-decided` makes it again")
+        seeds = self.seeds[: stop.get("seeds", len(self.seeds))]
+        return [run for run in runs if run.seed in seeds]
+
+    def stop_at(self, seeds: int, machine: Machine) -> None:
+        """Keep that no more than so many *seeds* are needed: plans, runs and pages then take these."""
+        file = self._stop_file(self._runs_of_all_seeds(machine), machine)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, lambda path: path.write_text(json.dumps({"seeds": seeds})))
+
+    def _stop_file(self, runs: Sequence[Run], machine: Machine) -> Path:
+        """Return the file of `stop_at`: another for other *runs* of all seeds, comparisons, margin or cap."""
+        judged = (self.comparisons, self.margin, self.cap, [key(run.spec) for run in runs])
+        digest = hashlib.sha256(repr(judged).encode()).hexdigest()[:12]
+        return machine.runs / "decided" / f"{digest}.json"
+
+    def _runs_of_all_seeds(self, machine: Machine, outdated: Collection[Path] = ()) -> list[Run]:
         digests = {}
         for name, packing in self.packings().items():
             folder = pack_folder(packing, name, machine)
@@ -268,7 +294,7 @@ class Question:
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
-        specs = {run.spec for run in self.runs(machine)}
+        specs = with_needs(run.spec for run in self.runs(machine))
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",

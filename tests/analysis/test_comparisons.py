@@ -349,6 +349,12 @@ def test_a_budget_that_knows_the_untrained_net_can_say_the_same():
     untrained = untrained.assign(design="none", task="probe@x", metric="accuracy", classes=0, images=0)
     table = contrasts(study, pd.concat([results, untrained]))
     assert table["verdict"].tolist() == [SAME, SAME]
+    assert failed_controls(study, pd.concat([results, untrained])) == []
+    (line,) = failed_controls(study, pd.concat([results, untrained.assign(value=100.0)]))
+    assert line.startswith("probe@x: a ceiling")
+    first = results[results["design"] == "40 × 50"]
+    (line,) = failed_controls(study, pd.concat([first, untrained.assign(value=first["value"].max())]))
+    assert line.startswith("probe@x: the control fails"), "of one design, before the grid is whole"
     assert np.isnan(table["share"].iloc[0])
     assert table["share"].iloc[1] == pytest.approx(1, abs=0.03)
 

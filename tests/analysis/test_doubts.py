@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytest
 
 from itl import ItlError
 from itl.analysis import doubts as module
-from itl.analysis.added_seeds import run_until_decided
-from itl.analysis.comparisons import Answer, answer, contrasts
+from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
+from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
 from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, test_error, unfinished
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
+from itl.runs.question import Margin
 from itl.runs.store import Store
 from itl.specs import Pretrain
 from tests.analysis.test_comparisons import frame, noisy, question
@@ -193,12 +195,31 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
     line = run_until_decided(asked, Store(tmp_path), machine, lambda parts, *_: looks.append(parts[0].seeds))
     assert [len(seeds) for seeds in looks] == list(range(3, count + 1))
     assert line.startswith(f"data-size: {words} with {count} seeds. 4 instead of 12 images per class: ")
+    assert {run.seed for run in asked.runs(machine)} == set(range(count)), "and no more is planned"
+    other = replace(asked, margin=Margin())
+    assert {run.seed for run in other.runs(machine)} == set(range(8)), "judged in another way"
 
 
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
     for settings in ({}, {"cap": 2}, {"cap": 10}):
-        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):
-            run_until_decided(small_study(**settings), Store(tmp_path), here(tmp_path))
+        asked = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
+        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):  # before the first runs
+            list(run_each_until_decided(asked, Store(tmp_path), here(tmp_path)))
+    with pytest.raises(ItlError, match="looks at the results of all runs; leave --shard out"):
+        list(run_each_until_decided([], Store(tmp_path), here(tmp_path, shard=(1, 2))))
+
+
+def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):
+    asked, store, machine, runs = pretended(tmp_path)
+    results = noisy({0: 0.5, 4: 0.9, 12: 1.0}, seeds=1, size=0.1, task="knn@scenes")
+    monkeypatch.setattr(type(asked), "results", lambda *_: results.assign(metric="knn5", run=""))
+    assert pilot_lines([asked], store, machine) == [], "all runs are done"
+    (store.path(runs[-1].spec) / "result.json").unlink()
+    (line,) = pilot_lines([asked], store, machine)
+    assert line.startswith(
+        "pilot: data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0"
+    )
+    assert pilot_lines([asked], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
 
 
 def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from itl.machine import Machine, duration, free_memory, readable
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
+from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
 from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, key
@@ -127,8 +128,6 @@ def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
     assert list(found.packs["pack"]) == ["images", "scenes"]
     alone = [question.plan(store, machine) for question in two_questions()]
     assert [len(each) for each in alone] == [2 + 8, 2 + 8]
-    from itl.runs.question import run_all
-
     run_all(two_questions(), store, machine)
     again = plan.plan(two_questions(), store, machine)
     keys = {path.parent.name for path in tmp_path.glob("runs/pretrain/*/result.json")}
@@ -347,6 +346,34 @@ def test_told_by_condition_or_by_run(tmp_path, rated):
     grouped = found.by_condition()
     assert grouped[["nets", "evaluations", "to do"]].sum().tolist() == [6, 6, 12]
     assert SCENES["source"] in short
+
+
+def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path, rated):
+    machine, store, bars = here(tmp_path), Store(tmp_path / "runs"), []
+    one, other = two_questions()
+    named = replace(one.conditions[0], columns=(("again", "x" * 90),))
+    long = replace(one, conditions=(*one.conditions, named))
+    asked = [long, other, small_study(images_per_class=[0, 4])]  # the last needs nets that are not trained
+    before = plan.plan(asked, store, machine)
+    for every_run in (False, True):
+        lines = plan.describe(before, every_run).splitlines()
+        assert max(map(len, lines)) <= plan.TERMINAL_COLUMNS
+        assert any("…" in line for line in lines)
+    counts = before.by_condition()[["nets", "evaluations"]].to_numpy().sum()
+    assert counts == len(before.runs) == 6 + 2 + 6 + 2
+    assert f"{counts} runs to do (8 trainings and 8 evaluations)" in before.summary()
+    run_all(asked, store, machine, watch=lambda progress: bars.append(str(progress)))
+    assert bars[-1].startswith(f"{counts} of {counts} runs done")
+    facts = asked[-1].provenance(store, machine).set_index("item")["value"]
+    assert facts["runs"].startswith("8 of 8 done")
+
+
+def test_long_lines_of_a_plan_break_between_words(tmp_path):
+    command = f"itl duplicates {'/a/long/path' * 12} --pretraining p"
+    made = replace(planned(tmp_path, RUNS), duplicates=(f"duplicates: {'word ' * 30}; listed by {command}",))
+    text = plan.describe(made)
+    assert "/a/long/path" * 12 in text
+    assert max(len(line) for line in text.splitlines() if "/a/long/path" not in line) <= plan.TERMINAL_COLUMNS
 
 
 def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated):
