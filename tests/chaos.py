@@ -2,7 +2,7 @@
 
 Each stage is a command of itl, killed with SIGKILL at random moments and repeated until it was killed often
 enough; then it runs to its end. What it made must be what an undisturbed run made, and 2 s after a kill no
-process that it started may be left.
+process that it started may be left (longer where other work slows this machine down).
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -41,6 +41,7 @@ PRESET = {
         | {"images_per_class": [4, 12], "recipe": {"steps": 60, "batch": 8, "pixels": 24}}
     },
 }
+ONE_NET = FOUR | {"seeds": [0], "recipe": {"steps": 2, "batch": 8, "pixels": 24}}
 PACK = "pack demo --size 32 --option classes=8 --option train=60 --option val=4 --option size=32 --out pack"
 
 
@@ -55,12 +56,13 @@ class Stage:
 
 
 WEIGHTS = ("runs/*/*/result.json", "runs/pretrain/*/weights.safetensors", "runs/pretrain/*/manifest.csv")
+TRAINING = Stage("training", "run mini --workers 2", WEIGHTS, ("runs",))
 STAGES = (
     Stage("packing", PACK, ("pack/images.npy", "pack/*.parquet", "pack/pack.json"), ("pack",)),
     Stage("calibrating", "plan mini", ("runs/rates.json",), ("runs",)),
-    Stage("training", "run mini", WEIGHTS, ("runs",)),
+    TRAINING,
     Stage("training on Dask", "run mini --scheduler SCHEDULER", WEIGHTS, ("runs",)),
-    Stage("pages", "report mini", (*WEIGHTS, "reports/mini/*.csv"), ("reports",)),
+    Stage("pages", "report mini --workers 2", (*WEIGHTS, "reports/mini/*.csv"), ("reports",)),
 )
 
 
@@ -98,10 +100,11 @@ def finish(home: Path, command: str) -> str:
     return output
 
 
-def project(home: Path) -> Path:
-    """Make a project with the preset mini."""
+def project(home: Path, **changes: object) -> Path:
+    """Make a project with the preset mini, whose settings are those of PRESET but for *changes*."""
     (home / "params").mkdir(parents=True)
-    (home / "params/mini.yaml").write_text(json.dumps(PRESET))
+    notebooks = {name: settings | changes for name, settings in PRESET["notebooks"].items()}
+    (home / "params/mini.yaml").write_text(json.dumps(PRESET | {"notebooks": notebooks}))
     (home / "notebooks").symlink_to(CHECKOUT / "notebooks")
     return home
 
@@ -115,6 +118,22 @@ def left_over(home: Path) -> list[psutil.Process]:
                 processes.append(process)
         except (psutil.AccessDenied, psutil.NoSuchProcess, OSError):
             continue
+    return processes
+
+
+def kill(home: Path, process: subprocess.Popen) -> list[psutil.Process]:
+    """Kill the *process* of a command in *home* and return the processes that it leaves behind.
+
+    They have ORPHAN_S to end, and as many times longer as other work slows this machine down.
+    """
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    started, computed = time.monotonic(), time.process_time()
+    while time.process_time() - computed < 0.1:
+        pass
+    deadline = started + ORPHAN_S * max(1.0, (time.monotonic() - started) / 0.1)
+    while (processes := left_over(home)) and time.monotonic() < deadline:
+        time.sleep(0.1)
     return processes
 
 
@@ -144,10 +163,8 @@ def disturb(stage: Stage, home: Path, kills: int, seconds: float, dice: random.R
         try:
             process.wait(dice.uniform(0.05, 1.0) * seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
             outcome.kills += 1
-            time.sleep(ORPHAN_S)
-            outcome.orphans += len(left_over(home))
+            outcome.orphans += len(kill(home, process))
         else:
             if process.returncode:
                 raise AssertionError(f"{stage.name}: {process.stdout.read()[-2000:]}")
@@ -169,12 +186,12 @@ def dask_cluster() -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def chaos(folder: Path, kills: int, seed: int = 0) -> Iterator[Outcome]:
-    """Disturb every stage, *kills* times together."""
+def chaos(folder: Path, kills: int, seed: int, stages: Sequence[Stage] = STAGES) -> Iterator[Outcome]:
+    """Disturb each of *stages*, *kills* times together."""
     dice = random.Random(seed)
     calm = project(folder / "calm")
     with dask_cluster() as address:
-        for stage in STAGES:
+        for stage in stages:
             stage = Stage(stage.name, stage.command.replace("SCHEDULER", address), stage.made, stage.again)
             for name in stage.again:
                 rmtree(calm / name, ignore_errors=True)
@@ -185,7 +202,7 @@ def chaos(folder: Path, kills: int, seed: int = 0) -> Iterator[Outcome]:
             for name in {"packs", "runs"} - set(stage.again):
                 if (calm / name).exists():
                     copytree(calm / name, home / name)
-            outcome = disturb(stage, home, -(-kills // len(STAGES)), seconds, dice)
+            outcome = disturb(stage, home, -(-kills // len(stages)), seconds, dice)
             outcome.same = content(home, stage.made) == content(calm, stage.made) != {}
             yield outcome
 
@@ -203,20 +220,20 @@ def eight_at_once(folder: Path) -> Outcome:
     return outcome
 
 
-def small_home(home: Path) -> Path:
-    """Do the smallest study in *home*, in this process: a net and a measurement of it."""
-    go_on(home)
+def small_home(home: Path, study: dict = ONE_NET) -> Path:
+    """Do the *study* in *home*, in this process."""
+    go_on(home, study)
     return home
 
 
-def go_on(home: Path) -> str:
-    """Do what is missing of the smallest study, as people would: a damaged pack is moved away.
+def go_on(home: Path, study: dict = ONE_NET) -> str:
+    """Do what is missing of the *study*, as people would: a damaged pack is moved away.
 
     Returns:
         What was said.
     """
     machine, messages = here(home), []
-    question = small_study(**FOUR, seeds=[0], recipe={"steps": 2, "batch": 8, "pixels": 24})
+    question = small_study(**study)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         try:
@@ -274,13 +291,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    others = {"eight at once": eight_at_once, "power cuts": power_cuts}
+    names = [*(stage.name for stage in STAGES), *others]
+    parser.add_argument(
+        "--only", nargs="*", default=names, choices=names, metavar="STAGE", help=", ".join(names)
+    )
     args = parser.parse_args()
-    good = True
+    good, stages = True, [stage for stage in STAGES if stage.name in args.only]
     with tempfile.TemporaryDirectory(prefix="itl-chaos-") as name:
         print(f"{'stage':20} {'kills':>5} {'orphans':>7} {'same':>5} {'seconds':>8}")
-        outcomes = chain(chaos(Path(name), args.kills, args.seed), [eight_at_once, power_cuts])
-        for outcome in outcomes:
-            outcome = outcome(Path(name)) if callable(outcome) else outcome
+        disturbed = chaos(Path(name), args.kills, args.seed, stages) if stages else ()
+        for outcome in chain(
+            disturbed, (others[other](Path(name)) for other in others if other in args.only)
+        ):
             same = "yes" if outcome.same else "NO"
             print(
                 f"{outcome.name:20} {outcome.kills:5} {outcome.orphans:7} {same:>5} {outcome.seconds:8.0f}",

@@ -253,7 +253,7 @@ def inspect_own(
     available, images, train = len(images.rows), spread(images, limit), spread(train, limit)
     features = _features(net, spec, pack, images, machine)
     with torch.no_grad():
-        probabilities = net.head(features).float().softmax(1)
+        probabilities = net.to(features.device).head(features).float().softmax(1)
     confidence, predicted = probabilities.max(1)
     return Inspection(
         pack,

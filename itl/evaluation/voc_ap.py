@@ -139,9 +139,9 @@ def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
         The number of that object, int (n,), and the IoU; 0 and −inf for a detection without such an object.
     """
     matches, best = np.zeros(len(detections.images), np.int64), np.full(len(detections.images), -np.inf)
-    object_groups, detection_groups = _image_class_groups(objects, detections)
+    object_groups, detection_groups, groups = _image_class_groups(objects, detections)
     order = np.argsort(object_groups, kind="stable")  # objects of one group side by side
-    sizes = np.bincount(object_groups, minlength=1 + max(detection_groups.max(initial=-1), 0))
+    sizes = np.bincount(object_groups, minlength=groups)
     starts = np.cumsum(sizes) - sizes
     matchable = np.flatnonzero(sizes[detection_groups])  # detections with an object in their group
     counts = sizes[detection_groups[matchable]]
@@ -153,19 +153,22 @@ def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
     if len(matchable):
         best[matchable] = np.maximum.reduceat(overlaps, first_pair)
         winners = np.flatnonzero(overlaps == best[pair_detection])
-        matches[pair_detection[winners][::-1]] = pair_object[winners][
-            ::-1
-        ]  # written last: the first of equals
+        winners = winners[::-1]  # written last: the first of equals
+        matches[pair_detection[winners]] = pair_object[winners]
     return matches, best
 
 
-def _image_class_groups(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Number the pairs of image and class, from 0: of each object, int (n,), and of each detection."""
+def _image_class_groups(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray, int]:
+    """Number the pairs of image and class, from 0.
+
+    Returns:
+        The number of each object's pair, int (n,), of each detection's, and how many pairs there are.
+    """
     classes = 1 + max(objects.classes.max(initial=0), detections.classes.max(initial=0))
     of_objects = objects.images.astype(np.int64) * classes + objects.classes
     of_detections = detections.images.astype(np.int64) * classes + detections.classes
-    groups = pd.factorize(np.concatenate([of_objects, of_detections]))[0]
-    return groups[: len(of_objects)], groups[len(of_objects) :]
+    groups, pairs = pd.factorize(np.concatenate([of_objects, of_detections]))
+    return groups[: len(of_objects)], groups[len(of_objects) :], len(pairs)
 
 
 def voc_ap(

@@ -1,6 +1,5 @@
 """A pack that is replaced because its source has changed: images of unchanged files are copied from it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from itl import __version__
 from itl.packs.journal import JournalRow, checksum
 from itl.packs.source_state import FILES, PackedFile, Stamp, read_files
 from itl.sources.records import Record
+from itl.storage import read_mapping
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class EarlierPack:
         images = np.load(folder / "images.npy", mmap_mode="r")
         table = pq.read_table(folder / "index.parquet", columns=["width", "height", "checksum"])
         columns = {name: table[name].to_numpy() for name in table.column_names}
-        version = json.loads((folder / "pack.json").read_text())["itl"]
+        version = read_mapping(folder / "pack.json", "its images are decoded again").get("itl")
         same_code = version == __version__ and (folder / FILES).exists()
         files, unchanged = read_files(folder) if same_code else {}, {}
         for record, stamp in zip(records, stamps, strict=True):

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import ipywidgets
 import matplotlib.pyplot as plt
+from anywidget import AnyWidget
 from IPython.display import display, update_display
 from matplotlib.figure import Figure
 from traitlets import HasTraits
@@ -17,6 +18,25 @@ from itl.report.html import render
 
 DOTS_PER_INCH = 110
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
+
+
+class KeepKeys(AnyWidget):
+    """Keep keys for the controls of a panel: JupyterLab takes arrows, d or x as commands on the cell.
+
+    It does not where the element with the focus has an attribute, which widgets do not set.
+    """
+
+    _esm = """
+    export default {
+      render() {
+        const keep = ({ target }) => {
+          if (target.closest(".itl-controls")) target.setAttribute("data-lm-suppress-shortcuts", "true");
+        };
+        document.addEventListener("focusin", keep);
+        return () => document.removeEventListener("focusin", keep);
+      },
+    };
+    """
 
 
 class Panel(HasTraits):
@@ -50,7 +70,8 @@ class Panel(HasTraits):
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; they are linked to the settings."""
         self._picture = ipywidgets.HTML(self.picture())
-        return ipywidgets.VBox([*self.controls(), self._picture, self.below])
+        box = ipywidgets.VBox([KeepKeys(), *self.controls(), self._picture, self.below])
+        return box.add_class("itl-controls")
 
     def bind(
         self,

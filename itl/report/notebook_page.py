@@ -150,7 +150,7 @@ class NotebookPage:
     def answer_text(self) -> str:
         """Return title and answer of the published page, for a terminal."""
         summary = PageSummary(**self.published_facts()["page"])
-        return f"{summary.title} {plain_text(summary.answer)}".strip()
+        return " ".join(f"{summary.title} {plain_text(summary.answer)}".split())
 
     def index_summary(self, trouble: str = "", status: str = "") -> PageSummary | None:
         """Return what the index shows of this page; None where it was never made and is not to come either.

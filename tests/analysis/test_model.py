@@ -7,7 +7,7 @@ import pytest
 from scipy import linalg, stats
 
 from itl import ItlError
-from itl.analysis.model import PRIOR_DF, fit, residual_variance
+from itl.analysis.model import PRIOR_DF, Estimate, fit, residual_variance
 
 TRAINED = np.array([False, True, True, True])  # the first condition is not pre-trained
 
@@ -85,6 +85,19 @@ def test_one_seed_and_no_noise_have_no_p_value():
         assert math.isnan(change.p)
         assert all(math.isnan(end) for end in change.interval())
     assert math.isnan(fit(values, TRAINED, np.array([1, 2])).ratio(contrast(1, 0), contrast(2, 0))[1])
+
+
+def test_what_rounding_leaves_is_no_noise():
+    """64.8 − 54.7 is not quite 10.1, and a percentage of 10^6 images has steps of 10^−4 points."""
+    assert not Estimate(10.0, 1e-10, 2.0, 3).testable
+    assert Estimate(10.0, 1e-5, 2.0, 3).testable
+    assert not Estimate(10.0, 1.0, 0.0, 1).testable
+    scores = np.array([30.0, 51.3, 64.8, 77.7])
+    values = np.column_stack([scores, np.round(scores - 10.1, 1)])
+    assert np.ptp(values[:, 0] - values[:, 1]) > 0
+    change = fit(values, np.ones(2, bool), np.array([0, 1])).estimate(contrast(0, 1, 2))
+    assert change.mean == pytest.approx(10.1)
+    assert math.isnan(change.p)
 
 
 def test_weights_of_a_contrast_add_up_to_nothing():

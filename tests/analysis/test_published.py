@@ -153,8 +153,12 @@ def test_the_summary_has_the_main_task_of_each_question():
     study, results = detection({0: 20, 8: 40, 26: 58.6, "all": 60})
     other = results[results["task"] != "own"].assign(task="detection@other")
     both = pd.concat([results, other])
-    table = published.judged_findings([Answer(study, both, contrasts(study, both))])
-    assert set(table["task"]) == {"detection@voc2007", ""}
+    main, beside_it = Task.read("detection@voc2007"), Task.read("detection@other")
+    for tasks in ((beside_it, main), (main, beside_it)):
+        study.tasks = tasks
+        table = published.judged_findings([Answer(study, both, contrasts(study, both))])
+        assert set(table["task"]) == {tasks[0].name, ""}
+    assert len(table) == 4, "a row for each finding"
     assert table["the paper found"].str.contains("half of the images").any()
 
 

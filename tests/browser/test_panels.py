@@ -27,6 +27,12 @@ UNNAMED = """() => {
 }"""
 
 
+FOCUSED = """() => {
+  const part = document.activeElement;
+  return part.labels?.[0]?.textContent.trim() || part.textContent.trim();
+}"""
+
+
 @pytest.fixture(scope="module")
 def trained(home) -> str:
     """The store of the lab with the runs of preset smallest; returns the key of a net that was trained."""
@@ -72,6 +78,23 @@ def test_which_images_a_net_gets_wrong_under_a_node_in_one_click(panel, page, tr
     page.get_by_label("find node", exact=True).fill("nothing")
     assert page.evaluate(UNNAMED) == []
     shot(page, "net-panel")
+
+
+def test_keys_reach_every_control_and_no_cell_is_harmed(panel, page, trained):
+    panel(f"from itl import NetPanel\nNetPanel({trained!r})")
+    page.get_by_label("images", exact=True).focus()
+    names = []
+    for _ in range(6):
+        names.append(page.evaluate(FOCUSED))
+        page.keyboard.press("Tab")
+    assert names == ["images", "find node", "wrong under", "neighbours of", "Earlier images", "More images"]
+    page.get_by_label("wrong under", exact=True).focus()
+    for key_pressed in ("ArrowDown", "ArrowDown"):
+        page.keyboard.press(key_pressed)
+    page.wait_for_selector(".itl-panel b:text-matches('^Wrong under (?!all)')")
+    for key_pressed in "ddxzab":  # JupyterLab's keys for cells; none may reach it
+        page.keyboard.press(key_pressed)
+    assert page.locator(".jp-CodeCell").count() == 2
 
 
 def test_what_stands_behind_a_comparison(panel, page, trained):

@@ -10,6 +10,8 @@ import nbformat
 import pandas as pd
 
 from itl.browser.widget import HierarchyBrowser
+from itl.packs.pack import Pack
+from itl.specs import Packing
 from tests.browser.lab import ROOT
 from tests.browser.steps import OPEN, SHOTS, go_to, row
 
@@ -72,3 +74,23 @@ def test_the_browser_in_a_file_works_without_a_kernel(chromium, tmp_path):
     page.wait_for_selector(".itl-browser .problem:text('has no kernel')")
     page.screenshot(path=SHOTS / "standalone.png")
     assert not errors
+
+
+def test_nodes_without_images_are_hidden_until_they_are_asked_for(chromium, tmp_path):
+    options = (("classes", 4), ("train", 2), ("val", 1), ("size", 16))
+    pack = Pack.build(Packing("demo", None, 16, "squash", options), tmp_path / "pack", workers=1)
+    browser = HierarchyBrowser(pack)
+    above = set().union(*(browser.tree.ancestors(wnid) for wnid in browser.wnids))
+    hidden = len(browser.tree) - len(above)
+    browser._opened = list(browser.tree)
+    page = chromium.new_page(viewport={"width": 1280, "height": 1300})
+    page.goto(browser.to_html(tmp_path / "four.html").as_uri())
+    canvas = "document.querySelector('.itl-browser .canvas').clientHeight / 26"
+    assert page.evaluate(canvas) == len(above)
+    assert row(page, "entity").locator(".count").first.inner_text() == "4"
+    page.get_by_role("button", name=f"{hidden:,} nodes without images").click()
+    assert page.evaluate(canvas) == len(browser.tree)
+    page.fill(".itl-browser .query", "paper")
+    everything = page.locator(".itl-browser .found").inner_text()
+    page.get_by_role("button", name=f"{hidden:,} nodes without images").click()
+    assert page.locator(".itl-browser .found").inner_text() != everything

@@ -3,6 +3,8 @@
 import csv
 import io
 import random
+import re
+from itertools import pairwise, product
 
 import pytest
 
@@ -15,6 +17,7 @@ from itl.hierarchy.label_sets import (
     how_even,
     label_set,
     needs_tree,
+    split_method,
     top_down,
     without,
 )
@@ -57,6 +60,13 @@ METHODS = [
     "half-minimal-b",
     "cut@n00015388,n00021939",
 ]
+IN_ORDER = [  # the kinds of parts that are joined by +: one of each, in this order
+    ["bottom-up@2", "top-down@1", "cut@dog", "file@classes.csv"],
+    ["without-pascal", "without-matched@0", "without-random@0"],
+    ["half-random-a@0", "half-random-b@0", "half-minimal-a", "half-minimal-b"],
+    ["only@dog"],
+    ["without@dog"],
+]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +92,10 @@ def test_the_control_needs_enough_others(imagenet):
     dogs_and_a_fish = sorted(imagenet.leaves_under("n02084071"))[:3] + ["n01440764"]
     with pytest.raises(ItlError, match="leaves out 3 other classes, .* of the 4 only 1 are others"):
         label_set(imagenet, "without-random@0", dogs_and_a_fish)
+    as_many = [*dogs_and_a_fish[1:], "n01443537"]  # two dogs, two fish: no fish would stay
+    with pytest.raises(ItlError, match="leaves out 2 other classes, .* of the 4 only 2 are others"):
+        label_set(imagenet, "without-random@0", as_many)
+    assert len(label_set(imagenet, "without-random@0", [*as_many, "n01484850"]).class_of) == 3
 
 
 @pytest.mark.parametrize(
@@ -105,6 +119,41 @@ def test_methods_on_the_tiny_tree(tree, method, class_of):
     assert labels.class_of == class_of
     assert labels.classes == sorted(set(class_of.values()))
     assert labels.name == method
+
+
+@pytest.mark.parametrize(("kind", "next_kind"), list(pairwise(IN_ORDER)))
+def test_parts_are_joined_in_one_order(kind, next_kind):
+    for first, second in product(kind, next_kind):
+        assert split_method(f"{first}+{second}") == [first, second]
+        assert split_method(f"original+{second}") == [second]
+        with pytest.raises(ItlError, match=re.escape(f"is spelt {first}+{second}")):
+            split_method(f"{second}+{first}")
+
+
+@pytest.mark.parametrize("kind", IN_ORDER)
+def test_a_method_has_one_part_of_a_kind(kind):
+    for first, second in product(kind, kind):
+        with pytest.raises(ItlError, match=re.escape(f"two parts of one kind, {first} and {second}; keep")):
+            split_method(f"{first}+{second}")
+
+
+def test_parts_keep_what_all_of_them_keep(tree):
+    labels = label_set(tree, "bottom-up@2+only@animal+without@fish", LEAVES)
+    assert labels.class_of == {"husky": "dog", "poodle": "dog"}
+    assert labels.name == "bottom-up@2+only@animal+without@fish"
+    assert label_set(tree, "top-down@1+without@vehicle", LEAVES).classes == ["dog", "fish"]
+
+
+def test_any_part_may_need_the_tree():
+    assert needs_tree("half-random-a@0+without@dog")
+    assert needs_tree("bottom-up@2+half-random-a@0")
+    assert not needs_tree("file@classes.csv+half-random-b@0")
+
+
+@pytest.mark.parametrize("seed", [-3, 0, 12])
+def test_a_seed_is_spelt_one_way(seed):
+    wnids = [f"class {number}" for number in range(9)]
+    assert label_set(Taxonomy.snapshot(), f"half-random-a@{seed}", wnids) == halves_random(wnids, seed)[0]
 
 
 def test_bottom_up_moves_only_the_deepest(tree):
@@ -158,6 +207,13 @@ def test_csv(tree):
         ("top-down@0", "from 1 to 2 rounds on these classes, not 0"),
         ("top-down@3", "from 1 to 2 rounds on these classes, not 3"),
         ("half-random-a@x", "half-random-a needs a seed, as in half-random-a@0"),
+        ("half-random-a@-0", "half-random-a needs a seed"),
+        ("half-random-b@00", "half-random-b needs a seed"),
+        ("without-random@", "without-random needs a seed"),
+        ("only@dog,,car", "only needs wnids"),
+        ("only@vehicle,dog", "only@vehicle,dog is spelt only@dog,vehicle"),
+        ("without@animal,dog", "without@animal,dog is spelt without@animal"),
+        ("without@dog,dog", "without@dog,dog is spelt without@dog"),
         ("cut", "cut needs wnids, as in cut@n00015388,n00021939; got 'cut'"),
         ("cut@dog,", "cut needs wnids"),
         ("cut@dgo", "no 'dgo' among .*did you mean dog"),
@@ -179,6 +235,8 @@ def test_cut_needs_classes_below(tree):
 def test_most_methods_take_no_classes_outside_the_tree(imagenet, method):
     with pytest.raises(ItlError, match=r"4 of 5 are not: 'attic', 'bar', 'cave', \.\.\.; original and"):
         label_set(imagenet, method, ["n02099601", "cave", "bar", "attic", "dam"])
+    with pytest.raises(ItlError, match=r"3 of 4 are not: 'attic', 'bar', 'cave'; original and"):
+        label_set(imagenet, method, ["n02099601", "cave", "bar", "attic"])
 
 
 @pytest.mark.parametrize("method", METHODS)

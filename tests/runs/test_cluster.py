@@ -10,6 +10,7 @@ import time
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from shutil import copytree
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from itl import ItlError
 from itl.runs import cluster as module
 from itl.runs.executors import execute, shard_of, with_needs
+from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
 from tests.worlds import FOUR, here, small_study
@@ -50,6 +52,12 @@ def trainings(question, machine) -> list[Pretrain]:
     return [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
 
 
+def in_this_process(question, machine) -> None:
+    question.prepare(machine, log=str)
+    for spec in with_needs(run.spec for run in question.runs(machine)):
+        perform(spec, Store(machine.runs), machine, log=str)
+
+
 def wait_for(condition) -> None:
     deadline = time.monotonic() + 90
     while not condition():
@@ -78,7 +86,8 @@ def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(
     question = small_study(**FOUR, recipe={"steps": 120, "batch": 8, "pixels": 24})
     alone = here(tmp_path / "alone", checkpoint_seconds=20)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
-    question.run(Store(alone.runs), alone)
+    in_this_process(question, alone)
+    copytree(alone.packs, spread.packs)
 
     def kill_one() -> None:
         wait_for(lambda: list(spread.runs.glob("pretrain/*/log.jsonl")))
@@ -98,9 +107,8 @@ def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(
 @pytest.mark.timeout(120)
 def test_an_error_on_a_worker_names_the_host(cluster, tmp_path):
     machine = here(tmp_path, scheduler=cluster.scheduler_address)
-    question = small_study(**FOUR, seeds=[0], net="alexnet")  # needs larger images than these
-    with pytest.raises(ItlError, match=f"1 of .* failed, first .*: on {HOST}: alexnet needs images") as error:
-        execute(trainings(question, machine), Store(machine.runs), machine)
+    with pytest.raises(ItlError, match=f"1 of .* failed, first .*: on {HOST}: no pack with digest") as error:
+        execute([a_run()], Store(machine.runs), machine)
     assert "\n" not in str(error.value)
 
 

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import copytree
 
 import pandas as pd
 import pytest
 
+from itl.runs.executors import with_needs
+from itl.runs.perform import perform
 from itl.runs.store import Store
 from tests import slurm
 from tests.worlds import SETTINGS, here, small_study
@@ -18,7 +21,7 @@ from tests.worlds import SETTINGS, here, small_study
 pytest.importorskip("dask_jobqueue")
 pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(240)]
 CHECKOUT = Path(__file__).parents[2]
-STUDY = {"images_per_class": [4, 12], "seeds": [0], "recipe": {"steps": 400, "batch": 8, "pixels": 24}}
+STUDY = {"images_per_class": [4, 12], "seeds": [0], "recipe": {"steps": 200, "batch": 8, "pixels": 24}}
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +33,32 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
-    """A home in which the study was done on this machine alone."""
+    """A home in which the study was done in this process alone."""
     machine = here(tmp_path_factory.mktemp("undisturbed"), checkpoint_seconds=20)
-    small_study(**STUDY).run(Store(machine.runs), machine)
+    question = small_study(**STUDY)
+    question.prepare(machine, log=str)
+    for spec in with_needs(run.spec for run in question.runs(machine)):
+        perform(spec, Store(machine.runs), machine, log=str)
     return machine.home
 
 
-def start(home: Path, study: dict = STUDY) -> subprocess.Popen:
-    """Start `itl run` on a preset of the study in the project *home*."""
+@pytest.fixture
+def home(undisturbed, tmp_path) -> Path:
+    """A project with a preset of the study and its packs."""
     for name in ("params", "notebooks"):
-        (home / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).mkdir()
+    write_preset(tmp_path, STUDY)
+    copytree(undisturbed / "packs", tmp_path / "packs")
+    return tmp_path
+
+
+def write_preset(home: Path, study: dict) -> None:
     preset = {"about": "a test", "notebooks": {"01-data-size": SETTINGS | study}}
     (home / "params/mini.yaml").write_text(json.dumps(preset))
+
+
+def start(home: Path) -> subprocess.Popen:
+    """Start `itl run` on the preset in the project *home*."""
     environment = os.environ | {
         "PYTHONPATH": str(CHECKOUT),
         "ITL_DEVICE": "cpu",
@@ -76,29 +93,30 @@ def assert_same_numbers(home: Path, other: Path) -> None:
     assert weights[0] == weights[1]
 
 
-def test_a_cancelled_job_is_replaced_and_its_run_taken_up(cluster, undisturbed, tmp_path):
-    process = start(tmp_path)
-    wait_for_epochs(tmp_path)
+def test_a_cancelled_job_is_replaced_and_its_run_taken_up(cluster, undisturbed, home):
+    process = start(home)
+    wait_for_epochs(home)
     subprocess.run(["scancel", *jobs()[:1]], check=True)
     finish(process)
-    assert_same_numbers(tmp_path, undisturbed)
+    assert_same_numbers(home, undisturbed)
     slurm.wait_for(lambda: not jobs(), cluster)
 
 
-def test_scancel_of_everything_leaves_a_store_that_resumes(cluster, undisturbed, tmp_path):
-    process = start(tmp_path)
-    wait_for_epochs(tmp_path)
+def test_scancel_of_everything_leaves_a_store_that_resumes(cluster, undisturbed, home):
+    process = start(home)
+    wait_for_epochs(home)
     process.send_signal(signal.SIGKILL)  # the scheduler was in it
     process.communicate()
     subprocess.run(["scancel", "--user", "root"], check=True)
     slurm.wait_for(lambda: not jobs(), cluster)
-    finish(start(tmp_path))
-    assert_same_numbers(tmp_path, undisturbed)
+    finish(start(home))
+    assert_same_numbers(home, undisturbed)
 
 
-def test_an_interrupt_cancels_the_jobs(cluster, tmp_path):
-    process = start(tmp_path, STUDY | {"recipe": STUDY["recipe"] | {"steps": 10**6}})
-    wait_for_epochs(tmp_path)
+def test_an_interrupt_cancels_the_jobs(cluster, home):
+    write_preset(home, STUDY | {"recipe": STUDY["recipe"] | {"steps": 10**6}})
+    process = start(home)
+    wait_for_epochs(home)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -106,16 +124,15 @@ def test_an_interrupt_cancels_the_jobs(cluster, tmp_path):
     slurm.wait_for(lambda: not jobs(), cluster)
 
 
-def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, tmp_path):
-    start(tmp_path).kill()
+def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, home):
     command = [sys.executable, "-m", "itl", "run", "mini", "--shard"]
     script = (
-        f"#!/bin/sh\ncd {tmp_path}\nexport PYTHONPATH={CHECKOUT} ITL_DEVICE=cpu\n"
+        f"#!/bin/sh\ncd {home}\nexport PYTHONPATH={CHECKOUT} ITL_DEVICE=cpu\n"
         f"exec {' '.join(command)} $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT\n"
     )
     subprocess.run(
-        ["sbatch", "--array=1-2", f"--output={tmp_path}/%a.out"], input=script, text=True, check=True
+        ["sbatch", "--array=1-2", f"--output={home}/%a.out"], input=script, text=True, check=True
     )
     time.sleep(1)
     slurm.wait_for(lambda: not jobs(), cluster, 120)
-    assert_same_numbers(tmp_path, undisturbed)
+    assert_same_numbers(home, undisturbed)

@@ -83,6 +83,17 @@ def test_windows_lie_in_their_image(width, height, count):
     assert np.array_equal(result, windows(width, height, count))
 
 
+def test_windows_stay_as_they_are():
+    """Nets are trained on them: others would be another result."""
+    sums = {count: windows(500, 375, count).sum(0, np.float64).tolist() for count in (9, 300, 2000)}
+    assert sums == {
+        9: [725, 8, 3283, 3000],
+        300: [51761, 30016, 94030, 79400],
+        2000: [425551, 290044, 569936, 457068],
+    }
+    assert [len(windows(500, 375, count)) for count in (1, 7, 8, 300, 2000)] == [1, 7, 8, 291, 1987]
+
+
 def test_more_windows_cover_more():
     boxes = np.sort(np.random.default_rng(0).uniform(1, 400, (500, 2, 2)), 1).reshape(-1, 4)
     world = objects(*((0, *box, False) for box in boxes))
