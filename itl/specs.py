@@ -185,7 +185,7 @@ class DetectionRecipe(Recipe):
     foreground: float = 0.25  # of these, at most this part with an object
     overlap: float = 0.1  # IoU with some object that the others have at least
     freeze_first: bool = field(default=False, metadata={"added": True})  # the first convolution stays
-    bias_lr: float = field(default=1.0, metadata={"added": True})  # of biases, in parts of lr
+    bias_lr: float = field(default=1.0, metadata={"added": True})  # of biases and norms, as a factor of lr
 
     defaults: ClassVar[Mapping[str, object]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
 
