@@ -184,6 +184,8 @@ class DetectionRecipe(Recipe):
     rois: int = 64  # regions of an image that one step learns from
     foreground: float = 0.25  # of these, at most this part with an object
     overlap: float = 0.1  # IoU with some object that the others have at least
+    freeze_first: bool = field(default=False, metadata={"added": True})  # the first convolution stays
+    bias_lr: float = field(default=1.0, metadata={"added": True})  # of biases and norms, as a factor of lr
 
     defaults: ClassVar[Mapping[str, object]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
 
@@ -198,6 +200,8 @@ class DetectionRecipe(Recipe):
             raise ItlError(f"longest, proposals and rois are at least 1; got {self}")
         if not (0 < self.foreground < 1 and 0 <= self.overlap < 0.5):
             raise ItlError(f"foreground lies between 0 and 1 and overlap from 0 to below 0.5; got {self}")
+        if not self.bias_lr > 0:
+            raise ItlError(f"bias_lr is a factor of lr, above 0, not {self.bias_lr}")
 
 
 @dataclass(frozen=True)

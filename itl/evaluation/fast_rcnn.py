@@ -45,6 +45,9 @@ class Detector(nn.Module):
         """Initialise what is new from *seed* alone."""
         super().__init__()
         self.backbone, self.recipe = backbone, recipe
+        if recipe.freeze_first:
+            first = next(layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d))
+            first.requires_grad_(False)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
             device = next(backbone.parameters()).device

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from itl import ItlError
 from itl.machine import Machine
-from itl.specs import Recipe
+from itl.specs import DetectionRecipe, Recipe
 from itl.training.batches import Batches, device, step_rng, use_device
 from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
 from itl.training.cuda_graph import RecordedSteps
@@ -121,8 +121,8 @@ def fit_epoch(
     losses = torch.zeros(count, device=batches.device)
     epoch = batches.epoch(step // len(batches))
     for offset, (images, targets) in enumerate(islice(epoch, count)):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr_at((step + offset + 0.5) / total)  # at mid-step: never quite zero
+        for group in optimizer.param_groups:  # at mid-step: never quite zero
+            group["lr"] = group["lr_factor"] * recipe.lr_at((step + offset + 0.5) / total)
         losses[offset] = take_step(net, optimizer, batches, recipe, objective, images, targets)
     if ranks > 1:
         distributed.all_reduce(losses)  # so that all ranks decide alike
@@ -195,13 +195,21 @@ def load_weights(net: nn.Module, path: Path) -> None:
 
 
 def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Make SGD over the trainable weights; biases and norms, of one dimension, get no weight decay."""
+    """Make SGD over the trainable weights; biases and norms, of one dimension, get no weight decay.
+
+    A detection recipe may give these another learning rate.
+    """
+    bias_lr = recipe.bias_lr if isinstance(recipe, DetectionRecipe) else 1.0
     trainable = [weight for weight in net.parameters() if weight.requires_grad]
     groups = [
-        {"params": [weight for weight in trainable if weight.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [weight for weight in trainable if weight.ndim < 2], "weight_decay": 0.0},
+        ([weight for weight in trainable if weight.ndim >= 2], recipe.weight_decay, 1.0),
+        ([weight for weight in trainable if weight.ndim < 2], 0.0, bias_lr),
     ]
-    groups = [group for group in groups if group["params"]]
+    groups = [
+        {"params": weights, "weight_decay": decay, "lr_factor": factor}
+        for weights, decay, factor in groups
+        if weights
+    ]
     return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
 
 

@@ -21,6 +21,7 @@ from itl.training.batches import step_rng
 from itl.training.crop_cpu import normalised
 from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import detection_backbone
+from itl.training.loop import train
 from itl.training.nets import build
 from tests.worlds import SHADES, boxes_pack
 
@@ -234,6 +235,31 @@ def test_anchors_stand_around_every_value():
     [boxes] = anchors(images, [torch.zeros(1, 4, 3, 4)])
     assert boxes[:2].tolist() == [[-8, -8, 8, 8], [0, -8, 16, 8]]
     assert boxes[-1].tolist() == [16, 8, 32, 24]
+
+
+def weights_after_a_step(tmp_path, **changes) -> dict[str, torch.Tensor]:
+    """The weights of a detector after one step, less those before it."""
+    recipe = replace(RECIPE, steps=1, momentum=0.0, weight_decay=0.0, clip=None, **changes)
+    detector = Detector(detection_backbone("small", net()), 2, recipe, seed=0)
+    before = {name: weight.detach().clone() for name, weight in detector.named_parameters()}
+    folder = tmp_path / str(changes)
+    folder.mkdir()
+    train(detector, pictures(recipe), recipe, folder, MACHINE, seed=0, objective=detection_loss)
+    return {name: weight.detach() - before[name] for name, weight in detector.named_parameters()}
+
+
+def test_the_first_convolution_may_be_frozen_and_biases_have_their_own_rate(tmp_path):
+    plain = weights_after_a_step(tmp_path)
+    frozen = weights_after_a_step(tmp_path, freeze_first=True)
+    assert [name for name in plain if plain[name].any() and not frozen[name].any()] == [
+        first := next(iter(plain))
+    ]
+    assert all(torch.equal(plain[name], frozen[name]) for name in plain if name != first)
+    fast = weights_after_a_step(tmp_path, bias_lr=2.0)
+    for name, change in plain.items():
+        torch.testing.assert_close(fast[name], change * (2 if change.ndim < 2 else 1), rtol=1e-3, atol=1e-6)
+    with pytest.raises(ItlError, match="bias_lr is a factor of lr, above 0, not 0"):
+        replace(RECIPE, bias_lr=0.0)
 
 
 def test_images_without_objects_teach_the_background():
