@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from errno import ENOSYS
@@ -144,6 +145,15 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         hold_lock(tmp_path / "lock", "x"),
     ):
         pass
+
+
+def test_a_silent_holder_on_this_host_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SILENCE_S", 0.1)
+    monkeypatch.setattr(storage, "LOCK_POLL_S", 0.05)
+    process = holder_of(tmp_path / "lock")
+    threading.Timer(0.5, process.stdin.close).start()
+    with hold_lock(tmp_path / "lock", "testing", str):
+        assert process.wait() == 0
 
 
 def test_a_holder_on_another_host_that_is_silent_ends_the_wait(tmp_path, monkeypatch):
