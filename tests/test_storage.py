@@ -72,8 +72,14 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ItlError, match="cannot write .*No space left on device; free space"):
+    with pytest.raises(ItlError, match="cannot write .*/a: No space left on device; free space"):
         write_atomic(tmp_path / "a", fail)
+
+    def fail_without_a_number(path):
+        raise OSError("odd size")
+
+    with pytest.raises(ItlError, match="cannot write .*/a: odd size; free space"):
+        write_atomic(tmp_path / "a", fail_without_a_number)
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
