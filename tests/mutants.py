@@ -51,6 +51,9 @@ STRIDE = "a larger stride keeps pairs of image and class apart too"
 EQUIVALENT = {
     f"{PAIRS}: 1 -> 2": STRIDE,
     f"{PAIRS}: 0 -> 1": STRIDE,
+    'itl/analysis/published.py: beyond = ("+" if row["change"] > 0 else "-") if '
+    'row["p_adjusted"] < LEVEL else "": '
+    "row[\"change\"] > 0 -> row['change'] >= 0": "a change of 0 is not beyond noise",
     "itl/storage.py: return 0: 0 -> 1": "no file was changed then either",
     'itl/hierarchy/label_sets.py: "without": Method(_without, "wnids", "n02084071,n02121620", '
     "_parse_wnids, 4),: 4 -> 5": "the last rank stays the last",
