@@ -198,3 +198,10 @@ def test_yaml_that_nobody_wrote_by_hand_is_refused_at_once(text, says):
 def test_aliases_that_people_write_are_read():
     assert read_yaml("a: &a {b: 1}\nc: {<<: *a, d: 2}", "x") == {"a": {"b": 1}, "c": {"b": 1, "d": 2}}
     assert read_yaml("", "x") is None
+
+
+def test_yaml_stands_for_a_number_of_values(monkeypatch):
+    monkeypatch.setattr(storage, "YAML_VALUES", 9)  # a mapping, two names, and twice a list of two numbers
+    assert read_yaml("a: &a [1, 2]\nb: *a", "x") == {"a": [1, 2], "b": [1, 2]}
+    with pytest.raises(ItlError, match="x stands for over 9 values; use fewer aliases"):
+        read_yaml("a: &a [1, 2]\nb: *a\nc: 3", "x")

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from itl import ItlError
 from itl.machine import Machine
 from itl.runs.store import Store
-from itl.runs.worker_processes import OneProcess, Spec
+from itl.runs.worker_processes import OneProcess, Spec, print_line
 from itl.specs import key
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class DaskWorkers:
         self.call = uuid4().hex  # names what this call has started, so that only that is stopped
         self.running: dict[str, Future] = {}  # by worker
         self.lonely_since: float | None = time.monotonic()  # without workers; None once that was told
+        client.subscribe_topic(self.call, lambda event: print_line(event[1]))  # what runs say
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec* on a worker; None where each has one.
@@ -203,7 +205,7 @@ class _WorkerState:
                 self.process = OneProcess(machine)
             self.call = call
             try:
-                self.process.perform(spec, store)
+                self.process.perform(spec, store, partial(_tell_client, call))
             except BrokenProcessPool:
                 self._end_process()
                 raise
@@ -223,6 +225,13 @@ class _WorkerState:
 
 
 _state = _WorkerState()
+
+
+def _tell_client(call: str, line: str) -> None:
+    """Send a *line* of the run that this thread of a worker does to the client of *call*."""
+    from dask.distributed import get_worker
+
+    get_worker().log_event(call, f"on {socket.gethostname()}: {line}")
 
 
 def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str) -> str:

@@ -5,10 +5,11 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -21,6 +22,7 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
 
 Spec = Pretrain | Transfer
+LINE, END = "line", "end"  # kinds of answers of a process that serves runs
 
 
 class Workers(Protocol):
@@ -100,8 +102,8 @@ class OneProcess:
         environment = os.environ | {"OMP_NUM_THREADS": str(machine.threads)}
         self.process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
 
-    def perform(self, spec: Spec, store: Store) -> None:
-        """Do the run of *spec*.
+    def perform(self, spec: Spec, store: Store, log: Callable[[str], object]) -> None:
+        """Do the run of *spec*; *log* is called with each line that it says.
 
         Raises:
             ItlError: what went wrong in the process.
@@ -112,10 +114,11 @@ class OneProcess:
         try:
             pickle.dump((spec, store, self.machine), self.process.stdin)
             self.process.stdin.flush()
-            error = pickle.load(self.process.stdout)
+            while (answer := pickle.load(self.process.stdout))[0] == LINE:
+                log(answer[1])
         except (OSError, EOFError) as end:
             raise BrokenProcessPool(f"process {self.process.pid} ended") from end
-        if error:
+        if error := answer[1]:
             raise ItlError(error)
 
     def end(self) -> None:
@@ -125,7 +128,10 @@ class OneProcess:
 
 
 def serve_runs() -> None:
-    """Do the runs that arrive at standard input, and answer each with what went wrong, or ''."""
+    """Do the runs that arrive at standard input.
+
+    The answers to each are its lines, then what went wrong, or ''.
+    """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     runs: SimpleQueue[tuple] = SimpleQueue()
@@ -136,19 +142,29 @@ def serve_runs() -> None:
                 runs.put(pickle.load(sys.stdin.buffer))
         os._exit(1)  # whoever started this process has ended
 
+    def answer(kind: str, text: str) -> None:
+        pickle.dump((kind, text), answers)
+        answers.flush()
+
     threading.Thread(target=read, daemon=True).start()
     while True:
         spec, store, machine = runs.get()
         try:
-            perform_here(spec, store, machine)
+            perform_here(spec, store, machine, partial(answer, LINE))
             error = ""
         except Exception as reason:
             error = str(reason) if isinstance(reason, ItlError) else f"{type(reason).__name__}: {reason}"
-        pickle.dump(error, answers)
-        answers.flush()
+        answer(END, error)
 
 
-def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
+def print_line(line: str) -> None:
+    """Print what a run says, where the bar of the runs is."""
+    print(f"itl: {line}", file=sys.stderr, flush=True)
+
+
+def perform_here(
+    spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print_line
+) -> dict:
     """Do one run in this process. Imported here: who only plans or reads needs no torch."""
     import torch
 
@@ -157,7 +173,7 @@ def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
 
     torch.set_num_threads(machine.threads)
     use_device(machine)
-    return perform(spec, store, machine, log=lambda line: print(f"itl: {line}", file=sys.stderr, flush=True))
+    return perform(spec, store, machine, log=log)
 
 
 def start_worker(threads: int, lifeline: Connection) -> None:

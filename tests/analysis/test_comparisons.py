@@ -18,9 +18,11 @@ from itl.analysis.comparisons import (
     readable,
     task_values,
 )
-from itl.analysis.seeds import look_level
+from itl.analysis.model import Estimate
+from itl.analysis.seeds import MIN_SEEDS, look_level
+from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import summary
-from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW
+from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, control_fault, p_same
 from itl.runs.question import Comparison, Condition, Margin
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 from itl.runs.study import first_against_last
@@ -292,6 +294,21 @@ def test_baselines_hold_every_net_against_none_and_chance():
         "original label set instead of chance": 21.33,
     }
     assert table["verdict"].iloc[0] == SAME, "within a fifth of what original labels give"
+
+
+def test_both_ends_of_the_margin_are_refuted_for_the_same():
+    above, below = Estimate(3.0, 1.0, 7.0, 5), Estimate(2.0, 1.0, 7.0, 5)  # distances to the ends
+    assert p_same([above, below]) == p_same([below, above]) == pytest.approx(stats.t.sf(2.0, 7))
+
+
+def test_a_gain_from_pretraining_is_beyond_noise_below_the_level():
+    gain = SimpleNamespace(mean=10.0, n=MIN_SEEDS, p=LEVEL)
+    assert "is not beyond noise" in control_fault(gain, margin=2.0, score=50.0, untrained=40.0)
+    gain.p = LEVEL / 2
+    assert control_fault(gain, margin=2.0, score=50.0, untrained=40.0) == ""
+    assert control_fault(gain, margin=5.0, score=50.0, untrained=40.0) == "", "twice the margin is enough"
+    gain.p, gain.n = 1.0, MIN_SEEDS - 1
+    assert control_fault(gain, margin=2.0, score=50.0, untrained=40.0) == "", "in a pilot the size decides"
 
 
 def grid(classes_give: float, images_give: float, noise: float = 0.3) -> tuple[SimpleNamespace, pd.DataFrame]:

@@ -1,6 +1,7 @@
 """Runs on a Dask cluster: the same numbers, bit for bit, and each failure in one line."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from shutil import copytree
 
@@ -110,6 +111,23 @@ def test_an_error_on_a_worker_names_the_host(cluster, tmp_path):
     with pytest.raises(ItlError, match=f"1 of .* failed, first .*: on {HOST}: no pack with digest") as error:
         execute([a_run()], Store(machine.runs), machine)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.timeout(120)
+def test_what_a_run_on_a_worker_waits_for_is_said_here(cluster, tmp_path, capfd):
+    machine = here(tmp_path, scheduler=cluster.scheduler_address)
+    specs = trainings(small_study(**FOUR, seeds=[0]), machine)
+    holder, lines = ExitStack(), []
+    holder.enter_context(Store(machine.runs).claim(specs[0]))
+
+    def release_when_said() -> None:
+        lines.extend(capfd.readouterr().err.splitlines())
+        if any(line.endswith("; waiting for it") for line in lines):
+            holder.close()
+
+    execute(specs, Store(machine.runs), machine, watch=release_when_said)
+    wait = f"itl: on {HOST}: process {os.getpid()} on {HOST} is computing run .*; waiting for it"
+    assert [line for line in lines if re.fullmatch(wait, line)]
 
 
 @pytest.mark.timeout(120)
