@@ -43,7 +43,21 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/analysis/published.py": "tests/analysis/test_published.py",
 }
 # by name, as it is printed: why nobody can see the difference
-EQUIVALENT: dict[str, str] = {}
+PAIRS = (
+    "itl/evaluation/voc_ap.py: "
+    "classes = 1 + max(objects.classes.max(initial=0), detections.classes.max(initial=0))"
+)
+STRIDE = "a larger stride keeps pairs of image and class apart too"
+EQUIVALENT = {
+    f"{PAIRS}: 1 -> 2": STRIDE,
+    f"{PAIRS}: 0 -> 1": STRIDE,
+    'itl/analysis/published.py: beyond = ("+" if row["change"] > 0 else "-") if '
+    'row["p_adjusted"] < LEVEL else "": '
+    "row[\"change\"] > 0 -> row['change'] >= 0": "a change of 0 is not beyond noise",
+    "itl/storage.py: return 0: 0 -> 1": "no file was changed then either",
+    'itl/hierarchy/label_sets.py: "without": Method(_without, "wnids", "n02084071,n02121620", '
+    "_parse_wnids, 4),: 4 -> 5": "the last rank stays the last",
+}
 
 COMPARISONS = {
     ast.Lt: ast.LtE,

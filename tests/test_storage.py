@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from errno import ENOSYS
@@ -71,8 +72,14 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         path.write_text("half")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ItlError, match="cannot write .*No space left on device; free space"):
+    with pytest.raises(ItlError, match="cannot write .*/a: No space left on device; free space"):
         write_atomic(tmp_path / "a", fail)
+
+    def fail_without_a_number(path):
+        raise OSError("odd size")
+
+    with pytest.raises(ItlError, match="cannot write .*/a: odd size; free space"):
+        write_atomic(tmp_path / "a", fail_without_a_number)
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
@@ -144,6 +151,15 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         hold_lock(tmp_path / "lock", "x"),
     ):
         pass
+
+
+def test_a_silent_holder_on_this_host_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SILENCE_S", 0.1)
+    monkeypatch.setattr(storage, "LOCK_POLL_S", 0.05)
+    process = holder_of(tmp_path / "lock")
+    threading.Timer(0.5, process.stdin.close).start()
+    with hold_lock(tmp_path / "lock", "testing", str):
+        assert process.wait() == 0
 
 
 def test_a_holder_on_another_host_that_is_silent_ends_the_wait(tmp_path, monkeypatch):

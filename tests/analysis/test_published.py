@@ -10,8 +10,9 @@ import pytest
 from itl.analysis import published
 from itl.analysis.comparisons import Answer, contrasts
 from itl.analysis.findings import Ours, findings, judge_finding, pair_of
+from itl.analysis.statistics import LEVEL
 from itl.runs import questions
-from itl.runs.question import Task
+from itl.runs.question import Condition, Task
 from tests.analysis.test_comparisons import noisy, question
 
 UNKNOWN = math.nan
@@ -88,6 +89,29 @@ def test_a_large_loss_does_not_support_a_small_one():
     table = beside(*detection({0: 20, 8: 25, 26: 30, "all": 60}))
     ours = table[table["compared"] == "26 instead of all images per class"]
     assert ours["finding"].tolist() == ["contradicts its size", "contradicts its size"]
+
+
+def test_a_small_gain_beyond_noise_contradicts_a_loss():
+    table = beside(*detection({0: 20, 8: 40, 26: 60.5, "all": 60}, size=0.1))
+    ours = table[table["compared"] == "26 instead of all images per class"]
+    assert ours["finding"].tolist() == ["contradicts it", "contradicts it"]
+
+
+def test_beyond_noise_is_below_the_level():
+    study, results = detection({0: 20, 8: 40, 26: 58.6, "all": 60})
+    table = published.beside_paper(Answer(study, results, contrasts(study, results).assign(p_adjusted=LEVEL)))
+    assert not {"supports it", "contradicts it"} & set(table["finding"])
+
+
+def test_conditions_that_stand_beside_each_other_differ_in_the_number_alone():
+    columns = [
+        (("images_per_class", count), ("net", net)) for count, net in ((100, "a"), (60, "a"), (50, "b"))
+    ]
+    study = SimpleNamespace(conditions=tuple(Condition(pairs) for pairs in columns), comparisons=())
+    results = pd.DataFrame([dict(pairs) for pairs in columns]).assign(classes=4)
+    results["images"] = 4 * results["images_per_class"]
+    comparison = pair_of(findings("data-size")[0], study, results).comparison
+    assert (comparison.of, comparison.against) == (columns[1], columns[0])
 
 
 def test_sizes_are_compared_only_where_the_task_is_measured_in_the_same_way():

@@ -9,7 +9,14 @@ import pytest
 from scipy import stats
 
 from itl import ItlError
-from itl.analysis.statistics import MAIN_SHARE, fieller, holm, main_first, mean_interval
+from itl.analysis.statistics import MAIN_SHARE, critical, fieller, holm, main_first, mean_interval, p_above
+
+
+def test_quantiles_and_p_values_are_scipys():
+    assert critical(3) == pytest.approx(stats.t.ppf(0.975, 3))
+    assert critical(4.5, level=0.1) == pytest.approx(stats.t.ppf(0.95, 4.5))
+    for t in (-1.5, 0.0, 2.0):
+        assert p_above(t, 4.5) == pytest.approx(stats.t.sf(t, 4.5))
 
 
 def test_mean_interval_is_scipys():

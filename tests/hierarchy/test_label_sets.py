@@ -4,6 +4,7 @@ import csv
 import io
 import random
 import re
+from hashlib import sha256
 from itertools import pairwise, product
 
 import pytest
@@ -346,6 +347,12 @@ def test_a_control_is_whole_subtrees_without_the_removed(imagenet):
         set(group) for group in groups_at(imagenet, imagenet.leaves, 9).values() if set(group) & control
     ]
     assert all(group <= control or group & pascal for group in groups)
+
+
+def test_a_control_stays_as_it_is(imagenet):
+    """Runs are kept under its name, as those of random halves are."""
+    csv_text = label_set(imagenet, "without-matched@0", imagenet.leaves).to_csv()
+    assert sha256(csv_text.encode()).hexdigest()[:12] == "68edf08535a2"
 
 
 def test_a_control_of_a_small_tree(tree):
