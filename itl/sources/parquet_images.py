@@ -11,7 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
 from itl import ItlError
 from itl.sources import archives
@@ -317,6 +316,8 @@ def _names_in_metadata(data: bytes, column: str) -> dict[str, str]:
 
 def _names_in_card(text: str, column: str) -> dict[str, str]:
     """Return the names of classes that the YAML at the start of a data set's README has for *column*."""
+    import yaml  # a bare GPU machine, which reads no tables, may lack it
+
     parts = text.split("---")
     try:
         info = yaml.safe_load(parts[1])["dataset_info"] if len(parts) > 2 else None
