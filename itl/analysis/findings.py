@@ -123,8 +123,8 @@ class Ours:
 
     Attributes:
         verdict: its word.
-        beyond: + or - where the change is beyond noise, else ''; it may be and still be the same, as it is
-            smaller than the margin.
+        beyond: the sign of the change where that is beyond noise, else ''; such a change may still be the
+            same, if it is smaller than the margin.
         reach: half of the 95 % interval, in points.
         margin: points within which a change does not matter.
     """
