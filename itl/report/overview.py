@@ -62,7 +62,7 @@ def figure(rows: pd.DataFrame) -> str:
     percent.loc[kept, "low"] = 100 * (known.loc[kept, "share_low"] - 1)
     percent.loc[kept, "high"] = 100 * (known.loc[kept, "share_high"] - 1)
     ax = forest(known.assign(**percent), by="question")
-    ax.set_xlabel("change, in percent of what pre-training gives; grey: does not matter")
+    ax.set_xlabel("change, % of the gain from pre-training")
     file = io.BytesIO()
     ax.figure.savefig(file, format="svg")
     plt.close(ax.figure)
