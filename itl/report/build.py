@@ -233,7 +233,7 @@ def write_index(
         "itl": f"{__version__}, commit {commit()}",
         "to repeat": repeating_command(preset, machine),
     }
-    html = index_html(summaries, preset.name, preset.about, facts, under_way, overview_of(pages))
+    html = index_html(summaries, preset.name, preset.about, facts, under_way, overview_of(pages, under_way))
     write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
 
 
@@ -243,14 +243,14 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
     return shlex.join(["itl", "report", preset.reference, *data])
 
 
-def overview_of(pages: list[NotebookPage]) -> tuple[str, str]:
-    """Return the paragraph and the figure that the index opens with; see `index_html`."""
+def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
+    """Return the paragraph and the figure that the index opens with; the figure once the report has ended."""
     paths = [page.published("-contrasts.csv") for page in pages]
     tables = [pd.read_csv(path) for path in paths if path.exists()]
     if not any(len(table) for table in tables):
         return "", ""
     rows = main_rows(tables)
-    return paragraph(rows), figure(rows)
+    return paragraph(rows), "" if under_way else figure(rows)
 
 
 def join_tables(pages: list[NotebookPage]) -> None:

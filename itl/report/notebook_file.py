@@ -39,6 +39,12 @@ def _tags(cell: Mapping) -> list[str]:
     return [str(tag) for tag in cell["metadata"].get("tags", [])]
 
 
+def title_of(cells: Iterable[Mapping], stem: str) -> str:
+    """Return the first line of text of a notebook without its heading's signs; *stem* where there is none."""
+    text = next((cell["source"] for cell in cells if cell["cell_type"] == "markdown"), "")
+    return text.partition("\n")[0].lstrip("# ").strip() or stem
+
+
 def first_tagged(cells: Iterable[Mapping], tag: str) -> dict:
     """Return the first cell that carries *tag*, or an empty one."""
     return next((cell for cell in cells if tag in tags(cell)), {"source": "", "outputs": [], "metadata": {}})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bs4 import BeautifulSoup, Tag
 
 from itl.report.html import PageSummary, plain_text, render
-from itl.report.notebook_file import first_tagged, tags
+from itl.report.notebook_file import first_tagged, tags, title_of
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -24,24 +24,22 @@ LIVE_TYPES = (
 CODE_STYLES = {"xcode": "{}", "monokai": "@media (prefers-color-scheme: dark) {{\n{}\n}}"}
 
 
-def read_summary(notebook: "NotebookNode", stem: str, table: bool = False, trouble: str = "") -> PageSummary:
+def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> PageSummary:
     """Read title, answer and figure of an executed notebook from its tagged cells; see `PageSummary`."""
     from nbconvert.filters import markdown2html  # slow to import, and the index alone does not need it
 
-    title = next((cell["source"] for cell in notebook.cells if cell["cell_type"] == "markdown"), "")
     outputs = first_tagged(notebook.cells, "answer").get("outputs", [])
     answer = next((output for output in outputs if "data" in output), {"data": {}, "metadata": {}})
     markdown = answer["data"].get("text/markdown") or answer["data"].get("text/plain", "")
     entry = answer["metadata"].get("text/markdown", answer["metadata"])
     return PageSummary(
         stem=stem,
-        title=title.partition("\n")[0].lstrip("# ").strip() or stem,
+        title=title_of(notebook.cells, stem),
         answer=markdown2html(markdown),
         figure=_png(first_tagged(notebook.cells, "figure")),
         n=entry.get("n"),
         verdict=entry.get("verdict", ""),
         table=table,
-        trouble=trouble,
     )
 
 

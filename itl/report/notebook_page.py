@@ -12,7 +12,7 @@ from itl.analysis.comparisons import answer
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.report.html import PageSummary, plain_text
-from itl.report.notebook_file import declared_parameters, read_cells
+from itl.report.notebook_file import declared_parameters, read_cells, title_of
 from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
@@ -123,8 +123,7 @@ class NotebookPage:
     @cached_property
     def title(self) -> str:
         """The first heading of the notebook."""
-        texts = [cell["source"] for cell in read_cells(self.source) if cell["cell_type"] == "markdown"]
-        return texts[0].partition("\n")[0].lstrip("# ").strip() if texts else self.stem
+        return title_of(read_cells(self.source), self.stem)
 
     @cached_property
     def specs(self) -> list:

@@ -53,7 +53,7 @@ def figure(rows: pd.DataFrame) -> str:
     known = rows[rows["gain"] > 0]
     if known.empty:
         return ""
-    import matplotlib.pyplot as plt  # slow to import, and a report that changes nothing draws nothing
+    import matplotlib.pyplot as plt  # slow to import, and an index under way draws nothing
 
     from itl.analysis.figures import forest
 
