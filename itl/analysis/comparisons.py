@@ -288,12 +288,14 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
     for task, row in by_task.items():
         if row is None or own is None or task == "own":
             continue
-        here, there = row.evidence.change, own.evidence.change
-        squares = np.array([here.standard_error, there.standard_error]) ** 2
-        df = squares.sum() ** 2 / (squares**2 / [here.df, there.df]).sum() if squares.sum() > 0 else math.nan
-        change = Estimate(here.mean - there.mean, math.sqrt(squares.sum()), df, min(here.n, there.n))
+        changes = row.evidence.change, own.evidence.change
+        squares = np.array([change.standard_error for change in changes]) ** 2
+        dfs = [change.df for change in changes]
+        df = squares.sum() ** 2 / (squares**2 / dfs).sum() if squares.sum() > 0 else math.nan
+        mean, n = changes[0].mean - changes[1].mean, min(change.n for change in changes)
+        difference = Estimate(mean, math.sqrt(squares.sum()), df, n)
         rows.append(
-            Row(row.compared + LESS_OWN, task, row.metric, Evidence(change), runs=row.runs | own.runs)
+            Row(row.compared + LESS_OWN, task, row.metric, Evidence(difference), runs=row.runs | own.runs)
         )
     return rows
 

@@ -135,7 +135,7 @@ def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
 
 def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     """Say where the test images alone leave a score as uncertain as the margin; '' where they do not."""
-    error = test_error(answer, main["task"], main["metric"], machine)
+    error = sampling_error(answer, main["task"], main["metric"], machine)
     if math.isnan(error[0]) or not 2 * error[0] > main["margin"]:
         return ""
     return (
@@ -144,7 +144,7 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     )
 
 
-def test_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:
+def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:
     """Standard error in points that a finite test set leaves in an accuracy, and its number of images.
 
     That of a binomial share at the mean score; nan where the metric is no accuracy or the pack is not here.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from itl import ItlError
 from itl.analysis.comparisons import Answer, task_values
-from itl.analysis.doubts import test_error
+from itl.analysis.doubts import sampling_error
 from itl.analysis.model import residual_variance
 from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.evaluation.methods import main_metric
@@ -55,7 +55,7 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
             spread = variances(answer.question, answer.results, task)
             if spread is None:
                 continue
-            error, _ = test_error(answer, task, main_metric(task), machine)
+            error, _ = sampling_error(answer, task, main_metric(task), machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
             shown += [smallest_detectable(spread.of_seed(1), seeds, trained) for seeds in SEEDS_SHOWN]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))

@@ -95,12 +95,12 @@ def judged_findings(answers: Sequence[Answer]) -> pd.DataFrame:
     """
     rows = []
     for answer in answers:
-        found, main_task = "", answer.question.tasks[0].name
+        published, main_task = "", answer.question.tasks[0].name
         for row in beside_paper(answer).itertuples():
             if row.whose == "the paper":
-                found = row.finding
+                published = row.finding
             elif row.task in (main_task, ""):
-                names = (answer.question.name, found, row.finding, row.compared, row.task)
+                names = (answer.question.name, published, row.finding, row.compared, row.task)
                 rows.append((*names, row.change, row.verdict))
     columns = ["question", "the paper found", "finding", "ours", "task", "change", "verdict"]
     return pd.DataFrame(rows, columns=columns)

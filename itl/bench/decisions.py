@@ -111,9 +111,9 @@ def estimator_table(studies: int) -> pd.DataFrame:
             simulated(seeds, studies, spread=NOISY),
             simulated(seeds, studies, (TWO_SD,)),
         ]
-        found = [pd.DataFrame([_p_values(tasks[0]) for tasks in world]) < LEVEL for world in worlds]
-        for name in found[0]:
-            rates = [_percent(world[name]) for world in found]
+        significant = [pd.DataFrame([_p_values(tasks[0]) for tasks in world]) < LEVEL for world in worlds]
+        for name in significant[0]:
+            rates = [_percent(world[name]) for world in significant]
             rows.append((seeds, name, *rates))
     columns = ["seeds", "variance", "false", "one condition three times as noisy: false", "2 SD found"]
     return pd.DataFrame(rows, columns=columns)

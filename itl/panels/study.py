@@ -80,10 +80,10 @@ class StudyPanel(Panel):
     @cached_property
     def questions(self) -> list[str]:
         """The questions that the preset asks, by notebook."""
-        asked = [stem for stem in QUESTIONS if stem in self.preset.notebooks]
-        if not asked:
+        stems = [stem for stem in QUESTIONS if stem in self.preset.notebooks]
+        if not stems:
             raise ItlError(f"preset {self.preset.name} asks no question; name one that does, such as demo")
-        return asked
+        return stems
 
     @property
     def study(self) -> type[Study]:
@@ -98,17 +98,17 @@ class StudyPanel(Panel):
     @traitlets.observe("question")
     def _from_preset(self, change: dict) -> None:
         """Take the conditions, tasks and seeds of the preset."""
-        asked = self.preset.notebooks[self.question]
+        settings = self.preset.notebooks[self.question]
         own = {
-            name: asked[name]
+            name: settings[name]
             for name in self.study.model_fields
-            if name in asked and name not in Study.model_fields
+            if name in settings and name not in Study.model_fields
         }
         with self.hold_trait_notifications():
             self.conditions = yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=100)
-            self.tasks = tuple(asked["tasks"])
-            self.seeds = ", ".join(map(str, asked["seeds"]))
-            self.margin = asked.get("margin", {}).get("share", Margin().share)
+            self.tasks = tuple(settings["tasks"])
+            self.seeds = ", ".join(map(str, settings["seeds"]))
+            self.margin = settings.get("margin", {}).get("share", Margin().share)
 
     @traitlets.observe("question", "conditions", "tasks", "seeds", "margin", "images_folder", "target_folder")
     def _other_question(self, change: dict) -> None:
@@ -118,8 +118,8 @@ class StudyPanel(Panel):
 
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
-        asked = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
-        tasks = dict.fromkeys(task for tasks in (self.tasks, *asked) for task in tasks)
+        listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
+        tasks = dict.fromkeys(task for tasks in (self.tasks, *listed) for task in tasks)
         own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
         kept = [task for task in tasks if self.target_folder or task.partition("@")[2] != OWN_TARGET]
         return list(dict.fromkeys([*kept, *own]))
@@ -130,27 +130,27 @@ class StudyPanel(Panel):
         Raises:
             ItlError: conditions or seeds cannot be read.
         """
-        asked = dict(self.preset.notebooks[self.question])
+        settings = dict(self.preset.notebooks[self.question])
         every = [self.preset.notebooks[stem] for stem in self.questions]
         if self.images_folder:
-            asked["images"] = self._own_images(self.images_folder, asked["images"])
+            settings["images"] = self._own_images(self.images_folder, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
-            targets[OWN_TARGET] = self._own_images(self.target_folder, asked["images"])
+            targets[OWN_TARGET] = self._own_images(self.target_folder, settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
         own = {name for name in self.study.model_fields if name not in Study.model_fields}
-        asked = {name: value for name, value in asked.items() if name not in own}
+        settings = {name: value for name, value in settings.items() if name not in own}
         return (
-            asked
+            settings
             | self._read_conditions()
             | {
                 "tasks": list(self.tasks),
                 "targets": {name: images for name, images in targets.items() if name in used},
                 "tuning": {name: recipe for name, recipe in tuning.items() if name in methods},
                 "seeds": self._read_seeds(),
-                "margin": {**asked.get("margin", {}), "share": round(self.margin, 4)},
+                "margin": {**settings.get("margin", {}), "share": round(self.margin, 4)},
                 **({"taxonomy": self.taxonomy} if self.taxonomy else {}),
             }
         )

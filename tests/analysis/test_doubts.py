@@ -13,7 +13,7 @@ from itl import ItlError
 from itl.analysis import doubts as module
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
-from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, test_error, unfinished
+from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, unfinished
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
@@ -23,8 +23,6 @@ from itl.runs.store import Store
 from itl.specs import Pretrain
 from tests.analysis.test_comparisons import frame, noisy, question
 from tests.worlds import MADE, here, pretend, small_study
-
-test_error.__test__ = False  # a function of itl, not a test
 
 
 def pretended(home, odd: int | None = None):
