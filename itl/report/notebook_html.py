@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bs4 import BeautifulSoup, Tag
 
@@ -29,7 +29,8 @@ def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> Pa
     from nbconvert.filters import markdown2html  # slow to import, and the index alone does not need it
 
     outputs = first_tagged(notebook.cells, "answer").get("outputs", [])
-    answer = next((output for output in outputs if "data" in output), {"data": {}, "metadata": {}})
+    no_answer: dict[str, Any] = {"data": {}, "metadata": {}}
+    answer = next((output for output in outputs if "data" in output), no_answer)
     markdown = answer["data"].get("text/markdown") or answer["data"].get("text/plain", "")
     entry = answer["metadata"].get("text/markdown", answer["metadata"])
     return PageSummary(
@@ -153,7 +154,8 @@ def _drop_row_numbers(head: Tag, body: Tag) -> None:
 
 def _merge_index_names(head: Tag) -> None:
     """Merge a row that names columns with a row that names the index, where no cell is filled in both."""
-    rows = [row.find_all("th") for row in head.find_all("tr")]
+    lines = head.find_all("tr")
+    rows = [line.find_all("th") for line in lines]
     spans = head.find(colspan=True) or head.find(rowspan=True)
     if len(rows) != 2 or spans:
         return
@@ -161,8 +163,8 @@ def _merge_index_names(head: Tag) -> None:
     if all(upper.contents == [] or lower.contents == [] for upper, lower in pairs):
         for upper, lower in pairs:
             upper.extend(lower.contents[:])
-        rows[1][0].parent.decompose()
-        del rows[0][0].parent["style"]  # which aligned the names of columns only
+        lines[1].decompose()
+        del lines[0]["style"]  # which aligned the names of columns only
 
 
 def renumber_headings(html: str) -> str:
