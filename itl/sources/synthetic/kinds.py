@@ -13,16 +13,16 @@ from itl.sources.synthetic.appearance import Appearances
 from itl.sources.synthetic.classes import class_image, numbered_records, require_positive
 from itl.sources.synthetic.shapes import random_stream
 
-MAX_CLASSES = 100  # more would be siblings of siblings that a small image cannot tell apart
+MAX_CLASSES = 100  # more siblings cannot be told apart in a small image
 
 
 @dataclass(frozen=True)
 class DemoKinds(Source):
     """Images of *classes* new leaves under the nodes *under*, rendered as those of source demo.
 
-    The leaves are spread over the families (the parents of ILSVRC leaves) under these nodes. They are no leaves
-    of the tree, so no net was pre-trained on them. A class is named by the wnid of its family and a number,
-    as n01524359-0, so that its position in the tree is known.
+    The leaves are spread over the families (the parents of ILSVRC leaves) under these nodes. They are not in
+    the tree, so no net was pre-trained on them. A class is named by the wnid of its family and a number, as
+    n01524359-0, so that its position in the tree is known.
     """
 
     under: str = "n01503061"  # wnids of inner nodes, with commas between them; this is bird
