@@ -19,6 +19,7 @@ from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
+from itl.sources.synthetic.kinds import DemoKinds
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
@@ -47,6 +48,7 @@ SOURCES: dict[str, type[Source]] = {
         DemoScenes,
         DemoDetection,
         DemoActions,
+        DemoKinds,
     )
 }
 SOURCES |= {target.kind: target for target in TARGET_SETS}
