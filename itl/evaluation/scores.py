@@ -1,7 +1,8 @@
 """Cheap scores of how well a frozen net should transfer to a target, from features of its training images.
 
-A higher score promises more. Features are float64 (N, D), labels int64 (N,) from 0 without gaps, probabilities
-of the net's own classes float64 (N, S). `SCORES` lists every score; `itl.evaluation.transferability` computes them.
+A higher score promises more. Features are float64 (N, D), labels int64 (N,) from 0 without gaps,
+probabilities of the net's own classes float64 (N, S). `SCORES` lists every score;
+`itl.evaluation.transferability` computes them.
 """
 
 import math
@@ -46,9 +47,9 @@ def knn_accuracy(features: Tensor, labels: Tensor) -> float:
 def few_shot_accuracy(features: Tensor, labels: Tensor) -> float:
     """Fit a ridge regression to five images of each class and score it on the others: the mean of ten draws.
 
-    Standardised features, targets +1 and −1, and a penalty, as in the few-shot evaluation of Dosovitskiy et al.,
-    An image is worth 16x16 words, 2021. The penalty is D, the mean squared length of a standardised feature
-    (their code has 2^10). A class of five images or fewer keeps one to score.
+    Standardised features, targets +1 and −1, and a penalty, as in the few-shot evaluation of Dosovitskiy et
+    al., An image is worth 16x16 words, 2021. The penalty is D, the mean squared length of a standardised
+    feature (their code has 2^10). A class of five images or fewer keeps one to score.
 
     Returns:
         The accuracy in percent; nan where every class has a single image.
@@ -94,9 +95,9 @@ def leep(probabilities: Tensor, labels: Tensor) -> float:
 def nleep(features: Tensor, labels: Tensor) -> float:
     """LEEP of the posteriors of a Gaussian mixture of the features' principal components.
 
-    The components keep 80 % of the variance; the mixture has five Gaussians for each class. Li et al., Ranking
-    neural checkpoints, 2021. Its covariances are diagonal here: full ones have more numbers than a small target
-    has images; and there is at most one Gaussian for each four images.
+    The components keep 80 % of the variance; the mixture has five Gaussians for each class. Li et al.,
+    Ranking neural checkpoints, 2021. Its covariances are diagonal here: full ones have more numbers than a
+    small target has images; and there is at most one Gaussian for each four images.
     """
     from sklearn.mixture import GaussianMixture  # here: no other score needs it
 
@@ -130,8 +131,8 @@ def logme(features: Tensor, labels: Tensor) -> float:
     """Log of the maximum evidence of a Bayesian linear regression on each class against the others.
 
     The evidence of y ~ N(F w, 1/β), w ~ N(0, 1/α), maximised over α and β by fixed-point iteration, over N;
-    the mean over classes. You et al., LogME: practical assessment of pre-trained models for transfer learning,
-    2021.
+    the mean over classes. You et al., LogME: practical assessment of pre-trained models for transfer
+    learning, 2021.
     """
     targets = F.one_hot(labels).double()
     n, d = features.shape

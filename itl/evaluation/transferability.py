@@ -20,7 +20,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
-from itl.packs.subset import Selection, select
+from itl.packs.subset import select
 from itl.specs import Pretrain, Transfer
 from itl.storage import write_atomic
 from itl.training.batches import Batches
@@ -64,7 +64,7 @@ class Evidence:
 
     @cached_property
     def source_means(self) -> Tensor:
-        """Mean feature of each class that the net was trained on, of a few training images, float64 (S, D)."""
+        """Mean feature of each class that the net was trained on, of a few images each, float64 (S, D)."""
         count = min(SOURCE_IMAGES_PER_CLASS, self.spec.subset.images_per_class or SOURCE_IMAGES_PER_CLASS)
         subset = replace(self.spec.subset, images_per_class=count, at_most=True)
         selection = select(self._pack, subset, "train", self.tree)

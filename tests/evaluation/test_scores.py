@@ -1,6 +1,5 @@
 """Cheap scores: each equals an independent computation, and none looks at a test image."""
 
-import json
 import math
 
 import numpy as np
@@ -18,12 +17,12 @@ from sklearn.preprocessing import StandardScaler
 
 from itl.evaluation import scores
 from itl.evaluation.scores import SCORES
+from itl.evaluation.target import Target, target_of
 from itl.evaluation.transferability import EXTRACTION, SECONDS, transferability
 from itl.packs.paths import pack_for
 from itl.packs.subset import Selection
 from itl.runs.perform import load_net, perform
 from itl.runs.store import Store
-from itl.evaluation.target import Target, target_of
 from tests.worlds import FOUR, here, small_study
 
 torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
@@ -160,7 +159,9 @@ def test_h_score():
 def test_h_score_of_more_features_than_images_says_nothing_and_shrinking_mends_it():
     features, labels = world(24, 40)
     noise = torch.tensor(np.random.default_rng(1).normal(size=(24, 40)))
-    assert scores.h_score(features, labels) == pytest.approx(scores.h_score(noise, labels)) == pytest.approx(2)
+    assert (
+        scores.h_score(features, labels) == pytest.approx(scores.h_score(noise, labels)) == pytest.approx(2)
+    )
     assert scores.shrunk_h_score(features, labels) > 2 * scores.shrunk_h_score(noise, labels)
 
 
