@@ -45,6 +45,7 @@ class Condition:
     at_most: bool = False  # a class may have fewer images than images_per_class
     recipe: Recipe | None = None  # its own; None: the question's
     names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
+    seeds: tuple[int, ...] = ()  # its own; none given: the question's
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
@@ -200,7 +201,7 @@ class Question:
         targets = {digests[task.target] for task in self.tasks} if self.leave_out_duplicates else ()
         without = tuple(sorted(targets))
         for condition in self.conditions:
-            for seed in self.seeds:
+            for seed in condition.seeds or self.seeds:
                 pretrain = self.pretraining(condition, digests["images"], seed, tree, without)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
