@@ -298,7 +298,7 @@ class Question:
         specs = with_needs(run.spec for run in self.runs(machine))
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
-            "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
+            "runs": f"{len(done)} of {len(specs)} done",
             "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",
             "made by commit": ", ".join(sorted({record["commit"] for record in done})),
             "made on": ", ".join(sorted({record["device"] for record in done})),
