@@ -90,7 +90,7 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
         ItlError: Fewer than two nets, or seeds, have all runs.
     """
     columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
-    tasks = [task for task in question.tasks if not METHODS[task.method].looks_at]
+    tasks = [task for task in question.tasks if task.measures_transfer]
     known = results[results["images"] > 0].groupby(columns)["images"].first().to_frame(SIZE)
     known[SOURCE_ACCURACY] = _values(results, "own", "accuracy", columns)
     known[RANDOM] = 0.0

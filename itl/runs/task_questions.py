@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import PositiveInt
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question, Task
@@ -119,19 +119,20 @@ class Scores(Study):
     def _check(self) -> None:
         """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
         for task in self.tasks:
-            if METHODS[task.method].looks_at:
-                raise ItlError(f"scores adds {task.name} itself; give tasks of transfer, as probe@{task.target}")
-            if METHODS[task.method].annotated:
+            method = pick(METHODS, task.method, "transfer method")
+            if method.looks_at:
+                raise ItlError(f"scores adds {task.name} itself; give others, as probe@{task.target}")
+            if method.annotated:
                 raise ItlError(
-                    f"scores need one class for each image, and {task.name} takes annotated objects; leave it out"
+                    f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
                 )
         if self.repeats > 1 or self.cap:
             raise ItlError("scores takes each net as it is: leave repeats and cap out, and give more seeds")
         if not self.label_sets or not self.images_per_class or len(self.seeds) < 2:
             raise ItlError(
-                f"scores orders nets of a label set, a number of images and two seeds or more; got label_sets "
-                f"{list(self.label_sets)}, images_per_class {list(self.images_per_class)} and seeds "
-                f"{list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
+                f"scores orders nets of a label set, a number of images and two seeds or more; got "
+                f"label_sets {list(self.label_sets)}, images_per_class {list(self.images_per_class)} and "
+                f"seeds {list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
             )
         if 0 in self.images_per_class or "none" in self.label_sets:
             raise ItlError("scores has a net without pre-training already; leave 0 and none out")
@@ -148,7 +149,7 @@ class Scores(Study):
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare the last condition with no pre-training: what there is to gain by a good choice."""
-        measured = tuple(task.name for task in self.tasks if not METHODS[task.method].looks_at)
+        measured = tuple(task.name for task in self.tasks if task.measures_transfer)
         return [Comparison(conditions[-1].columns, conditions[0].columns, measured)]
 
     @staticmethod
