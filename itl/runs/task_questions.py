@@ -1,0 +1,166 @@
+"""Questions about one's own task: which pre-training classes help or hurt it, which cheap scores to trust."""
+
+from collections.abc import Sequence
+
+from pydantic import PositiveInt
+
+from itl import ItlError, pick
+from itl.evaluation.methods import METHODS
+from itl.hierarchy.label_sets import split_method
+from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.study import Count, Study
+
+HALF, EVERYTHING = "half of the classes", "all classes"
+WITHOUT_HARMFUL, WITHOUT_OTHERS = "without the harmful", "without as many others"
+HELPFUL_ALONE, OTHERS_ALONE = "the helpful alone", "as many others alone"
+
+
+class Influence(Study):
+    """Which classes help or hurt the target? One net on each of many halves of the classes.
+
+    The halves are those of `itl.hierarchy.balanced_halves`. Half number N is that of seed N, so each has
+    initial weights and an order of its own too. No pre-training and all classes have the seeds of the study.
+    """
+
+    name = "influence"
+    halves: PositiveInt  # nets, one on each; every class is in exactly half of them where 20 divides it
+
+    def question(self) -> Question:
+        """Return the question; ItlError for seeds to be added and for too few halves."""
+        if self.cap:
+            raise ItlError(
+                f"influence takes as many nets as halves says, so no seeds can be added until it is decided; "
+                f"leave cap out (got {self.cap}) and give more halves"
+            )
+        if self.halves < 4:
+            raise ItlError(f"influence needs 4 halves or more, and tells little below 40; got {self.halves}")
+        return super().question()
+
+    def conditions(self) -> list[Condition]:
+        """Return none, half of the classes and all of them."""
+        return [
+            Condition((("pretrained_on", "none"),), trained=False),
+            Condition(
+                (("pretrained_on", HALF),), "half-balanced@{seed}", seeds=tuple(range(self.halves))
+            ),
+            Condition((("pretrained_on", EVERYTHING),)),
+        ]
+
+
+class Counterfactual(Study):
+    """Do the classes said to hurt the target hurt it, and do those said to help it help? On fresh seeds.
+
+    The first control leaves out as many other classes as are harmful, in whole subtrees of like sizes, the
+    second keeps as many random classes as are helpful; each seed draws its own.
+    """
+
+    name = "counterfactual"
+    harmful: tuple[str, ...] = ()  # nodes, as wnids
+    helpful: tuple[str, ...] = ()
+    helpful_classes: int = 0  # how many of the pack's classes are under the helpful nodes
+
+    def question(self) -> Question:
+        """Return the question; ItlError where there is no node to leave out or to keep."""
+        if not self.harmful and not self.helpful:
+            raise ItlError(
+                "counterfactual has no node to leave out or keep; give harmful or helpful, as wnids of nodes"
+            )
+        if self.helpful and self.helpful_classes < 1:
+            raise ItlError("counterfactual needs helpful_classes: how many are under the helpful nodes")
+        return super().question()
+
+    def conditions(self) -> list[Condition]:
+        """Return none, all classes, then what is left out and what is kept, each beside its control."""
+        nodes = ",".join(self.harmful), ",".join(self.helpful)
+        labels = {}
+        if self.harmful:
+            labels[WITHOUT_OTHERS] = f"without-matched@{{seed}},{nodes[0]}"
+            labels[WITHOUT_HARMFUL] = f"without@{nodes[0]}"
+        if self.helpful:
+            labels[HELPFUL_ALONE] = f"only@{nodes[1]}"
+        for method in labels.values():
+            split_method(method.replace("{seed}", "0"))
+        made = [Condition((("pretrained_on", name),), method) for name, method in labels.items()]
+        if self.helpful:
+            made.append(Condition((("pretrained_on", OTHERS_ALONE),), classes=self.helpful_classes))
+        none = Condition((("pretrained_on", "none"),), trained=False)
+        return [none, Condition((("pretrained_on", EVERYTHING),)), *made]
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare each with its control, then with all classes."""
+        pairs = [
+            (WITHOUT_HARMFUL, WITHOUT_OTHERS),
+            (HELPFUL_ALONE, OTHERS_ALONE),
+            (WITHOUT_HARMFUL, EVERYTHING),
+            (HELPFUL_ALONE, EVERYTHING),
+            (EVERYTHING, "none"),
+        ]
+        columns = {condition.columns[0][1]: condition.columns for condition in conditions}
+        return [Comparison(columns[of], columns[to]) for of, to in pairs if of in columns and to in columns]
+
+
+class Scores(Study):
+    """Which cheap score of a net can be trusted to say how well it transfers to the target?
+
+    Nets differ in their classes, images and labels: one for each label set, number of images per class and
+    seed. Each is measured on the tasks, and its scores are computed on the same targets (method scores).
+    """
+
+    name = "scores"
+    label_sets: tuple[str, ...]  # methods of `itl labels`; {seed} in one is the seed of the net
+    images_per_class: tuple[Count, ...]
+
+    def question(self) -> Question:
+        """Return the question, with a task of scores beside each other task; ItlError where there is none."""
+        self._check()
+        beside = dict.fromkeys(score_task(task) for task in self.tasks)
+        return super(Scores, self.model_copy(update={"tasks": (*self.tasks, *beside)})).question()
+
+    def _check(self) -> None:
+        """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
+        for task in self.tasks:
+            method = pick(METHODS, task.method, "transfer method")
+            if method.looks_at:
+                raise ItlError(f"scores adds {task.name} itself; give others, as probe@{task.target}")
+            if method.annotated:
+                raise ItlError(
+                    f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
+                )
+        if self.repeats > 1 or self.cap:
+            raise ItlError("scores takes each net as it is: leave repeats and cap out, and give more seeds")
+        if not self.label_sets or not self.images_per_class or len(self.seeds) < 2:
+            raise ItlError(
+                f"scores orders nets of a label set, a number of images and two seeds or more; got "
+                f"label_sets {list(self.label_sets)}, images_per_class {list(self.images_per_class)} and "
+                f"seeds {list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
+            )
+        if 0 in self.images_per_class or "none" in self.label_sets:
+            raise ItlError("scores has a net without pre-training already; leave 0 and none out")
+
+    def conditions(self) -> list[Condition]:
+        """Return none, and one for each label set and number of images."""
+        conditions = [Condition(self._columns("none", 0), trained=False)]
+        for labels in self.label_sets:
+            split_method(labels.replace("{seed}", "0"))
+            for count in self.images_per_class:
+                images = None if count == "all" else count
+                conditions.append(Condition(self._columns(labels, count), labels, images_per_class=images))
+        return conditions
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare the last condition with no pre-training: what there is to gain by a good choice."""
+        measured = tuple(task.name for task in self.tasks if task.measures_transfer)
+        return [Comparison(conditions[-1].columns, conditions[0].columns, measured)]
+
+    @staticmethod
+    def _columns(labels: str, count: int | str) -> tuple[tuple[str, object], ...]:
+        return ("label_set", labels), ("images_per_class", count)
+
+
+def score_task(task: Task) -> Task:
+    """Return the task that computes the cheap scores for *task*: on the same target, labels and images.
+
+    >>> score_task(Task.read("probe@images/half-a:5")).name
+    'scores@images/half-a:5'
+    """
+    return Task.read(task.name.replace(task.method, "scores", 1))
