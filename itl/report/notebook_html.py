@@ -57,7 +57,7 @@ def _png(cell: Mapping) -> str:
 
 def figure_files(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
     """Return each figure that an executed notebook draws, as an SVG and a PNG file, by their names."""
-    files = {}
+    files: dict[str, bytes] = {}
     for name, output in _figures(notebook, stem):
         svg, png = (output["data"][kind] for kind in FIGURE_TYPES)
         files |= {f"{name}.svg": svg.encode(), f"{name}.png": base64.b64decode(png)}
