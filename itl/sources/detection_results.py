@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
+from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES
 from itl.sources.coco import is_finite_number, read_tables, voc_corners
 from itl.sources.numbered_classes import read_names
@@ -68,7 +69,8 @@ def read_coco_results(
         images: The annotated images; an image_id that is a number is that of their digits.
         classes: The annotated classes.
         categories: COCO-style JSON, or a list of names, that says which category has which id. Without it ids
-            number *classes* in alphabetical order, from 1.
+            are names of classes, or, where all *classes* are PASCAL's, number PASCAL's 20 from 1, as COCO-style
+            JSON of VOC does.
 
     Returns:
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
@@ -91,9 +93,10 @@ def read_coco_results(
         image = image_names.get(image, image)
         category = str(row["category_id"])
         if category not in names and category not in classes:
+            known = f"ids are {_id_text(names)}" if names else "nothing says which class has which id"
             raise ItlError(
-                f"{where}: no class has the category_id {category}; ids are {_id_text(names)}; give the JSON "
-                f"of the annotations, or a list of names, with --categories FILE"
+                f"{where}: no class has the category_id {category}; {known}; give the JSON of the annotations, "
+                f"or a list of names, with --categories FILE"
             )
         bbox, score = row["bbox"], row["score"]
         if not is_finite_number(score):
@@ -142,7 +145,9 @@ def _meaning_of_ids(
 ) -> tuple[dict[str, str], dict[str, str], str]:
     """Return names of categories and of images by id, and what to tell about it."""
     if categories is None:
-        names = {str(number): name for number, name in enumerate(sorted(classes), 1)}
+        if not set(classes) <= set(PASCAL):  # own classes have no order that everybody follows
+            return {}, {}, ""
+        names = {str(number): name for number, name in enumerate(PASCAL, 1)}
         note = f"category ids are taken for {_id_text(names)}; --categories FILE gives others"
         return names, {}, note
     try:
