@@ -90,6 +90,11 @@ class Task:
         method, target, labels, count = parts.groups()
         return cls(text, method, target, labels or "original", count and int(count))
 
+    @property
+    def measures_transfer(self) -> bool:
+        """Whether it does; scores only predict it."""
+        return not METHODS[self.method].looks_at
+
 
 @dataclass(frozen=True)
 class Run:
