@@ -214,14 +214,14 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         ax.annotate(name, (1.01, height), color=colour, fontweight="bold", fontsize=10, **style)
 
 
-def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
+def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     """Draw a row for each contrast: change, 95 % interval, and the margin as a grey band.
 
     Dots are filled where the verdict is a gain or a loss, squares where it is the same, and hollow otherwise.
 
     Args:
         table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
-        by: the column that colours show.
+        by: the column that colours show; None: all rows have one colour, and no legend is needed.
 
     Raises:
         ItlError: the table is empty.
@@ -230,11 +230,12 @@ def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
     ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
     table = table.assign(row=range(len(table)))
-    palette = dict(zip(table[by].unique(), cycle(COLOURS)))
+    groups = table[by] if by else pd.Series("", table.index)
+    palette = dict(zip(groups.unique(), cycle(COLOURS)))
     ax.barh(table["row"], 2 * table["margin"], left=-table["margin"], height=0.8, color=QUIET, zorder=0)
-    ax.hlines(table["row"], table["low"], table["high"], colors=table[by].map(palette), lw=2)
+    ax.hlines(table["row"], table["low"], table["high"], colors=groups.map(palette), lw=2)
     for same, rows in table.groupby(table["verdict"] == SAME):
-        colours = rows[by].map(palette)
+        colours = groups[rows.index].map(palette)
         faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
         sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
@@ -249,7 +250,8 @@ def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
     ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends
     ax.grid(axis="x")
     ax.set(xlabel="change (percentage points)", ylabel="")
-    ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
+    if by:
+        ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
     return ax
 
 

@@ -11,8 +11,8 @@ from itl.analysis.wording import percent_interval, task_name
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
     GAIN: "Features transfer better with",
-    LOSS: "They transfer worse with",
-    SAME: "They transfer as well, within the margins declared beforehand, with",
+    LOSS: "Features transfer worse with",
+    SAME: "Features transfer as well, within the margins declared beforehand, with",
     CANNOT_TELL: "These runs cannot tell about",
     TOO_FEW: "There are too few seeds to tell about",
 }
@@ -61,7 +61,7 @@ def figure(rows: pd.DataFrame) -> str:
     kept = known["share"].notna()
     percent.loc[kept, "low"] = 100 * (known.loc[kept, "share_low"] - 1)
     percent.loc[kept, "high"] = 100 * (known.loc[kept, "share_high"] - 1)
-    ax = forest(known.assign(**percent), by="question")
+    ax = forest(known.assign(**percent), by=None)
     ax.set_xlabel("change, % of the gain from pre-training")
     file = io.BytesIO()
     ax.figure.savefig(file, format="svg")

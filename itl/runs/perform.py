@@ -134,7 +134,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
 
     Returns:
         classes and images (of the target's training), split and protocol (of its test images), metrics
-        (percent, by name) and chosen (settings, by name).
+        (by name, in percent but for scores) and chosen (settings, by name).
 
     Raises:
         ItlError: where the pre-training is not done, the method is unknown, or it would not use the recipe.
@@ -155,7 +155,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     if "lr" in chosen:
         chosen["lr_at_edge"] = chosen["lr"] in (min(spec.recipe.lrs), max(spec.recipe.lrs))
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
-    protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
+    protocol = {"split": method.looks_at or scored_split(pack), "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}
 
 

@@ -90,6 +90,11 @@ class Task:
         method, target, labels, count = parts.groups()
         return cls(text, method, target, labels or "original", count and int(count))
 
+    @property
+    def measures_transfer(self) -> bool:
+        """Whether it does; scores only predict it."""
+        return not METHODS[self.method].looks_at
+
 
 @dataclass(frozen=True)
 class Run:
@@ -298,7 +303,7 @@ class Question:
         specs = with_needs(run.spec for run in self.runs(machine))
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
-            "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
+            "runs": f"{len(done)} of {len(specs)} done",
             "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",
             "made by commit": ", ".join(sorted({record["commit"] for record in done})),
             "made on": ", ".join(sorted({record["device"] for record in done})),

@@ -1,7 +1,7 @@
 """What every question takes: a pydantic model, the one validator of presets, notebooks and Python calls."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,16 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Margin, Question, Task
 from itl.specs import Packing, Recipe, plain_error, spec_of
+
+
+def _count(value: object) -> object:
+    """Return *value*, a number of images per class; raise ItlError for what is none."""
+    if value == "all" or (type(value) is int and value >= 0):
+        return value
+    raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
+
+
+Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
 
 class Study(BaseModel):

@@ -86,6 +86,11 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     known = dict(inspect.signature(source).parameters)
     needs_path = known.pop("path", None) is not None
     for name in options:
+        if name == "classes" and name not in known and not SOURCES[kind].annotates:
+            raise ItlError(
+                f"source {kind} has no option classes; pack all of it, and choose classes by the label set "
+                f"file@FILE: `itl subset --labels file@FILE`, or labels in a preset"
+            )
         pick(known, name, f"option of source {kind}")
     hints = get_type_hints(source)
     near = Path(path).expanduser() if path is not None else Path()
