@@ -51,8 +51,9 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     """Label *wnids* by *method*, as `itl labels` and the presets write it.
 
     Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
-    without-matched@SEED, half-random-a@SEED (and -b), half-minimal-a, half-minimal-b, cut@WNID,WNID,
-    only@WNID,WNID, without@WNID,WNID, and file@FILE: a list of classes, or of what they count as.
+    without-matched@SEED (or @SEED,WNID,WNID), half-random-a@SEED (and -b), half-balanced@NUMBER,
+    half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID, without@WNID,WNID, and file@FILE: a list of
+    classes, or of what they count as.
     METHOD+METHOD labels by the first and keeps only what all the others keep: bottom-up@9+without-pascal.
 
     Raises:
@@ -300,16 +301,28 @@ def _without_random(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet
     return LabelSet(name, {wnid: wnid for wnid in sorted(kept)})
 
 
-def _without_matched(tree: Taxonomy, wnids: Sequence[str], seed: int) -> LabelSet:
-    """Leave out whole subtrees of other classes, as many and as large as without-pascal does: its control."""
-    others = _without_pascal(tree, wnids).classes
+def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, list[str]]) -> LabelSet:
+    """Leave out whole subtrees of other classes, as many and as large as `without` does: its control.
+
+    *removed* are a seed and the nodes that the control is of; without nodes it is that of without-pascal.
+    """
+    seed, nodes = removed
+    name = f"without-matched@{','.join([str(seed), *_topmost(tree, f'without-matched@{seed},', nodes)])}"
+    others = (_without(tree, wnids, nodes) if nodes else _without_pascal(tree, wnids)).classes
     left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
     if not left_out or len(left_out) == len(others):
+        whose = "under these nodes" if nodes else "PASCAL's"
         raise ItlError(
-            f"without-matched@{seed} leaves out {len(wnids) - len(others)} other classes, as many as are "
-            f"PASCAL's, but of the {len(wnids)} only {len(others)} are others; add more of these"
+            f"{name} leaves out {len(wnids) - len(others)} other classes, as many as are {whose}, but of the "
+            f"{len(wnids)} only {len(others)} are others; add more of these"
         )
-    return LabelSet(f"without-matched@{seed}", {wnid: wnid for wnid in wnids if wnid not in left_out})
+    return LabelSet(name, {wnid: wnid for wnid in wnids if wnid not in left_out})
+
+
+def _half_balanced(_: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
+    from itl.hierarchy.balanced_halves import balanced_half  # here: the command line starts without numpy
+
+    return LabelSet(f"half-balanced@{number}", {wnid: wnid for wnid in balanced_half(list(wnids), number)})
 
 
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
@@ -318,11 +331,17 @@ def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> Labe
 
 def _topmost(tree: Taxonomy, name: str, nodes: Iterable[str]) -> list[str]:
     """Return *nodes*; ItlError unless they are sorted and none is under another: one spelling per set."""
-    nodes = [tree[node].wnid for node in nodes]
-    topmost = sorted({node for node in nodes if len(tree.ancestors(node) & set(nodes)) == 1})
+    nodes, start = [tree[node].wnid for node in nodes], name if name.endswith(",") else f"{name}@"
+    topmost = topmost_nodes(tree, nodes)
     if nodes != topmost:
-        raise ItlError(f"{name}@{','.join(nodes)} is spelt {name}@{','.join(topmost)}")
+        raise ItlError(f"{start}{','.join(nodes)} is spelt {start}{','.join(topmost)}")
     return nodes
+
+
+def topmost_nodes(tree: Taxonomy, nodes: Iterable[str]) -> list[str]:
+    """Return those of *nodes* that are under no other of them, sorted, as label methods are spelt."""
+    nodes = set(nodes)
+    return sorted(node for node in nodes if len(tree.ancestors(node) & nodes) == 1)
 
 
 def _parse(kind: Method, part: str, argument: str) -> object:
@@ -337,6 +356,18 @@ def _parse_int(text: str) -> int:
     if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):  # one spelling: 09 and 9 would be two runs
         raise ValueError
     return int(text)
+
+
+def _parse_number(text: str) -> int:
+    number = _parse_int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+def _parse_control(text: str) -> tuple[int, list[str]]:
+    seed, comma, wnids = text.partition(",")
+    return _parse_int(seed), _parse_wnids(wnids) if comma else []
 
 
 def _parse_wnids(text: str) -> list[str]:
@@ -359,7 +390,7 @@ LABEL_METHODS = {  # by the name before the @
     "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
     "file": Method(from_file, "a file", "superclasses.csv", _parse_file, tree=False),
     "without-pascal": Method(_without_pascal, rank=1),
-    "without-matched": Method(_without_matched, "a seed", "0", _parse_int, 1),
+    "without-matched": Method(_without_matched, "a seed, or a seed and wnids", "0", _parse_control, 1),
     "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
     "half-random-a": Method(
         lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2, tree=False
@@ -367,6 +398,7 @@ LABEL_METHODS = {  # by the name before the @
     "half-random-b": Method(
         lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2, tree=False
     ),
+    "half-balanced": Method(_half_balanced, "a number from 0", "0", _parse_number, 2, tree=False),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
     "only": Method(only, "wnids", "n00015388,n00021939", _parse_wnids, 3),

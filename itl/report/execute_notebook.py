@@ -26,6 +26,7 @@ SHOW_WHOLE_TABLES = (
     "import pandas; pandas.set_option("
     "'display.max_rows', 2000, 'display.max_columns', 60, 'display.max_colwidth', 400)"
 )
+FIGURES_TO_TAKE_AWAY = "--InlineBackend.figure_formats={'svg', 'png'}"
 
 
 class Kernel(AsyncKernelManager):
@@ -44,7 +45,8 @@ class Kernel(AsyncKernelManager):
         """Start this Python, whichever kernel of the same name the user has installed."""
         start = [sys.executable, "-m", "ipykernel_launcher", "-f", self.connection_file]
         quiet = "--IPKernelApp.log_level=50"  # the interrupt that ends a kernel is logged as an error
-        return [*start, quiet, f"--IPKernelApp.exec_lines={SHOW_WHOLE_TABLES}", *(extra_arguments or [])]
+        lines = f"--IPKernelApp.exec_lines={SHOW_WHOLE_TABLES}"
+        return [*start, quiet, lines, FIGURES_TO_TAKE_AWAY, *(extra_arguments or [])]
 
     async def start_kernel(self, **settings) -> None:
         """Start the kernel and remember it."""

@@ -1,7 +1,8 @@
 """An executed notebook as a page without scripts or requests, which a screen reader can read too."""
 
+import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from bs4 import BeautifulSoup, Tag
 
 from itl.report.html import PageSummary, plain_text, render
 from itl.report.notebook_file import first_tagged, tags, title_of
+from itl.runs.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -21,6 +23,7 @@ LIVE_TYPES = (
     "application/vnd.jupyter.widget-view+json",
     "application/javascript",
 )  # need a kernel or a script
+FIGURE_TYPES = {"image/svg+xml": ".svg", "image/png": ".png"}  # that every figure is drawn as
 CODE_STYLES = {"xcode": "{}", "monokai": "@media (prefers-color-scheme: dark) {{\n{}\n}}"}
 
 
@@ -51,6 +54,23 @@ def _png(cell: Mapping) -> str:
     return ""
 
 
+def figure_files(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
+    """Return each figure that an executed notebook draws, as an SVG and a PNG file, by their names."""
+    files = {}
+    for name, output in _figures(notebook, stem):
+        svg, png = (output["data"][kind] for kind in FIGURE_TYPES)
+        files |= {f"{name}.svg": svg.encode(), f"{name}.png": base64.b64decode(png)}
+    return files
+
+
+def _figures(notebook: "NotebookNode", stem: str) -> Iterator[tuple[str, "NotebookNode"]]:
+    """Yield every output of *notebook* that is a figure, with the name of its files without their ending."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    drawn = [output for output in outputs if output.get("data", {}).keys() >= FIGURE_TYPES.keys()]
+    for number, output in enumerate(drawn, 1):
+        yield f"{stem}-figure-{number}", output
+
+
 def notebook_html(notebook: "NotebookNode", page: PageSummary, preset: str) -> str:
     """Write one executed notebook as a page."""
     from nbconvert import HTMLExporter
@@ -68,6 +88,7 @@ def notebook_html(notebook: "NotebookNode", page: PageSummary, preset: str) -> s
         "notebook.html.j2",
         page=page,
         preset=preset,
+        question=QUESTIONS[page.stem].name if page.stem in QUESTIONS else "",
         cells=renumber_headings(simplify_tables(cells, page.title)),
         code_css="\n".join(code_css),
     )
@@ -79,6 +100,9 @@ def _printable(notebook: "NotebookNode", page: PageSummary) -> "NotebookNode":
 
     copy = nbformat.from_dict(notebook)
     copy.metadata.pop("widgets", None)
+    for name, output in _figures(copy, page.stem):
+        output.metadata["file"] = name
+        del output.data["image/svg+xml"]  # the page shows the PNG, which is smaller, and links both
     section = page.title
     plan = [_html_of(output) for output in first_tagged(copy.cells, "plan")["outputs"]]
     for cell in copy.cells:

@@ -99,7 +99,7 @@ class NotebookPage:
         """
         import nbformat  # slow imports, which a report that executes nothing does not need
 
-        from itl.report.notebook_html import notebook_html, read_summary
+        from itl.report.notebook_html import figure_files, notebook_html, read_summary
 
         notebook, tables = nbformat.read(executed, as_version=4), self.tables()
         page = read_summary(notebook, self.stem, table=bool(tables))
@@ -108,16 +108,20 @@ class NotebookPage:
             "made": datetime.now().astimezone().isoformat(),
             "page": asdict(page),
         }
-        html = notebook_html(notebook, page, self.preset.name)
-        texts = tables | {".html": html}
-        for ending, text in texts.items():
-            (executed.parent / f"{self.stem}{ending}").write_text(text, "utf-8")
+        texts = tables | {".html": notebook_html(notebook, page, self.preset.name)}
+        contents = figure_files(notebook, self.stem)
+        contents |= {self.published(ending).name: text.encode() for ending, text in texts.items()}
+        for name, content in contents.items():
+            (executed.parent / name).write_bytes(content)
         self.published(".json").unlink(missing_ok=True)
-        for ending in (".ipynb", *texts):
-            flush_to_disk(executed.parent / f"{self.stem}{ending}")
-            os.replace(executed.parent / f"{self.stem}{ending}", self.published(ending))
-        paths = [self.published(ending) for ending in (".ipynb", *texts)]
-        text = json.dumps(facts | {"files": {path.name: path.stat().st_size for path in paths}})
+        for figure in self.folder.glob(f"{self.stem}-figure-*"):  # the new page may have fewer
+            figure.unlink()
+        names = [self.published(".ipynb").name, *contents]
+        for name in names:
+            flush_to_disk(executed.parent / name)
+            os.replace(executed.parent / name, self.folder / name)
+        sizes = {name: (self.folder / name).stat().st_size for name in names}
+        text = json.dumps(facts | {"files": sizes})
         write_atomic(self.published(".json"), lambda part: part.write_text(text, "utf-8"))
 
     @cached_property

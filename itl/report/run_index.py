@@ -127,4 +127,9 @@ def runs_html(entries: Sequence[RunEntry], preset: str) -> str:
         "time spent": f"{sum(entry.minutes for entry in entries):,.1f} minutes, summed over runs",
     }
     groups = [list(group) for _, group in groupby(entries, lambda entry: entry.pretrain)]
-    return render("runs.html.j2", preset=preset, facts=facts, columns=HEADINGS, groups=groups)
+    questions: dict[str, list[RunEntry]] = {}
+    for entry in entries:
+        for name in entry.questions.split(", "):
+            questions.setdefault(name, []).append(entry)
+    values = {"facts": facts, "columns": HEADINGS, "groups": groups, "questions": questions}
+    return render("runs.html.j2", preset=preset, **values)

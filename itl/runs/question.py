@@ -49,6 +49,7 @@ class Condition:
     recipe: Recipe | None = None  # its own; None: the question's
     names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
     weights: OwnWeights | None = None  # that the net has already
+    seeds: tuple[int, ...] = ()  # its own; none given: the question's
 
     @property
     def untrained(self) -> bool:
@@ -215,7 +216,7 @@ class Question:
         targets = {digests[task.target] for task in self.tasks} if self.leave_out_duplicates else ()
         without = tuple(sorted(targets))
         for condition in self.conditions:
-            for seed in self.seeds:
+            for seed in condition.seeds or self.seeds:
                 pretrain = self.pretraining(condition, digests["images"], seed, tree, without)
                 if condition.trained:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
@@ -316,7 +317,7 @@ class Question:
         specs = with_needs(run.spec for run in self.runs(machine))
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
-            "runs": f"{len(done)} of {len(specs)} done: {' '.join(sorted(key(spec) for spec in specs))}",
+            "runs": f"{len(done)} of {len(specs)} done",
             "time spent": f"{sum(record['seconds'] for record in done) / 60:.1f} minutes, summed over runs",
             "made by commit": ", ".join(sorted({record["commit"] for record in done})),
             "made on": ", ".join(sorted({record["device"] for record in done})),

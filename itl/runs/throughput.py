@@ -17,7 +17,7 @@ from itl import ItlError
 from itl.machine import Machine, end_with_parent
 from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
-from itl.storage import read_mapping, write_atomic
+from itl.storage import hold_lock, read_mapping, write_atomic
 
 if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
     import torch
@@ -66,20 +66,36 @@ def calibrated(
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
-    would do it, which takes seconds for each. *log* is told so beforehand.
+    would do it, which takes seconds for each. *log* is told so beforehand. Of processes that start at once
+    one measures, and the others wait for it.
     """
     works = list(works)
     rates = measured_before(works, machine)
-    if missing := {name: work for name, work in _named(works, machine).items() if name not in rates}:
-        log(f"measuring {len(missing)} kinds of work on this machine, once")
-        with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
-            measured = alone.submit(_measure_all, list(missing.values()), machine).result()
-        rates |= dict(zip(missing, measured, strict=True))
-        kept = _kept(machine) | {name: asdict(rates[name]) for name in missing}
-        if machine.home.is_dir():  # a plan for another home makes no folders there
-            machine.runs.mkdir(parents=True, exist_ok=True)
+    if rates.keys() == _named(works, machine).keys():
+        return rates
+    if not machine.home.is_dir():  # a plan for another home makes no folders there
+        return rates | _measure_missing(works, rates, machine, log)
+    machine.runs.mkdir(parents=True, exist_ok=True)
+    # Measured one after another: two measurements at once would slow each other, and one would be lost.
+    with hold_lock(machine.runs / f"{KEPT}.lock", "measuring what work costs", log):
+        rates = measured_before(works, machine)  # another process may have measured meanwhile
+        if measured := _measure_missing(works, rates, machine, log):
+            kept = _kept(machine) | {name: asdict(rate) for name, rate in measured.items()}
             write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
-    return rates
+    return rates | measured
+
+
+def _measure_missing(
+    works: list[tuple[str, Recipe]], rates: Rates, machine: Machine, log: Callable[[str], object]
+) -> Rates:
+    """Measure in a process of its own what *rates* lack of *works* and of frozen features."""
+    missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
+    if not missing:
+        return {}
+    log(f"measuring {len(missing)} kinds of work on this machine, once")
+    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
+        measured = alone.submit(_measure_all, list(missing.values()), machine).result()
+    return dict(zip(missing, measured, strict=True))
 
 
 def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:

@@ -60,6 +60,13 @@ class Coco(AnnotatedSource):
         "test": "without it scores are measured on val",
     }
     pack_options = "--size 640 --fit pad"
+    labelled_by = "the categories in these files"
+
+    @property
+    def layout(self) -> str:
+        """The JSON file of each split."""
+        files = ", ".join(f"{split} in {name}" for split, name in self._json_files.items())
+        return f"COCO-style JSON ({files})"
 
     @cached_property
     def scan(self) -> Scan:
@@ -69,7 +76,7 @@ class Coco(AnnotatedSource):
         for name in sorted(filter(is_image, self.listing.files)):
             by_name[name.rpartition("/")[2]].append(name)
         files = _Files(by_name)
-        for split, name in self._json_files(scan).items():
+        for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
             except ItlError as error:
@@ -91,8 +98,9 @@ class Coco(AnnotatedSource):
         """All files."""
         return archives.list_files(Path(self.path))
 
-    def _json_files(self, scan: Scan) -> dict[str, str]:
-        """Return the JSON file of each split: as the option says, or by the files' names."""
+    @cached_property
+    def _json_files(self) -> dict[str, str]:
+        """The JSON file of each split: as the option says, or by the files' names; one alone is train's."""
         files = sorted(name for name in self.listing.files if name.lower().endswith(".json"))
         if self.annotations is not None:
             named = parse_annotations_option(self.annotations)
@@ -102,7 +110,6 @@ class Coco(AnnotatedSource):
             by_split[split_of(name)].append(name)
         without_split = by_split.pop(None, [])
         if not by_split and len(without_split) == 1:
-            scan.notes.append(f"{without_split[0]} is taken for train; there is no other JSON file")
             return {"train": without_split[0]}
         for split, names in by_split.items():
             if len(names) > 1:

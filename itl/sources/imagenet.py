@@ -56,7 +56,7 @@ class ImageNet(Source):
         """Files of all splits, relative to the folder that holds these."""
         root = self._root
         if not root.is_dir():
-            return archives.list_files(root)
+            return _inside_wrapper(archives.list_files(root))
         parts = dict(_split_paths(root))
         if not parts:
             return archives.list_files(root)
@@ -239,6 +239,15 @@ def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:
         split = split_of(tar.stem)
         if split and split not in unpacked:
             yield split, tar
+
+
+def _inside_wrapper(listing: Listing) -> Listing:
+    """Step into the folder around everything that archives have; classes of ImageNet have no parts."""
+    tops = listing.top_folders()
+    if len(tops) != 1 or WNID.match(tops[0]) or split_of(tops[0]):
+        return listing
+    is_wrapper = all(name.startswith(f"{tops[0]}/") for name in listing.files)
+    return _inside_wrapper(listing.inside(tops[0])) if is_wrapper else listing
 
 
 def _numbered(name: str) -> str:

@@ -121,7 +121,8 @@ def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: boo
     Args:
         counts: Images that lie directly in each folder.
         choice: Options that choose among readings.
-        flat_val: Accept a val without class folders: something else says the classes of its images.
+        flat_val: Accept a val without class folders: something else says the classes of its images. Such a
+            source has the option splits alone.
 
     Raises:
         ItlError: If the tree fits no reading, or several, with those that an option chooses.
@@ -363,8 +364,8 @@ def _classes(
 def _container(merged: Mapping[tuple[str, ...], int], nested: bool, in_splits: bool) -> tuple[str, ...]:
     """Return the folder around all class folders, as parts: it is the only one, and no class itself.
 
-    Archives have one of any name around everything. In a split it is named as such, as in train/images/cat:
-    train/cat/indoor and train/cat/outdoor may be one class.
+    It is named as such, as in images/cat, or it holds wnids, as archives of ImageNet do: bus/indoor and
+    bus/outdoor may be one class.
     """
     start: tuple[str, ...] = ()
     while True:
@@ -379,7 +380,8 @@ def _container(merged: Mapping[tuple[str, ...], int], nested: bool, in_splits: b
         if not deeper or wnid_of(top):
             raise ItlError(f"all images are of one class, {top!r}")
         direct = any(len(parts) == 1 for parts in inside)
-        if (direct or in_splits) and not nested and not _is_container(top):
+        holds_wnids = not direct and not in_splits and all(wnid_of(parts[1]) for parts in inside)
+        if not (holds_wnids or nested or _is_container(top)):
             raise ItlError(f"all images lie in {top!r}, which may be one class, or hold the class folders")
         start = (*start, top)
 
@@ -400,8 +402,10 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
     labelled = [folder for folder in named if len(tree.children.get(folder, ())) > 1]
     splits = filter(None, dict.fromkeys([",".join(named), ",".join(labelled), "inside", "none"]))
     shapes = [Choice(class_level=level) for level in (1, 2, 3)] + [Choice(nested=True)]
-    candidates = [*shapes, *map(Choice, splits)]
-    candidates += [shape._replace(splits=one.splits) for one in candidates[4:] for shape in shapes]
+    shapes = [] if flat_val else shapes
+    by_splits = list(map(Choice, splits))
+    candidates = [*shapes, *by_splits]
+    candidates += [shape._replace(splits=one.splits) for one in by_splits for shape in shapes]
     readings: dict[frozenset, tuple[int, str]] = {}
     for candidate in candidates:
         try:

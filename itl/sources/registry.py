@@ -19,6 +19,7 @@ from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
+from itl.sources.synthetic.kinds import DemoKinds
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
@@ -47,6 +48,7 @@ SOURCES: dict[str, type[Source]] = {
         DemoScenes,
         DemoDetection,
         DemoActions,
+        DemoKinds,
     )
 }
 SOURCES |= {target.kind: target for target in TARGET_SETS}
@@ -81,6 +83,11 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     known = dict(inspect.signature(source).parameters)
     needs_path = known.pop("path", None) is not None
     for name in options:
+        if name == "classes" and name not in known and not SOURCES[kind].annotates:
+            raise ItlError(
+                f"source {kind} has no option classes; pack all of it, and choose classes by the label set "
+                f"file@FILE: `itl subset --labels file@FILE`, or labels in a preset"
+            )
         pick(known, name, f"option of source {kind}")
     hints = get_type_hints(source)
     near = Path(path).expanduser() if path is not None else Path()

@@ -36,11 +36,17 @@ class Sun397(ScannedSource):
     )
     published_images = {"train": 19850, "test": 19850}
     pack_options = "--size 256"
+    labelled_by = "their folders"
 
     def __post_init__(self) -> None:
         """Raise ItlError for a partition that does not exist."""
         if self.partition not in range(1, 11) or isinstance(self.partition, bool):
             raise ItlError(f"SUN397 has partitions 1 to 10, not {self.partition!r}")
+
+    @property
+    def layout(self) -> str:
+        """The data set, and which lists divide it."""
+        return f"SUN397 by the lists of partition {self.partition}"
 
     @property
     def protocol(self) -> str:

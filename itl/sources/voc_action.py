@@ -54,6 +54,8 @@ class VocAction(AnnotatedSource):
         "test": "its labels are not public, only PASCAL VOC's server scores it; scores are measured on val",
     }
     pack_options = "--size 256"
+    layout = "people in VOC2012 by the lists in ImageSets/Action"
+    labelled_by = "these lists and the XML files in Annotations"
 
     def __post_init__(self) -> None:
         """Raise ItlError for a context that leaves nothing of the box."""

@@ -45,6 +45,12 @@ class Voc2007(AnnotatedSource):
     }
     published_images = {"train": 2501, "val": 2510, "test": 4952}
     pack_options = "--size 500 --fit pad"
+    labelled_by = "the XML files in Annotations"
+
+    @property
+    def layout(self) -> str:
+        """The year, and which lists divide its images."""
+        return f"{self.year} by the lists in ImageSets/Main"
 
     @property
     def protocol(self) -> str:

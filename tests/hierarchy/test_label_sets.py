@@ -57,6 +57,7 @@ METHODS = [
     "without-pascal",
     "half-random-a@0",
     "half-random-b@0",
+    "half-balanced@3",
     "half-minimal-a",
     "half-minimal-b",
     "cut@n00015388,n00021939",
@@ -64,7 +65,7 @@ METHODS = [
 IN_ORDER = [  # the kinds of parts that are joined by +: one of each, in this order
     ["bottom-up@2", "top-down@1", "cut@dog", "file@classes.csv"],
     ["without-pascal", "without-matched@0", "without-random@0"],
-    ["half-random-a@0", "half-random-b@0", "half-minimal-a", "half-minimal-b"],
+    ["half-random-a@0", "half-random-b@0", "half-balanced@0", "half-minimal-a", "half-minimal-b"],
     ["only@dog"],
     ["without@dog"],
 ]
@@ -210,6 +211,12 @@ def test_csv(tree):
         ("half-random-a@x", "half-random-a needs a seed, as in half-random-a@0"),
         ("half-random-a@-0", "half-random-a needs a seed"),
         ("half-random-b@00", "half-random-b needs a seed"),
+        ("half-balanced@-1", "half-balanced needs a number from 0, as in half-balanced@0"),
+        ("half-balanced@01", "half-balanced needs a number from 0"),
+        ("without-matched@0,", "without-matched needs a seed, or a seed and wnids, as in without-matched@0"),
+        ("without-matched@dog", "without-matched needs a seed, or a seed and wnids"),
+        ("without-matched@0,poodle,husky", "is spelt without-matched@0,husky,poodle"),
+        ("without-matched@0,animal", "leaves out 3 other classes, as many as are under these nodes"),
         ("without-random@", "without-random needs a seed"),
         ("only@dog,,car", "only needs wnids"),
         ("only@vehicle,dog", "only@vehicle,dog is spelt only@dog,vehicle"),
@@ -361,3 +368,18 @@ def test_a_control_of_a_small_tree(tree):
     dogs_and_two_fish = [*Taxonomy.snapshot().leaves_under("n02084071"), "n01440764", "n01443537"]
     with pytest.raises(ItlError, match="leaves out 118 other classes, as many .* only 2 are others"):
         label_set(Taxonomy.snapshot(), "without-matched@0", dogs_and_two_fish)
+
+
+def test_a_matched_control_of_any_nodes_has_none_of_them(imagenet):
+    dogs = set(imagenet.leaves_under("n02084071"))
+    controls = set()
+    for seed in range(4):
+        labels = label_set(imagenet, f"without-matched@{seed},n02084071", imagenet.leaves)
+        left_out = set(imagenet.leaves) - labels.class_of.keys()
+        assert labels.name == f"without-matched@{seed},n02084071"
+        assert not left_out & dogs
+        assert len(dogs) - 5 <= len(left_out) <= len(dogs)
+        controls.add(frozenset(left_out))
+    assert len(controls) > 1, "each seed leaves out others"
+    pascal = label_set(imagenet, "without-pascal", imagenet.leaves).class_of.keys()
+    assert pascal.isdisjoint(dogs)

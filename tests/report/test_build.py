@@ -133,6 +133,28 @@ def test_answer_stands_under_the_title_and_code_is_folded(home):
     assert html.count('<details class="code">') == 5, "four cells, and the parameters that were given"
 
 
+def test_figures_can_be_taken_away(home, tmp_path):
+    """As SVG and PNG beside the page; those that a new page no longer has are removed."""
+    folder = tmp_path / "reports/test"
+    for drawn in (2, 1):
+        cells = [tagged_cell("figure", FIGURE), *[new_code_cell(FIGURE)] * (drawn - 1)]
+        write_notebook(tmp_path / "notebooks/a.ipynb", new_markdown_cell("# So?"), *cells)
+        make(tmp_path, preset(a={}))
+        names = [f"a-figure-{number}.{kind}" for number in range(1, drawn + 1) for kind in ("png", "svg")]
+        assert sorted(path.name for path in folder.glob("*figure*")) == names
+        html = (folder / "a.html").read_text()
+        assert re.findall(r'href="(a-figure.*?)"', html) == sorted(
+            names, key=lambda name: (name[:10], name[-3:] == "png")
+        )
+        assert html.count("<img") == drawn
+        assert html.count("<svg") == 0, "shown once, as PNG"
+    assert (folder / "a-figure-1.png").read_bytes()[:4] == b"\x89PNG"
+    assert b"<svg" in (folder / "a-figure-1.svg").read_bytes()
+    os.truncate(folder / "a-figure-1.svg", 10)
+    make(tmp_path, preset(a={}))
+    assert (folder / "a-figure-1.svg").stat().st_size > 1000, "a damaged figure is made again"
+
+
 def test_unchanged_notebooks_are_not_executed_again(home):
     path = home / "reports/test/a.ipynb"
     before, said = path.stat().st_mtime_ns, []

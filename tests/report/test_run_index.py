@@ -70,7 +70,12 @@ def test_the_page_can_be_read_and_leads_to_all(machine, out):
     publish_runs(entries, out, "test", machine)
     html = (out / "runs.html").read_text()
     assert faults(html) == []
-    assert all(html.count(f">{entry.key}<") == 1 for entry in entries)
+    for entry in entries:
+        assert html.count(f">{entry.key}</a></td>") + html.count(f"<td>{entry.key}</td>") == 1, "one row each"
+    (listed,) = re.findall(r'<p id="class-count">(.*?)</p>', html)
+    assert re.findall(r"\w{12}", re.sub(r"<.*?>", " ", listed)) == [
+        entry.key for entry in entries if "class-count" in entry.questions
+    ]
     linked = set(re.findall(r'href="(runs/.*?)"', html))
     assert linked == {f"runs/{path.name}" for path in (out / "runs").iterdir() if path.suffix != ".json"}
     assert "20, 19 of them done" in html

@@ -3,7 +3,9 @@
 import itertools
 import json
 import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pandas as pd
 import pytest
@@ -304,13 +306,21 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
     assert most / 2 <= sum(pairs) <= 1.05 * most
 
 
-def test_what_is_measured_is_kept(tmp_path, monkeypatch):
-    machine, said = here(tmp_path), []
+def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
+    messages = []
+    return throughput.calibrated(works, machine, messages.append), messages
+
+
+def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
+    machine = here(tmp_path)
     works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
-    found = throughput.calibrated(works, machine, said.append)
+    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+        both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
+        (found, messages), (other, other_messages) = (one.result() for one in both)
     rate = found[throughput.name_of(*works[0], machine)]
     frozen = found[throughput.frozen_name(machine)]
-    assert said == ["measuring 2 kinds of work on this machine, once"]
+    assert other == found
+    assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
     assert 0 < rate.look < rate.learn
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)

@@ -22,8 +22,8 @@ from tests.sources.test_sun397 import IMAGES, LISTS
 def test_objects_are_counted_by_split_and_class(tmp_path):
     root = written(tmp_path, voc2007())
     assert check_lines("voc2007", root) == [
-        "read as: voc2007: train 2 images, val 1 images, test 2 images",
-        "labels: 2 classes, such as car; left out: 1 images in no list",
+        "read as: VOC2007 by the lists in ImageSets/Main: train 2 images, val 1 images, test 2 images",
+        "labels: 2 classes, such as car; by the XML files in Annotations; left out: 1 images in no list",
         "val: 1 images, 2 objects",
         "    car 1, dog 1",
         "train: 2 images, 2 objects and 1 difficult",

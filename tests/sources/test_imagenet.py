@@ -136,6 +136,26 @@ def test_tiny_imagenet_as_published(tmp_path):
         TinyImageNet(tmp_path / "tiny-imagenet-200").records()
 
 
+def test_a_tar_of_imagenet_v2_with_a_folder_around_its_numbers(tmp_path):
+    images = {f"imagenetv2-format-val/{number}/{40 * 'a'}.jpeg": b"v" for number in (0, 1)}
+    records = ImageNet(tarred(tmp_path / "v2.tar", images)).records()
+    assert [(one.id, one.wnid, one.split) for one in records] == [
+        (f"0/{40 * 'a'}.jpeg", "n01440764", "test"),
+        (f"1/{40 * 'a'}.jpeg", "n01443537", "test"),
+    ]
+
+
+def test_what_a_refusal_offers_are_options_of_imagenet(tmp_path):
+    with pytest.raises(ItlError, match="choose how to read it: --option splits=train ") as error:
+        ImageNet(
+            tarred(
+                tmp_path / "i.tar",
+                {f"train/{FOX}/1.JPEG": b"", f"train/{CAR}/2.JPEG": b"", f"more/{FOX}/3.JPEG": b""},
+            )
+        ).records()
+    assert "class_level" not in str(error.value)
+
+
 def test_every_cifar_wnid_is_in_ilsvrcs_tree_and_means_one_class():
     snapshot = Taxonomy.snapshot()
     assert all(wnid in snapshot for wnid in WNIDS.values())

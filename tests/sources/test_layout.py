@@ -117,6 +117,30 @@ READ = {  # name -> source, files, options, splits, classes, one image that is n
         [A, B],
         None,
     ),
+    "a folder around wnids": (
+        "folder",
+        [f"subset/{A}/1.JPEG", f"subset/{B}/1.JPEG"],
+        {},
+        {"train": 2},
+        [A, B],
+        None,
+    ),
+    "a folder of any name around classes": (
+        "folder",
+        ["Bus/a/1.jpg", "Bus/b/1.jpg"],
+        {"class_level": 2},
+        {"train": 2},
+        ["a", "b"],
+        None,
+    ),
+    "a folder around splits": (
+        "folder",
+        ["photos/train/cat/1.jpg", "photos/train/dog/1.jpg", "photos/val/cat/1.jpg"],
+        {},
+        {"train": 2, "val": 1},
+        ["cat", "dog"],
+        ("val/cat/1.jpg", "cat"),
+    ),
     "one folder in each class": (
         "folder",
         ["cat/images/1.jpg", "dog/images/1.jpg", "dog/boxes.txt"],
@@ -363,6 +387,18 @@ def test_a_layout_is_read(tmp_path, name):
 
 REFUSED = {  # name -> source, files, options, what the refusal says
     "one class": ("folder", ["cat/1.jpg", "cat/2.jpg"], {}, "one class, 'cat'; .* --option class_level=1"),
+    "one class in parts, or a folder around classes": (
+        "folder",
+        ["Bus/a/1.jpg", "Bus/b/1.jpg"],
+        {},
+        r"'Bus', which may be one class, .*--option class_level=2 \(2 classes, a, b; train 2 images\)",
+    ),
+    "the same two levels down": (
+        "folder",
+        ["data/v2/cat/1.jpg", "data/v2/dog/1.jpg"],
+        {},
+        r"'v2', which may be one class, .*--option class_level=3 \(2 classes, cat, dog; ",
+    ),
     "no class": ("folder", ["1.jpg", "2.jpg"], {}, "2 images, but no class folders"),
     "splits as classes": (
         "folder",

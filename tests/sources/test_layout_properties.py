@@ -33,11 +33,7 @@ SHAPES = ["class", "class", "class/images", "group/class", "class/part", "class/
 
 
 def planted(chance: random.Random) -> dict[str, tuple[str, str] | None]:
-    """Plant a tree: images by name, with split and class, or None where the image belongs to no class.
-
-    One class alone whose images lie in several folders is planted in splits only: without these, it is the
-    same tree as a folder around class folders.
-    """
+    """Plant a tree: images by name, with split and class, or None where the image belongs to no class."""
     shape = chance.choice(SHAPES)
     splits = chance.choice(
         [[], ["train"], ["train", "val"], ["train", "test"], ["train", "val", "test"], ["test"]]
@@ -45,8 +41,6 @@ def planted(chance: random.Random) -> dict[str, tuple[str, str] | None]:
     names = chance.sample(NAMES, chance.randint(1, 4))
     groups = chance.sample(["animals", "places", "train", *NAMES[:-1]], 2)
     wrapper = chance.choice(WRAPPERS)
-    if shape == "class/part" and len(names) == 1:
-        splits = splits or ["train"]
     images: dict[str, tuple[str, str] | None] = {}
     for split in splits or [""]:
         folder = chance.choice(SPELLINGS[split]) if split else ""

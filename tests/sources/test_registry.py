@@ -58,6 +58,20 @@ def test_a_new_source_is_packed_and_checked(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("kind", [kind for kind in SOURCES if reads_files(kind)])
+def test_every_source_of_files_says_what_it_recognised_and_what_labels_it(kind):
+    source = SOURCES[kind]
+    assert source.layout is not Source.layout
+    assert source.labelled_by is not Source.labelled_by
+
+
+def test_a_source_without_the_option_classes_says_how_classes_are_chosen():
+    with pytest.raises(ItlError, match="source webdataset has no option classes; .* label set file@FILE"):
+        open_source("webdataset", "shards", classes="100.txt")
+    with pytest.raises(ItlError, match="no option of source coco called 'classes'"):
+        open_source("coco", "images", classes="cat,dog")
+
+
 def test_its_options_are_its_fields():
     assert not reads_files("greys")
     with pytest.raises(ItlError, match="no option of source greys called 'level'; did you mean 'levels'"):

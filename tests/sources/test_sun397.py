@@ -128,8 +128,9 @@ def test_check_counts_what_is_there(tmp_path):
     root = written(tmp_path, changed(IMAGES, sun_7=jpeg(1, 1)) | LISTS)
     lines = check_lines("sun397", root)
     assert lines == [
-        "read as: sun397: train 3 images, test 3 images",
-        "labels: 3 classes, such as abbey; left out: 1 images in neither list of partition 1",
+        "read as: SUN397 by the lists of partition 1: train 3 images, test 3 images",
+        "labels: 3 classes, such as abbey; by their folders; left out: 1 images in neither list of "
+        "partition 1",
         "train: 3 images in 3 classes, 1 for each class",
         "test: 3 images in 3 classes, 1 for each class",
         "classes: 3 plain names (abbey, church/indoor, church/outdoor)",

@@ -52,9 +52,9 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     assert built.summary["protocol"] == "VOC2012 Action"
     lines = check_lines("voc2012-action", path)
     assert lines[:5] == [
-        "read as: voc2012-action: train 2 people, val 1 people",
-        "labels: 3 classes, such as jumping; left out: 1 images without a listed person, 1 unlabelled people "
-        "of test",
+        "read as: people in VOC2012 by the lists in ImageSets/Action: train 2 people, val 1 people",
+        "labels: 3 classes, such as jumping; by these lists and the XML files in Annotations; left out: "
+        "1 images without a listed person, 1 unlabelled people of test",
         "val: 1 people, 0 actions, 1 with none",
         "train: 2 people, 3 actions and 1 difficult",
         "    jumping 1 (+ 1), phoning 1, walking 1",

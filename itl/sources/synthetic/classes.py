@@ -154,8 +154,13 @@ class DemoClasses(Source):
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo image", self.seed, record.id)
-        canvas = backdrop(random, self.size)
-        clutter(canvas, random, 5, (0.04, 0.16))
-        portrait(canvas, self._genes[record.wnid], random, any_pose(random, self.size, (0.65, 1.1)))
-        clutter(canvas, random, 2, (0.04, 0.12))
-        return to_image(tint(canvas, random), 12, random)
+        return class_image(self._genes[record.wnid], self.size, random)
+
+
+def class_image(genes: np.ndarray, size: int, random: np.random.Generator) -> np.ndarray:
+    """Render one image of the class with *genes*: uint8 (size, size, 3)."""
+    canvas = backdrop(random, size)
+    clutter(canvas, random, 5, (0.04, 0.16))
+    portrait(canvas, genes, random, any_pose(random, size, (0.65, 1.1)))
+    clutter(canvas, random, 2, (0.04, 0.12))
+    return to_image(tint(canvas, random), 12, random)

@@ -21,6 +21,7 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import crop_with_context
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, inner_step, looks_of, reach
 from itl.sources.synthetic.classes import DemoClasses, spread_leaves
+from itl.sources.synthetic.kinds import DemoKinds
 from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, tight_box, unit, wave
 from itl.sources.synthetic.targets import (
     ACTIONS,
@@ -32,8 +33,8 @@ from itl.sources.synthetic.targets import (
     positions,
 )
 
-SOURCES = [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]
-PINNED = ["9bacc3daa241", "757661833906", "8a402d525867", "b7322fca1ff6"]
+SOURCES = [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions(), DemoKinds()]
+PINNED = ["9bacc3daa241", "757661833906", "8a402d525867", "b7322fca1ff6", "7121c9046f6e"]
 EVERY_SOURCE = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.kind)
 
 
@@ -92,9 +93,10 @@ def test_another_process_draws_the_same_bytes():
         [
             "import hashlib",
             "from itl.sources.synthetic.classes import DemoClasses",
+            "from itl.sources.synthetic.kinds import DemoKinds",
             "from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes",
             inspect.getsource(digest),
-            "print(*map(digest, [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions()]))",
+            f"print(*map(digest, {SOURCES}))",
         ]
     )
     run = subprocess.run(
@@ -137,6 +139,11 @@ def test_any_number_of_classes(world, count):
         (DemoScenes, {"size": -4}, "size of at least 1, not -4"),
         (DemoDetection, {"test": 0}, "test of at least 1, not 0"),
         (DemoActions, {"train": 0}, "train of at least 1, not 0"),
+        (DemoKinds, {"classes": 1}, "from 2 to 100 classes, not 1"),
+        (DemoKinds, {"test": 0}, "test of at least 1, not 0"),
+        (DemoKinds, {"under": "n02099601"}, "n02099601 .golden_retriever.n.01. is a leaf; give its parent"),
+        (DemoKinds, {"under": "bird"}, "no 'bird' among .* did you mean n01503061 .bird.n.01."),
+        (DemoKinds, {"under": ""}, "no '' among"),
     ],
 )
 def test_impossible_worlds_are_refused(make, settings, message):
@@ -153,6 +160,30 @@ def test_a_node_looks_like_its_parent_changed_a_little(world):
     assert (Appearances(world).genes(leaf) == appearances.genes(leaf)).all()
     assert (Appearances(world, seed=1).genes(leaf) != appearances.genes(leaf)).all()
     assert (inner_step(12) < inner_step(6)).all()
+
+
+def test_new_kinds_are_spread_over_the_families_under_their_nodes(world):
+    birds = DemoKinds(classes=8)
+    assert [record.wnid for record in birds.records()][:: birds.test][:8] == sorted(birds.families)
+    assert len(set(birds.families.values())) == 8
+    assert all("n01503061" in world.path(family) for family in birds.families.values())
+    assert all(world.children(family) for family in birds.families.values())
+    assert not set(birds.families) & set(world)
+    both = DemoKinds(under="n03405725,n01503061", classes=40).families.values()
+    assert {node for family in both for node in ("n03405725", "n01503061") if node in world.path(family)} == {
+        "n03405725",
+        "n01503061",
+    }
+
+
+def test_new_kinds_of_one_family_are_numbered_and_differ():
+    many = DemoKinds(under="n02512053", classes=20)  # fish, of which there are 13 families
+    assert sorted({name.partition("-")[2] for name in many.families}) == ["0", "1"]
+    twins = [name for name in many.families if f"{name[:9]}-1" in many.families]
+    assert many.class_names[twins[0]].startswith("new ")
+    appearances = Appearances(Taxonomy.snapshot(), many.seed)
+    one, other = (appearances.new_leaf(twins[0][:9], f"{twins[0][:9]}-{number}") for number in (0, 1))
+    assert np.abs(one - other).max() > 0.05
 
 
 def tree_distances(tree: Taxonomy, wnids: list[str]) -> np.ndarray:

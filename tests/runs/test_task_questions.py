@@ -1,0 +1,97 @@
+"""Questions about one's own task: their runs and comparisons."""
+
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.runs.task_questions import Counterfactual, Influence
+from itl.specs import Pretrain
+from tests.worlds import SETTINGS, here
+
+SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+NOWHERE = here(Path("/nowhere"))
+DOG, CAT = "n02084071", "n02121620"
+
+
+def test_each_half_has_one_net_with_a_seed_of_its_own():
+    runs = Influence.ask(**SHARED, halves=20).runs(NOWHERE)
+    nets = [run for run in runs if isinstance(run.spec, Pretrain)]
+    halves = [run for run in nets if dict(run.columns)["pretrained_on"] == "half of the classes"]
+    assert [(run.seed, run.spec.seed, run.spec.subset.labels) for run in halves] == [
+        (number, number, f"half-balanced@{number}") for number in range(20)
+    ]
+    assert len(nets) == 20 + len(SETTINGS["seeds"]), "all classes have the seeds of the study"
+    scored = [run for run in runs if run.task == "knn@scenes"]
+    assert len(scored) == 20 + 2 * len(SETTINGS["seeds"]), "no pre-training too"
+
+
+def test_a_longer_study_does_the_runs_of_a_shorter_one():
+    short, long = (Influence.ask(**SHARED, halves=count).runs(NOWHERE) for count in (6, 20))
+    assert {run.spec for run in short} < {run.spec for run in long}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"halves": 2}, "4 halves or more"),
+        ({"halves": 0}, "halves"),
+        ({"halves": 20, "cap": 5}, "leave cap out"),
+        ({}, "lacks 1 of its settings; add halves"),
+    ],
+)
+def test_influence_says_what_it_cannot_do(changes, says):
+    with pytest.raises(ItlError, match=says):
+        Influence.ask(**SHARED, **changes)
+
+
+def test_counterfactuals_stand_beside_controls():
+    question = Counterfactual.ask(**SHARED, harmful=[DOG], helpful=[CAT], helpful_classes=7)
+    labels = {
+        dict(condition.columns)["pretrained_on"]: (condition.labels, condition.classes)
+        for condition in question.conditions
+    }
+    assert labels == {
+        "none": ("original", None),
+        "all classes": ("original", None),
+        "without as many others": (f"without-matched@{{seed}},{DOG}", None),
+        "without the harmful": (f"without@{DOG}", None),
+        "the helpful alone": (f"only@{CAT}", None),
+        "as many others alone": ("original", 7),
+    }
+    pairs = [
+        (dict(pair.of)["pretrained_on"], dict(pair.against)["pretrained_on"]) for pair in question.comparisons
+    ]
+    assert pairs[:2] == [
+        ("without the harmful", "without as many others"),
+        ("the helpful alone", "as many others alone"),
+    ]
+    controls = [
+        run.spec.subset.labels
+        for run in question.runs(NOWHERE)
+        if isinstance(run.spec, Pretrain) and "matched" in run.spec.subset.labels
+    ]
+    assert controls == [f"without-matched@{seed},{DOG}" for seed in SETTINGS["seeds"]]
+    tree = Taxonomy.snapshot()
+    assert len(label_set(tree, controls[0], tree.leaves).classes) == 1000 - 118
+
+
+def test_counterfactuals_of_one_sign_leave_the_other_out():
+    question = Counterfactual.ask(**SHARED, harmful=[DOG])
+    assert len(question.conditions) == 4
+    assert len(question.comparisons) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "no node"),
+        ({"helpful": [CAT]}, "helpful_classes"),
+        ({"harmful": ["dog,cat+x"]}, "no label method"),
+    ],
+)
+def test_counterfactuals_that_are_none(changes, says):
+    with pytest.raises(ItlError, match=says):
+        Counterfactual.ask(**SHARED, **changes)
