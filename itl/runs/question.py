@@ -24,7 +24,7 @@ from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
-from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, Weights, key
+from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
 from itl.storage import read_mapping, write_atomic
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
@@ -285,7 +285,7 @@ class Question:
         Raises:
             ItlError: where no run is done.
         """
-        rows, own = [], {own.weights: own for own in self.own_weights()}
+        rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
             result = store.result(run.spec)
             if result is None:
@@ -293,7 +293,7 @@ class Question:
             shared = {
                 **dict(run.columns),
                 "seed": run.seed,
-                **_trained_on(run.spec, store, own),
+                **_trained_on(run.spec, store, own[run.columns]),
                 "task": run.task,
                 "target": run.target,
                 "method": run.method,
@@ -343,15 +343,11 @@ def with_seed(labels: str, seed: int) -> str:
     return labels.replace("{seed}", str(seed))
 
 
-def _trained_on(spec: Spec, store: Store, own: Mapping[Weights, OwnWeights]) -> dict[str, object]:
-    """Return how many classes and images the net of a finished run was trained on, or its own weights."""
+def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, object]:
+    """Return how many classes and images the net of a finished run was trained on, or its *own* weights."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
     counts = {name: store.result(pretrain)[name] if pretrain.trained else 0 for name in ("classes", "images")}
-    weights = own[pretrain.weights] if pretrain.weights else None
-    return counts | {
-        "weights": weights.name if weights else "",
-        "trained_on": weights.trained_on if weights else "",
-    }
+    return counts | {"weights": own.name if own else "", "trained_on": own.trained_on if own else ""}
 
 
 def run_all(

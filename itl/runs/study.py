@@ -1,5 +1,6 @@
 """What every question takes: a pydantic model, the one validator of presets, notebooks and Python calls."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
@@ -163,9 +164,10 @@ def beside_condition(own: OwnWeights, conditions: Sequence[Condition]) -> Condit
 def against_everything(beside: Sequence[Condition], conditions: Sequence[Condition]) -> list[Comparison]:
     """Compare each net with own weights with the first that is trained on all there is, or on the most."""
 
-    def limits(condition: Condition) -> int:
-        limited = (condition.classes, condition.images_per_class, condition.leaves)
-        return (condition.labels != "original") + sum(limit is not None for limit in limited)
+    def limits(condition: Condition) -> tuple[float, ...]:
+        numbers = (condition.classes, condition.images_per_class, condition.leaves)
+        limited = (condition.labels != "original") + sum(number is not None for number in numbers)
+        return limited, *(-(number or math.inf) for number in numbers)
 
     trained = [condition for condition in conditions if condition.trained]
     if not trained:
