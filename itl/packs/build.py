@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def build_pack(request: PackRequest, out: Path, workers: int, log: Callable[[str
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}", log):
+            request = replace(request)  # the files may have changed during the wait
             if out.exists():
                 changes = _changes(request, out)
                 if not changes:
@@ -113,7 +115,7 @@ def _write_folder(
     log: Callable[[str], object],
 ) -> None:
     """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
-    state = request.source_state()  # before anything is read: a later change shows the next time
+    state = request.source_state  # before anything is read: a later change shows the next time
     source, records = request.open_source()
     stamps = list(stamps_of(records))
     identity = {

@@ -123,21 +123,25 @@ def size_of(packing: Packing, name: str, machine: Machine) -> Size:
                 reading=str(read_mapping(summary, PACK_AGAIN).get("reading", "")),
             )
     kept = read_mapping(_size_file(folder))
-    if kept.get("source_state", "unknown") != request.source_state() or not _is_size(kept.get("size")):
+    if kept.get("source_state", "unknown") != request.source_state or not _is_size(kept.get("size")):
         size = _size_of_source(packing, request.path)
         if machine.home.is_dir():  # a plan for another home makes no folders there
-            keep_size(size, packing, name, machine)
+            _write_size(size, folder, request)
         return replace(size, changes=changes)
     return replace(Size(**kept["size"]), changes=changes)
 
 
 def keep_size(size: Size, packing: Packing, name: str, machine: Machine) -> None:
     """Keep *size* as that of the source of *packing* while its files stay as they are now."""
-    file = _size_file(pack_folder(packing, name, machine))
-    state = PackRequest(packing, find_source(packing, name, machine)).source_state()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"source_state": state, "size": asdict(size)})
-    write_atomic(file, lambda path: path.write_text(text))
+    request = PackRequest(packing, find_source(packing, name, machine))
+    _write_size(size, pack_folder(packing, name, machine), request)
+
+
+def _write_size(size: Size, folder: Path, request: PackRequest) -> None:
+    """Write *size* beside the pack in *folder*, with the state that the files of *request* had before."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"source_state": request.source_state, "size": asdict(size)})
+    write_atomic(_size_file(folder), lambda path: path.write_text(text))
 
 
 def _size_file(folder: Path) -> Path:

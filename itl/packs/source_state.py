@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,8 +64,9 @@ class PackRequest:
         """Return the path as pack.json holds it."""
         return None if self.path is None else str(self.path.resolve())
 
+    @cached_property
     def source_state(self) -> dict | None:
-        """Return number, bytes and a digest of names, sizes and times of all files of the source.
+        """Number, bytes and a digest of names, sizes and times of all files of the source when first asked.
 
         Files that an option names count too, and lists beside the path. None where images are rendered.
         """
@@ -126,7 +127,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
         request: With the pack's settings.
     """
     moved = summary["path"] != request.absolute_path()
-    state = request.source_state()
+    state = request.source_state
     if not moved and state == summary.get("source_state", "unknown"):
         return Changes()
     if "source_state" not in summary:

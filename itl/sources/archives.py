@@ -148,7 +148,7 @@ def split_name(name: str) -> list[str] | None:
 
 def is_stray(parts: list[str]) -> bool:
     """Say whether a path, given in parts, was left by an operating system or an editor."""
-    return any(part.startswith(".") or part in STRAY_NAMES for part in parts)
+    return not STRAY_NAMES.isdisjoint(parts) or "/." in f"/{'/'.join(parts)}"  # quicker than part by part
 
 
 def foreign_format(names: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -420,6 +421,24 @@ def test_a_cached_listing_is_refreshed(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(smooth(9, 9)))
         assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
+
+
+def test_a_new_source_is_walked_twice_and_a_known_one_once(tmp_path, monkeypatch):
+    """For the state of its files, and to list them with their classes."""
+    photos, machine, scandir, scanned = tmp_path / "photos", here(tmp_path), os.scandir, []
+    for name in ("cat", "dog"):
+        (photos / name).mkdir(parents=True)
+        (photos / name / "1.png").write_bytes(encoded(smooth(9, 9)))
+
+    def counted(path):
+        scanned.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    for walks in (2, 1):
+        size_of(Packing("folder", str(photos)), "images", machine)
+        assert [scanned.count(name) for name in ("photos", "cat", "dog")] == [walks] * 3
+        scanned.clear()
 
 
 def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
