@@ -195,10 +195,10 @@ def _own_weights_apart(
     """
     levels, kept = [], {}
     for line, rows in groups.items():
-        own = rows["weights"] != "" if "weights" in rows else pd.Series(False, rows.index)
-        levels += [
-            (line, name, part["value"].mean()) for name, part in rows[own].groupby("weights", sort=False)
-        ]
+        names = rows["weights"] if "weights" in rows else pd.Series("", rows.index)
+        own = names != ""
+        means = rows.loc[own, "value"].groupby(names[own], sort=False).mean()
+        levels += [(line, name, mean) for name, mean in means.items()]
         if not own.all():
             kept[line] = rows[~own]
     return levels, kept
