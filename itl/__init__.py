@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 T = TypeVar("T")
 
 PUBLIC = {  # names, or whole modules, by the module that has them
-    "itl.analysis": "comparisons doubts figures hierarchy_figures node_accuracy noise published tables "
-    "verdicts wording",
+    "itl.analysis": "comparisons doubts figures hierarchy_figures node_accuracy noise published "
+    "score_trust tables verdicts wording",
     "itl.browser.widget": "HierarchyBrowser",
     "itl.hierarchy.label_sets": "label_set",
     "itl.hierarchy.taxonomy": "Taxonomy",
@@ -27,7 +27,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.presets": "load_preset",
     "itl.runs": "questions",
     "itl.runs.provenance": "provenance",
-    "itl.runs.questions": "data_size class_count granularity budget overlap split coarse_or_fine",
+    "itl.runs.questions": "data_size class_count granularity budget overlap split coarse_or_fine scores",
     "itl.runs.store": "Store",
     "itl.specs": "DetectionRecipe Packing Recipe Subset spec_of",
 }

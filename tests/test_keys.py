@@ -51,4 +51,5 @@ def test_every_preset_and_question_is_among_them():
         "overlap",
         "split",
         "coarse-or-fine",
+        "scores",
     }

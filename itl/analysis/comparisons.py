@@ -18,7 +18,7 @@ from itl.analysis.wording import condition_text, interval, p_text, percent_inter
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
 from itl.presets import Preset
-from itl.runs.question import Condition, Question
+from itl.runs.question import Condition, Question, Task
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED, questions_of
 from itl.runs.store import Store
 
@@ -191,6 +191,8 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     untrained = [condition.columns for condition in question.conditions if condition.untrained]
     against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
     for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
+        if not Task.read(task).measures_transfer:
+            continue
         data = task_values(results, question.conditions, task, main_metric(task))
         row = compare(question, data, of, against)
         if row and row.evidence.control_fault:
@@ -236,7 +238,8 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     if not against_trained:
         main = question.comparisons[0].against
         reference = data.side(main) if main in _trained(data.conditions) else first
-    change, gain = model.estimate(first - second), _estimate(model, reference - untrained, untrained.any())
+    change = model.estimate(first - second)
+    gain = _estimate(model, reference - untrained, bool(untrained.any()))
     share = (math.nan, math.nan, math.nan)
     if gain is not None and gain.mean > 0 and against_trained and not fitted:
         share = model.ratio(first - untrained, second - untrained)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, zip_longest
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -174,7 +175,7 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     for line, name, height in levels:
         colour = colours.get(line, INK)
         ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
-        text = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
+        text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
         ax.annotate(name, (0.01, height), color=colour, **text)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(ticks.values()), [tick_text(value) for value in ticks])
@@ -204,12 +205,19 @@ def _own_weights_apart(
     return levels, kept
 
 
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that *ax* is drawn in, which pyplot made."""
+    if not isinstance(ax.figure, Figure):
+        raise TypeError(f"these axes are in {ax.figure}, which is not a figure of its own")
+    return ax.figure
+
+
 def _t_interval(values: pd.Series) -> tuple[float, float]:
     """Return the 95 % interval of the mean; nan for one seed, which seaborn does not draw."""
     return mean_interval(values.tolist())[1:]
 
 
-def positions(values: Iterable[object]) -> dict[object, float]:
+def positions(values: Iterable[Any]) -> dict[Any, float]:
     """Map each value to its position on a log axis: 0 an octave below the first, all one above the last.
 
     >>> positions([25, 50, 0, "all"])
@@ -237,18 +245,26 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     for name, (height, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
         height = max(height, lowest)
         lowest = height + LABEL_SPACING * (high - low)
-        style = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
-        ax.annotate(name, (1.01, height), color=colour, fontweight="bold", fontsize=10, **style)
+        ax.annotate(
+            name,
+            (1.01, height),
+            xycoords=("axes fraction", "data"),
+            annotation_clip=False,
+            va="center",
+            color=colour,
+            fontweight="bold",
+            fontsize=10,
+        )
 
 
-def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
+def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     """Draw a row for each contrast: change, 95 % interval, and the margin as a grey band.
 
     Dots are filled where the verdict is a gain or a loss, squares where it is the same, and hollow otherwise.
 
     Args:
         table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
-        by: the column that colours show.
+        by: the column that colours show; None: all rows have one colour, and no legend is needed.
 
     Raises:
         ItlError: the table is empty.
@@ -257,11 +273,12 @@ def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
     ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
     table = table.assign(row=range(len(table)))
-    palette = dict(zip(table[by].unique(), cycle(COLOURS)))
+    groups = table[by] if by else pd.Series("", table.index)
+    palette = dict(zip(groups.unique(), cycle(COLOURS)))
     ax.barh(table["row"], 2 * table["margin"], left=-table["margin"], height=0.8, color=QUIET, zorder=0)
-    ax.hlines(table["row"], table["low"], table["high"], colors=table[by].map(palette), lw=2)
+    ax.hlines(table["row"], table["low"], table["high"], colors=groups.map(palette), lw=2)
     for same, rows in table.groupby(table["verdict"] == SAME):
-        colours = rows[by].map(palette)
+        colours = groups[rows.index].map(palette)
         faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
         sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
@@ -276,7 +293,8 @@ def forest(table: pd.DataFrame, by: str = "compared") -> Axes:
     ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends
     ax.grid(axis="x")
     ax.set(xlabel="change (percentage points)", ylabel="")
-    ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
+    if by:
+        ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
     return ax
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.question import UNTRAINED
 
-UNITS = {"images_per_class": " images per class", "label_set": " label set", "halves": " halves"}
+UNITS = {"images_per_class": " images per class", "halves": " halves"}
 REFERENCE_METRICS = ("chance", "recall")  # given by the target, to judge the others by
 
 
@@ -89,9 +89,12 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
 
     >>> condition_text({"images_per_class": 25}, {"images_per_class": 200})
     '25 instead of 200 images per class'
+    >>> condition_text({"label_set": "bottom-up@5"}, {"label_set": "original"})
+    'labels cut at depth 5 instead of original labels'
     >>> condition_text({"halves": "random", "trained_on": "A + B"}, {"halves": "random", "trained_on": "A"})
     'A + B instead of A, random halves'
     """
+    of, against = ({name: _value_text(name, side[name]) for name in side} for side in (of, against))
     differing = [name for name in of if of[name] != against[name]] or list(of)
     shared = "".join(f", {of[name]}{UNITS.get(name, '')}" for name in of if name not in differing)
     unit = "".join(UNITS.get(name, "") for name in differing)
@@ -104,6 +107,17 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     return f"{first} instead of {second if second == 'chance' else 'no pre-training'}{shared}"
 
 
+def _value_text(column: str, value: object) -> object:
+    """Write a label set as what it does to labels; any other *value* of a condition stays as it is."""
+    if column not in ("label_set", "cut"):
+        return value
+    method, _, argument = str(value).partition("@")
+    done = {"bottom-up": f"cut at depth {argument}", "top-down": f"merged upward {argument} ×"}.get(method)
+    if column == "cut":
+        return done or value
+    return f"labels {done}" if done else "original labels" if method == "original" else value
+
+
 def metric_name(task: str) -> str:
     """Name for people what a task is judged by."""
     return "mean average precision" if main_metric(task) == "map" else "accuracy"
@@ -114,14 +128,16 @@ def task_name(task: str) -> str:
 
     >>> task_name("finetune@scenes")
     'scenes, fine-tuned'
-    >>> task_name("probe@images/half-a")
-    'half-a classes of images, linear probe'
+    >>> task_name("probe@images/half-a:50")
+    'half-a classes of images (50 of each), linear probe'
     """
     method, _, target = task.partition("@")
     if not target:
         return "own classes" if task == "own" else task
+    target, _, count = target.partition(":")
     pack, _, labels = target.partition("/")
-    name = f"{labels} classes of {pack}" if labels else pack
+    name = f"{_value_text('cut', labels)} classes of {pack}" if labels else pack
+    name += f" ({count} of each)" if count else ""
     return f"{name}, {METHODS[method].words if method in METHODS else method}"
 
 

@@ -15,7 +15,8 @@ class Method:
     """How a pre-trained net is measured on a target.
 
     Its evaluator is called as ``evaluate(spec, net, target, folder, machine)`` and returns plain floats, by
-    metric, in percent. *target* is an `itl.evaluation.target.Target`, *folder* is the run's own.
+    metric: in percent, or, where *looks_at* says that no test image is scored, in the metric's own unit.
+    *target* is an `itl.evaluation.target.Target`, *folder* is the run's own.
     """
 
     evaluator: str  # MODULE:FUNCTION, imported when a run needs it
@@ -25,6 +26,7 @@ class Method:
     annotated: bool = False  # targets are annotated objects, not one class for each image
     nodes: bool = False  # scores inner nodes of the tree too, beside chance
     cost: tuple[str, ...] = ()  # pieces of `itl.runs.throughput.Frozen` that frozen features cost
+    looks_at: str = ""  # the split, where that is not the test split
 
     def load(self) -> Callable[..., dict[str, float]]:
         """Import and return the evaluator."""
@@ -48,6 +50,13 @@ METHODS = {
         "accuracy",
         nodes=True,
         cost=("fit", "compare", "compare"),
+    ),
+    "scores": Method(
+        "itl.evaluation.transferability:transferability",
+        "cheap scores",
+        "knn5",
+        cost=("compare", "compare"),
+        looks_at="train",
     ),
 }
 

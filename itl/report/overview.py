@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,8 +12,8 @@ from itl.analysis.wording import percent_interval, task_name
 
 OPENINGS = {  # how the paragraph tells of main comparisons with each verdict
     GAIN: "Features transfer better with",
-    LOSS: "They transfer worse with",
-    SAME: "They transfer as well, within the margins declared beforehand, with",
+    LOSS: "Features transfer worse with",
+    SAME: "Features transfer as well, within the margins declared beforehand, with",
     CANNOT_TELL: "These runs cannot tell about",
     TOO_FEW: "There are too few seeds to tell about",
 }
@@ -38,7 +39,8 @@ def paragraph(rows: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def _clause(row: tuple) -> str:
+def _clause(row: Any) -> str:
+    """Write one row of the main comparisons, as `itertuples` gives it, as a part of a sentence."""
     share = percent_interval(row.share, row.share_low, row.share_high)
     of_the_gain = f"{share} of the gain on " if share else ""
     return f"{row.compared} ({of_the_gain}{task_name(row.task)})"
@@ -55,15 +57,15 @@ def figure(rows: pd.DataFrame) -> str:
         return ""
     import matplotlib.pyplot as plt  # slow to import, and an index under way draws nothing
 
-    from itl.analysis.figures import forest
+    from itl.analysis.figures import figure_of, forest
 
     percent = known[["change", "low", "high", "margin"]].mul(100).div(known["gain"], axis=0)
     kept = known["share"].notna()
     percent.loc[kept, "low"] = 100 * (known.loc[kept, "share_low"] - 1)
     percent.loc[kept, "high"] = 100 * (known.loc[kept, "share_high"] - 1)
-    ax = forest(known.assign(**percent), by="question")
+    ax = forest(known.assign(**percent), by=None)
     ax.set_xlabel("change, % of the gain from pre-training")
     file = io.BytesIO()
-    ax.figure.savefig(file, format="svg")
-    plt.close(ax.figure)
+    figure_of(ax).savefig(file, format="svg")
+    plt.close(figure_of(ax))
     return base64.b64encode(file.getvalue()).decode()

@@ -23,7 +23,7 @@ from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Recipe, Transfer, key
+from itl.specs import Pretrain, Recipe, Transfer, Weights, key
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
@@ -92,7 +92,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     pack = pack_of_digest(spec.subset.pack, machine)
     selection = select(pack, spec.subset, "train", tree_of(spec, machine))
     if spec.weights:
-        return _take_weights(spec, len(selection.classes), folder, machine)
+        return _take_weights(spec, spec.weights, len(selection.classes), folder, machine)
     table = manifest(pack, selection)
     write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
@@ -109,10 +109,10 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     }
 
 
-def _take_weights(spec: Pretrain, classes: int, folder: Path, machine: Machine) -> dict:
-    """Give the net of *spec* the weights that are kept in `machine.weights`; see `pretrain`."""
+def _take_weights(spec: Pretrain, weights: Weights, classes: int, folder: Path, machine: Machine) -> dict:
+    """Give the net of *spec* the *weights* that are kept in `machine.weights`; see `pretrain`."""
     net = build_for(spec, classes)
-    tensors, note = load_kept(spec.weights, machine.weights)
+    tensors, note = load_kept(weights, machine.weights)
     fill_body(net, spec.net, tensors)
     save_weights(net, folder / "weights.safetensors")
     return {"classes": classes, "images": 0, "weights": note, "metrics": {}}
@@ -148,7 +148,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
 
     Returns:
         classes and images (of the target's training), split and protocol (of its test images), metrics
-        (percent, by name) and chosen (settings, by name).
+        (by name, in percent but for scores) and chosen (settings, by name).
 
     Raises:
         ItlError: where the pre-training is not done, the method is unknown, or it would not use the recipe.
@@ -166,10 +166,10 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
         target = target_of(spec, pack, tree_of_digest(spec.tree, machine.taxonomies))
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}
-    if "lr" in chosen:
+    if "lr" in chosen and spec.recipe is not None:
         chosen["lr_at_edge"] = chosen["lr"] in (min(spec.recipe.lrs), max(spec.recipe.lrs))
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
-    protocol = {"split": scored_split(pack), "protocol": pack.summary.get("protocol", "")}
+    protocol = {"split": method.looks_at or scored_split(pack), "protocol": pack.summary.get("protocol", "")}
     return counts | protocol | {"metrics": metrics, "chosen": chosen}
 
 

@@ -97,7 +97,12 @@ class Task:
                 f":IMAGES_PER_CLASS, as in finetune@scenes or probe@images/bottom-up@9:5"
             )
         method, target, labels, count = parts.groups()
-        return cls(text, method, target, labels or "original", count and int(count))
+        return cls(text, method, target, labels or "original", int(count) if count else None)
+
+    @property
+    def measures_transfer(self) -> bool:
+        """Whether it does; scores only predict it."""
+        return not METHODS[self.method].looks_at
 
 
 @dataclass(frozen=True)
@@ -346,7 +351,8 @@ def with_seed(labels: str, seed: int) -> str:
 def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, object]:
     """Return how many classes and images the net of a finished run was trained on, or its *own* weights."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
-    counts = {name: store.result(pretrain)[name] if pretrain.trained else 0 for name in ("classes", "images")}
+    result = store.finished(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
+    counts = {name: result[name] for name in ("classes", "images")}
     return counts | {"weights": own.name if own else "", "trained_on": own.trained_on if own else ""}
 
 

@@ -4,15 +4,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, StrictInt, field_validator
+from pydantic import NonNegativeInt, PositiveInt, StrictInt, field_validator
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
-from itl.runs.study import Study, by_training, first_against_last
+from itl.runs.study import Count, Study, by_training, first_against_last
+from itl.runs.task_questions import Scores
 from itl.specs import Recipe, Subset, spec_of
 
 if TYPE_CHECKING:
@@ -27,16 +28,6 @@ BOTH, AS_MANY_PASSES = "A + B", "as many passes"
 COARSE, FINE, ALL_COARSE = "coarse", "fine", "coarse, all images"
 IMAGES_DOUBLED, CLASSES_DOUBLED = "twice the images of each class", "twice the classes"
 EXAMPLE = "each with two designs or more, such as [['20 x 50', '10 x 100'], ['20 x 25', '10 x 50']]"
-
-
-def _count(value: object) -> object:
-    """Return *value*, a number of images per class; raise ItlError for what is none."""
-    if value == "all" or (type(value) is int and value >= 0):
-        return value
-    raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
-
-
-Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
 
 class DataSize(Study):
@@ -264,14 +255,15 @@ class Split(Study):
 
     def _recipes(self) -> tuple[Recipe, Recipe]:
         """Return the recipes of A + B: of as many steps as a half, and of as many passes over its images."""
-        if self.recipe.epochs is None:
-            return self.recipe, replace(self.recipe, steps=2 * self.recipe.steps)
-        if self.recipe.epochs % 2:
+        epochs, steps = self.recipe.epochs, self.recipe.steps
+        if steps is not None:
+            return self.recipe, replace(self.recipe, steps=2 * steps)
+        if epochs is None or epochs % 2:
             raise ItlError(
                 f"split trains A + B for as many steps as A too, which is half as many epochs; got "
-                f"{self.recipe.epochs} epochs; give an even number, or steps"
+                f"{epochs} epochs; give an even number, or steps"
             )
-        return replace(self.recipe, epochs=self.recipe.epochs // 2), self.recipe
+        return replace(self.recipe, epochs=epochs // 2), self.recipe
 
 
 class CoarseOrFine(Study):
@@ -305,9 +297,9 @@ class CoarseOrFine(Study):
         """Compare coarse with fine, fine with none, and coarse with all its images with coarse."""
         comparisons = []
         for cut in self.cuts:
-            for of, against in ((COARSE, FINE), (FINE, "none"), (ALL_COARSE, COARSE)):
-                pair = ((("cut", cut), ("pretrained_on", name)) for name in (of, against))
-                comparisons.append(Comparison(*pair))
+            for names in ((COARSE, FINE), (FINE, "none"), (ALL_COARSE, COARSE)):
+                of, against = ((("cut", cut), ("pretrained_on", name)) for name in names)
+                comparisons.append(Comparison(of, against))
         return comparisons
 
 
@@ -323,7 +315,7 @@ def _design(text: str) -> Condition:
     return Condition(
         (("design", name),),
         classes=None if classes == "all" else int(classes),
-        images_per_class=images and int(images),
+        images_per_class=int(images) if images else None,
         at_most=bool(at_most),
     )
 
@@ -352,8 +344,9 @@ QUESTIONS: dict[str, type[Study]] = {  # by the notebook that asks it
     "05-overlap": Overlap,
     "06-split": Split,
     "07-coarse-or-fine": CoarseOrFine,
+    "09-scores": Scores,
 }
-data_size, class_count, granularity, budget, overlap, split, coarse_or_fine = (
+data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, scores = (
     study.ask for study in QUESTIONS.values()
 )
 

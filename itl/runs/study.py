@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,16 @@ from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.specs import Packing, Recipe, plain_error, spec_of
+
+
+def _count(value: object) -> object:
+    """Return *value*, a number of images per class; raise ItlError for what is none."""
+    if value == "all" or (type(value) is int and value >= 0):
+        return value
+    raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
+
+
+Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
 
 class Study(BaseModel):
@@ -61,7 +71,8 @@ class Study(BaseModel):
     @field_validator("images", "recipe", "margin", mode="before")
     @classmethod
     def _read_spec(cls, value: object, info: Any) -> object:
-        return spec_of(cls.model_fields[info.field_name].annotation, value, info.field_name)
+        kind: Any = cls.model_fields[info.field_name].annotation
+        return spec_of(kind, value, info.field_name)
 
     @field_validator("targets", mode="before")
     @classmethod

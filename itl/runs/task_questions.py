@@ -1,13 +1,14 @@
-"""Questions about one's own task: which pre-training classes help it, and which hurt it."""
+"""Questions about one's own task: which pre-training classes help or hurt it, which cheap scores to trust."""
 
 from collections.abc import Sequence
 
 from pydantic import PositiveInt
 
-from itl import ItlError
+from itl import ItlError, pick
+from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
-from itl.runs.question import Comparison, Condition, Question
-from itl.runs.study import Study
+from itl.runs.question import Comparison, Condition, Question, Task
+from itl.runs.study import Count, Study
 
 HALF, EVERYTHING = "half of the classes", "all classes"
 WITHOUT_HARMFUL, WITHOUT_OTHERS = "without the harmful", "without as many others"
@@ -23,6 +24,8 @@ class Influence(Study):
 
     name = "influence"
     halves: PositiveInt  # nets, one on each; every class is in exactly half of them where 20 divides it
+    nodes: PositiveInt = 3  # most harmful, and most helpful, that runs on fresh seeds try afterwards
+    fresh_seeds: PositiveInt = 5  # nets of each condition of these
 
     def question(self) -> Question:
         """Return the question; ItlError for seeds to be added and for too few halves."""
@@ -96,3 +99,70 @@ class Counterfactual(Study):
         ]
         columns = {condition.columns[0][1]: condition.columns for condition in conditions}
         return [Comparison(columns[of], columns[to]) for of, to in pairs if of in columns and to in columns]
+
+
+class Scores(Study):
+    """Which cheap score of a net can be trusted to say how well it transfers to the target?
+
+    Nets differ in their classes, images and labels: one for each label set, number of images per class and
+    seed. Each is measured on the tasks, and its scores are computed on the same targets (method scores).
+    """
+
+    name = "scores"
+    label_sets: tuple[str, ...]  # methods of `itl labels`; {seed} in one is the seed of the net
+    images_per_class: tuple[Count, ...]
+
+    def question(self) -> Question:
+        """Return the question, with a task of scores beside each other task; ItlError where there is none."""
+        self._check()
+        beside = dict.fromkeys(score_task(task) for task in self.tasks)
+        return super(Scores, self.model_copy(update={"tasks": (*self.tasks, *beside)})).question()
+
+    def _check(self) -> None:
+        """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
+        for task in self.tasks:
+            method = pick(METHODS, task.method, "transfer method")
+            if method.looks_at:
+                raise ItlError(f"scores adds {task.name} itself; give others, as probe@{task.target}")
+            if method.annotated:
+                raise ItlError(
+                    f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
+                )
+        if self.repeats > 1 or self.cap:
+            raise ItlError("scores takes each net as it is: leave repeats and cap out, and give more seeds")
+        if not self.label_sets or not self.images_per_class or len(self.seeds) < 2:
+            raise ItlError(
+                f"scores orders nets of a label set, a number of images and two seeds or more; got "
+                f"label_sets {list(self.label_sets)}, images_per_class {list(self.images_per_class)} and "
+                f"seeds {list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
+            )
+        if 0 in self.images_per_class or "none" in self.label_sets:
+            raise ItlError("scores has a net without pre-training already; leave 0 and none out")
+
+    def conditions(self) -> list[Condition]:
+        """Return none, and one for each label set and number of images."""
+        conditions = [Condition(self._columns("none", 0), trained=False)]
+        for labels in self.label_sets:
+            split_method(labels.replace("{seed}", "0"))
+            for count in self.images_per_class:
+                images = None if count == "all" else count
+                conditions.append(Condition(self._columns(labels, count), labels, images_per_class=images))
+        return conditions
+
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare the last condition with no pre-training: what there is to gain by a good choice."""
+        measured = tuple(task.name for task in self.tasks if task.measures_transfer)
+        return [Comparison(conditions[-1].columns, conditions[0].columns, measured)]
+
+    @staticmethod
+    def _columns(labels: str, count: int | str) -> tuple[tuple[str, object], ...]:
+        return ("label_set", labels), ("images_per_class", count)
+
+
+def score_task(task: Task) -> Task:
+    """Return the task that computes the cheap scores for *task*: on the same target, labels and images.
+
+    >>> score_task(Task.read("probe@images/half-a:5")).name
+    'scores@images/half-a:5'
+    """
+    return Task.read(task.name.replace(task.method, "scores", 1))

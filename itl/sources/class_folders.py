@@ -12,8 +12,8 @@ from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing, foreign_format
 from itl.sources.class_choice import choose_classes
-from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, offer_readings, recognise
-from itl.sources.records import Record, examples, is_image, validate_records
+from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
+from itl.sources.records import Record, is_image, validate_records
 from itl.sources.signs import other_source
 from itl.sources.source import Source
 
@@ -58,14 +58,10 @@ class ClassFolders(Source):
             raise ItlError(f"{other}; for its folders alone, {readings}" if readings else other)
         try:
             layout = recognise(counts, choice)
+            if self.empty == "refuse":
+                refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
         except ItlError as error:
             raise ItlError(f"{self.path}: {error}") from None
-        empty = empty_class_folders(self.listing, layout, counts)
-        if empty and self.empty == "refuse":
-            raise ItlError(
-                f"{self.path}: {len(empty)} class folders hold no images, such as {examples(empty)}; fill "
-                f"them, or set the option empty=skip"
-            )
         return choose_classes(layout, self.classes, counts)
 
     @property

@@ -72,10 +72,7 @@ class Coco(AnnotatedSource):
     def scan(self) -> Scan:
         """Records, objects and problems; reads the JSON and the images' headers."""
         scan = Scan(self.kind, Path(self.path))
-        by_name = defaultdict(list)
-        for name in sorted(filter(is_image, self.listing.files)):
-            by_name[name.rpartition("/")[2]].append(name)
-        files = _Files(by_name)
+        files = _Files(by_last_name(self.listing))
         for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
@@ -87,7 +84,7 @@ class Coco(AnnotatedSource):
                 scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
             self._scan_json(scan, split, name, tables, files)
-        images = sum(map(len, by_name.values()))
+        images = sum(map(len, files.by_name.values()))
         scan.left_out["images in no JSON file"] += max(0, images - len(files.json_of))
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
@@ -245,6 +242,14 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
     return tables
+
+
+def by_last_name(listing: Listing) -> dict[str, list[str]]:
+    """Return the names of all images of *listing*, sorted, by what follows their folders."""
+    names = defaultdict(list)
+    for name in sorted(filter(is_image, listing.files)):
+        names[name.rpartition("/")[2]].append(name)
+    return names
 
 
 def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> str:

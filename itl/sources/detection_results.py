@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
+from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES
 from itl.sources.coco import is_finite_number, read_tables, voc_corners
 from itl.sources.numbered_classes import read_names
@@ -68,7 +69,7 @@ def read_coco_results(
         images: The annotated images; an image_id that is a number is that of their digits.
         classes: The annotated classes.
         categories: COCO-style JSON, or a list of names, that says which category has which id. Without it ids
-            number *classes* in alphabetical order, from 1.
+            are names of classes; numbers are taken where all *classes* are PASCAL's and one order fits them.
 
     Returns:
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
@@ -77,7 +78,11 @@ def read_coco_results(
         ItlError: If it is not that, or an id stands for nothing.
     """
     rows = _result_rows(path)
-    names, image_names, note = _meaning_of_ids(categories, images, classes)
+    if categories is None:
+        names, note = _pascal_numbers({str(row["category_id"]) for row in rows} - set(classes), classes)
+        image_names: dict[str, str] = {}
+    else:
+        (names, image_names), note = _read_categories(categories, images), ""
     numbered = {
         number: name for name, number in ((name, _digits(name)) for name in images) if number is not None
     }
@@ -91,9 +96,10 @@ def read_coco_results(
         image = image_names.get(image, image)
         category = str(row["category_id"])
         if category not in names and category not in classes:
+            known = f"ids are {_id_text(names)}" if names else "nothing says which class has which id"
             raise ItlError(
-                f"{where}: no class has the category_id {category}; ids are {_id_text(names)}; give the JSON "
-                f"of the annotations, or a list of names, with --categories FILE"
+                f"{where}: no class has the category_id {category}; {known}; give the JSON of the "
+                f"annotations, or a list of names, with --categories FILE"
             )
         bbox, score = row["bbox"], row["score"]
         if not is_finite_number(score):
@@ -137,24 +143,35 @@ def _result_rows(path: Path) -> list[Mapping]:
     return content
 
 
-def _meaning_of_ids(
-    categories: Path | None, images: Collection[str], classes: Collection[str]
-) -> tuple[dict[str, str], dict[str, str], str]:
-    """Return names of categories and of images by id, and what to tell about it."""
-    if categories is None:
-        names = {str(number): name for number, name in enumerate(sorted(classes), 1)}
-        note = f"category ids are taken for {_id_text(names)}; --categories FILE gives others"
-        return names, {}, note
+def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dict[str, str], str]:
+    """Return what the numbers *ids* stand for where all *classes* are PASCAL's, and what to tell about it.
+
+    People number PASCAL's 20 classes from 1, or those that are annotated. An order fits if it has all ids and
+    at least one stands for an annotated class. Where none or both fit, nothing is taken.
+    """
+    fitting: dict[tuple[str, ...], dict[str, str]] = {}  # by what the ids stand for
+    for order in (list(PASCAL), sorted(classes)) if set(classes) <= set(PASCAL) else ():
+        names = {str(number): name for number, name in enumerate(order, 1)}
+        if set(ids) <= names.keys() and not set(classes).isdisjoint(names[number] for number in ids):
+            fitting.setdefault(tuple(names[number] for number in sorted(ids)), names)
+    if len(fitting) != 1:
+        return {}, ""
+    names = next(iter(fitting.values()))
+    return names, f"category ids are taken for {_id_text(names)}; --categories FILE gives others"
+
+
+def _read_categories(file: Path, images: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of categories, and of images if *file* has them, by id."""
     try:
-        data = categories.read_bytes()
+        data = file.read_bytes()
     except OSError as error:
-        raise ItlError(f"cannot read {categories}: {error.strerror}") from error
-    if categories.suffix.lower() != ".json" or b'"categories"' not in data:
-        return read_names(data, str(categories)), {}, ""
-    tables = read_tables(data, str(categories))
+        raise ItlError(f"cannot read {file}: {error.strerror}") from error
+    if file.suffix.lower() != ".json" or b'"categories"' not in data:
+        return read_names(data, str(file)), {}
+    tables = read_tables(data, str(file))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
     files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
-    return names, {number: _annotated_name(name, images) for number, name in files.items()}, ""
+    return names, {number: _annotated_name(name, images) for number, name in files.items()}
 
 
 def _annotated_name(file_name: str, images: Collection[str]) -> str:

@@ -14,7 +14,7 @@ from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.class_choice import NOT_CHOSEN, choose_classes, class_map
 from itl.sources.class_folders import no_images
-from itl.sources.layout import Choice, Layout, empty_class_folders, image_counts, recognise, split_of
+from itl.sources.layout import Choice, Layout, image_counts, recognise, refuse_empty_classes, split_of
 from itl.sources.records import WNID, Record, examples, is_image, validate_records
 from itl.sources.source import Source
 from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels, stem_of
@@ -77,13 +77,9 @@ class ImageNet(Source):
         try:
             layout = recognise(counts, Choice(self.splits), flat_val=True)
             layout = layout if layout.has_splits else self._without_splits(layout)
+            refuse_empty_classes(self.listing, layout, counts, "copy their images again")
         except ItlError as error:
             raise ItlError(f"{self.path}: {error}") from None
-        if empty := empty_class_folders(self.listing, layout, counts):
-            raise ItlError(
-                f"{self.path}: {len(empty)} class folders hold no images, such as {examples(empty)}; copy "
-                f"their images again"
-            )
         if plain := [name for name in layout.classes if not WNID.fullmatch(name)]:
             raise ItlError(
                 f"{self.path}: classes of {self.kind} are wnids, not {examples(plain)}; the source folder "

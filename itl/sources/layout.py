@@ -448,8 +448,9 @@ def _quoted(names: Iterable[str]) -> str:
     return examples([repr(name) for name in names])
 
 
-def empty_class_folders(listing: Listing, layout: Layout, counts: Mapping[str, int]) -> list[str]:
-    """Return the folders beside class folders that hold no images, sorted."""
+def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, int], cure: str) -> None:
+    """Raise ItlError, with the *cure*, if folders beside class folders hold no images."""
     filled = _Tree(counts).total
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
-    return sorted(folder for folder in beside - layout.class_of.keys() if not filled[folder])
+    if empty := sorted(folder for folder in beside - layout.class_of.keys() if not filled[folder]):
+        raise ItlError(f"{len(empty)} class folders hold no images, such as {examples(empty)}; {cure}")

@@ -10,7 +10,7 @@ from typing import ClassVar
 from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
-from itl.sources.coco import find_file
+from itl.sources.coco import by_last_name, find_file
 from itl.sources.list_files import (
     LIST_SUFFIXES,
     SPLIT_WORDS,
@@ -122,17 +122,13 @@ class ImageFinder:
 
     def __init__(self, listing: Listing) -> None:
         """Take the files of a source."""
-        self.files = listing.files
+        self.listing, self.files = listing, listing.files
         self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
 
     @cached_property
     def by_name(self) -> Mapping[str, list[str]]:
         """All images by their last name."""
-        names = defaultdict(list)
-        for name in self.files:
-            if is_image(name):
-                names[name.rpartition("/")[2]].append(name)
-        return names
+        return by_last_name(self.listing)
 
     def find(self, entry: str, split: str) -> str:
         """Return the name in the listing of the image that a list of *split* calls *entry*.

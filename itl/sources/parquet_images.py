@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from itl import ItlError
-from itl.sources import archives
 from itl.sources.archives import Member
+from itl.sources.container_files import container_files, splits_by_name
 from itl.sources.limits import refuse_large
 from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
-from itl.sources.records import Record, examples, validate_records
+from itl.sources.records import Record, validate_records
 from itl.sources.scan import one_line
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
@@ -101,30 +101,16 @@ class ParquetImages(Source):
     @cached_property
     def _files(self) -> dict[str, Path]:
         """The files, by their name relative to the path."""
-        path = Path(self.path)
-        if not path.exists():
-            raise ItlError(f"there is nothing at {path}; give a folder of .parquet files")
-        if path.is_file():
-            return {path.name: path}
-        names = sorted(name for name in archives.list_files(path).files if name.endswith(".parquet"))
-        if not names:
-            raise ItlError(f"{path} has no .parquet files; {self.kind} takes {self.expected}")
-        return {name: path / name for name in names}
+        return container_files(Path(self.path), ".parquet", self.expected)
 
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
-        split_of = {name: split_in_name(name) for name in self._files}
-        unclear = [name for name, split in split_of.items() if split is None]
-        if unclear and len(unclear) < len(split_of):
-            raise ItlError(
-                f"{self.path}: the name of {examples(unclear)} tells no split, though those of other files "
-                f"do; put train, val or test into it"
-            )
+        split_of = splits_by_name(self._files, Path(self.path))
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            of_split = groups.setdefault(split_of[name] or "train", [])
+            of_split = groups.setdefault(split_of[name], [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
                 first = of_split[-1].first_row + of_split[-1].rows if of_split else 0

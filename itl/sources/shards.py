@@ -11,6 +11,7 @@ from typing import BinaryIO
 from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
+from itl.sources.container_files import container_files, splits_by_name
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import WNID, Record, examples, is_image, validate_records
@@ -73,7 +74,7 @@ class WebDataset(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
-        split_of = self._splits()
+        split_of = splits_by_name(self._shards, Path(self.path))
         bare = Counter(split_of[one.shard] for one in self._samples if not (one.number or one.name))
         total = Counter(split_of[one.shard] for one in self._samples)
         for split, count in bare.items():
@@ -99,33 +100,8 @@ class WebDataset(Source):
     @cached_property
     def _shards(self) -> dict[str, Listing]:
         """The files of each shard, by its name relative to the path."""
-        path = Path(self.path)
-        if not path.exists():
-            raise ItlError(f"there is nothing at {path}; give a folder of .tar shards")
-        if path.is_file():
-            return {path.name: archives.list_files(path)}
-        files = archives.list_files(path).files
-        packed = sorted(name for name in files if name.endswith((".tar.gz", ".tgz")))
-        if packed:
-            raise ItlError(
-                f"{path} has compressed shards, such as {packed[0]}, whose images cannot be read in place; "
-                f"`gunzip {packed[0]}` leaves a plain tar"
-            )
-        shards = sorted(name for name in files if name.endswith(".tar"))
-        if not shards:
-            raise ItlError(f"{path} has no .tar shards; {self.kind} takes {self.expected}")
-        return {name: archives.list_inner_tar(files[name], name) for name in shards}
-
-    def _splits(self) -> dict[str, str]:
-        """Return the split of each shard; one split if no name tells any."""
-        split_of = {shard: split_in_name(shard) for shard in self._shards}
-        unclear = [shard for shard, split in split_of.items() if split is None]
-        if unclear and len(unclear) < len(split_of):
-            raise ItlError(
-                f"{self.path}: the name of {examples(unclear)} tells no split, though those of other shards "
-                f"do; put train, val or test into it"
-            )
-        return {shard: split or "train" for shard, split in split_of.items()}
+        files = container_files(Path(self.path), ".tar", self.expected)
+        return {name: archives.list_files(file) for name, file in files.items()}
 
     @cached_property
     def _has_splits(self) -> bool:

@@ -32,6 +32,7 @@ class TargetSet(ListedSource):
     lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list
     optional: ClassVar[tuple[str, ...]] = ()  # splits that need no list
     title: ClassVar[str]  # its name in papers
+    image_of_line: ClassVar[str] = "{}"  # the image that a line CLASS/NAME names
     pack_options = "--size 256"
 
     @property
@@ -61,8 +62,8 @@ class TargetSet(ListedSource):
         return name
 
     def entry(self, line: str) -> tuple[str, str]:
-        """Return the image and the class that a line of a list names."""
-        raise NotImplementedError
+        """Return the image and the class that a line of a list names: CLASS/NAME, unless overridden."""
+        return self.image_of_line.format(line), line.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,8 @@ class Food101(TargetSet):
     title = "Food-101"
     expected = "the folder food-101 with images/ and meta/train.txt and test.txt, from ETH Zurich's page"
     lists = {"train": "meta/train.txt", "test": "meta/test.txt"}
+    image_of_line = "images/{}.jpg"
     published_images = {"train": 75750, "test": 25250}
-
-    def entry(self, line: str) -> tuple[str, str]:
-        """Read `apple_pie/1005649`."""
-        return f"images/{line}.jpg", line.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,7 @@ class Dtd(TargetSet):
     )
     lists = {"train": "labels/train{}.txt", "val": "labels/val{}.txt", "test": "labels/test{}.txt"}
     optional = ("val",)
+    image_of_line = "images/{}"
     published_images = {"train": 1880, "val": 1880, "test": 1880}
 
     def __post_init__(self) -> None:
@@ -111,10 +110,6 @@ class Dtd(TargetSet):
         """Return the list of the fold."""
         return name.format(self.fold)
 
-    def entry(self, line: str) -> tuple[str, str]:
-        """Read `banded/banded_0002.jpg`."""
-        return f"images/{line}", line.partition("/")[0]
-
 
 @dataclass(frozen=True)
 class Mit67(TargetSet):
@@ -126,11 +121,8 @@ class Mit67(TargetSet):
     title = "MIT-67"
     expected = "a folder with Images/, TrainImages.txt and TestImages.txt, from MIT's page on indoor scenes"
     lists = {"train": "TrainImages.txt", "test": "TestImages.txt"}
+    image_of_line = "Images/{}"
     published_images = {"train": 5360, "test": 1340}
-
-    def entry(self, line: str) -> tuple[str, str]:
-        """Read `kitchen/int474.jpg`."""
-        return f"Images/{line}", line.partition("/")[0]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Published weights of timm and torchvision: their names, their images, and what they are from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from itl import ItlError, no_such
 from itl.training.nets import NETS, check_known
@@ -32,8 +33,8 @@ class Published:
 
     net: str  # timm:NAME.TAG or torchvision:NAME.WEIGHTS
     pixels: int  # side of the images that they were made for
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]  # of RGB from 0 to 1
+    std: tuple[float, ...]
     trained_on: str  # for people
 
 
@@ -76,7 +77,7 @@ def _of_timm(full: str) -> Published:
     if tag and tag not in tags:
         raise no_such(tags, tag, f"timm weights of {name}")
     config = timm.get_pretrained_cfg(full)
-    if not tags or config is None:
+    if not tags or config is None or config.tag is None:
         raise ItlError(
             f"timm publishes no weights of {name}; give a file, as in {{net: timm:{name}, file: FILE}}"
         )
@@ -109,7 +110,7 @@ def _torchvision_weights(full: str):
     return (choices[tag] if tag else choices.DEFAULT), name
 
 
-def fetch(net: str) -> Mapping[str, object]:
+def fetch(net: str) -> dict[str, Tensor]:
     """Return the state dict of the published weights *net*, from the library's cache or the network.
 
     Raises:

@@ -288,10 +288,10 @@ def test_baselines_hold_every_net_against_none_and_chance():
     table = baselines(study, results, "induction@images").query("metric == 'accuracy'")
     assert dict(zip(table["compared"], table["change"].round(2), strict=True)) == {
         "no pre-training instead of chance": 0.0,
-        "bottom-up@5 label set instead of no pre-training": 11.0,
-        "bottom-up@5 label set instead of chance": 11.0,
-        "original label set instead of no pre-training": 21.33,
-        "original label set instead of chance": 21.33,
+        "labels cut at depth 5 instead of no pre-training": 11.0,
+        "labels cut at depth 5 instead of chance": 11.0,
+        "original labels instead of no pre-training": 21.33,
+        "original labels instead of chance": 21.33,
     }
     assert table["verdict"].iloc[0] == SAME, "within a fifth of what original labels give"
 

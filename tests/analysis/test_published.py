@@ -156,14 +156,14 @@ def test_classes_are_compared_by_their_number_on_the_same_images():
         (("label_set", "original"),),
     )
     table = beside(study, results)
-    assert "top-down@1 instead of original label set" in table["compared"].tolist()
+    assert "labels merged upward 1 × instead of original labels" in table["compared"].tolist()
 
 
 def test_a_finding_without_figure_is_held_against_the_comparison_it_speaks_of():
     study = question("none", "bottom-up@5", "original", column="label_set")
     study.name = "granularity"
     table = beside(study, noisy({"none": 2, "bottom-up@5": 11, "original": 21}, column="label_set"))
-    assert table["compared"].tolist() == ["", "original label set instead of no pre-training"]
+    assert table["compared"].tolist() == ["", "original labels instead of no pre-training"]
     assert table["finding"].tolist()[1] == "supports it"
 
 

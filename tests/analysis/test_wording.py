@@ -63,7 +63,11 @@ def test_verdicts_are_counted():
     [
         ({"images_per_class": 25}, {"images_per_class": "all"}, "25 instead of all images per class"),
         ({"images_per_class": 25}, {"images_per_class": 0}, "25 images per class instead of no pre-training"),
-        ({"label_set": "top-down@1"}, {"label_set": "original"}, "top-down@1 instead of original label set"),
+        (
+            {"label_set": "top-down@1"},
+            {"label_set": "original"},
+            "labels merged upward 1 × instead of original labels",
+        ),
         ({"label_set": "none"}, {"label_set": "chance"}, "no pre-training instead of chance"),
         (
             {"halves": "minimal", "pretrained_on": "A + B"},

@@ -5,13 +5,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from itl.machine import Machine
 from itl.packs.paths import pack_for
-from itl.specs import Packing, spec_of
+from itl.presets import load_preset
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+from itl.specs import Packing, Pretrain, key, spec_of
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
-from tests.worlds import SCENES
+from tests.worlds import SCENES, SETTINGS, here
 
 SIZE = {"width": 1280, "height": 1300}
 
@@ -29,6 +33,18 @@ def home(tmp_path_factory) -> Path:
     for name, packing in (("images", EVERY_CLASS), ("scenes", SCENES)):
         pack_for(spec_of(Packing, packing, name), name, machine, log=lambda line: None)
     return home
+
+
+@pytest.fixture(scope="session")
+def trained(home) -> str:
+    """The store of the lab with the runs of preset smallest; returns the key of a net that was trained."""
+    smallest = {"about": "smallest", "notebooks": {"01-data-size": SETTINGS | {"subset": {}}}}
+    (home / "params/smallest.yaml").write_text(yaml.safe_dump(smallest))
+    machine = here(home)
+    (question,) = questions_of(load_preset("smallest", home / "params"))
+    question.run(Store(machine.runs), machine)
+    nets = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
+    return key(nets[-1])
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-import yaml
 
-from itl.presets import load_preset
-from itl.runs.questions import questions_of
-from itl.runs.store import Store
-from itl.specs import Pretrain, key
+from tests.browser.axe import serious_faults
 from tests.browser.lab import ROOT
 from tests.browser.steps import SHOTS
 from tests.pictures import encoded
-from tests.worlds import SETTINGS, here
 
 # The names that screen readers read: what has none in the outputs of the notebook.
 UNNAMED = """() => {
@@ -31,18 +26,6 @@ FOCUSED = """() => {
   const part = document.activeElement;
   return part.labels?.[0]?.textContent.trim() || part.textContent.trim();
 }"""
-
-
-@pytest.fixture(scope="module")
-def trained(home) -> str:
-    """The store of the lab with the runs of preset smallest; returns the key of a net that was trained."""
-    smallest = {"about": "smallest", "notebooks": {"01-data-size": SETTINGS | {"subset": {}}}}
-    (home / "params/smallest.yaml").write_text(yaml.safe_dump(smallest))
-    machine = here(home)
-    (question,) = questions_of(load_preset("smallest", home / "params"))
-    question.run(Store(machine.runs), machine)
-    nets = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
-    return key(nets[-1])
 
 
 @pytest.fixture
@@ -77,6 +60,7 @@ def test_which_images_a_net_gets_wrong_under_a_node_in_one_click(panel, page, tr
     page.wait_for_selector(".itl-panel b:text('Target scenes.')")
     page.get_by_label("find node", exact=True).fill("nothing")
     assert page.evaluate(UNNAMED) == []
+    assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "net-panel")
 
 
@@ -107,6 +91,7 @@ def test_what_stands_behind_a_comparison(panel, page, trained):
     page.get_by_role("button", name="Open the net of this run").click()
     page.wait_for_selector(".itl-panel b:text('Target scenes.')")
     assert page.evaluate(UNNAMED) == []
+    assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "results-panel")
 
 
@@ -129,6 +114,7 @@ def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel,
     page.get_by_role("button", name="Save preset").click()
     page.wait_for_selector(".itl-panel :text('Saved: itl plan own-study')")
     assert page.evaluate(UNNAMED) == []
+    assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "study-panel")
     command = [sys.executable, "-m", "itl", "plan", "own-study", "--home", home]
     done = subprocess.run(command, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
@@ -159,3 +145,4 @@ def test_the_first_hour_asks_a_question_about_own_images(panel, page, home, trai
     page.wait_for_selector(".itl-panel b:text('Verdict:')", timeout=300_000)
     shot(page, "first-hour")
     assert page.evaluate(UNNAMED) == []
+    assert serious_faults(page, ".jp-OutputArea-output") == []

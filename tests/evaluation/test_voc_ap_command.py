@@ -153,9 +153,12 @@ CATEGORIES = {
     ("rows", "categories", "words"),
     [
         ([result(1, 18), result(2, 17)], CATEGORIES, ""),
-        ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
+        ([result("a", 12), result(7, 8)], None, "taken for 1 aeroplane, 2 bicycle, 3 bird … 20 tvmonitor"),
         ([result("a", "dog"), result("000007", "cat")], ["cat", "dog"], ""),
-        ([result("a", 3)], None, "number 1: no class has the category_id 3; ids are 1 cat, 2 dog"),
+        ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
+        ([result("a", 12), result(7, 21)], None, "category_id 12; nothing says which class has which id"),
+        ([result("a", 3), result(7, 5)], None, "category_id 3; nothing says which class has which id"),
+        ([result("a", 3)], ["cat", "dog"], "no class has the category_id 3; ids are 0 cat, 1 dog"),
         ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
         ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
         ([result("a", 1, score="high")], None, "score is 'high'"),
@@ -174,6 +177,34 @@ def test_coco_results(rows, categories, words, tmp_path, capsys):
     status, out, err = run_on(tmp_path, answers, capsys, *more)
     assert words in err
     assert (status, out) == ((0, SCORED) if not words or "taken for" in words else (1, ""))
+
+
+def test_ids_of_own_classes_are_not_guessed(tmp_path, capsys):
+    world, answers = objects(("a", "fox", DOG, False)), tmp_path / "answers.json"
+    arguments = [
+        *write_world(tmp_path, world, detections())[:2],
+        "--metric",
+        "area",
+        "--detections",
+        str(answers),
+    ]
+    answers.write_text(json.dumps([result("a", 1)]))
+    assert main(["voc-ap", *arguments]) == 1
+    assert "category_id 1; nothing says which class has which id; give " in capsys.readouterr().err
+    answers.write_text(json.dumps([result("a", "fox")]))
+    assert main(["voc-ap", *arguments]) == 0
+    assert capsys.readouterr() == ("class,ap\nfox,1.0\nmean,1.0\n", "")
+
+
+def test_ids_that_fit_two_orders_are_not_guessed(tmp_path, capsys):
+    world, answers = (
+        objects(("a", "bicycle", DOG, False), ("a", "bird", DOG, False)),
+        tmp_path / "answers.json",
+    )
+    arguments = [*write_world(tmp_path, world, detections())[:2], "--detections", str(answers)]
+    answers.write_text(json.dumps([result("a", 2)]))  # the second of PASCAL's classes, or of the annotated
+    assert main(["voc-ap", *arguments]) == 1
+    assert "category_id 2; nothing says which class has which id" in capsys.readouterr().err
 
 
 def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
@@ -222,7 +253,7 @@ def test_damaged_results_are_one_line_each(kind, tmp_path, capsys):
     random, refused = np.random.default_rng(0), []
     files = {"comp4_det_test_dog.txt": "a 0.5 1 1 10 10\n", "comp4_det_test_cat.txt": "000007 .5 1 1 10 10\n"}
     if kind == "coco":
-        files = {"x.json": json.dumps([result("a", 2), result(7, 1)])}
+        files = {"x.json": json.dumps([result("a", 12), result(7, 8)])}
     folder = tmp_path / "results"
     folder.mkdir()
     answers = folder / "x.json" if kind == "coco" else folder

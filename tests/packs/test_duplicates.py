@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from itl.packs import duplicates
 from itl.packs.duplicates import MAX_DIFFERENCE, MIN_CONTRAST, across_splits, between, count_text, thumbnails
 from itl.packs.pack import Pack
+from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.pictures import REAL, encoded, quiet
 
@@ -114,6 +115,18 @@ def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):
                 expected.add((images[one], images[two], "near"))
     assert len(expected) > 20
     assert names(across_splits(pack)) == expected
+
+
+@pytest.mark.parametrize("way", ["BILINEAR", "BICUBIC", "LANCZOS", "BOX"])
+def test_rendered_images_at_half_their_size_are_found(way, tmp_path):
+    """From 48 pixels to 24; without a filter that averages, other pixels would remain."""
+    world = open_source("demo", classes=6, train=10, val=1, size=48)
+    images = {str(number): Image.fromarray(world.read(one)) for number, one in enumerate(world.records())}
+    write(tmp_path / "images", "train", images)
+    small = {name: image.resize((24, 24), Image.Resampling[way]) for name, image in images.items()}
+    write(tmp_path / "images", "val", small)
+    table = across_splits(packed(tmp_path / "images", tmp_path / "packs/demo"))
+    assert names(table) == {(name, name, "near") for name in images}
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real images in ../shared/data")

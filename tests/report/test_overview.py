@@ -27,10 +27,10 @@ TABLES = [
 
 def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
     assert paragraph(main_rows(TABLES)) == (
-        "They transfer worse with 6 instead of 40 classes (scenes, linear probe); A + B instead of A "
+        "Features transfer worse with 6 instead of 40 classes (scenes, linear probe); A + B instead of A "
         "(scenes, linear probe). "
-        "They transfer as well, within the margins declared beforehand, with 4 instead of 12 images (90 % "
-        "(no interval: the gain itself may be 0) of the gain on scenes, linear probe). "
+        "Features transfer as well, within the margins declared beforehand, with 4 instead of 12 images "
+        "(90 % (no interval: the gain itself may be 0) of the gain on scenes, linear probe). "
         "These runs cannot tell about coarse instead of fine (scenes, linear probe)."
     )
 

@@ -261,6 +261,17 @@ def test_all_data_that_are_missing_are_named_at_once(tmp_path):
         plan.plan([question], Store(tmp_path), here(tmp_path))
 
 
+def test_a_data_set_beside_its_zip_is_refused_with_both_named(tmp_path):
+    (tmp_path / "tiny-imagenet-200").mkdir()
+    (tmp_path / "tiny-imagenet-200.zip").touch()
+    packing, machine = Packing("tiny-imagenet", "tiny-imagenet*"), here(tmp_path, data=(str(tmp_path),))
+    both = f"found 2 matches .{tmp_path}/tiny-imagenet-200, {tmp_path}/tiny-imagenet-200.zip.; give --data"
+    with pytest.raises(ItlError, match=both):
+        paths.find_source(packing, "images", machine)
+    one = machine.replace(data=(f"images={tmp_path}/tiny-imagenet-200.zip",))
+    assert paths.find_source(packing, "images", one) == tmp_path / "tiny-imagenet-200.zip"
+
+
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
     machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
     listed = size_of(packing, "images", machine)

@@ -7,7 +7,7 @@ import pytest
 from itl import ItlError
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.runs.task_questions import Counterfactual, Influence
+from itl.runs.task_questions import Counterfactual, Influence, Scores
 from itl.specs import Pretrain
 from tests.worlds import SETTINGS, here
 
@@ -95,3 +95,50 @@ def test_counterfactuals_of_one_sign_leave_the_other_out():
 def test_counterfactuals_that_are_none(changes, says):
     with pytest.raises(ItlError, match=says):
         Counterfactual.ask(**SHARED, **changes)
+
+
+SCORES = SHARED | {"label_sets": ["half-balanced@{seed}", "original"], "images_per_class": [4, "all"]}
+
+
+def test_scores_stand_beside_every_task_and_share_nets_with_the_question_of_influence():
+    question = Scores.ask(**SCORES)
+    assert [task.name for task in question.tasks] == ["knn@scenes", "scores@scenes"]
+    assert [condition.columns for condition in question.conditions] == [
+        (("label_set", "none"), ("images_per_class", 0)),
+        (("label_set", "half-balanced@{seed}"), ("images_per_class", 4)),
+        (("label_set", "half-balanced@{seed}"), ("images_per_class", "all")),
+        (("label_set", "original"), ("images_per_class", 4)),
+        (("label_set", "original"), ("images_per_class", "all")),
+    ]
+    nets = {run.spec for run in question.runs(NOWHERE) if isinstance(run.spec, Pretrain)}
+    influence = {run.spec for run in Influence.ask(**SHARED, halves=20).runs(NOWHERE)}
+    assert len(nets) == 4 * len(SETTINGS["seeds"])
+    assert len(nets & influence) == 2 * len(SETTINGS["seeds"]), "halves, and all classes, with all images"
+    [comparison] = question.comparisons
+    assert comparison.tasks == ("knn@scenes",), "scores are not transfer"
+
+
+def test_two_tasks_on_one_target_have_one_run_of_scores():
+    tasks = ["knn@scenes", "probe@scenes", "probe@scenes:2"]
+    question = Scores.ask(**SCORES | {"tasks": tasks})
+    assert [task.name for task in question.tasks] == [*tasks, "scores@scenes", "scores@scenes:2"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tasks": ["knn@scenes", "scores@scenes"]}, "scores adds scores@scenes itself"),
+        ({"images_per_class": [0, 4]}, "leave 0 and none out"),
+        ({"label_sets": ["none", "original"]}, "leave 0 and none out"),
+        ({"label_sets": ["orginal"]}, "did you mean 'original'"),
+        ({"label_sets": []}, "scores orders nets of a label set, .* got label_sets .., images"),
+        ({"seeds": [0]}, r"two seeds or more; .* seeds .0.; give more of what lacks"),
+        ({"tasks": ["detection@scenes"]}, "detection@scenes takes annotated objects: leave it out"),
+        ({"tasks": ["prob@scenes"]}, "no transfer method called 'prob'; did you mean 'probe'"),
+        ({"repeats": 2}, "leave repeats and cap out"),
+        ({"cap": 5}, "leave repeats and cap out"),
+    ],
+)
+def test_scores_refuse_what_they_cannot_judge(changes, message):
+    with pytest.raises(ItlError, match=message):
+        Scores.ask(**SCORES | changes)

@@ -169,7 +169,7 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "no .tar shards"),
+        ({}, "no .tar files"),
         ({"a.tar.gz": {}}, "gunzip"),
         ({"train-0.tar": {**TWO, "c.png": DATA}}, "1 of 3 samples of train have no label, such as c"),
         ({"train-0.tar": TWO, "part-0.tar": TWO}, "part-0.tar tells no split"),

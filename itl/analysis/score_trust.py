@@ -1,0 +1,391 @@
+"""Which cheap score can be trusted: how each orders nets, beside how well these nets transfer.
+
+Everything is computed for each task, then averaged over tasks. Intervals and tests are for other targets and
+other seeds: see `bootstrap`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from scipy.stats import weightedtau
+
+from itl import ItlError
+from itl.analysis.figures import COLOURS, INK, STYLE
+from itl.analysis.statistics import LEVEL, critical, holm, p_above
+from itl.analysis.wording import p_text, percent_interval
+from itl.evaluation.methods import METHODS, main_metric
+from itl.evaluation.scores import SCORES
+from itl.evaluation.transferability import EXTRACTION, SECONDS
+from itl.machine import Machine
+from itl.runs.question import Question
+from itl.runs.store import Store
+from itl.runs.task_questions import score_task
+
+SIZE, SOURCE_ACCURACY, RANDOM = "data_size", "source_accuracy", "random"
+WORDS = {name: score.words for name, score in SCORES.items()} | {
+    SOURCE_ACCURACY: "accuracy on own classes",
+    SIZE: "number of images alone",
+    RANDOM: "a net at random",
+}
+RESAMPLES = 300
+QUANTITIES = ("tau", "regret", "share")
+BEST, WITHIN_NOISE, WORSE = "the best", "within noise of the best", "worse than the best"
+NO_ORDER, BACKWARDS = "no order beyond chance", "orders backwards"
+
+
+@dataclass(frozen=True)
+class Nets:
+    """The scores of nets, and how well the nets transfer.
+
+    Args:
+        scores: (tasks, nets, predictors); higher promises more, nan where a score is not defined.
+        transfer: (tasks, nets), in percent.
+        untrained: (tasks,), the mean without pre-training; nan where it is not known.
+        seeds: (nets,), what the nets of a seed share: initial weights, and the choice of images and classes.
+        tasks: Names of the tasks.
+        targets: Their targets; several tasks may be on one.
+        predictors: Names of the scores.
+    """
+
+    scores: np.ndarray
+    transfer: np.ndarray
+    untrained: np.ndarray
+    seeds: np.ndarray
+    tasks: tuple[str, ...]
+    targets: tuple[str, ...]
+    predictors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What `assess` returns: a row for each predictor, its values on each task, and what takes how long."""
+
+    table: pd.DataFrame
+    per_task: pd.DataFrame
+    nets: int
+    seconds: Mapping[str, float]
+
+
+def assess(question: Question, results: pd.DataFrame, store: Store, machine: Machine) -> Assessment:
+    """Judge every predictor by the finished runs of *question*, whose *results* these are; see `judged`."""
+    nets, seconds = nets_of(question, results), median_seconds(question, store, machine)
+    table = judged(nets)
+    table["seconds"] = [seconds.get(name, 0.0) for name in table["predictor"]]
+    return Assessment(table, per_task(nets), len(nets.seeds), seconds)
+
+
+def nets_of(question: Question, results: pd.DataFrame) -> Nets:
+    """Arrange the *results* of *question*: pre-trained nets that have every task and every run of scores.
+
+    Predictors that need no run of their own are added: the accuracy on the net's own classes, the number of
+    images that it was trained on, and one value for all nets, which is a choice at random.
+
+    Raises:
+        ItlError: Fewer than two nets, or seeds, have all runs.
+    """
+    columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
+    tasks = [task for task in question.tasks if task.measures_transfer]
+    known = results[results["images"] > 0].groupby(columns)["images"].first().to_frame(SIZE)
+    known[SOURCE_ACCURACY] = _values(results, "own", "accuracy", columns)
+    known[RANDOM] = 0.0
+    transfer = pd.DataFrame({task.name: _values(results, task.name, None, columns) for task in tasks})
+    scores = [_scores(results, score_task(task).name, columns) for task in tasks]
+    index = known.index.intersection(transfer.dropna().index)
+    for frame in scores:
+        index = index.intersection(frame.index)
+    seeds = index.get_level_values("seed").to_numpy()
+    if len(index) < 2 or len(set(seeds)) < 2:
+        raise ItlError(
+            f"scores are judged on nets of two seeds or more that have every task; {len(index)} nets of "
+            f"{len(set(seeds))} seeds have; run more of the question first, or give more seeds"
+        )
+    predictors = (*SCORES, *known.columns)
+    tables = [frame.join(known).reindex(index=index, columns=predictors).to_numpy(float) for frame in scores]
+    untrained = transfer[~transfer.index.isin(known.index)].mean()
+    names, targets = tuple(task.name for task in tasks), tuple(task.target for task in tasks)
+    measured = transfer.loc[index].to_numpy(float).T
+    return Nets(np.array(tables), measured, untrained.to_numpy(float), seeds, names, targets, predictors)
+
+
+def _values(results: pd.DataFrame, task: str, metric: str | None, columns: list[str]) -> pd.Series:
+    """Return the values of *task* by net, by its main metric if none is given; fits are averaged."""
+    rows = results[(results["task"] == task) & (results["metric"] == (metric or main_metric(task)))]
+    return rows.groupby(columns)["value"].mean()
+
+
+def _scores(results: pd.DataFrame, task: str, columns: list[str]) -> pd.DataFrame:
+    """Return every score of *task*, a row for each net."""
+    return results[results["task"] == task].pivot(index=columns, columns="metric", values="value")
+
+
+def median_seconds(question: Question, store: Store, machine: Machine) -> dict[str, float]:
+    """Return the median seconds of each score, of the pass that they share, and of each transfer method."""
+    rows = []
+    for run in question.runs(machine):
+        if run.method in METHODS and store.result(run.spec) is not None:
+            if METHODS[run.method].looks_at:
+                rows.append(store.read(run.spec, SECONDS))
+            else:
+                rows.append({run.method: store.read(run.spec, "provenance.json")["seconds"]})
+    return pd.DataFrame(rows).median().to_dict()
+
+
+def per_task(nets: Nets) -> pd.DataFrame:
+    """Tabulate each predictor on each task: columns task, predictor, tau, regret (points), share (of gain).
+
+    See `agreement`.
+    """
+    rows = []
+    for number, task in enumerate(nets.tasks):
+        values = agreement(nets.scores[number], nets.transfer[number], nets.untrained[number])
+        rows += [(task, name, *column) for name, column in zip(nets.predictors, values.T, strict=True)]
+    return pd.DataFrame(rows, columns=["task", "predictor", *QUANTITIES])
+
+
+def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.nan) -> np.ndarray:
+    """Compare each of some scores of nets with their transfer.
+
+    The weighted τ is that of Vigna, A weighted correlation index for rankings with ties, 2015, as SciPy has
+    it: hyperbolic weights, so that mistakes among the best nets, by score or by transfer, count most. The
+    regret is by how much the net with the highest score transfers less well than the best net; of several
+    with that score the mean counts. Its share is of what the best net gains over no pre-training.
+
+    Args:
+        scores: (nets, predictors); a predictor with a nan is not defined.
+        transfer: (nets,), in percent.
+        untrained: Transfer without pre-training, in percent.
+
+    Returns:
+        (3, predictors): tau, nan for a predictor that is the same for all nets; regret in points; its share.
+    """
+    best, values = transfer.max(), np.full((3, scores.shape[1]), math.nan)
+    for column, score in enumerate(scores.T):
+        if np.isfinite(score).all():
+            if np.ptp(score) > 0 and np.ptp(transfer) > 0:
+                values[0, column] = weightedtau(score, transfer).statistic
+            values[1, column] = best - transfer[score == score.max()].mean()
+    values[2] = values[1] / (best - untrained) if best > untrained else math.nan
+    return values
+
+
+def bootstrap(nets: Nets, resamples: int = RESAMPLES) -> np.ndarray:
+    """Resample targets and seeds, each with replacement and apart from each other, and average over tasks.
+
+    A seed takes all its nets with it, and a target all its tasks (Owen, The pigeonhole bootstrap, 2007, whose
+    spread is never too small on average where both matter).
+
+    Returns:
+        (resamples, 3, predictors): the means of `agreement` over the tasks that have the predictor.
+    """
+    random = np.random.default_rng(0)
+    seeds, targets = np.unique(nets.seeds), np.array(nets.targets)
+    nets_of_seed = {seed: np.flatnonzero(nets.seeds == seed) for seed in seeds}
+    names = np.unique(targets)
+    means = np.empty((resamples, len(QUANTITIES), len(nets.predictors)))
+    for number in range(resamples):
+        rows = np.concatenate([nets_of_seed[seed] for seed in random.choice(seeds, len(seeds))])
+        drawn = random.choice(names, len(names))
+        weights = np.array([(drawn == target).sum() for target in targets], float)
+        used = np.flatnonzero(weights)
+        values = [agreement(nets.scores[k][rows], nets.transfer[k][rows], nets.untrained[k]) for k in used]
+        means[number] = _weighted_mean(np.array(values), weights[used])
+    return means
+
+
+def _weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis of *values* by *weights*, without nan; nan where all are."""
+    weights = np.isfinite(values) * weights.reshape(-1, *[1] * (values.ndim - 1))
+    with np.errstate(invalid="ignore"):
+        return np.nansum(values * weights, axis=0) / weights.sum(axis=0)
+
+
+def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Judge every predictor, the highest mean τ first.
+
+    A standard error is the spread of `bootstrap`; intervals (95 %) and tests are Student's, with as many
+    degrees of freedom as there are targets or seeds, whichever are fewer, less 1. There are three families of
+    tests, each at 5 %: every predictor against no order (Holm, two-sided), every predictor against the number
+    of images alone (Holm, two-sided), and every predictor against the best one (Bonferroni, one-sided: Hsu,
+    Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984). A predictor
+    counts as the best, or as better than the number of images, only if it orders the nets beyond chance.
+
+    Returns:
+        Columns predictor; tau, regret (points) and share (of the gain of the best net), each with _low and
+        _high; tasks that have the predictor; p_order, p_size and p_best, adjusted; verdict. The choice at
+        random, which has no τ, comes last.
+    """
+    values = np.array(
+        [agreement(*task) for task in zip(nets.scores, nets.transfer, nets.untrained, strict=True)]
+    )
+    means = _weighted_mean(values, np.ones(len(values)))
+    draws = bootstrap(nets, resamples)
+    df = min(len(set(nets.targets)), len(np.unique(nets.seeds))) - 1
+    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 0]).sum(0)})
+    for row, name in enumerate(QUANTITIES):
+        table[name] = means[row]
+        reach = critical(df) * draws[:, row].std(axis=0, ddof=1) if df else math.nan
+        table[f"{name}_low"], table[f"{name}_high"] = means[row] - reach, means[row] + reach
+    for name in ("regret_low", "share_low"):
+        table[name] = table[name].clip(lower=0)  # no net is better than the best one
+    tests = _tests(means[0], draws[:, 0], list(nets.predictors), df)
+    table = table.assign(**tests)
+    table["verdict"] = _verdicts(table)
+    return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
+
+
+def _tests(tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: int) -> dict[str, np.ndarray]:
+    """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
+    size, best = predictors.index(SIZE), int(np.nanargmax(tau)) if np.isfinite(tau).any() else 0
+    order = _p_values(tau, draws, df)
+    beyond_size = _p_values(tau - tau[size], draws - draws[:, [size]], df)
+    behind = _p_values(tau[best] - tau, draws[:, [best]] - draws, df, sides=1)
+    others = np.isfinite(behind).sum()
+    return {
+        "p_order": _adjusted(order),
+        "p_size": _adjusted(beyond_size),
+        "p_best": np.minimum(behind * others, 1.0),
+    }
+
+
+def _p_values(difference: np.ndarray, draws: np.ndarray, df: int, sides: int = 2) -> np.ndarray:
+    """Return the p value of each *difference* (predictors,) from 0, with the spread of its *draws*."""
+    error, p = draws.std(axis=0, ddof=1), np.full(len(difference), math.nan)
+    for number in np.flatnonzero(np.isfinite(difference) & (error > 0) & (df > 0)):
+        t = difference[number] / error[number]
+        p[number] = min(1.0, sides * p_above(abs(t) if sides == 2 else t, df))
+    return p
+
+
+def _adjusted(p_values: np.ndarray) -> np.ndarray:
+    adjusted, known = np.full(len(p_values), math.nan), np.isfinite(p_values)
+    if known.any():
+        adjusted[known] = holm(p_values[known])
+    return adjusted
+
+
+def _verdicts(table: pd.DataFrame) -> list[str]:
+    """Say of each row of `judged` what its tests show."""
+    orders = (table["p_order"] < LEVEL) & (table["tau"] > 0)
+    top = table["tau"].max()
+    verdicts = []
+    for row, ordered in zip(table.itertuples(), orders, strict=True):
+        if not ordered:
+            backwards = row.p_order < LEVEL
+            verdicts.append(BACKWARDS if backwards else NO_ORDER if math.isfinite(row.tau) else "")
+        elif row.tau == top:
+            verdicts.append(BEST)
+        else:
+            verdicts.append(WORSE if row.p_best < LEVEL else WITHIN_NOISE)
+    return verdicts
+
+
+def readable(assessment: Assessment) -> pd.DataFrame:
+    """Write the table of an assessment for people."""
+    table = assessment.table
+    rows = table.to_dict("records")
+    return pd.DataFrame(
+        {
+            "score": table["predictor"].map(WORDS),
+            "weighted τ": [_with_interval(row, "tau", 2) for row in rows],
+            "regret (points)": [_with_interval(row, "regret", 1) for row in rows],
+            "share of the gain lost": [_share_lost(row) for row in rows],
+            "p of no order": table["p_order"].map(p_text),
+            "p beside size": table["p_size"].map(p_text),
+            "p beside the best": table["p_best"].map(p_text),
+            "targets": table["tasks"],
+            "seconds": table["seconds"].map("{:.3f}".format),
+            "verdict": table["verdict"],
+        }
+    )
+
+
+def _with_interval(row: Mapping, quantity: str, digits: int) -> str:
+    """Write a *quantity* of a row of `judged` with its interval; '' where it is not known.
+
+    >>> row = {"tau": 0.712, "tau_low": 0.55, "tau_high": 0.82}
+    >>> _with_interval(row, "tau", 2), _with_interval(row | {"tau_low": math.nan}, "tau", 2)
+    ('0.71 (0.55 to 0.82)', '0.71')
+    """
+    value, low, high = (row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high"))
+    if not math.isfinite(value):
+        return ""
+    ends = f" ({low:.{digits}f} to {high:.{digits}f})" if math.isfinite(low) else ""
+    return f"{value:.{digits}f}{ends}".replace("-", "−")
+
+
+def _share_lost(row: Mapping) -> str:
+    return percent_interval(row["share"], row["share_low"], row["share_high"])
+
+
+def answer_text(assessment: Assessment) -> str:
+    """Answer in Markdown: the best score, those within noise of it, and the number of images alone."""
+    rows, nets = assessment.table.to_dict("records"), f"these {assessment.nets} nets"
+    size = next(row for row in rows if row["predictor"] == SIZE)
+    alone = f"the number of images alone reaches {_with_interval(size, 'tau', 2)}"
+    if not math.isfinite(size["tau"]):
+        alone = "all nets have as many images, so that their number orders nothing"
+    best = next((row for row in rows if row["verdict"] == BEST), None)
+    if best is None:
+        return (
+            f"**Cannot tell**: no score orders {nets} beyond chance (the highest weighted τ is that of "
+            f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}); {alone}."
+        )
+    near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
+    share = f", {_share_lost(best)} of the gain from pre-training" if _share_lost(best) else ""
+    beyond = "beyond noise" if best["p_size"] < LEVEL else "not beyond noise"
+    beside = "" if best is size else f"; {alone}, and the difference is {beyond}"
+    return (
+        f"**{WORDS[best['predictor']]}** orders {nets} best: weighted τ {_with_interval(best, 'tau', 2)}. "
+        f"Picking by it loses {_with_interval(best, 'regret', 1)} points{share}. Within noise of it: "
+        f"{near or 'no other score'}{beside}."
+    )
+
+
+def index_entry(assessment: Assessment) -> dict[str, object]:
+    """Return what the report's index shows beside the answer."""
+    best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"]
+    verdict = f"{WORDS[best.iloc[0]]} orders nets best" if len(best) else "cannot tell"
+    return {"n": assessment.nets, "verdict": verdict}
+
+
+def cost_text(assessment: Assessment) -> str:
+    """Say how long the pass that all scores share takes, beside measuring transfer itself."""
+    seconds = assessment.seconds
+    measured = ", ".join(f"{name} {seconds[name]:.2f}" for name in METHODS if name in seconds)
+    return (
+        f"Median seconds on the machine that made these runs: {seconds[EXTRACTION]:.2f} for the pass over a "
+        f"target's training images that all scores share; a whole run of {measured}."
+    )
+
+
+def figure(assessment: Assessment) -> Figure:
+    """Draw each predictor's weighted τ and the share of the gain lost by picking with it, best first.
+
+    A small dot is a task, a large one the mean, the bar its 95 % interval.
+    """
+    table = assessment.table
+    with plt.rc_context(STYLE):
+        size = (7.6, 1.2 + 0.3 * len(table))
+        drawn, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(1.3, 1))
+    names = table["predictor"].map(WORDS)
+    for ax, (column, factor, label) in zip(
+        axes,
+        (("tau", 1, "weighted τ with transfer"), ("share", 100, "% of the gain lost by the pick")),
+        strict=True,
+    ):
+        dots = assessment.per_task.assign(value=factor * assessment.per_task[column])
+        dots["name"] = pd.Categorical(dots["predictor"].map(WORDS), names)
+        sns.stripplot(dots, x="value", y="name", ax=ax, color=COLOURS[4], size=3.5, alpha=0.7, zorder=1)
+        rows = range(len(table))
+        ax.hlines(rows, factor * table[f"{column}_low"], factor * table[f"{column}_high"], colors=INK, lw=1.6)
+        ax.scatter(factor * table[column], rows, s=40, color=COLOURS[0], zorder=3)
+        ax.axvline(0, color=INK, lw=0.8)
+        ax.grid(axis="x")
+        ax.set(xlabel=label, ylabel="")
+    return drawn

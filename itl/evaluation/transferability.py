@@ -1,0 +1,123 @@
+"""All cheap scores of a net on a target, from one pass over the target's training images."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from itl.evaluation.frozen import extract
+from itl.evaluation.logistic_regression import Features
+from itl.evaluation.scores import SCORES, class_means
+from itl.evaluation.target import Target
+from itl.hierarchy.taxonomies import tree_of_digest
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.paths import pack_of_digest
+from itl.packs.subset import select
+from itl.specs import Pretrain, Transfer
+from itl.storage import write_atomic
+from itl.training.batches import Batches
+from itl.training.nets import Classifier
+
+SECONDS = "seconds.json"  # beside a run's result, which is the same however long it took
+EXTRACTION = "features"  # in it: the pass of the net over the training images
+SOURCE_IMAGES_PER_CLASS = 10  # that make the mean feature of a class that the net was trained on
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What scores are computed from. No test image of the target is among it."""
+
+    spec: Pretrain  # of the net
+    net: Classifier
+    train: Features  # of the target's training images
+    target_classes: tuple[str, ...]
+    machine: Machine
+
+    @cached_property
+    def features(self) -> Tensor:
+        """Features of the target's training images, float64 (N, D)."""
+        return self.train.features.double()
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Labels of the target's training images, int64 (N,)."""
+        return self.train.labels
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """What the net's own last layer says of these images, float64 (N, S)."""
+        with torch.no_grad():
+            return self.net.head(self.train.features).double().softmax(1)
+
+    @cached_property
+    def target_means(self) -> Tensor:
+        """Mean feature of each class of the target, float64 (C, D)."""
+        return class_means(self.features, self.labels)
+
+    @cached_property
+    def source_means(self) -> Tensor:
+        """Mean feature of each class that the net was trained on, of a few images each, float64 (S, D)."""
+        count = min(SOURCE_IMAGES_PER_CLASS, self.spec.subset.images_per_class or SOURCE_IMAGES_PER_CLASS)
+        subset = replace(self.spec.subset, images_per_class=count, at_most=True)
+        selection = select(self._pack, subset, "train", self.tree)
+        batches = Batches(self._pack, selection, self.spec.recipe, self.spec.seed, self.machine)
+        source = extract(self.net, batches, self.machine, self.spec.recipe.precision)
+        return class_means(source.features.double(), source.labels)
+
+    @cached_property
+    def source_classes(self) -> list[str]:
+        """The pack's classes, such as wnids, whose images the net was trained on."""
+        selection = select(self._pack, self.spec.subset, "train", self.tree)
+        return sorted(set(self._pack.table["wnid"].to_numpy(object)[selection.rows]))
+
+    @cached_property
+    def tree(self) -> Taxonomy:
+        """The tree that the net's labels were made from."""
+        return tree_of_digest(self.spec.subset.tree, self.machine.taxonomies)
+
+    @cached_property
+    def _pack(self) -> Pack:
+        return pack_of_digest(self.spec.subset.pack, self.machine)
+
+
+def transferability(
+    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
+) -> dict[str, float]:
+    """Compute every score of `itl.evaluation.scores.SCORES` on the training split of *target*.
+
+    How many seconds each took, without the pass of the net that all share, is kept in SECONDS of *folder*.
+
+    Returns:
+        The scores by name, in units of their own; those that are not defined for this net and target, such as
+        the overlap with classes that are not in the tree, are left out.
+    """
+    recipe = spec.pretrain.recipe
+    batches = Batches(target.pack, target.train, recipe, spec.seed, machine)
+    train, seconds = timed(lambda: extract(net, batches, machine, recipe.precision), machine)
+    evidence = Evidence(spec.pretrain, net, train, target.train.classes, machine)
+    metrics, took = {}, {EXTRACTION: seconds}
+    for name, score in SCORES.items():
+        value, took[name] = timed(
+            lambda score=score: score.compute(*(getattr(evidence, need) for need in score.needs)), machine
+        )
+        if math.isfinite(value):
+            metrics[name] = value
+    write_atomic(folder / SECONDS, lambda path: path.write_text(json.dumps(took)))
+    return metrics
+
+
+def timed(work: Callable, machine: Machine) -> tuple:
+    """Return the result of *work*, and the seconds that it took."""
+    started = time.perf_counter()
+    result = work()
+    if machine.devices[0].startswith("cuda"):
+        torch.cuda.synchronize(machine.devices[0])
+    return result, time.perf_counter() - started

@@ -1,0 +1,47 @@
+"""Files that hold many images, shards and tables: which ones there are, and which split each is of."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from itl import ItlError
+from itl.sources import archives
+from itl.sources.list_files import split_in_name
+from itl.sources.records import examples
+
+
+def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
+    """Return the files with *suffix* at *path*, a folder or one such file, by name relative to *path*.
+
+    Raises:
+        ItlError: If there are none; what the source takes is *expected*.
+    """
+    if not path.exists():
+        raise ItlError(f"there is nothing at {path}; give a folder of {suffix} files")
+    if path.is_file():
+        return {path.name: path}
+    files = archives.list_files(path).files
+    if packed := sorted(name for name in files if name.endswith((f"{suffix}.gz", ".tgz"))):
+        raise ItlError(
+            f"{path} has compressed files, such as {packed[0]}, whose images cannot be read in place; "
+            f"`gunzip {packed[0]}` leaves a plain {suffix}"
+        )
+    names = sorted(name for name in files if name.endswith(suffix))
+    if not names:
+        raise ItlError(f"{path} has no {suffix} files; give {expected}")
+    return {name: Path(files[name].path) for name in names}
+
+
+def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
+    """Return the split of each of the files *names* at *path*: all are train if no name tells any.
+
+    Raises:
+        ItlError: If some names tell their split, and others do not.
+    """
+    split_of = {name: split_in_name(name) for name in names}
+    unclear = [name for name, split in split_of.items() if split is None]
+    if unclear and len(unclear) < len(split_of):
+        raise ItlError(
+            f"{path}: the name of {examples(unclear)} tells no split, though those of other files do; put "
+            f"train, val or test into it"
+        )
+    return {name: split or "train" for name, split in split_of.items()}

@@ -1,0 +1,182 @@
+"""Which score can be trusted: planted good scores are assessment, and noise claims nothing."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from itl import ItlError
+from itl.analysis import score_trust
+from itl.analysis.score_trust import (
+    BEST,
+    RANDOM,
+    SIZE,
+    WITHIN_NOISE,
+    WORSE,
+    Assessment,
+    Nets,
+    agreement,
+    answer_text,
+    bootstrap,
+    judged,
+    per_task,
+)
+
+PREDICTORS = ("logme", "leep", "rankme", SIZE, RANDOM)
+
+
+def world(
+    seed: int, quality: tuple[float, ...] = (0, 0, 0, 0), tasks: int = 6, seeds: int = 6, conditions: int = 5
+) -> Nets:
+    """Simulate nets whose transfer varies by condition, seed and net; scores follow it by their *quality*."""
+    random = np.random.default_rng(seed)
+    net_seeds = np.repeat(np.arange(seeds), conditions)
+    general = np.tile(random.normal(0, 2, conditions), seeds) + random.normal(0, 1, seeds)[net_seeds]
+    transfer = 40 + general + random.normal(0, 2, (tasks, seeds * conditions))
+    noise = random.normal(size=(tasks, seeds * conditions, 4))
+    # Part of a useless score is shared by all targets, as that of a real one is: nets are the same.
+    noise += random.normal(size=(1, seeds * conditions, 4))
+    standard = (transfer - transfer.mean(1, keepdims=True)) / transfer.std(1, keepdims=True)
+    scores = np.array(quality) * standard[:, :, None] + noise
+    scores = np.concatenate([scores, np.zeros((*transfer.shape, 1))], axis=2)
+    names = tuple(f"probe@{number}" for number in range(tasks))
+    targets = tuple(str(number) for number in range(tasks))
+    return Nets(scores, transfer, np.full(tasks, 25.0), net_seeds, names, targets, PREDICTORS)
+
+
+def test_agreement_by_hand():
+    transfer = np.array([50.0, 60.0, 70.0])
+    scores = np.array([[1.0, 3.0, 2.0, 5.0], [2.0, 2.0, 2.0, math.nan], [3.0, 1.0, 2.0, 6.0]])
+    tau, regret, share = agreement(scores, transfer, untrained=30.0)
+    assert tau[:2] == pytest.approx([1, -1])
+    assert math.isnan(tau[2])  # the same score for all nets orders nothing
+    assert regret[:3].tolist() == [0, 20, 10]  # the last picks at random
+    assert share[:3].tolist() == [0, 0.5, 0.25]
+    assert np.isnan([tau[3], regret[3], share[3]]).all()
+
+
+def test_weighted_tau_counts_mistakes_at_the_top_most():
+    transfer = np.arange(10.0)
+    top, bottom = transfer.copy(), transfer.copy()
+    top[[8, 9]], bottom[[0, 1]] = top[[9, 8]], bottom[[1, 0]]
+    tau = agreement(np.column_stack([top, bottom]), transfer)[0]
+    assert 0 < tau[0] < tau[1] < 1
+
+
+def test_no_gain_has_no_share():
+    tau, regret, share = agreement(np.array([[1.0], [2.0]]), np.array([20.0, 19.0]), untrained=25.0)
+    assert (tau[0], regret[0]) == (pytest.approx(-1), 1)
+    assert math.isnan(share[0])
+
+
+def test_a_planted_good_score_is_the_best_and_beats_the_number_of_images():
+    for seed in range(5):
+        table = judged(world(seed, quality=(6, 0, 0, 0)), resamples=60).set_index("predictor")
+        assert table["verdict"]["logme"] == BEST
+        assert table["p_size"]["logme"] < 0.05
+        assert table["tau"]["logme"] > 0.7
+        assert table["regret"]["logme"] < table["regret"]["rankme"]
+
+
+def test_two_scores_alike_are_within_noise_and_a_poor_one_is_worse():
+    verdicts = [
+        judged(world(seed, quality=(6, 6, 1, 0), tasks=10, seeds=10), resamples=60)
+        .set_index("predictor")["verdict"]
+        .to_dict()
+        for seed in range(3)
+    ]
+    for verdict in verdicts:
+        assert {verdict["logme"], verdict["leep"]} == {BEST, WITHIN_NOISE}
+        assert verdict["rankme"] != WITHIN_NOISE
+    assert WORSE in {verdict["rankme"] for verdict in verdicts}
+
+
+def test_scores_that_are_noise_claim_nothing():
+    """At most 5 % of worlds of useless scores may claim an order; 40 of them, so at most 5 by chance."""
+    claims = sum((judged(world(seed), resamples=30)["p_order"] < 0.05).any() for seed in range(40))
+    assert claims <= 5
+
+
+def test_the_interval_holds_the_mean_of_many_worlds():
+    quality = (2, 0, 0, 0)
+    worlds = [world(seed, quality) for seed in range(1000, 1100)]
+    truth = np.mean(
+        [agreement(*task)[0, 0] for nets in worlds for task in zip(nets.scores, nets.transfer, strict=True)]
+    )
+    held = 0
+    for seed in range(20):
+        row = judged(world(seed, quality), resamples=30).set_index("predictor").loc["logme"]
+        held += row["tau_low"] <= truth <= row["tau_high"]
+    assert held >= 17  # of 20
+
+
+def test_targets_are_resampled_with_all_their_tasks():
+    nets = world(0, quality=(3, 0, 0, 0))
+    doubled = Nets(
+        np.concatenate([nets.scores, nets.scores]),
+        np.concatenate([nets.transfer, nets.transfer]),
+        np.concatenate([nets.untrained, nets.untrained]),
+        nets.seeds,
+        (*nets.tasks, *(f"finetune@{target}" for target in nets.targets)),
+        (*nets.targets, *nets.targets),
+        nets.predictors,
+    )
+    assert np.allclose(bootstrap(nets, 20), bootstrap(doubled, 20), equal_nan=True)
+
+
+def test_a_score_that_a_target_lacks_is_judged_on_the_others():
+    nets = world(0, quality=(6, 6, 0, 0))
+    nets.scores[0, :, 1] = math.nan
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert table["tasks"]["leep"] == 5
+    assert table["tasks"]["logme"] == 6
+    assert np.isfinite(table["tau"]["leep"])
+
+
+def assessed(nets: Nets) -> Assessment:
+    """The judgement of *nets*, as a page has it."""
+    table = judged(nets, resamples=40).assign(seconds=0.01)
+    return Assessment(table, per_task(nets), len(nets.seeds), {"features": 0.2, "probe": 1.0})
+
+
+def test_the_answer_names_the_best_and_says_where_it_cannot_tell():
+    assessment = assessed(world(0, quality=(6, 0, 0, 0)))
+    text = answer_text(assessment)
+    assert text.startswith("**LogME** orders these 30 nets best: weighted τ 0.")
+    assert "the number of images alone reaches" in text
+    assert "the difference is beyond noise" in text
+    assert score_trust.index_entry(assessment) == {"n": 30, "verdict": "LogME orders nets best"}
+    nothing = assessed(world(3))
+    assert answer_text(nothing).startswith("**Cannot tell**: no score orders these 30 nets beyond chance")
+    assert score_trust.index_entry(nothing)["verdict"] == "cannot tell"
+
+
+def test_the_table_and_the_figure_show_every_predictor():
+    assessment = assessed(world(0, quality=(6, 0, 0, 0)))
+    table = score_trust.readable(assessment)
+    assert table["score"].iloc[0] == "LogME"
+    assert table["score"].iloc[-1] == "a net at random"
+    assert table["weighted τ"].iloc[-1] == ""
+    assert (table["seconds"] == "0.010").all()
+    drawn = score_trust.figure(assessment)
+    labels = [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+    assert labels == table["score"].tolist()
+    assert "0.20 for the pass" in score_trust.cost_text(assessment)
+    assert "probe 1.00" in score_trust.cost_text(assessment)
+
+
+def test_one_seed_is_refused():
+    from itl.runs.question import Task
+
+    class Asked:
+        conditions = (type("C", (), {"columns": (("label_set", "original"),)})(),)
+        tasks = (Task.read("probe@scenes"), Task.read("scores@scenes"))
+
+    rows = [
+        {"label_set": label, "seed": 0, "images": 10, "task": task, "metric": metric, "value": 1.0}
+        for label in ("a", "b")
+        for task, metric in (("probe@scenes", "accuracy"), ("scores@scenes", "knn5"), ("own", "accuracy"))
+    ]
+    with pytest.raises(ItlError, match="2 nets of 1 seeds have; run more of the question first"):
+        score_trust.nets_of(Asked, pd.DataFrame(rows))

@@ -1,0 +1,39 @@
+"""Pages that everybody can use: axe-core finds no serious fault. Panels: see test_panels."""
+
+import pytest
+
+from itl.browser.widget import HierarchyBrowser
+from itl.presets import load_preset
+from itl.report.build import report
+from tests.browser.axe import SCRIPT, serious_faults
+from tests.worlds import here
+
+
+def test_axe_core_is_there():
+    if not SCRIPT.exists():
+        pytest.skip(
+            "axe-core is not installed: pages are not checked by it; `make lint` installs it with npm"
+        )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_of_a_report(chromium, home, trained, scheme):
+    folder = home / "reports/smallest"
+    if not (folder / "index.html").exists():
+        report(load_preset("smallest", home / "params"), folder, here(home), log=lambda line: None)
+    run = next((folder / "runs").glob("*.html"))
+    for path in (folder / "index.html", folder / "01-data-size.html", folder / "runs.html", run):
+        page = chromium.new_page(color_scheme=scheme)
+        page.goto(path.as_uri())
+        assert serious_faults(page) == [], path.name
+        page.close()
+
+
+def test_the_browser_in_a_file(chromium, tmp_path):
+    HierarchyBrowser().to_html(tmp_path / "tree.html")
+    page = chromium.new_page()
+    page.goto((tmp_path / "tree.html").as_uri())
+    page.wait_for_selector("[role=treeitem]")
+    # An experimental rule, for speech input: a row is spoken in words, not as the signs and numbers it shows.
+    assert serious_faults(page, without=("label-content-name-mismatch",)) == []
+    page.close()

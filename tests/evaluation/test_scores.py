@@ -1,0 +1,286 @@
+"""Cheap scores: each equals an independent computation, and none looks at a test image."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
+from scipy.stats import entropy, multivariate_normal
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mutual_info_score
+from sklearn.mixture import GaussianMixture
+from sklearn.preprocessing import StandardScaler
+
+from itl.evaluation import scores
+from itl.evaluation.scores import SCORES
+from itl.evaluation.target import Target, target_of
+from itl.evaluation.transferability import EXTRACTION, SECONDS, transferability
+from itl.packs.paths import pack_for
+from itl.packs.subset import Selection
+from itl.runs.perform import load_net, perform
+from itl.runs.store import Store
+from tests.worlds import FOUR, here, small_study
+
+torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
+
+
+def world(n: int, d: int, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features of *classes* overlapping classes, *n* images in all, of unequal numbers."""
+    random = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), random.integers(0, classes, n - classes)])
+    means = random.normal(0, 1, (classes, d))
+    return torch.tensor(means[labels] + random.normal(0, 1, (n, d))), torch.tensor(labels)
+
+
+def softmax_world(n: int = 40, source: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities of *source* classes that say something of three target classes."""
+    features, labels = world(n, source)
+    return features.softmax(1), labels
+
+
+SIZES = pytest.mark.parametrize(("n", "d"), [(60, 5), (24, 40)], ids=["tall", "wide"])
+
+
+def literal_leep(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """LEEP as in the paper, step by step."""
+    n, source = probabilities.shape
+    joint = {(y, z): 0.0 for y in set(labels) for z in range(source)}
+    for i in range(n):
+        for z in range(source):
+            joint[labels[i], z] += probabilities[i][z] / n
+    marginal = [sum(joint[y, z] for y in set(labels)) for z in range(source)]
+    logs = []
+    for i in range(n):
+        total = sum(joint[labels[i], z] / marginal[z] * probabilities[i][z] for z in range(source))
+        logs.append(math.log(total))
+    return sum(logs) / n
+
+
+def test_knn_is_leave_one_out():
+    features, labels = world(30, 4)
+    distances = cdist(features.numpy(), features.numpy(), "cosine")
+    correct = 0
+    for image in range(30):
+        others = [other for other in np.argsort(distances[image]) if other != image][:5]
+        votes = [int(labels[other]) for other in others]
+        best = max(votes, key=lambda label: (votes.count(label), -votes.index(label)))
+        correct += best == int(labels[image])
+    assert scores.knn_accuracy(features, labels) == pytest.approx(100 * correct / 30, abs=1e-6)
+
+
+def test_knn_does_not_count_an_image_among_its_own_neighbours():
+    copies = torch.ones(8, 3, dtype=torch.float64)  # all alike: the first others vote, whoever is asked
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1])
+    assert scores.knn_accuracy(copies, labels) == 50.0
+    lonely = torch.eye(3, dtype=torch.float64)
+    assert scores.knn_accuracy(lonely, torch.tensor([0, 1, 2])) == 0.0
+
+
+def test_few_shot_is_the_mean_of_ten_ridge_regressions():
+    features, labels = world(60, 12)
+    random, accuracies = torch.Generator().manual_seed(0), []
+    for _ in range(10):
+        order = torch.randperm(60, generator=random).tolist()
+        fitted = [row for label in range(3) for row in [row for row in order if labels[row] == label][:5]]
+        rest = sorted(set(range(60)) - set(fitted))
+        scale = StandardScaler().fit(features[fitted])
+        signs = np.where(labels[fitted].numpy()[:, None] == np.arange(3), 1.0, -1.0)
+        ridge = Ridge(alpha=12).fit(scale.transform(features[fitted]), signs)
+        predicted = ridge.predict(scale.transform(features[rest])).argmax(1)
+        accuracies.append(100 * (predicted == labels[rest].numpy()).mean())
+    assert scores.few_shot_accuracy(features, labels) == pytest.approx(np.mean(accuracies), abs=1e-6)
+
+
+def test_few_shot_keeps_an_image_of_small_classes_to_score():
+    features = torch.tensor([[0.0, 0.0], [0.1, 0.0], [5.0, 5.0], [5.1, 5.0]], dtype=torch.float64)
+    assert scores.few_shot_accuracy(features, torch.tensor([0, 0, 1, 1])) == 100.0
+    assert math.isnan(scores.few_shot_accuracy(features[::2], torch.tensor([0, 1])))
+
+
+def test_leep():
+    probabilities, labels = softmax_world()
+    expected = literal_leep(probabilities.numpy(), labels.numpy())
+    assert scores.leep(probabilities, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_leep_of_a_perfect_and_of_an_uninformative_net():
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    perfect = torch.eye(5, dtype=torch.float64)[labels + 1]  # class z says class z - 1 of the target, surely
+    assert scores.leep(perfect, labels) == pytest.approx(0, abs=1e-9)
+    assert scores.leep(torch.full((6, 4), 0.25).double(), labels) == pytest.approx(math.log(1 / 3))
+
+
+@SIZES
+def test_nleep(n, d):
+    features, labels = world(n, d)
+    reduced = PCA(0.8, svd_solver="full").fit_transform(features.numpy())
+    mixture = GaussianMixture(min(15, n // 4), covariance_type="diag", random_state=0, reg_covar=1e-4)
+    posteriors = mixture.fit(reduced / reduced.std()).predict_proba(reduced / reduced.std())
+    expected = literal_leep(posteriors, labels.numpy())
+    assert scores.nleep(features, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_nce_is_mutual_information_less_the_entropy_of_the_labels():
+    probabilities, labels = softmax_world()
+    hard = probabilities.numpy().argmax(1)
+    expected = mutual_info_score(labels, hard) - entropy(np.bincount(labels))
+    assert scores.nce(probabilities, labels) == pytest.approx(expected, abs=1e-6)
+
+
+@SIZES
+def test_logme_is_the_maximum_of_the_gaussian_evidence(n, d):
+    features, labels = world(n, d)
+    gram = (features @ features.T).numpy()
+    values = []
+    for label in range(3):
+        target = (labels == label).double().numpy()
+
+        def loss(logs, target=target):
+            covariance = np.eye(n) / np.exp(logs[1]) + gram / np.exp(logs[0])
+            return -multivariate_normal(np.zeros(n), covariance).logpdf(target) / n
+
+        starts = [minimize(loss, start, tol=1e-12) for start in ([0.0, 0.0], [3.0, 2.0])]
+        values.append(-min(start.fun for start in starts))
+    assert scores.logme(features, labels) == pytest.approx(np.mean(values), abs=1e-6)
+
+
+def test_h_score():
+    features, labels = world(60, 5)
+    conditional = np.array([features[labels == label].mean(0).numpy() for label in labels])
+    covariance, between = np.cov(features.numpy().T, bias=True), np.cov(conditional.T, bias=True)
+    expected = np.trace(np.linalg.pinv(covariance) @ between)
+    assert scores.h_score(features, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_h_score_of_more_features_than_images_says_nothing_and_shrinking_mends_it():
+    features, labels = world(24, 40)
+    noise = torch.tensor(np.random.default_rng(1).normal(size=(24, 40)))
+    assert (
+        scores.h_score(features, labels) == pytest.approx(scores.h_score(noise, labels)) == pytest.approx(2)
+    )
+    assert scores.shrunk_h_score(features, labels) > 2 * scores.shrunk_h_score(noise, labels)
+
+
+@SIZES
+def test_shrunk_h_score(n, d):
+    features, labels = world(n, d)
+    wolf = LedoitWolf().fit(features.numpy())
+    conditional = np.array([features[labels == label].mean(0).numpy() for label in labels])
+    between = (1 - wolf.shrinkage_) * np.cov(conditional.T, bias=True)
+    expected = np.trace(np.linalg.inv(wolf.covariance_) @ between)
+    assert scores.shrunk_h_score(features, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_gbc_by_its_formula_class_by_class():
+    features, labels = world(60, 4)
+    total = 0.0
+    for one in range(3):
+        for other in range(3):
+            if one != other:
+                a, b = features[labels == one].numpy(), features[labels == other].numpy()
+                first, second = np.diag(a.var(0)), np.diag(b.var(0))
+                mean, gap = (first + second) / 2, a.mean(0) - b.mean(0)
+                root = math.sqrt(np.linalg.det(first) * np.linalg.det(second))
+                distance = gap @ np.linalg.inv(mean) @ gap / 8 + math.log(np.linalg.det(mean) / root) / 2
+                total -= math.exp(-distance)
+    assert scores.gbc(features, labels) == pytest.approx(total, abs=1e-6)
+
+
+def test_gbc_at_its_ends():
+    features, labels = torch.randn(90, 3, dtype=torch.float64), torch.arange(90) % 3
+    apart = features * 0.01 + 10.0 * labels[:, None] ** 2
+    assert scores.gbc(apart, labels) == pytest.approx(0, abs=1e-9)
+    assert scores.gbc(torch.zeros(90, 3).double(), labels) == pytest.approx(-3 * 2)
+
+
+@SIZES
+def test_transrate_as_published(n, d):
+    features, labels = world(n, d)
+    centred = (features - features.mean(0)).numpy()
+
+    def rate(rows: np.ndarray) -> float:
+        return np.linalg.slogdet(np.eye(d) + rows.T @ rows / (len(rows) * 1e-4))[1] / 2
+
+    expected = rate(centred) - np.mean([rate(centred[labels.numpy() == label]) for label in range(3)])
+    assert scores.transrate(features, labels) == pytest.approx(expected, abs=1e-6)
+
+
+def test_rankme():
+    features, _ = world(50, 6)
+    singular = np.linalg.svd(features.numpy())[1]
+    share = singular / singular.sum() + 1e-7
+    expected = math.exp(-sum(part * math.log(part) for part in share))
+    assert scores.rankme(features) == pytest.approx(expected, abs=1e-6)
+    assert scores.rankme(torch.eye(7, dtype=torch.float64)) == pytest.approx(7, rel=1e-5)
+    assert scores.rankme(torch.ones(7, 3, dtype=torch.float64)) == pytest.approx(1, rel=1e-4)
+
+
+def test_feature_similarity_to_the_nearest_source_class():
+    target, source = (torch.tensor(np.random.default_rng(seed).normal(size=(4, 8))) for seed in (0, 1))
+    expected = (1 - cdist(target.numpy(), source.numpy(), "cosine")).max(1).mean()
+    assert scores.feature_similarity(target, source) == pytest.approx(expected, abs=1e-6)
+    assert scores.feature_similarity(target, torch.cat([source, 3 * target])) == pytest.approx(1)
+
+
+def test_class_overlap_by_hand(tree):
+    # Depths from the root: entity 1, animal 2, dog 3, husky 4, poodle 4, fish 3, trout 4, vehicle 2, car 3.
+    assert scores.class_overlap(tree, ["poodle"], ["husky", "car"]) == pytest.approx(2 * 3 / 8)
+    assert scores.class_overlap(tree, ["trout"], ["husky", "car"]) == pytest.approx(2 * 2 / 8)
+    both = scores.class_overlap(tree, ["poodle", "trout"], ["car"])
+    assert both == pytest.approx((2 * 1 / 7 + 2 * 1 / 7) / 2)
+    assert scores.class_overlap(tree, ["car"], ["husky", "car"]) == 1
+
+
+def test_class_overlap_needs_classes_of_the_tree(tree):
+    assert math.isnan(scores.class_overlap(tree, ["kitchen"], ["husky"]))
+    assert math.isnan(scores.class_overlap(tree, ["husky"], ["kitchen"]))
+    assert scores.class_overlap(tree, ["husky", "kitchen"], ["husky"]) == 1
+
+
+def test_a_new_kind_is_a_kind_of_its_family():
+    from itl.hierarchy.taxonomy import Taxonomy
+
+    world = Taxonomy.snapshot()
+    assert scores.node_of("n01503061-0", world) == "n01503061"
+    assert scores.node_of("n01503061", world) == "n01503061"
+    assert scores.node_of("n99999999-0", world) is None
+    assert scores.node_of("concert hall", world) is None
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A net that was trained for a moment, its target, and the result of its run of scores."""
+    machine = here(tmp_path_factory.mktemp("scores"))
+    store = Store(machine.runs)
+    question = small_study(**FOUR, tasks=["scores@scenes"], seeds=[0])
+    question.prepare(machine)
+    for run in question.runs(machine):
+        perform(run.spec, store, machine)
+    spec = next(run.spec for run in question.runs(machine) if run.method == "scores")
+    target = target_of(spec, pack_for(dict(question.targets)["scenes"], "scenes", machine, str))
+    return machine, store, question, spec, target
+
+
+def test_one_run_has_every_score_and_how_long_each_took(measured):
+    machine, store, question, spec, _ = measured
+    result = store.result(spec)
+    assert result["metrics"].keys() == SCORES.keys() - {"class_overlap"}  # scenes are not in the tree
+    assert result["split"] == "train"
+    assert all(math.isfinite(value) for value in result["metrics"].values())
+    seconds = store.read(spec, SECONDS)
+    assert seconds.keys() == SCORES.keys() | {EXTRACTION}
+    assert min(seconds.values()) >= 0
+    rows = question.results(store, machine).query("method == 'scores'")
+    assert set(rows["split"]) == {"train"}
+
+
+def test_scores_repeat_and_never_see_a_test_image(measured, tmp_path):
+    machine, store, _, spec, target = measured
+    net = load_net(spec.pretrain, store)
+    one = Selection(target.test.rows[:1], target.test.labels[:1], target.test.classes)
+    again = transferability(spec, net, Target(target.pack, target.train, one), tmp_path, machine)
+    assert again == store.result(spec)["metrics"]
