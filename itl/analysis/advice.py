@@ -5,45 +5,24 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr, ndtri
 
-from itl import ItlError, pick
-from itl.analysis.expected_scores import (
-    Belief,
-    Parameters,
-    Points,
-    at_options,
-    expected_gains,
-    fit,
-    predict,
-)
+from itl import ItlError
+from itl.analysis.expected_scores import Belief, Parameters, expected_gains, predict
+from itl.analysis.option_grid import Grid
 from itl.analysis.statistics import LEVEL, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME
-from itl.analysis.wording import UNTRAINED, percent_interval, task_name
-from itl.evaluation.methods import main_metric
-from itl.evaluation.scores import similarities
-from itl.hierarchy.label_sets import label_set
-from itl.machine import Machine
-from itl.packs.paths import packed, size_of
-from itl.runs.cost import images_of
-from itl.runs.plan import plan
-from itl.runs.question import Condition, Question, with_seed
-from itl.runs.store import Store
-from itl.specs import Pretrain, key
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
-NEGLIGIBLE = 0.02  # points: no experiment is worth its time whose expected gain is less
+NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
 UNITS = ("hours", "images", "labels")
 BEST, WORSE = "the best", "worse"
 ENOUGH, NO_OTHER = "best", "none better by more than the margin"
-NEARNESS = ["nearest", "near"]  # features; see `nearness`
 
 
 @dataclass(frozen=True)
@@ -78,71 +57,6 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Options × tasks: what is measured, what is known of each, and what each takes.
-
-    Args:
-        tasks: their names.
-        options: columns option (words), trained, images, classes and hours (of one training), a row for each
-            condition of the question.
-        features: (tasks, options, F), standardised.
-        measured: columns task, option (numbers), seed and value (percent).
-        task_hours: (tasks,), of measuring one net.
-        seeds: of the question.
-        nets: the option and seed of every net that is trained.
-        points: the margin in points of each task where the question declares one, else nan.
-        share: the margin as a share of the gain.
-    """
-
-    tasks: tuple[str, ...]
-    options: pd.DataFrame
-    features: np.ndarray
-    measured: pd.DataFrame
-    task_hours: np.ndarray
-    seeds: tuple[int, ...]
-    nets: frozenset[tuple[int, int]] = frozenset()
-    points: np.ndarray | None = None
-    share: float = 0.2
-
-    def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
-        """Return the points of tasks, options and seeds of nets (N,)."""
-        tasks, options = np.array(task, int), np.array(option, int)
-        nets = options * (max(self.seeds) + 1) + np.array(seed, int)
-        return Points(tasks, options, nets, self.trained[options], self.features[tasks, options])
-
-    @cached_property
-    def trained(self) -> np.ndarray:
-        """(options,) of bool, whether they have any pre-training."""
-        return self.options["trained"].to_numpy(bool)
-
-    @cached_property
-    def data(self) -> tuple[Points, np.ndarray]:
-        """The points where it was measured, and the values there."""
-        rows = self.measured
-        return self.of(rows["task"], rows["option"], rows["seed"]), rows["value"].to_numpy(float)
-
-    def choices(self, task: int) -> Points:
-        """Return every option on *task*, as means over nets."""
-        count = len(self.options)
-        return at_options(self.of([task] * count, range(count), [0] * count))
-
-    def fit(self) -> Parameters:
-        """Estimate the model's parameters from all that is measured."""
-        return fit(*self.data, len(self.tasks))
-
-    @cached_property
-    def untrained(self) -> int:
-        """The option of no pre-training."""
-        return int(np.flatnonzero(~self.trained)[0])
-
-    @cached_property
-    def everything(self) -> int:
-        """The option of the most images, and of the most classes among these."""
-        order = self.options.sort_values(["images", "classes"], kind="stable")
-        return int(order.index[-1])
-
-
-@dataclass(frozen=True)
 class Experiment:
     """One net to be measured on the task."""
 
@@ -150,7 +64,12 @@ class Experiment:
     name: str
     seed: int
     hours: float  # of training it, where no such net is there yet, and of measuring it
-    gain: float  # points by which it raises the expected score of the best choice; nan for a yardstick
+    gain: float  # points by which it raises the expected score of the choice; nan for a yardstick
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether it may change the choice for the better."""
+        return not self.gain < NEGLIGIBLE
 
 
 @dataclass(frozen=True)
@@ -165,7 +84,7 @@ class Advice:
             of it on this task; 0: predicted), affordable and verdict; the highest expected score first.
         margin: points that do not matter; nan where the gain is not known to be above 0.
         verdict: ENOUGH (the best option is), NO_OTHER (none is better by more than the margin) or CANNOT_TELL.
-        experiment: the next one that is worth running, if any.
+        experiment: the most useful next one; None where every net is measured.
         pilot: nets of a pilot, and its hours.
     """
 
@@ -189,7 +108,7 @@ def advise(
     """Rank the options of *grid* for *task* under *budget*.
 
     Args:
-        grid: from `grid_of`.
+        grid: from `itl.analysis.option_grid.grid_of`.
         task: one of its tasks.
         budget: of one net; what does not fit it is ranked, but not chosen.
         parameters: of the model; by default they are estimated.
@@ -304,7 +223,7 @@ def next_experiment(
     """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
 
     See `itl.analysis.expected_scores.expected_gains`. The net without pre-training comes first: it is the
-    yardstick of every share. None where no measurement gives as much as NEGLIGIBLE points.
+    yardstick of every share. None where every net of the question is measured.
     """
     done = set(grid.measured.loc[grid.measured["task"] == task, ["option", "seed"]].itertuples(index=False, name=None))
     trials = {}
@@ -330,4 +249,4 @@ def next_experiment(
     points = grid.of([task] * len(options), options, [trials[option] for option in options])
     gains = expected_gains(parameters, *grid.data, choices, points)
     best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
-    return experiment(options[best], float(gains[best])) if gains[best] >= NEGLIGIBLE else None
+    return experiment(options[best], float(gains[best]))

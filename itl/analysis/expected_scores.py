@@ -32,7 +32,7 @@ MEDIANS = {
     "gain": 10.0,
     "task_gain": 4.0,
     "option": 4.0,
-    "task_option": 2.0,
+    "task_option": 3.0,
     "rest": 1.0,
     "net": 1.0,
     "noise": 2.0,
