@@ -17,7 +17,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -26,9 +26,12 @@ from shutil import copytree, rmtree
 import psutil
 
 from itl import ItlError
+from itl.machine import Machine
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.store import Store
+from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
+from itl.specs import Recipe
 from tests.worlds import FOUR, SETTINGS, here, small_study
 
 CHECKOUT = Path(__file__).parents[1]
@@ -107,6 +110,19 @@ def project(home: Path, **changes: object) -> Path:
     (home / "params/mini.yaml").write_text(json.dumps(PRESET | {"notebooks": notebooks}))
     (home / "notebooks").symlink_to(CHECKOUT / "notebooks")
     return home
+
+
+def write_rates(home: Path, study: dict) -> None:
+    """Write what the nets of *study* cost, made up, so that its plan measures nothing."""
+    machine = Machine.from_environment(home=home, device="cpu", workers=2)
+    net, recipe = SETTINGS["net"], Recipe(**study["recipe"])
+    rates = {
+        name_of(net, recipe, machine): Rate(0.01, 0.01, 1 << 28, 0, 1 << 20, 256),
+        frozen_name(machine): Frozen(0.1, 1e-9, 1e-9),
+    }
+    machine.runs.mkdir(parents=True)
+    text = json.dumps({name: asdict(rate) for name, rate in rates.items()})
+    (machine.runs / "rates.json").write_text(text)
 
 
 def left_over(home: Path) -> list[psutil.Process]:
