@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -59,13 +60,15 @@ class Stage:
 
 
 WEIGHTS = ("runs/*/*/result.json", "runs/pretrain/*/weights.safetensors", "runs/pretrain/*/manifest.csv")
+PAGES = ("reports/mini/*.csv", "reports/mini/*.png", "reports/mini/*.html", "reports/mini/runs/*.html")
+VOLATILE = re.compile(rb"cell-id=[0-9a-f]+|\d{4}-\d\d-\d\dT[\d:.+]+|\d\d \w+ \d{4}, \d\d:\d\d")  # of a page
 TRAINING = Stage("training", "run mini --workers 2", WEIGHTS, ("runs",))
 STAGES = (
     Stage("packing", PACK, ("pack/images.npy", "pack/*.parquet", "pack/pack.json"), ("pack",)),
     Stage("calibrating", "plan mini", ("runs/rates.json",), ("runs",)),
     TRAINING,
     Stage("training on Dask", "run mini --scheduler SCHEDULER", WEIGHTS, ("runs",)),
-    Stage("pages", "report mini --workers 2", (*WEIGHTS, "reports/mini/*.csv"), ("reports",)),
+    Stage("pages", "report mini --workers 2", (*WEIGHTS, *PAGES), ("reports",)),
 )
 
 
@@ -76,13 +79,14 @@ class Outcome:
     name: str
     kills: int = 0
     orphans: int = 0
+    half: int = 0  # pages that were not whole after a kill
     same: bool = False
     seconds: float = 0.0
 
     @property
     def good(self) -> bool:
         """Whether nothing was left behind and nothing differs."""
-        return self.same and not self.orphans
+        return self.same and not self.orphans and not self.half
 
 
 def start(home: Path, command: str) -> subprocess.Popen:
@@ -162,6 +166,8 @@ def content(home: Path, globs: tuple[str, ...]) -> dict[str, str]:
 def digest(path: Path) -> str:
     """Return a digest of what a file says; where and when it was made is left out."""
     data = path.read_bytes()
+    if path.suffix == ".html":
+        data = VOLATILE.sub(b"", data)
     if path.suffix == ".json":
         values = json.loads(data)
         if path.name == "rates.json":  # seconds differ
@@ -181,6 +187,8 @@ def disturb(stage: Stage, home: Path, kills: int, seconds: float, dice: random.R
         except subprocess.TimeoutExpired:
             outcome.kills += 1
             outcome.orphans += len(kill(home, process))
+            pages = home.glob("reports/**/[!.]*.html")
+            outcome.half += sum(not page.read_bytes().rstrip().endswith(b"</html>") for page in pages)
         else:
             if process.returncode:
                 raise AssertionError(f"{stage.name}: {process.stdout.read()[-2000:]}")
@@ -315,14 +323,15 @@ def main() -> int:
     args = parser.parse_args()
     good, stages = True, [stage for stage in STAGES if stage.name in args.only]
     with tempfile.TemporaryDirectory(prefix="itl-chaos-") as name:
-        print(f"{'stage':20} {'kills':>5} {'orphans':>7} {'same':>5} {'seconds':>8}")
+        print(f"{'stage':20} {'kills':>5} {'orphans':>7} {'half':>5} {'same':>5} {'seconds':>8}")
         disturbed = chaos(Path(name), args.kills, args.seed, stages) if stages else ()
         for outcome in chain(
             disturbed, (others[other](Path(name)) for other in others if other in args.only)
         ):
             same = "yes" if outcome.same else "NO"
             print(
-                f"{outcome.name:20} {outcome.kills:5} {outcome.orphans:7} {same:>5} {outcome.seconds:8.0f}",
+                f"{outcome.name:20} {outcome.kills:5} {outcome.orphans:7} {outcome.half:5} {same:>5} "
+                f"{outcome.seconds:8.0f}",
                 flush=True,
             )
             good &= outcome.good
