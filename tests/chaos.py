@@ -177,6 +177,12 @@ def digest(path: Path) -> str:
     return sha256(data).hexdigest()[:12]
 
 
+def half_pages(home: Path) -> list[Path]:
+    """Return the published pages in *home* that are not whole."""
+    pages = [page for pattern in PAGES if pattern.endswith(".html") for page in home.glob(pattern)]
+    return [page for page in pages if not page.read_bytes().rstrip().endswith(b"</html>")]
+
+
 def disturb(stage: Stage, home: Path, kills: int, seconds: float, dice: random.Random) -> Outcome:
     """Kill the command of *stage* in *home* at *kills* random moments of its *seconds*, then let it end."""
     outcome, started = Outcome(stage.name), time.monotonic()
@@ -187,8 +193,7 @@ def disturb(stage: Stage, home: Path, kills: int, seconds: float, dice: random.R
         except subprocess.TimeoutExpired:
             outcome.kills += 1
             outcome.orphans += len(kill(home, process))
-            pages = home.glob("reports/**/[!.]*.html")
-            outcome.half += sum(not page.read_bytes().rstrip().endswith(b"</html>") for page in pages)
+            outcome.half += len(half_pages(home))
         else:
             if process.returncode:
                 raise AssertionError(f"{stage.name}: {process.stdout.read()[-2000:]}")
