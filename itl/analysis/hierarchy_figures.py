@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from itl import ItlError
-from itl.analysis.figures import COLOURS, MARKERS, STYLE
+from itl.analysis.figures import AXIS_COLOUR, COLOURS, MARKERS, STYLE
 from itl.analysis.tables import depths, label_sets
 from itl.hierarchy.taxonomy import Taxonomy
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # a figure needs no decoder
     from itl.packs.pack import Pack
 
 CUTS = {"bottom-up": "cut at this depth", "top-down": "merged in rounds"}
+VERDICT_COLOURS = {"helps": COLOURS[0], "hurts": COLOURS[1], "cannot tell": AXIS_COLOUR}
 MAX_NAME_LENGTH = 15  # of a class above its image
 
 
@@ -44,6 +45,50 @@ def levels(tree: Taxonomy) -> Figure:
     right.legend(frameon=False, loc="lower right")
     for ax in (left, right):
         ax.grid(axis="y")
+    return figure
+
+
+def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Figure:
+    """Draw what every node does for a task: a line a node in the order of the tree, with its interval.
+
+    Args:
+        effects: what `itl.analysis.influence.effects` returns.
+        tree: of the nodes.
+        most: draw no more nodes; where there are more, those that are surest to help or hurt.
+    """
+    rows = effects.nsmallest(most, ["p", "classes"])
+    paths = [tree.path(node)[::-1] if node in tree else [node] for node in rows["node"]]
+    shown = set(rows["node"])
+    rows = rows.assign(path=paths, level=[len(shown.intersection(path)) - 1 for path in paths])
+    rows = rows.sort_values("path", ignore_index=True)
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots(figsize=(7.6, 1 + 0.17 * len(rows)))
+    for word, colour in VERDICT_COLOURS.items():
+        part = rows[rows["verdict"] == word]
+        reach = [part["effect"] - part["low"], part["high"] - part["effect"]]
+        ax.errorbar(
+            part["effect"],
+            part.index,
+            xerr=reach,
+            fmt="o",
+            label=word,
+            color=colour,
+            markersize=4,
+            linewidth=1.2,
+        )
+    ax.axvline(0, color=AXIS_COLOUR, linewidth=0.8)
+    names = [
+        f"{'    ' * row.level}{row.name_} ({row.classes})"
+        if row.classes > 1
+        else f"{'    ' * row.level}{row.name_}"
+        for row in rows.rename(columns={"name": "name_"}).itertuples()
+    ]
+    ax.set_yticks(rows.index, names, fontsize=7, ha="left")
+    ax.tick_params(axis="y", length=0, pad=170)
+    ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="points that its classes add, over as many others")
+    ax.set_title(f"What each node does for {effects['task'].iloc[0]}", loc="left")
+    ax.legend(frameon=False, fontsize=8, loc="upper right")
+    ax.grid(axis="x")
     return figure
 
 

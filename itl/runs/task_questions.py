@@ -24,6 +24,8 @@ class Influence(Study):
 
     name = "influence"
     halves: PositiveInt  # nets, one on each; every class is in exactly half of them where 20 divides it
+    nodes: PositiveInt = 3  # most harmful, and most helpful, that runs on fresh seeds try afterwards
+    fresh_seeds: PositiveInt = 5  # nets of each condition of these
 
     def question(self) -> Question:
         """Return the question; ItlError for seeds to be added and for too few halves."""

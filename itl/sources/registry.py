@@ -20,6 +20,7 @@ from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
 from itl.sources.synthetic.classes import DemoClasses
 from itl.sources.synthetic.kinds import DemoKinds
+from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 from itl.sources.target_sets import TARGET_SETS
 from itl.sources.voc_action import VocAction
@@ -49,6 +50,8 @@ SOURCES: dict[str, type[Source]] = {
         DemoDetection,
         DemoActions,
         DemoKinds,
+        DemoPlanted,
+        DemoSurfaces,
     )
 }
 SOURCES |= {target.kind: target for target in TARGET_SETS}

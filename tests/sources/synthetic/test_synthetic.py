@@ -22,6 +22,7 @@ from itl.sources.boxes import crop_with_context
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, inner_step, looks_of, reach
 from itl.sources.synthetic.classes import DemoClasses, spread_leaves
 from itl.sources.synthetic.kinds import DemoKinds
+from itl.sources.synthetic.planted import HARMFUL, HELPFUL, NAMES, DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, tight_box, unit, wave
 from itl.sources.synthetic.targets import (
     ACTIONS,
@@ -33,8 +34,24 @@ from itl.sources.synthetic.targets import (
     positions,
 )
 
-SOURCES = [DemoClasses(), DemoScenes(), DemoDetection(), DemoActions(), DemoKinds()]
-PINNED = ["9bacc3daa241", "757661833906", "8a402d525867", "b7322fca1ff6", "7121c9046f6e"]
+SOURCES = [
+    DemoClasses(),
+    DemoScenes(),
+    DemoDetection(),
+    DemoActions(),
+    DemoKinds(),
+    DemoPlanted(),
+    DemoSurfaces(),
+]
+PINNED = [
+    "9bacc3daa241",
+    "757661833906",
+    "8a402d525867",
+    "b7322fca1ff6",
+    "7121c9046f6e",
+    "11f4b91d8404",
+    "c3590aa180cb",
+]
 EVERY_SOURCE = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.kind)
 
 
@@ -94,6 +111,7 @@ def test_another_process_draws_the_same_bytes():
             "import hashlib",
             "from itl.sources.synthetic.classes import DemoClasses",
             "from itl.sources.synthetic.kinds import DemoKinds",
+            "from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces",
             "from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes",
             inspect.getsource(digest),
             f"print(*map(digest, {SOURCES}))",
@@ -139,6 +157,8 @@ def test_any_number_of_classes(world, count):
         (DemoScenes, {"size": -4}, "size of at least 1, not -4"),
         (DemoDetection, {"test": 0}, "test of at least 1, not 0"),
         (DemoActions, {"train": 0}, "train of at least 1, not 0"),
+        (DemoPlanted, {"classes": 1}, "source demo-planted has from 2 to 1000 classes, not 1"),
+        (DemoSurfaces, {"train": 0}, "train of at least 1, not 0"),
         (DemoKinds, {"classes": 1}, "from 2 to 100 classes, not 1"),
         (DemoKinds, {"test": 0}, "test of at least 1, not 0"),
         (DemoKinds, {"under": "n02099601"}, "n02099601 .golden_retriever.n.01. is a leaf; give its parent"),
@@ -331,3 +351,35 @@ def test_positions_are_in_the_image(arrangement):
     assert points.shape == (20, 6, 2)
     assert points.min() > 0
     assert points.max() < 1
+
+
+def hue_vectors(source, wnid: str, count: int = 30) -> np.ndarray:
+    """Where the most saturated pixels in the middle of images of a class lie on the circle of hues."""
+    records = [record for record in source.records() if record.wnid == wnid][:count]
+    middle = slice(source.size // 4, -source.size // 4)
+    vectors = []
+    for record in records:
+        pixels = source.read(record)[middle, middle].reshape(-1, 3).astype(float)
+        colour = pixels @ np.exp(2j * np.pi * np.arange(3) / 3)
+        vectors.append(colour[np.abs(colour).argsort()[-len(colour) // 10 :]].mean())
+    return np.array(vectors)
+
+
+def test_what_is_planted_is_in_the_pixels(world):
+    """Classes that help have a colour each, those that hurt have any, and all others are grey."""
+    source, strong, alike = DemoPlanted(), {}, {}
+    for wnid in source.wnids:
+        kinds = {"helpful": HELPFUL, "harmful": HARMFUL}
+        ancestors = world.ancestors(wnid)
+        kind = next((name for name, nodes in kinds.items() if not ancestors.isdisjoint(nodes)), "other")
+        vectors = hue_vectors(source, wnid)
+        strong.setdefault(kind, []).append(np.abs(vectors).mean())
+        alike.setdefault(kind, []).append(np.abs(vectors.mean()) / np.abs(vectors).mean())
+    assert {kind: len(values) for kind, values in strong.items()} == {
+        "helpful": 10,
+        "harmful": 10,
+        "other": 20,
+    }
+    assert min(np.mean(strong["helpful"]), np.mean(strong["harmful"])) > 1.3 * np.mean(strong["other"])
+    assert min(alike["helpful"]) > max(alike["harmful"])
+    assert {record.wnid for record in DemoSurfaces().records()} == set(NAMES)

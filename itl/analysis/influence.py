@@ -1,0 +1,351 @@
+"""Which pre-training classes help a target: effects of classes and nodes, from nets on halves of the classes.
+
+The effect of a node is what its classes, all in the pre-training instead of none, add to the score over as
+many average other classes: m · (mean effect of its m classes − mean effect of all others), in points. Scores
+are taken as additive in the classes; counterfactual runs test that.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
+from scipy.stats import false_discovery_control
+
+from itl import ItlError, pick
+from itl.analysis.statistics import LEVEL
+from itl.evaluation.methods import main_metric
+from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
+from itl.packs.paths import pack_for
+from itl.runs.question import Question
+from itl.runs.store import Store
+from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
+
+EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
+MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
+NEGLIGIBLE = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
+SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Nodes of a tree that differ in the classes under them; the one with all classes is left out."""
+
+    wnids: tuple[str, ...]  # the highest first; of nodes with the same classes the deepest
+    member: np.ndarray  # bool (nodes, classes)
+
+    @property
+    def contrasts(self) -> np.ndarray:
+        """Weights (nodes, classes) of class effects that make the effect of each node: see the module."""
+        inside = self.member.astype(float)
+        size = inside.sum(1, keepdims=True)
+        return inside - (1 - inside) * size / (inside.shape[1] - size)
+
+
+def nodes_above(tree: Taxonomy, classes: list[str]) -> Nodes:
+    """Return the nodes that *classes*, wnids or other names, are under by any path, and the classes."""
+    under: dict[str, set[int]] = {}
+    for number, wnid in enumerate(classes):
+        for node in tree.ancestors(wnid) if wnid in tree else {wnid}:
+            under.setdefault(node, set()).add(number)
+    deepest: dict[frozenset[int], str] = {}
+    for node in sorted(under, key=lambda node: (tree.depth(node) if node in tree else math.inf, node)):
+        deepest[frozenset(under[node])] = node
+    deepest.pop(frozenset(range(len(classes))), None)
+    ordered = sorted(deepest.items(), key=lambda item: (-len(item[0]), item[1]))
+    member = np.zeros((len(ordered), len(classes)), bool)
+    for row, (numbers, _) in enumerate(ordered):
+        member[row, list(numbers)] = True
+    return Nodes(tuple(node for _, node in ordered), member)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is known of the effects of nodes: of each a mixture of Student's t distributions, in points."""
+
+    weights: np.ndarray  # (parts,), which add up to 1
+    means: np.ndarray  # (parts, nodes)
+    deviations: np.ndarray  # (parts, nodes); 0: the effect is exactly the mean
+    df: float
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean effect of each node (nodes,)."""
+        return self.weights @ self.means
+
+    def below(self, bounds: np.ndarray) -> np.ndarray:
+        """Probability that the effect of each node is at most *bounds* (nodes,)."""
+        return self._at_most(bounds - self.means)
+
+    @property
+    def p(self) -> np.ndarray:
+        """Twice the probability that the effect has not the sign that is likelier, at most 1 (nodes,)."""
+        return np.minimum(1.0, 2 * np.minimum(self._at_most(-self.means), self._at_most(self.means)))
+
+    def _at_most(self, reach: np.ndarray) -> np.ndarray:
+        """Probability of at most *reach* (parts, nodes) above the mean of each part."""
+        exact = self.deviations == 0
+        below = stdtr(self.df, reach / np.where(exact, 1, self.deviations))
+        return self.weights @ np.where(exact, reach >= 0, below)
+
+    def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Interval of each node that holds its effect with 1 − *level*, with equal tails."""
+        return self._quantile(level / 2), self._quantile(1 - level / 2)
+
+    def _quantile(self, share: float) -> np.ndarray:
+        """Find the *share* quantile of each node by bisection between those of its parts."""
+        ends = self.means + stdtrit(self.df, share) * self.deviations
+        low, high = ends.min(0), ends.max(0)
+        for _ in range(50):
+            middle = (low + high) / 2
+            enough = self.below(middle) >= share
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        return high
+
+
+def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
+    """Regress scores on how many classes of each node a net has, node by node.
+
+    For a class that is the difference between the mean scores of nets with it and without it.
+    """
+    included = inclusion @ nodes.member.T.astype(float)
+    included = included - included.mean(0)
+    apart = scores - scores.mean()
+    squares, df = (included**2).sum(0), len(scores) - 2
+    slopes = included.T @ apart / squares
+    noise = ((apart**2).sum() - slopes**2 * squares) / df
+    size = nodes.member.sum(1)
+    return Mixture(np.ones(1), (slopes * size)[None], (np.sqrt(noise / squares) * size)[None], df)
+
+
+def ridge(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
+    """Shrink class effects toward each other, all alike: ridge regression, its strength by REML."""
+    return _posterior(inclusion, scores, nodes, (0.0,))
+
+
+def tree_shrunk(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
+    """Shrink class effects along the tree: each is the sum of effects of the nodes above it and its own.
+
+    All are Gaussian, as in the phylogenetic mixed model (Lynch 1991); what is shared by all classes under a
+    node is so estimated from all of them. What share of the variance is of inner nodes is learned too.
+    """
+    return _posterior(inclusion, scores, nodes, SHARED)
+
+
+def _posterior(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes, shared: tuple[float, ...]) -> Mixture:
+    """Average posteriors over a grid of variance components, each weighted by its restricted likelihood.
+
+    Scores are y = a + X b + e, with b ~ N(0, g K) and e ~ N(0, s). The grid is over the share of the variance
+    of y that is of X b, 0 among them, and over the share in K of inner nodes against classes. Under each, the
+    restricted likelihood (Patterson and Thompson 1971) has the variance integrated out (Jeffreys' prior), and
+    effects have a t distribution with one degree of freedom less than there are nets.
+    """
+    n = len(scores)
+    design, apart = inclusion - inclusion.mean(0), scores - scores.mean()
+    logs, means, deviations = [], [], []
+    for share in shared:
+        kernel = (1 - share) * np.eye(design.shape[1]) + share * _ancestry(nodes.member)
+        covariance = design @ kernel @ design.T
+        scale = np.trace(covariance) / (n - 1)
+        values, vectors = np.linalg.eigh(covariance / scale)
+        values, vectors = values[1:], vectors[:, 1:]  # the first is of the mean, which is not random
+        rotated, reached = vectors.T @ apart, nodes.contrasts @ kernel @ design.T @ vectors / scale
+        prior = np.einsum("nc,cd,nd->n", nodes.contrasts, kernel, nodes.contrasts) / scale
+        for explained in EXPLAINED:
+            spread = 1 - explained + explained * values
+            variance = (rotated**2 / spread).sum() / (n - 1)
+            logs.append(-0.5 * np.log(spread).sum() - 0.5 * (n - 1) * math.log(variance))
+            means.append(explained * reached @ (rotated / spread))
+            left = explained * prior - explained**2 * (reached**2 / spread).sum(1)
+            deviations.append(np.sqrt(variance * np.maximum(left, 0)))
+    weights = np.exp(np.array(logs) - max(logs))
+    used = weights > NEGLIGIBLE
+    weights = weights[used] / weights[used].sum()
+    return Mixture(weights, np.array(means)[used], np.array(deviations)[used], n - 1)
+
+
+def _ancestry(member: np.ndarray) -> np.ndarray:
+    """Covariance (classes, classes) of sums of inner nodes' effects: in how many nodes both lie, scaled."""
+    inner = member[member.sum(1) > 1].astype(float)
+    shared = inner.T @ inner
+    return shared * len(shared) / max(np.trace(shared), 1.0)
+
+
+ESTIMATORS = {
+    "tree-shrunk": tree_shrunk,
+    "ridge": ridge,
+    "difference of means": difference_of_means,
+}
+
+
+@dataclass(frozen=True)
+class HalvesScored:
+    """Nets on halves of the classes, and how each scored on one task."""
+
+    task: str
+    nodes: Nodes
+    names: tuple[str, ...]  # of the nodes, for people
+    depths: np.ndarray  # (nodes,) in the tree; -1 for classes outside it
+    inclusion: np.ndarray  # (nets, classes) of 0 and 1
+    scores: np.ndarray  # (nets,) in percent, by the task's main metric
+    gain: float  # points that all classes gain over no pre-training; nan where that is not known
+
+    def effects(self, estimator: str = "tree-shrunk") -> pd.DataFrame:
+        """Estimate the effect of every node and class; see `effects`."""
+        if np.ptp(self.scores) == 0:
+            raise ItlError(
+                f"all {len(self.scores)} nets score {self.scores[0]:g} on {self.task}, which says nothing of "
+                f"their classes; take a task with more test images, or train for more steps"
+            )
+        effects = pick(ESTIMATORS, estimator, "estimator")(self.inclusion, self.scores, self.nodes)
+        q = false_discovery_control(effects.p)
+        claimed = q <= LEVEL
+        low, high = effects.interval(LEVEL * max(1, claimed.sum()) / len(q))
+        words = np.where(effects.mean > 0, "helps", "hurts")
+        table = {
+            "task": self.task,
+            "node": self.nodes.wnids,
+            "name": self.names,
+            "depth": self.depths,
+            "classes": self.nodes.member.sum(1),
+            "effect": effects.mean,
+            "low": low,
+            "high": high,
+            "share": effects.mean / self.gain if self.gain > 0 else math.nan,
+            "p": effects.p,
+            "q": q,
+            "verdict": np.where(claimed, words, "cannot tell"),
+        }
+        return pd.DataFrame(table).sort_values(["effect", "node"], ignore_index=True)
+
+
+def halves_scored(question: Question, store: Store, machine: Machine, task: str = "") -> HalvesScored:
+    """Read how the nets of *question*, an influence, scored on *task* (by default its first).
+
+    Raises:
+        ItlError: fewer than 4 halves are scored, or the question has no such task.
+    """
+    task = task or question.tasks[0].name
+    pick({known.name: known for known in question.tasks}, task, f"task of {question.name}")
+    results, tree = question.results(store, machine), question.tree(machine)
+    rows = results[(results["task"] == task) & (results["metric"] == main_metric(task))]
+    rows = rows.groupby(["pretrained_on", "seed"], as_index=False)["value"].mean()
+    halves = rows[rows["pretrained_on"] == HALF]
+    if len(halves) < 4:
+        raise ItlError(
+            f"{len(halves)} nets on halves of the classes are scored on {task}, and effects need 4 or more; "
+            f"`itl run` with the preset of {question.name} does the others"
+        )
+    table = pack_for(question.images, "images", machine, str).table
+    classes = sorted(set(table.loc[table["split"] == "train", "wnid"]))
+    (labels,) = (condition.labels for condition in question.conditions if condition.seeds)
+    inclusion = np.zeros((len(halves), len(classes)))
+    for net, seed in enumerate(halves["seed"]):
+        kept = label_set(tree, labels.replace("{seed}", str(seed)), classes).class_of
+        inclusion[net] = [wnid in kept for wnid in classes]
+    nodes = nodes_above(tree, classes)
+    means = rows.groupby("pretrained_on")["value"].mean()
+    return HalvesScored(
+        task,
+        nodes,
+        tuple(tree.class_name(node) if node in tree else node for node in nodes.wnids),
+        np.array([tree.depth(node) if node in tree else -1 for node in nodes.wnids]),
+        inclusion,
+        halves["value"].to_numpy(float),
+        means.get(EVERYTHING, math.nan) - means.get("none", math.nan),
+    )
+
+
+def effects(
+    question: Question, store: Store, machine: Machine, task: str = "", estimator: str = "tree-shrunk"
+) -> pd.DataFrame:
+    """Tabulate what every node and every class does for *task*, the most harmful first.
+
+    Returns:
+        Columns task, node, name, depth, classes (under it), effect (in points: see the module) with low and
+        high, share (the effect as a share of the gain from pre-training, which is taken as known), p (two-
+        sided), q (p adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %,
+        else cannot tell. Of the nodes that have a verdict, at most 5 % are expected to have the wrong one.
+        Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
+        most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, all
+        intervals hold at once (Bonferroni).
+
+    Raises:
+        ItlError: as `halves_scored`, and for an unknown estimator.
+    """
+    return halves_scored(question, store, machine, task).effects(estimator)
+
+
+def estimators(question: Question, store: Store, machine: Machine, task: str = "") -> pd.DataFrame:
+    """Put the estimators side by side: effect, interval and verdict by each.
+
+    Returns:
+        The columns of `effects`, with the estimator in front.
+    """
+    scored = halves_scored(question, store, machine, task)
+    return pd.concat([scored.effects(name).assign(estimator=name) for name in ESTIMATORS], ignore_index=True)
+
+
+def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:
+    """Return up to *count* nodes with effects of one *sign*, the surest first, none under another.
+
+    Where some have a verdict, only those; else the likeliest. No node has more than half of the
+    classes.
+    """
+    total = int((table["classes"] == 1).sum())
+    rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] <= MAX_SHARE * total)]
+    decided = rows[rows["verdict"] != "cannot tell"]
+    rows = decided if len(decided) else rows
+    order = rows.assign(size=rows["effect"].abs()).sort_values(["p", "size"], ascending=[True, False])
+    nodes: list[str] = []
+    for node in order["node"]:
+        if len(nodes) < count and node in tree and all(_apart(tree, node, other) for other in nodes):
+            nodes.append(node)
+    return nodes
+
+
+def _apart(tree: Taxonomy, node: str, other: str) -> bool:
+    """Whether neither of two nodes is a kind of the other."""
+    return node not in tree.ancestors(other) and other not in tree.ancestors(node)
+
+
+def counterfactual(
+    question: Question, table: pd.DataFrame, machine: Machine, nodes: int = 3, seeds: int = 5
+) -> Question:
+    """Make the question that tries what *table* says of *question*, on seeds that it has not used.
+
+    Args:
+        question: an influence.
+        table: its `effects`.
+        machine: where its pack and tree are.
+        nodes: at most so many with the surest harm are left out, and so many with the surest help kept alone;
+            `strongest` says which.
+        seeds: nets of each condition.
+
+    Raises:
+        ItlError: no class is in the tree, so that no node can be left out.
+    """
+    tree = question.tree(machine)
+    harmful, helpful = (sorted(strongest(table, tree, sign, nodes)) for sign in (-1, 1))
+    used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
+    pack = pack_for(question.images, "images", machine, str)
+    classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
+    return Counterfactual.ask(
+        images=question.images,
+        targets=dict(question.targets),
+        net=question.net,
+        tasks=[task.name for task in question.tasks],
+        seeds=range(max(used) + 1, max(used) + 1 + seeds),
+        recipe=question.recipe,
+        tuning=dict(question.tuning),
+        margin=question.margin,
+        repeats=question.repeats,
+        leave_out_duplicates=question.leave_out_duplicates,
+        taxonomy=question.taxonomy,
+        harmful=harmful,
+        helpful=helpful,
+        helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
+    )

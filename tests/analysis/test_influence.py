@@ -1,0 +1,222 @@
+"""Effects of classes and nodes: against independent fits, in worlds without effects and with planted ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import false_discovery_control, ttest_ind
+from sklearn.linear_model import Ridge
+from sklearn.metrics import roc_auc_score
+
+from itl import ItlError
+from itl.analysis import influence
+from itl.hierarchy.balanced_halves import balanced_half
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.runs.store import Store
+from itl.runs.task_questions import Influence
+from itl.sources.synthetic.classes import spread_leaves
+from itl.specs import Pretrain
+from tests.worlds import IMAGES, SETTINGS, here
+
+CLASSES = spread_leaves(Taxonomy.snapshot(), 40)
+HELPFUL, HARMFUL = ("n02075296", "n02778669"), ("n01503061", "n03094503")
+SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+
+
+def halves(nets: int, classes: list[str] = CLASSES) -> np.ndarray:
+    chosen = [set(balanced_half(classes, number)) for number in range(nets)]
+    return np.array([[float(wnid in half) for wnid in classes] for half in chosen])
+
+
+def under(nodes: tuple[str, ...]) -> np.ndarray:
+    tree = Taxonomy.snapshot()
+    return np.array([not tree.ancestors(wnid).isdisjoint(nodes) for wnid in CLASSES])
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    return influence.nodes_above(Taxonomy.snapshot(), CLASSES)
+
+
+def test_nodes_of_the_tiny_tree_differ_in_their_classes(tree):
+    nodes = influence.nodes_above(tree, ["car", "husky", "poodle", "trout", "unknown"])
+    members = {wnid: row.nonzero()[0].tolist() for wnid, row in zip(nodes.wnids, nodes.member, strict=True)}
+    assert members["dog"] == [1, 2]
+    assert members["husky"] == [1]
+    assert members["unknown"] == [4]
+    assert len({tuple(row) for row in nodes.member}) == len(nodes.wnids)
+    assert max(map(len, members.values())) < 5, "the node of all classes says nothing"
+
+
+def test_an_effect_is_of_all_classes_of_a_node_over_as_many_others(tree):
+    nodes = influence.nodes_above(tree, ["car", "husky", "poodle", "trout"])
+    effects = nodes.contrasts @ np.array([0.0, 3.0, 5.0, 1.0])
+    assert effects[nodes.wnids.index("dog")] == 8 - 2 * 0.5
+    assert effects[nodes.wnids.index("car")] == pytest.approx(0 - 9 / 3)
+
+
+def test_difference_of_means_is_the_t_test(nodes):
+    inclusion, scores = halves(60), np.random.default_rng(0).normal(50, 2, 60)
+    effects = influence.difference_of_means(inclusion, scores, nodes)
+    for column in (0, 17, 39):
+        node, inside = nodes.wnids.index(CLASSES[column]), inclusion[:, column] == 1
+        test = ttest_ind(scores[inside], scores[~inside])
+        assert effects.mean[node] == pytest.approx(scores[inside].mean() - scores[~inside].mean())
+        assert effects.p[node] == pytest.approx(test.pvalue)
+        interval = test.confidence_interval(0.95)
+        low, high = (end[node] for end in effects.interval(0.05))
+        assert (low, high) == pytest.approx((interval.low, interval.high))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_the_posterior_mean_is_ridge_on_effects_of_nodes(nodes, share, monkeypatch):
+    """Under one strength: class effects as sums of effects of nodes are features of nodes, equally shrunk."""
+    explained = 0.3
+    monkeypatch.setattr(influence, "EXPLAINED", np.array([explained]))
+    monkeypatch.setattr(influence, "SHARED", (share,))
+    inclusion, scores = halves(60), np.random.default_rng(1).normal(50, 2, 60)
+    inner = nodes.member[nodes.member.sum(1) > 1].astype(float)
+    inner *= np.sqrt(share * 40 / inner.sum())
+    features = inclusion @ np.vstack([inner, np.sqrt(1 - share) * np.eye(40)]).T
+    scale = ((features - features.mean(0)) ** 2).sum() / 59
+    fit = Ridge(alpha=scale * (1 - explained) / explained).fit(features, scores)
+    own = fit.coef_ @ np.vstack([inner, np.sqrt(1 - share) * np.eye(40)])
+    effects = influence.tree_shrunk(inclusion, scores, nodes)
+    assert effects.mean == pytest.approx(nodes.contrasts @ own, abs=1e-9)
+
+
+@pytest.mark.parametrize("estimator", influence.ESTIMATORS)
+def test_nothing_is_said_where_nothing_has_an_effect(nodes, estimator):
+    """At 5 %, 6 of 60 worlds or fewer have a verdict with 96 % of chances; shrinking has far fewer."""
+    random, inclusion, worlds = np.random.default_rng(0), halves(80), 0
+    for _ in range(60):
+        effects = influence.ESTIMATORS[estimator](inclusion, random.normal(size=80), nodes)
+        worlds += false_discovery_control(effects.p).min() <= 0.05
+    assert worlds <= (6 if estimator == "difference of means" else 2)
+
+
+def scored(nodes, inclusion, scores, gain=20.0) -> influence.HalvesScored:
+    depths = np.zeros(len(nodes.wnids), int)
+    return influence.HalvesScored("knn@target", nodes, nodes.wnids, depths, inclusion, scores, gain)
+
+
+def auroc(nodes, effects: np.ndarray) -> float:
+    """Of helpful and of harmful classes against all others, the mean of the two."""
+    of_classes = effects[[nodes.wnids.index(wnid) for wnid in CLASSES]]
+    parts = (roc_auc_score(under(HELPFUL), of_classes), roc_auc_score(under(HARMFUL), -of_classes))
+    return sum(parts) / 2
+
+
+def test_shrinking_along_the_tree_needs_half_of_the_nets(nodes):
+    """Planted on whole subtrees: 10 classes help by half a net's standard deviation each, 10 hurt."""
+    truth, random = under(HELPFUL) * 0.5 - under(HARMFUL) * 0.5, np.random.default_rng(0)
+    plain, shrunk, wrong, said, covered = [], [], 0, 0, []
+    true = nodes.contrasts @ truth
+    for _ in range(10):
+        scores = halves(120) @ truth + random.normal(size=120)
+        plain.append(auroc(nodes, influence.difference_of_means(halves(120), scores, nodes).mean))
+        effects = influence.tree_shrunk(halves(60), scores[:60], nodes)
+        shrunk.append(auroc(nodes, effects.mean))
+        table = scored(nodes, halves(60), scores[:60]).effects().set_index("node").loc[list(nodes.wnids)]
+        claimed = (table["verdict"] != "cannot tell").to_numpy()
+        said += claimed.sum()
+        wrong += (claimed & (np.sign(table["effect"]) != np.sign(np.round(true, 9)))).sum()
+        low, high = effects.interval(0.05)
+        covered.append(((low <= true) & (true <= high)).mean())
+    assert np.mean(shrunk) >= np.mean(plain) > 0.9
+    assert np.mean(shrunk) > 0.95
+    assert said > 100
+    assert wrong <= 0.05 * said
+    assert np.mean(covered) > 0.9
+
+
+def test_intervals_are_wider_where_few_nodes_are_said(nodes):
+    truth = under(HELPFUL) * 1.0
+    inclusion, random = halves(80), np.random.default_rng(3)
+    table = scored(nodes, inclusion, inclusion @ truth + random.normal(size=80)).effects()
+    said = table[table["verdict"] == "helps"]
+    assert len(said) >= 10
+    assert (said["low"] > 0).all(), "what is said lies on one side of zero"
+    assert table["share"].to_numpy() == pytest.approx(table["effect"].to_numpy() / 20)
+    assert list(table["effect"]) == sorted(table["effect"])
+
+
+def test_equal_scores_say_nothing(nodes):
+    with pytest.raises(ItlError, match="all 20 nets score 51"):
+        scored(nodes, halves(20), np.full(20, 51.0)).effects()
+
+
+def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
+    truth, inclusion = under(HELPFUL) * 1.0 - under(HARMFUL) * 1.0, halves(120)
+    scores = inclusion @ truth + np.random.default_rng(0).normal(size=120)
+    table, tree = scored(nodes, inclusion, scores).effects(), Taxonomy.snapshot()
+    assert set(influence.strongest(table, tree, 1, 2)) == set(HELPFUL)
+    assert set(influence.strongest(table, tree, -1, 2)) == set(HARMFUL)
+    many = influence.strongest(table, tree, 1, 9)
+    assert all(not tree.ancestors(one) & set(many) - {one} for one in many)
+
+
+# from runs
+
+
+@pytest.fixture
+def study(tmp_path):
+    """An influence of 8 classes whose runs are pretended: n01530575 gives 6 points, all else nothing."""
+    images = {**IMAGES, "options": {**IMAGES["options"], "classes": 8}}
+    question = Influence.ask(**SHARED | {"images": images}, halves=20)
+    machine = here(tmp_path)
+    packs = question.prepare(machine, str)
+    store, random = Store(machine.runs), np.random.default_rng(0)
+    wnid = sorted(set(packs["images"].table["wnid"]))[0]
+    for run in question.runs(machine):
+        if isinstance(run.spec, Pretrain):
+            store.finish(run.spec, {"classes": 4, "images": 48, "metrics": {"accuracy": 50.0}})
+        else:
+            kept = run.spec.pretrain.trained and wnid in kept_by(run.spec.pretrain, packs["images"])
+            value = 40 + 6 * kept + 10 * run.spec.pretrain.trained + 0.1 * random.normal()
+            store.finish(run.spec, {"metrics": {"knn1": 0.0, "knn5": value}})
+    return question, store, machine, wnid
+
+
+def kept_by(spec: Pretrain, pack) -> set[str]:
+    from itl.packs.subset import manifest, select
+
+    return set(manifest(pack, select(pack, spec.subset, "train"))["wnid"])
+
+
+def test_effects_are_read_from_runs(study):
+    question, store, machine, wnid = study
+    table = influence.effects(question, store, machine).set_index("node")
+    assert table.loc[wnid, "verdict"] == "helps"
+    assert table.loc[wnid, "effect"] == pytest.approx(6, abs=0.5)
+    assert table.loc[wnid, "share"] == pytest.approx(6 / 16, abs=0.05)
+    assert set(influence.estimators(question, store, machine)["estimator"]) == set(influence.ESTIMATORS)
+    with pytest.raises(ItlError, match="no estimator called 'lasso'"):
+        influence.effects(question, store, machine, estimator="lasso")
+    with pytest.raises(ItlError, match="no task of influence called 'knn@scene'; did you mean"):
+        influence.effects(question, store, machine, task="knn@scene")
+
+
+def test_counterfactuals_are_on_fresh_seeds(study):
+    question, store, machine, wnid = study
+    table = influence.effects(question, store, machine)
+    trial = influence.counterfactual(question, table, machine, nodes=1, seeds=2)
+    assert trial.seeds == (20, 21)
+    labels = {condition.columns[0][1]: condition.labels for condition in trial.conditions}
+    assert labels["the helpful alone"] == f"only@{wnid}"
+    assert labels["without the harmful"].startswith("without@")
+
+
+def test_too_few_runs_say_so(study, tmp_path):
+    question, _, machine, _ = study
+    with pytest.raises(ItlError, match="no run of influence is done"):
+        influence.effects(question, Store(tmp_path / "empty"), machine)
+
+
+def test_the_figure_has_a_line_for_each_node(nodes):
+    from itl.analysis.hierarchy_figures import effects_on_tree
+
+    table = scored(nodes, halves(60), np.random.default_rng(0).normal(size=60)).effects()
+    figure = effects_on_tree(table, Taxonomy.snapshot(), most=30)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len(labels) == 30
+    assert isinstance(table, pd.DataFrame)
