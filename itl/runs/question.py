@@ -164,10 +164,10 @@ class Question:
         folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
         return open_taxonomy(self.taxonomy, [project_folder(), *folders])
 
-    def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
+    def prepare(self, machine: Machine) -> dict[str, Pack]:
         """Open the packs, building those that are missing, and keep the tree where runs find it."""
         keep_taxonomy(self.tree(machine), machine.taxonomies)
-        return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
+        return {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
 
     def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> list[Run]:
         """List the runs; where a pack is not built yet, or *outdated*, their keys are not known.
