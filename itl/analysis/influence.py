@@ -239,7 +239,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
             f"{len(halves)} nets on halves of the classes are scored on {task}, and effects need 4 or more; "
             f"`itl run` with the preset of {question.name} does the others"
         )
-    table = pack_for(question.images, "images", machine, str).table
+    table = pack_for(question.images, "images", machine).table
     classes = sorted(set(table.loc[table["split"] == "train", "wnid"]))
     (labels,) = (condition.labels for condition in question.conditions if condition.seeds)
     inclusion = np.zeros((len(halves), len(classes)))
@@ -331,7 +331,7 @@ def counterfactual(
     tree = question.tree(machine)
     harmful, helpful = (sorted(strongest(table, tree, sign, nodes)) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
-    pack = pack_for(question.images, "images", machine, str)
+    pack = pack_for(question.images, "images", machine)
     classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
     return Counterfactual.ask(
         images=question.images,

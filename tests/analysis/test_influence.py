@@ -164,7 +164,7 @@ def study(tmp_path):
     images = {**IMAGES, "options": {**IMAGES["options"], "classes": 8}}
     question = Influence.ask(**SHARED | {"images": images}, halves=20)
     machine = here(tmp_path)
-    packs = question.prepare(machine, str)
+    packs = question.prepare(machine)
     store, random = Store(machine.runs), np.random.default_rng(0)
     wnid = sorted(set(packs["images"].table["wnid"]))[0]
     for run in question.runs(machine):
