@@ -61,6 +61,12 @@ class NotebookPage:
         """Return the path of a published file of this notebook."""
         return self.folder / f"{self.stem}{ending}"
 
+    def whole_table(self, ending: str) -> Path | None:
+        """Return the path of a published table; None without one, or where its size has changed since."""
+        path = self.published(ending)
+        size = self.published_facts().get("files", {}).get(path.name)
+        return path if path.exists() and path.stat().st_size == size else None
+
     def fingerprint(self) -> str:
         """Digest all that the page shows: notebook, parameters, code of itl, packs and results.
 
