@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import Any
 
 from itl import ItlError
 
@@ -37,11 +38,10 @@ def _cpu_quota(folder: Path) -> tuple[int, int]:
     if (folder / "cpu.max").exists():  # version 2
         quota, period = (folder / "cpu.max").read_text().split()
         return (0, 0) if quota == "max" else (int(quota), int(period))
-    values = [folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"]
-    if not all(value.exists() for value in values):
+    quota_file, period_file = folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"
+    if not (quota_file.exists() and period_file.exists()):
         return 0, 0
-    quota, period = (int(value.read_text()) for value in values)
-    return quota, period  # a quota of -1 is no limit
+    return int(quota_file.read_text()), int(period_file.read_text())  # a quota of -1 is no limit
 
 
 def _cgroup_folders(controller: str) -> Iterator[Path]:
@@ -119,7 +119,7 @@ class Machine:
         workers = given.get("workers") or _positive("ITL_WORKERS", cores if device == "cpu" else 1)
         if given.get("workers", 1) < 1:
             raise ItlError(f"workers are runs side by side, a whole number from 1; got {given['workers']!r}")
-        defaults = {
+        defaults: dict[str, Any] = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": split_data(os.environ.get("ITL_DATA", "")),
             "device": device,

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,8 +27,8 @@ class Preset(BaseModel):
 
     name: str
     about: str
-    shared: dict[str, object] = {}  # holds YAML anchors, and is not read
-    notebooks: dict[str, dict[str, object]]
+    shared: dict[str, Any] = {}  # holds YAML anchors, and is not read
+    notebooks: dict[str, dict[str, Any]]
     path: Path | None = None  # given where the preset was named by its file
 
     @property
@@ -107,7 +108,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
         raise plain_error(error, Preset, f"preset {path}") from None
 
 
-def write_preset(name: str, fields: Mapping[str, object], folder: Path) -> Path:
+def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
     """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
 
     Raises:

@@ -4,16 +4,17 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from itl import ItlError, no_such, pick
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from pydantic import ValidationError
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 
 # Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
 # the same: another order of images, another crop, another solver, a mended metric. Old results then stay on
@@ -23,7 +24,7 @@ NUMERICS = 2
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
-def _check_choices(spec: object) -> None:
+def _check_choices(spec: "DataclassInstance") -> None:
     """Raise ItlError for a field of *spec* that holds none of the values that its Literal lists."""
     for entry in fields(spec):
         if get_origin(entry.type) is Literal:
@@ -99,7 +100,7 @@ class Recipe:
     lrs: tuple[float, ...] = field(default=(), metadata={"added": True})  # to choose lr from, on val
     clip: float | None = field(default=None, metadata={"added": True})  # longest gradient; None: any
 
-    defaults: ClassVar[Mapping[str, object]] = {"epochs": 10, "lr": 0.1, "drops": ()}
+    defaults: ClassVar[Mapping[str, Any]] = {"epochs": 10, "lr": 0.1, "drops": ()}
 
     def __post_init__(self) -> None:
         """Give every computation one spelling.
@@ -133,14 +134,16 @@ class Recipe:
             raise ItlError(f"lr, lrs and weight_decay are at least 0; got {self}")
         if not all(0 <= share < 1 for share in (self.warmup, self.momentum, self.label_smoothing)):
             raise ItlError(f"warmup, momentum and label_smoothing are at least 0 and below 1; got {self}")
-        if not all(0 < drop < 1 for drop in self.drops):
-            raise ItlError(f"drops are fractions of the training, between 0 and 1; got {list(self.drops)}")
+        drops = self.drops or ()
+        if not all(0 < drop < 1 for drop in drops):
+            raise ItlError(f"drops are fractions of the training, between 0 and 1; got {list(drops)}")
 
-    def _settled(self) -> dict[str, object]:
+    def _settled(self) -> dict[str, Any]:
         """Return the fields that have several spellings, each with the one that is hashed."""
-        settled = {"flip": bool(self.flip), "lrs": tuple(sorted({float(lr) for lr in self.lrs}))}
-        if len(settled["lrs"]) == 1:  # nothing to choose
-            settled |= {"lr": settled["lrs"][0], "lrs": ()}
+        lrs = tuple(sorted({float(lr) for lr in self.lrs}))
+        settled: dict[str, Any] = {"flip": bool(self.flip), "lrs": lrs}
+        if len(lrs) == 1:  # nothing to choose
+            settled |= {"lr": lrs[0], "lrs": ()}
         elif self.lr is None and not self.lrs:
             settled["lr"] = self.defaults["lr"]
         if self.epochs is None and self.steps is None:
@@ -151,21 +154,27 @@ class Recipe:
         return settled | {"drops": tuple(sorted(float(drop) for drop in drops))}
 
     def lr_at(self, progress: float) -> float:
-        """Learning rate after the fraction *progress* of the training, 0 to 1."""
+        """Learning rate after the fraction *progress* of the training, 0 to 1.
+
+        Raises:
+            ItlError: the recipe still has several learning rates to choose from.
+        """
+        if self.lr is None:
+            raise ItlError(f"a net is trained at one learning rate; choose one of lrs {list(self.lrs)}")
         if progress < self.warmup:
             return self.lr * progress / self.warmup
         if self.schedule == "step":
-            return self.lr * 0.1 ** sum(progress >= drop for drop in self.drops)
+            return self.lr * 0.1 ** sum(progress >= drop for drop in self.drops or ())
         return self.lr * 0.5 * (1 + math.cos(math.pi * (progress - self.warmup) / (1 - self.warmup)))
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """How many optimizer steps the training takes, given the steps of one epoch."""
-        return self.epochs * steps_per_epoch if self.steps is None else self.steps
+        return (self.epochs or 0) * steps_per_epoch if self.steps is None else self.steps
 
     def untrained(self) -> "Recipe":
         """Return the recipe of zero epochs that presents images as this one, whatever its schedule."""
         usual = ("schedule", "warmup", "momentum", "weight_decay", "label_smoothing", "clip")
-        reset = {entry.name: entry.default for entry in fields(self) if entry.name in usual}
+        reset: dict[str, Any] = {entry.name: entry.default for entry in fields(self) if entry.name in usual}
         return replace(self, epochs=0, steps=None, lr=None, lrs=(), drops=None, **reset)
 
 
@@ -187,7 +196,7 @@ class DetectionRecipe(Recipe):
     freeze_first: bool = field(default=False, metadata={"added": True})  # the first convolution stays
     bias_lr: float = field(default=1.0, metadata={"added": True})  # of biases and norms, as a factor of lr
 
-    defaults: ClassVar[Mapping[str, object]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
+    defaults: ClassVar[Mapping[str, Any]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
 
     def __post_init__(self) -> None:
         """Settle what every recipe has.
@@ -301,7 +310,7 @@ def plain_error(error: "ValidationError", kind: type, what: str) -> ItlError:
         missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
         return ItlError(f"{what} lacks {len(missing)} of its settings; add {', '.join(missing)}")
     if first["type"] == "literal_error":
-        return no_such(_choices(get_type_hints(kind)[name]), first["input"], f"{name} of {what}")
+        return no_such(_choices(get_type_hints(kind)[str(name)]), first["input"], f"{name} of {what}")
     items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(inside))
     wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
     reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
@@ -365,7 +374,7 @@ def _plain(value: object) -> object:
         return int(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if not hasattr(value, "__dataclass_fields__"):
+    if not is_dataclass(value):
         return value
     plain = {}
     for entry in fields(value):

@@ -26,7 +26,7 @@ def imported(folder: Path, but: str = "") -> set[str]:
             elif isinstance(node, ast.Import):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
     owners = packages_distributions()
-    names -= {"itl", "tests", "__future__", *sys.stdlib_module_names}
+    names -= {"itl", "tests", "__future__", "_typeshed", *sys.stdlib_module_names}  # typeshed: for checkers
     return {normal(owners.get(name, [name])[0]) for name in names}
 
 

@@ -238,7 +238,8 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     if not against_trained:
         main = question.comparisons[0].against
         reference = data.side(main) if main in _trained(data.conditions) else first
-    change, gain = model.estimate(first - second), _estimate(model, reference - untrained, untrained.any())
+    change = model.estimate(first - second)
+    gain = _estimate(model, reference - untrained, bool(untrained.any()))
     share = (math.nan, math.nan, math.nan)
     if gain is not None and gain.mean > 0 and against_trained and not fitted:
         share = model.ratio(first - untrained, second - untrained)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from itl.analysis.comparisons import Answer
+from itl.analysis.findings import Columns
 from itl.machine import Machine
 from itl.packs.paths import packed
 from itl.runs.leakage import find_leakage
@@ -67,10 +68,10 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
     if task == "own":
         return ""
     target, packings = Task.read(task).target, answer.question.packings()
-    packs = {name: packed(packings[name], name, machine) for name in ("images", target)}
-    if None in packs.values():
+    pretraining, pack = (packed(packings[name], name, machine) for name in ("images", target))
+    if pretraining is None or pack is None:
         return ""
-    for leak in find_leakage(packs):
+    for leak in find_leakage({"images": pretraining, target: pack}):
         seen = {*leak.own["other"], *leak.pretraining["other"]}
         if leak.target == target and len(seen) >= LEAKED_SHARE * leak.images:
             return f"Nets have seen some of what they are tested on: {leak}."
@@ -97,7 +98,7 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
 
 def unfinished(compared: Sequence[Run], store: Store) -> str:
     """Say which nets still learned when their training ended: the loss fell by a tenth in its last fifth."""
-    falls = {}
+    falls: dict[Columns, list[float]] = {}
     for run in compared:
         path = store.path(run.spec) / "log.jsonl"
         if isinstance(run.spec, Pretrain) and path.exists():
@@ -118,12 +119,14 @@ def unfinished(compared: Sequence[Run], store: Store) -> str:
 def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
     """Say how many fits chose the smallest or largest learning rate that was tried; '' where none did."""
     searched = [
-        run for run in runs if isinstance(run.spec, Transfer) and run.spec.recipe and run.spec.recipe.lrs
+        (run.spec, run.spec.recipe.lrs)
+        for run in runs
+        if isinstance(run.spec, Transfer) and run.spec.recipe and run.spec.recipe.lrs
     ]
     at_edge = []
-    for run in searched:
-        chosen, tried = store.result(run.spec).get("chosen", {}).get("lr"), run.spec.recipe.lrs
-        if chosen in (min(tried), max(tried)):
+    for spec, lrs in searched:
+        chosen = store.finished(spec).get("chosen", {}).get("lr")
+        if chosen in (min(lrs), max(lrs)):
             at_edge.append(f"{chosen:g}")
     if not at_edge:
         return ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, zip_longest
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -177,12 +178,19 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     return {name: (float(last[name]), colours[name]) for name in groups}
 
 
+def figure_of(ax: Axes) -> Figure:
+    """Return the figure that *ax* is drawn in, which pyplot made."""
+    if not isinstance(ax.figure, Figure):
+        raise TypeError(f"these axes are in {ax.figure}, which is not a figure of its own")
+    return ax.figure
+
+
 def _t_interval(values: pd.Series) -> tuple[float, float]:
     """Return the 95 % interval of the mean; nan for one seed, which seaborn does not draw."""
     return mean_interval(values.tolist())[1:]
 
 
-def positions(values: Iterable[object]) -> dict[object, float]:
+def positions(values: Iterable[Any]) -> dict[Any, float]:
     """Map each value to its position on a log axis: 0 an octave below the first, all one above the last.
 
     >>> positions([25, 50, 0, "all"])
@@ -210,8 +218,16 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     for name, (height, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
         height = max(height, lowest)
         lowest = height + LABEL_SPACING * (high - low)
-        style = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
-        ax.annotate(name, (1.01, height), color=colour, fontweight="bold", fontsize=10, **style)
+        ax.annotate(
+            name,
+            (1.01, height),
+            xycoords=("axes fraction", "data"),
+            annotation_clip=False,
+            va="center",
+            color=colour,
+            fontweight="bold",
+            fontsize=10,
+        )
 
 
 def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:

@@ -66,8 +66,16 @@ def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Fi
     for word, colour in VERDICT_COLOURS.items():
         part = rows[rows["verdict"] == word]
         reach = [part["effect"] - part["low"], part["high"] - part["effect"]]
-        style = {"color": colour, "markersize": 4, "linewidth": 1.2}
-        ax.errorbar(part["effect"], part.index, xerr=reach, fmt="o", label=word, **style)
+        ax.errorbar(
+            part["effect"],
+            part.index,
+            xerr=reach,
+            fmt="o",
+            label=word,
+            color=colour,
+            markersize=4,
+            linewidth=1.2,
+        )
     ax.axvline(0, color=AXIS_COLOUR, linewidth=0.8)
     names = [
         f"{'    ' * row.level}{row.name_} ({row.classes})"

@@ -45,7 +45,7 @@ def every_node(question: Question, store: Store, machine: Machine, task: str) ->
     """
     tables = []
     for run in question.runs(machine):
-        if run.task == task and store.state(run.spec) == "done":
+        if run.task == task and isinstance(run.spec, Transfer) and store.state(run.spec) == "done":
             tables.append(nodes_of(store, run.spec).assign(**dict(run.columns), seed=run.seed))
     if not tables:
         raise ItlError(f"no run of {task} is done in {store.root}; question.run does the runs of a question")

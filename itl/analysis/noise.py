@@ -90,7 +90,7 @@ def designs(
     """
     if (detect > 0) == (within > 0):
         raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for question in questions:
         task, trained = question.tasks[0].name, _trained(question)
         costs = _costs(question, task, store, machine)

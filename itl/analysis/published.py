@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -43,7 +44,7 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         if _method(row.task) == _method(finding.task) and not math.isnan(_p_size(row, finding.size))
     }
     p_sizes = dict(zip(sized, holm(list(sized.values())), strict=True)) if sized else {}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for number, (finding, ours) in enumerate(blocks):
         change = signed(finding.size) if finding.value else ""
         names = (finding.conditions, finding.task, finding.metric)
@@ -80,8 +81,11 @@ def _method(task: str) -> str:
     return task.partition("@")[0]
 
 
-def _p_size(row: tuple, size: float) -> float:
-    """P value of the change of a row of contrasts being *size*; nan where one of them is not known."""
+def _p_size(row: Any, size: float) -> float:
+    """P value of the change of a row of contrasts, as `itertuples` gives it, being *size*.
+
+    nan where one of them is not known.
+    """
     if not row.standard_error > 0 or math.isnan(size):
         return math.nan
     return 2 * p_above(abs(row.change - size) / row.standard_error, row.df)

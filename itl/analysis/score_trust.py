@@ -91,14 +91,15 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     """
     columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
     tasks = [task for task in question.tasks if task.measures_transfer]
-    known = results[results["images"] > 0].groupby(columns)["images"].first().to_frame(SIZE)
+    known = results[results["images"] > 0].groupby(columns, sort=False)["images"].first().to_frame(SIZE)
     known[SOURCE_ACCURACY] = _values(results, "own", "accuracy", columns)
     known[RANDOM] = 0.0
-    transfer = pd.DataFrame({task.name: _values(results, task.name, None, columns) for task in tasks})
+    values = {task.name: _values(results, task.name, None, columns) for task in tasks}
+    transfer = pd.concat(values, axis=1, sort=False)
     scores = [_scores(results, score_task(task).name, columns) for task in tasks]
-    index = known.index.intersection(transfer.dropna().index)
+    index = known.index.intersection(transfer.dropna().index, sort=False)
     for frame in scores:
-        index = index.intersection(frame.index)
+        index = index.intersection(frame.index, sort=False)
     seeds = index.get_level_values("seed").to_numpy()
     if len(index) < 2 or len(set(seeds)) < 2:
         raise ItlError(
@@ -116,7 +117,7 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
 def _values(results: pd.DataFrame, task: str, metric: str | None, columns: list[str]) -> pd.Series:
     """Return the values of *task* by net, by its main metric if none is given; fits are averaged."""
     rows = results[(results["task"] == task) & (results["metric"] == (metric or main_metric(task)))]
-    return rows.groupby(columns)["value"].mean()
+    return rows.groupby(columns, sort=False)["value"].mean()
 
 
 def _scores(results: pd.DataFrame, task: str, columns: list[str]) -> pd.DataFrame:
@@ -212,8 +213,8 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     degrees of freedom as there are targets or seeds, whichever are fewer, less 1. There are three families of
     tests, each at 5 %: every predictor against no order (Holm, two-sided), every predictor against the number
     of images alone (Holm, two-sided), and every predictor against the best one (Bonferroni, one-sided: Hsu,
-    Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984). A predictor
-    counts as the best, or as better than the number of images, only if it orders the nets beyond chance.
+    Constrained simultaneous confidence intervals for multiple comparisons with the best, 1984). The best one
+    has the highest τ of those that order the nets beyond chance.
 
     Returns:
         Columns predictor; tau, regret (points) and share (of the gain of the best net), each with _low and
@@ -225,12 +226,14 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     )
     means = _weighted_mean(values, np.ones(len(values)))
     draws = bootstrap(nets, resamples)
-    df = min(len(set(nets.targets)), len(np.unique(nets.seeds))) - 1
-    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 0]).sum(0)})
+    df = _degrees_of_freedom(nets, values[:, 1])
+    factor = np.array([critical(value) for value in df])
+    table = pd.DataFrame({"predictor": nets.predictors, "tasks": np.isfinite(values[:, 1]).sum(0)})
     for row, name in enumerate(QUANTITIES):
         table[name] = means[row]
-        reach = critical(df) * draws[:, row].std(axis=0, ddof=1) if df else math.nan
+        reach = factor * _spread(draws[:, row])
         table[f"{name}_low"], table[f"{name}_high"] = means[row] - reach, means[row] + reach
+    table["tau_low"], table["tau_high"] = table["tau_low"].clip(lower=-1), table["tau_high"].clip(upper=1)
     for name in ("regret_low", "share_low"):
         table[name] = table[name].clip(lower=0)  # no net is better than the best one
     tests = _tests(means[0], draws[:, 0], list(nets.predictors), df)
@@ -239,26 +242,42 @@ def judged(nets: Nets, resamples: int = RESAMPLES) -> pd.DataFrame:
     return table.sort_values("tau", ascending=False, kind="stable", na_position="last", ignore_index=True)
 
 
-def _tests(tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: int) -> dict[str, np.ndarray]:
+def _degrees_of_freedom(nets: Nets, regret: np.ndarray) -> np.ndarray:
+    """Return for each predictor the lesser of the targets that have it and the seeds, less 1; nan below 1."""
+    targets, seeds = np.array(nets.targets), len(np.unique(nets.seeds))
+    counts = [len(set(targets[np.isfinite(column)])) for column in regret.T]
+    df = np.minimum(counts, seeds) - 1.0
+    return np.where(df > 0, df, math.nan)
+
+
+def _spread(draws: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of *draws* over the first axis, without those that have no value."""
+    known = np.isfinite(draws)
+    count = np.where(known.sum(0) > 1, known.sum(0), math.nan)
+    deviations = np.where(known, draws - np.where(known, draws, 0).sum(0) / count, 0)
+    return np.sqrt((deviations**2).sum(0) / (count - 1))
+
+
+def _tests(
+    tau: np.ndarray, draws: np.ndarray, predictors: list[str], df: np.ndarray
+) -> dict[str, np.ndarray]:
     """Return the adjusted p values of the three families of `judged`; nan where there is nothing to test."""
-    size, best = predictors.index(SIZE), int(np.nanargmax(tau)) if np.isfinite(tau).any() else 0
-    order = _p_values(tau, draws, df)
+    order = _adjusted(_p_values(tau, draws, df))
+    orders = (order < LEVEL) & (tau > 0)
+    best = int(np.argmax(np.where(orders if orders.any() else np.isfinite(tau), tau, -math.inf)))
+    size = predictors.index(SIZE)
     beyond_size = _p_values(tau - tau[size], draws - draws[:, [size]], df)
-    behind = _p_values(tau[best] - tau, draws[:, [best]] - draws, df, sides=1)
-    others = np.isfinite(behind).sum()
-    return {
-        "p_order": _adjusted(order),
-        "p_size": _adjusted(beyond_size),
-        "p_best": np.minimum(behind * others, 1.0),
-    }
+    behind = _p_values(tau[best] - tau, draws[:, [best]] - draws, np.minimum(df, df[best]), sides=1)
+    p_best = np.minimum(behind * np.isfinite(behind).sum(), 1.0)
+    return {"p_order": order, "p_size": _adjusted(beyond_size), "p_best": p_best}
 
 
-def _p_values(difference: np.ndarray, draws: np.ndarray, df: int, sides: int = 2) -> np.ndarray:
+def _p_values(difference: np.ndarray, draws: np.ndarray, df: np.ndarray, sides: int = 2) -> np.ndarray:
     """Return the p value of each *difference* (predictors,) from 0, with the spread of its *draws*."""
-    error, p = draws.std(axis=0, ddof=1), np.full(len(difference), math.nan)
-    for number in np.flatnonzero(np.isfinite(difference) & (error > 0) & (df > 0)):
-        t = difference[number] / error[number]
-        p[number] = min(1.0, sides * p_above(abs(t) if sides == 2 else t, df))
+    errors, p = _spread(draws), np.full(len(difference), math.nan)
+    for number in np.flatnonzero(np.isfinite(difference + df) & (errors > 0)):
+        t = difference[number] / errors[number]
+        p[number] = min(1.0, sides * p_above(abs(t) if sides == 2 else t, df[number]))
     return p
 
 
@@ -272,7 +291,7 @@ def _adjusted(p_values: np.ndarray) -> np.ndarray:
 def _verdicts(table: pd.DataFrame) -> list[str]:
     """Say of each row of `judged` what its tests show."""
     orders = (table["p_order"] < LEVEL) & (table["tau"] > 0)
-    top = table["tau"].max()
+    top = table["tau"][orders].max()
     verdicts = []
     for row, ordered in zip(table.itertuples(), orders, strict=True):
         if not ordered:

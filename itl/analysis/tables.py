@@ -56,9 +56,10 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
     for wnid in tree:
         if len(tree[wnid].hypernyms) > 1:
             hypernyms = [tree.class_name(hypernym) for hypernym in tree[wnid].hypernyms if hypernym in tree]
-            parent = tree.class_name(tree.parent(wnid))
+            parent = tree.parent(wnid)
             leaves = len(tree.leaves_under(wnid))
-            rows.append((wnid, tree.class_name(wnid), ", ".join(hypernyms), parent, leaves))
+            parent_name = tree.class_name(parent) if parent else ""
+            rows.append((wnid, tree.class_name(wnid), ", ".join(hypernyms), parent_name, leaves))
     table = pd.DataFrame(rows, columns=["wnid", "name", "hypernyms", "parent", "leaves"])
     return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)
 

@@ -1,7 +1,7 @@
 """Results in words: conditions, metrics and changes as people read them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -100,15 +100,17 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     '25 instead of 200 images per class'
     >>> condition_text({"label_set": "bottom-up@5"}, {"label_set": "original"})
     'labels cut at depth 5 instead of original labels'
+    >>> none = {"label_set": "none", "images_per_class": 0}
+    >>> condition_text({"label_set": "original", "images_per_class": 25}, none)
+    'original labels, 25 images per class instead of no pre-training'
     >>> condition_text({"halves": "random", "trained_on": "A + B"}, {"halves": "random", "trained_on": "A"})
     'A + B instead of A, random halves'
     """
     of, against = ({name: _value_text(name, side[name]) for name in side} for side in (of, against))
     differing = [name for name in of if of[name] != against[name]] or list(of)
     shared = "".join(f", {of[name]}{UNITS.get(name, '')}" for name in of if name not in differing)
-    unit = "".join(UNITS.get(name, "") for name in differing)
-    first = ", ".join(str(of[name]) for name in differing)
-    second = ", ".join(str(against[name]) for name in differing)
+    unit = UNITS.get(differing[0], "") if len(differing) == 1 else ""
+    first, second = (_values_text(side, differing) for side in (of, against))
     if any(against[name] not in (*UNTRAINED, "chance") for name in differing):
         return f"{first} instead of {second}{unit}{shared}"
     untrained = all(of[name] in UNTRAINED for name in differing)
@@ -125,6 +127,13 @@ def _value_text(column: str, value: object) -> object:
     if column == "cut":
         return done or value
     return f"labels {done}" if done else "original labels" if method == "original" else value
+
+
+def _values_text(condition: Mapping[str, object], names: Sequence[str]) -> str:
+    """Name the values of a condition; where there are several, each with its unit."""
+    if len(names) == 1:
+        return str(condition[names[0]])
+    return ", ".join(f"{condition[name]}{UNITS.get(name, '')}" for name in names)
 
 
 def metric_name(task: str) -> str:

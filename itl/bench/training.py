@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,8 @@ def step(
     recipe, images = Recipe(epochs=EPOCHS, batch=batch, pixels=pixels, lr=0.001), noise(folder, size)
     again = np.arange(round(steps * longer) * batch)
     selection = Selection(again % len(images), again % CLASSES, tuple(map(str, range(CLASSES))))
-    batches = Batches(SimpleNamespace(images=images), selection, recipe, 0, machine(device))
+    pack: Any = SimpleNamespace(images=images)  # all that batches take from one
+    batches = Batches(pack, selection, recipe, 0, machine(device))
     model = build(net, CLASSES, pixels, 0).to(where, memory_format=torch.channels_last)
     what = f"training {net}, {size} → {pixels} pixels, batches of {batch}, {recipe.precision}"
     return beside_alone(what, model, batches, recipe, classify)
@@ -68,7 +70,8 @@ def detection_step(folder: Path, device: str, net: str = "caffenet") -> Work:
     """Train Fast R-CNN on *net* as published, two images of 600 pixels a step, beside one ready batch."""
     recipe, where = DetectionRecipe(), torch.device(device)
     pack = noisy_voc(folder, PICTURES[where.type] * recipe.batch)
-    selection = Selection(np.arange(len(pack.images)), None, OBJECTS)
+    rows = np.arange(len(pack.images))
+    selection = Selection(rows, np.zeros_like(rows), OBJECTS)
     pictures = DetectionBatches(pack, selection, recipe, 0, machine(device))
     model = Detector(detection_backbone(net, build(net, CLASSES, 227, 0)), len(OBJECTS), recipe, 0)
     model.to(where, memory_format=torch.channels_last)
@@ -145,7 +148,7 @@ def noise(folder: Path, size: int, number: int | None = None) -> np.ndarray:
     return np.load(folder / "images.npy", mmap_mode="r")
 
 
-def noisy_voc(folder: Path, number: int) -> SimpleNamespace:
+def noisy_voc(folder: Path, number: int) -> Any:
     """Make what a detector's batches take of a pack: images of noise with two objects each."""
     random, rows = np.random.default_rng(0), np.repeat(np.arange(number), 2)
     corners = np.sort(random.uniform(1, SHAPE, (2 * number, 2, 2)), axis=1)

@@ -5,6 +5,7 @@ page/choice.js holds the same operations; a test runs both side by side.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from itl import ItlError, pick
 from itl.hierarchy.label_sets import cut, label_set, needs_tree, split_method
@@ -106,7 +107,7 @@ class Choice:
         return asdict(self) | {"nodes": sorted(self.nodes), "unticked": sorted(self.unticked)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> "Choice":
+    def from_dict(cls, values: Mapping[str, Any]) -> "Choice":
         """Return the choice that `to_dict` wrote; ItlError for a setting that choices do not have."""
         known = dict.fromkeys(cls.__dataclass_fields__)
         for name in values:
@@ -161,7 +162,8 @@ def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: 
     the leaves under it by any path.
     """
     candidates = [wnid for wnid in tree if leaves[wnid] and leaves[wnid] <= wanted]
-    chosen, covered = [], set()
+    chosen: list[str] = []
+    covered: set[str] = set()
     for wnid in sorted(candidates, key=lambda wnid: (-len(leaves[wnid]), -tree.depth(wnid), wnid)):
         if not leaves[wnid] <= covered:
             chosen.append(wnid)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -24,9 +25,13 @@ def as_yaml(subset: Subset) -> str:
     return yaml.safe_dump({"subset": settings(subset)}, sort_keys=False, width=10_000)
 
 
-def settings(subset: Subset) -> dict[str, object]:
+def settings(subset: Subset) -> dict[str, Any]:
     """Write *subset* as plain values, without its pack and without what is not set."""
-    fields = {"labels": subset.labels, "classes": subset.classes, "images_per_class": subset.images_per_class}
+    fields: dict[str, Any] = {
+        "labels": subset.labels,
+        "classes": subset.classes,
+        "images_per_class": subset.images_per_class,
+    }
     return {name: value for name, value in fields.items() if value is not None} | {"seed": subset.seed}
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from itl.browser.tree_columns import script, style
 from itl.hierarchy.taxonomy import Taxonomy
@@ -19,7 +20,7 @@ def tree_html(
     unticked: frozenset[str],
     images: Mapping[str, int] | None,
     classes: Mapping[str, int],
-    summary: Mapping[str, object],
+    summary: Mapping[str, Any],
 ) -> str:
     """Write the open part of the tree, the selection and the counts as HTML without script or style sheet.
 
@@ -88,7 +89,7 @@ def _row(
     unticked: frozenset[str],
     images: Mapping[str, int] | None,
     classes: Mapping[str, int],
-    summary: Mapping[str, object],
+    summary: Mapping[str, Any],
 ) -> dict[str, object]:
     """Return what one row of the table shows."""
     leaves = tree.leaves_under(wnid)
@@ -115,7 +116,7 @@ def _row(
     }
 
 
-def summary_text(summary: Mapping[str, object]) -> str:
+def summary_text(summary: Mapping[str, Any]) -> str:
     """Write the browser's summary as one line of plain text."""
     parts = [f"{name}: {value}" for name, value in summary.get("facts", ())]
     if summary.get("problem"):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import traitlets
@@ -51,13 +52,13 @@ class HierarchyBrowser(AnyWidget):
     _esm = script()
     _css = style()
     _columns = traitlets.Dict().tag(sync=True)
-    _rounds = traitlets.List().tag(sync=True)
-    _pascal = traitlets.List().tag(sync=True)
+    _rounds: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    _pascal: traitlets.List[int] = traitlets.List().tag(sync=True)
     _choice = traitlets.Dict().tag(sync=True)
     _revision = traitlets.Int(0).tag(sync=True)  # of the choice, counted by the page
     _summary = traitlets.Dict().tag(sync=True)
     _colours = traitlets.Dict().tag(sync=True)
-    _opened = traitlets.List().tag(sync=True)
+    _opened: traitlets.List[str] = traitlets.List().tag(sync=True)
     _shown = traitlets.Unicode("").tag(sync=True)
 
     def __init__(
@@ -77,7 +78,8 @@ class HierarchyBrowser(AnyWidget):
         if set(in_tree) - set(tree.leaves):
             tree = Taxonomy(map(tree.__getitem__, tree), {*tree.leaves, *in_tree})
         self.tree, self.wnids = tree, sorted(in_tree)
-        self._display_id, self._summarised = None, None
+        self._display_id = ""  # of the static picture; '' where the live browser is shown
+        self._summarised: tuple[int, dict[str, Any]] | None = None
         self._number = {wnid: index for index, wnid in enumerate(tree)}
         pascal = set(PASCAL.values())
         super().__init__(
@@ -225,9 +227,9 @@ class HierarchyBrowser(AnyWidget):
         unpicked = {wnid for wnid, name in class_of.items() if name not in kept.images}
         return [wnid for wnid in self.wnids if wnid not in in_halves or wnid in unpicked]
 
-    def _answer(self, message: Mapping[str, object]) -> None:
+    def _answer(self, message: Mapping[str, Any]) -> None:
         """Answer the page with a page of images or a saved preset, or say in the page what failed."""
-        buffers = []
+        buffers: list[bytes] = []
         try:
             if message["kind"] == "images":
                 answer, buffers = self._page(message)
@@ -240,7 +242,7 @@ class HierarchyBrowser(AnyWidget):
             answer["text"] = str(error)
         self.send(answer, buffers)
 
-    def _page(self, message: Mapping[str, object]) -> tuple[dict[str, object], list[bytes]]:
+    def _page(self, message: Mapping[str, Any]) -> tuple[dict[str, object], list[bytes]]:
         """Return a page of images of a node, and their files."""
         if self.gallery is None:
             raise ItlError("no pack was given; HierarchyBrowser(pack=…) shows images")
@@ -265,12 +267,12 @@ class HierarchyBrowser(AnyWidget):
             self._display_id = f"itl-browser-{id(self)}"
             display(self._static_data(), raw=True, display_id=self._display_id)
         else:
-            live, _ = self._repr_mimebundle_()
+            live, _ = self._repr_mimebundle_() or ({}, {})
             display(live | self._static_data(), raw=True)
 
     def _redraw(self) -> None:
         """Keep the picture at the last state where a notebook is executed and no page follows."""
-        if self._display_id is not None:
+        if self._display_id:
             update_display(self._static_data(), raw=True, display_id=self._display_id)
 
     def _static_data(self) -> dict[str, str]:

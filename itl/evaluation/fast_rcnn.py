@@ -86,17 +86,17 @@ class Detector(nn.Module):
         """
         maps = self.backbone.maps(images.pixels)
         with autocast(maps.device, "fp32"):  # torchvision's box arithmetic
-            maps, losses, regions = maps.float(), {}, images.regions
+            maps, losses, regions = maps.float(), {}, images.regions or []
             if self.rpn is not None:
                 regions, losses = self.rpn(ImageList(images.pixels, images.sizes), {"0": maps}, targets)
-            elif self.training:
+            elif targets is not None:
                 pairs = zip(regions, targets, strict=True)
                 regions = [self._near_objects(proposals, target) for proposals, target in pairs]
             detections, head_losses = self.heads({"0": maps}, regions, images.sizes, targets)
         if self.training:
             return losses | head_losses
-        pairs = zip(detections, regions, strict=True)
-        return [detection | {"regions": proposals} for detection, proposals in pairs]
+        with_regions = zip(detections, regions, strict=True)
+        return [detection | {"regions": proposals} for detection, proposals in with_regions]
 
     def _near_objects(self, regions: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Keep the regions that overlap an object by ``recipe.overlap``; all where there is no object."""

@@ -51,7 +51,7 @@ def recipe_of(spec: Transfer) -> Recipe:
 
 def chosen_lr(spec: Transfer, recipe: Recipe) -> dict[str, float]:
     """Return the learning rate of *recipe* as lr, if *spec* gave several to choose from."""
-    return {"lr": recipe.lr} if spec.recipe.lrs else {}
+    return {"lr": recipe.lr} if recipe.lr is not None and recipe_of(spec).lrs else {}
 
 
 def finetune_and_predict(

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,8 +42,7 @@ def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
                 scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
             except Diverged:
                 scores[repr(lr)] = None
-            text = json.dumps(scores, indent=1)
-            write_atomic(path, lambda part, text=text: part.write_text(text))
+            write_atomic(path, partial(Path.write_text, data=json.dumps(scores, indent=1)))
             shutil.rmtree(lr_folder, ignore_errors=True)
     converged = [lr for lr in lrs if scores[repr(lr)] is not None]
     if not converged:

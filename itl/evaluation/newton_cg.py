@@ -45,7 +45,7 @@ def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tens
         if len(kept) < len(active):
             state = weights, slope, scale, diagonal, active
             weights, slope, scale, diagonal, active = (part[kept] for part in state)
-            history = [tuple(part[kept] for part in pair) for pair in history]
+            history = [(step[kept], change[kept], inverse[kept]) for step, change, inverse in history]
         direction = _two_loops(slope, history, scale / diagonal)
         step, next_slope = line_search(gradient, weights, slope, direction, active)
         change, moved = next_slope - slope, step.any(2).any(1)

@@ -182,11 +182,11 @@ def hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """
     groups = labels if labels.ndim == 1 else _rarest(labels)
     random = np.random.default_rng(seed)
-    held = []
+    parts = []
     for label in np.unique(groups):
         rows = random.permutation(np.flatnonzero(groups == label))
-        held.append(rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0])
-    held = np.sort(np.concatenate(held))
+        parts.append(rows[: max(1, round(HELD_OUT_FRACTION * len(rows))) if len(rows) > 1 else 0])
+    held = np.sort(np.concatenate(parts))
     if not len(held):
         raise ItlError(
             "settings are chosen on images held out of the training split, but each of "

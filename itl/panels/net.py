@@ -9,7 +9,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from itl import ItlError, pick
-from itl.analysis.figures import COLOURS, QUIET, new_axes
+from itl.analysis.figures import COLOURS, QUIET, figure_of, new_axes
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target
 from itl.evaluation.target import target_of
 from itl.hierarchy.taxonomies import tree_of_digest
@@ -136,7 +136,7 @@ class NetPanel(Panel):
         ax.set(xlabel="first principal component", ylabel="second principal component")
         ax.set(xticks=[], yticks=[])
         sns.move_legend(ax, "upper left", bbox_to_anchor=(1, 1), frameon=False, title="")
-        return ax.figure
+        return figure_of(ax)
 
     def html(self) -> str:
         """Write the picture: curve, wrong images, neighbours, confusion and map."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 import ipywidgets
 import pandas as pd
@@ -10,7 +10,7 @@ import traitlets
 
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
-from itl.analysis.figures import forest
+from itl.analysis.figures import figure_of, forest
 from itl.analysis.tables import summary
 from itl.analysis.wording import condition_text, interval, signed, task_name
 from itl.machine import Machine
@@ -258,7 +258,8 @@ class ResultsPanel(Panel):
         choice = (self.question, self.task, self.axis)
         if choice not in self._forests:
             several = table["question"].nunique() > 1
-            self._forests[choice] = figure_url(forest(table, "question" if several else "compared").figure)
+            drawn = forest(table, "question" if several else "compared")
+            self._forests[choice] = figure_url(figure_of(drawn))
         return self._forests[choice]
 
     def _chosen(self) -> dict[str, object]:
@@ -286,7 +287,7 @@ class ResultsPanel(Panel):
         for name in ("question", "task", "metric", "axis"):
             controls.append(ipywidgets.Dropdown(description=name, **WIDE))
             after = {"metric": ["question", "task"]}.get(name, [])
-            self.bind(controls[-1], name, lambda name=name: self.options(name), after)
+            self.bind(controls[-1], name, partial(self.options, name), after)
         row = ipywidgets.Select(description="comparison", rows=10, **WIDE)
         self.bind(row, "row", self._row_options, ["question", "task", "axis"])
         run = ipywidgets.Dropdown(description="run", **WIDE)

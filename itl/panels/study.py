@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import traitlets
@@ -12,7 +13,7 @@ import yaml
 
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
-from itl.analysis.figures import forest
+from itl.analysis.figures import figure_of, forest
 from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
@@ -159,7 +160,7 @@ class StudyPanel(Panel):
         """Say how own images in *folder* are packed: as large as the preset's."""
         return {"source": "folder", "path": str(Path(folder).expanduser().absolute()), "size": usual["size"]}
 
-    def _read_conditions(self) -> dict[str, object]:
+    def _read_conditions(self) -> dict[str, Any]:
         try:
             values = yaml.safe_load(self.conditions) or {}
         except yaml.YAMLError as error:
@@ -309,7 +310,7 @@ class StudyPanel(Panel):
         if isinstance(planned, str) or len(planned.left) or self.state == RUNNING:
             return {}
         if not self._figure:
-            self._figure = figure_url(forest(self.answer().contrasts).figure)
+            self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
         text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")
         return {"text": text, "figure": self._figure}
 

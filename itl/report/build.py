@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -220,8 +221,8 @@ def write_index(
     if not under_way:
         publish_runs(entries, out, preset.name, machine)
     join_tables(pages)
-    summaries = [page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, "")) for page in pages]
-    summaries = [summary for summary in summaries if summary is not None]
+    indexed = (page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, "")) for page in pages)
+    summaries = [summary for summary in indexed if summary is not None]
     seeds = sorted({entry.spec.seed for entry in entries})
     done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
     facts = {
@@ -260,4 +261,4 @@ def join_tables(pages: list[NotebookPage]) -> None:
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
             joined = pd.concat(tables).to_csv(index=False)
-            write_atomic(pages[0].folder / name, lambda path, text=joined: path.write_text(text, "utf-8"))
+            write_atomic(pages[0].folder / name, partial(Path.write_text, data=joined, encoding="utf-8"))

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import papermill
 from jupyter_client import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 from nbclient.exceptions import CellControlSignal, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
@@ -63,7 +64,8 @@ class Kernel(AsyncKernelManager):
 def interrupt_all() -> None:
     """Interrupt every notebook that is executed now, as Ctrl-C in a notebook does."""
     for kernel in list(Kernel.running):
-        os.kill(kernel.provisioner.pid, signal.SIGINT)
+        if isinstance(kernel.provisioner, LocalProvisioner) and kernel.provisioner.pid is not None:
+            os.kill(kernel.provisioner.pid, signal.SIGINT)
 
 
 def kernel_for(machine: Machine, folder: Path) -> type[Kernel]:

@@ -4,12 +4,14 @@ import ast
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from itl import ItlError, one_line, pick
 
-TYPES = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # that parameters may have
+KINDS = (str, int, float, bool, list, dict)  # that parameters may have
+TYPES: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
 
 
 def read_cells(path: Path) -> list[dict]:
@@ -45,12 +47,12 @@ def title_of(cells: Iterable[Mapping], stem: str) -> str:
     return text.partition("\n")[0].lstrip("# ").strip() or stem
 
 
-def first_tagged(cells: Iterable[Mapping], tag: str) -> dict:
+def first_tagged(cells: Iterable[Mapping], tag: str) -> Mapping[str, Any]:
     """Return the first cell that carries *tag*, or an empty one."""
     return next((cell for cell in cells if tag in tags(cell)), {"source": "", "outputs": [], "metadata": {}})
 
 
-def declared_parameters(path: Path) -> dict[str, object]:
+def declared_parameters(path: Path) -> dict[str, Any]:
     """Return the type of every parameter that the notebook at *path* declares, as str or list[int]."""
     try:
         statements = ast.parse(first_tagged(read_cells(path), "parameters")["source"]).body
@@ -66,7 +68,7 @@ def declared_parameters(path: Path) -> dict[str, object]:
         raise ItlError(f"{reason}; declare them as seeds: list[int] = [0]") from error
 
 
-def _type_of(annotation: ast.expr) -> object:
+def _type_of(annotation: ast.expr) -> Any:
     """Return the type that *annotation* names, such as list[int]; no code of a notebook is executed."""
     if isinstance(annotation, ast.Name):
         return TYPES[annotation.id]

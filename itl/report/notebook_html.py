@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bs4 import BeautifulSoup, Tag
 
@@ -32,7 +32,8 @@ def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> Pa
     from nbconvert.filters import markdown2html  # slow to import, and the index alone does not need it
 
     outputs = first_tagged(notebook.cells, "answer").get("outputs", [])
-    answer = next((output for output in outputs if "data" in output), {"data": {}, "metadata": {}})
+    no_answer: dict[str, Any] = {"data": {}, "metadata": {}}
+    answer = next((output for output in outputs if "data" in output), no_answer)
     markdown = answer["data"].get("text/markdown") or answer["data"].get("text/plain", "")
     entry = answer["metadata"].get("text/markdown", answer["metadata"])
     return PageSummary(
@@ -56,7 +57,7 @@ def _png(cell: Mapping) -> str:
 
 def figure_files(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
     """Return each figure that an executed notebook draws, as an SVG and a PNG file, by their names."""
-    files = {}
+    files: dict[str, bytes] = {}
     for name, output in _figures(notebook, stem):
         svg, png = (output["data"][kind] for kind in FIGURE_TYPES)
         files |= {f"{name}.svg": svg.encode(), f"{name}.png": base64.b64decode(png)}
@@ -177,7 +178,8 @@ def _drop_row_numbers(head: Tag, body: Tag) -> None:
 
 def _merge_index_names(head: Tag) -> None:
     """Merge a row that names columns with a row that names the index, where no cell is filled in both."""
-    rows = [row.find_all("th") for row in head.find_all("tr")]
+    lines = head.find_all("tr")
+    rows = [line.find_all("th") for line in lines]
     spans = head.find(colspan=True) or head.find(rowspan=True)
     if len(rows) != 2 or spans:
         return
@@ -185,8 +187,8 @@ def _merge_index_names(head: Tag) -> None:
     if all(upper.contents == [] or lower.contents == [] for upper, lower in pairs):
         for upper, lower in pairs:
             upper.extend(lower.contents[:])
-        rows[1][0].parent.decompose()
-        del rows[0][0].parent["style"]  # which aligned the names of columns only
+        lines[1].decompose()
+        del lines[0]["style"]  # which aligned the names of columns only
 
 
 def renumber_headings(html: str) -> str:

@@ -180,8 +180,9 @@ class NotebookPage:
             return PageSummary(**page | {"trouble": trouble, "status": status})
         if not trouble and not status:
             return None
-        notes = {"trouble": trouble, "status": status}
-        return PageSummary(self.stem, self.title, "", table=self.asks, made=False, **notes)
+        return PageSummary(
+            self.stem, self.title, "", table=self.asks, made=False, trouble=trouble, status=status
+        )
 
 
 def runs_digest(question: Question, machine: Machine) -> str:

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -38,7 +39,8 @@ def paragraph(rows: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def _clause(row: tuple) -> str:
+def _clause(row: Any) -> str:
+    """Write one row of the main comparisons, as `itertuples` gives it, as a part of a sentence."""
     share = percent_interval(row.share, row.share_low, row.share_high)
     of_the_gain = f"{share} of the gain on " if share else ""
     return f"{row.compared} ({of_the_gain}{task_name(row.task)})"
@@ -55,7 +57,7 @@ def figure(rows: pd.DataFrame) -> str:
         return ""
     import matplotlib.pyplot as plt  # slow to import, and an index under way draws nothing
 
-    from itl.analysis.figures import forest
+    from itl.analysis.figures import figure_of, forest
 
     percent = known[["change", "low", "high", "margin"]].mul(100).div(known["gain"], axis=0)
     kept = known["share"].notna()
@@ -64,6 +66,6 @@ def figure(rows: pd.DataFrame) -> str:
     ax = forest(known.assign(**percent), by=None)
     ax.set_xlabel("change, % of the gain from pre-training")
     file = io.BytesIO()
-    ax.figure.savefig(file, format="svg")
-    plt.close(ax.figure)
+    figure_of(ax).savefig(file, format="svg")
+    plt.close(figure_of(ax))
     return base64.b64encode(file.getvalue()).decode()

@@ -66,14 +66,16 @@ class RunEntry:
 
 def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]:
     """List every run that *questions* need, each once: a pre-training, then all that is measured on it."""
-    conditions, tasks = {}, {}
+    conditions: dict[Pretrain | Transfer, dict[str, None]] = {}
+    tasks: dict[Pretrain | Transfer, str] = {}
     for question in questions:
         for run in question.runs(machine):
             columns = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run.columns)
             for spec in with_needs([run.spec]):
                 conditions.setdefault(spec, {})[f"{question.name}: {columns}"] = None
                 tasks[spec] = run.task
-    store, groups = Store(machine.runs), {}
+    store = Store(machine.runs)
+    groups: dict[Pretrain, list[RunEntry]] = {}
     for spec in conditions:
         entry = _entry(spec, tasks[spec], conditions[spec], store)
         groups.setdefault(entry.pretrain, []).append(entry)
@@ -90,7 +92,7 @@ def _entry(spec: Pretrain | Transfer, task: str, conditions: Iterable[str], stor
     if manifest.exists():
         name = f"{key(spec)}.csv" + (".gz" if manifest.stat().st_size > LONG_MANIFEST_BYTES else "")
     provenance = store.read(spec, "provenance.json")
-    return RunEntry(spec, task, tuple(conditions), state, store.result(spec), provenance, name)
+    return RunEntry(spec, task, tuple(conditions), state, store.finished(spec), provenance, name)
 
 
 def runs_csv(entries: Iterable[RunEntry]) -> str:

@@ -60,7 +60,8 @@ def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) 
         ItlError: where its subset cannot be had.
     """
     net, recipe = work_of(spec)
-    rate, frozen = rates[name_of(net, recipe, machine)], rates[frozen_name(machine)]
+    rate: Rate = rates[name_of(net, recipe, machine)]
+    frozen: Frozen = rates[frozen_name(machine)]
     images = images_of(spec, size, machine)
     memory, device = rate.memory + TABLE_BYTES_PER_IMAGE * size.images, rate.device
     if isinstance(spec, Pretrain):

@@ -52,10 +52,9 @@ def _do_all(
     killed: set[Spec] = set()
     while left or running:
         _submit_ready(left, running, failed, lambda spec: workers.submit(spec, store))
-        if running:
-            done, _ = wait(running, timeout=WATCH_S, return_when=FIRST_COMPLETED)
-        else:  # a cluster whose workers have not come yet
-            done, _ = set(), time.sleep(WATCH_S)
+        if not running:  # a cluster whose workers have not come yet
+            time.sleep(WATCH_S)
+        done, _ = wait(running, timeout=WATCH_S, return_when=FIRST_COMPLETED)
         workers.check()
         for future in done:
             spec, error = running.pop(future), future.exception()

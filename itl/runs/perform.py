@@ -152,7 +152,7 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
         target = target_of(spec, pack, tree_of_digest(spec.tree, machine.taxonomies))
     metrics = method.load()(spec, net.to(device(machine)), target, folder, machine)
     chosen = {name: metrics.pop(name) for name in CHOSEN_SETTINGS if name in metrics}
-    if "lr" in chosen:
+    if "lr" in chosen and spec.recipe is not None:
         chosen["lr_at_edge"] = chosen["lr"] in (min(spec.recipe.lrs), max(spec.recipe.lrs))
     counts = {"classes": len(target.train.classes), "images": len(target.train.rows)}
     protocol = {"split": method.looks_at or scored_split(pack), "protocol": pack.summary.get("protocol", "")}

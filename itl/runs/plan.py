@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from textwrap import fill
+from textwrap import TextWrapper
 from typing import Protocol
 
 import pandas as pd
@@ -380,5 +380,7 @@ def shortened(text: str, width: int) -> str:
 
 def _wrapped(lines: Sequence[str]) -> str:
     """Break *lines* at TERMINAL_COLUMNS, but no word, so that commands and paths can be copied."""
-    whole = {"break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(fill(line, TERMINAL_COLUMNS, subsequent_indent="  ", **whole) for line in lines)
+    wrapper = TextWrapper(
+        TERMINAL_COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(map(wrapper.fill, lines))

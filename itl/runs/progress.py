@@ -42,7 +42,7 @@ class Progress:
     ):
         self.specs, self.store, self.slots = list(specs), store, slots
         self.table, self.clock = table, clock
-        self.left = [spec for spec in self.specs if store.state(spec) != "done"]
+        self.left = dict.fromkeys(spec for spec in self.specs if store.state(spec) != "done")
         known = minutes or {}
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
@@ -71,7 +71,7 @@ class Progress:
         """The part of the work that is done, 0 to 1; runs under way count by their epochs, or by time."""
         if not self.work:
             return 1.0
-        left = sum(minutes for spec, minutes in self.minutes.items() if spec in set(self.left))
+        left = sum(self.minutes[spec] for spec in self.left)
         return (self.work - left + sum(map(self._done_of, self.started_runs))) / self.work
 
     def _done_of(self, spec: object) -> float:
@@ -99,9 +99,9 @@ class Progress:
 
     def look(self) -> bool:
         """Read from the store what has finished since, and what is under way; say whether anything has."""
-        finished = {spec for spec in self.left if self.store.state(spec) == "done"}
-        self.left = [spec for spec in self.left if spec not in finished]
+        finished = [spec for spec in self.left if self.store.state(spec) == "done"]
         for spec in finished:
+            del self.left[spec]
             self.started_runs.pop(spec, None)
         for spec in self.left:
             if spec not in self.started_runs and self.store.under_way(spec):

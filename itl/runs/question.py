@@ -88,7 +88,7 @@ class Task:
                 f":IMAGES_PER_CLASS, as in finetune@scenes or probe@images/bottom-up@9:5"
             )
         method, target, labels, count = parts.groups()
-        return cls(text, method, target, labels or "original", count and int(count))
+        return cls(text, method, target, labels or "original", int(count) if count else None)
 
     @property
     def measures_transfer(self) -> bool:
@@ -331,7 +331,8 @@ def with_seed(labels: str, seed: int) -> str:
 def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
     """Return how many classes and images the net of a finished run was trained on."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
-    return {name: store.result(pretrain)[name] if pretrain.trained else 0 for name in ("classes", "images")}
+    result = store.finished(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
+    return {name: result[name] for name in ("classes", "images")}
 
 
 def run_all(

@@ -255,14 +255,15 @@ class Split(Study):
 
     def _recipes(self) -> tuple[Recipe, Recipe]:
         """Return the recipes of A + B: of as many steps as a half, and of as many passes over its images."""
-        if self.recipe.epochs is None:
-            return self.recipe, replace(self.recipe, steps=2 * self.recipe.steps)
-        if self.recipe.epochs % 2:
+        epochs, steps = self.recipe.epochs, self.recipe.steps
+        if steps is not None:
+            return self.recipe, replace(self.recipe, steps=2 * steps)
+        if epochs is None or epochs % 2:
             raise ItlError(
                 f"split trains A + B for as many steps as A too, which is half as many epochs; got "
-                f"{self.recipe.epochs} epochs; give an even number, or steps"
+                f"{epochs} epochs; give an even number, or steps"
             )
-        return replace(self.recipe, epochs=self.recipe.epochs // 2), self.recipe
+        return replace(self.recipe, epochs=epochs // 2), self.recipe
 
 
 class CoarseOrFine(Study):
@@ -296,9 +297,9 @@ class CoarseOrFine(Study):
         """Compare coarse with fine, fine with none, and coarse with all its images with coarse."""
         comparisons = []
         for cut in self.cuts:
-            for of, against in ((COARSE, FINE), (FINE, "none"), (ALL_COARSE, COARSE)):
-                pair = ((("cut", cut), ("pretrained_on", name)) for name in (of, against))
-                comparisons.append(Comparison(*pair))
+            for names in ((COARSE, FINE), (FINE, "none"), (ALL_COARSE, COARSE)):
+                of, against = ((("cut", cut), ("pretrained_on", name)) for name in names)
+                comparisons.append(Comparison(of, against))
         return comparisons
 
 
@@ -314,7 +315,7 @@ def _design(text: str) -> Condition:
     return Condition(
         (("design", name),),
         classes=None if classes == "all" else int(classes),
-        images_per_class=images and int(images),
+        images_per_class=int(images) if images else None,
         at_most=bool(at_most),
     )
 

@@ -50,6 +50,13 @@ class Store:
             return None
         return result
 
+    def finished(self, spec: object) -> dict:
+        """Return the numbers of a run that is done; raise ItlError where it is not."""
+        result = self.result(spec)
+        if result is None:
+            raise ItlError(f"run {key(spec)} is not done; run it first")
+        return result
+
     def read(self, spec: object, name: str) -> dict:
         """Return what `write` kept as *name* beside the run's result.
 

@@ -68,7 +68,8 @@ class Study(BaseModel):
     @field_validator("images", "recipe", "margin", mode="before")
     @classmethod
     def _read_spec(cls, value: object, info: Any) -> object:
-        return spec_of(cls.model_fields[info.field_name].annotation, value, info.field_name)
+        kind: Any = cls.model_fields[info.field_name].annotation
+        return spec_of(kind, value, info.field_name)
 
     @field_validator("targets", mode="before")
     @classmethod

@@ -11,7 +11,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from itl import ItlError
 from itl.machine import Machine, end_with_parent
@@ -57,7 +57,7 @@ class Frozen:
     compare: float                          # seconds for each pair of images × feature, in k-NN
 
 
-Rates = dict[str, Rate | Frozen]
+Rates = dict[str, Any]                      # a Rate by `name_of`, and Frozen by `frozen_name`
 
 
 def calibrated(
@@ -117,9 +117,8 @@ def _kept(machine: Machine) -> dict[str, dict]:
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
     """Name a work: what takes as long here has one name, such as recipes that differ in lr alone."""
-    length = {"epochs": 0, "steps": None}
-    rates = {"lr": 0, "lrs": (), "schedule": "cosine", "drops": (), "warmup": 0, "weight_decay": 0}
-    same = replace(recipe, **length, **rates)
+    same = replace(recipe, epochs=0, steps=None, lr=0, lrs=(), schedule="cosine", drops=(), warmup=0,
+                   weight_decay=0)
     return f"{_here(machine)}, {net}, {canonical(same)}"
 
 
@@ -158,8 +157,10 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
 
     device = torch.device(machine.devices[0])
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
-    model, loss_of, see = (_detector if isinstance(recipe, DetectionRecipe) else _classifier)(
-        whole, net, recipe, device)
+    if isinstance(recipe, DetectionRecipe):
+        model, loss_of, see = _detector(whole, net, recipe, device)
+    else:
+        model, loss_of, see = _classifier(whole, recipe, device)
     model.to(device, memory_format=torch.channels_last).train()
     optimizer = sgd(model, replace(recipe, lr=0.0, lrs=()))     # the rate is measured, whatever is learned
     sizes = [tensor.nbytes for tensor in whole.body.state_dict().values()]
@@ -214,17 +215,19 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
     labels = torch.arange(rows) % classes
     middles = torch.randn(classes, width, generator=random) / 20
     features = middles[labels] + torch.randn(rows, width, generator=random)
-    train, rows = Features(features.to(device), labels.to(device)), hold_out(labels.numpy(), 0)
-    return lambda: choose_l2(train, classes, *rows)
+    train, (fitted, held) = Features(features.to(device), labels.to(device)), hold_out(labels.numpy(), 0)
+    return lambda: choose_l2(train, classes, fitted, held)
 
 
-def _classifier(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
+def _classifier(model: "Classifier", recipe: Recipe, device: "torch.device") -> "Work":
     """Give *model* a batch of noise to classify, and to look at."""
     images = _noise((recipe.batch, 3, recipe.pixels, recipe.pixels), device)
     return model, lambda: model(images).logsumexp(1).mean(), lambda: model(images)
 
 
-def _detector(model: "Classifier", name: str, recipe: Recipe, device: "torch.device") -> "Work":
+def _detector(
+    model: "Classifier", name: str, recipe: DetectionRecipe, device: "torch.device"
+) -> "Work":
     """Give a detector on the parts of *model* a batch of noise in which to find one object each."""
     import torch
 
@@ -260,7 +263,7 @@ def _seconds(work: Callable[[], object], device: "torch.device", queued: int = Q
     queued, clock = (queued, time.perf_counter) if on_gpu else (1, time.thread_time)
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
-    began, seconds = time.perf_counter(), []
+    began, seconds = time.perf_counter(), list[float]()
     while not seconds or time.perf_counter() - began < PATIENCE:
         wait()
         started = clock()

@@ -59,13 +59,13 @@ class LocalWorkers:
         device = min(self.running, key=lambda name: len(self.running[name]))
         if len(self.running[device]) == self.machine.workers:
             return None
-        run = perform_here, spec, store, self.machine.replace(device=device)
+        machine = self.machine.replace(device=device)
         try:
-            future = self.pools[device].submit(*run)
+            future = self.pools[device].submit(perform_here, spec, store, machine)
         except BrokenProcessPool:  # a process of it was killed, and the others with it
             self.pools[device].shutdown()
             self.pools[device] = self._start()
-            future = self.pools[device].submit(*run)
+            future = self.pools[device].submit(perform_here, spec, store, machine)
         self.running[device].append(future)
         return future
 

@@ -81,9 +81,10 @@ def draw_boxes(random: np.random.Generator, count: int, size: int) -> np.ndarray
     """
     height, width = np.full((2, count), float(size))
     misfits = np.arange(count)
+    low, high = np.log(RATIO)
     for _ in range(MAX_DRAWS):
         area = size * size * random.uniform(*SCALE, len(misfits))
-        ratio = np.exp(random.uniform(*np.log(RATIO), len(misfits)))
+        ratio = np.exp(random.uniform(low, high, len(misfits)))
         heights, widths = np.round(np.sqrt(area / ratio)), np.round(np.sqrt(area * ratio))
         fits = (heights > 0) & (heights <= size) & (widths > 0) & (widths <= size)
         height[misfits[fits]], width[misfits[fits]] = heights[fits], widths[fits]
@@ -240,8 +241,11 @@ class Batches:
             boxes = _positioned(random, side, side, self.size, centred=self.recipe.augment == "centre")
         flips = random.random(count) < 0.5 * self.recipe.flip
         own = slice(self.machine.rank, None, self.machine.ranks)
-        order, flips = (part.reshape(steps, -1)[:, own].ravel() for part in (order, flips))
-        return self._plan_of(order, boxes.reshape(steps, -1, 4)[:, own].reshape(-1, 4), flips)
+        return self._plan_of(
+            order.reshape(steps, -1)[:, own].ravel(),
+            boxes.reshape(steps, -1, 4)[:, own].reshape(-1, 4),
+            flips.reshape(steps, -1)[:, own].ravel(),
+        )
 
     def _plan_of(self, positions: np.ndarray, boxes: np.ndarray, flips: np.ndarray) -> EpochPlan:
         parts = positions, boxes, flips, self.labels[positions]
@@ -281,6 +285,7 @@ class Batches:
         No step waits for the GPU, and none sends anything but images to it.
         """
         sent = plan.map(lambda part: part.to(self.device, non_blocking=True))
+        images: Iterator[torch.Tensor]
         if self.on_device is not None:
             rows, images = self.device_rows[sent.positions].split(count), repeat(self.on_device)
         else:

@@ -3,9 +3,10 @@
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -36,7 +37,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
     write_atomic(Path(path), write)
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     """Read the tensors and the note that `save_tensors` wrote.
 
     Raises:
@@ -62,7 +63,8 @@ def checkpoints(folder: Path) -> Iterator[Callable[[nn.Module, torch.optim.SGD, 
     when the context ends. An error of that thread, such as a full disk, is raised by the next save or at the
     end.
     """
-    path, writing = Path(folder) / CHECKPOINT_FILE, []
+    path = Path(folder) / CHECKPOINT_FILE
+    writing: list[Future[None]] = []
 
     def save(net: nn.Module, optimizer: torch.optim.SGD, history: list[dict]) -> None:
         tensors = _checkpoint_tensors(net, optimizer)

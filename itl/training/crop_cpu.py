@@ -1,6 +1,7 @@
 """Crop, resize, flip and normalise a batch of uint8 images in one pass: in torch, and in numba for a CPU."""
 
 import functools
+from collections.abc import Sequence
 from concurrent.futures import Executor
 
 import numba
@@ -72,7 +73,8 @@ def _normalisation() -> tuple[np.ndarray, np.ndarray]:
 @functools.cache
 def _normalisation_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the same on *device*, copied only once: a copy from the host waits for the device."""
-    return tuple(torch.from_numpy(values).to(device) for values in _normalisation())
+    scale, shift = (torch.from_numpy(values).to(device) for values in _normalisation())
+    return scale, shift
 
 
 def gather_crop(
@@ -123,8 +125,8 @@ def gather_crop(
     return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
-def _refuse_boxes_outside(boxes: np.ndarray, size: tuple[int, int]) -> None:
-    """Raise ItlError for boxes that are not on the image: the kernel would read other memory."""
+def _refuse_boxes_outside(boxes: np.ndarray, size: Sequence[int]) -> None:
+    """Raise ItlError for boxes that are not on an image of *size*: the kernel would read other memory."""
     start, length = boxes[:, :2], boxes[:, 2:]
     outside = (start < 0) | (length <= 0) | (start + length > np.array(size, np.float32))
     if outside.any():

@@ -104,7 +104,7 @@ class RecordedSteps:
         if self.sent is not None:
             images = self.batches.streamed(plan, self.batches.step_images)
         for _, stored in zip(range(count), images, strict=False):
-            if stored is not None:
+            if self.sent is not None and stored is not None:
                 self.sent.copy_(stored, non_blocking=True)
             self.graph.replay()
         return self.losses[:count].clone()

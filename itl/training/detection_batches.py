@@ -124,7 +124,8 @@ class DetectionBatches:
         """Return the region proposals of one image, float32 (n, 5): the box in the scaled image, and 0."""
         count = self.recipe.proposals
         if self.recipe.regions == "windows":
-            boxes = windows(*self.shapes[position].tolist(), count)
+            width, height = self.shapes[position].tolist()
+            boxes = windows(width, height, count)
         else:
             boxes = self.pack.regions(self.rows[position])[:count]
         return self._scale(position, np.pad(boxes, ((0, 0), (0, 1))))
@@ -190,7 +191,8 @@ class DetectionBatches:
 
     def _scaled_image(self, position: int, stored: Tensor) -> Tensor:
         """Cut the padding off *stored*, uint8 (S, S, 3), normalise and scale: float32 (3, H, W)."""
-        width, height = padded_size(*self.shapes[position].tolist(), self.pack.size)
+        width, height = self.shapes[position].tolist()
+        width, height = padded_size(width, height, self.pack.size)
         image = normalised(stored[:height, :width].permute(2, 0, 1)[None])
         if image.shape[2:] != self.sizes[position]:
             size = self.sizes[position]

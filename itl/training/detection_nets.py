@@ -1,10 +1,13 @@
 """Detection backbones: a net in two parts, from images to maps and from regions of these to features."""
 
 import copy
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import ResNet
 from torchvision.ops import roi_pool
 
 from itl import ItlError
@@ -71,6 +74,8 @@ def repeatable_roi_pool(maps: Tensor, boxes: list[Tensor], side: int, scale: flo
 class TimmBackbone(DetectionBackbone):
     """A net of timm, whose parts are two of its methods."""
 
+    trunk: Any  # timm's nets share no class that has these methods
+
     def __init__(self, net: nn.Module, *, stride: int, side: int):
         """Keep *net* whole, as both methods belong to it."""
         super().__init__(net, nn.Identity(), stride=stride, side=side)
@@ -104,7 +109,8 @@ def _small(body: nn.Sequential) -> DetectionBackbone:
 
 
 def _alexnet(body: nn.Sequential) -> DetectionBackbone:
-    return DetectionBackbone(_centred(body[0][:-1]), body[1:], stride=16, side=6, align=False)
+    maps = list(body[0].children())
+    return DetectionBackbone(_centred(maps[:-1]), body[1:], stride=16, side=6, align=False)
 
 
 def _caffenet(body: nn.Sequential) -> DetectionBackbone:
@@ -112,7 +118,7 @@ def _caffenet(body: nn.Sequential) -> DetectionBackbone:
     return DetectionBackbone(_centred(body[: last - 1]), body[last:], stride=16, side=6, align=False)
 
 
-def _centred(trunk: nn.Sequential) -> nn.Sequential:
+def _centred(trunk: Iterable[nn.Module]) -> nn.Sequential:
     """Pad an AlexNet's first layer and poolings so that value i of its maps is centred on pixel 16 i.
 
     RoI pooling assumes that; without padding every region would be off by half a cell.
@@ -122,7 +128,7 @@ def _centred(trunk: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _resnet(body: nn.Module) -> DetectionBackbone:
+def _resnet(body: ResNet) -> DetectionBackbone:
     trunk = nn.Sequential(
         body.conv1, body.bn1, body.relu, body.maxpool, body.layer1, body.layer2, body.layer3
     )
@@ -131,7 +137,7 @@ def _resnet(body: nn.Module) -> DetectionBackbone:
     )
 
 
-def _timm(name: str, body: nn.Module) -> DetectionBackbone:
+def _timm(name: str, body: Any) -> DetectionBackbone:
     side = 224
     with torch.no_grad():
         try:
@@ -151,7 +157,7 @@ def _timm(name: str, body: nn.Module) -> DetectionBackbone:
     return TimmBackbone(body, stride=side // maps.shape[3], side=7)
 
 
-BACKBONES = {  # for each of nets.NETS
+BACKBONES: dict[str, Callable[[Any], DetectionBackbone]] = {  # for each of nets.NETS
     "small": _small,
     "alexnet": _alexnet,
     "caffenet": _caffenet,

@@ -116,7 +116,7 @@ def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
 
 def _file(source: np.ndarray) -> tuple[str, int] | None:
     """Return what identifies a pack's memory map, its file and the time of its change; None for arrays."""
-    if not isinstance(source, np.memmap):
+    if not isinstance(source, np.memmap) or source.filename is None:
         return None
     return str(source.filename), os.stat(source.filename).st_mtime_ns
 

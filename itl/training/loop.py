@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, distributed, nn
@@ -27,6 +27,20 @@ from itl.training.numerics import autocast, repeatable
 Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
 
 
+class TrainingBatches(Protocol):
+    """What `train` takes: `Batches`, or a detector's."""
+
+    batch: int  # images of one step, over all ranks
+    device: torch.device
+    machine: Machine
+
+    def __len__(self) -> int:
+        """Return the number of steps of an epoch."""
+
+    def epoch(self, number: int) -> Iterator[tuple[Any, Any]]:
+        """Yield the images and targets of each step of an epoch, as the objective takes them."""
+
+
 class Diverged(ItlError):
     """Raised when the loss is no longer a number."""
 
@@ -38,7 +52,7 @@ def classify(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) ->
 
 def train(
     net: nn.Module,
-    batches: Batches,
+    batches: TrainingBatches,
     recipe: Recipe,
     folder: Path,
     machine: Machine,
@@ -51,7 +65,7 @@ def train(
 
     Args:
         net: Anything that *objective* takes.
-        batches: `Batches`, or an object with the same methods.
+        batches: What to train on.
         recipe: How to train.
         folder: For checkpoints.
         machine: Device, threads and ranks.
@@ -100,7 +114,7 @@ def train(
 def fit_epoch(
     net: nn.Module,
     optimizer: torch.optim.SGD,
-    batches: Batches,
+    batches: TrainingBatches,
     recipe: Recipe,
     step: int,
     objective: Objective = classify,
@@ -133,7 +147,7 @@ def fit_epoch(
 def take_step(
     net: nn.Module,
     optimizer: torch.optim.SGD,
-    batches: Batches,
+    batches: TrainingBatches,
     recipe: Recipe,
     objective: Objective,
     images: Any,
@@ -170,7 +184,7 @@ def predict_on_device(
 ) -> tuple[Tensor, Tensor]:
     """Do as `predict`, but keep outputs and targets on the device of *batches*, in memory allocated once."""
     net.to(batches.device, memory_format=torch.channels_last).eval()
-    done, all_outputs, all_targets = 0, None, None
+    done, all_outputs, all_targets = 0, torch.empty(0), torch.empty(0)
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
         for images, targets in batches.in_order():
             outputs = net.forward(images)  # not the compiled forward, whose graphs reuse their outputs
@@ -201,16 +215,18 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """
     bias_lr = recipe.bias_lr if isinstance(recipe, DetectionRecipe) else 1.0
     trainable = [weight for weight in net.parameters() if weight.requires_grad]
-    groups = [
-        ([weight for weight in trainable if weight.ndim >= 2], recipe.weight_decay, 1.0),
-        ([weight for weight in trainable if weight.ndim < 2], 0.0, bias_lr),
+    kernels = [weight for weight in trainable if weight.ndim >= 2]
+    vectors = [weight for weight in trainable if weight.ndim < 2]
+    groups: list[dict[str, Any]] = [
+        {"params": kernels, "weight_decay": recipe.weight_decay, "lr_factor": 1.0},
+        {"params": vectors, "weight_decay": 0.0, "lr_factor": bias_lr},
     ]
-    groups = [
-        {"params": weights, "weight_decay": decay, "lr_factor": factor}
-        for weights, decay, factor in groups
-        if weights
-    ]
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, fused=True)
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=recipe.lr or 0.0,  # every step sets it
+        momentum=recipe.momentum,
+        fused=True,
+    )
 
 
 def join_ranks(machine: Machine, timeout: timedelta | None = None) -> None:
@@ -240,7 +256,7 @@ def _session(machine: Machine) -> Iterator[None]:
 
 
 def recorded_steps(
-    net: nn.Module, optimizer: torch.optim.SGD, batches: Batches, recipe: Recipe, objective: Objective
+    net: nn.Module, optimizer: torch.optim.SGD, batches: TrainingBatches, recipe: Recipe, objective: Objective
 ) -> RecordedSteps | None:
     """Record the steps of this training as a CUDA graph, for `fit_epoch`.
 
@@ -248,7 +264,7 @@ def recorded_steps(
         None on a CPU, with several ranks, for a detector, whose images differ in shape, and, with a warning,
         for a net that waits for the device.
     """
-    if batches.device.type != "cuda" or batches.machine.ranks > 1 or not isinstance(batches, Batches):
+    if not isinstance(batches, Batches) or batches.device.type != "cuda" or batches.machine.ranks > 1:
         return None
 
     def step(images: Tensor, targets: Tensor) -> Tensor:
@@ -280,7 +296,7 @@ def _resume(
     return history
 
 
-def _row(losses: Tensor, epoch: int, step: int, batches: Batches, started: float) -> dict:
+def _row(losses: Tensor, epoch: int, step: int, batches: TrainingBatches, started: float) -> dict:
     """Return the history's row of one epoch; the time is taken after the loss, which waits for the device."""
     mean = losses.double().mean().item()
     seconds = time.perf_counter() - started

@@ -1,6 +1,7 @@
 """Nets: a body, which turns images into features, and a linear head. None is pretrained."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +75,7 @@ def _timm(name: str, pixels: int) -> Body:
         hint = did_you_mean(name, known)
         raise ItlError(f"no timm net called {name!r}; {hint}timm.list_models() has {len(known)}")
     config = timm.get_pretrained_cfg(name)
-    size = {"img_size": pixels} if config and config.fixed_input_size else {}
+    size: dict[str, Any] = {"img_size": pixels} if config and config.fixed_input_size else {}
     try:
         body = timm.create_model(name, pretrained=False, num_classes=0, **size)
         with torch.no_grad():
@@ -116,7 +117,7 @@ def _small() -> Body:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), 256
 
 
-def _torchvision(name: str) -> nn.Module:
+def _torchvision(name: str) -> Any:
     from torchvision import models  # not at the top: see timm
 
     return getattr(models, name)(weights=None)
@@ -129,6 +130,8 @@ def _alexnet() -> Body:
 
 class GreyLevels(nn.Module):
     """Undo the division of normalised images: Caffe's weights and LRN are meant for grey levels around 0."""
+
+    levels: Tensor
 
     def __init__(self):
         """Register the factors as a buffer, so that they follow the net to its device; they are not saved."""
@@ -201,7 +204,7 @@ def _caffenet() -> Body:
     which changes nothing at 227. Below 67 pixels there are no maps left.
     """
 
-    def convolution(inputs: int, outputs: int, side: int, bias: float, **options: int) -> list[nn.Module]:
+    def convolution(inputs: int, outputs: int, side: int, bias: float, **options: Any) -> list[nn.Module]:
         return [_gaussian(nn.Conv2d(inputs, outputs, side, **options), 0.01, bias), nn.ReLU(inplace=True)]
 
     def full(inputs: int) -> list[nn.Module]:
@@ -229,10 +232,11 @@ def _caffenet() -> Body:
     ), 4096
 
 
-def _gaussian(layer: nn.Module, std: float, bias: float) -> nn.Module:
+def _gaussian(layer: nn.Conv2d | nn.Linear, std: float, bias: float) -> nn.Module:
     """Initialise *layer* as Caffe does, and return it."""
     nn.init.normal_(layer.weight, std=std)
-    nn.init.constant_(layer.bias, bias)
+    if layer.bias is not None:
+        nn.init.constant_(layer.bias, bias)
     return layer
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 
-def norms(net: nn.Module) -> list[nn.Module]:
+def norms(net: nn.Module) -> list[_NormBase]:
     """List the layers of *net* that keep running statistics."""
-    return [layer for layer in net.modules() if isinstance(layer, nn.modules.batchnorm._NormBase)]
+    return [layer for layer in net.modules() if isinstance(layer, _NormBase)]
 
 
 def set_norm_statistics(net: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object]) -> None:

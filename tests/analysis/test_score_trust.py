@@ -10,6 +10,7 @@ from itl import ItlError
 from itl.analysis import score_trust
 from itl.analysis.score_trust import (
     BEST,
+    NO_ORDER,
     RANDOM,
     SIZE,
     WITHIN_NOISE,
@@ -131,7 +132,17 @@ def test_a_score_that_a_target_lacks_is_judged_on_the_others():
     table = judged(nets, resamples=40).set_index("predictor")
     assert table["tasks"]["leep"] == 5
     assert table["tasks"]["logme"] == 6
-    assert np.isfinite(table["tau"]["leep"])
+    assert np.isfinite(table[["tau", "tau_low", "tau_high", "p_order"]].loc["leep"].to_numpy(float)).all()
+
+
+def test_a_score_on_one_target_has_no_interval_and_no_test():
+    nets = world(0, quality=(6, 6, 0, 0))
+    nets.scores[1:, :, 1] = math.nan
+    table = judged(nets, resamples=40).set_index("predictor")
+    assert table["tasks"]["leep"] == 1
+    assert table[["tau_low", "tau_high", "p_order", "p_size", "p_best"]].loc["leep"].isna().all()
+    assert table["verdict"]["leep"] == NO_ORDER
+    assert table["verdict"]["logme"] == BEST
 
 
 def assessed(nets: Nets) -> Assessment:
