@@ -27,6 +27,7 @@ from itl.packs.paths import pack_for
 from itl.runs.question import Question, Run
 from itl.runs.store import Store
 from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
+from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
 MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
@@ -354,7 +355,11 @@ def images_of_target(
     """
     scored = halves_scored(question, store, machine, task)
     column = pick({wnid: row for row, wnid in enumerate(scored.nodes.wnids)}, node, "node with classes")
-    runs = {run.seed: run.spec for run in question.runs(machine) if _on_half(run, scored.task)}
+    runs = {
+        run.seed: run.spec
+        for run in question.runs(machine)
+        if isinstance(run.spec, Transfer) and _on_half(run, scored.task)
+    }
     kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
     lacking = [path for path in kept.values() if not path.exists()]
     if lacking:
@@ -364,7 +369,7 @@ def images_of_target(
         )
     correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], float)
     one = Nodes((node,), scored.nodes.member[column : column + 1])
-    effects = [difference_of_means(scored.inclusion, column, one) for column in correct.T]
+    effects = [difference_of_means(scored.inclusion, image, one) for image in correct.T]
     spec = runs[scored.seeds[0]]
     name = next(known.target for known in question.tasks if known.name == scored.task)
     target = target_of(spec, pack_for(question.packings()[name], name, machine, str), question.tree(machine))

@@ -1,8 +1,8 @@
 """How often effects of classes are claimed rightly: simulated nets whose true effects are known.
 
-`python -m itl.bench.influence [WORLDS]` prints two tables for 40 classes of the demo world: how often anything is
-claimed where no class has an effect; and how well each estimator finds ten classes that help and ten that
-hurt, of whole subtrees, by as many nets. The noise of a net's score is 1.
+`python -m itl.bench.influence [WORLDS]` prints two tables for 40 classes of the demo world. First, how often
+something is claimed where no class has an effect. Then, how well each estimator finds ten classes that help
+and ten that hurt, in whole subtrees, from so many nets. The noise of a net's score is 1.
 """
 
 import sys
@@ -66,27 +66,27 @@ def with_effects(nodes: Nodes, classes: list[str], signs: np.ndarray, worlds: in
     random, rows = np.random.default_rng(1), []
     for nets in NETS:
         inclusion = halves(classes, nets)
-        worth = {name: [] for name in ESTIMATORS}
+        judged: dict[str, list[tuple[float, ...]]] = {name: [] for name in ESTIMATORS}
         for _ in range(worlds):
             scores = inclusion @ (EFFECT * signs) + random.normal(size=nets)
             for name, estimate in ESTIMATORS.items():
-                worth[name].append(_judged(estimate(inclusion, scores, nodes), nodes, signs))
-        for name, values in worth.items():
+                judged[name].append(_judged(estimate(inclusion, scores, nodes), nodes, signs))
+        for name, values in judged.items():
             rows.append((nets, name, *np.mean(values, axis=0)))
     columns = ["nets", "estimator", "AUROC", "claims", "wrong claims", "coverage of 95 % intervals"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _judged(effects: Mixture, nodes: Nodes, signs: np.ndarray) -> tuple[float, float, float, float]:
-    """Return AUROC (of what helps and of what hurts, their mean), claims, share of wrong ones, and coverage."""
+    """Return AUROC (mean of helping and of hurting), claims, share of wrong ones, and coverage."""
     true = np.round(nodes.contrasts @ (EFFECT * signs), 9)
     leaves = np.flatnonzero(nodes.member.sum(1) == 1)
     of_class = effects.mean[leaves[nodes.member[leaves].argmax(1).argsort()]]
-    found = (auroc(of_class, signs > 0) + auroc(-of_class, signs < 0)) / 2
+    both = (auroc(of_class, signs > 0) + auroc(-of_class, signs < 0)) / 2
     claimed = false_discovery_control(effects.p) <= LEVEL
     wrong = (claimed & (np.sign(effects.mean) != np.sign(true))).sum() / max(1, claimed.sum())
     low, high = effects.interval(LEVEL)
-    return found, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
+    return both, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
 
 
 def main(worlds: int, show: Callable[[str], object] = print) -> None:
