@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itl import ItlError, __version__, one_line, pick
-from itl.machine import Machine
+from itl.machine import Machine, parse_shard
 from itl.specs import Packing, Subset
 from itl.storage import read_yaml
 
@@ -155,6 +155,8 @@ def parser() -> argparse.ArgumentParser:
     report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
     command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    weights_file = {"type": Path, "help": "FILE.safetensors, FILE.pth or FILE.pt"}
+    command(export, ("run", {"help": "key of a run, or its beginning"}), ("file", weights_file), MACHINE[1])
     command(
         bench,
         DEVICE,
@@ -413,6 +415,13 @@ def compare(args: argparse.Namespace) -> None:
     print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 
+def export(args: argparse.Namespace) -> None:
+    """Write the net of a run as weights that torchvision or timm loads."""
+    from itl.runs.nets import export_net
+
+    print(export_net(args.run, args.file, Machine.from_environment(home=args.home)))
+
+
 def bench(args: argparse.Namespace) -> None:
     """Measure itl beside what people would use instead, and print the table."""
     from itl.bench.table import bench as measure
@@ -453,18 +462,8 @@ def _machine(args: argparse.Namespace) -> Machine:
         workers=args.workers,
         compile=args.compile,
         scheduler=args.scheduler,
-        shard=_shard(getattr(args, "shard", None)),
+        shard=parse_shard(getattr(args, "shard", None)),
     )
-
-
-def _shard(text: str | None) -> tuple[int, int] | None:
-    """Parse I/N."""
-    if text is None:
-        return None
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
-    return int(part), int(parts)
 
 
 def _preset(args: argparse.Namespace) -> "Preset":

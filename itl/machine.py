@@ -167,6 +167,11 @@ class Machine:
         return self.home / "packs"
 
     @property
+    def weights(self) -> Path:
+        """Folder of the weights that nets have instead of being trained."""
+        return self.home / "weights"
+
+    @property
     def taxonomies(self) -> Path:
         """Folder of the taxonomies that runs name by digest."""
         return self.home / "taxonomies"
@@ -185,6 +190,20 @@ def split_data(text: str) -> tuple[str, ...]:
         entries.append(entry)
         parts = parts[entry.count(os.pathsep) + 1 :]
     return tuple(entries)
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Parse --shard I/N, part I of N; None stays None.
+
+    Raises:
+        ItlError: for anything else.
+    """
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
 
 
 def data_entry(entry: str) -> tuple[str, str]:

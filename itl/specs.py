@@ -213,21 +213,43 @@ class DetectionRecipe(Recipe):
             raise ItlError(f"bias_lr is a factor of lr, above 0, not {self.bias_lr}")
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB from 0 to 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that exist already, which a net has instead of being trained."""
+
+    net: str  # their architecture; timm:NAME.TAG and torchvision:NAME.WEIGHTS say which of the library's
+    digest: str = ""  # of the file that holds them; '': the library fetches them
+    entry: str = ""  # of the file, where it holds several nets
+    in_order: bool = False  # the file's tensors are the net's in the same order, by other names
+    mean: tuple[float, ...] = IMAGENET_MEAN  # that the net expects to be subtracted, RGB from 0 to 1
+    std: tuple[float, ...] = IMAGENET_STD  # by which it expects to be divided
+
+
 @dataclass(frozen=True)
 class Pretrain:
-    """One pre-training: the data, the net and the recipe."""
+    """One pre-training: the data, the net and the recipe. With weights, what stands for one."""
 
     subset: Subset
     net: str = "small"
     recipe: Recipe = Recipe()
     seed: int = 0  # initial weights, order and augmentation
+    weights: Weights | None = field(default=None, metadata={"added": True})  # instead of training
 
     def __post_init__(self) -> None:
         """Give the net as initialised one spec, whatever it would have been trained on and how.
 
+        So has a net with weights, which depend on no seed either.
+
         Raises:
             ItlError: for a recipe with several learning rates.
         """
+        if self.weights:
+            object.__setattr__(self, "recipe", self.recipe.untrained())
+            object.__setattr__(self, "subset", Subset(self.subset.pack))
+            object.__setattr__(self, "seed", 0)
         if self.recipe.lrs:
             raise ItlError(
                 f"pre-training has one learning rate; got lrs {list(self.recipe.lrs)}; give lr (lrs "

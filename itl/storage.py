@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from itl import ItlError
 
+T = TypeVar("T")
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
@@ -83,6 +84,21 @@ def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
         warnings.warn(str(error), stacklevel=2)
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
+    """Return what *read* makes of the file *path*, which can be made again.
+
+    Returns:
+        None if there is no such file, and, with a warning, if it is damaged.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError):  # as NumPy and Arrow raise them
+        warnings.warn(f"{path} is damaged; it is made again", stacklevel=2)
+        return None
 
 
 def read_yaml(text: str, name: str) -> Any:

@@ -108,6 +108,11 @@ def mutants_of(module: str) -> Iterator[Mutant]:
             )
 
 
+def unchanged(module: str) -> Mutant:
+    """Return *module* as it is."""
+    return Mutant(module, 0, "", "", "", (CHECKOUT / module).read_text())
+
+
 def _changes(node: ast.AST) -> Iterator[ast.expr]:
     """Yield copies of the expression *node*, each with one token changed."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
@@ -176,7 +181,11 @@ def main() -> int:
             shutil.copytree(CHECKOUT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
         for part in ("pyproject.toml", "conftest.py"):
             shutil.copy(CHECKOUT / part, copy / part)
-        for mutant in sample(args.count, args.seed, args.only):
+        mutants = sample(args.count, args.seed, args.only)
+        for module in {MODULES[mutant.module]: mutant.module for mutant in mutants}.values():
+            if is_killed(unchanged(module), copy):  # such tests would kill every mutant
+                sys.exit(f"the tests of {module} fail without any change: {MODULES[module]}")
+        for mutant in mutants:
             if is_killed(mutant, copy):
                 killed += 1
             elif reason := EQUIVALENT.get(mutant.name):

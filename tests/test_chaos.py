@@ -26,11 +26,14 @@ def test_what_a_power_cut_damages_is_named_and_made_again(finished, tmp_path):
 
 
 @pytest.mark.timeout(300)
-def test_a_preset_that_is_killed_ends_the_same_and_leaves_nothing(tmp_path):
+def test_a_preset_that_is_killed_ends_the_same_and_leaves_nothing(finished, tmp_path):
     recipe = {"steps": 120, "batch": 8, "pixels": 24}
-    study = {"images_per_class": [4, 12], "seeds": [0], "recipe": recipe}
-    calm, home = chaos.small_home(tmp_path / "calm", study), chaos.project(tmp_path / "killed", **study)
-    copytree(calm / "packs", home / "packs")  # how these are made is the other stages' topic
+    study = {"images_per_class": [0, 12], "seeds": [0], "recipe": recipe}
+    calm, home = tmp_path / "calm", chaos.project(tmp_path / "killed", **study)
+    for folder in (calm, home):  # how these and rates are made is the other stages' topic
+        copytree(finished / "packs", folder / "packs")
+    chaos.small_home(calm, study)
+    chaos.write_rates(home, study)
     process = chaos.start(home, chaos.TRAINING.command)
     while not list(home.glob("runs/pretrain/*/log.jsonl")):
         assert process.poll() is None, process.stdout.read()

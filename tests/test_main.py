@@ -87,6 +87,8 @@ def test_plan_run_results_subset(capsys, project):
         "seed",
         "classes",
         "images",
+        "weights",
+        "trained_on",
         "task",
         "target",
         "method",

@@ -92,7 +92,7 @@ class TaskValues:
     def untrained(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
         alike = [
-            -1 if condition.trained else len({*condition.columns} & {*columns})
+            len({*condition.columns} & {*columns}) if condition.untrained else -1
             for condition in self.conditions
         ]
         return np.eye(len(alike))[int(np.argmax(alike))] if max(alike) >= 0 else np.zeros(len(alike))
@@ -188,7 +188,7 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """
     main, lines, trained = question.comparisons[0], [], _trained(question.conditions)
     of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
-    untrained = [condition.columns for condition in question.conditions if not condition.trained]
+    untrained = [condition.columns for condition in question.conditions if condition.untrained]
     against = max(untrained, key=lambda columns: len({*columns} & {*of}), default=of)
     for task in dict.fromkeys(results.loc[results["task"] != "own", "task"]):
         if not Task.read(task).measures_transfer:
@@ -406,6 +406,6 @@ def _above(question: Question, data: TaskValues, condition: Condition, chance: n
     values = np.column_stack([data.values, chance])
     sizes, runs = np.vstack([data.sizes, [math.nan, math.nan]]), (*data.runs, frozenset())
     beside = TaskValues(data.task, data.metric, (*data.conditions, level), values, sizes, runs)
-    untrained = [other.columns for other in data.conditions if not other.trained and condition.trained]
+    untrained = [other.columns for other in data.conditions if other.untrained and not condition.untrained]
     made = [compare(question, beside, condition.columns, against) for against in (*untrained, columns)]
     return [row for row in made if row]

@@ -1,6 +1,5 @@
 """Reasons to doubt an answer, computed: each page names the three strongest under its answer."""
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from itl.analysis.findings import Columns
 from itl.machine import Machine
 from itl.packs.paths import packed
 from itl.runs.leakage import find_leakage
+from itl.runs.progress import log_rows
 from itl.runs.question import Question, Run, Task
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
@@ -100,9 +100,8 @@ def unfinished(compared: Sequence[Run], store: Store) -> str:
     """Say which nets still learned when their training ended: the loss fell by a tenth in its last fifth."""
     falls: dict[Columns, list[float]] = {}
     for run in compared:
-        path = store.path(run.spec) / "log.jsonl"
-        if isinstance(run.spec, Pretrain) and path.exists():
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = log_rows(store.path(run.spec) / "log.jsonl")
+        if isinstance(run.spec, Pretrain) and rows:
             before = [row["loss"] for row in rows if row["step"] <= (1 - LAST_PART) * rows[-1]["step"]]
             if before and before[-1] > 0:
                 falls.setdefault(run.columns, []).append(1 - rows[-1]["loss"] / before[-1])

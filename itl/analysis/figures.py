@@ -151,9 +151,12 @@ def _shared_label(metrics: pd.Series) -> str:
 def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str, tuple[float, str]]:
     """Draw *value* against *x* for each of *groups*, by name, on a log axis (see `curve`).
 
+    Nets with own weights have no place on the axis: each is a dashed level through the figure, with its name.
+
     Returns:
         Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
     """
+    levels, groups = _own_weights_apart(groups)
     ticks, tables = positions(pd.concat(groups.values())[x]), []
     for number, (name, rows) in enumerate(groups.items()):
         shift = 2 ** (GROUP_SHIFT * (number - (len(groups) - 1) / 2))
@@ -169,6 +172,11 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     sns.scatterplot(data, **style, style="line", markers=markers, s=36, alpha=0.55, edgecolor="white")
     for (name, _), height in data[~data["trained"]].groupby(["line", "position"])["value"].mean().items():
         ax.axhline(height, color=colours[name], ls=(0, (1, 3)), lw=1.4)
+    for line, name, height in levels:
+        colour = colours.get(line, INK)
+        ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
+        text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
+        ax.annotate(name, (0.01, height), color=colour, **text)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(ticks.values()), [tick_text(value) for value in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
@@ -176,6 +184,25 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
     last = data.groupby(["line", "position"])["value"].mean().groupby("line").last()
     return {name: (float(last[name]), colours[name]) for name in groups}
+
+
+def _own_weights_apart(
+    groups: Mapping[str, pd.DataFrame],
+) -> tuple[list[tuple[str, str, float]], dict[str, pd.DataFrame]]:
+    """Take the results of nets with own weights out of *groups*.
+
+    Returns:
+        For each line and weights their names and the mean value; and what is left of the groups.
+    """
+    levels, kept = [], {}
+    for line, rows in groups.items():
+        names = rows["weights"] if "weights" in rows else pd.Series("", rows.index)
+        own = names != ""
+        means = rows.loc[own, "value"].groupby(names[own], sort=False).mean()
+        levels += [(line, name, mean) for name, mean in means.items()]
+        if not own.all():
+            kept[line] = rows[~own]
+    return levels, kept
 
 
 def figure_of(ax: Axes) -> Figure:

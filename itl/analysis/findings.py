@@ -80,7 +80,8 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
     """
     if not finding.column:
         number = int(finding.comparison)
-        declared = question.comparisons[number : number + 1]
+        own = [condition.columns for condition in question.conditions if condition.weights]
+        declared = [pair for pair in question.comparisons if pair.of not in own][number : number + 1]
         return Pair(declared[0], finding.beside == "own") if declared else None
     sizes = _sizes(question.conditions, results, finding.column)
     if not sizes:

@@ -81,7 +81,7 @@ def assess(question: Question, results: pd.DataFrame, store: Store, machine: Mac
 
 
 def nets_of(question: Question, results: pd.DataFrame) -> Nets:
-    """Arrange the *results* of *question*: pre-trained nets that have every task and every run of scores.
+    """Arrange the *results* of *question*: nets trained here that have every task and every run of scores.
 
     Predictors that need no run of their own are added: the accuracy on the net's own classes, the number of
     images that it was trained on, and one value for all nets, which is a choice at random.
@@ -108,7 +108,8 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
         )
     predictors = (*SCORES, *known.columns)
     tables = [frame.join(known).reindex(index=index, columns=predictors).to_numpy(float) for frame in scores]
-    untrained = transfer[~transfer.index.isin(known.index)].mean()
+    plain = results[(results["images"] == 0) & (results["weights"] == "")].set_index(columns).index
+    untrained = transfer[transfer.index.isin(plain)].mean()
     names, targets = tuple(task.name for task in tasks), tuple(task.target for task in tasks)
     measured = transfer.loc[index].to_numpy(float).T
     return Nets(np.array(tables), measured, untrained.to_numpy(float), seeds, names, targets, predictors)

@@ -155,7 +155,9 @@ def by_budget(results: pd.DataFrame) -> pd.DataFrame:
     Designs whose mean over seeds is alike are of one budget: "500 x all" has other classes with each seed.
     """
     names, smallest = {}, 0.0
+    own = set(results.loc[results["weights"] != "", "design"]) if "weights" in results else set()
     for design, images in results.groupby("design")["images"].mean().sort_values().items():
         smallest = smallest if images <= SAME_BUDGET * smallest else images
-        names[design] = f"{float(f'{smallest:.3g}'):,.0f} images" if images else "no pre-training"
+        words = "own weights" if design in own else "no pre-training"
+        names[design] = f"{float(f'{smallest:.3g}'):,.0f} images" if images else words
     return results.assign(budget=results["design"].map(names))

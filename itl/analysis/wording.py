@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from itl.evaluation.methods import METHODS, main_metric
+from itl.runs.question import UNTRAINED
 
 UNITS = {"images_per_class": " images per class", "halves": " halves"}
 REFERENCE_METRICS = ("chance", "recall")  # given by the target, to judge the others by
-UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 
 
 def answer_text(row: pd.Series) -> str:

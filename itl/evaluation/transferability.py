@@ -28,6 +28,7 @@ from itl.training.nets import Classifier
 
 SECONDS = "seconds.json"  # beside a run's result, which is the same however long it took
 EXTRACTION = "features"  # in it: the pass of the net over the training images
+OF_OWN_CLASSES = {"probabilities", "source_means", "source_classes"}  # what weights from elsewhere lack
 SOURCE_IMAGES_PER_CLASS = 10  # that make the mean feature of a class that the net was trained on
 
 
@@ -96,8 +97,9 @@ def transferability(
     How many seconds each took, without the pass of the net that all share, is kept in SECONDS of *folder*.
 
     Returns:
-        The scores by name, in units of their own; those that are not defined for this net and target, such as
-        the overlap with classes that are not in the tree, are left out.
+        The scores by name, in units of their own; those that are not defined for this net and target are left
+        out, such as the overlap with classes that are not in the tree, and what is about the classes of a net
+        whose weights are from elsewhere.
     """
     recipe = spec.pretrain.recipe
     batches = Batches(target.pack, target.train, recipe, spec.seed, machine)
@@ -105,6 +107,8 @@ def transferability(
     evidence = Evidence(spec.pretrain, net, train, target.train.classes, machine)
     metrics, took = {}, {EXTRACTION: seconds}
     for name, score in SCORES.items():
+        if spec.pretrain.weights and OF_OWN_CLASSES & set(score.needs):
+            continue
         value, took[name] = timed(
             lambda score=score: score.compute(*(getattr(evidence, need) for need in score.needs)), machine
         )

@@ -17,7 +17,7 @@ import pandas as pd
 from itl import ItlError
 from itl.packs.pack import Pack
 from itl.sources.boxes import padded_size
-from itl.storage import write_atomic
+from itl.storage import read_cache, write_atomic
 
 SIDE = 8  # of a thumbnail, in cells
 # Of the difference of two thumbnails to the contrast of the paler one. In 20,000 images of Tiny ImageNet the
@@ -42,21 +42,21 @@ def between(pack: Pack, split: str, other: Pack, other_split: str) -> pd.DataFra
         MAX_DIFFERENCE. An image with several duplicates has several rows.
     """
     path = table_path(pack, split, other, other_split)
-    if path.exists():
-        return pd.read_csv(path, keep_default_na=False)
+    if (kept := read_cache(path, pd.read_parquet)) is not None:
+        return kept
     rows, other_rows = (
         np.flatnonzero(one.table["split"].to_numpy(str) == part)
         for one, part in ((pack, split), (other, other_split))
     )
     table = _pairs(pack, rows, other, other_rows)
     if os.access(path.parent, os.W_OK):
-        write_atomic(path, lambda temporary: table.to_csv(temporary, index=False))
+        write_atomic(path, table.to_parquet)
     return table
 
 
 def table_path(pack: Pack, split: str, other: Pack, other_split: str) -> Path:
     """Return the file in which `between` keeps its table: beside *pack*."""
-    name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.csv"
+    name = f"duplicates-{pack.digest}-{split}-{other.digest}-{other_split}-v{VERSION}.parquet"
     return pack.folder.parent / name
 
 
@@ -69,14 +69,14 @@ def seen_images(pack: Pack, digests: Iterable[str]) -> set[str]:
     images: set[str] = set()
     for digest in digests:
         stem = f"duplicates-{pack.digest}-train-{digest}"
-        paths = [pack.folder.parent / f"{stem}-{split}-v{VERSION}.csv" for split in ("test", "val")]
-        path = next((path for path in paths if path.exists()), None)
-        if path is None:
+        paths = [pack.folder.parent / f"{stem}-{split}-v{VERSION}.parquet" for split in ("test", "val")]
+        tables = [table for path in paths if (table := read_cache(path, pd.read_parquet)) is not None]
+        if not tables:
             raise ItlError(
                 f"the images of {pack.folder} were not compared with those of the pack with digest {digest}, "
                 f"whose duplicates are to be left out; `itl plan` with the preset compares them"
             )
-        images |= set(pd.read_csv(path, keep_default_na=False)["image"].astype(str))
+        images |= set(tables[0]["image"])
     return images
 
 
@@ -108,8 +108,8 @@ def thumbnails(pack: Pack, view: str) -> np.ndarray:
             no more than that.
     """
     path = pack.folder / f"thumbnails-{view}.npy"
-    if path.exists():
-        return np.load(path)
+    if (kept := read_cache(path, np.load)) is not None:
+        return kept
     result = np.empty((len(pack), SIDE, SIDE, 3), np.uint8)
     for rows, (columns, lines) in _same_frames(pack, view):
         for start in range(0, len(rows), BLOCK):

@@ -25,7 +25,7 @@ class RunEntry:
     """One run: a pre-training, or a measurement of one on a target."""
 
     spec: Pretrain | Transfer
-    task: str  # as results name it; pre-training or no pre-training
+    task: str  # as results name it; pre-training, no pre-training or own weights
     conditions: tuple[str, ...]  # QUESTION: CONDITION, of every question that needs the run
     state: str
     result: dict  # {} until the run is done
@@ -84,7 +84,7 @@ def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]
 
 def _entry(spec: Pretrain | Transfer, task: str, conditions: Iterable[str], store: Store) -> RunEntry:
     if isinstance(spec, Pretrain):
-        task = "pre-training" if spec.trained else "no pre-training"
+        task = "pre-training" if spec.trained else "own weights" if spec.weights else "no pre-training"
     state = store.state(spec)
     if state != "done":
         return RunEntry(spec, task, tuple(conditions), state, {}, {})
@@ -120,10 +120,11 @@ def runs_csv(entries: Iterable[RunEntry]) -> str:
 def runs_html(entries: Sequence[RunEntry], preset: str) -> str:
     """Write the page of all runs: one table, in which what is measured on a pre-training stands below it."""
     pretrains = [entry.task for entry in entries if isinstance(entry.spec, Pretrain)]
-    trained = pretrains.count("pre-training")
+    trained, own = pretrains.count("pre-training"), pretrains.count("own weights")
+    others = f" and {own} with own weights" if own else ""
     facts = {
         "runs": f"{len(entries)}, {sum(entry.done for entry in entries)} of them done",
-        "pre-trainings": f"{trained} and {len(pretrains) - trained} nets left untrained",
+        "pre-trainings": f"{trained}, {len(pretrains) - trained - own} nets left untrained{others}",
         "shared by several questions": sum("," in entry.questions for entry in entries),
         "time spent": f"{sum(entry.minutes for entry in entries):,.1f} minutes, summed over runs",
     }

@@ -13,6 +13,7 @@ from itl.packs.paths import find_pack
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 from itl.report.run_index import RunEntry
+from itl.runs.progress import log_rows
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, canonical
 
@@ -67,8 +68,7 @@ def loss_curve(log: Path) -> dict[str, object]:
         points, as SVG's polyline takes them, in a box of CURVE_SIZE; first, last, lowest and highest loss;
         epochs.
     """
-    rows = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-    losses = {row["epoch"]: row["loss"] for row in rows}  # an epoch that was taken up again counts once
+    losses = {row["epoch"]: row["loss"] for row in log_rows(log)}  # one taken up again counts once
     if len(losses) < 2:
         return {}
     low, high = min(losses.values()), max(losses.values())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from itl.evaluation.target import scored_split
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import across_splits, between, count_text, table_path
 from itl.packs.pack import Pack
 
@@ -51,3 +52,22 @@ def find_leakage(packs: Mapping[str, Pack], log: Callable[[str], object] = lambd
         seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
         leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen))
     return leaks
+
+
+def known_of_leakage(weights: str, trained_on: str, packs: Mapping[str, Pack]) -> str:
+    """Say what is known of the test images that published *weights* have seen: not which, but which classes.
+
+    Args:
+        weights: Their name.
+        trained_on: What they were trained on; classes are known of ImageNet-1k alone.
+        packs: Those that features are evaluated on, by name.
+    """
+    text = f"trained on {trained_on}; which test images {weights} has seen is not known"
+    if "ImageNet-1k" not in trained_on:
+        return text
+    imagenet, shared = set(Taxonomy.snapshot().leaves), []
+    for name, pack in packs.items():
+        classes = set(pack.table["wnid"])
+        if count := len(classes & imagenet):
+            shared.append(f"{count} of the {len(classes)} classes of {name}")
+    return f"{text}; {', '.join(shared) or 'no class here by its wnid'} are among its 1000 classes"

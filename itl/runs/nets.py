@@ -5,8 +5,9 @@ from pathlib import Path
 
 from itl import ItlError, did_you_mean
 from itl.evaluation.methods import METHODS
+from itl.machine import Machine
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, canonical, key
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Transfer, canonical, key
 
 LEAST_KEY = 4  # letters of a key that may stand for it
 
@@ -63,6 +64,30 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
         name = target + (f"/{labels}" if labels != "original" else "") + (f":{count}" if count else "")
         targets[name] = Transfer(net, "knn", target, content["pack"], count, None, net.seed, labels, tree)
     return dict(sorted(targets.items()))
+
+
+def export_net(run: str, path: Path, machine: Machine) -> str:
+    """Write the net of *run* to *path*, by the names of torchvision or timm; return what to know of it.
+
+    Args:
+        run: the key of a run, or its beginning.
+        path: of a .safetensors, .pth or .pt file.
+        machine: that holds the run.
+
+    Raises:
+        ItlError: there is no such run, it is not done, or the file cannot be written.
+    """
+    from itl.runs.perform import load_net  # here: it imports torch
+    from itl.training.weights import export_weights
+
+    store = Store(machine.runs)
+    spec = net_of(run, store)
+    model = export_weights(load_net(spec, store), spec.net, path)
+    mean, std = (spec.weights.mean, spec.weights.std) if spec.weights else (IMAGENET_MEAN, IMAGENET_STD)
+    return (
+        f"{path}: {spec.net} of run {key(spec)}, for images of {spec.recipe.pixels} pixels less mean "
+        f"{list(mean)}, divided by std {list(std)} (RGB from 0 to 1); {model} loads it"
+    )
 
 
 def _folders(store: Store) -> list[Path]:

@@ -23,13 +23,14 @@ from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Recipe, Transfer, key
+from itl.specs import Pretrain, Recipe, Transfer, Weights, key
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
-from itl.training.nets import Classifier, build
+from itl.training.nets import Classifier, build_for
 from itl.training.norm_statistics import set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
+from itl.training.weights import fill_body, load_kept
 
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
 BEGUN = "begun.json"  # the provenance of a run that is not done
@@ -83,11 +84,15 @@ def precision_recipe(spec: Spec) -> Recipe:
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     """Train a net on its subset, keep the weights and score it on the pack's own validation images.
 
+    A net with weights is not trained or scored here: its new head knows nothing.
+
     Returns:
         classes, images (numbers), manifest (a digest) and metrics (percent, by name).
     """
     pack = pack_of_digest(spec.subset.pack, machine)
     selection = select(pack, spec.subset, "train", tree_of(spec, machine))
+    if spec.weights:
+        return _take_weights(spec, spec.weights, len(selection.classes), folder, machine)
     table = manifest(pack, selection)
     write_atomic(folder / "manifest.csv", lambda path: table.to_csv(path, index=False))
     net = fit(spec, pack, selection, folder, machine)
@@ -104,6 +109,15 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
     }
 
 
+def _take_weights(spec: Pretrain, weights: Weights, classes: int, folder: Path, machine: Machine) -> dict:
+    """Give the net of *spec* the *weights* that are kept in `machine.weights`; see `pretrain`."""
+    net = build_for(spec, classes)
+    tensors, note = load_kept(weights, machine.weights)
+    fill_body(net, spec.net, tensors)
+    save_weights(net, folder / "weights.safetensors")
+    return {"classes": classes, "images": 0, "weights": note, "metrics": {}}
+
+
 def tree_of(spec: Pretrain, machine: Machine) -> Taxonomy:
     """Return the tree that the labels of *spec* are made from."""
     return tree_of_digest(spec.subset.tree, machine.taxonomies)
@@ -113,7 +127,7 @@ def fit(spec: Pretrain, pack: Pack, selection: Selection, folder: Path, machine:
     """Build and train the net of *spec*, with every rank of a torchrun at once."""
     if machine.ranks > 1 and machine.rank == 0:
         distributed.broadcast_object_list([(spec, folder)], src=0, device=OBJECT_DEVICE)
-    net = build(spec.net, len(selection.classes), spec.recipe.pixels, spec.seed).to(device(machine))
+    net = build_for(spec, len(selection.classes)).to(device(machine))
     batches = Batches(pack, selection, spec.recipe, spec.seed, machine)
     train(net, batches, spec.recipe, folder, machine, seed=spec.seed, log=progress(folder, machine))
     return net
@@ -168,7 +182,7 @@ def load_net(spec: Pretrain, store: Store) -> Classifier:
     result = store.result(spec)
     if result is None:
         raise ItlError(f"the net of run {key(spec)} is needed, and that run is not done; run it first")
-    net = build(spec.net, result["classes"], spec.recipe.pixels, spec.seed)
+    net = build_for(spec, result["classes"])
     load_weights(net, store.path(spec) / "weights.safetensors")
     return net
 

@@ -15,7 +15,7 @@ from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, cost, work_of
 from itl.runs.executors import with_needs
-from itl.runs.leakage import find_leakage
+from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
@@ -49,6 +49,9 @@ class QuestionLike(Protocol):
 
     def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> Sequence:
         """List its runs, each a spec with columns, seed, task, target and method; see `Question.runs`."""
+
+    def own_weights(self) -> Sequence:
+        """List the weights that nets have instead of training; see `Question.own_weights`."""
 
 
 @dataclass
@@ -297,7 +300,10 @@ def _duplicates(
     for question in questions:
         folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
         if all(sizes[folder].packed for folder in folders.values()):
-            for leak in find_leakage({name: Pack.open(folder) for name, folder in folders.items()}, log):
+            packs = {name: Pack.open(folder) for name, folder in folders.items()}
+            for own in question.own_weights():
+                lines[f"weights: {known_of_leakage(own.name, own.trained_on, packs)}"] = None
+            for leak in find_leakage(packs, log):
                 command = f"itl duplicates {folders[leak.target]} --pretraining {folders['images']}"
                 lines[f"duplicates: {leak}" + (f"; listed by {command}" if leak else "")] = None
     return tuple(lines)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from itl.specs import Pretrain, key
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
-ROW_NUMBERS = ("epoch", "loss")
+ROW_NUMBERS = ("epoch", "step", "loss")
 TAIL_BYTES = 4096  # of a log that is read; a row is shorter
 
 
@@ -133,9 +134,26 @@ def last_row(folder: Path) -> dict:
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
     except FileNotFoundError:
         return {}
+    return _row(lines.rpartition(b"\n")[2])
+
+
+def log_rows(log: Path) -> list[dict]:
+    """Return the rows of the file *log* of a run, in order; [] without it.
+
+    A line that a power cut has damaged is warned of and left out: the run's numbers do not depend on it.
+    """
+    lines = log.read_bytes().splitlines() if log.exists() else []
+    rows = [row for line in lines if (row := _row(line))]
+    if len(rows) < len(lines):
+        warnings.warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out", stacklevel=2)
+    return rows
+
+
+def _row(line: bytes) -> dict:
+    """Return the row that *line* of a log holds; {} for one that is not whole."""
     try:
-        row = json.loads(lines.rpartition(b"\n")[2]) if lines else {}
-    except ValueError:  # a line that a power cut has shortened
+        row = json.loads(line or b"{}")
+    except ValueError:  # a power cut has shortened it
         return {}
     whole = isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in ROW_NUMBERS)
     return row if whole else {}

@@ -18,7 +18,8 @@ from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
-from itl.runs.leakage import find_leakage
+from itl.runs.leakage import find_leakage, known_of_leakage
+from itl.runs.own_weights import OwnWeights
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
@@ -26,6 +27,7 @@ from itl.runs.store import Store
 from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
 from itl.storage import read_mapping, write_atomic
 
+UNTRAINED = (0, "none")  # how conditions name the net without pre-training
 TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
 
 
@@ -33,19 +35,26 @@ TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
 class Condition:
     """One value of what a question varies: how results name it, and the subset that it stands for.
 
-    No pre-training is spelled ``trained=False`` and in no other way; presets and results call it 0 or none.
+    No pre-training is spelled ``trained=False`` without weights, and in no other way; presets and results
+    call it 0 or none.
     """
 
     columns: tuple[tuple[str, object], ...]
     labels: str = "original"  # {seed} in it is the run's seed
     classes: int | None = None
     images_per_class: int | None = None
-    trained: bool = True  # False: the net as initialised, the baseline without pre-training
+    trained: bool = True  # False: the net as initialised or, if it has weights, with these
     leaves: int | None = None  # of the pack's classes in each class; None: all
     at_most: bool = False  # a class may have fewer images than images_per_class
     recipe: Recipe | None = None  # its own; None: the question's
     names: tuple[tuple[str, str], ...] = ()  # what its tasks' labels stand for, such as half-a
+    weights: OwnWeights | None = None  # that the net has already
     seeds: tuple[int, ...] = ()  # its own; none given: the question's
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the net is as initialised: the baseline without pre-training."""
+        return not self.trained and self.weights is None
 
     def labels_of(self, task: "Task", seed: int) -> str:
         """Return the label method of *task* for the nets of this condition."""
@@ -168,7 +177,13 @@ class Question:
     def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
         """Open the packs, building those that are missing, and keep the tree where runs find it."""
         keep_taxonomy(self.tree(machine), machine.taxonomies)
+        for own in self.own_weights():
+            own.keep(machine, self.recipe.pixels, log)
         return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
+
+    def own_weights(self) -> list[OwnWeights]:
+        """List the weights that conditions have instead of training."""
+        return [condition.weights for condition in self.conditions if condition.weights]
 
     def runs(self, machine: Machine, outdated: Collection[Path] = ()) -> list[Run]:
         """List the runs; where a pack is not built yet, or *outdated*, their keys are not known.
@@ -238,6 +253,9 @@ class Question:
         recipe = condition.recipe or self.recipe
         if not condition.trained:
             recipe = replace(recipe, epochs=0, steps=None)
+        if own := condition.weights:
+            recipe = replace(recipe, pixels=own.pixels or recipe.pixels)
+            return Pretrain(Subset(digest), own.net, recipe, weights=own.weights)
         labels = with_seed(condition.labels, seed)
         tree = tree if needs_tree(labels) else ""
         subset = Subset(
@@ -266,13 +284,14 @@ class Question:
 
         Returns:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
-            each where it was not; task, target, method, repeat (which fit of the net),
+            each where it was not trained here; weights and trained_on (the weights that it had already, and
+            the data they are from; '' of others); task, target, method, repeat (which fit of the net),
             protocol, split, metric, value (in percent), and run (its key).
 
         Raises:
             ItlError: where no run is done.
         """
-        rows = []
+        rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
             result = store.result(run.spec)
             if result is None:
@@ -280,7 +299,7 @@ class Question:
             shared = {
                 **dict(run.columns),
                 "seed": run.seed,
-                **_trained_on(run.spec, store),
+                **_trained_on(run.spec, store, own[run.columns]),
                 "task": run.task,
                 "target": run.target,
                 "method": run.method,
@@ -319,6 +338,8 @@ class Question:
         if len(packs) == len(self.packings()):
             facts |= {f"duplicates {leak.target}": str(leak) for leak in find_leakage(packs)}
             facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
+            for own in self.own_weights():
+                facts[f"weights {own.name}"] = known_of_leakage(own.name, own.trained_on, packs)
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
 
@@ -328,11 +349,12 @@ def with_seed(labels: str, seed: int) -> str:
     return labels.replace("{seed}", str(seed))
 
 
-def _trained_on(spec: Spec, store: Store) -> dict[str, int]:
-    """Return how many classes and images the net of a finished run was trained on."""
+def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, object]:
+    """Return how many classes and images the net of a finished run was trained on, or its *own* weights."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
     result = store.finished(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
-    return {name: result[name] for name in ("classes", "images")}
+    counts = {name: result[name] for name in ("classes", "images")}
+    return counts | {"weights": own.name if own else "", "trained_on": own.trained_on if own else ""}
 
 
 def run_all(

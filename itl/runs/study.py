@@ -1,5 +1,6 @@
 """What every question takes: a pydantic model, the one validator of presets, notebooks and Python calls."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -17,7 +18,8 @@ from pydantic import (
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
-from itl.runs.question import Comparison, Condition, Margin, Question, Task
+from itl.runs.own_weights import OwnWeights
+from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.specs import Packing, Recipe, plain_error, spec_of
 
 
@@ -49,6 +51,7 @@ class Study(BaseModel):
     cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
     leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
+    weights: tuple[Annotated[OwnWeights, BeforeValidator(OwnWeights.read)], ...] = ()  # more nets
 
     @classmethod
     def ask(cls, **settings: Any) -> Question:
@@ -104,6 +107,11 @@ class Study(BaseModel):
             self._check_task(task)
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
         conditions = self._needed("values to compare", self.conditions(), "two or more")
+        comparisons = self.comparisons(conditions)
+        if self.weights:
+            beside = [beside_condition(own, conditions) for own in self.weights]
+            comparisons = [*comparisons, *against_everything(beside, conditions)]
+            conditions = [*conditions, *beside]
         for values, what in (
             (seeds, "seed"),
             ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
@@ -120,7 +128,7 @@ class Study(BaseModel):
             tuple(seeds),
             self.recipe,
             tuple(self.tuning.items()),
-            tuple(self.comparisons(conditions)),
+            tuple(comparisons),
             self.margin,
             self.taxonomy,
             self.repeats,
@@ -156,6 +164,29 @@ class Study(BaseModel):
             )
 
 
+def beside_condition(own: OwnWeights, conditions: Sequence[Condition]) -> Condition:
+    """Return the condition of the net with *own* weights: named where the others say no pre-training."""
+    like = next((condition for condition in conditions if condition.untrained), conditions[0])
+    varied = next((name for name, value in like.columns if value in UNTRAINED), like.columns[0][0])
+    columns = tuple((name, own.name if name == varied else value) for name, value in like.columns)
+    return Condition(columns, trained=False, names=like.names, weights=own)
+
+
+def against_everything(beside: Sequence[Condition], conditions: Sequence[Condition]) -> list[Comparison]:
+    """Compare each net with own weights with the first that is trained on all there is, or on the most."""
+
+    def limits(condition: Condition) -> tuple[float, ...]:
+        numbers = (condition.classes, condition.images_per_class, condition.leaves)
+        limited = (condition.labels != "original") + sum(number is not None for number in numbers)
+        return limited, *(-(number or math.inf) for number in numbers)
+
+    trained = [condition for condition in conditions if condition.trained]
+    if not trained:
+        return []
+    everything = min(trained, key=limits).columns
+    return [Comparison(condition.columns, everything) for condition in beside]
+
+
 def first_against_last(conditions: Sequence[Condition]) -> list[Comparison]:
     """Compare the first condition that is trained on with the last, and the last with no pre-training."""
     untrained, trained = by_training(conditions)
@@ -169,5 +200,5 @@ def first_against_last(conditions: Sequence[Condition]) -> list[Comparison]:
 
 def by_training(conditions: Sequence[Condition]) -> tuple[list[Condition], list[Condition]]:
     """Return the conditions without pre-training, and those with."""
-    untrained = [condition for condition in conditions if not condition.trained]
+    untrained = [condition for condition in conditions if condition.untrained]
     return untrained, [condition for condition in conditions if condition.trained]

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from itl import ItlError
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, for values from 0 to 1, as published nets expect
-STD = (0.229, 0.224, 0.225)
+MEAN, STD = IMAGENET_MEAN, IMAGENET_STD  # as most published nets expect
 IMAGES_PER_TASK = 32  # that a thread crops at once: 0.3 ms of work
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 from torchvision.ops import roi_pool
 
-from itl import ItlError
-from itl.training.nets import Classifier
+from itl import ItlError, pick
+from itl.training.nets import Classifier, Renormalised
 from itl.training.roi_align import align
 
 
@@ -31,10 +31,14 @@ class DetectionBackbone(nn.Module):
         super().__init__()
         self.trunk, self.head = trunk, head
         self.stride, self.side, self.align = stride, side, align
+        self.renormalised: Renormalised | None = None  # a body whose way to normalise images is taken
 
     def maps(self, images: Tensor) -> Tensor:
         """Return maps (B, C, h, w) of images (B, 3, H, W)."""
-        return self.trunk(images)
+        return self.trunk(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return images if self.renormalised is None else self.renormalised.renormalise(images)
 
     def pool_regions(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
         """Cut regions (R, C, side, side) out of *maps* (B, C, h, w).
@@ -82,7 +86,7 @@ class TimmBackbone(DetectionBackbone):
 
     def maps(self, images: Tensor) -> Tensor:
         """Return the maps of the last stage."""
-        return self.trunk.forward_features(images)
+        return self.trunk.forward_features(self._normalised(images))
 
     def features(self, regions: Tensor) -> Tensor:
         """Return what the net pools and normalises before its classifier."""
@@ -96,12 +100,22 @@ def detection_backbone(name: str, net: Classifier) -> DetectionBackbone:
     and of `small` end before the last stage, which is the head after RoI align.
 
     Raises:
-        ItlError: The features of a net of timm are not maps, such as a transformer's.
+        ItlError: The features of a net of timm are not maps, such as a transformer's, or the net is one of
+            torchvision's that itl cannot take apart.
     """
     body = copy.deepcopy(net.body)
+    if isinstance(body, Renormalised):
+        backbone = _split(name, body.body)
+        body.body = nn.Identity()  # its parts are the backbone's
+        backbone.renormalised = body
+        return backbone
+    return _split(name, body)
+
+
+def _split(name: str, body: nn.Module) -> DetectionBackbone:
     if name.startswith("timm:"):
         return _timm(name, body)
-    return BACKBONES[name](body)
+    return pick(BACKBONES, name, "net for detection (or timm:NAME)")(body)
 
 
 def _small(body: nn.Sequential) -> DetectionBackbone:

@@ -1,6 +1,7 @@
 """Nets: a body, which turns images into features, and a linear head. None is pretrained."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
 
 from itl import ItlError, did_you_mean, pick
-from itl.training.crop_cpu import STD
+from itl.specs import Pretrain
+from itl.training.crop_cpu import MEAN, STD
 
 Body = tuple[nn.Module, int]  # the module and the number of its features
 
@@ -32,8 +34,8 @@ def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
     Nothing is downloaded, and torch's random state is unchanged.
 
     Args:
-        name: small, alexnet (torchvision's), caffenet (the paper's), resnet18, resnet50, or timm:NAME for any
-            net of timm.
+        name: small, alexnet (torchvision's), caffenet (the paper's), resnet18, resnet50, timm:NAME for any
+            net of timm, or torchvision:NAME for a classifier of torchvision.
         classes: Outputs of the head.
         pixels: Side of the images.
         seed: Of the weights.
@@ -48,17 +50,58 @@ def build(name: str, classes: int, pixels: int, seed: int) -> Classifier:
         raise ItlError(f"a net needs at least one class, not {classes}; select some images first")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        make = _timm if name.startswith("timm:") else _own
-        body, features = make(name.removeprefix("timm:"), pixels)
+        library, _, rest = name.rpartition(":")
+        make = {"timm": _timm, "torchvision": _torchvision_net}.get(library, _own)
+        body, features = make(rest if make is not _own else name, pixels)
         head = nn.Linear(features, classes)
         if name == "caffenet":
             _gaussian(head, std=0.01, bias=0)
     return Classifier(body, head)
 
 
+def build_for(spec: Pretrain, classes: int) -> Classifier:
+    """Build the net of *spec*, which normalises its images anew where its weights expect that."""
+    net = build(spec.net, classes, spec.recipe.pixels, spec.seed)
+    if spec.weights and (spec.weights.mean, spec.weights.std) != (MEAN, STD):
+        net.body = Renormalised(net.body, spec.weights.mean, spec.weights.std)
+    return net
+
+
+class Renormalised(nn.Module):
+    """A body that expects images normalised by another mean and std than those of batches."""
+
+    def __init__(self, body: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
+        """Register the factors as buffers, so that they follow the net to its device; they are not saved.
+
+        Args:
+            body: Maps images (B, 3, P, P) to features (B, F).
+            mean: That the body expects to be subtracted, of RGB from 0 to 1.
+            std: By which it expects them to be divided.
+        """
+        super().__init__()
+        self.scale: Tensor
+        self.shift: Tensor
+        self.body = body
+        ours, theirs = (
+            torch.tensor((MEAN, STD), dtype=torch.float64),
+            torch.tensor((mean, std), dtype=torch.float64),
+        )
+        scale, shift = ours[1] / theirs[1], (ours[0] - theirs[0]) / theirs[1]
+        self.register_buffer("scale", scale.float()[:, None, None], persistent=False)
+        self.register_buffer("shift", shift.float()[:, None, None], persistent=False)
+
+    def renormalise(self, images: Tensor) -> Tensor:
+        """Return *images* (B, 3, H, W) of a batch as the body expects them."""
+        return images * self.scale + self.shift
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (B, F) of *images* (B, 3, P, P) of a batch."""
+        return self.body(self.renormalise(images))
+
+
 def _own(name: str, pixels: int) -> Body:
     """Make a body of NETS, if the images are large enough for it."""
-    make, least = pick(NETS, name, "net (or timm:NAME)")
+    make, least = pick(NETS, name, "net (or timm:NAME, torchvision:NAME)")
     if pixels < least:
         raise ItlError(
             f"{name} needs images of at least {least} pixels, not {pixels}; raise pixels or take net small"
@@ -66,24 +109,84 @@ def _own(name: str, pixels: int) -> Body:
     return make()
 
 
+def library_nets(library: str) -> list[str]:
+    """List the classifiers of timm or torchvision."""
+    if library == "timm":
+        import timm  # not at the top: it takes seconds, and few runs need it
+
+        return timm.list_models()
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
+def check_known(library: str, name: str) -> None:
+    """Raise ItlError, with the nearest name, unless *library* has a net called *name*."""
+    known = library_nets(library)
+    if name not in known:
+        listed = f"{library}{'.models' * (library == 'torchvision')}.list_models() has {len(known)}"
+        raise ItlError(f"no {library} net called {name!r}; {did_you_mean(name, known)}{listed}")
+
+
 def _timm(name: str, pixels: int) -> Body:
-    """Make a net of timm without its classifier; a pass on zeros shows its features and that it fits."""
+    """Make a net of timm without its classifier."""
     import timm  # not at the top: it takes seconds, and few runs need it
 
-    known = timm.list_models()
-    if name.partition(".")[0] not in known:
-        hint = did_you_mean(name, known)
-        raise ItlError(f"no timm net called {name!r}; {hint}timm.list_models() has {len(known)}")
+    check_known("timm", name.partition(".")[0])
     config = timm.get_pretrained_cfg(name)
     size: dict[str, Any] = {"img_size": pixels} if config and config.fixed_input_size else {}
+    return _checked(
+        lambda: timm.create_model(name, pretrained=False, num_classes=0, **size), f"timm:{name}", pixels
+    )
+
+
+def _torchvision_net(name: str, pixels: int) -> Body:
+    """Make a classifier of torchvision without its last linear layer."""
+    from torchvision import models  # not at the top: see timm
+
+    def headless() -> nn.Module:
+        net = models.get_model(name, weights=None)
+        net.set_submodule(last_linear(name), nn.Identity())
+        return net
+
+    if name in NETS:
+        return _own(name, pixels)
+    last_linear(name)
+    return _checked(headless, f"torchvision:{name}", pixels)
+
+
+@cache
+def last_linear(name: str) -> str:
+    """Return the name of the last linear layer of torchvision's classifier *name*, its head.
+
+    Raises:
+        ItlError: The name is unknown, or the net has no such layer.
+    """
+    from torchvision import models
+
+    check_known("torchvision", name)
+    with torch.random.fork_rng(devices=[]):  # weights of a net do not depend on whether this was asked before
+        try:
+            with torch.device("meta"):
+                net = models.get_model(name, weights=None)
+        except NotImplementedError:  # RegNets compute their widths with tensors
+            net = models.get_model(name, weights=None)
+    linear = [layer for layer, module in net.named_modules() if isinstance(module, nn.Linear)]
+    if not linear or hasattr(net, "aux_logits"):
+        raise ItlError(f"torchvision:{name} does not end in one linear layer; take timm:NAME of a like net")
+    return linear[-1]
+
+
+def _checked(make: Callable[[], nn.Module], name: str, pixels: int) -> Body:
+    """Make a body; a pass on zeros shows its features, and that it takes images of so many *pixels*."""
     try:
-        body = timm.create_model(name, pretrained=False, num_classes=0, **size)
+        body = make()
         with torch.no_grad():
             features = body.eval()(torch.zeros(2, 3, pixels, pixels))
     except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
         reason = (str(error).splitlines() or ["it fails on them"])[0]
         raise ItlError(
-            f"timm:{name} cannot take images of {pixels} pixels ({reason}); try more pixels or net small"
+            f"{name} cannot take images of {pixels} pixels ({reason}); try more pixels or net small"
         ) from error
     return body.train(), features.flatten(1).shape[1]
 

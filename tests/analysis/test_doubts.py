@@ -45,7 +45,7 @@ def study(tmp_path):
 
 
 def log(store: Store, run, losses: list[float]) -> None:
-    rows = [{"step": 10 * (index + 1), "loss": loss} for index, loss in enumerate(losses)]
+    rows = [{"epoch": index + 1, "step": 10 * (index + 1), "loss": loss} for index, loss in enumerate(losses)]
     (store.path(run.spec) / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 

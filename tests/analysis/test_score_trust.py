@@ -1,6 +1,7 @@
 """Which score can be trusted: planted good scores are assessment, and noise claims nothing."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ from itl.analysis.score_trust import (
     judged,
     per_task,
 )
+from itl.runs.question import Task
 
 PREDICTORS = ("logme", "leep", "rankme", SIZE, RANDOM)
 
@@ -177,17 +179,50 @@ def test_the_table_and_the_figure_show_every_predictor():
     assert "probe 1.00" in score_trust.cost_text(assessment)
 
 
+QUESTION = SimpleNamespace(
+    conditions=(SimpleNamespace(columns=(("label_set", "original"),)),),
+    tasks=(Task.read("probe@scenes"), Task.read("scores@scenes")),
+)
+
+
+def results_of(seeds: list[int]) -> pd.DataFrame:
+    """Results of two kinds of trained nets, of untrained nets and of nets with weights from elsewhere."""
+    rows = []
+    for seed in seeds:
+        for label, images, weights, probe in (
+            ("a", 10, "", 50.0),
+            ("b", 20, "", 60.0),
+            ("none", 0, "", 20.0),
+            ("mine", 0, "mine.pth", 90.0),
+        ):
+            net = {"label_set": label, "seed": seed, "images": images, "weights": weights}
+            values = [("probe@scenes", "accuracy", probe + seed), ("scores@scenes", "logme", probe / 100)]
+            values += [("own", "accuracy", probe / 2)] if images else []
+            rows += [net | {"task": task, "metric": name, "value": value} for task, name, value in values]
+    return pd.DataFrame(rows)
+
+
+def test_nets_trained_here_are_ordered_and_untrained_ones_are_the_baseline():
+    nets = score_trust.nets_of(QUESTION, results_of([0, 1]))
+    assert nets.tasks == ("probe@scenes",)
+    assert nets.targets == ("scenes",)
+    assert nets.transfer.tolist() == [[50, 60, 51, 61]]
+    assert nets.seeds.tolist() == [0, 0, 1, 1]
+    assert nets.untrained.tolist() == [20.5]
+    score = {name: nets.scores[0, :, number].tolist() for number, name in enumerate(nets.predictors)}
+    assert score["logme"] == [0.5, 0.6, 0.5, 0.6]
+    assert score["data_size"] == [10, 20, 10, 20]
+    assert score["source_accuracy"] == [25, 30, 25, 30]
+    assert score["random"] == [0, 0, 0, 0]
+    assert np.isnan(score["leep"]).all(), "it was not computed"
+
+
+def test_nets_without_every_run_are_left_out():
+    results = results_of([0, 1, 2])
+    missing = (results["task"] == "scores@scenes") & (results["seed"] == 2) & (results["label_set"] == "b")
+    assert score_trust.nets_of(QUESTION, results[~missing]).transfer.tolist() == [[50, 60, 51, 61, 52]]
+
+
 def test_one_seed_is_refused():
-    from itl.runs.question import Task
-
-    class Asked:
-        conditions = (type("C", (), {"columns": (("label_set", "original"),)})(),)
-        tasks = (Task.read("probe@scenes"), Task.read("scores@scenes"))
-
-    rows = [
-        {"label_set": label, "seed": 0, "images": 10, "task": task, "metric": metric, "value": 1.0}
-        for label in ("a", "b")
-        for task, metric in (("probe@scenes", "accuracy"), ("scores@scenes", "knn5"), ("own", "accuracy"))
-    ]
     with pytest.raises(ItlError, match="2 nets of 1 seeds have; run more of the question first"):
-        score_trust.nets_of(Asked, pd.DataFrame(rows))
+        score_trust.nets_of(QUESTION, results_of([0]))

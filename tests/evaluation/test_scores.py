@@ -1,6 +1,7 @@
 """Cheap scores: each equals an independent computation, and none looks at a test image."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from itl.packs.paths import pack_for
 from itl.packs.subset import Selection
 from itl.runs.perform import load_net, perform
 from itl.runs.store import Store
+from itl.specs import Weights
 from tests.worlds import FOUR, here, small_study
 
 torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
@@ -284,3 +286,11 @@ def test_scores_repeat_and_never_see_a_test_image(measured, tmp_path):
     one = Selection(target.test.rows[:1], target.test.labels[:1], target.test.classes)
     again = transferability(spec, net, Target(target.pack, target.train, one), tmp_path, machine)
     assert again == store.result(spec)["metrics"]
+
+
+def test_weights_from_elsewhere_have_no_score_about_their_classes(measured, tmp_path):
+    machine, store, _, spec, target = measured
+    weights = Weights("somewhere", "0" * 12)
+    own = replace(spec, pretrain=replace(spec.pretrain, weights=weights))
+    metrics = transferability(own, load_net(spec.pretrain, store), target, tmp_path, machine)
+    assert SCORES.keys() - metrics.keys() == {"leep", "nce", "feature_similarity", "class_overlap"}

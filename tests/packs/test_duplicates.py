@@ -1,6 +1,7 @@
 """Duplicates: planted copies are found, other images are not; the fast search agrees with a literal one."""
 
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -70,6 +71,21 @@ def test_the_table_is_kept_for_these_two_packs(leaky, monkeypatch):
     first = across_splits(leaky)
     monkeypatch.setattr(duplicates, "thumbnails", None)  # would fail if it were called
     pd.testing.assert_frame_equal(across_splits(leaky), first)
+
+
+def test_kept_tables_and_thumbnails_that_a_power_cut_damaged_are_made_again(leaky):
+    first = across_splits(leaky)
+    tables = list(leaky.folder.parent.glob("duplicates-*"))
+    thumbs = list(leaky.folder.glob("thumbnails-*"))
+    assert tables
+    assert thumbs
+    for files in ([*tables], [*tables, *thumbs]):
+        for part in (0, 2):
+            for file in files:
+                os.truncate(file, file.stat().st_size // part if part else 0)
+            with pytest.warns(UserWarning, match="is damaged; it is made again") as notes:
+                pd.testing.assert_frame_equal(across_splits(leaky), first)
+            assert {str(note.message).split()[0] for note in notes} == {str(file) for file in files}
 
 
 @pytest.mark.parametrize(("size", "fit"), [(64, "squash"), (48, "pad"), (33, "pad"), (40, "crop")])

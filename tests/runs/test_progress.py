@@ -2,11 +2,11 @@
 
 import pytest
 
-from itl.runs.progress import Progress, last_epoch, last_row
+from itl.runs.progress import Progress, last_epoch, last_row, log_rows
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer, key
 
-ROW = '{"epoch": %d, "loss": 0.5}'
+ROW = '{"epoch": %d, "step": 7, "loss": 0.5}'
 
 
 @pytest.mark.parametrize(
@@ -17,8 +17,8 @@ ROW = '{"epoch": %d, "loss": 0.5}'
         (ROW % 1, ""),                                      # its end is not written yet
         (ROW % 1 + "\n", "a1b2c epoch 1 loss 0.50"),
         (ROW % 1 + "\n" + ROW % 2 + "\n", "a1b2c epoch 2 loss 0.50"),
-        ('{"epoch": 3, "loss": 0.5, "device": "cpu"}\n', "a1b2c epoch 3 loss 0.50"),
-        ('{"epoch": 3, "loss": 0.5, "device": "cuda:1"}\n', "a1b2c cuda:1 epoch 3 loss 0.50"),
+        ('{"epoch": 3, "step": 7, "loss": 0.5, "device": "cpu"}\n', "a1b2c epoch 3 loss 0.50"),
+        ('{"epoch": 3, "step": 7, "loss": 0.5, "device": "cuda:1"}\n', "a1b2c cuda:1 epoch 3 loss 0.50"),
         (ROW % 1 + "\n" + '{"epo', "a1b2c epoch 1 loss 0.50"),
         (ROW % 1 + "\n" + '{"epo\n', ""),  # cut by a power cut
     ],
@@ -83,4 +83,12 @@ def test_a_training_under_way_counts_by_its_steps_and_another_run_by_time(tmp_pa
 
 def test_only_the_end_of_a_log_is_read(tmp_path):
     (tmp_path / "log.jsonl").write_text((ROW % 1 + "\n") * 100_000 + ROW % 2 + "\n" + '{"ep')
-    assert last_row(tmp_path) == {"epoch": 2, "loss": 0.5}
+    assert last_row(tmp_path) == {"epoch": 2, "step": 7, "loss": 0.5}
+
+
+def test_rows_of_a_log_that_a_power_cut_damaged_are_left_out_and_named(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert log_rows(log) == []
+    log.write_text(ROW % 1 + "\n" + '{"epo\n' + ROW % 2 + "\n" + "\xff[]\n" + '{"epoch": 3, "loss": 0.1}\n')
+    with pytest.warns(UserWarning, match=f"{log} is damaged: 3 of its lines are left out"):
+        assert [row["epoch"] for row in log_rows(log)] == [1, 2]

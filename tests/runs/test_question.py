@@ -19,6 +19,8 @@ from itl.training.batches import Batches
 from itl.training.loop import load_weights, predict
 from itl.training.nets import build
 from itl.training.norm_statistics import norms
+from tests.annotated import written
+from tests.sources import containers
 from tests.worlds import FOUR, SETTINGS, here, small_study
 
 OBJECTS = {
@@ -182,3 +184,19 @@ def test_repeats_are_fits_of_one_net_with_seeds_of_their_own(tmp_path):
     weights = [store.result(fit)["metrics"]["accuracy"] for fit in fits]
     rows = twice.results(store, machine).query("task == 'finetune@scenes' and metric == 'accuracy'")
     assert rows[["repeat", "value"]].to_numpy().tolist() == [[0, weights[0]], [1, weights[1]]]
+
+
+def test_own_images_are_a_target_in_whatever_source_they_lie(tmp_path):
+    """A folder, lists and Parquet files of the same images are measured to the same scores."""
+    made = {"folder": written(tmp_path / "folder", containers.IMAGES)}
+    made |= {name: getattr(containers, name)(tmp_path / name) for name in ("lists", "parquet")}
+    targets = {name: {"source": name, "path": str(path), "size": 32} for name, path in made.items()}
+    tasks = [f"{method}@{name}" for name in targets for method in ("knn", "probe")]
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    question = small_study(targets=targets, tasks=tasks, **FOUR, seeds=[0])
+    question.run(store, machine)
+    results = question.results(store, machine)
+    rows = results[results["task"] != "own"]
+    values = rows.pivot(index="target", columns=["method", "metric"], values="value")
+    assert set(values.index) == {"folder", "lists", "parquet"}
+    assert (values.nunique() == 1).all()

@@ -1,0 +1,102 @@
+"""Weights that one already has, as conditions of a question: a hub's by name, or those of a file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from itl import ItlError
+from itl.machine import Machine, project_folder
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest, spec_of
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of ``weights``, as presets hold it; text stands for its net alone.
+
+    Weights of a hub, timm:NAME[.TAG] or torchvision:NAME[.WEIGHTS], say themselves how images are normalised,
+    how large they were and what the net was trained on; a file of them may stand in for the network. For
+    another file, what is left out is: ImageNet's normalisation, the pixels of the question's recipe, and that
+    it is not known what the net was trained on.
+    """
+
+    net: str
+    file: str = ""  # in the project's folder, if relative
+    name: str = ""  # as results show it
+    trained_on: str = ""
+    pixels: int | None = None  # side of the images that the frozen net sees
+    mean: tuple[float, float, float] | None = None  # that the net expects to be subtracted, RGB from 0 to 1
+    std: tuple[float, float, float] | None = None
+    entry: str = ""  # of the file, where it holds several nets
+    in_order: bool = False  # the file's tensors are the net's in the same order, by other names
+
+
+@dataclass(frozen=True)
+class OwnWeights:
+    """Weights as a condition has them: what runs depend on, and what people want to know beside."""
+
+    weights: Weights
+    net: str  # their architecture, as `itl.training.nets.build` takes it
+    name: str
+    file: str  # '': the library fetches them
+    trained_on: str
+    pixels: int | None  # None: those of the question's recipe
+
+    @classmethod
+    def read(cls, value: object) -> "OwnWeights":
+        """Make them of an entry of ``weights``: text, a mapping, or what was made before.
+
+        Raises:
+            ItlError: for settings that an entry does not have, names that no hub has, and files that cannot
+                be read.
+        """
+        from itl.training.hubs import HUBS, architecture, published  # here: it imports torch
+
+        if isinstance(value, OwnWeights):
+            return value
+        entry = spec_of(Entry, value if isinstance(value, Mapping) else {"net": value}, "weights")
+        library, _, name = entry.net.rpartition(":")
+        hub = published(entry.net) if not entry.file or (library in HUBS and "." in name) else None
+        file = str(project_folder() / Path(entry.file).expanduser()) if entry.file else ""
+        if file and not Path(file).is_file():
+            what = "a folder" if Path(file).is_dir() else "not there"
+            raise ItlError(f"the weights {file} are {what}; give a .safetensors, .pth or .pt file")
+        mean, std = (hub.mean, hub.std) if hub else (IMAGENET_MEAN, IMAGENET_STD)
+        weights = Weights(
+            hub.net if hub else entry.net,
+            file_digest(file) if file else "",
+            entry.entry,
+            entry.in_order,
+            entry.mean or mean,
+            entry.std or std,
+        )
+        trained_on = entry.trained_on or (hub.trained_on if hub else "not said")
+        shown = entry.name or (hub.net if hub else Path(file).name)
+        pixels = entry.pixels or (hub.pixels if hub else None)
+        return cls(weights, architecture(entry.net), shown, file, trained_on, pixels)
+
+    def keep(self, machine: Machine, pixels: int, log: Callable[[str], object] = print) -> None:
+        """Read the weights, once, into `machine.weights`, where runs find them.
+
+        Args:
+            machine: that holds runs.
+            pixels: of the question's recipe.
+            log: is called before what may take a while.
+
+        Raises:
+            ItlError: they are not here, are damaged, or are those of another net; see
+                `itl.training.weights.read_tensors` and `body_tensors`.
+        """
+        from itl.training.checkpoint import save_tensors
+        from itl.training.hubs import fetch
+        from itl.training.weights import body_tensors, kept_file, read_tensors
+
+        path = kept_file(self.weights, machine.weights)
+        if path.exists():
+            return
+        log(f"reading the weights {self.name}, once")
+        if self.file and file_digest(self.file) != self.weights.digest:
+            raise ItlError(f"{self.file} has changed since the question was asked; repeat the command")
+        tensors = read_tensors(Path(self.file)) if self.file else fetch(self.weights.net)
+        source = Path(self.file or self.weights.net)
+        body = body_tensors(self.net, tensors, self.weights, self.pixels or pixels, source)
+        save_tensors(path, body, {"name": self.name, "file": self.file, "trained_on": self.trained_on})

@@ -1,0 +1,134 @@
+"""Published weights of timm and torchvision: their names, their images, and what they are from."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from itl import ItlError, no_such
+from itl.training.nets import NETS, check_known
+
+DATASETS = {  # parts of timm's tags
+    "in1k": "ImageNet-1k",
+    "in12k": "ImageNet-12k",
+    "in21k": "ImageNet-21k",
+    "in22k": "ImageNet-22k",
+    "ig1b": "Instagram-1B",
+    "yfcc15m": "YFCC-15M",
+    "yfcc100m": "YFCC-100M",
+    "laion400m": "LAION-400M",
+    "laion2b": "LAION-2B",
+    "openai": "OpenAI's WIT-400M",
+    "datacomp1b": "DataComp-1B",
+    "webli": "WebLI",
+    "jft": "JFT-300M",
+    "lvd142m": "LVD-142M",
+    "lvd1689m": "LVD-1689M",
+}
+HUBS = ("timm", "torchvision")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that a library knows by name."""
+
+    net: str  # timm:NAME.TAG or torchvision:NAME.WEIGHTS
+    pixels: int  # side of the images that they were made for
+    mean: tuple[float, ...]  # of RGB from 0 to 1
+    std: tuple[float, ...]
+    trained_on: str  # for people
+
+
+def architecture(net: str) -> str:
+    """Return the net of *net*, which may name weights, as `itl.training.nets.build` takes it.
+
+    >>> architecture("timm:resnet18.a1_in1k"), architecture("torchvision:alexnet"), architecture("small")
+    ('timm:resnet18', 'alexnet', 'small')
+    """
+    library, _, name = net.rpartition(":")
+    if library not in HUBS:
+        return net
+    name = name.partition(".")[0]
+    return name if library == "torchvision" and name in NETS else f"{library}:{name}"
+
+
+def published(net: str) -> Published:
+    """Look up the weights *net*, timm:NAME[.TAG] or torchvision:NAME[.WEIGHTS].
+
+    Without a tag, they are those that the library takes by default.
+
+    Raises:
+        ItlError: The library has no such net, or no such weights of it.
+    """
+    library, _, name = net.rpartition(":")
+    if library not in HUBS:
+        raise ItlError(
+            f"no published weights called {net!r}; give timm:NAME[.TAG], torchvision:NAME[.WEIGHTS], or a "
+            f"mapping with net and file"
+        )
+    return _of_timm(name) if library == "timm" else _of_torchvision(name)
+
+
+def _of_timm(full: str) -> Published:
+    import timm  # not at the top: it takes seconds
+
+    name, _, tag = full.partition(".")
+    check_known("timm", name)
+    tags = [entry.partition(".")[2] for entry in timm.list_pretrained(f"{name}.*")]
+    if tag and tag not in tags:
+        raise no_such(tags, tag, f"timm weights of {name}")
+    config = timm.get_pretrained_cfg(full)
+    if not tags or config is None or config.tag is None:
+        raise ItlError(
+            f"timm publishes no weights of {name}; give a file, as in {{net: timm:{name}, file: FILE}}"
+        )
+    words = [DATASETS[part] for part in config.tag.split("_") if part in DATASETS]
+    trained_on = ", then ".join(words) or f"not said by timm's tag {config.tag}"
+    licence = f" (licence {config.license})" if config.license else ""
+    side = config.input_size[1]
+    return Published(f"timm:{name}.{config.tag}", side, config.mean, config.std, trained_on + licence)
+
+
+def _of_torchvision(full: str) -> Published:
+    weights, name = _torchvision_weights(full)
+    settings = weights.transforms()
+    trained_on = "ImageNet-1k" if weights.name.startswith("IMAGENET1K") else "not said by torchvision"
+    if "SWAG" in weights.name:
+        trained_on = "Instagram (SWAG), then ImageNet-1k"
+    mean, std = tuple(settings.mean), tuple(settings.std)
+    return Published(f"torchvision:{name}.{weights.name}", settings.crop_size[0], mean, std, trained_on)
+
+
+def _torchvision_weights(full: str):
+    """Return torchvision's description of the weights *full*, NAME[.WEIGHTS], and NAME."""
+    from torchvision import models
+
+    name, _, tag = full.partition(".")
+    check_known("torchvision", name)
+    choices = models.get_model_weights(name)
+    if tag and tag not in choices.__members__:
+        raise no_such(list(choices.__members__), tag, f"torchvision weights of {name}")
+    return (choices[tag] if tag else choices.DEFAULT), name
+
+
+def fetch(net: str) -> dict[str, Tensor]:
+    """Return the state dict of the published weights *net*, from the library's cache or the network.
+
+    Raises:
+        ItlError: They are in neither.
+    """
+    library, _, name = net.rpartition(":")
+    try:
+        if library == "torchvision":
+            weights, _ = _torchvision_weights(name)
+            return weights.get_state_dict(progress=False, check_hash=True)
+        import timm
+
+        return timm.create_model(name, pretrained=True).state_dict()
+    except ItlError:
+        raise
+    except Exception as error:  # of urllib, of requests, of the hub's client, of a damaged cache
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise ItlError(
+            f"{net} is not in the cache of {library} and cannot be fetched ({reason}); give a file of it: "
+            f"{{net: {net}, file: FILE}}"
+        ) from error

@@ -1,0 +1,316 @@
+"""Weights of nets in files: read without running code, and by the names of torchvision and timm."""
+
+import argparse
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from itl import ItlError
+from itl.specs import Weights, key
+from itl.storage import write_atomic
+from itl.training.checkpoint import load_tensors
+from itl.training.nets import NETS, Classifier, Renormalised, build, last_linear, library_nets
+
+Tensors = dict[str, Tensor]
+Shape = tuple[int, ...]
+
+HEADS = {"alexnet": "classifier.6", "resnet18": "fc", "resnet50": "fc", "small": "head", "caffenet": "head"}
+ALEXNET = {"0.": "features.", "4.": "classifier.1.", "7.": "classifier.4."}  # its body: torchvision's names
+COUNTER = "num_batches_tracked"  # of BatchNorm; files of old versions of torch have none
+SHOWN = 2  # tensors that differ
+SIMILAR_NETS = 8  # of a library, by name, that are tried where weights do not fit
+
+
+def read_tensors(path: Path) -> Tensors:
+    """Read every tensor of a .safetensors file, or of what torch.save wrote, without running its code.
+
+    Returns:
+        The tensors by name, in the file's order, on the CPU. Names of mappings in mappings are joined by
+        dots: state_dict.conv1.weight.
+
+    Raises:
+        ItlError: There is no such file, it is damaged, its pickle names code, or it holds no tensors.
+    """
+    if path.is_dir():
+        raise ItlError(f"{path} is a folder; give a file of weights in it, such as model.safetensors")
+    if not path.exists():
+        raise ItlError(f"no weights at {path}; give a .safetensors file, or a .pth or .pt file of torch.save")
+    if not path.stat().st_size:
+        raise ItlError(f"{path} is empty; copy it again")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    tensors = dict(_flattened(content))
+    if not tensors:
+        raise ItlError(f"{path} holds no tensors by name; give what torch.save(net.state_dict(), FILE) wrote")
+    return tensors
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ItlError(f"{path} is damaged, or not safetensors ({_reason(error)}); copy it again") from error
+
+
+def _read_pickle(path: Path) -> object:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # plain data; many checkpoints hold it
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise ItlError(
+                f"{path} names {code[1]}, code that would be run; none was; where you trust it, load it and "
+                f"write torch.save(net.state_dict(), FILE)"
+            ) from None
+        raise ItlError(f"{path} is damaged, or no weights ({_reason(error)}); copy it again") from None
+    except Exception as error:  # damaged files make torch raise all kinds of errors
+        raise ItlError(f"{path} is damaged, or no weights ({_reason(error)}); copy it again") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:100] or type(error).__name__
+
+
+def _flattened(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of mappings in mappings, their names joined by dots."""
+    if isinstance(content, Mapping):
+        for name, value in content.items():
+            yield from _flattened(value, f"{prefix}.{name}" if prefix else str(name))
+    elif isinstance(content, Tensor) and prefix:
+        yield prefix, content
+
+
+def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path: Path) -> Tensors:
+    """Select those of *tensors* that are the body of *net*, by the names of its library.
+
+    What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
+
+    Args:
+        net: As `itl.training.nets.build` takes it.
+        tensors: As `read_tensors` returns them.
+        weights: Says which entry of the file to take, and whether tensors are taken by their order.
+        pixels: Side of the images that the net is built for.
+        path: Of the file, for errors.
+
+    Raises:
+        ItlError: The tensors are another net's, or those of several nets.
+    """
+    own = build(net, 1, pixels, seed=0)
+    if weights.entry:
+        start = f"{weights.entry}."
+        chosen = {
+            name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)
+        }
+        if not chosen:
+            entries = sorted({name.partition(".")[0] for name in tensors})
+            raise ItlError(f"{path} has no entry {weights.entry!r}; it has {', '.join(entries)[:200]}")
+        tensors = chosen
+    if weights.in_order:
+        tensors = _renamed_in_order(net, own, tensors, path)
+    wanted = _shapes(library_tensors(net, own))
+    prefixes = _prefixes(tensors, wanted)
+    matching = [prefix for prefix in prefixes if not _differences(wanted, tensors, prefix, net)]
+    if len(matching) > 1:
+        entries = [prefix.rstrip(".") or "''" for prefix in matching]
+        raise ItlError(
+            f"{path} holds {len(matching)} nets, {', '.join(entries)}; choose with entry: {entries[-1]}"
+        )
+    if not matching:
+        raise _misfit(net, wanted, tensors, prefixes, path)
+    return {
+        name: tensors.get(matching[0] + name, torch.tensor(0)) for name in wanted
+    }  # a counter may be missing
+
+
+def _renamed_in_order(net: str, own: Classifier, tensors: Tensors, path: Path) -> Tensors:
+    """Give *tensors* the names of the net's, head included or not, one after the other."""
+    if path.suffix == ".safetensors":
+        raise ItlError(f"{path} keeps tensors by name, in no order: in_order is for files of torch.save")
+    body = list(library_tensors(net, own))
+    names = [*body, *(f"{head_names(net)[0]}.{part}" for part in ("weight", "bias"))]
+    if len(tensors) not in (len(body), len(names)):
+        raise ItlError(
+            f"in_order takes as many tensors as {net} has, {len(names)}, or {len(body)} without its head; "
+            f"{path} has {len(tensors)}; give the net that they are of"
+        )
+    return dict(zip(names, tensors.values(), strict=False))
+
+
+def library_tensors(net: str, own: Classifier) -> Tensors:
+    """Return the tensors of the body of *own*, built as *net*, by the names that its library has for them."""
+    tensors = inner_body(own).state_dict()
+    if net in ("small", "caffenet"):
+        return {f"body.{name}": tensor for name, tensor in tensors.items()}
+    if net == "alexnet":
+        return {_alexnet_name(name): tensor for name, tensor in tensors.items()}
+    return dict(tensors)
+
+
+def inner_body(net: Classifier) -> nn.Module:
+    """Return the body of *net* as `itl.training.nets.build` made it, with no normalisation before it."""
+    return net.body.body if isinstance(net.body, Renormalised) else net.body
+
+
+def _alexnet_name(name: str) -> str:
+    start = next(start for start in ALEXNET if name.startswith(start))
+    return ALEXNET[start] + name.removeprefix(start)
+
+
+def head_names(net: str) -> tuple[str, ...]:
+    """Return the names of the last layers of *net* in its library, which a body lacks."""
+    library, _, name = net.rpartition(":")
+    if library == "torchvision":
+        return (last_linear(name),)
+    if library != "timm":
+        return (HEADS[net],)
+    import timm  # not at the top: it takes seconds
+
+    config = timm.get_pretrained_cfg(name)
+    names = config.classifier if config and config.classifier else "head"
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _shapes(tensors: Tensors) -> dict[str, Shape]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _prefixes(tensors: Tensors, wanted: Mapping[str, Shape]) -> list[str]:
+    """List what may stand before the net's names, that with most of them first; [''] where none is there."""
+    first = next(name for name in wanted if not name.endswith(COUNTER))
+    prefixes = [name.removesuffix(first) for name in tensors if name.endswith(first)]
+    prefixes = [prefix for prefix in prefixes if not prefix or prefix.endswith(".")]
+    return sorted(prefixes, key=lambda prefix: -sum(prefix + name in tensors for name in wanted)) or [""]
+
+
+def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
+    """Describe each tensor below *prefix* that is not the net's, or not there, the net's order first."""
+    given = {
+        name.removeprefix(prefix): tuple(tensor.shape)
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+    heads = tuple(f"{name}." for name in head_names(net))
+    lines = []
+    for name, shape in wanted.items():
+        if name not in given and not name.endswith(COUNTER):
+            lines.append(f"{name} {shape} is missing")
+        elif given.get(name, shape) != shape:
+            lines.append(f"{name} is {given[name]}, not {shape}")
+    others = [name for name in given if name not in wanted and not name.startswith(heads)]
+    return lines + [f"{name} {given[name]} is not the net's" for name in others]
+
+
+def _misfit(
+    net: str, wanted: Mapping[str, Shape], tensors: Tensors, prefixes: list[str], path: Path
+) -> ItlError:
+    """Return the error that *tensors* are not those of *net*: what differs, and which net they would fit."""
+    lines = _differences(wanted, tensors, prefixes[0], net)
+    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    first = next(name for name, shape in wanted.items() if len(shape) == 4)
+    given = tensors.get(prefixes[0] + first)
+    advice = "give the net that was trained, as net"
+    if given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
+        advice = (
+            f"its images have {given.shape[1]} channels, those of itl {wanted[first][1]}: take other weights"
+        )
+    elif _same_order(wanted, tensors):
+        advice = "its tensors are the net's in the same order, by other names: in_order: true takes them so"
+    elif others := _fitting_nets(net, tensors):
+        advice = f"it fits net: {others[0]}"
+    return ItlError(f"{path} does not fit {net}: {', '.join(lines[:SHOWN])}{more}; {advice}")
+
+
+def _same_order(wanted: Mapping[str, Shape], tensors: Tensors) -> bool:
+    """Whether *tensors* begin with shapes of the net's body, in its order, and end with at most a head."""
+    shapes = list(_shapes(tensors).values())
+    return shapes[: len(wanted)] == list(wanted.values()) and len(shapes) - len(wanted) in (0, 2)
+
+
+def _fitting_nets(net: str, tensors: Tensors) -> list[str]:
+    """Return those of the house's nets, and of nets with a name like that of *net*, that *tensors* fit."""
+    library, _, own_name = net.rpartition(":")
+    library = library or "torchvision"
+    similar, fitting = get_close_matches(own_name, library_nets(library), SIMILAR_NETS), []
+    for name in [*NETS, *(f"{library}:{name}" for name in similar)]:
+        try:
+            with torch.device("meta"):  # shapes alone
+                wanted = _shapes(library_tensors(name, build(name, 1, 224, seed=0)))
+        except (ItlError, NotImplementedError):  # it is not made without values, or not for such images
+            continue
+        if not all(_differences(wanted, tensors, prefix, name) for prefix in _prefixes(tensors, wanted)):
+            fitting.append(name)
+    return fitting
+
+
+def fill_body(own: Classifier, net: str, tensors: Tensors) -> None:
+    """Copy *tensors*, which `body_tensors` returned, into the body of *own*, built as *net*."""
+    with torch.no_grad():
+        for name, tensor in library_tensors(net, own).items():
+            tensor.copy_(tensors[name])
+
+
+def kept_file(weights: Weights, folder: Path) -> Path:
+    """Return where the tensors of *weights* are kept in *folder*, read and checked."""
+    return folder / f"{key(weights)}.safetensors"
+
+
+def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
+    """Return the tensors of *weights* that *folder* keeps, and what is known of them.
+
+    Raises:
+        ItlError: They are not there.
+    """
+    path = kept_file(weights, folder)
+    if not path.exists():
+        raise ItlError(f"the weights of {weights.net} are not in {path}; `itl run PRESET` puts them there")
+    return load_tensors(path)
+
+
+def export_weights(own: Classifier, net: str, path: Path) -> str:
+    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done.
+
+    A .safetensors file, or one of torch.save for .pth and .pt.
+
+    Raises:
+        ItlError: The file exists, its name ends in something else, or the net has several heads.
+    """
+    if path.exists():
+        raise ItlError(f"{path} exists already and is not overwritten; name another file")
+    if path.suffix not in (".safetensors", ".pth", ".pt"):
+        raise ItlError(f"weights are written to FILE.safetensors, FILE.pth or FILE.pt, not {path.name}")
+    if len(heads := head_names(net)) > 1:
+        raise ItlError(
+            f"{net} has {len(heads)} heads ({', '.join(heads)}), a net of itl one; it has no such file"
+        )
+    head = {f"{heads[0]}.{part}": value for part, value in own.head.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in library_tensors(net, own).items()}
+    tensors |= head
+
+    def write(part: Path) -> None:
+        if path.suffix == ".safetensors":
+            save_file(tensors, part, {"format": "pt"})
+        else:
+            torch.save(tensors, part)
+
+    write_atomic(path, write)
+    return loading(net, own.head.out_features)
+
+
+def loading(net: str, classes: int) -> str:
+    """Say how the library of *net* makes a model that takes exported weights.
+
+    >>> loading("timm:resnet10t", 40), loading("small", 40)
+    ("timm.create_model('resnet10t', num_classes=40)", "itl.training.nets.build('small', 40, ...)")
+    """
+    library, _, name = net.rpartition(":")
+    if library == "timm":
+        return f"timm.create_model({name!r}, num_classes={classes})"
+    if library == "torchvision" or net in ("alexnet", "resnet18", "resnet50"):
+        return f"torchvision.models.get_model({name!r}, num_classes={classes})"
+    return f"itl.training.nets.build({net!r}, {classes}, ...)"

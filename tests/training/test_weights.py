@@ -1,0 +1,271 @@
+"""Weights in files: what is read, by which names, what is refused and why, and what is written."""
+
+import argparse
+import os
+import pickle
+
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torchvision import models
+
+from itl import ItlError
+from itl.specs import Weights
+from itl.training.nets import build
+from itl.training.weights import (
+    body_tensors,
+    export_weights,
+    fill_body,
+    inner_body,
+    library_tensors,
+    loading,
+    read_tensors,
+)
+
+SIDES = {
+    "small": 24,
+    "alexnet": 63,
+    "resnet18": 32,
+    "timm:resnet10t": 32,
+    "torchvision:mobilenet_v3_small": 32,
+}
+LIBRARY = {  # the model that each net's weights are of, in the library's own words
+    "alexnet": lambda: models.alexnet(num_classes=7),
+    "resnet18": lambda: models.resnet18(num_classes=7),
+    "timm:resnet10t": lambda: timm.create_model("resnet10t", num_classes=7),
+    "torchvision:mobilenet_v3_small": lambda: models.mobilenet_v3_small(num_classes=7),
+}
+
+
+def trained(name, classes=7, seed=0):
+    """A net whose every tensor is drawn, statistics and counters too: none has a value to be guessed."""
+    net = build(name, classes, SIDES[name], seed)
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for tensor in net.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand(tensor.shape, generator=random) / 8 + 0.01)
+            else:
+                tensor.fill_(5)
+    return net.eval()
+
+
+def filled(name, tensors, path, **weights):
+    """Another net of *name*, with the body that *tensors* hold."""
+    net = build(name, 3, SIDES[name], seed=9).eval()
+    fill_body(net, name, body_tensors(name, tensors, Weights(name, **weights), SIDES[name], path))
+    return net
+
+
+def images(name):
+    return torch.randn(2, 3, SIDES[name], SIDES[name], generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth", "pt"])
+@pytest.mark.parametrize("name", SIDES)
+def test_what_is_exported_reads_back_to_the_same_features(name, suffix, tmp_path):
+    net, path = trained(name), tmp_path / f"net.{suffix}"
+    export_weights(net, name, path)
+    other = filled(name, read_tensors(path), path)
+    assert all(map(torch.equal, net.body.state_dict().values(), other.body.state_dict().values()))
+    with torch.no_grad():
+        assert torch.equal(net.body(images(name)), other.body(images(name)))
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_librarys_own_model_loads_what_is_exported_and_scores_the_same(name, tmp_path):
+    net, path = trained(name), tmp_path / "net.safetensors"
+    export_weights(net, name, path)
+    model = LIBRARY[name]().eval()
+    model.load_state_dict(load_file(path), strict=True)
+    with torch.no_grad():
+        assert torch.equal(model(images(name)), net(images(name)))
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_the_librarys_own_state_dict_fills_the_net(name, tmp_path):
+    model, path = LIBRARY[name]().eval(), tmp_path / "net.pth"
+    torch.save(model.state_dict(), path)
+    net = filled(name, read_tensors(path), path)
+    net.head = torch.nn.Linear(net.head.in_features, 7)
+    head = list(model.state_dict().values())[-2:]
+    net.head.load_state_dict(dict(zip(("weight", "bias"), head, strict=True)))
+    with torch.no_grad():
+        assert torch.equal(model(images(name)), net.eval()(images(name)))
+
+
+def test_how_a_library_loads_an_export():
+    assert loading("timm:resnet10t", 7) == "timm.create_model('resnet10t', num_classes=7)"
+    assert loading("torchvision:vgg11", 7) == "torchvision.models.get_model('vgg11', num_classes=7)"
+    assert loading("resnet18", 7) == "torchvision.models.get_model('resnet18', num_classes=7)"
+
+
+WRAPPERS = {
+    "plain": lambda state: state,
+    "state_dict": lambda state: {"state_dict": state, "epoch": 90, "best": torch.tensor(76.1)},
+    "model, with the optimizer": lambda state: {
+        "model": state,
+        "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]},
+        "args": argparse.Namespace(lr=0.1),
+    },
+    "module.": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "state_dict and module.": lambda state: {"state_dict": {f"module.{n}": v for n, v in state.items()}},
+    "compiled": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+    "backbone beside another head": lambda state: {
+        **{f"backbone.{name}": value for name, value in state.items() if not name.startswith("fc.")},
+        "head.mlp.weight": torch.zeros(2, 2),
+    },
+    "without counters": lambda state: {n: v for n, v in state.items() if "num_batches" not in n},
+    "half": lambda state: {n: v.half() if v.is_floating_point() else v for n, v in state.items()},
+}
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_checkpoints_that_wrap_the_state_dict_are_read(wrapper, tmp_path):
+    state, path = models.resnet18().state_dict(), tmp_path / "checkpoint.pth"
+    torch.save(WRAPPERS[wrapper](state), path)
+    net = filled("resnet18", read_tensors(path), path)
+    tolerance = {"atol": 1e-3, "rtol": 1e-3} if wrapper == "half" else {"atol": 0, "rtol": 0}
+    for name, tensor in library_tensors("resnet18", net).items():
+        torch.testing.assert_close(tensor, state[name], **tolerance)
+
+
+def test_of_several_nets_in_a_file_one_is_chosen(tmp_path):
+    path, states = tmp_path / "two.pth", [models.resnet18().state_dict() for _ in range(2)]
+    torch.save(dict(zip(("model", "model_ema"), states, strict=True)), path)
+    with pytest.raises(ItlError, match=r"holds 2 nets, model, model_ema; choose with entry: model_ema"):
+        filled("resnet18", read_tensors(path), path)
+    net = filled("resnet18", read_tensors(path), path, entry="model_ema")
+    assert torch.equal(net.body.conv1.weight, states[1]["conv1.weight"])
+    with pytest.raises(ItlError, match=r"no entry 'teacher'; it has model, model_ema"):
+        filled("resnet18", read_tensors(path), path, entry="teacher")
+
+
+def test_tensors_by_other_names_are_taken_in_order_where_that_is_asked(tmp_path):
+    state, path = models.resnet18().state_dict(), tmp_path / "renamed.pth"
+    torch.save({f"t{number}": value for number, value in enumerate(state.values())}, path)
+    with pytest.raises(
+        ItlError, match=r"conv1.weight \(64, 3, 7, 7\) is missing.*in_order: true takes them so"
+    ):
+        filled("resnet18", read_tensors(path), path)
+    net = filled("resnet18", read_tensors(path), path, in_order=True)
+    assert all(torch.equal(value, state[name]) for name, value in library_tensors("resnet18", net).items())
+    with pytest.raises(ItlError, match=r"in_order takes as many tensors as timm:resnet10t has"):
+        filled("timm:resnet10t", read_tensors(path), path, in_order=True)
+    save_file(state, tmp_path / "a.safetensors")
+    with pytest.raises(ItlError, match=r"keeps tensors by name, in no order"):
+        filled(
+            "resnet18", read_tensors(tmp_path / "a.safetensors"), tmp_path / "a.safetensors", in_order=True
+        )
+
+
+def test_weights_of_another_net_name_what_differs_and_the_net_that_fits(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save(models.resnet50().state_dict(), path)
+    says = (
+        r"other.pth does not fit resnet18: layer1.0.conv1.weight is \(64, 64, 1, 1\), not \(64, 64, 3, 3\), "
+        r"layer1.1.conv1.weight is \(64, 256, 1, 1\), .* and \d+ more; it fits net: resnet50$"
+    )
+    with pytest.raises(ItlError, match=says):
+        filled("resnet18", read_tensors(path), path)
+    torch.save(timm.create_model("resnet14t").state_dict(), path)
+    with pytest.raises(ItlError, match=r"it fits net: timm:resnet14t$"):
+        filled("timm:resnet10t", read_tensors(path), path)
+    torch.save({"conv1.weight": torch.zeros(1, 1)}, path)
+    with pytest.raises(ItlError, match=r"does not fit resnet18: .*; give the net that was trained, as net$"):
+        filled("resnet18", read_tensors(path), path)
+
+
+def test_a_larger_net_does_not_pass_for_a_smaller_one(tmp_path):
+    path = tmp_path / "resnet34.pth"
+    torch.save(models.resnet34().state_dict(), path)  # has every tensor of resnet18, and more
+    says = r"layer1.2.conv1.weight \(64, 64, 3, 3\) is not the net's.* it fits net: torchvision:resnet34$"
+    with pytest.raises(ItlError, match=says):
+        filled("resnet18", read_tensors(path), path)
+
+
+def test_weights_for_grey_images_are_refused(tmp_path):
+    state, path = models.resnet18().state_dict(), tmp_path / "grey.pth"
+    torch.save(state | {"conv1.weight": state["conv1.weight"][:, :1]}, path)
+    with pytest.raises(ItlError, match=r"not \(64, 3, 7, 7\); its images have 1 channels, those of itl 3"):
+        filled("resnet18", read_tensors(path), path)
+
+
+class RunsCode:
+    """A pickle of it creates a file when it is loaded as usual."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_would_run_code_runs_nothing(zipped, tmp_path):
+    path, made = tmp_path / "evil.pth", tmp_path / "made"
+    content = {"state_dict": models.resnet18().state_dict(), "extra": RunsCode(made)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ItlError, match=r"evil.pth names posix.mkdir, code that would be run; none was"):
+        read_tensors(path)
+    assert not made.exists()
+    path.write_bytes(pickle.dumps(RunsCode(made)))
+    with pytest.raises(ItlError, match=r"evil.pth"):
+        read_tensors(path)
+    assert not made.exists()
+
+
+def test_a_whole_pickled_net_says_how_to_write_its_weights(tmp_path):
+    torch.save(models.resnet18(), tmp_path / "net.pth")
+    with pytest.raises(ItlError, match=r"names torchvision.models.resnet.ResNet, code.*net.state_dict\(\)"):
+        read_tensors(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
+def test_damaged_files_are_refused(suffix, tmp_path):
+    path = tmp_path / f"net.{suffix}"
+    export_weights(trained("small"), "small", path)
+    whole = path.read_bytes()
+    for part in (whole[:-1], whole[: len(whole) // 2], whole[:7], whole[:100] + b"\xff" * 100 + whole[200:]):
+        path.write_bytes(part)
+        with pytest.raises(ItlError, match=rf"net.{suffix} (is damaged|does not fit small|names)") as error:
+            filled("small", read_tensors(path), path)
+        assert "\n" not in str(error.value)
+
+
+def test_what_is_no_file_of_weights_is_refused(tmp_path):
+    for name, content, says in (
+        ("missing.pth", None, "no weights at .*missing.pth"),
+        ("empty.pth", b"", "is empty"),
+        ("empty.safetensors", b"", "is empty"),
+        ("text.pth", b"hello", "is damaged, or no weights"),
+        ("text.safetensors", b"hello hello", "is damaged, or not safetensors"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        with pytest.raises(ItlError, match=says):
+            read_tensors(tmp_path / name)
+    with pytest.raises(ItlError, match="is a folder; give a file"):
+        read_tensors(tmp_path)
+    for number, content in enumerate([torch.zeros(3), [torch.zeros(3)], {"lr": 0.1}, {}]):
+        torch.save(content, tmp_path / f"{number}.pth")
+        with pytest.raises(ItlError, match=rf"{number}.pth holds no tensors by name"):
+            read_tensors(tmp_path / f"{number}.pth")
+
+
+def test_an_export_overwrites_nothing_and_needs_a_known_ending(tmp_path):
+    (tmp_path / "net.pth").write_bytes(b"mine")
+    with pytest.raises(ItlError, match="exists already"):
+        export_weights(trained("small"), "small", tmp_path / "net.pth")
+    assert (tmp_path / "net.pth").read_bytes() == b"mine"
+    with pytest.raises(ItlError, match="FILE.safetensors, FILE.pth or FILE.pt, not net.onnx"):
+        export_weights(trained("small"), "small", tmp_path / "net.onnx")
+    distilled = build("timm:deit_tiny_distilled_patch16_224", 3, 32, 0)
+    with pytest.raises(ItlError, match="has 2 heads"):
+        export_weights(distilled, "timm:deit_tiny_distilled_patch16_224", tmp_path / "two.pth")
+
+
+def test_the_body_is_found_behind_a_normalisation():
+    net = build("small", 3, 24, 0)
+    assert inner_body(net) is net.body
