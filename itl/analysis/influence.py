@@ -245,7 +245,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
             f"{len(halves)} nets on halves of the classes are scored on {task}, and effects need 4 or more; "
             f"`itl run` with the preset of {question.name} does the others"
         )
-    table = pack_for(question.images, "images", machine, str).table
+    table = pack_for(question.images, "images", machine).table
     classes = sorted(set(table.loc[table["split"] == "train", "wnid"]))
     (labels,) = (condition.labels for condition in question.conditions if condition.seeds)
     inclusion = np.zeros((len(halves), len(classes)))
@@ -372,7 +372,7 @@ def images_of_target(
     effects = [difference_of_means(scored.inclusion, image, one) for image in correct.T]
     spec = runs[scored.seeds[0]]
     name = next(known.target for known in question.tasks if known.name == scored.task)
-    target = target_of(spec, pack_for(question.packings()[name], name, machine, str), question.tree(machine))
+    target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
     table = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
     table.insert(0, "row", target.test.rows)
     table["correct"] = correct.mean(0)
@@ -428,7 +428,7 @@ def counterfactual(
     tree = question.tree(machine)
     harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
-    pack = pack_for(question.images, "images", machine, str)
+    pack = pack_for(question.images, "images", machine)
     classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
     return Counterfactual.ask(
         images=question.images,

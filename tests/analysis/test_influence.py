@@ -170,7 +170,7 @@ def study(tmp_path_factory):
     tasks = ["knn@scenes", "probe@scenes"]
     question = Influence.ask(**SHARED | {"images": images, "tasks": tasks}, halves=20)
     machine = here(tmp_path_factory.mktemp("study"))
-    packs = question.prepare(machine, str)
+    packs = question.prepare(machine)
     store, random = Store(machine.runs), np.random.default_rng(0)
     wnid = sorted(set(packs["images"].table["wnid"]))[0]
     for run in question.runs(machine):
