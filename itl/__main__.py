@@ -7,10 +7,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, one_line, pick
+from itl import ItlError, __version__, log_lines, one_line, pick
 from itl.machine import Machine, parse_shard
 from itl.specs import Packing, Subset
 from itl.storage import read_yaml
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        with _warnings_as_notes():
+        with _warnings_as_notes(), log_lines(print):
             args.function(args)
         sys.stdout.flush()
         return 0
@@ -377,7 +378,8 @@ def report(args: argparse.Namespace) -> None:
 
     machine, preset = _machine(args), _preset(args)
     out = machine.home / "reports" / preset.name
-    print(build.report(preset, out, machine, only=args.only, log=tqdm.write))  # which spares the bar
+    with log_lines(tqdm.write):  # which spares the bar
+        print(build.report(preset, out, machine, only=args.only))
 
 
 def init(args: argparse.Namespace) -> None:
@@ -426,7 +428,8 @@ def bench(args: argparse.Namespace) -> None:
     """Measure itl beside what people would use instead, and print the table."""
     from itl.bench.table import bench as measure
 
-    measure(args.only, args.json, args.device)
+    with log_lines(partial(print, file=sys.stderr)):
+        measure(args.only, args.json, args.device)
 
 
 def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
@@ -439,7 +442,8 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     preset = _preset(args)
     _refuse_unknown_data(args.data or (), questions_of(preset))
     questions, store = questions_of(preset, args.only), Store(machine.runs)
-    made = make_plan(questions, store, machine, lambda line: print(line, file=sys.stderr))
+    with log_lines(partial(print, file=sys.stderr)):
+        made = make_plan(questions, store, machine)
     return made, questions, store, machine
 
 

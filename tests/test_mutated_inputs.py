@@ -83,7 +83,7 @@ def a_notebook(folder: Path) -> tuple[Path, Callable[[], object]]:
 
 
 def a_pack(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
-    small_study(**FOUR, seeds=[0]).prepare(here(folder), log=str)
+    small_study(**FOUR, seeds=[0]).prepare(here(folder))
     pack = next(folder.glob("packs/images-*/pack.json")).parent
     digest = Pack.open(pack).digest
     return pack / name, lambda: np.asarray(pack_of_digest(digest, here(folder)).images[0]).sum()

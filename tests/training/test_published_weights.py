@@ -46,7 +46,7 @@ def test_its_predictions_of_imagenets_images_are_right(tmp_path):
     own = OwnWeights.read(ENTRY | {"in_order": True})
     own.keep(machine, 224, lambda line: None)
     packing = Packing("imagenet", None, 256, "crop")
-    pack = Pack.build(packing, tmp_path / "pack", path=SAMPLES, log=lambda line: None)
+    pack = Pack.build(packing, tmp_path / "pack", path=SAMPLES)
     recipe = Recipe(pixels=own.pixels, precision="fp32")
     spec = Pretrain(Subset(pack.digest), own.net, recipe, weights=own.weights)
     net = build_for(spec, 1000)
