@@ -3,7 +3,9 @@
 The public names of all rooms can be imported from here; each room is loaded when its first name is used.
 """
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeVar
@@ -13,8 +15,8 @@ __version__ = "0.1.0"
 T = TypeVar("T")
 
 PUBLIC = {  # names, or whole modules, by the module that has them
-    "itl.analysis": "comparisons doubts figures hierarchy_figures node_accuracy noise published "
-    "score_trust tables verdicts wording",
+    "itl.analysis": "advice comparisons doubts figures hierarchy_figures influence node_accuracy noise "
+    "option_grid published score_trust tables verdicts wording",
     "itl.browser.widget": "HierarchyBrowser",
     "itl.hierarchy.label_sets": "label_set",
     "itl.hierarchy.taxonomy": "Taxonomy",
@@ -92,3 +94,37 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
 def nearest(name: str, options: Iterable[str]) -> list[str]:
     """Return the one of *options* most like *name*; none, if none is like it."""
     return get_close_matches(name, options, n=1)
+
+
+class LineHandler(logging.Handler):
+    """Gives each line that itl logs to *write*. What *write* raises is not caught, as print's is not."""
+
+    def __init__(self, write: Callable[[str], object]):
+        super().__init__()
+        self.write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the message of *record*, without its level and origin."""
+        self.write(self.format(record))
+
+
+@contextmanager
+def log_lines(write: Callable[[str], object]) -> Iterator[None]:
+    """Give each line that itl logs to *write* instead of printing it."""
+    before = _logger.handlers
+    _logger.handlers = [LineHandler(write)]
+    try:
+        yield
+    finally:
+        _logger.handlers = before
+
+
+def _print_unless_configured(line: str) -> None:
+    """Print *line*, as notebooks show it, unless the program that imports itl has configured logging."""
+    if not logging.getLogger().handlers:
+        print(line, flush=True)
+
+
+_logger = logging.getLogger("itl")
+_logger.setLevel(logging.INFO)
+_logger.handlers = [LineHandler(_print_unless_configured)]

@@ -7,10 +7,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, one_line, pick
+from itl import ItlError, __version__, log_lines, one_line, pick
 from itl.machine import Machine, parse_shard
 from itl.specs import Packing, Subset
 from itl.storage import read_yaml
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        with _warnings_as_notes():
+        with _warnings_as_notes(), log_lines(print):
             args.function(args)
         sys.stdout.flush()
         return 0
@@ -155,6 +156,17 @@ def parser() -> argparse.ArgumentParser:
     report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
     command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(
+        advise,
+        ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
+        ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
+        (
+            "--budget",
+            {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"},
+        ),
+        ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
+        *MACHINE,
+    )
     weights_file = {"type": Path, "help": "FILE.safetensors, FILE.pth or FILE.pt"}
     command(export, ("run", {"help": "key of a run, or its beginning"}), ("file", weights_file), MACHINE[1])
     command(
@@ -377,7 +389,30 @@ def report(args: argparse.Namespace) -> None:
 
     machine, preset = _machine(args), _preset(args)
     out = machine.home / "reports" / preset.name
-    print(build.report(preset, out, machine, only=args.only, log=tqdm.write))  # which spares the bar
+    with log_lines(tqdm.write):  # which spares the bar
+        print(build.report(preset, out, machine, only=args.only))
+
+
+def advise(args: argparse.Namespace) -> None:
+    """Rank what to pre-train on for a target under a budget, and say what to measure next."""
+    from itl.analysis import advice
+    from itl.analysis.option_grid import grid_of
+    from itl.runs.plan import terminal_table
+    from itl.runs.questions import questions_of
+    from itl.runs.store import Store
+
+    budget = advice.Budget.read(*args.budget) if args.budget else advice.NO_LIMIT
+    if args.pilot < 0:
+        raise ItlError(f"--pilot takes a number of nets, such as 8; got {args.pilot}")
+    machine = _machine(args)
+    (question,), store = questions_of(_preset(args), "10-advice"), Store(machine.runs)
+    task = advice.task_of(question, args.target)
+    advice.pilot(question, task, args.pilot, store, machine, lambda line: print(line, flush=True))
+    made = advice.advise(grid_of(question, store, machine), task, budget)
+    print(f"{task}, budget of one net: {budget}\n\n{terminal_table(advice.readable(made))}\n")
+    print(advice.answer_text(made).replace("**", ""))
+    nets, hours = made.pilot
+    print(f"A pilot of {nets} nets takes about {advice.hours_text(hours)}: --pilot {nets}")
 
 
 def init(args: argparse.Namespace) -> None:
@@ -426,7 +461,8 @@ def bench(args: argparse.Namespace) -> None:
     """Measure itl beside what people would use instead, and print the table."""
     from itl.bench.table import bench as measure
 
-    measure(args.only, args.json, args.device)
+    with log_lines(partial(print, file=sys.stderr)):
+        measure(args.only, args.json, args.device)
 
 
 def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
@@ -439,7 +475,8 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     preset = _preset(args)
     _refuse_unknown_data(args.data or (), questions_of(preset))
     questions, store = questions_of(preset, args.only), Store(machine.runs)
-    made = make_plan(questions, store, machine, lambda line: print(line, file=sys.stderr))
+    with log_lines(partial(print, file=sys.stderr)):
+        made = make_plan(questions, store, machine)
     return made, questions, store, machine
 
 

@@ -1,6 +1,7 @@
 """Files that are whole or absent, one reader of JSON, and the one lock that says who holds it."""
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from itl import ItlError
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
@@ -154,8 +157,8 @@ def changed_file(folder: Path, sizes: Mapping[str, int]) -> str:
 
 
 @contextmanager
-def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> Iterator[None]:
-    """Hold the lock file *path*; wait while another process holds it, after saying which one.
+def hold_lock(path: Path, task: str) -> Iterator[None]:
+    """Hold the lock file *path*; wait while another process holds it, after logging which one.
 
     The operating system releases the lock when its holder ends, so a killed process leaves no lock behind. On
     a network file system that may fail where the holder's host died: the wait ends when a holder on another
@@ -164,7 +167,6 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
     Args:
         path: The lock file; its folder must exist. The holder's name is kept beside it, in ``PATH.holder``.
         task: What the holder does, such as "packing photos": completes the message "process 7 on host is ".
-        log: Called with that message once, if there is a wait.
 
     Raises:
         ItlError: If the lock file cannot be written, its file system has no locks, or the holder is lost.
@@ -172,7 +174,7 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
     holder = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, fallback_to_soft=False)
     try:
-        _acquire(lock, path, holder, task, log)
+        _acquire(lock, path, holder, task)
     except OSError as error:
         if error.errno in NO_LOCKS:
             raise ItlError(
@@ -192,14 +194,14 @@ def hold_lock(path: Path, task: str, log: Callable[[str], object] = print) -> It
         lock.release()
 
 
-def _acquire(lock: FileLock, path: Path, holder: Path, task: str, log: Callable[[str], object]) -> None:
+def _acquire(lock: FileLock, path: Path, holder: Path, task: str) -> None:
     """Acquire *lock*, waiting for its holder as long as that one is alive."""
     with suppress(Timeout):
         lock.acquire(timeout=0)
         return
     if not path.exists():  # filelock repeats for ever where a folder such as /proc takes no files
         raise ItlError(f"cannot write {path}: {path.parent} takes no files; choose another folder")
-    log(f"{_read_holder(holder)} is {task}; waiting for it")
+    log.info(f"{_read_holder(holder)} is {task}; waiting for it")
     last_sign, since = _sign_of_life(holder), time.monotonic()
     while not lock.is_locked:
         with suppress(Timeout):

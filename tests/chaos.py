@@ -26,7 +26,7 @@ from shutil import copytree, rmtree
 
 import psutil
 
-from itl import ItlError
+from itl import ItlError, log_lines
 from itl.machine import Machine
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
@@ -263,18 +263,18 @@ def go_on(home: Path, study: dict = ONE_NET) -> str:
     """
     machine, messages = here(home), []
     question = small_study(**study)
-    with warnings.catch_warnings(record=True) as notes:
+    with warnings.catch_warnings(record=True) as notes, log_lines(messages.append):
         warnings.simplefilter("always")
         try:
-            question.prepare(machine, log=messages.append)
+            question.prepare(machine)
         except ItlError as error:
             messages.append(str(error))
             for pack in machine.packs.iterdir():
                 if str(pack) in str(error):
                     rmtree(pack)
-            question.prepare(machine, log=messages.append)
+            question.prepare(machine)
         for spec in with_needs(run.spec for run in question.runs(machine)):
-            perform(spec, Store(machine.runs), machine, log=messages.append)
+            perform(spec, Store(machine.runs), machine)
     return "\n".join([*messages, *(str(note.message) for note in notes)])
 
 

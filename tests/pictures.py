@@ -78,7 +78,3 @@ def forked(work: Callable[[], object]) -> int:
         finally:
             os._exit(1)
     return child
-
-
-def quiet(line: str) -> None:
-    """Log nothing."""

@@ -83,7 +83,7 @@ def a_notebook(folder: Path) -> tuple[Path, Callable[[], object]]:
 
 
 def a_pack(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
-    small_study(**FOUR, seeds=[0]).prepare(here(folder), log=str)
+    small_study(**FOUR, seeds=[0]).prepare(here(folder))
     pack = next(folder.glob("packs/images-*/pack.json")).parent
     digest = Pack.open(pack).digest
     return pack / name, lambda: np.asarray(pack_of_digest(digest, here(folder)).images[0]).sum()
@@ -146,3 +146,13 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, make):
     assert refused or make in (a_result, a_log, a_listing, kept_rates)  # these are made again
     path.write_bytes(whole)
     read()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_pack_whose_summary_lacks_its_number_of_images_is_refused(tmp_path):
+    path, read = a_pack(tmp_path, "pack.json")
+    summary = json.loads(path.read_text())
+    del summary["images"]
+    path.write_text(json.dumps(summary))
+    with pytest.raises(ItlError, match=r"should be a pack but is not one, or is damaged \('images'\)"):
+        read()

@@ -1,5 +1,6 @@
 """What `import itl` offers, and that nothing is loaded before it is used."""
 
+import logging
 import re
 import subprocess
 import sys
@@ -50,3 +51,29 @@ def test_the_docs_describe_every_public_name():
     for entry in described:
         module, _, name = entry.rpartition(".")
         assert hasattr(import_module(module), name) or find_spec(entry)
+
+
+def printed(code: str) -> tuple[str, str]:
+    """Return what *code* writes to stdout and to stderr; here pytest itself has configured logging."""
+    line = "; logging.getLogger('itl.packs').info('100 % packed')"
+    command = [sys.executable, "-c", code + line]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout, done.stderr
+
+
+def test_what_itl_logs_is_printed_plainly_unless_logging_is_configured():
+    assert printed("import itl, logging") == ("100 % packed\n", "")
+    configured = "import itl, logging; logging.basicConfig(format='%(name)s: %(message)s')"
+    assert printed(configured) == ("", "itl.packs: 100 % packed\n")
+    warnings_only = "import itl, logging; logging.getLogger('itl').setLevel('WARNING')"
+    assert printed(warnings_only) == ("", "")
+
+
+def test_lines_are_given_to_who_asks_and_its_errors_are_not_swallowed():
+    lines, log = [], logging.getLogger("itl.packs")
+    with itl.log_lines(lines.append):
+        log.info("packed")
+    log.info("not for that list")
+    assert lines == ["packed"]
+    with pytest.raises(ZeroDivisionError), itl.log_lines(lambda line: 1 / 0):
+        log.info("packed")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from itl import ItlError, storage
+from itl import ItlError, log_lines, storage
 from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, read_yaml, write_atomic
 
 HOLD = """
@@ -40,20 +40,20 @@ def test_who_waits_says_for_whom(tmp_path):
         messages.append(message)
         process.stdin.close()
 
-    with hold_lock(tmp_path / "lock", "baking bread", release):
+    with log_lines(release), hold_lock(tmp_path / "lock", "baking bread"):
         assert process.wait() == 0
     host = socket.gethostname()
     assert messages == [f"process {process.pid} on {host} is baking bread; waiting for it"]
     assert os.listdir(tmp_path) in (["lock"], [])
 
 
-def test_a_killed_holder_leaves_no_lock(tmp_path):
-    process, messages = holder_of(tmp_path / "lock"), []
+def test_a_killed_holder_leaves_no_lock(tmp_path, caplog):
+    process = holder_of(tmp_path / "lock")
     process.kill()
     process.wait()
-    with hold_lock(tmp_path / "lock", "testing", messages.append):
+    with hold_lock(tmp_path / "lock", "testing"):
         assert (tmp_path / "lock.holder").read_text() == f"process {os.getpid()} on {socket.gethostname()}"
-    assert messages == []
+    assert caplog.messages == []
 
 
 def test_a_lock_that_cannot_be_written_is_one_line(tmp_path):
@@ -158,20 +158,20 @@ def test_a_silent_holder_on_this_host_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(storage, "LOCK_POLL_S", 0.05)
     process = holder_of(tmp_path / "lock")
     threading.Timer(0.5, process.stdin.close).start()
-    with hold_lock(tmp_path / "lock", "testing", str):
+    with hold_lock(tmp_path / "lock", "testing"):
         assert process.wait() == 0
 
 
-def test_a_holder_on_another_host_that_is_silent_ends_the_wait(tmp_path, monkeypatch):
+def test_a_holder_on_another_host_that_is_silent_ends_the_wait(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(storage, "SILENCE_S", 1.0)
-    process, messages = holder_of(tmp_path / "lock"), []
+    process = holder_of(tmp_path / "lock")
     (tmp_path / "lock.holder").write_text("process 7 on node3")
     with (
         pytest.raises(ItlError, match="process 7 on node3 was testing and has given no sign of life"),
-        hold_lock(tmp_path / "lock", "testing", messages.append),
+        hold_lock(tmp_path / "lock", "testing"),
     ):
         pass
-    assert messages == ["process 7 on node3 is testing; waiting for it"]
+    assert caplog.messages == ["process 7 on node3 is testing; waiting for it"]
     process.kill()
     process.wait()
 

@@ -5,17 +5,25 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from scipy.special import ndtr, ndtri
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.analysis.expected_scores import Belief, Parameters, expected_gains, predict
-from itl.analysis.option_grid import Grid
+from itl.analysis.figures import COLOURS, INK, STYLE
+from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME
+from itl.analysis.wording import percent_interval, task_name
+from itl.machine import Machine
+from itl.runs.question import Question, run_all
+from itl.runs.store import Store
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
@@ -56,6 +64,9 @@ class Budget:
         return f"{self.number:,g} {self.unit}" if math.isfinite(self.number) else "no limit"
 
 
+NO_LIMIT = Budget()
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One net to be measured on the task."""
@@ -83,7 +94,8 @@ class Advice:
             share_high (of the gain of everything over no pre-training), hours, images, labels, measured (nets
             of it on this task; 0: predicted), affordable and verdict; the highest expected score first.
         margin: points that do not matter; nan where the gain is not known to be above 0.
-        verdict: ENOUGH (the best option is), NO_OTHER (none is better by more than the margin) or CANNOT_TELL.
+        verdict: ENOUGH (one option is the best), NO_OTHER (none is better by more than the margin) or
+            CANNOT_TELL.
         experiment: the most useful next one; None where every net is measured.
         pilot: nets of a pilot, and its hours.
     """
@@ -102,9 +114,7 @@ class Advice:
         return self.table[self.table["affordable"]].iloc[0]
 
 
-def advise(
-    grid: Grid, task: str, budget: Budget = Budget(), parameters: Parameters | None = None
-) -> Advice:
+def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Parameters | None = None) -> Advice:
     """Rank the options of *grid* for *task* under *budget*.
 
     Args:
@@ -145,7 +155,9 @@ def _pilot(grid: Grid, task: str) -> tuple[int, float]:
 
 def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
     """Return which options fit *budget*, (options,) of bool; ItlError if none does."""
-    takes = grid.options["hours"] + grid.task_hours[task] if budget.unit == "hours" else grid.options["images"]
+    takes = (
+        grid.options["hours"] + grid.task_hours[task] if budget.unit == "hours" else grid.options["images"]
+    )
     affordable = (takes <= budget.number).to_numpy()
     if not affordable[grid.trained].any():
         raise ItlError(
@@ -225,20 +237,23 @@ def next_experiment(
     See `itl.analysis.expected_scores.expected_gains`. The net without pre-training comes first: it is the
     yardstick of every share. None where every net of the question is measured.
     """
-    done = set(grid.measured.loc[grid.measured["task"] == task, ["option", "seed"]].itertuples(index=False, name=None))
+    rows = grid.measured[grid.measured["task"] == task]
+    done = set(zip(rows["option"], rows["seed"], strict=True))
     trials = {}
     for option in range(len(grid.options)):
         left = [seed for seed in grid.seeds if (option, seed) not in done]
+        there = [seed for seed in left if (option, seed) in grid.nets]
         if left:
-            trials[option] = min(left, key=lambda seed: ((option, seed) not in grid.nets, grid.seeds.index(seed)))
+            trials[option] = (there or left)[0]
+    training = grid.options["hours"].to_numpy(float)
     hours = {
-        option: float(grid.task_hours[task])
-        + (0.0 if (option, seed) in grid.nets else float(grid.options["hours"][option]))
+        option: float(grid.task_hours[task] + ((option, seed) not in grid.nets) * training[option])
         for option, seed in trials.items()
     }
 
     def experiment(option: int, gain: float) -> Experiment:
-        return Experiment(option, grid.options["option"][option], trials[option], hours[option], gain)
+        name = str(grid.options["option"][option])
+        return Experiment(option, name, trials[option], hours[option], gain)
 
     if grid.untrained in trials and not any(option == grid.untrained for option, _ in done):
         return experiment(grid.untrained, math.nan)
@@ -250,3 +265,137 @@ def next_experiment(
     gains = expected_gains(parameters, *grid.data, choices, points)
     best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
     return experiment(options[best], float(gains[best]))
+
+
+def task_of(question: Question, name: str) -> str:
+    """Return the task of *question* that is called *name*, or the only one on the target called so."""
+    tasks = {task.name: task.name for task in question.tasks}
+    on_target = [task.name for task in question.tasks if task.target == name]
+    if len(on_target) > 1:
+        raise ItlError(f"{name} is the target of {', '.join(on_target)}; give one of these")
+    targets = {task.target: task.name for task in question.tasks}
+    return pick(tasks | targets, name, "target or task of this preset's 10-advice")
+
+
+def pilot(
+    question: Question,
+    task: str,
+    count: int,
+    store: Store,
+    machine: Machine,
+    log: Callable[[str], object] = lambda _: None,
+) -> None:
+    """Measure *count* nets on *task*, one by one, each the most useful after those before it.
+
+    Nets that are missing are trained. *log* is called with a line for each.
+    """
+    for _ in range(count):
+        grid = grid_of(question, store, machine)
+        number = grid.tasks.index(task)
+        parameters = grid.fit() if len(grid.measured) else Parameters.before(len(grid.tasks))
+        experiment = next_experiment(grid, number, parameters, np.ones(len(grid.options), bool))
+        if experiment is None:
+            log(f"every net of the question is measured on {task}")
+            return
+        log(f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}")
+        condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
+        tasks = (question.tasks[number],)
+        run_all([replace(question, tasks=tasks, conditions=(condition,), comparisons=())], store, machine)
+
+
+def hours_text(hours: float) -> str:
+    """Write a time for people.
+
+    >>> hours_text(2.5), hours_text(0.01)
+    ('2.5 hours', '0.6 minutes')
+    """
+    return f"{hours:,.2g} hours" if hours >= 1 else f"{60 * hours:.2g} minutes"
+
+
+def readable(advice: Advice) -> pd.DataFrame:
+    """Write the table of an advice for people."""
+    table = advice.table
+    rows = list(table.itertuples())
+    return pd.DataFrame(
+        {
+            "option": table["option"],
+            "expected %": [f"{row.expected:.1f} ({row.low:.1f} to {row.high:.1f})" for row in rows],
+            "share of gain": [percent_interval(row.share, row.share_low, row.share_high) for row in rows],
+            "time": table["hours"].map(hours_text),
+            "images": table["images"].map("{:,}".format),
+            "nets": [row.measured or "predicted" for row in rows],
+            "verdict": table["verdict"].where(table["affordable"], "over the budget"),
+        }
+    )
+
+
+def answer_text(advice: Advice) -> str:
+    """Answer in Markdown: what to take, how sure that is, and what to measure next."""
+    choice, name = advice.choice, task_name(advice.task)
+    score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
+    unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
+    first = {
+        ENOUGH: f"**{choice['option']}** is the best option for {name}",
+        NO_OTHER: f"**{choice['option']}** for {name}: no other is likely better by {advice.margin:.1f}",
+        CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}; the highest "
+        f"expected score has {choice['option']}",
+    }[advice.verdict]
+    return f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
+
+
+def experiment_text(advice: Advice) -> str:
+    """Say what to measure next, what that takes, and what is expected of it."""
+    experiment = advice.experiment
+    if experiment is None:
+        return "Every net of the question is measured."
+    what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
+    if math.isnan(experiment.gain):
+        return f"Next: {what}, the yardstick of every gain."
+    if not experiment.worthwhile:
+        return f"No experiment is worth its time: the most useful one adds {experiment.gain:.1g} points."
+    return f"Next: {what}, expected to improve the choice by {experiment.gain:.2g} points."
+
+
+def overview(grid: Grid, budget: Budget = NO_LIMIT) -> pd.DataFrame:
+    """Tabulate the advice for every task: columns task, option, expected %, verdict and next."""
+    parameters = grid.fit() if len(grid.measured) else None
+    rows = []
+    for task in grid.tasks:
+        advice = advise(grid, task, budget, parameters)
+        best = readable(advice)[advice.table["affordable"]].iloc[0]
+        columns = (task_name(task), best["option"], best["expected %"], advice.verdict)
+        rows.append((*columns, experiment_text(advice)))
+    return pd.DataFrame(rows, columns=["task", "option", "expected %", "verdict", "next"])
+
+
+def index_entry(advice: Advice) -> dict[str, object]:
+    """Return what the report's index shows beside the answer."""
+    return {"n": int(advice.table["measured"].sum()), "verdict": advice.verdict}
+
+
+def frontier(advice: Advice, cost: str = "images") -> Axes:
+    """Draw the expected score of every option, with its interval, against what it takes.
+
+    The line joins options that none of the same or a lower cost is expected to beat. Dots are filled where
+    the option is measured on this task, and grey where it is over the budget.
+
+    Args:
+        advice: to be drawn.
+        cost: hours, images or labels.
+    """
+    table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
+    with plt.rc_context(STYLE):
+        ax = plt.subplots(figsize=(7.6, 4.2))[1]
+    for row in table.itertuples():
+        colour, x = COLOURS[0] if row.affordable else "#8a8a8a", getattr(row, cost)
+        ax.vlines(x, row.low, row.high, colors=colour, lw=1.4, alpha=0.6)
+        ax.scatter(x, row.expected, s=42, edgecolor=colour, facecolor=colour if row.measured else "white")
+    leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]
+    ax.step(leading[cost], leading["expected"], where="post", color=INK, lw=1, zorder=0)
+    for row in leading.itertuples():
+        ax.annotate(
+            row.option, (getattr(row, cost), row.expected), (4, 5), textcoords="offset points", fontsize=8
+        )
+    ax.set_xscale("log")
+    ax.set(xlabel=f"{cost} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
+    return ax

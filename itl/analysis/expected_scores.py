@@ -33,12 +33,12 @@ MEDIANS = {
     "task_gain": 4.0,
     "option": 4.0,
     "task_option": 3.0,
-    "rest": 1.0,
+    "rest": 2.0,
     "net": 1.0,
     "noise": 2.0,
-    "length": 1.5,
+    "length": 0.8,
 }
-SPREAD = 1.0  # of their logarithms
+SPREAD = 0.5  # of their logarithms
 NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 
 
@@ -74,10 +74,15 @@ class Points:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Logarithms of the parts' standard deviations, in the order of MEDIANS, and of the tasks' noise factors."""
+    """Logarithms of the parts' standard deviations, as in MEDIANS, and of the factors of tasks' noise."""
 
     parts: np.ndarray
     noise_of_task: np.ndarray
+
+    @classmethod
+    def before(cls, tasks: int) -> "Parameters":
+        """Return the parameters before any measurement on so many *tasks*."""
+        return cls(np.log(list(MEDIANS.values())), np.zeros(tasks))
 
     def noise(self, task: np.ndarray) -> np.ndarray:
         """Return the variance of one measurement on each *task* (N,)."""
@@ -120,7 +125,7 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
         start: where the search begins; by default at the medians.
     """
     medians = np.log(list(MEDIANS.values()))
-    start = start or Parameters(medians, np.zeros(tasks))
+    start = start or Parameters.before(tasks)
     measured = torch.from_numpy(values - values.mean())
 
     def loss(vector: np.ndarray) -> tuple[float, np.ndarray]:
@@ -132,8 +137,8 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
         prior = ((parts - torch.from_numpy(medians)) / SPREAD).square().sum()
         prior = prior + (factors / NOISE_SPREAD).square().sum()
         total = white.square().sum() / 2 + factor.diagonal().log().sum() + prior / 2
-        total.backward()
-        return total.item(), theta.grad.numpy()
+        (gradient,) = torch.autograd.grad(total, theta)
+        return total.item(), gradient.numpy()
 
     vector = np.concatenate([start.parts, start.noise_of_task])
     best = minimize(loss, vector, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x

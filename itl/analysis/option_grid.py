@@ -1,4 +1,4 @@
-"""The options of a question of advice × its tasks: what is measured, what each takes, and features of each."""
+"""The options of a question of advice × its tasks: what is measured, what each takes, and its features."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Points, at_options, fit
 from itl.evaluation.methods import main_metric
@@ -169,7 +168,7 @@ def _hours(
     question: Question, runs: Sequence[Run], store: Store, machine: Machine, log: Callable[[str], object]
 ) -> tuple[dict[tuple, float], dict[str, float]]:
     """Return the hours of one training by the columns of a condition, and of one measurement by task."""
-    planned = plan([question], store, machine, log).runs
+    planned = plan([question], store, machine, log=log).runs
     estimates = dict(zip(planned["run"], planned["minutes"] * 60, strict=True))
     seconds: dict[object, list[float]] = {}
     estimated: dict[object, list[float]] = {}

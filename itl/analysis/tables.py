@@ -114,7 +114,7 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
         Columns condition; classes and images left out; groups emptied (of the classes under one node at depth
         9), and groups in all.
     """
-    pack = pack_for(question.images, "images", machine, str)
+    pack = pack_for(question.images, "images", machine)
     tree, wnids = question.tree(machine), pack.table.loc[pack.table["split"] == "train", "wnid"]
     in_tree = [wnid for wnid in wnids.unique() if wnid in tree]
     groups = [set(group) for group in groups_at(tree, in_tree, CONTROL_DEPTH).values()]

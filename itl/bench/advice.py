@@ -1,9 +1,9 @@
 """How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [SPLITS]`.
 
-PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a pilot,
-whose nets the method itself chooses one by one until they have taken a quarter of the time of the whole grid
-on this task, trainings counted, as if no net were there. The seeds are split at random: pilots and other tasks
-have a third of them, and what was chosen is judged by the rest.
+PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
+pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of the
+whole grid on this task, trainings counted, as if no net were there. The seeds are split at random: pilots and other
+tasks have a third of them, and what was chosen is judged by the rest.
 """
 
 import math
@@ -18,12 +18,14 @@ from scipy.special import ndtri
 
 from itl import ItlError
 from itl.analysis.advice import COVERAGE, PILOT_SHARE, next_experiment
+from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, fit, predict
 from itl.analysis.option_grid import Grid, grid_of, nearness
 from itl.machine import Machine
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
+from itl.runs.task_questions import Scores, score_task
 
 ADVICE, EVERYTHING, NEAREST = "advice", "everything", "the nearest classes"
 KNN, PILOT_MEAN = "5 neighbours, one net of each option", "the best mean of an even pilot"
@@ -134,8 +136,8 @@ def validate(
     seeds_of = complete_seeds(grid)
     if len(seeds_of) < 2:
         raise ItlError(
-            f"tasks are left out of two or more that have every option with four seeds; {len(seeds_of)} have; "
-            f"run more of the question"
+            f"tasks are left out of two or more that have every option with four seeds; "
+            f"{len(seeds_of)} have; run more of the question"
         )
     chosen, intervals = [], []
     for split in range(splits):
@@ -186,8 +188,8 @@ def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | 
         choices[NEAREST] = int(nearest[images[nearest].argmax()])
     first = left.seen[0]
     if quick and all((task, option, first) in quick for option in trained):
-        choices[KNN] = int(max(trained, key=lambda option: quick[task, option, first]))
-    even = left.values(left.seen).ravel()[:nets].reshape(-1)  # one net of each option, then a second, …
+        choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, first]))
+    even = left.values(left.seen).ravel()[:nets]  # one net of each option, then a second, …
     counts = np.bincount(np.arange(len(even)) % len(trained), minlength=len(trained))
     sums = np.bincount(np.arange(len(even)) % len(trained), even, minlength=len(trained))
     choices[PILOT_MEAN] = int(trained[np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf).argmax()])
@@ -215,10 +217,19 @@ def summary(chosen: pd.DataFrame, intervals: pd.DataFrame) -> tuple[pd.DataFrame
 def main(home: str, preset: str, splits: int = SPLITS) -> str:
     """Write the table of the question of advice of *preset*, whose runs lie in *home*."""
     machine = Machine.from_environment(home=Path(home))
-    loaded = load_preset(preset)
+    loaded, store = load_preset(preset), Store(machine.runs)
     question, *_ = questions_of(loaded, "10-advice")
-    grid = grid_of(question, Store(machine.runs), machine)
-    return written(*validate(grid, splits, nearness(question, machine)[:, :, 1]))
+    grid, near = grid_of(question, store, machine), nearness(question, machine)[:, :, 1]
+    results = Scores.ask(**loaded.notebooks["10-advice"]).results(store, machine)
+    quick = {}
+    for number, task in enumerate(question.tasks):
+        name = score_task(task).name
+        rows = results[(results["task"] == name) & (results["metric"] == "knn5")]
+        data = task_values(results, question.conditions, name, "knn5")
+        seeds = sorted(rows["seed"].unique())
+        for row, option in np.argwhere(np.isfinite(data.values)).tolist():
+            quick[number, option, int(seeds[row])] = float(data.values[row, option])
+    return written(*validate(grid, splits, near, quick))
 
 
 def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
@@ -231,5 +242,5 @@ def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
-        raise SystemExit("give HOME and PRESET, and how often seeds are split: HOME my-task 4")
-    print(main(*sys.argv[1:3], *map(int, sys.argv[3:4])))
+        raise SystemExit("give HOME and PRESET, and how often seeds are split, such as: . my-task 4")
+    print(main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else SPLITS))

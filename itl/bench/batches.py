@@ -176,7 +176,7 @@ def reading(folder: Path, device: str) -> Work:
         path = folder / "images" / f"{number % 10}" / f"{number}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file)
-    pack = Pack.build(Packing("folder", None, 64), folder / "pack", path=folder / "images", log=str)
+    pack = Pack.build(Packing("folder", None, 64), folder / "pack", path=folder / "images")
     everything = Selection(np.arange(len(pack)), np.zeros(len(pack), np.int64), ("all",))
     loader = Batches(pack, everything, Recipe(batch=BATCH, pixels=56), 0, Machine(threads=threads))
     steps = v2.Compose(

@@ -303,14 +303,14 @@ class Score:
 
 LABELLED = ("features", "labels")
 SCORES = {  # by the name that results show
-    "knn5": Score(knn_accuracy, LABELLED, "5 neighbours, leave-one-out"),
+    "knn5": Score(knn_accuracy, LABELLED, "5 neighbours (leave-one-out)"),
     "few_shot": Score(few_shot_accuracy, LABELLED, "5-shot probe"),
     "leep": Score(leep, ("probabilities", "labels"), "LEEP"),
     "nleep": Score(nleep, LABELLED, "N-LEEP"),
     "nce": Score(nce, ("probabilities", "labels"), "NCE"),
     "logme": Score(logme, LABELLED, "LogME"),
     "h_score": Score(h_score, LABELLED, "H-score"),
-    "shrunk_h_score": Score(shrunk_h_score, LABELLED, "H-score, shrunk"),
+    "shrunk_h_score": Score(shrunk_h_score, LABELLED, "shrunk H-score"),
     "gbc": Score(gbc, LABELLED, "GBC"),
     "transrate": Score(transrate, LABELLED, "TransRate"),
     "rankme": Score(rankme, ("features",), "RankMe"),

@@ -5,12 +5,13 @@ import csv
 import errno
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,13 +43,15 @@ from itl.sources.registry import open_source
 from itl.sources.source import Source
 from itl.storage import file_sizes, flush_to_disk, hold_lock, read_json, write_atomic
 
+log = logging.getLogger(__name__)
+
 AGAIN = "move that folder away and repeat"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 CONTENTS = ("records", "stamps")  # of a pack's identity: what its source holds
 NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def build_pack(request: PackRequest, out: Path, workers: int, log: Callable[[str], object]) -> None:
+def build_pack(request: PackRequest, out: Path, workers: int) -> None:
     """Build the pack of *request* in the folder *out*, unless it exists; wait if another process builds it.
 
     Where the source has changed since, the pack is replaced: unchanged images are copied, others decoded.
@@ -61,16 +64,16 @@ def build_pack(request: PackRequest, out: Path, workers: int, log: Callable[[str
         return
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}", log):
+        with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}"):
             request = replace(request)  # the files may have changed during the wait
             if out.exists():
                 changes = _changes(request, out)
                 if not changes:
                     return
-                log(f"the source has changed since {out} was packed: {changes}; packing these anew")
+                log.info(f"the source has changed since {out} was packed: {changes}; packing these anew")
             folder = partial_of(out)
             folder.mkdir(exist_ok=True)
-            _write_folder(request, folder, out if out.exists() else None, workers, log)
+            _write_folder(request, folder, out if out.exists() else None, workers)
             (folder / "journal").unlink(missing_ok=True)
             _publish(folder, out)
 
@@ -112,7 +115,6 @@ def _write_folder(
     folder: Path,
     replaced: Path | None,
     workers: int,
-    log: Callable[[str], object],
 ) -> None:
     """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
     state = request.source_state  # before anything is read: a later change shows the next time
@@ -124,18 +126,16 @@ def _write_folder(
         "records": listing_digest(source, records),
         "stamps": stamps_digest(stamps),
     }
-    _drop_outdated(folder, identity, log)
+    _drop_outdated(folder, identity)
     if (folder / "pack.json").exists():  # killed just before the rename
         _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)
         return
     journal = Journal(folder / "journal")
     _check_identity(folder, journal.identity or identity, identity)
     earlier = EarlierPack.open(replaced, records, stamps) if replaced else None
-    writer = ImageWriter(
-        source, records, request.packing, folder / "images.npy", journal, workers, earlier, log
-    )
+    writer = ImageWriter(source, records, request.packing, folder / "images.npy", journal, workers, earlier)
     for line in source.reading(records).lines():
-        log(line)
+        log.info(line)
     journal.begin(identity)
     try:
         _write_images(writer, folder)
@@ -149,7 +149,7 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     """Write images.npy with Pillow's warnings off, and log how it went."""
     done, total = len(writer.journal.rows), len(writer.records)
     resumed = f", {done:,} of them done before" if done else ""
-    writer.log(f"packing {total:,} images of {writer.source.kind} at {writer.packing.size} pixels{resumed}")
+    log.info(f"packing {total:,} images of {writer.source.kind} at {writer.packing.size} pixels{resumed}")
     started = time.monotonic()
     try:
         with warnings.catch_warnings():
@@ -160,18 +160,18 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
         unreadable = writer.unreadable()
         if unreadable:
             _write_unreadable(folder / "unreadable.csv", unreadable)
-            writer.log(f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack says why")
-    writer.log(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
+            log.info(f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack says why")
+    log.info(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
 
 
-def _drop_outdated(folder: Path, identity: dict, log: Callable[[str], object]) -> None:
+def _drop_outdated(folder: Path, identity: dict) -> None:
     """Empty the unfinished pack in *folder* if it is of the same source, whose images have changed since."""
     finished, journal = folder / "pack.json", folder / "journal"
     present = read_json(finished, AGAIN) or Journal(journal).identity
     if not present or any(present.get(name) != identity[name] for name in ("request", "path")):
         return
     if any(present.get(name) != identity[name] for name in CONTENTS):
-        log(f"{folder} was begun, and its source has changed since; it is begun anew")
+        log.info(f"{folder} was begun, and its source has changed since; it is begun anew")
         shutil.rmtree(folder)
         folder.mkdir()
 
@@ -207,7 +207,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
     corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
     if corrupt:
-        writer.log(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
+        log.info(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),

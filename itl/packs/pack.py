@@ -1,7 +1,6 @@
 """A pack: every image of a source once, as a uint8 square of one size, with a table of the images."""
 
 import shlex
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -113,13 +112,15 @@ class Pack:
                 raise OSError(f"the size of {damaged} has changed")
             pack = cls(out, summary)
             shape, rows = pack.images.shape, pq.read_metadata(out / "index.parquet").num_rows
+            expected = (len(pack), pack.size, pack.size, 3)
         except PermissionError as error:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())  # Arrow's errors have several lines
             raise ItlError(
-                f"{out} should be a pack but is not one, or is damaged ({error}); {PACK_AGAIN}"
+                f"{out} should be a pack but is not one, or is damaged ({reason}); {PACK_AGAIN}"
             ) from error
-        if shape != (len(pack), pack.size, pack.size, 3) or rows != len(pack):
+        if shape != expected or rows != len(pack):
             raise ItlError(
                 f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the table has "
                 f"{rows:,} rows; {PACK_AGAIN}"
@@ -134,7 +135,6 @@ class Pack:
         *,
         path: str | Path | None = None,
         workers: int | None = None,
-        log: Callable[[str], object] = print,
     ) -> "Pack":
         """Build the pack of *packing*, or open it if it is built already and its source has not changed.
 
@@ -145,7 +145,6 @@ class Pack:
             out: Folder of the pack.
             path: Where the source's files are on this machine; None where images are rendered.
             workers: Images decoded at the same time; None: as many as there are cores.
-            log: Called with lines of progress.
 
         Raises:
             ItlError: If *out* is another pack, or too many images are unreadable.
@@ -157,7 +156,7 @@ class Pack:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
         out = Path(out)
         request = PackRequest(packing, Path(path) if path else None)
-        build_pack(request, out, workers or cpu_count(), log)
+        build_pack(request, out, workers or cpu_count())
         return cls.open(out)
 
     def damaged(self) -> list[str]:

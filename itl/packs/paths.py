@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from fnmatch import fnmatch
@@ -83,10 +83,10 @@ def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
     return Pack.open(folder) if (folder / "pack.json").exists() else None
 
 
-def pack_for(packing: Packing, name: str, machine: Machine, log: Callable = print) -> Pack:
+def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:
     """Open the pack of *packing*, after building it if it is missing or its source has changed."""
     folder = pack_folder(packing, name, machine)
-    return Pack.build(packing, folder, path=find_source(packing, name, machine), log=log)
+    return Pack.build(packing, folder, path=find_source(packing, name, machine))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Writing images.npy: every image decoded once, in parallel, with a journal of what is done."""
 
 import io
+import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.specs import Packing
 
+log = logging.getLogger(__name__)
+
 CHUNK_BYTES, CHUNK_IMAGES = 2 << 20, 64  # at most, of pixels decoded by one task of the pool
 PROGRESS_INTERVAL_S = 30  # between lines of progress where there is no terminal
 
@@ -40,7 +43,6 @@ class ImageWriter:
     journal: Journal  # opened with `begin`
     workers: int
     earlier: EarlierPack | None = None  # which has some of the images
-    log: Callable[[str], object] = print
 
     def write(self) -> None:
         """Write all images that the journal does not have yet.
@@ -128,7 +130,7 @@ class ImageWriter:
         length = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // self._image_bytes))
         chunks = (self.records[start : start + length] for start in range(done, total, length))
         os.pwrite(handle, npy_header(total, self.packing.size), 0)
-        show_bar = self.log is print and sys.stderr.isatty()
+        show_bar = sys.stderr.isatty()
         last_message = time.monotonic()
         work = partial(decode_chunk, self.source, self.packing, self.earlier)
         progress = tqdm(total=total, initial=done, unit="image", disable=not show_bar)
@@ -140,7 +142,7 @@ class ImageWriter:
                 progress.update(len(rows))
                 if not show_bar and time.monotonic() - last_message > PROGRESS_INTERVAL_S:
                     last_message = time.monotonic()
-                    self.log(f"{len(self.journal.rows):,} of {total:,} images packed")
+                    log.info(f"{len(self.journal.rows):,} of {total:,} images packed")
                 if len(pixels) < len(rows):
                     self._check_unreadable()
 

@@ -28,12 +28,14 @@ from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
 from itl.runs.store import Store
 from itl.runs.study import Study
+from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Pretrain
 
 POLL_SECONDS = 1.0
 CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
+TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
 
 
 class StudyPanel(Panel):
@@ -55,12 +57,12 @@ class StudyPanel(Panel):
     images_folder = traitlets.Unicode(
         "", help="own images to pre-train on, a folder for each class; '' the preset's"
     )
-    target_folder = traitlets.Unicode(
-        "", help="own images to measure on, a folder for each class: target own"
-    )
+    target_folder = traitlets.Unicode("", help="own images to measure on, as target_source says: target own")
+    target_source = traitlets.Unicode("folder", help="how own images to measure on are read: see `itl check`")
     message = traitlets.Unicode("", help="what was done last")
     settings = (
-        *("question", "conditions", "tasks", "seeds", "margin", "images_folder", "target_folder", "message"),
+        *("question", "conditions", "tasks", "seeds", "margin"),
+        *("images_folder", "target_folder", "target_source", "message"),
     )
 
     def __init__(
@@ -111,7 +113,23 @@ class StudyPanel(Panel):
             self.seeds = ", ".join(map(str, settings["seeds"]))
             self.margin = settings.get("margin", {}).get("share", Margin().share)
 
-    @traitlets.observe("question", "conditions", "tasks", "seeds", "margin", "images_folder", "target_folder")
+    @traitlets.validate("target_source")
+    def _of_one_class_an_image(self, proposal: dict) -> str:
+        pick(dict.fromkeys(TARGET_SOURCES), proposal["value"], "source of images of one class each")
+        return proposal["value"]
+
+    @traitlets.observe(
+        *(
+            "question",
+            "conditions",
+            "tasks",
+            "seeds",
+            "margin",
+            "images_folder",
+            "target_folder",
+            "target_source",
+        )
+    )
     def _other_question(self, change: dict) -> None:
         if self.state != RUNNING:
             self.process = None
@@ -134,10 +152,10 @@ class StudyPanel(Panel):
         settings = dict(self.preset.notebooks[self.question])
         every = [self.preset.notebooks[stem] for stem in self.questions]
         if self.images_folder:
-            settings["images"] = self._own_images(self.images_folder, settings["images"])
+            settings["images"] = self._own_images("folder", self.images_folder, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
-            targets[OWN_TARGET] = self._own_images(self.target_folder, settings["images"])
+            targets[OWN_TARGET] = self._own_images(self.target_source, self.target_folder, settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
@@ -156,9 +174,9 @@ class StudyPanel(Panel):
             }
         )
 
-    def _own_images(self, folder: str, usual: Mapping[str, object]) -> dict[str, object]:
-        """Say how own images in *folder* are packed: as large as the preset's."""
-        return {"source": "folder", "path": str(Path(folder).expanduser().absolute()), "size": usual["size"]}
+    def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
+        """Say how own images of a *source* at *path* are packed: as large as the preset's."""
+        return {"source": source, "path": str(Path(path).expanduser().absolute()), "size": usual["size"]}
 
     def _read_conditions(self) -> dict[str, Any]:
         try:
@@ -335,9 +353,11 @@ class StudyPanel(Panel):
             control = kind(description=name.replace("_", " "), continuous_update=False, **WIDE)
             self.bind(control, name)
             controls.append(control)
+        source = ipywidgets.Dropdown(description="target source", **WIDE)
+        self.bind(source, "target_source", lambda: [(kind, kind) for kind in TARGET_SOURCES])
         share = ipywidgets.BoundedFloatText(description="margin", min=0.01, max=0.99, step=0.01, **WIDE)
         self.bind(share, "margin")
-        return [*controls, tasks, share, self._buttons()]
+        return [*controls, source, tasks, share, self._buttons()]
 
     def _buttons(self) -> ipywidgets.Widget:
         name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)

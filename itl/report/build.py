@@ -1,11 +1,12 @@
 """A report: a preset's runs, a page as soon as the runs of its question are done, and one index."""
 
+import logging
 import math
 import os
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,9 +31,9 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.storage import hold_lock, write_atomic
 
-INDEX_SECONDS = 15  # between two states of the index while runs are under way
+log = logging.getLogger(__name__)
 
-Log = Callable[[str], object]
+INDEX_SECONDS = 15  # between two states of the index while runs are under way
 
 
 def report(
@@ -41,7 +42,6 @@ def report(
     machine: Machine,
     notebooks: Path | None = None,
     only: str | None = None,
-    log: Log = print,
 ) -> Path:
     """Do the runs of *preset* that are missing, and write its pages and their index to *out*.
 
@@ -53,7 +53,6 @@ def report(
     Args:
         notebooks: folder of the notebooks; by default the project's and those that ship with itl.
         only: do this notebook alone.
-        log: called with each line of progress.
 
     Raises:
         ItlError: a parameter is wrong, which is checked before anything runs, or runs or notebooks failed.
@@ -68,10 +67,10 @@ def report(
     for page in pages:
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):
-            log(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
-    with report_lock(out, log), PageMaker(pages, only, machine, log) as maker:
+            log.info(f"{page.stem}: this report is of preset {preset.name}, so `preset: {given}` is not used")
+    with report_lock(out), PageMaker(pages, only, machine) as maker:
         questions, store = questions_of(preset, only), Store(machine.runs)
-        plan(questions, store, machine, log).refuse()
+        plan(questions, store, machine).refuse()
         run_all(questions, store, machine, watch=maker.update)
         maker.finish()
     if maker.failed:
@@ -95,13 +94,13 @@ def pages_of(
 
 
 @contextmanager
-def report_lock(out: Path, log: Log) -> Iterator[None]:
+def report_lock(out: Path) -> Iterator[None]:
     """Hold the report's folder; a second report of the same preset waits, so that their pages do not mix."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ItlError(f"cannot write {out}: {error.strerror}; choose another folder with --home") from error
-    with hold_lock(out / ".lock", f"writing the report {out}", log):
+    with hold_lock(out / ".lock", f"writing the report {out}"):
         for folder in out.glob(".work-*"):  # left by a report that was killed
             shutil.rmtree(folder)
         yield
@@ -114,8 +113,8 @@ class PageMaker:
         failed: by notebook, why its page could not be made.
     """
 
-    def __init__(self, pages: list[NotebookPage], only: str | None, machine: Machine, log: Log):
-        self.pages, self.log = pages, log
+    def __init__(self, pages: list[NotebookPage], only: str | None, machine: Machine):
+        self.pages = pages
         self.waiting = [page for page in pages if only in (None, page.stem)]
         self.running: dict[Future, NotebookPage] = {}
         self.failed: dict[str, str] = {}
@@ -143,7 +142,7 @@ class PageMaker:
         for page in [page for page in self.waiting if self.can_make(page)]:
             self.waiting.remove(page)
             if page.is_current():
-                self.log(f"{page.stem}: unchanged")
+                log.info(f"{page.stem}: unchanged")
             else:
                 self.running[self.pool.submit(make_page, page)] = page
         if self.collect() or time.monotonic() - self.indexed > INDEX_SECONDS:
@@ -162,7 +161,7 @@ class PageMaker:
             page, reason = self.running.pop(future), future.result()
             if reason:
                 self.failed[page.stem] = reason
-            self.log(reason or f"{page.stem}: {page.answer_text()}")
+            log.info(reason or f"{page.stem}: {page.answer_text()}")
         return bool(ended)
 
     def finish(self) -> None:
@@ -246,8 +245,7 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
 
 def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
     """Return the paragraph and the figure that the index opens with; the figure once the report has ended."""
-    paths = [page.published("-contrasts.csv") for page in pages]
-    tables = [pd.read_csv(path) for path in paths if path.exists()]
+    tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
     if not any(len(table) for table in tables):
         return "", ""
     rows = main_rows(tables)
@@ -257,7 +255,7 @@ def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
 def join_tables(pages: list[NotebookPage]) -> None:
     """Join the CSV files of all questions into one results.csv and one contrasts.csv."""
     for ending, name in ((".csv", "results.csv"), ("-contrasts.csv", "contrasts.csv")):
-        paths = [page.published(ending) for page in pages if page.published(ending).exists()]
+        paths = [path for page in pages if (path := page.whole_table(ending))]
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
             joined = pd.concat(tables).to_csv(index=False)

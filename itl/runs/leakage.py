@@ -1,6 +1,7 @@
 """Leakage: test images of a target that nets have seen, in pre-training or in the target's own training."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,6 +10,8 @@ from itl.evaluation.target import scored_split
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import across_splits, between, count_text, table_path
 from itl.packs.pack import Pack
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,11 @@ class Leakage:
         )
 
 
-def find_leakage(packs: Mapping[str, Pack], log: Callable[[str], object] = lambda _: None) -> list[Leakage]:
+def find_leakage(packs: Mapping[str, Pack]) -> list[Leakage]:
     """Compare the images that each target is scored on with those that nets learn from.
 
     Args:
         packs: The pre-training's, called images, and the targets', by name.
-        log: Called before a comparison that was not made before: it takes minutes for a million images.
     """
     pretraining, leaks = packs["images"], []
     for name, pack in packs.items():
@@ -46,7 +48,7 @@ def find_leakage(packs: Mapping[str, Pack], log: Callable[[str], object] = lambd
         if split not in pack.summary["splits"]:
             continue
         if not table_path(pretraining, "train", pack, split).exists():
-            log(f"looking for the {split} images of {name} among the training images, once")
+            log.info(f"looking for the {split} images of {name} among the training images, once")
         own = across_splits(pack)
         own = own[own["other_split"] == split]
         seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)

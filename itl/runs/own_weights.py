@@ -1,12 +1,15 @@
 """Weights that one already has, as conditions of a question: a hub's by name, or those of a file."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError
 from itl.machine import Machine, project_folder
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest, spec_of
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,13 +77,12 @@ class OwnWeights:
         pixels = entry.pixels or (hub.pixels if hub else None)
         return cls(weights, architecture(entry.net), shown, file, trained_on, pixels)
 
-    def keep(self, machine: Machine, pixels: int, log: Callable[[str], object] = print) -> None:
+    def keep(self, machine: Machine, pixels: int) -> None:
         """Read the weights, once, into `machine.weights`, where runs find them.
 
         Args:
             machine: that holds runs.
             pixels: of the question's recipe.
-            log: is called before what may take a while.
 
         Raises:
             ItlError: they are not here, are damaged, or are those of another net; see
@@ -93,7 +95,7 @@ class OwnWeights:
         path = kept_file(self.weights, machine.weights)
         if path.exists():
             return
-        log(f"reading the weights {self.name}, once")
+        log.info(f"reading the weights {self.name}, once")
         if self.file and file_digest(self.file) != self.weights.digest:
             raise ItlError(f"{self.file} has changed since the question was asked; repeat the command")
         tensors = read_tensors(Path(self.file)) if self.file else fetch(self.weights.net)

@@ -39,14 +39,14 @@ CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them besi
 Spec = Pretrain | Transfer
 
 
-def perform(spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print) -> dict:
+def perform(spec: Spec, store: Store, machine: Machine) -> dict:
     """Return the result of *spec*. If it is not done, do it, from its last checkpoint.
 
     Raises:
         ItlError: where the run needs another that is not done, and where its files cannot be written.
     """
     try:
-        with store.claim(spec, log) as folder:
+        with store.claim(spec) as folder:
             return store.result(spec) or _perform(spec, store, folder, machine)
     except OSError as error:
         raise ItlError(

@@ -1,6 +1,7 @@
 """A plan: every pack and run that some questions need, once, with what it takes and whether that is here."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from textwrap import TextWrapper
@@ -21,6 +22,8 @@ from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
 from itl.specs import Packing, Pretrain, Transfer, key
 
+log = logging.getLogger(__name__)
+
 UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
@@ -39,6 +42,10 @@ class QuestionLike(Protocol):
     @property
     def name(self) -> str:
         """Name of the question."""
+
+    @property
+    def afterwards(self) -> str:
+        """What runs after the plan, in words; '' for nothing."""
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -103,6 +110,7 @@ class Plan:
     runs: pd.DataFrame
     machine: Machine
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
+    afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
 
     @property
     def left(self) -> pd.DataFrame:
@@ -213,14 +221,13 @@ class Plan:
         for kind, name, available, sharing in self.memories():
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join([*lines, *self.duplicates])
+        return "\n".join([*lines, *self.duplicates, *self.afterwards])
 
 
 def plan(
     questions: Iterable[QuestionLike],
     store: Store,
     machine: Machine,
-    log: Callable[[str], object] = lambda _: None,
     measure: bool = True,
 ) -> Plan:
     """Plan *questions* together: what they share is one row.
@@ -229,14 +236,13 @@ def plan(
         questions: to be planned.
         store: where finished runs are looked up.
         machine: that would do the runs.
-        log: is called with a line before anything that takes a while.
         measure: measure how fast this machine is where that is not known yet; else such runs cost nothing.
 
     Raises:
         ItlError: for data that are missing, all in one line, and for subsets that cannot be had.
     """
     questions = list(questions)
-    sizes, packs = _packs(questions, machine, log)
+    sizes, packs = _packs(questions, machine)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
         if UNPACKED not in str(run.spec):
@@ -245,15 +251,16 @@ def plan(
     works = [work_of(run.spec) for run in left]
     rates = {}
     if left:
-        rates = calibrated(works, machine, log) if measure else measured_before(works, machine)
+        rates = calibrated(works, machine) if measure else measured_before(works, machine)
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
-    duplicates = _duplicates(questions, sizes, machine, log)
-    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates)
+    duplicates = _duplicates(questions, sizes, machine)
+    afterwards = tuple(question.afterwards for question in questions if question.afterwards)
+    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
 
 
 def _packs(
-    questions: Sequence[QuestionLike], machine: Machine, log: Callable[[str], object]
+    questions: Sequence[QuestionLike], machine: Machine
 ) -> tuple[dict[Path, Size], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated.
 
@@ -270,7 +277,8 @@ def _packs(
             continue
         sizes[folder] = size
         if size.changes:
-            log(f"the source of {name} has changed since it was packed: {size.changes}; it is packed anew")
+            changes = f"the source of {name} has changed since it was packed: {size.changes}"
+            log.info(f"{changes}; it is packed anew")
         state, minutes, disk = "done", 0.0, 0
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
@@ -287,7 +295,7 @@ def _packs(
 
 
 def _duplicates(
-    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine, log: Callable[[str], object]
+    questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> tuple[str, ...]:
     """Return a line on the duplicates of each target, of the questions whose packs are built."""
     lines: dict[str, None] = {}  # each once
@@ -297,7 +305,7 @@ def _duplicates(
             packs = {name: Pack.open(folder) for name, folder in folders.items()}
             for own in question.own_weights():
                 lines[f"weights: {known_of_leakage(own.name, own.trained_on, packs)}"] = None
-            for leak in find_leakage(packs, log):
+            for leak in find_leakage(packs):
                 command = f"itl duplicates {folders[leak.target]} --pretraining {folders['images']}"
                 lines[f"duplicates: {leak}" + (f"; listed by {command}" if leak else "")] = None
     return tuple(lines)

@@ -163,6 +163,7 @@ class Question:
     repeats: int = 1  # fits of each net to each target, by methods that train there
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
+    afterwards: str = ""  # what its notebook runs once these runs are known, for people who plan
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -173,12 +174,12 @@ class Question:
         folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
         return open_taxonomy(self.taxonomy, [project_folder(), *folders])
 
-    def prepare(self, machine: Machine, log: Callable[[str], object] = print) -> dict[str, Pack]:
+    def prepare(self, machine: Machine) -> dict[str, Pack]:
         """Open the packs, building those that are missing, and keep the tree where runs find it."""
         keep_taxonomy(self.tree(machine), machine.taxonomies)
         for own in self.own_weights():
-            own.keep(machine, self.recipe.pixels, log)
-        return {name: pack_for(packing, name, machine, log) for name, packing in self.packings().items()}
+            own.keep(machine, self.recipe.pixels)
+        return {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
 
     def own_weights(self) -> list[OwnWeights]:
         """List the weights that conditions have instead of training."""

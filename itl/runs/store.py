@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -93,13 +93,13 @@ class Store:
         self.write(spec, RESULT, result | {"files": files})
 
     @contextmanager
-    def claim(self, spec: object, log: Callable[[str], object] = print) -> Iterator[Path]:
+    def claim(self, spec: object) -> Iterator[Path]:
         """Hold the run of *spec* alone, waiting for whoever holds it; yields its folder.
 
         The claim is a lock that the kernel drops with its holder, so a killed process leaves none behind.
         """
         folder = self.folder(spec)
-        with hold_lock(folder / "claim", f"computing run {key(spec)}", log):
+        with hold_lock(folder / "claim", f"computing run {key(spec)}"):
             for litter in folder.glob(".*.*.*"):  # half written by a holder that was killed
                 if not litter.name.startswith(".spec.json."):  # written without the claim
                     litter.unlink()

@@ -1,6 +1,7 @@
 """What work costs on this machine: seconds, memory and weights of each net, measured once and kept."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:                           # who only plans what is measured al
     from itl.training.nets import Classifier
 
     Work = tuple[torch.nn.Module, Callable[[], torch.Tensor], Callable[[], object]]
+
+log = logging.getLogger(__name__)
 
 KEPT = "rates.json"                         # beside the runs
 LARGEST = 227                               # pixels that a net is built for; detectors may see more
@@ -61,12 +64,12 @@ Rates = dict[str, Any]                      # a Rate by `name_of`, and Frozen by
 
 
 def calibrated(
-    works: Iterable[tuple[str, Recipe]], machine: Machine, log: Callable[[str], object] = lambda _: None
+    works: Iterable[tuple[str, Recipe]], machine: Machine
 ) -> Rates:
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
-    would do it, which takes seconds for each. *log* is told so beforehand. Of processes that start at once
+    would do it, which takes seconds for each. Of processes that start at once
     one measures, and the others wait for it.
     """
     works = list(works)
@@ -74,25 +77,25 @@ def calibrated(
     if rates.keys() == _named(works, machine).keys():
         return rates
     if not machine.home.is_dir():  # a plan for another home makes no folders there
-        return rates | _measure_missing(works, rates, machine, log)
+        return rates | _measure_missing(works, rates, machine)
     machine.runs.mkdir(parents=True, exist_ok=True)
     # Measured one after another: two measurements at once would slow each other, and one would be lost.
-    with hold_lock(machine.runs / f"{KEPT}.lock", "measuring what work costs", log):
+    with hold_lock(machine.runs / f"{KEPT}.lock", "measuring what work costs"):
         rates = measured_before(works, machine)  # another process may have measured meanwhile
-        if measured := _measure_missing(works, rates, machine, log):
+        if measured := _measure_missing(works, rates, machine):
             kept = _kept(machine) | {name: asdict(rate) for name, rate in measured.items()}
             write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
     return rates | measured
 
 
 def _measure_missing(
-    works: list[tuple[str, Recipe]], rates: Rates, machine: Machine, log: Callable[[str], object]
+    works: list[tuple[str, Recipe]], rates: Rates, machine: Machine
 ) -> Rates:
     """Measure in a process of its own what *rates* lack of *works* and of frozen features."""
     missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
     if not missing:
         return {}
-    log(f"measuring {len(missing)} kinds of work on this machine, once")
+    log.info(f"measuring {len(missing)} kinds of work on this machine, once")
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
         measured = alone.submit(_measure_all, list(missing.values()), machine).result()
     return dict(zip(missing, measured, strict=True))

@@ -1,5 +1,6 @@
 """Worker processes of this machine: each stays on one device and ends with the process that started it."""
 
+import logging
 import os
 import pickle
 import subprocess
@@ -16,7 +17,7 @@ from queue import SimpleQueue
 from subprocess import PIPE
 from typing import Protocol
 
-from itl import ItlError
+from itl import ItlError, LineHandler, log_lines
 from itl.machine import Machine
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
@@ -150,7 +151,8 @@ def serve_runs() -> None:
     while True:
         spec, store, machine = runs.get()
         try:
-            perform_here(spec, store, machine, partial(answer, LINE))
+            with log_lines(partial(answer, LINE)):
+                perform_here(spec, store, machine)
             error = ""
         except Exception as reason:
             error = str(reason) if isinstance(reason, ItlError) else f"{type(reason).__name__}: {reason}"
@@ -162,9 +164,7 @@ def print_line(line: str) -> None:
     print(f"itl: {line}", file=sys.stderr, flush=True)
 
 
-def perform_here(
-    spec: Spec, store: Store, machine: Machine, log: Callable[[str], object] = print_line
-) -> dict:
+def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
     """Do one run in this process. Imported here: who only plans or reads needs no torch."""
     import torch
 
@@ -173,7 +173,7 @@ def perform_here(
 
     torch.set_num_threads(machine.threads)
     use_device(machine)
-    return perform(spec, store, machine, log=log)
+    return perform(spec, store, machine)
 
 
 def start_worker(threads: int, lifeline: Connection) -> None:
@@ -185,6 +185,7 @@ def start_worker(threads: int, lifeline: Connection) -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    logging.getLogger("itl").handlers = [LineHandler(print_line)]
 
 
 def needs(spec: Spec) -> list[Spec]:

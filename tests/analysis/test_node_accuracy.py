@@ -115,7 +115,7 @@ def test_from_the_question_to_its_nodes(tmp_path):
     store = Store(machine.runs)
     with pytest.raises(ItlError, match="no run of induction@images:6 is done"):
         node_accuracy.every_node(question, store, machine, "induction@images:6")
-    question.prepare(machine, log=str)
+    question.prepare(machine)
     for needed in with_needs(run.spec for run in question.runs(machine)):
         perform(needed, store, machine)
     results = question.results(store, machine)

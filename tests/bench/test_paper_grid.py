@@ -65,7 +65,7 @@ def test_the_papers_grid_can_be_had_of_the_published_sizes(tmp_path, rated):
     assert {recipe.pixels for _, recipe, _ in works} == {227, 600}
 
 
-def stated(works, machine, log=None) -> dict[str, Rate | Frozen]:
+def stated(works, machine) -> dict[str, Rate | Frozen]:
     """The rates that paper-128.yaml states: images a second, trained on and looked at."""
     rates = {frozen_name(machine): Frozen(start=0.1, fit=1e-12, compare=1e-15)}
     for net, recipe in works:

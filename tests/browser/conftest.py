@@ -31,7 +31,7 @@ def home(tmp_path_factory) -> Path:
     shutil.copytree(rig.ROOT / "notebooks", home / "notebooks")
     machine = Machine(home=home, workers=1)
     for name, packing in (("images", EVERY_CLASS), ("scenes", SCENES)):
-        pack_for(spec_of(Packing, packing, name), name, machine, log=lambda line: None)
+        pack_for(spec_of(Packing, packing, name), name, machine)
     return home
 
 

@@ -20,7 +20,7 @@ def test_axe_core_is_there():
 def test_pages_of_a_report(chromium, home, trained, scheme):
     folder = home / "reports/smallest"
     if not (folder / "index.html").exists():
-        report(load_preset("smallest", home / "params"), folder, here(home), log=lambda line: None)
+        report(load_preset("smallest", home / "params"), folder, here(home))
     run = next((folder / "runs").glob("*.html"))
     for path in (folder / "index.html", folder / "01-data-size.html", folder / "runs.html", run):
         page = chromium.new_page(color_scheme=scheme)

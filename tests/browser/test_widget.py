@@ -45,7 +45,7 @@ def demo(tmp_path_factory) -> Pack:
     """Forty rendered classes of five training images."""
     options = (("classes", 40), ("train", 5), ("val", 1), ("size", 16))
     where = tmp_path_factory.mktemp("packs") / "demo"
-    return Pack.build(Packing("demo", None, 16, "squash", options), where, workers=1, log=lambda line: None)
+    return Pack.build(Packing("demo", None, 16, "squash", options), where, workers=1)
 
 
 # what is kept

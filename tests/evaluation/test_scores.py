@@ -263,7 +263,7 @@ def measured(tmp_path_factory):
     for run in question.runs(machine):
         perform(run.spec, store, machine)
     spec = next(run.spec for run in question.runs(machine) if run.method == "scores")
-    target = target_of(spec, pack_for(dict(question.targets)["scenes"], "scenes", machine, str))
+    target = target_of(spec, pack_for(dict(question.targets)["scenes"], "scenes", machine))
     return machine, store, question, spec, target
 
 

@@ -15,7 +15,7 @@ from itl.packs.duplicates import MAX_DIFFERENCE, MIN_CONTRAST, across_splits, be
 from itl.packs.pack import Pack
 from itl.sources.registry import open_source
 from itl.specs import Packing
-from tests.pictures import REAL, encoded, quiet
+from tests.pictures import REAL, encoded
 
 VARIANTS = {
     "exact": lambda image: image,
@@ -40,7 +40,7 @@ def write(folder: Path, split: str, images: dict[str, Image.Image]) -> None:
 
 
 def packed(folder: Path, out: Path, size: int = 48, fit: str = "squash") -> Pack:
-    return Pack.build(Packing("folder", size=size, fit=fit), out, path=folder, log=quiet)
+    return Pack.build(Packing("folder", size=size, fit=fit), out, path=folder)
 
 
 def names(table: pd.DataFrame) -> set[tuple[str, str, str]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from itl import ItlError
+from itl import ItlError, log_lines
 from itl.packs import writer
 from itl.packs.fit import decode
 from itl.packs.journal import Journal
@@ -26,7 +26,7 @@ from itl.packs.writer import npy_header
 from itl.sources.class_folders import ClassFolders
 from itl.specs import Packing
 from itl.storage import hold_lock
-from tests.pictures import encoded, forked, quiet, same, smooth
+from tests.pictures import encoded, forked, same, smooth
 
 COUNT = 240
 PACKING = Packing("folder", size=24)
@@ -48,7 +48,7 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(photos, tmp_path_factory) -> Pack:
     """The pack as it should be."""
-    return Pack.build(PACKING, tmp_path_factory.mktemp("packs") / "whole", path=photos, workers=2, log=quiet)
+    return Pack.build(PACKING, tmp_path_factory.mktemp("packs") / "whole", path=photos, workers=2)
 
 
 @pytest.fixture(autouse=True)
@@ -86,9 +86,9 @@ def test_a_pack_holds_what_was_decoded(undisturbed, photos):
 
 def test_the_same_pack_again_is_opened_and_another_is_refused(undisturbed, photos, monkeypatch):
     monkeypatch.setattr(writer.ImageWriter, "write", None)  # would fail if it were called
-    assert Pack.build(PACKING, undisturbed.folder, path=photos, log=quiet).digest == undisturbed.digest
+    assert Pack.build(PACKING, undisturbed.folder, path=photos).digest == undisturbed.digest
     with pytest.raises(ItlError, match=r"is the pack of folder at 24 pixels .* not of folder at 32 pixels"):
-        Pack.build(Packing("folder", size=32), undisturbed.folder, path=photos, log=quiet)
+        Pack.build(Packing("folder", size=32), undisturbed.folder, path=photos)
 
 
 def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, photos, tmp_path):
@@ -99,16 +99,16 @@ def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, p
         (other / "train" / name / "1.png").write_bytes(encoded(smooth(9, 9)))
     copied = tmp_path / "copy"
     subprocess.run(["cp", "-r", photos, copied], check=True)
-    assert same(Pack.build(PACKING, undisturbed.folder, path=copied, log=quiet), undisturbed)
+    assert same(Pack.build(PACKING, undisturbed.folder, path=copied), undisturbed)
     with pytest.raises(ItlError, match="is the pack of"):
-        Pack.build(PACKING, undisturbed.folder, path=other, log=quiet)
+        Pack.build(PACKING, undisturbed.folder, path=other)
 
 
 def test_kills_at_any_write_end_in_the_same_bytes(undisturbed, photos, tmp_path):
     out, rows = tmp_path / "pack", []
 
     def work():
-        Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
+        Pack.build(PACKING, out, path=photos, workers=2)
 
     def work_until_write(number: int):
         write, calls = os.pwrite, iter(range(1, number + 1))
@@ -141,12 +141,12 @@ def test_kills_while_finishing_end_in_the_same_bytes(undisturbed, photos, tmp_pa
 
     def work():
         setattr(os, call, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
-        Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
+        Pack.build(PACKING, out, path=photos, workers=2)
 
     _, status = os.waitpid(forked(work), 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     assert not out.exists()
-    assert same(Pack.build(PACKING, out, path=photos, workers=1, log=quiet), undisturbed)
+    assert same(Pack.build(PACKING, out, path=photos, workers=1), undisturbed)
 
 
 def half_built(out: Path, photos: Path, monkeypatch) -> int:
@@ -161,7 +161,7 @@ def half_built(out: Path, photos: Path, monkeypatch) -> int:
     with monkeypatch.context() as patched:
         patched.setattr(Journal, "append", stop_at_half)
         with pytest.raises(KeyboardInterrupt):
-            Pack.build(PACKING, out, path=photos, workers=2, log=quiet)
+            Pack.build(PACKING, out, path=photos, workers=2)
     return len(Journal(out.with_name("pack.partial") / "journal").rows)
 
 
@@ -170,12 +170,12 @@ def test_what_is_done_is_not_decoded_again(undisturbed, photos, tmp_path, monkey
     with pytest.raises(ItlError, match="interrupted"):
         Pack.open(tmp_path / "pack.partial")
     with pytest.raises(ItlError, match="unfinished pack of folder at 24 pixels"):
-        Pack.build(Packing("folder", size=20), tmp_path / "pack", path=photos, log=quiet)
+        Pack.build(Packing("folder", size=20), tmp_path / "pack", path=photos)
     read, read_again = ClassFolders.read, []
     monkeypatch.setattr(
         ClassFolders, "read", lambda self, record: read_again.append(record) or read(self, record)
     )
-    assert same(Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet), undisturbed)
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=photos), undisturbed)
     assert COUNT / 2 < done < COUNT
     assert len(read_again) == COUNT - done + 2  # and the broken ones: they may be repaired now
 
@@ -192,7 +192,7 @@ def test_a_crash_of_the_machine_costs_only_what_was_lost(undisturbed, photos, tm
         data = bytearray(journal.read_bytes())
         data[-20:] = b"" if harm == "torn line" else b"0" * 20
         journal.write_bytes(data)
-    assert same(Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet), undisturbed)
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=photos), undisturbed)
 
 
 def test_two_processes_build_one_pack_once(undisturbed, photos, tmp_path):
@@ -206,7 +206,7 @@ def test_two_processes_build_one_pack_once(undisturbed, photos, tmp_path):
 
     def work():
         ClassFolders.read = counted
-        assert same(Pack.build(PACKING, out, path=photos, workers=2, log=quiet), undisturbed)
+        assert same(Pack.build(PACKING, out, path=photos, workers=2), undisturbed)
 
     children = [forked(work), forked(work)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
@@ -218,8 +218,8 @@ def test_a_second_process_says_that_it_waits(photos, tmp_path):
         (tmp_path / "message").write_text(line)
         os._exit(3)
 
-    with hold_lock(tmp_path / "pack.lock", "packing", quiet):
-        child = forked(lambda: Pack.build(PACKING, tmp_path / "pack", path=photos, log=tell))
+    with hold_lock(tmp_path / "pack.lock", "packing"), log_lines(tell):
+        child = forked(lambda: Pack.build(PACKING, tmp_path / "pack", path=photos))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     message = (tmp_path / "message").read_text()
     assert (
@@ -236,16 +236,16 @@ def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monk
         path.write_bytes(encoded(smooth(8, 8) + number))
     (photos / "cat/03.png").write_bytes(b"broken")
     with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an image"):
-        Pack.build(packing, tmp_path / "pack", path=photos, log=quiet)
-    allowed = Pack.build(replace(packing, unreadable=0.05), tmp_path / "other", path=photos, log=quiet)
+        Pack.build(packing, tmp_path / "pack", path=photos)
+    allowed = Pack.build(replace(packing, unreadable=0.05), tmp_path / "other", path=photos)
     assert len(allowed) == 29
     assert "cat/03.png" not in set(allowed.table["image"])
     (photos / "cat/03.png").write_bytes(encoded(smooth(8, 8) + 3))
-    assert len(Pack.build(packing, tmp_path / "pack", path=photos, log=quiet)) == 30
+    assert len(Pack.build(packing, tmp_path / "pack", path=photos)) == 30
     for path in (photos / "cat").iterdir():
         path.write_bytes(b"broken")
     with pytest.raises(ItlError, match="none of 30 images can be read"):
-        Pack.build(replace(packing, unreadable=1.0), tmp_path / "none", path=photos, log=quiet)
+        Pack.build(replace(packing, unreadable=1.0), tmp_path / "none", path=photos)
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path, monkeypatch):
@@ -259,7 +259,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
             try:
-                Pack.build(PACKING, out, path=photos, workers=1, log=quiet)
+                Pack.build(PACKING, out, path=photos, workers=1)
             except ItlError as error:
                 (tmp_path / "message").write_text(str(error))
 
@@ -272,7 +272,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(undisturbed, photos, tmp_path
         assert "\n" not in message
         assert len(Journal(tmp_path / "pack.partial/journal").rows) in rows
         assert not out.exists()
-    assert same(Pack.build(PACKING, out, path=photos, log=quiet), undisturbed)
+    assert same(Pack.build(PACKING, out, path=photos), undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -289,14 +289,14 @@ def test_what_the_system_refuses_is_one_line(photos, tmp_path, monkeypatch, numb
 
     monkeypatch.setattr(os, "pwrite", refuse)
     with pytest.raises(ItlError, match=message):
-        Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet)
+        Pack.build(PACKING, tmp_path / "pack", path=photos)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission_is_one_line(photos, tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ItlError, match="no permission to write"):
-        Pack.build(PACKING, tmp_path / "pack", path=photos, log=quiet)
+        Pack.build(PACKING, tmp_path / "pack", path=photos)
 
 
 def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
@@ -305,7 +305,7 @@ def test_opening_what_is_no_pack_says_what_to_do(undisturbed, tmp_path):
     with pytest.raises(ItlError, match="is not a pack; if it holds images"):
         Pack.open(tmp_path)
     with pytest.raises(ItlError, match="something else is there"):
-        Pack.build(PACKING, tmp_path, path=tmp_path, log=quiet)
+        Pack.build(PACKING, tmp_path, path=tmp_path)
     subprocess.run(["cp", "-r", undisturbed.folder, tmp_path / "cut"], check=True)
     summary = json.loads((tmp_path / "cut/pack.json").read_text())
     (tmp_path / "cut/pack.json").write_text(json.dumps(summary | {"images": 3}))
@@ -324,7 +324,7 @@ def test_reading_a_pack_takes_no_torch(undisturbed):
 
 def test_rendered_images_are_packed_by_processes_to_the_same_bytes(tmp_path):
     packing = Packing("demo", size=16, options={"classes": 2, "train": 5, "val": 2, "size": 16})
-    packs = [Pack.build(packing, tmp_path / f"{workers}", workers=workers, log=quiet) for workers in (1, 2)]
+    packs = [Pack.build(packing, tmp_path / f"{workers}", workers=workers) for workers in (1, 2)]
     assert same(*packs)
     assert packs[0].summary["splits"] == {"train": 10, "val": 4}
 
@@ -350,22 +350,23 @@ def change(photos: Path) -> None:
     (train / "dog/05.png").write_bytes(encoded(smooth(32, 32)))
 
 
-def test_a_changed_source_is_packed_anew_and_only_what_changed_is_decoded(few, tmp_path, monkeypatch):
+def test_a_changed_source_is_packed_anew_and_only_what_changed_is_decoded(few, tmp_path, monkeypatch, caplog):
     packing = replace(PACKING, unreadable=0.1)
-    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    before = Pack.build(packing, tmp_path / "pack", path=few)
     first = np.array(before.images[2])
     change(few)
-    read, decoded, lines = ClassFolders.read, [], []
+    read, decoded = ClassFolders.read, []
     monkeypatch.setattr(
         ClassFolders, "read", lambda self, record: decoded.append(record.id) or read(self, record)
     )
-    after = Pack.build(packing, tmp_path / "pack", path=few, log=lines.append)
-    assert lines[0] == (
+    caplog.clear()
+    after = Pack.build(packing, tmp_path / "pack", path=few)
+    assert caplog.messages[0] == (
         f"the source has changed since {tmp_path / 'pack'} was packed: 2 images added (train/cat/03.png …), "
         "2 images gone (train/cat/00.png …), 2 images changed (train/dog/01.png …); packing these anew"
     )
     assert sorted(decoded) == [f"train/{name}.png" for name in ("cat/03", "cat/99", "dog/01", "dog/05")]
-    assert same(after, Pack.build(packing, tmp_path / "whole", path=few, log=quiet))
+    assert same(after, Pack.build(packing, tmp_path / "whole", path=few))
     assert after.digest != before.digest
     assert (before.images[2] == first).all()  # who has the old one open reads on
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -377,38 +378,38 @@ def test_a_changed_source_is_packed_anew_and_only_what_changed_is_decoded(few, t
     ]
     assert after.summary["kinds"] == {"PNG": 12}
     decoded.clear()
-    assert same(Pack.build(packing, tmp_path / "pack", path=few, log=lines.append), after)
+    assert same(Pack.build(packing, tmp_path / "pack", path=few), after)
     assert not decoded
 
 
 def test_other_files_beside_the_images_change_nothing(few, tmp_path, monkeypatch):
     packing = replace(PACKING, unreadable=0.1)
-    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    before = Pack.build(packing, tmp_path / "pack", path=few)
     (few / "notes.txt").write_text("nothing")
     monkeypatch.setattr(writer.ImageWriter, "write", None)  # would fail if it were called
-    assert Pack.build(packing, tmp_path / "pack", path=few, log=quiet).digest == before.digest
+    assert Pack.build(packing, tmp_path / "pack", path=few).digest == before.digest
     monkeypatch.setattr(ClassFolders, "records", None)  # the new state is kept: nothing is listed again
-    assert Pack.build(packing, tmp_path / "pack", path=few, log=quiet).digest == before.digest
+    assert Pack.build(packing, tmp_path / "pack", path=few).digest == before.digest
 
 
 @pytest.mark.parametrize("archive", ["tar", "zip"])
 def test_a_changed_archive_is_packed_anew(few, tmp_path, archive):
     packing, path = replace(PACKING, unreadable=0.1), tmp_path / f"few.{archive}"
     shutil.make_archive(str(tmp_path / "few"), archive, few)
-    assert len(Pack.build(packing, tmp_path / "pack", path=path, log=quiet)) == 11
+    assert len(Pack.build(packing, tmp_path / "pack", path=path)) == 11
     change(few)
     shutil.make_archive(str(tmp_path / "few"), archive, few)
-    after = Pack.build(packing, tmp_path / "pack", path=path, log=quiet)
-    assert same(after, Pack.build(packing, tmp_path / "whole", path=path, log=quiet))
+    after = Pack.build(packing, tmp_path / "pack", path=path)
+    assert same(after, Pack.build(packing, tmp_path / "whole", path=path))
     assert "train/cat/99.png" in set(after.table["image"])
 
 
 @pytest.mark.parametrize("call", ["rename", "fsync"])
 def test_a_kill_while_a_pack_is_replaced_ends_in_the_same_bytes(few, tmp_path, call):
     packing, out = replace(PACKING, unreadable=0.1), tmp_path / "pack"
-    Pack.build(packing, out, path=few, log=quiet)
+    Pack.build(packing, out, path=few)
     change(few)
-    whole = Pack.build(packing, tmp_path / "whole", path=few, log=quiet)
+    whole = Pack.build(packing, tmp_path / "whole", path=few)
     for last in (1, 2):
 
         def work(last=last):
@@ -420,47 +421,47 @@ def test_a_kill_while_a_pack_is_replaced_ends_in_the_same_bytes(few, tmp_path, c
                 return real(*arguments, **options)
 
             setattr(os, call, kill)
-            Pack.build(packing, out, path=few, log=quiet)
+            Pack.build(packing, out, path=few)
 
         _, status = os.waitpid(forked(work), 0)
         assert os.WTERMSIG(status) == signal.SIGKILL
-    assert same(Pack.build(packing, out, path=few, log=quiet), whole)
+    assert same(Pack.build(packing, out, path=few), whole)
     assert not list(tmp_path.glob("pack.*d"))  # neither replaced nor unfinished
 
 
-def test_an_unfinished_pack_of_what_has_changed_is_begun_anew(photos, tmp_path, monkeypatch):
+def test_an_unfinished_pack_of_what_has_changed_is_begun_anew(photos, tmp_path, monkeypatch, caplog):
     moved = tmp_path / "photos"
     shutil.copytree(photos, moved)
     half_built(tmp_path / "pack", moved, monkeypatch)
     (moved / "train/cat/000.png").write_bytes(encoded(smooth(32, 33)))
-    lines: list[str] = []
-    pack = Pack.build(PACKING, tmp_path / "pack", path=moved, log=lines.append)
-    assert lines[0].endswith("was begun, and its source has changed since; it is begun anew")
-    assert same(pack, Pack.build(PACKING, tmp_path / "whole", path=moved, log=quiet))
+    caplog.clear()
+    pack = Pack.build(PACKING, tmp_path / "pack", path=moved)
+    assert caplog.messages[0].endswith("was begun, and its source has changed since; it is begun anew")
+    assert same(pack, Pack.build(PACKING, tmp_path / "whole", path=moved))
 
 
 def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
     packing = replace(PACKING, unreadable=0.1)
-    Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    Pack.build(packing, tmp_path / "pack", path=few)
     other = tmp_path / "other"
     shutil.copytree(few, other)
-    assert len(Pack.build(packing, tmp_path / "pack", path=other, log=quiet)) == 11
+    assert len(Pack.build(packing, tmp_path / "pack", path=other)) == 11
     (other / "train/cat/00.png").write_bytes(encoded(smooth(90, 90)))
     with pytest.raises(ItlError, match="is the pack of"):
-        Pack.build(packing, tmp_path / "pack", path=other, log=quiet)
+        Pack.build(packing, tmp_path / "pack", path=other)
 
 
-def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path):
+def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path, caplog):
     packing, lists = (
         Packing("folder", size=8, options={"classes": "names.csv"}, unreadable=0.1),
         few / "names.csv",
     )
     lists.write_text("cat,n02121808\ndog,n02084071\n")
-    before = Pack.build(packing, tmp_path / "pack", path=few, log=quiet)
+    before = Pack.build(packing, tmp_path / "pack", path=few)
     lists.write_text("cat,n02121808\ndog,n02083346\n")
-    lines: list[str] = []
-    after = Pack.build(packing, tmp_path / "pack", path=few, log=lines.append)
-    assert "5 images of another class or split (train/dog/01.png …)" in lines[0]
+    caplog.clear()
+    after = Pack.build(packing, tmp_path / "pack", path=few)
+    assert "5 images of another class or split (train/dog/01.png …)" in caplog.messages[0]
     assert set(after.table["wnid"]) == {"n02121808", "n02083346"}
     with pytest.raises(ItlError, match="has been packed anew since it was opened"):
         _ = before.table

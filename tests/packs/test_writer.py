@@ -27,7 +27,7 @@ Journal.append = append_and_measure
 for name in ("few", "many"):
     sizes.clear()
     Pack.build(Packing("folder", size=int(sys.argv[2]), options={"class_level": 1}),
-               sys.argv[1] + "/pack-" + name, path=sys.argv[1] + "/" + name, workers=2, log=str)
+               sys.argv[1] + "/pack-" + name, path=sys.argv[1] + "/" + name, workers=2)
     print(max(sizes))
 """
 

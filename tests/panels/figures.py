@@ -135,7 +135,7 @@ def main() -> None:
     (question,) = questions_of(preset)
     with tempfile.TemporaryDirectory() as folder:
         machine = here(Path(folder))
-        question.prepare(machine, lambda line: None)
+        question.prepare(machine)
         store, specs = Store(machine.runs), list(with_needs(run.spec for run in question.runs(machine)))
         pretend(specs, store)
         print(f"{len(specs):,} runs{'':42}{'middle':>9}{'slowest':>9}{'CPU':>9}   (milliseconds)")

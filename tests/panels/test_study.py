@@ -19,6 +19,7 @@ from itl.runs.store import Store
 from itl.specs import Subset
 from tests.accessible import faults
 from tests.pictures import encoded, smooth
+from tests.sources import containers
 from tests.worlds import SETTINGS, here, small_study
 
 LONG = {"steps": 80, "batch": 8, "pixels": 24}
@@ -108,6 +109,19 @@ def test_own_folders_become_images_and_a_target(panel, project):
     assert len(panel.plan().packs) == 2
     panel.target_folder = ""
     assert "knn@own" not in panel.offered_tasks()
+
+
+def test_an_own_target_is_read_by_the_source_that_is_chosen(panel, project):
+    panel.target_folder, panel.target_source = str(containers.parquet(project / "pets")), "parquet"
+    panel.tasks = ("knn@own",)
+    own = dict(panel.ask().targets)["own"]
+    assert (own.source, own.path) == ("parquet", str(project / "pets"))
+    assert list(panel.plan().packs["images"]) == [64, 10]
+    assert "target_source" in panel.settings
+    with pytest.raises(ItlError, match="no source of images of one class each called 'parket'; did you mean"):
+        panel.target_source = "parket"
+    with pytest.raises(ItlError, match="called 'coco'"):  # boxes, which need a recipe of detection
+        panel.target_source = "coco"
 
 
 def test_the_browsers_selection_is_taken_over(machine):

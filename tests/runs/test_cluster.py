@@ -49,14 +49,14 @@ def weights(home: Path) -> dict[str, bytes]:
 
 
 def trainings(question, machine) -> list[Pretrain]:
-    question.prepare(machine, log=str)
+    question.prepare(machine)
     return [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
 
 
 def in_this_process(question, machine) -> None:
-    question.prepare(machine, log=str)
+    question.prepare(machine)
     for spec in with_needs(run.spec for run in question.runs(machine)):
-        perform(spec, Store(machine.runs), machine, log=str)
+        perform(spec, Store(machine.runs), machine)
 
 
 def wait_for(condition) -> None:

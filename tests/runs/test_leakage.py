@@ -36,7 +36,7 @@ def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, monkeypatch,
     monkeypatch.setattr(plan, "calibrated", made_up)
     machine, store, study = here(tmp_path), Store(tmp_path / "runs"), data_size(**leaky, **FOUR)
     assert plan.plan([study], store, machine).duplicates == ()  # the packs are not built yet
-    study.prepare(machine, log=str)
+    study.prepare(machine)
     none, one, two = "0 (0 exact, 0 near)", "1 (1 exact, 0 near)", "2 (1 exact, 1 near)"
     clean = f"of 4 val images of images, {none} are in the pre-training images, {none} in its other splits"
     seen = f"of 8 test images of scenes, {two} are in the pre-training images, {one} in its other splits"
@@ -64,7 +64,7 @@ def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_p
     subset = {"images_per_class": []} | {"subset": {"seed": 0}}
     with_them = data_size(**leaky, **subset)
     without = data_size(**leaky, **subset, leave_out_duplicates=True)
-    packs = with_them.prepare(machine, log=str)
+    packs = with_them.prepare(machine)
     specs = [study.runs(machine)[0].spec for study in (with_them, without)]
     assert specs[0].subset.without == ()
     assert specs[1].subset.without == (packs["scenes"].digest,)

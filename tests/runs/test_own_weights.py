@@ -56,7 +56,7 @@ def entry(path: Path, **settings) -> dict:
 
 def do_here(question, store, machine) -> None:
     """Do the runs of *question* in this process: starting others takes longer than these runs."""
-    question.prepare(machine, lambda line: None)
+    question.prepare(machine)
     for spec in with_needs([run.spec for run in question.runs(machine)]):
         perform(spec, store, machine)
 
@@ -202,8 +202,8 @@ def test_timms_normalisation_is_honoured(tmp_path):
     save_file(model.state_dict(), tmp_path / "lite.safetensors")
     own = OwnWeights.read({"net": hub.net, "file": str(tmp_path / "lite.safetensors"), "pixels": 32})
     machine, question = here(tmp_path), small_study()
-    own.keep(machine, 32, lambda line: None)
-    question.prepare(machine, lambda line: None)
+    own.keep(machine, 32)
+    question.prepare(machine)
     spec = Pretrain(Subset("d"), own.net, question.recipe, weights=own.weights)
     net = build_for(spec, 3).eval()
     fill_body(net, own.net, load_kept(own.weights, machine.weights)[0])
@@ -345,7 +345,7 @@ def test_without_network_or_cache_one_line_says_how_to_give_a_file(name, tmp_pat
 
 def test_what_is_known_of_leakage_is_said(tmp_path):
     machine, question = here(tmp_path), small_study()
-    packs = question.prepare(machine, lambda line: None)
+    packs = question.prepare(machine)
     said = known_of_leakage("w", "ImageNet-1k", packs)
     assert said == (
         "trained on ImageNet-1k; which test images w has seen is not known; 4 of the 4 classes of images are "

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from itl import ItlError
+from itl import ItlError, log_lines
 from itl.evaluation import induction
 from itl.evaluation.logistic_regression import Features
 from itl.evaluation.methods import METHODS
@@ -35,7 +35,7 @@ SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 
 SHARED = {name: each for name, each in SETTINGS.items() if name != "images_per_class"}
 
 
-def made_up(works, machine, log=None) -> throughput.Rates:
+def made_up(works, machine) -> throughput.Rates:
     rates = {throughput.name_of(*work, machine): RATE for work in works}
     return rates | {throughput.frozen_name(machine): FROZEN}
 
@@ -278,7 +278,7 @@ def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypa
     monkeypatch.setattr(paths, "open_source", None)  # to list again would fail
     assert size_of(packing, "images", machine) == listed
     monkeypatch.undo()
-    paths.pack_for(packing, "images", machine, log=str)
+    paths.pack_for(packing, "images", machine)
     assert size_of(packing, "images", machine) == replace(listed, packed=True, seconds=0.0)
     assert (listed.images, listed.splits) == (64, {"train": 48, "val": 16})
     assert (set(listed.train.values()), listed.packed, listed.seconds > 0) == ({12}, False, True)
@@ -319,8 +319,9 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
 
 
 def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
-    messages = []
-    return throughput.calibrated(works, machine, messages.append), messages
+    messages: list[str] = []
+    with log_lines(messages.append):
+        return throughput.calibrated(works, machine), messages
 
 
 def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
@@ -398,29 +399,29 @@ def test_long_lines_of_a_plan_break_between_words(tmp_path):
     assert max(len(line) for line in text.splitlines() if "/a/long/path" not in line) <= plan.TERMINAL_COLUMNS
 
 
-def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated):
+def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated, caplog):
     photos, machine = tmp_path / "photos", here(tmp_path)
     for split, number in itertools.product(("train", "val"), range(8)):
         path = photos / split / ("cat", "dog")[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(smooth(9, 9) + number))
     question = data_size(**SHARED | {"images": {"source": "folder", "path": str(photos), "size": 8}}, **FOUR)
-    store, lines = Store(tmp_path / "runs"), []
-    question.prepare(machine, log=str)
-    before = plan.plan([question], store, machine, lines.append)
+    store = Store(tmp_path / "runs")
+    question.prepare(machine)
+    before = plan.plan([question], store, machine)
     assert set(before.packs["state"]) == {"done"}
-    assert not any("changed" in line for line in lines)
-    lines.clear()
+    assert not any("changed" in line for line in caplog.messages)
+    caplog.clear()
     (photos / "train/cat/9.png").write_bytes(encoded(smooth(9, 9)))
-    after = plan.plan([question], store, machine, lines.append)
-    assert lines == [
+    after = plan.plan([question], store, machine)
+    assert caplog.messages == [
         "the source of images has changed since it was packed: 1 images added (train/cat/9.png); "
         "it is packed anew"
     ]
     assert dict(zip(after.packs["pack"], after.packs["state"], strict=True))["images"] == "to do"
     assert set(after.runs["run"]) == {"after packing"}
     assert after.packs.set_index("pack")["images"]["images"] == 17
-    question.prepare(machine, log=str)
+    question.prepare(machine)
     assert not set(plan.plan([question], store, machine).runs["run"]) & {"after packing", *before.runs["run"]}
 
 

@@ -19,6 +19,8 @@ from itl.training.batches import Batches
 from itl.training.loop import load_weights, predict
 from itl.training.nets import build
 from itl.training.norm_statistics import norms
+from tests.annotated import written
+from tests.sources import containers
 from tests.worlds import FOUR, SETTINGS, here, small_study
 
 OBJECTS = {
@@ -141,7 +143,7 @@ def test_a_question_on_a_tree_of_the_user(tmp_path):
     taxonomies._by_digest.clear()
     specs = [run.spec for run in own.runs(machine)]
     for spec in specs:
-        perform(spec, store, machine, str)
+        perform(spec, store, machine)
     assert store.result(specs[0])["classes"] == 2
     nodes = pd.read_csv(store.path(specs[-1]) / "nodes.csv")
     assert nodes["node"].tolist() == ["all", "first", "second"]
@@ -152,7 +154,7 @@ def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path):
     question = small_study(tasks=["knn@scenes"], seeds=[0])
     question.prepare(machine)
     (untrained,) = {run.spec.pretrain for run in question.runs(machine) if run.columns[0][1] == 0}
-    assert perform(untrained, store, machine, str)["images"] == 4
+    assert perform(untrained, store, machine)["images"] == 4
     net = build("small", 4, 24, 0)
     images = []
     load_weights(net, store.path(untrained) / "weights.safetensors")
@@ -178,7 +180,23 @@ def test_repeats_are_fits_of_one_net_with_seeds_of_their_own(tmp_path):
     assert len({fit.pretrain for fit in fits}) == 1
     assert len([run for run in twice.runs(machine) if run.method == "knn"]) == 1, "it has no noise of fits"
     for run in twice.runs(machine):
-        perform(run.spec, store, machine, str)
+        perform(run.spec, store, machine)
     weights = [store.result(fit)["metrics"]["accuracy"] for fit in fits]
     rows = twice.results(store, machine).query("task == 'finetune@scenes' and metric == 'accuracy'")
     assert rows[["repeat", "value"]].to_numpy().tolist() == [[0, weights[0]], [1, weights[1]]]
+
+
+def test_own_images_are_a_target_in_whatever_source_they_lie(tmp_path):
+    """A folder, lists and Parquet files of the same images are measured to the same scores."""
+    made = {"folder": written(tmp_path / "folder", containers.IMAGES)}
+    made |= {name: getattr(containers, name)(tmp_path / name) for name in ("lists", "parquet")}
+    targets = {name: {"source": name, "path": str(path), "size": 32} for name, path in made.items()}
+    tasks = [f"{method}@{name}" for name in targets for method in ("knn", "probe")]
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    question = small_study(targets=targets, tasks=tasks, **FOUR, seeds=[0])
+    question.run(store, machine)
+    results = question.results(store, machine)
+    rows = results[results["task"] != "own"]
+    values = rows.pivot(index="target", columns=["method", "metric"], values="value")
+    assert set(values.index) == {"folder", "lists", "parquet"}
+    assert (values.nunique() == 1).all()

@@ -36,9 +36,9 @@ def undisturbed(tmp_path_factory) -> Path:
     """A home in which the study was done in this process alone."""
     machine = here(tmp_path_factory.mktemp("undisturbed"), checkpoint_seconds=20)
     question = small_study(**STUDY)
-    question.prepare(machine, log=str)
+    question.prepare(machine)
     for spec in with_needs(run.spec for run in question.runs(machine)):
-        perform(spec, Store(machine.runs), machine, log=str)
+        perform(spec, Store(machine.runs), machine)
     return machine.home
 
 

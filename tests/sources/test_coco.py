@@ -10,7 +10,7 @@ from itl.sources.boxes import AnnotatedObject
 from itl.sources.coco import Coco, find_file, voc_box
 from itl.specs import Packing
 from tests.annotated import check_lines, jpeg, problems_of, written
-from tests.pictures import quiet, tarred
+from tests.pictures import tarred
 
 CATEGORIES = [{"id": 1, "name": "dog"}, {"id": 7, "name": "guinea pig"}]
 
@@ -93,7 +93,7 @@ def test_wherever_images_and_json_lie(tmp_path):
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = [written(tmp_path / "here", PLAIN), tarred(tmp_path / "coco.tar", PLAIN)]
     packs = [
-        Pack.build(Packing("coco", size=30, fit="pad"), tmp_path / f"pack{number}", path=path, log=quiet)
+        Pack.build(Packing("coco", size=30, fit="pad"), tmp_path / f"pack{number}", path=path)
         for number, path in enumerate(paths)
     ]
     assert packs[0].digest == packs[1].digest

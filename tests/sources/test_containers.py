@@ -5,6 +5,8 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from itl import ItlError
@@ -14,7 +16,7 @@ from itl.sources.plain_pickle import load_plain
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import written
-from tests.pictures import CAR, FOX, REAL, encoded, quiet, tarred
+from tests.pictures import CAR, FOX, REAL, encoded, tarred
 from tests.sources import containers
 from tests.sources.containers import IMAGES, mutated, parquet_file, rows, sample, shards
 
@@ -83,7 +85,7 @@ def test_the_folder_and_its_containers_give_one_pack(tmp_path):
     sources |= {"webdataset": shards, "parquet": containers.parquet}
     for kind, make in sources.items():
         path = make(tmp_path / kind)
-        pack = Pack.build(Packing(kind, size=4), tmp_path / f"{kind}.pack", path=path, workers=2, log=quiet)
+        pack = Pack.build(Packing(kind, size=4), tmp_path / f"{kind}.pack", path=path, workers=2)
         digests[kind] = pack.digest
     assert len(set(digests.values())) == 1, digests
 
@@ -112,7 +114,7 @@ def test_real_images_give_one_pack(tmp_path, monkeypatch):
     written(tmp_path / "folder", images)
     digests = {
         kind: Pack.build(
-            Packing(kind, size=32), tmp_path / f"{kind}.pack", path=tmp_path / kind, workers=2, log=quiet
+            Packing(kind, size=32), tmp_path / f"{kind}.pack", path=tmp_path / kind, workers=2
         ).digest
         for kind in ("folder", "webdataset", "parquet", "lists")
     }
@@ -230,9 +232,7 @@ def test_a_table_that_has_changed_is_packed_anew(tmp_path):
         path = parquet_file(
             tmp_path / "set/train.parquet", [("1.png", "cat", image), ("2.png", "dog", DATA)]
         ).parent
-        return Pack.build(
-            Packing("parquet", size=4), tmp_path / "pack", path=path, workers=1, log=quiet
-        ).digest
+        return Pack.build(Packing("parquet", size=4), tmp_path / "pack", path=path, workers=1).digest
 
     digests = [digest(1), digest(200), digest(1)]
     assert digests[0] == digests[2] != digests[1]
@@ -284,6 +284,14 @@ def test_tables_that_are_refused(tmp_path, columns, message):
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     with pytest.raises(ItlError, match=message):
         open_source("parquet", tmp_path).records()
+
+
+def test_a_table_whose_bytes_are_text_has_unreadable_images(tmp_path):
+    image = pa.array([{"bytes": "text", "path": "1.png"}])
+    pq.write_table(pa.table({"image": image, "label": ["cat"]}), tmp_path / "train.parquet")
+    source = open_source("parquet", tmp_path)
+    with pytest.raises(ItlError, match="its row has no bytes of an image"):
+        source.read(source.records()[0])
 
 
 def test_downsampled_numbers_need_their_wnids(tmp_path):

@@ -19,7 +19,7 @@ from itl.sources.image_files import CORRUPT, FORMATS, LATE_EXIF, pixels_of, read
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import thing, written, xml
-from tests.pictures import encoded, quiet, smooth
+from tests.pictures import encoded, smooth
 
 CASES = Path(__file__).parents[3] / "shared/cases/damaged-png"
 PICTURE = smooth(24, 36) ^ np.random.default_rng(0).integers(0, 32, (24, 36, 3), dtype=np.uint8)
@@ -181,7 +181,7 @@ def test_damaged_pngs_are_unreadable_and_counted(tmp_path):
             decode(path.read_bytes(), path.name, 64, "squash")
 
 
-def test_a_corrupt_jpeg_is_counted_where_a_strict_decoder_is_installed(tmp_path, monkeypatch):
+def test_a_corrupt_jpeg_is_counted_where_a_strict_decoder_is_installed(tmp_path, monkeypatch, caplog):
     good = encoded(PICTURE, "JPEG")
     corrupt = good[:-40] + bytes(20) + good[-20:]
     for name, data in (("good", good), ("bad", corrupt)):
@@ -189,14 +189,13 @@ def test_a_corrupt_jpeg_is_counted_where_a_strict_decoder_is_installed(tmp_path,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     packing = Packing("folder", size=8, options={"class_level": 1})
-    lines: list[str] = []
     if image_files.simplejpeg_decoder():
-        pack = Pack.build(packing, tmp_path / "strict", path=tmp_path / "photos", log=lines.append)
+        pack = Pack.build(packing, tmp_path / "strict", path=tmp_path / "photos")
         assert pack.summary["corrupt"] == 1
         assert pack.summary["kinds"][CORRUPT] == 1
-        assert any("1 JPEG files are corrupt" in line for line in lines)
+        assert any("1 JPEG files are corrupt" in line for line in caplog.messages)
     monkeypatch.setattr(image_files, "simplejpeg_decoder", lambda: None)
-    pack = Pack.build(packing, tmp_path / "lenient", path=tmp_path / "photos", log=quiet)
+    pack = Pack.build(packing, tmp_path / "lenient", path=tmp_path / "photos")
     assert pack.summary["corrupt"] is None  # not known
     assert len(pack) == 2
 

@@ -13,9 +13,9 @@ from itl.__main__ import main
 from itl.packs.pack import Pack
 from itl.sources.proposal_files import describe_order, read_regions, write_regions
 from itl.sources.proposals import match_images
+from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import check_lines, voc2007
-from tests.pictures import quiet
 
 WHOLE, PART = (1, 1, 60, 40), (5, 6, 30, 20.5)
 REGIONS = {f"{number:06}": np.array([WHOLE, PART][: 1 + number % 2], np.float32) for number in range(1, 6)}
@@ -234,19 +234,19 @@ def packing(file) -> Packing:
 
 def test_regions_travel_with_their_pack(tmp_path, world):
     write_regions(tmp_path / "regions.npz", REGIONS)
-    pack = Pack.build(packing(tmp_path / "regions.npz"), tmp_path / "pack", path=world, log=quiet)
+    pack = Pack.build(packing(tmp_path / "regions.npz"), tmp_path / "pack", path=world)
     assert pack.summary["regions"] == 8
     for row, image in enumerate(pack.table["image"]):
         assert np.array_equal(pack.regions(row), REGIONS[image.removeprefix("VOC2007/")])
-    bare = Pack.build(Packing("voc2007", None, 32, "pad"), tmp_path / "bare", path=world, log=quiet)
+    bare = Pack.build(Packing("voc2007", None, 32, "pad"), tmp_path / "bare", path=world)
     with pytest.raises(ItlError, match="file needs region proposals, .* option proposals=FILE, or use"):
         bare.regions(0)
     other = REGIONS | {"000005": REGIONS["000002"]}
     write_regions(world / "beside.parquet", other)  # found beside the images too
-    moved = Pack.build(packing("beside.parquet"), tmp_path / "moved", path=world, log=quiet)
+    moved = Pack.build(packing("beside.parquet"), tmp_path / "moved", path=world)
     assert len({pack.digest, bare.digest, moved.digest}) == 3
     (tmp_path / "pack").rename(tmp_path / "first")
-    again = Pack.build(packing(tmp_path / "regions.npz"), tmp_path / "pack", path=world, log=quiet)
+    again = Pack.build(packing(tmp_path / "regions.npz"), tmp_path / "pack", path=world)
     assert again.digest == pack.digest
     both = [(tmp_path / name / "regions.npz").read_bytes() for name in ("first", "pack")]
     assert both[0] == both[1]
@@ -279,9 +279,13 @@ def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     (text,) = problems(world, zero, file)
     assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
     assert problems(world, zero, file, outside="cut") == []
+    before = REGIONS | {"000004": np.array([[-9, -9, -1, -1]])}  # all of it before the first pixel
+    write_regions(file, before)
+    scan = open_source("voc2007", world, proposals=str(file), outside="cut").scan
+    assert scan.regions["VOC2007/000004"].tolist() == [[1, 1, 1, 1]]
     over = REGIONS | {"000004": np.array([[0.3, 1, 60.9, 40]])}  # less than a pixel: a fraction
     assert problems(world, over, file) == []
-    pack = Pack.build(packing(file), tmp_path / "pack", path=world, log=quiet)
+    pack = Pack.build(packing(file), tmp_path / "pack", path=world)
     assert pack.regions(3).tolist() == [[1, 1, 60, 40]]
 
 

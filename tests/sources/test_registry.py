@@ -12,7 +12,6 @@ from itl.sources.registry import SOURCES, open_source, reads_files
 from itl.sources.source import Source
 from itl.specs import Packing
 from tests.annotated import check_lines
-from tests.pictures import quiet
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def registered(monkeypatch):
 
 def test_a_new_source_is_packed_and_checked(tmp_path):
     packing = Packing("greys", size=4, options={"levels": 2})
-    pack = Pack.build(packing, tmp_path / "pack", workers=2, log=quiet)
+    pack = Pack.build(packing, tmp_path / "pack", workers=2)
     assert pack.images[:, 0, 0, 0].tolist() == [0, 0, 50, 50, 0, 50]
     assert pack.summary["splits"] == {"train": 4, "val": 2}
     assert check_lines("greys") == [

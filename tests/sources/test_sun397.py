@@ -11,7 +11,7 @@ from itl.sources.registry import open_source
 from itl.sources.sun397 import Sun397, class_of
 from itl.specs import Packing
 from tests.annotated import changed, check_lines, jpeg, problems_of, written
-from tests.pictures import quiet, tarred
+from tests.pictures import tarred
 
 IMAGES = {
     f"SUN397/{name}.jpg": jpeg()
@@ -81,7 +81,7 @@ def test_wherever_images_and_lists_lie(tmp_path):
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = [written(tmp_path / "here", IMAGES | LISTS), tarred(tmp_path / "sun.tar", IMAGES | LISTS)]
     packs = [
-        Pack.build(Packing("sun397", size=8), tmp_path / f"pack{number}", path=path, log=quiet)
+        Pack.build(Packing("sun397", size=8), tmp_path / f"pack{number}", path=path)
         for number, path in enumerate(paths)
     ]
     assert packs[0].digest == packs[1].digest

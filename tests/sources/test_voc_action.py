@@ -10,7 +10,7 @@ from itl.sources.synthetic import targets
 from itl.sources.voc_action import ACTIONS, VocAction
 from itl.specs import Packing
 from tests.annotated import changed, check_lines, jpeg, thing, voc2012, written, xml
-from tests.pictures import quiet, tarred
+from tests.pictures import tarred
 
 PEOPLE = ["VOC2012/2010_1#2", "VOC2012/2010_1#3", "VOC2012/2011_2#1"]
 
@@ -45,7 +45,7 @@ def test_actions_are_of_people_and_pixels_of_their_boxes(tmp_path):
 
 def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     path = tarred(tmp_path / "voc.tar", voc2012())
-    built = Pack.build(Packing("voc2012-action", size=16), tmp_path / "pack", path=path, log=quiet)
+    built = Pack.build(Packing("voc2012-action", size=16), tmp_path / "pack", path=path)
     assert list(built.objects["name"]) == ["jumping", "walking", "jumping", "phoning"]
     assert list(built.objects["row"]) == [0, 0, 1, 1]
     assert built.images.shape == (3, 16, 16, 3)

@@ -30,7 +30,7 @@ from tests.annotated import (
     written,
     xml,
 )
-from tests.pictures import REAL, encoded, quiet, smooth, tarred
+from tests.pictures import REAL, encoded, smooth, tarred
 
 VOC500 = REAL / "voc2007-500.tar"
 
@@ -171,14 +171,11 @@ def test_voc2007_wherever_it_lies(tmp_path):
 def test_a_folder_and_a_tar_give_the_same_pack(tmp_path):
     paths = (written(tmp_path / "here", voc2007()), tarred(tmp_path / "voc.tar", voc2007()))
     packing = Packing("voc2007", size=30, fit="pad")
-    packs = [
-        Pack.build(packing, tmp_path / f"pack{number}", path=path, log=quiet)
-        for number, path in enumerate(paths)
-    ]
+    packs = [Pack.build(packing, tmp_path / f"pack{number}", path=path) for number, path in enumerate(paths)]
     assert packs[0].digest == packs[1].digest
     mended = written(tmp_path / "mended", changed(voc2007(), **{"000003.xml": xml(thing(*DOG))}))
     with pytest.raises(ItlError, match="is the pack of voc2007"):
-        Pack.build(packing, tmp_path / "pack0", path=mended, log=quiet)
+        Pack.build(packing, tmp_path / "pack0", path=mended)
     assert packs[0].summary["protocol"] == "VOC2007, 5 of 9,963 images"
     assert packs[0].summary["left_out"]["images in no list"] == 1
     assert set(zip(packs[0].table["width"], packs[0].table["height"], strict=True)) == {(60, 40)}
