@@ -397,7 +397,6 @@ def advise(args: argparse.Namespace) -> None:
     """Rank what to pre-train on for a target under a budget, and say what to measure next."""
     from itl.analysis import advice
     from itl.analysis.option_grid import grid_of
-    from itl.runs.plan import terminal_table
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
@@ -409,7 +408,7 @@ def advise(args: argparse.Namespace) -> None:
     task = advice.task_of(question, args.target)
     advice.pilot(question, task, args.pilot, store, machine, lambda line: print(line, flush=True))
     made = advice.advise(grid_of(question, store, machine), task, budget)
-    print(f"{task}, budget of one net: {budget}\n\n{terminal_table(advice.readable(made))}\n")
+    print(f"{task}, budget of one net: {budget}\n\n{advice.readable(made).to_string(index=False)}\n")
     print(advice.answer_text(made).replace("**", ""))
     nets, hours = made.pilot
     print(f"A pilot of {nets} nets takes about {advice.hours_text(hours)}: --pilot {nets}")

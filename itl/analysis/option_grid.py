@@ -1,7 +1,7 @@
 """The options of a question of advice × its tasks: what is measured, what each takes, and its features."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,12 +89,7 @@ class Grid:
         return int(order.index[-1])
 
 
-def grid_of(
-    question: Question,
-    store: Store,
-    machine: Machine,
-    log: Callable[[str], object] = lambda _: None,
-) -> Grid:
+def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     """Gather what *store* has of *question*, and what its options take.
 
     Hours are medians of finished runs, or estimates of `itl plan` where none is finished. Features are the
@@ -104,11 +99,10 @@ def grid_of(
         question: of `itl.runs.task_questions.Advice`.
         store: of its runs.
         machine: that the hours are for.
-        log: is called with a line before anything that takes a while.
     """
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
-    training, measuring = _hours(question, runs, store, machine, log)
+    training, measuring = _hours(question, runs, store, machine)
     counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
     options = pd.DataFrame(
         {
@@ -165,10 +159,10 @@ def _any_done(question: Question, store: Store, machine: Machine) -> bool:
 
 
 def _hours(
-    question: Question, runs: Sequence[Run], store: Store, machine: Machine, log: Callable[[str], object]
+    question: Question, runs: Sequence[Run], store: Store, machine: Machine
 ) -> tuple[dict[tuple, float], dict[str, float]]:
     """Return the hours of one training by the columns of a condition, and of one measurement by task."""
-    planned = plan([question], store, machine, log=log).runs
+    planned = plan([question], store, machine).runs
     estimates = dict(zip(planned["run"], planned["minutes"] * 60, strict=True))
     seconds: dict[object, list[float]] = {}
     estimated: dict[object, list[float]] = {}

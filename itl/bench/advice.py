@@ -2,8 +2,8 @@
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
 pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of the
-whole grid on this task, trainings counted, as if no net were there. The seeds are split at random: pilots and other
-tasks have a third of them, and what was chosen is judged by the rest.
+whole grid on this task, trainings counted, as if no net were there. The seeds are split at random: pilots
+and other tasks have a third of them, and what was chosen is judged by the rest.
 """
 
 import math
@@ -171,7 +171,7 @@ def _judged(
         chosen.append(words | losses | {"nets": len(pilot), "cost": cost})
     of_one = parameters.net + parameters.noise(np.array([left.task]))[0]  # variance of one net's value
     variances = belief.spread**2 + of_one / len(left.judging)
-    for option, mean in zip(trained, judge.values.mean(0), strict=True):
+    for option, mean in zip(trained.tolist(), judge.values.mean(0), strict=True):
         reach = float(ndtri((1 + COVERAGE) / 2)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}
         rows.append({"option": known.options["option"][option], "mean": float(mean), **ends})
