@@ -1,5 +1,7 @@
 """Effects of classes and nodes: against independent fits, in worlds without effects and with planted ones."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,15 +15,22 @@ from itl.evaluation.target import CORRECT_FILE
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.paths import packed
+from itl.presets import Preset
+from itl.report.notebook_page import NotebookPage
+from itl.runs.executors import with_needs
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
 from itl.specs import Pretrain
-from tests.worlds import IMAGES, SETTINGS, here
+from tests.worlds import IMAGES, MADE, SETTINGS, here
 
 CLASSES = spread_leaves(Taxonomy.snapshot(), 40)
 HELPFUL, HARMFUL = ("n02075296", "n02778669"), ("n01503061", "n03094503")
-SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+STUDY = {name: value for name, value in SETTINGS.items() if name != "images_per_class"} | {
+    "images": {**IMAGES, "options": {**IMAGES["options"], "classes": 8}},
+    "tasks": ["knn@scenes", "probe@scenes"],
+    "halves": 20,
+}
 
 
 def halves(nets: int, classes: list[str] = CLASSES) -> np.ndarray:
@@ -166,13 +175,13 @@ def study(tmp_path_factory):
 
     Of the 12 test images nets are right on the first 6, and with that class on 3 more.
     """
-    images = {**IMAGES, "options": {**IMAGES["options"], "classes": 8}}
-    tasks = ["knn@scenes", "probe@scenes"]
-    question = Influence.ask(**SHARED | {"images": images, "tasks": tasks}, halves=20)
+    question = Influence.ask(**STUDY)
     machine = here(tmp_path_factory.mktemp("study"))
     packs = question.prepare(machine)
     store, random = Store(machine.runs), np.random.default_rng(0)
     wnid = sorted(set(packs["images"].table["wnid"]))[0]
+    for spec in with_needs(run.spec for run in question.runs(machine)):
+        store.write(spec, "provenance.json", MADE)
     for run in question.runs(machine):
         if isinstance(run.spec, Pretrain):
             store.finish(run.spec, {"classes": 4, "images": 48, "metrics": {"accuracy": 50.0}})
@@ -241,6 +250,18 @@ def test_tables_for_people(study):
     assert set(readable["verdict"]) <= {"helps", "hurts", "cannot tell"}
     assert readable["effect"].iloc[0].startswith("−")
     assert readable["effect"].iloc[-1].startswith("+")
+
+
+def test_a_report_has_every_effect_by_every_estimator(study, tmp_path):
+    question, store, machine, wnid = study
+    tasks = {"tasks": ["knn@scenes"]}
+    preset = Preset(name="own", about="", notebooks={"08-influence": STUDY | tasks})
+    page = NotebookPage(preset, tmp_path / "08-influence.ipynb", tmp_path, machine)
+    table = pd.read_csv(io.StringIO(page.tables()["-effects.csv"]))
+    assert table.groupby("estimator").size().nunique() == 1
+    assert set(table["estimator"]) == set(influence.ESTIMATORS)
+    assert wnid in set(table["node"])
+    assert {"effect", "low", "high", "p", "q", "share", "verdict"} <= set(table.columns)
 
 
 def test_too_few_runs_say_so(study, tmp_path):
