@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from itl import ItlError, __version__, log_lines, one_line, pick
 from itl.machine import Machine, parse_shard
-from itl.specs import Packing, Subset
-from itl.storage import read_yaml
+from itl.specs import Packing, Subset, parse_options
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -268,7 +267,7 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    options = _options(args.option)
+    options = parse_options(args.option)
     packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
     built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
@@ -279,7 +278,7 @@ def check(args: argparse.Namespace) -> None:
     from itl.sources.check import check as check_source
     from itl.sources.findings import report as report_findings
 
-    findings = check_source(args.source, args.path, **dict(_options(args.option)))
+    findings = check_source(args.source, args.path, **dict(parse_options(args.option)))
     lines, problems = report_findings(findings)
     print("\n".join(lines))
     if problems:
@@ -395,23 +394,14 @@ def report(args: argparse.Namespace) -> None:
 
 def advise(args: argparse.Namespace) -> None:
     """Rank what to pre-train on for a target under a budget, and say what to measure next."""
-    from itl.analysis import advice
-    from itl.analysis.option_grid import grid_of
+    from itl.analysis.advice import NO_LIMIT, Budget, describe
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
-    budget = advice.Budget.read(*args.budget) if args.budget else advice.NO_LIMIT
-    if args.pilot < 0:
-        raise ItlError(f"--pilot takes a number of nets, such as 8; got {args.pilot}")
-    machine = _machine(args)
-    (question,), store = questions_of(_preset(args), "10-advice"), Store(machine.runs)
-    task = advice.task_of(question, args.target)
-    advice.pilot(question, task, args.pilot, store, machine, lambda line: print(line, flush=True))
-    made = advice.advise(grid_of(question, store, machine), task, budget)
-    print(f"{task}, budget of one net: {budget}\n\n{advice.readable(made).to_string(index=False)}\n")
-    print(advice.answer_text(made).replace("**", ""))
-    nets, hours = made.pilot
-    print(f"A pilot of {nets} nets takes about {advice.hours_text(hours)}: --pilot {nets}")
+    budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
+    (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
+    for text in describe(question, args.target, budget, args.pilot, Store(machine.runs), machine):
+        print(text, flush=True)
 
 
 def init(args: argparse.Namespace) -> None:
@@ -467,27 +457,16 @@ def bench(args: argparse.Namespace) -> None:
 def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
     """Plan the questions of a preset; messages on measuring go to stderr."""
     from itl.runs.plan import plan as make_plan
-    from itl.runs.questions import questions_of
+    from itl.runs.questions import questions_of, refuse_unknown_data
     from itl.runs.store import Store
 
     machine = _machine(args)
     preset = _preset(args)
-    _refuse_unknown_data(args.data or (), questions_of(preset))
+    refuse_unknown_data(args.data or (), questions_of(preset))
     questions, store = questions_of(preset, args.only), Store(machine.runs)
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
     return made, questions, store, machine
-
-
-def _refuse_unknown_data(entries: Sequence[str], questions: "Sequence[Question]") -> None:
-    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
-    names = dict.fromkeys(name for question in questions for name in question.packings())
-    for entry in entries:
-        name, equals, _ = entry.partition("=")
-        if equals:
-            pick(names, name, "source in this preset")
-        elif not Path(entry).expanduser().exists():
-            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -510,19 +489,6 @@ def _preset(args: argparse.Namespace) -> "Preset":
     for name in preset.notebooks:
         pick(notebooks, name, f"notebook of preset {preset.name}")
     return preset
-
-
-def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
-    """Parse options NAME=VALUE; a value is YAML."""
-    options: dict[str, object] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        if name in options:
-            raise ItlError(f"--option {name} is given twice; give it once")
-        options[name] = read_yaml(value, f"--option {name}")
-    return tuple(options.items())
 
 
 if __name__ == "__main__":

@@ -5,20 +5,20 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from itl import ItlError, pick
 from itl.analysis.expected_scores import Belief, Parameters, expected_gains, predict
 from itl.analysis.figures import COLOURS, INK, STYLE
 from itl.analysis.option_grid import Grid, grid_of
-from itl.analysis.statistics import LEVEL, fieller
+from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME
 from itl.analysis.wording import percent_interval, task_name
 from itl.machine import Machine
@@ -169,7 +169,7 @@ def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
 
 def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
     """Return the table of `Advice` in the order of the options, without verdicts."""
-    reach = float(ndtri((1 + COVERAGE) / 2)) * belief.spread
+    reach = quantile(len(grid.tasks)) * belief.spread
     counts = grid.measured.loc[grid.measured["task"] == task, "option"].value_counts()
     shares = np.array([_share(belief, row, grid) for row in range(len(grid.options))])
     table = pd.DataFrame(
@@ -188,6 +188,15 @@ def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.
         measured=[int(counts.get(row, 0)) for row in range(len(grid.options))],
         affordable=affordable,
     )
+
+
+def quantile(tasks: int) -> float:
+    """Return how many standard deviations an interval reaches: Student's, not the normal distribution's.
+
+    The parts of the model that differ between tasks are estimated from so many *tasks*, which leaves one
+    degree of freedom less.
+    """
+    return critical(max(tasks - 1, 1), 1 - COVERAGE)
 
 
 def _share(belief: Belief, option: int, grid: Grid) -> tuple[float, float, float]:
@@ -277,17 +286,34 @@ def task_of(question: Question, name: str) -> str:
     return pick(tasks | targets, name, "target or task of this preset's 10-advice")
 
 
-def pilot(
-    question: Question,
-    task: str,
-    count: int,
-    store: Store,
-    machine: Machine,
-    log: Callable[[str], object] = lambda _: None,
-) -> None:
+def describe(
+    question: Question, target: str, budget: Budget, nets: int, store: Store, machine: Machine
+) -> Iterator[str]:
+    """Yield what `itl advise` prints: a line for each of so many *nets* of a pilot, then the advice.
+
+    Args:
+        question: of the options.
+        target: a target or task of the question.
+        budget: of one net.
+        nets: to be measured first.
+        store: of the runs.
+        machine: that the hours are for.
+    """
+    if nets < 0:
+        raise ItlError(f"--pilot takes a number of nets, such as 8; got {nets}")
+    task = task_of(question, target)
+    yield from pilot(question, task, nets, store, machine)
+    made = advise(grid_of(question, store, machine), task, budget)
+    yield f"{task}, budget of one net: {budget}\n\n{readable(made).to_string(index=False)}\n"
+    yield answer_text(made).replace("**", "")
+    count, hours = made.pilot
+    yield f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}"
+
+
+def pilot(question: Question, task: str, count: int, store: Store, machine: Machine) -> Iterator[str]:
     """Measure *count* nets on *task*, one by one, each the most useful after those before it.
 
-    Nets that are missing are trained. *log* is called with a line for each.
+    Nets that are missing are trained. Yields a line for each before it is done.
     """
     for _ in range(count):
         grid = grid_of(question, store, machine)
@@ -295,9 +321,9 @@ def pilot(
         parameters = grid.fit() if len(grid.measured) else Parameters.before(len(grid.tasks))
         experiment = next_experiment(grid, number, parameters, np.ones(len(grid.options), bool))
         if experiment is None:
-            log(f"every net of the question is measured on {task}")
+            yield f"every net of the question is measured on {task}"
             return
-        log(f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}")
+        yield f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}"
         condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
         tasks = (question.tasks[number],)
         run_all([replace(question, tasks=tasks, conditions=(condition,), comparisons=())], store, machine)

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from itl import ItlError
-from itl.analysis.advice import COVERAGE, PILOT_SHARE, next_experiment
+from itl.analysis.advice import PILOT_SHARE, next_experiment, quantile
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, fit, predict
 from itl.analysis.option_grid import Grid, grid_of, nearness
@@ -172,7 +171,7 @@ def _judged(
     of_one = parameters.net + parameters.noise(np.array([left.task]))[0]  # variance of one net's value
     variances = belief.spread**2 + of_one / len(left.judging)
     for option, mean in zip(trained.tolist(), judge.values.mean(0), strict=True):
-        reach = float(ndtri((1 + COVERAGE) / 2)) * math.sqrt(variances[option])
+        reach = quantile(len(known.tasks)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}
         rows.append({"option": known.options["option"][option], "mean": float(mean), **ends})
     return chosen, rows

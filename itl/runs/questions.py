@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, StrictInt, field_validator
@@ -372,3 +373,14 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
             except ItlError as error:
                 raise ItlError(f"{stem} in preset {preset.name}: {error}") from None
     return questions
+
+
+def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -> None:
+    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
+    names = dict.fromkeys(name for question in questions for name in question.packings())
+    for entry in entries:
+        name, equals, _ = entry.partition("=")
+        if equals:
+            pick(names, name, "source in this preset")
+        elif not Path(entry).expanduser().exists():
+            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
