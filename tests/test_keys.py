@@ -51,5 +51,6 @@ def test_every_preset_and_question_is_among_them():
         "overlap",
         "split",
         "coarse-or-fine",
+        "influence",
         "scores",
     }

@@ -146,3 +146,13 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path, make):
     assert refused or make in (a_result, a_log, a_listing, kept_rates)  # these are made again
     path.write_bytes(whole)
     read()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_pack_whose_summary_lacks_its_number_of_images_is_refused(tmp_path):
+    path, read = a_pack(tmp_path, "pack.json")
+    summary = json.loads(path.read_text())
+    del summary["images"]
+    path.write_text(json.dumps(summary))
+    with pytest.raises(ItlError, match=r"should be a pack but is not one, or is damaged \('images'\)"):
+        read()

@@ -125,6 +125,9 @@ def test_recipes_that_cannot_be(settings, says):
         ({"augment": "crop"}, "no augment of recipe called 'crop'; there are centre"),
         ({"regions": "window"}, "no regions of recipe called 'window'; did you mean 'windows'"),
         ({"overlap": 0.5}, "overlap from 0 to below 0.5"),
+        ({"overlap": -0.1}, "overlap from 0 to below 0.5"),
+        ({"foreground": 0.0}, "foreground lies between 0 and 1"),
+        ({"foreground": 1.0}, "foreground lies between 0 and 1"),
         ({"rois": 0}, "at least 1"),
     ],
 )

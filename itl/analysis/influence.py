@@ -14,15 +14,20 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import false_discovery_control
 
 from itl import ItlError, pick
+from itl.analysis import wording
+from itl.analysis.comparisons import Answer
 from itl.analysis.statistics import LEVEL
+from itl.analysis.wording import interval, p_text, percent, signed, task_name
 from itl.evaluation.methods import main_metric
+from itl.evaluation.target import CORRECT_FILE, target_of
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_for
-from itl.runs.question import Question
+from itl.runs.question import Question, Run
 from itl.runs.store import Store
 from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
+from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
 MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
@@ -190,6 +195,7 @@ class HalvesScored:
     names: tuple[str, ...]  # of the nodes, for people
     depths: np.ndarray  # (nodes,) in the tree; -1 for classes outside it
     inclusion: np.ndarray  # (nets, classes) of 0 and 1
+    seeds: tuple[int, ...]  # of the nets
     scores: np.ndarray  # (nets,) in percent, by the task's main metric
     gain: float  # points that all classes gain over no pre-training; nan where that is not known
 
@@ -254,6 +260,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
         tuple(tree.class_name(node) if node in tree else node for node in nodes.wnids),
         np.array([tree.depth(node) if node in tree else -1 for node in nodes.wnids]),
         inclusion,
+        tuple(halves["seed"]),
         halves["value"].to_numpy(float),
         means.get(EVERYTHING, math.nan) - means.get("none", math.nan),
     )
@@ -289,8 +296,93 @@ def estimators(question: Question, store: Store, machine: Machine, task: str = "
     return pd.concat([scored.effects(name).assign(estimator=name) for name in ESTIMATORS], ignore_index=True)
 
 
+def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
+    """Write *count* of the most harmful and of the most helpful rows of `effects` for people."""
+    rows = pd.concat([table[:count], table[max(count, len(table) - count) :]])
+    columns = {
+        "node": [f"{row.name_} ({row.node})" for row in rows.rename(columns={"name": "name_"}).itertuples()],
+        "classes": rows["classes"],
+        "effect": rows["effect"].map(signed),
+        "interval": [interval(row.low, row.high) for row in rows.itertuples()],
+        "share of the gain": rows["share"].map(percent),
+        "q": rows["q"].map(p_text),
+        "verdict": rows["verdict"],
+    }
+    return pd.DataFrame(columns)
+
+
+def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
+    """Put `estimators` in columns: the strongest nodes by the first of them, and how many have a verdict."""
+    texts = [f"{signed(row.effect)} ({interval(row.low, row.high)})" for row in table.itertuples()]
+    first = table[table["estimator"] == next(iter(ESTIMATORS))]
+    shown = pd.concat([first[:count], first[max(count, len(first) - count) :]])
+    wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
+    wide.index = pd.Index(shown["name"], name="node")
+    counts = table[table["verdict"] != "cannot tell"].groupby("estimator").size()
+    wide.loc["nodes with a verdict"] = [str(counts.get(name, 0)) for name in wide.columns]
+    return wide[[*ESTIMATORS]].rename_axis(columns=None)
+
+
+def answer_text(table: pd.DataFrame, trial: Answer) -> str:
+    """Answer with the strongest rows of `effects` and the main comparison of the runs that tried them."""
+    helping, hurting = [int((table["verdict"] == word).sum()) for word in ("helps", "hurts")]
+    ends = [_row_text(table.iloc[place]) for place in (-1, 0)]
+    return (
+        f"On {task_name(table['task'].iloc[0])}, {helping} of {len(table)} nodes and classes help and "
+        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. Most helpful: {ends[0]}. "
+        f"Most harmful: {ends[1]}.\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
+    )
+
+
+def _row_text(row: pd.Series) -> str:
+    share = f", {percent(row['share'])} of the gain" if math.isfinite(row["share"]) else ""
+    return f"**{row['name']}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
+
+
+def images_of_target(
+    question: Question, store: Store, machine: Machine, node: str, task: str = ""
+) -> pd.DataFrame:
+    """Say of which test images of *task* nets are right more or less often with the classes of *node*.
+
+    By the difference of means of each image, so without any shrinking: with few nets most of it is noise.
+
+    Returns:
+        Columns row (of the target's pack), image, wnid, correct (how often all nets on halves are right, in
+        percent), effect (of the node, in percent of nets) with standard_error; the most hurt image first.
+
+    Raises:
+        ItlError: *node* is none of the nodes, or the runs keep no predictions.
+    """
+    scored = halves_scored(question, store, machine, task)
+    column = pick({wnid: row for row, wnid in enumerate(scored.nodes.wnids)}, node, "node with classes")
+    runs = {
+        run.seed: run.spec
+        for run in question.runs(machine)
+        if isinstance(run.spec, Transfer) and _on_half(run, scored.task)
+    }
+    kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
+    lacking = [path for path in kept.values() if not path.exists()]
+    if lacking:
+        raise ItlError(
+            f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
+            f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
+        )
+    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], float)
+    one = Nodes((node,), scored.nodes.member[column : column + 1])
+    effects = [difference_of_means(scored.inclusion, image, one) for image in correct.T]
+    spec = runs[scored.seeds[0]]
+    name = next(known.target for known in question.tasks if known.name == scored.task)
+    target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
+    table = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
+    table.insert(0, "row", target.test.rows)
+    table["correct"] = correct.mean(0)
+    table["effect"] = [effect.mean[0] for effect in effects]
+    table["standard_error"] = [effect.deviations[0, 0] for effect in effects]
+    return table.sort_values(["effect", "row"], ignore_index=True)
+
+
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:
-    """Return up to *count* nodes with effects of one *sign*, the surest first, none under another.
+    """Return up to *count* nodes with the surest effects of one *sign*, none under another, sorted by wnid.
 
     Where some have a verdict, only those; else the likeliest. No node has more than half of the
     classes.
@@ -304,7 +396,12 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
     for node in order["node"]:
         if len(nodes) < count and node in tree and all(_apart(tree, node, other) for other in nodes):
             nodes.append(node)
-    return nodes
+    return sorted(nodes)
+
+
+def _on_half(run: Run, task: str) -> bool:
+    """Whether *run* scores a net on half of the classes on *task*."""
+    return run.task == task and dict(run.columns)["pretrained_on"] == HALF
 
 
 def _apart(tree: Taxonomy, node: str, other: str) -> bool:
@@ -329,7 +426,7 @@ def counterfactual(
         ItlError: no class is in the tree, so that no node can be left out.
     """
     tree = question.tree(machine)
-    harmful, helpful = (sorted(strongest(table, tree, sign, nodes)) for sign in (-1, 1))
+    harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
     pack = pack_for(question.images, "images", machine)
     classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}

@@ -64,6 +64,15 @@ def percent_interval(share: float, low: float, high: float) -> str:
     return f"{_percent(share)} % ({_percent(low)} to {_percent(high)} %)"
 
 
+def percent(share: float) -> str:
+    """Write a share in percent; '' where it is not known.
+
+    >>> percent(-0.034)
+    '−3 %'
+    """
+    return f"{_percent(share)} %" if math.isfinite(share) else ""
+
+
 def p_text(p: float) -> str:
     """Write a p value to a thousandth; '' where there is none.
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,9 +10,10 @@ from itl import ItlError
 from itl.evaluation.accuracy import percent_correct, scores
 from itl.evaluation.knn import nearest
 from itl.evaluation.logistic_regression import Features, choose_l2
-from itl.evaluation.target import Target
+from itl.evaluation.target import CORRECT_FILE, Target
 from itl.machine import Machine
 from itl.specs import Transfer
+from itl.storage import write_atomic
 from itl.training.batches import Batches
 from itl.training.loop import predict_on_device
 from itl.training.nets import Classifier
@@ -53,7 +55,9 @@ def probe(
     """
     train, test = features_of(spec, net, target, machine)
     classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(spec.seed))
-    return scores(classify(test.features), test.labels, target.per_class) | {"strength": classify.l2}
+    outputs = classify(test.features)
+    _keep_correct(outputs.argmax(1) == test.labels, folder)
+    return scores(outputs, test.labels, target.per_class) | {"strength": classify.l2}
 
 
 def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
@@ -68,7 +72,18 @@ def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: 
     for k in (1, 5):
         correct = vote(train.labels[neighbours[:, :k]]) == test.labels
         metrics[f"knn{k}"] = percent_correct(correct, test.labels, target.per_class)
+    _keep_correct(correct, folder)
     return metrics
+
+
+def _keep_correct(correct: Tensor, folder: Path) -> None:
+    """Write which test images (N,) are classified correctly, in their order, to the run's *folder*."""
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, correct.cpu().numpy())
+
+    write_atomic(folder / CORRECT_FILE, write)
 
 
 def features_of(

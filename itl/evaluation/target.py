@@ -11,6 +11,7 @@ from itl.packs.pack import Pack
 from itl.packs.subset import Selection, merge, ranked, select
 from itl.specs import Subset, Transfer
 
+CORRECT_FILE = "correct.npy"  # of a run of probe or knn: bool (N,), which test images it gets right
 HELD_OUT_FRACTION = 0.2  # of each class's training images, to choose settings by where there is no val split
 
 

@@ -112,13 +112,15 @@ class Pack:
                 raise OSError(f"the size of {damaged} has changed")
             pack = cls(out, summary)
             shape, rows = pack.images.shape, pq.read_metadata(out / "index.parquet").num_rows
+            expected = (len(pack), pack.size, pack.size, 3)
         except PermissionError as error:
             raise ItlError(f"no permission to read {error.filename}; ask its owner, or pack again") from error
         except (OSError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())  # Arrow's errors have several lines
             raise ItlError(
-                f"{out} should be a pack but is not one, or is damaged ({error}); {PACK_AGAIN}"
+                f"{out} should be a pack but is not one, or is damaged ({reason}); {PACK_AGAIN}"
             ) from error
-        if shape != (len(pack), pack.size, pack.size, 3) or rows != len(pack):
+        if shape != expected or rows != len(pack):
             raise ItlError(
                 f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the table has "
                 f"{rows:,} rows; {PACK_AGAIN}"

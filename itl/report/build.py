@@ -245,8 +245,7 @@ def repeating_command(preset: Preset, machine: Machine) -> str:
 
 def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
     """Return the paragraph and the figure that the index opens with; the figure once the report has ended."""
-    paths = [page.published("-contrasts.csv") for page in pages]
-    tables = [pd.read_csv(path) for path in paths if path.exists()]
+    tables = [pd.read_csv(path) for page in pages if (path := page.whole_table("-contrasts.csv"))]
     if not any(len(table) for table in tables):
         return "", ""
     rows = main_rows(tables)
@@ -256,7 +255,7 @@ def overview_of(pages: list[NotebookPage], under_way: str) -> tuple[str, str]:
 def join_tables(pages: list[NotebookPage]) -> None:
     """Join the CSV files of all questions into one results.csv and one contrasts.csv."""
     for ending, name in ((".csv", "results.csv"), ("-contrasts.csv", "contrasts.csv")):
-        paths = [page.published(ending) for page in pages if page.published(ending).exists()]
+        paths = [path for page in pages if (path := page.whole_table(ending))]
         if paths:  # read as text, so that no number is rounded
             tables = [pd.read_csv(path, dtype=str, keep_default_na=False) for path in paths]
             joined = pd.concat(tables).to_csv(index=False)

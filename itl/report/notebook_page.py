@@ -8,7 +8,10 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
+import pandas as pd
+
 from itl.analysis.comparisons import answer
+from itl.analysis.influence import estimators
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.report.html import PageSummary, plain_text
@@ -17,6 +20,7 @@ from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
+from itl.runs.task_questions import Influence
 from itl.storage import changed_file, flush_to_disk, read_mapping, write_atomic
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
@@ -61,6 +65,12 @@ class NotebookPage:
         """Return the path of a published file of this notebook."""
         return self.folder / f"{self.stem}{ending}"
 
+    def whole_table(self, ending: str) -> Path | None:
+        """Return the path of a published table; None without one, or where its size has changed since."""
+        path = self.published(ending)
+        size = self.published_facts().get("files", {}).get(path.name)
+        return path if path.exists() and path.stat().st_size == size else None
+
     def fingerprint(self) -> str:
         """Digest all that the page shows: notebook, parameters, code of itl, packs and results.
 
@@ -86,11 +96,16 @@ class NotebookPage:
         if not self.asks:
             return {}
         (question,) = questions_of(self.preset, self.stem)
-        answered = answer(question, Store(self.machine.runs), self.machine)
-        return {
+        store = Store(self.machine.runs)
+        answered = answer(question, store, self.machine)
+        tables = {
             ".csv": answered.results.to_csv(index=False),
             "-contrasts.csv": answered.contrasts.to_csv(index=False),
         }
+        if question.name == Influence.name:
+            every = [estimators(question, store, self.machine, task.name) for task in question.tasks]
+            tables["-effects.csv"] = pd.concat(every).to_csv(index=False)
+        return tables
 
     def publish(self, executed: Path) -> None:
         """Move the notebook *executed*, its page and its tables into place, once all of them are written.

@@ -43,6 +43,10 @@ class QuestionLike(Protocol):
     def name(self) -> str:
         """Name of the question."""
 
+    @property
+    def afterwards(self) -> str:
+        """What runs after the plan, in words; '' for nothing."""
+
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
 
@@ -106,6 +110,7 @@ class Plan:
     runs: pd.DataFrame
     machine: Machine
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
+    afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
 
     @property
     def left(self) -> pd.DataFrame:
@@ -216,7 +221,7 @@ class Plan:
         for kind, name, available, sharing in self.memories():
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join([*lines, *self.duplicates])
+        return "\n".join([*lines, *self.duplicates, *self.afterwards])
 
 
 def plan(
@@ -250,7 +255,8 @@ def plan(
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
     duplicates = _duplicates(questions, sizes, machine)
-    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates)
+    afterwards = tuple(question.afterwards for question in questions if question.afterwards)
+    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
 
 
 def _packs(

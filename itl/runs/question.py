@@ -163,6 +163,7 @@ class Question:
     repeats: int = 1  # fits of each net to each target, by methods that train there
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
+    afterwards: str = ""  # what its notebook runs once these runs are known, for people who plan
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""

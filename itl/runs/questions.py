@@ -13,7 +13,7 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Study, by_training, first_against_last
-from itl.runs.task_questions import Scores
+from itl.runs.task_questions import Influence, Scores
 from itl.specs import Recipe, Subset, spec_of
 
 if TYPE_CHECKING:
@@ -344,9 +344,10 @@ QUESTIONS: dict[str, type[Study]] = {  # by the notebook that asks it
     "05-overlap": Overlap,
     "06-split": Split,
     "07-coarse-or-fine": CoarseOrFine,
+    "08-influence": Influence,
     "09-scores": Scores,
 }
-data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, scores = (
+data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores = (
     study.ask for study in QUESTIONS.values()
 )
 

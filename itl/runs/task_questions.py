@@ -1,6 +1,7 @@
 """Questions about one's own task: which pre-training classes help or hurt it, which cheap scores to trust."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import PositiveInt
 
@@ -36,7 +37,12 @@ class Influence(Study):
             )
         if self.halves < 4:
             raise ItlError(f"influence needs 4 halves or more, and tells little below 40; got {self.halves}")
-        return super().question()
+        nets = 5 * self.fresh_seeds  # of the pre-trained conditions of `Counterfactual`
+        afterwards = (
+            f"{self.name}: its notebook then trains up to {nets} more nets, on fresh seeds: without the most "
+            f"harmful classes and with the most helpful alone, which are not known before"
+        )
+        return replace(super().question(), afterwards=afterwards)
 
     def conditions(self) -> list[Condition]:
         """Return none, half of the classes and all of them."""

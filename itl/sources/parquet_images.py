@@ -85,7 +85,7 @@ class ParquetImages(Source):
         """Return the file of *record*; ItlError if its row has no bytes, or the table is damaged."""
         _, group, row = self._rows[record.id]
         value = _ROW_GROUPS.read(self._files[group.file], group, self._columns[0])[row].as_py()
-        if not value:
+        if not value or not isinstance(value, bytes):  # a damaged schema may make them text
             raise ItlError("its row has no bytes of an image")
         return value
 

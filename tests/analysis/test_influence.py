@@ -1,5 +1,7 @@
 """Effects of classes and nodes: against independent fits, in worlds without effects and with planted ones."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,17 +11,26 @@ from sklearn.metrics import roc_auc_score
 
 from itl import ItlError
 from itl.analysis import influence
+from itl.evaluation.target import CORRECT_FILE
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.paths import packed
+from itl.presets import Preset
+from itl.report.notebook_page import NotebookPage
+from itl.runs.executors import with_needs
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
 from itl.specs import Pretrain
-from tests.worlds import IMAGES, SETTINGS, here
+from tests.worlds import IMAGES, MADE, SETTINGS, here
 
 CLASSES = spread_leaves(Taxonomy.snapshot(), 40)
 HELPFUL, HARMFUL = ("n02075296", "n02778669"), ("n01503061", "n03094503")
-SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+STUDY = {name: value for name, value in SETTINGS.items() if name != "images_per_class"} | {
+    "images": {**IMAGES, "options": {**IMAGES["options"], "classes": 8}},
+    "tasks": ["knn@scenes", "probe@scenes"],
+    "halves": 20,
+}
 
 
 def halves(nets: int, classes: list[str] = CLASSES) -> np.ndarray:
@@ -95,8 +106,8 @@ def test_nothing_is_said_where_nothing_has_an_effect(nodes, estimator):
 
 
 def scored(nodes, inclusion, scores, gain=20.0) -> influence.HalvesScored:
-    depths = np.zeros(len(nodes.wnids), int)
-    return influence.HalvesScored("knn@target", nodes, nodes.wnids, depths, inclusion, scores, gain)
+    depths, seeds = np.zeros(len(nodes.wnids), int), tuple(range(len(scores)))
+    return influence.HalvesScored("knn@target", nodes, nodes.wnids, depths, inclusion, seeds, scores, gain)
 
 
 def auroc(nodes, effects: np.ndarray) -> float:
@@ -158,22 +169,29 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
 # from runs
 
 
-@pytest.fixture
-def study(tmp_path):
-    """An influence of 8 classes whose runs are pretended: n01530575 gives 6 points, all else nothing."""
-    images = {**IMAGES, "options": {**IMAGES["options"], "classes": 8}}
-    question = Influence.ask(**SHARED | {"images": images}, halves=20)
-    machine = here(tmp_path)
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """An influence of 8 classes whose runs are pretended: the first gives 6 points, all else nothing.
+
+    Of the 12 test images nets are right on the first 6, and with that class on 3 more.
+    """
+    question = Influence.ask(**STUDY)
+    machine = here(tmp_path_factory.mktemp("study"))
     packs = question.prepare(machine)
     store, random = Store(machine.runs), np.random.default_rng(0)
     wnid = sorted(set(packs["images"].table["wnid"]))[0]
+    for spec in with_needs(run.spec for run in question.runs(machine)):
+        store.write(spec, "provenance.json", MADE)
     for run in question.runs(machine):
         if isinstance(run.spec, Pretrain):
             store.finish(run.spec, {"classes": 4, "images": 48, "metrics": {"accuracy": 50.0}})
         else:
             kept = run.spec.pretrain.trained and wnid in kept_by(run.spec.pretrain, packs["images"])
             value = 40 + 6 * kept + 10 * run.spec.pretrain.trained + 0.1 * random.normal()
-            store.finish(run.spec, {"metrics": {"knn1": 0.0, "knn5": value}})
+            correct = np.arange(12) < 6 + 3 * kept
+            if run.method == "knn":
+                np.save(store.folder(run.spec) / CORRECT_FILE, correct)
+            store.finish(run.spec, {"metrics": {"knn5": value, "accuracy": 50.0}})
     return question, store, machine, wnid
 
 
@@ -204,6 +222,46 @@ def test_counterfactuals_are_on_fresh_seeds(study):
     labels = {condition.columns[0][1]: condition.labels for condition in trial.conditions}
     assert labels["the helpful alone"] == f"only@{wnid}"
     assert labels["without the harmful"].startswith("without@")
+
+
+def test_images_that_a_class_helps(study):
+    question, store, machine, wnid = study
+    images = influence.images_of_target(question, store, machine, wnid)
+    assert list(images["effect"].round(6)) == [0.0] * 9 + [100.0] * 3
+    assert list(images["correct"].round(6)) == [100.0] * 6 + [0.0] * 3 + [50.0] * 3
+    (target,) = (packed(packing, name, machine) for name, packing in question.targets)
+    assert set(target.table["split"].iloc[images["row"]]) == {"test"}
+    with pytest.raises(ItlError, match="no node with classes called 'n00000000'"):
+        influence.images_of_target(question, store, machine, "n00000000")
+    with pytest.raises(ItlError, match="20 of 20 runs of probe@scenes keep no predictions"):
+        influence.images_of_target(question, store, machine, wnid, "probe@scenes")
+    with pytest.raises(ItlError, match="all 20 nets score 50 on probe@scenes"):
+        influence.effects(question, store, machine, "probe@scenes")
+
+
+def test_tables_for_people(study):
+    question, store, machine, wnid = study
+    every = influence.estimators(question, store, machine)
+    beside = influence.beside_each_other(every)
+    assert list(beside.columns) == list(influence.ESTIMATORS)
+    assert beside.index[-1] == "nodes with a verdict"
+    readable = influence.readable(influence.effects(question, store, machine), count=2)
+    assert len(readable) == 4
+    assert set(readable["verdict"]) <= {"helps", "hurts", "cannot tell"}
+    assert readable["effect"].iloc[0].startswith("−")
+    assert readable["effect"].iloc[-1].startswith("+")
+
+
+def test_a_report_has_every_effect_by_every_estimator(study, tmp_path):
+    question, store, machine, wnid = study
+    tasks = {"tasks": ["knn@scenes"]}
+    preset = Preset(name="own", about="", notebooks={"08-influence": STUDY | tasks})
+    page = NotebookPage(preset, tmp_path / "08-influence.ipynb", tmp_path, machine)
+    table = pd.read_csv(io.StringIO(page.tables()["-effects.csv"]))
+    assert table.groupby("estimator").size().nunique() == 1
+    assert set(table["estimator"]) == set(influence.ESTIMATORS)
+    assert wnid in set(table["node"])
+    assert {"effect", "low", "high", "p", "q", "share", "verdict"} <= set(table.columns)
 
 
 def test_too_few_runs_say_so(study, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from itl import ItlError
 from itl.evaluation.frozen import extract, knn, probe, vote
 from itl.evaluation.logistic_regression import L2_STRENGTHS
-from itl.evaluation.target import Target, hold_out
+from itl.evaluation.target import CORRECT_FILE, Target, hold_out
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
@@ -79,11 +79,13 @@ def test_both_evaluators_tell_colours_apart(tmp_path):
     assert metrics["top5"] > 95
     assert metrics["strength"] in L2_STRENGTHS
     assert metrics == probe(spec("probe"), net, target, tmp_path, MACHINE)
+    assert 100 * np.load(tmp_path / CORRECT_FILE).mean() == pytest.approx(metrics["accuracy"])
     neighbours = knn(spec("knn"), net, target, tmp_path, MACHINE)
     assert list(neighbours) == ["knn1", "knn5"]
     assert min(neighbours.values()) > 80
     assert all(type(value) is float for value in [*metrics.values(), *neighbours.values()])
-    assert not any(tmp_path.iterdir())
+    assert 100 * np.load(tmp_path / CORRECT_FILE).mean() == pytest.approx(neighbours["knn5"])
+    assert [path.name for path in tmp_path.iterdir()] == [CORRECT_FILE]
 
 
 def test_neither_evaluator_learns_from_the_test_split(tmp_path):

@@ -97,6 +97,20 @@ def test_left_out_classes_are_left_out():
     assert set(kept_images(labels="without-pascal")["wnid"]) == {FOX, PIZZA}
 
 
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        ((DOG,), "without standard poodle"),
+        ((DOG, FOX, CAR), "without standard poodle, red fox, sports car"),
+        ((DOG, FOX, CAR, PIZZA), "without standard poodle, red fox, sports car and 1 more"),
+    ],
+)
+def test_what_labels_leave_out_is_counted_under_the_names_of_at_most_three_nodes(nodes, words):
+    images = dict.fromkeys((DOG, FOX, CAR, PIZZA, "n01440764"), 3)
+    counts = count_subset(Taxonomy.snapshot(), images, Subset("d", f"without@{','.join(nodes)}"))
+    assert counts.left_out == {words: len(nodes)}
+
+
 def test_plain_class_names_are_labels_too():
     pack = world({"Bedroom": 2, "Coast": 3}, test={"Coast": 1})
     assert select(pack, Subset("d"), "test").labels.tolist() == [1]

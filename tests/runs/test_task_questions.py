@@ -7,6 +7,8 @@ import pytest
 from itl import ItlError
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.runs.plan import plan
+from itl.runs.store import Store
 from itl.runs.task_questions import Counterfactual, Influence, Scores
 from itl.specs import Pretrain
 from tests.worlds import SETTINGS, here
@@ -26,6 +28,14 @@ def test_each_half_has_one_net_with_a_seed_of_its_own():
     assert len(nets) == 20 + len(SETTINGS["seeds"]), "all classes have the seeds of the study"
     scored = [run for run in runs if run.task == "knn@scenes"]
     assert len(scored) == 20 + 2 * len(SETTINGS["seeds"]), "no pre-training too"
+
+
+def test_a_plan_says_what_comes_afterwards(tmp_path):
+    question = Influence.ask(**SHARED, halves=4, fresh_seeds=3)
+    planned = plan([question], Store(tmp_path / "runs"), here(tmp_path), measure=False)
+    assert "influence: its notebook then trains up to 15 more nets, on fresh seeds" in planned.summary()
+    nets = planned.runs[planned.runs["kind"] == "pretrain"]
+    assert len(nets) == 4 + 2 * len(SETTINGS["seeds"])
 
 
 def test_a_longer_study_does_the_runs_of_a_shorter_one():

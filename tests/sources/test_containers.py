@@ -5,6 +5,8 @@ import tarfile
 import zipfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from itl import ItlError
@@ -282,6 +284,14 @@ def test_tables_that_are_refused(tmp_path, columns, message):
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     with pytest.raises(ItlError, match=message):
         open_source("parquet", tmp_path).records()
+
+
+def test_a_table_whose_bytes_are_text_has_unreadable_images(tmp_path):
+    image = pa.array([{"bytes": "text", "path": "1.png"}])
+    pq.write_table(pa.table({"image": image, "label": ["cat"]}), tmp_path / "train.parquet")
+    source = open_source("parquet", tmp_path)
+    with pytest.raises(ItlError, match="its row has no bytes of an image"):
+        source.read(source.records()[0])
 
 
 def test_downsampled_numbers_need_their_wnids(tmp_path):

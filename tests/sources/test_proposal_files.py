@@ -13,6 +13,7 @@ from itl.__main__ import main
 from itl.packs.pack import Pack
 from itl.sources.proposal_files import describe_order, read_regions, write_regions
 from itl.sources.proposals import match_images
+from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import check_lines, voc2007
 
@@ -278,6 +279,10 @@ def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     (text,) = problems(world, zero, file)
     assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
     assert problems(world, zero, file, outside="cut") == []
+    before = REGIONS | {"000004": np.array([[-9, -9, -1, -1]])}  # all of it before the first pixel
+    write_regions(file, before)
+    scan = open_source("voc2007", world, proposals=str(file), outside="cut").scan
+    assert scan.regions["VOC2007/000004"].tolist() == [[1, 1, 1, 1]]
     over = REGIONS | {"000004": np.array([[0.3, 1, 60.9, 40]])}  # less than a pixel: a fraction
     assert problems(world, over, file) == []
     pack = Pack.build(packing(file), tmp_path / "pack", path=world)

@@ -1,12 +1,12 @@
-"""Planted truth: classes that help, hurt or do nothing for one target, which asks for surfaces alone.
+"""Planted truth: classes that help, hurt or do nothing for one target.
 
-Six surfaces differ in colour and pattern. The target's classes are these surfaces, on objects of any shape.
-Classes that help differ from each other in nothing but their surface, so a net must look at it. Classes that
-hurt carry any of the surfaces, another on each image, so a net learns to overlook them. All others are grey.
+Every image has an object with a surface and, in a corner, a disc, both in any of six colours. The target's
+classes are the surfaces, and its discs have any colour. Classes that help are told apart by their surface
+alone, as the target's are. Classes that hurt are told apart by the colour of the disc alone, which the target
+has to ignore. All others are grey objects that are told apart by their shape.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +16,18 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.sources.synthetic.appearance import GENES, Appearances
-from itl.sources.synthetic.classes import DemoClasses, class_image, numbered_records, require_positive
-from itl.sources.synthetic.shapes import random_stream
+from itl.sources.synthetic.classes import (
+    DemoClasses,
+    any_pose,
+    backdrop,
+    clutter,
+    draw_uniform,
+    numbered_records,
+    portrait,
+    require_positive,
+    tint,
+)
+from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image
 
 HELPFUL = ("n02075296", "n02778669")  # carnivore, ball: nodes of which every class helps
 HARMFUL = ("n01503061", "n03094503")  # bird, container
@@ -53,47 +63,68 @@ SURFACES = {  # by name, sorted
 NAMES = tuple(SURFACES)
 
 
-def with_surface(genes: np.ndarray, surface: Mapping[str, float]) -> np.ndarray:
-    """Return *genes* with those of *surface* in their stead."""
+def with_surface(genes: np.ndarray, name: str) -> np.ndarray:
+    """Return *genes* with the surface called *name*; '' is grey."""
+    surface = SURFACES.get(name, GREY)
     return np.array([surface.get(gene.name, value) for gene, value in zip(GENES, genes, strict=True)])
+
+
+def image_with_disc(genes: np.ndarray, disc: str, size: int, random: np.random.Generator) -> np.ndarray:
+    """Render an object with *genes* and a disc in the colour of surface *disc*: uint8 (size, size, 3)."""
+    canvas = backdrop(random, size)
+    clutter(canvas, random, 5, (0.04, 0.16))
+    portrait(canvas, genes, random, any_pose(random, size, (0.65, 1.1)))
+    x, y = draw_uniform(random, (0.14, 0.24), (0.14, 0.24))
+    right, below = draw_uniform(random, (0, 1), (0, 1))
+    pose = Pose(size * (1 - x if right < 0.5 else x), size * (1 - y if below < 0.5 else y), 0.17 * size)
+    window = Window.on(canvas, np.zeros(canvas.shape[1:], np.float32), pose, reach=1.5)
+    window.paint(slab(window.u, window.v, (1.0, 1.0), 1.0), rgb(SURFACES[disc]["hue"], 0.95, 0.95), rim=0.2)
+    return to_image(tint(canvas, random), 12, random)
+
+
+def any_surface(random: np.random.Generator) -> str:
+    """Draw the name of a surface."""
+    return NAMES[int(len(NAMES) * random.random())]
 
 
 @dataclass(frozen=True)
 class DemoPlanted(DemoClasses):
     """The classes of source demo, some of which help or hurt on the target of source demo-surfaces.
 
-    Under each node of HELPFUL all classes have the node's shape and the surfaces one after the other, under
-    those of HARMFUL each class has its own shape, and all others have their own shape in grey.
+    Under each node of HELPFUL all classes have the node's shape, and the surfaces one after the other. Under
+    those of HARMFUL all have the node's shape too, and discs in the colours one after the other.
     """
 
     kind = "demo-planted"
 
     @cached_property
-    def _genes(self) -> dict[str, np.ndarray]:
-        appearances, genes = Appearances(self._tree, self.seed), {}
-        counts: Counter[str] = Counter()
+    def _planted(self) -> dict[str, tuple[str, str]]:
+        """The node that each class that helps or hurts is under, by any path, and its surface or colour."""
+        tree, planted, counts = Taxonomy.snapshot(), {}, Counter[str]()
         for wnid in self.wnids:
-            node = self._planted(wnid, HELPFUL)
-            surface = SURFACES[NAMES[counts[node] % len(NAMES)]] if node else GREY
-            genes[wnid] = with_surface(appearances.genes(node or wnid), surface)
-            counts[node] += 1
-        return genes
-
-    @property
-    def _tree(self) -> Taxonomy:
-        return Taxonomy.snapshot()
-
-    def _planted(self, wnid: str, nodes: tuple[str, ...]) -> str:
-        """Return which of *nodes* the class *wnid* is under, by any path; '' for none."""
-        return next((node for node in nodes if node in self._tree.ancestors(wnid)), "")
+            for node in tree.ancestors(wnid).intersection(HELPFUL + HARMFUL):
+                planted[wnid] = node, NAMES[counts[node] % len(NAMES)]
+                counts[node] += 1
+        return planted
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("planted image", self.seed, record.id)
-        genes = self._genes[record.wnid]
-        if self._planted(record.wnid, HARMFUL):
-            genes = with_surface(genes, SURFACES[NAMES[int(len(NAMES) * random.random())]])
-        return class_image(genes, self.size, random)
+        surface, disc = any_surface(random), any_surface(random)
+        node, name = self._planted.get(record.wnid, ("", ""))
+        if node in HELPFUL:
+            surface = name
+        elif node in HARMFUL:
+            disc = name
+        else:
+            surface = ""
+        genes = with_surface(self._genes[node or record.wnid], surface)
+        return image_with_disc(genes, disc, self.size, random)
+
+    @cached_property
+    def _genes(self) -> dict[str, np.ndarray]:
+        appearances = Appearances(Taxonomy.snapshot(), self.seed)
+        return {wnid: appearances.genes(wnid) for wnid in (*self.wnids, *HELPFUL, *HARMFUL)}
 
 
 @dataclass(frozen=True)
@@ -118,4 +149,5 @@ class DemoSurfaces(Source):
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
         random = random_stream("demo surface", self.seed, record.id)
-        return class_image(with_surface(random.random(len(GENES)), SURFACES[record.wnid]), self.size, random)
+        genes, disc = random.random(len(GENES)), any_surface(random)
+        return image_with_disc(with_surface(genes, record.wnid), disc, self.size, random)

@@ -49,8 +49,8 @@ PINNED = [
     "8a402d525867",
     "b7322fca1ff6",
     "7121c9046f6e",
-    "11f4b91d8404",
-    "c3590aa180cb",
+    "3ebcdf0bd36a",
+    "85f008480e6a",
 ]
 EVERY_SOURCE = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.kind)
 
@@ -353,33 +353,37 @@ def test_positions_are_in_the_image(arrangement):
     assert points.max() < 1
 
 
-def hue_vectors(source, wnid: str, count: int = 30) -> np.ndarray:
-    """Where the most saturated pixels in the middle of images of a class lie on the circle of hues."""
+def hue_vectors(source, wnid: str, middle: bool, count: int = 30) -> np.ndarray:
+    """Where the most saturated pixels of images, in their middle or around it, lie on the circle of hues."""
     records = [record for record in source.records() if record.wnid == wnid][:count]
-    middle = slice(source.size // 4, -source.size // 4)
+    inside, half = np.zeros((source.size, source.size), bool), slice(source.size // 4, -source.size // 4)
+    inside[half, half] = True
     vectors = []
     for record in records:
-        pixels = source.read(record)[middle, middle].reshape(-1, 3).astype(float)
+        pixels = source.read(record)[inside == middle].astype(float)
         colour = pixels @ np.exp(2j * np.pi * np.arange(3) / 3)
         vectors.append(colour[np.abs(colour).argsort()[-len(colour) // 10 :]].mean())
     return np.array(vectors)
 
 
-def test_what_is_planted_is_in_the_pixels(world):
-    """Classes that help have a colour each, those that hurt have any, and all others are grey."""
-    source, strong, alike = DemoPlanted(), {}, {}
+@pytest.mark.parametrize(("nodes", "middle"), [(HELPFUL, True), (HARMFUL, False)])
+def test_what_is_planted_is_in_the_pixels(world, nodes, middle):
+    """Classes that help have a colour each in the middle, those that hurt around it, and others nowhere."""
+    source, alike = DemoPlanted(), {True: [], False: []}
     for wnid in source.wnids:
-        kinds = {"helpful": HELPFUL, "harmful": HARMFUL}
-        ancestors = world.ancestors(wnid)
-        kind = next((name for name, nodes in kinds.items() if not ancestors.isdisjoint(nodes)), "other")
-        vectors = hue_vectors(source, wnid)
-        strong.setdefault(kind, []).append(np.abs(vectors).mean())
-        alike.setdefault(kind, []).append(np.abs(vectors.mean()) / np.abs(vectors).mean())
-    assert {kind: len(values) for kind, values in strong.items()} == {
-        "helpful": 10,
-        "harmful": 10,
-        "other": 20,
+        vectors = hue_vectors(source, wnid, middle)
+        told_apart = not world.ancestors(wnid).isdisjoint(nodes)
+        alike[told_apart].append(np.abs(vectors.mean()) / np.abs(vectors).mean())
+    assert len(alike[True]) == 10
+    assert min(alike[True]) > max(alike[False])
+    assert np.mean(alike[True]) > 2 * np.mean(alike[False])
+
+
+def test_the_target_is_told_apart_as_what_helps_is():
+    source = DemoSurfaces()
+    alike = {
+        middle: [np.abs((v := hue_vectors(source, name, middle)).mean()) / np.abs(v).mean() for name in NAMES]
+        for middle in (True, False)
     }
-    assert min(np.mean(strong["helpful"]), np.mean(strong["harmful"])) > 1.3 * np.mean(strong["other"])
-    assert min(alike["helpful"]) > max(alike["harmful"])
-    assert {record.wnid for record in DemoSurfaces().records()} == set(NAMES)
+    assert min(alike[True]) > 0.5
+    assert max(alike[False]) < 0.5
