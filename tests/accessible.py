@@ -23,8 +23,11 @@ class Page(HTMLParser):
         if tag not in VOID:
             self.open.append(tag)
         self.ids[told.get("id")] += 1
-        self.faults += [f"{tag} asks the network for {told[name]}" for name in NAMES
-                        if told.get(name, "").lower().startswith(("http:", "https:", "//"))]
+        self.faults += [
+            f"{tag} asks the network for {told[name]}"
+            for name in NAMES
+            if told.get(name, "").lower().startswith(("http:", "https:", "//"))
+        ]
         self.faults += [f"a {tag} {what}" for what, bad in self.wrong(tag, told).items() if bad]
         if tag in HEADINGS:
             self.headings.append(int(tag[1]))
@@ -58,10 +61,16 @@ def faults(html: str) -> list[str]:
     found = page.faults + [f"<{tag}> left open" for tag in page.open]
     if page.headings.count(1) != 1 or page.headings[0] != 1:
         found.append(f"headings {page.headings} do not start with the one h1")
-    found += [f"h{one} is followed by h{other}" for one, other in zip(page.headings, page.headings[1:],
-                                                                     strict=False) if other > one + 1]
+    found += [
+        f"h{one} is followed by h{other}"
+        for one, other in zip(page.headings, page.headings[1:], strict=False)
+        if other > one + 1
+    ]
     found += [f"id {name} stands {count} times" for name, count in page.ids.items() if name and count > 1]
     found += [f"link {href!r} without words" for href, words in page.links if not href or not words]
-    found += [f"link {href} leads nowhere" for href, _ in page.links
-              if href.startswith("#") and href[1:] not in page.ids]
+    found += [
+        f"link {href} leads nowhere"
+        for href, _ in page.links
+        if href.startswith("#") and href[1:] not in page.ids
+    ]
     return found

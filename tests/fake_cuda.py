@@ -174,7 +174,7 @@ def pretended() -> Iterator[FakeCuda]:
     """Let "cuda" be a FakeCuda that computes in bfloat16, on which packs stay; there is no autograd."""
     replaced = (
         (torch.Tensor, "pin_memory", _pin),
-        (FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist()),       # its own asks for every number
+        (FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist()),  # its own asks for every number
         (torch.cuda, "is_bf16_supported", lambda *_, **__: True),
         (torch.cuda.amp.common, "amp_definitely_not_available", lambda: False),
         (torch.cuda, "get_rng_state", lambda *_: None),
@@ -185,7 +185,7 @@ def pretended() -> Iterator[FakeCuda]:
         (batches, "crop_on", lambda where: _plain_crop),
         (knn, "_fused_search", lambda where: None),
     )
-    with torch.backends.cudnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:     # no CPU has it
+    with torch.backends.cudnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:  # no CPU has it
         for owner, name, value in replaced:
             patch.setattr(owner, name, value)
         crop_cpu._normalisation_on.cache_clear()
@@ -194,4 +194,4 @@ def pretended() -> Iterator[FakeCuda]:
             with mode, FakeCuda(mode) as device, torch.no_grad():
                 yield device
         finally:
-            crop_cpu._normalisation_on.cache_clear()            # it holds tensors of that device
+            crop_cpu._normalisation_on.cache_clear()  # it holds tensors of that device

@@ -11,7 +11,7 @@ from PIL import Image
 
 from itl.packs.pack import Pack
 
-REAL = Path(__file__).parents[2] / "shared/data"    # public research images, where a machine has them
+REAL = Path(__file__).parents[2] / "shared/data"  # public research images, where a machine has them
 FILES = ("images.npy", "index.parquet", "unreadable.csv")
 FOX, CAR = "n02119022", "n04285008"
 
@@ -65,7 +65,8 @@ def listed(source) -> list[tuple[str, str, str]]:
 def same(pack: Pack, other: Pack) -> bool:
     """Whether two packs have the same bytes."""
     return pack.digest == other.digest and all(
-        (pack.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in FILES)
+        (pack.folder / name).read_bytes() == (other.folder / name).read_bytes() for name in FILES
+    )
 
 
 def forked(work: Callable[[], object]) -> int:

@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PRESETS = sorted((ROOT / "params").glob("*.yaml"))
 ORDER = ["parameters", "plan", "run", "table", "figure", "paper", "answer", "provenance"]
-RUNS = {"plan", "run", "paper"}             # tags of notebooks that ask a question of the study
+RUNS = {"plan", "run", "paper"}  # tags of notebooks that ask a question of the study
 ASKS_NOTHING = {"00", "99"}
-OWN_TASK = {"08", "09", "10"}               # of questions that the paper did not ask
+OWN_TASK = {"08", "09", "10"}  # of questions that the paper did not ask
 PROGRAM = (ast.FunctionDef, ast.ClassDef, ast.For, ast.While, ast.Try, ast.AsyncFunctionDef)
-SYNTAX = (ast.comprehension, ast.Lambda)                        # programs too, only shorter
+SYNTAX = (ast.comprehension, ast.Lambda)  # programs too, only shorter
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -161,7 +161,7 @@ def test_presets_give_only_what_notebooks_declare(preset):
     notebooks = {path.stem: path for path in NOTEBOOKS}
     for stem, parameters in loaded.notebooks.items():
         check_parameters(notebooks[stem], parameters)
-        declared = set(declared_parameters(notebooks[stem])) - {"preset"}      # which a report gives itself
+        declared = set(declared_parameters(notebooks[stem])) - {"preset"}  # which a report gives itself
         fields = QUESTIONS[stem].model_fields if stem in QUESTIONS else {}
         optional = {name for name, field in fields.items() if not field.is_required()}
         assert set(parameters) <= declared

@@ -27,7 +27,7 @@ SETTINGS = {
     "tuning": {"finetune": {"steps": 4, "batch": 8, "pixels": 24}},
 }
 
-FOUR = {"images_per_class": [], "subset": {"images_per_class": 4}}      # one condition alone
+FOUR = {"images_per_class": [], "subset": {"images_per_class": 4}}  # one condition alone
 
 
 def small_study(**changes) -> Question:
@@ -67,8 +67,9 @@ def boxes_pack(counts: dict[str, int], size: int = 48, seed: int = 0) -> "Boxes"
     random = np.random.default_rng(seed)
     splits = [split for split, count in counts.items() for _ in range(count)]
     images = np.full((len(splits), size, size, 3), 128, np.uint8) + random.integers(
-        0, 30, (len(splits), size, size, 3), dtype=np.uint8)
-    images[:, size * 36 // 48:] = 0
+        0, 30, (len(splits), size, size, 3), dtype=np.uint8
+    )
+    images[:, size * 36 // 48 :] = 0
     rows = []
     for row in range(len(splits)):
         for part, name in enumerate(random.permutation(sorted(SHADES))[: 1 + row % 2]):
@@ -77,15 +78,29 @@ def boxes_pack(counts: dict[str, int], size: int = 48, seed: int = 0) -> "Boxes"
             box = (left + 1, top + 1, left + wide, top + high)
             scale = size / 48
             low, high = (np.rint(np.array(edge) * scale).astype(int) for edge in (box[:2], box[2:]))
-            images[row, low[1] - round(scale):high[1], low[0] - round(scale):high[0]] = SHADES[name]
+            images[row, low[1] - round(scale) : high[1], low[0] - round(scale) : high[0]] = SHADES[name]
             rows.append((row, name, *map(float, box), False, False))
         if row % 10 == 9:
             rows.append((row, "red", 1.0, 1.0, 4.0, 4.0, True, False))
-    table = pd.DataFrame({"image": [f"{split}/{row:04d}" for row, split in enumerate(splits)], "wnid": "",
-                          "split": splits, "width": 48, "height": 36})
+    table = pd.DataFrame(
+        {
+            "image": [f"{split}/{row:04d}" for row, split in enumerate(splits)],
+            "wnid": "",
+            "split": splits,
+            "width": 48,
+            "height": 36,
+        }
+    )
     told = {"splits": {split: count for split, count in counts.items() if count}, "request": {"fit": "pad"}}
-    return Boxes(images=images, table=table, size=size, digest="boxes", folder=Path("boxes"), summary=told,
-                 objects=pd.DataFrame(rows, columns=list(OBJECT_COLUMNS)))
+    return Boxes(
+        images=images,
+        table=table,
+        size=size,
+        digest="boxes",
+        folder=Path("boxes"),
+        summary=told,
+        objects=pd.DataFrame(rows, columns=list(OBJECT_COLUMNS)),
+    )
 
 
 class Boxes(SimpleNamespace):

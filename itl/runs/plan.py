@@ -259,9 +259,7 @@ def plan(
     return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
 
 
-def _packs(
-    questions: Sequence[QuestionLike], machine: Machine
-) -> tuple[dict[Path, Size], pd.DataFrame]:
+def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
     """Return the size of every pack, by its folder, and the table of packs; log which are outdated.
 
     Raises ItlError for data that are missing, all in one line.

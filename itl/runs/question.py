@@ -379,9 +379,7 @@ def run_all(
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
     specs: dict[Spec, None] = {}
     for question in questions:
-        specs |= dict.fromkeys(
-            longest_first(with_needs(run.spec for run in question.runs(machine)), minutes)
-        )
+        specs |= dict.fromkeys(longest_first(with_needs(run.spec for run in question.runs(machine)), minutes))
     ours = shard_of(specs, machine.shard)
     with Progress(ours, store, minutes, machine.slots, table) as progress:
 

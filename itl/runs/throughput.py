@@ -20,7 +20,7 @@ from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
 from itl.storage import hold_lock, read_mapping, write_atomic
 
-if TYPE_CHECKING:                           # who only plans what is measured already needs no torch
+if TYPE_CHECKING:  # who only plans what is measured already needs no torch
     import torch
 
     from itl.training.nets import Classifier
@@ -29,43 +29,41 @@ if TYPE_CHECKING:                           # who only plans what is measured al
 
 log = logging.getLogger(__name__)
 
-KEPT = "rates.json"                         # beside the runs
-LARGEST = 227                               # pixels that a net is built for; detectors may see more
-CLASSES = 100                               # of the nets that are measured
-PATIENCE = 2.0                              # seconds in which work is done again; the fastest time counts
-QUEUED = 20                                 # steps that a GPU is given before they are waited for
-FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}      # rows, features and classes of a probe
-SMALL = (200, 64, 8)                        # of one that costs little but its start
-CONTEXT = 1 << 29                           # bytes of a GPU that a process takes before its first tensor
+KEPT = "rates.json"  # beside the runs
+LARGEST = 227  # pixels that a net is built for; detectors may see more
+CLASSES = 100  # of the nets that are measured
+PATIENCE = 2.0  # seconds in which work is done again; the fastest time counts
+QUEUED = 20  # steps that a GPU is given before they are waited for
+FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}  # rows, features and classes of a probe
+SMALL = (200, 64, 8)  # of one that costs little but its start
+CONTEXT = 1 << 29  # bytes of a GPU that a process takes before its first tensor
 
 
 @dataclass(frozen=True)
 class Rate:
     """What one run costs with a net and a recipe, with nothing else on its threads."""
 
-    learn: float                            # seconds for each image that it trains on
-    look: float                             # seconds for each that it only sees
-    memory: int                             # bytes that its process takes at most
-    device: int                             # of the GPU's memory, in bytes; 0 on a CPU
-    weights: int                            # bytes of the net without its last layer
-    features: int                           # that the last layer takes
+    learn: float  # seconds for each image that it trains on
+    look: float  # seconds for each that it only sees
+    memory: int  # bytes that its process takes at most
+    device: int  # of the GPU's memory, in bytes; 0 on a CPU
+    weights: int  # bytes of the net without its last layer
+    features: int  # that the last layer takes
 
 
 @dataclass(frozen=True)
 class Frozen:
     """What it costs to measure features as they are, once they are there."""
 
-    start: float                            # seconds of a probe, however small
-    fit: float                              # seconds more for each row × feature × class
-    compare: float                          # seconds for each pair of images × feature, in k-NN
+    start: float  # seconds of a probe, however small
+    fit: float  # seconds more for each row × feature × class
+    compare: float  # seconds for each pair of images × feature, in k-NN
 
 
-Rates = dict[str, Any]                      # a Rate by `name_of`, and Frozen by `frozen_name`
+Rates = dict[str, Any]  # a Rate by `name_of`, and Frozen by `frozen_name`
 
 
-def calibrated(
-    works: Iterable[tuple[str, Recipe]], machine: Machine
-) -> Rates:
+def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
@@ -88,9 +86,7 @@ def calibrated(
     return rates | measured
 
 
-def _measure_missing(
-    works: list[tuple[str, Recipe]], rates: Rates, machine: Machine
-) -> Rates:
+def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Machine) -> Rates:
     """Measure in a process of its own what *rates* lack of *works* and of frozen features."""
     missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
     if not missing:
@@ -104,13 +100,14 @@ def _measure_missing(
 def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
     """Return those rates of `calibrated` that are kept; nothing is measured."""
     kept = _kept(machine)
-    return {name: (Rate if work else Frozen)(**kept[name])
-            for name, work in _named(works, machine).items() if isinstance(kept.get(name), dict)}
+    return {
+        name: (Rate if work else Frozen)(**kept[name])
+        for name, work in _named(works, machine).items()
+        if isinstance(kept.get(name), dict)
+    }
 
 
-def _named(
-    works: Iterable[tuple[str, Recipe]], machine: Machine
-) -> dict[str, tuple[str, Recipe] | None]:
+def _named(works: Iterable[tuple[str, Recipe]], machine: Machine) -> dict[str, tuple[str, Recipe] | None]:
     return {name_of(*work, machine): work for work in works} | {frozen_name(machine): None}
 
 
@@ -120,8 +117,9 @@ def _kept(machine: Machine) -> dict[str, dict]:
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
     """Name a work: what takes as long here has one name, such as recipes that differ in lr alone."""
-    same = replace(recipe, epochs=0, steps=None, lr=0, lrs=(), schedule="cosine", drops=(), warmup=0,
-                   weight_decay=0)
+    same = replace(
+        recipe, epochs=0, steps=None, lr=0, lrs=(), schedule="cosine", drops=(), warmup=0, weight_decay=0
+    )
     return f"{_here(machine)}, {net}, {canonical(same)}"
 
 
@@ -165,7 +163,7 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     else:
         model, loss_of, see = _classifier(whole, recipe, device)
     model.to(device, memory_format=torch.channels_last).train()
-    optimizer = sgd(model, replace(recipe, lr=0.0, lrs=()))     # the rate is measured, whatever is learned
+    optimizer = sgd(model, replace(recipe, lr=0.0, lrs=()))  # the rate is measured, whatever is learned
     sizes = [tensor.nbytes for tensor in whole.body.state_dict().values()]
 
     def learn() -> None:
@@ -181,14 +179,16 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
 
     _forget_peak(device)
     try:
-        if device.type == "cuda" and not isinstance(recipe, DetectionRecipe):     # as training does
+        if device.type == "cuda" and not isinstance(recipe, DetectionRecipe):  # as training does
             learn = record(learn, training_state(model, optimizer)).replay
         learning = _seconds(learn, device) / recipe.batch
         model.eval()
         looking = _seconds(look, device) / recipe.batch
     except torch.OutOfMemoryError as error:
-        raise ItlError(f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
-                       f"memory of {device_name(machine.devices[0])}; take a smaller batch or net") from error
+        raise ItlError(
+            f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
+            f"memory of {device_name(machine.devices[0])}; take a smaller batch or net"
+        ) from error
     return Rate(learning, looking, *_peak(device), sum(sizes), whole.head.in_features)
 
 
@@ -203,8 +203,11 @@ def measure_frozen(machine: Machine) -> Frozen:
     large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
     compare = _seconds(lambda: nearest(base, queries, 5), device, queued=1)
-    return Frozen(small, max(0.0, large - small) / (rows * width * classes),
-                  compare / (len(base) * len(queries) * width))
+    return Frozen(
+        small,
+        max(0.0, large - small) / (rows * width * classes),
+        compare / (len(base) * len(queries) * width),
+    )
 
 
 def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Callable[[], object]:
@@ -228,9 +231,7 @@ def _classifier(model: "Classifier", recipe: Recipe, device: "torch.device") -> 
     return model, lambda: model(images).logsumexp(1).mean(), lambda: model(images)
 
 
-def _detector(
-    model: "Classifier", name: str, recipe: DetectionRecipe, device: "torch.device"
-) -> "Work":
+def _detector(model: "Classifier", name: str, recipe: DetectionRecipe, device: "torch.device") -> "Work":
     """Give a detector on the parts of *model* a batch of noise in which to find one object each."""
     import torch
 

@@ -25,11 +25,20 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 10
-MARGIN_S = 10                               # for what comes last: the table is printed, whatever happened
+MARGIN_S = 10  # for what comes last: the table is printed, whatever happened
 KERNELS = [
-    "torch", "torchvision", "numpy", "numba", "pandas", "pyarrow", "scipy", "PIL", "safetensors", "filelock",
+    "torch",
+    "torchvision",
+    "numpy",
+    "numba",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "PIL",
+    "safetensors",
+    "filelock",
 ]
-SETTINGS = ["pydantic", "yaml"]             # who reads presets needs them too
+SETTINGS = ["pydantic", "yaml"]  # who reads presets needs them too
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,19 @@ CPU_TESTS = {
 COLLECT = Part(["pytest"], 120)
 PYTEST = ["-m", "pytest", "-q", "-rs", "--color=no", "-p", "no:cacheprovider"]
 ROWS = [
-    "crop", "step-small-56", "step-resnet18-112", "step-alexnet-112", "knn", "step-resnet18-56",
-    "step-caffenet-227", "step-detection-600", "roi", "probe",
+    "crop",
+    "step-small-56",
+    "step-resnet18-112",
+    "step-alexnet-112",
+    "knn",
+    "step-resnet18-56",
+    "step-caffenet-227",
+    "step-detection-600",
+    "roi",
+    "probe",
 ]
 TABLE = Part(KERNELS, 240)
-FIRST_ROW_S, ROW_S = 90, 60                 # until a row has to be there: the first comes after the start
+FIRST_ROW_S, ROW_S = 90, 60  # until a row has to be there: the first comes after the start
 HOURS = Part([*KERNELS, *SETTINGS], 120)
 NETS = Part(KERNELS, 150)
 DEMO = Part([*KERNELS, *SETTINGS], 60 * MINUTES)
@@ -81,10 +98,10 @@ class Report:
     """What has been found out so far."""
 
     machine: dict = field(default_factory=dict)
-    ended: dict[str, str] = field(default_factory=dict)         # how each part ended
-    rows: dict[str, dict] = field(default_factory=dict)         # of the benchmark, by name
-    measured: dict[str, float] = field(default_factory=dict)    # hours of presets; demo, as times two cores'
-    missing: dict[str, str] = field(default_factory=dict)       # why a row or preset has no figure
+    ended: dict[str, str] = field(default_factory=dict)  # how each part ended
+    rows: dict[str, dict] = field(default_factory=dict)  # of the benchmark, by name
+    measured: dict[str, float] = field(default_factory=dict)  # hours of presets; demo, as times two cores'
+    missing: dict[str, str] = field(default_factory=dict)  # why a row or preset has no figure
 
     def status(self) -> int:
         """The exit status of this script."""
@@ -95,10 +112,11 @@ class Report:
 
 def lacking(names: list[str]) -> list[str]:
     """Those of the packages *names* that cannot be imported here."""
+
     def found(name: str) -> bool:
         try:
             return importlib.util.find_spec(name) is not None
-        except (ImportError, ValueError):   # an import hook may refuse it
+        except (ImportError, ValueError):  # an import hook may refuse it
             return False
 
     return [name for name in names if not found(name)]
@@ -116,7 +134,8 @@ def started(command: list[str], **options: object) -> Iterator[subprocess.Popen]
     """Start python with *command* in a process group of its own; at the end nothing of the group is left."""
     print(f"$ python {' '.join(command)}", flush=True)
     process = subprocess.Popen(
-        [sys.executable, *command], cwd=ROOT, env=environment(), start_new_session=True, **options)
+        [sys.executable, *command], cwd=ROOT, env=environment(), start_new_session=True, **options
+    )
     try:
         yield process
     finally:
@@ -159,6 +178,7 @@ def attempt(name: str, part: Part, deadline: float, work: Callable[[float], str]
 def check_tests(tests: dict[str, Part], report: Report, deadline: float) -> None:
     """Run *tests* in turn."""
     for name, part in tests.items():
+
         def work(seconds: float, name: str = name) -> str:
             return run([*PYTEST, name], seconds)
 
@@ -174,13 +194,14 @@ def collect_tests(report: Report, deadline: float) -> None:
 
 def measure_rows(report: Report, file: Path, deadline: float) -> None:
     """Measure ROWS in one process. Where one fails to come in time, those after it go on in another."""
+
     def measure(seconds: float) -> str:
         began, left = time.monotonic(), list(ROWS)
         until = began + seconds
         while left and until - time.monotonic() > MARGIN_S:
             reason = measure_some(left, report, file, until)
             left = [name for name in left if name not in report.rows]
-            if left:                        # the first of them is where it ended
+            if left:  # the first of them is where it ended
                 report.missing[left.pop(0)] = reason
         report.missing |= dict.fromkeys(left, "no time left")
         failed = [name for name in ROWS if name in report.missing or "failed" in report.rows[name]]
@@ -215,6 +236,7 @@ def rows_of(file: Path) -> dict[str, dict]:
 
 def plan_hours(report: Report, file: Path, deadline: float) -> None:
     """Have the hours of presets reckoned from rates of this device."""
+
     def reckon(seconds: float) -> str:
         ended = run(["-m", "itl.bench.paper_grid", "--device", "cuda", "--json", str(file)], seconds)
         report.measured |= json.loads(file.read_text()) if file.exists() else {}
@@ -228,6 +250,7 @@ def plan_hours(report: Report, file: Path, deadline: float) -> None:
 
 def measure_several_nets(report: Report, file: Path, deadline: float) -> None:
     """Measure what is gained by several small nets at once on this device."""
+
     def measure(seconds: float) -> str:
         ended = run(["tests/gpu/several_nets.py", str(file)], seconds)
         report.measured |= json.loads(file.read_text()) if file.exists() else {}
@@ -248,12 +271,17 @@ def compare_demo(report: Report, folder: Path, deadline: float) -> None:
 
     def race(seconds: float) -> str:
         began, took = time.monotonic(), {}
-        with started(command("cuda"), preexec_fn=lambda: os.sched_setaffinity(0, others)) as gpu, \
-                started(command("cpu"), preexec_fn=lambda: os.sched_setaffinity(0, two)) as cpu:
+        with (
+            started(command("cuda"), preexec_fn=lambda: os.sched_setaffinity(0, others)) as gpu,
+            started(command("cpu"), preexec_fn=lambda: os.sched_setaffinity(0, two)) as cpu,
+        ):
             while "cuda" not in took and (now := time.monotonic() - began) < seconds:
                 time.sleep(0.2)
-                took |= {name: now for name, process in (("cuda", gpu), ("cpu", cpu))
-                         if name not in took and process.poll() is not None}
+                took |= {
+                    name: now
+                    for name, process in (("cuda", gpu), ("cpu", cpu))
+                    if name not in took and process.poll() is not None
+                }
             statuses = [status for process in (gpu, cpu) if (status := process.poll())]
         if statuses:
             return f"FAILED, exit status {statuses[0]}"
@@ -269,8 +297,15 @@ def compare_demo(report: Report, folder: Path, deadline: float) -> None:
 
 def describe_machine() -> dict:
     """Versions and devices, found out by a process of its own: this one must not take the GPU's memory."""
-    done = subprocess.run([sys.executable, "-c", MACHINE], env=environment(), cwd=ROOT, text=True,
-                          stdout=subprocess.PIPE, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MACHINE],
+        env=environment(),
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=120,
+        check=True,
+    )
     machine = json.loads(done.stdout.splitlines()[-1])
     machine["cores"] = len(os.sched_getaffinity(0))
     machine["driver"] = output_of(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"])
@@ -292,8 +327,10 @@ def output_of(command: list[str]) -> str:
 def heading(machine: dict) -> str:
     """One line on the machine and its software."""
     device = f"{machine['gpu']}, driver {machine['driver']}, " if machine["gpu"] else "no CUDA device, "
-    return (f"{device}CUDA {machine['cuda']}, torch {machine['torch']}, triton {machine['triton']}, Python "
-            f"{machine['python']}, {machine['cores']} cores, commit {machine['commit']}")
+    return (
+        f"{device}CUDA {machine['cuda']}, torch {machine['torch']}, triton {machine['triton']}, Python "
+        f"{machine['python']}, {machine['cores']} cores, commit {machine['commit']}"
+    )
 
 
 def main() -> int:
@@ -354,8 +391,13 @@ def finish(report: Report, file: Path | None) -> None:
         lines = compare(report.rows, report.measured, report.missing)
         print("\n".join(["", heading(report.machine), "", *markdown(lines)]))
     if file:
-        told = {"machine": report.machine, "ended": report.ended, "table": lines, "rows": report.rows,
-                "measured": report.measured}
+        told = {
+            "machine": report.machine,
+            "ended": report.ended,
+            "table": lines,
+            "rows": report.rows,
+            "measured": report.measured,
+        }
         file.write_text(json.dumps(told, indent=1) + "\n")
 
 

@@ -13,7 +13,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-NETS, BATCHES = 4, (64, 256)                # batches of preset demo, and of the benchmark's rows
+NETS, BATCHES = 4, (64, 256)  # batches of preset demo, and of the benchmark's rows
 MEASURED_S, STARTED_S, LIMIT_S = 2.5, 8, 60
 
 
@@ -62,8 +62,11 @@ def main() -> None:
     with mps() as environment:
         for batch in BATCHES:
             one, all_nets = (measure(count, batch, environment) for count in (1, NETS))
-            print(f"batches of {batch}: one net {one:,.0f} images/s, {NETS} nets {all_nets:,.0f}, "
-                  f"{all_nets / one:.2f} times as fast", flush=True)
+            print(
+                f"batches of {batch}: one net {one:,.0f} images/s, {NETS} nets {all_nets:,.0f}, "
+                f"{all_nets / one:.2f} times as fast",
+                flush=True,
+            )
             if batch == BATCHES[0] and sys.argv[1:]:
                 Path(sys.argv[1]).write_text(json.dumps({"four-small-56": all_nets / one}))
 

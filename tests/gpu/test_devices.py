@@ -59,8 +59,9 @@ def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
 def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_processes, "perform_here", uploaded)
     machine = Machine.from_environment(home=tmp_path, device="cuda", workers=1)
-    executors.execute([Pretrain(Subset("p"), seed=seed) for seed in range(3 * machine.slots)],
-                      Store(tmp_path), machine)
+    executors.execute(
+        [Pretrain(Subset("p"), seed=seed) for seed in range(3 * machine.slots)], Store(tmp_path), machine
+    )
     results = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
     assert all(each["found"] == each["device"] for each in results)
     assert {each["device"] for each in results} == set(machine.devices)
@@ -70,8 +71,16 @@ def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
 def test_each_rank_has_a_gpu_of_its_own(tmp_path):
     (tmp_path / "rank.py").write_text(RANK)
     ranks = str(min(2, torch.cuda.device_count()))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks,
-               str(tmp_path / "rank.py"), "cuda"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        ranks,
+        str(tmp_path / "rank.py"),
+        "cuda",
+    ]
     paths = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": paths}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

@@ -61,7 +61,7 @@ def test_sorted_classes_of_uneven_sizes_in_several_blocks(monkeypatch):
     skip_unless_fused()
     from itl.evaluation import knn_triton as kernels
 
-    monkeypatch.setattr(kernels, "MAXIMA_BYTES", 128 * 64 * 120)        # 128 queries at once
+    monkeypatch.setattr(kernels, "MAXIMA_BYTES", 128 * 64 * 120)  # 128 queries at once
     random = torch.Generator().manual_seed(0)
     labels = torch.repeat_interleave(torch.arange(50), torch.arange(50) ** 2 // 2)[:20_000]
     centres = torch.randn(50, 200, generator=random)
@@ -140,4 +140,4 @@ def test_the_probe_waits_a_few_times_a_step():
     fit_linear(train, 10, [1.0, 1e-2, 1e-4])
     with counted_waits() as waits:
         fit_linear(train, 10, [1.0, 1e-2, 1e-4])
-    assert len(waits) < 200             # of some 40 steps; indices on the CPU alone were as many
+    assert len(waits) < 200  # of some 40 steps; indices on the CPU alone were as many

@@ -116,7 +116,7 @@ def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precis
     loader, other = batches(GPU, recipe), batches(CPU, recipe)
     assert (loader.on_device is not None) == kept
     half = precision == "bf16" and has_bf16(loader.device)
-    near = 2**-8 if half else 1e-4                              # a bfloat16 has eight bits
+    near = 2**-8 if half else 1e-4  # a bfloat16 has eight bits
     pairs = [*zip(loader.epoch(1), other.epoch(1), strict=True)]
     assert len(pairs) == 4
     assert pairs[0][0][0].dtype == (torch.bfloat16 if half else torch.float32)
@@ -134,8 +134,10 @@ def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch
     wanted, device = 72 * 40 * 40 * 3, torch.device("cuda")
     memory = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     for free, total, workers, fit in (
-        (3 * wanted, 100 * wanted, 1, True), (wanted, 100 * wanted, 1, False),
-        (3 * wanted, 6 * wanted, 2, True), (3 * wanted, 6 * wanted, 4, False),
+        (3 * wanted, 100 * wanted, 1, True),
+        (wanted, 100 * wanted, 1, False),
+        (3 * wanted, 6 * wanted, 2, True),
+        (3 * wanted, 6 * wanted, 4, False),
     ):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where, told=(free - memory, total): told)
         assert device_images.fits(wanted, device, workers) == fit, (free, total, workers)
@@ -175,7 +177,7 @@ def test_a_step_does_not_wait_for_the_gpu(kept, record, monkeypatch):
     fit_epoch(net, optimizer, loader, RECIPE, 0, classify, recorded)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        losses = fit_epoch(net, optimizer, loader, RECIPE, len(loader), classify, recorded)     # or raise
+        losses = fit_epoch(net, optimizer, loader, RECIPE, len(loader), classify, recorded)  # or raise
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert losses.isfinite().all()
@@ -193,6 +195,7 @@ def test_recorded_steps_are_those_taken_one_by_one(name, kept, monkeypatch):
         optimizer, recorded = sgd(net, recipe), None
         with repeatable(GPU):
             if record:
+
                 def step(images, targets, net=net, optimizer=optimizer, loader=loader):
                     return take_step(net, optimizer, loader, recipe, classify, images, targets)
 
@@ -270,8 +273,10 @@ def test_nearest_neighbours_are_exact():
 
     random = torch.Generator().manual_seed(0)
     base, queries = (torch.randn(count, 64, generator=random) for count in (3001, 77))
-    exact = torch.nn.functional.normalize(queries.double(), dim=1) @ torch.nn.functional.normalize(
-        base.double(), dim=1).T
+    exact = (
+        torch.nn.functional.normalize(queries.double(), dim=1)
+        @ torch.nn.functional.normalize(base.double(), dim=1).T
+    )
     found, similar = nearest(base.cuda(), queries.cuda(), 5)
     assert torch.equal(found.cpu(), exact.topk(5).indices)
     torch.testing.assert_close(similar.cpu(), exact.topk(5).values, rtol=1e-9, atol=1e-9)
@@ -286,8 +291,13 @@ def test_frozen_features_score_as_on_the_cpu(evaluate, metric, near, tmp_path):
     recipe = Recipe(batch=16, pixels=32, precision="fp32")
     asked = Transfer(Pretrain(Subset("a pack"), recipe=recipe), evaluate.__name__, "colours", "a pack")
     found = [
-        evaluate(asked, build("small", 4, 32, seed=0).to(machine.device),
-                 Target(SimpleNamespace(images=images), *splits), tmp_path, machine)[metric]
+        evaluate(
+            asked,
+            build("small", 4, 32, seed=0).to(machine.device),
+            Target(SimpleNamespace(images=images), *splits),
+            tmp_path,
+            machine,
+        )[metric]
         for machine in (CPU, GPU)
     ]
     assert found[1] == pytest.approx(found[0], abs=near)
@@ -326,7 +336,7 @@ def test_a_detectors_gradient_repeats(name):
     gradients = []
     for _ in range(2):
         net = Detector(detection_backbone(name, build(name, 4, 96, seed=0)), 2, recipe, seed=0).cuda().train()
-        torch.manual_seed(0)                                # what is drawn of the regions, and dropout
+        torch.manual_seed(0)  # what is drawn of the regions, and dropout
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             detection_loss(net, images, targets, recipe).backward()
         gradients.append([weight.grad for weight in net.parameters() if weight.grad is not None])

@@ -32,12 +32,15 @@ def two_gpus(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize(("asked", "devices"), [
-    ("cpu", ("cpu",)),
-    ("cuda", ("cuda:0", "cuda:1")),
-    ("cuda:1", ("cuda:1",)),
-    ("cuda:1,0", ("cuda:1", "cuda:0")),
-])
+@pytest.mark.parametrize(
+    ("asked", "devices"),
+    [
+        ("cpu", ("cpu",)),
+        ("cuda", ("cuda:0", "cuda:1")),
+        ("cuda:1", ("cuda:1",)),
+        ("cuda:1,0", ("cuda:1", "cuda:0")),
+    ],
+)
 def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
     machine = Machine.from_environment(device=asked, workers=2)
     monkeypatch.setenv("ITL_DEVICE", asked)
@@ -47,9 +50,20 @@ def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
     assert Machine.from_environment(device=machine.device).devices == devices, "notebooks are told so"
 
 
-@pytest.mark.parametrize("asked", [
-    "cuda:7", "cuda:0,2", "cuda:0,0", "cuda:x", "cuda:", "cuda:0,", "cuda:-1", "cpu:0", "gpu",
-])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "cuda:7",
+        "cuda:0,2",
+        "cuda:0,0",
+        "cuda:x",
+        "cuda:",
+        "cuda:0,",
+        "cuda:-1",
+        "cpu:0",
+        "gpu",
+    ],
+)
 def test_devices_that_cannot_be_are_refused_with_those_that_are_here(two_gpus, monkeypatch, asked):
     with pytest.raises(ItlError, match=f"device '{asked}' .* cuda:0, cuda:1; use cpu, cuda for all") as error:
         Machine.from_environment(device=asked)
@@ -109,6 +123,7 @@ class Host:
 @pytest.fixture
 def do(monkeypatch, tmp_path):
     """Give a way to execute runs on a made-up host; it returns begins, ends, specs and devices."""
+
     def do(host: Host, specs: list, *, workers: int = 1, device: str = EIGHT) -> list[tuple]:
         monkeypatch.setattr(worker_processes, "ProcessPoolExecutor", host.pool)
         monkeypatch.setattr(executors, "wait", host.wait)
@@ -134,8 +149,11 @@ def most_at_once(past: list[tuple]) -> dict[str, int]:
 def test_all_devices_work_until_nearly_the_end(do, seed, workers):
     dice = random.Random(seed)
     hours = {net(number): dice.uniform(1, 8) for number in range(40)}
-    hours |= {Transfer(each, "knn", f"target {number}", "pack"): dice.uniform(0.1, 2)
-              for each in hours for number in range(4)}
+    hours |= {
+        Transfer(each, "knn", f"target {number}", "pack"): dice.uniform(0.1, 2)
+        for each in hours
+        for number in range(4)
+    }
     past = do(Host(hours), dice.sample(list(hours), len(hours)), workers=workers)
     ends = {spec: end for _, end, spec, _ in past}
     assert ends.keys() == hours.keys()
@@ -215,8 +233,9 @@ def test_processes_stay_on_their_device(tmp_path, monkeypatch):
     assert len({process for process, _ in homes}) == len(homes), "a process went to another device"
     assert {where for _, where in homes} == {"cuda:0", "cuda:2"}
     for one, *others in combinations(told, 3):
-        began, ended = (choose(each[when] for each in (one, *others))
-                        for choose, when in ((max, "began"), (min, "ended")))
+        began, ended = (
+            choose(each[when] for each in (one, *others)) for choose, when in ((max, "began"), (min, "ended"))
+        )
         assert began >= ended or len({each["device"] for each in (one, *others)}) > 1, "three on one device"
 
 
@@ -228,12 +247,15 @@ def test_a_run_begins_on_its_device(monkeypatch):
     assert order == ["cuda:2", "cuda:2"]
 
 
-@pytest.mark.parametrize(("asked", "rank", "own"), [
-    ("cuda", 0, "cuda:0"),
-    ("cuda", 1, "cuda:1"),
-    ("cuda:1,0", 1, "cuda:0"),
-    ("cpu", 1, "cpu"),
-])
+@pytest.mark.parametrize(
+    ("asked", "rank", "own"),
+    [
+        ("cuda", 0, "cuda:0"),
+        ("cuda", 1, "cuda:1"),
+        ("cuda:1,0", 1, "cuda:0"),
+        ("cpu", 1, "cpu"),
+    ],
+)
 def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, asked, rank, own):
     for name, value in {"WORLD_SIZE": 4, "RANK": 2 + rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
@@ -245,8 +267,10 @@ def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, asked
     assert machine.threads == max(1, len(os.sched_getaffinity(0)) // 2)
     order = []
     monkeypatch.setattr("torch.cuda.set_device", lambda where: order.append(f"set {where}"))
-    monkeypatch.setattr("torch.distributed.init_process_group",
-                        lambda backend, timeout, device_id=None: order.append(f"{backend} on {device_id}"))
+    monkeypatch.setattr(
+        "torch.distributed.init_process_group",
+        lambda backend, timeout, device_id=None: order.append(f"{backend} on {device_id}"),
+    )
     join_ranks(machine)
     assert order == (["gloo on None"] if asked == "cpu" else [f"set {own}", f"cpu:gloo,cuda:nccl on {own}"])
     assert str(device(machine)) == own

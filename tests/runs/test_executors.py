@@ -77,9 +77,10 @@ def test_a_plan_is_done_once_and_only_what_is_deleted_is_done_again(undisturbed)
     store, question = Store(machine.runs), small_study()
     plan = question.plan(store, machine)
     assert plan["state"].eq("done").all()
-    assert len(plan) == 2 + 3 * 2 * 2       # packs; sizes x seeds x (the net, knn)
+    assert len(plan) == 2 + 3 * 2 * 2  # packs; sizes x seeds x (the net, knn)
     assert set(plan.loc[plan["kind"] == "pretrain", "run"]) == {
-        folder.name for folder in (machine.runs / "pretrain").iterdir()}
+        folder.name for folder in (machine.runs / "pretrain").iterdir()
+    }
     before, times = numbers(undisturbed), {p: p.stat().st_mtime_ns for p in undisturbed.rglob("result.json")}
     victim = store.path(question.runs(machine)[-2].spec)
     assert victim.parent.name == "pretrain"
@@ -102,7 +103,7 @@ def test_what_a_run_keeps(undisturbed):
     assert provenance.keys() >= {"commit", "device", "torch", "finished", "seconds"}
     assert provenance["device_index"] == "cpu"
     assert not (folder / "checkpoint.safetensors").exists()
-    assert len((folder / "log.jsonl").read_text().splitlines()) == 6      # 12 steps, 2 an epoch
+    assert len((folder / "log.jsonl").read_text().splitlines()) == 6  # 12 steps, 2 an epoch
 
 
 @pytest.mark.timeout(240)
@@ -114,7 +115,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for result in tmp_path.glob("runs/*/*/result.json"):
-            assert json.loads(result.read_text())["metrics"] is not None        # whole, or not there
+            assert json.loads(result.read_text())["metrics"] is not None  # whole, or not there
     process = start(tmp_path)
     error = process.communicate()[1].decode()
     assert process.returncode == 0, error
@@ -149,7 +150,7 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
     machine = here(with_packs(undisturbed, tmp_path), workers=1)
     store = Store(machine.runs)
     good = small_study(**FOUR, seeds=[0])
-    bad = small_study(**FOUR, seeds=[0], net="alexnet")   # needs larger images than these
+    bad = small_study(**FOUR, seeds=[0], net="alexnet")  # needs larger images than these
     specs = [run.spec for question in (bad, good) for run in question.runs(machine)]
     with pytest.raises(ItlError, match="2 of the runs failed, first .*alexnet needs images of at least 63"):
         execute(specs, store, machine)

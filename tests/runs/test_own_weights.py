@@ -79,7 +79,12 @@ def study(resnet, tmp_path_factory) -> SimpleNamespace:
     question = small_study(**settings, weights=weights)
     do_here(question, store, machine)
     return SimpleNamespace(
-        home=home, machine=machine, store=store, net=net, said=said, question=question,
+        home=home,
+        machine=machine,
+        store=store,
+        net=net,
+        said=said,
+        question=question,
         results=question.results(store, machine),
     )
 
@@ -166,9 +171,7 @@ def test_every_question_takes_weights(stem, resnet):
     assert [pair.of for pair in question.comparisons[len(without.comparisons) :]] == [own.columns]
     assert [name for name, _ in own.columns] == [name for name, _ in others[0].columns]
     assert "mine.pth" in dict(own.columns).values()
-    against = next(
-        condition for condition in others if condition.columns == question.comparisons[-1].against
-    )
+    against = next(condition for condition in others if condition.columns == question.comparisons[-1].against)
     assert against.trained
     assert [key(run.spec) for run in without.runs_on(dict.fromkeys(without.packings(), "d"))] == [
         key(run.spec)

@@ -14,7 +14,7 @@ ROW = '{"epoch": %d, "step": 7, "loss": 0.5}'
     [
         (None, ""),
         ("", ""),
-        (ROW % 1, ""),                                      # its end is not written yet
+        (ROW % 1, ""),  # its end is not written yet
         (ROW % 1 + "\n", "a1b2c epoch 1 loss 0.50"),
         (ROW % 1 + "\n" + ROW % 2 + "\n", "a1b2c epoch 2 loss 0.50"),
         ('{"epoch": 3, "step": 7, "loss": 0.5, "device": "cpu"}\n', "a1b2c epoch 3 loss 0.50"),

@@ -130,9 +130,7 @@ def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, home):
         f"#!/bin/sh\ncd {home}\nexport PYTHONPATH={CHECKOUT} ITL_DEVICE=cpu\n"
         f"exec {' '.join(command)} $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT\n"
     )
-    subprocess.run(
-        ["sbatch", "--array=1-2", f"--output={home}/%a.out"], input=script, text=True, check=True
-    )
+    subprocess.run(["sbatch", "--array=1-2", f"--output={home}/%a.out"], input=script, text=True, check=True)
     time.sleep(1)
     slurm.wait_for(lambda: not jobs(), cluster, 120)
     assert_same_numbers(home, undisturbed)
