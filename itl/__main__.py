@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from itl import ItlError, __version__, log_lines, one_line, pick
 from itl.machine import Machine, parse_shard
-from itl.specs import Packing, Subset, parse_options
+from itl.specs import Packing, Subset
+from itl.storage import parse_options
 
 if TYPE_CHECKING:
     from itl.presets import Preset

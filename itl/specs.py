@@ -3,13 +3,12 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from itl import ItlError, no_such, pick
-from itl.storage import read_yaml
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -405,16 +404,3 @@ def _plain(value: object) -> object:
         if not entry.metadata.get("added") or content != entry.default:
             plain[entry.name] = _plain(content)
     return plain
-
-
-def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
-    """Parse options NAME=VALUE; a value is YAML."""
-    options: dict[str, object] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        if name in options:
-            raise ItlError(f"--option {name} is given twice; give it once")
-        options[name] = read_yaml(value, f"--option {name}")
-    return tuple(options.items())
