@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from itl import ItlError, __version__, log_lines, one_line, pick
 from itl.machine import Machine, parse_shard
 from itl.specs import Packing, Subset
-from itl.storage import read_yaml
+from itl.storage import parse_options
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -156,6 +156,17 @@ def parser() -> argparse.ArgumentParser:
     report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
     command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(
+        advise,
+        ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
+        ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
+        (
+            "--budget",
+            {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"},
+        ),
+        ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
+        *MACHINE,
+    )
     weights_file = {"type": Path, "help": "FILE.safetensors, FILE.pth or FILE.pt"}
     command(export, ("run", {"help": "key of a run, or its beginning"}), ("file", weights_file), MACHINE[1])
     command(
@@ -257,7 +268,7 @@ def pack(args: argparse.Namespace) -> None:
     """Decode a source once into a pack."""
     from itl.packs.pack import Pack
 
-    options = _options(args.option)
+    options = parse_options(args.option)
     packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
     built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
     print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
@@ -268,7 +279,7 @@ def check(args: argparse.Namespace) -> None:
     from itl.sources.check import check as check_source
     from itl.sources.findings import report as report_findings
 
-    findings = check_source(args.source, args.path, **dict(_options(args.option)))
+    findings = check_source(args.source, args.path, **dict(parse_options(args.option)))
     lines, problems = report_findings(findings)
     print("\n".join(lines))
     if problems:
@@ -382,6 +393,18 @@ def report(args: argparse.Namespace) -> None:
         print(build.report(preset, out, machine, only=args.only))
 
 
+def advise(args: argparse.Namespace) -> None:
+    """Rank what to pre-train on for a target under a budget, and say what to measure next."""
+    from itl.analysis.advice import NO_LIMIT, Budget, describe
+    from itl.runs.questions import questions_of
+    from itl.runs.store import Store
+
+    budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
+    (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
+    for text in describe(question, args.target, budget, args.pilot, Store(machine.runs), machine):
+        print(text, flush=True)
+
+
 def init(args: argparse.Namespace) -> None:
     """Copy the presets and notebooks that come with itl to a folder, to be edited."""
     from itl.presets import copy_shipped
@@ -435,27 +458,16 @@ def bench(args: argparse.Namespace) -> None:
 def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
     """Plan the questions of a preset; messages on measuring go to stderr."""
     from itl.runs.plan import plan as make_plan
-    from itl.runs.questions import questions_of
+    from itl.runs.questions import questions_of, refuse_unknown_data
     from itl.runs.store import Store
 
     machine = _machine(args)
     preset = _preset(args)
-    _refuse_unknown_data(args.data or (), questions_of(preset))
+    refuse_unknown_data(args.data or (), questions_of(preset))
     questions, store = questions_of(preset, args.only), Store(machine.runs)
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
     return made, questions, store, machine
-
-
-def _refuse_unknown_data(entries: Sequence[str], questions: "Sequence[Question]") -> None:
-    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
-    names = dict.fromkeys(name for question in questions for name in question.packings())
-    for entry in entries:
-        name, equals, _ = entry.partition("=")
-        if equals:
-            pick(names, name, "source in this preset")
-        elif not Path(entry).expanduser().exists():
-            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
 
 
 def _machine(args: argparse.Namespace) -> Machine:
@@ -478,19 +490,6 @@ def _preset(args: argparse.Namespace) -> "Preset":
     for name in preset.notebooks:
         pick(notebooks, name, f"notebook of preset {preset.name}")
     return preset
-
-
-def _options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
-    """Parse options NAME=VALUE; a value is YAML."""
-    options: dict[str, object] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        if name in options:
-            raise ItlError(f"--option {name} is given twice; give it once")
-        options[name] = read_yaml(value, f"--option {name}")
-    return tuple(options.items())
 
 
 if __name__ == "__main__":

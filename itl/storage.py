@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from pathlib import Path
@@ -246,3 +246,16 @@ def _file_system(path: Path) -> str:
         part for part in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(part.mountpoint)
     ]
     return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+
+
+def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
+    """Parse options NAME=VALUE; a value is YAML."""
+    options: dict[str, object] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
+        if name in options:
+            raise ItlError(f"--option {name} is given twice; give it once")
+        options[name] = read_yaml(value, f"--option {name}")
+    return tuple(options.items())

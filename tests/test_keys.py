@@ -53,4 +53,5 @@ def test_every_preset_and_question_is_among_them():
         "coarse-or-fine",
         "influence",
         "scores",
+        "advice",
     }

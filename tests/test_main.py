@@ -271,3 +271,19 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
 
     monkeypatch.setattr("itl.hierarchy.label_sets.label_set", warn)
     assert itl(capsys, "labels", "original")[2] == "itl: note: two\\nlines\nitl: the end\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["birds", "--budget", "2", "days"], "--budget takes a number and one of hours, images, labels"),
+        (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
+        (["bird"], "did you mean 'birds'?"),
+        (["birds", "--preset", "tiny"], "no notebook of preset tiny called '10-advice'"),
+    ],
+)
+def test_advise_refuses_in_one_line(capsys, project, words, line):
+    status, _, err = itl(capsys, "advise", *words)
+    assert status == 1
+    assert line in err
+    assert err.count("\n") == 1

@@ -269,11 +269,14 @@ def class_overlap(tree: Taxonomy, target: Iterable[str], source: Sequence[str]) 
         target: Names of the target's classes: wnids, or a wnid with a number, as demo-kinds names them.
         source: Wnids.
     """
-    source = [wnid for wnid in source if wnid in tree]
+    rows = similarities(tree, target, [wnid for wnid in source if wnid in tree])
+    return sum(map(max, rows)) / len(rows) if rows and rows[0] else math.nan
+
+
+def similarities(tree: Taxonomy, target: Iterable[str], source: Sequence[str]) -> list[list[float]]:
+    """Return the similarity in *tree* of each target class that is in it to each wnid of *source*."""
     nodes = [node for node in (node_of(name, tree) for name in target) if node]
-    if not nodes or not source:
-        return math.nan
-    return sum(max(_wu_palmer(tree, node, wnid) for wnid in source) for node in nodes) / len(nodes)
+    return [[_wu_palmer(tree, node, wnid) for wnid in source] for node in nodes]
 
 
 def node_of(name: str, tree: Taxonomy) -> str | None:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import NonNegativeInt, PositiveInt, StrictInt, field_validator
@@ -13,7 +14,7 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Study, by_training, first_against_last
-from itl.runs.task_questions import Influence, Scores
+from itl.runs.task_questions import Advice, Influence, Scores
 from itl.specs import Recipe, Subset, spec_of
 
 if TYPE_CHECKING:
@@ -346,8 +347,9 @@ QUESTIONS: dict[str, type[Study]] = {  # by the notebook that asks it
     "07-coarse-or-fine": CoarseOrFine,
     "08-influence": Influence,
     "09-scores": Scores,
+    "10-advice": Advice,
 }
-data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores = (
+data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores, advice = (
     study.ask for study in QUESTIONS.values()
 )
 
@@ -371,3 +373,14 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
             except ItlError as error:
                 raise ItlError(f"{stem} in preset {preset.name}: {error}") from None
     return questions
+
+
+def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -> None:
+    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
+    names = dict.fromkeys(name for question in questions for name in question.packings())
+    for entry in entries:
+        name, equals, _ = entry.partition("=")
+        if equals:
+            pick(names, name, "source in this preset")
+        elif not Path(entry).expanduser().exists():
+            raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")

@@ -105,43 +105,21 @@ class Counterfactual(Study):
         return [Comparison(columns[of], columns[to]) for of, to in pairs if of in columns and to in columns]
 
 
-class Scores(Study):
-    """Which cheap score of a net can be trusted to say how well it transfers to the target?
+class NetGrid(Study):
+    """Nets that differ in their pre-training data: one for each label set, number of images and seed."""
 
-    Nets differ in their classes, images and labels: one for each label set, number of images per class and
-    seed. Each is measured on the tasks, and its scores are computed on the same targets (method scores).
-    """
-
-    name = "scores"
     label_sets: tuple[str, ...]  # methods of `itl labels`; {seed} in one is the seed of the net
     images_per_class: tuple[Count, ...]
 
     def question(self) -> Question:
-        """Return the question, with a task of scores beside each other task; ItlError where there is none."""
-        self._check()
-        beside = dict.fromkeys(score_task(task) for task in self.tasks)
-        return super(Scores, self.model_copy(update={"tasks": (*self.tasks, *beside)})).question()
-
-    def _check(self) -> None:
-        """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
-        for task in self.tasks:
-            method = pick(METHODS, task.method, "transfer method")
-            if method.looks_at:
-                raise ItlError(f"scores adds {task.name} itself; give others, as probe@{task.target}")
-            if method.annotated:
-                raise ItlError(
-                    f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
-                )
+        """Return the question; ItlError for what is no net to be trained."""
         if self.repeats > 1 or self.cap:
-            raise ItlError("scores takes each net as it is: leave repeats and cap out, and give more seeds")
-        if not self.label_sets or not self.images_per_class or len(self.seeds) < 2:
             raise ItlError(
-                f"scores orders nets of a label set, a number of images and two seeds or more; got "
-                f"label_sets {list(self.label_sets)}, images_per_class {list(self.images_per_class)} and "
-                f"seeds {list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
+                f"{self.name} takes each net as it is: leave repeats and cap out, and give more seeds"
             )
         if 0 in self.images_per_class or "none" in self.label_sets:
-            raise ItlError("scores has a net without pre-training already; leave 0 and none out")
+            raise ItlError(f"{self.name} has a net without pre-training already; leave 0 and none out")
+        return super().question()
 
     def conditions(self) -> list[Condition]:
         """Return none, and one for each label set and number of images."""
@@ -161,6 +139,59 @@ class Scores(Study):
     @staticmethod
     def _columns(labels: str, count: int | str) -> tuple[tuple[str, object], ...]:
         return ("label_set", labels), ("images_per_class", count)
+
+
+class Scores(NetGrid):
+    """Which cheap score of a net can be trusted to say how well it transfers to the target?
+
+    Each net is measured on the tasks, and its scores are computed on the same targets (method scores).
+    """
+
+    name = "scores"
+
+    def question(self) -> Question:
+        """Return the question, with a task of scores beside each other task; ItlError where there is none."""
+        self._check()
+        beside = dict.fromkeys(score_task(task) for task in self.tasks)
+        return super(Scores, self.model_copy(update={"tasks": (*self.tasks, *beside)})).question()
+
+    def _check(self) -> None:
+        """Raise ItlError for nets that cannot be ordered and for tasks that scores do not belong to."""
+        for task in self.tasks:
+            method = pick(METHODS, task.method, "transfer method")
+            if method.looks_at:
+                raise ItlError(f"scores adds {task.name} itself; give others, as probe@{task.target}")
+            if method.annotated:
+                raise ItlError(
+                    f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
+                )
+        if not self.label_sets or not self.images_per_class or len(self.seeds) < 2:
+            raise ItlError(
+                f"scores orders nets of a label set, a number of images and two seeds or more; got "
+                f"label_sets {list(self.label_sets)}, images_per_class {list(self.images_per_class)} and "
+                f"seeds {list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
+            )
+
+
+class Advice(NetGrid):
+    """What should nets be pre-trained on for a target, under a budget? Its options are conditions.
+
+    The same options on other targets say what to expect of those that are not measured on this one.
+    """
+
+    name = "advice"
+
+    def question(self) -> Question:
+        """Return the question; ItlError where there is nothing to choose from, or a task to choose for."""
+        if len(self.label_sets) * len(self.images_per_class) < 2:
+            raise ItlError(
+                f"advice chooses among two options or more, each a label set and a number of images; got "
+                f"label_sets {list(self.label_sets)} and images_per_class {list(self.images_per_class)}"
+            )
+        for task in self.tasks:
+            if pick(METHODS, task.method, "transfer method").looks_at:
+                raise ItlError(f"{task.name} measures no transfer; give tasks such as probe@{task.target}")
+        return super().question()
 
 
 def score_task(task: Task) -> Task:

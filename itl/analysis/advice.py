@@ -1,0 +1,427 @@
+"""What to pre-train on for a task under a budget: every option's expected score, and what to measure next.
+
+An option is a condition of the question `itl.runs.task_questions.Advice`; what scores it should have is
+computed by `itl.analysis.expected_scores` from all that is measured, on this task and on the others.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy.special import ndtr
+
+from itl import ItlError, pick
+from itl.analysis.expected_scores import Belief, Parameters, expected_gains, predict
+from itl.analysis.figures import COLOURS, INK, STYLE
+from itl.analysis.option_grid import Grid, grid_of
+from itl.analysis.statistics import LEVEL, critical, fieller
+from itl.analysis.verdicts import CANNOT_TELL, SAME
+from itl.analysis.wording import percent_interval, task_name
+from itl.machine import Machine
+from itl.runs.question import Question, run_all
+from itl.runs.store import Store
+
+COVERAGE = 0.9  # of the intervals of expected scores
+PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
+NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
+UNITS = ("hours", "images", "labels")
+BEST, WORSE = "the best", "worse"
+ENOUGH, NO_OTHER = "best", "none better by more than the margin"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one net of an option may take: so many hours, images or labels.
+
+    Every image that a net is trained on has one label here, so labels differ from images for none.
+    """
+
+    number: float = math.inf
+    unit: str = "hours"
+
+    @classmethod
+    def read(cls, number: str, unit: str) -> "Budget":
+        """Make a budget of two words.
+
+        >>> Budget.read("50,000", "images")
+        Budget(number=50000.0, unit='images')
+        """
+        example = f"--budget takes a number and one of {', '.join(UNITS)}, as in --budget 2 hours"
+        try:
+            value = float(number.replace(",", ""))
+        except ValueError:
+            value = math.nan
+        unit = unit if unit in UNITS or f"{unit}s" not in UNITS else f"{unit}s"
+        if unit not in UNITS or not value > 0:
+            raise ItlError(f"{example}; got {number} {unit}")
+        return cls(value, unit)
+
+    def __str__(self) -> str:
+        return f"{self.number:,g} {self.unit}" if math.isfinite(self.number) else "no limit"
+
+
+NO_LIMIT = Budget()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One net to be measured on the task."""
+
+    option: int
+    name: str
+    seed: int
+    hours: float  # of training it, where no such net is there yet, and of measuring it
+    gain: float  # points by which it raises the expected score of the choice; nan for a yardstick
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether it may change the choice for the better."""
+        return not self.gain < NEGLIGIBLE
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What `advise` returns.
+
+    Args:
+        task: its name.
+        budget: of one net.
+        table: columns option (words), expected, low, high (90 % interval; percent), share, share_low and
+            share_high (of the gain of everything over no pre-training), hours, images, labels, measured (nets
+            of it on this task; 0: predicted), affordable and verdict; the highest expected score first.
+        margin: points that do not matter; nan where the gain is not known to be above 0.
+        verdict: ENOUGH (one option is the best), NO_OTHER (none is better by more than the margin) or
+            CANNOT_TELL.
+        experiment: the most useful next one; None where every net is measured.
+        pilot: nets of a pilot, and its hours.
+    """
+
+    task: str
+    budget: Budget
+    table: pd.DataFrame
+    margin: float
+    verdict: str
+    experiment: Experiment | None
+    pilot: tuple[int, float]
+
+    @property
+    def choice(self) -> pd.Series:
+        """The affordable option of the highest expected score."""
+        return self.table[self.table["affordable"]].iloc[0]
+
+
+def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Parameters | None = None) -> Advice:
+    """Rank the options of *grid* for *task* under *budget*.
+
+    Args:
+        grid: from `itl.analysis.option_grid.grid_of`.
+        task: one of its tasks.
+        budget: of one net; what does not fit it is ranked, but not chosen.
+        parameters: of the model; by default they are estimated.
+
+    Raises:
+        ItlError: no option fits the budget, or nothing is measured yet: then it names the pilot.
+    """
+    number, pilot = grid.tasks.index(task), _pilot(grid, task)
+    affordable = _affordable(grid, number, budget)
+    if not len(grid.measured):
+        raise ItlError(
+            f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets takes "
+            f"about {pilot[1]:.2g} hours: add --pilot {pilot[0]}"
+        )
+    parameters = parameters or grid.fit()
+    belief = predict(parameters, *grid.data, grid.choices(number))
+    table = _table(grid, number, belief, affordable)
+    gain, _ = belief.difference(grid.everything, grid.untrained)
+    declared = math.nan if grid.points is None else float(grid.points[number])
+    margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
+    verdict, verdicts = _verdicts(belief, affordable, margin)
+    table["verdict"] = verdicts
+    table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
+    experiment = next_experiment(grid, number, parameters, affordable)
+    return Advice(task, budget, table, margin, verdict, experiment, pilot)
+
+
+def _pilot(grid: Grid, task: str) -> tuple[int, float]:
+    """Return how many nets a pilot for *task* has, and the hours of training and measuring them."""
+    count = max(2, int(grid.trained.sum()) * len(grid.seeds) // PILOT_SHARE)
+    each = float(grid.options.loc[grid.trained, "hours"].mean() + grid.task_hours[grid.tasks.index(task)])
+    return count, count * each
+
+
+def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
+    """Return which options fit *budget*, (options,) of bool; ItlError if none does."""
+    takes = (
+        grid.options["hours"] + grid.task_hours[task] if budget.unit == "hours" else grid.options["images"]
+    )
+    affordable = (takes <= budget.number).to_numpy()
+    if not affordable[grid.trained].any():
+        raise ItlError(
+            f"no option fits {budget}; the smallest takes {takes[grid.trained].min():,.2g} {budget.unit}: "
+            f"raise --budget to that, or give smaller options in the preset"
+        )
+    return affordable
+
+
+def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.DataFrame:
+    """Return the table of `Advice` in the order of the options, without verdicts."""
+    reach = quantile(len(grid.tasks)) * belief.spread
+    counts = grid.measured.loc[grid.measured["task"] == task, "option"].value_counts()
+    shares = np.array([_share(belief, row, grid) for row in range(len(grid.options))])
+    table = pd.DataFrame(
+        {
+            "option": grid.options["option"],
+            "expected": belief.mean,
+            "low": belief.mean - reach,
+            "high": belief.mean + reach,
+        }
+    )
+    table[["share", "share_low", "share_high"]] = shares
+    return table.assign(
+        hours=grid.options["hours"] + grid.task_hours[task],
+        images=grid.options["images"],
+        labels=grid.options["images"],
+        measured=[int(counts.get(row, 0)) for row in range(len(grid.options))],
+        affordable=affordable,
+    )
+
+
+def quantile(tasks: int) -> float:
+    """Return how many standard deviations an interval reaches: Student's, not the normal distribution's.
+
+    The parts of the model that differ between tasks are estimated from so many *tasks*, which leaves one
+    degree of freedom less.
+    """
+    return critical(max(tasks - 1, 1), 1 - COVERAGE)
+
+
+def _share(belief: Belief, option: int, grid: Grid) -> tuple[float, float, float]:
+    """Return the share of the gain that *option* has, with its interval by Fieller's theorem."""
+    to, most = grid.untrained, grid.everything
+    if option == to:
+        return 0.0, 0.0, 0.0
+    (first, sd), (second, gain_sd) = belief.difference(option, to), belief.difference(most, to)
+    between = belief.covariance
+    covariance = float(between[option, most] - between[option, to] - between[most, to] + between[to, to])
+    normal = 1e9  # degrees of freedom
+    return fieller((first, second), (sd**2, gain_sd**2), covariance, normal, 1 - COVERAGE)
+
+
+def _verdicts(belief: Belief, affordable: np.ndarray, margin: float) -> tuple[str, list[str]]:
+    """Judge each option beside the affordable one of the highest mean, and that one beside all others.
+
+    An option is worse, or the same within the margin, if that has a probability of 95 %. The choice is the
+    best if all others are worse; that none is better by more than the margin has to be 95 % sure of each.
+    """
+    choice = int(np.flatnonzero(affordable)[belief.mean[affordable].argmax()])
+    words, better = [], []
+    for option in range(len(belief.mean)):
+        if option == choice:
+            words.append(BEST)
+            continue
+        mean, spread = belief.difference(option, choice)
+        above, below = (ndtr((mean - end) / max(spread, 1e-9)) for end in (margin, -margin))
+        if ndtr(-mean / max(spread, 1e-9)) >= 1 - LEVEL:
+            words.append(WORSE)
+        else:
+            words.append(SAME if below - above >= 1 - LEVEL else CANNOT_TELL)
+        if affordable[option]:
+            better.append(not above <= LEVEL)  # a margin that is not known is nan, and settles nothing
+    others = [word for word, fits in zip(words, affordable, strict=True) if fits and word != BEST]
+    if all(word == WORSE for word in others):
+        return ENOUGH, words
+    verdict = CANNOT_TELL if any(better) else NO_OTHER
+    return verdict, [verdict if word == BEST else word for word in words]
+
+
+def next_experiment(
+    grid: Grid, task: int, parameters: Parameters, affordable: np.ndarray
+) -> Experiment | None:
+    """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
+
+    See `itl.analysis.expected_scores.expected_gains`. The net without pre-training comes first: it is the
+    yardstick of every share. None where every net of the question is measured.
+    """
+    rows = grid.measured[grid.measured["task"] == task]
+    done = set(zip(rows["option"], rows["seed"], strict=True))
+    trials = {}
+    for option in range(len(grid.options)):
+        left = [seed for seed in grid.seeds if (option, seed) not in done]
+        there = [seed for seed in left if (option, seed) in grid.nets]
+        if left:
+            trials[option] = (there or left)[0]
+    training = grid.options["hours"].to_numpy(float)
+    hours = {
+        option: float(grid.task_hours[task] + ((option, seed) not in grid.nets) * training[option])
+        for option, seed in trials.items()
+    }
+
+    def experiment(option: int, gain: float) -> Experiment:
+        name = str(grid.options["option"][option])
+        return Experiment(option, name, trials[option], hours[option], gain)
+
+    if grid.untrained in trials and not any(option == grid.untrained for option, _ in done):
+        return experiment(grid.untrained, math.nan)
+    options = [option for option in trials if grid.trained[option]]
+    if not options:
+        return None
+    choices = grid.choices(task).rows(np.flatnonzero(affordable))
+    points = grid.of([task] * len(options), options, [trials[option] for option in options])
+    gains = expected_gains(parameters, *grid.data, choices, points)
+    best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
+    return experiment(options[best], float(gains[best]))
+
+
+def task_of(question: Question, name: str) -> str:
+    """Return the task of *question* that is called *name*, or the only one on the target called so."""
+    tasks = {task.name: task.name for task in question.tasks}
+    on_target = [task.name for task in question.tasks if task.target == name]
+    if len(on_target) > 1:
+        raise ItlError(f"{name} is the target of {', '.join(on_target)}; give one of these")
+    targets = {task.target: task.name for task in question.tasks}
+    return pick(tasks | targets, name, "target or task of this preset's 10-advice")
+
+
+def describe(
+    question: Question, target: str, budget: Budget, nets: int, store: Store, machine: Machine
+) -> Iterator[str]:
+    """Yield what `itl advise` prints: a line for each of so many *nets* of a pilot, then the advice.
+
+    Args:
+        question: of the options.
+        target: a target or task of the question.
+        budget: of one net.
+        nets: to be measured first.
+        store: of the runs.
+        machine: that the hours are for.
+    """
+    if nets < 0:
+        raise ItlError(f"--pilot takes a number of nets, such as 8; got {nets}")
+    task = task_of(question, target)
+    yield from pilot(question, task, nets, store, machine)
+    made = advise(grid_of(question, store, machine), task, budget)
+    yield f"{task}, budget of one net: {budget}\n\n{readable(made).to_string(index=False)}\n"
+    yield answer_text(made).replace("**", "")
+    count, hours = made.pilot
+    yield f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}"
+
+
+def pilot(question: Question, task: str, count: int, store: Store, machine: Machine) -> Iterator[str]:
+    """Measure *count* nets on *task*, one by one, each the most useful after those before it.
+
+    Nets that are missing are trained. Yields a line for each before it is done.
+    """
+    for _ in range(count):
+        grid = grid_of(question, store, machine)
+        number = grid.tasks.index(task)
+        parameters = grid.fit() if len(grid.measured) else Parameters.before(len(grid.tasks))
+        experiment = next_experiment(grid, number, parameters, np.ones(len(grid.options), bool))
+        if experiment is None:
+            yield f"every net of the question is measured on {task}"
+            return
+        yield f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}"
+        condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
+        tasks = (question.tasks[number],)
+        run_all([replace(question, tasks=tasks, conditions=(condition,), comparisons=())], store, machine)
+
+
+def hours_text(hours: float) -> str:
+    """Write a time for people.
+
+    >>> hours_text(2.5), hours_text(0.01)
+    ('2.5 hours', '0.6 minutes')
+    """
+    return f"{hours:,.2g} hours" if hours >= 1 else f"{60 * hours:.2g} minutes"
+
+
+def readable(advice: Advice) -> pd.DataFrame:
+    """Write the table of an advice for people."""
+    table = advice.table
+    rows = list(table.itertuples())
+    return pd.DataFrame(
+        {
+            "option": table["option"],
+            "expected %": [f"{row.expected:.1f} ({row.low:.1f} to {row.high:.1f})" for row in rows],
+            "share of gain": [percent_interval(row.share, row.share_low, row.share_high) for row in rows],
+            "time": table["hours"].map(hours_text),
+            "images": table["images"].map("{:,}".format),
+            "nets": [row.measured or "predicted" for row in rows],
+            "verdict": table["verdict"].where(table["affordable"], "over the budget"),
+        }
+    )
+
+
+def answer_text(advice: Advice) -> str:
+    """Answer in Markdown: what to take, how sure that is, and what to measure next."""
+    choice, name = advice.choice, task_name(advice.task)
+    score = f"{choice['expected']:.1f} % ({choice['low']:.1f} to {choice['high']:.1f})"
+    unclear = advice.table[advice.table["affordable"] & (advice.table["verdict"] == CANNOT_TELL)]
+    first = {
+        ENOUGH: f"**{choice['option']}** is the best option for {name}",
+        NO_OTHER: f"**{choice['option']}** for {name}: no other is likely better by {advice.margin:.1f}",
+        CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}; the highest "
+        f"expected score has {choice['option']}",
+    }[advice.verdict]
+    return f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
+
+
+def experiment_text(advice: Advice) -> str:
+    """Say what to measure next, what that takes, and what is expected of it."""
+    experiment = advice.experiment
+    if experiment is None:
+        return "Every net of the question is measured."
+    what = f"{experiment.name}, seed {experiment.seed}, {hours_text(experiment.hours)}"
+    if math.isnan(experiment.gain):
+        return f"Next: {what}, the yardstick of every gain."
+    if not experiment.worthwhile:
+        return f"No experiment is worth its time: the most useful one adds {experiment.gain:.1g} points."
+    return f"Next: {what}, expected to improve the choice by {experiment.gain:.2g} points."
+
+
+def overview(grid: Grid, budget: Budget = NO_LIMIT) -> pd.DataFrame:
+    """Tabulate the advice for every task: columns task, option, expected %, verdict and next."""
+    parameters = grid.fit() if len(grid.measured) else None
+    rows = []
+    for task in grid.tasks:
+        advice = advise(grid, task, budget, parameters)
+        best = readable(advice)[advice.table["affordable"]].iloc[0]
+        columns = (task_name(task), best["option"], best["expected %"], advice.verdict)
+        rows.append((*columns, experiment_text(advice)))
+    return pd.DataFrame(rows, columns=["task", "option", "expected %", "verdict", "next"])
+
+
+def index_entry(advice: Advice) -> dict[str, object]:
+    """Return what the report's index shows beside the answer."""
+    return {"n": int(advice.table["measured"].sum()), "verdict": advice.verdict}
+
+
+def frontier(advice: Advice, cost: str = "images") -> Axes:
+    """Draw the expected score of every option, with its interval, against what it takes.
+
+    The line joins options that none of the same or a lower cost is expected to beat. Dots are filled where
+    the option is measured on this task, and grey where it is over the budget.
+
+    Args:
+        advice: to be drawn.
+        cost: hours, images or labels.
+    """
+    table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
+    with plt.rc_context(STYLE):
+        ax = plt.subplots(figsize=(7.6, 4.2))[1]
+    for row in table.itertuples():
+        colour, x = COLOURS[0] if row.affordable else "#8a8a8a", getattr(row, cost)
+        ax.vlines(x, row.low, row.high, colors=colour, lw=1.4, alpha=0.6)
+        ax.scatter(x, row.expected, s=42, edgecolor=colour, facecolor=colour if row.measured else "white")
+    leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]
+    ax.step(leading[cost], leading["expected"], where="post", color=INK, lw=1, zorder=0)
+    for row in leading.itertuples():
+        ax.annotate(
+            row.option, (getattr(row, cost), row.expected), (4, 5), textcoords="offset points", fontsize=8
+        )
+    ax.set_xscale("log")
+    ax.set(xlabel=f"{cost} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
+    return ax

@@ -1,0 +1,241 @@
+"""The options of a question of advice × its tasks: what is measured, what each takes, and its features."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from itl.analysis.comparisons import task_values
+from itl.analysis.expected_scores import Parameters, Points, at_options, fit
+from itl.evaluation.methods import main_metric
+from itl.evaluation.scores import similarities
+from itl.hierarchy.label_sets import label_set
+from itl.machine import Machine
+from itl.packs.paths import packed, size_of
+from itl.runs.cost import images_of
+from itl.runs.plan import plan
+from itl.runs.question import Condition, Question, Run, with_seed
+from itl.runs.store import Store
+from itl.specs import Pretrain, key
+
+OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Options × tasks: what is measured, what is known of each, and what each takes.
+
+    Args:
+        tasks: their names.
+        options: columns option (words), trained, images, classes and hours (of one training), a row for each
+            condition of the question.
+        features: (tasks, options, F), standardised.
+        measured: columns task, option (numbers), seed and value (percent).
+        task_hours: (tasks,), of measuring one net.
+        seeds: of the question.
+        nets: the option and seed of every net that is trained.
+        points: the margin in points of each task where the question declares one, else nan.
+        share: the margin as a share of the gain.
+    """
+
+    tasks: tuple[str, ...]
+    options: pd.DataFrame
+    features: np.ndarray
+    measured: pd.DataFrame
+    task_hours: np.ndarray
+    seeds: tuple[int, ...]
+    nets: frozenset[tuple[int, int]] = frozenset()
+    points: np.ndarray | None = None
+    share: float = 0.2
+
+    def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
+        """Return the points of tasks, options and seeds of nets (N,)."""
+        tasks, options = np.array(task, int), np.array(option, int)
+        nets = options * (max(self.seeds) + 1) + np.array(seed, int)
+        return Points(tasks, options, nets, self.trained[options], self.features[tasks, options])
+
+    @cached_property
+    def trained(self) -> np.ndarray:
+        """(options,) of bool, whether they have any pre-training."""
+        return self.options["trained"].to_numpy(bool)
+
+    @cached_property
+    def data(self) -> tuple[Points, np.ndarray]:
+        """The points where it was measured, and the values there."""
+        rows = self.measured
+        return self.of(rows["task"], rows["option"], rows["seed"]), rows["value"].to_numpy(float)
+
+    def choices(self, task: int) -> Points:
+        """Return every option on *task*, as means over nets."""
+        count = len(self.options)
+        return at_options(self.of([task] * count, range(count), [0] * count))
+
+    def fit(self) -> Parameters:
+        """Estimate the model's parameters from all that is measured."""
+        return fit(*self.data, len(self.tasks))
+
+    @cached_property
+    def untrained(self) -> int:
+        """The option of no pre-training."""
+        return int(np.flatnonzero(~self.trained)[0])
+
+    @cached_property
+    def everything(self) -> int:
+        """The option of the most images, and of the most classes among these."""
+        order = self.options.sort_values(["images", "classes"], kind="stable")
+        return int(order.index[-1])
+
+
+def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
+    """Gather what *store* has of *question*, and what its options take.
+
+    Hours are medians of finished runs, or estimates of `itl plan` where none is finished. Features are the
+    logarithms of images and classes, and how near the classes lie to those of the task (see `nearness`).
+
+    Args:
+        question: of `itl.runs.task_questions.Advice`.
+        store: of its runs.
+        machine: that the hours are for.
+    """
+    runs = question.runs(machine)
+    conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
+    training, measuring = _hours(question, runs, store, machine)
+    counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
+    options = pd.DataFrame(
+        {
+            "option": [option_text(condition) for condition in conditions],
+            "trained": [not condition.untrained for condition in conditions],
+            "images": counts[:, 0],
+            "classes": counts[:, 1],
+            "hours": [training.get(condition.columns, 0.0) for condition in conditions],
+        }
+    )
+    number = {condition.columns: row for row, condition in enumerate(conditions)}
+    nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.state(run.spec) == "done"]
+    features = _features(question, counts, machine)
+    points = dict(question.margin.points)
+    return Grid(
+        tasks,
+        options,
+        features,
+        _measured(question, store, machine),
+        np.array([measuring[task] for task in tasks]),
+        question.seeds,
+        frozenset((number[run.columns], run.seed) for run in nets),
+        np.array([points.get(main_metric(task), math.nan) for task in tasks]),
+        question.margin.share,
+    )
+
+
+def option_text(condition: Condition) -> str:
+    """Name an option for people: the label set, and the images of each class."""
+    if condition.untrained:
+        return "no pre-training"
+    (_, labels), *others = condition.columns
+    if condition.weights:
+        return str(labels)
+    return ", ".join([str(labels), *(f"{value} images per class" for _, value in others)])
+
+
+def _measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
+    """Return the main metric of every finished run: columns task, option (numbers), seed and value."""
+    rows: list[tuple[int, int, int, float]] = []
+    results = question.results(store, machine) if _any_done(question, store, machine) else None
+    for number, task in enumerate(question.tasks):
+        if results is None or task.name not in set(results["task"]):
+            continue
+        data = task_values(results, question.conditions, task.name, main_metric(task.name))
+        seeds = sorted(results.loc[results["task"] == task.name, "seed"].unique())
+        for row, option in np.argwhere(np.isfinite(data.values)).tolist():
+            rows.append((number, option, int(seeds[row]), float(data.values[row, option])))
+    return pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
+
+
+def _any_done(question: Question, store: Store, machine: Machine) -> bool:
+    return any(store.result(run.spec) is not None for run in question.runs(machine))
+
+
+def _hours(
+    question: Question, runs: Sequence[Run], store: Store, machine: Machine
+) -> tuple[dict[tuple, float], dict[str, float]]:
+    """Return the hours of one training by the columns of a condition, and of one measurement by task."""
+    planned = plan([question], store, machine).runs
+    estimates = dict(zip(planned["run"], planned["minutes"] * 60, strict=True))
+    seconds: dict[object, list[float]] = {}
+    estimated: dict[object, list[float]] = {}
+    for run in runs:
+        what = run.columns if isinstance(run.spec, Pretrain) else run.task
+        if store.state(run.spec) == "done":
+            seconds.setdefault(what, []).append(store.read(run.spec, "provenance.json")["seconds"])
+        else:
+            estimated.setdefault(what, []).append(estimates.get(key(run.spec), 0.0))
+    hours = {what: float(np.median(values)) / 3600 for what, values in (estimated | seconds).items()}
+    training = {what: value for what, value in hours.items() if isinstance(what, tuple)}
+    return training, {what: value for what, value in hours.items() if isinstance(what, str)}
+
+
+def _counts(
+    question: Question, runs: Sequence[Run], condition: Condition, machine: Machine
+) -> tuple[int, int]:
+    """Count the images and classes that a net of *condition* is trained on."""
+    if not condition.trained:
+        return 0, 0
+    spec = next(
+        run.spec for run in runs if run.columns == condition.columns and isinstance(run.spec, Pretrain)
+    )
+    images = images_of(spec, size_of(question.images, "images", machine), machine)
+    return images.n_train, images.classes
+
+
+def _features(question: Question, counts: np.ndarray, machine: Machine) -> np.ndarray:
+    """Return the features (tasks, options, F), standardised; 0, the mean, stands for what is not known."""
+    near = nearness(question, machine)
+    sizes = np.log10(np.where(counts > 0, counts, math.nan))
+    sizes = np.broadcast_to(sizes, (len(question.tasks), *sizes.shape))
+    features = np.concatenate([sizes, near], axis=2)
+    flat = features.reshape(-1, features.shape[2])
+    known = np.isfinite(flat)
+    count = np.maximum(known.sum(0), 1)
+    mean = np.where(known, flat, 0).sum(0) / count
+    spread = np.sqrt(np.where(known, (flat - mean) ** 2, 0).sum(0) / count)
+    scaled = np.where(np.isfinite(features), (features - mean) / np.where(spread > 1e-9, spread, 1.0), 0.0)
+    own = [OWN_WEIGHTS_DISTANCE * (condition.weights is not None) for condition in question.conditions]
+    own_column = np.broadcast_to(np.array(own)[None, :, None], (*scaled.shape[:2], 1))
+    return np.concatenate([scaled, own_column], axis=2)
+
+
+def nearness(question: Question, machine: Machine) -> np.ndarray:
+    """Return how near in the tree the classes of each option lie to those of each task.
+
+    Similarities are Wu and Palmer's (see `itl.evaluation.scores.class_overlap`).
+
+    Returns:
+        (tasks, options, 2): the mean over the task's classes of the highest similarity to a class of the
+        option; and the mean over the option's classes of the highest similarity to a class of the task. nan
+        where a pack is not built, its classes are not in the tree, or the option has no classes of its own.
+    """
+    values = np.full((len(question.tasks), len(question.conditions), 2), math.nan)
+    source = packed(question.images, "images", machine)
+    if source is None:
+        return values
+    tree = question.tree(machine)
+    wnids = [wnid for wnid in sorted(set(source.table["wnid"])) if wnid in tree]
+    kept: Mapping[int, list[bool]] = {
+        number: [wnid in label_set(tree, labels, wnids).class_of for wnid in wnids]
+        for number, condition in enumerate(question.conditions)
+        if condition.trained and (labels := with_seed(condition.labels, question.seeds[0]))
+    }
+    packings = dict(question.targets)
+    for row, task in enumerate(question.tasks):
+        pack = packed(packings[task.target], task.target, machine) if task.target in packings else source
+        if pack is None:
+            continue
+        matrix = np.array(similarities(tree, sorted(set(pack.table["wnid"])), wnids)).reshape(-1, len(wnids))
+        for option, columns in kept.items():
+            part = matrix[:, columns]
+            if part.size:
+                values[row, option] = part.max(1).mean(), part.max(0).mean()
+    return values

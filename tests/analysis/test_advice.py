@@ -1,0 +1,138 @@
+"""Advice on simulated worlds whose truth is known, and what cannot be advised."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from itl import ItlError
+from itl.analysis.advice import ENOUGH, Budget, advise, next_experiment
+from itl.analysis.expected_scores import expected_rise
+from itl.analysis.option_grid import Grid
+from itl.analysis.verdicts import CANNOT_TELL
+
+TASKS, OPTIONS, SEEDS = 9, 7, 3
+BEST = 5
+
+
+def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.ndarray]:
+    """Make a grid on which option BEST is better by *effect*, and the true means of task 0.
+
+    On task 0 each option has so many nets *measured*, on the others all have.
+    """
+    random = np.random.default_rng(seed)
+    levels, gains = random.normal(30, 8, TASKS), random.normal(12, 2, TASKS)
+    means = levels[:, None] + np.where(np.arange(OPTIONS) > 0, gains[:, None], 0.0)
+    means[:, 1:] += (effect > 0) * random.normal(0, 2, (TASKS, OPTIONS - 1))
+    means[:, BEST] += effect
+    rows = [
+        (task, option, net, means[task, option] + random.normal(0, 2))
+        for task in range(TASKS)
+        for option in range(OPTIONS)
+        for net in range(SEEDS if task else measured)
+    ]
+    images = np.array([0, 100, 200, 400, 800, 1600, 3200])
+    options = pd.DataFrame(
+        {
+            "option": [f"option {number}" for number in range(OPTIONS)],
+            "trained": images > 0,
+            "images": images,
+            "classes": np.minimum(images, 10),
+            "hours": np.where(images > 0, 1.0, 0.0),
+        }
+    )
+    sizes = np.log10(np.maximum(images, 100.0))
+    features = np.broadcast_to(((sizes - sizes.mean()) / sizes.std())[None, :, None], (TASKS, OPTIONS, 1))
+    table = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
+    tasks = tuple(f"probe@target{number}" for number in range(TASKS))
+    return Grid(tasks, options, features, table, np.full(TASKS, 0.1), tuple(range(SEEDS))), means[0]
+
+
+def test_the_planted_option_is_advised_and_intervals_cover():
+    right, held = 0, []
+    for seed in range(12):
+        grid, truth = world(seed, effect=8.0, measured=1)
+        advice = advise(grid, "probe@target0")
+        right += advice.choice["option"] == f"option {BEST}"
+        table = advice.table.set_index("option").loc[grid.options["option"]]
+        held += list((table["low"] <= truth) & (truth <= table["high"]))
+    assert right >= 11
+    assert 0.85 <= np.mean(held) <= 0.98, np.mean(held)
+
+
+def test_without_differences_nothing_is_called_the_best():
+    grids = [world(seed, 0.0, measured=1)[0] for seed in range(12)]
+    small = [replace(grid, points=np.full(TASKS, 0.3)) for grid in grids]  # a margin that noise exceeds
+    assert ENOUGH not in {advise(grid, "probe@target0").verdict for grid in grids}
+    assert {advise(grid, "probe@target0").verdict for grid in small} == {CANNOT_TELL}
+
+
+def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_with_the_yardstick():
+    grid, _ = world(1, effect=6.0, measured=0)
+    advice = advise(grid, "probe@target0")
+    assert advice.choice["option"] == f"option {BEST}"
+    assert advice.choice["measured"] == 0
+    assert advice.experiment is not None
+    assert advice.experiment.name == "option 0"
+    assert math.isnan(advice.experiment.gain)
+
+
+def test_the_cheaper_of_equals_is_measured_first():
+    grid, _ = world(2, effect=0.0, measured=1)
+    slow = grid.options.assign(hours=np.where(grid.options.index == 3, 0.01, 1000.0))
+    experiment = next_experiment(replace(grid, options=slow), 0, grid.fit(), np.ones(OPTIONS, bool))
+    assert experiment is not None
+    assert experiment.option == 3
+
+
+def test_a_net_that_is_there_need_not_be_trained():
+    grid, _ = world(2, effect=6.0, measured=1)
+    nets = frozenset((option, 2) for option in range(OPTIONS))
+    experiment = next_experiment(replace(grid, nets=nets), 0, grid.fit(), np.ones(OPTIONS, bool))
+    assert experiment is not None
+    assert (experiment.seed, experiment.hours) == (2, pytest.approx(0.1))
+
+
+def test_no_experiment_is_left_where_every_net_is_measured():
+    grid, _ = world(3, effect=6.0)
+    assert advise(grid, "probe@target0").experiment is None
+
+
+def test_a_budget_leaves_out_what_is_larger():
+    grid, _ = world(4, effect=8.0)
+    advice = advise(grid, "probe@target0", Budget(500, "images"))
+    assert advice.choice["images"] <= 500
+    assert advice.table.loc[advice.table["images"] > 500, "affordable"].eq(False).all()
+    assert advise(grid, "probe@target0", Budget(1600, "labels")).choice["option"] == f"option {BEST}"
+
+
+def test_expected_rise_is_the_integral():
+    random, z = np.random.default_rng(0), np.linspace(-8, 8, 8001)
+    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi) * (z[1] - z[0])
+    for _ in range(50):
+        count = random.integers(1, 8)
+        means, slopes = random.normal(size=count), random.normal(size=count) * random.integers(0, 2, count)
+        integral = ((means[:, None] + slopes[:, None] * z).max(0) * density).sum() - means.max()
+        assert expected_rise(means, slopes) == pytest.approx(integral, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [("2", "days"), ("-1", "hours"), ("nan", "hours"), ("0", "images"), ("many", "hours")],
+)
+def test_other_budgets_are_refused(number, unit):
+    with pytest.raises(ItlError, match="--budget takes a number and one of hours, images, labels"):
+        Budget.read(number, unit)
+
+
+def test_a_budget_that_nothing_fits_is_refused():
+    with pytest.raises(ItlError, match="no option fits 50 images; the smallest takes 1e\\+02 images"):
+        advise(world(5, 0.0)[0], "probe@target0", Budget(50, "images"))
+
+
+def test_nothing_measured_names_a_pilot():
+    grid, _ = world(6, 0.0)
+    with pytest.raises(ItlError, match="add --pilot 4"):
+        advise(replace(grid, measured=grid.measured.iloc[:0]), "probe@target0")
