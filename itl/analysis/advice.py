@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import StrMethodFormatter
 from scipy.special import ndtr
 
 from itl import ItlError, pick
@@ -423,5 +424,6 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
             row.option, (getattr(row, cost), row.expected), (4, 5), textcoords="offset points", fontsize=8
         )
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default one writes TeX
     ax.set(xlabel=f"{cost} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
     return ax

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.analysis.advice import ENOUGH, Budget, advise, next_experiment
+from itl.analysis.advice import ENOUGH, Budget, advise, frontier, next_experiment
 from itl.analysis.expected_scores import expected_rise
 from itl.analysis.option_grid import Grid
 from itl.analysis.verdicts import CANNOT_TELL
@@ -136,3 +136,10 @@ def test_nothing_measured_names_a_pilot():
     grid, _ = world(6, 0.0)
     with pytest.raises(ItlError, match="add --pilot 4"):
         advise(replace(grid, measured=grid.measured.iloc[:0]), "probe@target0")
+
+
+def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
+    ax = frontier(advise(world(4, effect=8.0)[0], "probe@target0"))
+    ax.figure.canvas.draw()
+    assert f"option {BEST}" in {text.get_text() for text in ax.texts}
+    assert "1,000" in {label.get_text() for label in ax.get_xticklabels()}
