@@ -95,6 +95,7 @@ def test_plan_run_results_subset(capsys, project):
         "repeat",
         "protocol",
         "split",
+        "duplicates",
         "metric",
         "value",
         "run",

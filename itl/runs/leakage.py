@@ -28,6 +28,11 @@ class Leakage:
         """Whether there are any duplicates."""
         return len(self.own) + len(self.pretraining) > 0
 
+    @property
+    def scored(self) -> int:
+        """How many of the images that are scored have a duplicate."""
+        return len({*self.own["other"], *self.pretraining["other"]})
+
     def __str__(self) -> str:
         """Return the counts in words."""
         return (

@@ -18,7 +18,7 @@ from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
-from itl.runs.leakage import find_leakage, known_of_leakage
+from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
 from itl.runs.plan import UNPACKED, plan
 from itl.runs.progress import Progress
@@ -286,11 +286,14 @@ class Question:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
             each where it was not trained here; weights and trained_on (the weights that it had already, and
             the data they are from; '' of others); task, target, method, repeat (which fit of the net),
-            protocol, split, metric, value (in percent), and run (its key).
+            protocol, split, duplicates (how many of the target's scored images are in the pre-training pack,
+            or in its own other splits, too; none where packs are not built), metric, value (in percent), and
+            run (its key).
 
         Raises:
             ItlError: where no run is done.
         """
+        duplicates = {leak.target: leak.scored for leak in self.leakage(machine)}
         rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
             result = store.result(run.spec)
@@ -306,6 +309,7 @@ class Question:
                 "repeat": getattr(run.spec, "repeat", 0),
                 "protocol": result.get("protocol", ""),
                 "split": result.get("split", "val"),
+                "duplicates": duplicates.get("images" if run.task == "own" else run.target),
             }
             for metric, value in result["metrics"].items():
                 rows.append(shared | {"metric": metric, "value": value, "run": key(run.spec)})
@@ -317,6 +321,12 @@ class Question:
         results = pd.DataFrame(rows)
         results.insert(0, "question", self.name)
         return results
+
+    def leakage(self, machine: Machine) -> list[Leakage]:
+        """Return the duplicates of what each target is scored on; none where a pack is not built."""
+        packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
+        built = {name: pack for name, pack in packs.items() if pack}
+        return find_leakage(built) if len(built) == len(packs) else []
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
@@ -336,7 +346,7 @@ class Question:
             if pack:
                 packs[name] = pack
         if len(packs) == len(self.packings()):
-            facts |= {f"duplicates {leak.target}": str(leak) for leak in find_leakage(packs)}
+            facts |= {f"duplicates {leak.target}": str(leak) for leak in self.leakage(machine)}
             facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
             for own in self.own_weights():
                 facts[f"weights {own.name}"] = known_of_leakage(own.name, own.trained_on, packs)

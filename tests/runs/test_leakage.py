@@ -46,6 +46,7 @@ def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, monkeypatch,
     assert lines == (f"duplicates: {clean}", f"duplicates: {seen}; listed by {command}")
     items = study.provenance(store, machine).set_index("item")["value"]
     assert items["duplicates scenes"] == seen
+    assert {leak.target: leak.scored for leak in study.leakage(machine)} == {"images": 0, "scenes": 3}
     assert main(["duplicates", str(folders["scenes"]), "--pretraining", str(folders["images"])]) == 0
     out, err = capsys.readouterr()
     rows = [(row["image"], row["other"], row["kind"]) for row in csv.DictReader(io.StringIO(out))]
