@@ -64,7 +64,7 @@ def figure(rows: pd.DataFrame) -> str:
     percent.loc[kept, "low"] = 100 * (known.loc[kept, "share_low"] - 1)
     percent.loc[kept, "high"] = 100 * (known.loc[kept, "share_high"] - 1)
     ax = forest(known.assign(**percent), by=None)
-    ax.set_xlabel("change, % of the gain from pre-training")
+    ax.set_xlabel("change (% of the gain)")
     file = io.BytesIO()
     figure_of(ax).savefig(file, format="svg")
     plt.close(figure_of(ax))

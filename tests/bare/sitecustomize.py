@@ -15,6 +15,7 @@ HERE = {
     "pygments",
     "safetensors",
     "scipy",
+    "sklearn",
     "torch",
     "torchvision",
 }

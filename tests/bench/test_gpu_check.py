@@ -21,6 +21,7 @@ IMPORTED = {
     "ipython": "IPython",
     "pillow": "PIL",
     "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
 }  # where the name differs
 
 FAKES = {

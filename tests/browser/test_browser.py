@@ -6,14 +6,14 @@ import shutil
 import subprocess
 import sys
 
-from itl.packs.pack import Pack
+from itl.packs.paths import pack_for
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
-from itl.specs import Subset
+from itl.specs import Packing, Subset, spec_of
 from tests.browser.lab import ROOT
 from tests.browser.steps import OPEN, go_to, row, settled, shot
 from tests.browser.worlds import EVERY_CLASS, NAUGHTY
-from tests.worlds import SETTINGS
+from tests.worlds import SETTINGS, here
 
 TRAIN = f"""from dataclasses import replace
 from itl.runs import questions
@@ -60,10 +60,11 @@ def test_search_cut_exclude_and_train_on_it(notebook, page, home):
     go_to(page, "fox")
     settled(page)
     shot(page, "browser")
-    (pack,) = (Pack.open(path.parent) for path in (home / "packs").glob("images-*/pack.json"))
+    pack = pack_for(spec_of(Packing, EVERY_CLASS, "images"), "images", here(home))  # others use this home too
+    before = set((home / "runs/pretrain").glob("*/spec.json"))
     assert cells.run() == repr(Subset(pack.digest, f"bottom-up@9+without@{DOG}"))
     assert "['knn@scenes', 'own']" in cells.run()
-    (spec,) = (home / "runs/pretrain").glob("*/spec.json")
+    (spec,) = {*(home / "runs/pretrain").glob("*/spec.json")} - before
     assert f"bottom-up@9+without@{DOG}" in spec.read_text()
     trained = json.loads((spec.parent / "result.json").read_text())
     assert (trained["classes"], trained["images"]) == (486, 2 * 486)

@@ -185,8 +185,9 @@ def test_a_process_that_is_killed_has_failed_and_runs_again(panel):
 
 
 def test_every_control_has_a_name_and_sets_what_python_reads(panel):
-    question, conditions, seeds, images, target, tasks, margin, last = panel.controls()
-    for control in (question, conditions, seeds, images, target, tasks, margin, *last.children[1].children):
+    *named, tasks, margin, last = panel.controls()
+    seeds = named[2]
+    for control in (*named, tasks, margin, *last.children[1].children):
         assert control.description
     seeds.value = "7"
     tasks.value = ("knn@scenes", "probe@scenes")

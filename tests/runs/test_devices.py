@@ -242,7 +242,7 @@ def test_processes_stay_on_their_device(tmp_path, monkeypatch):
 def test_a_run_begins_on_its_device(monkeypatch):
     order = []
     monkeypatch.setattr("torch.cuda.set_device", lambda where: order.append(str(where)))
-    monkeypatch.setattr("itl.runs.perform.perform", lambda *given, log: order.append(given[2].device))
+    monkeypatch.setattr("itl.runs.perform.perform", lambda *given: order.append(given[2].device))
     worker_processes.perform_here(net(0), Store(Path()), Machine(device="cuda:2", threads=1))
     assert order == ["cuda:2", "cuda:2"]
 

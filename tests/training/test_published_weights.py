@@ -28,9 +28,9 @@ SAMPLES = REAL / "imagenet-samples-150.tar"
 
 def test_names_that_differ_are_taken_in_order_only_where_that_is_asked(tmp_path):
     with pytest.raises(ItlError, match=r"conv_stem.weight \(32, 3, 3, 3\) is missing.* in_order: true takes"):
-        OwnWeights.read(ENTRY).keep(here(tmp_path), 224, lambda line: None)
+        OwnWeights.read(ENTRY).keep(here(tmp_path), 224)
     own = OwnWeights.read(ENTRY | {"in_order": True})
-    own.keep(here(tmp_path), 224, lambda line: None)
+    own.keep(here(tmp_path), 224)
     tensors, _ = load_kept(own.weights, here(tmp_path).weights)
     state = torch.load(FILE, weights_only=True)
     assert torch.equal(tensors["conv_stem.weight"], state["_conv_stem.weight"])
@@ -44,7 +44,7 @@ def test_its_predictions_of_imagenets_images_are_right(tmp_path):
     """Nine in ten of one image of each of 143 classes: names, order and normalisation are right."""
     machine = here(tmp_path)
     own = OwnWeights.read(ENTRY | {"in_order": True})
-    own.keep(machine, 224, lambda line: None)
+    own.keep(machine, 224)
     packing = Packing("imagenet", None, 256, "crop")
     pack = Pack.build(packing, tmp_path / "pack", path=SAMPLES)
     recipe = Recipe(pixels=own.pixels, precision="fp32")
