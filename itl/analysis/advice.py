@@ -150,8 +150,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
 def _pilot(grid: Grid, task: str) -> tuple[int, float]:
     """Return how many nets a pilot for *task* has, and the hours of training and measuring them."""
     count = max(2, int(grid.trained.sum()) * len(grid.seeds) // PILOT_SHARE)
-    each = float(grid.options.loc[grid.trained, "hours"].mean() + grid.task_hours[grid.tasks.index(task)])
-    return count, count * each
+    hours = float(grid.options.loc[grid.trained, "hours"].mean() + grid.task_hours[grid.tasks.index(task)])
+    return count, count * hours
 
 
 def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
@@ -252,9 +252,9 @@ def next_experiment(
     trials = {}
     for option in range(len(grid.options)):
         left = [seed for seed in grid.seeds if (option, seed) not in done]
-        there = [seed for seed in left if (option, seed) in grid.nets]
+        trained = [seed for seed in left if (option, seed) in grid.nets]
         if left:
-            trials[option] = (there or left)[0]
+            trials[option] = (trained or left)[0]
     training = grid.options["hours"].to_numpy(float)
     hours = {
         option: float(grid.task_hours[task] + ((option, seed) not in grid.nets) * training[option])

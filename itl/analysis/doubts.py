@@ -72,8 +72,7 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
     if pretraining is None or pack is None:
         return ""
     for leak in find_leakage({"images": pretraining, target: pack}):
-        seen = {*leak.own["other"], *leak.pretraining["other"]}
-        if leak.target == target and len(seen) >= LEAKED_SHARE * leak.images:
+        if leak.target == target and leak.scored >= LEAKED_SHARE * leak.images:
             return f"Nets have seen some of what they are tested on: {leak}."
     return ""
 

@@ -326,7 +326,7 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
 def answer_text(table: pd.DataFrame, trial: Answer) -> str:
     """Answer with the strongest rows of `effects` and the main comparison of the runs that tried them."""
     helping, hurting = [int((table["verdict"] == word).sum()) for word in ("helps", "hurts")]
-    ends = [_row_text(table.iloc[place]) for place in (-1, 0)]
+    ends = [_row_text(table.iloc[row]) for row in (-1, 0)]
     return (
         f"On {task_name(table['task'].iloc[0])}, {helping} of {len(table)} nodes and classes help and "
         f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. Most helpful: {ends[0]}. "

@@ -57,8 +57,10 @@ def fused_crop(
         if part.dtype != kind or not part.is_contiguous():
             raise ItlError(f"fused_crop takes {name} as contiguous {kind}, not {part.dtype}, {part.stride()}")
     if images.ndim != 4 or images.shape[3] != 3 or boxes.shape != (len(rows), 4) or len(flips) != len(rows):
-        found = f"{tuple(images.shape)}, {len(rows)}, {tuple(boxes.shape)} and {len(flips)}"
-        raise ItlError(f"fused_crop takes images (N, H, W, 3), B rows, boxes (B, 4) and B flips, not {found}")
+        shapes = f"{tuple(images.shape)}, {len(rows)}, {tuple(boxes.shape)} and {len(flips)}"
+        raise ItlError(
+            f"fused_crop takes images (N, H, W, 3), B rows, boxes (B, 4) and B flips, not {shapes}"
+        )
     out = torch.empty((len(rows), pixels, pixels, 3), dtype=dtype, device=images.device)
     if len(rows):
         height, width = images.shape[1:3]

@@ -14,6 +14,7 @@ def test_axe_core_is_there():
         pytest.skip(
             "axe-core is not installed: pages are not checked by it; `make lint` installs it with npm"
         )
+    assert "axe.run" in SCRIPT.read_text("utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
