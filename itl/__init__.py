@@ -24,6 +24,7 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.packs.pack": "Pack",
     "itl.packs.paths": "packed",
     "itl.panels.advice": "AdvicePanel",
+    "itl.panels.influence": "InfluencePanel",
     "itl.panels.net": "NetPanel",
     "itl.panels.results": "ResultsPanel",
     "itl.panels.study": "StudyPanel",
