@@ -402,7 +402,8 @@ def _plain(value: object) -> object:
     if not is_dataclass(value):
         return value
     plain = {}
-    for name, added, default in _fields_of(type(value)):
+    kind: Any = type(value)
+    for name, added, default in _fields_of(kind):
         content = getattr(value, name)
         if not added or content != default:
             plain[name] = _plain(content)
