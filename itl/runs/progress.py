@@ -54,6 +54,7 @@ class Progress:
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
         self.started = clock()
+        self.began: float | None = None  # when the first run was: starting workers is not work
         self.started_runs: dict[object, float] = {}  # when a run was first seen under way
         self.handle = None
         self.logged = -LOG_STEP  # part of the work that was done when the last estimate was logged
@@ -96,7 +97,7 @@ class Progress:
     def minutes_left(self) -> float:
         """Minutes until all is done: by the plan at first, then more and more by what was measured."""
         planned = self.work / self.slots
-        passed = (self.clock() - self.started) / 60
+        passed = 0.0 if self.began is None else (self.clock() - self.began) / 60
         pace = (passed + PLAN_WEIGHT * planned) / (self.done + PLAN_WEIGHT)  # minutes for all of the work
         return pace * (1 - self.done)
 
@@ -114,6 +115,8 @@ class Progress:
         for spec in self.left:
             if spec not in self.started_runs and self.store.under_way(spec):
                 self.started_runs[spec] = self.clock()
+        if self.began is None and (finished or self.started_runs):
+            self.began = self.started if finished else self.clock()
         return bool(finished)
 
     def update(self) -> None:

@@ -96,6 +96,20 @@ def test_rows_of_a_log_that_a_power_cut_damaged_are_left_out_and_named(tmp_path)
         assert [row["epoch"] for row in log_rows(log)] == [1, 2]
 
 
+def test_starting_workers_is_not_taken_for_slow_work(tmp_path):
+    store, clock, run = Store(tmp_path), Clock(), Subset("a")
+    with Progress([run], store, {key(run): 2.0}, clock=clock) as progress:
+        clock.seconds = 600
+        progress.update()
+        assert progress.minutes_left == 2
+        store.folder(run)
+        (store.path(run) / "claim.holder").write_text("process 7")
+        progress.update()
+        clock.seconds = 660
+        progress.update()
+        assert (progress.done, progress.minutes_left) == (0.5, pytest.approx((1 + 0.2) / 0.6 * 0.5))
+
+
 def test_estimates_are_kept_to_be_held_against_the_truth(tmp_path):
     store, clock, specs = Store(tmp_path), Clock(), [Subset(name) for name in "ab"]
     with pytest.raises(ItlError, match="no estimates of runs that ended are in"):
