@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -398,11 +399,11 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
     ax = new_axes(7.6, 4.4)
     style = {"x": "position", "y": "expected", "ax": ax}
     sns.lineplot(leading, **style, drawstyle="steps-post", errorbar=None, color=INK, lw=1, zorder=0)
-    ax.vlines(table["position"], table["low"], table["high"], colors=colours, lw=1.6, alpha=0.6)
+    ax.vlines(table["position"], table["low"], table["high"], colors=colours.tolist(), lw=1.6, alpha=0.6)
     sns.scatterplot(table, **style, s=48, facecolor=faces, edgecolor=colours, linewidth=1.6, zorder=3)
     names = []
     for letter, row in zip(ascii_uppercase, leading.itertuples(), strict=False):
-        bold = {"fontweight": "bold", "fontsize": 10, "textcoords": "offset points"}
+        bold: dict[str, Any] = {"fontweight": "bold", "fontsize": 10, "textcoords": "offset points"}
         ax.annotate(letter, (row.position, row.expected), (5, 4), **bold)
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
