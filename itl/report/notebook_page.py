@@ -1,6 +1,7 @@
 """One notebook of a report: what its page depends on, and the files it is published as."""
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -22,6 +23,8 @@ from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.storage import changed_file, flush_to_disk, read_mapping, write_atomic
+
+log = logging.getLogger(__name__)
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
 
@@ -88,8 +91,10 @@ class NotebookPage:
         if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
             return False
         facts = self.published_facts()
-        damaged = changed_file(self.folder, facts.get("files", {}))
-        return not damaged and facts.get("fingerprint") == self.fingerprint()
+        if damaged := changed_file(self.folder, facts.get("files", {})):
+            log.info(f"{self.folder / damaged} is damaged; its page is made again")
+            return False
+        return facts.get("fingerprint") == self.fingerprint()
 
     def tables(self) -> dict[str, str]:
         """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""
