@@ -152,12 +152,17 @@ def left_over(home: Path) -> list[psutil.Process]:
 
 
 def kill(home: Path, process: subprocess.Popen) -> list[psutil.Process]:
-    """Kill the *process* of a command in *home* and return the processes that it leaves behind.
-
-    They have ORPHAN_S to end, and as many times longer as other work slows this machine down.
-    """
+    """Kill the *process* of a command in *home* and return the processes that it leaves behind."""
     process.send_signal(signal.SIGKILL)
     process.wait()
+    return left_behind(home)
+
+
+def left_behind(home: Path) -> list[psutil.Process]:
+    """Return the processes in *home* that do not end by themselves now that their command has ended.
+
+    They have ORPHAN_S, and as many times longer as other work slows this machine down.
+    """
     started, computed = time.monotonic(), time.process_time()
     while time.process_time() - computed < 0.1:
         pass
@@ -259,7 +264,10 @@ def chaos(folder: Path, kills: int, seed: int, stages: Sequence[Stage] = STAGES)
             finish(calm, stage.command)
             seconds = time.monotonic() - started
             outcome = disturb(stage, home, max(1, round(kills * stage.percent / 100)), seconds, dice)
-            outcome.same = content(home, stage.made) == content(calm, stage.made) != {}
+            ours, theirs = content(home, stage.made), content(calm, stage.made)
+            differing = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+            print(*(f"{stage.name}: {name} differs" for name in differing[:5]), sep="\n", end="")
+            outcome.same = ours == theirs != {}
             yield outcome
 
 

@@ -55,12 +55,17 @@ class NotebookPage:
 
     @cached_property
     def parameters(self) -> dict[str, object]:
-        """What the notebook is executed with: a parameter called preset is always the report's own preset.
+        """What the notebook is executed with.
 
-        A preset that was copied from another one still names that one there.
+        A parameter called preset is always the report's own preset: one that was copied from another still
+        names that one there. What the preset leaves out has the question's default: in the notebook stands
+        that of preset demo, which would make the page another question than was planned.
         """
-        parameters = self.preset.notebooks[self.stem]
-        if "preset" in declared_parameters(self.source):
+        parameters, declared = self.preset.notebooks[self.stem], declared_parameters(self.source)
+        if self.asks:
+            defaults = QUESTIONS[self.stem].plain_defaults()
+            parameters = {name: value for name, value in defaults.items() if name in declared} | parameters
+        if "preset" in declared:
             return parameters | {"preset": self.preset.reference}
         return parameters
 
