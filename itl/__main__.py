@@ -155,14 +155,12 @@ def parser() -> argparse.ArgumentParser:
     report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
     command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    budget = {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}
     command(
         advise,
         ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
         ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
-        (
-            "--budget",
-            {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"},
-        ),
+        ("--budget", budget),
         ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
         *MACHINE,
     )
@@ -394,14 +392,17 @@ def report(args: argparse.Namespace) -> None:
 
 def advise(args: argparse.Namespace) -> None:
     """Rank what to pre-train on for a target under a budget, and say what to measure next."""
-    from itl.analysis.advice import NO_LIMIT, Budget, describe
+    from itl.analysis.advice import NO_LIMIT, Budget, Pilot, describe
+    from itl.runs.pilot import run_pilot
     from itl.runs.questions import questions_of
     from itl.runs.store import Store
 
     budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
     (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
-    for text in describe(question, args.target, budget, args.pilot, Store(machine.runs), machine):
-        print(text, flush=True)
+    pilot = Pilot(question, args.target, Store(machine.runs), machine)
+    for line in run_pilot(question, pilot, args.pilot, Store(machine.runs), machine):
+        print(line, flush=True)
+    print(describe(pilot.grid, pilot.task, budget))
 
 
 def init(args: argparse.Namespace) -> None:

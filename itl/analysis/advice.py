@@ -5,8 +5,8 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,12 +23,12 @@ from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME
 from itl.analysis.wording import percent_interval, task_name
 from itl.machine import Machine
-from itl.runs.question import Question, run_all
+from itl.runs.pilot import Experiment, hours_text
+from itl.runs.question import Question
 from itl.runs.store import Store
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
-NEGLIGIBLE = 0.02  # points: an experiment of which less is expected is not worth its time
 UNITS = ("hours", "images", "labels")
 BEST, WORSE = "the best", "worse"
 ENOUGH, NO_OTHER = "best", "none better by more than the margin"
@@ -66,22 +66,6 @@ class Budget:
 
 
 NO_LIMIT = Budget()
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One net to be measured on the task."""
-
-    option: int
-    name: str
-    seed: int
-    hours: float  # of training it, where no such net is there yet, and of measuring it
-    gain: float  # points by which it raises the expected score of the choice; nan for a yardstick
-
-    @property
-    def worthwhile(self) -> bool:
-        """Whether it may change the choice for the better."""
-        return not self.gain < NEGLIGIBLE
 
 
 @dataclass(frozen=True)
@@ -287,56 +271,50 @@ def task_of(question: Question, name: str) -> str:
     return pick(tasks | targets, name, "target or task of this preset's 10-advice")
 
 
-def describe(
-    question: Question, target: str, budget: Budget, nets: int, store: Store, machine: Machine
-) -> Iterator[str]:
-    """Yield what `itl advise` prints: a line for each of so many *nets* of a pilot, then the advice.
+class Pilot:
+    """Choose nets to be measured on a task one by one, each the most useful after those before it.
 
     Args:
         question: of the options.
-        target: a target or task of the question.
-        budget: of one net.
-        nets: to be measured first.
-        store: of the runs.
+        target: a target or task of it: see `task_of`.
+        store: of its runs.
         machine: that the hours are for.
     """
-    if nets < 0:
-        raise ItlError(f"--pilot takes a number of nets, such as 8; got {nets}")
-    task = task_of(question, target)
-    yield from pilot(question, task, nets, store, machine)
-    made = advise(grid_of(question, store, machine), task, budget)
-    yield f"{task}, budget of one net: {budget}\n\n{readable(made).to_string(index=False)}\n"
-    yield answer_text(made).replace("**", "")
+
+    def __init__(self, question: Question, target: str, store: Store, machine: Machine) -> None:
+        self.task = task_of(question, target)
+        self._read = partial(grid_of, question, store, machine)
+        self._parameters: Parameters | None = None
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The options and all that is measured, read once; what `add` is told is added."""
+        return self._read()
+
+    def next(self) -> Experiment | None:
+        """Return the net to be measured next; None where all are."""
+        grid = self.grid
+        parameters = grid.fit(self._parameters) if len(grid.measured) else Parameters.before(len(grid.tasks))
+        self._parameters = parameters
+        return next_experiment(
+            grid, grid.tasks.index(self.task), parameters, np.ones(len(grid.options), bool)
+        )
+
+    def add(self, experiment: Experiment, value: float) -> None:
+        """Take note of the *value*, in percent, of a net that was measured."""
+        task = self.grid.tasks.index(self.task)
+        self.grid = self.grid.with_value(task, experiment.option, experiment.seed, value)
+
+
+def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
+    """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
+    made = advise(grid, task, budget)
     count, hours = made.pilot
-    yield f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}"
-
-
-def pilot(question: Question, task: str, count: int, store: Store, machine: Machine) -> Iterator[str]:
-    """Measure *count* nets on *task*, one by one, each the most useful after those before it.
-
-    Nets that are missing are trained. Yields a line for each before it is done.
-    """
-    for _ in range(count):
-        grid = grid_of(question, store, machine)
-        number = grid.tasks.index(task)
-        parameters = grid.fit() if len(grid.measured) else Parameters.before(len(grid.tasks))
-        experiment = next_experiment(grid, number, parameters, np.ones(len(grid.options), bool))
-        if experiment is None:
-            yield f"every net of the question is measured on {task}"
-            return
-        yield f"measuring {experiment.name}, seed {experiment.seed}: about {hours_text(experiment.hours)}"
-        condition = replace(question.conditions[experiment.option], seeds=(experiment.seed,))
-        tasks = (question.tasks[number],)
-        run_all([replace(question, tasks=tasks, conditions=(condition,), comparisons=())], store, machine)
-
-
-def hours_text(hours: float) -> str:
-    """Write a time for people.
-
-    >>> hours_text(2.5), hours_text(0.01)
-    ('2.5 hours', '0.6 minutes')
-    """
-    return f"{hours:,.2g} hours" if hours >= 1 else f"{60 * hours:.2g} minutes"
+    return (
+        f"{task}, budget of one net: {budget}\n\n{readable(made).to_string(index=False)}\n\n"
+        f"{answer_text(made).replace('**', '')}\n"
+        f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}"
+    )
 
 
 def readable(advice: Advice) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -73,9 +73,16 @@ class Grid:
         count = len(self.options)
         return at_options(self.of([task] * count, range(count), [0] * count))
 
-    def fit(self) -> Parameters:
-        """Estimate the model's parameters from all that is measured."""
-        return fit(*self.data, len(self.tasks))
+    def fit(self, start: Parameters | None = None) -> Parameters:
+        """Estimate the model's parameters from all that is measured; the search begins at *start*."""
+        return fit(*self.data, len(self.tasks), start)
+
+    def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":
+        """Return the grid with one more net measured: its *value* on *task*, in percent."""
+        row = pd.DataFrame([(task, option, seed, value)], columns=self.measured.columns)
+        known = pd.concat([self.measured, row], ignore_index=True) if len(self.measured) else row
+        nets = self.nets | {(option, seed)} if self.trained[option] else self.nets
+        return replace(self, measured=known, nets=nets)
 
     @cached_property
     def untrained(self) -> int:

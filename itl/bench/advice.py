@@ -103,9 +103,9 @@ class LeftOut:
             if taken + experiment.hours > whole / PILOT_SHARE:
                 break
             taken += experiment.hours
-            values = self._on_task([experiment.seed])
-            measured = values[values["option"] == experiment.option]
-            left = replace(left, measured=pd.concat([left.measured, measured], ignore_index=True))
+            rows = self._on_task([experiment.seed])
+            for value in rows.loc[rows["option"] == experiment.option, "value"]:
+                left = left.with_value(self.task, experiment.option, experiment.seed, float(value))
         return left, fit(*left.data, len(left.tasks), parameters), taken / whole
 
 

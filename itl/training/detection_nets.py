@@ -173,6 +173,7 @@ def _timm(name: str, body: Any) -> DetectionBackbone:
 
 BACKBONES: dict[str, Callable[[Any], DetectionBackbone]] = {  # for each of nets.NETS
     "small": _small,
+    "small-half": _small,
     "alexnet": _alexnet,
     "caffenet": _caffenet,
     "resnet18": _resnet,

@@ -21,7 +21,8 @@ from itl.training.nets import NETS, Classifier, Renormalised, build, last_linear
 Tensors = dict[str, Tensor]
 Shape = tuple[int, ...]
 
-HEADS = {"alexnet": "classifier.6", "resnet18": "fc", "resnet50": "fc", "small": "head", "caffenet": "head"}
+OWN_NETS = {"small", "small-half", "caffenet"}  # of no library
+HEADS = {"alexnet": "classifier.6", "resnet18": "fc", "resnet50": "fc"} | dict.fromkeys(OWN_NETS, "head")
 ALEXNET = {"0.": "features.", "4.": "classifier.1.", "7.": "classifier.4."}  # its body: torchvision's names
 COUNTER = "num_batches_tracked"  # of BatchNorm; files of old versions of torch have none
 SHOWN = 2  # tensors that differ
@@ -145,7 +146,7 @@ def _renamed_in_order(net: str, own: Classifier, tensors: Tensors, path: Path) -
 def library_tensors(net: str, own: Classifier) -> Tensors:
     """Return the tensors of the body of *own*, built as *net*, by the names that its library has for them."""
     tensors = inner_body(own).state_dict()
-    if net in ("small", "caffenet"):
+    if net in OWN_NETS:
         return {f"body.{name}": tensor for name, tensor in tensors.items()}
     if net == "alexnet":
         return {_alexnet_name(name): tensor for name, tensor in tensors.items()}
@@ -311,6 +312,6 @@ def loading(net: str, classes: int) -> str:
     library, _, name = net.rpartition(":")
     if library == "timm":
         return f"timm.create_model({name!r}, num_classes={classes})"
-    if library == "torchvision" or net in ("alexnet", "resnet18", "resnet50"):
-        return f"torchvision.models.get_model({name!r}, num_classes={classes})"
-    return f"itl.training.nets.build({net!r}, {classes}, ...)"
+    if net in OWN_NETS:
+        return f"itl.training.nets.build({net!r}, {classes}, ...)"
+    return f"torchvision.models.get_model({name!r}, num_classes={classes})"

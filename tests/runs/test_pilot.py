@@ -1,0 +1,65 @@
+"""Pilots: nets measured one by one, in a store that begins empty."""
+
+import pytest
+
+from itl import ItlError
+from itl.analysis.advice import Pilot
+from itl.analysis.option_grid import grid_of
+from itl.runs.pilot import run_pilot
+from itl.runs.store import Store
+from itl.runs.task_questions import Advice
+from tests.worlds import SETTINGS, here
+
+QUESTION = Advice.ask(**SETTINGS | {"images_per_class": [4, 12]}, label_sets=["original"])
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return here(tmp_path)
+
+
+def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkeypatch):
+    reads = []
+
+    def counted(*asked):
+        reads.append(asked)
+        return grid_of(*asked)
+
+    monkeypatch.setattr("itl.analysis.advice.grid_of", counted)
+    store = Store(machine.runs)
+    pilot = Pilot(QUESTION, "scenes", store, machine)
+    lines = list(run_pilot(QUESTION, pilot, 3, store, machine))
+    assert [line.partition(", seed")[0] for line in lines[:1]] == ["measuring no pre-training"]
+    assert len(lines) == 3
+    assert len(reads) == 1
+    again = grid_of(QUESTION, store, machine)
+    columns = ["task", "option", "seed", "value"]
+    known = pilot.grid.measured.astype(again.measured.dtypes).sort_values(columns, ignore_index=True)
+    assert known.equals(again.measured.sort_values(columns, ignore_index=True))
+    assert len(known) == 3
+    assert pilot.grid.nets == again.nets
+
+
+def test_a_pilot_ends_when_every_net_is_measured(machine):
+    store = Store(machine.runs)
+    lines = list(run_pilot(QUESTION, Pilot(QUESTION, "knn@scenes", store, machine), 9, store, machine))
+    assert len(lines) == 6  # two nets of each option, one without pre-training, and the end
+    assert lines[-1] == "every net of the question is measured on knn@scenes"
+
+
+def test_a_net_without_duplicates_is_that_of_all_tasks(machine):
+    """What is left out of the pre-training, and so its key, depends on every task's images."""
+    question = Advice.ask(
+        **SETTINGS | {"images_per_class": [4, 12], "tasks": ["knn@scenes", "knn@images"]},
+        label_sets=["original"],
+        leave_out_duplicates=True,
+    )
+    store = Store(machine.runs)
+    list(run_pilot(question, Pilot(question, "scenes", store, machine), 2, store, machine))
+    assert len(grid_of(question, store, machine).measured) == 4, "both tasks are measured on each net"
+
+
+def test_fewer_than_no_nets_are_refused(machine):
+    store = Store(machine.runs)
+    with pytest.raises(ItlError, match="--pilot takes a number of nets, such as 8; got -1"):
+        list(run_pilot(QUESTION, Pilot(QUESTION, "scenes", store, machine), -1, store, machine))
