@@ -26,6 +26,7 @@ from itl.packs.pack import Pack
 from itl.packs.subset import SubsetCounts, count_subset
 from itl.packs.thumbnails import Gallery
 from itl.presets import load_preset
+from itl.report.html import PAGE_TYPE
 from itl.runs.question import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_atomic
@@ -187,12 +188,15 @@ class HierarchyBrowser(AnyWidget):
 
         It opens as it is now. Search, cuts, ticks and colours work; images and presets need JupyterLab.
         """
-        names = ("columns", "rounds", "pascal", "choice", "revision", "summary", "colours", "opened", "shown")
-        fields = {f"_{name}": getattr(self, f"_{name}") for name in names}
-        page = standalone_html(fields, self._static_data()["text/html"], title)
-        path = Path(path)
+        path, page = Path(path), self._standalone(title)
         write_atomic(path, lambda part: part.write_text(page, "utf-8"))
         return path
+
+    def _standalone(self, title: str = "Hierarchy of classes") -> str:
+        """Write the browser as a page that needs no kernel."""
+        names = ("columns", "rounds", "pascal", "choice", "revision", "summary", "colours", "opened", "shown")
+        fields = {f"_{name}": getattr(self, f"_{name}") for name in names}
+        return standalone_html(fields, self._static_data()["text/html"], title)
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, the question of data size within the selection; returns the path."""
@@ -265,7 +269,7 @@ class HierarchyBrowser(AnyWidget):
         """Show the live browser with its static picture, which stays where nothing runs."""
         if self.comm is None:
             self._display_id = f"itl-browser-{id(self)}"
-            display(self._static_data(), raw=True, display_id=self._display_id)
+            display(self._without_kernel(), raw=True, display_id=self._display_id)
         else:
             live, _ = self._repr_mimebundle_() or ({}, {})
             display(live | self._static_data(), raw=True)
@@ -273,7 +277,11 @@ class HierarchyBrowser(AnyWidget):
     def _redraw(self) -> None:
         """Keep the picture at the last state where a notebook is executed and no page follows."""
         if self._display_id:
-            update_display(self._static_data(), raw=True, display_id=self._display_id)
+            update_display(self._without_kernel(), raw=True, display_id=self._display_id)
+
+    def _without_kernel(self) -> dict[str, str]:
+        """Return what an executed notebook keeps: the picture, and the page that a report links."""
+        return self._static_data() | {PAGE_TYPE: self._standalone()}
 
     def _static_data(self) -> dict[str, str]:
         """Return the state as text and as HTML, by their MIME types."""

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,37 @@ from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Pretrain
 
 POLL_SECONDS = 1.0
+PAUSE_SECONDS = 0.2  # after the last change, before a live panel draws an answer
 CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
 TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
+
+
+class QuickStore(Store):
+    """A store that asks the disk about a finished run once: each change of a panel plans thousands of runs.
+
+    It does not see that a run is removed or damaged; a new one does.
+    """
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        self._paths: dict[object, Path] = {}
+        self._done: set[object] = set()
+
+    def path(self, spec: object) -> Path:
+        """Return where the run of *spec* lies; the key is made once."""
+        if spec not in self._paths:
+            self._paths[spec] = super().path(spec)
+        return self._paths[spec]
+
+    def state(self, spec: object) -> str:
+        """Say whether a run is done, partial or to do."""
+        if spec in self._done:
+            return "done"
+        if (state := super().state(spec)) == "done":
+            self._done.add(spec)
+        return state
 
 
 class StudyPanel(Panel):
@@ -69,13 +97,14 @@ class StudyPanel(Panel):
         self, preset: str = "demo", browser: HierarchyBrowser | None = None, machine: Machine | None = None
     ) -> None:
         self.machine = machine or Machine.from_environment()
-        self.store, self.browser = Store(self.machine.runs), browser
+        self.store, self.browser = QuickStore(self.machine.runs), browser
         self.preset = load_preset(preset)
         self.process: StudyProcess | None = None
         self.taxonomy = ""
-        self._planned: tuple[object, Plan | str] = (None, "")
+        self._planned: tuple[Question, Plan] | None = None
         self._answer: Answer | None = None
         self._watch: asyncio.Task | None = None
+        self._waiting: asyncio.TimerHandle | None = None  # until the answer is drawn
         self._figure = ""
         super().__init__()
         self.question = next(iter(self.questions))
@@ -243,10 +272,8 @@ class StudyPanel(Panel):
             self.process = StudyProcess(made, {self.question: self.parameters()}, self.machine)
         self.process.start()
         self.refresh()
-        try:
-            self._watch = asyncio.get_running_loop().create_task(self._follow_process())
-        except RuntimeError:  # a script, which has no event loop
-            self._watch = None
+        loop = running_loop()
+        self._watch = loop.create_task(self._follow_process()) if loop else None
 
     async def _follow_process(self) -> None:
         while self.process is not None and self.process.state == RUNNING:
@@ -263,8 +290,23 @@ class StudyPanel(Panel):
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
         if self.state != RUNNING:
-            self._planned, self._answer, self._figure = (None, ""), None, ""
+            self._planned, self._answer, self._figure = None, None, ""
         self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the picture again; a live one shows its answer a moment after the last change.
+
+        To judge and draw an answer takes longer than a person wants to wait for a control.
+        """
+        if self._waiting is not None:
+            self._waiting.cancel()
+        loop = running_loop() if self._picture is not None and not self._figure else None
+        self._waiting = loop.call_later(PAUSE_SECONDS, self._redraw_with_answer) if loop else None
+        super().redraw()
+
+    def _redraw_with_answer(self) -> None:
+        self._waiting = None
+        super().redraw()
 
     @property
     def state(self) -> str:
@@ -301,14 +343,16 @@ class StudyPanel(Panel):
         )
 
     def _plan_or_problem(self) -> Plan | str:
-        """Return the plan of the present settings, made once, or why there is none."""
-        state = tuple(getattr(self, name) for name in self.settings if name != "message")
-        if self._planned[0] != state:
-            try:
-                self._planned = (state, self.plan())
-            except ItlError as error:
-                self._planned = (state, str(error))
-        return self._planned[1]
+        """Return the plan of the present settings, made once for the same runs, or why there is none."""
+        try:
+            made = self.ask()
+            # The margin changes which runs are needed only where seeds are added until it is decided.
+            runs = made if made.cap else replace(made, margin=Margin())
+            if self._planned is None or self._planned[0] != runs:
+                self._planned = (runs, plan([made], self.store, self.machine, measure=False))
+            return self._planned[1]
+        except ItlError as error:
+            return str(error)
 
     def _progress(self) -> dict[str, object]:
         """Say how far the runs are: text, percent, and loss curves of runs under way."""
@@ -325,7 +369,7 @@ class StudyPanel(Panel):
 
     def _answer_facts(self, planned: Plan | str) -> dict[str, str]:
         """Return the answer in words and as a figure once all runs are done; {} before."""
-        if isinstance(planned, str) or len(planned.left) or self.state == RUNNING:
+        if isinstance(planned, str) or len(planned.left) or self.state == RUNNING or self._waiting:
             return {}
         if not self._figure:
             self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
@@ -388,6 +432,14 @@ class StudyPanel(Panel):
 
     def _save(self, name: str) -> None:
         self.message = f"Saved: itl plan {self.save(name).stem}"
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that this runs in, which a notebook has; None in a script."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def plan_facts(planned: Plan) -> dict[str, object]:

@@ -216,7 +216,11 @@ def write_index(
         under_way: how far the report is; empty once it has ended.
     """
     preset, out, machine = pages[0].preset, pages[0].folder, pages[0].machine
-    entries = run_index(questions_of(preset), machine)
+    questions = questions_of(preset)
+    if not under_way:  # what a trial needs is slow to compute
+        made = [page for page in pages if page.published_facts() and page.has_results()]
+        questions += [trial for page in made if (trial := page.trial())]
+    entries = run_index(questions, machine)
     if not under_way:
         publish_runs(entries, out, preset.name, machine)
     join_tables(pages)

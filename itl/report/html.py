@@ -9,6 +9,7 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+PAGE_TYPE = "application/vnd.itl.page+html"  # of a cell's output: a page of its own, linked by the report's
 VERDICT_KINDS = (  # start of a verdict, CSS class, sign; the first that fits
     ("a gain", "gain", "▲"),
     ("a loss", "loss", "▼"),
@@ -30,6 +31,7 @@ class PageSummary:
     verdict: str = ""
     table: bool = False  # whether CSV files of results and contrasts lie beside the page
     trouble: str = ""  # why the page is missing, or was made by an earlier run
+    browser: str = ""  # file of the hierarchy browser beside the page
     status: str = ""  # how far a page is that is being made
     made: bool = True  # False: there is no page yet
 

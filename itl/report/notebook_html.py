@@ -2,13 +2,13 @@
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from bs4 import BeautifulSoup, Tag
 
-from itl.report.html import PageSummary, plain_text, render
+from itl.report.html import PAGE_TYPE, PageSummary, plain_text, render
 from itl.report.notebook_file import first_tagged, tags, title_of
 from itl.runs.questions import QUESTIONS
 
@@ -44,6 +44,7 @@ def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> Pa
         n=entry.get("n"),
         verdict=entry.get("verdict", ""),
         table=table,
+        browser=next((name for name, _ in _pages(notebook, stem)), ""),
     )
 
 
@@ -55,9 +56,9 @@ def _png(cell: Mapping) -> str:
     return ""
 
 
-def figure_files(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
-    """Return each figure that an executed notebook draws, as an SVG and a PNG file, by their names."""
-    files: dict[str, bytes] = {}
+def files_beside(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
+    """Return the files that a page links, by name: each figure as SVG and PNG, and browsers of the tree."""
+    files = {name: output["data"][PAGE_TYPE].encode() for name, output in _pages(notebook, stem)}
     for name, output in _figures(notebook, stem):
         svg, png = (output["data"][kind] for kind in FIGURE_TYPES)
         files |= {f"{name}.svg": svg.encode(), f"{name}.png": base64.b64decode(png)}
@@ -66,10 +67,19 @@ def figure_files(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
 
 def _figures(notebook: "NotebookNode", stem: str) -> Iterator[tuple[str, "NotebookNode"]]:
     """Yield every output of *notebook* that is a figure, with the name of its files without their ending."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    drawn = [output for output in outputs if output.get("data", {}).keys() >= FIGURE_TYPES.keys()]
-    for number, output in enumerate(drawn, 1):
+    for number, output in enumerate(_outputs_with(FIGURE_TYPES, notebook), 1):
         yield f"{stem}-figure-{number}", output
+
+
+def _pages(notebook: "NotebookNode", stem: str) -> Iterator[tuple[str, "NotebookNode"]]:
+    """Yield every output of *notebook* that holds a page of its own, with the name of its file."""
+    for number, output in enumerate(_outputs_with([PAGE_TYPE], notebook), 1):
+        yield f"{stem}-browser{number if number > 1 else ''}.html", output
+
+
+def _outputs_with(types: Iterable[str], notebook: "NotebookNode") -> list["NotebookNode"]:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [output for output in outputs if output.get("data", {}).keys() >= set(types)]
 
 
 def notebook_html(notebook: "NotebookNode", page: PageSummary, preset: str) -> str:
@@ -104,6 +114,9 @@ def _printable(notebook: "NotebookNode", page: PageSummary) -> "NotebookNode":
     for name, output in _figures(copy, page.stem):
         output.metadata["file"] = name
         del output.data["image/svg+xml"]  # the page shows the PNG, which is smaller, and links both
+    for name, output in _pages(copy, page.stem):
+        output.metadata["page"] = name
+        del output.data[PAGE_TYPE]
     section = page.title
     plan = [_html_of(output) for output in first_tagged(copy.cells, "plan")["outputs"]]
     for cell in copy.cells:

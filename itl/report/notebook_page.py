@@ -8,11 +8,12 @@ from datetime import datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from itl.analysis.comparisons import answer
-from itl.analysis.influence import estimators
+from itl.analysis.influence import counterfactual, effects, estimators
 from itl.machine import Machine
 from itl.presets import Preset
 from itl.report.html import PageSummary, plain_text
@@ -107,15 +108,32 @@ class NotebookPage:
             return {}
         (question,) = questions_of(self.preset, self.stem)
         store = Store(self.machine.runs)
-        answered = answer(question, store, self.machine)
+        asked = [question, trial] if (trial := self.trial()) else [question]
+        answers = [answer(one, store, self.machine) for one in asked]
         tables = {
-            ".csv": answered.results.to_csv(index=False),
-            "-contrasts.csv": answered.contrasts.to_csv(index=False),
+            ".csv": pd.concat([given.results for given in answers]).to_csv(index=False),
+            "-contrasts.csv": pd.concat([given.contrasts for given in answers]).to_csv(index=False),
         }
         if question.name == Influence.name:
             every = [estimators(question, store, self.machine, task.name) for task in question.tasks]
             tables["-effects.csv"] = pd.concat(every).to_csv(index=False)
         return tables
+
+    def trial(self) -> Question | None:
+        """Return the question that tries an influence's effects on fresh seeds; None of other notebooks.
+
+        Raises:
+            ItlError: runs of the influence are not done.
+        """
+        if not self.asks or QUESTIONS[self.stem] is not Influence:
+            return None
+        (question,) = questions_of(self.preset, self.stem)
+        given: dict[str, Any] = {
+            name: self.parameters.get(name, Influence.model_fields[name].default)
+            for name in ("nodes", "fresh_seeds")
+        }
+        table = effects(question, Store(self.machine.runs), self.machine)
+        return counterfactual(question, table, self.machine, given["nodes"], given["fresh_seeds"])
 
     def publish(self, executed: Path) -> None:
         """Move the notebook *executed*, its page and its tables into place, once all of them are written.
@@ -124,7 +142,7 @@ class NotebookPage:
         """
         import nbformat  # slow imports, which a report that executes nothing does not need
 
-        from itl.report.notebook_html import figure_files, notebook_html, read_summary
+        from itl.report.notebook_html import files_beside, notebook_html, read_summary
 
         notebook, tables = nbformat.read(executed, as_version=4), self.tables()
         page = read_summary(notebook, self.stem, table=bool(tables))
@@ -134,13 +152,14 @@ class NotebookPage:
             "page": asdict(page),
         }
         texts = tables | {".html": notebook_html(notebook, page, self.preset.name)}
-        contents = figure_files(notebook, self.stem)
+        contents = files_beside(notebook, self.stem)
         contents |= {self.published(ending).name: text.encode() for ending, text in texts.items()}
         for name, content in contents.items():
             (executed.parent / name).write_bytes(content)
         self.published(".json").unlink(missing_ok=True)
-        for figure in self.folder.glob(f"{self.stem}-figure-*"):  # the new page may have fewer
-            figure.unlink()
+        for kind in ("figure-*", "browser*.html"):  # the new page may have fewer
+            for earlier in self.folder.glob(f"{self.stem}-{kind}"):
+                earlier.unlink()
         names = [self.published(".ipynb").name, *contents]
         for name in names:
             flush_to_disk(executed.parent / name)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from textwrap import TextWrapper
 from typing import Protocol
@@ -27,7 +27,7 @@ from itl.runs.throughput import (
     name_of,
     refuse_impossible,
 )
-from itl.specs import Packing, Pretrain, Transfer, key
+from itl.specs import Packing, Pretrain, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ class PlannedRun:
     kind: str
     seed: int
     size: Size  # of the pack that it learns from
+    key: str = "after packing"
     questions: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     targets: list[str] = field(default_factory=list)
@@ -95,7 +96,7 @@ class PlannedRun:
     def row(self) -> dict[str, object]:
         """Return the run's row in `Plan.runs`."""
         return {
-            "run": "after packing" if UNPACKED in str(self.spec) else key(self.spec),
+            "run": self.key,
             "kind": self.kind,
             "questions": ", ".join(self.questions),
             "condition": " = ".join(self.conditions),
@@ -103,7 +104,7 @@ class PlannedRun:
             "seed": self.seed,
             "state": self.state,
             "before": self.before,
-            **asdict(self.cost),
+            **vars(self.cost),
         }
 
 
@@ -257,7 +258,7 @@ def plan(
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
         if UNPACKED not in str(run.spec):
-            run.state = store.state(run.spec)
+            run.key, run.state = store.path(run.spec).name, store.state(run.spec)
     left = [run for run in planned.values() if run.state != "done"]
     for question in questions:
         question.check_weights(machine)

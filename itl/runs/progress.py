@@ -1,12 +1,16 @@
 """What a person sees while runs are under way: a bar in the terminal, a table that updates in a notebook."""
 
 import json
+import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from itl import ItlError
 from itl.machine import duration
 from itl.runs.store import Store
 from itl.specs import Pretrain, key
@@ -14,6 +18,8 @@ from itl.specs import Pretrain, key
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
 ROW_NUMBERS = ("epoch", "step", "loss")
+LOG = "progress.jsonl"  # of the estimates, in the store
+LOG_STEP = 0.01  # of the work, between two rows of it
 TAIL_BYTES = 4096  # of a log that is read; a row is shorter
 
 
@@ -48,8 +54,10 @@ class Progress:
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
         self.started = clock()
+        self.began: float | None = None  # when the first run was: starting workers is not work
         self.started_runs: dict[object, float] = {}  # when a run was first seen under way
         self.handle = None
+        self.logged = -LOG_STEP  # part of the work that was done when the last estimate was logged
 
     def __enter__(self) -> "Progress":
         """Show where things stand."""
@@ -89,7 +97,7 @@ class Progress:
     def minutes_left(self) -> float:
         """Minutes until all is done: by the plan at first, then more and more by what was measured."""
         planned = self.work / self.slots
-        passed = (self.clock() - self.started) / 60
+        passed = 0.0 if self.began is None else (self.clock() - self.began) / 60
         pace = (passed + PLAN_WEIGHT * planned) / (self.done + PLAN_WEIGHT)  # minutes for all of the work
         return pace * (1 - self.done)
 
@@ -107,6 +115,8 @@ class Progress:
         for spec in self.left:
             if spec not in self.started_runs and self.store.under_way(spec):
                 self.started_runs[spec] = self.clock()
+        if self.began is None and (finished or self.started_runs):
+            self.began = self.started if finished else self.clock()
         return bool(finished)
 
     def update(self) -> None:
@@ -118,11 +128,46 @@ class Progress:
         self.bar.n = self.done
         self.bar.set_description_str("; ".join([str(self), *epochs[:4], *more]), refresh=False)
         self.bar.update(0)
+        self._log()
+
+    def _log(self) -> None:
+        """Keep the estimate, to be held against the truth later: see `estimates`."""
+        if self.work and (self.done >= self.logged + LOG_STEP or (self.done == 1 and self.logged < 1)):
+            self.logged = self.done
+            passed = (self.clock() - self.started) / 60
+            row = {
+                "process": os.getpid(),
+                "start": self.started,
+                "minutes": passed,
+                "left": self.minutes_left,
+            }
+            self.store.root.mkdir(parents=True, exist_ok=True)
+            with open(self.store.root / LOG, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row | {"done": self.done}) + "\n")
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
         self.update()
         self.bar.close()
+
+
+def estimates(store: Store) -> pd.DataFrame:
+    """Return what was estimated while the last runs of *store* that ended were under way.
+
+    Returns:
+        A row for each percent of the work: minutes (that had passed), left (minutes, as estimated then), done
+        (part of the work, 0 to 1), and total (minutes of all, as estimated then). The last row is the truth.
+
+    Raises:
+        ItlError: no runs of the store have ended.
+    """
+    rows = _rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
+    ends = [row for row in rows if row["done"] == 1]
+    if not ends:
+        raise ItlError(f"no estimates of runs that ended are in {store.root / LOG}; `itl run` writes them")
+    same = [row for row in rows if (row["process"], row["start"]) == (ends[-1]["process"], ends[-1]["start"])]
+    table = pd.DataFrame(same)[["minutes", "left", "done"]]
+    return table.assign(total=table["minutes"] + table["left"])
 
 
 def last_row(folder: Path) -> dict:
@@ -134,7 +179,7 @@ def last_row(folder: Path) -> dict:
             lines = file.read().rpartition(b"\n")[0]  # what follows is still being written
     except FileNotFoundError:
         return {}
-    return _row(lines.rpartition(b"\n")[2])
+    return _row(lines.rpartition(b"\n")[2], ROW_NUMBERS)
 
 
 def log_rows(log: Path) -> list[dict]:
@@ -142,20 +187,24 @@ def log_rows(log: Path) -> list[dict]:
 
     A line that a power cut has damaged is warned of and left out: the run's numbers do not depend on it.
     """
+    return _rows(log, ROW_NUMBERS)
+
+
+def _rows(log: Path, numbers: Sequence[str]) -> list[dict]:
     lines = log.read_bytes().splitlines() if log.exists() else []
-    rows = [row for line in lines if (row := _row(line))]
+    rows = [row for line in lines if (row := _row(line, numbers))]
     if len(rows) < len(lines):
-        warnings.warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out", stacklevel=2)
+        warnings.warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out", stacklevel=3)
     return rows
 
 
-def _row(line: bytes) -> dict:
-    """Return the row that *line* of a log holds; {} for one that is not whole."""
+def _row(line: bytes, numbers: Sequence[str]) -> dict:
+    """Return the row that *line* of a log holds; {} for one that is not whole, with all of *numbers*."""
     try:
         row = json.loads(line or b"{}")
     except ValueError:  # a power cut has shortened it
         return {}
-    whole = isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in ROW_NUMBERS)
+    whole = isinstance(row, dict) and all(isinstance(row.get(name), int | float) for name in numbers)
     return row if whole else {}
 
 

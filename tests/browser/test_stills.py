@@ -11,6 +11,7 @@ import pandas as pd
 
 from itl.browser.widget import HierarchyBrowser
 from itl.packs.pack import Pack
+from itl.report.html import PAGE_TYPE
 from itl.specs import Packing
 from tests.browser.lab import ROOT
 from tests.browser.steps import OPEN, SHOTS, go_to, row
@@ -45,7 +46,7 @@ def test_what_is_set_after_it_was_shown_is_in_the_picture_too(home, tmp_path):
     nbconvert(home, "notebook", tmp_path, home / "later.ipynb")
     executed = nbformat.read(tmp_path / "later.ipynb", as_version=4)
     (output,) = executed.cells[0].outputs
-    assert sorted(output["data"]) == ["text/html", "text/plain"]
+    assert sorted(output["data"]) == [PAGE_TYPE, "text/html", "text/plain"]
     assert "without dog (118)" in output["data"]["text/html"]
     assert "widgets" not in executed.metadata, "the tree is not kept in the notebook"
 

@@ -1,5 +1,6 @@
 """How quick the panels answer with 21,841 nodes and 2,000 runs: `python -m tests.panels.figures`."""
 
+import asyncio
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from itl.browser.widget import HierarchyBrowser
 from itl.evaluation.inspect_net import Inspection
 from itl.panels.net import OWN, NetPanel
 from itl.panels.results import ResultsPanel
@@ -23,6 +25,7 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, key
 from tests.browser.worlds import wide_tree
+from tests.pictures import encoded, smooth
 from tests.worlds import SETTINGS, here, pretend
 
 IMAGES, FEATURES, PIXELS = 5000, 512, 64
@@ -31,14 +34,14 @@ TIMES = 7
 
 
 def measure(name: str, act: Callable[[int], object]) -> None:
-    """Print the middle and the slowest of several times of *act*, and CPU time: milliseconds."""
+    """Print the middle and the slowest of several times of *act*, and of its CPU time: milliseconds."""
     walls, cores = [], []
     for number in range(TIMES):
         wall, core = time.perf_counter(), time.thread_time()
         act(number)
         walls.append(1000 * (time.perf_counter() - wall))
         cores.append(1000 * (time.thread_time() - core))
-    print(f"{name:52}{median(walls):9.1f}{max(walls):9.1f}{median(cores):9.1f}", flush=True)
+    print(f"{name:52}{median(walls):9.1f}{max(walls):9.1f}{median(cores):9.1f}{max(cores):9.1f}", flush=True)
 
 
 def inspection(folder: Path) -> Inspection:
@@ -91,8 +94,18 @@ def measure_net(panel: NetPanel, made: Inspection) -> None:
 def measure_results(preset: Preset, machine) -> None:
     started = time.perf_counter()
     panel = ResultsPanel(preset, machine)
+    *_, button = panel.controls()
     panel.widget()
     print(f"ResultsPanel: opened in {time.perf_counter() - started:.1f} s")
+    for setting in ("question", "task", "metric", "axis"):
+        values = [value for _, value in panel.options(setting)]
+        measure(
+            f"ResultsPanel: another {setting}",
+            lambda number, setting=setting, values=values: setattr(
+                panel, setting, values[(number + 1) % len(values)]
+            ),
+        )
+        setattr(panel, setting, "")
     rows = panel.contrasts().index.tolist()
     measure(
         "ResultsPanel: another comparison",
@@ -101,24 +114,46 @@ def measure_results(preset: Preset, machine) -> None:
     panel.row = rows[0]
     keys = panel.runs()["run"].tolist()
     measure("ResultsPanel: another run", lambda number: setattr(panel, "run", keys[number]))
-    tasks = ["own", ""]
-    measure(
-        "ResultsPanel: another task (figures are kept)",
-        lambda number: setattr(panel, "task", tasks[number % len(tasks)]),
-    )
 
 
-def measure_study(preset: Preset, machine) -> None:
+async def measure_study(preset: Preset, machine, folder: Path) -> None:
+    """Measure with an event loop, as a notebook has one: the answer is drawn a moment after a change."""
+    photos = []
+    for number in range(TIMES):
+        photos.append(folder / f"photos {number}")
+        for part in ("train/mug", "train/plate", "test/mug", "test/plate"):
+            (photos[-1] / part).mkdir(parents=True)
+            for image in range(20):
+                (photos[-1] / part / f"{image}.png").write_bytes(encoded(smooth(20, 20 + image)))
     with mock.patch("itl.panels.study.load_preset", return_value=preset):
-        panel = StudyPanel(machine=machine)
+        panel = StudyPanel(machine=machine, browser=HierarchyBrowser(tree=wide_tree()))
     panel.widget()
-    measure(
-        "StudyPanel: other seeds, 3 of 20 sizes", lambda number: setattr(panel, "seeds", f"{number}, 9, 10")
-    )
-    every = ", ".join(map(str, range(SEEDS)))
-    measure(
-        "StudyPanel: 2,000 runs planned", lambda number: setattr(panel, "seeds", every + f", {60 + number}")
-    )
+    every, wide = ", ".join(map(str, range(SEEDS))), panel.conditions
+    stems, tasks = list(preset.notebooks), [("knn@scenes",), ("probe@scenes",)]
+    panel.seeds = f"{every}, {SEEDS}"
+    acts = {
+        "2,000 runs, another seed": lambda number: setattr(panel, "seeds", f"{every}, {60 + number}"),
+        "2,000 runs, another margin": lambda number: setattr(panel, "margin", 0.1 + number / 100),
+        "2,000 runs, other conditions": lambda number: setattr(
+            panel, "conditions", f"images_per_class: {[0, *range(1, SIZES - number)]}"
+        ),
+        "2,000 runs, another task": lambda number: setattr(panel, "tasks", tasks[(number + 1) % 2]),
+        "another question": lambda number: setattr(panel, "question", stems[(number + 1) % len(stems)]),
+        "target folder": lambda number: setattr(panel, "target_folder", str(photos[number])),
+        "images folder": lambda number: setattr(panel, "images_folder", str(photos[number])),
+        "target source": lambda number: setattr(panel, "target_source", ("parquet", "folder")[number % 2]),
+    }
+    for name, act in acts.items():
+        measure(f"StudyPanel: {name}", act)
+    panel.images_folder = panel.target_folder = ""
+    panel.question, panel.conditions, panel.seeds = stems[0], wide, "0, 1, 2"
+    measure("StudyPanel: all done, 3 seeds", lambda number: setattr(panel, "seeds", f"{number}, 9, 10"))
+
+    def draw_answer(number: int) -> None:
+        panel._answer, panel._figure = None, ""
+        panel._redraw_with_answer()
+
+    measure("  its answer, judged and drawn 0.2 s later", draw_answer)
 
 
 def main() -> None:
@@ -131,20 +166,24 @@ def main() -> None:
         "seeds": list(range(SEEDS)),
         "subset": {},
     }
-    preset = Preset(name="wide", about="", notebooks={"01-data-size": settings})
-    (question,) = questions_of(preset)
+    coarse = {name: value for name, value in settings.items() if name not in ("images_per_class", "subset")}
+    coarse |= {"label_sets": ["none", "bottom-up@5", "original"]}
+    preset = Preset(name="wide", about="", notebooks={"01-data-size": settings, "02-class-count": coarse})
+    question, _ = questions_of(preset)
     with tempfile.TemporaryDirectory() as folder:
         machine = here(Path(folder))
         question.prepare(machine)
         store, specs = Store(machine.runs), list(with_needs(run.spec for run in question.runs(machine)))
         pretend(specs, store)
-        print(f"{len(specs):,} runs{'':42}{'middle':>9}{'slowest':>9}{'CPU':>9}   (milliseconds)")
+        print(
+            f"{len(specs):,} runs{'':42}{'middle':>9}{'slowest':>9}{'CPU':>9}{'slowest':>9}   (milliseconds)"
+        )
         net = next(spec for spec in specs if isinstance(spec, Pretrain) and spec.trained)
         with mock.patch("itl.panels.net.load_net", return_value=None):
             panel = NetPanel(key(net), machine)
         measure_net(panel, inspection(Path(folder)))
         measure_results(preset, machine)
-        measure_study(preset, machine)
+        asyncio.run(measure_study(preset, machine, Path(folder)))
 
 
 if __name__ == "__main__":

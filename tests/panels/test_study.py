@@ -1,5 +1,6 @@
 """StudyPanel without a page: choose, plan, run in a process, stop, resume, answer, save."""
 
+import asyncio
 import os
 import signal
 import time
@@ -12,11 +13,12 @@ import yaml
 from itl import ItlError
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
+from itl.panels import study
 from itl.panels.study import StudyPanel
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
-from itl.specs import Subset
+from itl.specs import Subset, key
 from tests.accessible import faults
 from tests.pictures import encoded, smooth
 from tests.sources import containers
@@ -74,6 +76,45 @@ def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine):
     small_study(images_per_class=[0, 4], seeds=[0]).run(Store(machine.runs), machine)
     panel.refresh()
     assert "4 of 6 runs exist already" in panel.html()
+
+
+def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkeypatch):
+    """What takes long with thousands of runs: a plan, the key of a run, its file, and an answer's figure."""
+    small_study(seeds=[0]).run(Store(machine.runs), machine)
+    panel.seeds = "0, 1"
+    panel.widget()
+    counts = dict.fromkeys(("plan", "key", "result", "figure"), 0)
+
+    def count(name: str, function):
+        def counted(*arguments, **named):
+            counts[name] += 1
+            return function(*arguments, **named)
+
+        return counted
+
+    monkeypatch.setattr("itl.panels.study.plan", count("plan", study.plan))
+    monkeypatch.setattr("itl.runs.store.key", count("key", key))
+    monkeypatch.setattr(Store, "result", count("result", Store.result))
+    monkeypatch.setattr("itl.panels.study.figure_url", count("figure", study.figure_url))
+
+    def counted_after(setting: str, value: object) -> tuple[int, ...]:
+        counts.update(dict.fromkeys(counts, 0))
+        setattr(panel, setting, value)
+        return tuple(counts.values())
+
+    assert counted_after("margin", 0.3) == (0, 0, 0, 0)
+    assert counted_after("seeds", "0, 2") == (1, 6, 6, 0), "six runs of seed 2, none of seed 0"
+    assert counted_after("seeds", "0, 1") == (1, 0, 6, 0), "those of seed 1 may have been done meanwhile"
+
+    async def change_in_a_notebook() -> tuple[int, ...]:
+        at_once = counted_after("seeds", "0")
+        assert "Verdict:" not in panel._picture.value
+        await asyncio.sleep(2 * study.PAUSE_SECONDS)
+        return at_once
+
+    assert asyncio.run(change_in_a_notebook())[3] == 0, "the figure is drawn once nothing changes any more"
+    assert counts["figure"] == 1
+    assert "Verdict:" in panel._picture.value
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
 
-from itl.report.html import PageSummary, index_html, plain_text
+from itl.report.html import PAGE_TYPE, PageSummary, index_html, plain_text
 from itl.report.notebook_html import (
     CODE_STYLES,
+    files_beside,
     notebook_html,
     read_summary,
     renumber_headings,
@@ -68,6 +69,21 @@ def test_a_page_can_be_read_by_everybody():
     assert '<div aria-label="The runs" class="wide" role="region" tabindex="0">' in html
     assert html.count(">done</td>") == 1, "the run cell repeats the plan"
     assert 'href="lost-contrasts.csv" download' in html
+
+
+def test_a_browser_of_the_tree_is_a_file_that_page_and_index_link():
+    executed = notebook()
+    data = {"text/html": "<p>tree</p>", PAGE_TYPE: "<html>all of it</html>"}
+    executed.cells.append(new_code_cell("browser", outputs=[new_output("display_data", data)]))
+    page = read_summary(executed, "lost")
+    assert page.browser == "lost-browser.html"
+    assert files_beside(executed, "lost") == {"lost-browser.html": b"<html>all of it</html>"}
+    html = notebook_html(executed, page, "test")
+    assert '<a href="lost-browser.html">Browse this tree</a>' in html
+    assert "all of it" not in html
+    assert faults(html) == []
+    assert 'href="lost-browser.html">Browse the tree<' in index_html([page], "test", "", {})
+    assert "browser.html" not in index_html([read_summary(notebook(), "lost")], "test", "", {})
 
 
 def test_an_unreadable_page_is_noticed():

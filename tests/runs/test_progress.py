@@ -2,7 +2,9 @@
 
 import pytest
 
-from itl.runs.progress import Progress, last_epoch, last_row, log_rows
+from itl import ItlError
+from itl.analysis.figures import estimated_time
+from itl.runs.progress import Progress, estimates, last_epoch, last_row, log_rows
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer, key
 
@@ -101,3 +103,40 @@ def test_rows_of_a_log_that_a_power_cut_damaged_are_left_out_and_named(tmp_path)
     log.write_text(ROW % 1 + "\n" + '{"epo\n' + ROW % 2 + "\n" + "\xff[]\n" + '{"epoch": 3, "loss": 0.1}\n')
     with pytest.warns(UserWarning, match=f"{log} is damaged: 3 of its lines are left out"):
         assert [row["epoch"] for row in log_rows(log)] == [1, 2]
+
+
+def test_starting_workers_is_not_taken_for_slow_work(tmp_path):
+    store, clock, run = Store(tmp_path), Clock(), Subset("a")
+    with Progress([run], store, {key(run): 2.0}, clock=clock) as progress:
+        clock.seconds = 600
+        progress.update()
+        assert progress.minutes_left == 2
+        store.folder(run)
+        (store.path(run) / "claim.holder").write_text("process 7")
+        progress.update()
+        clock.seconds = 660
+        progress.update()
+        assert (progress.done, progress.minutes_left) == (0.5, pytest.approx((1 + 0.2) / 0.6 * 0.5))
+
+
+def test_estimates_are_kept_to_be_held_against_the_truth(tmp_path):
+    store, clock, specs = Store(tmp_path), Clock(), [Subset(name) for name in "ab"]
+    with pytest.raises(ItlError, match="no estimates of runs that ended are in"):
+        estimates(store)
+    with Progress(specs, store, {key(spec): 1.0 for spec in specs}, clock=clock) as progress:
+        progress.update()
+        progress.update()
+        clock.seconds = 180
+        store.finish(specs[0], {})
+        progress.update()
+        clock.seconds = 300
+        store.finish(specs[1], {})
+    table = estimates(store)
+    assert table["minutes"].tolist() == [0, 3, 5]
+    assert table["done"].tolist() == [0, 0.5, 1]
+    assert table["total"].tolist() == pytest.approx([2, 3 + (3 + 0.2) / 0.6 * 0.5, 5])
+    with Progress([*specs, Subset("c")], store, clock=clock) as progress:
+        progress.update()
+    assert len(estimates(store)) == 3, "of runs that are not done the truth is not known"
+    drawn = estimated_time(table)
+    assert drawn.lines[-1].get_xydata()[-1].tolist() == [100, 5]
