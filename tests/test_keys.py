@@ -1,15 +1,17 @@
 """The keys of the runs that every shipped preset asks for: they name folders that users keep."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
-from itl.specs import key
+from itl.specs import Pretrain, key
 
 PARAMS = Path(__file__).parents[1] / "params"
 FIXTURE = Path(__file__).with_name("keys.txt")
+TABLE = Path(__file__).parents[1] / "docs/presets.md"
 
 
 def lines() -> Iterator[str]:
@@ -38,6 +40,24 @@ def test_keys_of_shipped_presets_stay():
     if os.environ.get("ITL_REWRITE_KEYS"):
         FIXTURE.write_text(text, "utf-8")
     assert text.splitlines() == FIXTURE.read_text("utf-8").splitlines()
+
+
+def test_the_docs_say_how_many_nets_and_evaluations_a_preset_has():
+    rows = re.findall(
+        r"^\| `([\w-]+)` \|[^|]+\|[^|]+\| (\d+), (\d+) \|", TABLE.read_text("utf-8"), re.MULTILINE
+    )
+    assert rows
+    for name, nets, evaluations in rows:
+        specs: dict[str, set[str]] = {"nets": set(), "evaluations": set()}
+        for question in questions_of(load_preset(name, PARAMS)):
+            digests = {name: key(packing) for name, packing in question.packings().items()}
+            for run in question.runs_on(digests):
+                if isinstance(run.spec, Pretrain):
+                    specs["nets"].add(key(run.spec))
+                else:
+                    specs["evaluations"].add(key(run.spec))
+                    specs["nets"].add(key(run.spec.pretrain))
+        assert (len(specs["nets"]), len(specs["evaluations"])) == (int(nets), int(evaluations)), name
 
 
 def test_every_preset_and_question_is_among_them():
