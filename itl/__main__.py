@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itl import ItlError, __version__, log_lines, one_line, pick
-from itl.machine import Machine, parse_shard
+from itl.machine import Machine, Terminated, parse_shard, stopping_on_sigterm
 from itl.specs import Packing, Subset
 from itl.storage import parse_options
 
@@ -62,11 +63,6 @@ UNTIL_DECIDED: Argument = (
     {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
 )
 
-METHOD_HELP = (
-    "original, bottom-up@L, top-down@R, cut@WNIDS, without-pascal, half-..., only@WNIDS, without@WNIDS, "
-    "or several: bottom-up@9+without@n02084071"
-)
-
 DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
 
 PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
@@ -83,22 +79,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line *argv*, by default that of this process.
 
     Returns:
-        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted. Wrong usage exits with 2.
+        The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted, 143 terminated. Wrong
+        usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
     args = parser().parse_args(argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        with _warnings_as_notes(), log_lines(print):
+        with _warnings_as_notes(), log_lines(print), stopping_on_sigterm():
             args.function(args)
         sys.stdout.flush()
         return 0
     except BrokenPipeError:  # as in `itl labels original | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("itl: stopped; finished work is kept, repeat the command to go on", file=sys.stderr)
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
     except Exception as error:
         if args.debug:
             raise
@@ -144,8 +141,10 @@ def parser() -> argparse.ArgumentParser:
     preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
     only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
 
+    from itl.hierarchy.label_sets import describe_methods  # a light import, which help needs
+
     leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
-    command(labels, ("method", {"help": METHOD_HELP}), leaves, TAXONOMY)
+    command(labels, ("method", {"help": describe_methods()}), leaves, TAXONOMY)
     _add_packs(command)
     _add_detection(command)
     command(plan, preset, only, *MACHINE, *PLAN)

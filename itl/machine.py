@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -235,6 +236,31 @@ def end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a job that is cancelled gets it: work stops as it does after Ctrl-C."""
+
+
+@contextmanager
+def stopping_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise Terminated, so that worker processes and their semaphores are cleared away.
+
+    A second SIGTERM ends this process at once. In a thread, which gets no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, before)
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def project_folder() -> Path:

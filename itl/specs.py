@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -25,11 +25,30 @@ NUMERICS = 2
 REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger than seeds that people give
 
 
+# What numbers may be: in words, and whether one is that.
+Limit = tuple[str, Callable[[float], bool]]
+AT_LEAST_0: Limit = ("at least 0", lambda number: number >= 0)
+AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
+ABOVE_0: Limit = ("above 0", lambda number: number > 0)
+BELOW_1: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
+FRACTION: Limit = ("between 0 and 1", lambda number: 0 < number < 1)
+BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
+
+
 def _check_choices(spec: "DataclassInstance") -> None:
     """Raise ItlError for a field of *spec* that holds none of the values that its Literal lists."""
     for entry in fields(spec):
         if get_origin(entry.type) is Literal:
             pick(dict.fromkeys(get_args(entry.type)), getattr(spec, entry.name), entry.name)
+
+
+def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
+    """Raise ItlError for the first field of *spec* with a number that breaks one of *limits*."""
+    for name, (words, holds) in limits.items():
+        value = getattr(spec, name)
+        for number in value if isinstance(value, tuple | list) else [value]:
+            if number is not None and not (holds(number) and math.isfinite(number)):
+                raise ItlError(f"{name} should be {words}, not {number}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,13 @@ class Subset:
     without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
 
     def __post_init__(self) -> None:
-        """Give the labels one spelling, which holds the content of files that they name."""
+        """Give the labels one spelling, which holds the content of files that they name.
+
+        Raises:
+            ItlError: for numbers that count nothing, and a negative seed.
+        """
+        limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
+        _check_limits(self, limits | {"seed": AT_LEAST_0})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 
@@ -102,6 +127,13 @@ class Recipe:
     clip: float | None = field(default=None, metadata={"added": True})  # longest gradient; None: any
 
     defaults: ClassVar[Mapping[str, Any]] = {"epochs": 10, "lr": 0.1, "drops": ()}
+    limits: ClassVar[Mapping[str, Limit]] = {
+        **dict.fromkeys(("epochs", "steps", "lr", "lrs", "weight_decay"), AT_LEAST_0),
+        **dict.fromkeys(("batch", "pixels"), AT_LEAST_1),
+        **dict.fromkeys(("warmup", "momentum", "label_smoothing"), BELOW_1),
+        "drops": FRACTION,
+        "clip": ABOVE_0,
+    }
 
     def __post_init__(self) -> None:
         """Give every computation one spelling.
@@ -127,17 +159,7 @@ class Recipe:
             )
         for name, value in self._settled().items():
             object.__setattr__(self, name, value)
-        if self.clip is not None and not self.clip > 0:
-            raise ItlError(f"clip is the length of the longest gradient, above 0, not {self.clip}")
-        if self.batch < 1 or self.pixels < 1 or min(self.epochs or 0, self.steps or 0) < 0:
-            raise ItlError(f"batch and pixels are at least 1, epochs and steps at least 0; got {self}")
-        if min(self.lr or 0, *self.lrs, self.weight_decay) < 0:
-            raise ItlError(f"lr, lrs and weight_decay are at least 0; got {self}")
-        if not all(0 <= share < 1 for share in (self.warmup, self.momentum, self.label_smoothing)):
-            raise ItlError(f"warmup, momentum and label_smoothing are at least 0 and below 1; got {self}")
-        drops = self.drops or ()
-        if not all(0 < drop < 1 for drop in drops):
-            raise ItlError(f"drops are fractions of the training, between 0 and 1; got {list(drops)}")
+        _check_limits(self, self.limits)
 
     def _settled(self) -> dict[str, Any]:
         """Return the fields that have several spellings, each with the one that is hashed."""
@@ -198,20 +220,13 @@ class DetectionRecipe(Recipe):
     bias_lr: float = field(default=1.0, metadata={"added": True})  # of biases and norms, as a factor of lr
 
     defaults: ClassVar[Mapping[str, Any]] = {"steps": 40_000, "lr": 0.001, "drops": (0.75,)}
-
-    def __post_init__(self) -> None:
-        """Settle what every recipe has.
-
-        Raises:
-            ItlError: as for every recipe, and for regions and sizes that no detector has.
-        """
-        super().__post_init__()
-        if min(self.longest, self.proposals, self.rois) < 1:
-            raise ItlError(f"longest, proposals and rois are at least 1; got {self}")
-        if not (0 < self.foreground < 1 and 0 <= self.overlap < 0.5):
-            raise ItlError(f"foreground lies between 0 and 1 and overlap from 0 to below 0.5; got {self}")
-        if not self.bias_lr > 0:
-            raise ItlError(f"bias_lr is a factor of lr, above 0, not {self.bias_lr}")
+    limits: ClassVar[Mapping[str, Limit]] = {
+        **Recipe.limits,
+        **dict.fromkeys(("longest", "proposals", "rois"), AT_LEAST_1),
+        "foreground": FRACTION,
+        "overlap": BELOW_HALF,
+        "bias_lr": ABOVE_0,
+    }
 
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB from 0 to 1
@@ -245,8 +260,9 @@ class Pretrain:
         So has a net with weights, which depend on no seed either.
 
         Raises:
-            ItlError: for a recipe with several learning rates.
+            ItlError: for a recipe with several learning rates, and a negative seed.
         """
+        _check_limits(self, {"seed": AT_LEAST_0})
         if self.weights:
             object.__setattr__(self, "recipe", self.recipe.untrained())
             object.__setattr__(self, "subset", Subset(self.subset.pack))
@@ -336,6 +352,10 @@ def plain_error(error: "ValidationError", kind: type, what: str) -> ItlError:
         return no_such(_choices(get_type_hints(kind)[str(name)]), first["input"], f"{name} of {what}")
     items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(inside))
     wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
+    if first["type"] == "greater_than_equal":
+        wanted = f"at least {first['ctx']['ge']}"
+    elif first["type"] == "greater_than":
+        wanted = f"above {first['ctx']['gt']}"
     reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
     return ItlError(f"{items}{name} of {what} {reason} {first['input']!r}")
 

@@ -2,7 +2,8 @@
 
 Each stage is a command of itl, killed with SIGKILL at random moments and repeated until it was killed often
 enough; then it runs to its end. What it made must be what an undisturbed run made, and 2 s after a kill no
-process that it started may be left (longer where other work slows this machine down).
+process that it started may be left (longer where other work slows this machine down). What a stage needs but
+does not kill, such as the runs of a page, is done before, so that all kills fall into the stage itself.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -30,6 +31,7 @@ from itl import ItlError, log_lines
 from itl.machine import Machine
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
+from itl.runs.plan import plan as make_plan
 from itl.runs.store import Store
 from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
 from itl.specs import Recipe
@@ -46,7 +48,9 @@ PRESET = {
     },
 }
 ONE_NET = FOUR | {"seeds": [0], "recipe": {"steps": 2, "batch": 8, "pixels": 24}}
-PACK = "pack demo --size 32 --option classes=8 --option train=60 --option val=4 --option size=32 --out pack"
+PACK = "pack demo --size 32 --option classes=8 --option train=250 --option val=4 --option size=32 --out pack"
+SIZE_ENDING = ".size.json"  # of what is known of a source before its pack is built
+PUBLISHING_S = 0.3  # in which the files of a page are moved into place
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,25 @@ class Stage:
     command: str
     made: tuple[str, ...]  # globs whose files must have the same bytes as after an undisturbed run
     again: tuple[str, ...]  # what is removed so that there is something to do again
+    percent: int  # of all kills
+    before: str = ""  # a command that does what this one needs
+    sign: str = ""  # a glob: kills are drawn from the PUBLISHING_S after such a file appears
 
 
+RUNS = ("runs/pretrain", "runs/transfer")
 WEIGHTS = ("runs/*/*/result.json", "runs/pretrain/*/weights.safetensors", "runs/pretrain/*/manifest.csv")
+STORE = (*WEIGHTS, "runs/rates.json", "packs/*/images.npy")
 PAGES = ("reports/mini/*.csv", "reports/mini/*.png", "reports/mini/*.html", "reports/mini/runs/*.html")
 VOLATILE = re.compile(rb"cell-id=[0-9a-f]+|\d{4}-\d\d-\d\dT[\d:.+]+|\d\d \w+ \d{4}, \d\d:\d\d")  # of a page
-TRAINING = Stage("training", "run mini --workers 2", WEIGHTS, ("runs",))
+TRAINING = Stage("training", "run mini --workers 2", WEIGHTS, RUNS, 20, before="run mini --workers 2")
+REPORT, PAGE = "report mini --workers 2", "reports/mini/.work-*/*.html"
 STAGES = (
-    Stage("packing", PACK, ("pack/images.npy", "pack/*.parquet", "pack/pack.json"), ("pack",)),
-    Stage("calibrating", "plan mini", ("runs/rates.json",), ("runs",)),
+    Stage("packing", PACK, ("pack/images.npy", "pack/*.parquet", "pack/pack.json"), ("pack",), 25),
+    Stage("calibrating", "plan mini", ("runs/rates.json",), ("runs",), 15),
     TRAINING,
-    Stage("training on Dask", "run mini --scheduler SCHEDULER", WEIGHTS, ("runs",)),
-    Stage("pages", "report mini --workers 2", (*WEIGHTS, *PAGES), ("reports",)),
+    Stage("training on Dask", "run mini --scheduler SCHEDULER", WEIGHTS, RUNS, 15, before=TRAINING.command),
+    Stage("pages", REPORT, (*WEIGHTS, *PAGES), ("reports",), 15, before=TRAINING.command),
+    Stage("publishing", REPORT, (*WEIGHTS, *PAGES), ("reports",), 10, before=TRAINING.command, sign=PAGE),
 )
 
 
@@ -116,9 +127,8 @@ def project(home: Path, **changes: object) -> Path:
     return home
 
 
-def write_rates(home: Path, study: dict) -> None:
-    """Write what the nets of *study* cost, made up, so that its plan measures nothing."""
-    machine = Machine.from_environment(home=home, device="cpu", workers=2)
+def write_rates(machine: Machine, study: dict) -> None:
+    """Write what the nets of *study* cost on *machine*, made up, so that its plan measures nothing."""
     net, recipe = SETTINGS["net"], Recipe(**study["recipe"])
     rates = {
         name_of(net, recipe, machine): Rate(0.01, 0.01, 1 << 28, 0, 1 << 20, 256),
@@ -142,12 +152,17 @@ def left_over(home: Path) -> list[psutil.Process]:
 
 
 def kill(home: Path, process: subprocess.Popen) -> list[psutil.Process]:
-    """Kill the *process* of a command in *home* and return the processes that it leaves behind.
-
-    They have ORPHAN_S to end, and as many times longer as other work slows this machine down.
-    """
+    """Kill the *process* of a command in *home* and return the processes that it leaves behind."""
     process.send_signal(signal.SIGKILL)
     process.wait()
+    return left_behind(home)
+
+
+def left_behind(home: Path) -> list[psutil.Process]:
+    """Return the processes in *home* that do not end by themselves now that their command has ended.
+
+    They have ORPHAN_S, and as many times longer as other work slows this machine down.
+    """
     started, computed = time.monotonic(), time.process_time()
     while time.process_time() - computed < 0.1:
         pass
@@ -188,21 +203,39 @@ def disturb(stage: Stage, home: Path, kills: int, seconds: float, dice: random.R
     outcome, started = Outcome(stage.name), time.monotonic()
     while outcome.kills < kills:
         process = start(home, stage.command)
-        try:
-            process.wait(dice.uniform(0.05, 1.0) * seconds)
-        except subprocess.TimeoutExpired:
+        if still_runs(process, stage, home, seconds, dice):
             outcome.kills += 1
             outcome.orphans += len(kill(home, process))
             outcome.half += len(half_pages(home))
         else:
             if process.returncode:
                 raise AssertionError(f"{stage.name}: {process.stdout.read()[-2000:]}")
-            for name in stage.again:
-                rmtree(home / name, ignore_errors=True)
+            remove(home, stage.again)
         process.stdout.close()
     finish(home, stage.command)
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def still_runs(
+    process: subprocess.Popen, stage: Stage, home: Path, seconds: float, dice: random.Random
+) -> bool:
+    """Wait until a random moment of *stage*, and say whether its *process* is still there to be killed."""
+    if stage.sign:
+        while process.poll() is None and not list(home.glob(stage.sign)):
+            time.sleep(0.005)
+    moment = dice.uniform(0, PUBLISHING_S) if stage.sign else dice.uniform(0.05, 1.0) * seconds
+    try:
+        process.wait(moment)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def remove(home: Path, names: Sequence[str]) -> None:
+    """Remove the folders *names* of *home*."""
+    for name in names:
+        rmtree(home / name, ignore_errors=True)
 
 
 @contextmanager
@@ -216,23 +249,25 @@ def dask_cluster() -> Iterator[str]:
 
 
 def chaos(folder: Path, kills: int, seed: int, stages: Sequence[Stage] = STAGES) -> Iterator[Outcome]:
-    """Disturb each of *stages*, *kills* times together."""
+    """Disturb each of *stages*, *kills* times together if these are all there are."""
     dice = random.Random(seed)
     calm = project(folder / "calm")
     with dask_cluster() as address:
         for stage in stages:
-            stage = Stage(stage.name, stage.command.replace("SCHEDULER", address), stage.made, stage.again)
-            for name in stage.again:
-                rmtree(calm / name, ignore_errors=True)
+            stage = replace(stage, command=stage.command.replace("SCHEDULER", address))
+            if stage.before:
+                finish(calm, stage.before)
+            remove(calm, stage.again)
+            home = folder / stage.name.replace(" ", "-")
+            copytree(calm, home, symlinks=True)
             started = time.monotonic()
             finish(calm, stage.command)
             seconds = time.monotonic() - started
-            home = project(folder / stage.name.replace(" ", "-"))
-            for name in {"packs", "runs"} - set(stage.again):
-                if (calm / name).exists():
-                    copytree(calm / name, home / name)
-            outcome = disturb(stage, home, -(-kills // len(stages)), seconds, dice)
-            outcome.same = content(home, stage.made) == content(calm, stage.made) != {}
+            outcome = disturb(stage, home, max(1, round(kills * stage.percent / 100)), seconds, dice)
+            ours, theirs = content(home, stage.made), content(calm, stage.made)
+            differing = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+            print(*(f"{stage.name}: {name} differs" for name in differing[:5]), sep="\n", end="")
+            outcome.same = ours == theirs != {}
             yield outcome
 
 
@@ -250,31 +285,34 @@ def eight_at_once(folder: Path) -> Outcome:
 
 
 def small_home(home: Path, study: dict = ONE_NET) -> Path:
-    """Do the *study* in *home*, in this process."""
+    """Do the *study* in *home*, in this process; what its runs cost is made up."""
+    write_rates(here(home), study)
     go_on(home, study)
     return home
 
 
 def go_on(home: Path, study: dict = ONE_NET) -> str:
-    """Do what is missing of the *study*, as people would: a damaged pack is moved away.
+    """Plan the *study* and do what is missing, as people would: a damaged pack is moved away.
 
     Returns:
         What was said.
     """
     machine, messages = here(home), []
-    question = small_study(**study)
+    question, store = small_study(**study), Store(machine.runs)
     with warnings.catch_warnings(record=True) as notes, log_lines(messages.append):
         warnings.simplefilter("always")
         try:
+            make_plan([question], store, machine)
             question.prepare(machine)
         except ItlError as error:
             messages.append(str(error))
             for pack in machine.packs.iterdir():
                 if str(pack) in str(error):
                     rmtree(pack)
+            make_plan([question], store, machine)
             question.prepare(machine)
         for spec in with_needs(run.spec for run in question.runs(machine)):
-            perform(spec, Store(machine.runs), machine)
+            perform(spec, store, machine)
     return "\n".join([*messages, *(str(note.message) for note in notes)])
 
 
@@ -286,9 +324,11 @@ def cut(finished: Path, home: Path, victim: Path, length: int) -> str:
     """
     copytree(finished, home)
     os.truncate(home / victim, length)
+    if victim.name.endswith(SIZE_ENDING):  # read while there is no pack
+        rmtree(home / str(victim).removesuffix(SIZE_ENDING))
     messages = go_on(home)
     named = victim.name in messages or victim.name == "log.jsonl"  # only progress bars read that one
-    same = content(home, WEIGHTS) == content(finished, WEIGHTS)
+    same = content(home, STORE) == content(finished, STORE)
     rmtree(home)
     return "" if named and same else f"{victim} cut to {length}: named {named}, same {same}: {messages}"
 
@@ -315,12 +355,43 @@ def power_cuts(folder: Path) -> Outcome:
     return Outcome(f"{cuts} power cuts", same=not wrong, seconds=time.monotonic() - started)
 
 
+def report_cuts(folder: Path) -> Outcome:
+    """Cut each file of a page, and all other files of the report at once, to nothing and to half."""
+    started, finished = time.monotonic(), project(folder / "reported")
+    finish(finished, REPORT)
+    files = [path for path in files_of(finished) if path.parts[0] == "reports"]
+    of_page = [path for path in files if path.match("reports/mini/01-data-size*")]
+    victims = [[path] for path in of_page] + [[path for path in files if path not in of_page]]
+    wrong = [text for paths in victims for part in (0, 2) if (text := cut_report(finished, paths, part))]
+    print(*wrong, sep="\n", end="")
+    return Outcome(f"{2 * len(victims)} cuts of a report", same=not wrong, seconds=time.monotonic() - started)
+
+
+def cut_report(finished: Path, victims: Sequence[Path], part: int) -> str:
+    """Copy the project *finished*, cut *victims* of its report to one *part*th, or to nothing, and report.
+
+    Returns:
+        What is wrong: a file of a page was not named, or what was made again differs; '' if nothing is.
+    """
+    home = finished.with_name("cut-report")
+    copytree(finished, home, symlinks=True)
+    for victim in victims:
+        os.truncate(home / victim, (finished / victim).stat().st_size // part if part else 0)
+    output = finish(home, REPORT)
+    named = len(victims) > 1 or victims[0].name in output  # the files of all pages are written each time
+    made = (*PAGES, "reports/mini/runs/*")
+    same = content(home, made) == content(finished, made) and files_of(home) == files_of(finished)
+    rmtree(home)
+    names = ", ".join(victim.name for victim in victims)
+    return "" if named and same else f"{names} cut: named {named}, same {same}: {output}"
+
+
 def main() -> int:
     """Print the table; the exit status is 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    others = {"eight at once": eight_at_once, "power cuts": power_cuts}
+    others = {"eight at once": eight_at_once, "power cuts": power_cuts, "cuts of a report": report_cuts}
     names = [*(stage.name for stage in STAGES), *others]
     parser.add_argument(
         "--only", nargs="*", default=names, choices=names, metavar="STAGE", help=", ".join(names)

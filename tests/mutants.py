@@ -14,12 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
-TIMEOUT_S = 300
+PATIENCE = 4  # times as long as its tests take without a change, a mutant may take
+LEAST_PATIENCE_S = 30.0
+NEEDS_COME_FIRST = "tests/runs/test_executors.py::test_needs_come_first_and_each_run_once"  # others train
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
@@ -33,7 +36,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",
     "itl/evaluation/rounding.py": "tests/evaluation",
-    "itl/runs/executors.py": "tests/runs/test_executors.py tests/runs/test_devices.py",
+    "itl/runs/executors.py": f"tests/runs/test_devices.py {NEEDS_COME_FIRST}",
     "itl/runs/store.py": "tests/runs/test_store.py",
     "itl/analysis/statistics.py": "tests/analysis/test_statistics.py",
     "itl/analysis/model.py": "tests/analysis/test_model.py",
@@ -148,8 +151,11 @@ def sample(count: int, seed: int, modules: list[str]) -> list[Mutant]:
     return drawn
 
 
-def is_killed(mutant: Mutant, copy: Path) -> bool:
-    """Run the tests of the mutant's module in *copy* of the checkout; say whether one failed."""
+def is_killed(mutant: Mutant, copy: Path, seconds: float | None) -> bool:
+    """Run the tests of the mutant's module in *copy* of the checkout; say whether one failed.
+
+    So do tests that take longer than so many *seconds*, if these are given, such as a loop without end.
+    """
     path = copy / mutant.module
     whole = path.read_text()
     path.write_text(mutant.text)
@@ -161,11 +167,11 @@ def is_killed(mutant: Mutant, copy: Path) -> bool:
             env=os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=TIMEOUT_S,
+            timeout=seconds,
             check=False,
         )
         return done.returncode != 0
-    except subprocess.TimeoutExpired:  # such as a loop that no longer ends
+    except subprocess.TimeoutExpired:
         return True
     finally:
         path.write_text(whole)
@@ -188,11 +194,14 @@ def main() -> int:
         for part in ("pyproject.toml", "conftest.py"):
             shutil.copy(CHECKOUT / part, copy / part)
         mutants = sample(args.count, args.seed, args.only)
-        for module in {MODULES[mutant.module]: mutant.module for mutant in mutants}.values():
-            if is_killed(unchanged(module), copy):  # such tests would kill every mutant
-                sys.exit(f"the tests of {module} fail without any change: {MODULES[module]}")
+        seconds = {}  # by tests: how long a mutant may take
+        for tests, module in {MODULES[mutant.module]: mutant.module for mutant in mutants}.items():
+            started = time.monotonic()
+            if is_killed(unchanged(module), copy, None):  # such tests would kill every mutant
+                sys.exit(f"the tests of {module} fail without any change: {tests}")
+            seconds[tests] = max(LEAST_PATIENCE_S, PATIENCE * (time.monotonic() - started))
         for mutant in mutants:
-            if is_killed(mutant, copy):
+            if is_killed(mutant, copy, seconds[MODULES[mutant.module]]):
                 killed += 1
             elif reason := EQUIVALENT.get(mutant.name):
                 print(f"changes nothing: {mutant.name} ({reason})", flush=True)

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import warnings
@@ -256,13 +257,13 @@ def test_an_error_that_nobody_expected_is_one_line_too(capsys, monkeypatch):
     assert "\x1b" not in err
 
 
-def test_an_interrupt_is_status_130(capsys, monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", interrupt)
-    status, _, err = itl(capsys, "labels", "original")
-    assert (status, err) == (130, "itl: stopped; finished work is kept, repeat the command to go on\n")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_in_order_and_is_the_status(capsys, monkeypatch, number, status):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", lambda *_: os.kill(os.getpid(), number))
+    stopped = (status, "", "itl: stopped; finished work is kept, repeat the command to go on\n")
+    assert itl(capsys, "labels", "original") == stopped
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):

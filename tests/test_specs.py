@@ -1,6 +1,7 @@
 """Specs and their keys."""
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, field, fields, replace
 
 import pytest
 
@@ -111,7 +112,11 @@ def test_length_in_epochs_or_steps():
         ),
         ({"lr": 0.1, "lrs": [0.2, 0.3]}, "either lr or lrs, .*; got lr 0.1 and lrs .*0.2, 0.3.*; leave one"),
         ({"drops": [0.5]}, "schedule cosine has no drops; got .0.5.; leave them out, or give schedule: step"),
-        ({"schedule": "step", "drops": [50]}, "between 0 and 1; got .50"),
+        ({"schedule": "step", "drops": [0.5, 50]}, "recipe: drops should be between 0 and 1, not 50"),
+        ({"steps": -10}, "recipe: steps should be at least 0, not -10$"),
+        ({"lr": -0.05}, "recipe: lr should be at least 0, not -0.05$"),
+        ({"lr": float("nan")}, "recipe: lr should be at least 0, not nan$"),
+        ({"lrs": [0.1, float("inf")]}, "recipe: lrs should be at least 0, not inf$"),
     ],
 )
 def test_recipes_that_cannot_be(settings, says):
@@ -124,11 +129,13 @@ def test_recipes_that_cannot_be(settings, says):
     [
         ({"augment": "crop"}, "no augment of recipe called 'crop'; there are centre"),
         ({"regions": "window"}, "no regions of recipe called 'window'; did you mean 'windows'"),
-        ({"overlap": 0.5}, "overlap from 0 to below 0.5"),
-        ({"overlap": -0.1}, "overlap from 0 to below 0.5"),
-        ({"foreground": 0.0}, "foreground lies between 0 and 1"),
-        ({"foreground": 1.0}, "foreground lies between 0 and 1"),
-        ({"rois": 0}, "at least 1"),
+        ({"overlap": 0.5}, "overlap should be at least 0 and below 0.5, not 0.5"),
+        ({"overlap": -0.1}, "overlap should be at least 0 and below 0.5, not -0.1"),
+        ({"foreground": 0.0}, "foreground should be between 0 and 1, not 0.0"),
+        ({"foreground": 1.0}, "foreground should be between 0 and 1, not 1.0"),
+        ({"rois": 0}, "rois should be at least 1, not 0"),
+        ({"bias_lr": 0}, "bias_lr should be above 0, not 0"),
+        ({"steps": -10}, "recipe: steps should be at least 0, not -10$"),
     ],
 )
 def test_detection_recipes_that_cannot_be(settings, says):
@@ -156,14 +163,51 @@ def test_pick_names_the_near_miss():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"lr": -1}, "lr, lrs and weight_decay are at least 0"),
-        ({"lrs": (0.1, -0.1)}, "lr, lrs and weight_decay are at least 0"),
-        ({"weight_decay": -1e-4}, "lr, lrs and weight_decay are at least 0"),
-        ({"warmup": 1.0}, "below 1"),
-        ({"momentum": -0.1}, "below 1"),
-        ({"label_smoothing": 1.5}, "below 1"),
+        ({"lr": -1}, "lr should be at least 0, not -1"),
+        ({"lrs": (0.1, -0.1)}, "lrs should be at least 0, not -0.1"),
+        ({"weight_decay": -1e-4}, "weight_decay should be at least 0, not -0.0001"),
+        ({"warmup": 1.0}, "warmup should be at least 0 and below 1, not 1.0"),
+        ({"momentum": -0.1}, "momentum should be at least 0 and below 1, not -0.1"),
+        ({"label_smoothing": 1.5}, "label_smoothing should be at least 0 and below 1, not 1.5"),
+        ({"clip": 0}, "clip should be above 0, not 0"),
+        ({"epochs": -1}, "epochs should be at least 0, not -1"),
+        ({"pixels": 0}, "pixels should be at least 1, not 0"),
     ],
 )
 def test_numbers_that_no_training_can_have_are_refused(setting, message):
-    with pytest.raises(ItlError, match=message):
+    with pytest.raises(ItlError, match=f"^{message}$"):
         Recipe(**setting)
+
+
+@pytest.mark.parametrize("kind", [Recipe, DetectionRecipe])
+def test_every_number_of_a_recipe_has_a_limit(kind):
+    numbers = {
+        entry.name for entry in fields(kind) if {"int", "float"} & set(re.findall(r"\w+", str(entry.type)))
+    }
+    assert set(kind.limits) == numbers
+
+
+def test_the_ends_of_what_numbers_may_be():
+    least = {
+        "warmup": 0,
+        "momentum": 0,
+        "label_smoothing": 0,
+        "weight_decay": 0,
+        "lr": 0,
+        "batch": 1,
+        "pixels": 1,
+    }
+    assert Recipe(**least, steps=0).warmup == 0
+    assert DetectionRecipe(overlap=0, longest=1, proposals=1, rois=1).rois == 1
+
+
+def test_what_counts_and_seeds_of_a_subset_cannot_be():
+    for name in ("classes", "images_per_class", "leaves"):
+        assert getattr(Subset("p", **{name: 1}), name) == 1
+        with pytest.raises(ItlError, match=f"^{name} should be at least 1, not 0$"):
+            Subset("p", **{name: 0})
+    assert (Subset("p", seed=0).seed, Pretrain(Subset("p"), seed=0).seed) == (0, 0)
+    with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
+        Subset("p", seed=-1)
+    with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
+        Pretrain(Subset("p"), seed=-1)

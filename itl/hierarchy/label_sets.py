@@ -91,6 +91,12 @@ def split_method(method: str) -> list[str]:
     return parts
 
 
+def describe_methods() -> str:
+    """List every label method with an example of its argument, for help."""
+    methods = [f"{name}@{one.example}" if one.argument else name for name, one in LABEL_METHODS.items()]
+    return f"{', '.join(methods)}, or several: bottom-up@9+without@n02084071"
+
+
 def needs_tree(method: str) -> bool:
     """Whether what *method* makes depends on the tree: original labels and random halves do not.
 

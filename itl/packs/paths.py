@@ -69,12 +69,37 @@ def _existing(path: Path, name: str) -> Path:
 
 
 def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
-    """Return the folder of the pack of *packing* here; another source, path or size has another folder."""
-    path = find_source(packing, name, machine)
+    """Return the folder of the pack of *packing* here; another source, path or size has another folder.
+
+    Where no data is given at all, it is that of the only pack here that was built of *packing*, wherever its
+    source lay: results of runs that are done need no data.
+
+    Raises:
+        ItlError: as `find_source` does.
+    """
+    try:
+        return machine.packs / _folder_name(packing, name, find_source(packing, name, machine))
+    except ItlError as error:
+        built = [path.parent for path in machine.packs.glob("*/pack.json")]
+        ours = [] if machine.data else [folder for folder in built if _is_of(folder, packing, name)]
+        if len(ours) == 1:
+            return ours[0]
+        several = f"; {', '.join(folder.name for folder in ours)} are built, of other paths" if ours else ""
+        raise ItlError(f"{error}{several}") from error
+
+
+def _is_of(folder: Path, packing: Packing, name: str) -> bool:
+    """Say whether the pack in *folder* is that of *packing*, wherever its source lay."""
+    path = read_mapping(folder / "pack.json", PACK_AGAIN).get("path")
+    return isinstance(path, str) and folder.name == _folder_name(packing, name, Path(path))
+
+
+def _folder_name(packing: Packing, name: str, path: Path | None) -> str:
+    """Return the name of the folder of the pack of *packing* from *path*."""
     pixels = replace(packing, unreadable=Packing.unreadable)  # which decides whether there is a pack
     identity = [canonical(pixels), str(path and path.resolve())]
     digest = sha256(os.fsencode("\n".join(identity))).hexdigest()[:8]
-    return machine.packs / f"{name}-{packing.size}-{digest}"
+    return f"{name}-{packing.size}-{digest}"
 
 
 def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:

@@ -1,6 +1,7 @@
 """One notebook of a report: what its page depends on, and the files it is published as."""
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -23,6 +24,8 @@ from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.storage import changed_file, flush_to_disk, read_mapping, write_atomic
+
+log = logging.getLogger(__name__)
 
 CODE_SUFFIXES = (".py", ".csv", ".css", ".js", ".j2", ".tsv")
 
@@ -53,12 +56,17 @@ class NotebookPage:
 
     @cached_property
     def parameters(self) -> dict[str, object]:
-        """What the notebook is executed with: a parameter called preset is always the report's own preset.
+        """What the notebook is executed with.
 
-        A preset that was copied from another one still names that one there.
+        A parameter called preset is always the report's own preset: one that was copied from another still
+        names that one there. What the preset leaves out has the question's default: in the notebook stands
+        that of preset demo, which would make the page another question than was planned.
         """
-        parameters = self.preset.notebooks[self.stem]
-        if "preset" in declared_parameters(self.source):
+        parameters, declared = self.preset.notebooks[self.stem], declared_parameters(self.source)
+        if self.asks:
+            defaults = QUESTIONS[self.stem].plain_defaults()
+            parameters = {name: value for name, value in defaults.items() if name in declared} | parameters
+        if "preset" in declared:
             return parameters | {"preset": self.preset.reference}
         return parameters
 
@@ -89,8 +97,10 @@ class NotebookPage:
         if not all(self.published(ending).exists() for ending in (".ipynb", ".html")):
             return False
         facts = self.published_facts()
-        damaged = changed_file(self.folder, facts.get("files", {}))
-        return not damaged and facts.get("fingerprint") == self.fingerprint()
+        if damaged := changed_file(self.folder, facts.get("files", {})):
+            log.info(f"{self.folder / damaged} is damaged; its page is made again")
+            return False
+        return facts.get("fingerprint") == self.fingerprint()
 
     def tables(self) -> dict[str, str]:
         """Write every number and every contrast of the notebook's question as CSV; {} where it asks none."""

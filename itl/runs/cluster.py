@@ -75,7 +75,7 @@ class DaskWorkers:
             allow_other_workers=True,
         )
         future: Future = Future()
-        run.add_done_callback(lambda run: _settle(future, run, spec, store))
+        run.add_done_callback(lambda run: settle(future, run, spec, store))
         self.running[free[0]] = future
         return future
 
@@ -169,7 +169,7 @@ def slurm_jobs(machine: Machine) -> Iterator[object]:
             yield jobs
 
 
-def _settle(future: Future, run: "DaskFuture", spec: Spec, store: Store) -> None:
+def settle(future: Future, run: "DaskFuture", spec: Spec, store: Store) -> None:
     """Give *future* the outcome of *run*: done only if its result is in the store of this machine."""
     try:
         host = run.result()

@@ -4,10 +4,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from itl import ItlError
 from itl.machine import Machine, project_folder
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest, spec_of
+
+if TYPE_CHECKING:  # torch is imported where weights are read
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -89,16 +93,28 @@ class OwnWeights:
                 `itl.training.weights.read_tensors` and `body_tensors`.
         """
         from itl.training.checkpoint import save_tensors
-        from itl.training.hubs import fetch
-        from itl.training.weights import body_tensors, kept_file, read_tensors
+        from itl.training.weights import kept_file
 
         path = kept_file(self.weights, machine.weights)
-        if path.exists():
-            return
+        if not path.exists():
+            known = {"name": self.name, "file": self.file, "trained_on": self.trained_on}
+            save_tensors(path, self._body(pixels), known)
+
+    def check(self, machine: Machine, pixels: int) -> None:
+        """Refuse what `keep` would refuse, before anything runs; those of a hub are fetched by runs alone."""
+        from itl.training.weights import kept_file
+
+        if self.file and not kept_file(self.weights, machine.weights).exists():
+            self._body(pixels)
+
+    def _body(self, pixels: int) -> "dict[str, Tensor]":
+        """Read the tensors of the net's body; see `keep`."""
+        from itl.training.hubs import fetch
+        from itl.training.weights import body_tensors, read_tensors
+
         log.info(f"reading the weights {self.name}, once")
         if self.file and file_digest(self.file) != self.weights.digest:
             raise ItlError(f"{self.file} has changed since the question was asked; repeat the command")
         tensors = read_tensors(Path(self.file)) if self.file else fetch(self.weights.net)
         source = Path(self.file or self.weights.net)
-        body = body_tensors(self.net, tensors, self.weights, self.pixels or pixels, source)
-        save_tensors(path, body, {"name": self.name, "file": self.file, "trained_on": self.trained_on})
+        return body_tensors(self.net, tensors, self.weights, self.pixels or pixels, source)

@@ -19,7 +19,14 @@ from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
-from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of
+from itl.runs.throughput import (
+    Rates,
+    calibrated,
+    frozen_name,
+    measured_before,
+    name_of,
+    refuse_impossible,
+)
 from itl.specs import Packing, Pretrain, Transfer
 
 log = logging.getLogger(__name__)
@@ -55,6 +62,9 @@ class QuestionLike(Protocol):
 
     def own_weights(self) -> Sequence:
         """List the weights that nets have instead of training; see `Question.own_weights`."""
+
+    def check_weights(self, machine: Machine) -> None:
+        """Raise ItlError for weights that its runs would refuse."""
 
 
 @dataclass
@@ -240,7 +250,8 @@ def plan(
         measure: measure how fast this machine is where that is not known yet; else such runs cost nothing.
 
     Raises:
-        ItlError: for data that are missing, all in one line, and for subsets that cannot be had.
+        ItlError: for data that are missing, all in one line, for subsets that cannot be had, and for nets and
+            weights that runs would refuse; nothing is measured before these are checked.
     """
     questions = list(questions)
     sizes, packs = _packs(questions, machine)
@@ -249,15 +260,31 @@ def plan(
         if UNPACKED not in str(run.spec):
             run.key, run.state = store.path(run.spec).name, store.state(run.spec)
     left = [run for run in planned.values() if run.state != "done"]
+    for question in questions:
+        question.check_weights(machine)
     works = [work_of(run.spec) for run in left]
-    rates = {}
-    if left:
-        rates = calibrated(works, machine) if measure else measured_before(works, machine)
+    rates = measured_before(works, machine) if left else {}
+    if left and measure:
+        _refuse_impossible(left, rates, machine)
+        rates = calibrated(works, machine)
     _add_costs(planned, left, rates, machine)
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
+
+
+def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
+    """Raise ItlError, with its question, for a net of *runs* that cannot be built; those in *rates* can."""
+    known = set(rates)
+    for run in runs:
+        work = work_of(run.spec)
+        if (name := name_of(*work, machine)) not in known:
+            known.add(name)
+            try:
+                refuse_impossible(*work)
+            except ItlError as error:
+                raise ItlError(f"{', '.join(run.questions)}: {error}") from error
 
 
 def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:

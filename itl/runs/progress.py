@@ -69,7 +69,7 @@ class Progress:
             self.handle = display(self.table(), display_id=True)
         self.bar = tqdm(
             total=1.0,
-            bar_format="{percentage:3.0f}%|{bar:24}| {desc}",
+            bar_format="{percentage:3.0f}% of the work |{bar:24}| {desc}",  # runs are not equally long
             disable=not self.left or self.handle is not None,
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few lines
         )

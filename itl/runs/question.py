@@ -181,6 +181,11 @@ class Question:
             own.keep(machine, self.recipe.pixels)
         return {name: pack_for(packing, name, machine) for name, packing in self.packings().items()}
 
+    def check_weights(self, machine: Machine) -> None:
+        """Raise ItlError for weights in files that `prepare` would refuse."""
+        for own in self.own_weights():
+            own.check(machine, self.recipe.pixels)
+
     def own_weights(self) -> list[OwnWeights]:
         """List the weights that conditions have instead of training."""
         return [condition.weights for condition in self.conditions if condition.weights]

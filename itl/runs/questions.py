@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt, StrictInt, field_validator
+from pydantic import NonNegativeInt, PositiveInt, field_validator
 
 from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
-from itl.runs.study import Count, Study, by_training, first_against_last
+from itl.runs.study import Count, Study, WholeNumber, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
 from itl.specs import Recipe, Subset, spec_of
 
@@ -36,7 +36,7 @@ class DataSize(Study):
 
     name = "data-size"
     images_per_class: tuple[Count, ...] = ()  # 0: no pre-training; left out: that of subset
-    seeds: tuple[StrictInt, ...] = ()  # left out: that of subset
+    seeds: tuple[WholeNumber, ...] = ()  # left out: that of subset
     subset: Subset | None = None  # under which labels and of which classes: a Subset, or fields of one
     passes: NonNegativeInt = 0  # nets that see each of their images so often, too; 0: only equal steps
 

@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PositiveInt,
     StrictBool,
     StrictInt,
@@ -30,6 +31,7 @@ def _count(value: object) -> object:
     raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
 
 
+WholeNumber = Annotated[StrictInt, Field(ge=0)]
 Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
 
@@ -43,12 +45,12 @@ class Study(BaseModel):
     targets: dict[str, Packing]  # what features are evaluated on, by name
     net: str  # as `itl.training.nets.build` takes it
     tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  # the first is the main one
-    seeds: tuple[StrictInt, ...]  # each condition is pre-trained with each of them
+    seeds: tuple[WholeNumber, ...]  # each condition is pre-trained with each of them
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
     repeats: PositiveInt = 1  # fits of each net to each target, which tell apart where noise comes from
-    cap: StrictInt = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
+    cap: WholeNumber = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
     leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
     weights: tuple[Annotated[OwnWeights, BeforeValidator(OwnWeights.read)], ...] = ()  # more nets
@@ -91,6 +93,15 @@ class Study(BaseModel):
             name: spec_of(pick(kinds, name, "method that trains the net"), fields, f"{name} recipe")
             for name, fields in value.items()
         }
+
+    @classmethod
+    def plain_defaults(cls) -> dict[str, object]:
+        """Return what settings that are left out are, as presets write them: numbers, text and lists."""
+        defaults = {
+            name: field.default for name, field in cls.model_fields.items() if not field.is_required()
+        }
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+        return {name: value for name, value in plain.items() if isinstance(value, bool | int | str | list)}
 
     def conditions(self) -> list[Condition]:
         """Return what the question varies."""

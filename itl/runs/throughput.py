@@ -91,10 +91,21 @@ def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Mac
     missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
     if not missing:
         return {}
-    log.info(f"measuring {len(missing)} kinds of work on this machine, once")
+    count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
+    log.info(f"measuring {count} of work on this machine, once")
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
         measured = alone.submit(_measure_all, list(missing.values()), machine).result()
     return dict(zip(missing, measured, strict=True))
+
+
+def refuse_impossible(net: str, recipe: Recipe) -> None:
+    """Raise ItlError where *net* is unknown, or cannot take the images of *recipe*: it is built once."""
+    from itl.training.detection_nets import detection_backbone
+    from itl.training.nets import build
+
+    whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
+    if isinstance(recipe, DetectionRecipe):
+        detection_backbone(net, whole)
 
 
 def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:

@@ -12,6 +12,7 @@ from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing, foreign_format
 from itl.sources.class_choice import choose_classes
+from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
 from itl.sources.records import Record, is_image, validate_records
 from itl.sources.signs import other_source
@@ -95,11 +96,18 @@ class ClassFolders(Source):
 
 
 def no_images(listing: Listing, path: Path) -> str:
-    """Say that *listing* has no images, and what it has instead."""
-    foreign = foreign_format(listing.files) or other_source(listing.files, path)
+    """Say that *listing* has no images, what was looked for, and what there is instead."""
     rest = ", ".join(f"{count:,} {reason}" for reason, count in listing.left_out.items() if count)
-    has = foreign or f"it has {len(listing.files):,} other files" + (f"; left out: {rest}" if rest else "")
-    return f"{path} holds no images in class folders; {has}"
+    left_out = f"; left out: {rest}" if rest else ""
+    if foreign := foreign_format(listing.files) or other_source(listing.files, path):
+        return f"{path} holds no images in class folders; {foreign}"
+    names, has = sorted(listing.files), "nothing"
+    if names:
+        has = f"only {names[0]}" if len(names) == 1 else f"{len(names):,} other files, such as {names[0]}"
+    return (
+        f"{path} holds no images: looked for {', '.join(sorted(FORMATS_OF_SUFFIX))} in folders of classes "
+        f"and found {has}{left_out}; give another path, or put each image into a folder of its class"
+    )
 
 
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:

@@ -108,7 +108,7 @@ def test_a_saved_preset_is_one_that_itl_plans(notebook, page, home):
     assert question.conditions[0].labels == "without@n02121620"
     plan = [sys.executable, "-m", "itl", "plan", "no-cats", "--home", home]
     done = subprocess.run(plan, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    stderr = re.sub(r"^measuring \d kinds of work on this machine, once\n", "", done.stderr)
+    stderr = re.sub(r"^measuring (\d kinds|one kind) of work on this machine, once\n", "", done.stderr)
     assert (done.returncode, stderr) == (0, "")
 
 

@@ -258,7 +258,7 @@ def test_the_first_convolution_may_be_frozen_and_biases_have_their_own_rate(tmp_
     fast = weights_after_a_step(tmp_path, bias_lr=2.0)
     for name, change in plain.items():
         torch.testing.assert_close(fast[name], change * (2 if change.ndim < 2 else 1), rtol=1e-3, atol=1e-6)
-    with pytest.raises(ItlError, match="bias_lr is a factor of lr, above 0, not 0"):
+    with pytest.raises(ItlError, match="bias_lr should be above 0, not 0"):
         replace(RECIPE, bias_lr=0.0)
 
 

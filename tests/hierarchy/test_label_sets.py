@@ -12,7 +12,9 @@ import pytest
 from itl import ItlError
 from itl.hierarchy.halves import groups_at, matched_control, minimal_groups
 from itl.hierarchy.label_sets import (
+    LABEL_METHODS,
     bottom_up,
+    describe_methods,
     halves_minimal,
     halves_random,
     how_even,
@@ -121,6 +123,13 @@ def test_methods_on_the_tiny_tree(tree, method, class_of):
     assert labels.class_of == class_of
     assert labels.classes == sorted(set(class_of.values()))
     assert labels.name == method
+
+
+def test_help_names_every_method_with_an_argument_that_it_takes():
+    text = describe_methods()
+    assert text.startswith("original, bottom-up@9, top-down@")
+    for name, method in LABEL_METHODS.items():
+        assert f"{name}@{method.example}" in text if method.argument else f"{name}," in text
 
 
 @pytest.mark.parametrize(("kind", "next_kind"), list(pairwise(IN_ORDER)))

@@ -169,7 +169,7 @@ def test_a_result_that_is_not_seen_here_names_host_and_folder(tmp_path, monkeypa
     monkeypatch.setattr(module, "SHARED_FOLDER_S", 0.1)
     store, spec, future, done = Store(tmp_path), a_run(), Future(), Future()
     done.set_result("node7")
-    module._settle(future, done, spec, store)
+    module.settle(future, done, spec, store)
     with pytest.raises(ItlError, match=f"node7 has done run .* result is not in {tmp_path}.* on {HOST};"):
         future.result()
     with pytest.raises(ItlError, match=f"on {HOST}: there is no {tmp_path}/pretrain/.*; give a --home that"):

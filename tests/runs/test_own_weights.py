@@ -285,9 +285,18 @@ def test_the_same_weights_twice_and_weights_alone_are_refused(resnet):
 def test_weights_that_do_not_fit_stop_a_question_before_it_trains(resnet, tmp_path):
     question = small_study(weights=[entry(resnet, net="resnet50")])
     machine, store = here(tmp_path), Store(tmp_path / "runs")
-    with pytest.raises(ItlError, match=r"mine.pth does not fit resnet50: .*; it fits net: resnet18"):
-        question.run(store, machine)
-    assert not list((tmp_path / "runs").glob("*/*/result.json"))
+    for refused in (question.plan, question.run):
+        with pytest.raises(ItlError, match=r"mine.pth does not fit resnet50: .*; it fits net: resnet18"):
+            refused(store, machine)
+    assert not list(tmp_path.rglob("r*.json")), "neither a result nor rates: nothing was measured"
+
+
+def test_a_plan_refuses_weights_whose_order_is_not_the_nets_and_keeps_none(tmp_path):
+    torch.save({"a": torch.zeros(3), "b": torch.zeros(4)}, tmp_path / "two.pth")
+    question, machine = small_study(weights=[entry(tmp_path / "two.pth", in_order=True)]), here(tmp_path)
+    with pytest.raises(ItlError, match="in_order takes as many tensors as resnet18 has, 122, or 120 without"):
+        question.plan(Store(machine.runs), machine)
+    assert not machine.weights.exists()
 
 
 def test_a_run_whose_weights_are_not_kept_says_how_they_come_there(study, tmp_path):

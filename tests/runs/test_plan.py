@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -344,6 +344,57 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     assert throughput.calibrated(works, machine) == found
     kept = json.loads((tmp_path / "runs/rates.json").read_text())
     assert kept.keys() == found.keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"net": "smal"}, "data-size: no net .* called 'smal'; did you mean 'small'"),
+        ({"net": "timm:resnet81"}, "data-size: no timm net called 'resnet81'"),
+        ({"net": "alexnet"}, "data-size: alexnet needs images of at least 63 pixels, not 24"),
+        (
+            {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@scenes"]}
+            | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
+            "data-size: no net for detection .* called 'torchvision:vgg11'",
+        ),
+    ],
+)
+def test_nets_that_cannot_be_are_refused_before_anything_is_measured(tmp_path, changes, says, caplog):
+    caplog.set_level("INFO")
+    machine = here(tmp_path)
+    with pytest.raises(ItlError, match=says):
+        plan.plan([small_study(**changes)], Store(machine.runs), machine)
+    assert "measuring" not in caplog.text
+    assert not (machine.runs / "rates.json").exists()
+
+
+class NoProcess:
+    """Stands in for the process that measures: what works cost is made up."""
+
+    def __init__(self, *_):
+        self.future = Future()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, _, works, machine) -> Future:
+        self.future.set_result([RATE if work else FROZEN for work in works])
+        return self.future
+
+
+def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(throughput, "ProcessPoolExecutor", NoProcess)
+    caplog.set_level("INFO")
+    machine = here(tmp_path)
+    throughput.calibrated([], machine)
+    throughput.calibrated([("small", Recipe()), ("small", Recipe(pixels=32))], machine)
+    assert caplog.messages == [
+        "measuring one kind of work on this machine, once",
+        "measuring 2 kinds of work on this machine, once",
+    ]
 
 
 def test_memory_is_that_of_this_machine():

@@ -54,6 +54,15 @@ def test_finished_runs_are_counted_once(tmp_path):
         assert (str(progress), progress.done, progress.minutes_left) == ("2 of 2 runs done", 1, 0)
 
 
+def test_the_bar_says_that_it_counts_work_and_its_text_runs(tmp_path, capsys):
+    store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
+    with Progress(specs, store, {key(specs[0]): 9.0, key(specs[1]): 1.0}):
+        store.finish(specs[0], {})
+    last = capsys.readouterr().err.rpartition("\r")[2]
+    assert last.startswith(" 90% of the work |")
+    assert "| 1 of 2 runs done" in last
+
+
 def test_progress_is_counted_in_work_and_corrected_by_what_runs_took(tmp_path):
     store, clock = Store(tmp_path), Clock()
     long, *short = specs = [Subset(name) for name in "abcde"]

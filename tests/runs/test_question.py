@@ -1,6 +1,7 @@
 """Tasks from their names to rows of results: every method, few shots, other labels, a named protocol."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from itl import ItlError
 from itl.hierarchy import taxonomies
 from itl.packs.paths import packed
 from itl.packs.subset import select
+from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.question import Task
 from itl.runs.store import Store
@@ -20,8 +22,9 @@ from itl.training.loop import load_weights, predict
 from itl.training.nets import build
 from itl.training.norm_statistics import norms
 from tests.annotated import written
+from tests.pictures import encoded, smooth, tree
 from tests.sources import containers
-from tests.worlds import FOUR, SETTINGS, here, small_study
+from tests.worlds import FOUR, SETTINGS, here, pretend, small_study
 
 OBJECTS = {
     "source": "demo-detection",
@@ -200,3 +203,39 @@ def test_own_images_are_a_target_in_whatever_source_they_lie(tmp_path):
     values = rows.pivot(index="target", columns=["method", "metric"], values="value")
     assert set(values.index) == {"folder", "lists", "parquet"}
     assert (values.nunique() == 1).all()
+
+
+def photographs(folder: Path) -> dict:
+    """Two classes of two pictures in *folder*, and the settings of a question on them."""
+    tree(folder / "photos", "train/cat/a.png", "train/cat/b.png", "train/dog/c.png", "train/dog/d.png")
+    for path in folder.rglob("*.png"):
+        path.write_bytes(encoded(smooth(32, 32)))
+    images = {"source": "folder", "path": "photos", "size": 32}
+    return {"images": images, "images_per_class": [0, 1, "all"], "seeds": [0]}
+
+
+def test_results_need_no_data_where_the_packs_are_built_and_runs_do(tmp_path):
+    question = small_study(**photographs(tmp_path / "data"))
+    machine = here(tmp_path / "home", data=(str(tmp_path / "data"),))
+    store = Store(machine.runs)
+    question.prepare(machine)
+    pretend(with_needs(run.spec for run in question.runs(machine)), store)
+    results = question.results(store, machine)
+    nowhere = machine.replace(data=())
+    pd.testing.assert_frame_equal(question.results(store, nowhere), results)
+    with pytest.raises(ItlError, match="looked for images as photos in no folder"):
+        question.plan(store, nowhere)
+    with pytest.raises(ItlError, match="images should lie at .*gone, but nothing is there"):
+        question.results(store, machine.replace(data=(f"images={tmp_path / 'gone'}",)))
+    question = small_study(**photographs(tmp_path / "other"))  # of the same name elsewhere
+    question.prepare(machine.replace(data=(str(tmp_path / "other"),)))
+    with pytest.raises(
+        ItlError, match="looked for images .*; images-32-.*, images-32-.* are built, of other"
+    ):
+        question.results(store, nowhere)
+
+
+def test_results_of_data_that_were_never_packed_say_what_was_looked_for(tmp_path):
+    question, machine = small_study(**photographs(tmp_path / "data")), here(tmp_path / "home")
+    with pytest.raises(ItlError, match="looked for images as photos in no folder .*; give --data FOLDER or"):
+        question.results(Store(machine.runs), machine)

@@ -293,6 +293,10 @@ def test_label_sets_that_are_none():
         ({"seeds": [1, 1]}, "data-size needs each seed once; 1 is given twice"),
         ({"seeds": []}, "data-size needs a seed, got none; give one, such as 0"),
         ({"seeds": [0, 1.5]}, "item 2 of seeds of data-size should be a whole number, not 1.5"),
+        ({"seeds": [0, -1]}, "item 2 of seeds of data-size should be at least 0, not -1"),
+        ({"cap": -1}, "cap of data-size should be at least 0, not -1"),
+        ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
+        ({"subset": {"seed": -3}}, "subset: seed should be at least 0, not -3"),
         ({"seeds": [True, 2]}, "item 1 of seeds of data-size should be a whole number, not True"),
     ],
 )
@@ -313,6 +317,11 @@ def test_questions_that_cannot_be_asked(changes, says):
         (SETTINGS | {"tasks": ["knn@images:0"]}, "is not METHOD@TARGET, METHOD@TARGET/LABELS or either with"),
         (SETTINGS | {"seeds": 3}, "01-data-size in preset mini: seeds of data-size should be a list, not 3"),
         (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
+        (SETTINGS | {"recipe": {"steps": -9}}, "^01-data-size in preset mini: recipe: steps .*, not -9$"),
+        (
+            SETTINGS | {"tuning": {"finetune": {"lr": -1}}},
+            ".* mini: finetune recipe: lr should be .*, not -1.0$",
+        ),
         (SETTINGS | {"recipe": [1]}, "recipe should be a mapping"),
         (SETTINGS | {"net": 18}, "net of .* should be text"),
         (SETTINGS | {"targets": {"scenes": 3}}, "target scenes should be a mapping"),

@@ -127,7 +127,9 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
         ),
         (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folders hold no images, such as dog"),
         (["1.jpg"], "there are 1 images, but no class folders"),
-        (["readme.txt"], "holds no images in class folders; it has 1 other files"),
+        (["readme.txt"], "in folders of classes and found only readme.txt; give another path"),
+        (["a.txt", "b.txt"], "and found 2 other files, such as a.txt; give another path, or put"),
+        ([], ".tiff, .webp in folders of classes and found nothing; give another path, or put"),
         (["train.beton"], "train.beton is FFCV's format"),
     ],
 )
