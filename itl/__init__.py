@@ -23,6 +23,8 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.machine": "Machine",
     "itl.packs.pack": "Pack",
     "itl.packs.paths": "packed",
+    "itl.panels.advice": "AdvicePanel",
+    "itl.panels.influence": "InfluencePanel",
     "itl.panels.net": "NetPanel",
     "itl.panels.results": "ResultsPanel",
     "itl.panels.study": "StudyPanel",

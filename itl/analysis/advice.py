@@ -7,17 +7,19 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 import math
 from dataclasses import dataclass
 from functools import cached_property, partial
+from string import ascii_uppercase
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 from scipy.special import ndtr
 
 from itl import ItlError, pick
 from itl.analysis.expected_scores import Belief, Parameters, expected_gains, predict
-from itl.analysis.figures import COLOURS, INK, STYLE
+from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME
@@ -29,6 +31,7 @@ from itl.runs.store import Store
 
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
+TIE_RATIO = 1.05  # of positions of options of the same cost, so that they do not cover each other
 UNITS = ("hours", "images", "labels")
 BEST, WORSE = "the best", "worse"
 ENOUGH, NO_OTHER = "best", "none better by more than the margin"
@@ -118,7 +121,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets takes "
             f"about {pilot[1]:.2g} hours: add --pilot {pilot[0]}"
         )
-    parameters = parameters or grid.fit()
+    parameters = parameters or grid.parameters
     belief = predict(parameters, *grid.data, grid.choices(number))
     table = _table(grid, number, belief, affordable)
     gain, _ = belief.difference(grid.everything, grid.untrained)
@@ -363,10 +366,9 @@ def experiment_text(advice: Advice) -> str:
 
 def overview(grid: Grid, budget: Budget = NO_LIMIT) -> pd.DataFrame:
     """Tabulate the advice for every task: columns task, option, expected %, verdict and next."""
-    parameters = grid.fit() if len(grid.measured) else None
     rows = []
     for task in grid.tasks:
-        advice = advise(grid, task, budget, parameters)
+        advice = advise(grid, task, budget)
         best = readable(advice)[advice.table["affordable"]].iloc[0]
         columns = (task_name(task), best["option"], best["expected %"], advice.verdict)
         rows.append((*columns, experiment_text(advice)))
@@ -381,27 +383,32 @@ def index_entry(advice: Advice) -> dict[str, object]:
 def frontier(advice: Advice, cost: str = "images") -> Axes:
     """Draw the expected score of every option, with its interval, against what it takes.
 
-    The line joins options that none of the same or a lower cost is expected to beat. Dots are filled where
-    the option is measured on this task, and grey where it is over the budget.
+    The line joins options that none of the same or a lower cost is expected to beat; letters name them. Dots
+    are filled where the option is measured on this task, and grey where it is over the budget.
 
     Args:
         advice: to be drawn.
         cost: hours, images or labels.
     """
     table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
-    with plt.rc_context(STYLE):
-        ax = plt.subplots(figsize=(7.6, 4.2))[1]
-    for row in table.itertuples():
-        colour, x = COLOURS[0] if row.affordable else "#8a8a8a", getattr(row, cost)
-        ax.vlines(x, row.low, row.high, colors=colour, lw=1.4, alpha=0.6)
-        ax.scatter(x, row.expected, s=42, edgecolor=colour, facecolor=colour if row.measured else "white")
+    shifts = table.groupby(cost).cumcount() - (table.groupby(cost)[cost].transform("size") - 1) / 2
+    table["position"] = table[cost] * TIE_RATIO**shifts
     leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]
-    ax.step(leading[cost], leading["expected"], where="post", color=INK, lw=1, zorder=0)
-    for row in leading.itertuples():
-        ax.annotate(
-            row.option, (getattr(row, cost), row.expected), (4, 5), textcoords="offset points", fontsize=8
-        )
+    colours = np.where(table["affordable"], COLOURS[0], AXIS_COLOUR)
+    faces = np.where(table["measured"] > 0, colours, "white")
+    ax = new_axes(7.6, 4.4)
+    style = {"x": "position", "y": "expected", "ax": ax}
+    sns.lineplot(leading, **style, drawstyle="steps-post", errorbar=None, color=INK, lw=1, zorder=0)
+    ax.vlines(table["position"], table["low"], table["high"], colors=colours.tolist(), lw=1.6, alpha=0.6)
+    sns.scatterplot(table, **style, s=48, facecolor=faces, edgecolor=colours, linewidth=1.6, zorder=3)
+    names = []
+    for letter, row in zip(ascii_uppercase, leading.itertuples(), strict=False):
+        bold: dict[str, Any] = {"fontweight": "bold", "fontsize": 10, "textcoords": "offset points"}
+        ax.annotate(letter, (row.position, row.expected), (5, 4), **bold)
+        names.append(f"{letter}  {row.option}")
+    ax.set_title("\n".join(names), fontsize=9, loc="left")
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default one writes TeX
+    ax.grid(axis="y")
     ax.set(xlabel=f"{cost} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
     return ax

@@ -73,8 +73,13 @@ class Grid:
         count = len(self.options)
         return at_options(self.of([task] * count, range(count), [0] * count))
 
+    @cached_property
+    def parameters(self) -> Parameters:
+        """The model's parameters, estimated from all that is measured."""
+        return self.fit()
+
     def fit(self, start: Parameters | None = None) -> Parameters:
-        """Estimate the model's parameters from all that is measured; the search begins at *start*."""
+        """Estimate the parameters; the search begins at *start*."""
         return fit(*self.data, len(self.tasks), start)
 
     def with_value(self, task: int, option: int, seed: int, value: float) -> "Grid":

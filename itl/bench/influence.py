@@ -3,19 +3,28 @@
 `python -m itl.bench.influence [WORLDS]` prints two tables for 40 classes of the demo world. First, how often
 something is claimed where no class has an effect. Then, how well each estimator finds ten classes that help
 and ten that hurt, in whole subtrees, from so many nets. The noise of a net's score is 1.
+
+`python -m itl.bench.influence HOME PRESET [PERMUTATIONS]` takes the nets of PRESET's 08-influence in the
+store of HOME and their own scores, but shuffled among the nets: no class has an effect, and noise is that of
+nets.
 """
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, rankdata
 
-from itl.analysis.influence import ESTIMATORS, Mixture, Nodes, nodes_above
+from itl.analysis.influence import ESTIMATORS, HalvesScored, Mixture, Nodes, halves_scored, nodes_above
 from itl.analysis.statistics import LEVEL
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
+from itl.presets import load_preset
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
 from itl.sources.synthetic.classes import spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL
 
@@ -89,6 +98,36 @@ def _judged(effects: Mixture, nodes: Nodes, signs: np.ndarray) -> tuple[float, f
     return both, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
 
 
+def shuffled(scored: HalvesScored, permutations: int) -> pd.DataFrame:
+    """Shuffle scores among nets, and count how often each estimator claims anything.
+
+    Returns:
+        Columns task, nets, estimator, claims (nodes with a verdict, of the scores as they are), and any
+        (share of *permutations* in which a node has one).
+    """
+    random = np.random.default_rng(0)
+    orders = [random.permutation(len(scored.scores)) for _ in range(permutations)]
+    rows = []
+    for name, estimate in ESTIMATORS.items():
+        counts = [
+            int((false_discovery_control(estimate(scored.inclusion, scores, scored.nodes).p) <= LEVEL).sum())
+            for scores in (scored.scores, *(scored.scores[order] for order in orders))
+        ]
+        rows.append((scored.task, len(scored.scores), name, counts[0], np.mean(np.array(counts[1:]) > 0)))
+    return pd.DataFrame(rows, columns=["task", "nets", "estimator", "claims", "any"])
+
+
+def of_store(home: str, preset: str, permutations: int = 40) -> str:
+    """Write `shuffled` for each task of the 08-influence of *preset*, whose runs lie in *home*."""
+    machine = Machine.from_environment(home=Path(home))
+    question, *_ = questions_of(load_preset(preset), "08-influence")
+    tasks = [task.name for task in question.tasks]
+    tables = [
+        shuffled(halves_scored(question, Store(machine.runs), machine, task), permutations) for task in tasks
+    ]
+    return f"{permutations} permutations:\n{pd.concat(tables).round(3).to_string(index=False)}"
+
+
 def main(worlds: int, show: Callable[[str], object] = print) -> None:
     """Print both tables."""
     tree = Taxonomy.snapshot()
@@ -102,4 +141,7 @@ def main(worlds: int, show: Callable[[str], object] = print) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+    if len(sys.argv) > 2:
+        print(of_store(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4])))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)

@@ -1,6 +1,6 @@
 """HierarchyBrowser: the tree of classes to browse, cut and select from, with the images of a pack."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,10 @@ class HierarchyBrowser(AnyWidget):
         ancestors = self.tree.path(wnid)[1:]
         self._opened = sorted({*self._opened, *ancestors})
         self._shown = wnid
+
+    def on_show(self, act: Callable[[str], object]) -> None:
+        """Call *act* with the wnid of each node that is looked at from now on: by a click, or by `show`."""
+        self.observe(lambda change: act(change["new"]), "_shown")
 
     def colour(
         self,

@@ -23,7 +23,8 @@ WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width":
 class KeepKeys(AnyWidget):
     """Keep keys for the controls of a panel: JupyterLab takes arrows, d or x as commands on the cell.
 
-    It does not where the element with the focus has an attribute, which widgets do not set.
+    It does not where the element with the focus has an attribute, which widgets do not set. They also
+    give a slider no name, and no value in words, for screen readers.
     """
 
     _esm = """
@@ -33,7 +34,17 @@ class KeepKeys(AnyWidget):
           if (target.closest(".itl-controls")) target.setAttribute("data-lm-suppress-shortcuts", "true");
         };
         document.addEventListener("focusin", keep);
-        return () => document.removeEventListener("focusin", keep);
+        const name = () => document.querySelectorAll(".itl-controls [role=slider]").forEach((slider) => {
+          const row = slider.closest(".widget-inline-hbox");
+          slider.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
+          slider.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
+        });
+        const observer = new MutationObserver(name);
+        observer.observe(document.body, { childList: true, subtree: true });
+        return () => {
+          document.removeEventListener("focusin", keep);
+          observer.disconnect();
+        };
       },
     };
     """

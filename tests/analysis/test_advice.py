@@ -141,5 +141,6 @@ def test_nothing_measured_names_a_pilot():
 def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     ax = frontier(advise(world(4, effect=8.0)[0], "probe@target0"))
     ax.figure.canvas.draw()
-    assert f"option {BEST}" in {text.get_text() for text in ax.texts}
+    letters = dict(line.split("  ")[::-1] for line in ax.get_title("left").splitlines())
+    assert letters[f"option {BEST}"] in {text.get_text() for text in ax.texts}
     assert "1,000" in {label.get_text() for label in ax.get_xticklabels()}

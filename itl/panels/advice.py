@@ -1,0 +1,150 @@
+"""AdvicePanel: what to pre-train on for a target, as the budget is moved."""
+
+import math
+
+import ipywidgets
+import numpy as np
+import traitlets
+from matplotlib.transforms import Bbox
+
+from itl import pick
+from itl.analysis.advice import (
+    UNITS,
+    Advice,
+    Budget,
+    advise,
+    answer_text,
+    frontier,
+    hours_text,
+    readable,
+)
+from itl.analysis.figures import figure_of
+from itl.analysis.option_grid import Grid, grid_of
+from itl.analysis.wording import task_name
+from itl.machine import Machine
+from itl.panels.panel import WIDE, Panel, figure_url
+from itl.presets import Preset, load_preset
+from itl.report.html import render
+from itl.runs.questions import questions_of
+from itl.runs.store import Store
+
+
+class AdvicePanel(Panel):
+    """The options of a question of advice for one target: expected score against cost, ranked.
+
+    Args:
+        options: what `itl.analysis.option_grid.grid_of` gathers; or a preset, its name or the path of its
+            file, whose 10-advice it is gathered of.
+        machine: that holds the runs and that hours are for; by default this one.
+
+    Raises:
+        ItlError: there is no such preset, or it has no 10-advice.
+    """
+
+    task = traitlets.Unicode(help="one of the tasks; first that of the preset")
+    unit = traitlets.Unicode("images", help="of the budget: hours, images or labels")
+    number = traitlets.Float(math.inf, help="the budget of one net, in this unit; inf no limit")
+    settings = ("task", "unit", "number")
+
+    def __init__(self, options: Grid | Preset | str = "my-task", machine: Machine | None = None) -> None:
+        if not isinstance(options, Grid):
+            preset = options if isinstance(options, Preset) else load_preset(options)
+            machine = machine or Machine.from_environment()
+            (question,) = questions_of(preset, "10-advice")
+            options = grid_of(question, Store(machine.runs), machine)
+        self.grid = options
+        self._figures: dict[tuple[str, str], tuple[str, Bbox, tuple[float, float]]] = {}
+        super().__init__()
+        self.task = self.grid.tasks[0]
+
+    @traitlets.validate("task", "unit")
+    def _known(self, proposal: dict) -> str:
+        name, value = proposal["trait"].name, proposal["value"]
+        known = self.grid.tasks if name == "task" else UNITS
+        pick(dict.fromkeys(known), value, f"{name} of this advice")
+        return value
+
+    @traitlets.observe("unit")
+    def _no_limit(self, change: dict) -> None:
+        self.number = math.inf
+
+    def advice(self) -> Advice:
+        """Return the advice for `task` under the budget; ItlError where there is none."""
+        return advise(self.grid, self.task, Budget(self.number, self.unit))
+
+    def costs(self) -> list[float]:
+        """List what a net of each option takes in `unit`, each number once, the smallest first."""
+        options = self.grid.options[self.grid.trained]
+        if self.unit != "hours":
+            return sorted(set(options["images"].astype(float)))
+        return sorted(set(options["hours"] + self.grid.task_hours[self.grid.tasks.index(self.task)]))
+
+    def html(self) -> str:
+        """Write the picture: the answer, the frontier with what is over the budget dimmed, and the table."""
+        advice = self.advice()
+        table = readable(advice)
+        url, box, limits = self._frontier("hours" if self.unit == "hours" else "images", self.task)
+        return render(
+            "advice_panel.html.j2",
+            task=task_name(self.task),
+            budget=self.budget_text(self.number),
+            answer=answer_text(advice).replace("**", ""),
+            frontier=url,
+            dimmed=self._over_budget(box, limits),
+            table=[list(table.columns), *table.astype(str).to_numpy().tolist()],
+        )
+
+    def _frontier(self, cost: str, task: str) -> tuple[str, Bbox, tuple[float, float]]:
+        """Draw the frontier without a budget, once; labels are images.
+
+        Returns:
+            Its URL, the axes in it (from 0 to 1, from the lower left), and the costs at their ends.
+        """
+        if (cost, task) not in self._figures:
+            ax = frontier(advise(self.grid, task), cost)
+            url = figure_url(figure_of(ax))
+            self._figures[cost, task] = url, ax.get_position(), ax.get_xlim()  # final once it is drawn
+        return self._figures[cost, task]
+
+    def _over_budget(self, box: Bbox, limits: tuple[float, float]) -> dict[str, float]:
+        """Return the part of the figure that is over the budget, in percent from its edges; {} if none is."""
+        costs = np.array(self.costs())
+        if self.number >= costs[-1]:
+            return {}
+        edge = math.sqrt(costs[costs <= self.number][-1] * costs[costs > self.number][0])
+        share = math.log(edge / limits[0]) / math.log(limits[1] / limits[0])
+        sides = {
+            "left": box.x0 + share * box.width,
+            "right": 1 - box.x1,
+            "top": 1 - box.y1,
+            "bottom": box.y0,
+        }
+        return {name: round(100 * side, 1) for name, side in sides.items()}
+
+    def budget_text(self, number: float) -> str:
+        """Write a budget for people."""
+        if math.isinf(number):
+            return "no limit"
+        return hours_text(number) if self.unit == "hours" else f"{number:,g} {self.unit}"
+
+    def widget(self) -> ipywidgets.Widget:
+        """Make controls and picture; all figures are drawn first, so that a control only shows another."""
+        if len(self.grid.measured):
+            for task in self.grid.tasks:
+                for cost in ("hours", "images"):
+                    self._frontier(cost, task)
+        return super().widget()
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        """Make the controls: the target, the kind of budget, and the budget at each option's cost."""
+        task = ipywidgets.Dropdown(description="target", **WIDE)
+        self.bind(task, "task", lambda: [(task_name(name), name) for name in self.grid.tasks])
+        unit = ipywidgets.Dropdown(description="budget in", **WIDE)
+        self.bind(unit, "unit", lambda: [(name, name) for name in UNITS])
+        number = ipywidgets.SelectionSlider(description="budget", options=self._budgets(), **WIDE)
+        self.bind(number, "number", self._budgets, ["task", "unit"])
+        return [task, unit, number]
+
+    def _budgets(self) -> list[tuple[str, float]]:
+        numbers = sorted({*self.costs(), self.number, math.inf})
+        return [(self.budget_text(number), number) for number in numbers]

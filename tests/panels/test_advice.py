@@ -1,0 +1,96 @@
+"""AdvicePanel without a page: the budget moves, and what is advised follows."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from itl import ItlError
+from itl.analysis.advice import Budget, advise
+from itl.panels.advice import AdvicePanel
+from itl.presets import Preset
+from itl.runs.store import Store
+from itl.runs.task_questions import Advice
+from tests.accessible import faults
+from tests.analysis.test_advice import BEST, world
+from tests.worlds import SETTINGS, here
+
+GRID = world(4, effect=8.0)[0]
+
+
+@pytest.fixture
+def panel() -> AdvicePanel:
+    return AdvicePanel(GRID)
+
+
+def test_a_smaller_budget_advises_what_fits_it(panel):
+    assert panel.advice().choice["option"] == f"option {BEST}"
+    assert "budget of one net: no limit" in panel.html()
+    panel.number = 500.0
+    advice = advise(GRID, panel.task, Budget(500, "images"))
+    assert panel.advice().choice["option"] == advice.choice["option"] != f"option {BEST}"
+    html = panel.html()
+    assert "budget of one net: 500 images" in html
+    assert html.count("<td") == 7 * 7, "all options stay in the table"
+    assert html.count("over the budget</td>") == 3
+
+
+def test_what_is_over_the_budget_begins_between_two_options(panel):
+    panel.number = 400.0
+    url, box, limits = panel._frontier("images", panel.task)
+    left = panel._over_budget(box, limits)["left"] / 100
+    share = (left - box.x0) / box.width
+    edge = limits[0] * (limits[1] / limits[0]) ** share
+    assert 400 < edge < 800
+    panel.number = math.inf
+    assert panel._over_budget(box, limits) == {}
+
+
+def test_controls_offer_the_cost_of_each_option_and_follow_the_settings(panel):
+    task, unit, number = panel.controls()
+    assert [value for _, value in number.options] == [100, 200, 400, 800, 1600, 3200, math.inf]
+    number.value = 200.0
+    assert panel.number == 200
+    unit.value = "hours"
+    assert panel.number == number.value == math.inf
+    assert [text for text, _ in number.options] == ["1.1 hours", "no limit"]
+    panel.task = GRID.tasks[3]
+    assert task.value == GRID.tasks[3]
+    panel.number = 2.0
+    assert ("2 hours", 2.0) in number.options, "a budget from Python has its place on the slider"
+
+
+def test_labels_are_images(panel):
+    panel.unit, panel.number = "labels", 800.0
+    assert panel.advice().choice["labels"] <= 800
+    assert "budget of one net: 800 labels" in panel.html()
+
+
+@pytest.mark.parametrize(("name", "value"), [("task", "probe@target"), ("unit", "days")])
+def test_other_names_are_refused(panel, name, value):
+    with pytest.raises(ItlError, match=f"no {name} of this advice called '{value}'"):
+        setattr(panel, name, value)
+
+
+def test_what_cannot_be_advised_is_said_in_the_picture(panel):
+    panel.number = 5.0
+    assert "no option fits 5 images; the smallest takes" in panel.picture()
+    nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
+    assert "add --pilot 4" in nothing.widget().children[-2].value
+
+
+def test_a_preset_is_read(tmp_path):
+    settings = SETTINGS | {"images_per_class": [4, 12], "label_sets": ["original"]}
+    machine = here(tmp_path)
+    Advice.ask(**settings).run(Store(machine.runs), machine)
+    panel = AdvicePanel(Preset(name="smallest", about="", notebooks={"10-advice": settings}), machine)
+    assert panel.task == "knn@scenes"
+    assert panel.costs() == [16, 48]
+    with pytest.raises(ItlError, match="no notebook of preset none called '10-advice'"):
+        AdvicePanel(Preset(name="none", about="", notebooks={"01-data-size": SETTINGS}), machine)
+
+
+def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
+    assert all(control.description for control in panel.controls())
+    panel.number = 400.0
+    assert faults(f'<html lang="en"><h1>advice</h1>{panel.html()}</html>') == []

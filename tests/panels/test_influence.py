@@ -1,0 +1,44 @@
+"""InfluencePanel without a page: images of a target beside the browser's node."""
+
+import pytest
+
+from itl import HierarchyBrowser
+from itl.analysis import influence
+from itl.panels.influence import InfluencePanel
+from tests.accessible import faults
+from tests.analysis import test_influence
+
+study = test_influence.study  # nets that one class decides
+
+
+@pytest.fixture
+def panel(study):
+    question, store, machine, wnid = study
+    effects = influence.effects(question, store, machine)
+    browser = HierarchyBrowser()
+    return InfluencePanel(question, effects, browser, machine), browser, wnid
+
+
+def test_a_node_of_the_browser_shows_the_images_that_it_helps(panel):
+    panel, browser, wnid = panel
+    (control,) = panel.controls()
+    browser.show(wnid)
+    assert panel.node == control.value == wnid
+    html = panel.html()
+    assert html.count("+100.0 ± 0</small>") == 3
+    assert "<p>None.</p>" in html, "no image is hurt"
+    other = next(node for node in panel.effects.index if node != wnid)
+    control.value = other
+    assert panel.node == other
+
+
+def test_a_node_without_effect_of_its_own_says_why(panel):
+    panel, browser, _ = panel
+    browser.show("n00001740")  # entity has all classes
+    assert "n00001740 has no effect of its own: it has all classes" in panel.picture()
+
+
+def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
+    panel, _, _ = panel
+    assert all(control.description for control in panel.controls())
+    assert faults(f'<html lang="en"><h1>influence</h1>{panel.html()}</html>') == []
