@@ -168,7 +168,7 @@ def test_presets_give_only_what_notebooks_declare(preset):
         assert declared - set(parameters) <= optional, "a preset leaves nothing to a default of demo"
 
 
-NOT_ON_THEIR_PAGES = {"weights", "repeats", "cap"}  # of questions about one's own task
+NOT_ON_THEIR_PAGES = {"repeats", "cap"}  # of questions about one's own task
 
 
 @pytest.mark.parametrize("stem", QUESTIONS)
