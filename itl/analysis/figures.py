@@ -247,7 +247,7 @@ def legible(ticks: Mapping[Any, float]) -> list[str]:
     """
     texts: list[str] = []
     right = np.inf
-    for value, position in reversed(ticks.items()):
+    for value, position in reversed(list(ticks.items())):
         texts.append(tick_text(value) if np.log2(right / position) >= TICK_SPACING else "")
         right = position if texts[-1] else right
     return texts[::-1]
