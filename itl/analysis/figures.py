@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle, zip_longest
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -37,6 +38,8 @@ MARKERS = "osD^vP"  # so that lines differ in a grey print too
 INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
 LABEL_SPACING = 0.065  # of the axis, between the names of two lines
+LABEL_WIDTH = 20  # characters of a line's name, in which it is broken
+TICK_SPACING = 0.4  # octaves between values that are written
 plt.rcParams["text.parse_math"] = False  # names may have dollars; STYLE would miss later labels
 STYLE = {
     **sns.axes_style("ticks"),
@@ -126,9 +129,13 @@ def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
 def _side_by_side(
     panels: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
 ) -> Figure:
-    """Draw *panels*, by title, each with its lines by name and, where given, a level of chance."""
+    """Draw *panels*, by title, each with its lines by name and, where given, a level of chance.
+
+    Where all have the same lines, these are named in the last panel.
+    """
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.7), squeeze=False)
+    alike = len({frozenset(lines) for lines in panels.values()}) == 1
     for ax, (title, lines), level in zip_longest(grid.flat, panels.items(), chance):
         ends = draw_lines(ax, lines, x)
         ax.set_title(title, loc="left")
@@ -137,7 +144,8 @@ def _side_by_side(
             ax.axhline(level, color=INK, ls="--", lw=1)
             ax.set(ylim=(0, 1.1 * ax.get_ylim()[1]), xlabel="classes trained on (log scale)")
             ends["chance"] = (level, INK)
-        label_ends(ax, ends)
+        if ax is grid[0, -1] or not alike:  # names take the room of panels
+            label_ends(ax, ends)
     metrics = [data["metric"] for lines in panels.values() for data in lines.values()]
     grid[0, 0].set_ylabel(_shared_label(pd.concat(metrics)))
     return figure
@@ -178,7 +186,7 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
         text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
         ax.annotate(name, (0.01, height), color=colour, **text)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(list(ticks.values()), [tick_text(value) for value in ticks])
+    ax.set_xticks(list(ticks.values()), legible(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.grid(axis="y")
     ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
@@ -231,6 +239,20 @@ def positions(values: Iterable[Any]) -> dict[Any, float]:
     return ticks | ({"all": 2.0 * high} if "all" in present else {})
 
 
+def legible(ticks: Mapping[Any, float]) -> list[str]:
+    """Write the values of *ticks*, in order, by their positions; '' left of another that is too near.
+
+    >>> legible({0: 3.5, 7: 7, 18: 18, 20: 20, 28: 28})
+    ['none', '7', '', '20', '28']
+    """
+    texts: list[str] = []
+    right = np.inf
+    for value, position in reversed(list(ticks.items())):
+        texts.append(tick_text(value) if np.log2(right / position) >= TICK_SPACING else "")
+        right = position if texts[-1] else right
+    return texts[::-1]
+
+
 def tick_text(value: object) -> str:
     """Write an axis value as a person would: 1,300, all, or none for 0."""
     if value == 0:
@@ -241,12 +263,14 @@ def tick_text(value: object) -> str:
 def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Write each line's name to the right of its end, moved apart where names would overlap."""
     low, high = ax.get_ylim()
-    lowest = -np.inf
+    lowest, step = -np.inf, LABEL_SPACING * (high - low)
     for name, (height, colour) in sorted(ends.items(), key=lambda item: item[1][0]):
-        height = max(height, lowest)
-        lowest = height + LABEL_SPACING * (high - low)
+        text = fill(name, LABEL_WIDTH, break_long_words=False)
+        half = text.count("\n") / 2 * step  # what more lines add to either side
+        height = max(height, lowest + half)
+        lowest = height + half + step
         ax.annotate(
-            name,
+            text,
             (1.01, height),
             xycoords=("axes fraction", "data"),
             annotation_clip=False,

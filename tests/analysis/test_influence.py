@@ -15,7 +15,7 @@ from itl.evaluation.target import CORRECT_FILE
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.paths import packed
-from itl.presets import Preset
+from itl.presets import Preset, find_notebooks
 from itl.report.notebook_page import NotebookPage
 from itl.runs.executors import with_needs
 from itl.runs.store import Store
@@ -252,16 +252,31 @@ def test_tables_for_people(study):
     assert readable["effect"].iloc[-1].startswith("+")
 
 
-def test_a_report_has_every_effect_by_every_estimator(study, tmp_path):
+def test_a_report_has_every_effect_and_the_trial_on_fresh_seeds(study, tmp_path):
     question, store, machine, wnid = study
-    tasks = {"tasks": ["knn@scenes"]}
-    preset = Preset(name="own", about="", notebooks={"08-influence": STUDY | tasks})
-    page = NotebookPage(preset, tmp_path / "08-influence.ipynb", tmp_path, machine)
-    table = pd.read_csv(io.StringIO(page.tables()["-effects.csv"]))
-    assert table.groupby("estimator").size().nunique() == 1
-    assert set(table["estimator"]) == set(influence.ESTIMATORS)
-    assert wnid in set(table["node"])
-    assert {"effect", "low", "high", "p", "q", "share", "verdict"} <= set(table.columns)
+    settings = {"tasks": ["knn@scenes"], "nodes": 1, "fresh_seeds": 2}
+    preset = Preset(name="own", about="", notebooks={"08-influence": STUDY | settings})
+    page = NotebookPage(preset, find_notebooks()["08-influence"], tmp_path, machine)
+    table = influence.effects(question, store, machine)
+    trial = influence.counterfactual(question, table, machine, nodes=1, seeds=2)
+    assert page.trial().conditions == trial.conditions
+    assert page.trial().seeds == (20, 21)
+    for spec in with_needs(run.spec for run in trial.runs(machine)):
+        if store.state(spec) != "done":
+            store.write(spec, "provenance.json", MADE)
+            store.finish(
+                spec, {"classes": 4, "images": 48, "metrics": {"accuracy": 50.0, "knn5": 51.0 + spec.seed}}
+            )
+    frames = {ending: pd.read_csv(io.StringIO(text)) for ending, text in page.tables().items()}
+    assert list(dict.fromkeys(frames["-contrasts.csv"]["question"])) == ["influence", "counterfactual"]
+    assert {20, 21} <= set(frames[".csv"]["seed"])
+    every = frames["-effects.csv"]
+    assert every.groupby("estimator").size().nunique() == 1
+    assert set(every["estimator"]) == set(influence.ESTIMATORS)
+    assert wnid in set(every["node"])
+    assert {"effect", "low", "high", "p", "q", "share", "verdict"} <= set(every.columns)
+    other = NotebookPage(preset, find_notebooks()["00-hierarchy"], tmp_path, machine)
+    assert other.trial() is None
 
 
 def test_too_few_runs_say_so(study, tmp_path):

@@ -68,7 +68,6 @@ def test_the_census_counts_what_select_selects(demo, labels, settings):
     "settings",
     [
         {"images_per_class": 6},
-        {"images_per_class": 0},
         {"classes": 41},
         {"labels": "bottom-up@99"},
         {"labels": "only@n02084071+without@n00015388"},
