@@ -260,9 +260,11 @@ def test_an_error_that_nobody_expected_is_one_line_too(capsys, monkeypatch):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_in_order_and_is_the_status(capsys, monkeypatch, number, status):
     before = signal.getsignal(signal.SIGTERM)
+    ours = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     monkeypatch.setattr("itl.hierarchy.label_sets.label_set", lambda *_: os.kill(os.getpid(), number))
     stopped = (status, "", "itl: stopped; finished work is kept, repeat the command to go on\n")
     assert itl(capsys, "labels", "original") == stopped
+    signal.signal(signal.SIGINT, ours)
     assert signal.getsignal(signal.SIGTERM) == before
 
 

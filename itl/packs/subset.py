@@ -100,10 +100,10 @@ def keep_classes(names: list[str], subset: Subset) -> list[str]:
     """Return as many of *names* as *subset* keeps, chosen by its seed; ItlError if there are fewer."""
     if subset.classes is None:
         return names
-    if not 1 <= subset.classes <= len(names):
+    if subset.classes > len(names):
         raise ItlError(
             f"{subset.classes} classes were asked for; with labels {subset.labels} the pack has "
-            f"{len(names)}; ask for 1 to {len(names)}"
+            f"{len(names)}; ask for {len(names)} at most"
         )
     return sorted(ranked(names, subset.seed)[: subset.classes])
 
@@ -117,8 +117,6 @@ def keep_leaves(class_of: Mapping[str, str], subset: Subset) -> Mapping[str, str
     """
     if subset.leaves is None:
         return class_of
-    if subset.leaves < 1:
-        raise ItlError(f"a class has at least one leaf, not {subset.leaves}")
     counts: Counter[str] = Counter()
     kept = {}
     for wnid in ranked(class_of, subset.seed):
@@ -130,8 +128,6 @@ def keep_leaves(class_of: Mapping[str, str], subset: Subset) -> Mapping[str, str
 
 def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class: int) -> None:
     """Raise ItlError unless each of *classes*, with *counts* training images, has *images_per_class*."""
-    if images_per_class < 1:
-        raise ItlError(f"{images_per_class} images per class were asked for; ask for 1 or more")
     fewest = min(counts)
     if fewest < images_per_class:
         short = sum(count < images_per_class for count in counts)
