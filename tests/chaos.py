@@ -327,6 +327,8 @@ def cut(finished: Path, home: Path, victim: Path, length: int) -> str:
     os.truncate(home / victim, length)
     if victim.name.endswith(SIZE_ENDING):  # read while there is no pack
         rmtree(home / str(victim).removesuffix(SIZE_ENDING))
+    if victim.name == "rates.json":  # read while there is work left
+        remove(home, RUNS)
     messages = go_on(home)
     named = victim.name in messages or victim.name == "log.jsonl"  # only progress bars read that one
     same = content(home, STORE) == content(finished, STORE)

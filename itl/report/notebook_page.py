@@ -108,8 +108,8 @@ class NotebookPage:
             return {}
         (question,) = questions_of(self.preset, self.stem)
         store = Store(self.machine.runs)
-        asked = [question, trial] if (trial := self.trial()) else [question]
-        answers = [answer(one, store, self.machine) for one in asked]
+        questions = [question, trial] if (trial := self.trial()) else [question]
+        answers = [answer(one, store, self.machine) for one in questions]
         tables = {
             ".csv": pd.concat([given.results for given in answers]).to_csv(index=False),
             "-contrasts.csv": pd.concat([given.contrasts for given in answers]).to_csv(index=False),

@@ -73,9 +73,9 @@ def _measure(question: Question, task: str, experiment: Experiment, store: Store
     tasks = tuple(known for known in question.tasks if known.name == task)
     if question.leave_out_duplicates:  # what is left out, and so the net, depends on all tasks
         tasks = question.tasks
-    asked = replace(question, tasks=tasks, conditions=(condition,), comparisons=())
-    run_all([asked], store, machine)
-    rows = asked.results(store, machine)
+    single = replace(question, tasks=tasks, conditions=(condition,), comparisons=())
+    run_all([single], store, machine)
+    rows = single.results(store, machine)
     values = rows.loc[(rows["task"] == task) & (rows["metric"] == main_metric(task)), "value"]
     return float(values.mean())
 
