@@ -5,9 +5,8 @@ pairs of a task and an option. Its covariance is a sum of parts, each with a sta
 
     level                      of a task without pre-training
     gain, task_gain            of pre-training: what tasks share, and a task's own
-    slope, task_slope          linear in each feature: what tasks share, and a task's own
-    option, task_option        other differences between options, which are alike where their features are
-                               near: what tasks share, and a task's own
+    option, task_option        differences between options, which are alike where their features are near:
+                               what tasks share, and a task's own
     common, rest               what features do not say of an option: what tasks share, and a task's own
     net                        of a net (its seed), on all tasks
     noise                      of one measurement, times a factor of the task
@@ -32,8 +31,6 @@ MEDIANS = {
     "level": 15.0,
     "gain": 10.0,
     "task_gain": 4.0,
-    "slope": 1.0,
-    "task_slope": 0.5,
     "option": 4.0,
     "task_option": 3.0,
     "common": 2.0,
@@ -174,9 +171,7 @@ def _covariance(parts: Tensor, first: Points, second: Points) -> Tensor:
     differences = torch.from_numpy(first.features[:, None] - second.features[None])
     alike = torch.exp(-differences.square().sum(2) / squares["length"] / 2)
     options = alike * (squares["option"] + squares["task_option"] * task)
-    linear = torch.from_numpy(first.features @ second.features.T)
     gains = squares["gain"] + squares["task_gain"] * task
-    gains = gains + linear * (squares["slope"] + squares["task_slope"] * task)
     own = same("option") * (squares["common"] + squares["rest"] * task)
     trained = both * (gains + options + own)
     nets = same("net") * torch.from_numpy(first.net >= 0)[:, None]
