@@ -1,6 +1,7 @@
 """The options of a question of advice × its tasks: what is measured, what each takes, and its features."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from itl.analysis.expected_scores import Parameters, Points, at_options, fit
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
 from itl.runs.cost import images_of
@@ -118,7 +120,7 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
     options = pd.DataFrame(
         {
-            "option": [option_text(condition) for condition in conditions],
+            "option": [option_text(condition, question.tree(machine)) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
@@ -142,14 +144,19 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     )
 
 
-def option_text(condition: Condition) -> str:
-    """Name an option for people: the label set, and the images of each class."""
+def option_text(condition: Condition, tree: Taxonomy) -> str:
+    """Name an option for people: the label set with the names of its nodes, and the images of each class."""
     if condition.untrained:
         return "no pre-training"
     (_, labels), *others = condition.columns
     if condition.weights:
         return str(labels)
-    return ", ".join([str(labels), *(f"{value} images per class" for _, value in others)])
+    named = re.sub(r"n\d{8}", lambda wnid: f"{wnid[0]} ({_name(tree, wnid[0])})", str(labels))
+    return ", ".join([named, *(f"{value} images per class" for _, value in others)])
+
+
+def _name(tree: Taxonomy, wnid: str) -> str:
+    return tree.class_name(wnid) if wnid in tree else "not in the tree"
 
 
 def _measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:

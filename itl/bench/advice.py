@@ -137,8 +137,9 @@ def validate(
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
-        (points), error (see `Judge`), nets and cost (share of a grid's hours) of the pilot. And intervals, a row for each task,
-        split and option: task, split, option, mean, and the 90 % interval low to high of this mean.
+        (points), error (see `Judge`), nets and cost (share of a grid's hours) of the pilot. And intervals, a
+        row for each task, split and option: task, split, option, mean, and the 90 % interval low to high of
+        this mean.
 
     Raises:
         ItlError: fewer than two tasks have every option with four seeds.
@@ -212,8 +213,8 @@ def summary(chosen: pd.DataFrame, intervals: pd.DataFrame) -> tuple[pd.DataFrame
 
     Returns:
         Columns method, tasks, regret, fair_regret (means, points), close and fair_close (share of choices
-        within CLOSE of the best, by each of them), error, nets and cost of the pilot; and the share of intervals
-        that hold the mean that they are judged by.
+        within CLOSE of the best, by each of them), error, nets and cost of the pilot; and the share of
+        intervals that hold the mean that they are judged by.
     """
     groups = chosen.assign(
         close=chosen["regret"] <= CLOSE, fair_close=chosen["fair_regret"] <= CLOSE

@@ -44,6 +44,7 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.sources.synthetic.classes import spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL
+from itl.specs import Transfer
 
 CLASSES = 40
 NETS = (40, 60, 80, 120, 160, 200)
@@ -152,7 +153,11 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
     if task.method != "knn":
         raise ItlError(f"labels are drawn at random for k-NN; {question.name} has {task.name} first, not knn")
     pack, tree = pack_for(question.packings()[task.target], task.target, machine), question.tree(machine)
-    specs = {run.seed: run.spec for run in question.runs(machine) if on_half(run, task.name)}
+    specs = {
+        run.seed: run.spec
+        for run in question.runs(machine)
+        if isinstance(run.spec, Transfer) and on_half(run, task.name)
+    }
     scores = np.empty((worlds, len(specs)))
     for net, (_, spec) in enumerate(sorted(specs.items())):
         target = target_of(spec, pack, tree)
@@ -160,7 +165,9 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
         neighbours, _ = nearest(train.features, test.features, 5)
         for world in range(worlds):
             random = torch.Generator().manual_seed(world)
-            labels = [part.labels[torch.randperm(len(part.labels), generator=random)] for part in (train, test)]
+            labels = [
+                part.labels[torch.randperm(len(part.labels), generator=random)] for part in (train, test)
+            ]
             scores[world, net] = 100 * (vote(labels[0][neighbours]) == labels[1]).float().mean()
     return scores
 

@@ -50,7 +50,9 @@ class Influence(Study):
         """Return none, half of the classes and all of them."""
         return [
             Condition((("pretrained_on", "none"),), trained=False),
-            Condition((("pretrained_on", HALF),), f"{self.half_method}@{{seed}}", seeds=tuple(range(self.halves))),
+            Condition(
+                (("pretrained_on", HALF),), f"{self.half_method}@{{seed}}", seeds=tuple(range(self.halves))
+            ),
             Condition((("pretrained_on", EVERYTHING),)),
         ]
 
