@@ -3,8 +3,8 @@
 ``python -m tests.mutants --count 200`` prints each mutant that its tests did not notice, and what share they
 killed; ``--again LOG`` judges only those that survived in LOG, what an earlier call printed. A mutant is one
 comparison turned, one sign or bool operator swapped, a number changed by one, or min for max. It is written
-to a copy of the checkout, so nothing here changes. `EQUIVALENT` lists survivors that change nothing that anyone
-can see, each with its reason.
+to a copy of the checkout, so nothing here changes. `EQUIVALENT` lists survivors that change nothing that
+anyone can see, each with its reason.
 """
 
 import argparse
