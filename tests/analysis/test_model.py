@@ -66,7 +66,7 @@ def test_where_the_others_show_no_noise_a_spread_is_the_conditions_own():
     model = fit(values, np.ones(3, bool), np.array([0, 1]))
     assert model.spread_p[0] == 0
     assert model.unequal.tolist() == [True, False, False]
-    # Second condition less the mean of the others varies by 9/4, as that mean itself does: nothing is its own.
+    # Second condition less the mean of the others varies by 9/4, as that mean does: nothing is its own.
     assert residual_variance(values) == pytest.approx(3)
     assert model.variances.tolist() == pytest.approx([(1.2 * 3 + 2 * 9) / 3.2, 1.2 * 3 / 3.2, 1.2 * 3 / 3.2])
     calm = fit(np.array([[0.0, 1.0, 2.0]] * 3), np.ones(3, bool), np.array([0, 1]))
