@@ -43,7 +43,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/runs/store.py": "tests/runs/test_store.py",
     "itl/analysis/statistics.py": "tests/analysis/test_statistics.py",
     "itl/analysis/model.py": "tests/analysis/test_model.py",
-    "itl/analysis/verdicts.py": "tests/analysis/test_comparisons.py",
+    "itl/analysis/verdicts.py": "tests/analysis/test_verdicts.py tests/analysis/test_comparisons.py",
     "itl/analysis/comparisons.py": "tests/analysis/test_comparisons.py",
     "itl/analysis/findings.py": "tests/analysis/test_published.py",
     "itl/analysis/published.py": "tests/analysis/test_published.py",
@@ -218,7 +218,9 @@ def patience(modules: Iterable[str], copy: Path) -> dict[str, float]:
         started = time.monotonic()
         if is_killed(unchanged(module), copy, None):  # such tests would kill every mutant
             sys.exit(f"the tests of {module} fail without any change: {MODULES[module]}")
-        seconds[module] = max(LEAST_PATIENCE_S, PATIENCE * (time.monotonic() - started))
+        taken = time.monotonic() - started
+        print(f"{taken:5.1f} s without a change: {module}", flush=True)
+        seconds[module] = max(LEAST_PATIENCE_S, PATIENCE * taken)
     return seconds
 
 

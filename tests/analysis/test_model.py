@@ -61,6 +61,50 @@ def test_variances_are_moderated_as_by_hand():
     assert model.spread_p[0] == pytest.approx(stats.f.sf(4.75 / (1.5 / 6), 2, 2))
 
 
+@pytest.mark.parametrize("conditions", [3, 4, 6])
+def test_a_spread_is_tested_as_the_ratio_of_two_variances(conditions):
+    values = drawn(5, conditions)
+    rest = residual_variance(values[:, 1:])
+    spread = (values[:, 0] - values[:, 1:].mean(axis=1)).var(ddof=1)
+    expected = spread / (rest + rest / (conditions - 1))  # its own variance, and that of the others' mean
+    model = fit(values, np.ones(conditions, bool), np.array([0, 1]))
+    assert model.spread_p[0] == pytest.approx(stats.f.sf(expected, 4, 4 * (conditions - 2)))
+
+
+def test_the_smallest_residuals():
+    assert residual_variance(np.array([[0.0, 2.0], [2.0, 0.0]])) == 4.0
+
+
+def test_p_values_have_no_unit():
+    values = drawn(4, 4)
+    points, hundredths = (fit(scale * values, TRAINED, np.array([1, 2])) for scale in (1.0, 0.01))
+    for weights in (contrast(1, 2), contrast(3, 0)):
+        assert hundredths.estimate(weights).p == pytest.approx(points.estimate(weights).p)
+        assert hundredths.estimate(weights).df == pytest.approx(points.estimate(weights).df)
+    assert hundredths.spread_p == pytest.approx(points.spread_p, nan_ok=True)
+
+
+def test_the_variance_of_the_untrained_net_by_hand():
+    values = np.array([[10.0, 20.0, 30.0], [16.0, 22.0, 30.0], [13.0, 21.0, 33.0]])
+    model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
+    # Less the mean of the others: −15, −10, −14 with variance 7. The others differ by 10, 8, 12 with variance
+    # 4, of which each has half, and their mean varies by half of that.
+    assert model.variances.tolist() == pytest.approx([7 - 2 / 2, 2, 2])
+    assert model.df[0] == 2
+    steady = fit(
+        np.array([[21.0, 20.0, 30.0], [22.0, 22.0, 30.0], [23.0, 21.0, 33.0]]), TRAINED[:3], np.array([0, 1])
+    )
+    assert steady.variances[0] == 0, "it varies as the mean of the others does"
+
+
+def test_a_ratio_needs_only_the_conditions_that_it_is_of():
+    values = drawn(5, 5)
+    values[:, 0] -= 20
+    values[2, 4] = math.nan
+    model = fit(values, np.array([False, True, True, True, True]), np.array([0, 1, 2]))
+    assert np.isfinite(model.ratio(contrast(1, 0, 5), contrast(2, 0, 5))).all()
+
+
 def test_where_the_others_show_no_noise_a_spread_is_the_conditions_own():
     values = np.array([[0.0, 1.0, 2.0], [6.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
     model = fit(values, np.ones(3, bool), np.array([0, 1]))
