@@ -25,21 +25,21 @@ CHECKOUT = Path(__file__).parents[1]
 PATIENCE = 4  # times as long as its tests take without a change, a mutant may take
 LEAST_PATIENCE_S = 30.0
 SURVIVES = "SURVIVES: "  # before the name of a mutant, where it is printed
-NEEDS_COME_FIRST = "tests/runs/test_executors.py::test_needs_come_first_and_each_run_once"  # others train
+LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
     "itl/specs.py": "tests/test_specs.py tests/test_keys.py",
-    "itl/hierarchy/label_sets.py": "tests/hierarchy",
-    "itl/hierarchy/halves.py": "tests/hierarchy",
-    "itl/hierarchy/taxonomy.py": "tests/hierarchy",
+    "itl/hierarchy/label_sets.py": f"{LABELS} tests/hierarchy/test_label_sets_properties.py",
+    "itl/hierarchy/halves.py": LABELS,
+    "itl/hierarchy/taxonomy.py": "tests/hierarchy/test_taxonomy.py tests/hierarchy/test_taxonomy_nltk.py",
     "itl/packs/subset.py": "tests/packs/test_subset.py",
     "itl/packs/journal.py": "tests/packs/test_journal.py",
     "itl/sources/boxes.py": "tests/sources/test_boxes.py tests/sources/test_proposals.py",
     "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",
     "itl/evaluation/rounding.py": "tests/evaluation/test_rounding.py",
-    "itl/runs/executors.py": f"tests/runs/test_devices.py {NEEDS_COME_FIRST}",
+    "itl/runs/executors.py": "tests/runs/test_devices.py",
     "itl/runs/store.py": "tests/runs/test_store.py",
     "itl/analysis/statistics.py": "tests/analysis/test_statistics.py",
     "itl/analysis/model.py": "tests/analysis/test_model.py",

@@ -182,6 +182,7 @@ def test_what_waits_for_a_run_counts_and_what_is_unknown_comes_last():
     ordered = executors.longest_first(specs, known)
     assert ordered == [net(0), net(1), measured[0], net(2), measured[1], net(4), net(3)]
     assert executors.longest_first(specs, {}) == specs
+    assert executors.with_needs([measured[1], net(0), *measured]) == [net(0), measured[1], measured[0]]
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
