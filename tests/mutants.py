@@ -3,8 +3,8 @@
 ``python -m tests.mutants --count 200`` prints each mutant that its tests did not notice, and what share they
 killed; ``--again LOG`` judges only those that survived in LOG, what an earlier call printed. A mutant is one
 comparison turned, one sign or bool operator swapped, a number changed by one, or min for max. It is written
-to a copy of the checkout, so nothing here changes. `EQUIVALENT` lists survivors that change nothing that
-anyone can see, each with its reason.
+to a copy of the checkout, so nothing here changes. ``equivalent_mutants.txt`` lists survivors that change
+nothing that anyone can see, under the reason.
 """
 
 import argparse
@@ -48,28 +48,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/analysis/findings.py": "tests/analysis/test_published.py",
     "itl/analysis/published.py": "tests/analysis/test_published.py",
 }
-# by the changed line, as it is printed: why nobody can see the difference
-PAIRS = "itl/evaluation/voc_ap.py: classes = "
-STRIDE = "a larger stride keeps pairs of image and class apart too"
-EQUIVALENT = {
-    f"{PAIRS}(2) + max(objects.classes.max(initial=0), detections.classes.max(initial=0))": STRIDE,
-    f"{PAIRS}1 + max(objects.classes.max(initial=(1)), detections.classes.max(initial=0))": STRIDE,
-    f"{PAIRS}1 + max(objects.classes.max(initial=0), detections.classes.max(initial=(1)))": STRIDE,
-    'itl/analysis/published.py: beyond = ("+" if (row[\'change\'] >= 0) else "-") '
-    'if row["p_adjusted"] < LEVEL else ""': "a change of 0 is not beyond noise",
-    "itl/storage.py: if not lock.is_locked and elsewhere and (time.monotonic() - since >= SILENCE_S):": (
-        "no clock stops there"
-    ),
-    'itl/runs/store.py: warnings.warn(f"{file} is damaged; it is made again", stacklevel=(3))': (
-        "the warning says the same"
-    ),
-    "itl/machine.py: NO_LIMIT = 1 << (61)  # bytes; cgroup v1 writes a number above it": (
-        "no machine has a limit between the two"
-    ),
-    "itl/storage.py: return (1)": "no file was changed then either",
-    'itl/hierarchy/label_sets.py: "without": Method(_without, "wnids", "n02084071,n02121620", '
-    "_parse_wnids, (5)),": "the last rank stays the last",
-}
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 
 COMPARISONS = {
     ast.Lt: ast.LtE,
@@ -94,7 +73,7 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """What `EQUIVALENT` calls it: the line may move."""
+        """What `equivalent` and logs call it: the line may move."""
         return f"{self.module}: {self.line}"
 
 
@@ -167,6 +146,17 @@ def sample(count: int, seed: int, modules: list[str]) -> list[Mutant]:
     return drawn
 
 
+def equivalent() -> dict[str, str]:
+    """Read why each mutant that changes nothing does so, by the mutant's name."""
+    reasons, reason = {}, ""
+    for line in EQUIVALENT.read_text("utf-8").splitlines():
+        if line.startswith("# "):
+            reason = line.removeprefix("# ")
+        elif line:
+            reasons[line] = reason
+    return reasons
+
+
 def survivors_of(log: Path) -> list[Mutant]:
     """Return the mutants that survived in *log*, what an earlier call printed."""
     names = {name for line in log.read_text().splitlines() if (name := line.partition(SURVIVES)[2])}
@@ -235,14 +225,14 @@ def main() -> int:
     parser.add_argument("--again", type=Path, metavar="LOG", help="judge the survivors of an earlier call")
     args = parser.parse_args()
     mutants = survivors_of(args.again) if args.again else sample(args.count, args.seed, args.only)
-    killed, survivors = 0, 0
+    reasons, killed, survivors = equivalent(), 0, 0
     with tempfile.TemporaryDirectory(prefix="itl-mutants-") as name:
         copy = checkout_copy(Path(name) / "checkout")
         seconds = patience(dict.fromkeys(mutant.module for mutant in mutants), copy)
         for mutant in mutants:
             if is_killed(mutant, copy, seconds[mutant.module]):
                 killed += 1
-            elif reason := EQUIVALENT.get(mutant.name):
+            elif reason := reasons.get(mutant.name):
                 print(f"changes nothing ({reason}): {mutant.name}", flush=True)
             else:
                 survivors += 1
