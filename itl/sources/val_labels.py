@@ -55,9 +55,9 @@ def find_labels(
             return ValLabels(labels, words)
         if len(missing) < len(stems):
             faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
-    found = f"; {'; '.join(faults[:3])}" if faults else ""
+    reasons = "".join(f"; {fault}" for fault in faults[:3])
     raise ItlError(
-        f"{len(stems):,} val images have no label, such as {min(stems, default='')}{found}; put "
+        f"{len(stems):,} val images have no label, such as {min(stems, default='')}{reasons}; put "
         f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "
         f"`filename wnid` lines with the option val_labels"
     )
