@@ -18,7 +18,6 @@ PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.
 XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
 MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
 XML_NAME = re.compile(rb"<name>\s*(n\d{8})\s*</name>")
-NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})")
 
 
 @dataclass(frozen=True)
