@@ -115,6 +115,8 @@ def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
         "hours": f"{expected.minutes / 60:.1f}",
         "note": "",
     }
+    (row,) = designs([asked], store, None, detect=0.5).to_dict("records")
+    assert row["note"].startswith("0.5 points are too few for 100 seeds")
     (row,) = designs([asked], store, None, within=0.01).to_dict("records")
     assert row["note"].startswith("0.01 points are too few for 100 seeds")
     assert (row["between nets"], row["seeds"]) == ("2.3", "")

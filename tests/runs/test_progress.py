@@ -1,6 +1,9 @@
 """What is shown while runs are under way."""
 
+import json
+import sys
 import warnings
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,13 +39,13 @@ def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved; nothing began at its 0."""
 
     def __init__(self):
         self.seconds = 0.0
 
     def __call__(self) -> float:
-        return self.seconds
+        return 5000.0 + self.seconds
 
 
 def test_finished_runs_are_counted_once(tmp_path):
@@ -109,6 +112,53 @@ def test_the_end_is_logged_however_near_the_last_estimate_was(tmp_path):
     with Progress(specs, store, clock=Clock()) as progress:
         assert (progress.done, progress.minutes_left) == (1.0, 0.0)
     assert (tmp_path / "progress.jsonl").read_text() == before, "there was nothing to do"
+
+
+def test_estimates_are_those_of_the_last_runs_that_ended(tmp_path):
+    rows = [
+        (3, 50, 1.0),
+        (1, 0, 0.5),
+        (1, 0, 1.0),
+        (2, 70, 0.5),
+        (1, 70, 0.6),
+        (2, 0, 0.7),
+        (2, 70, 1.0),
+        (4, 90, 0.1),
+    ]
+    texts = [
+        json.dumps({"process": process, "start": start, "minutes": 2.0, "left": 1.0, "done": done})
+        for process, start, done in rows
+    ]
+    (tmp_path / "progress.jsonl").write_text("\n".join(texts) + "\n")
+    table = estimates(Store(tmp_path))
+    assert table.to_dict("list") == {"minutes": [2, 2], "left": [1, 1], "done": [0.5, 1], "total": [3, 3]}
+
+
+def test_nothing_is_shown_where_nothing_is_left_and_no_table_outside_of_notebooks(tmp_path, capsys):
+    store, spec = Store(tmp_path), Subset("a")
+    with Progress([spec], store, table=lambda: "a table"):
+        store.finish(spec, {})
+    assert "a table" not in "".join(capsys.readouterr())
+    with Progress([spec], store):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_notebook_a_table_stands_and_changes(tmp_path, monkeypatch, capsys):
+    shown = []
+    handle = SimpleNamespace(update=shown.append)
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1))
+    display = SimpleNamespace(display=lambda table, display_id: shown.append(table) or handle)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
+    with Progress(specs, store, table=lambda: len(list(tmp_path.glob("*/*/result.json")))) as progress:
+        progress.update()
+        store.finish(specs[0], {})
+        progress.update()
+        progress.update()
+    assert shown == [0, 1]
+    assert capsys.readouterr() == ("", ""), "a bar beside the table would be a second one"
 
 
 def test_progress_is_counted_in_work_and_corrected_by_what_runs_took(tmp_path):
