@@ -310,7 +310,7 @@ class Pilot:
 
 
 def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
-    """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot would take."""
+    """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
     made = advise(grid, task, budget)
     lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
     lines.append(answer_text(made).replace("**", ""))
