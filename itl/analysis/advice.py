@@ -312,12 +312,12 @@ class Pilot:
 def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
     made = advise(grid, task, budget)
-    count, hours = made.pilot
-    return (
-        f"{task}, budget of one net: {budget}\n\n{readable(made).to_string(index=False)}\n\n"
-        f"{answer_text(made).replace('**', '')}\n"
-        f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}"
-    )
+    lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
+    lines.append(answer_text(made).replace("**", ""))
+    if made.experiment:
+        count, hours = made.pilot
+        lines.append(f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}")
+    return "\n".join(lines)
 
 
 def readable(advice: Advice) -> pd.DataFrame:

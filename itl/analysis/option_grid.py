@@ -116,11 +116,12 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     """
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
+    tree = question.tree(machine)
     training, measuring = _hours(question, runs, store, machine)
     counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
     options = pd.DataFrame(
         {
-            "option": [option_text(condition, question.tree(machine)) for condition in conditions],
+            "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
@@ -145,18 +146,20 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
 
 
 def option_text(condition: Condition, tree: Taxonomy) -> str:
-    """Name an option for people: the label set with the names of its nodes, and the images of each class."""
+    """Name an option for people: the label set with the words of its nodes, and the images of each class.
+
+    >>> dogs = Condition((("label_set", "only@n02084071"), ("images_per_class", 50)), labels="only@n02084071")
+    >>> option_text(dogs, Taxonomy.snapshot())
+    'only@n02084071 (dog), 50 images per class'
+    """
     if condition.untrained:
         return "no pre-training"
     (_, labels), *others = condition.columns
     if condition.weights:
         return str(labels)
-    named = re.sub(r"n\d{8}", lambda wnid: f"{wnid[0]} ({_name(tree, wnid[0])})", str(labels))
-    return ", ".join([named, *(f"{value} images per class" for _, value in others)])
-
-
-def _name(tree: Taxonomy, wnid: str) -> str:
-    return tree.class_name(wnid) if wnid in tree else "not in the tree"
+    nodes = [tree.class_name(node) for node in re.findall(r"\bn\d{8}\b", str(labels)) if node in tree]
+    words = f" ({', '.join(nodes)})" if nodes else ""
+    return ", ".join([f"{labels}{words}", *(f"{value} images per class" for _, value in others)])
 
 
 def _measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:

@@ -382,6 +382,9 @@ def test_a_control_stays_as_it_is(imagenet):
 
 def test_a_control_of_a_small_tree(tree):
     assert groups_at(tree, LEAVES, 2) == {"dog": ["husky", "poodle"], "car": ["car"], "fish": ["trout"]}
+    assert list(groups_at(tree, LEAVES, 2)) == ["dog", "car", "fish"], "the largest first, then by name"
+    assert list(groups_at(tree, ["trout", "car"], 1)) == ["animal", "vehicle"], "not by their classes"
+    assert groups_at(tree, LEAVES, 9) == {wnid: [wnid] for wnid in LEAVES}
     assert len(matched_control(tree, LEAVES, {"trout"}, seed=0)) == 1
     dogs_and_two_fish = [*Taxonomy.snapshot().leaves_under("n02084071"), "n01440764", "n01443537"]
     with pytest.raises(ItlError, match="leaves out 118 other classes, as many .* only 2 are others"):

@@ -17,7 +17,7 @@ from itl.evaluation import induction
 from itl.evaluation.logistic_regression import Features
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, duration, free_memory, readable
+from itl.machine import Machine, free_memory
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
@@ -28,7 +28,7 @@ from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transf
 from tests.pictures import encoded, smooth
 from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
 
-RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
+RATE = throughput.Rate(0.5, 0.125, memory=1000, device=0, weights=400, features=10)
 FROZEN = throughput.Frozen(start=3.0, fit=0.25, compare=0.5)
 BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
 SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
@@ -334,7 +334,7 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     frozen = found[throughput.frozen_name(machine)]
     assert other == found
     assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
-    assert 0 < rate.look < rate.learn
+    assert 0 < rate.infer_s_per_image < rate.train_s_per_image
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
@@ -400,16 +400,6 @@ def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
 def test_memory_is_that_of_this_machine():
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < free_memory() <= whole
-
-
-@pytest.mark.parametrize(("count", "text"), [(0, "0 MiB"), (2**20, "1 MiB"), (2**30, "1.0 GiB")])
-def test_bytes_for_people(count, text):
-    assert readable(count) == text
-
-
-@pytest.mark.parametrize(("minutes", "text"), [(0, "0.0 minutes"), (300, "5.0 hours"), (10_000, "6.9 days")])
-def test_times_for_people(minutes, text):
-    assert duration(minutes) == text
 
 
 def test_told_by_condition_or_by_run(tmp_path, rated):
