@@ -30,6 +30,7 @@ from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
 from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
+LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
 MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
 NEGLIGIBLE = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
@@ -37,7 +38,7 @@ SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes of a tree that differ in the classes under them; the one with all classes is left out."""
+    """Nodes of a tree that differ in the classes under them; those with almost all classes are left out."""
 
     wnids: tuple[str, ...]  # the highest first; of nodes with the same classes the deepest
     member: np.ndarray  # bool (nodes, classes)
@@ -59,8 +60,8 @@ def nodes_above(tree: Taxonomy, classes: list[str]) -> Nodes:
     deepest: dict[frozenset[int], str] = {}
     for node in sorted(under, key=lambda node: (tree.depth(node) if node in tree else math.inf, node)):
         deepest[frozenset(under[node])] = node
-    deepest.pop(frozenset(range(len(classes))), None)
-    ordered = sorted(deepest.items(), key=lambda item: (-len(item[0]), item[1]))
+    small = [item for item in deepest.items() if len(item[0]) <= LARGEST * len(classes)]
+    ordered = sorted(small, key=lambda item: (-len(item[0]), item[1]))
     member = np.zeros((len(ordered), len(classes)), bool)
     for row, (numbers, _) in enumerate(ordered):
         member[row, list(numbers)] = True
@@ -324,13 +325,15 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
 
 
 def answer_text(table: pd.DataFrame, trial: Answer) -> str:
-    """Answer with the strongest rows of `effects` and the main comparison of the runs that tried them."""
+    """Answer with the strongest verdicts of `effects` and the main comparison of the runs that tried them."""
     helping, hurting = [int((table["verdict"] == word).sum()) for word in ("helps", "hurts")]
-    ends = [_row_text(table.iloc[row]) for row in (-1, 0)]
+    known = table[table["verdict"] != "cannot tell"]  # sorted by effect
+    ends = [f"Most helpful: {_row_text(known.iloc[-1])}. "] if helping else []
+    ends += [f"Most harmful: {_row_text(known.iloc[0])}. "] if hurting else []
     return (
         f"On {task_name(table['task'].iloc[0])}, {helping} of {len(table)} nodes and classes help and "
-        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. Most helpful: {ends[0]}. "
-        f"Most harmful: {ends[1]}.\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
+        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. {''.join(ends).rstrip()}"
+        f"\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
     )
 
 
@@ -348,7 +351,8 @@ def images_of_target(
 
     Returns:
         Columns row (of the target's pack), image, wnid, correct (how often all nets on halves are right, in
-        percent), effect (of the node, in percent of nets) with standard_error; the most hurt image first.
+        percent), effect (of the node, in percent of nets, at most 100) with standard_error; the most hurt
+        image first.
 
     Raises:
         ItlError: *node* is none of the nodes, or the runs keep no predictions.
@@ -377,6 +381,7 @@ def images_of_target(
     table.insert(0, "row", target.test.rows)
     table["correct"] = correct.mean(0)
     table["effect"] = [effect.mean[0] for effect in effects]
+    table["effect"] = table["effect"].clip(-100, 100)  # halves have few of a node's classes more than others
     table["standard_error"] = [effect.deviations[0, 0] for effect in effects]
     return table.sort_values(["effect", "row"], ignore_index=True)
 
