@@ -419,6 +419,9 @@ def counterfactual(
 ) -> Question:
     """Make the question that tries what *table* says of *question*, on seeds that it has not used.
 
+    The main comparison is that of the harmful nodes, and of the helpful where none has the verdict that it
+    hurts but some that they help.
+
     Args:
         question: an influence.
         table: its `effects`.
@@ -450,4 +453,5 @@ def counterfactual(
         harmful=harmful,
         helpful=helpful,
         helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
+        helpful_first="hurts" not in set(table["verdict"]) and "helps" in set(table["verdict"]),
     )

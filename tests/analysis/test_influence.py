@@ -222,6 +222,14 @@ def test_counterfactuals_are_on_fresh_seeds(study):
     labels = {condition.columns[0][1]: condition.labels for condition in trial.conditions}
     assert labels["the helpful alone"] == f"only@{wnid}"
     assert labels["without the harmful"].startswith("without@")
+    for verdicts, first in (
+        (["helps", "cannot tell"], "the helpful alone"),
+        (["helps", "hurts"], "without the harmful"),
+        (["cannot tell", "cannot tell"], "without the harmful"),
+    ):
+        changed = table.assign(verdict=[verdicts[number % 2] for number in range(len(table))])
+        tried = influence.counterfactual(question, changed, machine, nodes=1, seeds=2)
+        assert tried.comparisons[0].of == (("pretrained_on", first),)
 
 
 def test_images_that_a_class_helps(study):
