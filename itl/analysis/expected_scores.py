@@ -1,7 +1,7 @@
 """What an option should score on a task, from what it and others score on this task and on others.
 
 One Gaussian process (Rasmussen and Williams, Gaussian processes for machine learning, 2006, chapter 2) over
-pairs of a task and an option. Its covariance is a sum of parts, each with a standard deviation in points:
+pairs of a task and an option. Its covariance is a sum of parts, each with a standard deviation in points::
 
     level                      of a task without pre-training
     gain, task_gain            of pre-training: what tasks share, and a task's own
@@ -214,7 +214,7 @@ def expected_rise(means: np.ndarray, slopes: np.ndarray) -> float:
     """Return E max(means + slopes Z) − max(means), Z standard normal, in closed form.
 
     Algorithm 1 of Frazier, Powell and Dayanik: of the lines means + slopes z only those on the upper envelope
-    count; neighbours on it, whose slopes differ by d and which meet at z, add d (φ(z) − |z| Φ(−|z|)).
+    count; neighbours on it, whose slopes differ by d and which meet at z, add `d (φ(z) − |z| Φ(−|z|))`.
 
     >>> round(expected_rise(np.array([0.0, 0.0]), np.array([0.0, 1.0])), 4)  # E max(0, Z)
     0.3989

@@ -272,7 +272,7 @@ def effects(
     """Tabulate what every node and every class does for *task*, the most harmful first.
 
     Returns:
-        Columns task, node, name, depth, classes (under it), effect (in points: see the module) with low and
+        Columns task, node, name, depth, classes (under it), effect (in points; see the module) with low and
         high, share (the effect as a share of the gain from pre-training, which is taken as known), p (two-
         sided), q (p adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %,
         else cannot tell. Of the nodes that have a verdict, at most 5 % are expected to have the wrong one.

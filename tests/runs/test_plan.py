@@ -17,7 +17,7 @@ from itl.evaluation import induction
 from itl.evaluation.logistic_regression import Features
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, duration, free_memory, readable
+from itl.machine import Machine, free_memory
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
@@ -400,16 +400,6 @@ def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
 def test_memory_is_that_of_this_machine():
     whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 0 < free_memory() <= whole
-
-
-@pytest.mark.parametrize(("count", "text"), [(0, "0 MiB"), (2**20, "1 MiB"), (2**30, "1.0 GiB")])
-def test_bytes_for_people(count, text):
-    assert readable(count) == text
-
-
-@pytest.mark.parametrize(("minutes", "text"), [(0, "0.0 minutes"), (300, "5.0 hours"), (10_000, "6.9 days")])
-def test_times_for_people(minutes, text):
-    assert duration(minutes) == text
 
 
 def test_told_by_condition_or_by_run(tmp_path, rated):
