@@ -23,7 +23,7 @@ from itl.specs import Subset, key
 from tests.accessible import faults
 from tests.pictures import encoded, smooth
 from tests.sources import containers
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study
 
 LONG = {"steps": 80, "batch": 8, "pixels": 24}
 
@@ -74,14 +74,14 @@ def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine):
     assert "0 of 12 runs exist already" in panel.html()
     panel.seeds = "0"
     assert "0 of 6 runs exist already" in panel.html()
-    small_study(images_per_class=[0, 4], seeds=[0]).run(Store(machine.runs), machine)
+    run_here(small_study(images_per_class=[0, 4], seeds=[0]), machine)
     panel.refresh()
     assert "4 of 6 runs exist already" in panel.html()
 
 
 def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkeypatch):
     """What takes long with thousands of runs: a plan, the key of a run, its file, and an answer's figure."""
-    small_study(seeds=[0]).run(Store(machine.runs), machine)
+    run_here(small_study(seeds=[0]), machine)
     panel.seeds = "0, 1"
     panel.widget()
     counts = dict.fromkeys(("plan", "key", "result", "figure"), 0)

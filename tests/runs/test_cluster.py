@@ -19,10 +19,9 @@ import pytest
 from itl import ItlError
 from itl.runs import cluster as module
 from itl.runs.executors import execute, shard_of, with_needs
-from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
-from tests.worlds import FOUR, here, small_study
+from tests.worlds import FOUR, here, run_here, small_study
 
 distributed = pytest.importorskip("dask.distributed")
 HOST = socket.gethostname()
@@ -53,12 +52,6 @@ def trainings(question, machine) -> list[Pretrain]:
     return [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
 
 
-def in_this_process(question, machine) -> None:
-    question.prepare(machine)
-    for spec in with_needs(run.spec for run in question.runs(machine)):
-        perform(spec, Store(machine.runs), machine)
-
-
 def wait_for(condition) -> None:
     deadline = time.monotonic() + 90
     while not condition():
@@ -87,7 +80,7 @@ def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(
     question = small_study(**FOUR, recipe={"steps": 120, "batch": 8, "pixels": 24})
     alone = here(tmp_path / "alone", checkpoint_seconds=20)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
-    in_this_process(question, alone)
+    run_here(question, alone)
     copytree(alone.packs, spread.packs)
 
     def kill_one() -> None:

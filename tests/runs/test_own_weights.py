@@ -36,7 +36,7 @@ from itl.training.detection_nets import detection_backbone
 from itl.training.hubs import fetch, published
 from itl.training.nets import Renormalised, build, build_for
 from itl.training.weights import fill_body, load_kept
-from tests.worlds import here, small_study
+from tests.worlds import here, run_here, small_study
 
 HALF_GREY = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
@@ -54,13 +54,6 @@ def entry(path: Path, **settings) -> dict:
     return {"net": "resnet18", "file": str(path), "pixels": 32} | settings
 
 
-def do_here(question, store, machine) -> None:
-    """Do the runs of *question* in this process: starting others takes longer than these runs."""
-    question.prepare(machine)
-    for spec in with_needs([run.spec for run in question.runs(machine)]):
-        perform(spec, store, machine)
-
-
 @pytest.fixture(scope="module")
 def study(resnet, tmp_path_factory) -> SimpleNamespace:
     """A small study that has run, then again beside its own exported net and the ResNet, twice."""
@@ -68,7 +61,7 @@ def study(resnet, tmp_path_factory) -> SimpleNamespace:
     machine, store, file = here(home), Store(home / "runs"), home / "net.safetensors"
     settings = {"images_per_class": [0, 12], "tasks": ["knn@scenes", "probe@scenes", "finetune@scenes"]}
     first = small_study(**settings, seeds=[0])
-    do_here(first, store, machine)
+    run_here(first, machine)
     (net,) = [run.spec for run in first.runs(machine) if isinstance(run.spec, Pretrain)]
     said = export_net(key(net)[:8], file, machine)
     weights = [
@@ -77,7 +70,7 @@ def study(resnet, tmp_path_factory) -> SimpleNamespace:
         entry(resnet, name="grey", **HALF_GREY),
     ]
     question = small_study(**settings, weights=weights)
-    do_here(question, store, machine)
+    run_here(question, machine)
     return SimpleNamespace(
         home=home,
         machine=machine,

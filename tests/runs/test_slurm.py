@@ -11,11 +11,9 @@ from shutil import copytree
 
 import pytest
 
-from itl.runs.executors import with_needs
-from itl.runs.perform import perform
 from itl.runs.store import Store
 from tests import slurm
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study
 
 pytest.importorskip("dask_jobqueue")
 pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(240)]
@@ -34,10 +32,7 @@ def cluster(tmp_path_factory):
 def undisturbed(tmp_path_factory) -> Path:
     """A home in which the study was done in this process alone."""
     machine = here(tmp_path_factory.mktemp("undisturbed"), checkpoint_seconds=20)
-    question = small_study(**STUDY)
-    question.prepare(machine)
-    for spec in with_needs(run.spec for run in question.runs(machine)):
-        perform(spec, Store(machine.runs), machine)
+    run_here(small_study(**STUDY), machine)
     return machine.home
 
 
