@@ -21,6 +21,7 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
 from tests.accessible import faults
+from tests.chaos import write_rates
 from tests.pictures import encoded, smooth
 from tests.sources import containers
 from tests.worlds import SETTINGS, here, run_here, small_study
@@ -48,6 +49,12 @@ def project(tmp_path, monkeypatch) -> Path:
 @pytest.fixture
 def machine(project) -> Machine:
     return here(project, workers=1)
+
+
+@pytest.fixture
+def rates(project) -> None:
+    """What runs cost is known: to measure it takes longer than to do them."""
+    write_rates(Machine.from_environment(home=project, device="cpu", workers=1), SETTINGS)
 
 
 @pytest.fixture
@@ -185,7 +192,7 @@ def test_the_browsers_selection_is_taken_over(machine):
         StudyPanel("smallest", machine=machine).take_selection()
 
 
-def test_run_stop_resume_answer_and_save(panel, project):
+def test_run_stop_resume_answer_and_save(panel, project, rates):
     parameters = panel.preset.notebooks["01-data-size"]
     parameters["recipe"] = LONG
     panel.conditions, panel.seeds = "images_per_class: [4, 12]", "0, 1"
@@ -216,7 +223,7 @@ def test_run_stop_resume_answer_and_save(panel, project):
     assert question == panel.ask()
 
 
-def test_a_process_that_is_killed_has_failed_and_runs_again(panel):
+def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     panel.run()
     os.killpg(panel.process._process.pid, signal.SIGKILL)
     assert panel.process.wait(60) == "failed"

@@ -28,15 +28,19 @@ HOST = socket.gethostname()
 LONG = {"steps": 10**6, "batch": 8, "pixels": 24}
 
 
-@pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch, tmp_path):
-    monkeypatch.setenv("ITL_DEVICE", "cpu")
-    monkeypatch.setenv("ITL_TEST", str(tmp_path))  # marks the processes of this test
+@pytest.fixture(autouse=True, scope="module")
+def mark(tmp_path_factory):
+    """Mark the processes of this file's tests, and of their children, in the environment."""
+    mark = str(tmp_path_factory.mktemp("mark"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ITL_DEVICE", "cpu")
+        patch.setenv("ITL_TEST", mark)
+        yield mark
 
 
-@pytest.fixture
-def cluster():
-    """As people start it: each worker has several threads."""
+@pytest.fixture(scope="module")
+def cluster(mark):
+    """As people start it: each worker has several threads. One that is killed is replaced."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=4, host="127.0.0.1", dashboard_address=None, silence_logs=50
     ) as running:
@@ -60,15 +64,15 @@ def wait_for(condition) -> None:
 
 
 @pytest.fixture
-def left_over(tmp_path):
-    """Count the processes of runs that this test has started and that are still there."""
+def left_over(mark):
+    """Count the processes of runs that tests have started and that are still there."""
     psutil = pytest.importorskip("psutil")
 
     def count() -> int:
         number = 0
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                ours = process.environ().get("ITL_TEST") == str(tmp_path)
+                ours = process.environ().get("ITL_TEST") == mark
                 number += ours and "itl.runs.worker_processes" in process.cmdline()
         return number
 
