@@ -1,8 +1,9 @@
 """StudyPanel: choose a question, see its plan, run it, and read the answer."""
 
 import asyncio
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.plan import Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
-from itl.runs.store import Store
+from itl.runs.store import RESULT, Store
 from itl.runs.study import Study
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Pretrain
@@ -41,15 +42,15 @@ TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) 
 
 
 class QuickStore(Store):
-    """A store that asks the disk about a finished run once: each change of a panel plans thousands of runs.
+    """A store that reads each result once: each change of a panel plans thousands of runs.
 
-    It does not see that a run is removed or damaged; a new one does.
+    Whether the result is still there, as it was read, it asks every time: a run that is removed is noticed.
     """
 
     def __init__(self, root: Path):
         super().__init__(root)
         self._paths: dict[object, Path] = {}
-        self._done: set[object] = set()
+        self._read: dict[str, int] = {}  # when the results of finished runs were written, by their path
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies; the key is made once."""
@@ -59,11 +60,21 @@ class QuickStore(Store):
 
     def state(self, spec: object) -> str:
         """Say whether a run is done, partial or to do."""
-        if spec in self._done:
+        result = f"{self.path(spec)}/{RESULT}"
+        try:
+            written = os.stat(result).st_mtime_ns
+        except FileNotFoundError:
+            return "partial" if self.is_partial(spec) else "to do"
+        if self._read.get(result) == written:
             return "done"
         if (state := super().state(spec)) == "done":
-            self._done.add(spec)
+            self._read[result] = written
         return state
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every result that was read is still there."""
+        return all(map(os.path.exists, self._read))
 
 
 class StudyPanel(Panel):
@@ -293,16 +304,16 @@ class StudyPanel(Panel):
             self._planned, self._answer, self._figure = None, None, ""
         self.redraw()
 
-    def redraw(self) -> None:
+    def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
         """Draw the picture again; a live one shows its answer a moment after the last change.
 
         To judge and draw an answer takes longer than a person wants to wait for a control.
         """
         if self._waiting is not None:
             self._waiting.cancel()
-        loop = running_loop() if self._picture is not None and not self._figure else None
+        loop = running_loop() if self._pictures and not self._figure else None
         self._waiting = loop.call_later(PAUSE_SECONDS, self._redraw_with_answer) if loop else None
-        super().redraw()
+        super().redraw(parts)
 
     def _redraw_with_answer(self) -> None:
         self._waiting = None
@@ -348,7 +359,7 @@ class StudyPanel(Panel):
             made = self.ask()
             # The margin changes which runs are needed only where seeds are added until it is decided.
             runs = made if made.cap else replace(made, margin=Margin())
-            if self._planned is None or self._planned[0] != runs:
+            if self._planned is None or self._planned[0] != runs or not self.store.is_current:
                 self._planned = (runs, plan([made], self.store, self.machine, measure=False))
             return self._planned[1]
         except ItlError as error:

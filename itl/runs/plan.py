@@ -221,10 +221,11 @@ class Plan:
     def summary(self) -> str:
         """Say for people what is left to do, for how long, and what of disk and memory it takes."""
         nets, slots = int((self.left["kind"] == "pretrain").sum()), self.machine.slots
+        packs = int((self.packs["state"] != "done").sum())
         where = "" if self.machine.device == "cpu" else f" on {describe_devices(self.machine)}"
         kinds = f"{nets} trainings and {len(self.left) - nets} evaluations"
         lines = [
-            f"{(self.packs['state'] != 'done').sum()} packs to build, {len(self.left)} runs to do ({kinds}): "
+            f"{packs} pack{'' if packs == 1 else 's'} to build, {len(self.left)} runs to do ({kinds}): "
             f"about {duration(self.minutes)} with {slots} side by side{where}",
             f"disk: packs {readable(self.disk[0])}, runs {readable(self.disk[1])}; "
             f"{readable(free_disk(self.machine.home))} are free in {self.machine.home}",
@@ -257,7 +258,7 @@ def plan(
     sizes, packs = _packs(questions, machine)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
-        if UNPACKED not in str(run.spec):
+        if is_packed(run.spec):
             run.key, run.state = store.path(run.spec).name, store.state(run.spec)
     left = [run for run in planned.values() if run.state != "done"]
     for question in questions:
@@ -272,6 +273,13 @@ def plan(
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
+
+
+def is_packed(spec: Pretrain | Transfer) -> bool:
+    """Say whether the packs of a run are built; before, its key is not known."""
+    subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
+    packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
+    return not any(digest.startswith(UNPACKED) for digest in packs)
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
