@@ -81,11 +81,11 @@ class InfluencePanel(Panel):
             node=f"{row['name']} ({self.node})",
             task=task_name(self._task),
             effect=f"{signed(row['effect'])} points ({interval(row['low'], row['high'])}): {row['verdict']}",
-            helped=self._pictures(images[images["effect"] > 0].tail(PICTURES)[::-1]),
-            hurt=self._pictures(images[images["effect"] < 0].head(PICTURES)),
+            helped=self._thumbnails(images[images["effect"] > 0].tail(PICTURES)[::-1]),
+            hurt=self._thumbnails(images[images["effect"] < 0].head(PICTURES)),
         )
 
-    def _pictures(self, images: pd.DataFrame) -> list[tuple[str, str, str]]:
+    def _thumbnails(self, images: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return a data URL, words and a caption of each of *images*."""
         urls = self._gallery.urls(images["row"].to_numpy())
         captions = [f"{signed(row.effect)} ± {row.standard_error:.0f}" for row in images.itertuples()]

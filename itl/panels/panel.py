@@ -27,6 +27,7 @@ class PanelScript(AnyWidget):
       element with the focus has an attribute, which widgets do not set.
     * A slider has a name, and its value in words, for screen readers.
     * What has ``data-setting`` and ``data-value`` in a picture is a button, which sends them to the kernel.
+    * A panel that another one opens below itself is scrolled to.
     """
 
     _esm = """
@@ -38,7 +39,8 @@ class PanelScript(AnyWidget):
         };
         const click = ({ target }) => {
           const button = target.closest("button[data-setting]");
-          if (button && box(button) === box(el)) model.send({ ...button.dataset });
+          if (!button || box(button) !== box(el)) return;
+          model.send({ setting: button.dataset.setting, value: button.dataset.value });
         };
         const complete = () => {
           for (const slider of document.querySelectorAll(".itl-controls [role=slider]")) {
@@ -59,6 +61,9 @@ class PanelScript(AnyWidget):
         document.addEventListener("click", click);
         const observer = new MutationObserver(complete);
         observer.observe(document.body, { childList: true, subtree: true });
+        setTimeout(() => {  // by then it has its place in the page
+          if (box(el)?.parentElement.closest(".itl-controls")) box(el).scrollIntoView();
+        });
         return () => {
           document.removeEventListener("focusin", keep);
           document.removeEventListener("click", click);

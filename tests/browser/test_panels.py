@@ -108,8 +108,8 @@ def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, tr
     page.locator("button[data-setting=opened]").first.click()
     page.get_by_label("find node", exact=True).click()
     page.keyboard.type("dog")
-    dog = page.get_by_label("wrong under", exact=True).locator("option", has_text=re.compile(r"^\s*dog ·"))
-    wrong = re.search(r"· ([\d,]+) of", dog.inner_text())[1]
+    dog = page.get_by_label("wrong under", exact=True).locator("option", has_text=re.compile(r"^\s*dog\s·"))
+    wrong = re.search(r"·\s([\d,]+)\sof", dog.inner_text())[1]
     dog.click()
     page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under dog: {wrong} of')")
     assert page.evaluate("() => window.clicks") == 3
@@ -143,17 +143,16 @@ InfluencePanel(question, effects, browser)"""
 
 def test_the_images_of_a_node_follow_the_browser_and_the_keys(panel, page, influenced):
     notebook = panel(INFLUENCE, "browser")
-    page.wait_for_selector(f".itl-panel b:text('{influenced}')")
     assert page.locator("ul[aria-label*='right more often'] li").count() == 3
+    first = page.locator(".itl-panel b").first.inner_text()
     page.get_by_label("find node", exact=True).focus()
     page.keyboard.press("Tab")
     assert page.evaluate(FOCUSED) == "node"
     page.keyboard.press("ArrowDown")
-    page.wait_for_selector(f".itl-panel b:text('{influenced}')", state="detached")
+    page.wait_for_selector(f".itl-panel b:text({first!r})", state="detached")
     notebook.run()
     go_to(page, influenced)
     page.wait_for_selector(f".itl-panel b:text('{influenced}')")
-    assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output:has(.itl-panel)") == []
     shot(page, "influence-panel")
 

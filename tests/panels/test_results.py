@@ -5,6 +5,7 @@ import pytest
 from itl import ItlError
 from itl.panels.results import ResultsPanel
 from itl.presets import Preset
+from itl.report.html import render
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, key
@@ -117,22 +118,24 @@ def test_a_click_in_the_picture_sets_what_it_names(panel):
 
 
 def test_a_change_draws_only_the_parts_that_show_it(panel, monkeypatch):
-    _, *controls, first, values, runs, images, _ = panel.widget().children
+    *_, first, values, runs, images, _ = panel.widget().children
     panel.row = int(panel.contrasts().index[0])
     before = (first.value, values.value, runs.value)
     drawn = []
-    for name in ("comparisons_html", "values_html", "runs_html", "images_html"):
-        write = getattr(ResultsPanel, name)
-        monkeypatch.setattr(
-            ResultsPanel, name, lambda panel, name=name, write=write: (drawn.append(name), write(panel))[1]
-        )
+
+    def record(template: str, part: str, **content: object) -> str:
+        drawn.append(part)
+        return render(template, part=part, **content)
+
+    monkeypatch.setattr("itl.panels.results.render", record)
     panel.run = panel.runs()["run"][0]
-    assert drawn == ["images_html"]
+    assert drawn == ["images"]
     assert (first.value, values.value, runs.value) == before
     assert "Images that the net of run" in images.value
     drawn.clear()
     panel.task = "knn@scenes"
-    assert drawn == ["comparisons_html", "values_html", "runs_html", "images_html"]
+    assert drawn == ["comparisons", "values"]
+    assert runs.value == images.value == "", "no comparison is chosen any more"
 
 
 def test_every_control_has_a_name_and_the_picture_can_be_read(panel):
