@@ -341,6 +341,11 @@ class ResultsPanel(Panel):
         ]
         return render(TEMPLATE, part="images", run=self.run, pictures=pictures)
 
+    def widget(self) -> ipywidgets.Widget:
+        """Make controls and picture; runs are listed first, so that a comparison only looks them up."""
+        self._question_runs, self._values_of  # noqa: B018
+        return super().widget()
+
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: what is compared, and a row of it; runs and nets are clicked in the picture."""
         controls = []

@@ -414,6 +414,12 @@ class StudyPanel(Panel):
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
 
+    def widget(self) -> ipywidgets.Widget:
+        """Make controls and picture; what reads own images is loaded now, and not at the first folder."""
+        import torchvision  # noqa: F401
+
+        return super().widget()
+
     def _buttons(self) -> ipywidgets.Widget:
         name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)
         actions = {

@@ -14,7 +14,7 @@ from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, 
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, cost, work_of
+from itl.runs.cost import Cost, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
@@ -263,7 +263,7 @@ def plan(
     left = [run for run in planned.values() if run.state != "done"]
     for question in questions:
         question.check_weights(machine)
-    works = [work_of(run.spec) for run in left]
+    works = list(dict.fromkeys(work_of(run.spec) for run in left))
     rates = measured_before(works, machine) if left else {}
     if left and measure:
         _refuse_impossible(left, rates, machine)
@@ -375,10 +375,17 @@ def _planned_runs(
 def _add_costs(
     planned: dict[Pretrain | Transfer, PlannedRun], left: list[PlannedRun], rates: Rates, machine: Machine
 ) -> None:
-    """Set the costs of the runs that are *left*, where *rates* are known, and the minutes of their nets."""
+    """Set the costs of the runs that are *left*, where *rates* are known, and the minutes of their nets.
+
+    Runs that differ in their seed alone cost the same, so each cost is estimated once.
+    """
+    costs: dict[tuple, Cost] = {}
     for run in left:
-        if {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys():
-            run.cost = cost(run.spec, run.size, rates, machine)
+        alike = (id(run.size), cost_settings(run.spec))
+        if alike not in costs:
+            known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
+            costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
+        run.cost = costs[alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):
             run.before = planned[run.spec.pretrain].cost.minutes

@@ -31,6 +31,7 @@ from itl.specs import Pretrain, key
 from tests.analysis import test_advice
 from tests.browser.worlds import wide_tree
 from tests.pictures import encoded, smooth
+from tests.chaos import write_rates
 from tests.worlds import SETTINGS, here, pretend
 
 IMAGES, FEATURES, PIXELS = 5000, 512, 64
@@ -124,7 +125,7 @@ def measure_results(preset: Preset, machine) -> None:
 def measure_advice() -> None:
     """Measure 2,000 measurements: 8 targets × 25 options × 10 seeds."""
     with mock.patch.multiple(test_advice, TASKS=8, OPTIONS=25, SEEDS=10):
-        grid, _ = test_advice.world(0, effect=8.0)
+        grid, _ = test_advice.world(0, effect=8.0, measured=10)
     assert len(grid.measured) == NETS
     started = time.perf_counter()
     panel = AdvicePanel(grid)
@@ -217,6 +218,7 @@ def main() -> None:
     question, _ = questions_of(preset)
     with tempfile.TemporaryDirectory() as folder:
         machine = here(Path(folder))
+        write_rates(machine, settings)
         question.prepare(machine)
         store, specs = Store(machine.runs), list(with_needs(run.spec for run in question.runs(machine)))
         pretend(specs, store)
