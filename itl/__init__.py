@@ -70,8 +70,8 @@ def pick(options: Mapping[str, T], name: str, what: str) -> T:
 def no_such(options: Iterable[str], name: str, what: str) -> ItlError:
     """Return the error that *name*, of some *what*, is none of *options*, with the nearest of these."""
     hint = did_you_mean(str(name), options)
-    there = "There" if hint else "there"
-    return ItlError(f"no {what} called {name!r}; {hint}{there} are {', '.join(sorted(options)) or 'none'}")
+    known = f"{'There' if hint else 'there'} are {', '.join(sorted(options)) or 'none'}"
+    return ItlError(f"no {what} called {name!r}; {hint}{known}")
 
 
 def one_line(message: object) -> str:

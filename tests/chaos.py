@@ -29,6 +29,9 @@ import psutil
 
 from itl import ItlError, log_lines
 from itl.machine import Machine
+from itl.presets import load_preset
+from itl.report.build import pages_of
+from itl.report.notebook_page import NotebookPage
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.plan import plan as make_plan
@@ -50,6 +53,7 @@ PRESET = {
 ONE_NET = FOUR | {"seeds": [0], "recipe": {"steps": 2, "batch": 8, "pixels": 24}}
 PACK = "pack demo --size 32 --option classes=8 --option train=250 --option val=4 --option size=32 --out pack"
 SIZE_ENDING = ".size.json"  # of what is known of a source before its pack is built
+CUT_TO = (0, 0.5)  # of the length of a file that a power cut damages
 PUBLISHING_S = 0.3  # in which the files of a page are moved into place
 
 
@@ -350,43 +354,62 @@ def power_cuts(folder: Path) -> Outcome:
     wrong = [
         text
         for victim in files_of(finished)
-        for length in (0, (finished / victim).stat().st_size // 2)
-        if (text := cut(finished, folder / "cut", victim, length))
+        for share in CUT_TO
+        if (text := cut(finished, folder / "cut", victim, int(share * (finished / victim).stat().st_size)))
     ]
     print(*wrong, sep="\n", end="")
-    cuts = 2 * len(files_of(finished))
+    cuts = len(CUT_TO) * len(files_of(finished))
     return Outcome(f"{cuts} power cuts", same=not wrong, seconds=time.monotonic() - started)
 
 
 def report_cuts(folder: Path) -> Outcome:
-    """Cut each file of a page, and all other files of the report at once, to nothing and to half."""
+    """Cut each file of a page alone, which must be named, and all files of the report at once, and report."""
     started, finished = time.monotonic(), project(folder / "reported")
     finish(finished, REPORT)
-    files = [path for path in files_of(finished) if path.parts[0] == "reports"]
-    of_page = [path for path in files if path.match("reports/mini/01-data-size*")]
-    victims = [[path] for path in of_page] + [[path for path in files if path not in of_page]]
-    wrong = [text for paths in victims for part in (0, 2) if (text := cut_report(finished, paths, part))]
+    preset = load_preset("mini", finished / "params")
+    (page,) = pages_of(preset, finished / "reports/mini", here(finished), finished / "notebooks")
+    victims = [page.published(".json"), *(page.folder / name for name in page.published_facts()["files"])]
+    wrong = [] if page.is_current() else ["the page is to be made again before anything is cut"]
+    wrong += [text for victim in victims for share in CUT_TO if (text := cut_page(page, victim, share))]
+    wrong += [text for share in CUT_TO if (text := cut_report(finished, share))]
     print(*wrong, sep="\n", end="")
-    return Outcome(f"{2 * len(victims)} cuts of a report", same=not wrong, seconds=time.monotonic() - started)
+    cuts = len(CUT_TO) * (len(victims) + 1)
+    return Outcome(f"{cuts} cuts of a report", same=not wrong, seconds=time.monotonic() - started)
 
 
-def cut_report(finished: Path, victims: Sequence[Path], part: int) -> str:
-    """Copy the project *finished*, cut *victims* of its report to one *part*th, or to nothing, and report.
+def cut_page(page: NotebookPage, victim: Path, share: float) -> str:
+    """Cut *victim*, a file of *page*, to a *share* of its length, ask whether the page is whole, and mend it.
 
     Returns:
-        What is wrong: a file of a page was not named, or what was made again differs; '' if nothing is.
+        What is wrong: the file was not named, or the page counts as whole; '' if nothing is.
+    """
+    data, messages = victim.read_bytes(), []
+    os.truncate(victim, int(share * len(data)))
+    with warnings.catch_warnings(record=True) as notes, log_lines(messages.append):
+        warnings.simplefilter("always")
+        whole = page.is_current()
+    victim.write_bytes(data)
+    output = "\n".join([*messages, *(str(note.message) for note in notes)])
+    named = victim.name in output
+    return "" if named and not whole else f"{victim.name} cut: named {named}, whole {whole}: {output}"
+
+
+def cut_report(finished: Path, share: float) -> str:
+    """Copy the project *finished*, cut each file of its report to a *share* of its length, and report.
+
+    Returns:
+        What is wrong: what was made again differs; '' if nothing is.
     """
     home = finished.with_name("cut-report")
     copytree(finished, home, symlinks=True)
-    for victim in victims:
-        os.truncate(home / victim, (finished / victim).stat().st_size // part if part else 0)
+    for victim in files_of(home / "reports"):
+        path = home / "reports" / victim
+        os.truncate(path, int(share * path.stat().st_size))
     output = finish(home, REPORT)
-    named = len(victims) > 1 or victims[0].name in output  # the files of all pages are written each time
     made = (*PAGES, "reports/mini/runs/*")
     same = content(home, made) == content(finished, made) and files_of(home) == files_of(finished)
     rmtree(home)
-    names = ", ".join(victim.name for victim in victims)
-    return "" if named and same else f"{names} cut: named {named}, same {same}: {output}"
+    return "" if same else f"all files of a report cut to {share}: what was made again differs: {output}"
 
 
 def main() -> int:

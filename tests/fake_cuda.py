@@ -183,15 +183,15 @@ def pretended() -> Iterator[FakeCuda]:
         (device_images, "fits", lambda *_: True),
         (batches, "ImageStream", _Stream),
         (batches, "crop_on", lambda where: _plain_crop),
-        (knn, "_fused_search", lambda where: None),
+        (knn, "fused_search", lambda where: None),
     )
     with torch.backends.cudnn.flags(enabled=False), pytest.MonkeyPatch.context() as patch:  # no CPU has it
         for owner, name, value in replaced:
             patch.setattr(owner, name, value)
-        crop_cpu._normalisation_on.cache_clear()
+        crop_cpu.normalisation_on.cache_clear()
         mode = FakeTensorMode(allow_non_fake_inputs=True)
         try:
             with mode, FakeCuda(mode) as device, torch.no_grad():
                 yield device
         finally:
-            crop_cpu._normalisation_on.cache_clear()  # it holds tensors of that device
+            crop_cpu.normalisation_on.cache_clear()  # it holds tensors of that device

@@ -1,9 +1,10 @@
 """Do the tests bite? Change one token of a core module at a time and run the module's own tests.
 
 ``python -m tests.mutants --count 200`` prints each mutant that its tests did not notice, and what share they
-killed. A mutant is one comparison turned, one sign or bool operator swapped, a number changed by one, or min
-for max. It is written to a copy of the checkout, so nothing here changes. `EQUIVALENT` lists survivors that
-change nothing that anyone can see, each with its reason.
+killed; ``--again LOG`` judges only those that survived in LOG, what an earlier call printed. A mutant is one
+comparison turned, one sign or bool operator swapped, a number changed by one, or min for max. It is written
+to a copy of the checkout, so nothing here changes. ``equivalent_mutants.txt`` lists survivors that change
+nothing that anyone can see, under the reason.
 """
 
 import argparse
@@ -15,58 +16,44 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 PATIENCE = 4  # times as long as its tests take without a change, a mutant may take
 LEAST_PATIENCE_S = 30.0
-NEEDS_COME_FIRST = "tests/runs/test_executors.py::test_needs_come_first_and_each_run_once"  # others train
+SURVIVES = "SURVIVES: "  # before the name of a mutant, where it is printed
+LABELS = "tests/hierarchy/test_label_sets.py"
 MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
     "itl/specs.py": "tests/test_specs.py tests/test_keys.py",
-    "itl/hierarchy/label_sets.py": "tests/hierarchy",
-    "itl/hierarchy/halves.py": "tests/hierarchy",
-    "itl/hierarchy/taxonomy.py": "tests/hierarchy",
+    "itl/hierarchy/label_sets.py": f"{LABELS} tests/hierarchy/test_label_sets_properties.py",
+    "itl/hierarchy/halves.py": LABELS,
+    "itl/hierarchy/taxonomy.py": "tests/hierarchy/test_taxonomy.py tests/hierarchy/test_taxonomy_nltk.py",
     "itl/packs/subset.py": "tests/packs/test_subset.py",
-    "itl/packs/journal.py": "tests/packs/test_pack.py",
+    "itl/packs/journal.py": "tests/packs/test_journal.py",
+    "itl/packs/fit.py": "tests/packs/test_fit.py",
+    "itl/sources/layout.py": "tests/sources/test_layout.py",
     "itl/sources/boxes.py": "tests/sources/test_boxes.py tests/sources/test_proposals.py",
     "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",
-    "itl/evaluation/rounding.py": "tests/evaluation",
-    "itl/runs/executors.py": f"tests/runs/test_devices.py {NEEDS_COME_FIRST}",
+    "itl/evaluation/rounding.py": "tests/evaluation/test_rounding.py",
+    "itl/runs/executors.py": "tests/runs/test_devices.py",
     "itl/runs/store.py": "tests/runs/test_store.py",
+    "itl/runs/progress.py": "tests/runs/test_progress.py",
+    "itl/analysis/seeds.py": "tests/analysis/test_seeds.py",
+    "itl/analysis/noise.py": "tests/analysis/test_noise.py",
     "itl/analysis/statistics.py": "tests/analysis/test_statistics.py",
     "itl/analysis/model.py": "tests/analysis/test_model.py",
-    "itl/analysis/verdicts.py": "tests/analysis/test_comparisons.py",
+    "itl/analysis/verdicts.py": "tests/analysis/test_verdicts.py tests/analysis/test_comparisons.py",
     "itl/analysis/comparisons.py": "tests/analysis/test_comparisons.py",
     "itl/analysis/findings.py": "tests/analysis/test_published.py",
     "itl/analysis/published.py": "tests/analysis/test_published.py",
 }
-# by name, as it is printed: why nobody can see the difference
-PAIRS = (
-    "itl/evaluation/voc_ap.py: "
-    "classes = 1 + max(objects.classes.max(initial=0), detections.classes.max(initial=0))"
-)
-STRIDE = "a larger stride keeps pairs of image and class apart too"
-EQUIVALENT = {
-    f"{PAIRS}: 1 -> 2": STRIDE,
-    f"{PAIRS}: 0 -> 1": STRIDE,
-    'itl/analysis/published.py: beyond = ("+" if row["change"] > 0 else "-") if '
-    'row["p_adjusted"] < LEVEL else "": '
-    "row[\"change\"] > 0 -> row['change'] >= 0": "a change of 0 is not beyond noise",
-    "itl/storage.py: if not lock.is_locked and elsewhere and time.monotonic() - since > SILENCE_S:: "
-    "time.monotonic() - since > SILENCE_S -> time.monotonic() - since >= SILENCE_S": "no clock stops there",
-    'itl/runs/store.py: warnings.warn(f"{file} is damaged; it is made again", stacklevel=2): '
-    "2 -> 3": "the warning says the same",
-    "itl/machine.py: NO_LIMIT = 1 << 60  # bytes; cgroup v1 writes a number above it: "
-    "60 -> 61": "no machine has a limit between the two",
-    "itl/storage.py: return 0: 0 -> 1": "no file was changed then either",
-    'itl/hierarchy/label_sets.py: "without": Method(_without, "wnids", "n02084071,n02121620", '
-    "_parse_wnids, 4),: 4 -> 5": "the last rank stays the last",
-}
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 
 COMPARISONS = {
     ast.Lt: ast.LtE,
@@ -85,47 +72,60 @@ class Mutant:
     """A module with one token changed."""
 
     module: str
-    line: int
-    code: str  # that line
-    before: str
-    after: str
-    text: str  # of the whole module
+    number: int  # of the line
+    line: str  # as changed, the change in parentheses
+    text: bytes  # of the whole module
 
     @property
     def name(self) -> str:
-        """What `EQUIVALENT` calls it: the line may move."""
-        return f"{self.module}: {self.code}: {self.before} -> {self.after}"
+        """What `equivalent` and logs call it: the line may move."""
+        return f"{self.module}: {self.line}"
 
 
 def mutants_of(module: str) -> Iterator[Mutant]:
     """Yield every mutant of *module*; only the changed expression is written anew."""
-    text = (CHECKOUT / module).read_text()
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
+    text = (CHECKOUT / module).read_bytes()
+    starts = [0, *accumulate(map(len, text.splitlines(keepends=True)))]
+    for node in ast.walk(ast.parse(text)):
         for changed in _changes(node):
-            before = ast.get_source_segment(text, node)
-            if before is None or "\n" in before:  # what spans lines would lose its comments
+            begin = starts[node.lineno - 1] + node.col_offset
+            end = starts[node.end_lineno - 1] + node.end_col_offset
+            if not _is_source(text[begin:end], node):
                 continue
-            lines = text.splitlines(keepends=True)
-            line = lines[node.lineno - 1].encode()
-            after = ast.unparse(ast.fix_missing_locations(changed))
-            lines[node.lineno - 1] = (
-                line[: node.col_offset] + f"({after})".encode() + line[node.end_col_offset :]
-            ).decode()
-            yield Mutant(
-                module, node.lineno, text.splitlines()[node.lineno - 1].strip(), before, after, "".join(lines)
-            )
+            mutated = text[:begin] + _source(changed).encode() + text[end:]
+            line = mutated.splitlines()[node.lineno - 1].decode().strip()
+            yield Mutant(module, node.lineno, line, mutated)
+
+
+def _is_source(text: bytes, node: ast.AST) -> bool:
+    """Whether *text* is that of *node*: Python 3.11 misplaces what is inside some f-strings."""
+    try:
+        return ast.unparse(
+            ast.parse(b"(" + text + b")" if isinstance(node, ast.expr) else text)
+        ) == ast.unparse(node)
+    except SyntaxError:
+        return False
+
+
+def _source(node: ast.AST) -> str:
+    text = ast.unparse(ast.fix_missing_locations(node))
+    return f"({text})" if isinstance(node, ast.expr) else text
 
 
 def unchanged(module: str) -> Mutant:
     """Return *module* as it is."""
-    return Mutant(module, 0, "", "", "", (CHECKOUT / module).read_text())
+    return Mutant(module, 0, "", (CHECKOUT / module).read_bytes())
 
 
-def _changes(node: ast.AST) -> Iterator[ast.expr]:
-    """Yield copies of the expression *node*, each with one token changed."""
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARISONS:
-        yield ast.Compare(node.left, [COMPARISONS[type(node.ops[0])]()], node.comparators)
+def _changes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield copies of *node*, each with one token changed."""
+    if isinstance(node, ast.Compare):
+        for index, operator in enumerate(node.ops):
+            if type(operator) in COMPARISONS:
+                operators = [*node.ops[:index], COMPARISONS[type(operator)](), *node.ops[index + 1 :]]
+                yield ast.Compare(node.left, operators, node.comparators)
+    elif isinstance(node, ast.AugAssign) and type(node.op) in OPERATORS:
+        yield ast.AugAssign(node.target, OPERATORS[type(node.op)](), node.value)
     elif isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         yield ast.BinOp(node.left, OPERATORS[type(node.op)](), node.right)
     elif isinstance(node, ast.BoolOp):
@@ -151,20 +151,40 @@ def sample(count: int, seed: int, modules: list[str]) -> list[Mutant]:
     return drawn
 
 
+def equivalent() -> dict[str, str]:
+    """Read why each mutant that changes nothing does so, by the mutant's name."""
+    reasons, reason = {}, ""
+    for line in EQUIVALENT.read_text("utf-8").splitlines():
+        if line.startswith("# "):
+            reason = line.removeprefix("# ")
+        elif line:
+            reasons[line] = reason
+    return reasons
+
+
+def survivors_of(log: Path) -> list[Mutant]:
+    """Return the mutants that survived in *log*, what an earlier call printed."""
+    names = {name for line in log.read_text().splitlines() if (name := line.partition(SURVIVES)[2])}
+    return [mutant for module in MODULES for mutant in mutants_of(module) if mutant.name in names]
+
+
 def is_killed(mutant: Mutant, copy: Path, seconds: float | None) -> bool:
     """Run the tests of the mutant's module in *copy* of the checkout; say whether one failed.
 
     So do tests that take longer than so many *seconds*, if these are given, such as a loop without end.
     """
     path = copy / mutant.module
-    whole = path.read_text()
-    path.write_text(mutant.text)
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider"]
+    whole = path.read_bytes()
+    path.write_bytes(mutant.text)
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-p", "no:cacheprovider", mutant.module]
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    if seconds is not None:  # bytecode of what is not changed is written before, that of a mutant never
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
     try:
         done = subprocess.run(
             [*command, *MODULES[mutant.module].split()],
             cwd=copy,
-            env=os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
+            env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=seconds,
@@ -174,7 +194,29 @@ def is_killed(mutant: Mutant, copy: Path, seconds: float | None) -> bool:
     except subprocess.TimeoutExpired:
         return True
     finally:
-        path.write_text(whole)
+        path.write_bytes(whole)
+
+
+def checkout_copy(folder: Path) -> Path:
+    """Copy what the tests need of the checkout into *folder*."""
+    for part in ("itl", "tests", "params", "notebooks", "docs"):
+        shutil.copytree(CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "conftest.py"):
+        shutil.copy(CHECKOUT / part, folder / part)
+    return folder
+
+
+def patience(modules: Iterable[str], copy: Path) -> dict[str, float]:
+    """Return for each of *modules* how many seconds the tests of a mutant may take."""
+    seconds = {}
+    for module in modules:
+        started = time.monotonic()
+        if is_killed(unchanged(module), copy, None):  # such tests would kill every mutant
+            sys.exit(f"the tests of {module} fail without any change: {MODULES[module]}")
+        taken = time.monotonic() - started
+        print(f"{taken:5.1f} s without a change: {module}", flush=True)
+        seconds[module] = max(LEAST_PATIENCE_S, PATIENCE * taken)
+    return seconds
 
 
 def main() -> int:
@@ -185,29 +227,21 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=list(MODULES), choices=list(MODULES), metavar="MODULE")
+    parser.add_argument("--again", type=Path, metavar="LOG", help="judge the survivors of an earlier call")
     args = parser.parse_args()
-    killed, survivors = 0, 0
+    mutants = survivors_of(args.again) if args.again else sample(args.count, args.seed, args.only)
+    reasons, killed, survivors = equivalent(), 0, 0
     with tempfile.TemporaryDirectory(prefix="itl-mutants-") as name:
-        copy = Path(name) / "checkout"
-        for part in ("itl", "tests", "params", "notebooks"):
-            shutil.copytree(CHECKOUT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for part in ("pyproject.toml", "conftest.py"):
-            shutil.copy(CHECKOUT / part, copy / part)
-        mutants = sample(args.count, args.seed, args.only)
-        seconds = {}  # by tests: how long a mutant may take
-        for tests, module in {MODULES[mutant.module]: mutant.module for mutant in mutants}.items():
-            started = time.monotonic()
-            if is_killed(unchanged(module), copy, None):  # such tests would kill every mutant
-                sys.exit(f"the tests of {module} fail without any change: {tests}")
-            seconds[tests] = max(LEAST_PATIENCE_S, PATIENCE * (time.monotonic() - started))
+        copy = checkout_copy(Path(name) / "checkout")
+        seconds = patience(dict.fromkeys(mutant.module for mutant in mutants), copy)
         for mutant in mutants:
-            if is_killed(mutant, copy, seconds[MODULES[mutant.module]]):
+            if is_killed(mutant, copy, seconds[mutant.module]):
                 killed += 1
-            elif reason := EQUIVALENT.get(mutant.name):
-                print(f"changes nothing: {mutant.name} ({reason})", flush=True)
+            elif reason := reasons.get(mutant.name):
+                print(f"changes nothing ({reason}): {mutant.name}", flush=True)
             else:
                 survivors += 1
-                print(f"SURVIVES: line {mutant.line} of {mutant.name}", flush=True)
+                print(f"line {mutant.number} {SURVIVES}{mutant.name}", flush=True)
     share = killed / max(1, killed + survivors)
     print(f"{killed} of {killed + survivors} mutants that change something were killed: {share:.0%}")
     return 0 if share >= 0.95 else 1

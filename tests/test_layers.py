@@ -96,3 +96,13 @@ def test_house_numbers():
             if isinstance(node, ast.FunctionDef):
                 length = node.end_lineno - node.lineno + 1
                 assert length <= 60, f"{path.name}: {node.name} has {length} lines"
+
+
+def test_no_links_are_kept():
+    """A link points to one machine's files."""
+    kept = subprocess.run(
+        ["git", "ls-files", "--stage"], cwd=ROOT.parent, capture_output=True, text=True, check=False
+    )
+    if kept.returncode:
+        pytest.skip("not a git checkout")
+    assert [line for line in kept.stdout.splitlines() if line.startswith("120000")] == []

@@ -1,12 +1,25 @@
 """Machines: the environment read, settings that win, and what cannot be."""
 
 import os
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from itl import ItlError, machine
-from itl.machine import Machine, cpu_count, data_entry, free_memory, split_data
+from itl.machine import (
+    Machine,
+    cpu_count,
+    data_entry,
+    duration,
+    free_disk,
+    free_memory,
+    map_in_order,
+    parse_shard,
+    project_folder,
+    readable,
+    split_data,
+)
 
 
 def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_path):
@@ -89,11 +102,12 @@ def test_cores_and_threads_are_those_of_slurm_and_openmp(host, monkeypatch):
         cpu_count()
 
 
-def test_a_machine_without_affinity_counts_its_cores(host, monkeypatch):
+@pytest.mark.parametrize(("count", "cores"), [(10, 10), (None, 1)])
+def test_a_machine_without_affinity_counts_its_cores(host, monkeypatch, count, cores):
     host("")
     monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
-    monkeypatch.setattr(os, "cpu_count", lambda: 10)
-    assert cpu_count() == 10
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert cpu_count() == cores
 
 
 @pytest.mark.parametrize(
@@ -110,6 +124,17 @@ def test_a_machine_without_affinity_counts_its_cores(host, monkeypatch):
             {"memory__memory_DOT_limit_in_bytes": "500", "memory__memory_DOT_stat": "cache 9\ntotal_rss 100"},
             400,
         ),
+        (
+            "9:memory:/\n",
+            {"memory__memory_DOT_limit_in_bytes": "500", "memory__memory_DOT_stat": "rss 70"},
+            430,
+        ),
+        (
+            "9:memory:/\n",
+            {"memory__memory_DOT_limit_in_bytes": "500", "memory__memory_DOT_stat": "cache 9"},
+            500,
+        ),
+        ("0::/\n", {"memory_DOT_max": "100", "memory_DOT_stat": "anon 200"}, 0),
     ],
 )
 def test_memory_is_that_of_the_container(host, own, files, free):
@@ -117,6 +142,20 @@ def test_memory_is_that_of_the_container(host, own, files, free):
     all_of_it = free_memory()
     host(own, **files)
     assert free_memory() == free if free is not None else free_memory() > all_of_it / 2
+
+
+def test_memory_is_that_of_the_job(host, monkeypatch):
+    host("")
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "7")
+    assert free_memory() == 7 * 2**20
+
+
+def test_a_process_alone_does_every_run_itself(monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "ITL_WORKERS", "ITL_COMPILE"):
+        monkeypatch.delenv(name, raising=False)
+    machine = Machine.from_environment(device="cpu")
+    assert (machine.rank, machine.ranks, machine.shard, machine.compile) == (0, 1, (1, 1), False)
+    assert Machine(threads=1).slots == 1
 
 
 @pytest.mark.parametrize(
@@ -136,3 +175,103 @@ def test_data_folders_may_have_any_name(tmp_path):
     entries = str(odd), f"scenes={odd}", "/data"
     assert split_data(os.pathsep.join(entries)) == entries
     assert [data_entry(entry) for entry in entries] == [("", str(odd)), ("scenes", str(odd)), ("", "/data")]
+
+
+@pytest.mark.parametrize(
+    ("entries", "exist"),
+    [
+        (("a:b", "c"), ("a:b",)),
+        (("a", "b:c:d"), ("b:c:d",)),
+        (("a:b", "c:d"), ("a:b", "c:d")),
+        (("a", "b", "c"), ()),
+    ],
+)
+def test_data_folders_are_split_at_the_longest_that_exist(tmp_path, entries, exist):
+    for name in exist:
+        (tmp_path / name).mkdir()
+    paths = tuple(str(tmp_path / name) for name in entries)
+    assert split_data(os.pathsep.join(paths)) == paths
+    assert split_data("") == ()
+
+
+@pytest.mark.parametrize(("text", "shard"), [(None, None), ("1/1", (1, 1)), ("1/8", (1, 8)), ("8/8", (8, 8))])
+def test_a_shard_is_a_part_of_so_many(text, shard):
+    assert parse_shard(text) == shard
+
+
+@pytest.mark.parametrize("text", ["", "3", "/3", "3/", "0/3", "4/3", "-1/3", "1/3/5", "x/3", "1/x"])
+def test_shards_that_cannot_be(text):
+    with pytest.raises(ItlError, match=f"--shard takes I/N, part I of N, such as 3/8; got '{text}'"):
+        parse_shard(text)
+
+
+def test_a_project_has_presets_and_notebooks(tmp_path, monkeypatch):
+    inside = tmp_path / "project/notebooks/deeper"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert project_folder() == inside, "notebooks alone are no project"
+    (tmp_path / "project/params").mkdir()
+    assert project_folder() == tmp_path / "project"
+
+
+def test_the_disk_is_that_of_the_nearest_folder(tmp_path):
+    assert free_disk(tmp_path / "to/come") == pytest.approx(free_disk(tmp_path), rel=0.1)
+
+
+MEBIBYTE, GIBIBYTE = 2**20, 2**30
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 MiB"),
+        (MEBIBYTE, "1 MiB"),
+        (102 * MEBIBYTE, "102 MiB"),
+        (103 * MEBIBYTE, "0.1 GiB"),
+        (GIBIBYTE, "1.0 GiB"),
+        (5 * GIBIBYTE // 2, "2.5 GiB"),
+    ],
+)
+def test_bytes_for_people(count, text):
+    assert readable(count) == text
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"),
+    [
+        (0, "0.0 minutes"),
+        (119.9, "119.9 minutes"),
+        (120, "2.0 hours"),
+        (300, "5.0 hours"),
+        (47 * 60 + 30, "47.5 hours"),
+        (48 * 60, "2.0 days"),
+        (10_000, "6.9 days"),
+        (144_000, "100.0 days"),
+    ],
+)
+def test_times_for_people(minutes, text):
+    assert duration(minutes) == text
+
+
+class Inline:
+    """Stands in for a pool: computes when asked to, and lists what was asked for."""
+
+    def __init__(self):
+        self.begun = []
+
+    def submit(self, work, part):
+        self.begun.append(part)
+        future = Future()
+        future.set_result(work(part))
+        return future
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_a_pool_computes_ahead_and_in_order(ahead):
+    pool, results = Inline(), []
+    for result in map_in_order(pool, lambda part: part * part, range(6), ahead):
+        results.append(result)
+        assert len(pool.begun) == min(6, len(results) + ahead)
+    assert results == [0, 1, 4, 9, 16, 25]
+    assert next(map_in_order(pool := Inline(), str, range(6))) == "0"
+    assert pool.begun == [0, 1], "one ahead by default"

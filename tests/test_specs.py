@@ -6,7 +6,22 @@ from dataclasses import dataclass, field, fields, replace
 import pytest
 
 from itl import ItlError, pick
-from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, canonical, key, spec_of
+from itl.specs import (
+    NUMERICS,
+    DetectionRecipe,
+    Packing,
+    Pretrain,
+    Recipe,
+    Subset,
+    Transfer,
+    Weights,
+    canonical,
+    file_digest,
+    hashed_labels,
+    key,
+    plain_error,
+    spec_of,
+)
 
 SPEC = Transfer(Pretrain(Subset("0123456789ab", images_per_class=50)), "probe", "scenes", "ba9876543210")
 
@@ -68,6 +83,70 @@ def test_keys_are_what_they_were():
     )
 
 
+RECIPE = (
+    '{"augment":"resized-crop","batch":128,"drops":[],"epochs":10,"flip":true,"label_smoothing":0,"lr":0.1,'
+    '"momentum":0.9,"pixels":56,"precision":"bf16","schedule":"cosine","steps":null,"warmup":0.05,'
+    '"weight_decay":0.0005}'
+)
+DETECTION_RECIPE = (
+    '{"augment":"centre","batch":2,"drops":[0.75],"epochs":null,"flip":true,"foreground":0.25,'
+    '"label_smoothing":0,"longest":1000,"lr":0.001,"momentum":0.9,"overlap":0.1,"pixels":600,'
+    '"precision":"bf16","proposals":2000,"regions":"windows","rois":64,"schedule":"step","steps":40000,'
+    '"warmup":0,"weight_decay":0.0005}'
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        (Recipe(), f'{{"Recipe":{RECIPE}}}'),
+        (DetectionRecipe(), f'{{"DetectionRecipe":{DETECTION_RECIPE}}}'),
+        (Packing(), '{"Packing":{"fit":"squash","options":[],"path":null,"size":64,"source":"demo"}}'),
+        (
+            Weights("resnet18"),
+            '{"Weights":{"digest":"","entry":"","in_order":false,"mean":[0.485,0.456,0.406],"net":"resnet18",'
+            '"std":[0.229,0.224,0.225]}}',
+        ),
+        (
+            SPEC,
+            '{"Transfer":{"images_per_class":null,"method":"probe","pack":"ba9876543210","pretrain":{"net":'
+            f'"small","recipe":{RECIPE},"seed":0,"subset":{{"classes":null,"images_per_class":50,"labels":'
+            '"original","pack":"0123456789ab","seed":0}},"recipe":null,"seed":0,"target":"scenes"}'
+            f',"numerics":{NUMERICS}}}',
+        ),
+    ],
+)
+def test_what_is_not_set_is_what_it_was(spec, text):
+    assert canonical(spec) == text
+
+
+def test_what_was_added_later_changes_nothing_unless_it_is_set():
+    assert (Packing().unreadable, DetectionRecipe().bias_lr, Transfer.repeat) == (0.01, 1.0, 0)
+
+
+def test_each_fit_of_a_net_has_a_seed_of_its_own():
+    fits = [replace(SPEC, seed=seed, repeat=repeat).fit_seed for seed, repeat in ((2, 0), (2, 1), (2, 3))]
+    assert fits == [2, 1_000_005, 3_000_011]
+
+
+def test_a_net_that_is_not_trained_has_one_spec():
+    untrained = Pretrain(Subset("p", classes=5, images_per_class=7), recipe=Recipe(epochs=0))
+    assert (untrained.trained, untrained.subset.images_per_class, untrained.subset.classes) == (False, 1, 5)
+    given = Pretrain(Subset("p", classes=5), seed=3, weights=Weights("resnet18"))
+    assert (given.trained, given.seed, given.subset) == (False, 0, Subset("p", images_per_class=1))
+    assert Pretrain(Subset("p"), recipe=Recipe(steps=1)).trained
+
+
+def test_labels_of_a_file_hold_its_digest(tmp_path):
+    path = tmp_path / "classes.csv"
+    path.write_bytes(b"")
+    assert file_digest(str(path)) == "e3b0c442", "8 digits of SHA-256 of nothing"
+    assert hashed_labels(f"file@{path}+without@dog") == f"file@{path}#e3b0c442+without@dog"
+    assert hashed_labels(f"file@{path}#01234567") == f"file@{path}#01234567"
+    with pytest.raises(ItlError, match="cannot read .*nothing.csv: No such file"):
+        hashed_labels("file@nothing.csv")
+
+
 def test_an_added_field_is_left_out_while_it_has_its_default():
     @dataclass(frozen=True)
     class Old:
@@ -117,6 +196,7 @@ def test_length_in_epochs_or_steps():
         ({"lr": -0.05}, "recipe: lr should be at least 0, not -0.05$"),
         ({"lr": float("nan")}, "recipe: lr should be at least 0, not nan$"),
         ({"lrs": [0.1, float("inf")]}, "recipe: lrs should be at least 0, not inf$"),
+        ({"lrs": [0.1, "fast", 0.2]}, "^item 2 of lrs of recipe cannot be .*a valid number.* 'fast'$"),
     ],
 )
 def test_recipes_that_cannot_be(settings, says):
@@ -148,6 +228,47 @@ def test_choices_are_checked_without_yaml_too():
         Recipe(schedule="cosin")
     with pytest.raises(ItlError, match="no fit called 'sqash'; did you mean 'squash'"):
         Packing(fit="sqash")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "says"),
+    [
+        (Transfer, {}, "^x lacks 4 of its settings; add pretrain, method, target, pack$"),
+        (Transfer, {"method": 3, "pack": "p"}, "^x lacks 2 of its settings; add pretrain, target$"),
+        (Weights, {"net": 3}, "^net of x should be text, not 3$"),
+        (Weights, {"net": "n", "mean": [0.5, "x"]}, "^item 2 of mean of x cannot be "),
+        (Weights, 3, "^x should be a mapping of settings, not 3$"),
+        (Packing, {"size": 0}, "^x: a pack's images are at least 1 pixel wide, not 0$"),
+        (Packing, {"unreadable": -0.01}, "^x: unreadable is a fraction of the images, 0 to 1, not -0.01$"),
+        (Packing, {"unreadable": 1.01}, "^x: unreadable is a fraction of the images, 0 to 1, not 1.01$"),
+    ],
+)
+def test_specs_that_cannot_be(kind, settings, says):
+    with pytest.raises(ItlError, match=says):
+        spec_of(kind, settings, "x")
+
+
+def test_specs_at_their_ends():
+    for settings in ({"size": 1}, {"unreadable": 0.0}, {"unreadable": 1.0}):
+        assert spec_of(Packing, settings, "x") == Packing(**settings)
+    assert spec_of(Packing, Packing(size=9), "x") == Packing(size=9)
+
+
+def test_limits_of_pydantic_are_told_as_ours():
+    from pydantic import BaseModel, Field, ValidationError
+
+    class Model(BaseModel):
+        count: int = Field(1, ge=1)
+        share: float = Field(0.5, gt=0)
+
+    for settings, says in (
+        ({"count": 0}, "count of x should be at least 1, not 0"),
+        ({"share": 0.0}, "share of x should be above 0.0, not 0.0"),
+        ({"share": 0.0, "count": "many"}, "count of x should be a whole number, not 'many'"),
+    ):
+        with pytest.raises(ValidationError) as error:
+            Model(**settings)
+        assert str(plain_error(error.value, Model, "x")) == says
 
 
 def test_pretraining_does_not_choose_its_learning_rate():

@@ -9,11 +9,22 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from errno import ENOSYS
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from itl import ItlError, log_lines, storage
-from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, read_yaml, write_atomic
+from itl.storage import (
+    changed_file,
+    file_sizes,
+    hold_lock,
+    parse_options,
+    read_cache,
+    read_json,
+    read_mapping,
+    read_yaml,
+    write_atomic,
+)
 
 HOLD = """
 import sys, time
@@ -146,11 +157,19 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
         raise OSError(ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", no_flock)
-    with (
-        pytest.raises(ItlError, match=r"cannot be locked: its file system \(\w+\) has no flock; .* --home"),
-        hold_lock(tmp_path / "lock", "x"),
-    ):
-        pass
+    mounts = [
+        SimpleNamespace(mountpoint=str(path), fstype=name)
+        for path, name in (("/", "ext4"), (tmp_path, "nfs"))
+    ]
+    for order in (1, -1):
+        monkeypatch.setattr("psutil.disk_partitions", lambda all, order=order: mounts[::order])
+        with (
+            pytest.raises(
+                ItlError, match=r"cannot be locked: its file system \(nfs\) has no flock; .* --home"
+            ),
+            hold_lock(tmp_path / "lock", "x"),
+        ):
+            pass
 
 
 def test_a_silent_holder_on_this_host_is_waited_for(tmp_path, monkeypatch):
@@ -174,6 +193,29 @@ def test_a_holder_on_another_host_that_is_silent_ends_the_wait(tmp_path, monkeyp
     assert caplog.messages == ["process 7 on node3 is testing; waiting for it"]
     process.kill()
     process.wait()
+
+
+def test_a_holder_on_another_host_that_lives_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "SILENCE_S", 2.0)
+    monkeypatch.setattr(storage, "LOCK_POLL_S", 0.05)
+    process = holder_of(tmp_path / "lock")
+    holder, ended = tmp_path / "lock.holder", threading.Event()
+    holder.write_text("process 7 on node3")
+
+    def live() -> None:
+        for second in range(30):  # for 3 seconds
+            os.utime(holder, (second, second))
+            ended.wait(0.1)
+        process.stdin.close()
+
+    thread = threading.Thread(target=live)
+    thread.start()
+    try:
+        with hold_lock(tmp_path / "lock", "testing"):
+            assert process.wait() == 0
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_a_holder_gives_signs_of_life(tmp_path, monkeypatch):
@@ -221,3 +263,32 @@ def test_yaml_stands_for_a_number_of_values(monkeypatch):
     assert read_yaml("a: &a [1, 2]\nb: *a", "x") == {"a": [1, 2], "b": [1, 2]}
     with pytest.raises(ItlError, match="x stands for over 9 values; use fewer aliases"):
         read_yaml("a: &a [1, 2]\nb: *a\nc: 3", "x")
+
+
+def test_a_cache_that_is_damaged_or_missing_is_none(tmp_path):
+    path = tmp_path / "cache"
+    assert read_cache(path, Path.read_text) is None
+    path.write_text("7")
+    assert read_cache(path, lambda cache: int(cache.read_text())) == 7
+    path.write_text("x")
+    with pytest.warns(UserWarning, match="cache is damaged; it is made again"):
+        assert read_cache(path, lambda cache: int(cache.read_text())) is None
+
+
+def test_options_are_names_and_yaml():
+    assert parse_options(None) == ()
+    texts = ["size=64", "name=a b", "classes=[1, x]", "path=a=b"]
+    assert parse_options(texts) == (("size", 64), ("name", "a b"), ("classes", [1, "x"]), ("path", "a=b"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["size"], "^--option takes NAME=VALUE, got 'size'$"),
+        (["size=1", "size=2"], "^--option size is given twice; give it once$"),
+        (["size=["], "^--option size is not YAML: "),
+    ],
+)
+def test_options_that_cannot_be(texts, says):
+    with pytest.raises(ItlError, match=says):
+        parse_options(texts)

@@ -312,12 +312,12 @@ class Pilot:
 def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     """Write what `itl advise` prints of *task*: the options ranked, the answer, and what a pilot takes."""
     made = advise(grid, task, budget)
-    count, hours = made.pilot
-    return (
-        f"{task}, budget of one net: {budget}\n\n{readable(made).to_string(index=False)}\n\n"
-        f"{answer_text(made).replace('**', '')}\n"
-        f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}"
-    )
+    lines = [f"{task}, budget of one net: {budget}", "", readable(made).to_string(index=False), ""]
+    lines.append(answer_text(made).replace("**", ""))
+    if made.experiment:
+        count, hours = made.pilot
+        lines.append(f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}")
+    return "\n".join(lines)
 
 
 def readable(advice: Advice) -> pd.DataFrame:
@@ -376,8 +376,8 @@ def overview(grid: Grid, budget: Budget = NO_LIMIT) -> pd.DataFrame:
 
 
 def index_entry(advice: Advice) -> dict[str, object]:
-    """Return what the report's index shows beside the answer."""
-    return {"n": int(advice.table["measured"].sum()), "verdict": advice.verdict}
+    """Return what the report's index shows beside the answer: seeds of the option, and verdict."""
+    return {"n": int(advice.choice["measured"]), "verdict": advice.verdict}
 
 
 def frontier(advice: Advice, cost: str = "images") -> Axes:

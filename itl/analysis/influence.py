@@ -273,7 +273,7 @@ def effects(
     """Tabulate what every node and every class does for *task*, the most harmful first.
 
     Returns:
-        Columns task, node, name, depth, classes (under it), effect (in points: see the module) with low and
+        Columns task, node, name, depth, classes (under it), effect (in points; see the module) with low and
         high, share (the effect as a share of the gain from pre-training, which is taken as known), p (two-
         sided), q (p adjusted by Benjamini and Hochberg) and verdict: helps or hurts where q is at most 5 %,
         else cannot tell. Of the nodes that have a verdict, at most 5 % are expected to have the wrong one.
@@ -400,7 +400,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
     runs = {
         run.seed: run.spec
         for run in question.runs(machine)
-        if isinstance(run.spec, Transfer) and _on_half(run, scored.task)
+        if isinstance(run.spec, Transfer) and on_half(run, scored.task)
     }
     kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
     lacking = [path for path in kept.values() if not path.exists()]
@@ -436,7 +436,7 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
     return sorted(nodes)
 
 
-def _on_half(run: Run, task: str) -> bool:
+def on_half(run: Run, task: str) -> bool:
     """Whether *run* scores a net on half of the classes on *task*."""
     return run.task == task and dict(run.columns)["pretrained_on"] == HALF
 

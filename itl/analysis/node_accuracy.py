@@ -18,7 +18,7 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
     """Read the nodes of the induction run of *spec*.
 
     Returns:
-        One row an inner node, the highest first. Columns: node, name, depth, children, classes, images (of
+        One row an inner node, the highest first. Columns node, name, depth, children, classes, images (of
         the test split); coarse_knn1, coarse_knn5 and coarse_chance, the accuracy in percent of telling the
         node's children apart; fine_knn1, fine_knn5 and fine_chance, that of telling the classes under it
         apart. No rows where the target's classes are no wnids of WordNet's snapshot.
@@ -62,7 +62,7 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
         against: the condition that is subtracted.
 
     Returns:
-        One row a node, the largest loss first. Columns: node, name, depth, classes or children (what the
+        One row a node, the largest loss first. Columns node, name, depth, classes or children (what the
         metric distinguishes there), images, chance, the means under both conditions (named by their values),
         change (of − against) with low and high (its 95 % interval, for this node alone), and n seeds.
 

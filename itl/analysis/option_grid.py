@@ -1,6 +1,7 @@
 """The options of a question of advice × its tasks: what is measured, what each takes, and its features."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,6 +14,7 @@ from itl.analysis.expected_scores import Parameters, Points, at_options, fit
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
 from itl.runs.cost import images_of
@@ -114,11 +116,12 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     """
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
+    tree = question.tree(machine)
     training, measuring = _hours(question, runs, store, machine)
     counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
     options = pd.DataFrame(
         {
-            "option": [option_text(condition) for condition in conditions],
+            "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
@@ -142,14 +145,21 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     )
 
 
-def option_text(condition: Condition) -> str:
-    """Name an option for people: the label set, and the images of each class."""
+def option_text(condition: Condition, tree: Taxonomy) -> str:
+    """Name an option for people: the label set with the words of its nodes, and the images of each class.
+
+    >>> dogs = Condition((("label_set", "only@n02084071"), ("images_per_class", 50)), labels="only@n02084071")
+    >>> option_text(dogs, Taxonomy.snapshot())
+    'only@n02084071 (dog), 50 images per class'
+    """
     if condition.untrained:
         return "no pre-training"
     (_, labels), *others = condition.columns
     if condition.weights:
         return str(labels)
-    return ", ".join([str(labels), *(f"{value} images per class" for _, value in others)])
+    nodes = [tree.class_name(node) for node in re.findall(r"\bn\d{8}\b", str(labels)) if node in tree]
+    words = f" ({', '.join(nodes)})" if nodes else ""
+    return ", ".join([f"{labels}{words}", *(f"{value} images per class" for _, value in others)])
 
 
 def _measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.question import UNTRAINED
 
 UNITS = {"images_per_class": " images per class", "halves": " halves"}
-REFERENCE_METRICS = ("chance", "recall")  # given by the target, to judge the others by
 
 
 def answer_text(row: pd.Series) -> str:

@@ -105,7 +105,8 @@ def describe(made: Plan, works: list[tuple]) -> list[str]:
     for net, recipe, rate in works:
         kind = "detector" if isinstance(recipe, DetectionRecipe) else "classifier"
         what = f"{net}, {kind}, {recipe.pixels} pixels, batches of {recipe.batch}"
-        lines.append(f"    {what:50}{1 / rate.learn:12,.4g}{1 / rate.look:12,.4g}")
+        rates = 1 / rate.train_s_per_image, 1 / rate.infer_s_per_image
+        lines.append(f"    {what:50}{rates[0]:12,.4g}{rates[1]:12,.4g}")
     nets = made.runs["kind"] == "pretrain"
     hours, trained = made.minutes / 60, made.runs.loc[nets, "minutes"].sum() / 60
     parts = f"{nets.sum()} trainings {trained:,.1f} hours, {(~nets).sum()} evaluations {hours - trained:,.1f}"

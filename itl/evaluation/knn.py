@@ -53,7 +53,7 @@ def nearest(
             f"give at least {k} images, or use probe"
         )
     queries = queries.to(base.device)
-    if base.is_cuda and (search := _fused_search(base.device)) and (result := search(base, queries, k)):
+    if base.is_cuda and (search := fused_search(base.device)) and (result := search(base, queries, k)):
         rows, similarities, remaining = result
     else:
         rows = torch.empty(len(queries), k, dtype=torch.int64, device=base.device)
@@ -74,7 +74,7 @@ def _search_in_blocks(
 ) -> None:
     """Fill *rows* and *similarities* (M, k) of the queries that are *remaining*, by plain torch."""
     query_norms, base_norms, k = WithNorms.of(queries), WithNorms.of(base), rows.shape[1]
-    for dtype in _precisions(base, k):
+    for dtype in precisions_of_passes(base, k):
         if not len(remaining):
             return
         parts = remaining.split(block[0])
@@ -112,7 +112,7 @@ class WithNorms(NamedTuple):
 
 
 @functools.cache
-def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
+def fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Tensor] | None] | None:
     """Return the search as Triton kernels, or None where they do not work: Triton needs a C compiler.
 
     They are for GPUs whose matrix units take tiles from shared memory, Hopper and the Blackwell of servers.
@@ -131,7 +131,7 @@ def _fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, T
         return None
 
 
-def _precisions(base: Tensor, k: int) -> list[torch.dtype]:
+def precisions_of_passes(base: Tensor, k: int) -> list[torch.dtype]:
     """Return the dtypes of the low-precision passes to do, the fastest first."""
     worthwhile = len(base) >= GROUPS_PER_NEIGHBOUR * ROWS_PER_GROUP * k and has_bf16(base.device)
     return [torch.bfloat16, torch.float32] if worthwhile else [torch.float32]

@@ -161,7 +161,7 @@ def _group_maxima(queries: Tensor, base: Tensor) -> Tensor:
     """
     query_tiles, row_tiles = len(queries) // QUERIES, len(base) // ROWS
     maxima = torch.empty(2, len(queries), row_tiles * GROUPS, device=queries.device)
-    _group_maxima_kernel[(min(_multiprocessors(queries.device), query_tiles * row_tiles),)](
+    _group_maxima_kernel[(min(multiprocessors(queries.device), query_tiles * row_tiles),)](
         TensorDescriptor.from_tensor(queries, [QUERIES, NUMBERS]),
         TensorDescriptor.from_tensor(base, [ROWS, NUMBERS]),
         maxima,
@@ -181,7 +181,8 @@ def _group_maxima(queries: Tensor, base: Tensor) -> Tensor:
 
 
 @functools.cache
-def _multiprocessors(device: torch.device) -> int:
+def multiprocessors(device: torch.device) -> int:
+    """Count the multiprocessors of a GPU."""
     return torch.cuda.get_device_properties(device).multi_processor_count
 
 

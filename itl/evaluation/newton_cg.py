@@ -46,7 +46,7 @@ def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tens
             state = weights, slope, scale, diagonal, active
             weights, slope, scale, diagonal, active = (part[kept] for part in state)
             history = [(step[kept], change[kept], inverse[kept]) for step, change, inverse in history]
-        direction = _two_loops(slope, history, scale / diagonal)
+        direction = lbfgs_direction(slope, history, scale / diagonal)
         step, next_slope = line_search(gradient, weights, slope, direction, active)
         change, moved = next_slope - slope, step.any(2).any(1)
         curvature = _dot(step, change)
@@ -57,7 +57,7 @@ def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tens
     return solution
 
 
-def _two_loops(slope: Tensor, history: Sequence[Pair], first: Tensor) -> Tensor:
+def lbfgs_direction(slope: Tensor, history: Sequence[Pair], first: Tensor) -> Tensor:
     """Return the L-BFGS direction, *first* being a diagonal of the inverse Hessian.
 
     Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4.

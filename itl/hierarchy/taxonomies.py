@@ -19,8 +19,7 @@ ADVICE = (
     "a taxonomy is nltk@FOLDER (where FOLDER holds NLTK's corpora/wordnet) or a CSV file child,parent[,name]"
 )
 
-_opened: dict[str, Taxonomy] = {}  # by what users call them
-_by_digest: dict[str, Taxonomy] = {}
+opened: dict[str, Taxonomy] = {}  # in this process, by what users call them and by digest
 
 
 def open_taxonomy(name: str, folders: Iterable[Path] = ()) -> Taxonomy:
@@ -35,14 +34,14 @@ def open_taxonomy(name: str, folders: Iterable[Path] = ()) -> Taxonomy:
     """
     if not name:
         return Taxonomy.snapshot()
-    if name not in _opened:
+    if name not in opened:
         kind, _, folder = name.partition("@")
         if kind == "nltk":
             tree = Taxonomy.nltk_nouns(_existing(folder, folders) if folder else None)
         else:
             tree = read_table(_existing(name, folders))
-        _opened[name] = _by_digest[tree.digest] = tree
-    return _opened[name]
+        opened[name] = opened[tree.digest] = tree
+    return opened[name]
 
 
 def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:
@@ -62,7 +61,7 @@ def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
     """
     if not digest:
         return Taxonomy.snapshot()
-    if digest not in _by_digest:
+    if digest not in opened:
         path = folder / f"{digest}.json"
         if not path.exists():
             raise ItlError(
@@ -73,8 +72,8 @@ def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
             (wnid, name, tuple(lemmas), gloss, tuple(above))
             for wnid, name, lemmas, gloss, above in kept["synsets"]
         )
-        _by_digest[digest] = Taxonomy([Synset(*values) for values in fields], kept["leaves"])
-    return _by_digest[digest]
+        opened[digest] = Taxonomy([Synset(*values) for values in fields], kept["leaves"])
+    return opened[digest]
 
 
 def read_table(path: Path) -> Taxonomy:

@@ -95,7 +95,7 @@ def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) 
 def _training_seconds(recipe: Recipe, n_train: int, n_test: int, rate: Rate) -> float:
     """Return the seconds of one training on *n_train* images, and of its scoring."""
     steps = recipe.total_steps(max(1, n_train // recipe.batch))
-    return steps * min(recipe.batch, n_train) * rate.learn + n_test * rate.look
+    return steps * min(recipe.batch, n_train) * rate.train_s_per_image + n_test * rate.infer_s_per_image
 
 
 def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:
@@ -104,7 +104,7 @@ def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> 
         "fit": frozen.start + frozen.fit * images.n_train * rate.features * images.classes,
         "compare": frozen.compare * images.n_train * images.n_test * rate.features,
     }
-    extraction = (images.n_train + images.n_test) * rate.look
+    extraction = (images.n_train + images.n_test) * rate.infer_s_per_image
     return extraction + sum(seconds[piece] for piece in METHODS[method].cost)
 
 

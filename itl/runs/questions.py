@@ -112,8 +112,8 @@ class ClassCount(LabelSets):
 
     def conditions(self) -> list[Condition]:
         """Return one for each label set, then one for each number of classes."""
-        some = [Condition((("label_set", f"{count} classes"),), classes=count) for count in self.classes]
-        return [*super().conditions(), *some]
+        fewer = [Condition((("label_set", f"{count} classes"),), classes=count) for count in self.classes]
+        return [*super().conditions(), *fewer]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare few classes with many, many with none, and the fewest of all classes with all of them."""

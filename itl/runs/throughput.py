@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,21 +30,21 @@ if TYPE_CHECKING:  # who only plans what is measured already needs no torch
 log = logging.getLogger(__name__)
 
 KEPT = "rates.json"  # beside the runs
-LARGEST = 227  # pixels that a net is built for; detectors may see more
+LARGEST_PIXELS = 227  # that a net is built for; detectors may see more
 CLASSES = 100  # of the nets that are measured
-PATIENCE = 2.0  # seconds in which work is done again; the fastest time counts
+REPEAT_S = 2.0  # in which work is done again; the fastest time counts
 QUEUED = 20  # steps that a GPU is given before they are waited for
 FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}  # rows, features and classes of a probe
 SMALL = (200, 64, 8)  # of one that costs little but its start
-CONTEXT = 1 << 29  # bytes of a GPU that a process takes before its first tensor
+CONTEXT_BYTES = 1 << 29  # of a GPU that a process takes before its first tensor
 
 
 @dataclass(frozen=True)
 class Rate:
     """What one run costs with a net and a recipe, with nothing else on its threads."""
 
-    learn: float  # seconds for each image that it trains on
-    look: float  # seconds for each that it only sees
+    train_s_per_image: float
+    infer_s_per_image: float
     memory: int  # bytes that its process takes at most
     device: int  # of the GPU's memory, in bytes; 0 on a CPU
     weights: int  # bytes of the net without its last layer
@@ -103,7 +103,7 @@ def refuse_impossible(net: str, recipe: Recipe) -> None:
     from itl.training.detection_nets import detection_backbone
     from itl.training.nets import build
 
-    whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
+    whole = build(net, CLASSES, min(recipe.pixels, LARGEST_PIXELS), 0)
     if isinstance(recipe, DetectionRecipe):
         detection_backbone(net, whole)
 
@@ -111,11 +111,13 @@ def refuse_impossible(net: str, recipe: Recipe) -> None:
 def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
     """Return those rates of `calibrated` that are kept; nothing is measured."""
     kept = _kept(machine)
-    return {
-        name: (Rate if work else Frozen)(**kept[name])
-        for name, work in _named(works, machine).items()
-        if isinstance(kept.get(name), dict)
-    }
+    rates: Rates = {}
+    for name, work in _named(works, machine).items():
+        kind = Rate if work else Frozen
+        rate = kept.get(name)
+        if isinstance(rate, dict) and rate.keys() == {field.name for field in fields(kind)}:
+            rates[name] = kind(**rate)
+    return rates
 
 
 def _named(works: Iterable[tuple[str, Recipe]], machine: Machine) -> dict[str, tuple[str, Recipe] | None]:
@@ -159,7 +161,7 @@ def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> li
 
 
 def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
-    """Time training and looking on a made-up batch; raises ItlError where a GPU has not the memory for it."""
+    """Time training and inference on a made-up batch; ItlError where a GPU has not the memory for it."""
     import torch
 
     from itl.training.cuda_graph import record, training_state
@@ -168,39 +170,39 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     from itl.training.numerics import autocast
 
     device = torch.device(machine.devices[0])
-    whole = build(net, CLASSES, min(recipe.pixels, LARGEST), 0)
+    whole = build(net, CLASSES, min(recipe.pixels, LARGEST_PIXELS), 0)
     if isinstance(recipe, DetectionRecipe):
-        model, loss_of, see = _detector(whole, net, recipe, device)
+        model, loss_of, infer = _detector(whole, net, recipe, device)
     else:
-        model, loss_of, see = _classifier(whole, recipe, device)
+        model, loss_of, infer = _classifier(whole, recipe, device)
     model.to(device, memory_format=torch.channels_last).train()
     optimizer = sgd(model, replace(recipe, lr=0.0, lrs=()))  # the rate is measured, whatever is learned
     sizes = [tensor.nbytes for tensor in whole.body.state_dict().values()]
 
-    def learn() -> None:
+    def train_step() -> None:
         with autocast(device, recipe.precision):
             loss = loss_of()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
 
-    def look() -> None:
+    def infer_step() -> None:
         with torch.no_grad(), autocast(device, recipe.precision):
-            see()
+            infer()
 
     _forget_peak(device)
     try:
         if device.type == "cuda" and not isinstance(recipe, DetectionRecipe):  # as training does
-            learn = record(learn, training_state(model, optimizer)).replay
-        learning = _seconds(learn, device) / recipe.batch
+            train_step = record(train_step, training_state(model, optimizer)).replay
+        train_s = _seconds(train_step, device) / recipe.batch
         model.eval()
-        looking = _seconds(look, device) / recipe.batch
+        infer_s = _seconds(infer_step, device) / recipe.batch
     except torch.OutOfMemoryError as error:
         raise ItlError(
             f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
             f"memory of {device_name(machine.devices[0])}; take a smaller batch or net"
         ) from error
-    return Rate(learning, looking, *_peak(device), sum(sizes), whole.head.in_features)
+    return Rate(train_s, infer_s, *_peak(device), sum(sizes), whole.head.in_features)
 
 
 def measure_frozen(machine: Machine) -> Frozen:
@@ -237,7 +239,7 @@ def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Calla
 
 
 def _classifier(model: "Classifier", recipe: Recipe, device: "torch.device") -> "Work":
-    """Give *model* a batch of noise to classify, and to look at."""
+    """Give *model* a batch of noise to classify."""
     images = _noise((recipe.batch, 3, recipe.pixels, recipe.pixels), device)
     return model, lambda: model(images).logsumexp(1).mean(), lambda: model(images)
 
@@ -279,7 +281,7 @@ def _seconds(work: Callable[[], object], device: "torch.device", queued: int = Q
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
     began, seconds = time.perf_counter(), list[float]()
-    while not seconds or time.perf_counter() - began < PATIENCE:
+    while not seconds or time.perf_counter() - began < REPEAT_S:
         wait()
         started = clock()
         for _ in range(queued):
@@ -313,4 +315,5 @@ def _peak(device: "torch.device") -> tuple[int, int]:
         highest, shared = (int(status[name].split()[0]) << 10 for name in ("VmHWM", "RssFile"))
     else:  # macOS counts in bytes, and does not tell shared pages
         highest, shared = getrusage(RUSAGE_SELF).ru_maxrss, 0
-    return highest - shared, torch.cuda.max_memory_reserved(device) + CONTEXT if device.type == "cuda" else 0
+    on_gpu = torch.cuda.max_memory_reserved(device) + CONTEXT_BYTES if device.type == "cuda" else 0
+    return highest - shared, on_gpu

@@ -141,7 +141,7 @@ class Cifar100(Source):
     def _batch(self, split: str) -> Batch:
         if self.download:
             _download(str(self.path), self.torchvision_name)
-        return _load(str(self.path), self.published, split)
+        return load_split(str(self.path), self.published, split)
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _download(path: str, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _load(path: str, layout: Layout, split: str) -> Batch:
+def load_split(path: str, layout: Layout, split: str) -> Batch:
     """Load one split, once per process: kept in the source, its 150 MB would be pickled with it."""
     files = _files(Path(path), layout)
     if layout.test in files:

@@ -65,7 +65,7 @@ class DownsampledImageNet(Source):
         split, number, image = record.id.split("/")
         file = self._files[split, int(number)]
         with _loading:
-            pixels = _load_batch(str(file), file.stat().st_mtime_ns)[0]
+            pixels = load_batch(str(file), file.stat().st_mtime_ns)[0]
         return np.ascontiguousarray(pixels[int(image)].transpose(1, 2, 0))
 
     @cached_property
@@ -102,11 +102,11 @@ class DownsampledImageNet(Source):
 
 def _load_labels(file: Path) -> list[int]:
     with _loading:
-        return _load_batch(str(file), file.stat().st_mtime_ns)[1]
+        return load_batch(str(file), file.stat().st_mtime_ns)[1]
 
 
 @lru_cache(maxsize=2)
-def _load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
+def load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
     """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1.
 
     Args:

@@ -34,14 +34,12 @@ PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 Entries = Iterable[tuple[str, str]]  # name of an image, as a list has it, and its class
 
 
+@dataclass(frozen=True)
 class ListedSource(ScannedSource):
-    """A source whose lists say which images it has; a data set derives from it and overrides `entries`.
-
-    It has the fields ``path`` and ``bad`` ("refuse" or "skip": listed images that are missing).
-    """
+    """A source whose lists say which images it has; a data set derives from it and overrides `entries`."""
 
     path: Path
-    bad: str = "refuse"
+    bad: str = "refuse"  # refuse or skip: listed images that are missing
     unlisted: ClassVar[str] = "images in no list"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
@@ -78,11 +76,6 @@ class ListedSource(ScannedSource):
         if scan.records and not scan.problems:
             validate_records(scan.records, Path(self.path))
         return scan
-
-    @cached_property
-    def listing(self) -> Listing:
-        """All files."""
-        return archives.list_files(Path(self.path))
 
     def file(self, name: str) -> Member:
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
@@ -150,14 +143,12 @@ class ImageFinder:
 class Lists(ListedSource):
     """Images that text files, CSV or JSON lines divide and label, a file for each split."""
 
-    path: Path
     train: str | None = None  # name of the list; None finds it by its name
     val: str | None = None
     test: str | None = None
     image: str | None = None  # column of the image
     label: str | None = None  # column of the label
     names: Path | None = None  # file with the names of numbered classes
-    bad: str = "refuse"
     kind = "lists"
     expected = (
         "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "

@@ -1,7 +1,6 @@
 """The usual transfer targets, each with its official lists; a data set is one small class here.
 
-To add one, say which lists it has and how a line names its image and class, and name it in
-`itl.sources.registry.SOURCES`.
+To add one, say which lists it has and how a line names its image and class, and name it in TARGET_SETS.
 """
 
 import hashlib
@@ -9,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +24,7 @@ from itl.sources.scan import Scan
 from itl.sources.source import Source
 
 
+@dataclass(frozen=True)
 class TargetSet(ListedSource):
     """A published data set: a folder, tar or zip with its images and its official lists."""
 
@@ -70,8 +69,6 @@ class TargetSet(ListedSource):
 class Food101(TargetSet):
     """Food-101."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "food101"
     title = "Food-101"
     expected = "the folder food-101 with images/ and meta/train.txt and test.txt, from ETH Zurich's page"
@@ -84,9 +81,7 @@ class Food101(TargetSet):
 class Dtd(TargetSet):
     """Describable Textures, divided by one of ten folds."""
 
-    path: Path
     fold: int = 1  # 1 to 10
-    bad: str = "refuse"
     kind = "dtd"
     expected = (
         "the folder dtd with images/ and labels/train1.txt, val1.txt and test1.txt, from Oxford VGG's page"
@@ -115,8 +110,6 @@ class Dtd(TargetSet):
 class Mit67(TargetSet):
     """MIT's 67 indoor scenes."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "mit67"
     title = "MIT-67"
     expected = "a folder with Images/, TrainImages.txt and TestImages.txt, from MIT's page on indoor scenes"
@@ -129,8 +122,6 @@ class Mit67(TargetSet):
 class Pets(TargetSet):
     """Oxford-IIIT pets: breeds of cats and dogs."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "pets"
     title = "Oxford-IIIT Pet"
     metric = "per_class"
@@ -148,9 +139,7 @@ class Pets(TargetSet):
 class Aircraft(TargetSet):
     """FGVC-Aircraft: variants, families or manufacturers."""
 
-    path: Path
     labels: str = "variant"  # variant, family or manufacturer
-    bad: str = "refuse"
     kind = "aircraft"
     metric = "per_class"
     expected = (
@@ -179,8 +168,6 @@ class Aircraft(TargetSet):
 class ImageNetLT(TargetSet):
     """ImageNet-LT: a long-tailed part of ImageNet, by the lists of Liu et al."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "imagenet-lt"
     title = "ImageNet-LT"
     unlisted = "images of ImageNet in no list of ImageNet-LT"
@@ -215,8 +202,6 @@ class ImageNetLT(TargetSet):
 class Places365(TargetSet):
     """Places365: scenes, with the standard training list and the validation list."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "places365"
     title = "Places365-Standard"
     expected = (
@@ -242,8 +227,6 @@ class Places365(TargetSet):
 class Cub200(TargetSet):
     """CUB-200-2011: birds; four files, joined by the number of the image."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "cub200"
     title = "CUB-200-2011"
     expected = (
@@ -275,8 +258,6 @@ class Cub200(TargetSet):
 class Flowers102(TargetSet):
     """Oxford's 102 flowers, whose classes have numbers from 1."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "flowers102"
     title = "Flowers-102"
     metric = "per_class"
@@ -301,8 +282,6 @@ class Flowers102(TargetSet):
 class StanfordDogs(TargetSet):
     """Stanford Dogs: breeds, named by their wnids."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "stanford-dogs"
     title = "Stanford Dogs"
     expected = "a folder with Images/, train_list.mat and test_list.mat, from Stanford's page (lists.tar)"
@@ -323,8 +302,6 @@ class StanfordDogs(TargetSet):
 class StanfordCars(TargetSet):
     """Stanford Cars, with the annotations of its development kit."""
 
-    path: Path
-    bad: str = "refuse"
     kind = "stanford-cars"
     title = "Stanford Cars"
     expected = (
@@ -354,10 +331,8 @@ class StanfordCars(TargetSet):
 class MiniImageNet(TargetSet):
     """mini-ImageNet; its lists divide classes, not images, so one of them is read."""
 
-    path: Path
     part: str = "train"  # train (64 classes), val (16) or test (20), of Ravi and Larochelle
     test_images: int = 100  # of the 600 of each class, chosen by a hash of their names
-    bad: str = "refuse"
     kind = "mini-imagenet"
     expected = "a folder with images/ and train.csv, val.csv and test.csv, header filename,label"
     pack_options = "--size 84"
@@ -382,10 +357,8 @@ class MiniImageNet(TargetSet):
 class Caltech101(TargetSet):
     """Caltech-101, which has no official lists: 30 training images of each class, chosen by a hash."""
 
-    path: Path
     train_images: int = 30  # of each class; the rest is test
     background: str = "keep"  # keep or drop: the class BACKGROUND_Google
-    bad: str = "refuse"
     kind = "caltech101"
     metric = "per_class"
     expected = "the folder 101_ObjectCategories, or one that contains it, from Caltech's page"

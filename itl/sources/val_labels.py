@@ -18,7 +18,6 @@ PREFERRED = ("LOC_val_solution.csv", "val_map.txt", "val_annotations.txt", "val.
 XML_FOLDERS = ("Annotations/CLS-LOC/val", "ILSVRC/Annotations/CLS-LOC/val")
 MAX_LIST_BYTES = 16 << 20  # of a list; the largest of 50,000 images has about 5 MB
 XML_NAME = re.compile(rb"<name>\s*(n\d{8})\s*</name>")
-NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})")
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ def find_labels(
             return ValLabels(labels, words)
         if len(missing) < len(stems):
             faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
-    found = f"; {'; '.join(faults[:3])}" if faults else ""
+    reasons = "".join(f"; {fault}" for fault in faults[:3])
     raise ItlError(
-        f"{len(stems):,} val images have no label, such as {min(stems, default='')}{found}; put "
+        f"{len(stems):,} val images have no label, such as {min(stems, default='')}{reasons}; put "
         f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "
         f"`filename wnid` lines with the option val_labels"
     )

@@ -194,7 +194,7 @@ class Batches:
         if self.device.type == "cpu":
             yield from map_in_order(self.next, self._crop, self._steps(self.plan(number), self.step_images))
         else:
-            yield from self._crop_on_gpu(self.plan(number), self.step_images, self.dtype)
+            yield from self.crop_on_gpu(self.plan(number), self.step_images, self.dtype)
 
     def in_order(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the center crop of every image once, in the selection's order; the last batch may be short.
@@ -208,7 +208,7 @@ class Batches:
         if self.device.type == "cpu":
             yield from map_in_order(self.next, self._crop, self._steps(plan, self.batch))
         else:
-            yield from self._crop_on_gpu(plan, self.batch, torch.float32)
+            yield from self.crop_on_gpu(plan, self.batch, torch.float32)
 
     def plan(self, epoch: int) -> EpochPlan:
         """Return what this rank does in *epoch*, on the host: a pure function of the seed and *epoch*.
@@ -277,7 +277,7 @@ class Batches:
         weakref.finalize(part, self.free_buffers.append, whole)  # when its last tensor is freed
         return part
 
-    def _crop_on_gpu(
+    def crop_on_gpu(
         self, plan: EpochPlan, count: int, dtype: torch.dtype
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield batches of *count* images of *plan*, cropped on the GPU.

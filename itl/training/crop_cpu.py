@@ -43,13 +43,13 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
     columns = torch.where(flips, columns.flip(1), columns)
     crops = torch.einsum("bph,bhwc->bpwc", rows, images.float())
     crops = torch.einsum("bqw,bpwc->bpqc", columns, crops)
-    scale, shift = _normalisation_on(crops.device)
+    scale, shift = normalisation_on(crops.device)
     return torch.addcmul(shift, crops, scale).contiguous().permute(0, 3, 1, 2)
 
 
 def normalised(images: torch.Tensor) -> torch.Tensor:
     """Convert uint8 images (B, 3, H, W) to the float32 values that nets expect."""
-    scale, shift = (values[:, None, None] for values in _normalisation_on(images.device))
+    scale, shift = (values[:, None, None] for values in normalisation_on(images.device))
     return torch.addcmul(shift, images.float(), scale)
 
 
@@ -71,7 +71,7 @@ def _normalisation() -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def _normalisation_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def normalisation_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the same on *device*, copied only once: a copy from the host waits for the device."""
     scale, shift = (torch.from_numpy(values).to(device) for values in _normalisation())
     return scale, shift

@@ -64,16 +64,16 @@ def fused_crop(
     out = torch.empty((len(rows), pixels, pixels, 3), dtype=dtype, device=images.device)
     if len(rows):
         height, width = images.shape[1:3]
-        constants, options = _layout(len(rows), height, width, pixels)
+        constants, options = launch_options(len(rows), height, width, pixels)
         grid = (len(rows) * triton.cdiv(pixels, constants["STRIP"]),)
         scale, shift = [1 / (255 * std) for std in STD], [-m / s for m, s in zip(MEAN, STD, strict=True)]
         with torch.cuda.device_of(images):  # where Triton launches
             arguments = images, rows, boxes, flips, out, height, width, *scale, *shift
-            _crop[grid](*arguments, **constants, **options)
+            crop_kernel[grid](*arguments, **constants, **options)
     return out.permute(0, 3, 1, 2)
 
 
-def _layout(count: int, height: int, width: int, pixels: int) -> tuple[dict[str, int], dict[str, int]]:
+def launch_options(count: int, height: int, width: int, pixels: int) -> tuple[dict[str, int], dict[str, int]]:
     """The kernel's constants for *count* crops of this size, and the options of its launch."""
     down, across = (min(side, max(2, triton.cdiv(2 * side, pixels))) for side in (height, width))
     lanes = max(32, triton.next_power_of_2(pixels))
@@ -89,7 +89,7 @@ def _layout(count: int, height: int, width: int, pixels: int) -> tuple[dict[str,
 
 # fmt: off
 @triton.jit(do_not_specialize_on_alignment=["rows", "boxes", "flips", "out"])
-def _crop(
+def crop_kernel(
     images, rows, boxes, flips, out, height, width,
     red_scale, green_scale, blue_scale, red_shift, green_shift, blue_shift,
     PIXELS: tl.constexpr, DOWN: tl.constexpr, ACROSS: tl.constexpr,
@@ -191,14 +191,14 @@ def _strip(
 
 
 @triton.jit
-def _taps(place, start, length, size, PIXELS: tl.constexpr, TAPS: tl.constexpr, SHRUNK: tl.constexpr):
-    """The first of the TAPS source pixels that the output pixel *place* of a side shows, and their shares.
+def _taps(pixel, start, length, size, PIXELS: tl.constexpr, TAPS: tl.constexpr, SHRUNK: tl.constexpr):
+    """The first of the TAPS source pixels that the output *pixel* of a side shows, and their shares.
 
     The shares are a triangle as wide as the shrinking asks, cut off at the box; they sum to one. If nothing
-    is shrunk, the triangle reaches one pixel: linear interpolation, with the place held on the box.
+    is shrunk, the triangle reaches one pixel: linear interpolation, with its centre held on the box.
     """
     step = tl.div_rn(length, PIXELS * 1.0)
-    centre = start + (place + 0.5) * step
+    centre = start + (pixel + 0.5) * step
     low, high = tl.floor(start).to(tl.int32), tl.ceil(start + length).to(tl.int32)
     if SHRUNK:
         reach = tl.maximum(step, 1.0)

@@ -14,7 +14,7 @@ NET_BYTES = 12 * 2**30  # left free on the GPU for a net; or half of the free me
 UPLOAD_IMAGES = 1024  # read and sent at once
 BATCHES_AHEAD = 3  # read and sent while one is used
 
-_kept: dict[tuple, "ResidentImages"] = {}  # packs that this process has on a GPU, by file and device
+resident_packs: dict[tuple, "ResidentImages"] = {}  # packs that this process has on a GPU, by file and device
 
 
 @dataclass
@@ -87,20 +87,20 @@ def resident(
     device, image_bytes = stream.device, source[:1].nbytes
     key = _file(source), device
     try:
-        if key not in _kept:
+        if key not in resident_packs:
             if not fits(len(source) * image_bytes, device, workers):
-                _kept.clear()  # frees the packs of earlier runs
+                resident_packs.clear()  # frees the packs of earlier runs
             if isinstance(source, np.memmap) and fits(len(source) * image_bytes, device, workers):
-                _kept[key] = _empty(source, len(source), device)
-        if key in _kept:
-            _kept[key].upload(source, rows, rows, stream)
-            return _kept[key].images, rows
+                resident_packs[key] = empty_images(source, len(source), device)
+        if key in resident_packs:
+            resident_packs[key].upload(source, rows, rows, stream)
+            return resident_packs[key].images, rows
         if fits(len(rows) * image_bytes, device, workers):
-            own, positions = _empty(source, len(rows), device), np.arange(len(rows))
+            own, positions = empty_images(source, len(rows), device), np.arange(len(rows))
             own.upload(source, rows, positions, stream)
             return own.images, positions
     except torch.OutOfMemoryError:  # another process took the memory: stream them
-        _kept.pop(key, None)
+        resident_packs.pop(key, None)
         torch.cuda.empty_cache()
     return None
 
@@ -110,7 +110,7 @@ def fits(wanted_bytes: int, device: torch.device, workers: int) -> bool:
     free, total = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     free = min(free, total // workers)  # workers that start together see the same memory free
-    kept = sum(pack.images.nbytes for (_, where), pack in _kept.items() if where == device)
+    kept = sum(pack.images.nbytes for (_, where), pack in resident_packs.items() if where == device)
     return free - wanted_bytes >= min((free + kept) // 2, NET_BYTES)
 
 
@@ -121,6 +121,7 @@ def _file(source: np.ndarray) -> tuple[str, int] | None:
     return str(source.filename), os.stat(source.filename).st_mtime_ns
 
 
-def _empty(source: np.ndarray, count: int, device: torch.device) -> ResidentImages:
+def empty_images(source: np.ndarray, count: int, device: torch.device) -> ResidentImages:
+    """Take memory for *count* images like those of *source* on *device*; none is there yet."""
     images = torch.empty((count, *source.shape[1:]), dtype=torch.uint8, device=device)
     return ResidentImages(images, np.zeros(count, bool))

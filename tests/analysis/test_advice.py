@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.analysis.advice import ENOUGH, Budget, advise, frontier, next_experiment
+from itl.analysis.advice import ENOUGH, Budget, advise, describe, frontier, next_experiment
 from itl.analysis.expected_scores import expected_rise
 from itl.analysis.option_grid import Grid
 from itl.analysis.verdicts import CANNOT_TELL
@@ -80,7 +80,7 @@ def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_wit
 
 
 def test_the_cheaper_of_equals_is_measured_first():
-    grid, _ = world(2, effect=0.0, measured=1)
+    grid, _ = world(3, effect=0.0, measured=1)
     slow = grid.options.assign(hours=np.where(grid.options.index == 3, 0.01, 1000.0))
     experiment = next_experiment(replace(grid, options=slow), 0, grid.fit(), np.ones(OPTIONS, bool))
     assert experiment is not None
@@ -98,6 +98,8 @@ def test_a_net_that_is_there_need_not_be_trained():
 def test_no_experiment_is_left_where_every_net_is_measured():
     grid, _ = world(3, effect=6.0)
     assert advise(grid, "probe@target0").experiment is None
+    assert "--pilot" not in describe(grid, "probe@target0")
+    assert "--pilot 4" in describe(world(3, effect=6.0, measured=1)[0], "probe@target0")
 
 
 def test_a_budget_leaves_out_what_is_larger():

@@ -65,6 +65,8 @@ def main_row(levels: dict, margin: Margin | None = None, **settings) -> pd.Serie
         ({0: 30, 25: 85, 50: 60, "all": 70}, {}, GAIN, ""),
         ({0: 30, 25: 70, 50: 60, "all": 70}, {}, SAME, ""),
         ({0: 30, 25: 68, 50: 60, "all": 70}, {}, SAME, "a loss, but a small one"),
+        ({0: 30, 25: 64, 50: 60, "all": 70}, {}, SAME, "a loss, but a small one"),
+        ({0: 30, 25: 76, 50: 60, "all": 70}, {}, SAME, "a gain, but a small one"),
         ({0: 30, 25: 65, 50: 60, "all": 70}, {"size": 10.0}, CANNOT_TELL, ""),
         ({0: 30, 25: 55, 50: 60, "all": 70}, {"seeds": 2}, TOO_FEW, ""),
         ({0: 30, 25: 55, 50: 60, "all": 70}, {"size": 0.0}, TOO_FEW, "the seeds show no noise at all"),
@@ -118,6 +120,19 @@ def test_a_margin_may_be_points_for_a_metric():
     assert (row["verdict"], row["margin"]) == (SAME, 4.0)
     assert main_row(levels, Margin(points=(("map", 1.0),)))["margin"] == pytest.approx(0.2 * row["gain"])
     assert main_row(levels, Margin(share=0.01))["verdict"] == LOSS
+    higher = {0: 30, 25: 72, 50: 60, "all": 70}
+    assert main_row(higher, Margin(points=(("accuracy", 1.0),)))["verdict"] == GAIN
+    assert main_row(higher, Margin(points=(("accuracy", 4.0),)))["verdict"] == SAME
+
+
+def test_a_gain_of_less_than_a_point_is_shared_and_one_of_nothing_is_not():
+    row = main_row({0: 30, 25: 30.3, 50: 30.4, "all": 30.5}, size=0.01)
+    assert (row["share"], row["margin"]) == (pytest.approx(0.6, abs=0.02), pytest.approx(0.1, abs=0.002))
+    for gain in (0, -1):
+        row = main_row({0: 70, 25: 70, 50: 70, "all": 70 + gain}, size=0.0)
+        assert np.isnan(row["margin"])
+        assert np.isnan(row["share"])
+        assert np.isnan(row["p_same"])
 
 
 def test_a_gain_of_less_than_twice_the_margin_is_no_control():
@@ -164,6 +179,38 @@ def test_ends_leave_out_the_untrained():
         (("images_per_class", "all"),)
     ]
     assert question(25).comparisons == ()
+
+
+def test_conditions_that_are_not_compared_flag_nothing():
+    study = question(25, 50, "all")
+    results = noisy({25: 60, 50: 60, "all": 70}, seeds=4)
+    results.loc[results["images_per_class"] == 50, "value"] += [20, -20, 10, -10]
+    results["run"] = results["images_per_class"].astype(str) + results["seed"].astype(str)
+    made = {run: {"commit": frozenset({"old" if run == "503" else "new"})} for run in results["run"]}
+    (row,) = contrasts(study, results, made).to_dict("records")
+    assert row["compared"] == "25 instead of all images per class"
+    assert (row["unequal"], row["mixed"]) == (False, "")
+    study.comparisons = (Comparison(study.conditions[1].columns, study.conditions[2].columns),)
+    (row,) = contrasts(study, results, made).to_dict("records")
+    assert (row["unequal"], row["mixed"]) == (True, "2 commits")
+    study.comparisons = (Comparison(study.conditions[2].columns, study.conditions[1].columns),)
+    (row,) = contrasts(study, results, made).to_dict("records")
+    assert (row["unequal"], row["mixed"]) == (True, "2 commits")
+
+
+def test_a_condition_that_the_question_does_not_have_is_compared_with_nothing():
+    study, unknown = question(25, 50), (("images_per_class", 75),)
+    study.comparisons = (Comparison(study.conditions[0].columns, unknown), *study.comparisons)
+    table = contrasts(study, frame({25: [20, 21, 23], 50: [30, 32, 33]}))
+    assert table["compared"].tolist() == ["25 instead of 50 images per class"]
+
+
+def test_the_gain_itself_has_the_margin_of_the_main_comparisons_reference():
+    study = question(0, 25, 50, "all")
+    none, few, half, every = (condition.columns for condition in study.conditions)
+    study.comparisons = (Comparison(few, half), Comparison(every, none))
+    table = contrasts(study, noisy({0: 30, 25: 60, 50: 65, "all": 70}))
+    assert table["margin"].tolist() == pytest.approx([7, 7], abs=0.01), "a fifth of what 50 images give"
 
 
 def test_contrasts_are_written_for_people():
@@ -241,6 +288,8 @@ def test_contrasts_say_where_results_are_of_different_origin():
     assert readable(table)["flags"].tolist() == ["results of 2 commits"]
     assert readable(table.assign(unequal=True, mixed=""))["flags"].tolist() == ["unequal spreads"]
     assert "flags" not in readable(table.assign(mixed=""))
+    two = pd.concat([table, table.assign(mixed="")])
+    assert readable(two)["flags"].tolist() == ["results of 2 commits", ""]
     assert contrasts(study, results[results["seed"] == 2], made)["mixed"].tolist() == [""]
 
 
@@ -253,12 +302,16 @@ def test_the_change_is_set_beside_that_on_own_classes():
     results = pd.concat([target, own]).assign(classes=4)
     results["images"] = 4 * results["images_per_class"].replace("all", 200).astype(int)
     table = contrasts(study, results)
-    row = table[table["compared"].str.endswith(LESS_OWN)].iloc[0]
+    (row,) = table[table["compared"].str.endswith(LESS_OWN)].to_dict("records")
     changes = table[table["compared"] == "100 instead of all images per class"].set_index("task")["change"]
     assert row["change"] == pytest.approx(changes["probe@x"] - changes["own"])
     assert (row["task"], row["verdict"]) == ("probe@x", GAIN)
     errors = table[table["compared"] == "100 instead of all images per class"]["standard_error"]
     assert row["standard_error"] == pytest.approx(np.sqrt((errors**2).sum()))
+    dfs = table[table["compared"] == "100 instead of all images per class"]["df"]
+    assert row["df"] == pytest.approx((errors**2).sum() ** 2 / (errors**4 / dfs).sum()), "Satterthwaite's"
+    fewer = contrasts(study, results[(results["task"] != "own") | (results["seed"] > 0)])
+    assert fewer[fewer["compared"].str.endswith(LESS_OWN)]["n"].tolist() == [4]
 
 
 def test_the_untrained_net_of_the_same_halves_is_the_baseline():
@@ -278,6 +331,14 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
     ]
     table = contrasts(study, pd.DataFrame(rows).assign(metric="accuracy"))
     assert table["share"].tolist() == pytest.approx([33 / 30, 23 / 20], abs=0.03)
+
+    floor = pd.DataFrame(rows).assign(metric="accuracy")
+    floor.loc[(floor["halves"] == "minimal") & (floor["pretrained_on"] == "none"), "value"] += 29.5
+    assert [line.partition(": pre")[0] for line in failed_controls(study, floor)] == [
+        "probe@x: the control fails"
+    ]
+    study.comparisons = study.comparisons[::-1]
+    assert failed_controls(study, floor) == [], "the other halves have another untrained net"
 
 
 def test_baselines_hold_every_net_against_none_and_chance():

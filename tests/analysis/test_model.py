@@ -7,7 +7,7 @@ import pytest
 from scipy import linalg, stats
 
 from itl import ItlError
-from itl.analysis.model import PRIOR_DF, Estimate, fit, residual_variance
+from itl.analysis.model import FLAG_LEVEL, ROUNDING, Estimate, TaskModel, fit, residual_variance
 
 TRAINED = np.array([False, True, True, True])  # the first condition is not pre-trained
 
@@ -54,9 +54,91 @@ def test_variances_are_moderated_as_by_hand():
     # differ by −2, −3, −2 with variance 1/3: their mean varies by 1/12.
     pooled = residual_variance(values)
     own = 4.75 - 1 / 12
-    assert model.variances[0] == pytest.approx((PRIOR_DF * pooled + 2 * own) / (PRIOR_DF + 2))
-    assert model.df[0] == pytest.approx(2 * 2 / 3 + PRIOR_DF)
+    assert model.variances[0] == pytest.approx((1.2 * pooled + 2 * own) / (1.2 + 2))
+    assert model.df[0] == pytest.approx(2 * 2 / 3 + 1.2)
     assert model.means.tolist() == [3.0, pytest.approx(7 / 3), pytest.approx(14 / 3)]
+    # Were all spreads alike, differences from the mean of two would vary by 3/2 of a single value's 1/6.
+    assert model.spread_p[0] == pytest.approx(stats.f.sf(4.75 / (1.5 / 6), 2, 2))
+
+
+@pytest.mark.parametrize("conditions", [3, 4, 6])
+def test_a_spread_is_tested_as_the_ratio_of_two_variances(conditions):
+    values = drawn(5, conditions)
+    rest = residual_variance(values[:, 1:])
+    spread = (values[:, 0] - values[:, 1:].mean(axis=1)).var(ddof=1)
+    expected = spread / (rest + rest / (conditions - 1))  # its own variance, and that of the others' mean
+    model = fit(values, np.ones(conditions, bool), np.array([0, 1]))
+    assert model.spread_p[0] == pytest.approx(stats.f.sf(expected, 4, 4 * (conditions - 2)))
+
+
+def test_the_smallest_residuals():
+    assert residual_variance(np.array([[0.0, 2.0], [2.0, 0.0]])) == 4.0
+
+
+def test_p_values_have_no_unit():
+    values = drawn(4, 4)
+    points, hundredths = (fit(scale * values, TRAINED, np.array([1, 2])) for scale in (1.0, 0.01))
+    for weights in (contrast(1, 2), contrast(3, 0)):
+        assert hundredths.estimate(weights).p == pytest.approx(points.estimate(weights).p)
+        assert hundredths.estimate(weights).df == pytest.approx(points.estimate(weights).df)
+    assert hundredths.spread_p == pytest.approx(points.spread_p, nan_ok=True)
+
+
+def test_the_variance_of_the_untrained_net_by_hand():
+    values = np.array([[10.0, 20.0, 30.0], [16.0, 22.0, 30.0], [13.0, 21.0, 33.0]])
+    model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
+    # Less the mean of the others: −15, −10, −14 with variance 7. The others differ by 10, 8, 12 with variance
+    # 4, of which each has half, and their mean varies by half of that.
+    assert model.variances.tolist() == pytest.approx([7 - 2 / 2, 2, 2])
+    assert model.df[0] == 2
+    steady = fit(
+        np.array([[21.0, 20.0, 30.0], [22.0, 22.0, 30.0], [23.0, 21.0, 33.0]]), TRAINED[:3], np.array([0, 1])
+    )
+    assert steady.variances[0] == 0, "it varies as the mean of the others does"
+
+
+def test_a_ratio_needs_only_the_conditions_that_it_is_of():
+    values = drawn(5, 5)
+    values[:, 0] -= 20
+    values[2, 4] = math.nan
+    model = fit(values, np.array([False, True, True, True, True]), np.array([0, 1, 2]))
+    assert np.isfinite(model.ratio(contrast(1, 0, 5), contrast(2, 0, 5))).all()
+
+
+def test_where_the_others_show_no_noise_a_spread_is_the_conditions_own():
+    values = np.array([[0.0, 1.0, 2.0], [6.0, 1.0, 2.0], [3.0, 1.0, 2.0]])
+    model = fit(values, np.ones(3, bool), np.array([0, 1]))
+    assert model.spread_p[0] == 0
+    assert model.unequal.tolist() == [True, False, False]
+    # Second condition less the mean of the others varies by 9/4, as that mean does: nothing is its own.
+    assert residual_variance(values) == pytest.approx(3)
+    assert model.variances.tolist() == pytest.approx([(1.2 * 3 + 2 * 9) / 3.2, 1.2 * 3 / 3.2, 1.2 * 3 / 3.2])
+    calm = fit(np.array([[0.0, 1.0, 2.0]] * 3), np.ones(3, bool), np.array([0, 1]))
+    assert calm.spread_p.tolist() == [1, 1, 1]
+
+
+def test_unequal_spreads_are_below_the_level_among_all_of_them():
+    def unequal(*spread_p: float) -> list[bool]:
+        nothing = np.zeros(len(spread_p))
+        return TaskModel(nothing, nothing, nothing, 3, 0.0, np.array(spread_p)).unequal.tolist()
+
+    assert FLAG_LEVEL == 0.1
+    assert unequal(0.05, 0.049, math.nan) == [False, True, False], "among two"
+    assert unequal(0.05, 0.049) == [False, True]
+    assert unequal(0.099, math.nan) == [True, False]
+    assert unequal(math.nan, math.nan) == [False, False]
+
+
+def test_without_a_trained_condition_or_a_second_seed_no_noise_is_known():
+    values = drawn(3, 2)
+    for model in (
+        fit(values, np.zeros(2, bool), np.array([0, 1])),
+        fit(drawn(1, 4), TRAINED, np.array([1, 2])),
+        fit(drawn(1, 2), np.ones(2, bool), np.array([0, 1])),
+    ):
+        assert np.isnan(model.variances).all()
+        assert np.isnan(model.df).all()
+        assert np.isfinite(model.means).all()
 
 
 def test_the_untrained_net_has_its_own_variance_and_stays_out_of_the_pool():
@@ -91,7 +173,9 @@ def test_what_rounding_leaves_is_no_noise():
     """64.8 − 54.7 is not quite 10.1, and a percentage of 10^6 images has steps of 10^−4 points."""
     assert not Estimate(10.0, 1e-10, 2.0, 3).testable
     assert Estimate(10.0, 1e-5, 2.0, 3).testable
+    assert not Estimate(10.0, ROUNDING, 2.0, 3).testable
     assert not Estimate(10.0, 1.0, 0.0, 1).testable
+    assert Estimate(10.0, 1.0, 0.5, 2).testable
     scores = np.array([30.0, 51.3, 64.8, 77.7])
     values = np.column_stack([scores, np.round(scores - 10.1, 1)])
     assert np.ptp(values[:, 0] - values[:, 1]) > 0

@@ -12,7 +12,7 @@ from itl.analysis.comparisons import Answer, contrasts
 from itl.analysis.findings import Ours, findings, judge_finding, pair_of
 from itl.analysis.statistics import LEVEL
 from itl.runs import questions
-from itl.runs.question import Condition, Task
+from itl.runs.question import Comparison, Condition, Task
 from tests.analysis.test_comparisons import noisy, question
 
 UNKNOWN = math.nan
@@ -30,6 +30,8 @@ UNKNOWN = math.nan
         ("-", "a gain", 0.001, 1.0, 2.0, "contradicts it"),
         ("-", "cannot tell", 0.4, 1.0, 2.0, "consistent in size"),
         ("-", "the same", 0.4, 1.0, 2.0, "consistent in size"),
+        ("-", "cannot tell", LEVEL, 1.0, 2.0, "consistent in size"),
+        ("-", "cannot tell", 0.4, 2.0, 2.0, "consistent in size"),
         ("-", "cannot tell", 0.4, 9.0, 2.0, "cannot tell"),  # an interval as wide holds nearly everything
         ("-", "cannot tell", 0.4, 1.0, UNKNOWN, "cannot tell"),
         ("-", "cannot tell", UNKNOWN, 1.0, 2.0, "cannot tell"),
@@ -141,12 +143,12 @@ def test_a_share_that_is_not_comparable_stands_beside_nothing():
 
 
 def test_classes_are_compared_by_their_number_on_the_same_images():
-    levels = {"bottom-up@4": 10, "top-down@1": 21, "random": 20, "original": 22}
+    levels = {"random": 20, "bottom-up@4": 10, "top-down@1": 21, "original": 22}
     study = question(*levels, column="label_set")
     study.name = "class-count"
     results = noisy(levels, column="label_set")
     counts = {"bottom-up@4": 2, "top-down@1": 13, "random": 13, "original": 100}
-    images = {"bottom-up@4": 800, "top-down@1": 800, "random": 100, "original": 800}
+    images = {"bottom-up@4": 800, "top-down@1": 760, "random": 750, "original": 800}
     results = results.assign(
         classes=results["label_set"].map(counts), images=results["label_set"].map(images)
     )
@@ -156,7 +158,43 @@ def test_classes_are_compared_by_their_number_on_the_same_images():
         (("label_set", "original"),),
     )
     table = beside(study, results)
-    assert "labels merged upward 1 × instead of original labels" in table["compared"].tolist()
+    assert table["compared"].tolist() == [
+        "127 instead of 1000 classes",
+        "labels merged upward 1 × instead of original labels",
+    ]
+
+
+def test_a_declared_comparison_is_taken_with_its_tasks():
+    study, results = detection({0: 20, 26: 40, "all": 60})
+    of, against = (condition.columns for condition in study.conditions[1:])
+    study.comparisons = (Comparison(against, of), Comparison(of, against, ("detection@voc2007",)))
+    pairs = [pair_of(finding, study, results) for finding in findings("data-size")]
+    assert [pair and pair.beside_own for pair in pairs] == [False, False, None, True]
+    assert {pair.comparison for pair in pairs if pair} == {study.comparisons[1]}
+    study.comparisons = ()
+    pairs = [pair_of(finding, study, results) for finding in findings("data-size")]
+    assert [pair and pair.beside_own for pair in pairs] == [False, False, None, True]
+    assert {pair.comparison for pair in pairs if pair} == {Comparison(of, against)}
+
+
+def half_findings(**contrast: float) -> list[str]:
+    """What our loss of half the images, with columns as given, makes of the two published ones."""
+    study, results = detection({0: 20, 8: 40, 26: 58.6, "all": 60})
+    table = contrasts(study, results).assign(p_adjusted=0.5, **contrast)
+    ours = published.beside_paper(Answer(study, results, table))
+    return ours[ours["compared"] == "26 instead of all images per class"]["finding"].tolist()
+
+
+def test_sizes_are_held_against_our_interval_and_margin():
+    known = {"change": -1.5, "standard_error": 1.0, "df": 1e6}
+    assert half_findings(**known, low=-4.5, high=1.5, margin=3.0) == ["consistent in size"] * 2
+    assert half_findings(**known, low=-4.5, high=1.5, margin=2.9) == ["cannot tell"] * 2
+    # 2.326 standard errors from −1.5: p of 0.02, adjusted for two 0.04; from −1.3 it is no larger then.
+    known["change"] = -1.5 + 2.326
+    assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == ["contradicts its size"] * 2
+    for nothing in (0.0, UNKNOWN):
+        known["standard_error"] = nothing
+        assert half_findings(**known, low=-1.0, high=3.0, margin=9.0) == ["cannot tell"] * 2
 
 
 def test_a_finding_without_figure_is_held_against_the_comparison_it_speaks_of():
@@ -190,3 +228,8 @@ def test_findings_are_counted():
     words = ["supports it", "contradicts it", "contradicts its size", "consistent in size", "cannot tell"]
     text = "1 supported, 2 contradicted, 1 consistent in size; these runs cannot tell for 1"
     assert published.count_findings(pd.DataFrame({"finding": words})) == text
+    words = ["no comparable condition here", "cannot tell", "cannot tell"]
+    text = "0 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 3"
+    assert published.count_findings(pd.DataFrame({"finding": words})) == text
+    text = "0 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 0"
+    assert published.count_findings(pd.DataFrame({"finding": []})) == text

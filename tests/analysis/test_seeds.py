@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from itl import ItlError
 from itl.analysis.model import fit
@@ -64,12 +65,50 @@ def test_the_cheapest_design_is_the_cheapest_of_all():
     assert design.power == pytest.approx(power_different(2.0, 1.0 + 4.0 / design.repeats, design.seeds, 4))
 
 
+def test_seeds_are_at_least_three_and_repeats_at_most_ten():
+    assert cheapest(Variances(1.0, 1.0), Costs(1.0, 1.0), 4, detect=50.0).seeds == 3
+    free_fits = cheapest(Variances(net=0.2, fit=8.0), Costs(net=1.0, fit=0.0), 4, detect=1.0)
+    assert (free_fits.seeds, free_fits.repeats) == (19, 10), "eleven would do with 17 seeds"
+
+
 @pytest.mark.parametrize(
-    ("wanted", "words"), [({}, "give a change to detect or a margin"), ({"detect": 0.01}, "too few")]
+    ("seeds", "conditions", "df"), [(4, 2, 3), (3, 3, 2 * (4 / 3 + 1.2)), (4, 4, 2 * (9 / 4 + 1.2))]
+)
+def test_power_is_that_of_a_t_test_at_the_main_comparisons_level(seeds, conditions, df):
+    variance, points = 1.5, 3.0
+    error = np.sqrt(2 * variance / seeds)
+    detected = stats.nct.sf(stats.t.ppf(1 - 0.04 / 2, df), df, points / error)
+    assert power_different(points, variance, seeds, conditions) == pytest.approx(detected)
+    assert power_different(-points, variance, seeds, conditions) == pytest.approx(detected)
+
+    def shown(estimated: float) -> float:
+        room = points - stats.t.ppf(1 - 0.04, df) * estimated
+        return 2 * stats.norm.cdf(room / error) - 1 if room > 0 else 0.0
+
+    errors = error * np.sqrt(stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, df) / df)
+    average = np.mean([shown(estimated) for estimated in errors])
+    assert power_same(points, variance, seeds, conditions) == pytest.approx(average, abs=2e-4)
+
+
+def test_without_noise_everything_is_shown():
+    assert power_different(1.0, 0.0, 3, 4) == power_same(1.0, 0.0, 3, 4) == 1.0
+    assert smallest_detectable(0.0, 3, 4) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({}, "give a change to detect or a margin, above 0; got 0 and 0"),
+        ({"detect": 1.0, "within": 2.0}, "give a change to detect or a margin, above 0; got 1 and 2"),
+        (
+            {"detect": 0.01},
+            "0.01 points are too few for 100 seeds: scores spread by 2.0 points between seeds",
+        ),
+    ],
 )
 def test_what_no_design_can_show_is_refused(wanted, words):
     with pytest.raises(ItlError, match=words):
-        cheapest(Variances(1.0), Costs(1.0, 1.0), 4, **wanted)
+        cheapest(Variances(1.0, 3.0), Costs(1.0, 1.0), 4, **wanted)
 
 
 def test_the_smallest_detectable_change_is_found_four_times_in_five():
@@ -97,8 +136,15 @@ def test_looks_spend_the_level_and_no_more():
     assert all(0 < level < LEVEL for level in levels)
     assert sum(levels) > LEVEL, "looks at the same seeds overlap, so that their levels may add up to more"
     assert look_level(5, cap=5, first=5) == pytest.approx(LEVEL, rel=0.02)
-    with pytest.raises(ItlError, match="from 3 to 8"):
-        look_level(9, cap=8)
+    for seeds in (2, 9):
+        with pytest.raises(ItlError, match=f"from 3 to 8, and {seeds} is not between them"):
+            look_level(seeds, cap=8)
+
+
+def test_levels_of_looks_stay_as_they_are():
+    """Pages hold p values that are adjusted by them."""
+    levels = [0.030058691283976424, 0.015531654304164892, 0.01313582608533877, 0.013217861027203905]
+    assert [look_level(seeds, cap=6) for seeds in (3, 4, 5, 6)] == pytest.approx(levels, rel=1e-9)
 
 
 def test_two_one_sided_tests_take_the_weaker_side():

@@ -49,6 +49,7 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
     assert holm([0.02]) == [0.02]
+    assert holm([1.0, 0.0]) == [1.0, 0.0]
 
 
 @pytest.mark.parametrize("p_values", [[], [0.1, math.nan], [1.2], [-0.1]])
@@ -92,6 +93,18 @@ def test_fieller_holds_what_a_test_at_its_ends_says():
         assert abs(means[0] - end * means[1]) / error == pytest.approx(stats.t.ppf(0.975, df))
     assert all(math.isnan(end) for end in fieller((8.0, 1.0), variances, covariance, df)[1:])
     assert math.isnan(fieller((8.0, 0.0), variances, covariance, df)[0])
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
+def test_a_ratio_has_no_unit(scale):
+    means, variances = (8.0 * scale, 10.0 * scale), (1.2 * scale**2, 0.8 * scale**2)
+    interval = fieller(means, variances, 0.4 * scale**2, 5.0)
+    assert interval == pytest.approx(fieller((8.0, 10.0), (1.2, 0.8), 0.4, 5.0))
+
+
+def test_a_ratio_without_noise_is_itself_and_one_to_nothing_is_none():
+    assert fieller((8.0, 10.0), (0.0, 0.0), 0.0, 5.0) == (0.8, 0.8, 0.8)
+    assert all(math.isnan(end) for end in fieller((8.0, 0.0), (0.0, 0.0), 0.0, 5.0))
 
 
 def test_statistics_needs_neither_torch_nor_pandas():

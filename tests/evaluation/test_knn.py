@@ -62,7 +62,7 @@ def world(kind: str, rows: int, width: int, seed: int) -> torch.Tensor:
 )
 def test_fast_is_slow(monkeypatch, kind, passes):
     """Exactly, similarities bit for bit, whatever passes go before, in blocks of uneven sizes."""
-    monkeypatch.setattr(knn, "_precisions", lambda base, k: PASSES[passes])
+    monkeypatch.setattr(knn, "precisions_of_passes", lambda base, k: PASSES[passes])
     base, queries = world(kind, 1001, 24, seed=1), world(kind, 37, 24, seed=2)
     queries[3] = base[500]
     rows, similarities = nearest(base, queries, 5, block=(16, 300))
@@ -109,10 +109,10 @@ def test_products_err_by_less_than_the_bound(kind, rows, queries, width, dtype):
 def test_the_quick_pass_is_the_devices(monkeypatch):
     many, few = torch.zeros(10_000, 2), torch.zeros(1000, 2)
     quick = [torch.bfloat16] if has_bf16(torch.device("cpu")) else []
-    assert knn._precisions(many, 5) == [*quick, torch.float32]
-    assert knn._precisions(few, 5) == [torch.float32]
+    assert knn.precisions_of_passes(many, 5) == [*quick, torch.float32]
+    assert knn.precisions_of_passes(few, 5) == [torch.float32]
     monkeypatch.setattr(knn, "has_bf16", lambda where: False)
-    assert knn._precisions(many, 5) == [torch.float32]
+    assert knn.precisions_of_passes(many, 5) == [torch.float32]
 
 
 def test_vectors_that_are_not_numbers_are_refused():

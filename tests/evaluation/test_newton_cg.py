@@ -95,8 +95,8 @@ def test_conjugate_gradients_solve_what_a_dense_solver_does(monkeypatch):
 
 def test_a_step_of_lbfgs_asks_the_device_at_most_twice(monkeypatch):
     """What is left to do, and whether a step is too long: each is one `nonzero`; there is no other wait."""
-    waits, steps, real = [], [], module._two_loops
-    monkeypatch.setattr(module, "_two_loops", lambda *state: steps.append(1) or real(*state))
+    waits, steps, real = [], [], module.lbfgs_direction
+    monkeypatch.setattr(module, "lbfgs_direction", lambda *state: steps.append(1) or real(*state))
     functions = Functions([1.0, 0.3, 0.1])
 
     class Waits(TorchDispatchMode):

@@ -17,6 +17,7 @@ from itl.evaluation.voc_ap import (
     Objects,
     action_ap,
     average_precision,
+    average_precisions,
     judge,
     mean_ap,
     voc_ap,
@@ -180,6 +181,16 @@ def test_what_a_detection_counts_as(world, answers, verdicts):
     assert judged.tolist() == verdicts
 
 
+def test_half_is_enough_unless_more_is_asked_for():
+    numbers = np.zeros(1, int)
+    world = Objects(numbers, numbers, np.array([DOG]), np.zeros(1, bool))
+    answers = Detections(numbers, numbers, np.array([(1, 1, 10, 5)]), np.ones(1))
+    assert average_precisions(world, answers, 1).tolist() == [1.0]
+    assert average_precisions(world, answers, 1, iou=0.6).tolist() == [0.0]
+    table = objects(("a", "dog", DOG, False)), detections(("a", "dog", 0.5, (1, 1, 10, 5)))
+    assert (voc_ap(*table), voc_ap(*table, iou=0.6)) == ({"dog": 1.0}, {"dog": 0.0})
+
+
 def test_classes_without_what_it_takes():
     world = objects(("a", "dog", DOG, False), ("a", "cat", DOG, True), ("b", "cow", DOG, False))
     answers = detections(("a", "dog", 0.5, DOG), ("a", "cat", 0.5, DOG), ("b", "sheep", 0.5, DOG))
@@ -287,7 +298,7 @@ def test_actions_score_as_the_development_kit_has_it(seed):
     ("scores", "labels", "words"),
     [
         ([[0.5], [math.nan]], [[1], [0]], "1 of 2 rows of scores hold NaN"),
-        ([[0.5]], [[2]], r"1, 0 or, to leave out, -1; got \[2\]"),
+        ([[0.5]] * 5, [[2], [5], [4], [1], [3]], r"1, 0 or, to leave out, -1; got \[2, 3, 4\]$"),
         ([0.5], [1], r"scores \(N, C\) and labels of the same shape; got \(1,\)"),
         ([[0.5]], [[1, 0]], r"got \(1, 1\) and \(1, 2\)"),
     ],
@@ -306,7 +317,12 @@ def test_actions_refuse_what_has_no_score(scores, labels, words):
             r"detection 2: .*inf.* is not finite",
         ),
         ([("a", "dog", 0.5, (10, 1, 1, 10))], r"detection 1: the box \(10, 1, 1, 10\) has no area"),
-        ([("a", "dgo", 0.5, DOG)], r"no annotated class \(row 1 of the detections\) called 'dgo'; .*'dog'"),
+        (
+            [("a", "dog", 0.5, DOG), ("a", "dog", 0.5, DOG), ("a", "dgo", 0.5, DOG)],
+            r"no annotated class \(row 3 of the detections\) called 'dgo'; .*'dog'",
+        ),
+        ([("a", "dog", 0.5, DOG)] * 2 + [("a", "dog", math.nan, DOG)], "detection 3 has the score nan"),
+        ([("a", "dog", 0.5, DOG)] * 2 + [("a", "dog", 0.5, FAR[::-1])], "detection 3: the box"),
     ],
 )
 def test_detections_refuse_what_has_no_score(answers, words):

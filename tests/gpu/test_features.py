@@ -37,7 +37,7 @@ def counted_waits() -> Iterator[list]:
 
 def skip_unless_fused() -> None:
     """Skip a test of the kernels where they are not used."""
-    if module._fused_search(torch.device("cuda", torch.cuda.current_device())) is None:
+    if module.fused_search(torch.device("cuda", torch.cuda.current_device())) is None:
         pytest.skip("the fused search needs Triton and a Hopper or Blackwell GPU")
 
 
@@ -48,7 +48,7 @@ def test_neighbours_are_what_float64_finds(kind, fused, monkeypatch):
     if fused:
         skip_unless_fused()
     else:
-        monkeypatch.setattr(module, "_fused_search", lambda device: None)
+        monkeypatch.setattr(module, "fused_search", lambda device: None)
     base, queries = vectors(kind, 9001, 70, seed=1), vectors(kind, 133, 70, seed=2)
     queries[3] = base[500]
     rows, similarities = nearest(base.cuda(), queries.cuda(), 5)

@@ -130,7 +130,7 @@ def test_batches_are_the_cpus_whether_the_pack_is_on_the_gpu_or_not(kept, precis
 
 
 def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch):
-    monkeypatch.setattr(device_images, "_kept", {})
+    monkeypatch.setattr(device_images, "resident_packs", {})
     wanted, device = 72 * 40 * 40 * 3, torch.device("cuda")
     memory = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     for free, total, workers, fit in (
@@ -157,7 +157,7 @@ def test_images_are_streamed_where_the_gpu_is_out_of_memory(monkeypatch):
     def full(*how):
         raise torch.OutOfMemoryError("full")
 
-    monkeypatch.setattr(device_images, "_empty", full)
+    monkeypatch.setattr(device_images, "empty_images", full)
     loader = batches(GPU)
     assert loader.on_device is None
     assert len(list(loader.epoch(0))) == len(loader)

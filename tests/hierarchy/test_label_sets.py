@@ -60,6 +60,7 @@ METHODS = [
     "half-random-a@0",
     "half-random-b@0",
     "half-balanced@3",
+    "half-along-tree@3",
     "half-minimal-a",
     "half-minimal-b",
     "cut@n00015388,n00021939",
@@ -67,7 +68,14 @@ METHODS = [
 IN_ORDER = [  # the kinds of parts that are joined by +: one of each, in this order
     ["bottom-up@2", "top-down@1", "cut@dog", "file@classes.csv"],
     ["without-pascal", "without-matched@0", "without-random@0"],
-    ["half-random-a@0", "half-random-b@0", "half-balanced@0", "half-minimal-a", "half-minimal-b"],
+    [
+        "half-random-a@0",
+        "half-random-b@0",
+        "half-balanced@0",
+        "half-along-tree@0",
+        "half-minimal-a",
+        "half-minimal-b",
+    ],
     ["only@dog"],
     ["without@dog"],
 ]
@@ -222,6 +230,7 @@ def test_csv(tree):
         ("half-random-b@00", "half-random-b needs a seed"),
         ("half-balanced@-1", "half-balanced needs a number from 0, as in half-balanced@0"),
         ("half-balanced@01", "half-balanced needs a number from 0"),
+        ("half-along-tree@-1", "half-along-tree needs a number from 0, as in half-along-tree@0"),
         ("without-matched@0,", "without-matched needs a seed, or a seed and wnids, as in without-matched@0"),
         ("without-matched@dog", "without-matched needs a seed, or a seed and wnids"),
         ("without-matched@0,poodle,husky", "is spelt without-matched@0,husky,poodle"),
@@ -373,6 +382,9 @@ def test_a_control_stays_as_it_is(imagenet):
 
 def test_a_control_of_a_small_tree(tree):
     assert groups_at(tree, LEAVES, 2) == {"dog": ["husky", "poodle"], "car": ["car"], "fish": ["trout"]}
+    assert list(groups_at(tree, LEAVES, 2)) == ["dog", "car", "fish"], "the largest first, then by name"
+    assert list(groups_at(tree, ["trout", "car"], 1)) == ["animal", "vehicle"], "not by their classes"
+    assert groups_at(tree, LEAVES, 9) == {wnid: [wnid] for wnid in LEAVES}
     assert len(matched_control(tree, LEAVES, {"trout"}, seed=0)) == 1
     dogs_and_two_fish = [*Taxonomy.snapshot().leaves_under("n02084071"), "n01440764", "n01443537"]
     with pytest.raises(ItlError, match="leaves out 118 other classes, as many .* only 2 are others"):

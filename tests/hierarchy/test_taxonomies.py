@@ -23,8 +23,7 @@ pan,kitchen,
 @pytest.fixture
 def table(tmp_path, monkeypatch) -> Path:
     """A table of classes with plain names, in a process that has opened no tree."""
-    monkeypatch.setattr(taxonomies, "_opened", {})
-    monkeypatch.setattr(taxonomies, "_by_digest", {})
+    monkeypatch.setattr(taxonomies, "opened", {})
     path = tmp_path / "rooms.csv"
     path.write_text(TABLE, "utf-8-sig")
     return path
@@ -64,10 +63,10 @@ def test_a_tree_is_found_again_by_its_digest(table, tmp_path, monkeypatch):
     assert open_taxonomy("rooms.csv") is tree, "opened once"
     assert tree_of_digest(tree.digest, tmp_path / "kept") is tree, "in this process"
     keep_taxonomy(tree, tmp_path / "kept")
-    monkeypatch.setattr(taxonomies, "_by_digest", {})
+    monkeypatch.setattr(taxonomies, "opened", {})
     again = tree_of_digest(tree.digest, tmp_path / "kept")
     assert (again.digest, again.leaves, list(again)) == (tree.digest, tree.leaves, list(tree))
-    monkeypatch.setattr(taxonomies, "_by_digest", {})
+    monkeypatch.setattr(taxonomies, "opened", {})
     with pytest.raises(ItlError, match=f"taxonomy {tree.digest} of this run is not in .*`itl run PRESET`"):
         tree_of_digest(tree.digest, tmp_path / "lost")
     with pytest.raises(ItlError, match="no taxonomy at .*lost.csv; a taxonomy is nltk@FOLDER"):

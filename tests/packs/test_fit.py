@@ -113,6 +113,14 @@ def test_crop_keeps_the_centre_and_squash_keeps_all():
     assert decode(np.zeros((1, 300_000, 3), np.uint8), "a", 256, "crop").pixels.shape == (256, 256, 3)
 
 
+@pytest.mark.parametrize(("ends", "kept"), [(8, slice(0, 80)), (9, slice(5, 85)), (11, slice(15, 95))])
+def test_crop_drops_the_ends_of_what_is_longer_than_eight_times_its_width(ends, kept):
+    long = smooth(10, 10 * ends)
+    expected = to_square(long[:, kept], 6, "crop")
+    assert np.array_equal(to_square(long, 6, "crop"), expected)
+    assert np.array_equal(to_square(long.transpose(1, 0, 2), 6, "crop"), expected.transpose(1, 0, 2))
+
+
 def noise(random: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Grey levels of all kinds; where *height* is even, only black and white: the hardest to sum."""
     pixels = random.integers(0, 256, (height, width, 3), dtype=np.uint8)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.packs.subset import count_subset, manifest, select
+from itl.packs.subset import SubsetCounts, count_subset, manifest, merge, select
 from itl.specs import Subset
 
 DOG, FOX, CAR, PIZZA = "n02113799", "n02119022", "n04285008", "n07873807"
@@ -134,8 +134,9 @@ def test_too_much_is_refused_with_what_there_is(subset, message):
 def test_unknown_and_empty_splits():
     with pytest.raises(ItlError, match="did you mean 'val'"):
         kept_images("vall")
-    pack = world({FOX: 2, DOG: 2}, val={DOG: 1})
-    with pytest.raises(ItlError, match="keeps none of the 1 val images"):
+    pack = world({FOX: 1, DOG: 2}, val={DOG: 1})
+    says = f"keeps none of the 1 val images of world; its classes are such as {FOX}; choose other labels"
+    with pytest.raises(ItlError, match=says):
         select(pack, Subset("d", labels="without-pascal"), "val")
 
 
@@ -164,5 +165,84 @@ def test_one_leaf_of_each_class_is_the_same_in_every_split():
 
 
 def test_labels_of_another_tree_are_refused(tree):
-    with pytest.raises(ItlError, match="bottom-up@5 is of taxonomy of WordNet, as it comes with itl; got"):
+    says = (
+        f"^bottom-up@5 is of taxonomy of WordNet, as it comes with itl; got {tree.digest}; give the taxonomy"
+    )
+    with pytest.raises(ItlError, match=says):
         select(PACK, Subset("d", "bottom-up@5"), tree=tree)
+    with pytest.raises(ItlError, match="^bottom-up@5 is of taxonomy abc; got that one; give the taxonomy"):
+        select(PACK, Subset("d", "bottom-up@5", tree="abc"))
+    assert len(select(PACK, Subset("d"), tree=tree).classes) == 4, "original labels need no tree"
+
+
+def test_a_pack_without_training_images_has_the_classes_of_its_split():
+    pack = world({}, test={FOX: 2, DOG: 1})
+    selection = select(pack, Subset("d", images_per_class=1), "test")
+    assert (selection.classes, selection.labels.tolist()) == ((DOG, FOX), [1, 1, 0])
+
+
+def test_images_that_other_packs_have_are_left_out_of_training_alone(monkeypatch):
+    seen = {f"train/{DOG}/0", f"train/{CAR}/4", f"val/{DOG}/0"}
+    monkeypatch.setattr(
+        "itl.packs.subset.seen_images", lambda pack, others: seen if others == ("e",) else set()
+    )
+    kept = kept_images(without=("e",))
+    assert len(kept) == 25
+    assert seen.isdisjoint(kept["image"])
+    assert len(kept_images("val", without=("e",))) == 6
+    assert len(kept_images(without=("e",), images_per_class=4)) == 16
+    with pytest.raises(ItlError, match=f"class {CAR} has 4 in train"):
+        kept_images(without=("e",), images_per_class=5)
+
+
+COUNTS = {DOG: 6, FOX: 9, CAR: 5, PIZZA: 7}
+
+
+def counted(images: dict[str, int] = COUNTS, **subset) -> SubsetCounts:
+    return count_subset(Taxonomy.snapshot(), images, Subset("d", **subset))
+
+
+def test_what_is_counted_is_what_is_kept():
+    assert counted() == SubsetCounts(COUNTS, dict.fromkeys(COUNTS, 1), 4, {})
+    three = counted(classes=3, seed=3, images_per_class=5)
+    classes = select(PACK, Subset("d", classes=3, seed=3)).classes
+    expected = dict.fromkeys(classes, 5), dict.fromkeys(classes, 1), 4, {"1 classes not picked by seed 3": 1}
+    assert three == SubsetCounts(*expected)
+    coarse = counted(labels="bottom-up@8")
+    selection = select(PACK, Subset("d", labels="bottom-up@8"))
+    assert list(coarse.images.values()) == np.bincount(selection.labels).tolist()
+    assert (tuple(coarse.images), sorted(coarse.leaves.values())) == (selection.classes, [1, 1, 2])
+    assert sum(counted(labels="bottom-up@8", leaves=1).leaves.values()) == 3
+    assert sum(counted(labels="bottom-up@0", leaves=3).leaves.values()) == 3
+
+
+def test_without_a_pack_only_classes_are_counted():
+    none = counted(dict.fromkeys(COUNTS, 0), images_per_class=5)
+    assert (set(none.images.values()), sum(none.leaves.values())) == ({0}, 4)
+    with pytest.raises(ItlError, match=rf"5 images per class .* class {DOG} has 0 in train \(1 of 4"):
+        counted(COUNTS | {DOG: 0}, images_per_class=5)
+    with pytest.raises(ItlError, match=rf"6 images per class .* class {CAR} has 5 in train \(1 of 4"):
+        counted(images_per_class=6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "left_out"),
+    [
+        ("without-pascal", {"without pascal": 2}),
+        ("cut@n02083346", {"under no class of the cut": 2}),
+        ("half-random-a@0", {"half-random-a@0": 2}),
+        ("cut@n02083346+without-pascal", {"without pascal": 2, "under no class of the cut": 1}),
+        (f"only@{DOG},{FOX}", {"only standard poodle, red fox": 2}),
+    ],
+)
+def test_what_leaves_classes_out_is_named_once_for_each_class(labels, left_out):
+    assert counted(labels=labels).left_out == left_out
+
+
+def test_splits_of_one_pack_are_merged_in_the_order_of_its_rows():
+    train, val = select(PACK, Subset("d")), select(PACK, Subset("d", labels="without@n07873807"), "val")
+    with pytest.raises(ItlError, match="one has 4, the other 3; give both images of every class"):
+        merge(train, val)
+    both = merge(val, select(PACK, Subset("d", labels="without@n07873807")))
+    assert both.rows.tolist() == [*range(20), *range(27, 33)]
+    assert both.labels.tolist() == [0] * 6 + [1] * 9 + [2] * 5 + [0, 0, 1, 1, 2, 2]

@@ -169,6 +169,49 @@ def test_the_longest_comes_first(do):
     assert max(end for _, end, _, _ in do(Host(hours), list(hours))) == 8, "in turn it would be 14"
 
 
+def test_what_waits_for_a_run_counts_and_what_is_unknown_comes_last():
+    measured = [Transfer(net(0), "knn", name, "pack") for name in ("near", "far")]
+    known = {
+        key(net(0)): 1.0,
+        key(measured[0]): 0.9,
+        key(measured[1]): 0.2,
+        key(net(1)): 1.5,
+        key(net(2)): 0.5,
+    }
+    specs = [net(4), net(3), net(2), net(1), net(0), *measured]
+    ordered = executors.longest_first(specs, known)
+    assert ordered == [net(0), net(1), measured[0], net(2), measured[1], net(4), net(3)]
+    assert executors.longest_first(specs, {}) == specs
+    assert executors.with_needs([measured[1], net(0), *measured]) == [net(0), measured[1], measured[0]]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7])
+def test_parts_hold_each_net_with_what_is_measured_on_it(parts):
+    specs = [
+        spec for number in range(5) for spec in (net(number), Transfer(net(number), "knn", "target", "pack"))
+    ]
+    parted = [executors.shard_of(specs, (part, parts)) for part in range(1, parts + 1)]
+    assert sorted(map(key, sum(parted, []))) == sorted(map(key, specs))
+    assert sorted(len(part) for part in parted) == sorted(
+        2 * len(range(part, 5, parts)) for part in range(parts)
+    )
+    assert all(
+        {spec.seed for spec in part if isinstance(spec, Pretrain)}
+        == {spec.pretrain.seed for spec in part if isinstance(spec, Transfer)}
+        for part in parted
+    )
+    again = executors.shard_of(specs[::-1], (1, parts))
+    assert set(again) == set(parted[0]), "whatever the order"
+
+
+def test_ranks_share_each_run(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr("itl.runs.perform.perform_together", lambda *arguments: calls.append(arguments))
+    store, machine = Store(tmp_path), Machine(home=tmp_path, ranks=2, threads=1)
+    executors.execute([net(0)], store, machine)
+    assert calls == [([net(0)], store, machine)]
+
+
 def test_fewer_runs_than_devices_are_spread(do):
     hours = {net(number): 1.0 for number in range(4)}
     past = do(Host(hours), list(hours), workers=2)

@@ -17,7 +17,7 @@ from itl.evaluation import induction
 from itl.evaluation.logistic_regression import Features
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, duration, free_memory, readable
+from itl.machine import Machine, free_memory
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
 from itl.runs import cost, plan, provenance, throughput
@@ -26,29 +26,16 @@ from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
 from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, key
 from tests.pictures import encoded, smooth
-from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
+from tests.worlds import FOUR, FROZEN, IMAGES, RATE, SCENES, SETTINGS, here, small_study, stated_rates
 
-RATE = throughput.Rate(learn=0.5, look=0.125, memory=1000, device=0, weights=400, features=10)
-FROZEN = throughput.Frozen(start=3.0, fit=0.25, compare=0.5)
 BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
 SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
 SHARED = {name: each for name, each in SETTINGS.items() if name != "images_per_class"}
 
 
-def made_up(works, machine) -> throughput.Rates:
-    rates = {throughput.name_of(*work, machine): RATE for work in works}
-    return rates | {throughput.frozen_name(machine): FROZEN}
-
-
-@pytest.fixture
-def rated(monkeypatch):
-    """Plans reckon with the rates above; nothing is measured."""
-    monkeypatch.setattr(plan, "calibrated", made_up)
-
-
 def reckoned(spec, size=SIZE) -> cost.Cost:
     machine = Machine()
-    return cost.cost(spec, size, made_up([cost.work_of(spec)], machine), machine)
+    return cost.cost(spec, size, stated_rates([cost.work_of(spec)], machine), machine)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +105,7 @@ def two_questions() -> list:
     return [one, class_count(**SHARED, label_sets=["bottom-up@5", "original"])]
 
 
-def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
+def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated, in_this_process):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
     found = plan.plan(two_questions(), store, machine)
     trained = found.runs[found.runs["kind"] == "pretrain"]
@@ -334,7 +321,7 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     frozen = found[throughput.frozen_name(machine)]
     assert other == found
     assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
-    assert 0 < rate.look < rate.learn
+    assert 0 < rate.infer_s_per_image < rate.train_s_per_image
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
@@ -402,16 +389,6 @@ def test_memory_is_that_of_this_machine():
     assert 0 < free_memory() <= whole
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 MiB"), (2**20, "1 MiB"), (2**30, "1.0 GiB")])
-def test_bytes_for_people(count, text):
-    assert readable(count) == text
-
-
-@pytest.mark.parametrize(("minutes", "text"), [(0, "0.0 minutes"), (300, "5.0 hours"), (10_000, "6.9 days")])
-def test_times_for_people(minutes, text):
-    assert duration(minutes) == text
-
-
 def test_told_by_condition_or_by_run(tmp_path, rated):
     found = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
     short, long = plan.describe(found), plan.describe(found, every_run=True)
@@ -422,7 +399,7 @@ def test_told_by_condition_or_by_run(tmp_path, rated):
     assert SCENES["source"] in short
 
 
-def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path, rated):
+def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path, rated, in_this_process):
     machine, store, bars = here(tmp_path), Store(tmp_path / "runs"), []
     one, other = two_questions()
     named = replace(one.conditions[0], columns=(("again", "x" * 90),))

@@ -1,5 +1,10 @@
 """What is shown while runs are under way."""
 
+import json
+import sys
+import warnings
+from types import SimpleNamespace
+
 import pytest
 
 from itl import ItlError
@@ -34,13 +39,13 @@ def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until it is moved; nothing began at its 0."""
 
     def __init__(self):
         self.seconds = 0.0
 
     def __call__(self) -> float:
-        return self.seconds
+        return 5000.0 + self.seconds
 
 
 def test_finished_runs_are_counted_once(tmp_path):
@@ -61,6 +66,99 @@ def test_the_bar_says_that_it_counts_work_and_its_text_runs(tmp_path, capsys):
     last = capsys.readouterr().err.rpartition("\r")[2]
     assert last.startswith(" 90% of the work |")
     assert "| 1 of 2 runs done" in last
+
+
+def test_a_run_of_unknown_length_hardly_counts_beside_one_that_is_known(tmp_path):
+    store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
+    with Progress(specs, store, {key(specs[0]): 2.0}) as progress:
+        store.finish(specs[0], {})
+        progress.update()
+        assert progress.done == pytest.approx(2 / 2.001)
+
+
+def under_way(store: Store, spec: object, log: str = "") -> None:
+    store.folder(spec)
+    (store.path(spec) / "claim.holder").write_text("process 7")
+    (store.path(spec) / "log.jsonl").write_text(log)
+
+
+@pytest.mark.parametrize(("count", "more"), [(4, ""), (5, "; 1 more"), (6, "; 2 more")])
+def test_four_runs_under_way_are_shown(tmp_path, count, more):
+    store, specs = Store(tmp_path), [Pretrain(Subset(name)) for name in "abcdef"]
+    with Progress(specs, store, clock=Clock()) as progress:
+        for spec in specs[:count]:
+            under_way(store, spec, ROW % 1 + "\n")
+        progress.update()
+        shown = "; ".join(f"{key(spec)[:5]} epoch 1 loss 0.50" for spec in specs[:4]) + more
+        assert progress.bar.desc.endswith(f" left; {shown}")
+
+
+def test_a_training_of_so_many_epochs_counts_by_these(tmp_path):
+    store, clock, net = Store(tmp_path), Clock(), Pretrain(Subset("a"), recipe=Recipe(epochs=4))
+    with Progress([net], store, clock=clock) as progress:
+        under_way(store, net, ROW % 1 + "\n")
+        progress.update()
+        assert progress.done == 0.25
+
+
+def test_the_end_is_logged_however_near_the_last_estimate_was(tmp_path):
+    store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
+    with Progress(specs, store, {key(specs[0]): 199.0, key(specs[1]): 1.0}, clock=Clock()) as progress:
+        for spec in specs:
+            store.finish(spec, {})
+            progress.update()
+    assert estimates(store)["done"].tolist() == [0.995, 1.0]
+    before = (tmp_path / "progress.jsonl").read_text()
+    with Progress(specs, store, clock=Clock()) as progress:
+        assert (progress.done, progress.minutes_left) == (1.0, 0.0)
+    assert (tmp_path / "progress.jsonl").read_text() == before, "there was nothing to do"
+
+
+def test_estimates_are_those_of_the_last_runs_that_ended(tmp_path):
+    rows = [
+        (3, 50, 1.0),
+        (1, 0, 0.5),
+        (1, 0, 1.0),
+        (2, 70, 0.5),
+        (1, 70, 0.6),
+        (2, 0, 0.7),
+        (2, 70, 1.0),
+        (4, 90, 0.1),
+    ]
+    texts = [
+        json.dumps({"process": process, "start": start, "minutes": 2.0, "left": 1.0, "done": done})
+        for process, start, done in rows
+    ]
+    (tmp_path / "progress.jsonl").write_text("\n".join(texts) + "\n")
+    table = estimates(Store(tmp_path))
+    assert table.to_dict("list") == {"minutes": [2, 2], "left": [1, 1], "done": [0.5, 1], "total": [3, 3]}
+
+
+def test_nothing_is_shown_where_nothing_is_left_and_no_table_outside_of_notebooks(tmp_path, capsys):
+    store, spec = Store(tmp_path), Subset("a")
+    with Progress([spec], store, table=lambda: "a table"):
+        store.finish(spec, {})
+    assert "a table" not in "".join(capsys.readouterr())
+    with Progress([spec], store):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_a_notebook_a_table_stands_and_changes(tmp_path, monkeypatch, capsys):
+    shown = []
+    handle = SimpleNamespace(update=shown.append)
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1))
+    display = SimpleNamespace(display=lambda table, display_id: shown.append(table) or handle)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
+    with Progress(specs, store, table=lambda: len(list(tmp_path.glob("*/*/result.json")))) as progress:
+        progress.update()
+        store.finish(specs[0], {})
+        progress.update()
+        progress.update()
+    assert shown == [0, 1]
+    assert capsys.readouterr() == ("", ""), "a bar beside the table would be a second one"
 
 
 def test_progress_is_counted_in_work_and_corrected_by_what_runs_took(tmp_path):
@@ -100,6 +198,10 @@ def test_only_the_end_of_a_log_is_read(tmp_path):
 def test_rows_of_a_log_that_a_power_cut_damaged_are_left_out_and_named(tmp_path):
     log = tmp_path / "log.jsonl"
     assert log_rows(log) == []
+    log.write_text(ROW % 1 + "\n" + ROW % 2 + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [row["epoch"] for row in log_rows(log)] == [1, 2]
     log.write_text(ROW % 1 + "\n" + '{"epo\n' + ROW % 2 + "\n" + "\xff[]\n" + '{"epoch": 3, "loss": 0.1}\n')
     with pytest.warns(UserWarning, match=f"{log} is damaged: 3 of its lines are left out"):
         assert [row["epoch"] for row in log_rows(log)] == [1, 2]

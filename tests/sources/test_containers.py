@@ -385,8 +385,8 @@ def test_damaged_containers_raise_nothing_but_itl_error(tmp_path, kind):
         file = files[number % len(files)]
         whole = file.read_bytes()
         file.write_bytes(mutated(whole, random))
-        cifar._load.cache_clear()
-        downsampled._load_batch.cache_clear()
+        cifar.load_split.cache_clear()
+        downsampled.load_batch.cache_clear()
         try:
             read(kind, root)
         except ItlError as error:

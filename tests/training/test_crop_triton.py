@@ -78,17 +78,17 @@ import re, subprocess, tempfile
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from itl.training.crop_triton import _crop, _layout
+from itl.training.crop_triton import crop_kernel, launch_options
 
 kinds = dict(images="*u8", rows="*i64", boxes="*fp32", flips="*i1", height="i32", width="i32")
 kinds |= {f"{colour}_{part}": "fp32" for part in ("scale", "shift") for colour in ("red", "green", "blue")}
 names = "images", "height", "width"
-aligned = {(_crop.arg_names.index(name),): [["tt.divisibility", 16]] for name in names}
+aligned = {(crop_kernel.arg_names.index(name),): [["tt.divisibility", 16]] for name in names}
 
 def compiled(capability, out, size, pixels):
-    constants, options = _layout(2048, size, size, pixels)
-    kind = {name: (kinds | {"out": out}).get(name, "constexpr") for name in _crop.arg_names}
-    source = ASTSource(_crop, kind, constants, aligned)
+    constants, options = launch_options(2048, size, size, pixels)
+    kind = {name: (kinds | {"out": out}).get(name, "constexpr") for name in crop_kernel.arg_names}
+    source = ASTSource(crop_kernel, kind, constants, aligned)
     return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
 
 def resources(cubin):
@@ -159,7 +159,7 @@ def test_the_choices_that_a_gpu_is_sent_make_the_cpus_batches(kept, ranks, monke
     else:
         send = lambda source, parts: (torch.from_numpy(source[at]) for at in parts)  # noqa: E731
         loader.stream = SimpleNamespace(send=send)
-    sent = loader._crop_on_gpu(loader.plan(2), loader.step_images, torch.float32)
+    sent = loader.crop_on_gpu(loader.plan(2), loader.step_images, torch.float32)
     for (images, labels), (expected, targets) in zip(sent, loader.epoch(2), strict=True):
         assert torch.equal(labels, targets)
         torch.testing.assert_close(images, expected, rtol=1e-4, atol=1e-4)

@@ -30,7 +30,7 @@ class Stream:
 
 @pytest.fixture
 def pack(tmp_path, monkeypatch) -> np.memmap:
-    monkeypatch.setattr(device_images, "_kept", {})
+    monkeypatch.setattr(device_images, "resident_packs", {})
     monkeypatch.setattr(device_images, "UPLOAD_IMAGES", 3)
     images = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
@@ -54,7 +54,7 @@ def test_a_selection_that_fits_alone_is_read_a_part_at_a_time(pack, monkeypatch)
     images, positions = resident(pack, rows, stream, 1)
     assert torch.equal(images, torch.from_numpy(pack[rows]))
     assert positions.tolist() == [0, 1, 2, 3, 4]
-    assert not device_images._kept
+    assert not device_images.resident_packs
 
 
 def test_images_that_do_not_fit_are_streamed(pack, monkeypatch):
@@ -69,7 +69,7 @@ def test_a_gpu_out_of_memory_streams_and_keeps_nothing(pack, monkeypatch):
 
     monkeypatch.setattr(device_images, "fits", lambda *sizes: True)
     assert resident(pack, np.arange(10), Full(), 1) is None
-    assert not device_images._kept
+    assert not device_images.resident_packs
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_gpu_out_of_memory_streams_and_keeps_nothing(pack, monkeypatch):
 )  # fmt: skip
 def test_a_pack_leaves_room_for_the_net(monkeypatch, free, kept, wanted, workers, answer):
     pack = SimpleNamespace(images=SimpleNamespace(nbytes=kept * GIB))
-    monkeypatch.setattr(device_images, "_kept", {("a pack", CPU): pack} if kept else {})
+    monkeypatch.setattr(device_images, "resident_packs", {("a pack", CPU): pack} if kept else {})
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * GIB, 80 * GIB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)

@@ -1,6 +1,6 @@
 """The demo world: rendered images of ILSVRC classes; classes that are near in WordNet look alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab,
 
 INDIVIDUAL_STEP = 0.13  # how far an image's object differs from its class, for each gene
 CLASSES_PER_FAMILY = 2  # siblings that are chosen together
+SPLITS = ("test", "train", "val")  # in the order of records
 
 
 def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
@@ -29,22 +30,6 @@ def spread_leaves(tree: Taxonomy, count: int) -> list[str]:
         largest_first = sorted(families.values(), key=lambda family: (-len(family), family))
         chosen += [wnid for family in largest_first for wnid in family][:CLASSES_PER_FAMILY]
     return sorted(chosen[:count])
-
-
-def require_positive(kind: str, **settings: int) -> None:
-    """Raise ItlError for numbers of images or pixels below 1."""
-    for name, number in settings.items():
-        if number < 1:
-            raise ItlError(f"source {kind} takes {name} of at least 1, not {number}")
-
-
-def numbered_records(classes: list[str], splits: dict[str, int]) -> list[Record]:
-    """Return as many records of each of *classes* as *splits* says, in their order."""
-    records = []
-    for split, count in splits.items():
-        for name in classes:
-            records += [Record(f"{split}/{name}_{number:05d}", name, split) for number in range(count)]
-    return records
 
 
 def draw_uniform(random: np.random.Generator, *ranges: tuple[float, float]) -> list[float]:
@@ -119,37 +104,69 @@ def tint(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class DemoClasses(Source):
-    """Images of *classes* ILSVRC leaves, *train* and *val* of each, *size* pixels wide."""
+class RenderedSource(Source):
+    """As many images of each class as the field of a split says, *size* pixels wide, drawn from *seed*.
 
-    classes: int = 40
+    A source derives from it, and overrides `names` and `read`; one with the field ``classes`` says in
+    `most_classes` how many it has.
+    """
+
     train: int = 200
-    val: int = 50
     seed: int = 0
     size: int = 48
-    kind = "demo"
     rendered = True
 
     def __post_init__(self) -> None:
         """Raise ItlError for settings that cannot be drawn."""
-        require_positive(self.kind, classes=self.classes, train=self.train, val=self.val, size=self.size)
-        leaves = len(Taxonomy.snapshot().leaves)
-        if not 2 <= self.classes <= leaves:
-            raise ItlError(f"source {self.kind} has from 2 to {leaves} classes, not {self.classes}")
+        for field in fields(self):
+            number = getattr(self, field.name)
+            if field.name == "classes" and not 2 <= number <= self.most_classes:
+                raise ItlError(f"source {self.kind} has from 2 to {self.most_classes} classes, not {number}")
+            if field.name in (*SPLITS, "size") and number < 1:
+                raise ItlError(f"source {self.kind} takes {field.name} of at least 1, not {number}")
+
+    @property
+    def names(self) -> list[str]:
+        """The classes, sorted."""
+        raise NotImplementedError
+
+    @property
+    def most_classes(self) -> int:
+        """How many classes there are to choose from."""
+        raise NotImplementedError
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id."""
+        return [
+            Record(f"{split}/{name}_{number:05d}", name, split)
+            for split in SPLITS
+            for name in self.names
+            for number in range(getattr(self, split, 0))
+        ]
+
+
+@dataclass(frozen=True)
+class DemoClasses(RenderedSource):
+    """Images of *classes* ILSVRC leaves."""
+
+    classes: int = 40
+    val: int = 50
+    kind = "demo"
+
+    @property
+    def most_classes(self) -> int:
+        """All leaves."""
+        return len(Taxonomy.snapshot().leaves)
 
     @cached_property
-    def wnids(self) -> list[str]:
+    def names(self) -> list[str]:
         """The classes, sorted."""
         return spread_leaves(Taxonomy.snapshot(), self.classes)
 
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {wnid: appearances.genes(wnid) for wnid in self.wnids}
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id."""
-        return numbered_records(self.wnids, {"train": self.train, "val": self.val})
+        return {wnid: appearances.genes(wnid) for wnid in self.names}
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""

@@ -8,16 +8,13 @@ import numpy as np
 from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
-from itl.sources.source import Source
 from itl.sources.synthetic.appearance import Appearances
-from itl.sources.synthetic.classes import class_image, numbered_records, require_positive
+from itl.sources.synthetic.classes import RenderedSource, class_image
 from itl.sources.synthetic.shapes import random_stream
-
-MAX_CLASSES = 100  # more siblings cannot be told apart in a small image
 
 
 @dataclass(frozen=True)
-class DemoKinds(Source):
+class DemoKinds(RenderedSource):
     """Images of *classes* new leaves under the nodes *under*, rendered as those of source demo.
 
     The leaves are spread over the families (the parents of ILSVRC leaves) under these nodes. They are not in
@@ -29,16 +26,12 @@ class DemoKinds(Source):
     classes: int = 8
     train: int = 40
     test: int = 100
-    seed: int = 0
-    size: int = 48
     kind = "demo-kinds"
-    rendered = True
+    most_classes = 100  # more siblings cannot be told apart in a small image
 
     def __post_init__(self) -> None:
         """Raise ItlError for settings that cannot be drawn."""
-        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
-        if not 2 <= self.classes <= MAX_CLASSES:
-            raise ItlError(f"source {self.kind} has from 2 to {MAX_CLASSES} classes, not {self.classes}")
+        super().__post_init__()
         for node in self.under.split(","):
             synset = Taxonomy.snapshot()[node]
             if not Taxonomy.snapshot().children(synset.wnid):
@@ -70,9 +63,10 @@ class DemoKinds(Source):
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
         return {name: appearances.new_leaf(family, name) for name, family in self.families.items()}
 
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id."""
-        return numbered_records(sorted(self.families), {"test": self.test, "train": self.train})
+    @property
+    def names(self) -> list[str]:
+        """The classes, sorted."""
+        return sorted(self.families)
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""

@@ -14,17 +14,15 @@ import numpy as np
 
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import Record
-from itl.sources.source import Source
 from itl.sources.synthetic.appearance import GENES, Appearances
 from itl.sources.synthetic.classes import (
     DemoClasses,
+    RenderedSource,
     any_pose,
     backdrop,
     clutter,
     draw_uniform,
-    numbered_records,
     portrait,
-    require_positive,
     tint,
 )
 from itl.sources.synthetic.shapes import Pose, Window, random_stream, rgb, slab, to_image
@@ -101,7 +99,7 @@ class DemoPlanted(DemoClasses):
     def _planted(self) -> dict[str, tuple[str, str]]:
         """The node that each class that helps or hurts is under, by any path, and its surface or colour."""
         tree, planted, counts = Taxonomy.snapshot(), {}, Counter[str]()
-        for wnid in self.wnids:
+        for wnid in self.names:
             for node in tree.ancestors(wnid).intersection(HELPFUL + HARMFUL):
                 planted[wnid] = node, NAMES[counts[node] % len(NAMES)]
                 counts[node] += 1
@@ -124,27 +122,17 @@ class DemoPlanted(DemoClasses):
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:
         appearances = Appearances(Taxonomy.snapshot(), self.seed)
-        return {wnid: appearances.genes(wnid) for wnid in (*self.wnids, *HELPFUL, *HARMFUL)}
+        return {wnid: appearances.genes(wnid) for wnid in (*self.names, *HELPFUL, *HARMFUL)}
 
 
 @dataclass(frozen=True)
-class DemoSurfaces(Source):
+class DemoSurfaces(RenderedSource):
     """The target that classes of source demo-planted help or hurt: surfaces, on objects of any shape."""
 
     train: int = 60
     test: int = 200
-    seed: int = 0
-    size: int = 48
     kind = "demo-surfaces"
-    rendered = True
-
-    def __post_init__(self) -> None:
-        """Raise ItlError for settings that cannot be drawn."""
-        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id; the class is the name of the surface."""
-        return numbered_records(list(NAMES), {"test": self.test, "train": self.train})
+    names = list(NAMES)
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""

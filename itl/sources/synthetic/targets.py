@@ -5,21 +5,18 @@ from functools import cached_property
 
 import numpy as np
 
-from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import AnnotatedObject, crop_with_context
 from itl.sources.records import Record
-from itl.sources.source import Source
 from itl.sources.synthetic.appearance import Appearances, draw, looks_of
 from itl.sources.synthetic.classes import (
+    RenderedSource,
     any_pose,
     backdrop,
     clutter,
     draw_uniform,
-    numbered_records,
     portrait,
-    require_positive,
     tint,
 )
 from itl.sources.synthetic.shapes import Window, limb, random_stream, rgb, slab, tight_box, to_image, unit
@@ -122,22 +119,20 @@ def positions(arrangement: str, count: int, random: np.random.Generator) -> list
 
 
 @dataclass(frozen=True)
-class DemoScenes(Source):
-    """Scenes, *train* and *test* images of each; they differ in their objects and arrangement."""
+class DemoScenes(RenderedSource):
+    """Scenes; they differ in their objects and arrangement."""
 
     classes: int = 8
     train: int = 40
     test: int = 40
-    seed: int = 0
     size: int = 64
     kind = "demo-scenes"
-    rendered = True
+    most_classes = len(SCENES)
 
-    def __post_init__(self) -> None:
-        """Raise ItlError for settings that cannot be drawn."""
-        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
-        if not 2 <= self.classes <= len(SCENES):
-            raise ItlError(f"source {self.kind} has from 2 to {len(SCENES)} classes, not {self.classes}")
+    @property
+    def names(self) -> list[str]:
+        """Plain names of scenes, sorted."""
+        return sorted(SCENES)[: self.classes]
 
     @cached_property
     def _genes(self) -> dict[str, list[np.ndarray]]:
@@ -145,10 +140,6 @@ class DemoScenes(Source):
         return {
             name: [appearances.new_leaf(wnid, name) for wnid in wnids] for name, (wnids, _) in SCENES.items()
         }
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id; the class is the plain name of the scene."""
-        return numbered_records(sorted(SCENES)[: self.classes], {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
@@ -164,20 +155,15 @@ class DemoScenes(Source):
 
 
 @dataclass(frozen=True)
-class DemoDetection(Source):
-    """Images with boxes: *train* and *test* of each of the 20 PASCAL classes, with objects of others."""
+class DemoDetection(RenderedSource):
+    """Images with boxes, each of one of the 20 PASCAL classes, with objects of others."""
 
     train: int = 10
     test: int = 5
-    seed: int = 0
     size: int = 96
     kind = "demo-detection"
-    rendered = True
     annotates = True
-
-    def __post_init__(self) -> None:
-        """Raise ItlError for settings that cannot be drawn."""
-        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
+    names = sorted(PASCAL)
 
     @cached_property
     def _genes(self) -> dict[str, list[np.ndarray]]:
@@ -188,10 +174,6 @@ class DemoDetection(Source):
             name: [appearances.new_leaf(wnid, f"{name}{number}") for number in range(3)]
             for name, wnid in nodes.items()
         }
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id; the class is that of one of its objects."""
-        return numbered_records(sorted(PASCAL), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the image of *record*: uint8 (size, size, 3), a pure function of the seed and its id."""
@@ -248,24 +230,19 @@ def annotate_visible(drawn: list[tuple[str, np.ndarray]], inside: slice) -> list
 
 
 @dataclass(frozen=True)
-class DemoActions(Source):
-    """A jointed figure doing one of PASCAL VOC's ten actions: *train* and *test* images of each.
+class DemoActions(RenderedSource):
+    """A jointed figure doing one of PASCAL VOC's ten actions.
 
     Its pixels are the figure's box, enlarged *context* times.
     """
 
     train: int = 20
     test: int = 10
-    seed: int = 0
     size: int = 64
     context: float = 1.25
     kind = "demo-actions"
-    rendered = True
     annotates = True
-
-    def __post_init__(self) -> None:
-        """Raise ItlError for settings that cannot be drawn."""
-        require_positive(self.kind, train=self.train, test=self.test, size=self.size)
+    names = sorted(ACTIONS)
 
     @cached_property
     def _genes(self) -> dict[str, np.ndarray]:
@@ -276,10 +253,6 @@ class DemoActions(Source):
             for name, wnid in nodes.items()
             if wnid not in (None, "card")
         }
-
-    def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id; the class is the action."""
-        return numbered_records(sorted(ACTIONS), {"test": self.test, "train": self.train})
 
     def read(self, record: Record) -> np.ndarray:
         """Render the figure of *record* with its context: uint8 (H, W, 3), a pure function of seed and id."""

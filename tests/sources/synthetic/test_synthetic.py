@@ -134,7 +134,7 @@ def test_every_machine_draws_the_same_bytes():
 
 def test_leaves_are_spread_in_pairs_of_siblings(world):
     leaves = spread_leaves(world, 40)
-    assert leaves == sorted(set(leaves)) == DemoClasses().wnids
+    assert leaves == sorted(set(leaves)) == DemoClasses().names
     assert set(leaves) <= set(world.leaves)
     families = [world.parent(wnid) for wnid in leaves]
     assert sum(families.count(family) >= 2 for family in families) == 40
@@ -246,7 +246,7 @@ def simple_features(image: np.ndarray) -> np.ndarray:
 
 def test_classes_are_learnable_and_near_ones_confused_most(world):
     source = DemoClasses(train=25, val=15, size=32)
-    records, wnids = source.records(), source.wnids
+    records, wnids = source.records(), source.names
     features = np.stack([simple_features(source.read(record)) for record in records])
     labels = np.array([wnids.index(record.wnid) for record in records])
     train = np.array([record.split == "train" for record in records])
@@ -370,7 +370,7 @@ def hue_vectors(source, wnid: str, middle: bool, count: int = 30) -> np.ndarray:
 def test_what_is_planted_is_in_the_pixels(world, nodes, middle):
     """Classes that help have a colour each in the middle, those that hurt around it, and others nowhere."""
     source, alike = DemoPlanted(), {True: [], False: []}
-    for wnid in source.wnids:
+    for wnid in source.names:
         vectors = hue_vectors(source, wnid, middle)
         told_apart = not world.ancestors(wnid).isdisjoint(nodes)
         alike[told_apart].append(np.abs(vectors.mean()) / np.abs(vectors).mean())

@@ -1,0 +1,105 @@
+"""Verdicts of made-up evidence at every bound."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from itl.analysis.seeds import MIN_SEEDS, look_level
+from itl.analysis.statistics import LEVEL
+from itl.analysis.verdicts import (
+    CANNOT_TELL,
+    CEILING,
+    FLOOR,
+    GAIN,
+    LOSS,
+    MIN_GAIN,
+    SAME,
+    TOO_FEW,
+    Evidence,
+    control_fault,
+    judge,
+)
+
+BELOW = 0.999 * LEVEL
+
+
+def evidence(
+    p: float, p_same: float = 1.0, mean: float = 2.0, n: int = MIN_SEEDS, fault: str = ""
+) -> Evidence:
+    change = SimpleNamespace(n=n, p=p, mean=mean, testable=True)
+    return Evidence(change, margin=2.0, p_same=p_same, control_fault=fault)
+
+
+@pytest.mark.parametrize(
+    ("made", "word", "note"),
+    [
+        (evidence(BELOW), GAIN, ""),
+        (evidence(BELOW, mean=0.5), GAIN, ""),
+        (evidence(BELOW, mean=-0.5), LOSS, ""),
+        (evidence(LEVEL), CANNOT_TELL, ""),
+        (evidence(1.0, BELOW), SAME, ""),
+        (evidence(1.0, LEVEL), CANNOT_TELL, ""),
+        (evidence(BELOW, BELOW), SAME, "a gain, but a small one"),
+        (evidence(LEVEL, BELOW), SAME, ""),
+        (evidence(1.0, BELOW, fault="a ceiling"), CANNOT_TELL, "a ceiling"),
+        (evidence(BELOW, BELOW, fault="a ceiling"), GAIN, ""),
+        (evidence(BELOW, n=MIN_SEEDS - 1), TOO_FEW, ""),
+    ],
+)
+def test_a_comparison_alone(made, word, note):
+    (verdict,) = judge([made])
+    assert (verdict.word, verdict.note) == (word, note)
+
+
+@pytest.mark.parametrize(
+    ("second", "note"),
+    [
+        (evidence(BELOW), "a hint of a gain, not firm among 2 comparisons"),
+        (evidence(BELOW, mean=-2.0, fault="a floor"), "a hint of a loss, not firm among 2 comparisons"),
+        (evidence(LEVEL), ""),
+        (evidence(0.9, BELOW), "a hint of the same, not firm among 2 comparisons"),
+        (evidence(0.9, LEVEL), ""),
+        (evidence(0.9, BELOW, fault="a floor"), "a floor"),
+    ],
+)
+def test_what_would_pass_alone_is_a_hint_among_two(second, note):
+    verdict = judge([evidence(0.9, 0.9), second])[1]
+    assert (verdict.word, verdict.note) == (CANNOT_TELL, note)
+
+
+def test_no_noise_is_said_where_there_are_seeds_enough():
+    silent = Evidence(SimpleNamespace(n=MIN_SEEDS, p=float("nan"), mean=2.0, testable=False))
+    assert [verdict.note for verdict in judge([silent])] == ["the seeds show no noise at all"]
+
+
+@pytest.mark.parametrize(("seeds", "cap"), [(MIN_SEEDS, 5), (4, 5), (5, 5)])
+def test_looks_at_fewer_seeds_count_up_to_the_cap(seeds, cap):
+    (verdict,) = judge([evidence(0.001, n=seeds)], cap)
+    assert verdict.p_adjusted == pytest.approx(0.001 * LEVEL / look_level(seeds, cap))
+    assert verdict.p_adjusted > 0.001
+    (verdict,) = judge([evidence(0.9, n=seeds)], cap)
+    assert verdict.p_adjusted == 1.0
+
+
+def test_beyond_the_cap_and_without_one_there_was_one_look():
+    for cap in (0, 5):
+        (verdict,) = judge([evidence(0.001, n=6)], cap)
+        assert verdict.p_adjusted == 0.001
+
+
+@pytest.mark.parametrize(
+    ("gain", "score", "untrained", "says"),
+    [
+        (10.0, CEILING, 40.0, "a ceiling: scores of 95 % leave no room for a difference"),
+        (10.0, 40.0, CEILING, "a ceiling: scores of 95 % leave no room for a difference"),
+        (10.0, 94.9, 40.0, ""),
+        (MIN_GAIN, 50.0, 40.0, ""),
+        (1.9, FLOOR, 19.0, r"the control fails: pre-training itself gives \+1.9 points, and 2.0 are needed"),
+        (1.9, 19.9, 18.0, r"a floor: pre-training itself gives \+1.9 points, and 2.0 are needed"),
+    ],
+)
+def test_a_control_needs_room_on_both_sides(gain, score, untrained, says):
+    known = SimpleNamespace(mean=gain, n=MIN_SEEDS, p=0.0)
+    fault = control_fault(known, margin=1.0, score=score, untrained=untrained)
+    assert re.fullmatch(says, fault)

@@ -1,0 +1,217 @@
+"""A row for each layout that is refused, with what works instead; and which names are those of splits."""
+
+import pytest
+
+from itl import ItlError
+from itl.sources.layout import split_of
+from itl.sources.registry import open_source
+from tests.annotated import check_lines
+from tests.pictures import tree
+from tests.sources.test_layout import FLAT, VAL, A, B, world
+
+REFUSED = {  # name -> source, files, options, what the refusal says
+    "one class": ("folder", ["cat/1.jpg", "cat/2.jpg"], {}, "one class, 'cat'; .* --option class_level=1"),
+    "one class in parts, or a folder around classes": (
+        "folder",
+        ["Bus/a/1.jpg", "Bus/b/1.jpg"],
+        {},
+        r"'Bus', which may be one class, .*--option class_level=2 \(2 classes, a, b; train 2 images\)",
+    ),
+    "the same two levels down": (
+        "folder",
+        ["data/v2/cat/1.jpg", "data/v2/dog/1.jpg"],
+        {},
+        r"'v2', which may be one class, .*--option class_level=3 \(2 classes, cat, dog; ",
+    ),
+    "no class": ("folder", ["1.jpg", "2.jpg"], {}, "2 images, but no class folders"),
+    "splits as classes": (
+        "folder",
+        ["train/1.jpg", "test/1.jpg"],
+        {},
+        "'test' holds 1 images, but no class folders",
+    ),
+    "names like splits as classes": (
+        "folder",
+        ["flowers_train/1.jpg", "flowers_test/1.jpg"],
+        {},
+        "are named like splits",
+    ),
+    "a class beside splits": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "fox/1.jpg"],
+        {},
+        "'train', lie beside others, 'fox'; .*--option splits=train ",
+    ),
+    "a split without a known name": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "held/cat/1.jpg"],
+        {},
+        "lie beside others, 'held'",
+    ),
+    "classes inside classes": (
+        "folder",
+        ["beach/1.jpg", "church/indoor/1.jpg", "church/outdoor/1.jpg"],
+        {},
+        "--option class_level=1 .*beach, church; .*--option nested=true .*church/indoor",
+    ),
+    "classes that repeat below others": (
+        "folder",
+        ["photo/cat/1.jpg", "sketch/cat/1.jpg", "sketch/dog/1.jpg"],
+        {},
+        "--option class_level=1 .*photo, sketch.*--option class_level=2 .*cat, dog",
+    ),
+    "splits in classes": (
+        "folder",
+        ["cat/train/1.jpg", "dog/test/1.jpg"],
+        {},
+        "--option splits=inside .*cat, dog",
+    ),
+    "two trains": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "training/cat/1.jpg"],
+        {},
+        "both named like train",
+    ),
+    "versions of a split": (
+        "folder",
+        ["train1/cat/1.jpg", "train1/dog/1.jpg", "train2/cat/1.jpg"],
+        {},
+        "versions of one train",
+    ),
+    "a flat val": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/1.jpg"],
+        {},
+        "'val' holds 1 .*--option splits=train ",
+    ),
+    "more images beside classes than in them": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg", "1.jpg", "2.jpg", "3.jpg"],
+        {},
+        "3 images lie beside class folders",
+    ),
+    "two folders of one wnid": (
+        "folder",
+        [f"{A}/1.jpg", f"{A}_tench/1.jpg", f"{B}/1.jpg"],
+        {},
+        "two folders of one class, n01440764",
+    ),
+    "a folder that the option does not find": (
+        "folder",
+        ["fit/cat/1.jpg", "fit/dog/1.jpg"],
+        {"splits": "train=fitt"},
+        "'fitt'.*did you mean 'fit'",
+    ),
+    "a level that is not there": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg"],
+        {"class_level": 3},
+        "from 1 to 1 .* not 3",
+    ),
+    "val classes that train lacks": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/fox/1.jpg"],
+        {},
+        "val has 1 classes that train does",
+    ),
+    "test classes that train lacks": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "test/fox/1.jpg"],
+        {},
+        "test has 1 classes that train does",
+    ),
+    "an LMDB database": ("folder", ["train/data.mdb", "train/lock.mdb"], {}, "data.mdb is an LMDB database"),
+    "TFRecord": ("folder", ["train-00000-of-01024"], {}, "train-00000-of-01024 is TFRecord"),
+    "a list with a typo": (
+        "folder",
+        ["cat/1.jpg", "dog/1.jpg", ("list.txt", "cat\ndgo\n")],
+        {"classes": "list.txt"},
+        "list.txt, line 2",
+    ),
+    "ImageNet without labels of val": (
+        "imagenet",
+        [*FLAT],
+        {},
+        f"2 val images have no label, such as {VAL}1.*devkit_t12.tar.gz",
+    ),
+    "ImageNet, half a list": (
+        "imagenet",
+        [*FLAT, ("val_map.txt", f"{VAL}1.JPEG {B}\n")],
+        {},
+        f"val_map.txt lacks 1 of them, such as {VAL}2",
+    ),
+    "ImageNet, numbers without their order": (
+        "imagenet",
+        [*FLAT, ("val.txt", f"{VAL}1.JPEG 1\n{VAL}2.JPEG 0\n")],
+        {},
+        "val.txt: line 1, .* has no wnid",
+    ),
+    "ImageNet, folders of unknown images": (
+        "imagenet",
+        [f"{A}/1.jpg", f"{B}/2.jpg"],
+        {},
+        "splits=train=. or --option splits=test=.",
+    ),
+    "ImageNet of plain names": (
+        "imagenet",
+        ["train/cat/1.jpg", "train/dog/1.jpg"],
+        {},
+        "classes of imagenet are wnids, not cat, dog",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_layout_is_refused_in_one_line_with_the_way_on(tmp_path, name):
+    kind, files, options, message = REFUSED[name]
+    world(tmp_path, files)
+    with pytest.raises(ItlError, match=message) as error:
+        open_source(kind, tmp_path, **options).records()
+    assert "\n" not in str(error.value)
+    assert check_lines(kind, tmp_path, **options)[0] == f"problem: {error.value}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train",
+        "training",
+        "Train",
+        "train_set",
+        "trainset",
+        "seg_train",
+        "train.X1",
+        "TRAIN-images",
+        "train2017",
+        "ILSVRC2012_img_train",
+    ],
+)
+def test_names_of_train(name):
+    assert split_of(name) == "train"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "train_station",
+        "bullet_train",
+        "n04468005_train",
+        "trainee",
+        "retrain",
+        "tested",
+        "value",
+        "evaluation",
+        "trains",
+    ],
+)
+def test_names_that_only_look_like_splits(name):
+    assert split_of(name) is None
+
+
+def test_links_that_lead_nowhere_are_counted(tmp_path):
+    tree(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "gone/")
+    for number in (2, 3):
+        (tmp_path / f"train/cat/{number}.jpg").symlink_to("nowhere")
+    assert "2 links that lead nowhere" in check_lines("folder", tmp_path)[1]
+    (tmp_path / "gone/1.jpg").symlink_to("nowhere")
+    assert "left out: 1 links that lead nowhere" in check_lines("folder", tmp_path / "gone")[0]
