@@ -56,7 +56,7 @@ def advised(home, trained) -> None:
     )
     machine = here(home)
     (question,) = questions_of(load_preset("advised", home / "params"))
-    question.run(Store(machine.runs), machine)
+    run_here(question, machine)
 
 
 @pytest.fixture(scope="session")

@@ -30,8 +30,8 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, key
 from tests.analysis import test_advice
 from tests.browser.worlds import wide_tree
-from tests.pictures import encoded, smooth
 from tests.chaos import write_rates
+from tests.pictures import encoded, smooth
 from tests.worlds import SETTINGS, here, pretend
 
 IMAGES, FEATURES, PIXELS = 5000, 512, 64
