@@ -46,7 +46,8 @@ def follow(page, action: dict[str, str]) -> None:
     """Do what an action of the page says, or wait for what is seen."""
     match action:
         case {"code": code}:
-            page.locator(".jp-CodeCell .cm-content").first.click()
+            page.get_by_text("(ipykernel) | Idle").wait_for()  # a program types before the kernel is there
+            page.locator(".jp-CodeCell .cm-content:visible").first.click()
             page.keyboard.insert_text("\n".join(line.strip() for line in code.splitlines() if line.strip()))
             page.keyboard.press("Shift+Enter")
         case {"field": name, "text": text}:
@@ -56,7 +57,7 @@ def follow(page, action: dict[str, str]) -> None:
         case {"list": name, "option": option}:
             page.get_by_label(name, exact=True).locator("option", has_text=option).click()
         case {"button": name}:
-            launcher = page.locator(".jp-LauncherCard[data-category=Notebook]", has_text=name)
+            launcher = page.locator(".jp-LauncherCard[data-category=Notebook]:visible", has_text=name)
             panel = page.locator(".itl-controls").get_by_role("button", name=name, exact=True)
             launcher.or_(panel).first.click()
         case {"seen": text}:
