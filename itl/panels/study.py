@@ -178,7 +178,7 @@ class StudyPanel(Panel):
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
         listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
-        tasks = dict.fromkeys(task for tasks in (self.tasks, *listed) for task in tasks)
+        tasks = dict.fromkeys(task for tasks in (*listed, self.tasks) for task in tasks)
         own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
         kept = [task for task in tasks if self.target_folder or task.partition("@")[2] != OWN_TARGET]
         return list(dict.fromkeys([*kept, *own]))
@@ -296,7 +296,7 @@ class StudyPanel(Panel):
         """Stop the process; what is finished and all checkpoints are kept."""
         if self.process is not None:
             self.process.stop()
-            self.message = "Run or resume goes on from here."
+            self.message = "What is finished is kept; Run or resume goes on from there."
 
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""

@@ -84,7 +84,12 @@ class StudyProcess:
 
     @property
     def last_line(self) -> str:
-        """The last line that the process wrote, without its progress bar: what it does, or why it failed."""
+        """The last line that the process wrote, without its progress bar: what it does, or why it failed.
+
+        '' once it is asked to stop: what it writes then is for a terminal.
+        """
+        if self._was_stopped:
+            return ""
         text = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
         lines = [line.rpartition("\r")[2].strip() for line in text.splitlines()]
         return next((line for line in reversed(lines) if line and "|" not in line), "")
