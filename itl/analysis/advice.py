@@ -376,8 +376,8 @@ def overview(grid: Grid, budget: Budget = NO_LIMIT) -> pd.DataFrame:
 
 
 def index_entry(advice: Advice) -> dict[str, object]:
-    """Return what the report's index shows beside the answer."""
-    return {"n": int(advice.table["measured"].sum()), "verdict": advice.verdict}
+    """Return what the report's index shows beside the answer: seeds of the option, and verdict."""
+    return {"n": int(advice.choice["measured"]), "verdict": advice.verdict}
 
 
 def frontier(advice: Advice, cost: str = "images") -> Axes:

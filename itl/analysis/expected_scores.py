@@ -7,7 +7,7 @@ pairs of a task and an option. Its covariance is a sum of parts, each with a sta
     gain, task_gain            of pre-training: what tasks share, and a task's own
     option, task_option        differences between options, which are alike where their features are near:
                                what tasks share, and a task's own
-    rest                       what features do not say of an option on a task
+    common, rest               what features do not say of an option: what tasks share, and a task's own
     net                        of a net (its seed), on all tasks
     noise                      of one measurement, times a factor of the task
 
@@ -33,6 +33,7 @@ MEDIANS = {
     "task_gain": 4.0,
     "option": 4.0,
     "task_option": 3.0,
+    "common": 2.0,
     "rest": 2.0,
     "net": 1.0,
     "noise": 2.0,
@@ -171,7 +172,8 @@ def _covariance(parts: Tensor, first: Points, second: Points) -> Tensor:
     alike = torch.exp(-differences.square().sum(2) / squares["length"] / 2)
     options = alike * (squares["option"] + squares["task_option"] * task)
     gains = squares["gain"] + squares["task_gain"] * task
-    trained = both * (gains + options + squares["rest"] * task * same("option"))
+    own = same("option") * (squares["common"] + squares["rest"] * task)
+    trained = both * (gains + options + own)
     nets = same("net") * torch.from_numpy(first.net >= 0)[:, None]
     return squares["level"] * task + trained + squares["net"] * nets
 

@@ -87,7 +87,7 @@ def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Fi
     ax.tick_params(axis="y", length=0, pad=170)
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="points that its classes add, over as many others")
     ax.set_title(f"What each node does for {effects['task'].iloc[0]}", loc="left")
-    ax.legend(frameon=False, fontsize=8, loc="upper right")
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
     ax.grid(axis="x")
     return figure
 

@@ -358,7 +358,7 @@ def images_of_target(
     runs = {
         run.seed: run.spec
         for run in question.runs(machine)
-        if isinstance(run.spec, Transfer) and _on_half(run, scored.task)
+        if isinstance(run.spec, Transfer) and on_half(run, scored.task)
     }
     kept = {seed: store.path(spec) / CORRECT_FILE for seed, spec in runs.items()}
     lacking = [path for path in kept.values() if not path.exists()]
@@ -399,7 +399,7 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
     return sorted(nodes)
 
 
-def _on_half(run: Run, task: str) -> bool:
+def on_half(run: Run, task: str) -> bool:
     """Whether *run* scores a net on half of the classes on *task*."""
     return run.task == task and dict(run.columns)["pretrained_on"] == HALF
 

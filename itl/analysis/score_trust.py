@@ -69,6 +69,7 @@ class Assessment:
     table: pd.DataFrame
     per_task: pd.DataFrame
     nets: int
+    seeds: int
     seconds: Mapping[str, float]
 
 
@@ -77,7 +78,7 @@ def assess(question: Question, results: pd.DataFrame, store: Store, machine: Mac
     nets, seconds = nets_of(question, results), median_seconds(question, store, machine)
     table = judged(nets)
     table["seconds"] = [seconds.get(name, 0.0) for name in table["predictor"]]
-    return Assessment(table, per_task(nets), len(nets.seeds), seconds)
+    return Assessment(table, per_task(nets), len(nets.seeds), len(set(nets.seeds)), seconds)
 
 
 def nets_of(question: Question, results: pd.DataFrame) -> Nets:
@@ -313,6 +314,7 @@ def readable(assessment: Assessment) -> pd.DataFrame:
         {
             "score": table["predictor"].map(WORDS),
             "weighted τ": [_with_interval(row, "tau", 2) for row in rows],
+            "verdict": table["verdict"],
             "regret (points)": [_with_interval(row, "regret", 1) for row in rows],
             "share of the gain lost": [_share_lost(row) for row in rows],
             "p of no order": table["p_order"].map(p_text),
@@ -320,7 +322,6 @@ def readable(assessment: Assessment) -> pd.DataFrame:
             "p beside the best": table["p_best"].map(p_text),
             "targets": table["tasks"],
             "seconds": table["seconds"].map("{:.3f}".format),
-            "verdict": table["verdict"],
         }
     )
 
@@ -368,10 +369,10 @@ def answer_text(assessment: Assessment) -> str:
 
 
 def index_entry(assessment: Assessment) -> dict[str, object]:
-    """Return what the report's index shows beside the answer."""
+    """Return what the report's index shows beside the answer: seeds and verdict."""
     best = assessment.table.loc[assessment.table["verdict"] == BEST, "predictor"]
     verdict = f"{WORDS[best.iloc[0]]} orders nets best" if len(best) else "cannot tell"
-    return {"n": assessment.nets, "verdict": verdict}
+    return {"n": assessment.seeds, "verdict": verdict}
 
 
 def cost_text(assessment: Assessment) -> str:

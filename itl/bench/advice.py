@@ -1,9 +1,10 @@
 """How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [SPLITS]`.
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
-pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of the
-whole grid on this task, trainings counted, as if no net were there. The seeds are split at random: pilots
-and other tasks have a third of them, and what was chosen is judged by the rest.
+pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of a grid
+of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds are split at random:
+pilots and other tasks have SEEN of them, and what was chosen is judged by all others. No method can do much
+better than the whole grid of the seen seeds, which takes a third of that time: the noise of nets is in it.
 """
 
 import math
@@ -28,8 +29,10 @@ from itl.runs.task_questions import Scores, score_task
 
 ADVICE, EVERYTHING, NEAREST = "advice", "everything", "the nearest classes"
 KNN, PILOT_MEAN = "5 neighbours, one net of each option", "the best mean of an even pilot"
+CEILING = "the best mean of the whole grid of these seeds"
 SPLITS = 4
-SEEN = 3  # one in so many seeds is seen before the choice
+SEEN = 2  # seeds before the choice
+GRID_SEEDS = 6  # of the grid whose hours are counted
 CLOSE = 1.0  # points: a choice that loses less is as good as the best
 
 
@@ -46,6 +49,14 @@ class Judge:
         """
         means = self.values.mean(0)
         return float(means.max() - means[choice])
+
+    @property
+    def error(self) -> float:
+        """Standard error of the difference between the means of two options, in points; seeds are pairs."""
+        seeds, options = self.values.shape
+        apart = self.values - self.values.mean(1, keepdims=True)
+        variance = apart.var(0, ddof=1).mean() * options / (options - 1)
+        return math.sqrt(2 * variance / seeds)
 
     def fair_regret(self, choice: int, random: np.random.Generator) -> float:
         """Return by how much *choice* is behind the option that half of the seeds put first, on the others.
@@ -92,10 +103,10 @@ class LeftOut:
         """Choose and measure nets one by one, to a share of the grid's hours.
 
         Returns:
-            What is known then, the parameters of the model, and the share of the grid's hours it took.
+            What is known then, the parameters of the model, and the share of the hours of a grid it took.
         """
         rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
-        whole = float(hours[self.grid.trained].sum()) * (len(self.seen) + len(self.judging))
+        whole = float(hours[self.grid.trained].sum()) * GRID_SEEDS
         known = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
         left = replace(self.grid, measured=known, seeds=tuple(self.seen), nets=frozenset())
         parameters, everywhere, taken = left.fit(), np.ones(len(hours), bool), 0.0
@@ -119,15 +130,16 @@ def validate(
 
     Args:
         grid: with all that is measured.
-        splits: of the seeds into halves.
+        splits: of the seeds into those that are seen and those that judge.
         near: (tasks, options), nearness of an option's classes to the task's, for the rival that takes the
             nearest; nan where it is not known.
         quick: k-NN accuracy by task, option and seed, for the rival that takes the best one.
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
-        (points), nets and cost (share of the grid's hours) of the pilot. And intervals, a row for each task,
-        split and option: task, split, option, mean, and the 90 % interval low to high of this mean.
+        (points), error (see `Judge`), nets and cost (share of a grid's hours) of the pilot. And intervals, a
+        row for each task, split and option: task, split, option, mean, and the 90 % interval low to high of
+        this mean.
 
     Raises:
         ItlError: fewer than two tasks have every option with four seeds.
@@ -143,8 +155,7 @@ def validate(
         random = np.random.default_rng(split)
         for task, seeds in seeds_of.items():
             order = random.permutation(seeds)
-            third = max(2, len(order) // SEEN)
-            left = LeftOut(grid, task, sorted(order[:third].tolist()), sorted(order[third:].tolist()))
+            left = LeftOut(grid, task, sorted(order[:SEEN].tolist()), sorted(order[SEEN:].tolist()))
             names = {"task": grid.tasks[task], "split": split}
             choices, rows = _judged(left, near, quick, split)
             chosen += [names | choice for choice in choices]
@@ -166,6 +177,7 @@ def _judged(
     for method, option in choices.items():
         position, random = int(np.flatnonzero(trained == option)[0]), np.random.default_rng(split)
         losses = {"regret": judge.regret(position), "fair_regret": judge.fair_regret(position, random)}
+        losses["error"] = judge.error
         words = {"method": method, "option": known.options["option"][option]}
         chosen.append(words | losses | {"nets": len(pilot), "cost": cost})
     of_one = parameters.net + parameters.noise(np.array([left.task]))[0]  # variance of one net's value
@@ -188,6 +200,7 @@ def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | 
     first = left.seen[0]
     if quick and all((task, option, first) in quick for option in trained):
         choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, first]))
+    choices[CEILING] = int(trained[left.values(left.seen).mean(0).argmax()])
     even = left.values(left.seen).ravel()[:nets]  # one net of each option, then a second, …
     counts = np.bincount(np.arange(len(even)) % len(trained), minlength=len(trained))
     sums = np.bincount(np.arange(len(even)) % len(trained), even, minlength=len(trained))
@@ -200,13 +213,13 @@ def summary(chosen: pd.DataFrame, intervals: pd.DataFrame) -> tuple[pd.DataFrame
 
     Returns:
         Columns method, tasks, regret, fair_regret (means, points), close and fair_close (share of choices
-        within CLOSE of the best, by each of them), nets and cost of the pilot; and the share of intervals
-        that hold the mean that they are judged by.
+        within CLOSE of the best, by each of them), error, nets and cost of the pilot; and the share of
+        intervals that hold the mean that they are judged by.
     """
     groups = chosen.assign(
         close=chosen["regret"] <= CLOSE, fair_close=chosen["fair_regret"] <= CLOSE
     ).groupby("method", sort=False)
-    columns = ["regret", "fair_regret", "close", "fair_close", "nets", "cost"]
+    columns = ["regret", "fair_regret", "close", "fair_close", "error", "nets", "cost"]
     table = groups[columns].mean().reset_index()
     table.insert(1, "tasks", groups["task"].nunique().to_numpy())
     held = (intervals["low"] <= intervals["mean"]) & (intervals["mean"] <= intervals["high"])

@@ -4,9 +4,10 @@
 something is claimed where no class has an effect. Then, how well each estimator finds ten classes that help
 and ten that hurt, in whole subtrees, from so many nets. The noise of a net's score is 1.
 
-`python -m itl.bench.influence HOME PRESET [PERMUTATIONS]` takes the nets of PRESET's 08-influence in the
-store of HOME and their own scores, but shuffled among the nets: no class has an effect, and noise is that of
-nets.
+`python -m itl.bench.influence HOME PRESET [WORLDS]` takes the nets of PRESET's 08-influence in the
+store of HOME twice without any effect. Their own scores are shuffled among the nets, so that noise is that
+of nets. And their k-NN is scored on the images of the target under labels drawn at random, which no class can
+help with, though nets of like classes err alike there.
 """
 
 import sys
@@ -15,18 +16,35 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.stats import false_discovery_control, rankdata
 
-from itl.analysis.influence import ESTIMATORS, HalvesScored, Mixture, Nodes, halves_scored, nodes_above
+from itl import ItlError
+from itl.analysis.influence import (
+    ESTIMATORS,
+    HalvesScored,
+    Mixture,
+    Nodes,
+    halves_scored,
+    nodes_above,
+    on_half,
+)
 from itl.analysis.statistics import LEVEL
+from itl.evaluation.frozen import features_of, vote
+from itl.evaluation.knn import nearest
+from itl.evaluation.target import target_of
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
+from itl.packs.paths import pack_for
 from itl.presets import load_preset
+from itl.runs.perform import load_net
+from itl.runs.question import Question
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.sources.synthetic.classes import spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL
+from itl.specs import Transfer
 
 CLASSES = 40
 NETS = (40, 60, 80, 120, 160, 200)
@@ -98,34 +116,74 @@ def _judged(effects: Mixture, nodes: Nodes, signs: np.ndarray) -> tuple[float, f
     return both, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
 
 
-def shuffled(scored: HalvesScored, permutations: int) -> pd.DataFrame:
-    """Shuffle scores among nets, and count how often each estimator claims anything.
+def claims(scored: HalvesScored, without_effects: np.ndarray) -> pd.DataFrame:
+    """Count what each estimator claims of *scored*, and of scores (worlds, nets) of which any claim is wrong.
 
     Returns:
         Columns task, nets, estimator, claims (nodes with a verdict, of the scores as they are), and any
-        (share of *permutations* in which a node has one).
+        (share of the worlds in which a node has one).
     """
-    random = np.random.default_rng(0)
-    orders = [random.permutation(len(scored.scores)) for _ in range(permutations)]
     rows = []
     for name, estimate in ESTIMATORS.items():
         counts = [
             int((false_discovery_control(estimate(scored.inclusion, scores, scored.nodes).p) <= LEVEL).sum())
-            for scores in (scored.scores, *(scored.scores[order] for order in orders))
+            for scores in (scored.scores, *without_effects)
         ]
         rows.append((scored.task, len(scored.scores), name, counts[0], np.mean(np.array(counts[1:]) > 0)))
     return pd.DataFrame(rows, columns=["task", "nets", "estimator", "claims", "any"])
 
 
-def of_store(home: str, preset: str, permutations: int = 40) -> str:
-    """Write `shuffled` for each task of the 08-influence of *preset*, whose runs lie in *home*."""
+def shuffled(scores: np.ndarray, worlds: int) -> np.ndarray:
+    """Shuffle *scores* (nets,) among the nets, (worlds, nets)."""
+    return np.random.default_rng(0).permuted(np.tile(scores, (worlds, 1)), axis=1)
+
+
+def random_labels(question: Question, store: Store, machine: Machine, worlds: int) -> np.ndarray:
+    """Score the nets on halves of *question*, by seed, where labels of the target are drawn at random.
+
+    Every class keeps its number of images, but which they are is drawn: k-NN is right by chance.
+
+    Returns:
+        knn5 in percent, (worlds, nets).
+
+    Raises:
+        ItlError: the first task of *question* is not one of k-NN.
+    """
+    task = question.tasks[0]
+    if task.method != "knn":
+        raise ItlError(f"labels are drawn at random for k-NN; {question.name} has {task.name} first, not knn")
+    pack, tree = pack_for(question.packings()[task.target], task.target, machine), question.tree(machine)
+    specs = {
+        run.seed: run.spec
+        for run in question.runs(machine)
+        if isinstance(run.spec, Transfer) and on_half(run, task.name)
+    }
+    scores = np.empty((worlds, len(specs)))
+    for net, (_, spec) in enumerate(sorted(specs.items())):
+        target = target_of(spec, pack, tree)
+        train, test = features_of(spec, load_net(spec.pretrain, store), target, machine)
+        neighbours, _ = nearest(train.features, test.features, 5)
+        for world in range(worlds):
+            random = torch.Generator().manual_seed(world)
+            labels = [
+                part.labels[torch.randperm(len(part.labels), generator=random)] for part in (train, test)
+            ]
+            scores[world, net] = 100 * (vote(labels[0][neighbours]) == labels[1]).float().mean()
+    return scores
+
+
+def of_store(home: str, preset: str, worlds: int = 40) -> str:
+    """Write `claims` of the 08-influence of *preset*, whose runs lie in *home*, in both kinds of worlds."""
     machine = Machine.from_environment(home=Path(home))
     question, *_ = questions_of(load_preset(preset), "08-influence")
-    tasks = [task.name for task in question.tasks]
-    tables = [
-        shuffled(halves_scored(question, Store(machine.runs), machine, task), permutations) for task in tasks
-    ]
-    return f"{permutations} permutations:\n{pd.concat(tables).round(3).to_string(index=False)}"
+    store, tables = Store(machine.runs), []
+    for number, task in enumerate(question.tasks):
+        scored = halves_scored(question, store, machine, task.name)
+        tables.append(claims(scored, shuffled(scored.scores, worlds)).assign(worlds="shuffled scores"))
+        if number == 0 and task.method == "knn":
+            values = random_labels(question, store, machine, worlds)
+            tables.append(claims(scored, values).assign(worlds="labels at random"))
+    return f"{worlds} worlds of each kind:\n{pd.concat(tables).round(3).to_string(index=False)}"
 
 
 def main(worlds: int, show: Callable[[str], object] = print) -> None:

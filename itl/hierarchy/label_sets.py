@@ -10,7 +10,14 @@ from pathlib import Path
 
 from itl import ItlError, pick
 from itl.hierarchy.class_lists import read_class_list
-from itl.hierarchy.halves import GROUP_DEPTH, matched_control, minimal_groups, most_even_split, shuffle
+from itl.hierarchy.halves import (
+    GROUP_DEPTH,
+    half_along_tree,
+    matched_control,
+    minimal_groups,
+    most_even_split,
+    shuffle,
+)
 from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.specs import file_digest
@@ -52,8 +59,8 @@ def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
 
     Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
     without-matched@SEED (or @SEED,WNID,WNID), half-random-a@SEED (and -b), half-balanced@NUMBER,
-    half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID, without@WNID,WNID, and file@FILE: a list of
-    classes, or of what they count as.
+    half-along-tree@NUMBER, half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID, without@WNID,WNID,
+    and file@FILE: a list of classes, or of what they count as.
     METHOD+METHOD labels by the first and keeps only what all the others keep: bottom-up@9+without-pascal.
 
     Raises:
@@ -331,6 +338,11 @@ def _half_balanced(_: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
     return LabelSet(f"half-balanced@{number}", {wnid: wnid for wnid in balanced_half(list(wnids), number)})
 
 
+def _half_along_tree(tree: Taxonomy, wnids: Sequence[str], number: int) -> LabelSet:
+    half = half_along_tree(tree, wnids, number)
+    return LabelSet(f"half-along-tree@{number}", {wnid: wnid for wnid in half})
+
+
 def _without(tree: Taxonomy, wnids: Sequence[str], nodes: Sequence[str]) -> LabelSet:
     return without(tree, wnids, nodes, f"without@{','.join(_topmost(tree, 'without', nodes))}")
 
@@ -405,6 +417,7 @@ LABEL_METHODS = {  # by the name before the @
         lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2, tree=False
     ),
     "half-balanced": Method(_half_balanced, "a number from 0", "0", _parse_number, 2, tree=False),
+    "half-along-tree": Method(_half_along_tree, "a number from 0", "0", _parse_number, 2),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
     "only": Method(only, "wnids", "n00015388,n00021939", _parse_wnids, 3),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import PositiveInt
 
@@ -19,12 +20,13 @@ HELPFUL_ALONE, OTHERS_ALONE = "the helpful alone", "as many others alone"
 class Influence(Study):
     """Which classes help or hurt the target? One net on each of many halves of the classes.
 
-    The halves are those of `itl.hierarchy.balanced_halves`. Half number N is that of seed N, so each has
-    initial weights and an order of its own too. No pre-training and all classes have the seeds of the study.
+    Half number N is that of seed N, so each has initial weights and an order of its own too. No pre-training
+    and all classes have the seeds of the study.
     """
 
     name = "influence"
     halves: PositiveInt  # nets, one on each; every class is in exactly half of them where 20 divides it
+    half_method: Literal["half-balanced", "half-along-tree"] = "half-balanced"  # label method of each half
     nodes: PositiveInt = 3  # most harmful, and most helpful, that runs on fresh seeds try afterwards
     fresh_seeds: PositiveInt = 5  # nets of each condition of these
 
@@ -48,7 +50,9 @@ class Influence(Study):
         """Return none, half of the classes and all of them."""
         return [
             Condition((("pretrained_on", "none"),), trained=False),
-            Condition((("pretrained_on", HALF),), "half-balanced@{seed}", seeds=tuple(range(self.halves))),
+            Condition(
+                (("pretrained_on", HALF),), f"{self.half_method}@{{seed}}", seeds=tuple(range(self.halves))
+            ),
             Condition((("pretrained_on", EVERYTHING),)),
         ]
 

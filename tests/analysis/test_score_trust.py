@@ -150,7 +150,9 @@ def test_a_score_on_one_target_has_no_interval_and_no_test():
 def assessed(nets: Nets) -> Assessment:
     """The judgement of *nets*, as a page has it."""
     table = judged(nets, resamples=40).assign(seconds=0.01)
-    return Assessment(table, per_task(nets), len(nets.seeds), {"features": 0.2, "probe": 1.0})
+    return Assessment(
+        table, per_task(nets), len(nets.seeds), len(set(nets.seeds)), {"features": 0.2, "probe": 1.0}
+    )
 
 
 def test_the_answer_names_the_best_and_says_where_it_cannot_tell():
@@ -159,7 +161,7 @@ def test_the_answer_names_the_best_and_says_where_it_cannot_tell():
     assert text.startswith("**LogME** orders these 30 nets best: weighted τ 0.")
     assert "the number of images alone reaches" in text
     assert "the difference is beyond noise" in text
-    assert score_trust.index_entry(assessment) == {"n": 30, "verdict": "LogME orders nets best"}
+    assert score_trust.index_entry(assessment) == {"n": 6, "verdict": "LogME orders nets best"}
     nothing = assessed(world(3))
     assert answer_text(nothing).startswith("**Cannot tell**: no score orders these 30 nets beyond chance")
     assert score_trust.index_entry(nothing)["verdict"] == "cannot tell"

@@ -1,11 +1,18 @@
 """Simulated effects of classes at reduced size; `python -m itl.bench.influence` prints whole tables."""
 
 import numpy as np
+import pytest
 
-from itl.analysis.influence import HalvesScored, nodes_above
+from itl import ItlError
+from itl.analysis.influence import HalvesScored, nodes_above, on_half
 from itl.bench import influence
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.runs.executors import with_needs
+from itl.runs.perform import perform
+from itl.runs.store import Store
+from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
+from tests.worlds import SETTINGS, here
 
 
 def test_worlds_with_and_without_effects(monkeypatch):
@@ -24,15 +31,34 @@ def test_worlds_with_and_without_effects(monkeypatch):
     assert len(lines) == 4
 
 
-def test_shuffled_scores_break_the_link_of_classes_and_scores():
+def test_claims_where_scores_have_lost_their_link_to_classes():
     tree = Taxonomy.snapshot()
     classes = spread_leaves(tree, 40)
     nodes, inclusion = nodes_above(tree, classes), influence.halves(classes, 40)
     noise = np.random.default_rng(0).normal(size=40)
     scores = inclusion @ (2 * influence.planted(tree, classes)) + noise
-    names = tuple(nodes.wnids)
-    depths = np.zeros(len(names))
+    names, depths = tuple(nodes.wnids), np.zeros(len(nodes.wnids))
     scored = HalvesScored("knn@x", nodes, names, depths, inclusion, tuple(range(40)), scores, 10.0)
-    table = influence.shuffled(scored, permutations=10).set_index("estimator")
+    worlds = influence.shuffled(scores, 10)
+    assert [sorted(row) for row in worlds.tolist()] == [sorted(scores.tolist())] * 10
+    table = influence.claims(scored, worlds).set_index("estimator")
     assert table.loc["tree-shrunk", "claims"] > 10
     assert table["any"].max() <= 0.2
+    assert influence.claims(scored, np.array([scores])).set_index("estimator").loc["tree-shrunk", "any"] == 1
+
+
+def test_labels_at_random_are_known_by_chance_alone(tmp_path):
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    question, machine = Influence.ask(**settings, halves=4), here(tmp_path, workers=1)
+    store = Store(machine.runs)
+    question.prepare(machine)
+    for spec in with_needs(run.spec for run in question.runs(machine) if on_half(run, "knn@scenes")):
+        perform(spec, store, machine)
+    scores = influence.random_labels(question, store, machine, 60)
+    assert scores.shape == (60, 4)
+    assert np.allclose(scores * 12 / 100, np.round(scores * 12 / 100)), "of 12 test images"
+    assert abs(scores.mean() - 100 / 3) < 8
+    assert scores.std() > 8, "every world draws other labels"
+    probed = Influence.ask(**settings | {"tasks": ["probe@scenes"]}, halves=4)
+    with pytest.raises(ItlError, match="influence has probe@scenes first, not knn"):
+        influence.random_labels(probed, store, machine, 1)

@@ -11,11 +11,10 @@ from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
-from itl.runs.store import Store
 from itl.specs import Packing, Pretrain, key, spec_of
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
-from tests.worlds import SCENES, SETTINGS, here
+from tests.worlds import SCENES, SETTINGS, here, run_here
 
 SIZE = {"width": 1280, "height": 1300}
 
@@ -42,7 +41,7 @@ def trained(home) -> str:
     (home / "params/smallest.yaml").write_text(yaml.safe_dump(smallest))
     machine = here(home)
     (question,) = questions_of(load_preset("smallest", home / "params"))
-    question.run(Store(machine.runs), machine)
+    run_here(question, machine)
     nets = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
     return key(nets[-1])
 

@@ -60,6 +60,7 @@ METHODS = [
     "half-random-a@0",
     "half-random-b@0",
     "half-balanced@3",
+    "half-along-tree@3",
     "half-minimal-a",
     "half-minimal-b",
     "cut@n00015388,n00021939",
@@ -67,7 +68,14 @@ METHODS = [
 IN_ORDER = [  # the kinds of parts that are joined by +: one of each, in this order
     ["bottom-up@2", "top-down@1", "cut@dog", "file@classes.csv"],
     ["without-pascal", "without-matched@0", "without-random@0"],
-    ["half-random-a@0", "half-random-b@0", "half-balanced@0", "half-minimal-a", "half-minimal-b"],
+    [
+        "half-random-a@0",
+        "half-random-b@0",
+        "half-balanced@0",
+        "half-along-tree@0",
+        "half-minimal-a",
+        "half-minimal-b",
+    ],
     ["only@dog"],
     ["without@dog"],
 ]
@@ -222,6 +230,7 @@ def test_csv(tree):
         ("half-random-b@00", "half-random-b needs a seed"),
         ("half-balanced@-1", "half-balanced needs a number from 0, as in half-balanced@0"),
         ("half-balanced@01", "half-balanced needs a number from 0"),
+        ("half-along-tree@-1", "half-along-tree needs a number from 0, as in half-along-tree@0"),
         ("without-matched@0,", "without-matched needs a seed, or a seed and wnids, as in without-matched@0"),
         ("without-matched@dog", "without-matched needs a seed, or a seed and wnids"),
         ("without-matched@0,poodle,husky", "is spelt without-matched@0,husky,poodle"),

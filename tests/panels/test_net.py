@@ -10,7 +10,7 @@ from itl.runs.nets import net_of, nets, targets_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
 from tests.accessible import faults
-from tests.worlds import here, small_study
+from tests.worlds import here, run_here, small_study
 
 QUESTION = {"seeds": [0], "images_per_class": [0, 4]}
 
@@ -20,7 +20,7 @@ def done(tmp_path_factory):
     """A store with one trained net that was measured on scenes, and its question."""
     machine = here(tmp_path_factory.mktemp("home"))
     question = small_study(**QUESTION)
-    question.run(Store(machine.runs), machine)
+    run_here(question, machine)
     return question, machine
 
 

@@ -6,10 +6,9 @@ from itl import ItlError
 from itl.panels.results import ResultsPanel
 from itl.presets import Preset
 from itl.runs.questions import questions_of
-from itl.runs.store import Store
 from itl.specs import Pretrain, key
 from tests.accessible import faults
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study
 
 COARSE = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
 PRESET = Preset(
@@ -26,7 +25,7 @@ PRESET = Preset(
 def machine(tmp_path_factory):
     """A store in which the first question of PRESET is answered, and the second is not begun."""
     machine = here(tmp_path_factory.mktemp("home"))
-    small_study(tasks=["knn@scenes"]).run(Store(machine.runs), machine)
+    run_here(small_study(tasks=["knn@scenes"]), machine)
     return machine
 
 

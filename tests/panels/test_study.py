@@ -21,9 +21,10 @@ from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
 from tests.accessible import faults
+from tests.chaos import write_rates
 from tests.pictures import encoded, smooth
 from tests.sources import containers
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import SETTINGS, here, run_here, small_study
 
 LONG = {"steps": 80, "batch": 8, "pixels": 24}
 
@@ -51,6 +52,12 @@ def machine(project) -> Machine:
 
 
 @pytest.fixture
+def rates(project) -> None:
+    """What runs cost is known: to measure it takes longer than to do them."""
+    write_rates(Machine.from_environment(home=project, device="cpu", workers=1), SETTINGS)
+
+
+@pytest.fixture
 def panel(machine) -> Iterator[StudyPanel]:
     panel = StudyPanel("smallest", machine=machine)
     yield panel
@@ -74,14 +81,14 @@ def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine):
     assert "0 of 12 runs exist already" in panel.html()
     panel.seeds = "0"
     assert "0 of 6 runs exist already" in panel.html()
-    small_study(images_per_class=[0, 4], seeds=[0]).run(Store(machine.runs), machine)
+    run_here(small_study(images_per_class=[0, 4], seeds=[0]), machine)
     panel.refresh()
     assert "4 of 6 runs exist already" in panel.html()
 
 
 def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkeypatch):
     """What takes long with thousands of runs: a plan, the key of a run, its file, and an answer's figure."""
-    small_study(seeds=[0]).run(Store(machine.runs), machine)
+    run_here(small_study(seeds=[0]), machine)
     panel.seeds = "0, 1"
     panel.widget()
     counts = dict.fromkeys(("plan", "key", "result", "figure"), 0)
@@ -185,7 +192,7 @@ def test_the_browsers_selection_is_taken_over(machine):
         StudyPanel("smallest", machine=machine).take_selection()
 
 
-def test_run_stop_resume_answer_and_save(panel, project):
+def test_run_stop_resume_answer_and_save(panel, project, rates):
     parameters = panel.preset.notebooks["01-data-size"]
     parameters["recipe"] = LONG
     panel.conditions, panel.seeds = "images_per_class: [4, 12]", "0, 1"
@@ -216,7 +223,7 @@ def test_run_stop_resume_answer_and_save(panel, project):
     assert question == panel.ask()
 
 
-def test_a_process_that_is_killed_has_failed_and_runs_again(panel):
+def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     panel.run()
     os.killpg(panel.process._process.pid, signal.SIGKILL)
     assert panel.process.wait(60) == "failed"

@@ -1,0 +1,83 @@
+"""Advice judged on tasks that are left out: a world with a planted best option, and hand-computed losses."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from itl import ItlError
+from itl.analysis.option_grid import Grid
+from itl.bench import advice
+from itl.bench.advice import ADVICE, CEILING, EVERYTHING, KNN, NEAREST, PILOT_MEAN, Judge
+
+TASKS, OPTIONS, SEEDS, BEST = 3, 5, 6, 2
+
+
+@pytest.fixture(scope="module")
+def grid() -> Grid:
+    """Every option on every task with six seeds; option BEST is better than the next one by 6 points."""
+    random = np.random.default_rng(0)
+    means = np.array([20.0, 30.0, 38.0, 32.0, 31.0])
+    rows = [
+        (task, option, seed, means[option] + 5 * task + random.normal(0, 1))
+        for task in range(TASKS)
+        for option in range(OPTIONS)
+        for seed in range(SEEDS)
+    ]
+    images = np.array([0, 100, 100, 400, 400])
+    options = pd.DataFrame(
+        {
+            "option": [f"option {number}" for number in range(OPTIONS)],
+            "trained": images > 0,
+            "images": images,
+            "classes": [0, 5, 10, 5, 10],
+            "hours": np.where(images > 0, 1.0, 0.0),
+        }
+    )
+    features = np.broadcast_to(np.array([-1.5, -0.5, 0.0, 0.5, 1.0])[None, :, None], (TASKS, OPTIONS, 1))
+    table = pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
+    return Grid(("a", "b", "c"), options, features, table, np.full(TASKS, 0.1), tuple(range(SEEDS)))
+
+
+def test_losses_by_hand():
+    judge = Judge(np.array([[1.0, 2.0], [3.0, 6.0]]))
+    assert judge.regret(0) == 4.0 - 2.0
+    assert judge.regret(1) == 0.0
+    differences = np.array([1.0, 3.0])  # of each seed
+    assert judge.error == pytest.approx(differences.std(ddof=1) / math.sqrt(2))
+    assert judge.fair_regret(0, np.random.default_rng(0)) == pytest.approx(2.0), "the second wins either way"
+
+
+def test_the_planted_option_is_chosen_within_a_quarter_of_the_hours(grid):
+    near = np.tile([math.nan, 0.9, 0.1, 0.9, 0.5], (TASKS, 1))
+    quick = {
+        (task, option, seed): option for task in range(TASKS) for option in range(5) for seed in range(6)
+    }
+    chosen, intervals = advice.validate(grid, 2, near, quick)
+    options = chosen.groupby("method")["option"].unique()
+    assert list(options[ADVICE]) == list(options[CEILING]) == list(options[PILOT_MEAN]) == [f"option {BEST}"]
+    assert list(options[EVERYTHING]) == ["option 4"], "the most classes among those of the most images"
+    assert list(options[NEAREST]) == ["option 3"], "of the nearest the one of the most images"
+    assert list(options[KNN]) == ["option 4"]
+    assert (chosen["cost"] <= 0.25).all()
+    assert (chosen["nets"] <= 6).all(), "a quarter of 4 options × 6 seeds, trained and measured"
+    table, coverage = advice.summary(chosen, intervals)
+    table = table.set_index("method")
+    assert table.loc[ADVICE, ["regret", "close", "fair_close"]].tolist() == [0.0, 1.0, 1.0]
+    assert table.loc[EVERYTHING, "close"] == 0
+    assert len(intervals) == 2 * TASKS * 4
+    assert coverage > 0.7
+    assert "means" in advice.written(chosen, intervals)
+
+
+def test_rivals_that_lack_what_they_need_are_left_out(grid):
+    chosen, _ = advice.validate(grid, 1)
+    assert set(chosen["method"]) == {ADVICE, EVERYTHING, PILOT_MEAN, CEILING}
+
+
+def test_one_task_cannot_be_left_out(grid):
+    alone = replace(grid, measured=grid.measured[grid.measured["task"] == 0])
+    with pytest.raises(ItlError, match="1 have; run more"):
+        advice.validate(alone)
