@@ -190,7 +190,8 @@ class HierarchyBrowser(AnyWidget):
     def to_html(self, path: str | Path, title: str = "Hierarchy of classes") -> Path:
         """Write the browser as one HTML file that needs no kernel and no network; returns its path.
 
-        It opens as it is now. Search, cuts, ticks and colours work; images and presets need JupyterLab.
+        It opens as it is now. Search, cuts, ticks and colours work, and the labels can be
+        downloaded; images, halves and presets need JupyterLab.
         """
         path, page = Path(path), self._standalone(title)
         write_atomic(path, lambda part: part.write_text(page, "utf-8"))

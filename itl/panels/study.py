@@ -1,8 +1,9 @@
 """StudyPanel: choose a question, see its plan, run it, and read the answer."""
 
 import asyncio
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,7 @@ from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.plan import Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
-from itl.runs.store import Store
+from itl.runs.store import RESULT, Store
 from itl.runs.study import Study
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Pretrain
@@ -41,15 +42,15 @@ TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) 
 
 
 class QuickStore(Store):
-    """A store that asks the disk about a finished run once: each change of a panel plans thousands of runs.
+    """A store that reads each result once: each change of a panel plans thousands of runs.
 
-    It does not see that a run is removed or damaged; a new one does.
+    Whether the result is still there, as it was read, it asks every time: a run that is removed is noticed.
     """
 
     def __init__(self, root: Path):
         super().__init__(root)
         self._paths: dict[object, Path] = {}
-        self._done: set[object] = set()
+        self._read: dict[str, int] = {}  # when the results of finished runs were written, by their path
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies; the key is made once."""
@@ -59,11 +60,21 @@ class QuickStore(Store):
 
     def state(self, spec: object) -> str:
         """Say whether a run is done, partial or to do."""
-        if spec in self._done:
+        result = f"{self.path(spec)}/{RESULT}"
+        try:
+            written = os.stat(result).st_mtime_ns
+        except FileNotFoundError:
+            return "partial" if self.is_partial(spec) else "to do"
+        if self._read.get(result) == written:
             return "done"
         if (state := super().state(spec)) == "done":
-            self._done.add(spec)
+            self._read[result] = written
         return state
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every result that was read is still there."""
+        return all(map(os.path.exists, self._read))
 
 
 class StudyPanel(Panel):
@@ -167,7 +178,7 @@ class StudyPanel(Panel):
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
         listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
-        tasks = dict.fromkeys(task for tasks in (self.tasks, *listed) for task in tasks)
+        tasks = dict.fromkeys(task for tasks in (*listed, self.tasks) for task in tasks)
         own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
         kept = [task for task in tasks if self.target_folder or task.partition("@")[2] != OWN_TARGET]
         return list(dict.fromkeys([*kept, *own]))
@@ -285,7 +296,7 @@ class StudyPanel(Panel):
         """Stop the process; what is finished and all checkpoints are kept."""
         if self.process is not None:
             self.process.stop()
-            self.message = "Run or resume goes on from here."
+            self.message = "What is finished is kept; Run or resume goes on from there."
 
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
@@ -293,16 +304,16 @@ class StudyPanel(Panel):
             self._planned, self._answer, self._figure = None, None, ""
         self.redraw()
 
-    def redraw(self) -> None:
+    def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
         """Draw the picture again; a live one shows its answer a moment after the last change.
 
         To judge and draw an answer takes longer than a person wants to wait for a control.
         """
         if self._waiting is not None:
             self._waiting.cancel()
-        loop = running_loop() if self._picture is not None and not self._figure else None
+        loop = running_loop() if self._pictures and not self._figure else None
         self._waiting = loop.call_later(PAUSE_SECONDS, self._redraw_with_answer) if loop else None
-        super().redraw()
+        super().redraw(parts)
 
     def _redraw_with_answer(self) -> None:
         self._waiting = None
@@ -348,7 +359,7 @@ class StudyPanel(Panel):
             made = self.ask()
             # The margin changes which runs are needed only where seeds are added until it is decided.
             runs = made if made.cap else replace(made, margin=Margin())
-            if self._planned is None or self._planned[0] != runs:
+            if self._planned is None or self._planned[0] != runs or not self.store.is_current:
                 self._planned = (runs, plan([made], self.store, self.machine, measure=False))
             return self._planned[1]
         except ItlError as error:
@@ -402,6 +413,12 @@ class StudyPanel(Panel):
         share = ipywidgets.BoundedFloatText(description="margin", min=0.01, max=0.99, step=0.01, **WIDE)
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
+
+    def widget(self) -> ipywidgets.Widget:
+        """Make controls and picture; what reads own images is loaded now, and not at the first folder."""
+        import torchvision  # noqa: F401
+
+        return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:
         name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)

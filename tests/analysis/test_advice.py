@@ -33,7 +33,7 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
         for option in range(OPTIONS)
         for net in range(SEEDS if task else measured)
     ]
-    images = np.array([0, 100, 200, 400, 800, 1600, 3200])
+    images = np.array([0, *(100 * 2 ** np.arange(OPTIONS - 1))])
     options = pd.DataFrame(
         {
             "option": [f"option {number}" for number in range(OPTIONS)],

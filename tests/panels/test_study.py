@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
     """What takes long with thousands of runs: a plan, the key of a run, its file, and an answer's figure."""
     run_here(small_study(seeds=[0]), machine)
     panel.seeds = "0, 1"
-    panel.widget()
+    *_, picture, _ = panel.widget().children
     counts = dict.fromkeys(("plan", "key", "result", "figure"), 0)
 
     def count(name: str, function):
@@ -111,12 +112,12 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
         return tuple(counts.values())
 
     assert counted_after("margin", 0.3) == (0, 0, 0, 0)
-    assert counted_after("seeds", "0, 2") == (1, 6, 6, 0), "six runs of seed 2, none of seed 0"
-    assert counted_after("seeds", "0, 1") == (1, 0, 6, 0), "those of seed 1 may have been done meanwhile"
+    assert counted_after("seeds", "0, 2") == (1, 6, 0, 0), "the keys of six runs of seed 2, none of seed 0"
+    assert counted_after("seeds", "0, 1") == (1, 0, 0, 0), "what has no result is not read"
 
     async def change_in_a_notebook() -> tuple[int, ...]:
         at_once = counted_after("seeds", "0")
-        assert "Verdict:" not in panel._picture.value
+        assert "Verdict:" not in picture.value
         await asyncio.sleep(2 * study.PAUSE_SECONDS)
         return at_once
 
@@ -124,7 +125,19 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
         at_once = thread.submit(asyncio.run, change_in_a_notebook()).result()
     assert at_once[3] == 0, "the figure is drawn once nothing changes any more"
     assert counts["figure"] == 1
-    assert "Verdict:" in panel._picture.value
+    assert "Verdict:" in picture.value
+
+
+def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine):
+    small_study(seeds=[0]).run(Store(machine.runs), machine)
+    panel.seeds = "0"
+    *_, picture, _ = panel.widget().children
+    assert "6 of 6 runs exist already" in picture.value
+    assert "Verdict:" in picture.value
+    shutil.rmtree(next((machine.runs / "transfer").iterdir()))
+    panel.margin = 0.3
+    assert "5 of 6 runs exist already" in picture.value
+    assert "Verdict:" not in picture.value
 
 
 @pytest.mark.parametrize(

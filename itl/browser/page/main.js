@@ -1,5 +1,5 @@
 // The browser: the kernel's model in, the page out. The kernel sends images, counts what a choice keeps, and
-// saves presets; everything else is done here.
+// saves presets; everything else is done here. Without a kernel there are no images and no presets.
 import { Choice, tally } from "./choice.js";
 import { palette } from "./colours.js";
 import { CutPanel, ImagesPane, SelectionPanel } from "./panels.js";
@@ -12,8 +12,9 @@ const NOTHING = {
 };
 
 export class Browser {
-  constructor(model) {
+  constructor(model, hasKernel = true) {
     this.model = model;
+    this.hasKernel = hasKernel;
     this.tree = new Tree(model.get("_columns"));
     this.cuts = model.get("_rounds");
     this.view = new TreeView(this.tree, {
@@ -27,8 +28,9 @@ export class Browser {
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, details) => {
         if (what === "clear") this.change(() => this.begin(NOTHING));
+        else if (what === "labels") download("labels.csv", this.choice.labelsCsv(this.kept));
         else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
-      });
+      }, hasKernel);
     this.panes = [];
     this.build();
     this.handlers = {
@@ -171,6 +173,7 @@ export class Browser {
     this.send({ _shown: this.tree.wnid[at] });
     this.describe(at);
     this.everything.setAttribute("aria-pressed", String(this.view.everything));
+    if (!this.hasKernel) return;
     if (!this.panes[0]) this.addPane();
     this.panes[0].show(at);
   }
@@ -271,6 +274,13 @@ export class Browser {
     this.resize?.disconnect();
     for (const pane of this.panes) pane.clear();
   }
+}
+
+// Hand the reader a file with this text.
+function download(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  element("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
 }
 
 export default {

@@ -4,7 +4,7 @@ import { Browser } from "./main.js";
 import { number } from "./rows.js";
 import { Tree } from "./tree.js";
 
-const ELSEWHERE = "This page has no kernel: images, presets, halves and numbers of classes need JupyterLab.";
+const ELSEWHERE = "This page has no kernel: halves and numbers of classes need JupyterLab.";
 
 // What a widget's model is to the page, with the traits in fields.
 export class FileModel {
@@ -48,15 +48,10 @@ export class FileModel {
     const facts = [["classes", number(sizes.length)], [unit, number(total)]];
     return { facts, dropped: [] };
   }
-
-  send(request) {
-    const answer = { kind: "trouble", about: request.kind, pane: request.pane, text: ELSEWHERE };
-    setTimeout(() => this.handlers.get("msg:custom")(answer, []));
-  }
 }
 
 export function standalone(fields, root) {
-  const browser = new Browser(new FileModel(fields));
+  const browser = new Browser(new FileModel(fields), false);
   root.append(browser.root);
   browser.placed();
   if (browser.view.chosen >= 0) browser.view.reveal(browser.view.chosen, false);  // now that rows have a height
