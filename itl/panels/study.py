@@ -353,7 +353,7 @@ class StudyPanel(Panel):
         problem = planned if isinstance(planned, str) else ""
         return render(
             "study_panel.html.j2",
-            title=(self.study.__doc__ or "").splitlines()[0],
+            title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
             plan=None if isinstance(planned, str) else plan_facts(planned),
             state=self.state,

@@ -94,7 +94,8 @@ def test_the_page_is_read_whole():
 
 def test_the_page_is_followed_to_the_letter(page, home, project):
     page.evaluate(
-        "(cwd) => window.jupyterapp.commands.execute('launcher:create', {cwd})", "project/notebooks"
+        "async (cwd) => { await window.jupyterapp.commands.execute('launcher:create', {cwd}); }",
+        "project/notebooks",
     )
     for action in actions():
         follow(page, action)
