@@ -41,6 +41,7 @@ class PanelScript(AnyWidget):
           const button = target.closest("button[data-setting]");
           if (!button || box(button) !== box(el)) return;
           model.send({ setting: button.dataset.setting, value: button.dataset.value });
+          if (button.matches(".itl-row")) box(el).scrollIntoView();  // what it shows is at the top
         };
         const complete = () => {
           for (const slider of document.querySelectorAll(".itl-controls [role=slider]")) {

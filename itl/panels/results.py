@@ -274,14 +274,14 @@ class ResultsPanel(Panel):
     def parts(self) -> dict[Callable[[], str], tuple[str, ...]]:
         """List what writes each part of the picture, and the settings that it shows."""
         return {
-            self.comparisons_html: ("question", "task", "axis"),
-            self.values_html: ("question", "task", "metric", "axis", "row"),
             self.runs_html: ("row", "metric"),
             self.images_html: ("run",),
+            self.comparisons_html: ("question", "task", "axis"),
+            self.values_html: ("question", "task", "metric", "axis", "row"),
         }
 
     def html(self) -> str:
-        """Write the picture: the forest, values by condition, and what stands behind the chosen row."""
+        """Write the picture: what stands behind the chosen comparison, the forest, values by condition."""
         return "".join(part() for part in self.parts())
 
     def comparisons_html(self) -> str:

@@ -20,18 +20,19 @@ from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, project_folder
+from itl.packs.paths import size_of
 from itl.panels.panel import WIDE, Panel, figure_url
 from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
-from itl.runs.plan import Plan, plan
+from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
 from itl.runs.store import RESULT, Store
 from itl.runs.study import Study
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import Pretrain
+from itl.specs import Packing, Pretrain, spec_of
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, before a live panel draws an answer
@@ -196,7 +197,7 @@ class StudyPanel(Panel):
             settings["images"] = self._own_images("folder", self.images_folder, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
-            targets[OWN_TARGET] = self._own_images(self.target_source, self.target_folder, settings["images"])
+            targets[OWN_TARGET] = self._own_target(settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
@@ -218,6 +219,15 @@ class StudyPanel(Panel):
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
         return {"source": source, "path": str(Path(path).expanduser().absolute()), "size": usual["size"]}
+
+    def _own_target(self, usual: Mapping[str, object]) -> dict[str, object]:
+        """Say how own images to measure on are packed; of a folder without splits some are held out."""
+        images = self._own_images(self.target_source, self.target_folder, usual)
+        if self.target_source == "folder":
+            size = size_of(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
+            if set(size.splits) == {"train"}:
+                images["options"] = {"val_fraction": VAL_FRACTION}
+        return images
 
     def _read_conditions(self) -> dict[str, Any]:
         try:
@@ -350,7 +360,7 @@ class StudyPanel(Panel):
         problem = planned if isinstance(planned, str) else ""
         return render(
             "study_panel.html.j2",
-            title=(self.study.__doc__ or "").splitlines()[0],
+            title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
             plan=None if isinstance(planned, str) else plan_facts(planned),
             state=self.state,
@@ -476,10 +486,13 @@ def plan_facts(planned: Plan) -> dict[str, object]:
         for row in table.itertuples()
     ]
     table = table.assign(minutes=minutes)
+    readings = [
+        f"{row.pack}: {row.reading.splitlines()[0]}" for row in planned.packs.itertuples() if row.reading
+    ]
     rows = table[["condition", "nets", "evaluations", "done", "minutes"]].to_numpy().tolist()
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
-        "summary": planned.summary().split("\n"),
+        "summary": [*readings, *planned.summary().split("\n")],
         "unknown": unknown,
         "rows": rows,
     }

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from pathlib import Path
 from textwrap import TextWrapper
 from typing import Protocol
@@ -27,6 +28,7 @@ from itl.runs.throughput import (
     name_of,
     refuse_impossible,
 )
+from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Transfer
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
+VAL_FRACTION = 0.3  # of the images of a target without splits that may be held out
 SMALLER = "take smaller batches, a smaller net or target"
 TERMINAL_COLUMNS = 100
 QUESTIONS_WIDTH = 24  # of the questions that share a run, which leaves room for its conditions
@@ -354,12 +357,19 @@ def _written(folder: Path) -> int:
 def _planned_runs(
     questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> dict[Pretrain | Transfer, PlannedRun]:
-    """Return every run once, by its spec, and every net that one needs, trained or not."""
+    """Return every run once, by its spec, and every net that one needs, trained or not.
+
+    Raises ItlError for a target without images to score on.
+    """
     planned = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
-        folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
+        packings = question.packings()
+        folders = {name: pack_folder(packing, name, machine) for name, packing in packings.items()}
+        scored = {name for name, folder in folders.items() if {"val", "test"} & sizes[folder].splits.keys()}
         for run in question.runs(machine, outdated):
+            if run.target not in scored and isinstance(run.spec, Transfer):
+                raise _nothing_to_score_on(run.target, packings[run.target])
             (first, value), *others = run.columns
             condition = ", ".join([f"{first} {value}", *(str(value) for _, value in others)])
             for spec in with_needs([run.spec]):
@@ -370,6 +380,14 @@ def _planned_runs(
                     planned[spec] = PlannedRun(spec, kind, run.seed, sizes[folders[pack]])
                 planned[spec].add(question.name, condition, target)
     return planned
+
+
+def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
+    """Return the error for a target that has training images alone."""
+    cure = "give it a split val or test"
+    if "val_fraction" in signature(SOURCES[packing.source]).parameters:
+        cure += f", or the option val_fraction: {VAL_FRACTION}, which holds some of its images out"
+    return ItlError(f"target {name} has training images alone, and nets are scored on others; {cure}")
 
 
 def _add_costs(

@@ -117,7 +117,7 @@ def test_a_click_in_the_picture_sets_what_it_names(panel):
 
 
 def test_a_change_draws_only_the_parts_that_show_it(panel, monkeypatch):
-    *_, first, values, runs, images, _ = panel.widget().children
+    *_, runs, images, first, values, _ = panel.widget().children
     panel.row = int(panel.contrasts().index[0])
     before = (first.value, values.value, runs.value)
     drawn = []

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from itl.machine import Machine
 from itl.panels import study
 from itl.panels.study import StudyPanel
 from itl.presets import load_preset
+from itl.runs.plan import plan
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
@@ -173,6 +175,20 @@ def test_own_folders_become_images_and_a_target(panel, project):
     assert len(panel.plan().packs) == 2
     panel.target_folder = ""
     assert "knn@own" not in panel.offered_tasks()
+
+
+def test_of_an_own_folder_without_splits_some_images_are_held_out(panel, project):
+    for name in ("mug", "plate"):
+        (project / "things" / name).mkdir(parents=True)
+        for number in range(10):
+            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    panel.target_folder, panel.tasks = "things", ("knn@own",)
+    assert dict(panel.ask().targets)["own"].options == (("val_fraction", 0.3),)
+    assert "own: read as: class folders: train 14 images, val 6 images" in panel.html()
+    plain = dict(panel.ask().targets)["own"]
+    question = replace(panel.ask(), targets=(("own", replace(plain, options=())),))
+    with pytest.raises(ItlError, match="target own has training images alone.* option val_fraction: 0.3"):
+        plan([question], panel.store, panel.machine, measure=False)
 
 
 def test_an_own_target_is_read_by_the_source_that_is_chosen(panel, project):
