@@ -1,8 +1,9 @@
-"""What several test files share: one tree small enough to draw."""
+"""What several test files share: one tree small enough to draw, and stand-ins for what takes seconds."""
 
 import pytest
 
 from itl.hierarchy.taxonomy import Synset, Taxonomy
+from tests.worlds import execute_here, stated_rates
 
 # entity ─┬─ animal ─┬─ dog ─┬─ husky
 #         │          │       └─ poodle      (the file names pet first, the alphabet dog)
@@ -30,6 +31,18 @@ def small_taxonomy() -> Taxonomy:
         for word, parents, gloss in SYNSETS
     ]
     return Taxonomy(synsets, ["husky", "poodle", "trout", "car"])
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Questions do their runs in this process: to start others takes seconds."""
+    monkeypatch.setattr("itl.runs.question.execute", execute_here)
+
+
+@pytest.fixture
+def rated(monkeypatch):
+    """Plans reckon with RATE and FROZEN of `tests.worlds`: to measure takes seconds."""
+    monkeypatch.setattr("itl.runs.plan.calibrated", stated_rates)
 
 
 @pytest.fixture(scope="session")

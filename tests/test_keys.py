@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from itl.presets import load_preset
-from itl.runs.questions import questions_of
+from itl.runs.questions import QUESTIONS, questions_of
 from itl.specs import Pretrain, key
 
 PARAMS = Path(__file__).parents[1] / "params"
@@ -63,15 +63,4 @@ def test_the_docs_say_how_many_nets_and_evaluations_a_preset_has():
 def test_every_preset_and_question_is_among_them():
     named = {tuple(line.split(" / ")[:2]) for line in lines()}
     assert {preset for preset, _ in named} == {path.stem for path in PARAMS.glob("*.yaml")}
-    assert {question for _, question in named} == {
-        "data-size",
-        "class-count",
-        "granularity",
-        "budget",
-        "overlap",
-        "split",
-        "coarse-or-fine",
-        "influence",
-        "scores",
-        "advice",
-    }
+    assert {question for _, question in named} == {study.name for study in QUESTIONS.values()}

@@ -54,7 +54,7 @@ def test_machines_that_cannot_be(settings, says):
 @pytest.fixture
 def host(monkeypatch, tmp_path):
     """A Linux host of 16 cores whose cgroup files a test writes."""
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0: set(range(16))}[process])
     monkeypatch.setattr(machine, "CGROUPS", tmp_path)
     monkeypatch.setattr(machine, "OWN_CGROUPS", tmp_path / "own")
     for name in ("SLURM_CPUS_PER_TASK", "OMP_NUM_THREADS", "SLURM_MEM_PER_NODE", "ITL_WORKERS"):

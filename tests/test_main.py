@@ -46,7 +46,7 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def in_project(project, monkeypatch):
+def in_project(project, monkeypatch, rated, in_this_process):
     monkeypatch.chdir(project)
     monkeypatch.setenv("ITL_DEVICE", "cpu")
     for name in ("ITL_HOME", "ITL_DATA", "ITL_WORKERS"):

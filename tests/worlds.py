@@ -1,6 +1,6 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from itl.machine import Machine
+from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import Store
+from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
 from itl.sources.boxes import OBJECT_COLUMNS
-from itl.specs import Pretrain, Transfer
+from itl.specs import Pretrain, Recipe, Transfer
 
 IMAGES = {"source": "demo", "size": 32, "options": {"classes": 4, "train": 12, "val": 4, "size": 32}}
 SCENES = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 6, "test": 4, "size": 32}}
@@ -54,6 +56,38 @@ def pretend(specs: Sequence[Pretrain | Transfer], store: Store) -> None:
             (store.folder(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
         store.write(spec, "provenance.json", MADE)
         store.finish(spec, {"classes": 4, "images": 3, "metrics": {"accuracy": 51.25, "top5": 90.0}})
+
+
+def execute_here(
+    specs: Iterable[Pretrain | Transfer],
+    store: Store,
+    machine: Machine,
+    watch: Callable[[], object] = lambda: None,
+) -> None:
+    """Stand in for `itl.runs.executors.execute` in this process: to start others takes seconds."""
+    from itl.runs.perform import perform
+
+    for spec in with_needs(specs):
+        if store.state(spec) != "done":
+            perform(spec, store, machine)
+        watch()
+
+
+def run_here(question: Question, machine: Machine) -> Store:
+    """Do what is missing of *question* in this process; returns the store."""
+    store = Store(machine.runs)
+    question.prepare(machine)
+    execute_here([run.spec for run in question.runs(machine)], store, machine)
+    return store
+
+
+RATE = Rate(0.5, 0.125, memory=1000, device=0, weights=400, features=10)
+FROZEN = Frozen(start=3.0, fit=0.25, compare=0.5)
+
+
+def stated_rates(works: Iterable[tuple[str, Recipe]], machine: Machine) -> dict[str, Rate | Frozen]:
+    """Stand in for `itl.runs.throughput.calibrated`, which measures for seconds."""
+    return {name_of(*work, machine): RATE for work in works} | {frozen_name(machine): FROZEN}
 
 
 SHADES = {"red": (210, 40, 40), "blue": (40, 60, 210)}

@@ -128,13 +128,14 @@ class ImageWriter:
         done, total = len(self.journal.rows), len(self.records)
         image = self._packed_so_far()
         length = max(1, min(CHUNK_IMAGES, CHUNK_BYTES // self._image_bytes))
-        chunks = (self.records[start : start + length] for start in range(done, total, length))
+        starts = range(done, total, length)
+        chunks = (self.records[start : start + length] for start in starts)
         os.pwrite(handle, npy_header(total, self.packing.size), 0)
         show_bar = sys.stderr.isatty()
         last_message = time.monotonic()
         work = partial(decode_chunk, self.source, self.packing, self.earlier)
         progress = tqdm(total=total, initial=done, unit="image", disable=not show_bar)
-        with self._pool() as pool, progress:
+        with self._pool(len(starts)) as pool, progress:
             for rows, pixels in map_in_order(pool, work, chunks, 2 * self.workers):
                 _write_all(handle, pixels, self._offset(image))
                 self.journal.append(rows)
@@ -165,13 +166,16 @@ class ImageWriter:
             )
 
     @contextmanager
-    def _pool(self) -> Iterator[Executor]:
-        """Yield threads, or processes where images are rendered by Python code."""
+    def _pool(self, chunks: int) -> Iterator[Executor]:
+        """Yield threads, or processes where several *chunks* of images are rendered by Python code."""
         if self.source.rendered:
             processes = partial(
                 ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=_start_renderer
             )
-            with (processes if self.workers > 1 else ThreadPoolExecutor)(self.workers) as pool:
+            workers = min(
+                self.workers, chunks
+            )  # to start a process takes longer than a chunk of small images
+            with (processes if workers > 1 else ThreadPoolExecutor)(workers) as pool:
                 yield pool
             return
         import torch

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 
 from itl import ItlError
-from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject, Box, clip_box
 from itl.sources.layout import SPLITS
@@ -89,11 +88,6 @@ class Coco(AnnotatedSource):
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad)
-
-    @cached_property
-    def listing(self) -> Listing:
-        """All files."""
-        return archives.list_files(Path(self.path))
 
     @cached_property
     def _json_files(self) -> dict[str, str]:

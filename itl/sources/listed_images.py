@@ -77,11 +77,6 @@ class ListedSource(ScannedSource):
             validate_records(scan.records, Path(self.path))
         return scan
 
-    @cached_property
-    def listing(self) -> Listing:
-        """All files."""
-        return archives.list_files(Path(self.path))
-
     def file(self, name: str) -> Member:
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
         if member := self.optional_file(name):

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from itl.sources.archives import Listing
+from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.reading import Reading
 from itl.sources.records import Record
@@ -110,7 +111,9 @@ class Source:
 
 
 class ScannedSource(Source):
-    """A source that is scanned before anything is decoded; it overrides `scan` and `listing`."""
+    """A source that is scanned before anything is decoded; it overrides `scan`, and `listing` if it must."""
+
+    path: Path  # a field of each
 
     @cached_property
     def scan(self) -> Scan:
@@ -120,7 +123,7 @@ class ScannedSource(Source):
     @cached_property
     def listing(self) -> Listing:
         """All files."""
-        raise NotImplementedError
+        return list_files(Path(self.path))
 
     @property
     def left_out(self) -> Counter:

@@ -1,7 +1,6 @@
 """The usual transfer targets, each with its official lists; a data set is one small class here.
 
-To add one, say which lists it has and how a line names its image and class, and name it in
-`itl.sources.registry.SOURCES`.
+To add one, say which lists it has and how a line names its image and class, and name it in TARGET_SETS.
 """
 
 import hashlib

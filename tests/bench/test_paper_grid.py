@@ -16,7 +16,8 @@ from itl.runs.question import Condition, Question
 from itl.runs.questions import questions_of
 from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
 from itl.specs import DetectionRecipe
-from tests.runs.test_plan import RATE, SIZE, made_up
+from tests.runs.test_plan import SIZE
+from tests.worlds import RATE, stated_rates
 
 SIZES = {"imagenet": SIZE, "sun397": Size({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False)}
 SETTINGS = {
@@ -37,7 +38,7 @@ TRIED = 3 * (3 * 2 * 5 * 0.5 + 4 * 0.125)
 def rated(monkeypatch):
     """Plans reckon with made-up rates; nothing is measured."""
     for module in (plan, paper_grid):
-        monkeypatch.setattr(module, "calibrated", made_up)
+        monkeypatch.setattr(module, "calibrated", stated_rates)
 
 
 def test_hours_are_those_of_all_runs_one_after_another(tmp_path, rated):
@@ -114,7 +115,7 @@ def test_rates_are_measured_once_for_both_presets_and_hours_are_written(tmp_path
 
     def calibrated(works, machine):
         calls.append(list(works))
-        return made_up(calls[-1], machine)
+        return stated_rates(calls[-1], machine)
 
     monkeypatch.setattr(paper_grid, "calibrated", calibrated)
     monkeypatch.setattr(sys, "argv", ["paper_grid", "--device", "cpu", "--json", str(file)])

@@ -101,6 +101,19 @@ def test_search_takes_the_best_first(snapshot):
     assert names.index("hunting_dog.n.01") < names.index("borzoi.n.01")  # the gloss
 
 
+def test_search_ranks_the_match_before_the_number_of_leaves():
+    inner = {"dog": 1, "dogs": 2, "hot_dog": 3, "bulldog": 4, "with a dog's head": 5, "in adogio": 6}
+    synsets, leaves = [], []
+    for number, (text, count) in enumerate(inner.items()):
+        word, gloss = (f"w{number}", text) if " " in text else (text, "")
+        synsets.append(Synset(f"i{number}", f"{word}.n.01", (word,), gloss, ()))
+        below = [f"{number}-{leaf}" for leaf in range(count)]
+        synsets += [Synset(leaf, f"{leaf}.n.01", (leaf,), "", (f"i{number}",)) for leaf in below]
+        leaves += below
+    result = [synset.wnid for synset in Taxonomy(synsets, leaves).search("dog")]
+    assert result == ["i0", "i1", "i2", "i3", "i4"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -136,6 +149,7 @@ def test_unknown_wnids_name_the_nearest(snapshot, wnid, says):
     with pytest.raises(ItlError, match=says) as caught:
         snapshot[wnid]
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count(".n.") <= 3, "at most three are named"
 
 
 # the snapshot

@@ -110,3 +110,13 @@ def test_without_a_corpus_it_says_where_to_get_one(monkeypatch, tmp_path):
     with pytest.raises(ItlError, match="NLTK cannot load WordNet.*lexnames") as caught:
         Taxonomy.nltk()
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_given_comes_before_what_nltk_has(wordnet, monkeypatch, tmp_path):
+    import nltk
+
+    monkeypatch.setattr(nltk.data, "path", list(nltk.data.path))
+    (tmp_path / "corpora/wordnet").mkdir(parents=True)
+    (tmp_path / "corpora/wordnet/data.noun").touch()
+    with pytest.raises(ItlError, match="NLTK cannot load WordNet"):
+        Taxonomy.nltk_nouns(tmp_path)

@@ -46,6 +46,7 @@ def test_no_file_is_an_empty_journal_that_has_nothing_to_close(tmp_path):
 def test_a_closed_journal_may_be_closed_again(journal):
     journal.close()
     journal.close()
+    os.fstat(1)  # standard output is still open
 
 
 @pytest.mark.parametrize("harm", ["no newline", "flipped digit", "no checksum"])

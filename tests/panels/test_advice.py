@@ -9,11 +9,10 @@ from itl import ItlError
 from itl.analysis.advice import Budget, advise
 from itl.panels.advice import AdvicePanel
 from itl.presets import Preset
-from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from tests.accessible import faults
 from tests.analysis.test_advice import BEST, world
-from tests.worlds import SETTINGS, here
+from tests.worlds import SETTINGS, here, run_here
 
 GRID = world(4, effect=8.0)[0]
 
@@ -37,13 +36,13 @@ def test_a_smaller_budget_advises_what_fits_it(panel):
 
 def test_what_is_over_the_budget_begins_between_two_options(panel):
     panel.number = 400.0
-    url, box, limits = panel._frontier("images", panel.task)
-    left = panel._over_budget(box, limits)["left"] / 100
+    url, box, limits = panel.frontier_figure("images", panel.task)
+    left = panel.over_budget(box, limits)["left"] / 100
     share = (left - box.x0) / box.width
     edge = limits[0] * (limits[1] / limits[0]) ** share
     assert 400 < edge < 800
     panel.number = math.inf
-    assert panel._over_budget(box, limits) == {}
+    assert panel.over_budget(box, limits) == {}
 
 
 def test_controls_offer_the_cost_of_each_option_and_follow_the_settings(panel):
@@ -82,7 +81,7 @@ def test_what_cannot_be_advised_is_said_in_the_picture(panel):
 def test_a_preset_is_read(tmp_path):
     settings = SETTINGS | {"images_per_class": [4, 12], "label_sets": ["original"]}
     machine = here(tmp_path)
-    Advice.ask(**settings).run(Store(machine.runs), machine)
+    run_here(Advice.ask(**settings), machine)
     panel = AdvicePanel(Preset(name="smallest", about="", notebooks={"10-advice": settings}), machine)
     assert panel.task == "knn@scenes"
     assert panel.costs() == [16, 48]

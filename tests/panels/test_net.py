@@ -10,7 +10,7 @@ from itl.runs.nets import net_of, nets, targets_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
 from tests.accessible import faults
-from tests.worlds import here, small_study
+from tests.worlds import here, run_here, small_study
 
 QUESTION = {"seeds": [0], "images_per_class": [0, 4]}
 
@@ -20,7 +20,7 @@ def done(tmp_path_factory):
     """A store with one trained net that was measured on scenes, and its question."""
     machine = here(tmp_path_factory.mktemp("home"))
     question = small_study(**QUESTION)
-    question.run(Store(machine.runs), machine)
+    run_here(question, machine)
     return question, machine
 
 
@@ -119,6 +119,6 @@ def test_a_node_without_images_is_refused_and_changes_nothing(panel):
 
 def test_a_live_panel_shows_what_cannot_be_shown_as_a_message(panel, monkeypatch):
     picture = panel.widget().children[-2]
-    monkeypatch.setattr(panel, "_view", lambda: panel.inspection.under("n00000000"))
+    monkeypatch.setattr(panel.store, "result", lambda spec: panel.inspection.under("n00000000"))
     panel.page = 1
     assert "none of the 16 images is under n00000000" in picture.value

@@ -347,7 +347,7 @@ def test_live_outputs_become_their_last_state():
     assert "alert" not in html
 
 
-def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch):
+def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rated):
     """While the runs of the second question are under way, the first page stands and the index says so."""
     questions = {"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}
     shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
@@ -386,7 +386,7 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch):
     assert 'href="02-class-count.html"' in index
 
 
-def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch):
+def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, rated):
     settings = SETTINGS | {"images_per_class": [4, 12]}
     (question,) = questions_of(preset(**{"01_data_size": settings}))
     question.prepare(here(tmp_path))

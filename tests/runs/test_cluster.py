@@ -19,25 +19,27 @@ import pytest
 from itl import ItlError
 from itl.runs import cluster as module
 from itl.runs.executors import execute, shard_of, with_needs
-from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
-from tests.worlds import FOUR, here, small_study
+from tests.worlds import FOUR, here, run_here, small_study
 
 distributed = pytest.importorskip("dask.distributed")
 HOST = socket.gethostname()
 LONG = {"steps": 10**6, "batch": 8, "pixels": 24}
 
 
-@pytest.fixture(autouse=True)
-def on_a_cpu(monkeypatch, tmp_path):
-    monkeypatch.setenv("ITL_DEVICE", "cpu")
-    monkeypatch.setenv("ITL_TEST", str(tmp_path))  # marks the processes of this test
+@pytest.fixture(autouse=True, scope="module")
+def mark(tmp_path_factory):
+    """Mark the processes of this file's tests, and of their children, in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ITL_DEVICE", "cpu")
+        patch.setenv("ITL_TEST", str(tmp_path_factory.mktemp("mark")))
+        yield
 
 
-@pytest.fixture
-def cluster():
-    """As people start it: each worker has several threads."""
+@pytest.fixture(scope="module")
+def cluster(mark):
+    """As people start it: each worker has several threads. One that is killed is replaced."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=4, host="127.0.0.1", dashboard_address=None, silence_logs=50
     ) as running:
@@ -53,12 +55,6 @@ def trainings(question, machine) -> list[Pretrain]:
     return [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
 
 
-def in_this_process(question, machine) -> None:
-    question.prepare(machine)
-    for spec in with_needs(run.spec for run in question.runs(machine)):
-        perform(spec, Store(machine.runs), machine)
-
-
 def wait_for(condition) -> None:
     deadline = time.monotonic() + 90
     while not condition():
@@ -67,15 +63,15 @@ def wait_for(condition) -> None:
 
 
 @pytest.fixture
-def left_over(tmp_path):
-    """Count the processes of runs that this test has started and that are still there."""
+def left_over():
+    """Count the processes of runs that have the mark of this process and are still there."""
     psutil = pytest.importorskip("psutil")
 
     def count() -> int:
         number = 0
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                ours = process.environ().get("ITL_TEST") == str(tmp_path)
+                ours = process.environ().get("ITL_TEST") == os.environ["ITL_TEST"]
                 number += ours and "itl.runs.worker_processes" in process.cmdline()
         return number
 
@@ -87,7 +83,7 @@ def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(
     question = small_study(**FOUR, recipe={"steps": 120, "batch": 8, "pixels": 24})
     alone = here(tmp_path / "alone", checkpoint_seconds=20)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
-    in_this_process(question, alone)
+    run_here(question, alone)
     copytree(alone.packs, spread.packs)
 
     def kill_one() -> None:
@@ -131,7 +127,8 @@ def test_what_a_run_on_a_worker_waits_for_is_said_here(cluster, tmp_path, capfd)
 
 
 @pytest.mark.timeout(120)
-def test_a_scheduler_that_dies_is_one_line(left_over, tmp_path):
+def test_a_scheduler_that_dies_is_one_line(left_over, tmp_path, monkeypatch):
+    monkeypatch.setenv("ITL_TEST", str(tmp_path))  # not the mark of the cluster of the other tests
     scheduler, worker, address = start_by_hand()
     machine = here(tmp_path, scheduler=address)
     specs = trainings(small_study(**FOUR, seeds=[0], recipe=LONG), machine)

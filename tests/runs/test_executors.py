@@ -17,7 +17,8 @@ from itl import ItlError
 from itl.runs.executors import execute, with_needs
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
-from tests.worlds import FOUR, SETTINGS, here, small_study
+from tests.chaos import write_rates
+from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study
 
 STOPPED_SHORT = """
 import os, sys
@@ -37,13 +38,13 @@ import sys
 from pathlib import Path
 from itl.runs.store import Store
 from tests.worlds import FOUR, here, small_study
-machine = here(Path(sys.argv[1]))
+machine = here(Path(sys.argv[1]), workers=1)  # test_chaos.py kills two
 small_study().run(Store(machine.runs), machine)
 """
 CHECKOUT = Path(__file__).parents[2]
 
 
-def start(home: Path, code: str = RUN) -> subprocess.Popen:
+def start(home: Path, code: str) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     command, pipe = [sys.executable, "-c", code, str(home)], subprocess.PIPE
     return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=pipe)
@@ -67,12 +68,11 @@ def weights(home: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> Path:
     home = tmp_path_factory.mktemp("undisturbed")
-    machine = here(home)
-    small_study().run(Store(machine.runs), machine)
+    run_here(small_study(), here(home))
     return home
 
 
-def test_a_plan_is_done_once_and_only_what_is_deleted_is_done_again(undisturbed):
+def test_a_plan_is_done_once_and_only_what_is_deleted_is_done_again(undisturbed, in_this_process):
     machine = here(undisturbed)
     store, question = Store(machine.runs), small_study()
     plan = question.plan(store, machine)
@@ -110,13 +110,13 @@ def test_what_a_run_keeps(undisturbed):
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp_path):
     moments = random.Random(0)
     for _ in range(4):
-        process = start(tmp_path)
+        process = start(tmp_path, RUN)
         time.sleep(moments.uniform(1.0, 6.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for result in tmp_path.glob("runs/*/*/result.json"):
             assert json.loads(result.read_text())["metrics"] is not None  # whole, or not there
-    process = start(tmp_path)
+    process = start(tmp_path, RUN)
     error = process.communicate()[1].decode()
     assert process.returncode == 0, error
     pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
@@ -124,21 +124,21 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
 
 
 def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
-    machine = here(with_packs(undisturbed, tmp_path), workers=1)
+    machine = here(tmp_path)
     question, store = small_study(), Store(machine.runs)
-    process = start(tmp_path, STOPPED_SHORT)
+    process = start(with_packs(undisturbed, tmp_path), STOPPED_SHORT)
     process.communicate()
     assert process.returncode == 9
     trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
     assert store.state(trained) == "partial"
-    execute([trained], store, machine)
+    execute_here([trained], store, machine)
     assert store.result(trained) == Store(here(undisturbed).runs).result(trained)
 
 
 @pytest.mark.timeout(120)
 def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
-    one_worker = RUN.replace("sys.argv[1])", "sys.argv[1]), workers=1")
-    both = [start(tmp_path, one_worker), start(tmp_path, one_worker)]
+    with_packs(undisturbed, tmp_path)
+    both = [start(tmp_path, RUN), start(tmp_path, RUN)]
     assert [process.communicate() and process.returncode for process in both] == [0, 0]
     for log in tmp_path.glob("runs/pretrain/*/log.jsonl"):
         steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
@@ -160,9 +160,8 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
 @pytest.mark.timeout(120)
 def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
-    long = RUN.replace("small_study()", "small_study(recipe={'steps': 10**6, 'batch': 8, 'pixels': 24})")
-    long = long.replace("sys.argv[1])", "sys.argv[1]), workers=1")
-    process = start(tmp_path, long)
+    recipe = {"steps": 10**6, "batch": 8, "pixels": 24}
+    process = start(tmp_path, RUN.replace("small_study()", f"small_study(recipe={recipe})"))
     while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
@@ -185,6 +184,7 @@ def test_one_run_on_two_ranks_is_the_run_on_one(undisturbed, tmp_path):
     settings = SETTINGS | {"images_per_class": [0, 4], "seeds": [0]}
     preset = {"about": "two ranks", "notebooks": {"01-data-size": settings}}
     (tmp_path / "params/two.yaml").write_text(json.dumps(preset))
+    write_rates(here(tmp_path), settings)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, "-m", "itl", "run", "two"]
     environment = os.environ | {"ITL_HOME": str(tmp_path), "ITL_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}

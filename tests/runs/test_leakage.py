@@ -14,7 +14,7 @@ from itl.runs.questions import data_size
 from itl.runs.store import Store
 from itl.specs import key
 from tests.packs.test_duplicates import VARIANTS, picture, write
-from tests.runs.test_plan import SHARED, made_up
+from tests.runs.test_plan import SHARED
 from tests.worlds import FOUR, here
 
 
@@ -32,8 +32,7 @@ def leaky(tmp_path):
     return SHARED | {"images": images, "targets": {"scenes": scenes}}
 
 
-def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(plan, "calibrated", made_up)
+def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, rated, capsys):
     machine, store, study = here(tmp_path), Store(tmp_path / "runs"), data_size(**leaky, **FOUR)
     assert plan.plan([study], store, machine).duplicates == ()  # the packs are not built yet
     study.prepare(machine)
@@ -59,8 +58,7 @@ def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, monkeypatch,
     assert "2 (1 exact, 1 near) of 16 images are in pre-training" in err
 
 
-def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "calibrated", made_up)
+def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_path, rated):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
     subset = {"images_per_class": []} | {"subset": {"seed": 0}}
     with_them = data_size(**leaky, **subset)

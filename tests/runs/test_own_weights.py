@@ -36,7 +36,7 @@ from itl.training.detection_nets import detection_backbone
 from itl.training.hubs import fetch, published
 from itl.training.nets import Renormalised, build, build_for
 from itl.training.weights import fill_body, load_kept
-from tests.worlds import here, small_study
+from tests.worlds import here, run_here, small_study
 
 HALF_GREY = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
@@ -54,13 +54,6 @@ def entry(path: Path, **settings) -> dict:
     return {"net": "resnet18", "file": str(path), "pixels": 32} | settings
 
 
-def do_here(question, store, machine) -> None:
-    """Do the runs of *question* in this process: starting others takes longer than these runs."""
-    question.prepare(machine)
-    for spec in with_needs([run.spec for run in question.runs(machine)]):
-        perform(spec, store, machine)
-
-
 @pytest.fixture(scope="module")
 def study(resnet, tmp_path_factory) -> SimpleNamespace:
     """A small study that has run, then again beside its own exported net and the ResNet, twice."""
@@ -68,7 +61,7 @@ def study(resnet, tmp_path_factory) -> SimpleNamespace:
     machine, store, file = here(home), Store(home / "runs"), home / "net.safetensors"
     settings = {"images_per_class": [0, 12], "tasks": ["knn@scenes", "probe@scenes", "finetune@scenes"]}
     first = small_study(**settings, seeds=[0])
-    do_here(first, store, machine)
+    run_here(first, machine)
     (net,) = [run.spec for run in first.runs(machine) if isinstance(run.spec, Pretrain)]
     said = export_net(key(net)[:8], file, machine)
     weights = [
@@ -77,7 +70,7 @@ def study(resnet, tmp_path_factory) -> SimpleNamespace:
         entry(resnet, name="grey", **HALF_GREY),
     ]
     question = small_study(**settings, weights=weights)
-    do_here(question, store, machine)
+    run_here(question, machine)
     return SimpleNamespace(
         home=home,
         machine=machine,
@@ -319,23 +312,28 @@ OFFLINE = """
 import socket, sys
 def refuse(*_, **__): raise OSError("no network")
 socket.socket.connect = socket.getaddrinfo = refuse
+from itl import ItlError
 from itl.training.hubs import fetch
-print(sum(value.numel() for value in fetch(sys.argv[1]).values()))
+for name in sys.argv[1:]:
+    try:
+        print("itl:", sum(value.numel() for value in fetch(name).values()))
+    except ItlError as error:
+        print("itl:", error)
 """
 
 
-def _offline(name: str, home: Path) -> subprocess.CompletedProcess:
-    """Fetch *name* in a process without network, whose caches are in *home*.
+def offline(home: Path, *names: str) -> list[str]:
+    """Fetch weights in a process without network, whose caches are in *home*: how many numbers, or an error.
 
     The client of timm's hub knows: it would try for a minute.
     """
     environment = os.environ | {"HF_HOME": str(home), "TORCH_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", OFFLINE, name], env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", OFFLINE, *names]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return [line.removeprefix("itl: ") for line in done.stdout.splitlines() if line.startswith("itl: ")]
 
 
-def test_timms_cache_is_read_without_network(tmp_path):
+def test_without_network_caches_are_read_or_one_line_says_how_to_give_a_file(tmp_path):
     cached = tmp_path / "hub/models--timm--resnet10t.c3_in1k"
     snapshot = cached / "snapshots" / ("0" * 40)
     snapshot.mkdir(parents=True)
@@ -343,16 +341,13 @@ def test_timms_cache_is_read_without_network(tmp_path):
     (cached / "refs/main").write_text("0" * 40)
     model = timm.create_model("resnet10t")
     save_file(model.state_dict(), snapshot / "model.safetensors")
-    done = _offline("timm:resnet10t.c3_in1k", tmp_path)
-    count = sum(value.numel() for value in model.state_dict().values())
-    assert done.stdout.strip() == str(count), done.stderr
-
-
-@pytest.mark.parametrize("name", ["timm:resnet10t.c3_in1k", "torchvision:resnet18.IMAGENET1K_V1"])
-def test_without_network_or_cache_one_line_says_how_to_give_a_file(name, tmp_path):
-    last = _offline(name, tmp_path).stderr.strip().splitlines()[-1]
-    assert f"{name} is not in the cache of {name.partition(':')[0]} and cannot be fetched (" in last
-    assert last.endswith(f"give a file of it: {{net: {name}, file: FILE}}")
+    absent = ["timm:resnet14t.c3_in1k", "torchvision:resnet18.IMAGENET1K_V1"]
+    count, *errors = offline(tmp_path, "timm:resnet10t.c3_in1k", *absent)
+    assert count == str(sum(value.numel() for value in model.state_dict().values()))
+    assert len(errors) == 2
+    for name, error in zip(absent, errors, strict=True):
+        assert f"{name} is not in the cache of {name.partition(':')[0]} and cannot be fetched (" in error
+        assert error.endswith(f"give a file of it: {{net: {name}, file: FILE}}")
 
 
 def test_what_is_known_of_leakage_is_said(tmp_path):

@@ -14,7 +14,7 @@ QUESTION = Advice.ask(**SETTINGS | {"images_per_class": [4, 12]}, label_sets=["o
 
 
 @pytest.fixture
-def machine(tmp_path):
+def machine(tmp_path, rated, in_this_process):
     return here(tmp_path)
 
 

@@ -26,29 +26,16 @@ from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
 from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, key
 from tests.pictures import encoded, smooth
-from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
+from tests.worlds import FOUR, FROZEN, IMAGES, RATE, SCENES, SETTINGS, here, small_study, stated_rates
 
-RATE = throughput.Rate(0.5, 0.125, memory=1000, device=0, weights=400, features=10)
-FROZEN = throughput.Frozen(start=3.0, fit=0.25, compare=0.5)
 BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
 SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
 SHARED = {name: each for name, each in SETTINGS.items() if name != "images_per_class"}
 
 
-def made_up(works, machine) -> throughput.Rates:
-    rates = {throughput.name_of(*work, machine): RATE for work in works}
-    return rates | {throughput.frozen_name(machine): FROZEN}
-
-
-@pytest.fixture
-def rated(monkeypatch):
-    """Plans reckon with the rates above; nothing is measured."""
-    monkeypatch.setattr(plan, "calibrated", made_up)
-
-
 def reckoned(spec, size=SIZE) -> cost.Cost:
     machine = Machine()
-    return cost.cost(spec, size, made_up([cost.work_of(spec)], machine), machine)
+    return cost.cost(spec, size, stated_rates([cost.work_of(spec)], machine), machine)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +105,7 @@ def two_questions() -> list:
     return [one, class_count(**SHARED, label_sets=["bottom-up@5", "original"])]
 
 
-def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated):
+def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated, in_this_process):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
     found = plan.plan(two_questions(), store, machine)
     trained = found.runs[found.runs["kind"] == "pretrain"]
@@ -320,6 +307,7 @@ def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeyp
 
 def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
     messages: list[str] = []
+    throughput.REPEAT_S = 0.1  # in this process of its own
     with log_lines(messages.append):
         return throughput.calibrated(works, machine), messages
 
@@ -412,7 +400,7 @@ def test_told_by_condition_or_by_run(tmp_path, rated):
     assert SCENES["source"] in short
 
 
-def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path, rated):
+def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path, rated, in_this_process):
     machine, store, bars = here(tmp_path), Store(tmp_path / "runs"), []
     one, other = two_questions()
     named = replace(one.conditions[0], columns=(("again", "x" * 90),))

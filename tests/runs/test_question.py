@@ -65,7 +65,7 @@ def test_what_is_no_task_is_refused(text):
         Task.read(text)
 
 
-def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path):
+def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path, rated, in_this_process):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
     tasks = [
         "finetune@scenes:4",
@@ -103,7 +103,7 @@ def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path):
     assert {run["split"] for task, run in done.items() if task != "induction@images"} == {"test"}
 
 
-def test_a_published_division_is_named_in_every_row(tmp_path):
+def test_a_published_division_is_named_in_every_row(tmp_path, in_this_process):
     root = tmp_path / "SUN397"
     for name in ("a/abbey", "b/beach/sandy"):
         (root / name).mkdir(parents=True)
@@ -189,7 +189,7 @@ def test_repeats_are_fits_of_one_net_with_seeds_of_their_own(tmp_path):
     assert rows[["repeat", "value"]].to_numpy().tolist() == [[0, weights[0]], [1, weights[1]]]
 
 
-def test_own_images_are_a_target_in_whatever_source_they_lie(tmp_path):
+def test_own_images_are_a_target_in_whatever_source_they_lie(tmp_path, in_this_process):
     """A folder, lists and Parquet files of the same images are measured to the same scores."""
     made = {"folder": written(tmp_path / "folder", containers.IMAGES)}
     made |= {name: getattr(containers, name)(tmp_path / name) for name in ("lists", "parquet")}

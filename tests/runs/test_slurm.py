@@ -11,11 +11,10 @@ from shutil import copytree
 
 import pytest
 
-from itl.runs.executors import with_needs
-from itl.runs.perform import perform
 from itl.runs.store import Store
 from tests import slurm
-from tests.worlds import SETTINGS, here, small_study
+from tests.chaos import write_rates
+from tests.worlds import SETTINGS, here, run_here, small_study
 
 pytest.importorskip("dask_jobqueue")
 pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(240)]
@@ -34,20 +33,18 @@ def cluster(tmp_path_factory):
 def undisturbed(tmp_path_factory) -> Path:
     """A home in which the study was done in this process alone."""
     machine = here(tmp_path_factory.mktemp("undisturbed"), checkpoint_seconds=20)
-    question = small_study(**STUDY)
-    question.prepare(machine)
-    for spec in with_needs(run.spec for run in question.runs(machine)):
-        perform(spec, Store(machine.runs), machine)
+    run_here(small_study(**STUDY), machine)
     return machine.home
 
 
 @pytest.fixture
 def home(undisturbed, tmp_path) -> Path:
-    """A project with a preset of the study and its packs."""
+    """A project with a preset of the study, its packs, and what its runs cost."""
     for name in ("params", "notebooks"):
         (tmp_path / name).mkdir()
     write_preset(tmp_path, STUDY)
     copytree(undisturbed / "packs", tmp_path / "packs")
+    write_rates(here(tmp_path), STUDY)  # for one thread; to measure them takes longer than the runs
     return tmp_path
 
 
@@ -61,6 +58,7 @@ def start(home: Path) -> subprocess.Popen:
     environment = os.environ | {
         "PYTHONPATH": str(CHECKOUT),
         "ITL_DEVICE": "cpu",
+        "OMP_NUM_THREADS": "1",
         "DASK_JOBQUEUE__SLURM__INTERFACE": "lo",
         "DASK_JOBQUEUE__SLURM__MEMORY": "1GB",
     }
@@ -130,7 +128,7 @@ def test_an_interrupt_cancels_the_jobs(cluster, home):
 def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, home):
     command = [sys.executable, "-m", "itl", "run", "mini", "--shard"]
     script = (
-        f"#!/bin/sh\ncd {home}\nexport PYTHONPATH={CHECKOUT} ITL_DEVICE=cpu\n"
+        f"#!/bin/sh\ncd {home}\nexport PYTHONPATH={CHECKOUT} ITL_DEVICE=cpu OMP_NUM_THREADS=1\n"
         f"exec {' '.join(command)} $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT\n"
     )
     subprocess.run(["sbatch", "--array=1-2", f"--output={home}/%a.out"], input=script, text=True, check=True)

@@ -1,5 +1,6 @@
 """Windows and recall on boxes that fit on squared paper, beside a slow reading of the same words."""
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -112,6 +113,12 @@ def test_recall_by_count_and_overlap():
     result = table.pivot(index="count", columns="iou", values="recall")
     assert result.loc[1].tolist() == [1.0, 1.0, 0.5, 0.0, 0.0]
     assert result.loc[2].tolist() == [1.0, 1.0, 1.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("counts", [[], [0], [5, 0], [-1]])
+def test_recall_needs_a_number_of_regions(counts):
+    with pytest.raises(ItlError, match=re.escape(f"from 1, of the regions of an image; got {counts}")):
+        recall_table(objects((0, 1, 1, 10, 10, False)), lambda row, count: np.zeros((0, 4)), counts, "row")
 
 
 @pytest.mark.skipif(not VOC500.is_file(), reason="no voc2007-500.tar in ../shared/data")
