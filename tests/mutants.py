@@ -36,7 +36,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/packs/subset.py": "tests/packs/test_subset.py",
     "itl/packs/journal.py": "tests/packs/test_journal.py",
     "itl/packs/fit.py": "tests/packs/test_fit.py",
-    "itl/sources/layout.py": "tests/sources/test_layout.py",
+    "itl/sources/layout.py": "tests/sources/test_layout.py tests/sources/test_layout_refused.py",
     "itl/sources/boxes.py": "tests/sources/test_boxes.py tests/sources/test_proposals.py",
     "itl/sources/proposals.py": "tests/sources/test_proposals.py tests/sources/test_proposal_files.py",
     "itl/evaluation/voc_ap.py": "tests/evaluation/test_voc_ap.py",

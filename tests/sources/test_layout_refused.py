@@ -60,6 +60,12 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         "--option class_level=1 .*photo, sketch.*--option class_level=2 .*cat, dog",
     ),
+    "classes inside classes, under letters": (
+        "folder",
+        ["a/airfield/1.jpg", "a/airfield/apron/1.jpg", "b/beach/1.jpg"],
+        {},
+        "--option class_level=2 .*airfield, beach; .*--option nested=true .*a/airfield/apron",
+    ),
     "splits in classes": (
         "folder",
         ["cat/train/1.jpg", "dog/test/1.jpg"],
