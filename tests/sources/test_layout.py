@@ -195,6 +195,14 @@ READ = {  # name -> source, files, options, splits, classes, one image that is n
         [A, B],
         (f"{A}_tench/val/2.JPEG", A),
     ),
+    "a class with the word of a split among others": (
+        "folder",
+        ["bus/1.jpg", "bullet_train/1.jpg", "cat/1.jpg"],
+        {},
+        {"train": 3},
+        ["bullet_train", "bus", "cat"],
+        None,
+    ),
     "a class called train": (
         "folder",
         ["bus/1.jpg", "train/1.jpg"],
@@ -409,6 +417,11 @@ def test_images_that_are_not_read_are_counted(counts, flat_val, beside, flat_tes
     }
     assert layout.left_out == Counter(expected)
     assert layout.classes == ["cat", "dog"]
+
+
+def test_a_folder_that_holds_images_is_a_class_of_paths():
+    layout = recognise({"church": 1, "church/in": 2}, Choice(nested=True))
+    assert layout.classes == ["church", "church/in"]
 
 
 @pytest.mark.parametrize(
