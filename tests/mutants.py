@@ -31,7 +31,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
     "itl/specs.py": "tests/test_specs.py tests/test_keys.py",
     "itl/hierarchy/label_sets.py": f"{LABELS} tests/hierarchy/test_label_sets_properties.py",
-    "itl/hierarchy/halves.py": LABELS,
+    "itl/hierarchy/halves.py": f"{LABELS} tests/hierarchy/test_halves_along_tree.py",
     "itl/hierarchy/taxonomy.py": "tests/hierarchy/test_taxonomy.py tests/hierarchy/test_taxonomy_nltk.py",
     "itl/packs/subset.py": "tests/packs/test_subset.py",
     "itl/packs/journal.py": "tests/packs/test_journal.py",
