@@ -406,6 +406,7 @@ def test_a_layout_is_read(tmp_path, name):
         ({"train/cat": 3, "train/dog": 2, "train": 1, "test": 4}, False, 1, 4, 0),
         ({"train/cat": 3, "train/dog": 2, "val": 4, "pred": 5}, True, 0, 0, 5),
         ({"cat": 2, "dog": 1, "": 3}, False, 3, 0, 0),
+        ({"images/cat": 2, "images/dog": 1, "images": 3}, False, 3, 0, 0),
     ],
 )
 def test_images_that_are_not_read_are_counted(counts, flat_val, beside, flat_test, outside):
