@@ -423,6 +423,7 @@ def test_images_that_are_not_read_are_counted(counts, flat_val, beside, flat_tes
 def test_a_folder_that_holds_images_is_a_class_of_paths():
     layout = recognise({"church": 1, "church/in": 2}, Choice(nested=True))
     assert layout.classes == ["church", "church/in"]
+    assert recognise({"images/cat": 1, "images/dog": 1}, Choice(nested=True)).classes == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(
