@@ -7,6 +7,7 @@ are taken as additive in the classes; counterfactual runs test that.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -339,22 +340,63 @@ def _row_text(row: pd.Series) -> str:
     return f"**{row['name']}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
 
 
-def images_of_target(
-    question: Question, store: Store, machine: Machine, node: str, task: str = ""
-) -> pd.DataFrame:
-    """Say of which test images of *task* nets are right more or less often with the classes of *node*.
+@dataclass(frozen=True)
+class ImagesScored:
+    """Which test images of a target nets on halves of the classes get right."""
 
-    By the difference of means of each image, so without any shrinking: with few nets most of it is noise.
+    halves: HalvesScored
+    correct: np.ndarray  # float32 (nets, images): 100 where a net is right, else 0
+    images: pd.DataFrame  # columns row (of the target's pack), image, wnid
 
-    Returns:
-        Columns row (of the target's pack), image, wnid, correct (how often all nets on halves are right, in
-        percent), effect (of the node, in percent of nets) with standard_error; the most hurt image first.
+    def effects(self, node: str) -> pd.DataFrame:
+        """Say of which images nets are right more or less often with the classes of *node*.
+
+        By the difference of means of each image (see `difference_of_means`), so without any shrinking: with
+        few nets most of it is noise.
+
+        Returns:
+            Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
+            the node, in percent of nets) with standard_error; the most hurt image first.
+
+        Raises:
+            ItlError: *node* is none of the nodes.
+        """
+        halves = self.halves
+        number = pick({wnid: row for row, wnid in enumerate(halves.nodes.wnids)}, node, "node with classes")
+        member = halves.nodes.member[number]
+        included = halves.inclusion @ member
+        included = (included - included.mean()).astype(np.float32)
+        squares, df = float(included @ included), len(included) - 2
+        slopes = included @ self._apart / squares
+        noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
+        errors = np.sqrt(noise / squares) * member.sum()
+        effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
+        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors)
+        return table.sort_values(["effect", "row"], ignore_index=True)
+
+    @cached_property
+    def _means(self) -> np.ndarray:
+        """(images,), how often nets are right, in percent."""
+        return self.correct.mean(0, dtype=float)
+
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """(nets, images), less the mean of each image."""
+        return self.correct - self._means.astype(np.float32)
+
+    @cached_property
+    def _spread(self) -> np.ndarray:
+        """(images,), sums of squares about the mean."""
+        return (self._apart**2).sum(0)
+
+
+def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
+    """Read which test images of *task* (by default its first) the nets of *question* get right.
 
     Raises:
-        ItlError: *node* is none of the nodes, or the runs keep no predictions.
+        ItlError: as `halves_scored`, or the runs keep no predictions.
     """
     scored = halves_scored(question, store, machine, task)
-    column = pick({wnid: row for row, wnid in enumerate(scored.nodes.wnids)}, node, "node with classes")
     runs = {
         run.seed: run.spec
         for run in question.runs(machine)
@@ -367,18 +409,13 @@ def images_of_target(
             f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
             f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
         )
-    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], float)
-    one = Nodes((node,), scored.nodes.member[column : column + 1])
-    effects = [difference_of_means(scored.inclusion, image, one) for image in correct.T]
+    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
     spec = runs[scored.seeds[0]]
     name = next(known.target for known in question.tasks if known.name == scored.task)
     target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
-    table = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
-    table.insert(0, "row", target.test.rows)
-    table["correct"] = correct.mean(0)
-    table["effect"] = [effect.mean[0] for effect in effects]
-    table["standard_error"] = [effect.deviations[0, 0] for effect in effects]
-    return table.sort_values(["effect", "row"], ignore_index=True)
+    images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
+    images.insert(0, "row", target.test.rows)
+    return ImagesScored(scored, correct, images)
 
 
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:

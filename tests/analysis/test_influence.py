@@ -1,6 +1,7 @@
 """Effects of classes and nodes: against independent fits, in worlds without effects and with planted ones."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,12 @@ from itl.analysis import influence
 from itl.evaluation.target import CORRECT_FILE
 from itl.hierarchy.balanced_halves import balanced_half
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.machine import Machine
 from itl.packs.paths import packed
 from itl.presets import Preset, find_notebooks
 from itl.report.notebook_page import NotebookPage
 from itl.runs.executors import with_needs
+from itl.runs.question import Question
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
@@ -169,14 +172,13 @@ def test_strongest_nodes_are_apart_and_not_most_of_the_classes(nodes):
 # from runs
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def pretended(home: Path) -> tuple[Question, Store, Machine, str]:
     """An influence of 8 classes whose runs are pretended: the first gives 6 points, all else nothing.
 
     Of the 12 test images nets are right on the first 6, and with that class on 3 more.
     """
     question = Influence.ask(**STUDY)
-    machine = here(tmp_path_factory.mktemp("study"))
+    machine = here(home)
     packs = question.prepare(machine)
     store, random = Store(machine.runs), np.random.default_rng(0)
     wnid = sorted(set(packs["images"].table["wnid"]))[0]
@@ -193,6 +195,11 @@ def study(tmp_path_factory):
                 np.save(store.folder(run.spec) / CORRECT_FILE, correct)
             store.finish(run.spec, {"metrics": {"knn5": value, "accuracy": 50.0}})
     return question, store, machine, wnid
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return pretended(tmp_path_factory.mktemp("study"))
 
 
 def kept_by(spec: Pretrain, pack) -> set[str]:
@@ -226,17 +233,34 @@ def test_counterfactuals_are_on_fresh_seeds(study):
 
 def test_images_that_a_class_helps(study):
     question, store, machine, wnid = study
-    images = influence.images_of_target(question, store, machine, wnid)
-    assert list(images["effect"].round(6)) == [0.0] * 9 + [100.0] * 3
+    scored = influence.images_scored(question, store, machine)
+    images = scored.effects(wnid)
+    assert list(images["effect"].round(4)) == [0.0] * 9 + [100.0] * 3
     assert list(images["correct"].round(6)) == [100.0] * 6 + [0.0] * 3 + [50.0] * 3
     (target,) = (packed(packing, name, machine) for name, packing in question.targets)
     assert set(target.table["split"].iloc[images["row"]]) == {"test"}
     with pytest.raises(ItlError, match="no node with classes called 'n00000000'"):
-        influence.images_of_target(question, store, machine, "n00000000")
+        scored.effects("n00000000")
     with pytest.raises(ItlError, match="20 of 20 runs of probe@scenes keep no predictions"):
-        influence.images_of_target(question, store, machine, wnid, "probe@scenes")
+        influence.images_scored(question, store, machine, "probe@scenes")
     with pytest.raises(ItlError, match="all 20 nets score 50 on probe@scenes"):
         influence.effects(question, store, machine, "probe@scenes")
+
+
+def test_effects_on_images_are_differences_of_means_of_each(nodes):
+    inclusion, random = halves(60), np.random.default_rng(2)
+    correct = 100 * (random.random((60, 9)) < 0.4).astype(np.float32)
+    correct[:, 8] = 100
+    images = pd.DataFrame({"row": range(9), "image": [f"image {row}" for row in range(9)], "wnid": "n1"})
+    made = influence.ImagesScored(scored(nodes, inclusion, correct.mean(1)), correct, images)
+    for node in (nodes.wnids[0], CLASSES[7]):
+        number = nodes.wnids.index(node)
+        table = made.effects(node).sort_values("row")
+        apart = [influence.difference_of_means(inclusion, image.astype(float), nodes) for image in correct.T]
+        assert table["effect"].to_numpy() == pytest.approx([one.mean[number] for one in apart], abs=1e-3)
+        errors = [one.deviations[0, number] for one in apart]
+        assert table["standard_error"].to_numpy() == pytest.approx(errors, abs=1e-3)
+        assert table["correct"].to_numpy() == pytest.approx(correct.mean(0))
 
 
 def test_tables_for_people(study):
