@@ -1,6 +1,7 @@
 """The command line: `itl COMMAND`; each command imports only what it needs."""
 
 import argparse
+import errno
 import os
 import shlex
 import signal
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = parser().parse_args(argv)
+    args = parser().parse_args(_unquoted_budget(argv))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with _warnings_as_notes(), log_lines(print), stopping_on_sigterm():
@@ -100,7 +101,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
+        if _disk_full(error):  # what is left in the buffer would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _unquoted_budget(argv: Sequence[str]) -> list[str]:
+    """Split the two words of --budget where they are quoted, as in --budget "2 hours"."""
+    words: list[str] = []
+    for word in argv:
+        words += word.split() if words and words[-1] == "--budget" else [word]
+    return words
 
 
 def _explain(error: Exception, command: str) -> str:
@@ -110,8 +121,17 @@ def _explain(error: Exception, command: str) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.strerror.lower()} (while doing {command})"
         return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    if _disk_full(error):
+        return (
+            f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
+        )
     reason = f"{type(error).__name__} while doing {command}: {error}"
     return f"{reason}; itl --debug {command} … shows where"
+
+
+def _disk_full(error: Exception) -> bool:
+    """Say whether *error* is of an output that found no space."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -152,9 +172,9 @@ def parser() -> argparse.ArgumentParser:
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    reported = {"help": "a preset whose report is done, or the folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
-    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
+    command(compare, ("first", reported), ("second", reported), MACHINE[1], ("--format", formats))
     budget = {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}
     command(
         advise,
@@ -434,9 +454,10 @@ def results(args: argparse.Namespace) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Say which answers of two reports differ, and what differs between their runs."""
-    from itl.report.compare import compare_reports, summary
+    from itl.report.compare import compare_reports, find_report, summary
 
-    table = compare_reports(args.first, args.second)
+    home = Machine.from_environment(home=args.home).home
+    table = compare_reports(find_report(args.first, home), find_report(args.second, home))
     print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 

@@ -38,13 +38,17 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{secrets.token_hex(4)}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(mode)  # that of the umask, which safetensors does not keep to
         flush_to_disk(temporary)
         os.replace(temporary, path)
         flush_to_disk(path.parent)
     except OSError as error:
         reason = error.strerror or error
-        raise ItlError(f"cannot write {path}: {reason}; free space or allow writing, then repeat") from error
+        cure = "free space or allow writing" if path.parent.is_dir() else f"make the folder {path.parent}"
+        raise ItlError(f"cannot write {path}: {reason}; {cure}, then repeat") from error
     finally:
         temporary.unlink(missing_ok=True)
 
