@@ -172,9 +172,10 @@ class StudyPanel(Panel):
         )
     )
     def _other_question(self, change: dict) -> None:
-        if self.state != RUNNING:
-            self.process = None
-        self._answer, self._figure, self.message = None, "", ""
+        with self.lock:  # not while an answer of the earlier settings is drawn
+            if self.state != RUNNING:
+                self.process = None
+            self._answer, self._figure, self.message = None, "", ""
 
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
