@@ -1,6 +1,7 @@
-"""Imports flow one way: a room uses only those before it in ROOMS, and no modules import in a circle."""
+"""What holds of the code as text: the order of rooms, no circles, sizes, and what tests may name."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -91,6 +92,40 @@ def test_what_an_import_leaves_out():
     command = [sys.executable, "-c", IMPORT_IN_TURN.format(ABSENT)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == [""] * (1 + len(ABSENT))
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """The names that a module defines for itself alone: _name of a function, class, variable or attribute."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+    return {name for name in names if name.startswith("_") and not name.endswith("_")}
+
+
+def names_used(tree: ast.AST) -> set[str]:
+    """The names that a test takes from elsewhere: imported, an attribute, or a text that is patched."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            names |= set() if own else {node.attr}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= set(re.findall(r"(?<=\.)_\w+|^_\w+$", node.value))  # of code, or of setattr
+    return names
+
+
+def test_tests_go_through_public_names():
+    private = set().union(*(private_names(ast.parse(path.read_text())) for path in modules().values()))
+    for path in Path(__file__).parent.rglob("*.py"):
+        used = names_used(ast.parse(path.read_text())) & private
+        assert not used, f"{path.name} uses {sorted(used)}: give them public names, or test what shows them"
 
 
 def test_house_numbers():

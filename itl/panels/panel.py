@@ -198,18 +198,19 @@ class Panel(HasTraits):
                 if parts is None or part in parts:
                     picture.value = picture_of(part)
             if self._display_id is not None:
-                update_display(self._static_data(), raw=True, display_id=self._display_id)
+                update_display(self.static_data(), raw=True, display_id=self._display_id)
 
-    def _static_data(self) -> dict[str, str]:
+    def static_data(self) -> dict[str, str]:
+        """Return the picture by MIME type, for where nothing runs."""
         return {"text/plain": type(self).__name__, "text/html": self.picture()}
 
     def _ipython_display_(self) -> None:
         """Show controls and picture; only the picture in a notebook that a program executes."""
         if is_executed_by_program():
             self._display_id = f"itl-panel-{id(self)}"
-            display(self._static_data(), raw=True, display_id=self._display_id)
+            display(self.static_data(), raw=True, display_id=self._display_id)
         else:
-            display(self.widget()._repr_mimebundle_() | self._static_data(), raw=True)
+            display(self.widget()._repr_mimebundle_() | self.static_data(), raw=True)
 
 
 def picture_of(part: Callable[[], str]) -> str:

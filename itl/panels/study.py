@@ -175,7 +175,8 @@ class StudyPanel(Panel):
         with self.lock:  # not while an answer of the earlier settings is drawn
             if self.state != RUNNING:
                 self.process = None
-            self._answer, self._figure, self.message = None, "", ""
+            self.forget_answer()
+            self.message = ""
 
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
@@ -312,7 +313,8 @@ class StudyPanel(Panel):
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
         if self.state != RUNNING:
-            self._planned, self._answer, self._figure = None, None, ""
+            self._planned = None
+            self.forget_answer()
         self.redraw()
 
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
@@ -323,10 +325,15 @@ class StudyPanel(Panel):
         if self._waiting is not None:
             self._waiting.cancel()
         loop = running_loop() if self._pictures and not self._figure else None
-        self._waiting = loop.call_later(PAUSE_SECONDS, self._redraw_with_answer) if loop else None
+        self._waiting = loop.call_later(PAUSE_SECONDS, self.redraw_with_answer) if loop else None
         super().redraw(parts)
 
-    def _redraw_with_answer(self) -> None:
+    def forget_answer(self) -> None:
+        """Judge and draw the answer anew when it is next shown."""
+        self._answer, self._figure = None, ""
+
+    def redraw_with_answer(self) -> None:
+        """Draw the picture again, with the answer if all runs are done."""
         self._waiting = None
         super().redraw()
 

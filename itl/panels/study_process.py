@@ -58,6 +58,11 @@ class StudyProcess:
                 start_new_session=True,  # so that a signal reaches its workers, and not this kernel
             )
 
+    @property
+    def pid(self) -> int | None:
+        """The process's number, and that of the group of its workers; None before it is started."""
+        return self._process.pid if self._process else None
+
     def stop(self) -> None:
         """Ask the process to stop as Ctrl-C does; what is finished and all checkpoints are kept."""
         if self.state == RUNNING and self._process is not None:

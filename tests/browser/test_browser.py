@@ -156,7 +156,7 @@ def test_no_more_than_500_rows_of_21841_nodes_whatever_is_open(notebook, page):
     )
     cells.run()
     settled(page)
-    cells.execute("browser._opened = list(browser.tree)")
+    cells.execute("browser.opened = list(browser.tree)")
     page.wait_for_function("document.querySelector('.itl-browser .canvas').clientHeight === 21841 * 26")
     counts = page.evaluate(
         """async () => {

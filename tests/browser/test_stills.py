@@ -93,7 +93,7 @@ def test_nodes_without_images_are_hidden_until_they_are_asked_for(chromium, tmp_
     browser = HierarchyBrowser(pack)
     above = set().union(*(browser.tree.ancestors(wnid) for wnid in browser.wnids))
     hidden = len(browser.tree) - len(above)
-    browser._opened = list(browser.tree)
+    browser.opened = list(browser.tree)
     page = chromium.new_page(viewport={"width": 1280, "height": 1300})
     page.goto(browser.to_html(tmp_path / "four.html").as_uri())
     canvas = "document.querySelector('.itl-browser .canvas').clientHeight / 26"

@@ -81,7 +81,7 @@ def inspection(folder: Path) -> Inspection:
 
 
 def measure_net(panel: NetPanel, made: Inspection) -> None:
-    panel._inspections[OWN] = made
+    panel.inspections[OWN] = made
     measure(
         "NetPanel: tables made on first use",
         lambda number: made.prepare(),
@@ -196,8 +196,8 @@ async def measure_study(preset: Preset, machine, folder: Path) -> None:
     measure("StudyPanel: all done, 3 seeds", lambda number: setattr(panel, "seeds", f"{number}, 9, 10"))
 
     def draw_answer(number: int) -> None:
-        panel._answer, panel._figure = None, ""
-        panel._redraw_with_answer()
+        panel.forget_answer()
+        panel.redraw_with_answer()
 
     measure("  its answer, judged and drawn 0.2 s later", draw_answer)
 

@@ -276,7 +276,7 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
 
 def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     panel.run()
-    os.killpg(panel.process._process.pid, signal.SIGKILL)
+    os.killpg(panel.process.pid, signal.SIGKILL)
     assert panel.process.wait(60) == "failed"
     panel.refresh()
     assert "<b>failed</b>" in panel.html()

@@ -15,13 +15,13 @@ export class Browser {
   constructor(model, hasKernel = true) {
     this.model = model;
     this.hasKernel = hasKernel;
-    this.tree = new Tree(model.get("_columns"));
+    this.tree = new Tree(model.get("columns"));
     this.cuts = model.get("_rounds");
     this.view = new TreeView(this.tree, {
       choose: (at) => this.chosen(at),
       toggle: (at) => this.change((choice) => choice.toggle(at)),
       cut: (at) => this.change((choice) => choice.cutAt(at)),
-      opened: (nodes) => this.send({ _opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
+      opened: (nodes) => this.send({ opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
     });
     this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base)));
     this.selection = new SelectionPanel(
@@ -35,9 +35,9 @@ export class Browser {
     this.build();
     this.handlers = {
       "change:_choice": () => this.read(),
-      "change:_summary": () => this.refresh(),
-      "change:_colours": () => this.coloured(),
-      "change:_opened": () => this.opened(),
+      "change:summary": () => this.refresh(),
+      "change:colours": () => this.coloured(),
+      "change:opened": () => this.opened(),
       "change:_shown": () => this.shown(),
       "msg:custom": (message, buffers) => this.receive(message, buffers),
     };
@@ -105,7 +105,7 @@ export class Browser {
 
   refresh() {
     const { tree, choice, view } = this;
-    const summary = this.model.get("_summary");
+    const summary = this.model.get("summary");
     const waiting = (summary.revision ?? 0) !== this.model.get("_revision");
     const dropped = new Set();
     if (!choice.pascal) for (const at of this.model.get("_pascal")) dropped.add(at);
@@ -187,7 +187,7 @@ export class Browser {
 
   opened() {
     if (this.sending) return;
-    const nodes = this.model.get("_opened").map((wnid) => this.tree.number.get(wnid));
+    const nodes = this.model.get("opened").map((wnid) => this.tree.number.get(wnid));
     this.view.open = new Set(nodes.filter((at) => at !== undefined));
     this.view.refresh();
   }
@@ -246,7 +246,7 @@ export class Browser {
   }
 
   coloured() {
-    const scale = this.model.get("_colours");
+    const scale = this.model.get("colours");
     const colours = scale.values ? palette(this.tree, scale) : null;
     this.view.look.colours = colours;
     this.root.classList.toggle("coloured", Boolean(colours));

@@ -11,7 +11,7 @@ export class FileModel {
   constructor(fields) {
     this.fields = fields;
     this.handlers = new Map();
-    this.tree = new Tree(fields._columns);
+    this.tree = new Tree(fields.columns);
   }
 
   get(name) {
@@ -32,9 +32,9 @@ export class FileModel {
 
   // As the kernel does: count what the choice keeps.
   save_changes() {
-    if ((this.fields._summary.revision ?? 0) === this.fields._revision) return;
-    this.fields._summary = { revision: this.fields._revision, ...this.summary() };
-    this.handlers.get("change:_summary")();
+    if ((this.fields.summary.revision ?? 0) === this.fields._revision) return;
+    this.fields.summary = { revision: this.fields._revision, ...this.summary() };
+    this.handlers.get("change:summary")();
   }
 
   summary() {
