@@ -31,6 +31,7 @@ from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
 from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
+LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
 MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
 NEGLIGIBLE = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
@@ -38,7 +39,7 @@ SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes of a tree that differ in the classes under them; the one with all classes is left out."""
+    """Nodes of a tree that differ in the classes under them; those with almost all classes are left out."""
 
     wnids: tuple[str, ...]  # the highest first; of nodes with the same classes the deepest
     member: np.ndarray  # bool (nodes, classes)
@@ -60,8 +61,8 @@ def nodes_above(tree: Taxonomy, classes: list[str]) -> Nodes:
     deepest: dict[frozenset[int], str] = {}
     for node in sorted(under, key=lambda node: (tree.depth(node) if node in tree else math.inf, node)):
         deepest[frozenset(under[node])] = node
-    deepest.pop(frozenset(range(len(classes))), None)
-    ordered = sorted(deepest.items(), key=lambda item: (-len(item[0]), item[1]))
+    small = [item for item in deepest.items() if len(item[0]) <= LARGEST * len(classes)]
+    ordered = sorted(small, key=lambda item: (-len(item[0]), item[1]))
     member = np.zeros((len(ordered), len(classes)), bool)
     for row, (numbers, _) in enumerate(ordered):
         member[row, list(numbers)] = True
@@ -325,13 +326,15 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
 
 
 def answer_text(table: pd.DataFrame, trial: Answer) -> str:
-    """Answer with the strongest rows of `effects` and the main comparison of the runs that tried them."""
+    """Answer with the strongest verdicts of `effects` and the main comparison of the runs that tried them."""
     helping, hurting = [int((table["verdict"] == word).sum()) for word in ("helps", "hurts")]
-    ends = [_row_text(table.iloc[row]) for row in (-1, 0)]
+    known = table[table["verdict"] != "cannot tell"]  # sorted by effect
+    ends = [f"Most helpful: {_row_text(known.iloc[-1])}. "] if helping else []
+    ends += [f"Most harmful: {_row_text(known.iloc[0])}. "] if hurting else []
     return (
         f"On {task_name(table['task'].iloc[0])}, {helping} of {len(table)} nodes and classes help and "
-        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. Most helpful: {ends[0]}. "
-        f"Most harmful: {ends[1]}.\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
+        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. {''.join(ends).rstrip()}"
+        f"\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
     )
 
 
@@ -356,7 +359,7 @@ class ImagesScored:
 
         Returns:
             Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
-            the node, in percent of nets) with standard_error; the most hurt image first.
+            the node, in percent of nets, at most 100) with standard_error; the most hurt image first.
 
         Raises:
             ItlError: *node* is none of the nodes.
@@ -371,6 +374,7 @@ class ImagesScored:
         noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
         errors = np.sqrt(noise / squares) * member.sum()
         effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
+        effects = effects.clip(-100, 100)  # halves have few of a node's classes more than others
         table = self.images.assign(correct=self._means, effect=effects, standard_error=errors)
         return table.sort_values(["effect", "row"], ignore_index=True)
 
@@ -451,6 +455,9 @@ def counterfactual(
 ) -> Question:
     """Make the question that tries what *table* says of *question*, on seeds that it has not used.
 
+    The main comparison is that of the harmful nodes, and of the helpful where none has the verdict that it
+    hurts but some that they help.
+
     Args:
         question: an influence.
         table: its `effects`.
@@ -482,4 +489,5 @@ def counterfactual(
         harmful=harmful,
         helpful=helpful,
         helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
+        helpful_first="hurts" not in set(table["verdict"]) and "helps" in set(table["verdict"]),
     )
