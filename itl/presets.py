@@ -46,13 +46,16 @@ def shipped_folder(kind: str) -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / kind
 
 
-def find_presets() -> dict[str, Path]:
-    """Map the name of every preset to its file; the project's own go before those that come with itl."""
-    return _files("params", "yaml")
+def find_presets(folder: Path | None = None) -> dict[str, Path]:
+    """Map the name of every preset to its file; the project's own go before those that come with itl.
+
+    With *folder*, only those in it.
+    """
+    return _files("params", "yaml", folder)
 
 
 def find_notebooks(folder: Path | None = None) -> dict[str, Path]:
-    """Map the name of every notebook to its file; see `find_presets`. With *folder*, only those in it."""
+    """Map the name of every notebook to its file, as `find_presets` does."""
     return _files("notebooks", "ipynb", folder)
 
 
@@ -91,7 +94,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
         ItlError: the preset does not exist, is not YAML, or has a field that presets do not have.
     """
     by_path = name.endswith(".yaml")
-    path = Path(name).absolute() if by_path else pick(_files("params", "yaml", folder), name, "preset")
+    path = Path(name).absolute() if by_path else pick(find_presets(folder), name, "preset")
     try:
         fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:

@@ -1,6 +1,7 @@
-"""Imports flow one way: a room uses only those before it in ROOMS, and no modules import in a circle."""
+"""What holds of the code as text: the order of rooms, no circles, sizes, and what tests may name."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -64,27 +65,67 @@ def test_no_modules_import_each_other_in_a_circle():
     assert set(order) == modules().keys()  # a circle raises CycleError, which names it
 
 
-@pytest.mark.parametrize(
-    ("module", "absent"),
-    [
-        ("itl", "torch pandas numpy nltk networkx"),
-        ("itl.__main__", "torch pandas numpy nltk networkx"),
-        ("itl.hierarchy.label_sets", "torch pandas nltk networkx"),
-        ("itl.packs.subset", "torch nltk papermill"),
-        ("itl.evaluation.methods", "torch pandas numpy nltk papermill"),
-        ("itl.evaluation.voc_ap", "torch nltk papermill"),
-        ("itl.runs.questions", "torch nltk papermill"),
-        ("itl.report.build", "torch nltk papermill nbformat nbconvert"),
-        ("itl.runs.question", "papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask"),
-        ("itl.runs.perform", "papermill nltk jupyterlab IPython torchvision timm"),
-        ("itl.bench.table", "papermill nltk jupyterlab IPython sklearn torchmetrics"),
-    ],
-)
-def test_what_an_import_leaves_out(module, absent):
+ABSENT = {  # modules of itl -> what their import leaves out; imported in this order, by one process
+    "itl": "torch pandas numpy nltk networkx",
+    "itl.__main__": "torch pandas numpy nltk networkx",
+    "itl.evaluation.methods": "torch pandas numpy nltk papermill",
+    "itl.hierarchy.label_sets": "torch pandas nltk networkx",
+    "itl.packs.subset": "torch nltk papermill",
+    "itl.evaluation.voc_ap": "torch nltk papermill",
+    "itl.runs.questions": "torch nltk papermill",
+    "itl.runs.question": "torch papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask",
+    "itl.report.build": "torch nltk papermill nbformat nbconvert",
+    "itl.runs.perform": "papermill nltk jupyterlab IPython torchvision timm",
+    "itl.bench.table": "papermill nltk jupyterlab IPython sklearn torchmetrics",
+}
+IMPORT_IN_TURN = """
+import sys
+from importlib import import_module
+for module, absent in {}.items():
+    import_module(module)
+    print(*[f"{{module}} imports {{name}}" for name in absent.split() if name in sys.modules], sep="\\n")
+"""
+
+
+def test_what_an_import_leaves_out():
     """Who needs words, packs or finished runs never waits for torch; a GPU machine may have no papermill."""
-    code = f"import sys, {module}; print(*[name for name in {absent.split()!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    command = [sys.executable, "-c", IMPORT_IN_TURN.format(ABSENT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == [""] * (1 + len(ABSENT))
+
+
+def private_names(tree: ast.AST) -> set[str]:
+    """The names that a module defines for itself alone: _name of a function, class, variable or attribute."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(node.attr)
+    return {name for name in names if name.startswith("_") and not name.endswith("_")}
+
+
+def names_used(tree: ast.AST) -> set[str]:
+    """The names that a test takes from elsewhere: imported, an attribute, or a text that is patched."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            names |= set() if own else {node.attr}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names |= set(re.findall(r"(?<=\.)_\w+|^_\w+$", node.value))  # of code, or of setattr
+    return names
+
+
+def test_tests_go_through_public_names():
+    private = set().union(*(private_names(ast.parse(path.read_text())) for path in modules().values()))
+    for path in Path(__file__).parent.rglob("*.py"):
+        used = names_used(ast.parse(path.read_text())) & private
+        assert not used, f"{path.name} uses {sorted(used)}: give them public names, or test what shows them"
 
 
 def test_house_numbers():

@@ -18,7 +18,7 @@ from matplotlib.ticker import StrMethodFormatter
 from scipy.special import ndtr
 
 from itl import ItlError, pick
-from itl.analysis.expected_scores import Belief, Parameters, expected_gains, predict
+from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected_gains
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, critical, fieller
@@ -121,8 +121,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets takes "
             f"about {pilot[1]:.2g} hours: add --pilot {pilot[0]}"
         )
-    parameters = parameters or grid.parameters
-    belief = predict(parameters, *grid.data, grid.choices(number))
+    posterior = Posterior(parameters, *grid.data) if parameters else grid.posterior
+    belief = posterior.at(grid.choices(number))
     table = _table(grid, number, belief, affordable)
     gain, _ = belief.difference(grid.everything, grid.untrained)
     declared = math.nan if grid.points is None else float(grid.points[number])
@@ -130,7 +130,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     verdict, verdicts = _verdicts(belief, affordable, margin)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
-    experiment = next_experiment(grid, number, parameters, affordable)
+    experiment = next_experiment(grid, number, posterior, affordable)
     return Advice(task, budget, table, margin, verdict, experiment, pilot)
 
 
@@ -226,9 +226,7 @@ def _verdicts(belief: Belief, affordable: np.ndarray, margin: float) -> tuple[st
     return verdict, [verdict if word == BEST else word for word in words]
 
 
-def next_experiment(
-    grid: Grid, task: int, parameters: Parameters, affordable: np.ndarray
-) -> Experiment | None:
+def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray) -> Experiment | None:
     """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
 
     See `itl.analysis.expected_scores.expected_gains`. The net without pre-training comes first: it is the
@@ -259,7 +257,7 @@ def next_experiment(
         return None
     choices = grid.choices(task).rows(np.flatnonzero(affordable))
     points = grid.of([task] * len(options), options, [trials[option] for option in options])
-    gains = expected_gains(parameters, *grid.data, choices, points)
+    gains = expected_gains(posterior, choices, points)
     best = int((gains / np.array([max(hours[option], 1e-9) for option in options])).argmax())
     return experiment(options[best], float(gains[best]))
 
@@ -299,9 +297,8 @@ class Pilot:
         grid = self.grid
         parameters = grid.fit(self._parameters) if len(grid.measured) else Parameters.before(len(grid.tasks))
         self._parameters = parameters
-        return next_experiment(
-            grid, grid.tasks.index(self.task), parameters, np.ones(len(grid.options), bool)
-        )
+        posterior = Posterior(parameters, *grid.data)
+        return next_experiment(grid, grid.tasks.index(self.task), posterior, np.ones(len(grid.options), bool))
 
     def add(self, experiment: Experiment, value: float) -> None:
         """Take note of the *value*, in percent, of a net that was measured."""

@@ -18,6 +18,7 @@ prediction, 2007). Scikit-learn's process has no such parts for pairs and no noi
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -146,18 +147,37 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
     return Parameters(best[: len(MEDIANS)], best[len(MEDIANS) :])
 
 
-def predict(parameters: Parameters, points: Points, values: np.ndarray, wanted: Points) -> Belief:
-    """Return what *values* (N,) measured at *points* say of those at the *wanted* points, without noise."""
-    parts = torch.from_numpy(parameters.parts)
-    prior = _covariance(parts, wanted, wanted)
-    centre = values.mean() if len(values) else 0.0
-    between = _covariance(parts, points, wanted)
-    noise = torch.from_numpy(parameters.noise(points.task))
-    factor = torch.linalg.cholesky(_covariance(parts, points, points) + torch.diag(noise))
-    gained = torch.linalg.solve_triangular(factor, between, upper=False)
-    white = torch.linalg.solve_triangular(factor, torch.from_numpy(values - centre)[:, None], upper=False)
-    mean = centre + (gained.T @ white)[:, 0]
-    return Belief(mean.numpy(), (prior - gained.T @ gained).numpy())
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of all points once *values* (N,) are measured at some *points*.
+
+    The covariance of what is measured is factorised once, whatever is asked of it then.
+    """
+
+    parameters: Parameters
+    points: Points
+    values: np.ndarray
+
+    def at(self, wanted: Points) -> Belief:
+        """Return what is known of the values at the *wanted* points, without noise."""
+        parts, (factor, white) = torch.from_numpy(self.parameters.parts), self._solved
+        prior, between = _covariance(parts, wanted, wanted), _covariance(parts, self.points, wanted)
+        gained = torch.linalg.solve_triangular(factor, between, upper=False)
+        mean = self._centre + (gained.T @ white)[:, 0]
+        return Belief(mean.numpy(), (prior - gained.T @ gained).numpy())
+
+    @property
+    def _centre(self) -> float:
+        return float(self.values.mean()) if len(self.values) else 0.0
+
+    @cached_property
+    def _solved(self) -> tuple[Tensor, Tensor]:
+        """The Cholesky factor (N, N) of the covariance with noise, and the values (N, 1) whitened by it."""
+        noise = torch.diag(torch.from_numpy(self.parameters.noise(self.points.task)))
+        covariance = _covariance(torch.from_numpy(self.parameters.parts), self.points, self.points)
+        factor = torch.linalg.cholesky(covariance + noise)
+        apart = torch.from_numpy(self.values - self._centre)[:, None]
+        return factor, torch.linalg.solve_triangular(factor, apart, upper=False)
 
 
 def _covariance(parts: Tensor, first: Points, second: Points) -> Tensor:
@@ -183,9 +203,7 @@ def at_options(points: Points) -> Points:
     return replace(points, net=np.full(len(points), -1))
 
 
-def expected_gains(
-    parameters: Parameters, points: Points, values: np.ndarray, choices: Points, trials: Points
-) -> np.ndarray:
+def expected_gains(posterior: Posterior, choices: Points, trials: Points) -> np.ndarray:
     """Return by how much one measurement at each of *trials* raises the expected value of the best choice.
 
     The knowledge gradient of Frazier, Powell and Dayanik, The knowledge-gradient policy for correlated normal
@@ -193,18 +211,16 @@ def expected_gains(
     them is chosen afterwards.
 
     Args:
-        parameters: from `fit`.
-        points: what is measured already.
-        values: (N,), at these.
+        posterior: what is measured already, under the parameters from `fit`.
         choices: the options to choose among, as means over nets.
         trials: nets that could be measured.
 
     Returns:
         (trials,), in points of percent.
     """
-    joint = predict(parameters, points, values, choices.joined(trials))
+    joint = posterior.at(choices.joined(trials))
     count, gains = len(choices), np.empty(len(trials))
-    noise = parameters.noise(trials.task)
+    noise = posterior.parameters.noise(trials.task)
     for number in range(len(trials)):
         row = count + number
         spread = math.sqrt(max(joint.covariance[row, row], 0.0) + noise[number])

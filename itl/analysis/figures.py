@@ -288,13 +288,15 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
 
     Args:
         table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
-        by: the column that colours show; None: all rows have one colour, and no legend is needed.
+        by: the column that colours show; None, or where it has more values than there are colours: all rows
+            have one colour and say what they compare, and no legend is needed.
 
     Raises:
         ItlError: the table is empty.
     """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
+    by = by if by and table[by].nunique() <= len(COLOURS) else None
     ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
     table = table.assign(row=range(len(table)))
     groups = table[by] if by else pd.Series("", table.index)

@@ -7,6 +7,7 @@ are taken as additive in the classes; counterfactual runs test that.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
 from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
+LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
 MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
 NEGLIGIBLE = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
@@ -37,7 +39,7 @@ SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Nodes of a tree that differ in the classes under them; the one with all classes is left out."""
+    """Nodes of a tree that differ in the classes under them; those with almost all classes are left out."""
 
     wnids: tuple[str, ...]  # the highest first; of nodes with the same classes the deepest
     member: np.ndarray  # bool (nodes, classes)
@@ -59,8 +61,8 @@ def nodes_above(tree: Taxonomy, classes: list[str]) -> Nodes:
     deepest: dict[frozenset[int], str] = {}
     for node in sorted(under, key=lambda node: (tree.depth(node) if node in tree else math.inf, node)):
         deepest[frozenset(under[node])] = node
-    deepest.pop(frozenset(range(len(classes))), None)
-    ordered = sorted(deepest.items(), key=lambda item: (-len(item[0]), item[1]))
+    small = [item for item in deepest.items() if len(item[0]) <= LARGEST * len(classes)]
+    ordered = sorted(small, key=lambda item: (-len(item[0]), item[1]))
     member = np.zeros((len(ordered), len(classes)), bool)
     for row, (numbers, _) in enumerate(ordered):
         member[row, list(numbers)] = True
@@ -324,13 +326,15 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
 
 
 def answer_text(table: pd.DataFrame, trial: Answer) -> str:
-    """Answer with the strongest rows of `effects` and the main comparison of the runs that tried them."""
+    """Answer with the strongest verdicts of `effects` and the main comparison of the runs that tried them."""
     helping, hurting = [int((table["verdict"] == word).sum()) for word in ("helps", "hurts")]
-    ends = [_row_text(table.iloc[row]) for row in (-1, 0)]
+    known = table[table["verdict"] != "cannot tell"]  # sorted by effect
+    ends = [f"Most helpful: {_row_text(known.iloc[-1])}. "] if helping else []
+    ends += [f"Most harmful: {_row_text(known.iloc[0])}. "] if hurting else []
     return (
         f"On {task_name(table['task'].iloc[0])}, {helping} of {len(table)} nodes and classes help and "
-        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. Most helpful: {ends[0]}. "
-        f"Most harmful: {ends[1]}.\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
+        f"{hurting} hurt; of these verdicts at most 5 % are expected to be wrong. {''.join(ends).rstrip()}"
+        f"\n\nTried on fresh seeds: {wording.answer_text(trial.contrasts.iloc[0])}"
     )
 
 
@@ -339,22 +343,64 @@ def _row_text(row: pd.Series) -> str:
     return f"**{row['name']}** ({signed(row['effect'])} points, {interval(row['low'], row['high'])}{share})"
 
 
-def images_of_target(
-    question: Question, store: Store, machine: Machine, node: str, task: str = ""
-) -> pd.DataFrame:
-    """Say of which test images of *task* nets are right more or less often with the classes of *node*.
+@dataclass(frozen=True)
+class ImagesScored:
+    """Which test images of a target nets on halves of the classes get right."""
 
-    By the difference of means of each image, so without any shrinking: with few nets most of it is noise.
+    halves: HalvesScored
+    correct: np.ndarray  # float32 (nets, images): 100 where a net is right, else 0
+    images: pd.DataFrame  # columns row (of the target's pack), image, wnid
 
-    Returns:
-        Columns row (of the target's pack), image, wnid, correct (how often all nets on halves are right, in
-        percent), effect (of the node, in percent of nets) with standard_error; the most hurt image first.
+    def effects(self, node: str) -> pd.DataFrame:
+        """Say of which images nets are right more or less often with the classes of *node*.
+
+        By the difference of means of each image (see `difference_of_means`), so without any shrinking: with
+        few nets most of it is noise.
+
+        Returns:
+            Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
+            the node, in percent of nets, at most 100) with standard_error; the most hurt image first.
+
+        Raises:
+            ItlError: *node* is none of the nodes.
+        """
+        halves = self.halves
+        number = pick({wnid: row for row, wnid in enumerate(halves.nodes.wnids)}, node, "node with classes")
+        member = halves.nodes.member[number]
+        included = halves.inclusion @ member
+        included = (included - included.mean()).astype(np.float32)
+        squares, df = float(included @ included), len(included) - 2
+        slopes = included @ self._apart / squares
+        noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
+        errors = np.sqrt(noise / squares) * member.sum()
+        effects = np.round(slopes * member.sum(), 3) + 0.0  # float32 makes no sign where there is no effect
+        effects = effects.clip(-100, 100)  # halves have few of a node's classes more than others
+        table = self.images.assign(correct=self._means, effect=effects, standard_error=errors)
+        return table.sort_values(["effect", "row"], ignore_index=True)
+
+    @cached_property
+    def _means(self) -> np.ndarray:
+        """(images,), how often nets are right, in percent."""
+        return self.correct.mean(0, dtype=float)
+
+    @cached_property
+    def _apart(self) -> np.ndarray:
+        """(nets, images), less the mean of each image."""
+        return self.correct - self._means.astype(np.float32)
+
+    @cached_property
+    def _spread(self) -> np.ndarray:
+        """(images,), sums of squares about the mean."""
+        return (self._apart**2).sum(0)
+
+
+def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
+    """Read which test images of *task* (by default its first) the nets of *question* get right.
 
     Raises:
-        ItlError: *node* is none of the nodes, or the runs keep no predictions.
+        ItlError: as `halves_scored`, or the runs keep no predictions.
     """
     scored = halves_scored(question, store, machine, task)
-    column = pick({wnid: row for row, wnid in enumerate(scored.nodes.wnids)}, node, "node with classes")
     runs = {
         run.seed: run.spec
         for run in question.runs(machine)
@@ -367,18 +413,13 @@ def images_of_target(
             f"{len(lacking)} of {len(kept)} runs of {scored.task} keep no predictions, as only runs of probe "
             f"and knn of this version of itl do; look at effects of nodes instead, or run such a task"
         )
-    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], float)
-    one = Nodes((node,), scored.nodes.member[column : column + 1])
-    effects = [difference_of_means(scored.inclusion, image, one) for image in correct.T]
+    correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
     spec = runs[scored.seeds[0]]
     name = next(known.target for known in question.tasks if known.name == scored.task)
     target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
-    table = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
-    table.insert(0, "row", target.test.rows)
-    table["correct"] = correct.mean(0)
-    table["effect"] = [effect.mean[0] for effect in effects]
-    table["standard_error"] = [effect.deviations[0, 0] for effect in effects]
-    return table.sort_values(["effect", "row"], ignore_index=True)
+    images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
+    images.insert(0, "row", target.test.rows)
+    return ImagesScored(scored, correct, images)
 
 
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:
@@ -414,6 +455,9 @@ def counterfactual(
 ) -> Question:
     """Make the question that tries what *table* says of *question*, on seeds that it has not used.
 
+    The main comparison is that of the harmful nodes, and of the helpful where none has the verdict that it
+    hurts but some that they help.
+
     Args:
         question: an influence.
         table: its `effects`.
@@ -445,4 +489,5 @@ def counterfactual(
         harmful=harmful,
         helpful=helpful,
         helpful_classes=sum(not tree.ancestors(wnid).isdisjoint(helpful) for wnid in classes),
+        helpful_first="hurts" not in set(table["verdict"]) and "helps" in set(table["verdict"]),
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl.analysis.comparisons import task_values
-from itl.analysis.expected_scores import Parameters, Points, at_options, fit
+from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
@@ -79,6 +79,11 @@ class Grid:
     def parameters(self) -> Parameters:
         """The model's parameters, estimated from all that is measured."""
         return self.fit()
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """What all that is measured says, under `parameters`."""
+        return Posterior(self.parameters, *self.data)
 
     def fit(self, start: Parameters | None = None) -> Parameters:
         """Estimate the parameters; the search begins at *start*."""

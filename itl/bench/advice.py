@@ -19,7 +19,7 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.advice import PILOT_SHARE, next_experiment, quantile
 from itl.analysis.comparisons import task_values
-from itl.analysis.expected_scores import Parameters, fit, predict
+from itl.analysis.expected_scores import Parameters, Posterior, fit
 from itl.analysis.option_grid import Grid, grid_of, nearness
 from itl.machine import Machine
 from itl.presets import load_preset
@@ -110,7 +110,7 @@ class LeftOut:
         known = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
         left = replace(self.grid, measured=known, seeds=tuple(self.seen), nets=frozenset())
         parameters, everywhere, taken = left.fit(), np.ones(len(hours), bool), 0.0
-        while experiment := next_experiment(left, self.task, parameters, everywhere):
+        while experiment := next_experiment(left, self.task, Posterior(parameters, *left.data), everywhere):
             if taken + experiment.hours > whole / PILOT_SHARE:
                 break
             taken += experiment.hours
@@ -168,7 +168,7 @@ def _judged(
 ) -> tuple[list[dict], list[dict]]:
     """Return the rows of `validate` of one task and split."""
     known, parameters, cost = left.pilot()
-    belief = predict(parameters, *known.data, known.choices(left.task))
+    belief = Posterior(parameters, *known.data).at(known.choices(left.task))
     judge, trained = Judge(left.values(left.judging)), np.flatnonzero(known.trained)
     pilot = known.measured[known.measured["task"] == left.task]
     choices = {ADVICE: int(trained[belief.mean[trained].argmax()])}

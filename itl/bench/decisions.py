@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
-from itl.analysis.model import fit, residual_variance
+from itl.analysis.model import TaskModel, fit, residual_variance
 from itl.analysis.seeds import look_level
 from itl.analysis.statistics import LEVEL, holm, main_first
 from itl.analysis.verdicts import GAIN, LOSS, SAME, Evidence, Verdict, judge
@@ -51,11 +51,17 @@ def verdicts(tasks: list[np.ndarray], margin: float = TWO_SD) -> list[Verdict]:
     """Judge the nine comparisons of a question, the main one first."""
     family = []
     for values in tasks:
+        model = model_of(values)
         for first in range(COMPARED):
-            model, weights = fit(values, np.ones(CONDITIONS, bool), np.array([first, LAST])), contrast(first)
+            weights = contrast(first)
             sides = [model.estimate(sign * weights).p_above(-margin) for sign in (1, -1)]
             family.append(Evidence(model.estimate(weights), margin, max(sides)))
     return judge(family)
+
+
+def model_of(values: np.ndarray) -> TaskModel:
+    """Fit the model of a task, which serves all its comparisons: *values* (seeds, CONDITIONS) lack no run."""
+    return fit(values, np.ones(CONDITIONS, bool), np.arange(CONDITIONS))
 
 
 def contrast(first: int) -> np.ndarray:
@@ -99,7 +105,7 @@ def _any_change(judged: list[Verdict]) -> bool:
 
 
 def _flagged(values: np.ndarray) -> bool:
-    return bool(fit(values, np.ones(CONDITIONS, bool), np.array([0, LAST])).unequal[0])
+    return bool(model_of(values).unequal[0])
 
 
 def estimator_table(studies: int) -> pd.DataFrame:
@@ -133,8 +139,7 @@ def _p_values(values: np.ndarray) -> dict[str, float]:
         name: float(2 * stdtr(df, -abs(differences.mean()) / math.sqrt(variance / n)))
         for name, (variance, df) in by_estimator.items()
     }
-    model = fit(values, np.ones(CONDITIONS, bool), np.array([0, LAST]))
-    return p | {"of each condition, moderated (itl)": model.estimate(contrast(0)).p}
+    return p | {"of each condition, moderated (itl)": model_of(values).estimate(contrast(0)).p}
 
 
 def family_table(studies: int) -> pd.DataFrame:
@@ -172,8 +177,8 @@ def family_table(studies: int) -> pd.DataFrame:
 
 def _changes(tasks: list[np.ndarray]) -> list[Evidence]:
     return [
-        Evidence(fit(values, np.ones(CONDITIONS, bool), np.array([first, LAST])).estimate(contrast(first)))
-        for values in tasks
+        Evidence(model.estimate(contrast(first)))
+        for model in map(model_of, tasks)
         for first in range(COMPARED)
     ]
 
@@ -194,7 +199,7 @@ def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.Dat
 def _stop(values: np.ndarray, cap: int) -> int:
     """Number of seeds at which the main comparison comes out as a gain or a loss; 0 for never."""
     for seeds in range(3, cap + 1):
-        model = fit(values[:seeds], np.ones(CONDITIONS, bool), np.array([0, LAST]))
+        model = model_of(values[:seeds])
         if model.estimate(contrast(0)).p < look_level(seeds, cap):
             return seeds
     return 0

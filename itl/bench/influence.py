@@ -1,8 +1,9 @@
 """How often effects of classes are claimed rightly: simulated nets whose true effects are known.
 
-`python -m itl.bench.influence [WORLDS]` prints two tables for 40 classes of the demo world. First, how often
-something is claimed where no class has an effect. Then, how well each estimator finds ten classes that help
-and ten that hurt, in whole subtrees, from so many nets. The noise of a net's score is 1.
+`python -m itl.bench.influence [WORLDS]` prints three tables for 40 classes of the demo world. First, how
+often something is claimed where no class has an effect. Then, how well each estimator finds ten classes that
+help and ten that hurt, in whole subtrees, from so many nets; and the same with effects of half the size for
+both kinds of halves. The noise of a net's score is 1.
 
 `python -m itl.bench.influence HOME PRESET [WORLDS]` takes the nets of PRESET's 08-influence in the
 store of HOME twice without any effect. Their own scores are shuffled among the nets, so that noise is that
@@ -11,7 +12,7 @@ help with, though nets of like classes err alike there.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from itl.analysis.statistics import LEVEL
 from itl.evaluation.frozen import features_of, vote
 from itl.evaluation.knn import nearest
 from itl.evaluation.target import target_of
-from itl.hierarchy.balanced_halves import balanced_half
+from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_for
@@ -49,14 +50,15 @@ from itl.specs import Transfer
 CLASSES = 40
 NETS = (40, 60, 80, 120, 160, 200)
 EFFECT = 0.4  # of each class that helps or hurts, in the noise of a net
-PLANTED_SHARE = 0.1  # of the worlds of the first table that the second takes for each number of nets
+PLANTED_SHARE = 0.1  # of the worlds of the first table that the others take for each number of nets
+Estimator = Callable[[np.ndarray, np.ndarray, Nodes], Mixture]
 
 
-def halves(classes: list[str], nets: int) -> np.ndarray:
-    """Return which of *classes* are in each of so many balanced halves, (nets, classes) of 0 and 1."""
+def halves(tree: Taxonomy, classes: list[str], nets: int, method: str = "half-balanced") -> np.ndarray:
+    """Return which of *classes* are in each of so many halves by a label method, (nets, classes) of 0, 1."""
     inclusion = np.zeros((nets, len(classes)))
     for number in range(nets):
-        inclusion[number, np.isin(classes, balanced_half(classes, number))] = 1
+        inclusion[number, np.isin(classes, list(label_set(tree, f"{method}@{number}", classes).class_of))] = 1
     return inclusion
 
 
@@ -74,11 +76,11 @@ def auroc(values: np.ndarray, wanted: np.ndarray) -> float:
     return float((ranks[wanted].sum() - count * (count + 1) / 2) / (count * (~wanted).sum()))
 
 
-def without_effects(nodes: Nodes, classes: list[str], worlds: int) -> pd.DataFrame:
+def without_effects(tree: Taxonomy, nodes: Nodes, classes: list[str], worlds: int) -> pd.DataFrame:
     """Count in what share of *worlds* without effects each estimator claims anything, by number of nets."""
     random, rows = np.random.default_rng(0), []
     for nets in NETS[::2]:
-        inclusion = halves(classes, nets)
+        inclusion = halves(tree, classes, nets)
         claims = dict.fromkeys(ESTIMATORS, 0)
         for _ in range(worlds):
             scores = random.normal(size=nets)
@@ -88,32 +90,58 @@ def without_effects(nodes: Nodes, classes: list[str], worlds: int) -> pd.DataFra
     return pd.DataFrame(rows)
 
 
-def with_effects(nodes: Nodes, classes: list[str], signs: np.ndarray, worlds: int) -> pd.DataFrame:
-    """Judge each estimator in *worlds* with the planted *signs*: AUROC, wrong claims, and coverage."""
+def with_effects(
+    inclusions: Sequence[np.ndarray],
+    nodes: Nodes,
+    class_effects: np.ndarray,
+    worlds: int,
+    estimators: Mapping[str, Estimator] = ESTIMATORS,
+) -> pd.DataFrame:
+    """Judge each estimator in *worlds* of *class_effects* (classes,): AUROC, wrong claims, and coverage.
+
+    Args:
+        inclusions: of the nets, (nets, classes) of 0 and 1, for each number of nets.
+        nodes: above the classes.
+        class_effects: of each class, in the noise of a net.
+        worlds: simulated for each number of nets.
+        estimators: by name.
+    """
     random, rows = np.random.default_rng(1), []
-    for nets in NETS:
-        inclusion = halves(classes, nets)
-        judged: dict[str, list[tuple[float, ...]]] = {name: [] for name in ESTIMATORS}
+    for inclusion in inclusions:
+        nets = len(inclusion)
+        judged: dict[str, list[tuple[float, ...]]] = {name: [] for name in estimators}
         for _ in range(worlds):
-            scores = inclusion @ (EFFECT * signs) + random.normal(size=nets)
-            for name, estimate in ESTIMATORS.items():
-                judged[name].append(_judged(estimate(inclusion, scores, nodes), nodes, signs))
+            scores = inclusion @ class_effects + random.normal(size=nets)
+            for name, estimate in estimators.items():
+                judged[name].append(_judged(estimate(inclusion, scores, nodes), nodes, class_effects))
         for name, values in judged.items():
             rows.append((nets, name, *np.mean(values, axis=0)))
     columns = ["nets", "estimator", "AUROC", "claims", "wrong claims", "coverage of 95 % intervals"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _judged(effects: Mixture, nodes: Nodes, signs: np.ndarray) -> tuple[float, float, float, float]:
+def _judged(effects: Mixture, nodes: Nodes, true_classes: np.ndarray) -> tuple[float, float, float, float]:
     """Return AUROC (mean of helping and of hurting), claims, share of wrong ones, and coverage."""
-    true = np.round(nodes.contrasts @ (EFFECT * signs), 9)
+    true = np.round(nodes.contrasts @ true_classes, 9)
     leaves = np.flatnonzero(nodes.member.sum(1) == 1)
     of_class = effects.mean[leaves[nodes.member[leaves].argmax(1).argsort()]]
-    both = (auroc(of_class, signs > 0) + auroc(-of_class, signs < 0)) / 2
+    both = (auroc(of_class, true_classes > 0) + auroc(-of_class, true_classes < 0)) / 2
     claimed = false_discovery_control(effects.p) <= LEVEL
     wrong = (claimed & (np.sign(effects.mean) != np.sign(true))).sum() / max(1, claimed.sum())
     low, high = effects.interval(LEVEL)
     return both, float(claimed.sum()), float(wrong), float(((low <= true) & (true <= high)).mean())
+
+
+def by_halves(
+    tree: Taxonomy, nodes: Nodes, classes: list[str], class_effects: np.ndarray, worlds: int
+) -> pd.DataFrame:
+    """Put both label methods of halves side by side, by the estimator along the tree; see `with_effects`."""
+    shrunk, tables = {"tree-shrunk": ESTIMATORS["tree-shrunk"]}, []
+    for method in ("half-balanced", "half-along-tree"):
+        inclusions = [halves(tree, classes, nets, method) for nets in NETS]
+        table = with_effects(inclusions, nodes, class_effects, worlds, shrunk)
+        tables.append(table.drop(columns="estimator").assign(halves=method))
+    return pd.concat(tables, ignore_index=True)
 
 
 def claims(scored: HalvesScored, without_effects: np.ndarray) -> pd.DataFrame:
@@ -187,15 +215,18 @@ def of_store(home: str, preset: str, worlds: int = 40) -> str:
 
 
 def main(worlds: int, show: Callable[[str], object] = print) -> None:
-    """Print both tables."""
+    """Print the three tables."""
     tree = Taxonomy.snapshot()
     classes = spread_leaves(tree, CLASSES)
     nodes = nodes_above(tree, classes)
     show(f"Share of {worlds} worlds without effects in which anything is claimed, at {LEVEL}:")
-    show(without_effects(nodes, classes, worlds).round(3).to_string(index=False))
-    count = max(1, round(PLANTED_SHARE * worlds))
+    show(without_effects(tree, nodes, classes, worlds).round(3).to_string(index=False))
+    count, true = max(1, round(PLANTED_SHARE * worlds)), EFFECT * planted(tree, classes)
     show(f"\n{count} worlds with effects of ±{EFFECT} for each of 20 classes:")
-    show(with_effects(nodes, classes, planted(tree, classes), count).round(3).to_string(index=False))
+    balanced = [halves(tree, classes, nets) for nets in NETS]
+    show(with_effects(balanced, nodes, true, count).round(3).to_string(index=False))
+    show(f"\n{count} worlds with effects of ±{EFFECT / 2} for each of 20 classes, by kind of halves:")
+    show(by_halves(tree, nodes, classes, true / 2, count).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ from itl.runs.question import UNPACKED
 from itl.specs import Subset
 from itl.storage import write_atomic
 
+PAGE_FIELDS = (  # what the page reads of the widget
+    *("columns", "_rounds", "_pascal", "_choice", "_revision"),
+    *("summary", "colours", "opened", "_shown"),
+)
 OPEN_DEPTH = 3  # nodes at lesser depths are open at first
 
 
@@ -52,14 +56,14 @@ class HierarchyBrowser(AnyWidget):
 
     _esm = script()
     _css = style()
-    _columns = traitlets.Dict().tag(sync=True)
+    columns = traitlets.Dict().tag(sync=True)
     _rounds: traitlets.List[Any] = traitlets.List().tag(sync=True)
     _pascal: traitlets.List[int] = traitlets.List().tag(sync=True)
     _choice = traitlets.Dict().tag(sync=True)
     _revision = traitlets.Int(0).tag(sync=True)  # of the choice, counted by the page
-    _summary = traitlets.Dict().tag(sync=True)
-    _colours = traitlets.Dict().tag(sync=True)
-    _opened: traitlets.List[str] = traitlets.List().tag(sync=True)
+    summary = traitlets.Dict().tag(sync=True)
+    colours = traitlets.Dict().tag(sync=True)
+    opened: traitlets.List[str] = traitlets.List().tag(sync=True)
     _shown = traitlets.Unicode("").tag(sync=True)
 
     def __init__(
@@ -84,16 +88,16 @@ class HierarchyBrowser(AnyWidget):
         self._number = {wnid: index for index, wnid in enumerate(tree)}
         pascal = set(PASCAL.values())
         super().__init__(
-            _columns=columns(tree, in_tree, pack is not None),
+            columns=columns(tree, in_tree, pack is not None),
             _rounds=rounds(tree, self.wnids),
             _pascal=[self._number[wnid] for wnid in self.wnids if tree.ancestors(wnid) & pascal],
             _choice=Choice().to_dict(),
-            _opened=[wnid for wnid in tree if tree.depth(wnid) < OPEN_DEPTH],
+            opened=[wnid for wnid in tree if tree.depth(wnid) < OPEN_DEPTH],
         )
         self._summarise()
         self.observe(lambda change: self._summarise(), ["_choice", "_revision"])
-        self.observe(lambda change: self._redraw(), ["_summary", "_opened", "_shown", "_colours"])
-        self.on_msg(lambda widget, message, buffers: self._answer(message))
+        self.observe(lambda change: self._redraw(), ["summary", "opened", "_shown", "colours"])
+        self.on_msg(lambda widget, message, buffers: self.answer(message))
 
     def open(self) -> None:
         """Open the connection to the page, unless there will be no page; then the notebook stays small."""
@@ -105,6 +109,11 @@ class HierarchyBrowser(AnyWidget):
         """What is selected, as it was clicked."""
         return Choice.from_dict(self._choice)
 
+    @choice.setter
+    def choice(self, choice: Choice) -> None:
+        """Show *choice*, whatever it leaves."""
+        self._choice = choice.to_dict()
+
     @property
     def subset(self) -> Subset:
         """What is selected, as a Subset; raises ItlError where nothing is ticked."""
@@ -114,7 +123,7 @@ class HierarchyBrowser(AnyWidget):
     def subset(self, subset: Subset) -> None:
         """Show *subset*; raises ItlError, and changes nothing, where it does not fit this tree or pack."""
         count_subset(self.tree, self.images, subset)
-        self._choice = Choice.read(self.tree, subset).to_dict()
+        self.choice = Choice.read(self.tree, subset)
 
     @property
     def kept(self) -> SubsetCounts:
@@ -124,7 +133,7 @@ class HierarchyBrowser(AnyWidget):
     def show(self, wnid: str) -> None:
         """Open the tree down to *wnid*, and show its images."""
         ancestors = self.tree.path(wnid)[1:]
-        self._opened = sorted({*self._opened, *ancestors})
+        self.opened = sorted({*self.opened, *ancestors})
         self._shown = wnid
 
     def on_show(self, act: Callable[[str], object]) -> None:
@@ -162,7 +171,7 @@ class HierarchyBrowser(AnyWidget):
             raise ItlError(f"there is no number to colour a node by in {label!r}; give {{wnid: number}}")
         low, high = min(numbers.values()), max(numbers.values())
         change = against is not None or low < 0
-        self._colours = {
+        self.colours = {
             "values": numbers,
             "label": label,
             "unit": unit,
@@ -172,7 +181,7 @@ class HierarchyBrowser(AnyWidget):
         }
         if intervals is not None:
             known = {wnid: list(map(float, intervals[wnid])) for wnid in numbers if wnid in intervals}
-            self._colours = self._colours | {"change": True, "intervals": known}
+            self.colours = self.colours | {"change": True, "intervals": known}
 
     def colour_changes(self, changes: pd.DataFrame, label: str, unit: str = "points") -> None:
         """Colour nodes by the changes that `itl.analysis.node_accuracy.changes` tabulates, with intervals.
@@ -190,7 +199,8 @@ class HierarchyBrowser(AnyWidget):
     def to_html(self, path: str | Path, title: str = "Hierarchy of classes") -> Path:
         """Write the browser as one HTML file that needs no kernel and no network; returns its path.
 
-        It opens as it is now. Search, cuts, ticks and colours work; images and presets need JupyterLab.
+        It opens as it is now. Search, cuts, ticks and colours work, and the labels can be
+        downloaded; images, halves and presets need JupyterLab.
         """
         path, page = Path(path), self._standalone(title)
         write_atomic(path, lambda part: part.write_text(page, "utf-8"))
@@ -198,9 +208,8 @@ class HierarchyBrowser(AnyWidget):
 
     def _standalone(self, title: str = "Hierarchy of classes") -> str:
         """Write the browser as a page that needs no kernel."""
-        names = ("columns", "rounds", "pascal", "choice", "revision", "summary", "colours", "opened", "shown")
-        fields = {f"_{name}": getattr(self, f"_{name}") for name in names}
-        return standalone_html(fields, self._static_data()["text/html"], title)
+        fields = {name: getattr(self, name) for name in PAGE_FIELDS}
+        return standalone_html(fields, self.static_data()["text/html"], title)
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, the question of data size within the selection; returns the path."""
@@ -223,7 +232,7 @@ class HierarchyBrowser(AnyWidget):
                 summary["dropped"] = [self._number[wnid] for wnid in self._dropped(subset, kept)]
         except ItlError as error:
             summary["problem"] = str(error)
-        self._summary = summary
+        self.summary = summary
 
     def _dropped(self, subset: Subset, kept: SubsetCounts) -> list[str]:
         """List the classes that only the kernel knows to be left out: by a half, or not picked."""
@@ -235,7 +244,7 @@ class HierarchyBrowser(AnyWidget):
         unpicked = {wnid for wnid, name in class_of.items() if name not in kept.images}
         return [wnid for wnid in self.wnids if wnid not in in_halves or wnid in unpicked]
 
-    def _answer(self, message: Mapping[str, Any]) -> None:
+    def answer(self, message: Mapping[str, Any]) -> None:
         """Answer the page with a page of images or a saved preset, or say in the page what failed."""
         buffers: list[bytes] = []
         try:
@@ -276,7 +285,7 @@ class HierarchyBrowser(AnyWidget):
             display(self._without_kernel(), raw=True, display_id=self._display_id)
         else:
             live, _ = self._repr_mimebundle_() or ({}, {})
-            display(live | self._static_data(), raw=True)
+            display(live | self.static_data(), raw=True)
 
     def _redraw(self) -> None:
         """Keep the picture at the last state where a notebook is executed and no page follows."""
@@ -285,12 +294,12 @@ class HierarchyBrowser(AnyWidget):
 
     def _without_kernel(self) -> dict[str, str]:
         """Return what an executed notebook keeps: the picture, and the page that a report links."""
-        return self._static_data() | {PAGE_TYPE: self._standalone()}
+        return self.static_data() | {PAGE_TYPE: self._standalone()}
 
-    def _static_data(self) -> dict[str, str]:
+    def static_data(self) -> dict[str, str]:
         """Return the state as text and as HTML, by their MIME types."""
-        summary = dict(self._summary)
-        summary["colours"] = self._colours
+        summary = dict(self.summary)
+        summary["colours"] = self.colours
         summary["classes"] = {} if summary.get("problem") else self.kept.leaves
         images, classes = dict.fromkeys(self.tree, 0), dict.fromkeys(self.tree, 0)
         for wnid in self.wnids:
@@ -298,9 +307,7 @@ class HierarchyBrowser(AnyWidget):
                 images[ancestor] += self.images[wnid]
                 classes[ancestor] += 1
         counted = images if self.pack is not None else None
-        html = tree_html(
-            self.tree, self._opened, self._shown, self.choice.unticked, counted, classes, summary
-        )
+        html = tree_html(self.tree, self.opened, self._shown, self.choice.unticked, counted, classes, summary)
         return {"text/plain": summary_text(summary), "text/html": html}
 
 

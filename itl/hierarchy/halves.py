@@ -33,7 +33,7 @@ def matched_control(tree: Taxonomy, wnids: Iterable[str], removed: set[str], see
     Classes are grouped by their ancestor at depth 9. For each group that *removed* empties, the largest
     first, the other group nearest in size is left out, by *seed* among equals. The rest are subtrees of the
     groups that *removed* touches, then whole other groups, the largest that fit first. There are as many
-    classes as in *removed*, or the few less that whole subtrees allow.
+    classes as in *removed*, or the few less, in a small tree the few more, that whole subtrees allow.
     """
     groups = [set(group) for group in groups_at(tree, wnids, CONTROL_DEPTH).values()]
     untouched = {min(group): group for group in groups if not group & removed}

@@ -268,18 +268,6 @@ def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, Labe
     return _halves(*sides, "half-minimal", "")
 
 
-def how_even(a: LabelSet, b: LabelSet) -> str:
-    """Return in words how even two halves are.
-
-    >>> how_even(*halves_random(["husky", "poodle", "trout"], seed=0))
-    '2 and 1 of 3 classes (66.7 % and 33.3 %)'
-    """
-    larger, smaller = len(a.class_of), len(b.class_of)
-    total = larger + smaller
-    shares = f"{100 * larger / total:.1f} % and {100 * smaller / total:.1f} %"
-    return f"{larger} and {smaller} of {total} classes ({shares})"
-
-
 def _halves(a: Sequence[str], b: Sequence[str], name: str, argument: str) -> tuple[LabelSet, LabelSet]:
     if not a or not b:
         raise ItlError(f"two halves need at least two classes, not {len(a) + len(b)}")

@@ -83,18 +83,18 @@ class AdvicePanel(Panel):
         """Write the picture: the answer, the frontier with what is over the budget dimmed, and the table."""
         advice = self.advice()
         table = readable(advice)
-        url, box, limits = self._frontier("hours" if self.unit == "hours" else "images", self.task)
+        url, box, limits = self.frontier_figure("hours" if self.unit == "hours" else "images", self.task)
         return render(
             "advice_panel.html.j2",
             task=task_name(self.task),
             budget=self.budget_text(self.number),
             answer=answer_text(advice).replace("**", ""),
             frontier=url,
-            dimmed=self._over_budget(box, limits),
+            dimmed=self.over_budget(box, limits),
             table=[list(table.columns), *table.astype(str).to_numpy().tolist()],
         )
 
-    def _frontier(self, cost: str, task: str) -> tuple[str, Bbox, tuple[float, float]]:
+    def frontier_figure(self, cost: str, task: str) -> tuple[str, Bbox, tuple[float, float]]:
         """Draw the frontier without a budget, once; labels are images.
 
         Returns:
@@ -106,7 +106,7 @@ class AdvicePanel(Panel):
             self._figures[cost, task] = url, ax.get_position(), ax.get_xlim()  # final once it is drawn
         return self._figures[cost, task]
 
-    def _over_budget(self, box: Bbox, limits: tuple[float, float]) -> dict[str, float]:
+    def over_budget(self, box: Bbox, limits: tuple[float, float]) -> dict[str, float]:
         """Return the part of the figure that is over the budget, in percent from its edges; {} if none is."""
         costs = np.array(self.costs())
         if self.number >= costs[-1]:
@@ -132,7 +132,7 @@ class AdvicePanel(Panel):
         if len(self.grid.measured):
             for task in self.grid.tasks:
                 for cost in ("hours", "images"):
-                    self._frontier(cost, task)
+                    self.frontier_figure(cost, task)
         return super().widget()
 
     def controls(self) -> list[ipywidgets.Widget]:

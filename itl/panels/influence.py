@@ -7,7 +7,7 @@ import pandas as pd
 import traitlets
 
 from itl import ItlError
-from itl.analysis.influence import images_of_target
+from itl.analysis.influence import ImagesScored, images_scored
 from itl.analysis.wording import interval, signed, task_name
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
@@ -19,6 +19,7 @@ from itl.runs.question import Question, Task
 from itl.runs.store import Store
 
 PICTURES = 8  # of each kind
+MOST_NODES = 300  # in the list of nodes; typing narrows it
 
 
 class InfluencePanel(Panel):
@@ -43,24 +44,24 @@ class InfluencePanel(Panel):
     ) -> None:
         self.question, self.effects = question, effects.set_index("node")
         self.machine = machine or Machine.from_environment()
-        self._images: dict[str, pd.DataFrame] = {}
         super().__init__()
         self.node = effects["node"].iloc[-1]
         if browser is not None:
             browser.on_show(lambda wnid: setattr(self, "node", wnid))
 
+    @cached_property
+    def scored(self) -> ImagesScored:
+        """Which of the target's images nets get right; runs are read on first use."""
+        return images_scored(self.question, Store(self.machine.runs), self.machine, self._task)
+
     def images(self) -> pd.DataFrame:
-        """Return the target's images, the most hurt by `node` first, as `images_of_target` does."""
+        """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`."""
         if self.node not in self.effects.index:
             raise ItlError(
                 f"{self.node} has no effect of its own: it has all classes, none, or those of a node below; "
                 "choose one of the list"
             )
-        if self.node not in self._images:
-            store = Store(self.machine.runs)
-            table = images_of_target(self.question, store, self.machine, self.node, self._task)
-            self._images[self.node] = table
-        return self._images[self.node]
+        return self.scored.effects(self.node)
 
     @property
     def _task(self) -> str:
@@ -80,21 +81,33 @@ class InfluencePanel(Panel):
             node=f"{row['name']} ({self.node})",
             task=task_name(self._task),
             effect=f"{signed(row['effect'])} points ({interval(row['low'], row['high'])}): {row['verdict']}",
-            helped=self._pictures(images[images["effect"] > 0].tail(PICTURES)[::-1]),
-            hurt=self._pictures(images[images["effect"] < 0].head(PICTURES)),
+            helped=self._thumbnails(images[images["effect"] > 0].tail(PICTURES)[::-1]),
+            hurt=self._thumbnails(images[images["effect"] < 0].head(PICTURES)),
         )
 
-    def _pictures(self, images: pd.DataFrame) -> list[tuple[str, str, str]]:
+    def _thumbnails(self, images: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return a data URL, words and a caption of each of *images*."""
         urls = self._gallery.urls(images["row"].to_numpy())
         captions = [f"{signed(row.effect)} ± {row.standard_error:.0f}" for row in images.itertuples()]
         words = [f"{image}: {text}" for image, text in zip(images["image"], captions, strict=True)]
         return list(zip(urls, words, captions, strict=True))
 
+    def nodes(self, text: str = "") -> list[tuple[str, str]]:
+        """List nodes whose name has *text*, words and wnid: the most helpful first, the most harmful last."""
+        effects = self.effects[::-1]
+        named = effects["name"].str.contains(text.strip(), case=False, regex=False)
+        shown = effects[named | (effects.index == self.node)]
+        if len(shown) > MOST_NODES:
+            shown = pd.concat([shown.head(MOST_NODES // 2), shown.tail(MOST_NODES // 2)])
+        return [
+            (f"{row.name}: {signed(row.effect)}, {row.verdict}", wnid)
+            for wnid, row in zip(shown.index, shown.itertuples(index=False), strict=True)
+        ]
+
     def controls(self) -> list[ipywidgets.Widget]:
-        """Make the control: a node, the most helpful first."""
-        node = ipywidgets.Dropdown(description="node", **WIDE)
-        rows = self.effects[::-1].itertuples()
-        options = [(f"{row.name}: {signed(row.effect)}, {row.verdict}", row.Index) for row in rows]
-        self.bind(node, "node", lambda: options)
-        return [node]
+        """Make the controls: a node, and a text that its name has."""
+        find = ipywidgets.Text(description="find node", placeholder="such as dog", **WIDE)
+        node = ipywidgets.Select(description="node", rows=10, **WIDE)
+        follow = self.bind(node, "node", lambda: self.nodes(find.value))
+        find.observe(lambda change: follow(), "value")
+        return [find, node]

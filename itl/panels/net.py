@@ -59,7 +59,7 @@ class NetPanel(Panel):
         self.spec = net_of(run, self.store)
         self.net = load_net(self.spec, self.store)
         self.targets = targets_of(self.spec, self.store)
-        self._inspections: dict[str, Inspection] = {}
+        self.inspections: dict[str, Inspection] = {}
         self._maps: dict[str, str] = {}
         super().__init__()
 
@@ -83,10 +83,10 @@ class NetPanel(Panel):
     @property
     def inspection(self) -> Inspection:
         """What the net makes of the images of `over`; features are extracted on first use."""
-        if self.over not in self._inspections:
-            made = self._inspections[self.over] = self._inspect(self.over)
+        if self.over not in self.inspections:
+            made = self.inspections[self.over] = self._inspect(self.over)
             made.prepare()
-        return self._inspections[self.over]
+        return self.inspections[self.over]
 
     def _inspect(self, over: str) -> Inspection:
         if over == OWN:

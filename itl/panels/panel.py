@@ -20,33 +20,66 @@ DOTS_PER_INCH = 110
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
 
 
-class KeepKeys(AnyWidget):
-    """Keep keys for the controls of a panel: JupyterLab takes arrows, d or x as commands on the cell.
+class PanelScript(AnyWidget):
+    """What a panel needs in the page and widgets do not give.
 
-    It does not where the element with the focus has an attribute, which widgets do not set. They also
-    give a slider no name, and no value in words, for screen readers.
+    * Keys stay with its controls: JupyterLab takes arrows, d or x as commands on the cell, but not where the
+      element with the focus has an attribute, which widgets do not set.
+    * A slider has a name, and its value in words, for screen readers.
+    * What has ``data-setting`` and ``data-value`` in a picture is a button, which sends them to the kernel.
+    * A panel that another one opens below itself is scrolled to.
     """
 
     _esm = """
     export default {
-      render() {
+      render({ model, el }) {
+        const box = (part) => part.closest(".itl-controls");
         const keep = ({ target }) => {
-          if (target.closest(".itl-controls")) target.setAttribute("data-lm-suppress-shortcuts", "true");
+          if (box(target)) target.setAttribute("data-lm-suppress-shortcuts", "true");
+        };
+        const click = ({ target }) => {
+          const button = target.closest("button[data-setting]");
+          if (!button || box(button) !== box(el)) return;
+          model.send({ setting: button.dataset.setting, value: button.dataset.value });
+          if (button.matches(".itl-row")) box(el).scrollIntoView();  // what it shows is at the top
+        };
+        const complete = () => {
+          for (const slider of document.querySelectorAll(".itl-controls [role=slider]")) {
+            const row = slider.closest(".widget-inline-hbox");
+            slider.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
+            slider.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
+          }
+          for (const text of document.querySelectorAll(".itl-controls span[data-setting]")) {
+            const button = document.createElement("button");
+            for (const { name, value } of text.attributes) button.setAttribute(name, value);
+            button.type = "button";
+            button.ariaLabel = text.title || text.textContent;
+            button.append(...text.childNodes);
+            text.replaceWith(button);
+          }
         };
         document.addEventListener("focusin", keep);
-        const name = () => document.querySelectorAll(".itl-controls [role=slider]").forEach((slider) => {
-          const row = slider.closest(".widget-inline-hbox");
-          slider.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
-          slider.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
-        });
-        const observer = new MutationObserver(name);
+        document.addEventListener("click", click);
+        const observer = new MutationObserver(complete);
         observer.observe(document.body, { childList: true, subtree: true });
+        setTimeout(() => {  // by then it has its place in the page
+          if (box(el)?.parentElement.closest(".itl-controls")) box(el).scrollIntoView();
+        });
         return () => {
           document.removeEventListener("focusin", keep);
+          document.removeEventListener("click", click);
           observer.disconnect();
         };
       },
     };
+    """
+    _css = """
+    .itl-controls button[data-setting] {
+      border: 0; padding: 0; background: none; font: inherit; cursor: pointer; text-decoration: underline;
+      color: var(--jp-content-link-color, #00599c);
+    }
+    .itl-controls button[data-setting]:focus-visible { outline: 2px solid currentColor; }
+    .itl-controls .itl-row:hover { background: color-mix(in srgb, currentColor 10%, transparent); }
     """
 
 
@@ -61,8 +94,8 @@ class Panel(HasTraits):
     def __init__(self) -> None:
         super().__init__()
         self._display_id: str | None = None
-        self._picture: ipywidgets.HTML | None = None
-        self._drawn: tuple[object, ...] = ()
+        self._pictures: dict[Callable[[], str], ipywidgets.HTML] = {}  # of each part, once there is a widget
+        self._drawn: dict[Callable[[], str], tuple[object, ...]] = {}  # the settings that each part shows
         self.observe(lambda change: self._follow(), list(self.settings))
 
     @cached_property
@@ -74,15 +107,31 @@ class Panel(HasTraits):
         """Write the picture as HTML without script or style sheet."""
         raise NotImplementedError
 
+    def parts(self) -> dict[Callable[[], str], tuple[str, ...]]:
+        """List what writes each part of the picture, from top to bottom, and the settings that it shows.
+
+        A change draws only the parts that show it.
+        """
+        return {self.html: self.settings}
+
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """Make the controls, each with a description, which screen readers read."""
         raise NotImplementedError
 
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; they are linked to the settings."""
-        self._picture = ipywidgets.HTML(self.picture())
-        box = ipywidgets.VBox([KeepKeys(), *self.controls(), self._picture, self.below])
+        script, controls = PanelScript(), self.controls()
+        script.on_msg(lambda script, message, buffers: self.click(**message))
+        self._pictures = {part: ipywidgets.HTML() for part in self.parts()}
+        self._drawn = {}
+        self._follow()
+        box = ipywidgets.VBox([script, *controls, *self._pictures.values(), self.below])
         return box.add_class("itl-controls")
+
+    def click(self, setting: str, value: str) -> None:
+        """Change a setting to what was clicked in the picture."""
+        if setting in self.traits():
+            setattr(self, setting, type(getattr(self, setting))(value))
 
     def bind(
         self,
@@ -97,19 +146,23 @@ class Panel(HasTraits):
             control: has a value.
             setting: a trait of the panel.
             options: makes the options of the control, words and value of each.
-            after: other settings that change these options.
+            after: other settings that change these options; else they are made again only where the value is
+                none of them.
 
         Returns:
             A function that makes the options again.
         """
-        updating = False
+        updating, offered = False, set[object]()
 
         def update_control(change: dict | None = None) -> None:
             nonlocal updating
             updating, value = True, getattr(self, setting)
             try:
-                if options is not None:
+                stale = change is None or change["name"] in after or value not in offered
+                if options is not None and stale:
                     control.options = with_values(options(), value)
+                    offered.clear()
+                    offered.update(option for _, option in control.options)
                 control.value = value
             finally:
                 updating = False
@@ -125,35 +178,43 @@ class Panel(HasTraits):
 
     def picture(self) -> str:
         """Write the picture; what cannot be shown is a message in it."""
-        try:
-            return self.html()
-        except ItlError as error:
-            return render("problem.html.j2", problem=str(error))
+        return "".join(map(picture_of, self.parts()))
 
     def _follow(self) -> None:
-        """Draw the picture of the present settings, once: several may change together."""
-        state = tuple(getattr(self, name) for name in self.settings)
-        if state != self._drawn:
-            self._drawn = state
-            self.redraw()
+        """Draw what shows other settings than before, each part once: several may change together."""
+        states = {part: tuple(getattr(self, name) for name in names) for part, names in self.parts().items()}
+        changed = [part for part, state in states.items() if state != self._drawn.get(part)]
+        self._drawn = states
+        if changed:
+            self.redraw(changed)
 
-    def redraw(self) -> None:
-        """Draw the picture again, where there is one."""
-        if self._picture is not None:
-            self._picture.value = self.picture()
+    def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
+        """Draw *parts* of the picture again, by default all, where there is one."""
+        for part, picture in self._pictures.items():
+            if parts is None or part in parts:
+                picture.value = picture_of(part)
         if self._display_id is not None:
-            update_display(self._static_data(), raw=True, display_id=self._display_id)
+            update_display(self.static_data(), raw=True, display_id=self._display_id)
 
-    def _static_data(self) -> dict[str, str]:
+    def static_data(self) -> dict[str, str]:
+        """Return the picture by MIME type, for where nothing runs."""
         return {"text/plain": type(self).__name__, "text/html": self.picture()}
 
     def _ipython_display_(self) -> None:
         """Show controls and picture; only the picture in a notebook that a program executes."""
         if is_executed_by_program():
             self._display_id = f"itl-panel-{id(self)}"
-            display(self._static_data(), raw=True, display_id=self._display_id)
+            display(self.static_data(), raw=True, display_id=self._display_id)
         else:
-            display(self.widget()._repr_mimebundle_() | self._static_data(), raw=True)
+            display(self.widget()._repr_mimebundle_() | self.static_data(), raw=True)
+
+
+def picture_of(part: Callable[[], str]) -> str:
+    """Write a *part* of a picture; what cannot be shown is a message in it."""
+    try:
+        return part()
+    except ItlError as error:
+        return render("problem.html.j2", problem=str(error))
 
 
 def figure_url(figure: Figure) -> str:

@@ -1,12 +1,13 @@
 """ResultsPanel: the comparisons of a preset, and of each its runs, their settings and images."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 
 import ipywidgets
 import pandas as pd
 import traitlets
+from matplotlib.transforms import Bbox
 
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
@@ -27,6 +28,7 @@ from itl.runs.store import Store
 from itl.specs import Pretrain, canonical, key
 
 ALL = ""
+TEMPLATE = "results_panel.html.j2"
 RUN_COLUMNS = ["side", "condition", "seed", "run", "net", "value", "manifest"]
 
 
@@ -47,6 +49,7 @@ class ResultsPanel(Panel):
     axis = traitlets.Unicode(ALL, help="a column in which the compared conditions differ; '' any")
     row = traitlets.Int(-1, help="a row of `contrasts`, whose runs are shown; -1 none")
     run = traitlets.Unicode(ALL, help="the key of one of its runs, whose images are shown; '' none")
+    opened = traitlets.Unicode(ALL, help="the key of a run whose net is shown below; '' none")
     settings = ("question", "task", "metric", "axis", "row", "run")
 
     def __init__(self, preset: str | Preset = "demo", machine: Machine | None = None) -> None:
@@ -63,7 +66,7 @@ class ResultsPanel(Panel):
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
         self._packs: dict[str, Pack | None] = {}
-        self._forests: dict[tuple[str, ...], str] = {}
+        self._forests: dict[tuple[str, ...], tuple[str, Bbox]] = {}
         super().__init__()
 
     @traitlets.validate("question", "task", "metric", "axis")
@@ -87,6 +90,20 @@ class ResultsPanel(Panel):
     @traitlets.observe("row")
     def _no_run(self, change: dict) -> None:
         self.run = ALL
+
+    @traitlets.observe("opened")
+    def _open(self, change: dict) -> None:
+        """Show the net below; its features are extracted first, which may take seconds."""
+        if not self.opened:
+            return self._show_below([])
+        self._show_below([ipywidgets.HTML(f"<p>Opening the net of run {self.opened} …</p>")])
+        try:
+            self._show_below([self.net(self.opened).widget()])
+        except ItlError as error:
+            self._show_below([ipywidgets.HTML(render("problem.html.j2", problem=str(error)))])
+
+    def _show_below(self, widgets: list[ipywidgets.Widget]) -> None:
+        self.below.children = widgets
 
     @cached_property
     def every_contrast(self) -> pd.DataFrame:
@@ -177,7 +194,7 @@ class ResultsPanel(Panel):
         return tuple(column for column in of if of[column] != against[column])
 
     def _runs(self) -> list[tuple[str, Run]]:
-        """Return the finished runs of the chosen contrast, each with the side it is on."""
+        """Return the runs of the chosen contrast that its answer rests on, each with the side it is on."""
         if self.row < 0:
             raise ItlError("no comparison is chosen; set row to one of the index of ResultsPanel.contrasts()")
         chosen = self.every_contrast.loc[self.row]
@@ -187,26 +204,36 @@ class ResultsPanel(Panel):
             sides = {
                 condition.columns: side for condition, side in zip(pair, ("this", "instead of"), strict=True)
             }
-        runs = self._question_runs[chosen["question"]]
+        runs, finished = self._question_runs[chosen["question"]], self._values_of[chosen["question"]]
         return [
             (sides.get(run.columns, "fitted"), run)
             for run in runs
             if run.task == chosen["task"]
             and (not sides or run.columns in sides)
-            and self.store.result(run.spec)
+            and key(run.spec) in finished
         ]
+
+    @cached_property
+    def _values_of(self) -> dict[str, dict[str, dict[str, float]]]:
+        """The values of each finished run of each question: by question, key and metric."""
+        values: dict[str, dict[str, dict[str, float]]] = {}
+        for name, given in self.answers.items():
+            of_runs = values[name] = {}
+            for run, metric, value in given.results[["run", "metric", "value"]].itertuples(index=False):
+                of_runs.setdefault(run, {})[metric] = value
+        return values
 
     def runs(self) -> pd.DataFrame:
         """List the finished runs of the chosen contrast: side, condition, seed, run, net, value, manifest."""
-        metric = self.every_contrast.loc[self.row, "metric"] if self.row >= 0 else ""
         rows = []
         for side, run in self._runs():
+            chosen, name = self.every_contrast.loc[self.row], key(run.spec)
             net = run.spec if isinstance(run.spec, Pretrain) else run.spec.pretrain
-            value = (self.store.result(run.spec) or {})["metrics"].get(self.metric or metric)
+            value = self._values_of[chosen["question"]][name].get(self.metric or chosen["metric"])
             manifest = self.store.path(net) / "manifest.csv"
             condition = ", ".join(f"{column.replace('_', ' ')} {text}" for column, text in run.columns)
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
-            rows.append((side, condition, run.seed, key(run.spec), key(net), value, path))
+            rows.append((side, condition, run.seed, name, key(net), value, path))
         return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])
 
     def settings_that_differ(self) -> pd.DataFrame:
@@ -230,59 +257,97 @@ class ResultsPanel(Panel):
         table = [(name, *values) for name, values in sorted(rows.items())]
         return pd.DataFrame(table, columns=["setting", "this", "instead of"])
 
-    def net(self) -> NetPanel:
-        """Return the panel of the net of `run`, on the task's target where its images have one class each."""
-        if not self.run:
+    def net(self, run: str = "") -> NetPanel:
+        """Return the panel of the net of *run*, by default `run`.
+
+        It is on the target of the chosen comparison where the images of that have one class each.
+        """
+        if not (run := run or self.run):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")
-        panel = NetPanel(self.run, self.machine)
-        target = self.every_contrast.loc[self.row, "task"].partition("@")[2]
+        panel = NetPanel(run, self.machine)
+        task = self.every_contrast.loc[self.row, "task"] if self.row >= 0 else ""
+        target = task.partition("@")[2]
         if target in panel.targets:
             panel.over = target
         return panel
 
+    def parts(self) -> dict[Callable[[], str], tuple[str, ...]]:
+        """List what writes each part of the picture, and the settings that it shows."""
+        return {
+            self.runs_html: ("row", "metric"),
+            self.images_html: ("run",),
+            self.comparisons_html: ("question", "task", "axis"),
+            self.values_html: ("question", "task", "metric", "axis", "row"),
+        }
+
     def html(self) -> str:
-        """Write the picture: the forest, values by condition, and what stands behind the chosen row."""
+        """Write the picture: what stands behind the chosen comparison, the forest, values by condition."""
+        return "".join(part() for part in self.parts())
+
+    def comparisons_html(self) -> str:
+        """Write the forest of the chosen comparisons, and which questions are not run yet."""
         table = self.contrasts()
-        values = self.values().reset_index()
+        url, box = self._forest(table)
+        height = 100 * box.height / (len(table) + 0.2)  # of a row, in percent of the figure: see `forest`
+        top = 100 * (1 - box.y1) + 0.1 * height
+        rows = [
+            (index, row_text(row), top + number * height, height)
+            for number, (index, row) in enumerate(table.iterrows())
+        ]
+        pending = list(self.pending.values())
         return render(
-            "results_panel.html.j2",
-            preset=self.preset.name,
-            count=len(table),
-            forest=self._forest(table),
-            values=[[str(name) for name in values.columns], *values.to_numpy().tolist()],
-            pending=list(self.pending.values()),
-            chosen=self._chosen() if self.row >= 0 else None,
+            TEMPLATE, part="comparisons", preset=self.preset.name, forest=url, rows=rows, pending=pending
         )
 
-    def _forest(self, table: pd.DataFrame) -> str:
+    def _forest(self, table: pd.DataFrame) -> tuple[str, Bbox]:
+        """Draw *table* once; returns its URL, and the axes in it (from 0 to 1, from the lower left)."""
         choice = (self.question, self.task, self.axis)
         if choice not in self._forests:
             several = table["question"].nunique() > 1
             drawn = forest(table, "question" if several else "compared")
-            self._forests[choice] = figure_url(figure_of(drawn))
+            self._forests[choice] = figure_url(figure_of(drawn)), drawn.get_position()  # final once drawn
         return self._forests[choice]
 
-    def _chosen(self) -> dict[str, object]:
-        """Gather what stands behind the chosen row."""
+    def values_html(self) -> str:
+        """Write the values by condition."""
+        values = self.values().reset_index()
+        return render(
+            TEMPLATE, part="values", columns=list(map(str, values)), rows=values.to_numpy().tolist()
+        )
+
+    def runs_html(self) -> str:
+        """Write the runs of the chosen comparison, and the settings that differ; '' where none is chosen."""
+        if self.row < 0:
+            return ""
         runs, differing = self.runs(), self.settings_that_differ()
         runs["value"] = [f"{value:.1f} %" if value is not None else "" for value in runs["value"]]
-        pictures = []
-        if self.run:
-            net = net_of(self.run, self.store)
-            pictures = [
-                (url, f"{image}: {wnid}", wnid)
-                for image, wnid, url in example_images(net, self.store, self._packs, self.machine)
-            ]
-        return {
-            "text": row_text(self.every_contrast.loc[self.row]),
-            "runs": [list(runs.columns), *runs.to_numpy().tolist()],
-            "settings": [list(differing.columns), *differing.to_numpy().tolist()],
-            "run": self.run,
-            "pictures": pictures,
-        }
+        return render(
+            TEMPLATE,
+            part="runs",
+            text=row_text(self.every_contrast.loc[self.row]),
+            columns=list(runs.columns),
+            runs=runs.to_dict("records"),
+            settings=[list(differing.columns), *differing.to_numpy().tolist()],
+        )
+
+    def images_html(self) -> str:
+        """Write images that the net of the chosen run learned from; '' where none is chosen."""
+        if not self.run:
+            return ""
+        net = net_of(self.run, self.store)
+        pictures = [
+            (url, f"{image}: {wnid}", wnid)
+            for image, wnid, url in example_images(net, self.store, self._packs, self.machine)
+        ]
+        return render(TEMPLATE, part="images", run=self.run, pictures=pictures)
+
+    def widget(self) -> ipywidgets.Widget:
+        """Make controls and picture; runs are listed first, so that a comparison only looks them up."""
+        self._question_runs, self._values_of  # noqa: B018
+        return super().widget()
 
     def controls(self) -> list[ipywidgets.Widget]:
-        """Make the controls: what is compared, a row of it, one of its runs, and that run's net."""
+        """Make the controls: what is compared, and a row of it; runs and nets are clicked in the picture."""
         controls = []
         for name in ("question", "task", "metric", "axis"):
             controls.append(ipywidgets.Dropdown(description=name, **WIDE))
@@ -290,27 +355,11 @@ class ResultsPanel(Panel):
             self.bind(controls[-1], name, partial(self.options, name), after)
         row = ipywidgets.Select(description="comparison", rows=10, **WIDE)
         self.bind(row, "row", self._row_options, ["question", "task", "axis"])
-        run = ipywidgets.Dropdown(description="run", **WIDE)
-        self.bind(run, "run", self._run_options, ["row"])
-        button = ipywidgets.Button(
-            description="Open the net of this run", disabled=True, layout=WIDE["layout"]
-        )
-        self.observe(lambda change: setattr(button, "disabled", not self.run), "run")
-        button.on_click(lambda clicked: setattr(self.below, "children", [self.net().widget()]))
-        return [*controls, row, run, button]
+        return [*controls, row]
 
     def _row_options(self) -> list[tuple[str, int]]:
         rows = [(row_text(row), index) for index, row in self.contrasts().iterrows()]
         return [("choose a comparison", -1), *rows]
-
-    def _run_options(self) -> list[tuple[str, str]]:
-        if self.row < 0:
-            return [("choose a comparison first", ALL)]
-        rows = self.runs().itertuples()
-        return [
-            ("choose a run", ALL),
-            *((f"{row.condition}, seed {row.seed}: {row.run}", row.run) for row in rows),
-        ]
 
 
 def row_text(row: pd.Series) -> str:

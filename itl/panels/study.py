@@ -1,8 +1,9 @@
 """StudyPanel: choose a question, see its plan, run it, and read the answer."""
 
 import asyncio
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,18 +20,19 @@ from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, project_folder
+from itl.packs.paths import size_of
 from itl.panels.panel import WIDE, Panel, figure_url
 from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
-from itl.runs.plan import Plan, plan
+from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
-from itl.runs.store import Store
+from itl.runs.store import RESULT, Store
 from itl.runs.study import Study
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import Pretrain
+from itl.specs import Packing, Pretrain, spec_of
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, before a live panel draws an answer
@@ -41,15 +43,15 @@ TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) 
 
 
 class QuickStore(Store):
-    """A store that asks the disk about a finished run once: each change of a panel plans thousands of runs.
+    """A store that reads each result once: each change of a panel plans thousands of runs.
 
-    It does not see that a run is removed or damaged; a new one does.
+    Whether the result is still there, as it was read, it asks every time: a run that is removed is noticed.
     """
 
     def __init__(self, root: Path):
         super().__init__(root)
         self._paths: dict[object, Path] = {}
-        self._done: set[object] = set()
+        self._read: dict[str, int] = {}  # when the results of finished runs were written, by their path
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies; the key is made once."""
@@ -59,11 +61,21 @@ class QuickStore(Store):
 
     def state(self, spec: object) -> str:
         """Say whether a run is done, partial or to do."""
-        if spec in self._done:
+        result = f"{self.path(spec)}/{RESULT}"
+        try:
+            written = os.stat(result).st_mtime_ns
+        except FileNotFoundError:
+            return "partial" if self.is_partial(spec) else "to do"
+        if self._read.get(result) == written:
             return "done"
         if (state := super().state(spec)) == "done":
-            self._done.add(spec)
+            self._read[result] = written
         return state
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every result that was read is still there."""
+        return all(map(os.path.exists, self._read))
 
 
 class StudyPanel(Panel):
@@ -162,12 +174,13 @@ class StudyPanel(Panel):
     def _other_question(self, change: dict) -> None:
         if self.state != RUNNING:
             self.process = None
-        self._answer, self._figure, self.message = None, "", ""
+        self.forget_answer()
+        self.message = ""
 
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""
         listed = [self.preset.notebooks[stem]["tasks"] for stem in self.questions]
-        tasks = dict.fromkeys(task for tasks in (self.tasks, *listed) for task in tasks)
+        tasks = dict.fromkeys(task for tasks in (*listed, self.tasks) for task in tasks)
         own = [f"{method}@{OWN_TARGET}" for method in OWN_METHODS] if self.target_folder else []
         kept = [task for task in tasks if self.target_folder or task.partition("@")[2] != OWN_TARGET]
         return list(dict.fromkeys([*kept, *own]))
@@ -184,7 +197,7 @@ class StudyPanel(Panel):
             settings["images"] = self._own_images("folder", self.images_folder, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
         if self.target_folder:
-            targets[OWN_TARGET] = self._own_images(self.target_source, self.target_folder, settings["images"])
+            targets[OWN_TARGET] = self._own_target(settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
@@ -206,6 +219,15 @@ class StudyPanel(Panel):
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
         return {"source": source, "path": str(Path(path).expanduser().absolute()), "size": usual["size"]}
+
+    def _own_target(self, usual: Mapping[str, object]) -> dict[str, object]:
+        """Say how own images to measure on are packed; of a folder without splits some are held out."""
+        images = self._own_images(self.target_source, self.target_folder, usual)
+        if self.target_source == "folder":
+            size = size_of(spec_of(Packing, images, OWN_TARGET), OWN_TARGET, self.machine)
+            if set(size.splits) == {"train"}:
+                images["options"] = {"val_fraction": VAL_FRACTION}
+        return images
 
     def _read_conditions(self) -> dict[str, Any]:
         try:
@@ -285,26 +307,32 @@ class StudyPanel(Panel):
         """Stop the process; what is finished and all checkpoints are kept."""
         if self.process is not None:
             self.process.stop()
-            self.message = "Run or resume goes on from here."
+            self.message = "What is finished is kept; Run or resume goes on from there."
 
     def refresh(self) -> None:
         """Read from the store how far the runs are, and draw the picture again."""
         if self.state != RUNNING:
-            self._planned, self._answer, self._figure = None, None, ""
+            self._planned = None
+            self.forget_answer()
         self.redraw()
 
-    def redraw(self) -> None:
+    def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
         """Draw the picture again; a live one shows its answer a moment after the last change.
 
         To judge and draw an answer takes longer than a person wants to wait for a control.
         """
         if self._waiting is not None:
             self._waiting.cancel()
-        loop = running_loop() if self._picture is not None and not self._figure else None
-        self._waiting = loop.call_later(PAUSE_SECONDS, self._redraw_with_answer) if loop else None
-        super().redraw()
+        loop = running_loop() if self._pictures and not self._figure else None
+        self._waiting = loop.call_later(PAUSE_SECONDS, self.redraw_with_answer) if loop else None
+        super().redraw(parts)
 
-    def _redraw_with_answer(self) -> None:
+    def forget_answer(self) -> None:
+        """Judge and draw the answer anew when it is next shown."""
+        self._answer, self._figure = None, ""
+
+    def redraw_with_answer(self) -> None:
+        """Draw the picture again, with the answer if all runs are done."""
         self._waiting = None
         super().redraw()
 
@@ -332,7 +360,7 @@ class StudyPanel(Panel):
         problem = planned if isinstance(planned, str) else ""
         return render(
             "study_panel.html.j2",
-            title=(self.study.__doc__ or "").splitlines()[0],
+            title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
             plan=None if isinstance(planned, str) else plan_facts(planned),
             state=self.state,
@@ -348,7 +376,7 @@ class StudyPanel(Panel):
             made = self.ask()
             # The margin changes which runs are needed only where seeds are added until it is decided.
             runs = made if made.cap else replace(made, margin=Margin())
-            if self._planned is None or self._planned[0] != runs:
+            if self._planned is None or self._planned[0] != runs or not self.store.is_current:
                 self._planned = (runs, plan([made], self.store, self.machine, measure=False))
             return self._planned[1]
         except ItlError as error:
@@ -403,6 +431,12 @@ class StudyPanel(Panel):
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
 
+    def widget(self) -> ipywidgets.Widget:
+        """Make controls and picture; what reads own images is loaded now, and not at the first folder."""
+        import torchvision  # noqa: F401
+
+        return super().widget()
+
     def _buttons(self) -> ipywidgets.Widget:
         name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)
         actions = {
@@ -452,10 +486,13 @@ def plan_facts(planned: Plan) -> dict[str, object]:
         for row in table.itertuples()
     ]
     table = table.assign(minutes=minutes)
+    readings = [
+        f"{row.pack}: {row.reading.splitlines()[0]}" for row in planned.packs.itertuples() if row.reading
+    ]
     rows = table[["condition", "nets", "evaluations", "done", "minutes"]].to_numpy().tolist()
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
-        "summary": planned.summary().split("\n"),
+        "summary": [*readings, *planned.summary().split("\n")],
         "unknown": unknown,
         "rows": rows,
     }

@@ -12,7 +12,7 @@ import yaml
 
 from itl.machine import Machine, project_folder
 from itl.runs.executors import with_needs
-from itl.runs.plan import UNPACKED, plan
+from itl.runs.plan import is_packed, plan
 from itl.runs.progress import Progress
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -58,6 +58,11 @@ class StudyProcess:
                 start_new_session=True,  # so that a signal reaches its workers, and not this kernel
             )
 
+    @property
+    def pid(self) -> int | None:
+        """The process's number, and that of the group of its workers; None before it is started."""
+        return self._process.pid if self._process else None
+
     def stop(self) -> None:
         """Ask the process to stop as Ctrl-C does; what is finished and all checkpoints are kept."""
         if self.state == RUNNING and self._process is not None:
@@ -84,7 +89,12 @@ class StudyProcess:
 
     @property
     def last_line(self) -> str:
-        """The last line that the process wrote, without its progress bar: what it does, or why it failed."""
+        """The last line that the process wrote, without its progress bar: what it does, or why it failed.
+
+        '' once it is asked to stop: what it writes then is for a terminal.
+        """
+        if self._was_stopped:
+            return ""
         text = self._log.read_text("utf-8", "replace") if self._log.exists() else ""
         lines = [line.rpartition("\r")[2].strip() for line in text.splitlines()]
         return next((line for line in reversed(lines) if line and "|" not in line), "")
@@ -93,7 +103,7 @@ class StudyProcess:
         """Read how far the runs are; None while packs are being built, before which runs have no keys."""
         if self._progress is None:
             runs = self.question.runs(self.machine)
-            if any(UNPACKED in str(run.spec) for run in runs):
+            if not all(is_packed(run.spec) for run in runs):
                 return None
             table = plan([self.question], self.store, self.machine, measure=False).runs
             minutes = dict(zip(table["run"], table["minutes"], strict=True))

@@ -52,6 +52,7 @@ def _environment() -> Environment:
         loader=PackageLoader("itl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["plain_text"] = plain_text
+    environment.filters["unbroken"] = unbroken
     environment.globals["site_css"] = Markup((files("itl") / "report/site.css").read_text("utf-8"))
     return environment
 
@@ -63,6 +64,15 @@ def plain_text(html: str) -> str:
     'a < b'
     """
     return BeautifulSoup(html, "html.parser").get_text().replace("¶", "").strip()
+
+
+def unbroken(text: str) -> str:
+    """Return *text* in which no line ends between a number and its percent sign.
+
+    >>> unbroken("77 % of the gain")
+    '77\\xa0% of the gain'
+    """
+    return text.replace(" %", "\xa0%")
 
 
 def index_html(

@@ -47,6 +47,16 @@ def work_of(spec: Pretrain | Transfer) -> tuple[str, Recipe]:
     return pretrain.net, spec.recipe or pretrain.recipe
 
 
+def cost_settings(spec: Pretrain | Transfer) -> tuple:
+    """Return all that the cost of *spec* depends on, beside its data and the machine."""
+    if isinstance(spec, Transfer):
+        return work_of(spec), spec.method, spec.labels, spec.tree, spec.images_per_class
+    subset = spec.subset
+    seed = None if subset.classes is None else subset.seed
+    sizes = (subset.classes, subset.images_per_class, subset.leaves, subset.at_most)
+    return work_of(spec), subset.labels, subset.tree, subset.without, seed, *sizes
+
+
 def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) -> Cost:
     """Estimate what *spec* costs.
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from pathlib import Path
 from textwrap import TextWrapper
 from typing import Protocol
@@ -14,7 +15,7 @@ from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, 
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, cost, work_of
+from itl.runs.cost import Cost, cost, cost_settings, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
@@ -27,6 +28,7 @@ from itl.runs.throughput import (
     name_of,
     refuse_impossible,
 )
+from itl.sources.registry import SOURCES
 from itl.specs import Packing, Pretrain, Transfer
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
+VAL_FRACTION = 0.3  # of the images of a target without splits that may be held out
 SMALLER = "take smaller batches, a smaller net or target"
 TERMINAL_COLUMNS = 100
 QUESTIONS_WIDTH = 24  # of the questions that share a run, which leaves room for its conditions
@@ -221,10 +224,11 @@ class Plan:
     def summary(self) -> str:
         """Say for people what is left to do, for how long, and what of disk and memory it takes."""
         nets, slots = int((self.left["kind"] == "pretrain").sum()), self.machine.slots
+        packs = int((self.packs["state"] != "done").sum())
         where = "" if self.machine.device == "cpu" else f" on {describe_devices(self.machine)}"
         kinds = f"{nets} trainings and {len(self.left) - nets} evaluations"
         lines = [
-            f"{(self.packs['state'] != 'done').sum()} packs to build, {len(self.left)} runs to do ({kinds}): "
+            f"{packs} pack{'' if packs == 1 else 's'} to build, {len(self.left)} runs to do ({kinds}): "
             f"about {duration(self.minutes)} with {slots} side by side{where}",
             f"disk: packs {readable(self.disk[0])}, runs {readable(self.disk[1])}; "
             f"{readable(free_disk(self.machine.home))} are free in {self.machine.home}",
@@ -257,12 +261,12 @@ def plan(
     sizes, packs = _packs(questions, machine)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
-        if UNPACKED not in str(run.spec):
+        if is_packed(run.spec):
             run.key, run.state = store.path(run.spec).name, store.state(run.spec)
     left = [run for run in planned.values() if run.state != "done"]
     for question in questions:
         question.check_weights(machine)
-    works = [work_of(run.spec) for run in left]
+    works = list(dict.fromkeys(work_of(run.spec) for run in left))
     rates = measured_before(works, machine) if left else {}
     if left and measure:
         _refuse_impossible(left, rates, machine)
@@ -272,6 +276,13 @@ def plan(
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
+
+
+def is_packed(spec: Pretrain | Transfer) -> bool:
+    """Say whether the packs of a run are built; before, its key is not known."""
+    subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
+    packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
+    return not any(digest.startswith(UNPACKED) for digest in packs)
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
@@ -346,12 +357,19 @@ def _written(folder: Path) -> int:
 def _planned_runs(
     questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> dict[Pretrain | Transfer, PlannedRun]:
-    """Return every run once, by its spec, and every net that one needs, trained or not."""
+    """Return every run once, by its spec, and every net that one needs, trained or not.
+
+    Raises ItlError for a target without images to score on.
+    """
     planned = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
-        folders = {name: pack_folder(packing, name, machine) for name, packing in question.packings().items()}
+        packings = question.packings()
+        folders = {name: pack_folder(packing, name, machine) for name, packing in packings.items()}
+        scored = {name for name, folder in folders.items() if {"val", "test"} & sizes[folder].splits.keys()}
         for run in question.runs(machine, outdated):
+            if run.target not in scored and isinstance(run.spec, Transfer):
+                raise _nothing_to_score_on(run.target, packings[run.target])
             (first, value), *others = run.columns
             condition = ", ".join([f"{first} {value}", *(str(value) for _, value in others)])
             for spec in with_needs([run.spec]):
@@ -364,13 +382,28 @@ def _planned_runs(
     return planned
 
 
+def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
+    """Return the error for a target that has training images alone."""
+    cure = "give it a split val or test"
+    if "val_fraction" in signature(SOURCES[packing.source]).parameters:
+        cure += f", or the option val_fraction: {VAL_FRACTION}, which holds some of its images out"
+    return ItlError(f"target {name} has training images alone, and nets are scored on others; {cure}")
+
+
 def _add_costs(
     planned: dict[Pretrain | Transfer, PlannedRun], left: list[PlannedRun], rates: Rates, machine: Machine
 ) -> None:
-    """Set the costs of the runs that are *left*, where *rates* are known, and the minutes of their nets."""
+    """Set the costs of the runs that are *left*, where *rates* are known, and the minutes of their nets.
+
+    Runs that differ in their seed alone cost the same, so each cost is estimated once.
+    """
+    costs: dict[tuple, Cost] = {}
     for run in left:
-        if {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys():
-            run.cost = cost(run.spec, run.size, rates, machine)
+        alike = (id(run.size), cost_settings(run.spec))
+        if alike not in costs:
+            known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
+            costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
+        run.cost = costs[alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):
             run.before = planned[run.spec.pretrain].cost.minutes

@@ -225,7 +225,7 @@ class Question:
     def runs_on(self, digests: Mapping[str, str], tree: str = "") -> Iterator[Run]:
         """Yield the runs on packs with these *digests*, by the names of `packings`; *tree* is one too."""
         targets = {digests[task.target] for task in self.tasks} if self.leave_out_duplicates else ()
-        without = tuple(sorted(targets))
+        without, tuning = tuple(sorted(targets)), dict(self.tuning)
         for condition in self.conditions:
             for seed in condition.seeds or self.seeds:
                 pretrain = self.pretraining(condition, digests["images"], seed, tree, without)
@@ -233,20 +233,20 @@ class Question:
                     yield Run(pretrain, condition.columns, seed, "own", "own classes", "pretrain")
                 for task in self.tasks:
                     labels, method = condition.labels_of(task, seed), METHODS[task.method]
-                    spec = Transfer(
-                        pretrain,
-                        task.method,
-                        task.target,
-                        digests[task.target],
-                        task.images_per_class,
-                        dict(self.tuning).get(task.method),
-                        seed,
-                        labels,
-                        tree if needs_tree(labels) or method.nodes else "",
-                    )
                     for repeat in range(self.repeats if method.recipe else 1):  # others have no noise of fits
-                        fit = replace(spec, repeat=repeat)
-                        yield Run(fit, condition.columns, seed, task.name, task.target, task.method)
+                        spec = Transfer(
+                            pretrain,
+                            task.method,
+                            task.target,
+                            digests[task.target],
+                            task.images_per_class,
+                            tuning.get(task.method),
+                            seed,
+                            labels,
+                            tree if needs_tree(labels) or method.nodes else "",
+                            repeat,
+                        )
+                        yield Run(spec, condition.columns, seed, task.name, task.target, task.method)
 
     def pretraining(
         self, condition: Condition, digest: str, seed: int, tree: str = "", without: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """The run store: one folder per spec key. A run is done when its result.json and its files are whole."""
 
 import json
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,11 @@ class Store:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.result(spec) is not None:
             return "done"
-        return "partial" if (self.path(spec) / "checkpoint.safetensors").exists() else "to do"
+        return "partial" if self.is_partial(spec) else "to do"
+
+    def is_partial(self, spec: object) -> bool:
+        """Say whether a checkpoint of the run waits."""
+        return os.path.exists(f"{self.path(spec)}/checkpoint.safetensors")
 
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""

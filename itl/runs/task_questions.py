@@ -68,6 +68,7 @@ class Counterfactual(Study):
     harmful: tuple[str, ...] = ()  # nodes, as wnids
     helpful: tuple[str, ...] = ()
     helpful_classes: int = 0  # how many of the pack's classes are under the helpful nodes
+    helpful_first: bool = False  # whether the main comparison is that of the helpful
 
     def question(self) -> Question:
         """Return the question; ItlError where there is no node to leave out or to keep."""
@@ -98,9 +99,9 @@ class Counterfactual(Study):
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare each with its control, then with all classes."""
+        controlled = [(WITHOUT_HARMFUL, WITHOUT_OTHERS), (HELPFUL_ALONE, OTHERS_ALONE)]
         pairs = [
-            (WITHOUT_HARMFUL, WITHOUT_OTHERS),
-            (HELPFUL_ALONE, OTHERS_ALONE),
+            *(controlled[::-1] if self.helpful_first else controlled),
             (WITHOUT_HARMFUL, EVERYTHING),
             (HELPFUL_ALONE, EVERYTHING),
             (EVERYTHING, "none"),

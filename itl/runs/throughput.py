@@ -93,7 +93,7 @@ def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Mac
         return {}
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
     log.info(f"measuring {count} of work on this machine, once")
-    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads,)) as alone:
+    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads, REPEAT_S)) as alone:
         measured = alone.submit(_measure_all, list(missing.values()), machine).result()
     return dict(zip(missing, measured, strict=True))
 
@@ -145,7 +145,9 @@ def _here(machine: Machine) -> str:
     return f"{device_name(machine.devices[0])}, {machine.threads} threads"
 
 
-def _prepare(threads: int) -> None:
+def _prepare(threads: int, repeat_s: float) -> None:
+    global REPEAT_S
+    REPEAT_S = repeat_s
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is first imported
     end_with_parent()
 

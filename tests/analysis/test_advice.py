@@ -33,7 +33,7 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
         for option in range(OPTIONS)
         for net in range(SEEDS if task else measured)
     ]
-    images = np.array([0, 100, 200, 400, 800, 1600, 3200])
+    images = np.array([0, *(100 * 2 ** np.arange(OPTIONS - 1))])
     options = pd.DataFrame(
         {
             "option": [f"option {number}" for number in range(OPTIONS)],
@@ -82,7 +82,7 @@ def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_wit
 def test_the_cheaper_of_equals_is_measured_first():
     grid, _ = world(3, effect=0.0, measured=1)
     slow = grid.options.assign(hours=np.where(grid.options.index == 3, 0.01, 1000.0))
-    experiment = next_experiment(replace(grid, options=slow), 0, grid.fit(), np.ones(OPTIONS, bool))
+    experiment = next_experiment(replace(grid, options=slow), 0, grid.posterior, np.ones(OPTIONS, bool))
     assert experiment is not None
     assert experiment.option == 3
 
@@ -90,7 +90,7 @@ def test_the_cheaper_of_equals_is_measured_first():
 def test_a_net_that_is_there_need_not_be_trained():
     grid, _ = world(2, effect=6.0, measured=1)
     nets = frozenset((option, 2) for option in range(OPTIONS))
-    experiment = next_experiment(replace(grid, nets=nets), 0, grid.fit(), np.ones(OPTIONS, bool))
+    experiment = next_experiment(replace(grid, nets=nets), 0, grid.posterior, np.ones(OPTIONS, bool))
     assert experiment is not None
     assert (experiment.seed, experiment.hours) == (2, pytest.approx(0.1))
 

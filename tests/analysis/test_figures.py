@@ -175,6 +175,15 @@ def test_forest_names_what_is_compared_where_colours_tell_questions():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["25 or 200\nown classes: accuracy"]
 
 
+def test_forest_has_no_two_names_of_one_colour():
+    rows = [(f"{number} or 200", "own", "accuracy", -5.0, -6.0, -4.0, 2.0, "a loss") for number in range(7)]
+    columns = ["compared", "task", "metric", "change", "low", "high", "margin", "verdict"]
+    ax = figures.forest(pd.DataFrame(rows, columns=columns))
+    assert ax.get_yticklabels()[6].get_text() == "6 or 200\nown classes: accuracy"
+    assert not ax.figure.legends
+    assert len(figures.forest(pd.DataFrame(rows[:6], columns=columns)).figure.legends) == 1
+
+
 def test_forest_fills_what_is_decided_and_shows_the_margin():
     rows = [
         ("25 instead of 200", "own", "accuracy", -5.0, -6.0, -4.0, np.nan, "a loss"),

@@ -91,19 +91,19 @@ class Finished:
 
 
 def asked_of_runs() -> tuple[SimpleNamespace, Finished]:
-    """The question of `study` with runs: nets of 2 and 4 minutes, a fit of 1, and one of another task."""
+    """The question of `study` with runs: nets of 2 and 4 hours, a fit of 1, and one of another task."""
     asked, results = study()
     nets = [Pretrain(Subset("p"), seed=seed) for seed in range(3)]
     fits = [Transfer(nets[0], "probe", name, "pack") for name in ("x", "other", "unfinished")]
     tasks = dict.fromkeys(nets, "own") | dict(zip(fits, ("probe@x", "probe@other", "probe@x"), strict=True))
     asked.runs = lambda machine: [SimpleNamespace(spec=spec, task=task) for spec, task in tasks.items()]
     asked.results = lambda store, machine: results
-    return asked, Finished({nets[0]: 120.0, nets[1]: 240.0, fits[0]: 60.0, fits[1]: 6000.0})
+    return asked, Finished({nets[0]: 7200.0, nets[1]: 14400.0, fits[0]: 3600.0, fits[1]: 6000.0})
 
 
 def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     asked, store = asked_of_runs()
-    expected = cheapest(Variances(5.25, 2.0), Costs(3.0, 1.0), 2, detect=4.0)
+    expected = cheapest(Variances(5.25, 2.0), Costs(180.0, 60.0), 2, detect=4.0)
     (row,) = designs([asked], store, None, detect=4.0).to_dict("records")
     assert row == {
         "question": "test",

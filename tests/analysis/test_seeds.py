@@ -65,6 +65,11 @@ def test_the_cheapest_design_is_the_cheapest_of_all():
     assert design.power == pytest.approx(power_different(2.0, 1.0 + 4.0 / design.repeats, design.seeds, 4))
 
 
+def test_minutes_are_those_of_nets_and_all_their_fits():
+    assert Costs(net=3.0, fit=0.5).total(conditions=4, seeds=5, repeats=2) == 20 * 3 + 40 * 0.5
+    assert Variances(net=3.0, fit=0.5).of_seed(repeats=2) == 3.25
+
+
 def test_seeds_are_at_least_three_and_repeats_at_most_ten():
     assert cheapest(Variances(1.0, 1.0), Costs(1.0, 1.0), 4, detect=50.0).seeds == 3
     free_fits = cheapest(Variances(net=0.2, fit=8.0), Costs(net=1.0, fit=0.0), 4, detect=1.0)
@@ -81,12 +86,9 @@ def test_power_is_that_of_a_t_test_at_the_main_comparisons_level(seeds, conditio
     assert power_different(points, variance, seeds, conditions) == pytest.approx(detected)
     assert power_different(-points, variance, seeds, conditions) == pytest.approx(detected)
 
-    def shown(estimated: float) -> float:
-        room = points - stats.t.ppf(1 - 0.04, df) * estimated
-        return 2 * stats.norm.cdf(room / error) - 1 if room > 0 else 0.0
-
-    errors = error * np.sqrt(stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, df) / df)
-    average = np.mean([shown(estimated) for estimated in errors])
+    errors = error * np.sqrt(stats.chi2.ppf((np.arange(20_000) + 0.5) / 20_000, df) / df)  # as estimated
+    room = points - stats.t.ppf(1 - 0.04, df) * errors
+    average = np.where(room > 0, 2 * stats.norm.cdf(room / error) - 1, 0.0).mean()
     assert power_same(points, variance, seeds, conditions) == pytest.approx(average, abs=2e-4)
 
 

@@ -21,20 +21,25 @@ def test_worlds_with_and_without_effects(monkeypatch):
     classes = spread_leaves(tree, 40)
     nodes, signs = nodes_above(tree, classes), influence.planted(tree, classes)
     assert (signs > 0).sum() == (signs < 0).sum() == 10
-    empty = influence.without_effects(nodes, classes, 10)
+    empty = influence.without_effects(tree, nodes, classes, 10)
     assert empty["tree-shrunk"].item() <= 0.1
-    judged = influence.with_effects(nodes, classes, signs, 4).set_index("estimator")
+    true = influence.EFFECT * signs
+    judged = influence.with_effects([influence.halves(tree, classes, 80)], nodes, true, 4)
+    judged = judged.set_index("estimator")
     assert judged.loc["tree-shrunk", "AUROC"] > max(0.95, judged.loc["difference of means", "AUROC"])
     assert judged.loc["tree-shrunk", "claims"] > 5
     assert judged["wrong claims"].max() < 0.2
     influence.main(2, lines.append)
-    assert len(lines) == 4
+    assert len(lines) == 6
+    beside = influence.by_halves(tree, nodes, classes, true / 2, 6).set_index("halves")
+    assert beside.loc["half-along-tree", "claims"] > 1.5 * beside.loc["half-balanced", "claims"]
+    assert beside["wrong claims"].max() < 0.2
 
 
 def test_claims_where_scores_have_lost_their_link_to_classes():
     tree = Taxonomy.snapshot()
     classes = spread_leaves(tree, 40)
-    nodes, inclusion = nodes_above(tree, classes), influence.halves(classes, 40)
+    nodes, inclusion = nodes_above(tree, classes), influence.halves(tree, classes, 40)
     noise = np.random.default_rng(0).normal(size=40)
     scores = inclusion @ (2 * influence.planted(tree, classes)) + noise
     names, depths = tuple(nodes.wnids), np.zeros(len(nodes.wnids))

@@ -12,6 +12,7 @@ from itl.packs.paths import pack_for
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.specs import Packing, Pretrain, key, spec_of
+from tests.analysis.test_influence import pretended
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
 from tests.worlds import SCENES, SETTINGS, here, run_here
@@ -44,6 +45,24 @@ def trained(home) -> str:
     run_here(question, machine)
     nets = [run.spec for run in question.runs(machine) if isinstance(run.spec, Pretrain)]
     return key(nets[-1])
+
+
+@pytest.fixture(scope="session")
+def advised(home, trained) -> None:
+    """The runs of preset advised in the lab: three options, the first net without pre-training."""
+    settings = SETTINGS | {"images_per_class": [4, 12], "label_sets": ["original"]}
+    (home / "params/advised.yaml").write_text(
+        yaml.safe_dump({"about": "advised", "notebooks": {"10-advice": settings}})
+    )
+    machine = here(home)
+    (question,) = questions_of(load_preset("advised", home / "params"))
+    run_here(question, machine)
+
+
+@pytest.fixture(scope="session")
+def influenced(home) -> str:
+    """The runs of an influence in the lab, pretended; returns the class that helps."""
+    return pretended(home)[-1]
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def main() -> None:
         opened = [page.evaluate(ACT, ["open", "false"]) for _ in range(TIMES)]
         rows.append(("node opened, 21,841 nodes", [act[0] for act in opened], 50))
         rows.append(("the same, until the frame was painted", [act[1] for act in opened], 50))
-        notebook.execute("browser._opened = list(tree)")
+        notebook.execute("browser.opened = list(tree)")
         page.wait_for_function("document.querySelector('.itl-browser .canvas').clientHeight === 21841 * 26")
         closed = [page.evaluate(ACT, ["close", "true"]) for _ in range(TIMES)]
         rows.append(("node closed, all 21,841 open", [act[0] for act in closed], 50))

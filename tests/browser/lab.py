@@ -43,7 +43,7 @@ def jupyterlab(folder: Path) -> Iterator[str]:
     own = {f"{kind}_DIR": str(private / kind.lower()) for kind in kinds}
     own |= {"IPYTHONDIR": str(private / "ipython")}
     own |= {"JUPYTERLAB_SETTINGS_DIR": str(private / "settings"), "PYTHONPATH": str(ROOT)}
-    own |= {"ITL_HOME": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    own |= {"ITL_HOME": str(folder), "ITL_WORKERS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     options = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,

@@ -30,7 +30,7 @@ function click(clicks) {
     }
     const dropped = new Set(choice.pascal ? [] : PASCAL.map((wnid) => tree.number.get(wnid)));
     const sizes = tally(tree, choice.kept(dropped)).map(([node, leaves]) => [tree.wnid[node], leaves]);
-    return [choice.toDict(), sizes, Array.from(choice.states())];
+    return [choice.toDict(), sizes, Array.from(choice.states()), choice.labelsCsv(choice.kept(dropped))];
 }
 const find = (text) => search.find(text).map((at) => tree.wnid[at]);
 """
@@ -83,6 +83,15 @@ def class_sizes(tree: Taxonomy, labels: str) -> dict[str, int]:
         return {}
 
 
+def labels_csv(tree: Taxonomy, labels: str) -> str:
+    """What `itl labels` prints; the header alone where *labels* keep nothing."""
+    try:
+        class_of = label_set(tree, labels, tree.leaves).class_of
+    except ItlError:
+        class_of = {}
+    return "wnid,label\n" + "".join(f"{wnid},{class_of[wnid]}\n" for wnid in sorted(class_of))
+
+
 def tick_states(tree: Taxonomy, choice: Choice) -> list[int]:
     """Of every node 2 where all its leaves are ticked, 1 where some are, 0 where none is."""
     unticked = Counter(node for leaf in choice.unticked for node in tree.ancestors(leaf))
@@ -116,13 +125,14 @@ def test_200_random_click_sequences_make_the_choice_that_python_makes(imagenet, 
     tree, draw, counted = imagenet, random.Random(5), 0
     for _ in range(200):
         clicks = random_clicks(tree, draw)
-        fields, sizes, states = page("click", clicks)
+        fields, sizes, states, labels = page("click", clicks)
         choice = choice_after(tree, clicks)
         assert fields == choice.to_dict(), clicks
         assert states == tick_states(tree, choice), clicks
         subset, refused = subset_of(tree, choice)
         if not refused and not choice.half and choice.classes is None:  # else the kernel counts
             assert dict(sizes) == class_sizes(tree, subset.labels), clicks
+            assert labels == labels_csv(tree, subset.labels), clicks
             counted += 1
     assert counted > 80
 

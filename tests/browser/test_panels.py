@@ -4,13 +4,11 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from tests.browser.axe import serious_faults
 from tests.browser.lab import ROOT
-from tests.browser.steps import SHOTS
-from tests.pictures import encoded
+from tests.browser.steps import SHOTS, go_to
 
 # The names that screen readers read: what has none in the outputs of the notebook.
 UNNAMED = """() => {
@@ -25,6 +23,12 @@ UNNAMED = """() => {
 FOCUSED = """() => {
   const part = document.activeElement;
   return part.labels?.[0]?.textContent.trim() || part.textContent.trim();
+}"""
+
+
+COUNT_CLICKS = """() => {
+  window.clicks = 0;
+  document.addEventListener("click", () => window.clicks++, true);
 }"""
 
 
@@ -86,13 +90,71 @@ def test_what_stands_behind_a_comparison(panel, page, trained):
     page.get_by_label("task", exact=True).select_option("scenes, nearest neighbours")
     page.get_by_label("comparison", exact=True).select_option(index=1)
     page.wait_for_selector("table[aria-label='Settings that differ']")
-    page.get_by_label("run", exact=True).select_option(index=1)
+    page.get_by_role("button", name="images that the net of run").first.press("Enter")
     page.wait_for_selector("ul[aria-label^='Images that the net of run']")
-    page.get_by_role("button", name="Open the net of this run").click()
+    page.locator("button[data-setting=row]").nth(1).click()
+    page.wait_for_selector("ul[aria-label^='Images that the net of run']", state="detached")
+    page.get_by_role("button", name="the net of run", exact=False).last.press("Enter")
     page.wait_for_selector(".itl-panel b:text('Target scenes.')")
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "results-panel")
+
+
+def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, trained):
+    own = "panel.row = int(panel.contrasts().query('task == \"own\"').index[0])"
+    panel(f"from itl import ResultsPanel\npanel = ResultsPanel('smallest')\n{own}\npanel")
+    page.evaluate(COUNT_CLICKS)
+    page.locator("button[data-setting=opened]").first.click()
+    page.get_by_label("find node", exact=True).click()
+    page.keyboard.type("dog")
+    dog = page.get_by_label("wrong under", exact=True).locator("option", has_text=re.compile(r"^\s*dog\s·"))
+    wrong = re.search(r"·\s([\d,]+)\sof", dog.inner_text())[1]
+    dog.click()
+    page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under dog: {wrong} of')")
+    assert page.evaluate("() => window.clicks") == 3
+
+
+def test_a_budget_is_moved_with_keys(panel, page, advised):
+    panel("from itl import AdvicePanel\nAdvicePanel('advised')")
+    page.wait_for_selector(".itl-panel b:text('no limit')")
+    page.get_by_label("target", exact=True).focus()
+    names = [page.evaluate(FOCUSED)]
+    for _ in range(2):
+        page.keyboard.press("Tab")
+        names.append(page.evaluate(FOCUSED) or page.evaluate("() => document.activeElement.ariaLabel"))
+    assert names == ["target", "budget in", "budget"]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector(".itl-panel b:text('16 images')")
+    assert page.locator("[role=slider]").get_attribute("aria-valuetext") == "16 images"
+    assert page.evaluate(UNNAMED) == []
+    assert serious_faults(page, ".jp-OutputArea-output") == []
+    shot(page, "advice-panel")
+
+
+INFLUENCE = """from itl import HierarchyBrowser, InfluencePanel, Machine, Store, influence, packed, questions
+from tests.analysis.test_influence import STUDY
+machine, question = Machine.from_environment(), questions.influence(**STUDY)
+effects = influence.effects(question, Store(machine.runs), machine)
+browser = HierarchyBrowser(packed(question.images, "images", machine))
+InfluencePanel(question, effects, browser)"""
+
+
+def test_the_images_of_a_node_follow_the_browser_and_the_keys(panel, page, influenced):
+    notebook = panel(INFLUENCE, "browser")
+    assert page.locator("ul[aria-label*='right more often'] li").count() == 3
+    first = page.locator(".itl-panel b").first.inner_text()
+    page.get_by_label("find node", exact=True).focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "node"
+    page.keyboard.press("ArrowDown")
+    page.wait_for_selector(f".itl-panel b:text({first!r})", state="detached")
+    notebook.run()
+    go_to(page, influenced)
+    page.wait_for_selector(f".itl-panel b:text('{influenced}')")
+    assert serious_faults(page, ".jp-OutputArea-output:has(.itl-panel)") == []
+    shot(page, "influence-panel")
 
 
 def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel, page, home, trained):
@@ -120,29 +182,3 @@ def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel,
     done = subprocess.run(command, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 runs to do" in done.stdout
-
-
-def test_the_first_hour_asks_a_question_about_own_images(panel, page, home, trained):
-    """The clicks of docs/first-hour.md, with preset smallest in place of demo."""
-    for split, shade in (("train", 40), ("test", 90)):
-        for name, channel in (("mug", 0), ("plate", 2)):
-            folder = home / "photos" / split / name
-            folder.mkdir(parents=True)
-            for number in range(6):
-                pixels = np.full((24, 24, 3), shade, np.uint8)
-                pixels[..., channel] += np.uint8(100 + 5 * number)
-                (folder / f"{number}.png").write_bytes(encoded(pixels))
-    panel("from itl import StudyPanel\nStudyPanel('smallest')")
-    target = page.get_by_label("target folder", exact=True)
-    target.fill("photos")
-    target.press("Tab")
-    page.wait_for_selector("select:has(option:text-is('knn@own'))")
-    page.get_by_label("tasks", exact=True).select_option(["knn@own"])
-    page.wait_for_selector(".itl-panel :text('1 packs to build')")
-    page.get_by_role("button", name="Measure how long").click()
-    page.wait_for_selector(".itl-panel table:not(:has-text('not known'))", timeout=180_000)
-    page.get_by_role("button", name="Run or resume").click()
-    page.wait_for_selector(".itl-panel b:text('Verdict:')", timeout=300_000)
-    shot(page, "first-hour")
-    assert page.evaluate(UNNAMED) == []
-    assert serious_faults(page, ".jp-OutputArea-output") == []

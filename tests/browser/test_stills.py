@@ -10,6 +10,7 @@ import nbformat
 import pandas as pd
 
 from itl.browser.widget import HierarchyBrowser
+from itl.hierarchy.label_sets import label_set
 from itl.packs.pack import Pack
 from itl.report.html import PAGE_TYPE
 from itl.specs import Packing
@@ -70,9 +71,18 @@ def test_the_browser_in_a_file_works_without_a_kernel(chromium, tmp_path):
     page.wait_for_selector(".itl-browser .summary dd:text-is('882')")
     page.get_by_label("bottom-up").check()
     go_to(page, "husky")
-    page.get_by_label("number of classes").fill("5")
-    page.get_by_label("number of classes").press("Tab")
-    page.wait_for_selector(".itl-browser .problem:text('has no kernel')")
+    for name in ("number of classes", "half of the classes"):
+        assert page.get_by_label(name).is_disabled()
+    assert page.get_by_role("button", name="Save preset").count() == 0
+    assert page.get_by_role("button", name="Copy as YAML").is_disabled(), "only the kernel writes it"
+    assert page.locator(".itl-browser .pane").count() == 0, "there are no images"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download labels").click()
+    download.value.save_as(tmp_path / "labels.csv")
+    wanted = label_set(browser.tree, "bottom-up@18+without@n02084071", browser.tree.leaves)
+    assert label_set(browser.tree, f"file@{tmp_path / 'labels.csv'}", browser.tree.leaves).class_of == (
+        wanted.class_of
+    )
     page.screenshot(path=SHOTS / "standalone.png")
     assert not errors
 
@@ -83,7 +93,7 @@ def test_nodes_without_images_are_hidden_until_they_are_asked_for(chromium, tmp_
     browser = HierarchyBrowser(pack)
     above = set().union(*(browser.tree.ancestors(wnid) for wnid in browser.wnids))
     hidden = len(browser.tree) - len(above)
-    browser._opened = list(browser.tree)
+    browser.opened = list(browser.tree)
     page = chromium.new_page(viewport={"width": 1280, "height": 1300})
     page.goto(browser.to_html(tmp_path / "four.html").as_uri())
     canvas = "document.querySelector('.itl-browser .canvas').clientHeight / 26"

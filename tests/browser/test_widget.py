@@ -99,7 +99,7 @@ def test_without_a_pack_the_tree_alone_is_counted():
     browser = HierarchyBrowser()
     browser.subset = Subset("", "bottom-up@9")
     assert (len(browser.kept.images), sum(browser.kept.leaves.values())) == (486, 1000)
-    assert dict(browser._summary["facts"]) == {
+    assert dict(browser.summary["facts"]) == {
         "classes": "486",
         "leaves": "1,000",
         "smallest": "1: trilobite and 431 more",
@@ -121,7 +121,7 @@ def test_a_subset_set_is_the_subset_shown(demo):
     assert browser.subset == subset
     unticked = frozenset(browser.tree.leaves_under(DOG))
     assert browser.choice == Choice("bottom-up@9", unticked=unticked, classes=7, images_per_class=2, seed=3)
-    assert yaml.safe_load(browser._summary["yaml"]) == {
+    assert yaml.safe_load(browser.summary["yaml"]) == {
         "subset": {"labels": subset.labels, "classes": 7, "images_per_class": 2, "seed": 3}
     }
 
@@ -136,11 +136,11 @@ def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
 
 def test_a_choice_that_keeps_nothing_is_a_message_and_not_an_error_in_the_page(demo):
     browser = HierarchyBrowser(demo)
-    browser._choice = browser.choice.toggle(browser.tree, "n00001740").to_dict()
-    assert browser._summary["problem"] == "none of the 1000 classes is ticked; tick some"
+    browser.choice = browser.choice.toggle(browser.tree, "n00001740")
+    assert browser.summary["problem"] == "none of the 1000 classes is ticked; tick some"
     with pytest.raises(ItlError, match="none of the 1000 classes is ticked"):
         browser.subset  # noqa: B018
-    assert "none of the 1000 classes" in browser._static_data()["text/html"]
+    assert "none of the 1000 classes" in browser.static_data()["text/html"]
 
 
 def test_a_question_is_asked_of_the_subset():
@@ -188,11 +188,11 @@ def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(
     browser, said = HierarchyBrowser(demo), []
     browser.send = lambda message, buffers: said.append(message)
     choice = browser.choice.toggle(browser.tree, MAMMAL)
-    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
+    browser.answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert said == [{"kind": "saved", "text": "Saved: itl plan no-mammals"}]
     (question,) = questions.questions_of(load_preset("no-mammals", project / "params"))
     assert question.conditions[0].labels == browser.subset.labels == f"without@{MAMMAL}"
-    browser._answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
+    browser.answer({"kind": "save", "name": "no-mammals", "choice": choice.to_dict()})
     assert (said[1]["kind"], said[1]["about"]) == ("trouble", "save")
     assert "exists already" in said[1]["text"]
 
@@ -247,14 +247,14 @@ def test_a_pack_that_vanishes_is_a_message(demo, tmp_path, harm):
     said = []
     browser.send = lambda message, buffers: said.append((message, buffers))
     request = {"kind": "images", "wnid": DOG, "page": 0, "seed": 0, "pane": 0, "request": 1}
-    browser._answer(request)
+    browser.answer(request)
     if harm == "gone":
         shutil.rmtree(folder)
     elif harm == "cut short":
         (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:200])
     else:
         (folder / "images.npy").write_bytes(b"nonsense" * 99)
-    browser._answer(request)
+    browser.answer(request)
     (first, files), (second, nothing) = said
     assert (first["kind"], first["total"], len(files), nothing) == ("images", 20, 12, [])
     assert (second["kind"], second["about"]) == ("trouble", "images")
@@ -270,7 +270,7 @@ def test_colours_are_a_number_for_each_node_or_the_change_of_two():
     fine = pd.Series({DOG: 50.0, CANINE: 60.0, "n00015388": 70.0})
     coarse = {DOG: 42.5, CANINE: 61.0, "n00001740": float("nan")}
     browser.colour(coarse, "1 neighbour", unit="%")
-    assert browser._colours == {
+    assert browser.colours == {
         "values": {DOG: 42.5, CANINE: 61.0},
         "label": "1 neighbour",
         "unit": "%",
@@ -279,13 +279,13 @@ def test_colours_are_a_number_for_each_node_or_the_change_of_two():
         "high": 61.0,
     }
     browser.colour(coarse, "coarse − fine", against=fine)
-    assert browser._colours["values"] == {DOG: -7.5, CANINE: 1.0}
-    colours = dict(browser._colours)
+    assert browser.colours["values"] == {DOG: -7.5, CANINE: 1.0}
+    colours = dict(browser.colours)
     browser.colour(pd.Series({DOG: -7.5, CANINE: 1.0}), "coarse − fine")  # as node_accuracy has them
-    assert browser._colours == colours
+    assert browser.colours == colours
     browser.show(DOG)
-    assert "−7.5" in browser._static_data()["text/html"]
-    assert "coarse − fine (points)" in browser._static_data()["text/html"]
+    assert "−7.5" in browser.static_data()["text/html"]
+    assert "coarse − fine (points)" in browser.static_data()["text/html"]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
     browser = HierarchyBrowser(demo)
     browser.subset = Subset(demo.digest, f"without@{DOG}")
     browser.show(DOG)
-    html = browser._static_data()["text/html"]
+    html = browser.static_data()["text/html"]
     names = re.findall(r'title="([^"]+)">.</span> (?:<b>)?([^<↑]+)', html)
     state = {name.strip(): words for words, name in names}
     assert (state["dog"], state["canine"]) == ("unticked", "some below unticked")
@@ -322,8 +322,8 @@ def test_the_picture_shows_the_open_tree_the_selection_and_the_counts(demo):
 
 def test_a_picture_of_everything_open_is_still_a_picture():
     browser = HierarchyBrowser()
-    browser._opened = list(browser.tree)
-    html = browser._static_data()["text/html"]
+    browser.opened = list(browser.tree)
+    html = browser.static_data()["text/html"]
     assert html.count("<tr>") == 301
     assert "1,560 more nodes that are open" in html
 
@@ -333,7 +333,7 @@ def test_markup_in_names_and_glosses_is_text_in_the_picture():
     tree = Taxonomy([a, a._replace(wnid="b", hypernyms=("a",))], ["b"])
     browser = HierarchyBrowser(tree=tree)
     browser.colour({"a": 1}, NAUGHTY, unit=NAUGHTY)
-    html = browser._static_data()["text/html"]
+    html = browser.static_data()["text/html"]
     assert "<img" not in html
     assert "<script" not in html
     assert html.count("&lt;img src=x") == 4
@@ -374,17 +374,17 @@ def test_classes_that_are_not_in_the_tree_are_counted_and_named(tmp_path):
     pack = Pack.build(Packing("folder", None, 8), tmp_path / "pack", path=tmp_path / "rooms", workers=1)
     browser = HierarchyBrowser(pack)
     assert browser.subset == Subset(pack.digest)
-    text = dict(browser._summary["facts"])["not in the tree"]
+    text = dict(browser.summary["facts"])["not in the tree"]
     assert text == "1 of the pack's classes; only original keeps them"
     assert DOG in browser.tree.leaves
-    browser._choice = Choice("bottom-up@9").to_dict()
-    assert "'kitchen'; original and random halves take any class" in browser._summary["problem"]
+    browser.choice = Choice("bottom-up@9")
+    assert "'kitchen'; original and random halves take any class" in browser.summary["problem"]
 
 
 def test_nodes_without_images_are_left_out_of_the_picture_and_the_packs_classes_are_counted(demo):
     browser = HierarchyBrowser(demo)
-    browser._opened = list(browser.tree)
-    html = browser._static_data()["text/html"]
+    browser.opened = list(browser.tree)
+    html = browser.static_data()["text/html"]
     above = set().union(*(browser.tree.ancestors(wnid) for wnid in set(demo.table["wnid"])))
     assert html.count("<tr>") - 1 == len(above)
     entity = re.search(r"</span> entity</span></td>(?:<td[^>]*>([^<]*)</td>)(?:<td[^>]*>([^<]*)</td>)", html)
@@ -395,9 +395,9 @@ def test_changes_are_coloured_with_their_intervals():
     browser = HierarchyBrowser()
     rows = [(DOG, -7.5, -9.0, -6.0), (CANINE, 1.0, -2.0, 4.0), (MAMMAL, 0.5, np.nan, np.nan)]
     browser.colour_changes(pd.DataFrame(rows, columns=["node", "change", "low", "high"]), "coarse − fine")
-    assert browser._colours["intervals"] == {DOG: [-9.0, -6.0], CANINE: [-2.0, 4.0]}
+    assert browser.colours["intervals"] == {DOG: [-9.0, -6.0], CANINE: [-2.0, 4.0]}
     browser.show(DOG)
-    assert "−7.5 (−9.0 to −6.0)" in browser._static_data()["text/html"]
+    assert "−7.5 (−9.0 to −6.0)" in browser.static_data()["text/html"]
 
 
 def test_the_browser_in_a_file_holds_all_and_asks_nothing_of_the_network(demo, tmp_path):
@@ -406,6 +406,6 @@ def test_the_browser_in_a_file_holds_all_and_asks_nothing_of_the_network(demo, t
     text = browser.to_html(tmp_path / "tree.html").read_text()
     assert text.count("</script>") == 2
     data = json.loads(text.split('id="fields">')[1].split("</script>")[0])
-    assert data["_columns"]["words"] == [["</script>" + NAUGHTY]] * 2
+    assert data["columns"]["words"] == [["</script>" + NAUGHTY]] * 2
     page = HierarchyBrowser(demo).to_html(tmp_path / "demo.html").read_text()
     assert not re.search(r"(src|href)=\"?https?:|@import|url\(", page)

@@ -182,8 +182,6 @@ def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
     surest = kept.sort_values("score").iloc[-1]
     truth = pack.objects[(pack.objects["row"] == surest["image"]) & (pack.objects["name"] == surest["class"])]
     assert np.abs(truth[["xmin", "xmax"]].to_numpy() - surest[["xmin", "xmax"]].to_numpy(float)).max() < 5
-    again = detection(spec(), given, target, tmp_path / "again", MACHINE)
-    assert again == metrics
 
 
 def test_regions_may_be_learned(tmp_path):

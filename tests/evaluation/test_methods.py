@@ -41,7 +41,7 @@ def majority(spec: Transfer, net: Classifier, target: Target, folder: object, ma
     return {"accuracy": 100 * float((target.test.labels == guess).mean())}
 
 
-def test_a_method_is_one_entry_and_one_evaluator(tmp_path, monkeypatch):
+def test_a_method_is_one_entry_and_one_evaluator(tmp_path, monkeypatch, rated):
     method = Method(f"{__name__}:majority", "always the largest class", "accuracy", cost=("compare",))
     monkeypatch.setitem(METHODS, "majority", method)
     machine, store = here(tmp_path), Store(tmp_path / "runs")

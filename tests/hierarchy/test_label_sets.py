@@ -10,21 +10,20 @@ from itertools import pairwise, product
 import pytest
 
 from itl import ItlError
-from itl.hierarchy.halves import groups_at, matched_control, minimal_groups
+from itl.hierarchy.halves import CONTROL_DEPTH, groups_at, matched_control, minimal_groups
 from itl.hierarchy.label_sets import (
     LABEL_METHODS,
     bottom_up,
     describe_methods,
     halves_minimal,
     halves_random,
-    how_even,
     label_set,
     needs_tree,
     split_method,
     top_down,
     without,
 )
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 
 LEAVES = ["husky", "poodle", "trout", "car"]
@@ -310,7 +309,6 @@ def test_pascal_overlap_has_the_published_counts(imagenet):
 def test_minimal_halves_of_imagenet(imagenet):
     a, b = halves_minimal(imagenet, imagenet.leaves)
     assert (len(a.classes), len(b.classes)) == (522, 478)
-    assert how_even(a, b) == "522 and 478 of 1000 classes (52.2 % and 47.8 %)"
     assert set(a.classes).isdisjoint(b.classes)
     assert sorted(a.classes + b.classes) == list(imagenet.leaves)
     above_a, above_b = ({above for wnid in half.classes for above in imagenet.path(wnid)} for half in (a, b))
@@ -389,6 +387,24 @@ def test_a_control_of_a_small_tree(tree):
     dogs_and_two_fish = [*Taxonomy.snapshot().leaves_under("n02084071"), "n01440764", "n01443537"]
     with pytest.raises(ItlError, match="leaves out 118 other classes, as many .* only 2 are others"):
         label_set(Taxonomy.snapshot(), "without-matched@0", dogs_and_two_fish)
+
+
+def test_the_control_of_a_whole_group_is_the_group_nearest_in_size():
+    groups = {"a": 2, "b": 3, "c": 6}
+    nodes = [Synset("top", "top.n.01", ("top",), "", ())]
+    above = "top"
+    for depth in range(CONTROL_DEPTH - 1):  # groups are under nodes at this depth
+        nodes.append(Synset(f"d{depth}", f"d{depth}.n.01", ("d",), "", (above,)))
+        above = f"d{depth}"
+    for group, size in groups.items():
+        nodes.append(Synset(group, f"{group}.n.01", (group,), "", (above,)))
+        nodes += [Synset(f"{group}{n}", f"{group}{n}.n.01", ("x",), "", (group,)) for n in range(size)]
+    leaves = [f"{group}{n}" for group, size in groups.items() for n in range(size)]
+    tree = Taxonomy(nodes, leaves)
+    assert [len(group) for group in groups_at(tree, leaves, CONTROL_DEPTH).values()] == [6, 3, 2]
+    for seed in range(3):
+        assert matched_control(tree, leaves, {"a0", "a1"}, seed) == {"b0", "b1", "b2"}
+        assert matched_control(tree, leaves, {"b0", "b1", "b2"}, seed) == {"a0", "a1"}
 
 
 def test_a_matched_control_of_any_nodes_has_none_of_them(imagenet):

@@ -91,6 +91,16 @@ def test_a_tree_with_holes_is_refused(synsets, leaves):
         Taxonomy(synsets, leaves)
 
 
+def test_a_tree_is_named_by_what_its_label_sets_depend_on(tree, snapshot):
+    assert snapshot.digest == ""
+    assert (len(tree.digest), int(tree.digest, 16) > 0) == (12, True)
+    glossed = [synset._replace(gloss="another") for synset in map(tree.__getitem__, tree)]
+    assert Taxonomy(glossed, tree.leaves).digest == Taxonomy(glossed, ["dog"]).digest == tree.digest
+    renamed = [synset._replace(name=f"{synset.name}0") for synset in glossed]
+    assert Taxonomy(renamed, tree.leaves).digest != tree.digest
+    assert tree.restricted(["husky"]).digest == tree.digest, "it makes the same label sets"
+
+
 # search and errors, on the snapshot
 
 

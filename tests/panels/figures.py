@@ -14,8 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from itl.analysis.advice import UNITS
+from itl.analysis.influence import HalvesScored, ImagesScored, nodes_above
 from itl.browser.widget import HierarchyBrowser
 from itl.evaluation.inspect_net import Inspection
+from itl.panels.advice import AdvicePanel
+from itl.panels.influence import InfluencePanel
 from itl.panels.net import OWN, NetPanel
 from itl.panels.results import ResultsPanel
 from itl.panels.study import StudyPanel
@@ -24,12 +28,15 @@ from itl.runs.executors import with_needs
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, key
+from tests.analysis import test_advice
 from tests.browser.worlds import wide_tree
+from tests.chaos import write_rates
 from tests.pictures import encoded, smooth
 from tests.worlds import SETTINGS, here, pretend
 
 IMAGES, FEATURES, PIXELS = 5000, 512, 64
 SEEDS, SIZES = 50, 20  # 50 × 20 nets, and as many measurements: 2,000 runs
+NETS = 2000
 TIMES = 7
 
 
@@ -74,7 +81,7 @@ def inspection(folder: Path) -> Inspection:
 
 
 def measure_net(panel: NetPanel, made: Inspection) -> None:
-    panel._inspections[OWN] = made
+    panel.inspections[OWN] = made
     measure(
         "NetPanel: tables made on first use",
         lambda number: made.prepare(),
@@ -94,7 +101,6 @@ def measure_net(panel: NetPanel, made: Inspection) -> None:
 def measure_results(preset: Preset, machine) -> None:
     started = time.perf_counter()
     panel = ResultsPanel(preset, machine)
-    *_, button = panel.controls()
     panel.widget()
     print(f"ResultsPanel: opened in {time.perf_counter() - started:.1f} s")
     for setting in ("question", "task", "metric", "axis"):
@@ -114,6 +120,46 @@ def measure_results(preset: Preset, machine) -> None:
     panel.row = rows[0]
     keys = panel.runs()["run"].tolist()
     measure("ResultsPanel: another run", lambda number: setattr(panel, "run", keys[number]))
+
+
+def measure_advice() -> None:
+    """Measure 2,000 measurements: 8 targets × 25 options × 10 seeds."""
+    with mock.patch.multiple(test_advice, TASKS=8, OPTIONS=25, SEEDS=10):
+        grid, _ = test_advice.world(0, effect=8.0, measured=10)
+    assert len(grid.measured) == NETS
+    started = time.perf_counter()
+    panel = AdvicePanel(grid)
+    panel.widget()
+    print(f"AdvicePanel: opened in {time.perf_counter() - started:.1f} s")
+    budgets = panel.costs()
+    measure("AdvicePanel: another target", lambda number: setattr(panel, "task", grid.tasks[number + 1]))
+    measure("AdvicePanel: another budget", lambda number: setattr(panel, "number", budgets[-1 - number]))
+    measure("AdvicePanel: budget in another unit", lambda number: setattr(panel, "unit", UNITS[number % 3]))
+
+
+def measure_influence(made: Inspection) -> None:
+    """Measure 2,000 nets on halves of 1,000 classes in a tree of 21,841 nodes, and 5,000 test images."""
+    tree, random = made.tree, np.random.default_rng(0)
+    classes = list(tree.leaves)[:1000]
+    nodes = nodes_above(tree, classes)
+    inclusion = (random.random((NETS, len(classes))) < 0.5).astype(float)
+    names, depths = tuple(map(made.name, nodes.wnids)), np.array(list(map(tree.depth, nodes.wnids)))
+    scores = inclusion[:, 0] + random.normal(50, 1, NETS)
+    halves = HalvesScored("knn@scenes", nodes, names, depths, inclusion, tuple(range(NETS)), scores, 20.0)
+    correct = (100 * (random.random((NETS, IMAGES)) < 0.5)).astype(np.float32)
+    images = made.pack.table.iloc[:IMAGES][["image", "wnid"]].assign(row=np.arange(IMAGES))
+    question = SimpleNamespace(packings=lambda: {"scenes": None})
+    started = time.perf_counter()
+    effects = halves.effects("difference of means")
+    panel = InfluencePanel(question, effects, HierarchyBrowser(tree=tree), here(made.pack.folder))
+    panel.scored = ImagesScored(halves, correct, images)
+    with mock.patch("itl.panels.influence.pack_for", return_value=made.pack):
+        find, _ = panel.controls()
+        panel.widget()
+    print(f"InfluencePanel: opened with {len(nodes.wnids):,} nodes in {time.perf_counter() - started:.1f} s")
+    measure("InfluencePanel: another node", lambda number: setattr(panel, "node", nodes.wnids[number + 1]))
+    texts = ["b", "ba", "bac", "lo", "wo", "vi", "te"]
+    measure("InfluencePanel: a letter in find node", lambda number: setattr(find, "value", texts[number]))
 
 
 async def measure_study(preset: Preset, machine, folder: Path) -> None:
@@ -150,8 +196,8 @@ async def measure_study(preset: Preset, machine, folder: Path) -> None:
     measure("StudyPanel: all done, 3 seeds", lambda number: setattr(panel, "seeds", f"{number}, 9, 10"))
 
     def draw_answer(number: int) -> None:
-        panel._answer, panel._figure = None, ""
-        panel._redraw_with_answer()
+        panel.forget_answer()
+        panel.redraw_with_answer()
 
     measure("  its answer, judged and drawn 0.2 s later", draw_answer)
 
@@ -172,6 +218,7 @@ def main() -> None:
     question, _ = questions_of(preset)
     with tempfile.TemporaryDirectory() as folder:
         machine = here(Path(folder))
+        write_rates(machine, settings)
         question.prepare(machine)
         store, specs = Store(machine.runs), list(with_needs(run.spec for run in question.runs(machine)))
         pretend(specs, store)
@@ -181,7 +228,10 @@ def main() -> None:
         net = next(spec for spec in specs if isinstance(spec, Pretrain) and spec.trained)
         with mock.patch("itl.panels.net.load_net", return_value=None):
             panel = NetPanel(key(net), machine)
-        measure_net(panel, inspection(Path(folder)))
+        made = inspection(Path(folder))
+        measure_net(panel, made)
+        measure_influence(made)
+        measure_advice()
         measure_results(preset, machine)
         asyncio.run(measure_study(preset, machine, Path(folder)))
 

@@ -36,13 +36,13 @@ def test_a_smaller_budget_advises_what_fits_it(panel):
 
 def test_what_is_over_the_budget_begins_between_two_options(panel):
     panel.number = 400.0
-    url, box, limits = panel._frontier("images", panel.task)
-    left = panel._over_budget(box, limits)["left"] / 100
+    url, box, limits = panel.frontier_figure("images", panel.task)
+    left = panel.over_budget(box, limits)["left"] / 100
     share = (left - box.x0) / box.width
     edge = limits[0] * (limits[1] / limits[0]) ** share
     assert 400 < edge < 800
     panel.number = math.inf
-    assert panel._over_budget(box, limits) == {}
+    assert panel.over_budget(box, limits) == {}
 
 
 def test_controls_offer_the_cost_of_each_option_and_follow_the_settings(panel):

@@ -21,7 +21,7 @@ def panel(study):
 
 def test_a_node_of_the_browser_shows_the_images_that_it_helps(panel):
     panel, browser, wnid = panel
-    (control,) = panel.controls()
+    find, control = panel.controls()
     browser.show(wnid)
     assert panel.node == control.value == wnid
     html = panel.html()
@@ -30,6 +30,8 @@ def test_a_node_of_the_browser_shows_the_images_that_it_helps(panel):
     other = next(node for node in panel.effects.index if node != wnid)
     control.value = other
     assert panel.node == other
+    find.value = panel.effects.loc[wnid, "name"]
+    assert {value for _, value in control.options} == {other, wnid}, "what is shown stays in the list"
 
 
 def test_a_node_without_effect_of_its_own_says_why(panel):

@@ -119,6 +119,6 @@ def test_a_node_without_images_is_refused_and_changes_nothing(panel):
 
 def test_a_live_panel_shows_what_cannot_be_shown_as_a_message(panel, monkeypatch):
     picture = panel.widget().children[-2]
-    monkeypatch.setattr(panel, "_view", lambda: panel.inspection.under("n00000000"))
+    monkeypatch.setattr(panel.store, "result", lambda spec: panel.inspection.under("n00000000"))
     panel.page = 1
     assert "none of the 16 images is under n00000000" in picture.value

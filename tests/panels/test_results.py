@@ -5,6 +5,7 @@ import pytest
 from itl import ItlError
 from itl.panels.results import ResultsPanel
 from itl.presets import Preset
+from itl.report.html import render
 from itl.runs.questions import questions_of
 from itl.specs import Pretrain, key
 from tests.accessible import faults
@@ -86,18 +87,54 @@ def test_behind_a_comparison_are_its_runs_seed_by_seed(panel, machine):
     assert differing.to_numpy().tolist() == [["pretrain.subset.images_per_class", 4, 12]]
 
 
-def test_a_run_shows_images_and_opens_its_net_on_the_task(panel):
-    *controls, row, run, button = panel.controls()
-    assert button.disabled
+def test_a_run_shows_images_and_its_net_opens_on_the_task(panel):
+    *controls, row = panel.controls()
     row.value = int(panel.contrasts().index[0])
-    run.value = panel.runs()["run"][0]
-    assert not button.disabled
+    run = panel.runs()["run"][0]
+    html = panel.html()
+    assert f'data-setting="run" data-value="{run}"' in html
+    assert f'data-setting="opened" data-value="{run}"' in html
+    assert "Images that the net of run" not in html
+    panel.run = run
     assert "Images that the net of run" in panel.html()
-    button.click()
+    panel.opened = run
     assert "Target scenes." in panel.below.children[0].children[-2].value
     assert isinstance(panel.net().spec, Pretrain)
     controls[1].value = "knn@scenes"
-    assert (panel.row, panel.run, row.value, run.value) == (-1, "", -1, "")
+    assert (panel.row, panel.run, row.value) == (-1, "", -1)
+
+
+def test_a_net_that_cannot_be_opened_says_why(panel):
+    panel.opened = "0000"
+    assert "the run &#39;0000&#39; was asked for" in panel.below.children[0].value
+
+
+def test_a_click_in_the_picture_sets_what_it_names(panel):
+    index = int(panel.contrasts().index[1])
+    assert f'data-setting="row" data-value="{index}"' in panel.html()
+    panel.click("row", str(index))
+    assert panel.row == index
+
+
+def test_a_change_draws_only_the_parts_that_show_it(panel, monkeypatch):
+    *_, runs, images, first, values, _ = panel.widget().children
+    panel.row = int(panel.contrasts().index[0])
+    before = (first.value, values.value, runs.value)
+    drawn = []
+
+    def record(template: str, part: str, **content: object) -> str:
+        drawn.append(part)
+        return render(template, part=part, **content)
+
+    monkeypatch.setattr("itl.panels.results.render", record)
+    panel.run = panel.runs()["run"][0]
+    assert drawn == ["images"]
+    assert (first.value, values.value, runs.value) == before
+    assert "Images that the net of run" in images.value
+    drawn.clear()
+    panel.task = "knn@scenes"
+    assert drawn == ["comparisons", "values"]
+    assert runs.value == images.value == "", "no comparison is chosen any more"
 
 
 def test_every_control_has_a_name_and_the_picture_can_be_read(panel):

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from itl.machine import Machine
 from itl.panels import study
 from itl.panels.study import StudyPanel
 from itl.presets import load_preset
+from itl.runs.plan import plan
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.specs import Subset, key
@@ -90,7 +93,7 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
     """What takes long with thousands of runs: a plan, the key of a run, its file, and an answer's figure."""
     run_here(small_study(seeds=[0]), machine)
     panel.seeds = "0, 1"
-    panel.widget()
+    *_, picture, _ = panel.widget().children
     counts = dict.fromkeys(("plan", "key", "result", "figure"), 0)
 
     def count(name: str, function):
@@ -111,12 +114,12 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
         return tuple(counts.values())
 
     assert counted_after("margin", 0.3) == (0, 0, 0, 0)
-    assert counted_after("seeds", "0, 2") == (1, 6, 6, 0), "six runs of seed 2, none of seed 0"
-    assert counted_after("seeds", "0, 1") == (1, 0, 6, 0), "those of seed 1 may have been done meanwhile"
+    assert counted_after("seeds", "0, 2") == (1, 6, 0, 0), "the keys of six runs of seed 2, none of seed 0"
+    assert counted_after("seeds", "0, 1") == (1, 0, 0, 0), "what has no result is not read"
 
     async def change_in_a_notebook() -> tuple[int, ...]:
         at_once = counted_after("seeds", "0")
-        assert "Verdict:" not in panel._picture.value
+        assert "Verdict:" not in picture.value
         await asyncio.sleep(2 * study.PAUSE_SECONDS)
         return at_once
 
@@ -124,7 +127,19 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
         at_once = thread.submit(asyncio.run, change_in_a_notebook()).result()
     assert at_once[3] == 0, "the figure is drawn once nothing changes any more"
     assert counts["figure"] == 1
-    assert "Verdict:" in panel._picture.value
+    assert "Verdict:" in picture.value
+
+
+def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine):
+    small_study(seeds=[0]).run(Store(machine.runs), machine)
+    panel.seeds = "0"
+    *_, picture, _ = panel.widget().children
+    assert "6 of 6 runs exist already" in picture.value
+    assert "Verdict:" in picture.value
+    shutil.rmtree(next((machine.runs / "transfer").iterdir()))
+    panel.margin = 0.3
+    assert "5 of 6 runs exist already" in picture.value
+    assert "Verdict:" not in picture.value
 
 
 @pytest.mark.parametrize(
@@ -160,6 +175,20 @@ def test_own_folders_become_images_and_a_target(panel, project):
     assert len(panel.plan().packs) == 2
     panel.target_folder = ""
     assert "knn@own" not in panel.offered_tasks()
+
+
+def test_of_an_own_folder_without_splits_some_images_are_held_out(panel, project):
+    for name in ("mug", "plate"):
+        (project / "things" / name).mkdir(parents=True)
+        for number in range(10):
+            (project / "things" / name / f"{number}.png").write_bytes(encoded(smooth(20, 20 + number)))
+    panel.target_folder, panel.tasks = "things", ("knn@own",)
+    assert dict(panel.ask().targets)["own"].options == (("val_fraction", 0.3),)
+    assert "own: read as: class folders: train 14 images, val 6 images" in panel.html()
+    plain = dict(panel.ask().targets)["own"]
+    question = replace(panel.ask(), targets=(("own", replace(plain, options=())),))
+    with pytest.raises(ItlError, match="target own has training images alone.* option val_fraction: 0.3"):
+        plan([question], panel.store, panel.machine, measure=False)
 
 
 def test_an_own_target_is_read_by_the_source_that_is_chosen(panel, project):
@@ -225,7 +254,7 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
 
 def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     panel.run()
-    os.killpg(panel.process._process.pid, signal.SIGKILL)
+    os.killpg(panel.process.pid, signal.SIGKILL)
     assert panel.process.wait(60) == "failed"
     panel.refresh()
     assert "<b>failed</b>" in panel.html()

@@ -31,11 +31,10 @@ LONG = {"steps": 10**6, "batch": 8, "pixels": 24}
 @pytest.fixture(autouse=True, scope="module")
 def mark(tmp_path_factory):
     """Mark the processes of this file's tests, and of their children, in the environment."""
-    mark = str(tmp_path_factory.mktemp("mark"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ITL_DEVICE", "cpu")
-        patch.setenv("ITL_TEST", mark)
-        yield mark
+        patch.setenv("ITL_TEST", str(tmp_path_factory.mktemp("mark")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +63,15 @@ def wait_for(condition) -> None:
 
 
 @pytest.fixture
-def left_over(mark):
-    """Count the processes of runs that tests have started and that are still there."""
+def left_over():
+    """Count the processes of runs that have the mark of this process and are still there."""
     psutil = pytest.importorskip("psutil")
 
     def count() -> int:
         number = 0
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                ours = process.environ().get("ITL_TEST") == mark
+                ours = process.environ().get("ITL_TEST") == os.environ["ITL_TEST"]
                 number += ours and "itl.runs.worker_processes" in process.cmdline()
         return number
 
@@ -128,7 +127,8 @@ def test_what_a_run_on_a_worker_waits_for_is_said_here(cluster, tmp_path, capfd)
 
 
 @pytest.mark.timeout(120)
-def test_a_scheduler_that_dies_is_one_line(left_over, tmp_path):
+def test_a_scheduler_that_dies_is_one_line(left_over, tmp_path, monkeypatch):
+    monkeypatch.setenv("ITL_TEST", str(tmp_path))  # not the mark of the cluster of the other tests
     scheduler, worker, address = start_by_hand()
     machine = here(tmp_path, scheduler=address)
     specs = trainings(small_study(**FOUR, seeds=[0], recipe=LONG), machine)

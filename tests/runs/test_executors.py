@@ -38,13 +38,13 @@ import sys
 from pathlib import Path
 from itl.runs.store import Store
 from tests.worlds import FOUR, here, small_study
-machine = here(Path(sys.argv[1]))
+machine = here(Path(sys.argv[1]), workers=1)  # test_chaos.py kills two
 small_study().run(Store(machine.runs), machine)
 """
 CHECKOUT = Path(__file__).parents[2]
 
 
-def start(home: Path, code: str = RUN) -> subprocess.Popen:
+def start(home: Path, code: str) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
     command, pipe = [sys.executable, "-c", code, str(home)], subprocess.PIPE
     return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=pipe)
@@ -110,13 +110,13 @@ def test_what_a_run_keeps(undisturbed):
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp_path):
     moments = random.Random(0)
     for _ in range(4):
-        process = start(tmp_path)
+        process = start(tmp_path, RUN)
         time.sleep(moments.uniform(1.0, 6.0))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for result in tmp_path.glob("runs/*/*/result.json"):
             assert json.loads(result.read_text())["metrics"] is not None  # whole, or not there
-    process = start(tmp_path)
+    process = start(tmp_path, RUN)
     error = process.communicate()[1].decode()
     assert process.returncode == 0, error
     pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
@@ -138,8 +138,7 @@ def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
 @pytest.mark.timeout(120)
 def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
-    one_worker = RUN.replace("sys.argv[1])", "sys.argv[1]), workers=1")
-    both = [start(tmp_path, one_worker), start(tmp_path, one_worker)]
+    both = [start(tmp_path, RUN), start(tmp_path, RUN)]
     assert [process.communicate() and process.returncode for process in both] == [0, 0]
     for log in tmp_path.glob("runs/pretrain/*/log.jsonl"):
         steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
@@ -161,9 +160,8 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
 @pytest.mark.timeout(120)
 def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
-    long = RUN.replace("small_study()", "small_study(recipe={'steps': 10**6, 'batch': 8, 'pixels': 24})")
-    long = long.replace("sys.argv[1])", "sys.argv[1]), workers=1")
-    process = start(tmp_path, long)
+    recipe = {"steps": 10**6, "batch": 8, "pixels": 24}
+    process = start(tmp_path, RUN.replace("small_study()", f"small_study(recipe={recipe})"))
     while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)

@@ -26,6 +26,11 @@ def test_each_half_has_one_net_with_a_seed_of_its_own():
         (number, number, f"half-balanced@{number}") for number in range(20)
     ]
     assert len(nets) == 20 + len(SETTINGS["seeds"]), "all classes have the seeds of the study"
+    along = Influence.ask(**SHARED, halves=20, half_method="half-along-tree").runs(NOWHERE)
+    assert {run.spec.subset.labels for run in along if isinstance(run.spec, Pretrain)} == {
+        "original",
+        *(f"half-along-tree@{number}" for number in range(20)),
+    }
     scored = [run for run in runs if run.task == "knn@scenes"]
     assert len(scored) == 20 + 2 * len(SETTINGS["seeds"]), "no pre-training too"
 
@@ -49,6 +54,7 @@ def test_a_longer_study_does_the_runs_of_a_shorter_one():
         ({"halves": 2}, "4 halves or more"),
         ({"halves": 0}, "halves"),
         ({"halves": 20, "cap": 5}, "leave cap out"),
+        ({"halves": 20, "half_method": "half-random-a"}, "half_method"),
         ({}, "lacks 1 of its settings; add halves"),
     ],
 )
@@ -78,6 +84,10 @@ def test_counterfactuals_stand_beside_controls():
         ("without the harmful", "without as many others"),
         ("the helpful alone", "as many others alone"),
     ]
+    turned = Counterfactual.ask(
+        **SHARED, harmful=[DOG], helpful=[CAT], helpful_classes=7, helpful_first=True
+    ).comparisons
+    assert [turned[1], turned[0], *turned[2:]] == list(question.comparisons)
     controls = [
         run.spec.subset.labels
         for run in question.runs(NOWHERE)

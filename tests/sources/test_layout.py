@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from itl.sources.layout import Choice, recognise
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
 from tests.pictures import tree
@@ -185,6 +186,22 @@ READ = {  # name -> source, files, options, splits, classes, one image that is n
         {"train": 2, "test": 1},
         ["cat", "dog"],
         ("cat/test/2.jpg", "cat"),
+    ),
+    "splits inside folders of wnids": (
+        "folder",
+        [f"{A}_tench/train/1.JPEG", f"{A}_tench/val/2.JPEG", f"{B}_goldfish/train/3.JPEG"],
+        {"splits": "inside"},
+        {"train": 2, "val": 1},
+        [A, B],
+        (f"{A}_tench/val/2.JPEG", A),
+    ),
+    "a class with the word of a split among others": (
+        "folder",
+        ["bus/1.jpg", "bullet_train/1.jpg", "cat/1.jpg"],
+        {},
+        {"train": 3},
+        ["bullet_train", "bus", "cat"],
+        None,
     ),
     "a class called train": (
         "folder",
@@ -380,6 +397,69 @@ def test_a_layout_is_read(tmp_path, name):
     ]
     assert len(lines) == 2
     assert all(f"{split} {count:,} images" in lines[0] for split, count in splits.items())
+
+
+@pytest.mark.parametrize(
+    ("counts", "flat_val", "beside", "flat_test", "outside"),
+    [
+        ({"train/cat": 3, "train/dog": 2}, False, 0, 0, 0),
+        ({"train/cat": 3, "train/dog": 2, "train": 1, "test": 4}, False, 1, 4, 0),
+        ({"train/cat": 3, "train/dog": 2, "val": 4, "pred": 5}, True, 0, 0, 5),
+        ({"cat": 2, "dog": 1, "": 3}, False, 3, 0, 0),
+        ({"images/cat": 2, "images/dog": 1, "images": 3}, False, 3, 0, 0),
+    ],
+)
+def test_images_that_are_not_read_are_counted(counts, flat_val, beside, flat_test, outside):
+    layout = recognise(counts, flat_val=flat_val)
+    expected = {
+        "images beside class folders": beside,
+        "images of test without class folders": flat_test,
+        "images outside the splits": outside,
+    }
+    assert layout.left_out == Counter(expected)
+    assert layout.classes == ["cat", "dog"]
+
+
+def test_a_folder_that_holds_images_is_a_class_of_paths():
+    layout = recognise({"church": 1, "church/in": 2}, Choice(nested=True))
+    assert layout.classes == ["church", "church/in"]
+    assert recognise({"images/cat": 1, "images/dog": 1}, Choice(nested=True)).classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "choice", "root", "containers", "words"),
+    [
+        ({"a/x/cat": 1, "a/x/dog": 1}, Choice(class_level=3), "a/x", {"a/x"}, "class folders in a/x"),
+        ({"cat": 1, "dog": 1}, Choice(), "", {""}, "class folders"),
+        (
+            {"p/train/cat": 1, "p/train/dog": 1, "p/val/cat": 1},
+            Choice(),
+            "p",
+            {"p/train", "p/val"},
+            "class folders in p/train, p/val",
+        ),
+        (
+            {"church/in": 1, "church/out": 1, "sea": 1},
+            Choice(nested=True),
+            "",
+            {"", "church"},
+            "each folder a class",
+        ),
+        (
+            {"train/church/in": 1, "train/sea": 1},
+            Choice(nested=True),
+            "",
+            {"train/church", "train"},
+            "each folder a class in train",
+        ),
+        ({"cat": 1, "dog": 1}, Choice(splits="train=."), "", {""}, "class folders"),
+    ],
+)
+def test_a_layout_is_told_with_the_folders_around_its_classes(counts, choice, root, containers, words):
+    layout = recognise(counts, choice)
+    assert (layout.root, layout.containers, layout.words) == (root, containers, words)
+    one = next(iter(layout.class_of))
+    assert layout.id_of(f"{one}/1.jpg") == f"{one}/1.jpg".removeprefix(f"{root}/" if root else "")
 
 
 def test_a_zip_made_on_windows(tmp_path):

@@ -36,6 +36,18 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         "are named like splits",
     ),
+    "half of the names like splits as classes": (
+        "folder",
+        ["bullet_train/1.jpg", "cat/1.jpg"],
+        {},
+        "'bullet_train' are named like splits",
+    ),
+    "a flat val in one folder": (
+        "folder",
+        ["train/cat/1.jpg", "train/dog/1.jpg", "val/images/1.jpg"],
+        {},
+        "'val' holds 1 .*--option splits=train ",
+    ),
     "a class beside splits": (
         "folder",
         ["train/cat/1.jpg", "train/dog/1.jpg", "fox/1.jpg"],
@@ -59,6 +71,36 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         ["photo/cat/1.jpg", "sketch/cat/1.jpg", "sketch/dog/1.jpg"],
         {},
         "--option class_level=1 .*photo, sketch.*--option class_level=2 .*cat, dog",
+    ),
+    "classes inside classes, under letters": (
+        "folder",
+        ["a/airfield/1.jpg", "a/airfield/apron/1.jpg", "b/beach/1.jpg"],
+        {},
+        "--option class_level=2 .*airfield, beach; .*--option nested=true .*a/airfield/apron",
+    ),
+    "classes beside letters": (
+        "folder",
+        ["a/airfield/1.jpg", "b/beach/1.jpg", "sea/1.jpg"],
+        {},
+        "folders lie inside the folders that may be classes: a/airfield, b/beach; ",
+    ),
+    "a folder around wnids and names": (
+        "folder",
+        [f"subset/{A}/1.jpg", "subset/cat/1.jpg"],
+        {},
+        "all images lie in 'subset', which may be one class",
+    ),
+    "folders inside wnids beside names": (
+        "folder",
+        [f"{A}/images/1.jpg", "cat/1.jpg"],
+        {},
+        f"folders lie inside the folders that may be classes: {A}/images; ",
+    ),
+    "one class that holds a split": (
+        "folder",
+        ["cat/train/1.jpg"],
+        {"splits": "inside"},
+        ": 'train' is no split inside a class folder",
     ),
     "splits in classes": (
         "folder",

@@ -62,8 +62,10 @@ def images(name):
     return torch.randn(2, 3, SIDES[name], SIDES[name], generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "pth", "pt"])
-@pytest.mark.parametrize("name", SIDES)
+# How a file is written does not depend on the net.
+@pytest.mark.parametrize(
+    ("name", "suffix"), [*((name, "safetensors") for name in SIDES), ("small", "pth"), ("resnet18", "pt")]
+)
 def test_what_is_exported_reads_back_to_the_same_features(name, suffix, tmp_path):
     net, path = trained(name), tmp_path / f"net.{suffix}"
     export_weights(net, name, path)

@@ -58,6 +58,13 @@ export class Choice {
     return classOf;
   }
 
+  // Write kept classes, as kept maps them, as `itl labels` prints a label set.
+  labelsCsv(kept) {
+    const { wnid } = this.tree;
+    const rows = [...kept].map(([at, node]) => `${wnid[at]},${wnid[node]}\n`).sort();
+    return `wnid,label\n${rows.join("")}`;
+  }
+
   // For every node 2 where all its leaves are ticked or it has none, 1 where some are, 0 where none is.
   states() {
     const unticked = new Int32Array(this.tree.size);

@@ -1,5 +1,5 @@
 // The browser: the kernel's model in, the page out. The kernel sends images, counts what a choice keeps, and
-// saves presets; everything else is done here.
+// saves presets; everything else is done here. Without a kernel there are no images and no presets.
 import { Choice, tally } from "./choice.js";
 import { palette } from "./colours.js";
 import { CutPanel, ImagesPane, SelectionPanel } from "./panels.js";
@@ -12,30 +12,32 @@ const NOTHING = {
 };
 
 export class Browser {
-  constructor(model) {
+  constructor(model, hasKernel = true) {
     this.model = model;
-    this.tree = new Tree(model.get("_columns"));
+    this.hasKernel = hasKernel;
+    this.tree = new Tree(model.get("columns"));
     this.cuts = model.get("_rounds");
     this.view = new TreeView(this.tree, {
       choose: (at) => this.chosen(at),
       toggle: (at) => this.change((choice) => choice.toggle(at)),
       cut: (at) => this.change((choice) => choice.cutAt(at)),
-      opened: (nodes) => this.send({ _opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
+      opened: (nodes) => this.send({ opened: nodes.map((at) => this.tree.wnid[at]).sort() }),
     });
     this.cut = new CutPanel(this.tree, this.cuts.length, (base) => this.change((choice) => (choice.base = base)));
     this.selection = new SelectionPanel(
       (fields) => this.change((choice) => Object.assign(choice, fields)),
       (what, details) => {
         if (what === "clear") this.change(() => this.begin(NOTHING));
+        else if (what === "labels") download("labels.csv", this.choice.labelsCsv(this.kept));
         else this.model.send({ kind: what, choice: this.choice.toDict(), ...details });  // it may overtake a click
-      });
+      }, hasKernel);
     this.panes = [];
     this.build();
     this.handlers = {
       "change:_choice": () => this.read(),
-      "change:_summary": () => this.refresh(),
-      "change:_colours": () => this.coloured(),
-      "change:_opened": () => this.opened(),
+      "change:summary": () => this.refresh(),
+      "change:colours": () => this.coloured(),
+      "change:opened": () => this.opened(),
       "change:_shown": () => this.shown(),
       "msg:custom": (message, buffers) => this.receive(message, buffers),
     };
@@ -103,7 +105,7 @@ export class Browser {
 
   refresh() {
     const { tree, choice, view } = this;
-    const summary = this.model.get("_summary");
+    const summary = this.model.get("summary");
     const waiting = (summary.revision ?? 0) !== this.model.get("_revision");
     const dropped = new Set();
     if (!choice.pascal) for (const at of this.model.get("_pascal")) dropped.add(at);
@@ -171,6 +173,7 @@ export class Browser {
     this.send({ _shown: this.tree.wnid[at] });
     this.describe(at);
     this.everything.setAttribute("aria-pressed", String(this.view.everything));
+    if (!this.hasKernel) return;
     if (!this.panes[0]) this.addPane();
     this.panes[0].show(at);
   }
@@ -184,7 +187,7 @@ export class Browser {
 
   opened() {
     if (this.sending) return;
-    const nodes = this.model.get("_opened").map((wnid) => this.tree.number.get(wnid));
+    const nodes = this.model.get("opened").map((wnid) => this.tree.number.get(wnid));
     this.view.open = new Set(nodes.filter((at) => at !== undefined));
     this.view.refresh();
   }
@@ -243,7 +246,7 @@ export class Browser {
   }
 
   coloured() {
-    const scale = this.model.get("_colours");
+    const scale = this.model.get("colours");
     const colours = scale.values ? palette(this.tree, scale) : null;
     this.view.look.colours = colours;
     this.root.classList.toggle("coloured", Boolean(colours));
@@ -271,6 +274,13 @@ export class Browser {
     this.resize?.disconnect();
     for (const pane of this.panes) pane.clear();
   }
+}
+
+// Hand the reader a file with this text.
+function download(name, text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  element("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
 }
 
 export default {

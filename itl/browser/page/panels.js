@@ -79,9 +79,10 @@ export class CutPanel {
   }
 }
 
-// What is left out and how much is kept; changed(fields) is called with the fields that changed.
+// What is left out and how much is kept; changed(fields) is called with the fields that changed. What only a kernel
+// can do is not offered without one; labels can be taken along as a file that presets take.
 export class SelectionPanel {
-  constructor(changed, ask) {
+  constructor(changed, ask, hasKernel) {
     const whole = (name, label, least) => {
       const input = element("input", {
         type: "number", min: least, placeholder: least ? "all" : "0", "aria-label": label,
@@ -105,6 +106,7 @@ export class SelectionPanel {
     this.problem = element("p", { class: "problem", role: "alert" });
     this.yaml = element("pre", { class: "yaml", tabindex: 0, "aria-label": "the selection as YAML" });
     this.said = element("p", { class: "said", role: "status" });
+    this.copied = element("button", { type: "button", onclick: () => this.copy() }, "Copy as YAML");
     const field = (label, ...inputs) => element("label", { class: "field" }, element("span", {}, label), ...inputs);
     this.root = element("fieldset", {}, element("legend", {}, "Selection"),
       element("label", { class: "check" }, this.pascal, " without PASCAL"),
@@ -113,13 +115,27 @@ export class SelectionPanel {
       field("classes", this.inputs.classes),
       field("seed", this.inputs.seed),
       this.problem, this.summary, this.yaml,
-      element("div", { class: "buttons" },
-        element("button", { type: "button", onclick: () => this.copy() }, "Copy as YAML"),
+      element("div", { class: "buttons" }, this.copied,
         element("button", { type: "button", onclick: () => ask("clear") }, "Start again")),
-      element("form", {
-        class: "buttons", onsubmit: (event) => (event.preventDefault(), ask("save", { name: this.name.value })),
-      }, this.name, element("button", {}, "Save preset")),
+      hasKernel ? this.saving(ask) : this.takingAlong(ask),
       this.said);
+    for (const input of hasKernel ? [] : [this.half, this.halfSeed, this.inputs.classes]) {
+      input.disabled = true;
+      input.title = "needs JupyterLab";
+    }
+  }
+
+  saving(ask) {
+    return element("form", {
+      class: "buttons", onsubmit: (event) => (event.preventDefault(), ask("save", { name: this.name.value })),
+    }, this.name, element("button", {}, "Save preset"));
+  }
+
+  takingAlong(ask) {
+    return element("div", {},
+      element("div", { class: "buttons" },
+        element("button", { type: "button", onclick: () => ask("labels") }, "Download labels (CSV)")),
+      element("p", { class: "said" }, "A preset takes them as labels: file@labels.csv. Images, halves and presets need JupyterLab."));
   }
 
   halved() {
@@ -138,6 +154,7 @@ export class SelectionPanel {
     this.problem.textContent = summary.problem ?? "";
     this.yaml.textContent = summary.yaml ?? "";
     this.yaml.classList.toggle("hidden", !summary.yaml);
+    this.copied.disabled = !summary.yaml;
     this.summary.replaceChildren(...(summary.facts ?? []).flatMap(([name, value]) => [
       element("dt", {}, name), element("dd", {}, value)]));
   }

@@ -4,14 +4,14 @@ import { Browser } from "./main.js";
 import { number } from "./rows.js";
 import { Tree } from "./tree.js";
 
-const ELSEWHERE = "This page has no kernel: images, presets, halves and numbers of classes need JupyterLab.";
+const ELSEWHERE = "This page has no kernel: halves and numbers of classes need JupyterLab.";
 
 // What a widget's model is to the page, with the traits in fields.
 export class FileModel {
   constructor(fields) {
     this.fields = fields;
     this.handlers = new Map();
-    this.tree = new Tree(fields._columns);
+    this.tree = new Tree(fields.columns);
   }
 
   get(name) {
@@ -32,9 +32,9 @@ export class FileModel {
 
   // As the kernel does: count what the choice keeps.
   save_changes() {
-    if ((this.fields._summary.revision ?? 0) === this.fields._revision) return;
-    this.fields._summary = { revision: this.fields._revision, ...this.summary() };
-    this.handlers.get("change:_summary")();
+    if ((this.fields.summary.revision ?? 0) === this.fields._revision) return;
+    this.fields.summary = { revision: this.fields._revision, ...this.summary() };
+    this.handlers.get("change:summary")();
   }
 
   summary() {
@@ -48,15 +48,10 @@ export class FileModel {
     const facts = [["classes", number(sizes.length)], [unit, number(total)]];
     return { facts, dropped: [] };
   }
-
-  send(request) {
-    const answer = { kind: "trouble", about: request.kind, pane: request.pane, text: ELSEWHERE };
-    setTimeout(() => this.handlers.get("msg:custom")(answer, []));
-  }
 }
 
 export function standalone(fields, root) {
-  const browser = new Browser(new FileModel(fields));
+  const browser = new Browser(new FileModel(fields), false);
   root.append(browser.root);
   browser.placed();
   if (browser.view.chosen >= 0) browser.view.reveal(browser.view.chosen, false);  // now that rows have a height
