@@ -138,12 +138,13 @@ def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeyp
     assert "12 of 12 runs exist already" in picture.value
     drawing = threading.Event()
 
-    def draw_slowly(figure):
-        drawing.set()
-        time.sleep(0.5)
+    def draw_slowly_at_first(figure):
+        if not drawing.is_set():
+            drawing.set()
+            time.sleep(3)
         return "data:,"
 
-    monkeypatch.setattr("itl.panels.study.figure_url", draw_slowly)
+    monkeypatch.setattr("itl.panels.study.figure_url", draw_slowly_at_first)
     with ThreadPoolExecutor(1) as thread:
         drawn = thread.submit(panel.refresh)
         assert drawing.wait(60)
