@@ -1,7 +1,6 @@
 """The command line: `itl COMMAND`; each command imports only what it needs."""
 
 import argparse
-import errno
 import os
 import shlex
 import signal
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from itl import ItlError, __version__, log_lines, one_line, pick
 from itl.machine import Machine, Terminated, parse_shard, stopping_on_sigterm
 from itl.specs import Packing, Subset
-from itl.storage import parse_options
+from itl.storage import is_disk_full, parse_options, split_quoted
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -84,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = parser().parse_args(_unquoted_budget(argv))
+    args = parser().parse_args(split_quoted(argv, "--budget"))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with _warnings_as_notes(), log_lines(print), stopping_on_sigterm():
@@ -101,17 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
-        if _disk_full(error):  # what is left in the buffer would fail again at the end
+        if is_disk_full(error):  # what is left in the buffer would fail again at the end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-
-
-def _unquoted_budget(argv: Sequence[str]) -> list[str]:
-    """Split the two words of --budget where they are quoted, as in --budget "2 hours"."""
-    words: list[str] = []
-    for word in argv:
-        words += word.split() if words and words[-1] == "--budget" else [word]
-    return words
 
 
 def _explain(error: Exception, command: str) -> str:
@@ -121,17 +112,12 @@ def _explain(error: Exception, command: str) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.strerror.lower()} (while doing {command})"
         return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
-    if _disk_full(error):
+    if is_disk_full(error):
         return (
             f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
         )
     reason = f"{type(error).__name__} while doing {command}: {error}"
     return f"{reason}; itl --debug {command} … shows where"
-
-
-def _disk_full(error: Exception) -> bool:
-    """Say whether *error* is of an output that found no space."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -175,12 +161,11 @@ def parser() -> argparse.ArgumentParser:
     reported = {"help": "a preset whose report is done, or the folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
     command(compare, ("first", reported), ("second", reported), MACHINE[1], ("--format", formats))
-    budget = {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}
     command(
         advise,
         ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
         ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
-        ("--budget", budget),
+        ("--budget", {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}),
         ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
         *MACHINE,
     )
