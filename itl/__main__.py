@@ -335,8 +335,7 @@ def proposals(args: argparse.Namespace) -> None:
         regions = None
     else:
         regions = read_regions(args.regions, args.order)
-        note = describe_order(args.regions) if args.order == "yxyx" else ""
-        if note:
+        if args.order == "yxyx" and (note := describe_order(args.regions)):
             print(f"note: {note}", file=sys.stderr)
     if args.out and regions is not None:
         write_regions(args.out, regions)
@@ -439,10 +438,9 @@ def results(args: argparse.Namespace) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Say which answers of two reports differ, and what differs between their runs."""
-    from itl.report.compare import compare_reports, find_report, summary
+    from itl.report.compare import compare_reports, summary
 
-    home = Machine.from_environment(home=args.home).home
-    table = compare_reports(find_report(args.first, home), find_report(args.second, home))
+    table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
     print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 

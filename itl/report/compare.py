@@ -15,8 +15,8 @@ ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 SHOWN_VALUES = 4
 
 
-def compare_reports(first: Path, second: Path) -> pd.DataFrame:
-    """Compare two reports, given by their folders.
+def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) -> pd.DataFrame:
+    """Compare two reports, given by their folders, or by presets whose reports are in *home*.
 
     Returns:
         A row for each comparison: question, compared, task; verdict and change (points) of both, as
@@ -25,8 +25,9 @@ def compare_reports(first: Path, second: Path) -> pd.DataFrame:
             where one report lacks the question.
 
     Raises:
-        ItlError: a folder holds no report of itl.
+        ItlError: there is no finished report, or two of one name.
     """
+    first, second = (find_report(str(name), home) for name in (first, second))
     tables = [_read(folder, VERDICTS) for folder in (first, second)]
     names = [*COMPARISON, "verdict", "change"]
     joined = tables[0][names].merge(
