@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from scipy.special import ndtr
 
 from itl import ItlError, pick
@@ -405,7 +405,8 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
     ax.set_xscale("log")
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default one writes TeX
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default ones write TeX
+    ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # of less than a power of ten
     ax.grid(axis="y")
     ax.set(xlabel=f"{cost} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
     return ax

@@ -44,8 +44,8 @@ class HierarchyBrowser(AnyWidget):
     Args:
         pack: whose images are shown and counted; without one only the tree is.
         tree: the 1000 classes of ILSVRC-2012 by default.
-        taxonomy: instead of a tree its name, as in presets: nltk@FOLDER or a CSV file. Of a tree of all nouns
-            only what lies above the classes of the pack is shown.
+        taxonomy: instead of a tree its name, as in presets: `nltk@FOLDER` or a CSV file. Of a tree of all
+            nouns only what lies above the classes of the pack is shown.
         preset: whose recipe and targets a saved preset takes over.
 
     >>> browser = HierarchyBrowser()

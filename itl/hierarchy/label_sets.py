@@ -57,11 +57,11 @@ class Method:
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
     """Label *wnids* by *method*, as `itl labels` and the presets write it.
 
-    Methods: original, bottom-up@LEVEL, top-down@ROUNDS, without-pascal, without-random@SEED,
-    without-matched@SEED (or @SEED,WNID,WNID), half-random-a@SEED (and -b), half-balanced@NUMBER,
-    half-along-tree@NUMBER, half-minimal-a, half-minimal-b, cut@WNID,WNID, only@WNID,WNID, without@WNID,WNID,
-    and file@FILE: a list of classes, or of what they count as.
-    METHOD+METHOD labels by the first and keeps only what all the others keep: bottom-up@9+without-pascal.
+    Methods are `original`, `bottom-up@LEVEL`, `top-down@ROUNDS`, `cut@WNID,WNID`, `without-pascal`,
+    `without@WNID,WNID`, `without-random@SEED`, `without-matched@SEED` (or `@SEED,WNID,WNID`),
+    `only@WNID,WNID`, `half-minimal-a`, `half-random-a@SEED` (both with `-b`), `half-balanced@NUMBER`,
+    `half-along-tree@NUMBER`, and `file@FILE`: a list of classes, or of what they count as. `METHOD+METHOD`
+    labels by the first and keeps only what all the others keep, as `bottom-up@9+without-pascal` does.
 
     Raises:
         ItlError: For other methods, for classes that are not in the tree, and if no class would be left.

@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from threading import RLock
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -93,6 +94,8 @@ class Panel(HasTraits):
 
     def __init__(self) -> None:
         super().__init__()
+        # JupyterLab handles what widgets send in a thread of its own, beside the one that runs cells.
+        self.lock = RLock()
         self._display_id: str | None = None
         self._pictures: dict[Callable[[], str], ipywidgets.HTML] = {}  # of each part, once there is a widget
         self._drawn: dict[Callable[[], str], tuple[object, ...]] = {}  # the settings that each part shows
@@ -190,11 +193,12 @@ class Panel(HasTraits):
 
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
         """Draw *parts* of the picture again, by default all, where there is one."""
-        for part, picture in self._pictures.items():
-            if parts is None or part in parts:
-                picture.value = picture_of(part)
-        if self._display_id is not None:
-            update_display(self.static_data(), raw=True, display_id=self._display_id)
+        with self.lock:
+            for part, picture in self._pictures.items():
+                if parts is None or part in parts:
+                    picture.value = picture_of(part)
+            if self._display_id is not None:
+                update_display(self.static_data(), raw=True, display_id=self._display_id)
 
     def static_data(self) -> dict[str, str]:
         """Return the picture by MIME type, for where nothing runs."""

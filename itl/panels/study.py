@@ -172,10 +172,11 @@ class StudyPanel(Panel):
         )
     )
     def _other_question(self, change: dict) -> None:
-        if self.state != RUNNING:
-            self.process = None
-        self.forget_answer()
-        self.message = ""
+        with self.lock:  # not while an answer of the earlier settings is drawn
+            if self.state != RUNNING:
+                self.process = None
+            self.forget_answer()
+            self.message = ""
 
     def offered_tasks(self) -> list[str]:
         """List the tasks of the preset's questions, and those on own images where a folder is given."""

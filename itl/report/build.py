@@ -226,11 +226,11 @@ def write_index(
     join_tables(pages)
     indexed = (page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, "")) for page in pages)
     summaries = [summary for summary in indexed if summary is not None]
-    seeds = sorted({entry.spec.seed for entry in entries})
+    numbers = sorted({len(question.seeds) for question in questions})
     done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
     facts = {
         "preset": preset.name,
-        "seeds": ", ".join(map(str, seeds)) or "none",
+        "seeds": " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1])))) + " a question",
         "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
         "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),

@@ -89,7 +89,7 @@ def _entry(spec: Pretrain | Transfer, task: str, conditions: Iterable[str], stor
     if state != "done":
         return RunEntry(spec, task, tuple(conditions), state, {}, {})
     manifest, name = store.path(spec) / "manifest.csv", ""
-    if manifest.exists():
+    if isinstance(spec, Pretrain) and spec.trained and manifest.exists():  # others learned from no image
         name = f"{key(spec)}.csv" + (".gz" if manifest.stat().st_size > LONG_MANIFEST_BYTES else "")
     provenance = store.read(spec, "provenance.json")
     return RunEntry(spec, task, tuple(conditions), state, store.finished(spec), provenance, name)

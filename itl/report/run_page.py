@@ -91,7 +91,7 @@ def example_images(
     call.
     """
     path = store.path(spec) / "manifest.csv"
-    if not isinstance(spec, Pretrain) or not path.exists():
+    if not isinstance(spec, Pretrain) or not spec.trained or not path.exists():
         return []
     digest = spec.subset.pack
     if digest not in packs:

@@ -140,6 +140,16 @@ def test_nothing_measured_names_a_pilot():
         advise(replace(grid, measured=grid.measured.iloc[:0]), "probe@target0")
 
 
+def test_a_narrow_frontier_writes_numbers_plainly_too():
+    grid, _ = world(4, effect=8.0)
+    near = grid.options.assign(images=np.where(grid.options["images"] > 0, 16 + 5 * grid.options.index, 0))
+    ax = frontier(advise(replace(grid, options=near), "probe@target0"))
+    ax.figure.canvas.draw()
+    labels = [label.get_text() for label in ax.get_xticklabels(which="minor")]
+    assert {"20", "30", "40"} <= set(labels)
+    assert not any("$" in label for label in labels)
+
+
 def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     ax = frontier(advise(world(4, effect=8.0)[0], "probe@target0"))
     ax.figure.canvas.draw()

@@ -190,12 +190,13 @@ def test_weights_of_a_contrast_add_up_to_nothing():
         fit(drawn(3, 4), TRAINED, np.array([1, 2])).estimate(np.array([0, 1.0, 0, 0]))
 
 
-def test_a_share_of_the_gain_by_hand():
-    """With the untrained net and two others: what varies is in the differences alone."""
-    values = np.array([[10.0, 20.0, 30.0], [10.0, 22.0, 30.0], [10.0, 21.0, 33.0]])
+@pytest.mark.parametrize("untrained", [(10.0, 10.0, 10.0), (10.0, 16.0, 13.0)])
+def test_a_share_of_the_gain_by_hand(untrained):
+    """With the untrained net and two others: what varies is in the differences alone, or in all three."""
+    values = np.column_stack([untrained, [20.0, 22.0, 21.0], [30.0, 30.0, 33.0]])
     model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
     share, low, high = model.ratio(contrast(1, 0, 3), contrast(2, 0, 3))
-    assert share == pytest.approx(11 / 21)
+    assert share == pytest.approx((21 - np.mean(untrained)) / (31 - np.mean(untrained)))
     for end in (low, high):  # there, the kept gain less so much of the whole one is just not different from 0
         remainder = model.estimate(contrast(1, 0, 3) - end * contrast(2, 0, 3))
         df = model.estimate(contrast(1, 0, 3) - share * contrast(2, 0, 3)).df

@@ -174,6 +174,11 @@ def test_a_seed_is_spelt_one_way(seed):
     assert label_set(Taxonomy.snapshot(), f"half-random-a@{seed}", wnids) == halves_random(wnids, seed)[0]
 
 
+@pytest.mark.parametrize("number", [0, 1, 12])
+def test_balanced_halves_are_numbered_from_0(tree, number):
+    assert len(label_set(tree, f"half-balanced@{number}", LEAVES).class_of) == 2
+
+
 def test_bottom_up_moves_only_the_deepest(tree):
     labels = bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2)
     assert labels.class_of == {"husky": "dog", "poodle": "dog", "trout": "fish", "car": "car"}

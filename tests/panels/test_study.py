@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,28 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
     assert at_once[3] == 0, "the figure is drawn once nothing changes any more"
     assert counts["figure"] == 1
     assert "Verdict:" in picture.value
+
+
+def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeypatch):
+    """JupyterLab handles clicks in another thread than that of the cells."""
+    small_study(seeds=[0, 1]).run(Store(machine.runs), machine)
+    *_, picture, _ = panel.widget().children
+    assert "12 of 12 runs exist already" in picture.value
+    drawing = threading.Event()
+
+    def draw_slowly_at_first(figure):
+        if not drawing.is_set():
+            drawing.set()
+            time.sleep(3)
+        return "data:,"
+
+    monkeypatch.setattr("itl.panels.study.figure_url", draw_slowly_at_first)
+    with ThreadPoolExecutor(1) as thread:
+        drawn = thread.submit(panel.refresh)
+        assert drawing.wait(60)
+        panel.seeds = "0"
+        drawn.result()
+    assert "6 of 6 runs exist already" in picture.value
 
 
 def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine):
