@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 from itl import ItlError, __version__
 from itl.packs.earlier_pack import EarlierPack
 from itl.packs.journal import Journal, JournalRow
-from itl.packs.pack import refuse_lost_summary
 from itl.packs.source_state import (
     Changes,
     PackedFile,
@@ -98,7 +97,6 @@ def partial_of(out: Path) -> Path:
 def _changes(request: PackRequest, out: Path) -> Changes:
     """Return how the source has changed since *out* was packed; ItlError if *out* is another pack."""
     if not (out / "pack.json").is_file():
-        refuse_lost_summary(out)
         raise ItlError(f"{out} should become a pack, but something else is there; choose another folder")
     summary = read_json(out / "pack.json", AGAIN)
     same = summary["request"] == request.pixel_settings()

@@ -101,7 +101,7 @@ class Pack:
         out = Path(out)
         if out.name.endswith(".partial") or not out.exists():
             _refuse_unfinished(out)
-        refuse_lost_summary(out)
+        _refuse_lost_summary(out)
         if not (out / "pack.json").exists():
             raise ItlError(
                 f"{out} is not a pack; if it holds images, pack them to another folder: "
@@ -156,6 +156,7 @@ class Pack:
         if workers is not None and workers < 1:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
         out = Path(out)
+        _refuse_lost_summary(out)
         request = PackRequest(packing, Path(path) if path else None)
         build_pack(request, out, workers or cpu_count())
         return cls.open(out)
@@ -183,7 +184,7 @@ def _replaced(folder: Path) -> ItlError:
     )
 
 
-def refuse_lost_summary(folder: Path) -> None:
+def _refuse_lost_summary(folder: Path) -> None:
     """Raise ItlError where *folder* holds a pack's pixels without the pack.json that says what they are."""
     if (folder / "images.npy").exists() and not (folder / "pack.json").exists():
         raise ItlError(
