@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from itl import ItlError, __version__, log_lines, one_line, pick, warnings_as_notes
 from itl.machine import Machine, Terminated, parse_shard, stopping_on_sigterm
 from itl.specs import Packing, Subset
-from itl.storage import parse_options, parse_points
+from itl.storage import is_disk_full, parse_options, parse_points, split_quoted
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = parser().parse_args(argv)
+    args = parser().parse_args(split_quoted(argv, "--budget"))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with warnings_as_notes(), log_lines(print), stopping_on_sigterm():
@@ -104,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
+        if is_disk_full(error):  # what is left in the buffer would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
@@ -114,6 +116,10 @@ def _explain(error: Exception, command: str) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         reason = f"{error.strerror.lower()} (while doing {command})"
         return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    if is_disk_full(error):
+        return (
+            f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
+        )
     reason = f"{type(error).__name__} while doing {command}: {error}"
     return f"{reason}; itl --debug {command} … shows where"
 
@@ -148,15 +154,14 @@ def parser() -> argparse.ArgumentParser:
     command(report, preset, only, *MACHINE)
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
-    report_folder = {"type": Path, "help": "folder of a report, such as reports/demo"}
+    reported = {"help": "a preset whose report is done, or the folder of a report, such as reports/demo"}
     formats = {"choices": ["text", "csv"], "default": "text"}
-    command(compare, ("first", report_folder), ("second", report_folder), ("--format", formats))
-    budget = {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}
+    command(compare, ("first", reported), ("second", reported), MACHINE[1], ("--format", formats))
     command(
         advise,
         ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
         ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
-        ("--budget", budget),
+        ("--budget", {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}),
         ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
         *MACHINE,
     )
@@ -326,8 +331,7 @@ def proposals(args: argparse.Namespace) -> None:
         regions = None
     else:
         regions = read_regions(args.regions, args.order)
-        note = describe_order(args.regions) if args.order == "yxyx" else ""
-        if note:
+        if args.order == "yxyx" and (note := describe_order(args.regions)):
             print(f"note: {note}", file=sys.stderr)
     if args.out and regions is not None:
         write_regions(args.out, regions)
@@ -433,7 +437,7 @@ def compare(args: argparse.Namespace) -> None:
     """Say which answers of two reports differ, and what differs between their runs."""
     from itl.report.compare import compare_reports, summary
 
-    table = compare_reports(args.first, args.second)
+    table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
     print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
 
 

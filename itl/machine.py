@@ -2,11 +2,12 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -108,7 +109,8 @@ class Machine:
             **settings: fields that override the environment where they are not None.
 
         Raises:
-            ItlError: for a device that is not here, more ranks than GPUs, and a bad number of workers.
+            ItlError: for a device that is not here, more ranks than GPUs, a bad number of workers, and data
+                without a path.
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = cpu_count()
@@ -129,6 +131,8 @@ class Machine:
             "rank": rank,
             "ranks": ranks,
         }
+        _refuse_empty_data(given.get("data", ()), "--data")
+        _refuse_empty_data(defaults["data"], "ITL_DATA")
         machine = cls(**defaults | given | {"device": device})
         runs = machine.slots if ranks == 1 else _positive("LOCAL_WORLD_SIZE", 1)
         threads = given.get("threads", max(1, min(cores // runs, _positive("OMP_NUM_THREADS", cores))))
@@ -216,6 +220,20 @@ def data_entry(entry: str) -> tuple[str, str]:
     name, equals, path = entry.partition("=")
     named = equals and re.fullmatch(r"[\w.-]+", name) and not Path(entry).exists()
     return (name, path) if named else ("", entry)
+
+
+def _refuse_empty_data(entries: Iterable[str], setting: str) -> None:
+    """Raise ItlError for an entry without a path, which would stand for the current folder."""
+    for entry in entries:
+        if not data_entry(entry)[1].strip():
+            raise ItlError(f"{setting} has {entry!r}, with no path; give a folder, or NAME=PATH")
+
+
+def describe_unused_data(data: Sequence[str]) -> str:
+    """Say what ITL_DATA lists that *data*, given instead of it, lacks; empty where it lacks nothing."""
+    unused = [entry for entry in split_data(os.environ.get("ITL_DATA", "")) if entry not in data]
+    options = " ".join(f"--data {shlex.quote(entry)}" for entry in unused)
+    return f"; --data stands instead of ITL_DATA; to use that too, add {options}" if unused else ""
 
 
 @contextmanager

@@ -331,6 +331,10 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
     if not isinstance(settings, Mapping):
         raise ItlError(f"{what} should be a mapping of settings, not {settings!r}")
     for name in settings:
+        if not isinstance(name, str):  # YAML reads {lr: 0,05} as two settings
+            raise ItlError(
+                f"{what} has the number {name!r} for a setting; write decimals with a dot, as 0.05"
+            )
         pick({entry.name: entry for entry in fields(kind)}, name, f"setting of {what}")
     hints = get_type_hints(kind)
     for name, value in settings.items():

@@ -11,7 +11,7 @@ import warnings
 from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from errno import ENOLCK, ENOSYS, EOPNOTSUPP
+from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,15 +39,24 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{secrets.token_hex(4)}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(mode)  # that of the umask, which safetensors does not keep to
         flush_to_disk(temporary)
         os.replace(temporary, path)
         flush_to_disk(path.parent)
     except OSError as error:
         reason = error.strerror or error
-        raise ItlError(f"cannot write {path}: {reason}; free space or allow writing, then repeat") from error
+        cure = "free space or allow writing" if path.parent.is_dir() else f"make the folder {path.parent}"
+        raise ItlError(f"cannot write {path}: {reason}; {cure}, then repeat") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Say whether *error* is of an output that found no space."""
+    return isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT)
 
 
 def flush_to_disk(path: Path) -> None:
@@ -285,6 +294,18 @@ def parse_points(text: str) -> float:
         if 0 < (points := float(text)) <= 100:
             return points
     raise ArgumentTypeError(f"points of a metric lie above 0 and up to 100; got {text!r}")
+
+
+def split_quoted(argv: Sequence[str], option: str) -> list[str]:
+    """Split the value of *option*, which takes several words, where it is quoted as one.
+
+    >>> split_quoted(["advise", "--budget", "2 hours", "my birds"], "--budget")
+    ['advise', '--budget', '2', 'hours', 'my birds']
+    """
+    words: list[str] = []
+    for word in argv:
+        words += word.split() if words and words[-1] == option else [word]
+    return words
 
 
 def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:

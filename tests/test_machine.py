@@ -11,6 +11,7 @@ from itl.machine import (
     Machine,
     cpu_count,
     data_entry,
+    describe_unused_data,
     duration,
     free_disk,
     free_memory,
@@ -275,3 +276,22 @@ def test_a_pool_computes_ahead_and_in_order(ahead):
     assert results == [0, 1, 4, 9, 16, 25]
     assert next(map_in_order(pool := Inline(), str, range(6))) == "0"
     assert pool.begun == [0, 1], "one ahead by default"
+
+
+def test_data_on_the_command_line_stand_instead_of_those_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("ITL_DATA", f"{tmp_path}:scenes={tmp_path}")
+    assert describe_unused_data(Machine.from_environment().data) == ""
+    machine = Machine.from_environment(data=(str(tmp_path), "photos=/my photos"))
+    unused = describe_unused_data(machine.data)
+    assert unused.startswith("; --data stands instead of ITL_DATA;")
+    assert unused.endswith(f" add --data scenes={tmp_path}")
+
+
+@pytest.mark.parametrize("entry", ["photos=", "", "photos= "])
+def test_data_without_a_path_are_refused(monkeypatch, entry):
+    with pytest.raises(ItlError, match=f"--data has '{entry}', with no path; give a folder, or NAME=PATH"):
+        Machine.from_environment(data=(entry,))
+    if entry:
+        monkeypatch.setenv("ITL_DATA", entry)
+        with pytest.raises(ItlError, match=f"ITL_DATA has '{entry}', with no path"):
+            Machine.from_environment()

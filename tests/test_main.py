@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -340,6 +341,8 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
     ("words", "line"),
     [
         (["birds", "--budget", "2", "days"], "--budget takes a number and one of hours, images, labels"),
+        (["birds", "--budget", "2 days"], "--budget takes a number and one of hours, images, labels"),
+        (["--budget", "0.5 images", "birds"], "--budget takes whole images; got 0.5 images"),
         (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
         (["bird"], "did you mean 'birds'?"),
         (["birds", "--preset", "tiny"], "no notebook of preset tiny called '10-advice'"),
@@ -350,3 +353,14 @@ def test_advise_refuses_in_one_line(capsys, project, words, line):
     assert status == 1
     assert line in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_named():
+    words = [sys.executable, "-m", "itl", "labels", "original"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "itl: the output of labels could not be written: no space left; make room, or write it elsewhere\n"
+    )

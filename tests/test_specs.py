@@ -182,6 +182,7 @@ def test_length_in_epochs_or_steps():
     ("settings", "says"),
     [
         ({"leraning_rate": 1}, "no setting of recipe called 'leraning_rate'"),
+        ({"lr": 0, 5: None}, "recipe has the number 5 for a setting; write decimals with a dot, as 0.05"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"precision": "fp8"}, "no precision of recipe called 'fp8'; there are bf16, fp32"),
         ({"batch": 0}, "at least 1"),

@@ -328,3 +328,21 @@ def test_options_are_names_and_yaml():
 def test_options_that_cannot_be(texts, says):
     with pytest.raises(ItlError, match=says):
         parse_options(texts)
+
+
+def test_files_have_the_mode_of_the_umask_whatever_writes_them(tmp_path):
+    def write(path: Path) -> None:
+        path.write_text("weights")
+        path.chmod(0o600)  # as safetensors does
+
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "net", write)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "net").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_is_missing_is_named(tmp_path):
+    with pytest.raises(ItlError, match=f"make the folder {tmp_path / 'no'}, then repeat"):
+        write_atomic(tmp_path / "no/net", lambda path: path.write_text("weights"))

@@ -5,6 +5,7 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 """
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property, partial
 from string import ascii_uppercase
@@ -53,15 +54,21 @@ class Budget:
 
         >>> Budget.read("50,000", "images")
         Budget(number=50000.0, unit='images')
+
+        Raises:
+            ItlError: for another unit, for what is no number above 0, and for a part of an image or label.
         """
         example = f"--budget takes a number and one of {', '.join(UNITS)}, as in --budget 2 hours"
+        thousands = re.fullmatch(r"\d{1,3}(,\d{3})+", number)  # 2,5 hours are not 25
         try:
-            value = float(number.replace(",", ""))
+            value = float(number.replace(",", "") if thousands else number)
         except ValueError:
             value = math.nan
         unit = unit if unit in UNITS or f"{unit}s" not in UNITS else f"{unit}s"
-        if unit not in UNITS or not value > 0:
+        if unit not in UNITS or not 0 < value < math.inf:
             raise ItlError(f"{example}; got {number} {unit}")
+        if unit != "hours" and value % 1:
+            raise ItlError(f"--budget takes whole {unit}; got {number} {unit}")
         return cls(value, unit)
 
     def __str__(self) -> str:
@@ -119,7 +126,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     if not len(grid.measured):
         raise ItlError(
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets takes "
-            f"about {pilot[1]:.2g} hours: add --pilot {pilot[0]}"
+            f"about {hours_text(pilot[1])}: add --pilot {pilot[0]}"
         )
     posterior = Posterior(parameters, *grid.data) if parameters else grid.posterior
     belief = posterior.at(grid.choices(number))
@@ -148,9 +155,11 @@ def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
     )
     affordable = (takes <= budget.number).to_numpy()
     if not affordable[grid.trained].any():
+        least = takes[grid.trained].min()
+        least = math.ceil(least) if budget.unit != "hours" else math.ceil(1e4 * least) / 1e4
         raise ItlError(
-            f"no option fits {budget}; the smallest takes {takes[grid.trained].min():,.2g} {budget.unit}: "
-            f"raise --budget to that, or give smaller options in the preset"
+            f"no option fits {budget}; the smallest takes {least:,} {budget.unit}: raise --budget to that, "
+            f"or give smaller options in the preset"
         )
     return affordable
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, nearest
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 
 WNID = re.compile(r"n\d{8}")
@@ -64,7 +64,10 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
 
 
 def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
-    """Return the class of a wnid or a name; ItlError, with what is near, if there is none, or several."""
+    """Return the class of a wnid or a name; ItlError, with what is near, if there is none, or several.
+
+    A name that is nearly one of *classes* is no other noun of WordNet that happens to be called so.
+    """
     if key in classes:
         return classes[key]
     if WNID.fullmatch(key):
@@ -74,6 +77,11 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
     word = _plain(key)
     same = [synset for synset in tree.search(word) if word in _names(synset)]
     same = [synset for synset in same if synset.wnid in tree.leaves] or same
+    if not any(synset.wnid in classes.values() for synset in same):
+        near = [name for name in classes if _plain(name) == word]
+        near = near or ([] if same else nearest(key, classes))
+        if near:
+            raise ItlError(f"the images have no class {key!r}; did you mean {near[0]!r}?")
     if len(same) > 1:
         raise ItlError(f"{key!r} may be {' or '.join(synset.wnid for synset in same)}; give the wnid")
     return same[0].wnid if same else tree[key].wnid

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from itl import ItlError
-from itl.machine import Machine, data_entry
+from itl.machine import Machine, data_entry, describe_unused_data
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import PackRequest, changes_since
 from itl.sources.registry import open_source, reads_files
@@ -43,7 +43,8 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     if name in paths:
         return _existing(Path(paths[name]).expanduser(), name)
     if packing.path is None:
-        raise ItlError(f"no path is given for {name}; use --data {name}=PATH")
+        unused = describe_unused_data(machine.data)
+        raise ItlError(f"no path is given for {name}; use --data {name}=PATH{unused}")
     if Path(packing.path).is_absolute():
         return _existing(Path(packing.path), name)
     folders = [Path(path).expanduser() for name, path in entries if not name]
@@ -54,11 +55,12 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     if len(matches) == 1:
         return matches[0]
     named = [f"{folder}{'' if folder.exists() else ' (which does not exist)'}" for folder in folders]
-    searched = ", ".join(named) or "no folder (ITL_DATA and --data are empty)"
+    nowhere = "--data names no folder alone" if entries else "ITL_DATA and --data are empty"
+    searched = ", ".join(named) or f"no folder ({nowhere})"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
     raise ItlError(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
-        f"{name}=PATH"
+        f"{name}=PATH{describe_unused_data(machine.data)}"
     )
 
 

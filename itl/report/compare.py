@@ -10,22 +10,25 @@ from itl import ItlError
 from itl.report.run_page import flatten
 
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
+VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 SHOWN_VALUES = 4
 
 
-def compare_reports(first: Path, second: Path) -> pd.DataFrame:
-    """Compare two reports, given by their folders.
+def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) -> pd.DataFrame:
+    """Compare two reports, given by their folders, or by presets whose reports are in *home*.
 
     Returns:
         A row for each comparison: question, compared, task; verdict and change (points) of both, as
         verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and
-        why: what differs between the runs of the question, empty where nothing does.
+        why: what differs between the runs of the question, empty where nothing does, or
+            where one report lacks the question.
 
     Raises:
-        ItlError: a folder holds no report of itl.
+        ItlError: there is no finished report, or two of one name.
     """
-    tables = [_read(folder, "contrasts.csv") for folder in (first, second)]
+    first, second = (find_report(str(name), home) for name in (first, second))
+    tables = [_read(folder, VERDICTS) for folder in (first, second)]
     names = [*COMPARISON, "verdict", "change"]
     joined = tables[0][names].merge(
         tables[1][names], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
@@ -35,11 +38,32 @@ def compare_reports(first: Path, second: Path) -> pd.DataFrame:
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
     settings = [_settings(_read(folder, "runs.csv")) for folder in (first, second)]
     reasons = {
-        name: describe_difference(*(made.get(name, {}) for made in settings))
+        name: describe_difference(settings[0][name], settings[1][name])
         for name in joined["question"].unique()
+        if all(name in made for made in settings)
     }
-    joined["why"] = joined["question"].map(reasons)
+    joined["why"] = joined["question"].map(reasons).fillna("")
     return joined.drop(columns="_merge")
+
+
+def find_report(name: str, home: Path) -> Path:
+    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself.
+
+    Raises:
+        ItlError: there is no finished report, or one in each of the two.
+    """
+    preset = Path(name).stem if name.endswith(".yaml") else name
+    folders = dict.fromkeys(folder.absolute() for folder in (Path(name), home / "reports" / preset))
+    reports = [folder for folder in folders if (folder / VERDICTS).exists()]
+    if len(reports) == 1:
+        return reports[0]
+    looked = " and in ".join(map(str, folders))
+    if reports:
+        raise ItlError(f"there is a report {name} in {looked}; give the folder that is meant, with its path")
+    raise ItlError(
+        f"{name} holds no finished report: there is no {VERDICTS} in {looked}; give two presets whose "
+        f"`itl report` is done, or the folders of two reports"
+    )
 
 
 def _read(folder: Path, name: str) -> pd.DataFrame:
@@ -56,13 +80,24 @@ def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
     """Return by question every setting of its runs, and where they were made, with all values that it has."""
     by_question: dict[str, dict[str, set[str]]] = {}
     for row in runs[runs["state"] == "done"].itertuples():
-        settings = flatten(json.loads(row.spec)) | {name: getattr(row, name) for name in ORIGIN}
+        spec = _used(flatten(json.loads(row.spec)))
+        settings = spec | {name: getattr(row, name) for name in ORIGIN}
         for question in row.questions.split(", "):
             values = by_question.setdefault(question, {})
             for name, value in settings.items():
-                plain = name.removeprefix("Pretrain.").removeprefix("Transfer.")
+                plain = name.removeprefix("Pretrain.").removeprefix("Transfer.").removeprefix("pretrain.")
                 values.setdefault(plain, set()).add(str(value))
     return by_question
+
+
+def _used(settings: dict[str, object]) -> dict[str, object]:
+    """Leave out of the *settings* of a run the recipe and subset of a net that is not trained."""
+    unused: tuple[str, ...] = ()
+    for net in ("Pretrain.", "Transfer.pretrain."):
+        recipe = f"{net}recipe."
+        if settings.get(f"{recipe}epochs") == 0 and not settings.get(f"{recipe}steps"):
+            unused += (recipe, f"{net}subset.")
+    return {name: value for name, value in settings.items() if not name.startswith(unused)}
 
 
 def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[str]]) -> str:
@@ -86,6 +121,9 @@ def summary(table: pd.DataFrame) -> str:
         )
     reasons = table.drop_duplicates("question")
     lines += [f"{row.question} differs in {row.why}" for row in reasons.itertuples() if row.why]
+    for answer in ("only in 1", "only in 2"):
+        questions = [name for name, rows in table.groupby("question") if set(rows["answer"]) == {answer}]
+        lines += [f"{', '.join(map(str, questions))}: {answer}"] if questions else []
     return "\n".join(lines)
 
 

@@ -83,7 +83,9 @@ def _measure(question: Question, task: str, experiment: Experiment, store: Store
 def hours_text(hours: float) -> str:
     """Write a time for people.
 
-    >>> hours_text(2.5), hours_text(0.01)
-    ('2.5 hours', '0.6 minutes')
+    >>> hours_text(2.5), hours_text(0.2), hours_text(0.01)
+    ('2.5 hours', '12 minutes', '36 seconds')
     """
-    return f"{hours:,.2g} hours" if hours >= 1 else f"{60 * hours:.2g} minutes"
+    if hours >= 1:
+        return f"{hours:,.2g} hours"
+    return f"{60 * hours:.2g} minutes" if 60 * hours >= 1 else f"{3600 * hours:.2g} seconds"

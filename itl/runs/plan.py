@@ -402,7 +402,11 @@ def _add_costs(
         alike = (id(run.size), cost_settings(run.spec))
         if alike not in costs:
             known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
-            costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
+            try:
+                costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
+            except ItlError as error:
+                task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
+                raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
         run.cost = costs[alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):

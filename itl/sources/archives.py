@@ -267,6 +267,10 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix:
                 listing.add(member.name, Member(path, member.offset_data, member.size))
     except tarfile.ReadError as error:
         name, count = f"{path}:{inner_name}" if inner_name else path, len(listing.files)
+        if not listing.files and not listing.folders and not listing.left_out:
+            raise ItlError(
+                f"{name} is no tar, or damaged from its first byte ({error}); give a folder, a .tar or a .zip"
+            ) from error
         raise ItlError(f"{name} is not a whole tar: {error} after {count:,} files; copy it again") from error
     return listing
 

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, one_line
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import detection_files, proposals
 from itl.sources.findings import Finding
-from itl.sources.records import WNID, Record, classes_by_split, examples
+from itl.sources.records import WNID, Record, class_count, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
@@ -38,6 +38,10 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         return OTHER_KINDS[kind](path, **options)
     try:
         source = open_source(kind, path, **options)
+    except ItlError as error:  # of the kind, an option, or a path that is not given
+        expected = _expected(kind) if path is None else []
+        return [Finding("problem", str(error)), *expected]
+    try:
         scan = source.scan
         records = scan.records if scan else source.records()
     except ItlError as error:
@@ -90,7 +94,7 @@ def _class_counts(splits: Splits) -> list[Finding]:
     for split in splits:
         missing = sorted(classes.get("train", set()) - classes[split])
         if missing:
-            text = f"{split} has no image of {len(missing)} classes, such as {examples(missing)}"
+            text = f"{split} has no image of {class_count(missing)}, such as {examples(missing)}"
             findings.append(Finding("note", text))
     for split, records in splits.items():
         findings += _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
@@ -125,13 +129,13 @@ def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) 
     difficult = difficult or Counter()
     ranked = sorted(counts.keys() | difficult.keys(), key=lambda name: (counts[name], name))
     if len(ranked) > MAX_LISTED_CLASSES:
-        fewest = ", ".join(f"{name} {counts[name]:,}" for name in ranked[:3])
-        most = f"{ranked[-1]} {counts[ranked[-1]]:,}"
+        fewest = ", ".join(f"{one_line(name)} {counts[name]:,}" for name in ranked[:3])
+        most = f"{one_line(ranked[-1])} {counts[ranked[-1]]:,}"
         return [Finding("count", f"{start}fewest: {fewest}; most: {most}")]
     parts = []
     for name in sorted(ranked):
         also = f" (+ {difficult[name]:,})" if difficult[name] else ""
-        parts.append(f"{name} {counts[name]:,}{also}".replace(" ", NO_BREAK_SPACE))
+        parts.append(f"{one_line(name)} {counts[name]:,}{also}".replace(" ", NO_BREAK_SPACE))
     lines = textwrap.wrap(
         ", ".join(parts), 100, initial_indent=start, subsequent_indent="    ", break_on_hyphens=False
     )
@@ -201,7 +205,9 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
-    of = f"of {len(sample):,} images" + (f" (one in {step} was checked)" if step > 1 else "")
+    of = f"of {len(sample):,} image{'' if len(sample) == 1 else 's'}" + (
+        f" (one in {step} was checked)" if step > 1 else ""
+    )
     findings = []
     if narrow:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"

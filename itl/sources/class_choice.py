@@ -22,7 +22,7 @@ def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int])
         counts: Images that lie directly in each folder.
 
     Raises:
-        ItlError: If a line is no class, or the source has none of the classes.
+        ItlError: If a line is no class, or the source has none, or one alone, of the classes.
     """
     if file is None:
         return layout
@@ -40,11 +40,16 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[
     """Return what those of *classes* count as that the list in *file* has; *names* are words for wnids.
 
     Raises:
-        ItlError: If a line is no class, or none of *classes* is in the list.
+        ItlError: If a line is no class, or of several *classes* none, or one alone, is left.
     """
     known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
     listed = read_class_list(Path(file), Taxonomy.snapshot(), known)
     chosen = {name: listed[name] for name in classes if name in listed}
     if not chosen:
         raise ItlError(f"{file} lists {len(listed):,} classes, of which the images have none")
+    if len(labels := set(chosen.values())) == 1 < len(classes):
+        raise ItlError(
+            f"{file} keeps one class of {len(classes):,}, {labels.pop()}, and one alone tells nothing apart; "
+            f"list two or more"
+        )
     return chosen

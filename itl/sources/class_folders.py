@@ -39,7 +39,8 @@ class ClassFolders(Source):
         """Raise ItlError for a fraction that is none."""
         if not 0 <= self.val_fraction < 1:
             raise ItlError(
-                f"val_fraction is a part of the training images, from 0 to 1, not {self.val_fraction}"
+                f"val_fraction is a part of the training images, 0 or more and less than 1, "
+                f"not {self.val_fraction}"
             )
 
     @cached_property

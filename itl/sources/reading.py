@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from itl import one_line
 from itl.hierarchy.taxonomy import Taxonomy
 
 SPLIT_ORDER = ("train", "val", "test")
@@ -44,4 +45,4 @@ class Reading:
         """Return the first class, with its name if it is a wnid."""
         first, tree = self.classes[0], Taxonomy.snapshot()
         name = (self.class_names or {}).get(first) or (tree.class_name(first) if first in tree else "")
-        return f"{first} ({name})" if name else first
+        return one_line(f"{first} ({name})" if name else first)

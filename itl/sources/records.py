@@ -2,11 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, one_line
 from itl.sources.archives import Member
 from itl.sources.boxes import Box
 from itl.sources.image_files import FORMATS_OF_SUFFIX
@@ -45,7 +45,7 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
         unknown = sorted(classes[split] - classes["train"]) if "train" in classes else []
         if unknown:
             raise ItlError(
-                f"{path}: {split} has {len(unknown)} classes that train does not have, such as "
+                f"{path}: {split} has {class_count(unknown)} that train does not have, such as "
                 f"{examples(unknown)}; give both splits the same classes (train has "
                 f"{examples(sorted(classes['train']))})"
             )
@@ -58,7 +58,16 @@ def examples(names: list[str], limit: int = 3) -> str:
     >>> examples(["a", "b", "c", "d"])
     'a, b, c …'
     """
-    return ", ".join(names[:limit]) + (" …" if len(names) > limit else "")
+    return ", ".join(map(one_line, names[:limit])) + (" …" if len(names) > limit else "")
+
+
+def class_count(names: Sized) -> str:
+    """Write how many classes *names* are.
+
+    >>> class_count(["cat"]), class_count(["cat", "dog"])
+    ('1 class', '2 classes')
+    """
+    return f"{len(names):,} class{'' if len(names) == 1 else 'es'}"
 
 
 def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:

@@ -76,7 +76,8 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     >>> open_source("folder", "pictures", val_fraction=0.1).kind
     'folder'
 
-    A file among the options is looked for as it is named, then beside the images.
+    A file among the options is looked for as it is named, then in the folder *path*, or beside
+    the tar or zip.
 
     Raises:
         ItlError: For an unknown kind or option, with the nearest name; for a value that the option does not
@@ -134,4 +135,6 @@ def _existing_file(name: str, file: Path, path: Path) -> Path:
     for candidate in (file, folder / file):
         if candidate.is_file():
             return candidate
-    raise ItlError(f"the option {name} names the file {file}, which is neither here nor in {folder}")
+    raise ItlError(
+        f"the option {name} names the file {file}, which is neither in {Path.cwd()} nor in {folder}"
+    )

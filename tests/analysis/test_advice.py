@@ -122,15 +122,30 @@ def test_expected_rise_is_the_integral():
 
 @pytest.mark.parametrize(
     ("number", "unit"),
-    [("2", "days"), ("-1", "hours"), ("nan", "hours"), ("0", "images"), ("many", "hours")],
+    [
+        ("2", "days"),
+        ("-1", "hours"),
+        ("nan", "hours"),
+        ("inf", "hours"),
+        ("2,5", "hours"),
+        ("0", "images"),
+        ("many", "hours"),
+    ],
 )
 def test_other_budgets_are_refused(number, unit):
     with pytest.raises(ItlError, match="--budget takes a number and one of hours, images, labels"):
         Budget.read(number, unit)
 
 
+def test_images_and_labels_are_whole():
+    assert Budget.read("1,500", "label") == Budget(1500, "labels")
+    assert Budget.read("2.5", "hours") == Budget(2.5, "hours")
+    with pytest.raises(ItlError, match="--budget takes whole images; got 5000.5 images"):
+        Budget.read("5000.5", "images")
+
+
 def test_a_budget_that_nothing_fits_is_refused():
-    with pytest.raises(ItlError, match="no option fits 50 images; the smallest takes 1e\\+02 images"):
+    with pytest.raises(ItlError, match="no option fits 50 images; the smallest takes 100 images"):
         advise(world(5, 0.0)[0], "probe@target0", Budget(50, "images"))
 
 

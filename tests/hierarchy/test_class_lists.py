@@ -114,3 +114,20 @@ def test_a_label_set_from_a_file_is_named_by_its_content(tmp_path):
         label_set(tree, f"file@{file}", [SPANIEL])
     with pytest.raises(ItlError, match="cannot read /nowhere"):
         Subset("digest", "file@/nowhere")
+
+
+@pytest.mark.parametrize(
+    ("line", "near"), [("Forrest", "Forest"), ("bedroom", "Bedroom"), ("FOREST", "Forest")]
+)
+def test_names_like_those_of_the_images_are_not_other_nouns(tmp_path, line, near):
+    classes = {name: name for name in ("Bedroom", "Forest")}
+    assert read(tmp_path, "Bedroom\nForest\n", classes) == classes
+    with pytest.raises(ItlError, match=f"line 1: the images have no class '{line}'; did you mean '{near}'"):
+        read(tmp_path, f"{line}\n", classes)
+
+
+def test_names_of_wordnet_stand_beside_those_of_the_images(tmp_path):
+    assert read(tmp_path, "Tench\ngoldfish\n", {"tench": TENCH, TENCH: TENCH}) == {
+        TENCH: TENCH,
+        GOLDFISH: GOLDFISH,
+    }

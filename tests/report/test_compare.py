@@ -46,3 +46,37 @@ def test_a_folder_without_a_report_is_refused(tmp_path, name):
     first = write_report(tmp_path / "a", {"own": "a gain"}, [0])
     (tmp_path / "b").mkdir()
     assert main(["compare", str(first), str(tmp_path / name)]) == 1
+
+
+def test_a_preset_is_as_good_as_the_folder_of_its_report(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    first = write_report(tmp_path / "reports/mine", {"own": "a gain"}, [0])
+    second = write_report(tmp_path / "reports/yours", {"own": "a gain"}, [0])
+    assert main(["compare", "mine", "params/yours.yaml", "--home", str(tmp_path)]) == 0
+    assert main(["compare", str(first), str(second), "--home", str(tmp_path)]) == 0
+    by_name, by_folder = capsys.readouterr().out.splitlines()
+    assert by_name == by_folder == "1 answers: 1 alike"
+    write_report(tmp_path / "mine", {"own": "a loss"}, [0])
+    assert main(["compare", "mine", "yours", "--home", str(tmp_path)]) == 1
+    assert "give the folder that is meant" in capsys.readouterr().err
+
+
+def test_a_question_of_one_report_is_named_alone(tmp_path, capsys):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    rows = pd.read_csv(first / "contrasts.csv")
+    pd.concat([rows, rows.assign(question="budget")]).to_csv(first / "contrasts.csv", index=False)
+    runs = pd.read_csv(second / "runs.csv")
+    runs.assign(questions="data-size").to_csv(second / "runs.csv", index=False)
+    assert main(["compare", str(first), str(second)]) == 0
+    assert capsys.readouterr().out.splitlines() == ["2 answers: 1 alike, 1 only in 1", "budget: only in 1"]
+
+
+def test_what_untrained_nets_do_not_use_is_no_difference(tmp_path):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    net = {"recipe": {"epochs": 0, "lr": 0.3}, "subset": {"images_per_class": 1}, "seed": 0}
+    specs = [json.dumps({"Pretrain": net}), json.dumps({"Transfer": {"pretrain": net, "method": "knn"}})]
+    runs = pd.DataFrame({"spec": specs, "questions": "data-size", "state": "done"})
+    runs = pd.concat([pd.read_csv(first / "runs.csv"), runs.assign(commit="abc", device="cpu")])
+    runs.to_csv(first / "runs.csv", index=False)
+    assert set(compare_reports(first, second)["why"]) == {"method: knn → none"}

@@ -488,3 +488,15 @@ def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
     folders = {paths.pack_folder(packing, "images", here(tmp_path)) for packing in (strict, lenient)}
     assert len(folders) == 1
     assert key(strict) == key(Packing("demo", unreadable=0.01)) != key(lenient)
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"tasks": ["knn@scenes:1000"]}, "data-size, knn@scenes:1000"),
+        ({"images_per_class": [0, 1000]}, "data-size, images_per_class 1000"),
+    ],
+)
+def test_too_many_images_are_refused_with_the_question_and_the_task(tmp_path, rated, changes, where):
+    with pytest.raises(ItlError, match=f"^{where}: 1,000 images per class were asked for"):
+        small_study(**changes).plan(Store(tmp_path), here(tmp_path))

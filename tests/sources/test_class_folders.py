@@ -98,7 +98,7 @@ def test_names_map_to_wnids(tmp_path):
     with pytest.raises(ItlError, match="names.csv, line 2: 'red fox,' lacks a class or its label"):
         open_source("folder", tmp_path, classes="names.csv").records()
     with pytest.raises(
-        ItlError, match="the option classes names the file gone.csv, which is neither here nor in"
+        ItlError, match="the option classes names the file gone.csv, which is neither in .* nor in"
     ):
         open_source("folder", tmp_path, classes="gone.csv")
 
@@ -110,7 +110,7 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
     splits = {record.id: record.split for record in source.records()}
     assert [sum(splits[name] == "val" for name in names if name[0] == kind) for kind in "abc"] == [2, 2, 0]
     assert splits == {record.id: record.split for record in source.records()}
-    with pytest.raises(ItlError, match="from 0 to 1, not 20"):
+    with pytest.raises(ItlError, match="0 or more and less than 1, not 20"):
         ClassFolders(tmp_path, val_fraction=20)
 
 
@@ -119,7 +119,7 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
     [
         (
             ["train/cat/1.jpg", "train/fox/1.jpg", "val/dog/2.jpg"],
-            "val has 1 classes that train does not have, such as dog",
+            "val has 1 class that train does not have, such as dog",
         ),
         (
             ["train/cat/1.jpg", "train/fox/1.jpg", "train/dog/"],
@@ -154,7 +154,7 @@ def test_check_counts_and_names_what_val_lacks(tmp_path):
         "val: 1 images in 1 classes, 1 for each class",
         "train: 3 images in 2 classes, 1 to 2 for each class",
         "classes: 1 ILSVRC classes, 1 plain names (cat)",
-        "note: val has no image of 1 classes, such as cat",
+        "note: val has no image of 1 class, such as cat",
     ]
 
 
@@ -179,10 +179,10 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
     whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000, "cat/2.jpg": b"2" * 2000}).read_bytes()
     cases = {
         "cut.tar": (whole[:3500], "not a whole tar: cut short"),
-        "garbage.tar": (b"x" * 2000, "not a whole tar"),
+        "garbage.tar": (b"x" * 2000, "is no tar, or damaged from its first byte"),
         "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 files"),
         "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"),
-        "empty.tar": (b"", "not a whole tar"),
+        "empty.tar": (b"", "is no tar, or damaged"),
         "bad.zip": (b"PK\3\4" + b"0" * 99, "cannot be read as a zip"),
     }
     for name, (content, message) in cases.items():
@@ -208,3 +208,39 @@ def test_real_archives():
     counts = [sum(record.split == split for record in scenes.records()) for split in ("train", "test")]
     assert counts == [450, 450]
     assert scenes.read(scenes.records()[0]).startswith(b"\xff\xd8\xff")
+
+
+def test_a_list_that_keeps_one_class_of_several_is_refused(tmp_path):
+    tree(tmp_path, "cat/1.jpg", "dog/1.jpg", "fox/1.jpg")
+    (tmp_path / "one.txt").write_text("cat\n")
+    with pytest.raises(
+        ItlError, match="one.txt keeps one class of 3, cat, and one alone tells nothing apart"
+    ):
+        open_source("folder", tmp_path, classes="one.txt").records()
+    (tmp_path / "merged.csv").write_text("name,label\ncat,pet\ndog,pet\n")
+    with pytest.raises(ItlError, match="merged.csv keeps one class of 3, pet"):
+        open_source("folder", tmp_path, classes="merged.csv").records()
+    (tmp_path / "two.txt").write_text("cat\nfox\n")
+    assert [record.wnid for record in open_source("folder", tmp_path, classes="two.txt").records()] == [
+        "cat",
+        "fox",
+    ]
+
+
+def test_what_a_source_takes_is_said_of_paths_alone(tmp_path):
+    tree(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    assert [line[:19] for line in check_lines("folder", tmp_path, nestd=True)] == ["problem: no option "]
+    assert [line[:13] for line in check_lines("folder", None)] == ["problem: sour", "folder takes "]
+    (tmp_path / "text").write_text("root:x:0:0\n")
+    problem, takes = check_lines("folder", tmp_path / "text")
+    assert "text is no tar, or damaged from its first byte" in problem
+    assert takes.startswith("folder takes ")
+
+
+def test_a_class_with_a_line_end_in_its_name_breaks_no_line(tmp_path):
+    tree(tmp_path, "train/a\nb/1.jpg", "train/c/1.jpg", "val/c/1.jpg")
+    lines = check_lines("folder", tmp_path)
+    assert not any("\n" in line for line in lines)
+    assert "labels: 2 classes, such as a\\nb; by their folders; nothing left out" in lines
+    assert "note: val has no image of 1 class, such as a\\nb" in lines
+    assert "  train: a\\nb 1, c 1" in lines

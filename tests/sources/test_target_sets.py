@@ -285,7 +285,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         (
             {"train.txt": b"cat/0.jpg a", "test.txt": b"cat/1.jpg b"},
             {},
-            "test has 1 classes that train does not",
+            "test has 1 class that train does not",
         ),
         ({"train.txt": b"0.jpg a"}, {}, "could be any of cat/0.jpg, dog/0.jpg"),
         ({"train.csv": b"path,x\ncat/0.jpg,1"}, {}, "no list of images"),
