@@ -4,6 +4,8 @@ The public names of all rooms can be imported from here; each room is loaded whe
 """
 
 import logging
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -108,6 +110,24 @@ class LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the message of *record*, without its level and origin."""
         self.write(self.format(record))
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Show each warning, ours and of libraries, as one line, once, where it spares the bar of the runs."""
+    shown = set()
+
+    def show(message: object, *_: object, **__: object) -> None:
+        line = f"itl: note: {one_line(message)}"
+        if line not in shown:
+            shown.add(line)
+            from tqdm import tqdm  # here: few commands have anything to warn of
+
+            tqdm.write(line, file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 @contextmanager

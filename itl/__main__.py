@@ -5,17 +5,15 @@ import os
 import shlex
 import signal
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, log_lines, one_line, pick
+from itl import ItlError, __version__, log_lines, one_line, pick, warnings_as_notes
 from itl.machine import Machine, Terminated, parse_shard, stopping_on_sigterm
 from itl.specs import Packing, Subset
-from itl.storage import is_disk_full, parse_options, split_quoted
+from itl.storage import is_disk_full, parse_options, parse_points, split_quoted
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -55,8 +53,14 @@ ALLOW_UNREADABLE: Argument = (
 
 PLAN: tuple[Argument, ...] = (
     ("--runs", {"action": "store_true", "help": "list every run"}),
-    ("--detect", {"type": float, "metavar": "POINTS", "help": "seeds that show so large a true change"}),
-    ("--within", {"type": float, "metavar": "POINTS", "help": "seeds that show no change to be that small"}),
+    (
+        "--detect",
+        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show so large a true change"},
+    ),
+    (
+        "--within",
+        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show no change to be that small"},
+    ),
 )
 UNTIL_DECIDED: Argument = (
     "--until-decided",
@@ -86,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(split_quoted(argv, "--budget"))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
-        with _warnings_as_notes(), log_lines(print), stopping_on_sigterm():
+        with warnings_as_notes(), log_lines(print), stopping_on_sigterm():
             args.function(args)
         sys.stdout.flush()
         return 0
@@ -118,14 +122,6 @@ def _explain(error: Exception, command: str) -> str:
         )
     reason = f"{type(error).__name__} while doing {command}: {error}"
     return f"{reason}; itl --debug {command} … shows where"
-
-
-@contextmanager
-def _warnings_as_notes() -> Iterator[None]:
-    """Show each warning, ours and of libraries, as one line."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"itl: note: {one_line(message)}", file=sys.stderr)
-        yield
 
 
 def parser() -> argparse.ArgumentParser:
@@ -419,21 +415,22 @@ def init(args: argparse.Namespace) -> None:
 
 def results(args: argparse.Namespace) -> None:
     """Print every number of a preset, tidy."""
-    import pandas as pd
-
     from itl.runs.questions import questions_of
+    from itl.runs.results import describe_missing, results_of, words_as_text
     from itl.runs.store import Store
 
     machine = _machine(args)
     preset = _preset(args)
-    questions = questions_of(preset)
+    questions, store = questions_of(preset), Store(machine.runs)
     if not questions:
         raise ItlError(f"preset {preset.name} asks no question, so it has no results")
-    table = pd.concat([question.results(Store(machine.runs), machine) for question in questions])
+    table = results_of(questions, store, machine)
     if args.format == "csv":
         table.to_csv(sys.stdout, index=False)
     else:
-        table.to_parquet(sys.stdout.buffer, index=False)
+        words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
+    if note := describe_missing(questions, store, machine):
+        print(f"itl: note: {note}; `itl run {args.preset}` does them", file=sys.stderr)
 
 
 def compare(args: argparse.Namespace) -> None:

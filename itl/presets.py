@@ -101,8 +101,11 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
         raise ItlError(f"cannot read preset {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ItlError(f"preset {path} is not text in UTF-8: {error}; save it so") from error
+    if fields is None:
+        raise ItlError(f"preset {path} is empty; it should hold about: and notebooks:")
     if not isinstance(fields, dict):
-        raise ItlError(f"preset {path} should hold about: and notebooks:; it is a {type(fields).__name__}")
+        words = "a list" if isinstance(fields, list) else "one value"
+        raise ItlError(f"preset {path} should hold about: and notebooks:; it is {words}")
     for field in fields:
         pick(dict.fromkeys(FIELDS), field, f"field of preset {path}")
     try:

@@ -336,11 +336,41 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
                 f"{what} has the number {name!r} for a setting; write decimals with a dot, as 0.05"
             )
         pick({entry.name: entry for entry in fields(kind)}, name, f"setting of {what}")
+    hints = get_type_hints(kind)
+    for name, value in settings.items():
+        refuse_booleans(hints[name], value, f"{name} of {what}")
     pairs = {name: tuple(value.items()) for name, value in settings.items() if isinstance(value, Mapping)}
     try:
         return TypeAdapter(kind).validate_python({**settings, **pairs})
     except ValidationError as error:
         raise plain_error(error, kind, what) from None
+
+
+def refuse_booleans(annotation: object, value: object, what: str) -> None:
+    """Raise ItlError for yes or no in *value*, a number by *annotation*: pydantic would take 1 or 0.
+
+    Args:
+        annotation: the type of a setting.
+        value: the setting, or a list or mapping of what it holds.
+        what: what people call it.
+    """
+    types = set(_types_in(annotation))
+    if not types & {int, float} or types & {bool, object, Any}:
+        return
+    wanted = TYPE_WORDS["int"] if float not in types else "a number"
+    parts: Mapping[str, object] = {"": value}
+    if isinstance(value, Mapping):
+        parts = {f"item {name} of ": item for name, item in value.items()}
+    elif isinstance(value, list | tuple):
+        parts = {f"item {number} of ": item for number, item in enumerate(value, 1)}
+    for part, item in parts.items():
+        if isinstance(item, bool):
+            raise ItlError(f"{part}{what} should be {wanted}, not {item}")
+
+
+def _types_in(annotation: object) -> list[object]:
+    """Return the types that *annotation*, such as tuple[float, ...] | None, is made of."""
+    return [kind for inner in get_args(annotation) for kind in _types_in(inner)] or [annotation]
 
 
 def plain_error(error: "ValidationError", kind: type, what: str) -> ItlError:

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import warnings
+from argparse import ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
@@ -88,14 +89,18 @@ def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
     """Return the object in the JSON file *path*, which can be made again.
 
     Returns:
-        {} if there is no such file, and, with a warning that ends in *cure*, if it is damaged.
+        {} if there is no such file, and, with a warning that ends in *cure*, if it is damaged or empty.
     """
     try:
         content = read_json(path, cure)
     except ItlError as error:
         warnings.warn(str(error), stacklevel=2)
         return {}
-    return content if isinstance(content, dict) else {}
+    if isinstance(content, dict) and content:
+        return content
+    if path.exists():  # nothing of itl writes such a file
+        warnings.warn(f"{path} is damaged: it holds no values by name; {cure}", stacklevel=2)
+    return {}
 
 
 def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
@@ -117,7 +122,8 @@ def read_yaml(text: str, name: str) -> Any:
     """Return the content of the YAML *text*, which people call *name*.
 
     Raises:
-        ItlError: If it is not YAML, or its aliases and nesting stand for more than people write by hand.
+        ItlError: If it is not YAML, a mapping has a key twice, or its aliases and nesting stand for more than
+            people write by hand.
     """
     import yaml  # here: who only reads runs needs none
 
@@ -125,6 +131,8 @@ def read_yaml(text: str, name: str) -> Any:
         root = yaml.compose(text, yaml.SafeLoader)
         if root is not None and _values(root, {}) > YAML_VALUES:
             raise ItlError(f"{name} stands for over {YAML_VALUES:,} values; use fewer aliases (*name)")
+        if repeated := _repeated_key(root, set()):
+            raise ItlError(f"{name} has the key {repeated}; PyYAML would take the last: keep one of them")
         return yaml.safe_load(text)
     except RecursionError:
         raise ItlError(f"{name} is nested too deeply, or contains itself; write it flat") from None
@@ -143,6 +151,27 @@ def _values(node: Any, counts: dict[int, int]) -> int:
     return counts[id(node)]
 
 
+def _repeated_key(node: Any, seen: set[int]) -> str:
+    """Name a key that one mapping of a YAML *node* has twice, with its lines; '' if there is none.
+
+    What a merge (<<) brings may be overridden: it is no key of the mapping that is written.
+    """
+    if not isinstance(getattr(node, "value", None), list) or id(node) in seen:
+        return ""
+    seen.add(id(node))
+    lines: dict[tuple[str, str], int] = {}
+    for child in node.value:
+        if isinstance(child, tuple):
+            key, child = child
+            identity, line = (key.tag, str(key.value)), key.start_mark.line + 1
+            if identity in lines:
+                return f"{key.value} twice, in lines {lines[identity]} and {line}"
+            lines[identity] = line
+        if repeated := _repeated_key(child, seen):
+            return repeated
+    return ""
+
+
 def file_sizes(folder: Path) -> dict[str, int]:
     """Return the bytes of each file in *folder* by name, without hidden files."""
     paths = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
@@ -150,17 +179,15 @@ def file_sizes(folder: Path) -> dict[str, int]:
 
 
 def changed_file(folder: Path, sizes: Mapping[str, int]) -> str:
-    """Name the first file in *folder* that no longer has its size of *sizes*; '' if there is none.
+    """Name the first file in *folder* that is missing or no longer has its size of *sizes*; '' for none.
 
-    A file that is missing was removed by somebody; a power cut shortens files.
+    A power cut shortens files, and people remove them.
     """
     for name, size in sizes.items():
         try:
             if (folder / name).stat().st_size != size:
                 return name
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError):  # a name that no file can have: the sizes themselves are damaged
+        except (OSError, ValueError):  # missing, or a name that no file can have: the sizes are damaged
             return name
     return ""
 
@@ -255,6 +282,18 @@ def _file_system(path: Path) -> str:
         part for part in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(part.mountpoint)
     ]
     return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+
+
+def parse_points(text: str) -> float:
+    """Read a change in points from the command line.
+
+    Raises:
+        ArgumentTypeError: as argparse takes it, if it is no number above 0 and up to 100.
+    """
+    with suppress(ValueError):
+        if 0 < (points := float(text)) <= 100:
+            return points
+    raise ArgumentTypeError(f"points of a metric lie above 0 and up to 100; got {text!r}")
 
 
 def split_quoted(argv: Sequence[str], option: str) -> list[str]:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,60 @@ def test_plan_run_results_subset(capsys, project):
     assert set(small["image"]) < set(pd.read_csv(io.StringIO(out))["image"])
 
 
+@pytest.fixture
+def lost(capsys, project, tmp_path):
+    """A copy of the project's runs and packs, to be damaged."""
+    assert itl(capsys, "run", "mini")[0] == 0
+    for name in ("runs", "packs"):
+        shutil.copytree(project / name, tmp_path / name)
+    return tmp_path
+
+
+def test_results_say_how_many_runs_are_missing(capsys, lost):
+    rows = pd.read_csv(io.StringIO(itl(capsys, "results", "mini", "--home", str(lost))[1]))
+    net, *others = lost.glob("runs/pretrain/*/log.jsonl")  # the one that is trained
+    assert not others
+    file = net.parent / "result.json"
+    file.write_text("{}")
+    status, out, err = itl(capsys, "results", "mini", "--home", str(lost))
+    assert (status, err.splitlines()) == (
+        0,
+        [
+            f"itl: note: {file} is damaged: it holds no values by name; the run is done again",
+            "itl: note: 1 of 4 runs is not done and not in this table; `itl run mini` does them",
+        ],
+    )
+    left = pd.read_csv(io.StringIO(out))
+    assert set(left["images_per_class"]) == {0}, "what was measured on a net that is lost is left out too"
+    assert 0 < len(left) < len(rows)
+    status, out, err = itl(capsys, "run", "mini", "--home", str(lost))
+    assert (status, err.count("is damaged")) == (0, 1)
+    again = pd.read_csv(io.StringIO(itl(capsys, "results", "mini", "--home", str(lost))[1]))
+    pd.testing.assert_frame_equal(again, rows)
+
+
+def test_a_net_whose_weights_are_lost_is_trained_again(capsys, lost):
+    weights = {path: path.read_bytes() for path in lost.glob("runs/pretrain/*/weights.safetensors")}
+    for path in weights:
+        path.unlink()
+    assert "2 runs to do (2 trainings and 0" in itl(capsys, "plan", "mini", "--home", str(lost))[1]
+    run = str(next(iter(weights)).parent.name)
+    status, _, err = itl(capsys, "export", run, str(lost / "net.pth"), "--home", str(lost))
+    assert status == 1
+    assert f"the net of run {run} is needed, and that run is not done" in err
+    assert itl(capsys, "run", "mini", "--home", str(lost))[0] == 0
+    assert {path: path.read_bytes() for path in weights} == weights
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "results"])
+def test_a_pack_without_its_summary_is_named(capsys, lost, command):
+    file = next(lost.glob("packs/scenes-*/pack.json"))
+    file.unlink()
+    status, _, err = itl(capsys, command, "mini", "--home", str(lost))
+    says = f"itl: {file} is missing, so that the pack cannot be read; move {file.parent} away and repeat: "
+    assert (status, err) == (1, f"{says}it is packed again\n")
+
+
 def test_a_plan_makes_no_folders(capsys, tmp_path):
     assert itl(capsys, "plan", "mini", "--home", str(tmp_path / "far/away"))[0] == 0
     assert not (tmp_path / "far").exists()
@@ -215,6 +270,10 @@ BAD = [
     (("run", "mini", "--data"), 2, "--data"),
     (("run", "mini", "--shard", "3/2"), 1, "--shard takes I/N, part I of N, such as 3/8; got '3/2'"),
     (("run", "mini", "--home", "/proc/nope"), 1, "cannot "),
+    (("plan", "mini", "--detect", "0"), 2, "points of a metric lie above 0 and up to 100; got '0'"),
+    (("plan", "mini", "--within", "-1"), 2, "points of a metric lie above 0 and up to 100; got '-1'"),
+    (("plan", "mini", "--detect", "nan"), 2, "got 'nan'"),
+    (("plan", "mini", "--within", "few"), 2, "got 'few'"),
     (("pack", "demo", "--out", "/proc/nope"), 1, "cannot write /proc/nope.lock: /proc takes no files"),
     (("init", "/proc/nope"), 1, "cannot use /proc/nope: no such file or directory (while doing init)"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),

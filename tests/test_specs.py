@@ -2,10 +2,12 @@
 
 import re
 from dataclasses import dataclass, field, fields, replace
+from typing import get_type_hints
 
 import pytest
 
 from itl import ItlError, pick
+from itl.runs.question import Margin
 from itl.specs import (
     NUMERICS,
     DetectionRecipe,
@@ -241,6 +243,13 @@ def test_choices_are_checked_without_yaml_too():
         (Weights, 3, "^x should be a mapping of settings, not 3$"),
         (Packing, {"size": 0}, "^x: a pack's images are at least 1 pixel wide, not 0$"),
         (Packing, {"unreadable": -0.01}, "^x: unreadable is a fraction of the images, 0 to 1, not -0.01$"),
+        (Packing, {"unreadable": True}, "^unreadable of x should be a number, not True$"),
+        (Packing, {"size": True}, "^size of x should be a whole number, not True$"),
+        (Subset, {"pack": "p", "classes": False}, "^classes of x should be a whole number, not False$"),
+        (Recipe, {"lr": True}, "^lr of x should be a number, not True$"),
+        (Recipe, {"lrs": [0.1, True]}, "^item 2 of lrs of x should be a number, not True$"),
+        (Weights, {"net": "n", "mean": [True, 1, 1]}, "^item 1 of mean of x should be a number, not True$"),
+        (Margin, {"points": {"map": True}}, "^item map of points of x should be a number, not True$"),
         (Packing, {"unreadable": 1.01}, "^x: unreadable is a fraction of the images, 0 to 1, not 1.01$"),
     ],
 )
@@ -253,6 +262,18 @@ def test_specs_at_their_ends():
     for settings in ({"size": 1}, {"unreadable": 0.0}, {"unreadable": 1.0}):
         assert spec_of(Packing, settings, "x") == Packing(**settings)
     assert spec_of(Packing, Packing(size=9), "x") == Packing(size=9)
+
+
+@pytest.mark.parametrize(
+    "kind", [Packing, Subset, Recipe, DetectionRecipe, Weights, Pretrain, Transfer, Margin]
+)
+def test_no_number_of_a_spec_may_be_yes_or_no(kind):
+    for name, hint in get_type_hints(kind).items():
+        if hint in (int, float, int | None, float | None):
+            with pytest.raises(ItlError, match=f"^{name} of x should be a (whole )?number, not True$"):
+                spec_of(kind, {name: True}, "x")
+    assert spec_of(Recipe, {"flip": False}, "x") == Recipe(flip=False)
+    assert spec_of(Packing, {"options": {"flag": True}}, "x").options == (("flag", True),)
 
 
 def test_limits_of_pydantic_are_told_as_ours():

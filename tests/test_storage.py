@@ -133,15 +133,51 @@ def test_one_reader_names_the_file_and_the_cure(tmp_path, text, says):
         assert read_mapping(path) == {}
 
 
-def test_a_file_that_was_cut_is_named_and_one_that_was_removed_is_not(tmp_path):
+def test_a_file_that_was_cut_or_removed_is_named(tmp_path):
     for name in ("a", "b", ".hidden"):
         (tmp_path / name).write_text("text")
     sizes = file_sizes(tmp_path)
     assert sizes == {"a": 4, "b": 4}
-    (tmp_path / "a").unlink()
     assert changed_file(tmp_path, sizes) == ""
     (tmp_path / "b").write_text("te")
     assert changed_file(tmp_path, sizes) == "b"
+    (tmp_path / "a").unlink()
+    assert changed_file(tmp_path, sizes) == "a"
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "[1]", "null", "0"])
+def test_json_without_values_is_damaged(tmp_path, text):
+    path = tmp_path / "a.json"
+    assert read_mapping(path) == {}, "and nothing is warned of"
+    path.write_text(text)
+    with pytest.warns(UserWarning, match=f"{path} is damaged: it holds no values by name; it is made again"):
+        assert read_mapping(path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seeds: [0]\nnet: small\n'seeds': [1]", "has the key seeds twice, in lines 1 and 3"),
+        ("a:\n  b: {c: 1, c: 1}", "has the key c twice, in lines 2 and 2"),
+        ("- {1: a,\n   1: b}", "has the key 1 twice, in lines 1 and 2"),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n  <<: *a", "has the key << twice, in lines 3 and 4"),
+    ],
+)
+def test_a_repeated_key_is_refused_with_its_lines(text, says):
+    with pytest.raises(ItlError, match=f"^x {says}; .* keep one of them$"):
+        read_yaml(text, "x")
+
+
+def test_a_merge_may_be_overridden_and_mappings_may_share_keys():
+    text = "a: &a {b: 1}\nc: &c {<<: *a, b: 2}\nd: {<<: [*c, *a], e: 3}\nf: [*a, *a]\n1: x\n'1': y"
+    assert read_yaml(text, "x") == {
+        "a": {"b": 1},
+        "c": {"b": 2},
+        "d": {"b": 2, "e": 3},
+        "f": [{"b": 1}, {"b": 1}],
+        1: "x",
+        "1": "y",
+    }
 
 
 def test_a_folder_that_takes_no_files_is_told_at_once():

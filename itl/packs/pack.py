@@ -101,6 +101,7 @@ class Pack:
         out = Path(out)
         if out.name.endswith(".partial") or not out.exists():
             _refuse_unfinished(out)
+        _refuse_lost_summary(out)
         if not (out / "pack.json").exists():
             raise ItlError(
                 f"{out} is not a pack; if it holds images, pack them to another folder: "
@@ -109,7 +110,7 @@ class Pack:
         try:
             summary = read_mapping(out / "pack.json", PACK_AGAIN)
             if damaged := changed_file(out, summary.get("files", {})):
-                raise OSError(f"the size of {damaged} has changed")
+                raise OSError(f"{damaged} is missing, or its size has changed")
             pack = cls(out, summary)
             shape, rows = pack.images.shape, pq.read_metadata(out / "index.parquet").num_rows
             expected = (len(pack), pack.size, pack.size, 3)
@@ -155,6 +156,7 @@ class Pack:
         if workers is not None and workers < 1:
             raise ItlError(f"workers are images decoded side by side, a number from 1, not {workers}")
         out = Path(out)
+        _refuse_lost_summary(out)
         request = PackRequest(packing, Path(path) if path else None)
         build_pack(request, out, workers or cpu_count())
         return cls.open(out)
@@ -180,6 +182,15 @@ def _replaced(folder: Path) -> ItlError:
         f"{folder} has been packed anew since it was opened, as its source changed; repeat the command, "
         f"which opens the new pack"
     )
+
+
+def _refuse_lost_summary(folder: Path) -> None:
+    """Raise ItlError where *folder* holds a pack's pixels without the pack.json that says what they are."""
+    if (folder / "images.npy").exists() and not (folder / "pack.json").exists():
+        raise ItlError(
+            f"{folder / 'pack.json'} is missing, so that the pack cannot be read; move {folder} away and "
+            f"repeat: it is packed again"
+        )
 
 
 def _refuse_unfinished(out: Path) -> None:

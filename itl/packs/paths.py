@@ -105,9 +105,13 @@ def _folder_name(packing: Packing, name: str, path: Path | None) -> str:
 
 
 def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
-    """Open the pack of *packing* as it is, even if its source has changed; None if it is not built yet."""
+    """Open the pack of *packing* as it is, even if its source has changed; None if it is not built yet.
+
+    Raises:
+        ItlError: as `find_source` does, and for a pack that is damaged.
+    """
     folder = pack_folder(packing, name, machine)
-    return Pack.open(folder) if (folder / "pack.json").exists() else None
+    return Pack.open(folder) if folder.exists() else None
 
 
 def pack_for(packing: Packing, name: str, machine: Machine) -> Pack:

@@ -91,6 +91,10 @@ class Task:
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
         """
         parts = TASK.fullmatch(text) if isinstance(text, str) else None
+        if isinstance(text, str) and re.fullmatch(r"[^:]+:0+", text):
+            raise ItlError(
+                f"task {text} would learn from 0 images of each class; give 1 or more, or leave :0 out"
+            )
         if parts is None:
             raise ItlError(
                 f"task {text!r} is not METHOD@TARGET, METHOD@TARGET/LABELS or either with "
@@ -285,7 +289,7 @@ class Question:
         run_all([self], store, machine, table=lambda: self.plan(store, machine))
 
     def results(self, store: Store, machine: Machine) -> pd.DataFrame:
-        """Return every number of the finished runs, one a row.
+        """Return every number of the finished runs of finished nets, one a row.
 
         Returns:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
@@ -302,12 +306,13 @@ class Question:
         rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
             result = store.result(run.spec)
-            if result is None:
+            trained_on = _trained_on(run.spec, store, own[run.columns])
+            if result is None or trained_on is None:
                 continue
             shared = {
                 **dict(run.columns),
                 "seed": run.seed,
-                **_trained_on(run.spec, store, own[run.columns]),
+                **trained_on,
                 "task": run.task,
                 "target": run.target,
                 "method": run.method,
@@ -327,6 +332,10 @@ class Question:
         results.insert(0, "question", self.name)
         return results
 
+    def specs(self, machine: Machine) -> list[Spec]:
+        """List the specs of the runs and of the nets that they need, each once."""
+        return with_needs(run.spec for run in self.runs(machine))
+
     def leakage(self, machine: Machine) -> list[Leakage]:
         """Return the duplicates of what each target is scored on; none where a pack is not built."""
         packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
@@ -335,7 +344,7 @@ class Question:
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""
-        specs = with_needs(run.spec for run in self.runs(machine))
+        specs = self.specs(machine)
         done = [store.read(spec, "provenance.json") for spec in specs if store.state(spec) == "done"]
         facts = {
             "runs": f"{len(done)} of {len(specs)} done",
@@ -364,10 +373,15 @@ def with_seed(labels: str, seed: int) -> str:
     return labels.replace("{seed}", str(seed))
 
 
-def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, object]:
-    """Return how many classes and images the net of a finished run was trained on, or its *own* weights."""
+def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, object] | None:
+    """Return how many classes and images the net of a run was trained on, or its *own* weights.
+
+    None where the net is lost: its run is damaged, or its weights were removed.
+    """
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
-    result = store.finished(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
+    result = store.result(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
+    if result is None:
+        return None
     counts = {name: result[name] for name in ("classes", "images")}
     return counts | {"weights": own.name if own else "", "trained_on": own.trained_on if own else ""}
 
@@ -394,7 +408,7 @@ def run_all(
     minutes = dict(zip(planned["run"], planned["minutes"], strict=True))
     specs: dict[Spec, None] = {}
     for question in questions:
-        specs |= dict.fromkeys(longest_first(with_needs(run.spec for run in question.runs(machine)), minutes))
+        specs |= dict.fromkeys(longest_first(question.specs(machine), minutes))
     ours = shard_of(specs, machine.shard)
     with Progress(ours, store, minutes, machine.slots, table) as progress:
 

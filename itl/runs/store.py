@@ -39,7 +39,10 @@ class Store:
         return folder
 
     def result(self, spec: object) -> dict | None:
-        """Return the numbers of a finished run; None if it is not done. A damaged file is warned of."""
+        """Return the numbers of a finished run; None if it is not done.
+
+        A file that is damaged or missing is warned of: the run counts as not done.
+        """
         folder = self.path(spec)
         result = read_mapping(folder / RESULT, AGAIN)
         if not result:
@@ -47,7 +50,8 @@ class Store:
         files = result.pop("files", {})
         damaged = changed_file(folder, files) if isinstance(files, dict) else RESULT
         if damaged:
-            warnings.warn(f"{folder / damaged} is damaged: its size has changed; {AGAIN}", stacklevel=2)
+            reason = "damaged: its size has changed" if (folder / damaged).exists() else "missing"
+            warnings.warn(f"{folder / damaged} is {reason}; {AGAIN}", stacklevel=2)
             return None
         return result
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,11 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
-from itl.specs import Packing, Recipe, plain_error, spec_of
+from itl.sources.registry import SOURCES
+from itl.specs import Packing, Recipe, plain_error, refuse_booleans, spec_of
+
+LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
+T = TypeVar("T")
 
 
 def _count(value: object) -> object:
@@ -29,6 +33,13 @@ def _count(value: object) -> object:
     if value == "all" or (type(value) is int and value >= 0):
         return value
     raise ItlError(f"images per class are whole numbers from 0, or 'all'; got {value!r}")
+
+
+def _learning(spec: T, what: str) -> T:
+    """Return *spec*; raise ItlError if it is a recipe whose learning rate of 0 trains nothing."""
+    if isinstance(spec, Recipe) and 0 in (spec.lr, *spec.lrs):
+        raise ItlError(f"{what}: lr should be above 0, not 0: a net would learn nothing")
+    return spec
 
 
 WholeNumber = Annotated[StrictInt, Field(ge=0)]
@@ -63,8 +74,9 @@ class Study(BaseModel):
             ItlError: for a name that is not known, with the nearest one, for settings that are missing, of
                 another type or without a meaning, and for what the question's page could not show.
         """
-        for name in settings:
-            pick(cls.model_fields, name, f"parameter of {cls.name}")
+        for name, value in settings.items():
+            annotation = pick(cls.model_fields, name, f"parameter of {cls.name}").annotation
+            refuse_booleans(annotation, value, f"{name} of {cls.name}")
         try:
             return cls(**settings).question()
         except ValidationError as error:
@@ -74,7 +86,7 @@ class Study(BaseModel):
     @classmethod
     def _read_spec(cls, value: object, info: Any) -> object:
         kind: Any = cls.model_fields[info.field_name].annotation
-        return spec_of(kind, value, info.field_name)
+        return _learning(spec_of(kind, value, info.field_name), info.field_name)
 
     @field_validator("targets", mode="before")
     @classmethod
@@ -90,7 +102,10 @@ class Study(BaseModel):
             return value
         kinds = {name: method.recipe for name, method in METHODS.items() if method.recipe}
         return {
-            name: spec_of(pick(kinds, name, "method that trains the net"), fields, f"{name} recipe")
+            name: _learning(
+                spec_of(pick(kinds, name, "method that trains the net"), fields, f"{name} recipe"),
+                f"{name} recipe",
+            )
             for name, fields in value.items()
         }
 
@@ -118,6 +133,11 @@ class Study(BaseModel):
             self._check_task(task)
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
         conditions = self._needed("values to compare", self.conditions(), "two or more")
+        if 0 < self.cap < LEAST_CAP:
+            raise ItlError(
+                f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {LEAST_CAP}, not "
+                f"{self.cap}: fewer seeds decide nothing"
+            )
         comparisons = self.comparisons(conditions)
         if self.weights:
             beside = [beside_condition(own, conditions) for own in self.weights]
@@ -125,6 +145,7 @@ class Study(BaseModel):
             conditions = [*conditions, *beside]
         for values, what in (
             (seeds, "seed"),
+            ([task.name for task in self.tasks], "task"),
             ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
         ):
             if repeated := sorted({value for value in values if list(values).count(value) > 1}):
@@ -164,10 +185,15 @@ class Study(BaseModel):
     def _check_task(self, task: Task) -> None:
         """Raise ItlError for an unknown method or target, a missing recipe, and impossible labels."""
         method = pick(METHODS, task.method, "transfer method")
+        packing = pick({"images": self.images, **self.targets}, task.target, f"target of task {task.name!r}")
+        if method.annotated and not pick(SOURCES, packing.source, "source").annotates:
+            raise ItlError(
+                f"task {task.name} needs annotated objects, and source {packing.source} of {task.target} has "
+                f"one class for each image; measure it by another method, such as probe@{task.target}"
+            )
         if method.recipe and task.method not in self.tuning:
             given = ", ".join(self.tuning) or "none"
             raise ItlError(f"task {task.name} needs a recipe; tuning has {given}: add {task.method}")
-        pick({"images": self.images, **self.targets}, task.target, f"target of task {task.name!r}")
         if method.annotated and task.labels != "original":
             raise ItlError(
                 f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,9 +18,9 @@ from queue import SimpleQueue
 from subprocess import PIPE
 from typing import Protocol
 
-from itl import ItlError, LineHandler, log_lines
+from itl import ItlError, LineHandler, log_lines, one_line
 from itl.machine import Machine
-from itl.runs.store import Store
+from itl.runs.store import AGAIN, Store
 from itl.specs import Pretrain, Transfer
 
 Spec = Pretrain | Transfer
@@ -186,6 +187,8 @@ def start_worker(threads: int, lifeline: Connection) -> None:
 
     threading.Thread(target=follow, daemon=True).start()
     logging.getLogger("itl").handlers = [LineHandler(print_line)]
+    warnings.filterwarnings("ignore", message=f".*{AGAIN}")  # whoever started the runs has said so
+    warnings.showwarning = lambda message, *_: print_line(f"note: {one_line(message)}")
 
 
 def needs(spec: Spec) -> list[Spec]:

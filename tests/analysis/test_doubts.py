@@ -220,7 +220,7 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
 
 
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
-    for settings in ({}, {"cap": 2}, {"cap": 10}):
+    for settings in ({}, {"cap": 10}):
         asked = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
         with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):  # before the first runs
             list(run_each_until_decided(asked, Store(tmp_path), here(tmp_path)))

@@ -341,7 +341,8 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
         ({"net": "timm:resnet81"}, "data-size: no timm net called 'resnet81'"),
         ({"net": "alexnet"}, "data-size: alexnet needs images of at least 63 pixels, not 24"),
         (
-            {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@scenes"]}
+            {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
+            | {"targets": {"objects": {"source": "demo-detection", "size": 64}}}
             | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
             "data-size: no net for detection .* called 'torchvision:vgg11'",
         ),

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from itl import ItlError
+from itl.analysis.seeds import MIN_SEEDS
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.subset import count_subset
 from itl.presets import Preset
 from itl.runs import questions
 from itl.runs.question import Margin
 from itl.runs.store import Store
+from itl.runs.study import LEAST_CAP
 from itl.specs import Pretrain, Transfer
 from tests.worlds import SETTINGS, here, small_study
 
@@ -275,6 +277,9 @@ def test_label_sets_that_are_none():
         granularity(label_sets=["bottomup@5"])
 
 
+PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -295,6 +300,15 @@ def test_label_sets_that_are_none():
         ({"seeds": [0, 1.5]}, "item 2 of seeds of data-size should be a whole number, not 1.5"),
         ({"seeds": [0, -1]}, "item 2 of seeds of data-size should be at least 0, not -1"),
         ({"cap": -1}, "cap of data-size should be at least 0, not -1"),
+        ({"cap": 1}, "cap of data-size should be 0, for a fixed number of seeds, or at least 3, not 1"),
+        ({"repeats": True}, "repeats of data-size should be a whole number, not True"),
+        (
+            {"tasks": ["knn@scenes", "knn@scenes"]},
+            "data-size needs each task once; knn@scenes is given twice",
+        ),
+        ({"tasks": ["detection@scenes"]}, "detection@scenes needs annotated objects, and source demo-scenes"),
+        ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),
+        ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
         ({"subset": {"seed": -3}}, "subset: seed should be at least 0, not -3"),
         ({"seeds": [True, 2]}, "item 1 of seeds of data-size should be a whole number, not True"),
@@ -310,11 +324,20 @@ def test_questions_that_cannot_be_asked(changes, says):
     [
         (SETTINGS | {"image_per_class": [3]}, "'image_per_class'; did you mean 'images_per_class'"),
         ({name: SETTINGS[name] for name in SETTINGS if name != "net"}, "lacks 1 of its settings; add net"),
-        (SETTINGS | {"tasks": ["actions@scenes"]}, "needs a recipe; tuning has finetune: add actions"),
-        (SETTINGS | {"tasks": ["actions@scenes/original@1"], "tuning": {"actions": {}}}, "leave the labels"),
+        (
+            SETTINGS | PEOPLE | {"tasks": ["actions@people"]},
+            "needs a recipe; tuning has finetune: add actions",
+        ),
+        (
+            SETTINGS | PEOPLE | {"tasks": ["actions@people/original@1"], "tuning": {"actions": {}}},
+            "leave the labels",
+        ),
         (SETTINGS | {"tuning": {"finetun": {}}}, "'finetun'; did you mean 'finetune'"),
         (SETTINGS | {"tuning": {"detection": {"region": "rpn"}}}, "'region'; did you mean 'regions'"),
-        (SETTINGS | {"tasks": ["knn@images:0"]}, "is not METHOD@TARGET, METHOD@TARGET/LABELS or either with"),
+        (
+            SETTINGS | {"tasks": ["knn@images:0"]},
+            "task knn@images:0 would learn from 0 images of each class; give",
+        ),
         (SETTINGS | {"seeds": 3}, "01-data-size in preset mini: seeds of data-size should be a list, not 3"),
         (SETTINGS | {"tasks": "finetune@scenes"}, "tasks of .* should be a list, not 'finetune@scenes'"),
         (SETTINGS | {"recipe": {"steps": -9}}, "^01-data-size in preset mini: recipe: steps .*, not -9$"),
@@ -362,3 +385,8 @@ def test_a_margin_is_declared_with_the_question():
 def test_margins_that_are_none(margin, message):
     with pytest.raises(ItlError, match=message):
         small_study(margin=margin)
+
+
+def test_a_cap_allows_for_the_seeds_that_decide():
+    assert LEAST_CAP == MIN_SEEDS
+    assert small_study(cap=LEAST_CAP).cap == 3

@@ -119,6 +119,22 @@ def test_a_run_with_a_file_cut_by_a_power_cut_is_not_done(tmp_path, name, part):
     assert store.result(SPEC) == {"metrics": {}}
 
 
+@pytest.mark.filterwarnings("ignore:.*the run is done again")
+def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
+    store = Store(tmp_path)
+    (store.folder(SPEC) / "weights.safetensors").write_text("0123456789")
+    store.finish(SPEC, {"metrics": {}})
+    (store.path(SPEC) / "weights.safetensors").unlink()
+    with pytest.warns(UserWarning, match="weights.safetensors is missing; the run is done again"):
+        assert store.state(SPEC) == "to do"
+    with store.claim(SPEC):
+        store.finish(SPEC, {"metrics": {}})
+    assert store.state(SPEC) == "done"
+    (store.path(SPEC) / "result.json").write_text("{}")
+    with pytest.warns(UserWarning, match="result.json is damaged: .*; the run is done again"):
+        assert store.state(SPEC) == "to do"
+
+
 def test_what_is_kept_beside_a_result_is_named_when_damaged(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(ItlError, match="provenance.json is missing; remove .*result.json and repeat"):
