@@ -7,18 +7,22 @@ import pandas as pd
 
 from itl.analysis.comparisons import Answer
 from itl.analysis.findings import Columns
+from itl.evaluation.methods import METHODS
+from itl.evaluation.target import scored_split
 from itl.machine import Machine
 from itl.packs.paths import packed
 from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows
 from itl.runs.question import Question, Run, Task
 from itl.runs.store import Store
+from itl.sources.records import class_count, examples
 from itl.specs import Pretrain, Transfer, key
 
 SHOWN = 3
 ENOUGH_SEEDS = 5
 LEAKED_SHARE = 0.01  # of the test images
 UNEQUAL_PASSES = 1.5  # ratio of how often an image is seen
+FEW_IMAGES = 5  # of a class in the split that is scored
 LAST_PART, STILL_FALLING = 0.2, 0.1  # a loss that falls by a tenth in the last fifth of the steps
 
 
@@ -36,7 +40,8 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
 
     First what can make a verdict wrong: no positive control, test images that nets have seen, results of
     different origin, other exposure, training that had not ended, a learning rate at the edge of those tried.
-    Then what makes it uncertain: few seeds, unequal spreads, few test images.
+    Then what makes it uncertain: few seeds, unequal spreads, few test images, classes with
+    next to none.
     """
     if answer.contrasts.empty:
         return []
@@ -54,6 +59,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         int(main["n"]) < ENOUGH_SEEDS and f"It rests on {seeds_text(main['n'])}.",
         main["unequal"] and "One of the two conditions varies more between seeds than the others do.",
         few_test_images(main, answer, machine),
+        thin_classes(main["task"], answer, machine),
     )
     return [reason for reason in reasons if reason]
 
@@ -142,6 +148,32 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     return (
         f"It is scored on {error[1]} test images: another such set would move a score by about "
         f"{error[0]:.1f} points."
+    )
+
+
+def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
+    """Say which classes of *task* are scored on no image, or on fewer than FEW_IMAGES; '' where none are."""
+    if task == "own" or METHODS[Task.read(task).method].annotated:
+        return ""
+    target = Task.read(task).target
+    pack = packed(answer.question.packings()[target], target, machine)
+    if pack is None:
+        return ""
+    split = scored_split(pack)
+    counts = pd.crosstab(pack.table["wnid"], pack.table["split"])
+    if not {"train", split} <= set(counts):
+        return ""
+    scored = counts.loc[counts["train"] > 0, split]
+    parts = [
+        f"{words} of {class_count(names)}, such as {examples(names)}"
+        for words, names in (
+            ("no image", list(scored.index[scored == 0])),
+            (f"fewer than {FEW_IMAGES} images", list(scored.index[(scored > 0) & (scored < FEW_IMAGES)])),
+        )
+        if names
+    ]
+    return (
+        f"The {split} split of {target}, on which it is scored, has {' and '.join(parts)}." if parts else ""
     )
 
 

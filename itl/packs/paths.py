@@ -128,7 +128,7 @@ class Size:
     train: Mapping[str, int]  # training images of each class
     packed: bool
     seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
-    reading: str = ""  # how the source was read, in two lines; empty where images are rendered
+    reading: str = ""  # how the source was read, in lines; empty where images are rendered
     changes: str = ""  # of the source since it was packed, in words: the pack is to be replaced
 
     @property

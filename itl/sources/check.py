@@ -11,7 +11,7 @@ from itl import ItlError, one_line
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import detection_files, proposals
 from itl.sources.findings import Finding
-from itl.sources.records import WNID, Record, class_count, classes_by_split, examples
+from itl.sources.records import WNID, Record, classes_by_split, examples
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
@@ -91,11 +91,6 @@ def _class_counts(splits: Splits) -> list[Finding]:
     findings = [
         Finding("count", line) for line in [*lines, _wordnet_line(sorted(set().union(*classes.values())))]
     ]
-    for split in splits:
-        missing = sorted(classes.get("train", set()) - classes[split])
-        if missing:
-            text = f"{split} has no image of {class_count(missing)}, such as {examples(missing)}"
-            findings.append(Finding("note", text))
     for split, records in splits.items():
         findings += _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
     return findings

@@ -1,10 +1,11 @@
-"""How a source was read, in two lines: its layout, splits and classes, and what was left out."""
+"""How a source was read, in a few lines: its layout, splits and classes, and what was left out or lacks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from itl import one_line
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.sources.records import class_count, examples
 
 SPLIT_ORDER = ("train", "val", "test")
 
@@ -20,9 +21,10 @@ class Reading:
     class_names: Mapping[str, str] | None = None  # words for wnids that the source itself gives
     left_out: Mapping[str, int] | None = None  # reason -> how many files
     noun: str = "images"  # what is counted
+    lacking: Mapping[str, tuple[str, ...]] | None = None  # split -> classes of train that it has no image of
 
     def lines(self) -> list[str]:
-        """Return two lines for people.
+        """Return two lines for people, and a note for each split that lacks classes of train.
 
         >>> for line in Reading("class folders", {"train": 3}, ("cat", "dog"), "folders").lines():
         ...     print(line)
@@ -39,7 +41,12 @@ class Reading:
             f"by {self.labelled_by}" if self.labelled_by else "",
             f"left out: {left_out}" if left_out else "nothing left out",
         ]
-        return [f"read as: {self.layout}: {counts or 'nothing'}", "labels: " + "; ".join(filter(None, parts))]
+        notes = [
+            f"note: {split} has no image of {class_count(names)}, such as {examples(names)}"
+            for split, names in (self.lacking or {}).items()
+        ]
+        labels = "labels: " + "; ".join(filter(None, parts))
+        return [f"read as: {self.layout}: {counts or 'nothing'}", labels, *notes]
 
     def _example(self) -> str:
         """Return the first class, with its name if it is a wnid."""

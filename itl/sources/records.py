@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
     return records
 
 
-def examples(names: list[str], limit: int = 3) -> str:
+def examples(names: Sequence[str], limit: int = 3) -> str:
     """Return the first few of *names* as text.
 
     >>> examples(["a", "b", "c", "d"])
@@ -76,3 +76,10 @@ def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
     for record in records:
         classes[record.split].add(record.wnid)
     return dict(classes)
+
+
+def lacking_classes(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    """Return, for each split that lacks some, the classes of train that it has no image of."""
+    classes = classes_by_split(records)
+    lacking = {split: sorted(classes.get("train", set()) - names) for split, names in classes.items()}
+    return {split: tuple(lacking[split]) for split in sorted(lacking, reverse=True) if lacking[split]}

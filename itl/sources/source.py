@@ -11,7 +11,7 @@ import numpy as np
 from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.reading import Reading
-from itl.sources.records import Record
+from itl.sources.records import Record, lacking_classes
 from itl.sources.scan import Scan
 
 
@@ -79,6 +79,7 @@ class Source:
             self.class_names,
             left_out,
             self.counted[0],
+            {} if self.annotates else lacking_classes(records),
         )
 
     @property

@@ -99,9 +99,15 @@ def test_results_of_different_origin_are_named(tmp_path):
     assert mixed(measured, origins(asked, store, machine)) == "2 commits, 2 devices", "that of the net counts"
 
 
-def made_up(levels: dict, monkeypatch, test_images: int = 1000, leaks=(), **settings) -> list[str]:
-    """Doubts about made-up results, whose target has so many test images."""
-    pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}})
+def made_up(
+    levels: dict, monkeypatch, test_images: int = 1000, leaks=(), classes: str = "", **settings
+) -> list[str]:
+    """Doubts about made-up results, whose target has so many test images: of *classes*, a letter an image."""
+    test = list(classes or "a" * test_images)
+    wnids = [*sorted({*test, *("abc" if classes else "")}), *test]
+    table = pd.DataFrame({"wnid": wnids, "split": "train"})
+    table.loc[len(table) - len(test) :, "split"] = "test"
+    pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}}, table=table)
     monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
     monkeypatch.setattr(module, "find_leakage", lambda packs: leaks)
     study = question(*levels)
@@ -118,6 +124,21 @@ def test_doubts_that_results_alone_show(monkeypatch):
     assert floor[0].startswith("On this task nothing can be called the same: a floor")
     (few,) = made_up(fine, monkeypatch, test_images=50)
     assert few == "It is scored on 50 test images: another such set would move a score by about 7.0 points."
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        ("aaaaabbbbbccccc", None),
+        ("aaaaabbbbb", "no image of 1 class, such as c."),
+        ("aaaaabbbbcccc", "fewer than 5 images of 2 classes, such as b, c."),
+        ("aaaaab", "no image of 1 class, such as c and fewer than 5 images of 1 class, such as b."),
+    ],
+)
+def test_classes_that_are_hardly_scored_are_named(monkeypatch, classes, says):
+    reasons = made_up({0: 30, 25: 60, 50: 60, "all": 70}, monkeypatch, classes=classes)
+    start = "The test split of x, on which it is scored, has "
+    assert reasons == ([f"{start}{says}"] if says else [])
 
 
 @pytest.mark.parametrize(("seen", "named"), [(9, False), (10, True)])

@@ -500,3 +500,19 @@ def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
 def test_too_many_images_are_refused_with_the_question_and_the_task(tmp_path, rated, changes, where):
     with pytest.raises(ItlError, match=f"^{where}: 1,000 images per class were asked for"):
         small_study(**changes).plan(Store(tmp_path), here(tmp_path))
+
+
+def test_a_plan_names_classes_that_are_not_scored(tmp_path, rated):
+    for name in ("a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "b/3", "b/4", "c/1"):
+        path = tmp_path / f"photos/{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(smooth(24, 24)))
+    photos = {
+        "source": "folder",
+        "path": str(tmp_path / "photos"),
+        "size": 32,
+        "options": {"val_fraction": 0.25},
+    }
+    asked = small_study(targets={"photos": photos}, tasks=["probe@photos"])
+    planned = plan.plan([asked], Store(tmp_path / "runs"), here(tmp_path))
+    assert "photos: note: val has no image of 1 class, such as c" in plan.describe(planned)

@@ -151,10 +151,10 @@ def test_empty_classes_can_be_skipped(tmp_path):
 def test_check_counts_and_names_what_val_lacks(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.jpg", f"train/{FOX}/2.jpg", "train/cat/3.jpg", f"val/{FOX}/4.jpg")
     assert check_lines("folder", tmp_path)[2:6] == [
+        "note: val has no image of 1 class, such as cat",
         "val: 1 images in 1 classes, 1 for each class",
         "train: 3 images in 2 classes, 1 to 2 for each class",
         "classes: 1 ILSVRC classes, 1 plain names (cat)",
-        "note: val has no image of 1 class, such as cat",
     ]
 
 
