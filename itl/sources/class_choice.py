@@ -47,9 +47,9 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[
     chosen = {name: listed[name] for name in classes if name in listed}
     if not chosen:
         raise ItlError(f"{file} lists {len(listed):,} classes, of which the images have none")
-    if len(labels := set(chosen.values())) == 1 < len(classes):
+    if len(chosen) == 1 < len(classes):  # several that count as one are said to
         raise ItlError(
-            f"{file} keeps one class of {len(classes):,}, {labels.pop()}, and one alone tells nothing apart; "
-            f"list two or more"
+            f"{file} keeps one class of {len(classes):,}, {next(iter(chosen))}, and one alone tells nothing "
+            f"apart; list two or more"
         )
     return chosen
