@@ -230,7 +230,7 @@ def write_index(
     done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
     facts = {
         "preset": preset.name,
-        "seeds": " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1])))) + " a question",
+        "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
         "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
         "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),

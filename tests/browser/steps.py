@@ -13,7 +13,8 @@ SHOTS = ROOT / "build/screenshots"
 OPEN = """from pathlib import Path
 from itl.packs.pack import Pack
 from itl.browser.widget import HierarchyBrowser
-browser = HierarchyBrowser(Pack.open(next(Path("packs").glob("images-*/pack.json")).parent))
+packs = [Pack.open(path.parent) for path in Path("packs").glob("images-*/pack.json")]
+browser = HierarchyBrowser(max(packs, key=len))  # the one of every class
 browser"""
 
 

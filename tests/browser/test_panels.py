@@ -102,13 +102,20 @@ def test_what_stands_behind_a_comparison(panel, page, trained):
 
 
 def test_which_images_a_net_gets_wrong_under_dog_in_three_clicks(panel, page, trained):
+    from playwright.sync_api import expect
+
     own = "panel.row = int(panel.contrasts().query('task == \"own\"').index[0])"
     panel(f"from itl import ResultsPanel\npanel = ResultsPanel('smallest')\n{own}\npanel")
     page.evaluate(COUNT_CLICKS)
     page.locator("button[data-setting=opened]").first.click()
     page.get_by_label("find node", exact=True).click()
     page.keyboard.type("dog")
-    dog = page.get_by_label("wrong under", exact=True).locator("option", has_text=re.compile(r"^\s*dog\s·"))
+    nodes = page.get_by_label("wrong under", exact=True).locator("option")
+    # typing narrows the list letter by letter
+    expect(nodes.filter(has_not_text=re.compile(r"dog|^\s*all\s·"))).to_have_count(
+        0
+    )  # typing has narrowed the list
+    dog = nodes.filter(has_text=re.compile(r"^\s*dog\s·"))
     wrong = re.search(r"·\s([\d,]+)\sof", dog.inner_text())[1]
     dog.click()
     page.wait_for_selector(f".itl-panel b:text-matches('^Wrong under dog: {wrong} of')")
