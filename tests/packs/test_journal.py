@@ -40,13 +40,13 @@ def test_no_file_is_an_empty_journal_that_has_nothing_to_close(tmp_path):
     empty = Journal(tmp_path / "journal")
     assert (empty.identity, empty.rows) == (None, [])
     empty.close()
-    os.fstat(1)  # standard output is still open
+    assert os.fstat(1), "standard output is still open"
 
 
 def test_a_closed_journal_may_be_closed_again(journal):
     journal.close()
     journal.close()
-    os.fstat(1)  # standard output is still open
+    assert os.fstat(1), "standard output is still open"
 
 
 @pytest.mark.parametrize("harm", ["no newline", "flipped digit", "no checksum"])
