@@ -439,7 +439,10 @@ class StudyPanel(Panel):
         return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:
-        name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)
+        # Sent once and whole: of what is typed key by key, a busy kernel may have the first letter at a click.
+        name = ipywidgets.Text(
+            description="preset name", placeholder="such as my-study", continuous_update=False, **WIDE
+        )
         actions = {
             "Run or resume": self.run,
             "Stop": self.stop,
