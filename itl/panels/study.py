@@ -439,7 +439,7 @@ class StudyPanel(Panel):
         return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:
-        # Sent once and whole: of what is typed key by key, a busy kernel may have the first letter at a click.
+        # Sent once, whole: of what is sent key by key, a busy kernel may have only a letter at the click.
         name = ipywidgets.Text(
             description="preset name", placeholder="such as my-study", continuous_update=False, **WIDE
         )

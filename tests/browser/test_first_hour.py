@@ -94,7 +94,7 @@ def test_the_page_is_read_whole():
 
 @pytest.fixture
 def launcher(page, project) -> Iterator[None]:
-    """JupyterLab's launcher in the project; the notebook that is made from it is closed, whatever becomes of it."""
+    """JupyterLab's launcher in the project; the notebook made from it is closed at the end."""
     page.evaluate(
         "async (cwd) => { await window.jupyterapp.commands.execute('launcher:create', {cwd}); }",
         "project/notebooks",
