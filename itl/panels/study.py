@@ -1,7 +1,6 @@
 """StudyPanel: choose a question, see its plan, run it, and read the answer."""
 
 import asyncio
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, project_folder
 from itl.packs.paths import size_of
 from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
@@ -29,7 +29,6 @@ from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
-from itl.runs.store import RESULT, Store
 from itl.runs.study import Study
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Packing, Pretrain, spec_of
@@ -40,42 +39,6 @@ CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
 TARGET_SOURCES = [kind for kind, source in SOURCES.items() if reads_files(kind) and not source.annotates]
-
-
-class QuickStore(Store):
-    """A store that reads each result once: each change of a panel plans thousands of runs.
-
-    Whether the result is still there, as it was read, it asks every time: a run that is removed is noticed.
-    """
-
-    def __init__(self, root: Path):
-        super().__init__(root)
-        self._paths: dict[object, Path] = {}
-        self._read: dict[str, int] = {}  # when the results of finished runs were written, by their path
-
-    def path(self, spec: object) -> Path:
-        """Return where the run of *spec* lies; the key is made once."""
-        if spec not in self._paths:
-            self._paths[spec] = super().path(spec)
-        return self._paths[spec]
-
-    def state(self, spec: object) -> str:
-        """Say whether a run is done, partial or to do."""
-        result = f"{self.path(spec)}/{RESULT}"
-        try:
-            written = os.stat(result).st_mtime_ns
-        except FileNotFoundError:
-            return "partial" if self.is_partial(spec) else "to do"
-        if self._read.get(result) == written:
-            return "done"
-        if (state := super().state(spec)) == "done":
-            self._read[result] = written
-        return state
-
-    @property
-    def is_current(self) -> bool:
-        """Whether every result that was read is still there."""
-        return all(map(os.path.exists, self._read))
 
 
 class StudyPanel(Panel):
@@ -439,7 +402,10 @@ class StudyPanel(Panel):
         return super().widget()
 
     def _buttons(self) -> ipywidgets.Widget:
-        name = ipywidgets.Text(description="preset name", placeholder="such as my-study", **WIDE)
+        # Sent once, whole: of what is sent key by key, a busy kernel may have only a letter at the click.
+        name = ipywidgets.Text(
+            description="preset name", placeholder="such as my-study", continuous_update=False, **WIDE
+        )
         actions = {
             "Run or resume": self.run,
             "Stop": self.stop,

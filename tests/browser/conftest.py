@@ -109,5 +109,5 @@ def notebook(page, home, request):
         return notebooks[-1]
 
     yield opened
-    for opened_notebook in notebooks:
-        opened_notebook.close()
+    for _ in notebooks:
+        rig.close_notebook(page)

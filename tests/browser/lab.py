@@ -83,6 +83,18 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
+def close_notebook(page) -> None:
+    """Close the notebook on top without a word, and end its kernel."""
+    page.evaluate(
+        """async () => {
+            const open = window.jupyterapp.shell.currentWidget;
+            await open.sessionContext.shutdown();
+            open.context.model.dirty = false;
+            open.dispose();
+        }"""
+    )
+
+
 class Notebook:
     """A notebook, open in a page of a lab; its cells run one after the other."""
 
@@ -100,17 +112,6 @@ class Notebook:
                 await opened.sessionContext.session.kernel.info;
             }""",
             name,
-        )
-
-    def close(self) -> None:
-        """Close it without a word, and end its kernel."""
-        self.page.evaluate(
-            """async () => {
-                const open = window.jupyterapp.shell.currentWidget;
-                await open.sessionContext.shutdown();
-                open.context.model.dirty = false;
-                open.dispose();
-            }"""
         )
 
     def run(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.browser.axe import serious_faults
-from tests.browser.lab import ROOT
+from tests.browser.lab import ROOT, close_notebook
 from tests.browser.steps import SHOTS
 from tests.pictures import encoded
 
@@ -92,11 +92,18 @@ def test_the_page_is_read_whole():
     assert [action["option"] for action in every if "option" in action] == ["knn@own"]
 
 
-def test_the_page_is_followed_to_the_letter(page, home, project):
+@pytest.fixture
+def launcher(page, project) -> Iterator[None]:
+    """JupyterLab's launcher in the project; the notebook made from it is closed at the end."""
     page.evaluate(
         "async (cwd) => { await window.jupyterapp.commands.execute('launcher:create', {cwd}); }",
         "project/notebooks",
     )
+    yield
+    close_notebook(page)
+
+
+def test_the_page_is_followed_to_the_letter(page, home, project, launcher):
     for action in actions():
         follow(page, action)
     SHOTS.mkdir(parents=True, exist_ok=True)
@@ -106,11 +113,3 @@ def test_the_page_is_followed_to_the_letter(page, home, project):
     done = subprocess.run(command, cwd=project, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 runs to do" in done.stdout
-    page.evaluate(
-        """async () => {
-            const open = window.jupyterapp.shell.currentWidget;
-            await open.sessionContext.shutdown();
-            open.context.model.dirty = false;
-            open.dispose();
-        }"""
-    )
