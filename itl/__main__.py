@@ -11,9 +11,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from itl import ItlError, __version__, log_lines, one_line, pick, warnings_as_notes
-from itl.machine import Machine, Terminated, parse_shard, stopping_on_sigterm
+from itl.arguments import (
+    ALLOW_UNREADABLE,
+    DETECTION_HELP,
+    DEVICE,
+    MACHINE,
+    PLAN,
+    PROPOSAL_FORMATS,
+    SHARD,
+    TAXONOMY,
+    UNTIL_DECIDED,
+    Argument,
+    parse_options,
+    parse_shard,
+    split_budget,
+)
+from itl.machine import Machine, Terminated, stopping_on_sigterm
 from itl.specs import Packing, Subset
-from itl.storage import is_disk_full, parse_options, parse_points, split_quoted
+from itl.storage import is_disk_full
 
 if TYPE_CHECKING:
     from itl.presets import Preset
@@ -22,61 +37,6 @@ if TYPE_CHECKING:
     from itl.runs.store import Store
 
 Command = Callable[[argparse.Namespace], None]
-Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
-
-DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
-TAXONOMY: Argument = (
-    "--taxonomy",
-    {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
-)
-MACHINE: tuple[Argument, ...] = (
-    ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
-    ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
-    DEVICE,
-    ("--workers", {"type": int, "help": "runs side by side on each device"}),
-    ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
-    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
-)
-SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
-
-ALLOW_UNREADABLE: Argument = (
-    "--allow-unreadable",
-    {
-        "type": float,
-        "nargs": "?",
-        "const": 1.0,
-        "default": Packing.unreadable,
-        "metavar": "FRACTION",
-        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
-    },
-)
-
-PLAN: tuple[Argument, ...] = (
-    ("--runs", {"action": "store_true", "help": "list every run"}),
-    (
-        "--detect",
-        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show so large a true change"},
-    ),
-    (
-        "--within",
-        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show no change to be that small"},
-    ),
-)
-UNTIL_DECIDED: Argument = (
-    "--until-decided",
-    {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
-)
-
-DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
-
-PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
-
-Boxes are 1-based and inclusive, the best of an image first. A file is one of
-.mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
-           or one image a file: 000005_boxes.mat with boxes, K × 4
-.npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
-.parquet   columns image, xmin, ymin, xmax, ymax
-A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage exits with 2.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = parser().parse_args(split_quoted(argv, "--budget"))
+    args = parser().parse_args(split_budget(argv))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with warnings_as_notes(), log_lines(print), stopping_on_sigterm():
@@ -127,7 +87,7 @@ def _explain(error: Exception, command: str) -> str:
 def parser() -> argparse.ArgumentParser:
     """Build the parser of all commands."""
     about = "What in the pre-training images makes features transfer?"
-    top = argparse.ArgumentParser(prog="itl", description=about)
+    top = argparse.ArgumentParser(prog="itl", description=about, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"itl {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -135,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     def command(function: Command, *arguments: Argument, **options: Any) -> None:
         """Add the command that *function* is, under its name, with the first line of its docstring."""
         name, summary = function.__name__.replace("_", "-"), (function.__doc__ or "").splitlines()[0]
-        command_parser = commands.add_parser(name, help=summary, **options)
+        command_parser = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
         command_parser.set_defaults(function=function)
         for argument, settings in arguments:
             command_parser.add_argument(argument, **settings)

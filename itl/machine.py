@@ -197,20 +197,6 @@ def split_data(text: str) -> tuple[str, ...]:
     return tuple(entries)
 
 
-def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Parse --shard I/N, part I of N; None stays None.
-
-    Raises:
-        ItlError: for anything else.
-    """
-    if text is None:
-        return None
-    part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
-    return int(part), int(parts)
-
-
 def data_entry(entry: str) -> tuple[str, str]:
     """Return name and path of NAME=PATH, a data entry; the name is '' for a folder.
 

@@ -8,8 +8,7 @@ import socket
 import threading
 import time
 import warnings
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
 from pathlib import Path
@@ -282,40 +281,3 @@ def _file_system(path: Path) -> str:
         part for part in psutil.disk_partitions(all=True) if path.resolve().is_relative_to(part.mountpoint)
     ]
     return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
-
-
-def parse_points(text: str) -> float:
-    """Read a change in points from the command line.
-
-    Raises:
-        ArgumentTypeError: as argparse takes it, if it is no number above 0 and up to 100.
-    """
-    with suppress(ValueError):
-        if 0 < (points := float(text)) <= 100:
-            return points
-    raise ArgumentTypeError(f"points of a metric lie above 0 and up to 100; got {text!r}")
-
-
-def split_quoted(argv: Sequence[str], option: str) -> list[str]:
-    """Split the value of *option*, which takes several words, where it is quoted as one.
-
-    >>> split_quoted(["advise", "--budget", "2 hours", "my birds"], "--budget")
-    ['advise', '--budget', '2', 'hours', 'my birds']
-    """
-    words: list[str] = []
-    for word in argv:
-        words += word.split() if words and words[-1] == option else [word]
-    return words
-
-
-def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
-    """Parse options NAME=VALUE; a value is YAML."""
-    options: dict[str, object] = {}
-    for text in texts or ():
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
-        if name in options:
-            raise ItlError(f"--option {name} is given twice; give it once")
-        options[name] = read_yaml(value, f"--option {name}")
-    return tuple(options.items())

@@ -27,6 +27,7 @@ ROOMS = [
     "browser",
     "panels",
     "bench",
+    "arguments",
     "__main__",
 ]
 ROOT = Path(itl.__file__).parent

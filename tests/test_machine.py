@@ -16,7 +16,6 @@ from itl.machine import (
     free_disk,
     free_memory,
     map_in_order,
-    parse_shard,
     project_folder,
     readable,
     split_data,
@@ -193,17 +192,6 @@ def test_data_folders_are_split_at_the_longest_that_exist(tmp_path, entries, exi
     paths = tuple(str(tmp_path / name) for name in entries)
     assert split_data(os.pathsep.join(paths)) == paths
     assert split_data("") == ()
-
-
-@pytest.mark.parametrize(("text", "shard"), [(None, None), ("1/1", (1, 1)), ("1/8", (1, 8)), ("8/8", (8, 8))])
-def test_a_shard_is_a_part_of_so_many(text, shard):
-    assert parse_shard(text) == shard
-
-
-@pytest.mark.parametrize("text", ["", "3", "/3", "3/", "0/3", "4/3", "-1/3", "1/3/5", "x/3", "1/x"])
-def test_shards_that_cannot_be(text):
-    with pytest.raises(ItlError, match=f"--shard takes I/N, part I of N, such as 3/8; got '{text}'"):
-        parse_shard(text)
 
 
 def test_a_project_has_presets_and_notebooks(tmp_path, monkeypatch):

@@ -18,7 +18,6 @@ from itl.storage import (
     changed_file,
     file_sizes,
     hold_lock,
-    parse_options,
     read_cache,
     read_json,
     read_mapping,
@@ -309,25 +308,6 @@ def test_a_cache_that_is_damaged_or_missing_is_none(tmp_path):
     path.write_text("x")
     with pytest.warns(UserWarning, match="cache is damaged; it is made again"):
         assert read_cache(path, lambda cache: int(cache.read_text())) is None
-
-
-def test_options_are_names_and_yaml():
-    assert parse_options(None) == ()
-    texts = ["size=64", "name=a b", "classes=[1, x]", "path=a=b"]
-    assert parse_options(texts) == (("size", 64), ("name", "a b"), ("classes", [1, "x"]), ("path", "a=b"))
-
-
-@pytest.mark.parametrize(
-    ("texts", "says"),
-    [
-        (["size"], "^--option takes NAME=VALUE, got 'size'$"),
-        (["size=1", "size=2"], "^--option size is given twice; give it once$"),
-        (["size=["], "^--option size is not YAML: "),
-    ],
-)
-def test_options_that_cannot_be(texts, says):
-    with pytest.raises(ItlError, match=says):
-        parse_options(texts)
 
 
 def test_files_have_the_mode_of_the_umask_whatever_writes_them(tmp_path):

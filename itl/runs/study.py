@@ -1,6 +1,7 @@
 """What every question takes: a pydantic model, the one validator of presets, notebooks and Python calls."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -118,9 +119,9 @@ class Study(BaseModel):
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
         return {name: value for name, value in plain.items() if isinstance(value, bool | int | str | list)}
 
+    @abstractmethod
     def conditions(self) -> list[Condition]:
         """Return what the question varies."""
-        raise NotImplementedError
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Return which of *conditions* answer the question, the main comparison first."""

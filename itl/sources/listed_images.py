@@ -1,5 +1,6 @@
 """Images that lists divide into splits and label: any such data set, and what the published ones share."""
 
+from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,9 +43,9 @@ class ListedSource(ScannedSource):
     bad: str = "refuse"  # refuse or skip: listed images that are missing
     unlisted: ClassVar[str] = "images in no list"
 
+    @abstractmethod
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield for each list its split, its name and its images with their classes."""
-        raise NotImplementedError
 
     @cached_property
     def scan(self) -> Scan:

@@ -1,5 +1,6 @@
 """What every source offers, and what sources share that are scanned before anything is decoded."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,7 +16,7 @@ from itl.sources.records import Record, lacking_classes
 from itl.sources.scan import Scan
 
 
-class Source:
+class Source(ABC):
     """What every source offers; a source derives from it and overrides what it has.
 
     A source is a frozen dataclass whose fields are its options; a source of files has the field ``path``.
@@ -34,9 +35,9 @@ class Source:
     )
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
+    @abstractmethod
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError if the source cannot be used."""
-        raise NotImplementedError
 
     def read(self, record: Record) -> bytes | np.ndarray:
         """Return the file of *record*, or its pixels, uint8 (H, W, 3)."""
@@ -116,10 +117,10 @@ class ScannedSource(Source):
 
     path: Path  # a field of each
 
-    @cached_property
+    @property
+    @abstractmethod
     def scan(self) -> Scan:
-        """Records, objects and problems."""
-        raise NotImplementedError
+        """Records, objects and problems, found once."""
 
     @cached_property
     def listing(self) -> Listing:

@@ -1,5 +1,6 @@
 """The demo world: rendered images of ILSVRC classes; classes that are near in WordNet look alike."""
 
+from abc import abstractmethod
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -126,14 +127,14 @@ class RenderedSource(Source):
                 raise ItlError(f"source {self.kind} takes {field.name} of at least 1, not {number}")
 
     @property
+    @abstractmethod
     def names(self) -> list[str]:
         """The classes, sorted."""
-        raise NotImplementedError
 
     @property
     def most_classes(self) -> int:
         """How many classes there are to choose from."""
-        raise NotImplementedError
+        return len(self.names)
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""

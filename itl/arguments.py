@@ -1,0 +1,129 @@
+"""What commands take: their arguments, and how the texts of these are read."""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from itl import ItlError
+from itl.specs import Packing
+from itl.storage import read_yaml
+
+
+def parse_points(text: str) -> float:
+    """Read a change in points from the command line.
+
+    Raises:
+        ArgumentTypeError: as argparse takes it, if it is no number above 0 and up to 100.
+    """
+    with suppress(ValueError):
+        if 0 < (points := float(text)) <= 100:
+            return points
+    raise ArgumentTypeError(f"points of a metric lie above 0 and up to 100; got {text!r}")
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Parse --shard I/N, part I of N; None stays None.
+
+    Raises:
+        ItlError: for anything else.
+    """
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise ItlError(f"--shard takes I/N, part I of N, such as 3/8; got {text!r}")
+    return int(part), int(parts)
+
+
+def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
+    """Parse options NAME=VALUE; a value is YAML."""
+    options: dict[str, object] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ItlError(f"--option takes NAME=VALUE, got {name!r}")
+        if name in options:
+            raise ItlError(f"--option {name} is given twice; give it once")
+        options[name] = read_yaml(value, f"--option {name}")
+    return tuple(options.items())
+
+
+def split_budget(argv: Sequence[str]) -> list[str]:
+    """Write the value of --budget as two words, NUMBER UNIT, however it was given.
+
+    >>> split_budget(["advise", "--budget=2hours", "birds"]), split_budget(["--budget", "2 hours"])
+    (['advise', '--budget', '2', 'hours', 'birds'], ['--budget', '2', 'hours'])
+    """
+    words: list[str] = []
+    for word in argv:
+        name, equals, value = word.partition("=")
+        if equals and name == "--budget":
+            words.append(name)
+        elif words and words[-1] == "--budget":
+            value = word
+        else:
+            words.append(word)
+            continue
+        quoted = re.fullmatch(r"\s*(.*\d)\s*([A-Za-z]+)\s*", value)
+        words += quoted.groups() if quoted else value.split() or [value]
+    return words
+
+
+Argument = tuple[str, dict[str, Any]]  # its name, and what add_argument takes
+
+DEVICE: Argument = ("--device", {"help": "cpu, cuda (all GPUs), cuda:N or several: cuda:0,2"})
+TAXONOMY: Argument = (
+    "--taxonomy",
+    {"default": "", "metavar": "TREE", "help": "nltk, nltk@FOLDER or a CSV file child,parent[,name]"},
+)
+MACHINE: tuple[Argument, ...] = (
+    ("--data", {"action": "append", "metavar": "WHERE", "help": "data folder or NAME=PATH; repeatable"}),
+    ("--home", {"type": Path, "help": "where runs/, packs/ and reports/ lie"}),
+    DEVICE,
+    ("--workers", {"type": int, "help": "runs side by side on each device"}),
+    ("--compile", {"action": "store_true", "default": None, "help": "compile nets; on a GPU: CUDA graphs"}),
+    ("--scheduler", {"metavar": "ADDRESS", "help": "a Dask scheduler whose workers do the runs, or: slurm"}),
+)
+SHARD: Argument = ("--shard", {"metavar": "I/N", "help": "do part I of N, as in the jobs of an array"})
+
+ALLOW_UNREADABLE: Argument = (
+    "--allow-unreadable",
+    {
+        "type": float,
+        "nargs": "?",
+        "const": 1.0,
+        "default": Packing.unreadable,
+        "metavar": "FRACTION",
+        "help": "go on with over 1 %% unreadable images, or up to this fraction of them",
+    },
+)
+
+PLAN: tuple[Argument, ...] = (
+    ("--runs", {"action": "store_true", "help": "list every run"}),
+    (
+        "--detect",
+        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show so large a true change"},
+    ),
+    (
+        "--within",
+        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show no change to be that small"},
+    ),
+)
+UNTIL_DECIDED: Argument = (
+    "--until-decided",
+    {"action": "store_true", "help": "add seeds one at a time, up to the preset's cap, until it is decided"},
+)
+
+DETECTION_HELP = "CSV: image,class,score and four sides; a folder of comp4_det_test_*.txt; COCO results JSON"
+
+PROPOSAL_FORMATS = """Convert files of region proposals, or measure what part of the objects they cover.
+
+Boxes are 1-based and inclusive, the best of an image first. A file is one of
+.mat       images: a cell of names; boxes: a cell of K × 4, ymin xmin ymax xmax (selective search's; up to v7)
+           or one image a file: 000005_boxes.mat with boxes, K × 4
+.npz       images (N,), offsets (N + 1,), boxes (M, 4), xmin ymin xmax ymax: from offsets[n] to offsets[n + 1]
+.parquet   columns image, xmin, ymin, xmax, ymax
+A fifth number of a box in a .mat, scores beside boxes or a column score sort the regions of an image."""

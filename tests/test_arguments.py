@@ -1,0 +1,66 @@
+"""How the texts of a command line are read."""
+
+import pytest
+
+from itl import ItlError
+from itl.__main__ import parser
+from itl.arguments import parse_options, parse_shard, split_budget
+
+
+@pytest.mark.parametrize(("text", "shard"), [(None, None), ("1/1", (1, 1)), ("1/8", (1, 8)), ("8/8", (8, 8))])
+def test_a_shard_is_a_part_of_so_many(text, shard):
+    assert parse_shard(text) == shard
+
+
+@pytest.mark.parametrize("text", ["", "3", "/3", "3/", "0/3", "4/3", "-1/3", "1/3/5", "x/3", "1/x"])
+def test_shards_that_cannot_be(text):
+    with pytest.raises(ItlError, match=f"--shard takes I/N, part I of N, such as 3/8; got '{text}'"):
+        parse_shard(text)
+
+
+def test_options_are_names_and_yaml():
+    assert parse_options(None) == ()
+    texts = ["size=64", "name=a b", "classes=[1, x]", "path=a=b"]
+    assert parse_options(texts) == (("size", 64), ("name", "a b"), ("classes", [1, "x"]), ("path", "a=b"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        (["size"], "^--option takes NAME=VALUE, got 'size'$"),
+        (["size=1", "size=2"], "^--option size is given twice; give it once$"),
+        (["size=["], "^--option size is not YAML: "),
+    ],
+)
+def test_options_that_cannot_be(texts, says):
+    with pytest.raises(ItlError, match=says):
+        parse_options(texts)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--budget", "2", "hours"],
+        ["--budget", "2 hours"],
+        ["--budget", " 2hours "],
+        ["--budget=2 hours"],
+        ["--budget=2hours"],
+        ["--budget=2", "hours"],
+    ],
+)
+def test_a_budget_is_a_number_and_a_unit_however_it_is_quoted(words):
+    assert split_budget(["advise", *words, "2 birds"]) == ["advise", "--budget", "2", "hours", "2 birds"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("1e3 images", ["1e3", "images"]), ("many", ["many"]), ("", [""])]
+)
+def test_the_rest_of_a_budget_is_judged_later(text, words):
+    assert split_budget(["--budget", text]) == ["--budget", *words]
+
+
+def test_names_of_options_are_written_out(capsys):
+    """What is short for one option today may be short for two tomorrow."""
+    with pytest.raises(SystemExit):
+        parser().parse_args(["run", "demo", "--work", "2"])
+    assert "unrecognized arguments: --work 2" in capsys.readouterr().err
