@@ -352,8 +352,8 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rate
     questions = {"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}
     shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
     questions["02_class_count"] = shared | {"label_sets": ["none", "original"]}
-    first, second = questions = questions_of(preset(**questions))
-    for question in questions:
+    first, second = both = questions_of(preset(**questions))
+    for question in both:
         question.prepare(here(tmp_path))
     for name, settings in questions.items():
         declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
