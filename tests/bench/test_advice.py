@@ -42,12 +42,14 @@ def grid() -> Grid:
 
 
 def test_losses_by_hand():
-    judge = Judge(np.array([[1.0, 2.0], [3.0, 6.0]]))
-    assert judge.regret(0) == 4.0 - 2.0
-    assert judge.regret(1) == 0.0
+    judge = Judge(pd.DataFrame([[1.0, 2.0], [3.0, 6.0]], columns=["first", "second"]))
+    assert judge.regret("first") == 4.0 - 2.0
+    assert judge.regret("second") == 0.0
     differences = np.array([1.0, 3.0])  # of each seed
     assert judge.error == pytest.approx(differences.std(ddof=1) / math.sqrt(2))
-    assert judge.fair_regret(0, np.random.default_rng(0)) == pytest.approx(2.0), "the second wins either way"
+    assert judge.fair_regret("first", np.random.default_rng(0)) == pytest.approx(2.0), (
+        "the second wins either way"
+    )
 
 
 def test_the_planted_option_is_chosen_within_a_quarter_of_the_hours(grid):
