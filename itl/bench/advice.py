@@ -1,17 +1,18 @@
-"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [SPLITS [JUDGE]]`.
+"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [--judge PRESET]`.
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
 pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of a grid
 of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds are split at random:
-pilots and other tasks have SEEN of them, and what was chosen is judged by all others. No method can do much
-better than the whole grid of the seen seeds, which takes a third of that time: the noise of nets is in it.
+pilots and other tasks have some of them, and what was chosen is judged by all others. What means alone can
+reach is shown by the whole grid of the seen seeds, which is measured at several times a pilot's cost.
 
-JUDGE is a preset of the same tasks with more seeds, and with more test images if its targets have them, which
-makes the judge more precise and leaves pilots as they are. It may lack options that nothing chooses.
+Another preset of the same tasks may judge, with more seeds, and with more test images if its targets have
+them: that makes the judge more precise and leaves pilots as they are. It may lack options that nothing
+chooses.
 """
 
+import argparse
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,7 +37,7 @@ ADVICE, EVERYTHING, NEAREST = "advice", "everything", "the nearest classes"
 KNN, PILOT_MEAN = "5 neighbours, one net of each option", "the best mean of an even pilot"
 CEILING = "the best mean of the whole grid of these seeds"
 SPLITS = 4
-SEEN = 2  # seeds before the choice
+SEEN = 4  # seeds of which a pilot may take nets; all nets of them on other tasks are known
 FEWEST_JUDGING = 2  # seeds
 GRID_SEEDS = 6  # of the grid whose hours are counted
 CLOSE = 1.0  # points: a choice that loses less is as good as the best
@@ -131,6 +132,7 @@ def validate(
     near: np.ndarray | None = None,
     quick: Mapping[tuple[int, int, int], float] | None = None,
     judge: Grid | None = None,
+    seen: int = SEEN,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave every task out in turn, for so many *splits* of the seeds: see the module.
 
@@ -141,6 +143,7 @@ def validate(
             nearest; nan where it is not known.
         quick: k-NN accuracy by task, option and seed, for the rival that takes the best one.
         judge: the grid that judges, of tasks and options by the same names; by default *grid* itself.
+        seen: seeds of which a pilot may take nets.
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
@@ -149,35 +152,37 @@ def validate(
         this mean.
 
     Raises:
-        ItlError: fewer than two tasks have every option with four seeds, or the judge lacks a chosen option.
+        ItlError: fewer than two tasks have every option with two seeds more than *seen*, or the judge lacks
+            a chosen option.
     """
-    judge = judge or grid
-    tables = {
-        task: (values_of(grid, task).index.to_numpy(), values_of(judge, task))
-        for task in grid.tasks
-        if task in judge.tasks
-    }
-    tables = {
-        task: (seeds, judging)
-        for task, (seeds, judging) in tables.items()
-        if len(seeds) >= SEEN and len(judging) >= SEEN + FEWEST_JUDGING
-    }
-    if len(tables) < 2:
-        raise ItlError(
-            f"tasks are left out of two or more that have every option with four seeds; "
-            f"{len(tables)} have; run more of the question"
-        )
+    tables = _complete(grid, judge or grid, seen)
     chosen, intervals = [], []
     for split in range(splits):
         random = np.random.default_rng(split)
         for task, (seeds, judging) in tables.items():
-            seen = sorted(random.permutation(seeds)[:SEEN].tolist())
-            unseen = Judge(judging[~judging.index.isin(seen)])
-            choices, rows = _judged(LeftOut(grid, grid.tasks.index(task), seen, unseen), near, quick, split)
+            known = sorted(random.permutation(seeds)[:seen].tolist())
+            unseen = Judge(judging[~judging.index.isin(known)])
+            choices, rows = _judged(LeftOut(grid, grid.tasks.index(task), known, unseen), near, quick, split)
             names = {"task": task, "split": split}
             chosen += [names | choice for choice in choices]
             intervals += [names | row for row in rows]
     return pd.DataFrame(chosen), pd.DataFrame(intervals)
+
+
+def _complete(grid: Grid, judge: Grid, seen: int) -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
+    """Return the tasks that can be left out: the seeds that may be seen, and the values that judge."""
+    tables = {}
+    for task in grid.tasks:
+        if task in judge.tasks:
+            seeds, judging = values_of(grid, task).index.to_numpy(), values_of(judge, task)
+            if len(seeds) >= seen and len(judging) >= seen + FEWEST_JUDGING:
+                tables[task] = seeds, judging
+    if len(tables) < 2:
+        raise ItlError(
+            f"tasks are left out of two or more that have every option with {seen + FEWEST_JUDGING} seeds; "
+            f"{len(tables)} have: run more of the question, or let pilots have fewer seeds than {seen}"
+        )
+    return tables
 
 
 def _judged(
@@ -264,7 +269,7 @@ def over_tasks(values: pd.Series) -> tuple[float, float]:
     return round(float(ends.low), 2), round(float(ends.high), 2)
 
 
-def main(home: str, preset: str, splits: int = SPLITS, judge: str | None = None) -> str:
+def main(home: str, preset: str, splits: int = SPLITS, judge: str | None = None, seen: int = SEEN) -> str:
     """Write the table of the question of advice of *preset*, whose runs lie in *home*, judged by *judge*."""
     machine = Machine.from_environment(home=Path(home))
     loaded, store = load_preset(preset), Store(machine.runs)
@@ -283,7 +288,7 @@ def main(home: str, preset: str, splits: int = SPLITS, judge: str | None = None)
     if judge:
         precise, *_ = questions_of(load_preset(judge), "10-advice")
         judging = grid_of(precise, store, machine)
-    return written(*validate(grid, splits, near, quick, judging))
+    return written(*validate(grid, splits, near, quick, judging, seen))
 
 
 def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
@@ -296,10 +301,10 @@ def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        raise SystemExit(
-            "give HOME and PRESET, how often seeds are split, and the preset that judges, "
-            "such as: . my-task-further 4 my-task-judge"
-        )
-    home, preset, *others = sys.argv[1:]
-    print(main(home, preset, int(others[0]) if others else SPLITS, *others[1:]))
+    parser = argparse.ArgumentParser(prog="python -m itl.bench.advice")
+    parser.add_argument("home", help="where runs/ and packs/ lie, such as .")
+    parser.add_argument("preset", help="whose runs of 10-advice are done, such as my-task-further")
+    parser.add_argument("--judge", help="a preset of the same tasks that judges, such as my-task-judge")
+    parser.add_argument("--splits", type=int, default=SPLITS, help="of the seeds (%(default)s)")
+    parser.add_argument("--seen", type=int, default=SEEN, help="seeds that a pilot may take (%(default)s)")
+    print(main(**vars(parser.parse_args())))

@@ -81,7 +81,7 @@ def test_rivals_that_lack_what_they_need_are_left_out(grid):
 
 def test_one_task_cannot_be_left_out(grid):
     alone = replace(grid, measured=grid.measured[grid.measured["task"] == 0])
-    with pytest.raises(ItlError, match="1 have; run more"):
+    with pytest.raises(ItlError, match="with 6 seeds; 1 have: run more"):
         advice.validate(alone)
 
 
