@@ -113,17 +113,17 @@ class LeftOut:
         """
         rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
         whole = float(hours[self.grid.trained].sum()) * GRID_SEEDS
-        known = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
-        left = replace(self.grid, measured=known, seeds=tuple(self.seen), nets=frozenset())
-        parameters, everywhere, taken = left.fit(), np.ones(len(hours), bool), 0.0
-        while experiment := next_experiment(left, self.task, Posterior(parameters, *left.data), everywhere):
+        elsewhere = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
+        known = replace(self.grid, measured=elsewhere, seeds=tuple(self.seen), nets=frozenset())
+        parameters, any_option, taken = known.fit(), np.ones(len(hours), bool), 0.0
+        while experiment := next_experiment(known, self.task, Posterior(parameters, *known.data), any_option):
             if taken + experiment.hours > whole / PILOT_SHARE:
                 break
             taken += experiment.hours
             here = (rows["task"] == self.task) & (rows["option"] == experiment.option)
             for value in rows.loc[here & (rows["seed"] == experiment.seed), "value"]:
-                left = left.with_value(self.task, experiment.option, experiment.seed, float(value))
-        return left, fit(*left.data, len(left.tasks), parameters), taken / whole
+                known = known.with_value(self.task, experiment.option, experiment.seed, float(value))
+        return known, fit(*known.data, len(known.tasks), parameters), taken / whole
 
 
 def validate(
@@ -226,10 +226,11 @@ def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | 
     if quick and all((task, option, first) in quick for option in trained):
         choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, first]))
     choices[CEILING] = int(trained[left.values.mean(0).argmax()])
-    even = left.values.ravel()[:nets]  # one net of each option, then a second, …
-    counts = np.bincount(np.arange(len(even)) % len(trained), minlength=len(trained))
-    sums = np.bincount(np.arange(len(even)) % len(trained), even, minlength=len(trained))
-    choices[PILOT_MEAN] = int(trained[np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf).argmax()])
+    first_nets = (
+        np.arange(left.values.size).reshape(left.values.shape) < nets
+    )  # one of each option, then a second
+    even = pd.DataFrame(left.values).where(first_nets).mean()
+    choices[PILOT_MEAN] = int(trained[even.idxmax()])
     return choices
 
 
