@@ -389,7 +389,7 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
-    if note := describe_missing(questions, store, machine):
+    if note := describe_missing(questions, table, store, machine):
         print(f"itl: note: {note}; `itl run {args.preset}` does them", file=sys.stderr)
 
 

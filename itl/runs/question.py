@@ -302,6 +302,13 @@ class Question:
         Raises:
             ItlError: where no run is done.
         """
+        results = self.results_so_far(store, machine)
+        if results.empty:
+            raise nothing_done([self.name], store)
+        return results
+
+    def results_so_far(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Return the table of `results`, which is empty where no run is done."""
         duplicates = {leak.target: leak.scored for leak in self.leakage(machine)}
         rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
@@ -323,11 +330,6 @@ class Question:
             }
             for metric, value in result["metrics"].items():
                 rows.append(shared | {"metric": metric, "value": value, "run": key(run.spec)})
-        if not rows:
-            raise ItlError(
-                f"no run of {self.name} is done in {store.root}; `itl run` with its preset does them, in "
-                f"Python question.run"
-            )
         results = pd.DataFrame(rows)
         results.insert(0, "question", self.name)
         return results
@@ -366,6 +368,14 @@ class Question:
                 facts[f"weights {own.name}"] = known_of_leakage(own.name, own.trained_on, packs)
         rows = [*facts.items(), *((f"now: {name}", value) for name, value in provenance(machine).items())]
         return pd.DataFrame(rows, columns=["item", "value"])
+
+
+def nothing_done(questions: Sequence[str], store: Store) -> ItlError:
+    """Return the error that no run of any of *questions*, by name, is done."""
+    return ItlError(
+        f"no run of {', '.join(questions)} is done in {store.root}; `itl run` with its preset does them, in "
+        f"Python question.run"
+    )
 
 
 def with_seed(labels: str, seed: int) -> str:
