@@ -239,7 +239,8 @@ def check(args: argparse.Namespace) -> None:
 
     findings = check_source(args.source, args.path, **dict(parse_options(args.option)))
     lines, problems = report_findings(findings)
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
     if problems:
         raise ItlError(problems)
 
@@ -328,7 +329,7 @@ def run(args: argparse.Namespace) -> None:
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    for line in pilot_lines(questions, store, machine):
+    for line in [*planned.enlarged, *pilot_lines(questions, store, machine)]:
         print(line, flush=True)
     if args.until_decided:
         for line in run_each_until_decided(questions, store, machine):

@@ -32,7 +32,9 @@ def describe_missing(
         return ""
     empty = [question.name for question in questions if question.name not in set(results["question"])]
     of_which = f", which has nothing of {', '.join(empty)}" if empty else ""
-    return f"{left} of {len(specs)} runs {'is' if left == 1 else 'are'} not done and not in this table{of_which}"
+    return (
+        f"{left} of {len(specs)} runs {'is' if left == 1 else 'are'} not done and not in this table{of_which}"
+    )
 
 
 def words_as_text(results: pd.DataFrame) -> pd.DataFrame:

@@ -137,8 +137,7 @@ class Study(BaseModel):
         if pick(SOURCES, self.images.source, "source").annotates:
             raise ItlError(
                 f"images of {self.name} are learned from, one class for each, and those of source "
-                f"{self.images.source} have annotated objects instead; give images of another source, and this "
-                f"one as a target"
+                f"{self.images.source} have annotated objects instead; give images of another source"
             )
         if 0 < self.cap < LEAST_CAP:
             raise ItlError(
@@ -195,10 +194,10 @@ class Study(BaseModel):
         packing = pick({"images": self.images, **self.targets}, task.target, f"target of task {task.name!r}")
         annotates = pick(SOURCES, packing.source, "source").annotates
         if annotates and not method.annotated:
+            others = [f"{name}@{task.target}" for name, other in METHODS.items() if other.annotated]
             raise ItlError(
-                f"task {task.name} needs one class for each image, and source {packing.source} of {task.target} "
-                f"has annotated objects instead; measure it by another method: "
-                f"{', '.join(f'{name}@{task.target}' for name, other in METHODS.items() if other.annotated)}"
+                f"task {task.name} needs one class for each image, and source {packing.source} of "
+                f"{task.target} has annotated objects instead; measure it by {' or '.join(others)}"
             )
         if method.annotated and not annotates:
             raise ItlError(

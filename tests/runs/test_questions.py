@@ -310,7 +310,7 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         (
             PEOPLE | {"tasks": ["knn@people"]},
             "knn@people needs one class for each image, and source demo-actions of people has annotated "
-            "objects instead; measure it by another method: actions@people, detection@people",
+            "objects instead; measure it by actions@people or detection@people",
         ),
         ({"images": {"source": "voc2007"}}, "images of data-size are learned from, one class for each, and"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),

@@ -133,7 +133,11 @@ def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
     (store.path(SPEC) / "result.json").write_text("{}")
     with pytest.warns(UserWarning, match="result.json is damaged: .*; the run is done again"):
         assert store.state(SPEC) == "to do"
-    for text in ('{"classes": 4, "files": {}}', '{"metrics": [1], "files": {}}', '{"metrics": {}, "files": []}'):
+    for text in (
+        '{"classes": 4, "files": {}}',
+        '{"metrics": [1], "files": {}}',
+        '{"metrics": {}, "files": []}',
+    ):
         (store.path(SPEC) / "result.json").write_text(text)
         with pytest.warns(UserWarning, match="result.json is damaged: it lacks metrics or files; the run is"):
             assert store.state(SPEC) == "to do"
