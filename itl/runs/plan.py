@@ -395,8 +395,8 @@ def _enlarged(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
         _, recipe = work_of(run.spec)
         if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
             lines[
-                f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for the nets, "
-                f"which shows them no more; pack it at size: {recipe.pixels} or more, or give pixels: {run.side}"
+                f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
+                f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
             ] = None
     return tuple(lines)
 

@@ -137,14 +137,14 @@ def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
     small, tuned = {"images": IMAGES | {"size": 16}}, {"finetune": {"steps": 2, "pixels": 48}}
     shown = plan.plan([data_size(**SHARED | small, **FOUR)], home, machine)
     line = (
-        "note: images, packed at 16 pixels, is enlarged to 24 for the nets, which shows them no more; pack it "
-        "at size: 24 or more, or give pixels: 16"
+        "note: images, packed at 16 pixels, is enlarged to 24 for nets, which adds no detail; pack it at "
+        "24 pixels, or let nets take 16"
     )
     assert shown.enlarged == (line,)
     assert line in shown.summary()
     changes = {"tuning": tuned, "tasks": ["finetune@scenes"]}
     (line,) = plan.plan([small_study(**FOUR | changes)], home, machine).enlarged
-    assert line.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for the nets")
+    assert line.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for nets")
     assert plan.plan([small_study(**FOUR)], home, machine).enlarged == ()
 
 
