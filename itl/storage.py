@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
-from multiprocessing import current_process
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from itl import ItlError
+from itl.machine import refuse_while_main_is_imported
 
 log = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
         ItlError: If the lock file cannot be written, its file system has no locks, the holder is lost, or a
             script without an import guard would wait for itself.
     """
-    _refuse_while_main_is_imported()
+    refuse_while_main_is_imported()
     holder = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, fallback_to_soft=False)
     try:
@@ -230,19 +230,6 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
         released.set()
         holder.unlink(missing_ok=True)
         lock.release()
-
-
-def _refuse_while_main_is_imported() -> None:
-    """Raise ItlError in a process that multiprocessing starts, while it imports the script of its parent.
-
-    Its parent may hold the lock and wait for this process. multiprocessing knows by the same attribute, but
-    refuses only to start processes.
-    """
-    if getattr(current_process(), "_inheriting", False):
-        raise ItlError(
-            'the script starts again in each process that it starts to help; put what it does under `if '
-            '__name__ == "__main__":`'
-        )
 
 
 def _acquire(lock: FileLock, path: Path, holder: Path, task: str) -> None:

@@ -14,7 +14,7 @@ from itl.evaluation.methods import METHODS, main_metrics
 from itl.hierarchy.label_sets import needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, project_folder
+from itl.machine import Machine, project_folder, refuse_while_main_is_imported
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
@@ -411,7 +411,11 @@ def run_all(
         machine: that does the runs.
         table: what a notebook shows meanwhile.
         watch: is called about twice a second while runs are under way.
+
+    Raises:
+        ItlError: for what the plan refuses, runs that fail, and a script without an import guard.
     """
+    refuse_while_main_is_imported()
     for question in questions:
         question.prepare(machine)
     planned = plan(questions, store, machine, measure=False).runs
