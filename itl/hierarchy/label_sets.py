@@ -313,15 +313,15 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
     name = f"without-matched@{','.join([str(seed), *_topmost(tree, f'without-matched@{seed},', nodes)])}"
     others = (_without(tree, wnids, nodes) if nodes else _without_pascal(tree, wnids)).classes
     left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
-    removed, whose = len(wnids) - len(others), "under these nodes" if nodes else "PASCAL's"
+    count, whose = len(wnids) - len(others), "under these nodes" if nodes else "PASCAL's"
     if not left_out or len(left_out) == len(others):
         raise ItlError(
-            f"{name} leaves out {removed} other classes, as many as are {whose}, but of the "
+            f"{name} leaves out {count} other classes, as many as are {whose}, but of the "
             f"{len(wnids)} only {len(others)} are others; add more of these"
         )
-    if abs(len(left_out) - removed) > max(1, CONTROL_TOLERANCE * removed):
+    if abs(len(left_out) - count) > max(1, CONTROL_TOLERANCE * count):
         raise ItlError(
-            f"{name} should leave out about {removed} other classes, as many as are {whose}, but the "
+            f"{name} should leave out about {count} other classes, as many as are {whose}, but the "
             f"subtrees of the {len(others)} others allow {len(left_out)}; "
             f"{'name smaller nodes' if nodes else f'take without-random@{seed}'}"
         )
