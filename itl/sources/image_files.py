@@ -17,6 +17,7 @@ FORMATS_OF_SUFFIX = {
     ".jpg": JPEG_FORMATS,
     ".jpeg": JPEG_FORMATS,
     ".jpe": JPEG_FORMATS,
+    ".jfif": JPEG_FORMATS,
     ".png": ("PNG",),
     ".bmp": ("BMP",),
     ".gif": ("GIF",),
