@@ -29,6 +29,10 @@ FORMATS_OF_SUFFIX = {
     ".pbm": ("PPM",),
     ".jp2": ("JPEG2000",),
 }
+UNREAD_SUFFIXES = {  # of images too
+    *(".avif", ".heic", ".heif", ".jxl", ".svg", ".tga", ".psd", ".exr", ".ico"),
+    *(".dng", ".cr2", ".nef", ".arw", ".raf", ".eps", ".pdf"),
+}
 # Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))
 LATE_EXIF = "EXIF behind the pixels, ignored"  # of a PNG

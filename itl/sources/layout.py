@@ -416,7 +416,7 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
             layout = _read(tree, candidate, flat_val)
         except ItlError:
             continue
-        if all(map(split_of, layout.classes)):  # to choose them would teach nets to tell splits apart
+        if all(split_of(name) or _is_container(name) for name in layout.classes):  # which nobody wants
             continue
         images = Counter[str]()
         for folder, (split, _) in layout.class_of.items():

@@ -189,13 +189,15 @@ def _split_column(
     values = {column: {str(row.get(column, "")).strip() for _, row in rows} for column in named}
     holding = [column for column in named if all(value.lower() in SPLIT_WORDS for value in values[column])]
     if len(holding) > 1:
-        raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of these columns out")
+        raise ItlError(
+            f"{file} may have its splits in {' or '.join(holding)}; leave one of these columns out"
+        )
     for column in named:
         if column.lower() == "split" and not holding:
             other = min(value for value in values[column] if value.lower() not in SPLIT_WORDS)
             raise ItlError(
-                f"{file} has a column {column} with {other!r}, which is no split; write train, val or test, or "
-                f"name the column otherwise"
+                f"{file} has a column {column} with {other!r}, which is no split; write train, val or test, "
+                f"or name the column otherwise"
             )
     return holding[0] if holding else ""
 

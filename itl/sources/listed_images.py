@@ -216,8 +216,8 @@ class Lists(ListedSource):
         if not by_split:
             raise ItlError(
                 f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
-                f"{f' ({examples(reasons)})' * bool(reasons)}; correct it, or name the lists with the options "
-                f"train=FILE and test=FILE"
+                f"{f' ({examples(reasons)})' if reasons else ''}; correct it, or name the lists with the "
+                f"options train=FILE and test=FILE"
             )
         return {split: by_split[split][0] for split in ("train", "val", "test") if split in by_split}
 
@@ -246,7 +246,9 @@ class Lists(ListedSource):
         if not rows:
             return f"{name} lists nothing"
         if not is_image(rows[0].image):
-            return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, with its suffix"
+            return (
+                f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, with its suffix"
+            )
         return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
 
     def _named(self, lists: Mapping[str, list[ListedImage]], scan: Scan) -> "_ClassNames":
