@@ -87,7 +87,7 @@ def read_list_file(
         ItlError: If it is not text, or without such columns, or a line cannot be read.
 
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
-    [ListedImage(image='my cats/1.jpg', label='3', line=1)]
+    [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))  # as the names of files are
@@ -163,7 +163,12 @@ def _from_objects(
     names = list(columns or (numbered[0][1] if numbered else ()))
     image_column = choose_column(names, image, IMAGE_COLUMNS, "image", file)
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
-    split_column = _split_column(numbered, names, {image_column, label_column}, file)
+    others = {
+        name: {str(row.get(name, "")).strip() for _, row in numbered}
+        for name in names
+        if name.lower() in SPLIT_COLUMNS and name not in (image_column, label_column)
+    }
+    of_split = split_column(others, file)
     images = []
     for number, row in numbered:
         values = row.get(image_column), row.get(label_column)
@@ -172,32 +177,30 @@ def _from_objects(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
             )
-        split = SPLIT_WORDS[str(row[split_column]).strip().lower()] if split_column else ""
+        split = SPLIT_WORDS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
 
 
-def _split_column(
-    rows: Sequence[tuple[int, Mapping[str, object]]], columns: Sequence[str], others: set[str], file: str
-) -> str:
-    """Return the column that says the split of each image; '' where no column is named so.
+def split_column(values: Mapping[str, set[str]], file: str) -> str:
+    """Return the column of *file* that says the split of each image; '' where none is named so.
+
+    Args:
+        values: Without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
+        file: Its name, for errors.
 
     Raises:
         ItlError: If a column named split holds something else, or two columns hold splits.
     """
-    named = [column for column in columns if column.lower() in SPLIT_COLUMNS and column not in others]
-    values = {column: {str(row.get(column, "")).strip() for _, row in rows} for column in named}
-    holding = [column for column in named if all(value.lower() in SPLIT_WORDS for value in values[column])]
+    holding = [name for name in values if all(value.lower() in SPLIT_WORDS for value in values[name])]
     if len(holding) > 1:
-        raise ItlError(
-            f"{file} may have its splits in {' or '.join(holding)}; leave one of these columns out"
-        )
-    for column in named:
-        if column.lower() == "split" and not holding:
-            other = min(value for value in values[column] if value.lower() not in SPLIT_WORDS)
+        raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
+    for name in values:
+        if name.lower() == "split" and not holding:
+            other = min(value for value in values[name] if value.lower() not in SPLIT_WORDS)
             raise ItlError(
-                f"{file} has a column {column} with {other!r}, which is no split; write train, val or test, "
-                f"or name the column otherwise"
+                f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
+                f"name the column otherwise"
             )
     return holding[0] if holding else ""
 

@@ -48,7 +48,7 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
     """
     records = sorted(records, key=lambda record: record.id)
     if not records:
-        raise ItlError(f"{path} holds no images in class folders; put each image into a folder of its class")
+        raise ItlError(f"{path} holds no images that have a class in a way that this source reads")
     classes = classes_by_split(records)
     for split in sorted(classes):
         unknown = sorted(classes[split] - classes["train"]) if "train" in classes else []

@@ -306,7 +306,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         (
             {"a.csv": b"path,label,split,subset\ncat/0.jpg,a,train,val"},
             {},
-            "may have its splits in split or subset; leave one of these columns out",
+            "may have its splits in split or subset; leave one of them out",
         ),
     ],
 )
