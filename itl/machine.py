@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import parent_process
+from multiprocessing import current_process, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,19 @@ def _named(setting: str) -> Iterator[None]:
         yield
     except ItlError as error:
         raise ItlError(f"{setting}: {error}") from error
+
+
+def refuse_while_main_is_imported() -> None:
+    """Raise ItlError in a process that multiprocessing starts, while it imports the script of its parent.
+
+    Its parent waits for this process, and may hold the lock that it would wait for. multiprocessing knows by
+    the same attribute, but refuses only to start processes.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        raise ItlError(
+            "the script starts again in each process that is to help it; put what it does under "
+            '`if __name__ == "__main__":`'
+        )
 
 
 def end_with_parent() -> None:

@@ -132,6 +132,22 @@ def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated)
     assert (len(made.runs), len(made.packs)) == (8, 3)
 
 
+def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
+    home, machine = Store(tmp_path), here(tmp_path)
+    small, tuned = {"images": IMAGES | {"size": 16}}, {"finetune": {"steps": 2, "pixels": 48}}
+    shown = plan.plan([data_size(**SHARED | small, **FOUR)], home, machine)
+    line = (
+        "note: images, packed at 16 pixels, is enlarged to 24 for nets, which adds no detail; pack it at "
+        "24 pixels, or let nets take 16"
+    )
+    assert shown.enlarged == (line,)
+    assert line in shown.summary()
+    changes = {"tuning": tuned, "tasks": ["finetune@scenes"]}
+    (line,) = plan.plan([small_study(**FOUR | changes)], home, machine).enlarged
+    assert line.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for nets")
+    assert plan.plan([small_study(**FOUR)], home, machine).enlarged == ()
+
+
 def test_conditions_of_one_question_that_share_a_net_are_one_row(tmp_path, rated):
     question = small_study(**FOUR)
     condition = question.conditions[0]

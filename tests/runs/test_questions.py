@@ -319,6 +319,12 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             "data-size needs each task once; knn@scenes is given twice",
         ),
         ({"tasks": ["detection@scenes"]}, "detection@scenes needs annotated objects, and source demo-scenes"),
+        (
+            PEOPLE | {"tasks": ["knn@people"]},
+            "knn@people needs one class for each image, and source demo-actions of people has annotated "
+            "objects instead; measure it by actions@people or detection@people",
+        ),
+        ({"images": {"source": "voc2007"}}, "images of data-size are learned from, one class for each, and"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),
         ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
