@@ -92,6 +92,8 @@ def test_a_server_that_was_killed_is_replaced():
         with pytest.raises(BrokenProcessPool):
             run.result(timeout=60)
         worker.kill()
+    while server.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
     assert describe(1)["parent"] != server.pid
 
 

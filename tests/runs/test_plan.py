@@ -3,9 +3,8 @@
 import itertools
 import json
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, free_memory
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
+from itl.processes import process_pool
 from itl.runs import cost, plan, provenance, throughput
 from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
@@ -315,7 +315,7 @@ def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
 def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
     machine = here(tmp_path)
     works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
-    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+    with process_pool(2, threads=1) as processes:
         both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
         (found, messages), (other, other_messages) = (one.result() for one in both)
     rate = found[throughput.name_of(*works[0], machine)]
@@ -326,7 +326,7 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)  # to measure again would fail
+    monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
     assert throughput.measured_before(works, machine) == found
     assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == found
     assert throughput.calibrated(works, machine) == found
