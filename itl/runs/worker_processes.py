@@ -97,15 +97,19 @@ class OneProcess:
     Workers of Dask are daemons, which cannot have children of multiprocessing.
     """
 
-    def __init__(self, machine: Machine):
-        """Start the process, which computes on the first device of *machine*."""
-        self.machine = machine.replace(device=machine.devices[0])
+    def __init__(self, device: str, threads: int):
+        """Start the process, whose runs are all on *device*, each with *threads*."""
+        self.device, self.threads = device, threads
         command = [sys.executable, "-m", "itl.runs.worker_processes"]
-        environment = os.environ | {OPENMP_THREADS: str(machine.threads)}
+        environment = os.environ | {OPENMP_THREADS: str(threads)}
         self.process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
 
-    def perform(self, spec: Spec, store: Store, log: Callable[[str], object]) -> None:
-        """Do the run of *spec*; *log* is called with each line that it says.
+    def fits(self, machine: Machine) -> bool:
+        """Whether runs of *machine* can be done here."""
+        return (self.device, self.threads) == (machine.device, machine.threads)
+
+    def perform(self, spec: Spec, store: Store, machine: Machine, log: Callable[[str], object]) -> None:
+        """Do the run of *spec* for a *machine* that fits; *log* is called with each line that it says.
 
         Raises:
             ItlError: what went wrong in the process.
@@ -114,7 +118,7 @@ class OneProcess:
         assert self.process.stdin
         assert self.process.stdout
         try:
-            pickle.dump((spec, store, self.machine), self.process.stdin)
+            pickle.dump((spec, store, machine), self.process.stdin)
             self.process.stdin.flush()
             while (answer := pickle.load(self.process.stdout))[0] == LINE:
                 log(answer[1])

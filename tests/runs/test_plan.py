@@ -375,7 +375,7 @@ class NoProcess:
 
 
 def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", NoProcess)
+    monkeypatch.setattr(throughput, "process_pool", NoProcess)
     caplog.set_level("INFO")
     machine = here(tmp_path)
     throughput.calibrated([], machine)
