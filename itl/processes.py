@@ -5,9 +5,10 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.context import BaseContext
 
+from itl import ItlError
 from itl.machine import OPENMP_THREADS
 
 PRELOADED = "itl.runs.preload"
@@ -53,6 +54,19 @@ def start_process(
     threading.Thread(target=end_with_parent, daemon=True).start()
     if prepare:
         prepare(*arguments)
+
+
+def refuse_while_main_is_imported() -> None:
+    """Raise ItlError in a process that multiprocessing starts, while it imports the script of its parent.
+
+    Its parent waits for this process, and may hold the lock that it would wait for. multiprocessing knows by
+    the same attribute, but refuses only to start processes.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        raise ItlError(
+            "the script starts again in each process that is to help it; put what it does under "
+            '`if __name__ == "__main__":`'
+        )
 
 
 def end_with_parent() -> None:

@@ -82,15 +82,15 @@ def written(root: Path, files: dict[str, bytes]) -> Path:
 
 def changed(files: dict[str, bytes], **changes: bytes | None) -> dict[str, bytes]:
     """*files* with other contents (None: gone) where names contain a key, in which `__` stands for `/`."""
-    found = dict(files)
+    kept = dict(files)
     for part, content in changes.items():
         names = [name for name in files if part.replace("__", "/") in name]
         assert names, part
         for name in names:
-            found.pop(name)
+            kept.pop(name)
             if content is not None:
-                found[name] = content
-    return found
+                kept[name] = content
+    return kept
 
 
 def problems_of(source: Source) -> list[str]:

@@ -151,10 +151,10 @@ def _caller() -> tuple[str, int]:
 
 
 def _plain_crop(
-    images: Tensor, places: Tensor, boxes: Tensor, flips: Tensor, pixels: int, dtype: torch.dtype
+    images: Tensor, rows: Tensor, boxes: Tensor, flips: Tensor, pixels: int, dtype: torch.dtype
 ) -> Tensor:
     """What crops where there is no Triton."""
-    return crop_cpu.batch_crop(images[places], boxes, flips, pixels).to(dtype)
+    return crop_cpu.batch_crop(images[rows], boxes, flips, pixels).to(dtype)
 
 
 class _Stream:

@@ -125,14 +125,17 @@ def boxes_pack(counts: dict[str, int], size: int = 48, seed: int = 0) -> "Boxes"
             "height": 36,
         }
     )
-    told = {"splits": {split: count for split, count in counts.items() if count}, "request": {"fit": "pad"}}
+    summary = {
+        "splits": {split: count for split, count in counts.items() if count},
+        "request": {"fit": "pad"},
+    }
     return Boxes(
         images=images,
         table=table,
         size=size,
         digest="boxes",
         folder=Path("boxes"),
-        summary=told,
+        summary=summary,
         objects=pd.DataFrame(rows, columns=list(OBJECT_COLUMNS)),
     )
 

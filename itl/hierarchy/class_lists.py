@@ -84,6 +84,9 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
             raise ItlError(f"the images have no class {key!r}; did you mean {near[0]!r}?")
     if len(same) > 1:
         raise ItlError(f"{key!r} may be {' or '.join(synset.wnid for synset in same)}; give the wnid")
+    if classes and not same:
+        few = f"{', '.join(sorted(classes)[:3])}{' …' * (len(classes) > 3)}"
+        raise ItlError(f"neither the images nor the tree have a class {key!r}; the images have {few}")
     return same[0].wnid if same else tree[key].wnid
 
 

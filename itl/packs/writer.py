@@ -63,7 +63,10 @@ class ImageWriter:
             os.pwrite(handle, npy_header(count, self.packing.size), 0)
             os.fsync(handle)
         except BrokenExecutor as error:
-            raise ItlError("a packing process was killed (out of memory?); run again to continue") from error
+            raise ItlError(
+                "a packing process ended: it was killed (out of memory?), or says above what went wrong; run "
+                "again to continue"
+            ) from error
         finally:
             os.close(handle)
 

@@ -29,7 +29,7 @@ from itl.runs.throughput import (
     refuse_impossible,
 )
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class PlannedRun:
     kind: str
     seed: int
     size: Size  # of the pack that it learns from
+    pack: str  # the name of that pack
+    side: int  # of its images, in pixels
     key: str = "after packing"
     questions: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
@@ -125,6 +127,7 @@ class Plan:
     machine: Machine
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
     afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
+    enlarged: tuple[str, ...] = ()  # lines on images that nets see larger than they are packed
 
     @property
     def left(self) -> pd.DataFrame:
@@ -236,7 +239,7 @@ class Plan:
         for kind, name, available, sharing in self.memories():
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join([*lines, *self.duplicates, *self.afterwards])
+        return "\n".join([*lines, *self.enlarged, *self.duplicates, *self.afterwards])
 
 
 def plan(
@@ -275,7 +278,8 @@ def plan(
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
-    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
+    runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
+    return Plan(packs, runs, machine, duplicates, afterwards, _enlarged(planned.values()))
 
 
 def is_packed(spec: Pretrain | Transfer) -> bool:
@@ -377,9 +381,24 @@ def _planned_runs(
                 if isinstance(spec, Pretrain):
                     kind, pack, target = "pretrain", "images", "own classes"
                 if spec not in planned:
-                    planned[spec] = PlannedRun(spec, kind, run.seed, sizes[folders[pack]])
+                    planned[spec] = PlannedRun(
+                        spec, kind, run.seed, sizes[folders[pack]], pack, packings[pack].size
+                    )
                 planned[spec].add(question.name, condition, target)
     return planned
+
+
+def _enlarged(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
+    """Return a line for each pack whose images *runs* enlarge; detectors scale whole images as they need."""
+    lines: dict[str, None] = {}  # each once
+    for run in runs:
+        _, recipe = work_of(run.spec)
+        if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
+            lines[
+                f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
+                f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
+            ] = None
+    return tuple(lines)
 
 
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:

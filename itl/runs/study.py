@@ -134,6 +134,11 @@ class Study(BaseModel):
             self._check_task(task)
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
         conditions = self._needed("values to compare", self.conditions(), "two or more")
+        if pick(SOURCES, self.images.source, "source").annotates:
+            raise ItlError(
+                f"images of {self.name} are learned from, one class for each, and those of source "
+                f"{self.images.source} have annotated objects instead; give images of another source"
+            )
         if 0 < self.cap < LEAST_CAP:
             raise ItlError(
                 f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {LEAST_CAP}, not "
@@ -187,7 +192,14 @@ class Study(BaseModel):
         """Raise ItlError for an unknown method or target, a missing recipe, and impossible labels."""
         method = pick(METHODS, task.method, "transfer method")
         packing = pick({"images": self.images, **self.targets}, task.target, f"target of task {task.name!r}")
-        if method.annotated and not pick(SOURCES, packing.source, "source").annotates:
+        annotates = pick(SOURCES, packing.source, "source").annotates
+        if annotates and not method.annotated:
+            others = [f"{name}@{task.target}" for name, other in METHODS.items() if other.annotated]
+            raise ItlError(
+                f"task {task.name} needs one class for each image, and source {packing.source} of "
+                f"{task.target} has annotated objects instead; measure it by {' or '.join(others)}"
+            )
+        if method.annotated and not annotates:
             raise ItlError(
                 f"task {task.name} needs annotated objects, and source {packing.source} of {task.target} has "
                 f"one class for each image; measure it by another method, such as probe@{task.target}"

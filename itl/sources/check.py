@@ -45,7 +45,8 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         scan = source.scan
         records = scan.records if scan else source.records()
     except ItlError as error:
-        return [Finding("problem", str(error)), *_expected(kind)]
+        of_an_option = any(isinstance(value, str) and value in str(error) for value in options.values())
+        return [Finding("problem", str(error)), *([] if of_an_option else _expected(kind))]
     except OSError as error:
         text = f"{path} cannot be read ({error.strerror or error})"
         return [Finding("problem", text), *_expected(kind)]

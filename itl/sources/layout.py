@@ -313,7 +313,7 @@ def _flat_splits(
         tops = {parts[:1] for parts in relative if parts}
         others = {parts[:1] for other in inside if other != folder for parts in inside[other] if parts}
         others = {part for part in others if not _is_container(part[0])}
-        one_folder = len(relative) == 1 and not tops & others and all(_is_container(part) for (part,) in tops)
+        one_folder = len(relative) == 1 and all(_is_container(part) for (part,) in tops)
         if not tops or (one_folder and others):
             flat[folder] = folders[folder]
     return flat

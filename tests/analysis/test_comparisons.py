@@ -320,13 +320,13 @@ def test_the_untrained_net_of_the_same_halves_is_the_baseline():
         for kind in ("minimal", "random")
         for name in ("none", "A", "A + B")
     ]
-    conditions = tuple(Condition(each, trained=each[1][1] != "none") for each in columns)
+    conditions = tuple(Condition(labels, trained=labels[1][1] != "none") for labels in columns)
     pairs = (Comparison(columns[2], columns[1]), Comparison(columns[5], columns[4]))
     study = SimpleNamespace(name="split", conditions=conditions, comparisons=pairs, margin=Margin(), cap=0)
     levels = [10, 40, 43, 20, 40, 43]
     rows = [
-        dict(each) | {"seed": seed, "value": level + NOISE[at, seed], "task": "probe@x"}
-        for at, (each, level) in enumerate(zip(columns, levels, strict=True))
+        dict(labels) | {"seed": seed, "value": level + NOISE[at, seed], "task": "probe@x"}
+        for at, (labels, level) in enumerate(zip(columns, levels, strict=True))
         for seed in range(5)
     ]
     table = contrasts(study, pd.DataFrame(rows).assign(metric="accuracy"))

@@ -28,14 +28,14 @@ from tests.worlds import MADE, here, pretend, small_study
 def pretended(home, odd: int | None = None):
     """A data-size question whose runs are all pretended, the run at *odd* by another commit and device."""
     machine = here(home)
-    asked, store = small_study(seeds=[0, 1, 2]), Store(machine.runs)
-    runs = list(asked.runs_on(dict.fromkeys(asked.packings(), "digest")))
-    object.__setattr__(asked, "runs", lambda machine: runs)
+    data_size, store = small_study(seeds=[0, 1, 2]), Store(machine.runs)
+    runs = list(data_size.runs_on(dict.fromkeys(data_size.packings(), "digest")))
+    object.__setattr__(data_size, "runs", lambda machine: runs)
     if odd is not None:
         store.write(runs[odd].spec, "provenance.json", MADE | {"commit": "decade", "device": "C"})
         store.finish(runs[odd].spec, {"classes": 4, "images": 3, "metrics": {"accuracy": 51.0, "knn5": 51.0}})
     pretend([spec for spec in with_needs([run.spec for run in runs]) if store.state(spec) != "done"], store)
-    return asked, store, machine, runs
+    return data_size, store, machine, runs
 
 
 @pytest.fixture
@@ -62,18 +62,18 @@ def test_nets_that_still_learned_are_named(study):
 
 
 def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):
-    asked, _, _, runs = study
+    data_size, _, _, runs = study
     rows = [
         {"run": module.key(run.spec), "images": 16 if dict(run.columns)["images_per_class"] == 4 else 48}
         for run in runs
     ]
     compared = [run for run in runs if dict(run.columns)["images_per_class"] in (4, 12)]
-    text = exposure(pd.DataFrame(rows), asked, compared)
+    text = exposure(pd.DataFrame(rows), data_size, compared)
     assert text == (
         "Nets have seen each of their images 6 times (images per class 4) or 2 times (images per class 12): "
         "exposure differs too."
     )
-    assert exposure(pd.DataFrame(rows).assign(images=48), asked, compared) == ""
+    assert exposure(pd.DataFrame(rows).assign(images=48), data_size, compared) == ""
 
 
 @pytest.mark.parametrize(("chosen", "edge"), [(0.01, True), (0.02, False), (0.04, True), (None, False)])
@@ -90,13 +90,15 @@ def test_a_learning_rate_at_the_edge_of_those_tried_is_named(tmp_path, chosen, e
 
 
 def test_results_of_different_origin_are_named(tmp_path):
-    asked, store, machine, runs = pretended(tmp_path / "alike")
-    made = origins(asked, store, machine)
+    data_size, store, machine, runs = pretended(tmp_path / "alike")
+    made = origins(data_size, store, machine)
     assert mixed(made, made) == ""
     net = next(index for index, run in enumerate(runs) if isinstance(run.spec, Pretrain))
-    asked, store, machine, runs = pretended(tmp_path / "mixed", odd=net)
+    data_size, store, machine, runs = pretended(tmp_path / "mixed", odd=net)
     measured = [module.key(run.spec) for run in runs if getattr(run.spec, "pretrain", None) == runs[net].spec]
-    assert mixed(measured, origins(asked, store, machine)) == "2 commits, 2 devices", "that of the net counts"
+    assert mixed(measured, origins(data_size, store, machine)) == "2 commits, 2 devices", (
+        "that of the net counts"
+    )
 
 
 def made_up(
@@ -168,8 +170,8 @@ def test_the_three_strongest_doubts_are_listed(monkeypatch):
 
 def test_an_answer_of_the_store_knows_what_made_it(tmp_path):
     for odd in (None, 3):
-        asked, store, machine, _ = pretended(tmp_path / str(odd), odd)
-        mixtures = answer(asked, store, machine).contrasts["mixed"]
+        data_size, store, machine, _ = pretended(tmp_path / str(odd), odd)
+        mixtures = answer(data_size, store, machine).contrasts["mixed"]
         assert mixtures.str.contains("2 commits, 2 devices").any() == (odd is not None)
 
 
@@ -205,51 +207,55 @@ def test_the_variance_table_says_what_seeds_detect(monkeypatch):
 @pytest.mark.parametrize(("few", "count", "words"), [(50.0, 3, "decided"), (69.0, 6, "not decided")])
 def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, few, count, words):
     """Made-up scores that differ from the start, and such that never do."""
-    asked, looks = small_study(seeds=list(range(8)), cap=6, margin={"points": {"knn5": 0.01}}), []
+    data_size, looks = small_study(seeds=list(range(8)), cap=6, margin={"points": {"knn5": 0.01}}), []
     table = noisy({0: 30.0, 4: few, 12: 70.0}, size=4.0, task="knn@scenes")
     more = table[table["seed"] == 0].assign(seed=5)
     results = pd.concat([table, more]).assign(metric="knn5", run="")
-    monkeypatch.setattr(type(asked), "results", lambda part, *_: results[results["seed"].isin(part.seeds)])
+    monkeypatch.setattr(
+        type(data_size), "results", lambda part, *_: results[results["seed"].isin(part.seeds)]
+    )
     machine = here(tmp_path)
-    line = run_until_decided(asked, Store(tmp_path), machine, lambda parts, *_: looks.append(parts[0].seeds))
+    line = run_until_decided(
+        data_size, Store(tmp_path), machine, lambda parts, *_: looks.append(parts[0].seeds)
+    )
     assert [len(seeds) for seeds in looks] == list(range(3, count + 1))
     assert line.startswith(f"data-size: {words} with {count} seeds. 4 instead of 12 images per class: ")
-    assert {run.seed for run in asked.runs(machine)} == set(range(count)), "and no more is planned"
-    other = replace(asked, margin=Margin())
+    assert {run.seed for run in data_size.runs(machine)} == set(range(count)), "and no more is planned"
+    other = replace(data_size, margin=Margin())
     assert {run.seed for run in other.runs(machine)} == set(range(8)), "judged in another way"
 
 
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
     for settings in ({}, {"cap": 10}):
-        asked = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
+        questions = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
         with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):  # before the first runs
-            list(run_each_until_decided(asked, Store(tmp_path), here(tmp_path)))
+            list(run_each_until_decided(questions, Store(tmp_path), here(tmp_path)))
     with pytest.raises(ItlError, match="looks at the results of all runs; leave --shard out"):
         list(run_each_until_decided([], Store(tmp_path), here(tmp_path, shard=(1, 2))))
 
 
 def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):
-    asked, store, machine, runs = pretended(tmp_path)
+    data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 0.5, 4: 0.9, 12: 1.0}, seeds=1, size=0.1, task="knn@scenes")
-    monkeypatch.setattr(type(asked), "results", lambda *_: results.assign(metric="knn5", run=""))
-    assert pilot_lines([asked], store, machine) == [], "all runs are done"
+    monkeypatch.setattr(type(data_size), "results", lambda *_: results.assign(metric="knn5", run=""))
+    assert pilot_lines([data_size], store, machine) == [], "all runs are done"
     (store.path(runs[-1].spec) / "result.json").unlink()
-    (line,) = pilot_lines([asked], store, machine)
+    (line,) = pilot_lines([data_size], store, machine)
     assert line.startswith(
         "pilot: data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0"
     )
-    assert pilot_lines([asked], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
+    assert pilot_lines([data_size], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
 
 
 def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
-    asked, store, machine, runs = pretended(tmp_path)
+    data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 30.0, 4: 50.0, 12: 70.0}, seeds=3, task="knn@scenes").assign(metric="knn5", run="")
-    monkeypatch.setattr(type(asked), "results", lambda *_: results)
-    one, two = (designs([asked], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
+    monkeypatch.setattr(type(data_size), "results", lambda *_: results)
+    one, two = (designs([data_size], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
     assert one["seeds"] > two["seeds"] >= 3
     assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"
-    assert "too few" in designs([asked], store, machine, within=0.01).iloc[0]["note"]
-    none = designs([asked], Store(tmp_path / "empty"), machine, detect=1.0).iloc[0]
+    assert "too few" in designs([data_size], store, machine, within=0.01).iloc[0]["note"]
+    none = designs([data_size], Store(tmp_path / "empty"), machine, detect=1.0).iloc[0]
     assert none["note"] == "run two seeds or more of it first"
     with pytest.raises(ItlError, match="give a change to detect or a margin"):
-        designs([asked], store, machine, detect=1.0, within=1.0)
+        designs([data_size], store, machine, detect=1.0, within=1.0)

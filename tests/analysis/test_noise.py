@@ -18,55 +18,55 @@ FITS = {25: [[1, 3], [4, 6]], 50: [[10, 12], [8, 10]]}  # of each net, by condit
 
 def study(fits: dict = FITS, *untrained: object) -> tuple[SimpleNamespace, pd.DataFrame]:
     """A question on one task, and its results: a row for each fit."""
-    asked = question(*untrained, *fits)
-    asked.tasks = (Task.read("probe@x"),)
+    data_size = question(*untrained, *fits)
+    data_size.tasks = (Task.read("probe@x"),)
     rows = [
         frame({count: [fit]}).assign(seed=seed)
         for count, nets in fits.items()
         for seed, net in enumerate(nets)
         for fit in net
     ]
-    return asked, pd.concat(rows)
+    return data_size, pd.concat(rows)
 
 
 def test_nets_and_fits_by_hand():
-    asked, results = study()
+    data_size, results = study()
     # Means of nets 2, 5 and 11, 9. Conditions differ by 9 and 4, with variance 12.5, half of which each has.
     # Fits of one net have variance 2, of which the mean of two has half.
-    assert variances(asked, results, "probe@x") == Variances(net=12.5 / 2 - 2 / 2, fit=2.0)
+    assert variances(data_size, results, "probe@x") == Variances(net=12.5 / 2 - 2 / 2, fit=2.0)
     once = results.groupby(["images_per_class", "seed"], as_index=False).first()
-    assert variances(asked, once, "probe@x") == Variances(net=12.5 / 2, fit=0.0)
+    assert variances(data_size, once, "probe@x") == Variances(net=12.5 / 2, fit=0.0)
 
 
 def test_fits_are_pooled_by_their_number():
-    asked, results = study({25: [[1, 3, 5], [4, 6]], 50: [[10, 12], [9]]})
+    data_size, results = study({25: [[1, 3, 5], [4, 6]], 50: [[10, 12], [9]]})
     # Means 3, 5 and 11, 9: differences 8 and 4 have variance 8. Fits have variances 4 (of three), 2 and 2.
     fit = (2 * 4 + 1 * 2 + 1 * 2) / (2 + 1 + 1)
-    assert variances(asked, results, "probe@x") == Variances(pytest.approx(8 / 2 - fit / (8 / 4)), fit)
+    assert variances(data_size, results, "probe@x") == Variances(pytest.approx(8 / 2 - fit / (8 / 4)), fit)
 
 
 def test_nets_do_not_vary_less_than_nothing():
-    asked, results = study({25: [[0, 9], [1, 10]], 50: [[3, 12], [4, 13]]})
-    assert variances(asked, results, "probe@x") == Variances(net=0.0, fit=40.5)
+    data_size, results = study({25: [[0, 9], [1, 10]], 50: [[3, 12], [4, 13]]})
+    assert variances(data_size, results, "probe@x") == Variances(net=0.0, fit=40.5)
 
 
 def test_the_untrained_net_and_what_is_missing_stay_out():
-    asked, results = study(FITS, 0)
+    data_size, results = study(FITS, 0)
     wild = frame({0: [0, 99, 50, 7]}).assign(seed=[0, 0, 1, 1], classes=0)
     own = results.assign(task="own", value=range(8))
     given = pd.concat([results, wild, own, results.assign(metric="top5", value=range(8))])
-    assert variances(asked, given, "probe@x") == Variances(5.25, 2.0)
-    assert variances(asked, given[given["seed"] == 0], "probe@x") is None
-    assert variances(asked, given[given["images_per_class"] != 25], "probe@x") is None
+    assert variances(data_size, given, "probe@x") == Variances(5.25, 2.0)
+    assert variances(data_size, given[given["seed"] == 0], "probe@x") is None
+    assert variances(data_size, given[given["images_per_class"] != 25], "probe@x") is None
 
 
 def test_the_table_is_in_points(monkeypatch):
     monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
-    asked, results = study(FITS, 0)
+    data_size, results = study(FITS, 0)
     one_seed = results[results["seed"] == 0].assign(task="knn@x", metric="knn5")
     once = results.groupby(["images_per_class", "seed"], as_index=False).first().assign(task="probe@y")
     given = pd.concat([results, results.assign(task="own"), one_seed, once])
-    table = variance_table([SimpleNamespace(question=asked, results=given)], None)
+    table = variance_table([SimpleNamespace(question=data_size, results=given)], None)
     assert table["task"].tolist() == ["probe@x", "probe@y"]
     assert table["between nets"].tolist() == ["2.3", "2.5"]  # roots of 5.25 and 6.25
     assert table["between fits"].tolist() == ["1.4", ""]
@@ -90,21 +90,21 @@ class Finished:
         return {"seconds": self.seconds[spec]}
 
 
-def asked_of_runs() -> tuple[SimpleNamespace, Finished]:
+def study_of_runs() -> tuple[SimpleNamespace, Finished]:
     """The question of `study` with runs: nets of 2 and 4 hours, a fit of 1, and one of another task."""
-    asked, results = study()
+    data_size, results = study()
     nets = [Pretrain(Subset("p"), seed=seed) for seed in range(3)]
     fits = [Transfer(nets[0], "probe", name, "pack") for name in ("x", "other", "unfinished")]
     tasks = dict.fromkeys(nets, "own") | dict(zip(fits, ("probe@x", "probe@other", "probe@x"), strict=True))
-    asked.runs = lambda machine: [SimpleNamespace(spec=spec, task=task) for spec, task in tasks.items()]
-    asked.results = lambda store, machine: results
-    return asked, Finished({nets[0]: 7200.0, nets[1]: 14400.0, fits[0]: 3600.0, fits[1]: 6000.0})
+    data_size.runs = lambda machine: [SimpleNamespace(spec=spec, task=task) for spec, task in tasks.items()]
+    data_size.results = lambda store, machine: results
+    return data_size, Finished({nets[0]: 7200.0, nets[1]: 14400.0, fits[0]: 3600.0, fits[1]: 6000.0})
 
 
 def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
-    asked, store = asked_of_runs()
+    data_size, store = study_of_runs()
     expected = cheapest(Variances(5.25, 2.0), Costs(180.0, 60.0), 2, detect=4.0)
-    (row,) = designs([asked], store, None, detect=4.0).to_dict("records")
+    (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row == {
         "question": "test",
         "task": "probe@x",
@@ -115,20 +115,20 @@ def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
         "hours": f"{expected.minutes / 60:.1f}",
         "note": "",
     }
-    (row,) = designs([asked], store, None, detect=0.5).to_dict("records")
+    (row,) = designs([data_size], store, None, detect=0.5).to_dict("records")
     assert row["note"].startswith("0.5 points are too few for 100 seeds")
-    (row,) = designs([asked], store, None, within=0.01).to_dict("records")
+    (row,) = designs([data_size], store, None, within=0.01).to_dict("records")
     assert row["note"].startswith("0.01 points are too few for 100 seeds")
     assert (row["between nets"], row["seeds"]) == ("2.3", "")
 
 
 @pytest.mark.parametrize("missing", [Pretrain, Transfer])
 def test_without_finished_nets_and_fits_there_is_no_design(missing):
-    asked, store = asked_of_runs()
+    data_size, store = study_of_runs()
     store.seconds = {
         spec: seconds for spec, seconds in store.seconds.items() if not isinstance(spec, missing)
     }
-    (row,) = designs([asked], store, None, detect=4.0).to_dict("records")
+    (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert (row["note"], row["between nets"]) == ("run two seeds or more of it first", "")
 
 

@@ -52,7 +52,7 @@ def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
     use_device(machine)
     kept = torch.ones(1 << 20, device="cuda")
     result = {"device": machine.device, "found": str(kept.device), "process": os.getpid()}
-    store.finish(spec, result)
+    store.finish(spec, result | {"metrics": {}})
     return result
 
 
@@ -63,9 +63,9 @@ def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
         [Pretrain(Subset("p"), seed=seed) for seed in range(3 * machine.slots)], Store(tmp_path), machine
     )
     results = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
-    assert all(each["found"] == each["device"] for each in results)
-    assert {each["device"] for each in results} == set(machine.devices)
-    assert len({each["process"] for each in results}) == machine.slots
+    assert all(result["found"] == result["device"] for result in results)
+    assert {result["device"] for result in results} == set(machine.devices)
+    assert len({result["process"] for result in results}) == machine.slots
 
 
 def test_each_rank_has_a_gpu_of_its_own(tmp_path):

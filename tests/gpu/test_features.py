@@ -100,8 +100,10 @@ def test_products_of_matrix_units_err_by_less_than_the_bound(kind, width, dtype)
     ours = round_vectors(queries.cuda(), dtype)
     theirs = round_vectors(base.cuda(), dtype, centre_of(base).cuda())
     products = torch.mm(ours.vectors, theirs.vectors.T, out_dtype=torch.float32).double()
-    asked, stored = (part.double() / part.double().norm(dim=1, keepdim=True) for part in (queries, base))
-    exact = asked @ (stored - centre_of(base)).T
+    unit_queries, unit_base = (
+        part.double() / part.double().norm(dim=1, keepdim=True) for part in (queries, base)
+    )
+    exact = unit_queries @ (unit_base - centre_of(base)).T
     assert ((products.cpu() - exact).abs() <= product_error(ours, theirs).cpu()[:, None]).all()
 
 
@@ -128,9 +130,9 @@ def test_the_probe_is_the_cpus(width):
         fit_linear(Features(features.to(device), labels.to(device)), 7, [1.0, 1e-2])
         for device in ("cpu", "cuda")
     )
-    for expected, found in zip(on_cpu, on_gpu, strict=True):
-        torch.testing.assert_close(found.weights.cpu(), expected.weights, atol=2e-3, rtol=0)
-        assert found(features.cuda()).is_cuda
+    for expected, fitted in zip(on_cpu, on_gpu, strict=True):
+        torch.testing.assert_close(fitted.weights.cpu(), expected.weights, atol=2e-3, rtol=0)
+        assert fitted(features.cuda()).is_cuda
 
 
 def test_the_probe_waits_a_few_times_a_step():

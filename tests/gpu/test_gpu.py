@@ -57,9 +57,9 @@ def test_the_crop_is_the_cpus():
     random = np.random.default_rng(0)
     arrays = random.integers(0, 256, (20, 40, 40, 3), dtype=np.uint8), random.integers(1, 20, (20, 4))
     images, boxes, flips = (torch.from_numpy(part) for part in (*arrays, random.random(20) < 0.5))
-    there = batch_crop(images.cuda(), boxes, flips, 32)
-    assert there.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(there.cpu(), batch_crop(images, boxes, flips, 32), atol=1e-4, rtol=1e-4)
+    crops = batch_crop(images.cuda(), boxes, flips, 32)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(crops.cpu(), batch_crop(images, boxes, flips, 32), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_the_fused_crop_is_the_plain_one(size, pixels, most, count):
     arrays = images, rows, boxes.astype(np.float32), flips
     images, rows, boxes, flips = (torch.from_numpy(part).cuda() for part in arrays)
     expected = batch_crop(images.cpu()[rows.cpu()], boxes.cpu(), flips.cpu(), pixels)
-    found = fused_crop(images, rows, boxes, flips, pixels)
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+    crops = fused_crop(images, rows, boxes, flips, pixels)
+    assert crops.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(crops.cpu(), expected, rtol=1e-4, atol=1e-4)
     half = fused_crop(images, rows, boxes, flips, pixels, torch.bfloat16)
-    torch.testing.assert_close(half.float(), found, rtol=2**-8, atol=1e-5)
+    torch.testing.assert_close(half.float(), crops, rtol=2**-8, atol=1e-5)
 
 
 def test_a_large_batch_in_a_cuda_graph_is_cropped_as_alone():
@@ -139,7 +139,7 @@ def test_images_stay_on_the_gpu_where_they_and_the_other_workers_fit(monkeypatch
         (3 * wanted, 6 * wanted, 2, True),
         (3 * wanted, 6 * wanted, 4, False),
     ):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where, told=(free - memory, total): told)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where, sizes=(free - memory, total): sizes)
         assert device_images.fits(wanted, device, workers) == fit, (free, total, workers)
 
 
@@ -148,7 +148,7 @@ def test_a_pack_is_uploaded_once_for_all_runs_of_a_process(tmp_path):
     np.save(tmp_path / "images.npy", pack.images)
     mapped = SimpleNamespace(images=np.load(tmp_path / "images.npy", mmap_mode="r"))
     half = SimpleNamespace(rows=selection.rows[::2], labels=selection.labels[::2], classes=selection.classes)
-    first, second = (Batches(mapped, each, RECIPE, 0, GPU) for each in (half, selection))
+    first, second = (Batches(mapped, images, RECIPE, 0, GPU) for images in (half, selection))
     assert first.on_device is second.on_device
     assert torch.equal(second.on_device.cpu(), torch.from_numpy(pack.images))
 
@@ -225,7 +225,7 @@ def test_two_epochs_a_stop_and_two_more_equal_four(tmp_path, name, pixels):
     resumed_history = train(resumed, batches(GPU, recipe), recipe, tmp_path / "parts", GPU, seed=0)
     assert [row["loss"] for row in resumed_history] == [row["loss"] for row in whole]
     one, other = straight.state_dict(), resumed.state_dict()
-    assert all(torch.equal(one[each], other[each]) for each in one)
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_training_and_prediction_are_near_the_cpus(tmp_path):
@@ -251,7 +251,7 @@ def test_a_checkpoint_holds_the_moment_it_was_made_though_it_is_written_later(tm
     train(net, batches(GPU, half), half, tmp_path, GPU, log=look)
     tensors, history = load_tensors(tmp_path / CHECKPOINT_FILE)
     assert [row["step"] for row in history] == [4, 8]
-    assert all(torch.equal(tensors[f"net.{name}"], each.cpu()) for name, each in kept[-1].items())
+    assert all(torch.equal(tensors[f"net.{name}"], tensor.cpu()) for name, tensor in kept[-1].items())
     assert any(name.startswith("momentum.") for name in tensors)
 
 
@@ -277,8 +277,8 @@ def test_nearest_neighbours_are_exact():
         torch.nn.functional.normalize(queries.double(), dim=1)
         @ torch.nn.functional.normalize(base.double(), dim=1).T
     )
-    found, similar = nearest(base.cuda(), queries.cuda(), 5)
-    assert torch.equal(found.cpu(), exact.topk(5).indices)
+    rows, similar = nearest(base.cuda(), queries.cuda(), 5)
+    assert torch.equal(rows.cpu(), exact.topk(5).indices)
     torch.testing.assert_close(similar.cpu(), exact.topk(5).values, rtol=1e-9, atol=1e-9)
 
 
@@ -289,10 +289,10 @@ def test_frozen_features_score_as_on_the_cpu(evaluate, metric, near, tmp_path):
     images = (colours + random.normal(0, 60, (200, 32, 32, 3))).clip(0, 255).astype(np.uint8)
     splits = [Selection(rows, labels[rows], tuple("abcd")) for rows in np.split(np.arange(200), 2)]
     recipe = Recipe(batch=16, pixels=32, precision="fp32")
-    asked = Transfer(Pretrain(Subset("a pack"), recipe=recipe), evaluate.__name__, "colours", "a pack")
-    found = [
+    spec = Transfer(Pretrain(Subset("a pack"), recipe=recipe), evaluate.__name__, "colours", "a pack")
+    scores = [
         evaluate(
-            asked,
+            spec,
             build("small", 4, 32, seed=0).to(machine.device),
             Target(SimpleNamespace(images=images), *splits),
             tmp_path,
@@ -300,8 +300,8 @@ def test_frozen_features_score_as_on_the_cpu(evaluate, metric, near, tmp_path):
         )[metric]
         for machine in (CPU, GPU)
     ]
-    assert found[1] == pytest.approx(found[0], abs=near)
-    assert found[1] > 60
+    assert scores[1] == pytest.approx(scores[0], abs=near)
+    assert scores[1] > 60
 
 
 def test_two_workers_share_the_gpu(tmp_path):
@@ -315,15 +315,15 @@ def test_regions_are_the_cpus_and_their_gradient_repeats(cut):
     random = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 16, 12, 17, generator=random)
     corners = torch.rand(2, 300, 2, 2, generator=random) * 110
-    boxes = [torch.cat([each.min(1).values, each.max(1).values], 1) for each in corners]
-    found, gradients = [], []
+    boxes = [torch.cat([points.min(1).values, points.max(1).values], 1) for points in corners]
+    outputs, gradients = [], []
     for where in ("cpu", "cuda", "cuda"):
-        there = maps.detach().to(where).clone().requires_grad_()
-        regions = cut(there, [each.to(where) for each in boxes], 7, 1 / 8)
+        on_device = maps.detach().to(where).clone().requires_grad_()
+        regions = cut(on_device, [image_boxes.to(where) for image_boxes in boxes], 7, 1 / 8)
         (regions * regions).sum().backward()
-        found.append(regions.detach().cpu())
-        gradients.append(there.grad.cpu())
-    torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)
+        outputs.append(regions.detach().cpu())
+        gradients.append(on_device.grad.cpu())
+    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(gradients[1], gradients[0], atol=1e-2, rtol=1e-3)
     assert torch.equal(gradients[1], gradients[2])
 
@@ -358,5 +358,5 @@ def test_pictures_are_the_cpus():
 
 def test_a_detector_finds_coloured_boxes(tmp_path):
     target = multilabel_target(spec(), boxes_pack({"train": 60, "test": 40}))
-    found = detection(spec(), build("small", 4, 32, seed=0).cuda(), target, tmp_path, GPU)
-    assert found["map"] > 60
+    scores = detection(spec(), build("small", 4, 32, seed=0).cuda(), target, tmp_path, GPU)
+    assert scores["map"] > 60

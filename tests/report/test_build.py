@@ -348,12 +348,12 @@ def test_live_outputs_become_their_last_state():
 
 
 def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rated):
-    """While the runs of the second question are under way, the first page stands and the index says so."""
+    """While the runs of the second question are under way, the first page stands and the index links it."""
     questions = {"01_data_size": SETTINGS | {"images_per_class": [4, 12]}}
     shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
     questions["02_class_count"] = shared | {"label_sets": ["none", "original"]}
-    first, second = asked = questions_of(preset(**questions))
-    for question in asked:
+    first, second = both = questions_of(preset(**questions))
+    for question in both:
         question.prepare(here(tmp_path))
     for name, settings in questions.items():
         declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
@@ -366,11 +366,12 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rate
         """Stand in for the runs: those of a question at once, then as long as its page takes."""
         for question in (first, second):
             pretend(with_needs([run.spec for run in question.runs(here(tmp_path))]), store)
-            while not pages[question].exists():
+            end, index = time.monotonic() + 120, ""
+            while f'href="{pages[question].name}"' not in index and time.monotonic() < end:
                 watch()
                 time.sleep(0.05)
-            watch()
-            states.append((pages[second].exists(), (folder / "index.html").read_text()))
+                index = (folder / "index.html").read_text()
+            states.append((pages[second].exists(), index))
 
     monkeypatch.setattr("itl.runs.question.execute", execute)
     make(tmp_path, preset(**questions))
@@ -408,12 +409,12 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, r
 
 
 def test_what_a_preset_leaves_out_is_the_questions_default_and_not_that_of_demo(tmp_path):
-    asked = Preset(name="test", about="", notebooks={"01-data-size": SETTINGS})
-    (page,) = pages_of(asked, tmp_path, here(tmp_path))
+    demo = Preset(name="test", about="", notebooks={"01-data-size": SETTINGS})
+    (page,) = pages_of(demo, tmp_path, here(tmp_path))
     cell = first_tagged(read_cells(page.source), "parameters")["source"]
     in_notebook = {one.target.id: ast.literal_eval(one.value) for one in ast.parse(cell).body}
     assert in_notebook["passes"] > 0, "demo trains for equal passes too"
     assert page.parameters["passes"] == 0
     given = in_notebook | page.parameters
-    (planned,) = questions_of(asked)
+    (planned,) = questions_of(demo)
     assert questions.data_size(**given) == planned

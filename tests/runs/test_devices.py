@@ -33,7 +33,7 @@ def two_gpus(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "devices"),
+    ("device", "devices"),
     [
         ("cpu", ("cpu",)),
         ("cuda", ("cuda:0", "cuda:1")),
@@ -41,9 +41,9 @@ def two_gpus(monkeypatch):
         ("cuda:1,0", ("cuda:1", "cuda:0")),
     ],
 )
-def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
-    machine = Machine.from_environment(device=asked, workers=2)
-    monkeypatch.setenv("ITL_DEVICE", asked)
+def test_devices_that_are_asked_for(two_gpus, monkeypatch, device, devices):
+    machine = Machine.from_environment(device=device, workers=2)
+    monkeypatch.setenv("ITL_DEVICE", device)
     assert Machine.from_environment(workers=2) == machine
     assert (machine.devices, machine.slots) == (devices, 2 * len(devices))
     assert machine.threads == max(1, len(os.sched_getaffinity(0)) // machine.slots)
@@ -51,7 +51,7 @@ def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "device",
     [
         "cuda:7",
         "cuda:0,2",
@@ -64,20 +64,22 @@ def test_devices_that_are_asked_for(two_gpus, monkeypatch, asked, devices):
         "gpu",
     ],
 )
-def test_devices_that_cannot_be_are_refused_with_those_that_are_here(two_gpus, monkeypatch, asked):
-    with pytest.raises(ItlError, match=f"device '{asked}' .* cuda:0, cuda:1; use cpu, cuda for all") as error:
-        Machine.from_environment(device=asked)
+def test_devices_that_cannot_be_are_refused_with_those_that_are_here(two_gpus, monkeypatch, device):
+    with pytest.raises(
+        ItlError, match=f"device '{device}' .* cuda:0, cuda:1; use cpu, cuda for all"
+    ) as error:
+        Machine.from_environment(device=device)
     assert "\n" not in str(error.value)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     with pytest.raises(ItlError, match="cuda:0, cuda:1 with CUDA_VISIBLE_DEVICES=3,5;"):
-        Machine.from_environment(device=asked)
+        Machine.from_environment(device=device)
 
 
 def test_where_there_is_no_gpu_none_can_be_had(two_gpus, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    for asked in ("cuda", "cuda:0"):
-        with pytest.raises(ItlError, match=f"'{asked}' was asked for; here are no GPUs; use cpu"):
-            Machine.from_environment(device=asked)
+    for device in ("cuda", "cuda:0"):
+        with pytest.raises(ItlError, match=f"'{device}' was asked for; here are no GPUs; use cpu"):
+            Machine.from_environment(device=device)
 
 
 def net(number: int) -> Pretrain:
@@ -105,7 +107,7 @@ class Host:
 
     def wait(self, running: object, **_: object) -> tuple[list[Future], list[Future]]:
         """Let time pass until the next run ends."""
-        future = min(self.under_way, key=lambda each: self.under_way[each][0], default=None)
+        future = min(self.under_way, key=lambda future: self.under_way[future][0], default=None)
         if future is None:
             return [], []
         self.now, began, spec, where = self.under_way.pop(future)
@@ -139,7 +141,7 @@ def most_at_once(past: list[tuple]) -> dict[str, int]:
     """How many runs each device had at most."""
     most = Counter()
     for began, _, _, where in past:
-        now = [each for each in past if each[0] <= began < each[1] and each[3] == where]
+        now = [run for run in past if run[0] <= began < run[1] and run[3] == where]
         most[where] = max(most[where], len(now))
     return dict(most)
 
@@ -150,8 +152,8 @@ def test_all_devices_work_until_nearly_the_end(do, seed, workers):
     dice = random.Random(seed)
     hours = {net(number): dice.uniform(1, 8) for number in range(40)}
     hours |= {
-        Transfer(each, "knn", f"target {number}", "pack"): dice.uniform(0.1, 2)
-        for each in hours
+        Transfer(trained, "knn", f"target {number}", "pack"): dice.uniform(0.1, 2)
+        for trained in hours
         for number in range(4)
     }
     past = do(Host(hours), dice.sample(list(hours), len(hours)), workers=workers)
@@ -244,7 +246,7 @@ def killed_once(spec: Pretrain, store: Store, machine: Machine) -> dict:
             file.write(f"{number} on {machine.device}\n")
         if (spec.seed, number) == (1, 2):
             os.kill(os.getpid(), signal.SIGKILL)
-    store.finish(spec, {})
+    store.finish(spec, {"metrics": {}})
     return {}
 
 
@@ -253,33 +255,36 @@ def test_a_worker_that_is_killed_costs_nothing(tmp_path, monkeypatch):
     store, specs = Store(tmp_path), [net(number) for number in range(6)]
     executors.execute(specs, store, Machine(home=tmp_path, device="cuda:0,1", workers=1, threads=1))
     counted = [(store.path(spec) / "counted").read_text().split() for spec in specs]
-    assert [each[::3] for each in counted] == [["1", "2", "3"]] * 6
-    assert {where for each in counted for where in each[2::3]} == {"cuda:0", "cuda:1"}
+    assert [parts[::3] for parts in counted] == [["1", "2", "3"]] * 6
+    assert {where for parts in counted for where in parts[2::3]} == {"cuda:0", "cuda:1"}
 
 
 def noted(spec: Pretrain, store: Store, machine: Machine) -> dict:
     """Do nothing for a while, in a worker process, and note where and when."""
     began = time.monotonic()
     time.sleep(0.1)
-    told = {"device": machine.device, "process": os.getpid(), "began": began, "ended": time.monotonic()}
-    store.finish(spec, told)
-    return told
+    result = {"device": machine.device, "process": os.getpid(), "began": began, "ended": time.monotonic()}
+    store.finish(spec, result | {"metrics": {}})
+    return result
 
 
 def test_processes_stay_on_their_device(tmp_path, monkeypatch):
     monkeypatch.setattr(worker_processes, "perform_here", noted)
     machine = Machine(home=tmp_path, device="cuda:0,2", workers=2, threads=1)
     executors.execute([net(number) for number in range(24)], Store(tmp_path), machine)
-    told = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
-    assert len(told) == 24
-    homes = {(each["process"], each["device"]) for each in told}
+    results = [json.loads(path.read_text()) for path in tmp_path.glob("pretrain/*/result.json")]
+    assert len(results) == 24
+    homes = {(result["process"], result["device"]) for result in results}
     assert len({process for process, _ in homes}) == len(homes), "a process went to another device"
     assert {where for _, where in homes} == {"cuda:0", "cuda:2"}
-    for one, *others in combinations(told, 3):
+    for one, *others in combinations(results, 3):
         began, ended = (
-            choose(each[when] for each in (one, *others)) for choose, when in ((max, "began"), (min, "ended"))
+            choose(result[when] for result in (one, *others))
+            for choose, when in ((max, "began"), (min, "ended"))
         )
-        assert began >= ended or len({each["device"] for each in (one, *others)}) > 1, "three on one device"
+        assert began >= ended or len({result["device"] for result in (one, *others)}) > 1, (
+            "three on one device"
+        )
 
 
 def test_a_run_begins_on_its_device(monkeypatch):
@@ -291,7 +296,7 @@ def test_a_run_begins_on_its_device(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "rank", "own"),
+    ("named", "rank", "own"),
     [
         ("cuda", 0, "cuda:0"),
         ("cuda", 1, "cuda:1"),
@@ -299,13 +304,13 @@ def test_a_run_begins_on_its_device(monkeypatch):
         ("cpu", 1, "cpu"),
     ],
 )
-def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, asked, rank, own):
+def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, named, rank, own):
     for name, value in {"WORLD_SIZE": 4, "RANK": 2 + rank, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": 2}.items():
         monkeypatch.setenv(name, str(value))
     from itl.training.batches import device
     from itl.training.loop import join_ranks
 
-    machine = Machine.from_environment(device=asked)
+    machine = Machine.from_environment(device=named)
     assert (machine.device, machine.rank, machine.ranks) == (own, 2 + rank, 4)
     assert machine.threads == max(1, len(os.sched_getaffinity(0)) // 2)
     order = []
@@ -315,7 +320,7 @@ def test_each_rank_has_the_device_of_its_local_rank(two_gpus, monkeypatch, asked
         lambda backend, timeout, device_id=None: order.append(f"{backend} on {device_id}"),
     )
     join_ranks(machine)
-    assert order == (["gloo on None"] if asked == "cpu" else [f"set {own}", f"cpu:gloo,cuda:nccl on {own}"])
+    assert order == (["gloo on None"] if named == "cpu" else [f"set {own}", f"cpu:gloo,cuda:nccl on {own}"])
     assert str(device(machine)) == own
 
 

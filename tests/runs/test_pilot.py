@@ -21,9 +21,9 @@ def machine(tmp_path, rated, in_this_process):
 def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkeypatch):
     reads = []
 
-    def counted(*asked):
-        reads.append(asked)
-        return grid_of(*asked)
+    def counted(*arguments):
+        reads.append(arguments)
+        return grid_of(*arguments)
 
     monkeypatch.setattr("itl.analysis.advice.grid_of", counted)
     store = Store(machine.runs)

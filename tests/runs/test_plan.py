@@ -30,7 +30,7 @@ from tests.worlds import FOUR, FROZEN, IMAGES, RATE, SCENES, SETTINGS, here, sma
 
 BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
 SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
-SHARED = {name: each for name, each in SETTINGS.items() if name != "images_per_class"}
+SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
 
 
 def reckoned(spec, size=SIZE) -> cost.Cost:
@@ -51,8 +51,8 @@ def reckoned(spec, size=SIZE) -> cost.Cost:
     ],
 )
 def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
-    found = cost.images_of(Pretrain(Subset("p", **subset)), SIZE, Machine())
-    assert (found.n_train, found.n_test, found.classes) == images
+    counts = cost.images_of(Pretrain(Subset("p", **subset)), SIZE, Machine())
+    assert (counts.n_train, counts.n_test, counts.classes) == images
 
 
 def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
@@ -92,8 +92,8 @@ def test_disk_and_memory_of_runs():
     knn = reckoned(Transfer(NET, "knn", "t", "q"))
     assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE_BYTES * 52 * 10)
     boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
-    found = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
-    assert (found.minutes * 60, found.disk) == (
+    work = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
+    assert (work.minutes * 60, work.disk) == (
         pytest.approx(5 * 2 * 0.5 + 4 * 0.125),
         4 * cost.DETECTION_BYTES_PER_IMAGE,
     )
@@ -107,17 +107,17 @@ def two_questions() -> list:
 
 def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated, in_this_process):
     machine, store = here(tmp_path), Store(tmp_path / "runs")
-    found = plan.plan(two_questions(), store, machine)
-    trained = found.runs[found.runs["kind"] == "pretrain"]
+    made = plan.plan(two_questions(), store, machine)
+    trained = made.runs[made.runs["kind"] == "pretrain"]
     assert list(zip(trained["questions"], trained["condition"], strict=True))[::2] == [
         ("data-size", "images_per_class 4"),
         ("data-size, class-count", "images_per_class all = label_set original"),
         ("class-count", "label_set bottom-up@5"),
     ]
-    assert len(found.runs) == 2 * len(trained) == 12
-    assert list(found.packs["pack"]) == ["images", "scenes"]
+    assert len(made.runs) == 2 * len(trained) == 12
+    assert list(made.packs["pack"]) == ["images", "scenes"]
     alone = [question.plan(store, machine) for question in two_questions()]
-    assert [len(each) for each in alone] == [2 + 8, 2 + 8]
+    assert [len(table) for table in alone] == [2 + 8, 2 + 8]
     run_all(two_questions(), store, machine)
     again = plan.plan(two_questions(), store, machine)
     keys = {path.parent.name for path in tmp_path.glob("runs/pretrain/*/result.json")}
@@ -128,17 +128,33 @@ def test_what_questions_share_is_one_row_and_one_training(tmp_path, rated, in_th
 
 def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated):
     other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, **FOUR)
-    found = plan.plan([data_size(**SHARED, **FOUR), other], Store(tmp_path), here(tmp_path))
-    assert (len(found.runs), len(found.packs)) == (8, 3)
+    made = plan.plan([data_size(**SHARED, **FOUR), other], Store(tmp_path), here(tmp_path))
+    assert (len(made.runs), len(made.packs)) == (8, 3)
+
+
+def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
+    home, machine = Store(tmp_path), here(tmp_path)
+    small, tuned = {"images": IMAGES | {"size": 16}}, {"finetune": {"steps": 2, "pixels": 48}}
+    shown = plan.plan([data_size(**SHARED | small, **FOUR)], home, machine)
+    line = (
+        "note: images, packed at 16 pixels, is enlarged to 24 for nets, which adds no detail; pack it at "
+        "24 pixels, or let nets take 16"
+    )
+    assert shown.enlarged == (line,)
+    assert line in shown.summary()
+    changes = {"tuning": tuned, "tasks": ["finetune@scenes"]}
+    (line,) = plan.plan([small_study(**FOUR | changes)], home, machine).enlarged
+    assert line.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for nets")
+    assert plan.plan([small_study(**FOUR)], home, machine).enlarged == ()
 
 
 def test_conditions_of_one_question_that_share_a_net_are_one_row(tmp_path, rated):
     question = small_study(**FOUR)
     condition = question.conditions[0]
     twice = replace(question, conditions=(condition, replace(condition, columns=(("again", "yes"),))))
-    found = plan.plan([twice], Store(tmp_path), here(tmp_path))
-    assert len(found.runs) == 4
-    assert set(found.runs["condition"]) == {"images_per_class 4 = again yes"}
+    made = plan.plan([twice], Store(tmp_path), here(tmp_path))
+    assert len(made.runs) == 4
+    assert set(made.runs["condition"]) == {"images_per_class 4 = again yes"}
 
 
 def planned(home, runs, packs=0, **machine) -> plan.Plan:
@@ -158,13 +174,13 @@ RUNS = [(4.0, 0.0, 10, 300, 50), (2.0, 4.0, 20, 200, 70), (1.0, 4.0, 30, 100, 60
 
 
 def test_sums_over_runs_side_by_side(tmp_path):
-    found = planned(tmp_path, RUNS, packs=1000)
-    assert found.minutes == 1 + 9, "no shorter than the longest"
+    made = planned(tmp_path, RUNS, packs=1000)
+    assert made.minutes == 1 + 9, "no shorter than the longest"
     assert planned(tmp_path, RUNS[:3] * 2).minutes == 1 + 14 / 2
     assert planned(tmp_path, RUNS, workers=4, device="cuda:0").minutes == 1 + 16, "one run fills a GPU"
     assert planned(tmp_path, RUNS * 2, workers=4, device="cuda:0,1").minutes == 1 + 32 / 2
-    assert found.disk == (1000, 60 + 300 + 200)
-    assert [found.side_by_side("memory", count) for count in (1, 2, 3)] == [70, 130, 180]
+    assert made.disk == (1000, 60 + 300 + 200)
+    assert [made.side_by_side("memory", count) for count in (1, 2, 3)] == [70, 130, 180]
 
 
 @pytest.mark.parametrize(
@@ -176,14 +192,14 @@ def test_sums_over_runs_side_by_side(tmp_path):
     ],
 )
 def test_what_cannot_fit_is_refused(tmp_path, monkeypatch, disk, memory, says):
-    found = planned(tmp_path, RUNS, packs=900, workers=3)
-    for name, there in (("free_disk", lambda home: disk), ("free_memory", lambda: memory)):
-        monkeypatch.setattr(plan, name, there)
+    made = planned(tmp_path, RUNS, packs=900, workers=3)
+    for name, free in (("free_disk", lambda home: disk), ("free_memory", lambda: memory)):
+        monkeypatch.setattr(plan, name, free)
     with pytest.raises(ItlError, match=says) as error:
-        found.refuse()
+        made.refuse()
     assert "\n" not in str(error.value)
     if memory < 999:
-        replace(found, machine=found.machine.replace(scheduler="tcp://there:1")).refuse()
+        replace(made, machine=made.machine.replace(scheduler="tcp://there:1")).refuse()
 
 
 @pytest.fixture
@@ -206,11 +222,11 @@ def two_gpus(monkeypatch):
     ],
 )
 def test_what_cannot_fit_several_gpus_is_refused(tmp_path, monkeypatch, two_gpus, memory, device, says):
-    found = planned(tmp_path, RUNS * 2, workers=3, device="cuda:0,3")
-    found = replace(found, runs=found.runs.assign(device=device))
+    made = planned(tmp_path, RUNS * 2, workers=3, device="cuda:0,3")
+    made = replace(made, runs=made.runs.assign(device=device))
     monkeypatch.setattr(plan, "free_memory", lambda: memory)
     with pytest.raises(ItlError, match=says):
-        found.refuse()
+        made.refuse()
 
 
 def test_a_plan_names_its_gpus(tmp_path, two_gpus):
@@ -222,20 +238,20 @@ def test_a_plan_names_its_gpus(tmp_path, two_gpus):
 def test_what_fits_is_not_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "free_disk", lambda home: 1560)
     monkeypatch.setattr(plan, "free_memory", lambda: 180)
-    found = planned(tmp_path, RUNS, packs=900, workers=3)
-    found.refuse()
-    assert found.disk == (900, 660)
+    made = planned(tmp_path, RUNS, packs=900, workers=3)
+    made.refuse()
+    assert made.disk == (900, 660)
     assert (
         "4 runs to do (0 trainings and 4 evaluations): about 10.0 minutes with 3 side by side"
-        in found.summary()
+        in made.summary()
     )
 
 
 def test_no_question_needs_nothing(tmp_path):
-    found = plan.plan([], Store(tmp_path), here(tmp_path))
-    found.refuse()
-    assert (found.minutes, found.disk, len(found.table())) == (0, (0, 0), 0)
-    assert plan.describe(found) == "no question is asked: no runs to do"
+    made = plan.plan([], Store(tmp_path), here(tmp_path))
+    made.refuse()
+    assert (made.minutes, made.disk, len(made.table())) == (0, (0, 0), 0)
+    assert plan.describe(made) == "no question is asked: no runs to do"
 
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
@@ -317,21 +333,21 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
     with process_pool(2, threads=1) as processes:
         both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
-        (found, messages), (other, other_messages) = (one.result() for one in both)
-    rate = found[throughput.name_of(*works[0], machine)]
-    frozen = found[throughput.frozen_name(machine)]
-    assert other == found
+        (rates, messages), (other, other_messages) = (one.result() for one in both)
+    rate = rates[throughput.name_of(*works[0], machine)]
+    frozen = rates[throughput.frozen_name(machine)]
+    assert other == rates
     assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
     assert 0 < rate.infer_s_per_image < rate.train_s_per_image
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
     monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
-    assert throughput.measured_before(works, machine) == found
-    assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == found
-    assert throughput.calibrated(works, machine) == found
+    assert throughput.measured_before(works, machine) == rates
+    assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == rates
+    assert throughput.calibrated(works, machine) == rates
     kept = json.loads((tmp_path / "runs/rates.json").read_text())
-    assert kept.keys() == found.keys()
+    assert kept.keys() == rates.keys()
 
 
 @pytest.mark.parametrize(
@@ -392,11 +408,11 @@ def test_memory_is_that_of_this_machine():
 
 
 def test_told_by_condition_or_by_run(tmp_path, rated):
-    found = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
-    short, long = plan.describe(found), plan.describe(found, every_run=True)
+    made = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
+    short, long = plan.describe(made), plan.describe(made, every_run=True)
     assert "images_per_class all = label_set original" in short
     assert (short.count("after packing"), long.count("after packing")) == (0, 12)
-    grouped = found.by_condition()
+    grouped = made.by_condition()
     assert grouped[["nets", "evaluations", "to do"]].sum().tolist() == [6, 6, 12]
     assert SCENES["source"] in short
 
@@ -406,8 +422,12 @@ def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path
     one, other = two_questions()
     named = replace(one.conditions[0], columns=(("again", "x" * 90),))
     long = replace(one, conditions=(*one.conditions, named))
-    asked = [long, other, small_study(images_per_class=[0, 4])]  # the last needs nets that are not trained
-    before = plan.plan(asked, store, machine)
+    questions = [
+        long,
+        other,
+        small_study(images_per_class=[0, 4]),
+    ]  # the last needs nets that are not trained
+    before = plan.plan(questions, store, machine)
     for every_run in (False, True):
         lines = plan.describe(before, every_run).splitlines()
         assert max(map(len, lines)) <= plan.TERMINAL_COLUMNS
@@ -415,9 +435,9 @@ def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path
     counts = before.by_condition()[["nets", "evaluations"]].to_numpy().sum()
     assert counts == len(before.runs) == 6 + 2 + 6 + 2
     assert f"{counts} runs to do (8 trainings and 8 evaluations)" in before.summary()
-    run_all(asked, store, machine, watch=lambda progress: bars.append(str(progress)))
+    run_all(questions, store, machine, watch=lambda progress: bars.append(str(progress)))
     assert bars[-1].startswith(f"{counts} of {counts} runs done")
-    facts = asked[-1].provenance(store, machine).set_index("item")["value"]
+    facts = questions[-1].provenance(store, machine).set_index("item")["value"]
     assert facts["runs"].startswith("8 of 8 done")
 
 
@@ -513,6 +533,6 @@ def test_a_plan_names_classes_that_are_not_scored(tmp_path, rated):
         "size": 32,
         "options": {"val_fraction": 0.25},
     }
-    asked = small_study(targets={"photos": photos}, tasks=["probe@photos"])
-    planned = plan.plan([asked], Store(tmp_path / "runs"), here(tmp_path))
+    question = small_study(targets={"photos": photos}, tasks=["probe@photos"])
+    planned = plan.plan([question], Store(tmp_path / "runs"), here(tmp_path))
     assert "photos: note: val has no image of 1 class, such as c" in plan.describe(planned)

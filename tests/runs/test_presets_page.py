@@ -30,7 +30,7 @@ def test_the_example_is_a_preset(tmp_path):
     examples = re.findall("```yaml\n(.*?)```", PAGE, re.DOTALL)
     example = next(text for text in examples if text.startswith("about:"))
     (tmp_path / "plants.yaml").write_text(example)
-    asked = questions_of(load_preset("plants", tmp_path))
-    assert [question.name for question in asked] == ["data-size", "budget"]
-    assert [len(question.conditions) for question in asked] == [4, 5]
-    assert [task.name for task in asked[1].tasks] == ["finetune@leaves"]
+    questions = questions_of(load_preset("plants", tmp_path))
+    assert [question.name for question in questions] == ["data-size", "budget"]
+    assert [len(question.conditions) for question in questions] == [4, 5]
+    assert [task.name for task in questions[1].tasks] == ["finetune@leaves"]

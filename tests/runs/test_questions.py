@@ -44,8 +44,8 @@ def test_all_keeps_every_image():
 
 def granularity(**changes):
     settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    asked = {"label_sets": ["none", "bottom-up@5", "original"], "tasks": ["induction@images"]}
-    return questions.granularity(**settings | asked | changes)
+    usual = {"label_sets": ["none", "bottom-up@5", "original"], "tasks": ["induction@images"]}
+    return questions.granularity(**settings | usual | changes)
 
 
 def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
@@ -66,32 +66,41 @@ def test_label_sets_are_conditions_and_share_nets_with_the_data_size():
     assert len(nets) == 6
 
 
-def other(asked, **changes):
+def other(ask, **changes):
     """One of the other questions on the smallest world."""
     settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    return asked(**settings | changes)
+    return ask(**settings | changes)
 
 
 def test_class_count_shares_its_nets_with_granularity():
     sets = ["none", "bottom-up@5", "original"]
     one = other(questions.class_count, label_sets=sets, tasks=["induction@images"])
     assert one.runs(NOWHERE) == granularity().runs(NOWHERE)
-    assert [dict(each.against)["label_set"] for each in one.comparisons] == ["original", "none"]
-    asked = [(*dict(each.of).values(), *dict(each.against).values()) for each in granularity().comparisons]
-    assert asked == [("bottom-up@5", "original"), ("bottom-up@5", "none"), ("original", "none")]
+    assert [dict(pair.against)["label_set"] for pair in one.comparisons] == ["original", "none"]
+    compared = [(*dict(pair.of).values(), *dict(pair.against).values()) for pair in granularity().comparisons]
+    assert compared == [("bottom-up@5", "original"), ("bottom-up@5", "none"), ("original", "none")]
 
 
 def test_a_budget_is_a_grid_of_designs():
-    asked = other(questions.budget, budgets=[["all x 6", "2 x 12"], ["all x 3", "2 × 6"]])
-    nets = [run.spec.subset for run in asked.runs(NOWHERE) if run.task == "own" and run.seed == 1]
-    assert [(each.classes, each.images_per_class) for each in nets] == [(None, 6), (2, 12), (None, 3), (2, 6)]
-    assert {each.seed for each in nets} == {1}
-    assert [dict(each.columns)["design"] for each in asked.conditions][:3] == ["none", "all × 6", "2 × 12"]
-    assert [condition.trained for condition in asked.conditions] == [False, True, True, True, True]
-    ends = [(dict(pair.of)["design"], dict(pair.against)["design"]) for pair in asked.comparisons[1:]]
+    question = other(questions.budget, budgets=[["all x 6", "2 x 12"], ["all x 3", "2 × 6"]])
+    nets = [run.spec.subset for run in question.runs(NOWHERE) if run.task == "own" and run.seed == 1]
+    assert [(subset.classes, subset.images_per_class) for subset in nets] == [
+        (None, 6),
+        (2, 12),
+        (None, 3),
+        (2, 6),
+    ]
+    assert {subset.seed for subset in nets} == {1}
+    assert [dict(condition.columns)["design"] for condition in question.conditions][:3] == [
+        "none",
+        "all × 6",
+        "2 × 12",
+    ]
+    assert [condition.trained for condition in question.conditions] == [False, True, True, True, True]
+    ends = [(dict(pair.of)["design"], dict(pair.against)["design"]) for pair in question.comparisons[1:]]
     assert ends == [("2 × 12", "all × 6"), ("2 × 6", "all × 3")]
     sizes = small_study(images_per_class=[3, 6]).runs(NOWHERE)
-    assert {run.spec for run in sizes} < {run.spec for run in asked.runs(NOWHERE)}, "trained once for both"
+    assert {run.spec for run in sizes} < {run.spec for run in question.runs(NOWHERE)}, "trained once for both"
 
 
 @pytest.mark.parametrize(
@@ -135,8 +144,8 @@ def test_overlap_has_a_control_of_its_own_for_every_seed():
 
 def test_split_measures_every_net_on_both_halves():
     tasks = ["probe@images/half-a", "probe@images/half-b", "knn@scenes"]
-    asked = other(questions.split, halves=["random"], tasks=tasks)
-    tried = [run for run in asked.runs(NOWHERE) if run.method == "probe" and run.seed == 1]
+    question = other(questions.split, halves=["random"], tasks=tasks)
+    tried = [run for run in question.runs(NOWHERE) if run.method == "probe" and run.seed == 1]
     assert {(dict(run.columns)["pretrained_on"], run.spec.labels) for run in tried} == {
         (name, half)
         for name in ("none", "A", "B", "A + B", "A + B, as many passes")
@@ -152,18 +161,20 @@ def test_split_measures_every_net_on_both_halves():
         "A + B, as many passes": ("original", 24),
     }
     pairs = [
-        (dict(pair.of)["pretrained_on"], dict(pair.against)["pretrained_on"]) for pair in asked.comparisons
+        (dict(pair.of)["pretrained_on"], dict(pair.against)["pretrained_on"]) for pair in question.comparisons
     ]
     both, longer = "A + B", "A + B, as many passes"
     assert pairs == [(both, "A"), (both, "B"), (longer, "A"), (longer, "B")]
     tasks_of_a, tasks_of_b = ("probe@images/half-a", "knn@scenes"), ("probe@images/half-b", "knn@scenes")
-    assert [pair.tasks for pair in asked.comparisons] == [tasks_of_a, tasks_of_b] * 2
+    assert [pair.tasks for pair in question.comparisons] == [tasks_of_a, tasks_of_b] * 2
 
 
 def test_a_split_by_epochs_halves_them_for_equal_steps():
-    asked = other(questions.split, halves=["random"], recipe={"epochs": 4, "batch": 8, "pixels": 24})
+    question = other(questions.split, halves=["random"], recipe={"epochs": 4, "batch": 8, "pixels": 24})
     epochs = {
-        condition.columns[1][1]: condition.recipe.epochs for condition in asked.conditions if condition.recipe
+        condition.columns[1][1]: condition.recipe.epochs
+        for condition in question.conditions
+        if condition.recipe
     }
     assert epochs == {"A + B": 2, "A + B, as many passes": 4}
     with pytest.raises(ItlError, match="got 3 epochs; give an even number, or steps"):
@@ -171,10 +182,10 @@ def test_a_split_by_epochs_halves_them_for_equal_steps():
 
 
 def test_numbers_of_images_at_equal_steps_and_at_equal_passes():
-    asked = small_study(passes=2)
+    question = small_study(passes=2)
     trained = {
-        condition.columns: (asked.pretraining(condition, "", 0).recipe.steps, condition.trained)
-        for condition in asked.conditions
+        condition.columns: (question.pretraining(condition, "", 0).recipe.steps, condition.trained)
+        for condition in question.conditions
     }
     steps, passes = ("exposure", "equal steps"), ("exposure", "equal passes")
     assert trained == {
@@ -184,7 +195,7 @@ def test_numbers_of_images_at_equal_steps_and_at_equal_passes():
         (("images_per_class", 4), passes): (None, True),
         (("images_per_class", 12), passes): (None, True),
     }
-    pairs = [(*dict(pair.of).values(), *dict(pair.against).values()) for pair in asked.comparisons]
+    pairs = [(*dict(pair.of).values(), *dict(pair.against).values()) for pair in question.comparisons]
     assert pairs == [
         (4, "equal steps", 12, "equal steps"),
         (12, "equal steps", 0, "equal steps"),
@@ -193,28 +204,29 @@ def test_numbers_of_images_at_equal_steps_and_at_equal_passes():
 
 
 def test_some_classes_with_all_their_images():
-    asked = other(questions.class_count, label_sets=["none", "bottom-up@5", "original"], classes=[2, 3])
-    subsets = [asked.pretraining(condition, "", 1).subset for condition in asked.conditions[3:]]
+    question = other(questions.class_count, label_sets=["none", "bottom-up@5", "original"], classes=[2, 3])
+    subsets = [question.pretraining(condition, "", 1).subset for condition in question.conditions[3:]]
     assert [(subset.labels, subset.classes, subset.images_per_class) for subset in subsets] == [
         ("original", 2, None),
         ("original", 3, None),
     ]
-    last = asked.comparisons[-1]
+    last = question.comparisons[-1]
     assert (last.of, last.against) == ((("label_set", "2 classes"),), (("label_set", "original"),))
     with pytest.raises(ItlError, match="compares some classes with all: add original to label_sets"):
         other(questions.class_count, label_sets=["bottom-up@5", "bottom-up@9"], classes=[2])
 
 
 def test_coarse_or_fine_has_as_many_classes_and_images_of_both():
-    asked = other(questions.coarse_or_fine, cuts=["bottom-up@5"], images_per_class=4)
+    question = other(questions.coarse_or_fine, cuts=["bottom-up@5"], images_per_class=4)
     subsets = {
-        condition.columns[1][1]: asked.pretraining(condition, "", 1).subset for condition in asked.conditions
+        condition.columns[1][1]: question.pretraining(condition, "", 1).subset
+        for condition in question.conditions
     }
     coarse, fine, every = subsets["coarse"], subsets["fine"], subsets["coarse, all images"]
     assert (coarse.images_per_class, coarse.leaves) == (4, None)
     assert fine == replace(coarse, leaves=1)
     assert every == replace(coarse, images_per_class=None)
-    pairs = [(pair.of[1][1], pair.against[1][1]) for pair in asked.comparisons]
+    pairs = [(pair.of[1][1], pair.against[1][1]) for pair in question.comparisons]
     assert pairs == [("coarse", "fine"), ("fine", "none"), ("coarse, all images", "coarse")]
     tree = Taxonomy.snapshot()
     counts = [count_subset(tree, dict.fromkeys(tree.leaves, 10), subset) for subset in (coarse, fine)]
@@ -224,8 +236,8 @@ def test_coarse_or_fine_has_as_many_classes_and_images_of_both():
 
 
 def test_designs_of_at_most_so_many_images_and_of_all():
-    asked = other(questions.budget, budgets=[["all x at most 6", "2 x all"], ["all x 3", "2 x 6"]])
-    first, second = asked.conditions[1:3]
+    question = other(questions.budget, budgets=[["all x at most 6", "2 x all"], ["all x 3", "2 x 6"]])
+    first, second = question.conditions[1:3]
     assert (first.columns[0][1], first.classes, first.images_per_class, first.at_most) == (
         "all × at most 6",
         None,
@@ -264,9 +276,9 @@ def test_what_the_page_on_granularity_needs_is_asked_before_the_first_run(change
 
 
 def test_a_preset_whose_page_would_have_nothing_to_compare():
-    asked = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
     preset = Preset(
-        name="mini", about="a test", notebooks={"02-class-count": asked | {"label_sets": ["none"]}}
+        name="mini", about="a test", notebooks={"02-class-count": shared | {"label_sets": ["none"]}}
     )
     with pytest.raises(ItlError, match="02-class-count in preset mini: there is nothing to compare"):
         questions.questions_of(preset)
@@ -307,6 +319,12 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             "data-size needs each task once; knn@scenes is given twice",
         ),
         ({"tasks": ["detection@scenes"]}, "detection@scenes needs annotated objects, and source demo-scenes"),
+        (
+            PEOPLE | {"tasks": ["knn@people"]},
+            "knn@people needs one class for each image, and source demo-actions of people has annotated "
+            "objects instead; measure it by actions@people or detection@people",
+        ),
+        ({"images": {"source": "voc2007"}}, "images of data-size are learned from, one class for each, and"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),
         ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
