@@ -385,7 +385,7 @@ class NoProcess:
     def __exit__(self, *_):
         pass
 
-    def submit(self, _, works, machine) -> Future:
+    def submit(self, _, works, *settings) -> Future:
         self.future.set_result([RATE if work else FROZEN for work in works])
         return self.future
 
