@@ -3,9 +3,8 @@
 import itertools
 import json
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, free_memory
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
+from itl.processes import process_pool
 from itl.runs import cost, plan, provenance, throughput
 from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
@@ -370,7 +370,7 @@ def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
 def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
     machine = here(tmp_path)
     works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
-    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+    with process_pool(2, threads=1) as processes:
         both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
         (rates, messages), (other, other_messages) = (one.result() for one in both)
     rate = rates[throughput.name_of(*works[0], machine)]
@@ -381,7 +381,7 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)  # to measure again would fail
+    monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
     assert throughput.measured_before(works, machine) == rates
     assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == rates
     assert throughput.calibrated(works, machine) == rates
@@ -424,13 +424,13 @@ class NoProcess:
     def __exit__(self, *_):
         pass
 
-    def submit(self, _, works, machine) -> Future:
+    def submit(self, _, works, *settings) -> Future:
         self.future.set_result([RATE if work else FROZEN for work in works])
         return self.future
 
 
 def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", NoProcess)
+    monkeypatch.setattr(throughput, "process_pool", NoProcess)
     caplog.set_level("INFO")
     machine = here(tmp_path)
     throughput.calibrated([], machine)
