@@ -239,7 +239,8 @@ def check(args: argparse.Namespace) -> None:
 
     findings = check_source(args.source, args.path, **dict(parse_options(args.option)))
     lines, problems = report_findings(findings)
-    print("\n".join(lines))
+    for line in lines:
+        print(line)
     if problems:
         raise ItlError(problems)
 
@@ -328,7 +329,7 @@ def run(args: argparse.Namespace) -> None:
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    for line in pilot_lines(questions, store, machine):
+    for line in [*planned.enlarged, *pilot_lines(questions, store, machine)]:
         print(line, flush=True)
     if args.until_decided:
         for line in run_each_until_decided(questions, store, machine):
@@ -389,7 +390,7 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
-    if note := describe_missing(questions, store, machine):
+    if note := describe_missing(questions, table, store, machine):
         print(f"itl: note: {note}; `itl run {args.preset}` does them", file=sys.stderr)
 
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from itl import ItlError
+from itl.processes import refuse_while_main_is_imported
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +205,10 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
         task: What the holder does, such as "packing photos": completes the message "process 7 on host is ".
 
     Raises:
-        ItlError: If the lock file cannot be written, its file system has no locks, or the holder is lost.
+        ItlError: If the lock file cannot be written, its file system has no locks, the holder is lost, or a
+            script without an import guard would wait for itself.
     """
+    refuse_while_main_is_imported()
     holder = path.with_name(f"{path.name}.holder")
     lock = FileLock(path, fallback_to_soft=False)
     try:

@@ -114,6 +114,66 @@ class Belief:
         return float(self.mean[of] - self.mean[to]), math.sqrt(max(0.0, float(variance)))
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """The marginal likelihood of measurements, by pairs of a task and an option.
+
+    With values y of pairs Z and nets W, the covariance is ``Z K Zᵀ + S``, where K is that of the pairs and
+    S = net W Wᵀ + noise. S is inverted in closed form, and only matrices of pairs are factorised (Woodbury;
+    Rasmussen and Williams, equations A.9 and A.10): 2,000 measurements of 200 pairs take a hundredth of the
+    time that their own covariance takes.
+
+    Args:
+        pairs: the P pairs that are measured, as means over nets.
+        counts: (nets, P), how often each net is measured on each pair.
+        sums: (nets, P) of these values.
+        squares: (P,), sums of squared values.
+    """
+
+    pairs: Points
+    counts: Tensor
+    sums: Tensor
+    squares: Tensor
+
+    @classmethod
+    def of(cls, points: Points, values: np.ndarray) -> "Likelihood":
+        """Sum *values* (N,), around their mean, of nets measured at *points*."""
+        names = np.stack([points.task, points.option], axis=1)
+        _, first, pair = np.unique(names, axis=0, return_index=True, return_inverse=True)
+        nets, net = np.unique(points.net, return_inverse=True)
+        counts, sums = np.zeros((2, len(nets), len(first)))
+        np.add.at(counts, (net, pair), 1.0)
+        np.add.at(sums, (net, pair), values)
+        squares = np.bincount(pair, values**2)
+        return cls(at_options(points.rows(first)), *map(torch.from_numpy, (counts, sums, squares)))
+
+    def log(self, parts: Tensor, factors: Tensor) -> Tensor:
+        """Return the logarithm of the likelihood, less its constant.
+
+        Args:
+            parts: (parts,), as in `Parameters`.
+            factors: (tasks,), logarithms of the factors of tasks' noise.
+        """
+        deviations = dict(zip(MEDIANS, parts, strict=True))
+        log_noise = 2 * deviations["noise"] + factors[self.pairs.task]
+        precision, net = torch.exp(-log_noise), torch.exp(2 * deviations["net"])
+        # Zᵀ S⁻¹ Z, Zᵀ S⁻¹ y and yᵀ S⁻¹ y: what noise alone gives, less what nets explain.
+        of_net, sums = self.counts * precision, self.sums * precision
+        of_nets, sums_of_nets = of_net.sum(1), sums.sum(1)
+        shrunk = net / (1 + net * of_nets)
+        information = torch.diag(of_net.sum(0)) - of_net.T @ (shrunk[:, None] * of_net)
+        weighted = sums.sum(0) - of_net.T @ (shrunk * sums_of_nets)
+        total = (self.squares * precision).sum() - (shrunk * sums_of_nets.square()).sum()
+        root = torch.linalg.cholesky(information)
+        means = torch.linalg.solve_triangular(root, weighted[:, None], upper=False)
+        prior = root.T @ _covariance(parts, self.pairs, self.pairs) @ root
+        factor = torch.linalg.cholesky(prior + torch.eye(len(self.pairs), dtype=prior.dtype))
+        white = torch.linalg.solve_triangular(factor, means, upper=False)
+        log_determinant = (self.counts.sum(0) * log_noise).sum() + torch.log1p(net * of_nets).sum()
+        log_determinant = log_determinant + 2 * factor.diagonal().log().sum()
+        return -(total - means.square().sum() + white.square().sum() + log_determinant) / 2
+
+
 def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None = None) -> Parameters:
     """Estimate the parameters from *values* (N,) measured at *points*: the most likely ones.
 
@@ -128,17 +188,14 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
     """
     medians = np.log(list(MEDIANS.values()))
     start = start or Parameters.before(tasks)
-    measured = torch.from_numpy(values - values.mean())
+    likelihood = Likelihood.of(points, values - values.mean())
 
     def loss(vector: np.ndarray) -> tuple[float, np.ndarray]:
         theta = torch.tensor(vector, requires_grad=True)
         parts, factors = theta[: len(MEDIANS)], theta[len(MEDIANS) :]
-        noise = torch.exp(2 * parts[list(MEDIANS).index("noise")] + factors[points.task])
-        factor = torch.linalg.cholesky(_covariance(parts, points, points) + torch.diag(noise))
-        white = torch.linalg.solve_triangular(factor, measured[:, None], upper=False)
         prior = ((parts - torch.from_numpy(medians)) / SPREAD).square().sum()
         prior = prior + (factors / NOISE_SPREAD).square().sum()
-        total = white.square().sum() / 2 + factor.diagonal().log().sum() + prior / 2
+        total = prior / 2 - likelihood.log(parts, factors)
         (gradient,) = torch.autograd.grad(total, theta)
         return total.item(), gradient.numpy()
 

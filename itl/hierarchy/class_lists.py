@@ -4,6 +4,7 @@ import ast
 import csv
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
             raise ItlError(f"the images have no class {key!r}; did you mean {near[0]!r}?")
     if len(same) > 1:
         raise ItlError(f"{key!r} may be {' or '.join(synset.wnid for synset in same)}; give the wnid")
+    if classes and not same:
+        few = f"{', '.join(sorted(classes)[:3])}{' …' * (len(classes) > 3)}"
+        raise ItlError(f"neither the images nor the tree have a class {key!r}; the images have {few}")
     return same[0].wnid if same else tree[key].wnid
 
 
@@ -120,7 +124,7 @@ def _rows(path: Path) -> list[Row]:
     except OSError as error:
         raise ItlError(f"cannot read {path}: {error.strerror}") from error
     try:
-        text = data.decode("utf-8-sig")
+        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))  # as the names of folders are
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ItlError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None

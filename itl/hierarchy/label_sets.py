@@ -22,6 +22,8 @@ from itl.hierarchy.taxonomy import ANOTHER_TREE, Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.specs import file_digest
 
+CONTROL_TOLERANCE = 0.1  # by how much of what is removed a control may leave out more or less
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -311,11 +313,17 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
     name = f"without-matched@{','.join([str(seed), *_topmost(tree, f'without-matched@{seed},', nodes)])}"
     others = (_without(tree, wnids, nodes) if nodes else _without_pascal(tree, wnids)).classes
     left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
+    count, whose = len(wnids) - len(others), "under these nodes" if nodes else "PASCAL's"
     if not left_out or len(left_out) == len(others):
-        whose = "under these nodes" if nodes else "PASCAL's"
         raise ItlError(
-            f"{name} leaves out {len(wnids) - len(others)} other classes, as many as are {whose}, but of the "
+            f"{name} leaves out {count} other classes, as many as are {whose}, but of the "
             f"{len(wnids)} only {len(others)} are others; add more of these"
+        )
+    if abs(len(left_out) - count) > max(1, CONTROL_TOLERANCE * count):
+        raise ItlError(
+            f"{name} should leave out about {count} other classes, as many as are {whose}, but the "
+            f"subtrees of the {len(others)} others allow {len(left_out)}; "
+            f"{'name smaller nodes' if nodes else f'take without-random@{seed}'}"
         )
     return LabelSet(name, {wnid: wnid for wnid in wnids if wnid not in left_out})
 

@@ -15,7 +15,7 @@ from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, 
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, cost, cost_settings, work_of
+from itl.runs.cost import Cost, cost, cost_settings, images_of, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
@@ -29,7 +29,7 @@ from itl.runs.throughput import (
     refuse_impossible,
 )
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,8 @@ class PlannedRun:
     kind: str
     seed: int
     size: Size  # of the pack that it learns from
+    pack: str  # the name of that pack
+    side: int  # of its images, in pixels
     key: str = "after packing"
     questions: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
@@ -125,6 +127,7 @@ class Plan:
     machine: Machine
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
     afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
+    enlarged: tuple[str, ...] = ()  # lines on images that nets see larger than they are packed
 
     @property
     def left(self) -> pd.DataFrame:
@@ -236,7 +239,7 @@ class Plan:
         for kind, name, available, sharing in self.memories():
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join([*lines, *self.duplicates, *self.afterwards])
+        return "\n".join([*lines, *self.enlarged, *self.duplicates, *self.afterwards])
 
 
 def plan(
@@ -268,6 +271,7 @@ def plan(
         question.check_weights(machine)
     works = list(dict.fromkeys(work_of(run.spec) for run in left))
     rates = measured_before(works, machine) if left else {}
+    _refuse_lacking_images(left, machine)
     if left and measure:
         _refuse_impossible(left, rates, machine)
         rates = calibrated(works, machine)
@@ -275,7 +279,8 @@ def plan(
     runs = pd.DataFrame([run.row() for run in planned.values()], columns=RUN_COLUMNS)
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
-    return Plan(packs, runs.astype(dict.fromkeys(COST_COLUMNS, float)), machine, duplicates, afterwards)
+    runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
+    return Plan(packs, runs, machine, duplicates, afterwards, _enlarged(planned.values()))
 
 
 def is_packed(spec: Pretrain | Transfer) -> bool:
@@ -283,6 +288,23 @@ def is_packed(spec: Pretrain | Transfer) -> bool:
     subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
     packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
     return not any(digest.startswith(UNPACKED) for digest in packs)
+
+
+def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
+    """Raise ItlError, with its question, where one of *runs* cannot have its images, or learn from so few.
+
+    Runs that differ in their seed alone are looked at once.
+    """
+    seen = set()
+    for run in runs:
+        if (alike := (id(run.size), cost_settings(run.spec))) in seen:
+            continue
+        seen.add(alike)
+        try:
+            images_of(run.spec, run.size, machine)
+        except ItlError as error:
+            task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
+            raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
@@ -377,9 +399,24 @@ def _planned_runs(
                 if isinstance(spec, Pretrain):
                     kind, pack, target = "pretrain", "images", "own classes"
                 if spec not in planned:
-                    planned[spec] = PlannedRun(spec, kind, run.seed, sizes[folders[pack]])
+                    planned[spec] = PlannedRun(
+                        spec, kind, run.seed, sizes[folders[pack]], pack, packings[pack].size
+                    )
                 planned[spec].add(question.name, condition, target)
     return planned
+
+
+def _enlarged(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
+    """Return a line for each pack whose images *runs* enlarge; detectors scale whole images as they need."""
+    lines: dict[str, None] = {}  # each once
+    for run in runs:
+        _, recipe = work_of(run.spec)
+        if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
+            lines[
+                f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
+                f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
+            ] = None
+    return tuple(lines)
 
 
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
@@ -402,11 +439,7 @@ def _add_costs(
         alike = (id(run.size), cost_settings(run.spec))
         if alike not in costs:
             known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
-            try:
-                costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
-            except ItlError as error:
-                task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
-                raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
+            costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
         run.cost = costs[alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):

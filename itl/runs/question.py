@@ -17,6 +17,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
+from itl.processes import refuse_while_main_is_imported
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
 from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
@@ -302,6 +303,13 @@ class Question:
         Raises:
             ItlError: where no run is done.
         """
+        results = self.results_so_far(store, machine)
+        if results.empty:
+            raise nothing_done([self.name], store)
+        return results
+
+    def results_so_far(self, store: Store, machine: Machine) -> pd.DataFrame:
+        """Return the table of `results`, which is empty where no run is done."""
         duplicates = {leak.target: leak.scored for leak in self.leakage(machine)}
         rows, own = [], {condition.columns: condition.weights for condition in self.conditions}
         for run in self.runs(machine):
@@ -323,11 +331,6 @@ class Question:
             }
             for metric, value in result["metrics"].items():
                 rows.append(shared | {"metric": metric, "value": value, "run": key(run.spec)})
-        if not rows:
-            raise ItlError(
-                f"no run of {self.name} is done in {store.root}; `itl run` with its preset does them, in "
-                f"Python question.run"
-            )
         results = pd.DataFrame(rows)
         results.insert(0, "question", self.name)
         return results
@@ -368,6 +371,14 @@ class Question:
         return pd.DataFrame(rows, columns=["item", "value"])
 
 
+def nothing_done(questions: Sequence[str], store: Store) -> ItlError:
+    """Return the error that no run of any of *questions*, by name, is done."""
+    return ItlError(
+        f"no run of {', '.join(questions)} is done in {store.root}; `itl run` with its preset does them, in "
+        f"Python question.run"
+    )
+
+
 def with_seed(labels: str, seed: int) -> str:
     """Write *seed* into a label method where it has {seed}; whatever else a user wrote stays as it is."""
     return labels.replace("{seed}", str(seed))
@@ -401,7 +412,11 @@ def run_all(
         machine: that does the runs.
         table: what a notebook shows meanwhile.
         watch: is called about twice a second while runs are under way.
+
+    Raises:
+        ItlError: for what the plan refuses, runs that fail, and a script without an import guard.
     """
+    refuse_while_main_is_imported()
     for question in questions:
         question.prepare(machine)
     planned = plan(questions, store, machine, measure=False).runs

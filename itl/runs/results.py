@@ -6,7 +6,7 @@ import pandas as pd
 from pandas.api.types import infer_dtype
 
 from itl.machine import Machine
-from itl.runs.question import Question
+from itl.runs.question import Question, nothing_done
 from itl.runs.store import Store
 
 
@@ -14,17 +14,27 @@ def results_of(questions: Sequence[Question], store: Store, machine: Machine) ->
     """Return every number of the finished runs of *questions*: see `Question.results`.
 
     Raises:
-        ItlError: where no run of a question is done.
+        ItlError: where no run of any question is done.
     """
-    return pd.concat([question.results(store, machine) for question in questions])
+    tables = [question.results_so_far(store, machine) for question in questions]
+    if all(table.empty for table in tables):
+        raise nothing_done([question.name for question in questions], store)
+    return pd.concat([table for table in tables if not table.empty])
 
 
-def describe_missing(questions: Sequence[Question], store: Store, machine: Machine) -> str:
-    """Say how many runs of *questions* are not in their results; '' where all are."""
+def describe_missing(
+    questions: Sequence[Question], results: pd.DataFrame, store: Store, machine: Machine
+) -> str:
+    """Say how many runs of *questions* are not in their *results*, and which have none; '' where all are."""
     specs = dict.fromkeys(spec for question in questions for spec in question.specs(machine))
     left = sum(store.state(spec) != "done" for spec in specs)
-    are = "is" if left == 1 else "are"
-    return f"{left} of {len(specs)} runs {are} not done and not in this table" if left else ""
+    if not left:
+        return ""
+    empty = [question.name for question in questions if question.name not in set(results["question"])]
+    of_which = f", which has nothing of {', '.join(empty)}" if empty else ""
+    return (
+        f"{left} of {len(specs)} runs {'is' if left == 1 else 'are'} not done and not in this table{of_which}"
+    )
 
 
 def words_as_text(results: pd.DataFrame) -> pd.DataFrame:

@@ -48,8 +48,10 @@ class Store:
         if not result:
             return None
         files = result.pop("files", {})
-        damaged = changed_file(folder, files) if isinstance(files, dict) else RESULT
-        if damaged:
+        if not isinstance(files, dict) or not isinstance(result.get("metrics"), dict):
+            warnings.warn(f"{folder / RESULT} is damaged: it lacks metrics or files; {AGAIN}", stacklevel=2)
+            return None
+        if damaged := changed_file(folder, files):
             reason = "damaged: its size has changed" if (folder / damaged).exists() else "missing"
             warnings.warn(f"{folder / damaged} is {reason}; {AGAIN}", stacklevel=2)
             return None

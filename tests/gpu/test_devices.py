@@ -52,7 +52,7 @@ def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
     use_device(machine)
     kept = torch.ones(1 << 20, device="cuda")
     result = {"device": machine.device, "found": str(kept.device), "process": os.getpid()}
-    store.finish(spec, result)
+    store.finish(spec, result | {"metrics": {}})
     return result
 
 

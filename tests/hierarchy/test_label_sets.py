@@ -412,6 +412,15 @@ def test_the_control_of_a_whole_group_is_the_group_nearest_in_size():
         assert matched_control(tree, leaves, {"b0", "b1", "b2"}, seed) == {"a0", "a1"}
 
 
+def test_a_control_of_another_size_is_refused(imagenet):
+    """The one group left beside 358 instruments and the like has 631 classes."""
+    message = "should leave out about 358 other classes, as many as are under these nodes, .* allow 631; name"
+    with pytest.raises(ItlError, match=message):
+        label_set(imagenet, "without-matched@0,n03575240", imagenet.leaves)
+    labels = label_set(imagenet, "without-matched@0,n03563967", imagenet.leaves)  # 38 implements
+    assert len(imagenet.leaves) - len(labels.class_of) == 39, "as near as whole subtrees allow"
+
+
 def test_a_matched_control_of_any_nodes_has_none_of_them(imagenet):
     dogs = set(imagenet.leaves_under("n02084071"))
     controls = set()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from itl.packs.pack import Pack
 from tests.pictures import encoded, smooth
 
 FEW, MANY, SIDE = 500, 3000, 96
@@ -46,3 +47,24 @@ def test_six_times_the_images_take_no_more_memory(tmp_path):
     few, many = (int(peak) / 2**20 for peak in peaks)  # MiB
     pixels = (MANY - FEW) * 3 * SIDE**2 / 2**20  # 66 MiB, were they kept
     assert many - few < pixels / 3  # 1 KiB an image is what the list of them takes
+
+
+UNGUARDED = """
+import sys
+from itl import Pack, Packing
+options = {"classes": 40, "train": 20, "val": 2, "size": 32}  # for several chunks, so several processes
+Pack.build(Packing("demo", None, 32, options=options), sys.argv[1], workers=2)
+"""
+
+
+def test_a_script_without_an_import_guard_ends_and_says_why(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "pack")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert ended.returncode == 1
+    assert 'put what it does under `if __name__ == "__main__":`' in ended.stderr
+    assert "a packing process ended: it was killed (out of memory?), or says above what went" in ended.stderr
+    guarded = UNGUARDED.replace("\nPack", '\nif __name__ == "__main__":\n    Pack')
+    (tmp_path / "script.py").write_text(guarded)
+    assert subprocess.run(command, capture_output=True, timeout=100).returncode == 0
+    assert len(Pack.open(tmp_path / "pack")) == 40 * 22

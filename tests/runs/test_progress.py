@@ -50,10 +50,10 @@ class Clock:
 
 def test_finished_runs_are_counted_once(tmp_path):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
-    store.finish(specs[0], {})
+    store.finish(specs[0], {"metrics": {}})
     with Progress(specs, store) as progress:
         assert str(progress).startswith("1 of 2 runs done; about ")
-        store.finish(specs[1], {})
+        store.finish(specs[1], {"metrics": {}})
         progress.update()
         progress.update()
         assert (str(progress), progress.done, progress.minutes_left) == ("2 of 2 runs done", 1, 0)
@@ -62,7 +62,7 @@ def test_finished_runs_are_counted_once(tmp_path):
 def test_the_bar_says_that_it_counts_work_and_its_text_runs(tmp_path, capsys):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     with Progress(specs, store, {key(specs[0]): 9.0, key(specs[1]): 1.0}):
-        store.finish(specs[0], {})
+        store.finish(specs[0], {"metrics": {}})
     last = capsys.readouterr().err.rpartition("\r")[2]
     assert last.startswith(" 90% of the work |")
     assert "| 1 of 2 runs done" in last
@@ -71,7 +71,7 @@ def test_the_bar_says_that_it_counts_work_and_its_text_runs(tmp_path, capsys):
 def test_a_run_of_unknown_length_hardly_counts_beside_one_that_is_known(tmp_path):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     with Progress(specs, store, {key(specs[0]): 2.0}) as progress:
-        store.finish(specs[0], {})
+        store.finish(specs[0], {"metrics": {}})
         progress.update()
         assert progress.done == pytest.approx(2 / 2.001)
 
@@ -105,7 +105,7 @@ def test_the_end_is_logged_however_near_the_last_estimate_was(tmp_path):
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     with Progress(specs, store, {key(specs[0]): 199.0, key(specs[1]): 1.0}, clock=Clock()) as progress:
         for spec in specs:
-            store.finish(spec, {})
+            store.finish(spec, {"metrics": {}})
             progress.update()
     assert estimates(store)["done"].tolist() == [0.995, 1.0]
     before = (tmp_path / "progress.jsonl").read_text()
@@ -137,7 +137,7 @@ def test_estimates_are_those_of_the_last_runs_that_ended(tmp_path):
 def test_nothing_is_shown_where_nothing_is_left_and_no_table_outside_of_notebooks(tmp_path, capsys):
     store, spec = Store(tmp_path), Subset("a")
     with Progress([spec], store, table=lambda: "a table"):
-        store.finish(spec, {})
+        store.finish(spec, {"metrics": {}})
     assert "a table" not in "".join(capsys.readouterr())
     with Progress([spec], store):
         pass
@@ -154,7 +154,7 @@ def test_in_a_notebook_a_table_stands_and_changes(tmp_path, monkeypatch, capsys)
     store, specs = Store(tmp_path), [Subset("a"), Subset("b")]
     with Progress(specs, store, table=lambda: len(list(tmp_path.glob("*/*/result.json")))) as progress:
         progress.update()
-        store.finish(specs[0], {})
+        store.finish(specs[0], {"metrics": {}})
         progress.update()
         progress.update()
     assert shown == [0, 1]
@@ -168,7 +168,7 @@ def test_progress_is_counted_in_work_and_corrected_by_what_runs_took(tmp_path):
     with Progress(specs, store, minutes, slots=2, clock=clock) as progress:
         assert (progress.done, progress.minutes_left) == (0, 5), "10 minutes of work, two side by side"
         clock.seconds = 600  # the machine is half as fast as was planned
-        store.finish(long, {})
+        store.finish(long, {"metrics": {}})
         progress.update()
         assert progress.done == 0.6
         assert progress.minutes_left == pytest.approx((10 + 0.1 * 5) / (0.6 + 0.1) * 0.4)
@@ -229,10 +229,10 @@ def test_estimates_are_kept_to_be_held_against_the_truth(tmp_path):
         progress.update()
         progress.update()
         clock.seconds = 180
-        store.finish(specs[0], {})
+        store.finish(specs[0], {"metrics": {}})
         progress.update()
         clock.seconds = 300
-        store.finish(specs[1], {})
+        store.finish(specs[1], {"metrics": {}})
     table = estimates(store)
     assert table["minutes"].tolist() == [0, 3, 5]
     assert table["done"].tolist() == [0, 0.5, 1]

@@ -1,10 +1,16 @@
 """Results of several questions in one table."""
 
 import io
+from dataclasses import replace
 
 import pandas as pd
+import pytest
 
-from itl.runs.results import words_as_text
+from itl import ItlError
+from itl.runs.executors import with_needs
+from itl.runs.results import describe_missing, results_of, words_as_text
+from itl.runs.store import Store
+from tests.worlds import here, pretend, small_study
 
 
 def test_columns_of_numbers_and_words_are_written_as_text_and_others_as_they_are():
@@ -25,3 +31,21 @@ def test_columns_of_numbers_and_words_are_written_as_text_and_others_as_they_are
     assert again["mixed"].isna().tolist() == again["label_set"].isna().tolist() == [False, True, False]
     kept = ["seed", "value"]
     pd.testing.assert_frame_equal(again[kept], table[kept])
+
+
+def test_a_question_without_a_finished_run_is_named_beside_the_results_of_the_others(tmp_path):
+    machine = here(tmp_path)
+    larger = replace(small_study(net="resnet18"), name="data-size of a larger net")
+    store, questions = Store(machine.runs), [small_study(), larger]
+    with pytest.raises(ItlError, match="no run of data-size, data-size of a larger net is done in .*itl run"):
+        results_of(questions, store, machine)
+    questions[0].prepare(machine)
+    pretend(with_needs(run.spec for run in questions[0].runs(machine)), store)
+    table = results_of(questions, store, machine)
+    pd.testing.assert_frame_equal(table, questions[0].results(store, machine))
+    assert describe_missing(questions[:1], table, store, machine) == ""
+    assert describe_missing(questions, table, store, machine) == (
+        "12 of 24 runs are not done and not in this table, which has nothing of data-size of a larger net"
+    )
+    with pytest.raises(ItlError, match="no run of data-size of a larger net is done"):
+        questions[1].results(store, machine)

@@ -41,7 +41,7 @@ def test_a_run_is_done_when_its_result_is_there(tmp_path):
     store.finish(SPEC, {"metrics": {"accuracy": 50.0}})
     assert (store.state(SPEC), store.result(SPEC)) == ("done", {"metrics": {"accuracy": 50.0}})
     with pytest.raises(ItlError, match="is finished; delete"):
-        store.finish(SPEC, {})
+        store.finish(SPEC, {"metrics": {}})
 
 
 def test_a_number_that_is_none_is_not_published(tmp_path):
@@ -133,6 +133,14 @@ def test_a_result_without_numbers_or_without_its_files_is_done_again(tmp_path):
     (store.path(SPEC) / "result.json").write_text("{}")
     with pytest.warns(UserWarning, match="result.json is damaged: .*; the run is done again"):
         assert store.state(SPEC) == "to do"
+    for text in (
+        '{"classes": 4, "files": {}}',
+        '{"metrics": [1], "files": {}}',
+        '{"metrics": {}, "files": []}',
+    ):
+        (store.path(SPEC) / "result.json").write_text(text)
+        with pytest.warns(UserWarning, match="result.json is damaged: it lacks metrics or files; the run is"):
+            assert store.state(SPEC) == "to do"
 
 
 def test_what_is_kept_beside_a_result_is_named_when_damaged(tmp_path):
