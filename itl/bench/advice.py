@@ -226,10 +226,8 @@ def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | 
     if quick and all((task, option, first) in quick for option in trained):
         choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, first]))
     choices[CEILING] = int(trained[left.values.mean(0).argmax()])
-    first_nets = (
-        np.arange(left.values.size).reshape(left.values.shape) < nets
-    )  # one of each option, then a second
-    even = pd.DataFrame(left.values).where(first_nets).mean()
+    order = np.arange(left.values.size).reshape(left.values.shape)  # one net of each option, then a second, …
+    even = pd.DataFrame(left.values).where(order < nets).mean()
     choices[PILOT_MEAN] = int(trained[even.idxmax()])
     return choices
 
@@ -238,28 +236,23 @@ def summary(chosen: pd.DataFrame, intervals: pd.DataFrame) -> tuple[pd.DataFrame
     """Summarise what `validate` returns.
 
     Returns:
-        Columns method, tasks, regret, fair_regret (means, points), close and fair_close (share of choices
-        within CLOSE of the best, by each of them), close_95 (the 95 % interval of close for other tasks),
-        behind and behind_95 (regret beyond that of the advice, and its interval for other tasks), error, nets
-        and cost of the pilot; and the share of intervals that hold the mean that they are judged by.
+        Columns method, tasks, regret (mean, points), close (share of choices within CLOSE of the best), the
+        same for fair_regret, error, nets and cost of the pilot, close_95 (the 95 % interval of close for
+        other tasks), behind and behind_95 (regret beyond that of the advice, and its interval); and the share
+        of intervals that hold the mean that they are judged by.
     """
     chosen = chosen.assign(close=chosen["regret"] <= CLOSE, fair_close=chosen["fair_regret"] <= CLOSE)
-    columns = ["regret", "fair_regret", "close", "fair_close", "error", "nets", "cost"]
+    columns = ["regret", "close", "fair_regret", "fair_close", "error", "nets", "cost"]
     of_tasks = chosen.groupby(["method", "task"], sort=False)[columns].mean()  # equally many splits of each
     rows = []
     for method, table in of_tasks.groupby(level="method", sort=False):
         table = table.droplevel("method")
         behind = table["regret"] - of_tasks.loc[ADVICE, "regret"].reindex(table.index)
-        row = {"method": method, "tasks": len(table)} | table.mean().to_dict()
-        row |= {
-            "close_95": over_tasks(table["close"]),
-            "behind": behind.mean(),
-            "behind_95": over_tasks(behind),
-        }
-        rows.append(row)
+        compared = {"behind": behind.mean(), "behind_95": over_tasks(behind)}
+        close = {"close_95": over_tasks(table["close"])}
+        rows.append({"method": method, "tasks": len(table)} | table.mean().to_dict() | close | compared)
     held = (intervals["low"] <= intervals["mean"]) & (intervals["mean"] <= intervals["high"])
-    order = ["method", "tasks", *columns[:3], "close_95", *columns[3:4], "behind", "behind_95", *columns[4:]]
-    return pd.DataFrame(rows)[order], float(held.mean())
+    return pd.DataFrame(rows), float(held.mean())
 
 
 def over_tasks(values: pd.Series) -> tuple[float, float]:
