@@ -109,8 +109,8 @@ class Machine:
             **settings: fields that override the environment where they are not None.
 
         Raises:
-            ItlError: for a device that is not here, more ranks than GPUs, a bad number of workers, and data
-                without a path.
+            ItlError: for a device that is not here, more ranks than GPUs, a bad number of workers, data
+                without a path, and a home that cannot be a folder.
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = cpu_count()
@@ -136,7 +136,10 @@ class Machine:
         machine = cls(**defaults | given | {"device": device})
         runs = machine.slots if ranks == 1 else _positive("LOCAL_WORLD_SIZE", 1)
         threads = given.get("threads", max(1, min(cores // runs, _positive(OPENMP_THREADS, cores))))
-        return machine.replace(threads=threads, home=machine.home.absolute())  # workers may stand elsewhere
+        home = machine.home.expanduser().absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
+        if not (existing := _existing(home)).is_dir():
+            raise ItlError(f"the home {home} cannot be a folder: {existing} is a file; give another --home")
+        return machine.replace(threads=threads, home=home)
 
     def for_worker(self) -> "Machine":
         """Return the machine of a cluster's worker: these folders, but the worker's own device and cores."""
@@ -307,8 +310,12 @@ def _of_local_rank(device: str, rank: int) -> str:
 
 def free_disk(home: Path) -> int:
     """Return the bytes that are free where *home* is or will be."""
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_existing(home)).free
+
+
+def _existing(path: Path) -> Path:
+    """Return *path*, or the innermost folder around it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def free_memory() -> int:

@@ -132,6 +132,45 @@ def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated)
     assert (len(made.runs), len(made.packs)) == (8, 3)
 
 
+SMALL = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 1, "test": 4, "size": 32}}
+TUNED = {"tuning": {"finetune": {"steps": 2, "pixels": 24, "lrs": [0.1, 0.2]}}}
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (
+            "knn@scenes:1",
+            "knn asks 5 neighbours, and there are 3 training images of scenes in all; give it more",
+        ),
+        ("scores@few", "scores asks 5 neighbours, and there are 3 training images of few"),
+        ("probe@few", "probe holds a part of the training images out, and there is one of each class of few"),
+        ("probe@scenes:1", "probe holds a part of the training images out, and there is one of each class"),
+        ("finetune@few", "finetune holds a part of the training images out, and there is one of each"),
+        ("knn@images/bottom-up@0", "images has one class, n.*, and one alone tells nothing apart"),
+        ("knn@scenes:9", "9 images per class were asked for; .* has 6 in train"),
+    ],
+)
+def test_images_from_which_a_run_could_not_learn_are_refused_before_anything_is_measured(
+    tmp_path, monkeypatch, task, says
+):
+    monkeypatch.setattr("itl.runs.plan.calibrated", lambda *_: pytest.fail("measured"))
+    changes = {"targets": {"scenes": SCENES, "few": SMALL}, "tasks": [task]}
+    question = small_study(**FOUR | TUNED | changes)
+    with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+
+
+def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
+    tasks = ["knn@scenes:2", "probe@scenes:2", "finetune@few", "scores@scenes"]
+    planned = plan.plan(
+        [small_study(targets={"scenes": SCENES, "few": SMALL}, tasks=tasks, **FOUR)],
+        Store(tmp_path),
+        here(tmp_path),
+    )
+    assert set(planned.runs["kind"]) == {"pretrain", "knn", "probe", "finetune", "scores"}
+
+
 def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
     home, machine = Store(tmp_path), here(tmp_path)
     small, tuned = {"images": IMAGES | {"size": 16}}, {"finetune": {"steps": 2, "pixels": 48}}
