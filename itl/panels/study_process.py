@@ -65,8 +65,8 @@ class StudyProcess:
     def stop(self) -> None:
         """Ask the process to stop as a cluster does; what is finished and all checkpoints are kept.
 
-        SIGINT could get lost: while the process imports what it needs, or where the server of the notebook was
-        started in the background.
+        SIGINT could get lost: while the process imports what it needs, or where the server of the notebook
+        was started in the background.
         """
         if self.state == RUNNING and self._process is not None:
             self._was_stopped = True
