@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from multiprocessing import current_process, parent_process
 from pathlib import Path
 from typing import Any
 
 from itl import ItlError
 
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
+OPENMP_THREADS = "OMP_NUM_THREADS"
 NO_LIMIT = 1 << 60  # bytes; cgroup v1 writes a number above it
 
 
@@ -109,8 +109,8 @@ class Machine:
             **settings: fields that override the environment where they are not None.
 
         Raises:
-            ItlError: for a device that is not here, more ranks than GPUs, a bad number of workers, and data
-                without a path.
+            ItlError: for a device that is not here, more ranks than GPUs, a bad number of workers, data
+                without a path, and a home that cannot be a folder.
         """
         given = {name: value for name, value in settings.items() if value is not None}
         cores = cpu_count()
@@ -135,8 +135,11 @@ class Machine:
         _refuse_empty_data(defaults["data"], "ITL_DATA")
         machine = cls(**defaults | given | {"device": device})
         runs = machine.slots if ranks == 1 else _positive("LOCAL_WORLD_SIZE", 1)
-        threads = given.get("threads", max(1, min(cores // runs, _positive("OMP_NUM_THREADS", cores))))
-        return machine.replace(threads=threads, home=machine.home.absolute())  # workers may stand elsewhere
+        threads = given.get("threads", max(1, min(cores // runs, _positive(OPENMP_THREADS, cores))))
+        home = machine.home.expanduser().absolute()  # a shell keeps --home=~/x; workers may stand elsewhere
+        if not (existing := _existing(home)).is_dir():
+            raise ItlError(f"the home {home} cannot be a folder: {existing} is a file; give another --home")
+        return machine.replace(threads=threads, home=home)
 
     def for_worker(self) -> "Machine":
         """Return the machine of a cluster's worker: these folders, but the worker's own device and cores."""
@@ -231,30 +234,6 @@ def _named(setting: str) -> Iterator[None]:
         raise ItlError(f"{setting}: {error}") from error
 
 
-def refuse_while_main_is_imported() -> None:
-    """Raise ItlError in a process that multiprocessing starts, while it imports the script of its parent.
-
-    Its parent waits for this process, and may hold the lock that it would wait for. multiprocessing knows by
-    the same attribute, but refuses only to start processes.
-    """
-    if getattr(current_process(), "_inheriting", False):
-        raise ItlError(
-            "the script starts again in each process that is to help it; put what it does under "
-            '`if __name__ == "__main__":`'
-        )
-
-
-def end_with_parent() -> None:
-    """End this process, one that multiprocessing started, when its parent ends, even by a kill."""
-
-    def follow() -> None:
-        if parent := parent_process():
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as a job that is cancelled gets it: work stops as it does after Ctrl-C."""
 
@@ -331,8 +310,12 @@ def _of_local_rank(device: str, rank: int) -> str:
 
 def free_disk(home: Path) -> int:
     """Return the bytes that are free where *home* is or will be."""
-    existing = next(folder for folder in (home, *home.parents) if folder.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_existing(home)).free
+
+
+def _existing(path: Path) -> Path:
+    """Return *path*, or the innermost folder around it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def free_memory() -> int:

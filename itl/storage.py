@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from itl import ItlError
-from itl.machine import refuse_while_main_is_imported
+from itl.processes import refuse_while_main_is_imported
 
 log = logging.getLogger(__name__)
 

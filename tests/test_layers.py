@@ -13,6 +13,7 @@ import itl
 
 ROOMS = [
     "machine",
+    "processes",
     "specs",
     "storage",
     "presets",

@@ -32,6 +32,12 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     assert Machine.from_environment(data=("/other",), workers=None).data == ("/other",)
     monkeypatch.chdir(tmp_path)
     assert Machine.from_environment(home=Path("out")).home == tmp_path / "out"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Machine.from_environment(home=Path("~/out")).home == tmp_path / "out", "no shell expands --home=~"
+    (tmp_path / "file").touch()
+    for home in ("file", "file/home"):
+        with pytest.raises(ItlError, match="cannot be a folder: .*/file is a file; give another --home"):
+            Machine.from_environment(home=Path(home))
     cores = cpu_count()
     assert Machine.from_environment(workers=1).threads == cores
     assert Machine.from_environment(workers=cores).threads == 1

@@ -1,6 +1,7 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from itl.machine import Machine
+from itl.processes import process_context
 from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -79,6 +81,23 @@ def run_here(question: Question, machine: Machine) -> Store:
     question.prepare(machine)
     execute_here([run.spec for run in question.runs(machine)], store, machine)
     return store
+
+
+def start_child(work: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start *work* in another process, a fork that has imported torch, with as many threads as this one."""
+    import torch
+
+    child = process_context().Process(target=do_work, args=(torch.get_num_threads(), work, arguments))
+    child.start()
+    return child
+
+
+def do_work(threads: int, work: Callable[..., object], arguments: tuple) -> None:
+    """Do *work* in this other process: the sums of any number of threads differ from those of another."""
+    import torch
+
+    torch.set_num_threads(threads)
+    work(*arguments)
 
 
 RATE = Rate(0.5, 0.125, memory=1000, device=0, weights=400, features=10)

@@ -4,6 +4,7 @@ import ast
 import csv
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def _rows(path: Path) -> list[Row]:
     except OSError as error:
         raise ItlError(f"cannot read {path}: {error.strerror}") from error
     try:
-        text = data.decode("utf-8-sig")
+        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))  # as the names of folders are
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ItlError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from None

@@ -62,6 +62,11 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
     open_source(request.packing.source, request.path, **dict(request.packing.options))  # its options, first
     if out.exists() and not _changes(request, out):
         return
+    if request.path and request.path.is_dir() and out.resolve().is_relative_to(request.path.resolve()):
+        raise ItlError(
+            f"{out} lies in {request.path}, whose images are to be packed, and would be one of its folders; "
+            f"pack to a folder outside"
+        )
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}"):

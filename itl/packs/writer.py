@@ -6,22 +6,22 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EINVAL, EOPNOTSUPP
 from functools import partial
 from itertools import accumulate
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from itl import ItlError
-from itl.machine import end_with_parent, map_in_order
+from itl.machine import map_in_order
 from itl.packs.earlier_pack import EarlierPack
 from itl.packs.fit import decode
 from itl.packs.journal import Journal, JournalRow, checksum
+from itl.processes import process_pool
 from itl.sources.records import Record
 from itl.sources.source import Source
 from itl.specs import Packing
@@ -172,13 +172,8 @@ class ImageWriter:
     def _pool(self, chunks: int) -> Iterator[Executor]:
         """Yield threads, or processes where several *chunks* of images are rendered by Python code."""
         if self.source.rendered:
-            processes = partial(
-                ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=_start_renderer
-            )
-            workers = min(
-                self.workers, chunks
-            )  # to start a process takes longer than a chunk of small images
-            with (processes if workers > 1 else ThreadPoolExecutor)(workers) as pool:
+            workers = min(self.workers, chunks)
+            with process_pool(workers, threads=1) if workers > 1 else ThreadPoolExecutor(1) as pool:
                 yield pool
             return
         import torch
@@ -235,9 +230,3 @@ def _write_all(handle: int, pixels: np.ndarray, offset: int) -> None:
     while len(view):  # a nearly full disk accepts a part, then raises an error
         written = os.pwrite(handle, view, offset)
         view, offset = view[written:], offset + written
-
-
-def _start_renderer() -> None:
-    """Use one core, and end when the parent process is killed."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    end_with_parent()

@@ -1,7 +1,7 @@
 """Two reports side by side: which answers differ, and what differs between their runs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ from itl.report.run_page import flatten
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
 VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
+SETTINGS = ("state", "questions", "spec", *ORIGIN)
 SHOWN_VALUES = 4
 
 
@@ -28,15 +29,15 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
         ItlError: there is no finished report, or two of one name.
     """
     first, second = (find_report(str(name), home) for name in (first, second))
-    tables = [_read(folder, VERDICTS) for folder in (first, second)]
     names = [*COMPARISON, "verdict", "change"]
+    tables = [_read(folder, VERDICTS, names) for folder in (first, second)]
     joined = tables[0][names].merge(
         tables[1][names], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
     )
     alike = joined["verdict_1"] == joined["verdict_2"]
     only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
     joined["answer"] = only.where(only != "", alike.map({True: "alike", False: "changed"}))
-    settings = [_settings(_read(folder, "runs.csv")) for folder in (first, second)]
+    settings = [_settings(_read(folder, "runs.csv", SETTINGS)) for folder in (first, second)]
     reasons = {
         name: describe_difference(settings[0][name], settings[1][name])
         for name in joined["question"].unique()
@@ -66,14 +67,20 @@ def find_report(name: str, home: Path) -> Path:
     )
 
 
-def _read(folder: Path, name: str) -> pd.DataFrame:
+def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the table *name* of the report in *folder*; ItlError if it is missing or lacks *columns*."""
     try:
-        return pd.read_csv(folder / name)
+        table = pd.read_csv(folder / name)
     except FileNotFoundError as error:
         raise ItlError(
             f"{folder} holds no finished report: there is no {name}; give the folders of two reports, such "
             f"as reports/demo"
         ) from error
+    except ValueError as error:  # as pandas raises for what is no CSV
+        raise ItlError(f"{folder / name} is damaged: {error}; repeat `itl report`") from error
+    if lacking := [column for column in columns if column not in table]:
+        raise ItlError(f"{folder / name} has no column {', '.join(lacking)}; repeat `itl report`")
+    return table
 
 
 def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:

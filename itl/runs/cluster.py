@@ -200,12 +200,12 @@ class _WorkerState:
         with self.alone:
             if call in self.stopped:
                 raise ItlError("stopped")
-            if self.process is None or self.process.machine != machine:
+            if self.process is None or not self.process.fits(machine):
                 self._end_process()
-                self.process = OneProcess(machine)
+                self.process = OneProcess(machine.device, machine.threads)
             self.call = call
             try:
-                self.process.perform(spec, store, partial(_tell_client, call))
+                self.process.perform(spec, store, machine, partial(_tell_client, call))
             except BrokenProcessPool:
                 self._end_process()
                 raise

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from itl import ItlError
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
@@ -13,6 +14,7 @@ from itl.packs.subset import count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 
+VOTING_NEIGHBOURS = 5  # of an image, whose classes say its own
 ANNOTATED_CLASSES = 20  # of a target whose images show several objects each
 MANIFEST_BYTES_PER_IMAGE = 60
 DETECTION_BYTES_PER_IMAGE = 8000  # of the boxes that a detector reports
@@ -133,7 +135,26 @@ def images_of(spec: Pretrain | Transfer, size: Size, machine: Machine) -> Images
         subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
         kept = _kept(train, subset, machine.taxonomies)
         n_train, classes = sum(kept.values()), len(kept)
+        _refuse_too_few(spec, kept, n_train + n_val, chosen_on_val=n_val > 0)
     return Images(n_train + n_val, n_val or n_train // 5, n_test, classes)
+
+
+def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chosen_on_val: bool) -> None:
+    """Raise ItlError where the method of *spec* cannot learn from these images, *kept* of each class."""
+    method, name = METHODS[spec.method], spec.target
+    if len(kept) < 2:
+        raise ItlError(f"{name} has one class, {next(iter(kept), '')}, and one alone tells nothing apart")
+    if "compare" in method.cost and n_train < VOTING_NEIGHBOURS:
+        raise ItlError(
+            f"{spec.method} asks {VOTING_NEIGHBOURS} neighbours, and there are {n_train} training images of "
+            f"{name} in all; give it more"
+        )
+    chooses = "fit" in method.cost or bool(method.looks_at) or bool(spec.recipe and spec.recipe.lrs)
+    if chooses and not chosen_on_val and max(kept.values()) < 2:
+        raise ItlError(
+            f"{spec.method} holds a part of the training images out, and there is one of each class of "
+            f"{name}; give it two or more, or a split val beside test"
+        )
 
 
 def _plain(subset: Subset) -> Subset:

@@ -15,7 +15,7 @@ from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, 
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, cost, cost_settings, work_of
+from itl.runs.cost import Cost, cost, cost_settings, images_of, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
@@ -281,6 +281,7 @@ def plan(
         question.check_weights(machine)
     works = list(dict.fromkeys(work_of(run.spec) for run in left))
     rates = measured_before(works, machine) if left else {}
+    _refuse_lacking_images(left, machine)
     if left and measure:
         _refuse_impossible(left, rates, machine)
         rates = calibrated(works, machine)
@@ -297,6 +298,23 @@ def is_packed(spec: Pretrain | Transfer) -> bool:
     subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
     packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
     return not any(digest.startswith(UNPACKED) for digest in packs)
+
+
+def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
+    """Raise ItlError, with its question, where one of *runs* cannot have its images, or learn from so few.
+
+    Runs that differ in their seed alone are looked at once.
+    """
+    seen = set()
+    for run in runs:
+        if (alike := (id(run.size), cost_settings(run.spec))) in seen:
+            continue
+        seen.add(alike)
+        try:
+            images_of(run.spec, run.size, machine)
+        except ItlError as error:
+            task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
+            raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:
@@ -431,11 +449,7 @@ def _add_costs(
         alike = (id(run.size), cost_settings(run.spec))
         if alike not in costs:
             known = {name_of(*work_of(run.spec), machine), frozen_name(machine)} <= rates.keys()
-            try:
-                costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
-            except ItlError as error:
-                task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
-                raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
+            costs[alike] = cost(run.spec, run.size, rates, machine) if known else NO_COST
         run.cost = costs[alike]
     for run in planned.values():
         if isinstance(run.spec, Transfer):

@@ -14,9 +14,10 @@ from itl.evaluation.methods import METHODS, main_metrics
 from itl.hierarchy.label_sets import needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, project_folder, refuse_while_main_is_imported
+from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
+from itl.processes import refuse_while_main_is_imported
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
 from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights

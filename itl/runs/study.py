@@ -23,7 +23,7 @@ from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Recipe, plain_error, refuse_booleans, spec_of
+from itl.specs import DetectionRecipe, Packing, Recipe, plain_error, refuse_booleans, spec_of
 
 LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
 T = TypeVar("T")
@@ -204,13 +204,30 @@ class Study(BaseModel):
                 f"task {task.name} needs annotated objects, and source {packing.source} of {task.target} has "
                 f"one class for each image; measure it by another method, such as probe@{task.target}"
             )
-        if method.recipe and task.method not in self.tuning:
-            given = ", ".join(self.tuning) or "none"
-            raise ItlError(f"task {task.name} needs a recipe; tuning has {given}: add {task.method}")
+        self._check_recipe(task, packing)
         if method.annotated and task.labels != "original":
             raise ItlError(
                 f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
                 f"as they are annotated; leave the labels out"
+            )
+
+    def _check_recipe(self, task: Task, packing: Packing) -> None:
+        """Raise ItlError where *task* has no recipe, or its target, packed as *packing*, does not suit it."""
+        if METHODS[task.method].recipe and task.method not in self.tuning:
+            given = ", ".join(self.tuning) or "none"
+            raise ItlError(f"task {task.name} needs a recipe; tuning has {given}: add {task.method}")
+        recipe = self.tuning.get(task.method)
+        if not isinstance(recipe, DetectionRecipe):
+            return
+        if packing.fit != "pad":
+            raise ItlError(
+                f"task {task.name} needs whole images, and {task.target} has fit {packing.fit}; give it "
+                f"fit: pad"
+            )
+        if recipe.regions == "file" and "proposals" not in dict(packing.options):
+            raise ItlError(
+                f"task {task.name} takes regions from a file, and {task.target} has none; give it the option "
+                f"proposals: FILE, or the recipe regions: windows"
             )
 
 

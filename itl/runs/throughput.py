@@ -2,20 +2,18 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING, Any
 
 from itl import ItlError
-from itl.machine import Machine, end_with_parent
+from itl.machine import Machine
+from itl.processes import process_pool
 from itl.runs.provenance import device_name
 from itl.specs import DetectionRecipe, Recipe, canonical
 from itl.storage import hold_lock, read_mapping, write_atomic
@@ -93,8 +91,8 @@ def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Mac
         return {}
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
     log.info(f"measuring {count} of work on this machine, once")
-    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (machine.threads, REPEAT_S)) as alone:
-        measured = alone.submit(_measure_all, list(missing.values()), machine).result()
+    with process_pool(1, machine.threads) as alone:
+        measured = alone.submit(_measure_all, list(missing.values()), machine, REPEAT_S).result()
     return dict(zip(missing, measured, strict=True))
 
 
@@ -145,18 +143,18 @@ def _here(machine: Machine) -> str:
     return f"{device_name(machine.devices[0])}, {machine.threads} threads"
 
 
-def _prepare(threads: int, repeat_s: float) -> None:
+def _measure_all(
+    works: list[tuple[str, Recipe] | None], machine: Machine, repeat_s: float
+) -> list[Rate | Frozen]:
     global REPEAT_S
     REPEAT_S = repeat_s
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is first imported
-    end_with_parent()
+    import torch
 
-
-def _measure_all(works: list[tuple[str, Recipe] | None], machine: Machine) -> list[Rate | Frozen]:
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
     from itl.training.batches import use_device
     from itl.training.numerics import repeatable
 
+    torch.set_num_threads(machine.threads)
     use_device(machine)
     with repeatable(machine):
         return [measure(*work, machine) if work else measure_frozen(machine) for work in works]

@@ -12,14 +12,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from subprocess import PIPE
 from typing import Protocol
 
 from itl import ItlError, LineHandler, log_lines, one_line
-from itl.machine import Machine
+from itl.machine import OPENMP_THREADS, Machine
+from itl.processes import process_pool
 from itl.runs.store import AGAIN, Store
 from itl.specs import Pretrain, Transfer
 
@@ -51,8 +52,7 @@ class LocalWorkers:
         self.running: dict[str, list[Future]] = {device: [] for device in machine.devices}
 
     def _start(self) -> ProcessPoolExecutor:
-        arguments = self.machine.threads, self.lifeline
-        return ProcessPoolExecutor(self.machine.workers, get_context("spawn"), start_worker, arguments)
+        return process_pool(self.machine.workers, self.machine.threads, start_worker, self.lifeline)
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec*; None where every process is busy."""
@@ -78,7 +78,7 @@ class LocalWorkers:
 @contextmanager
 def local_workers(machine: Machine) -> Iterator[LocalWorkers]:
     """Provide worker processes; those that compute are ended when the context ends with an error."""
-    lifeline, hold = get_context("spawn").Pipe(duplex=False)
+    lifeline, hold = Pipe(duplex=False)
     workers = LocalWorkers(machine, lifeline)
     with hold:
         try:
@@ -97,15 +97,19 @@ class OneProcess:
     Workers of Dask are daemons, which cannot have children of multiprocessing.
     """
 
-    def __init__(self, machine: Machine):
-        """Start the process, which computes on the first device of *machine*."""
-        self.machine = machine.replace(device=machine.devices[0])
+    def __init__(self, device: str, threads: int):
+        """Start the process, whose runs are all on *device*, each with *threads*."""
+        self.device, self.threads = device, threads
         command = [sys.executable, "-m", "itl.runs.worker_processes"]
-        environment = os.environ | {"OMP_NUM_THREADS": str(machine.threads)}
+        environment = os.environ | {OPENMP_THREADS: str(threads)}
         self.process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, env=environment)
 
-    def perform(self, spec: Spec, store: Store, log: Callable[[str], object]) -> None:
-        """Do the run of *spec*; *log* is called with each line that it says.
+    def fits(self, machine: Machine) -> bool:
+        """Whether runs of *machine* can be done here."""
+        return (self.device, self.threads) == (machine.device, machine.threads)
+
+    def perform(self, spec: Spec, store: Store, machine: Machine, log: Callable[[str], object]) -> None:
+        """Do the run of *spec* for a *machine* that fits; *log* is called with each line that it says.
 
         Raises:
             ItlError: what went wrong in the process.
@@ -114,7 +118,7 @@ class OneProcess:
         assert self.process.stdin
         assert self.process.stdout
         try:
-            pickle.dump((spec, store, self.machine), self.process.stdin)
+            pickle.dump((spec, store, machine), self.process.stdin)
             self.process.stdin.flush()
             while (answer := pickle.load(self.process.stdout))[0] == LINE:
                 log(answer[1])
@@ -177,9 +181,8 @@ def perform_here(spec: Spec, store: Store, machine: Machine) -> dict:
     return perform(spec, store, machine)
 
 
-def start_worker(threads: int, lifeline: Connection) -> None:
-    """Prepare a worker process: its share of the cores, and an end when the *lifeline* or its parent ends."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch and numba are first imported
+def start_worker(lifeline: Connection) -> None:
+    """Prepare a worker process: it ends with the *lifeline*, and prints what its runs say."""
 
     def follow() -> None:
         lifeline.poll(None)

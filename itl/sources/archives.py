@@ -277,6 +277,7 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix:
 
 def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
     """Yield the headers of a tar one by one: tarfile would keep all of them, 1 GB for ImageNet."""
+    start = file.tell()
     with tarfile.open(fileobj=file, mode="r:") as tar:
         member = tar.next()
         while member is not None:
@@ -286,6 +287,8 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
             yield member
             member = tar.next() if tar.offset < end else None  # beyond an inner tar's end is the outer tar
         file.seek(tar.offset)
+        if (end - start) % tarfile.BLOCKSIZE:  # in the padding behind a file
+            raise tarfile.ReadError("cut short")
         if file.read(max(0, min(512, end - tar.offset))).strip(b"\0"):
             raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")  # tarfile takes this for the end
 

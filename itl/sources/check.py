@@ -45,7 +45,8 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         scan = source.scan
         records = scan.records if scan else source.records()
     except ItlError as error:
-        of_an_option = any(isinstance(value, str) and value in str(error) for value in options.values())
+        files = [value for value in options.values() if isinstance(value, str) and Path(value).suffix]
+        of_an_option = any(file in str(error) for file in files)  # not of the layout of the path
         return [Finding("problem", str(error)), *([] if of_an_option else _expected(kind))]
     except OSError as error:
         text = f"{path} cannot be read ({error.strerror or error})"

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -257,6 +258,7 @@ def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> s
     Raises:
         ItlError: If the image is not there, or several match.
     """
+    file_name = unicodedata.normalize("NFC", file_name)  # as the names of files are
     parts = [part for part in file_name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     candidates = by_name.get(parts[-1] if parts else "", [])
     for depth in range(len(parts), 0, -1):

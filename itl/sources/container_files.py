@@ -1,5 +1,7 @@
 """Files that hold many images, shards and tables: which ones there are, and which split each is of."""
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +9,10 @@ from itl import ItlError
 from itl.sources import archives
 from itl.sources.list_files import split_in_name
 from itl.sources.records import examples
+
+PART = re.compile(
+    r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$"
+)  # of a name such as train-00000-of-00002.parquet
 
 
 def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
@@ -29,6 +35,29 @@ def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
     if not names:
         raise ItlError(f"{path} has no {suffix} files; give {expected}")
     return {name: Path(files[name].path) for name in names}
+
+
+def describe_missing_parts(names: Iterable[str]) -> str:
+    """Say which numbered files *names* lack, by their own numbers; '' where they lack none.
+
+    >>> describe_missing_parts(["train-00000-of-00002.parquet"])
+    ', without 1 of the 2 parts of train'
+    >>> describe_missing_parts(["a-1.tar", "a-3.tar"]), describe_missing_parts(["a-1.tar", "b-3.tar"])
+    (', without 1 of the 3 numbers of a', '')
+    """
+    numbers: dict[tuple[str, int], set[int]] = defaultdict(
+        set
+    )  # by prefix and number of parts, 0: not stated
+    for name in names:
+        if match := PART.search(name):
+            numbers[match[1].rstrip("-_."), int(match[3] or 0)].add(int(match[2]))
+    lacking = []
+    for (prefix, parts), present in numbers.items():
+        total = parts or max(present) - min(present) + 1
+        if len(present) < total:
+            words = "parts" if parts else "numbers"
+            lacking.append(f"{total - len(present):,} of the {total:,} {words} of {prefix or 'its files'}")
+    return f", without {' and '.join(lacking)}" if lacking else ""
 
 
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:

@@ -17,6 +17,7 @@ FORMATS_OF_SUFFIX = {
     ".jpg": JPEG_FORMATS,
     ".jpeg": JPEG_FORMATS,
     ".jpe": JPEG_FORMATS,
+    ".jfif": JPEG_FORMATS,
     ".png": ("PNG",),
     ".bmp": ("BMP",),
     ".gif": ("GIF",),
@@ -27,6 +28,10 @@ FORMATS_OF_SUFFIX = {
     ".pgm": ("PPM",),
     ".pbm": ("PPM",),
     ".jp2": ("JPEG2000",),
+}
+UNREAD_SUFFIXES = {  # of images too
+    *(".avif", ".heic", ".heif", ".jxl", ".svg", ".tga", ".psd", ".exr", ".ico"),
+    *(".dng", ".cr2", ".nef", ".arw", ".raf", ".eps", ".pdf"),
 }
 # Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))

@@ -31,6 +31,7 @@ CONTAINERS = {  # words in the names of folders that are no class: n01440764/ima
     *("data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png", "photos", "pictures"),
     *("all", "unknown"),
 }
+FILE_FOLDERS = {"data", "image", "images", "img", "imgs", "jpegimages", "jpg", "jpeg", "png"}  # beside masks
 NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_train, train.X1, train_set
     *("set", "data", "dataset", "image", "images", "img", "imgs", "jpg", "jpeg", "png", "folder", "dir"),
     *("split", "seg", "x", "ilsvrc", "imagenet", "cls", "loc"),
@@ -355,6 +356,9 @@ def _classes(
     folders = list(relative.values())
     inside = all(_is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
     same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
+    for name in sorted({parts[0] for parts in folders}):
+        if (words := _words(name)) and FILE_FOLDERS.issuperset(words):
+            raise ItlError(f"{name!r} is no class by its name, but where images of any class lie")
     if not inside or not same:
         deep = sorted("/".join(parts) for parts in folders if len(parts) > 1)
         raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
@@ -411,6 +415,8 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
         try:
             layout = _read(tree, candidate, flat_val)
         except ItlError:
+            continue
+        if all(split_of(name) or _is_container(name) for name in layout.classes):  # which nobody wants
             continue
         images = Counter[str]()
         for folder, (split, _) in layout.class_of.items():

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,9 @@ LABEL_COLUMNS = (
     "classname",
     "label_name",
 )
+SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 SPLIT_WORDS = SPLITS | {"trainval": "train"}
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
@@ -47,6 +50,7 @@ class ListedImage:
     image: str  # as the list names it
     label: str  # likewise; empty without one
     line: int  # from 1
+    split: str = ""  # train, val or test, where the list has a column of splits
 
 
 def split_in_name(name: str) -> str | None:
@@ -83,10 +87,10 @@ def read_list_file(
         ItlError: If it is not text, or without such columns, or a line cannot be read.
 
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
-    [ListedImage(image='my cats/1.jpg', label='3', line=1)]
+    [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
     try:
-        text = data.decode("utf-8-sig")
+        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))  # as the names of files are
     except UnicodeDecodeError as error:
         raise ItlError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
     if "\0" in text:
@@ -95,9 +99,17 @@ def read_list_file(
     if suffix == "jsonl":
         return _from_objects(_json_lines(text, file), file, image, label)
     if suffix in ("csv", "tsv"):
-        return _from_table(text, "\t" if suffix == "tsv" else ",", file, image, label)
+        return _from_table(text, _delimiter(text, suffix), file, image, label)
     lines = enumerate(text.splitlines(), 1)
     return [_from_line(line.strip(), number) for number, line in lines if line.strip()]
+
+
+def _delimiter(text: str, suffix: str) -> str:
+    """Return what separates the values: a comma, unless the first line has none, but semicolons or tabs."""
+    first = text.lstrip().partition("\n")[0]
+    if suffix == "tsv" or ("," not in first and "\t" in first):
+        return "\t"
+    return ";" if "," not in first and ";" in first else ","
 
 
 def _from_line(line: str, number: int) -> ListedImage:
@@ -151,16 +163,46 @@ def _from_objects(
     names = list(columns or (numbered[0][1] if numbered else ()))
     image_column = choose_column(names, image, IMAGE_COLUMNS, "image", file)
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
+    others = {
+        name: {str(row.get(name, "")).strip() for _, row in numbered}
+        for name in names
+        if name.lower() in SPLIT_COLUMNS and name not in (image_column, label_column)
+    }
+    of_split = split_column(others, file)
     images = []
     for number, row in numbered:
         values = row.get(image_column), row.get(label_column)
-        if not all(isinstance(value, str | int) and str(value).strip() for value in values):
+        if not all(isinstance(value, str | int) and str(value).strip() not in MISSING for value in values):
             raise ItlError(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
             )
-        images.append(ListedImage(str(values[0]), str(values[1]), number))
+        split = SPLIT_WORDS[str(row[of_split]).strip().lower()] if of_split else ""
+        images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return images
+
+
+def split_column(values: Mapping[str, set[str]], file: str) -> str:
+    """Return the column of *file* that says the split of each image; '' where none is named so.
+
+    Args:
+        values: Without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
+        file: Its name, for errors.
+
+    Raises:
+        ItlError: If a column named split holds something else, or two columns hold splits.
+    """
+    holding = [name for name in values if all(value.lower() in SPLIT_WORDS for value in values[name])]
+    if len(holding) > 1:
+        raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
+    for name in values:
+        if name.lower() == "split" and not holding:
+            other = min(value for value in values[name] if value.lower() not in SPLIT_WORDS)
+            raise ItlError(
+                f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
+                f"name the column otherwise"
+            )
+    return holding[0] if holding else ""
 
 
 def choose_column(

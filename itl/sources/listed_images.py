@@ -1,9 +1,10 @@
 """Images that lists divide into splits and label: any such data set, and what the published ones share."""
 
+import unicodedata
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -130,7 +131,7 @@ class ImageFinder:
         Raises:
             ItlError: If there is none, or several could be meant.
         """
-        entry = entry.replace("\\", "/").removeprefix("./").lstrip("/")
+        entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
         for folder in self.folders[split]:
             if folder + entry in self.files:
                 return folder + entry
@@ -168,16 +169,20 @@ class Lists(ListedSource):
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
-        lists = {}
+        lists: dict[str, list[ListedImage]] = defaultdict(list)
+        chosen = any([self.train, self.val, self.test])
         for split, file in self._list_of_split().items():
-            data = self._member(file).read()
-            lists[split] = read_list_file(data, file, self.image, self.label)
-            folder = file.rpartition("/")[0]
-            lists[split] = [self._rooted(one, folder) for one in lists[split]]
-            if bare := [one for one in lists[split] if not one.label]:
+            images = read_list_file(self._member(file).read(), file, self.image, self.label)
+            if bare := [one for one in images if not one.label]:
                 raise ItlError(
                     f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
                 )
+            if any(one.split for one in images):
+                scan.notes.append(f"{file} says the split of each image in a column")
+            folder = file.rpartition("/")[0]
+            for one in images:
+                if not chosen or one.split in ("", split):  # the option train=FILE takes its rows of train
+                    lists[one.split or split].append(self._rooted(one, folder))
         named = self._named(lists, scan)
         for split, images in lists.items():
             yield split, f"the list of {split}", [(one.image, named(one.label)) for one in images]
@@ -185,7 +190,7 @@ class Lists(ListedSource):
     def _rooted(self, one: ListedImage, folder: str) -> ListedImage:
         """Name an image from the root where a list names it from its own folder."""
         name = f"{folder}/{one.image.replace(chr(92), '/').removeprefix('./')}" if folder else one.image
-        return ListedImage(name, one.label, one.line) if name in self.listing.files else one
+        return replace(one, image=name) if name in self.listing.files else one
 
     def _member(self, file: str) -> Member:
         return self.listing.files.get(file) or Member(file)
@@ -195,10 +200,13 @@ class Lists(ListedSource):
         options = {"train": self.train, "val": self.val, "test": self.test}
         if any(options.values()):
             return {split: self._option_file(name, split) for split, name in options.items() if name}
-        by_split = defaultdict(list)
+        by_split, reasons = defaultdict(list), []
         for name in sorted(self.listing.files):
-            if name.lower().endswith(LIST_SUFFIXES) and self._lists_images(name):
-                by_split[split_in_name(name) or "train"].append(name)
+            if name.lower().endswith(LIST_SUFFIXES):
+                if reason := self._why_no_list(name):
+                    reasons.append(reason)
+                else:
+                    by_split[split_in_name(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
                 raise ItlError(
@@ -207,8 +215,9 @@ class Lists(ListedSource):
                 )
         if not by_split:
             raise ItlError(
-                f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`; "
-                f"name the lists with the options train=FILE and test=FILE"
+                f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
+                f"{f' ({examples(reasons)})' if reasons else ''}; correct it, or name the lists with the "
+                f"options train=FILE and test=FILE"
             )
         return {split: by_split[split][0] for split in ("train", "val", "test") if split in by_split}
 
@@ -225,15 +234,22 @@ class Lists(ListedSource):
             f"lists are {examples(sorted(lists)) or 'none'}"
         )
 
-    def _lists_images(self, name: str) -> bool:
-        """Say whether the first line, or row, of a file names an image of this source and a label."""
-        start = self.listing.files[name].read_start(PEEKED_BYTES).decode("utf-8-sig", errors="replace")
+    def _why_no_list(self, name: str) -> str:
+        """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
+        start = self.listing.files[name].read_start(PEEKED_BYTES)
         lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
         try:
-            rows = read_list_file("\n".join(lines[:3]).encode(), name, self.image, self.label)
-        except ItlError:
-            return name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
-        return bool(rows) and is_image(rows[0].image) and bool(rows[0].label)
+            rows = read_list_file(b"\n".join(lines[:3]), name, self.image, self.label)
+        except ItlError as error:
+            is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
+            return "" if is_metadata else str(error)
+        if not rows:
+            return f"{name} lists nothing"
+        if not is_image(rows[0].image):
+            return (
+                f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, with its suffix"
+            )
+        return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
 
     def _named(self, lists: Mapping[str, list[ListedImage]], scan: Scan) -> "_ClassNames":
         """Return what turns labels into names of classes; notes say what was taken."""

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,16 @@ import pyarrow.parquet as pq
 
 from itl import ItlError
 from itl.sources.archives import Member
-from itl.sources.container_files import container_files, splits_by_name
+from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.limits import refuse_large
-from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_in_name
+from itl.sources.list_files import (
+    LABEL_COLUMNS,
+    SPLIT_COLUMNS,
+    SPLIT_WORDS,
+    choose_column,
+    split_column,
+    split_in_name,
+)
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import Record, validate_records
 from itl.sources.scan import one_line
@@ -62,7 +70,8 @@ class ParquetImages(Source):
     @property
     def layout(self) -> str:
         """How many files there are."""
-        return f"Parquet in {len(self._files):,} files"
+        by_column = f", split by the column {self._split_column}" if self._split_column else ""
+        return f"Parquet in {len(self._files):,} files{describe_missing_parts(self._files)}{by_column}"
 
     @property
     def labelled_by(self) -> str:
@@ -133,6 +142,12 @@ class ParquetImages(Source):
         columns = schemas[first].names
         image = choose_column(columns, self.image, IMAGE_COLUMNS, "image", first)
         label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
+        kind = schemas[first].field(label).type
+        if pa.types.is_nested(kind):
+            raise ItlError(
+                f"{first}: the column {label} is {kind}, not one class for each image; set the option "
+                f"label=COLUMN"
+            )
         kind = schemas[first].field(image).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             return f"{image}.bytes", label
@@ -149,25 +164,54 @@ class ParquetImages(Source):
         files = {name: Member(str(path)) for name, path in self._files.items()}  # tells when it has changed
         for split, groups in self._groups.items():
             labels, paths = self._labels(groups), self._paths(groups)
-            ids = self._named_ids(split, labels, paths)
+            splits = self._splits(groups, split)
+            ids = self._named_ids(splits, labels, paths)
             positions = ((group, row) for group in groups for row in range(group.rows))
             for number, (label, (group, row)) in enumerate(zip(labels, positions, strict=True)):
                 if label:
-                    name = ids[number] if ids else f"{split if self._has_splits else 'train'}/{number:08d}"
-                    rows[name] = Record(name, label, split, files[group.file]), group, row
+                    name = ids[number] if ids else f"{splits[number]}/{number:08d}"
+                    rows[name] = Record(name, label, splits[number], files[group.file]), group, row
         records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
         return {record.id: rows[record.id] for record in records}
 
     @cached_property
     def _has_splits(self) -> bool:
-        return any(split_in_name(name) for name in self._files)
+        return bool(self._split_column) or any(split_in_name(name) for name in self._files)
 
-    def _named_ids(self, split: str, labels: list[str], paths: list[str]) -> list[str]:
+    @cached_property
+    def _split_column(self) -> str:
+        """The column that says the split of each row; '' without one."""
+        image, label = self._columns
+        names = open_table(next(iter(self._files.values()))).schema_arrow.names
+        groups = [group for of_split in self._groups.values() for group in of_split]
+        values = {
+            name: {str(value).strip() for value in self._column(groups, name)}
+            for name in names
+            if name.lower() in SPLIT_COLUMNS and name not in (image.partition(".")[0], label)
+        }
+        return split_column(values, str(self.path))
+
+    def _splits(self, groups: list[RowGroup], split: str) -> list[str]:
+        """Return the split of each row of *groups*, whose files are of *split* by their names."""
+        if not self._split_column:
+            return [split] * sum(group.rows for group in groups)
+        values = [str(value).strip().lower() for value in self._column(groups, self._split_column)]
+        splits = [SPLIT_WORDS[value] for value in values]
+        named = split_in_name(groups[0].file)
+        if other := next((one for one in splits if named and one != named), ""):
+            raise ItlError(
+                f"{groups[0].file} is of {named} by its name, and has rows of {other} by its column "
+                f"{self._split_column}; rename it, or leave the column out"
+            )
+        return splits
+
+    def _named_ids(self, splits: list[str], labels: list[str], paths: list[str]) -> list[str]:
         """Return ids by the names of images; empty where these are missing, repeated or costly."""
         if not all(paths):
             return []
-        split = split if self._has_splits else ""
-        ids = [sample_id(path, split, label) for path, label in zip(paths, labels, strict=True)]
+        if not self._has_splits:
+            splits = [""] * len(splits)
+        ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for groups in self._groups.values() for group in groups)
         in_order = all(one < other for one, other in zip(ids, ids[1:], strict=False))
         return ids if in_order or (len(set(ids)) == len(ids) and total <= CACHED_BYTES) else []
@@ -221,6 +265,7 @@ class ParquetImages(Source):
             return {}, ""
         info = (schema.metadata or {}).get(b"huggingface", b"")
         if names := _names_in_metadata(info, column):
+            self._refuse_other_names(names, first, column)
             return names, first
         folder = Path(self.path)
         for card in (folder / "README.md", folder.parent / "README.md"):
@@ -229,6 +274,18 @@ class ParquetImages(Source):
             ):
                 return names, str(card)
         return {}, ""
+
+    def _refuse_other_names(self, names: Mapping[str, str], first: str, column: str) -> None:
+        """Raise ItlError where a file names the numbers of its classes otherwise than the *first*."""
+        for file, path in self._files.items():
+            info = (open_table(path).schema_arrow.metadata or {}).get(b"huggingface", b"")
+            others = _names_in_metadata(info, column)
+            if others and others != names:
+                number = min(key for key in others.keys() | names if others.get(key) != names.get(key))
+                raise ItlError(
+                    f"{self.path}: class {number} of {column} is {names.get(number)} in {first}, and "
+                    f"{others.get(number)} in {file}; give files of one data set"
+                )
 
 
 class _RowGroupCache:

@@ -1,5 +1,6 @@
 """How a source was read, in a few lines: its layout, splits and classes, and what was left out or lacks."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,14 @@ class Reading:
         notes = [
             f"note: {split} has no image of {class_count(names)}, such as {examples(names)}"
             for split, names in (self.lacking or {}).items()
+        ]
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name in self.classes:
+            alike[" ".join(name.casefold().split())].append(repr(name))
+        notes += [
+            f"note: {' and '.join(names)} are classes of their own, and differ in case or blanks alone"
+            for names in alike.values()
+            if len(names) > 1
         ]
         labels = "labels: " + "; ".join(filter(None, parts))
         return [f"read as: {self.layout}: {counts or 'nothing'}", labels, *notes]

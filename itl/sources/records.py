@@ -1,5 +1,6 @@
 """Records, the images of a source: listed, checked and described."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence, Sized
@@ -28,18 +29,26 @@ class Record:
 
 def is_image(name: str) -> bool:
     """Say whether *name* has the suffix of an image file."""
-    return name[name.rfind(".") :].lower() in FORMATS_OF_SUFFIX
+    return (
+        name[name.rfind(".") :].lower() in FORMATS_OF_SUFFIX
+    )  # without a further call for each of a million
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of *name* in small letters, with its dot."""
+    return name[name.rfind(".") :].lower()
 
 
 def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
     """Return *records* sorted by id.
 
     Raises:
-        ItlError: If there are none, or a split has classes that train does not have.
+        ItlError: If there are none, a split has classes that train does not have, or a link leads to a folder
+            whose images are among them already.
     """
     records = sorted(records, key=lambda record: record.id)
     if not records:
-        raise ItlError(f"{path} holds no images in class folders; put each image into a folder of its class")
+        raise ItlError(f"{path} holds no images that have a class in a way that this source reads")
     classes = classes_by_split(records)
     for split in sorted(classes):
         unknown = sorted(classes[split] - classes["train"]) if "train" in classes else []
@@ -49,7 +58,26 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
                 f"{examples(unknown)}; give both splits the same classes (train has "
                 f"{examples(sorted(classes['train']))})"
             )
+    _refuse_folder_twice(records, path)
     return records
+
+
+def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
+    """Raise ItlError if a link makes the files of one folder images of two classes, or of two splits."""
+    folders = {
+        record.member.path.rpartition(os.sep)[0]: None
+        for record in records
+        if record.member.__class__ is Member and record.member.path
+    }
+    seen: dict[tuple[int, int], str] = {}
+    for folder in folders:
+        status = os.stat(folder or os.curdir)
+        other = seen.setdefault((status.st_dev, status.st_ino), folder)
+        if other != folder:
+            raise ItlError(
+                f"{path}: {folder} and {other} are one folder, as one is a link, so each of its images would "
+                f"be there twice; remove the link, or copy the images that should be there"
+            )
 
 
 def examples(names: Sequence[str], limit: int = 3) -> str:

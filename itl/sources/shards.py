@@ -11,7 +11,7 @@ from typing import BinaryIO
 from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
-from itl.sources.container_files import container_files, splits_by_name
+from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import WNID, Record, examples, is_image, validate_records
@@ -65,7 +65,7 @@ class WebDataset(Source):
     @property
     def layout(self) -> str:
         """How many shards there are."""
-        return f"WebDataset in {len(self._shards):,} shards"
+        return f"WebDataset in {len(self._shards):,} shards{describe_missing_parts(self._shards)}"
 
     @property
     def labelled_by(self) -> str:
@@ -84,7 +84,11 @@ class WebDataset(Source):
                     f"{self.path}: {count:,} of {total[split]:,} samples of {split} have no label, such as "
                     f"{example.key} in {example.shard}; write KEY.cls beside each image"
                 )
-        labelled = self._labelled
+        if not (labelled := self._labelled):
+            raise ItlError(
+                f"{self.path}: no image has a label, a file .cls, .json or .txt that has its name up to the "
+                f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}"
+            )
         names, _ = self._classes
         records = [self._record(one, split_of[one.shard], names[one.number or one.name]) for one in labelled]
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard

@@ -11,8 +11,9 @@ import numpy as np
 
 from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
+from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.reading import Reading
-from itl.sources.records import Record, lacking_classes
+from itl.sources.records import Record, lacking_classes, suffix_of
 from itl.sources.scan import Scan
 
 
@@ -68,7 +69,13 @@ class Source(ABC):
         left_out = Counter(self.left_out)
         if self.listing is not None and self.scan is None:
             listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
-            left_out["other files"] += max(0, len(self.listing.files) - len(records) - listed)
+            unread = Counter(
+                suffix for suffix in map(suffix_of, self.listing.files) if suffix in UNREAD_SUFFIXES
+            )
+            left_out[f"images in formats that are not read ({', '.join(sorted(unread))})"] += unread.total()
+            left_out["other files"] += max(
+                0, len(self.listing.files) - len(records) - listed - unread.total()
+            )
         objects = self.scan.objects.values() if self.annotates and self.scan else ()
         names = {one.name for image in objects for one in image} or {record.wnid for record in records} - {""}
         splits = Counter(record.split for record in records)

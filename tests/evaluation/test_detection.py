@@ -1,9 +1,8 @@
 """A detector finds coloured boxes in batches that show what the pack holds; a kill loses nothing."""
 
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from itl.training.detection_batches import DetectionBatches
 from itl.training.detection_nets import detection_backbone
 from itl.training.loop import train
 from itl.training.nets import build
-from tests.worlds import SHADES, boxes_pack
+from tests.worlds import SHADES, boxes_pack, start_child
 
 torch.set_num_threads(1)
 MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
@@ -302,25 +301,21 @@ def test_a_recipe_of_another_kind_is_refused(tmp_path):
 
 
 SHORT = replace(RECIPE, steps=20, proposals=30)
-SCRIPT = """
-import sys
-from pathlib import Path
-from tests.evaluation.test_detection import MACHINE, SHORT, boxes_pack, multilabel_target, net, spec
-from itl.evaluation.detection import detection
-target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
-detection(spec(SHORT), net(), target, Path(sys.argv[1]), MACHINE)
-"""
+
+
+def detect_shortly(folder: Path) -> dict[str, float]:
+    target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
+    return detection(spec(SHORT), net(), target, folder, MACHINE)
 
 
 def test_a_kill_in_mid_training_changes_no_number(tmp_path):
-    target = multilabel_target(spec(SHORT), boxes_pack({"train": 16, "test": 8}))
-    whole = detection(spec(SHORT), net(), target, tmp_path / "whole", MACHINE)
-    killed = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
+    whole = detect_shortly(tmp_path / "whole")
+    killed = start_child(detect_shortly, tmp_path / "killed")
     checkpoint = tmp_path / "killed/checkpoint.safetensors"
     while not checkpoint.exists():
-        assert killed.poll() is None, "it ended before its first checkpoint"
+        assert killed.is_alive(), "it ended before its first checkpoint"
         time.sleep(0.02)
     killed.kill()
-    killed.wait()
+    killed.join()
     assert not (tmp_path / "killed/detections.parquet").exists()
-    assert detection(spec(SHORT), net(), target, tmp_path / "killed", MACHINE) == whole
+    assert detect_shortly(tmp_path / "killed") == whole

@@ -1,7 +1,5 @@
 """Fine-tuning learns a small world, leaves the net it was given alone, and survives being killed."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +17,7 @@ from itl.packs.subset import Selection
 from itl.specs import Pretrain, Recipe, Subset, Transfer
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.nets import build
+from tests.worlds import start_child
 
 PIXELS = 16
 MACHINE = Machine(threads=1, checkpoint_seconds=0.0)
@@ -100,28 +99,25 @@ def test_finetune_without_a_recipe_says_so(tmp_path):
         finetune(spec(recipe=None), net(), world(), tmp_path, MACHINE)
 
 
-CHILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from tests.evaluation.test_finetune import LONG, MACHINE, finetune, net, spec, world
-finetune(spec(LONG), net(), world(), Path({folder!r}), MACHINE)
-"""
 LONG = Recipe(epochs=6, batch=16, lr=0.05, pixels=PIXELS, precision="fp32", augment="crop")
 
 
+def finetune_long(folder: Path) -> dict[str, float]:
+    return finetune(spec(LONG), net(), world(), folder, MACHINE)
+
+
 def test_a_killed_finetuning_carries_on_to_the_same_numbers(tmp_path):
-    undisturbed = finetune(spec(LONG), net(), world(), tmp_path / "whole", MACHINE)
+    undisturbed = finetune_long(tmp_path / "whole")
     folder = tmp_path / "killed"
-    code = CHILD.format(tests=str(Path(__file__).parents[2]), folder=str(folder))
-    child = subprocess.Popen([sys.executable, "-c", code])
-    while child.poll() is None and not (folder / CHECKPOINT_FILE).exists():
+    child = start_child(finetune_long, folder)
+    while child.is_alive() and not (folder / CHECKPOINT_FILE).exists():
         time.sleep(0.01)
     child.kill()  # SIGKILL: nothing in the child gets to tidy up
-    assert child.wait() == -9, "the child finished before it could be killed"
+    child.join()
+    assert child.exitcode == -9, "the child finished before it could be killed"
     assert 0 < len(load_tensors(folder / CHECKPOINT_FILE)[1]) < LONG.epochs
-    assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed
+    assert finetune_long(folder) == undisturbed
     whole, killed = (load_tensors(tmp_path / name / CHECKPOINT_FILE)[0] for name in ("whole", "killed"))
     assert whole.keys() == killed.keys()
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    assert finetune(spec(LONG), net(), world(), folder, MACHINE) == undisturbed
+    assert finetune_long(folder) == undisturbed

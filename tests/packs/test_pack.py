@@ -26,7 +26,7 @@ from itl.packs.writer import npy_header
 from itl.sources.class_folders import ClassFolders
 from itl.specs import Packing
 from itl.storage import hold_lock
-from tests.pictures import encoded, forked, same, smooth
+from tests.pictures import encoded, forked, same, smooth, tree
 
 COUNT = 240
 PACKING = Packing("folder", size=24)
@@ -55,6 +55,13 @@ def undisturbed(photos, tmp_path_factory) -> Pack:
 def small_chunks(monkeypatch):
     """Write many chunks, so that there are many moments to die at."""
     monkeypatch.setattr(writer, "CHUNK_IMAGES", 7)
+
+
+def test_a_pack_inside_its_own_source_is_refused(tmp_path):
+    tree(tmp_path / "pets", "cat/1.png", "dog/1.png")
+    with pytest.raises(ItlError, match="pets/pack lies in .*pets, whose images are to be packed, .* outside"):
+        Pack.build(Packing("folder", size=8), tmp_path / "pets/pack", path=tmp_path / "pets")
+    assert not (tmp_path / "pets/pack.partial").exists()
 
 
 def test_a_pack_holds_what_was_decoded(undisturbed, photos):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from itl import ItlError
 from itl.__main__ import main
 from itl.report.compare import compare_reports
 
@@ -46,6 +47,22 @@ def test_a_folder_without_a_report_is_refused(tmp_path, name):
     first = write_report(tmp_path / "a", {"own": "a gain"}, [0])
     (tmp_path / "b").mkdir()
     assert main(["compare", str(first), str(tmp_path / name)]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("contrasts.csv", "", "contrasts.csv is damaged: No columns to parse from file; repeat `itl report`"),
+        ("contrasts.csv", "a,b\n1,2\n", "has no column question, compared, task, verdict, change; repeat"),
+        ("runs.csv", 'state,spec\n"do', "runs.csv is damaged: "),
+        ("runs.csv", "state,spec\n", "runs.csv has no column questions, commit, device; repeat `itl report`"),
+    ],
+)
+def test_a_damaged_report_is_named(tmp_path, name, content, says):
+    first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
+    (second / name).write_text(content)
+    with pytest.raises(ItlError, match=says):
+        compare_reports(first, second)
 
 
 def test_a_preset_is_as_good_as_the_folder_of_its_report(tmp_path, capsys, monkeypatch):

@@ -94,7 +94,7 @@ class Host:
         self.now, self.under_way, self.past = 0.0, {}, []
 
     def pool(self, workers: int, *_: object) -> "Host":
-        """Take the place of ProcessPoolExecutor."""
+        """Take the place of process_pool."""
         return self
 
     def shutdown(self) -> None:
@@ -127,7 +127,7 @@ def do(monkeypatch, tmp_path):
     """Give a way to execute runs on a made-up host; it returns begins, ends, specs and devices."""
 
     def do(host: Host, specs: list, *, workers: int = 1, device: str = EIGHT) -> list[tuple]:
-        monkeypatch.setattr(worker_processes, "ProcessPoolExecutor", host.pool)
+        monkeypatch.setattr(worker_processes, "process_pool", host.pool)
         monkeypatch.setattr(executors, "wait", host.wait)
         machine = Machine(home=tmp_path, device=device, workers=workers)
         minutes = {key(spec): hours * 60 for spec, hours in host.hours.items()}

@@ -14,25 +14,14 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
+from itl.machine import Machine
 from itl.runs.executors import execute, with_needs
+from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer
 from tests.chaos import write_rates
-from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study
+from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study, start_child
 
-STOPPED_SHORT = """
-import os, sys
-from pathlib import Path
-from itl.runs.perform import perform
-from itl.runs.store import Store
-from tests.worlds import FOUR, here, small_study
-machine = here(Path(sys.argv[1]))
-question = small_study()
-question.prepare(machine)
-trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
-Store.finish = lambda *_: os._exit(9)
-perform(trained, Store(machine.runs), machine)
-"""
 RUN = """
 import sys
 from pathlib import Path
@@ -123,13 +112,19 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp
     assert weights(tmp_path) == weights(undisturbed)
 
 
+def stop_before_the_result(spec: Pretrain, store: Store, machine: Machine) -> None:
+    Store.finish = lambda *_: os._exit(9)  # of this process, which is another one
+    perform(spec, store, machine)
+
+
 def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
-    machine = here(tmp_path)
+    machine = here(with_packs(undisturbed, tmp_path))
     question, store = small_study(), Store(machine.runs)
-    process = start(with_packs(undisturbed, tmp_path), STOPPED_SHORT)
-    process.communicate()
-    assert process.returncode == 9
+    question.prepare(machine)
     trained = next(run.spec for run in question.runs(machine) if run.method == "pretrain")
+    child = start_child(stop_before_the_result, trained, store, machine)
+    child.join()
+    assert child.exitcode == 9
     assert store.state(trained) == "partial"
     execute_here([trained], store, machine)
     assert store.result(trained) == Store(here(undisturbed).runs).result(trained)

@@ -3,9 +3,8 @@
 import itertools
 import json
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +19,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine, free_memory
 from itl.packs import paths
 from itl.packs.paths import Size, size_of
+from itl.processes import process_pool
 from itl.runs import cost, plan, provenance, throughput
 from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
@@ -130,6 +130,45 @@ def test_runs_on_packs_that_are_not_built_are_not_taken_for_one(tmp_path, rated)
     other = data_size(**SHARED | {"images": IMAGES | {"size": 16}}, **FOUR)
     made = plan.plan([data_size(**SHARED, **FOUR), other], Store(tmp_path), here(tmp_path))
     assert (len(made.runs), len(made.packs)) == (8, 3)
+
+
+SMALL = {"source": "demo-scenes", "size": 32, "options": {"classes": 3, "train": 1, "test": 4, "size": 32}}
+TUNED = {"tuning": {"finetune": {"steps": 2, "pixels": 24, "lrs": [0.1, 0.2]}}}
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (
+            "knn@scenes:1",
+            "knn asks 5 neighbours, and there are 3 training images of scenes in all; give it more",
+        ),
+        ("scores@few", "scores asks 5 neighbours, and there are 3 training images of few"),
+        ("probe@few", "probe holds a part of the training images out, and there is one of each class of few"),
+        ("probe@scenes:1", "probe holds a part of the training images out, and there is one of each class"),
+        ("finetune@few", "finetune holds a part of the training images out, and there is one of each"),
+        ("knn@images/bottom-up@0", "images has one class, n.*, and one alone tells nothing apart"),
+        ("knn@scenes:9", "9 images per class were asked for; .* has 6 in train"),
+    ],
+)
+def test_images_from_which_a_run_could_not_learn_are_refused_before_anything_is_measured(
+    tmp_path, monkeypatch, task, says
+):
+    monkeypatch.setattr("itl.runs.plan.calibrated", lambda *_: pytest.fail("measured"))
+    changes = {"targets": {"scenes": SCENES, "few": SMALL}, "tasks": [task]}
+    question = small_study(**FOUR | TUNED | changes)
+    with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+
+
+def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
+    tasks = ["knn@scenes:2", "probe@scenes:2", "finetune@few", "scores@scenes"]
+    planned = plan.plan(
+        [small_study(targets={"scenes": SCENES, "few": SMALL}, tasks=tasks, **FOUR)],
+        Store(tmp_path),
+        here(tmp_path),
+    )
+    assert set(planned.runs["kind"]) == {"pretrain", "knn", "probe", "finetune", "scores"}
 
 
 def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
@@ -331,7 +370,7 @@ def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
 def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
     machine = here(tmp_path)
     works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
-    with ProcessPoolExecutor(2, get_context("spawn")) as processes:
+    with process_pool(2, threads=1) as processes:
         both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
         (rates, messages), (other, other_messages) = (one.result() for one in both)
     rate = rates[throughput.name_of(*works[0], machine)]
@@ -342,7 +381,7 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
     assert rate.memory > rate.weights > 0
     assert (rate.device, rate.features) == (0, 256)
     assert min(frozen.start, frozen.fit, frozen.compare) > 0
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", None)  # to measure again would fail
+    monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
     assert throughput.measured_before(works, machine) == rates
     assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == rates
     assert throughput.calibrated(works, machine) == rates
@@ -385,13 +424,13 @@ class NoProcess:
     def __exit__(self, *_):
         pass
 
-    def submit(self, _, works, machine) -> Future:
+    def submit(self, _, works, *settings) -> Future:
         self.future.set_result([RATE if work else FROZEN for work in works])
         return self.future
 
 
 def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(throughput, "ProcessPoolExecutor", NoProcess)
+    monkeypatch.setattr(throughput, "process_pool", NoProcess)
     caplog.set_level("INFO")
     machine = here(tmp_path)
     throughput.calibrated([], machine)

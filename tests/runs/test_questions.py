@@ -289,6 +289,8 @@ def test_label_sets_that_are_none():
         granularity(label_sets=["bottomup@5"])
 
 
+OBJECTS = {"source": "demo-detection", "size": 32, "fit": "pad"}
+DETECTION = {"tasks": ["detection@o"], "tuning": {"detection": {}}}
 PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
 
 
@@ -323,6 +325,14 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             PEOPLE | {"tasks": ["knn@people"]},
             "knn@people needs one class for each image, and source demo-actions of people has annotated "
             "objects instead; measure it by actions@people or detection@people",
+        ),
+        (
+            {"targets": {"o": OBJECTS | {"fit": "crop"}}} | DETECTION,
+            "detection@o needs whole images, and o has fit crop; give it fit: pad",
+        ),
+        (
+            {"targets": {"o": OBJECTS}} | DETECTION | {"tuning": {"detection": {"regions": "file"}}},
+            "detection@o takes regions from a file, and o has none; give it the option proposals: FILE",
         ),
         ({"images": {"source": "voc2007"}}, "images of data-size are learned from, one class for each, and"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),

@@ -227,8 +227,52 @@ def test_a_list_that_keeps_one_class_of_several_is_refused(tmp_path):
     ]
 
 
+def test_a_folder_that_a_link_brings_twice_is_refused(tmp_path):
+    tree(tmp_path / "one", "cat/1.jpg", "dog/1.jpg")
+    (tmp_path / "one/kitten").symlink_to("cat")
+    with pytest.raises(
+        ItlError, match="one/kitten and .*one/cat are one folder, as one is a link, so each of"
+    ):
+        open_source("folder", tmp_path / "one").records()
+    (tmp_path / "one/kitten").unlink()
+    tree(tmp_path / "two", "train/cat/1.jpg", "train/dog/1.jpg")
+    (tmp_path / "two/val").symlink_to("train")
+    with pytest.raises(ItlError, match="two/val/cat and .*two/train/cat are one folder"):
+        open_source("folder", tmp_path / "two").records()
+    (tmp_path / "two/val").unlink()
+    (tmp_path / "two/val").symlink_to("../one")
+    assert len(open_source("folder", tmp_path / "two").records()) == 4, "images of another folder"
+
+
+def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not_read_too(tmp_path):
+    tree(
+        tmp_path,
+        "Cat/1.jpg",
+        "cat/1.jpg",
+        "cat /1.jfif",
+        "dog/1.jpg",
+        "dog/2.HEIC",
+        "dog/3.avif",
+        "dog/a.txt",
+    )
+    lines = check_lines("folder", tmp_path)
+    assert (
+        "note: 'Cat' and 'cat' and 'cat ' are classes of their own, and differ in case or blanks alone"
+        in lines
+    )
+    assert (
+        lines[1].partition("left out: ")[2]
+        == "2 images in formats that are not read (.avif, .heic), 1 other files"
+    )
+
+
 def test_what_a_source_takes_is_said_of_paths_alone(tmp_path):
     tree(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    (tmp_path / "list.txt").write_text("cat\nzzz\n")
+    assert check_lines("folder", tmp_path, classes="list.txt") == [
+        f"problem: {tmp_path}/list.txt, line 2: neither the images nor the tree have a class 'zzz'; the "
+        "images have cat, dog"
+    ]
     assert [line[:19] for line in check_lines("folder", tmp_path, nestd=True)] == ["problem: no option "]
     assert [line[:13] for line in check_lines("folder", None)] == ["problem: sour", "folder takes "]
     (tmp_path / "text").write_text("root:x:0:0\n")

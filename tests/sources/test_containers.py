@@ -187,6 +187,10 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
             "captions, not classes",
         ),
         ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "hold no images"),
+        (
+            {"train-0.tar": sample("a.x.png", DATA, cls=0)},
+            "no image has a label, .* up to the first dot; such as",
+        ),
     ],
 )
 def test_shards_that_are_refused(tmp_path, files, message):
@@ -275,6 +279,15 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
         ({"image": ["x.png"], "label": [0]}, "image is string, not the bytes"),
         ({"image": [b"x"], "label": [0], "class": [1]}, "label or class; choose one with the option label="),
         ({"image": [b"x", b"y"], "label": [0, None]}, "1 of 2 rows"),
+        (
+            {"image": [b"x", b"y"], "label": [[0], [0, 1]]},
+            "label is list<.*, not one class for each image; set",
+        ),
+        (
+            {"image": [b"x"], "label": [0], "split": ["test"]},
+            "is of train by its name, and has rows of test by",
+        ),
+        ({"image": [b"x"], "label": [0], "split": ["held"]}, "a column split with 'held', which is no split"),
     ],
 )
 def test_tables_that_are_refused(tmp_path, columns, message):
@@ -284,6 +297,42 @@ def test_tables_that_are_refused(tmp_path, columns, message):
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     with pytest.raises(ItlError, match=message):
         open_source("parquet", tmp_path).records()
+
+
+def test_a_column_of_splits_divides_the_rows_of_a_table(tmp_path):
+    image = pa.array([{"bytes": DATA, "path": f"{number}.png"} for number in range(4)])
+    columns = {"image": image, "label": [*"abab"], "Set": ["Train", "train", "test", "test"]}
+    pq.write_table(pa.table(columns), tmp_path / "data.parquet")
+    assert read("parquet", tmp_path) == [
+        *(("test/a/2.png", "a", "test"), ("test/b/3.png", "b", "test")),
+        *(("train/a/0.png", "a", "train"), ("train/b/1.png", "b", "train")),
+    ]
+    assert open_source("parquet", tmp_path).layout == "Parquet in 1 files, split by the column Set"
+
+
+def test_tables_that_name_their_classes_differently_are_refused(tmp_path):
+    parquet_file(tmp_path / "train.parquet", [("1.png", 0, DATA), ("2.png", 1, DATA)], ["cat", "dog"])
+    parquet_file(tmp_path / "test.parquet", [("3.png", 1, DATA), ("4.png", 0, DATA)], ["dog", "cat"])
+    with pytest.raises(ItlError, match="class 0 of label is dog in test.parquet, and cat in train.parquet"):
+        open_source("parquet", tmp_path).records()
+
+
+def test_parts_that_are_missing_are_named(tmp_path):
+    parquet_file(tmp_path / "table/train-00000-of-00003-ab12.parquet", [("1.png", "cat", DATA)])
+    layout = open_source("parquet", tmp_path / "table").layout
+    assert layout == "Parquet in 1 files, without 2 of the 3 parts of train"
+    for number in (0, 1, 3):
+        tarred(tmp_path / f"shards/pets-train-{number:04d}.tar", TWO)
+    layout = open_source("webdataset", tmp_path / "shards").layout
+    assert layout == "WebDataset in 3 shards, without 1 of the 4 numbers of pets-train"
+
+
+def test_a_tar_that_is_cut_in_the_padding_of_its_last_file_is_not_whole(tmp_path):
+    path = tarred(tmp_path / "train-0.tar", TWO)
+    data = path.read_bytes()
+    path.write_bytes(data[: 512 + len(DATA) + 1])
+    with pytest.raises(ItlError, match="train-0.tar is not a whole tar: cut short after 1 files"):
+        open_source("webdataset", path).records()
 
 
 def test_a_table_whose_bytes_are_text_has_unreadable_images(tmp_path):

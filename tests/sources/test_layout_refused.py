@@ -42,6 +42,19 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         "'bullet_train' are named like splits",
     ),
+    "images beside masks": (
+        "folder",
+        ["train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg", "val/masks/2.png"],
+        {},
+        "'images' is no class by its name, but where images of any class lie; .*class_level=1 .2 classes, im",
+    ),
+    "classes in the names of files": (
+        "folder",
+        ["train/cat.1.jpg", "train/dog.1.jpg", "test1/1.jpg"],
+        {},
+        "'test1' holds 1 images, but no class folders$",
+    ),
+    "a flat folder": ("folder", ["images/cat.jpg", "images/dog.jpg"], {}, "one class, 'images'$"),
     "a flat val in one folder": (
         "folder",
         ["train/cat/1.jpg", "train/dog/1.jpg", "val/images/1.jpg"],

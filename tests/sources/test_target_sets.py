@@ -266,6 +266,9 @@ MANY = {f"cat/{number}.jpg": jpeg() for number in range(3)} | {
         ({"l/train.txt": text("../cat/0.jpg a")}, {}, "a"),
         ({"train.txt": text("\\cat\\0.jpg a")}, {}, "a"),
         ({"train.csv": text("img,a,b", "cat/0.jpg,x,y")}, {"label": "b"}, "y"),
+        ({"labels.csv": text("file name;img;label", "x, y;cat/0.jpg;a", ";dog/0.jpg;b")}, {}, "a"),
+        ({"labels.csv": text("cat/0.jpg;a", "dog/0.jpg;b")}, {}, "a"),
+        ({"labels.csv": text("image\tlabel", "cat/0.jpg\ta, big", "dog/0.jpg\tb")}, {}, "a, big"),
     ],
 )
 def test_lists_of_ones_own(tmp_path, lists, options, first):
@@ -295,11 +298,47 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         ({"train.txt": b"cat/0.jpg 5", "classes.txt": b"a\nb"}, {}, "none has the number 5"),
         ({"train/metadata.csv": b"name,label\nx,1"}, {}, "no column file_name"),
         ({"train.txt": b"\xff\xfe"}, {"train": "train.txt"}, "not text in UTF-8"),
+        ({"a.csv": "path,label\ncat/0.jpg,a".encode("utf-16")}, {}, r"\(a.csv is not text in UTF-8"),
+        ({"a.csv": b"id,label\n0,a"}, {}, r"\(a.csv has no column file_name, but id, label; set the option"),
+        ({"a.csv": b"path,label\n0,a"}, {}, r"\(a.csv, line 2: '0' is no name of an image, with its suffix"),
+        ({"a.csv": b"path,label\ncat/0.jpg,nan"}, {}, "line 2: path is 'cat/0.jpg' and label is 'nan'"),
+        ({"a.csv": b"path,label,split\ncat/0.jpg,a,x"}, {}, "a column split with 'x', which is no split"),
+        (
+            {"a.csv": b"path,label,split,subset\ncat/0.jpg,a,train,val"},
+            {},
+            "may have its splits in split or subset; leave one of them out",
+        ),
     ],
 )
 def test_lists_that_are_refused(tmp_path, lists, options, message):
     with pytest.raises(ItlError, match=message):
         open_source("lists", written(tmp_path, MANY | lists), **options).records()
+
+
+LABELS = text(
+    *("path,label,Subset", "cat/0.jpg,a,train", "dog/0.jpg,b,Training", "cat/1.jpg,a,TEST"),
+    *("dog/1.jpg,b,test", "cat/2.jpg,a,valid", "dog/2.jpg,b,val"),
+)
+
+
+def test_a_column_of_splits_divides_the_images_of_one_list(tmp_path):
+    path = written(tmp_path, MANY | {"labels.csv": LABELS})
+    splits = {record.id: record.split for record in open_source("lists", path).records()}
+    expected = {"0": "train", "1": "test", "2": "val"}
+    assert splits == {f"{name}/{number}.jpg": expected[number] for name in ("cat", "dog") for number in "012"}
+    assert "note: labels.csv says the split of each image in a column" in check_lines("lists", path)
+    some = open_source("lists", path, train="labels.csv", val="labels.csv").records()
+    assert {record.split: record.id for record in some} == {"train": "dog/0.jpg", "val": "dog/2.jpg"}
+    renamed = LABELS.replace(b"Subset", b"size").replace(b"TEST", b"test")
+    other = open_source("lists", written(tmp_path / "other", MANY | {"labels.csv": renamed})).records()
+    assert {record.split for record in other} == {"train"}, "no other column is taken for splits"
+
+
+def test_accents_of_lists_and_of_files_may_be_composed_or_not(tmp_path):
+    files = {"caf\u00e9.jpg": jpeg(), "the\u0301.jpg": jpeg(), "x.jpg": jpeg()}
+    lines = text("cafe\u0301.jpg cafe\u0301", "th\u00e9.jpg caf\u00e9", "x.jpg x")
+    records = open_source("lists", written(tmp_path, files | {"train.txt": lines})).records()
+    assert [record.wnid for record in records] == ["caf\u00e9", "caf\u00e9", "x"]
 
 
 def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):

@@ -1,12 +1,12 @@
 """Training in processes of its own: killed at any moment it resumes to the same bits; ranks add up to one."""
 
 import json
-import multiprocessing
 import os
 import random
 import signal
 import socket
 import time
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -15,14 +15,13 @@ import pytest
 import torch
 
 from itl.machine import Machine
+from itl.processes import process_context
 from itl.specs import Recipe
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
 from itl.training.loop import load_weights, save_weights, train
 from itl.training.nets import build
 from tests.training.test_loop import MACHINE, batches, losses, plain, same_weights
-
-CONTEXT = multiprocessing.get_context("forkserver")  # children begin with everything imported
-CONTEXT.set_forkserver_preload(["itl.training.nets", "itl.training.loop"])
+from tests.worlds import start_child
 
 
 def in_child(folder: Path, how: dict, environment: dict, epochs: Synchronized) -> None:
@@ -41,12 +40,10 @@ def in_child(folder: Path, how: dict, environment: dict, epochs: Synchronized) -
         (folder / "history.json").write_text(json.dumps(history))
 
 
-def start(folder: Path, how: dict, **environment: str) -> tuple[multiprocessing.Process, Synchronized]:
+def start(folder: Path, how: dict, **environment: str) -> tuple[BaseProcess, Synchronized]:
     """Start training in another process; return it and the count of its epochs."""
-    epochs = CONTEXT.Value("i")
-    child = CONTEXT.Process(target=in_child, args=(folder, how, environment, epochs))
-    child.start()
-    return child, epochs
+    epochs = process_context().Value("i")
+    return start_child(in_child, folder, how, environment, epochs), epochs
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):

@@ -1,0 +1,43 @@
+"""What worker processes need, imported once, by the server that they are forks of."""
+
+import os
+import signal
+import sys
+import threading
+from importlib import import_module
+
+from itl.machine import OPENMP_THREADS
+
+MODULES = (
+    "itl.runs.perform",
+    "torch._dynamo",  # which the first optimizer of a process imports
+)
+WATCH_S = 0.1  # between two looks at the parent
+
+
+def preload() -> None:
+    """Import all, with the libraries at one thread: they start threads as they load, and a fork has none.
+
+    Meanwhile Ctrl-C is left to the parent, and this process ends if the parent does.
+    """
+    parent, done = os.getppid(), threading.Event()
+
+    def watch_parent() -> None:
+        while not done.wait(WATCH_S):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    watch = threading.Thread(target=watch_parent)
+    watch.start()
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ[OPENMP_THREADS] = "1"
+    for module in MODULES:
+        import_module(module)
+    import_module("numba").njit(lambda: None)()  # at its first compilation it imports most of itself
+    signal.signal(signal.SIGINT, on_interrupt)
+    done.set()
+    watch.join()
+
+
+if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
+    preload()

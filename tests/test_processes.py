@@ -1,0 +1,114 @@
+"""Worker processes start as forks, know what their parent knows now, and leave nothing behind."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import psutil
+import pytest
+
+from itl.processes import process_pool
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are forks on Linux alone")
+POOL_OF_ONE = """
+import time
+from itl.processes import process_pool
+from tests.test_processes import describe_process
+if __name__ == "__main__":
+    with process_pool(1, threads=1) as pool:
+        process = pool.submit(describe_process, "HOME").result()
+        print(process["pid"], process["parent"], flush=True)
+        pool.submit(time.sleep, float(input()))
+"""
+CHECKOUT = Path(__file__).parents[1]
+
+
+def describe_process(variable: str) -> dict:
+    """Say what a worker process is, and the value that an environment *variable* has in it."""
+    import numpy  # noqa: F401, for its BLAS
+    import torch
+    from threadpoolctl import threadpool_info
+
+    server = Path(f"/proc/{os.getppid()}/task")
+    return {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "folder": os.getcwd(),
+        "variable": os.environ.get(variable),
+        "threads": {library["num_threads"] for library in threadpool_info()},
+        "prepared": "torch._dynamo" in sys.modules,
+        "cuda": torch.cuda.is_initialized() or torch.cuda._is_in_bad_fork(),
+        "server": {(thread / "comm").read_text().strip() for thread in server.glob("*")},
+    }
+
+
+def describe(threads: int, variable: str = "HOME") -> dict:
+    with process_pool(1, threads) as pool:
+        return pool.submit(describe_process, variable).result()
+
+
+def test_a_process_has_the_environment_folder_and_threads_of_its_call(tmp_path, monkeypatch):
+    monkeypatch.delenv("ITL_PROBE", raising=False)
+    assert describe(1, "ITL_PROBE")["variable"] is None
+    monkeypatch.setenv("ITL_PROBE", "later")
+    monkeypatch.chdir(tmp_path)
+    process = describe(2, "ITL_PROBE")
+    assert (process["variable"], process["folder"], process["threads"]) == ("later", str(tmp_path), {2})
+    assert describe(3, "OMP_NUM_THREADS")["variable"] == "3"
+    monkeypatch.delenv("ITL_PROBE")
+    assert describe(1, "ITL_PROBE")["variable"] is None
+
+
+@ON_LINUX
+def test_a_process_is_a_fork_of_one_that_may_be_forked():
+    one, other = describe(1), describe(1)
+    assert one["pid"] != other["pid"]
+    assert one["parent"] == other["parent"] != os.getpid()
+    assert one["prepared"], "it must import torch itself"
+    assert not one["cuda"], "the server has used a GPU, so that its forks cannot"
+    assert one["server"] <= {"python", "python3", "jemalloc_bg_thd"}, "a fork has one thread"
+    assert one["threads"] == {1}
+
+
+def prepare(text: str) -> None:
+    os.environ["ITL_PROBE"] = text
+
+
+def test_a_process_is_prepared_before_its_work():
+    with process_pool(1, 1, prepare, "ready") as pool:
+        assert pool.submit(os.getenv, "ITL_PROBE").result() == "ready"
+
+
+@ON_LINUX
+def test_a_server_that_was_killed_is_replaced():
+    server = psutil.Process(describe(1)["parent"])
+    with process_pool(1, 1) as pool:
+        run = pool.submit(time.sleep, 600)
+        (worker,) = server.children()
+        server.kill()
+        with pytest.raises(BrokenProcessPool):
+            run.result(timeout=60)
+        worker.kill()
+    while server.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert describe(1)["parent"] != server.pid
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("killed", [True, False])
+def test_no_process_outlives_its_parent(killed):
+    """Neither the worker, which sleeps, nor the server it is a fork of."""
+    command, pipe = [sys.executable, "-c", POOL_OF_ONE], subprocess.PIPE
+    with subprocess.Popen(command, cwd=CHECKOUT, stdin=pipe, stdout=pipe, text=True) as parent:
+        started = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+        parent.stdin.write(f"{600 if killed else 0}\n")
+        parent.stdin.flush()
+        if killed:
+            time.sleep(0.2)  # until the worker sleeps
+            parent.kill()
+        parent.wait(60)
+    _, left = psutil.wait_procs([one for one in started if one.pid != parent.pid], timeout=10)
+    assert not left
