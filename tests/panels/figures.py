@@ -1,7 +1,6 @@
 """How quick the panels answer with 21,841 nodes and 2,000 runs: `python -m tests.panels.figures`.
 
-It takes minutes, most of them the model of an advice. The slowest of a row may hold a full collection of
-Python's garbage, which takes 0.2 to 0.4 s and comes about once in thirty changes.
+It takes a minute of one core. The slowest of a row draws what later ones only show.
 """
 
 import asyncio
