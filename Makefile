@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
-# Examples in docstrings, which are in itl, and the tests of rooms that take about a minute of one core together.
-QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis --ignore tests/analysis/test_node_accuracy.py \
+# Examples in docstrings, which are in itl, and the tests of rooms that take about a minute of two cores together; of
+# tests/analysis without the files that train nets or simulate whole advices.
+QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis \
+	--ignore tests/analysis/test_node_accuracy.py --ignore tests/analysis/test_advice.py \
 	tests/test_layers.py tests/test_machine.py tests/test_notebooks.py tests/test_presets.py tests/test_specs.py
 
 help:  ## this list

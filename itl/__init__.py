@@ -53,6 +53,11 @@ def __dir__() -> list[str]:
     return [*globals(), *_module_of]
 
 
+PLURAL_ENDINGS = {"people": "person", "sses": "ss", "xes": "x", "ies": "y", "s": ""}  # and of the singular
+VERBS_OF_ONE = {"are": "is", "were": "was", "have": "has", "hold": "holds", "lie": "lies", "lead": "leads"}
+VERBS_OF_ONE |= {"leave": "leaves", "give": "gives"}
+
+
 class ItlError(ValueError):
     """Raised when something asked of itl cannot be done; the message says what can."""
 
@@ -84,6 +89,32 @@ def one_line(message: object) -> str:
     """
     text = str(message).strip()
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def counted(count: int, words: str) -> str:
+    """Write *count* before *words*, a noun in the plural and what follows it, in the singular for 1.
+
+    >>> counted(1200, "images"), counted(1, "class folders hold"), counted(1, "links that lead nowhere")
+    ('1,200 images', '1 class folder holds', '1 link that leads nowhere')
+    """
+    if count != 1:
+        return f"{count:,} {words}"
+    parts = words.split(" ")
+    noun = next(number for number, word in enumerate(parts) if _plural_ending(word))
+    ending = _plural_ending(parts[noun])
+    parts[noun] = parts[noun].removesuffix(ending) + PLURAL_ENDINGS[ending]
+    for number, word in enumerate(parts[noun + 1 : noun + 3], noun + 1):
+        if word != "that":
+            parts[number] = VERBS_OF_ONE.get(word, word)
+            break
+    return f"1 {' '.join(parts)}"
+
+
+def _plural_ending(word: str) -> str:
+    """Return the ending of PLURAL_ENDINGS that *word* has; '' for a word in the singular."""
+    if word.endswith("ss"):
+        return ""
+    return next((ending for ending in PLURAL_ENDINGS if word.endswith(ending)), "")
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, log_lines, one_line, pick, warnings_as_notes
+from itl import ItlError, __version__, counted, log_lines, one_line, pick, warnings_as_notes
 from itl.arguments import (
     ALLOW_UNREADABLE,
     DETECTION_HELP,
@@ -207,7 +207,10 @@ def labels(args: argparse.Namespace) -> None:
     if args.leaves is not None:
         wnids = tuple(read_class_list(args.leaves, tree))
         if others := [wnid for wnid in wnids if wnid not in tree]:
-            print(f"note: {len(others)} wnids are not in the tree, such as {others[0]}", file=sys.stderr)
+            print(
+                f"note: {counted(len(others), 'wnids are')} not in the tree, such as {others[0]}",
+                file=sys.stderr,
+            )
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
@@ -229,7 +232,7 @@ def pack(args: argparse.Namespace) -> None:
     options = parse_options(args.option)
     packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
     built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
-    print(f"{args.out}: {len(built.table)} images of {built.size} pixels, digest {built.digest}")
+    print(f"{args.out}: {counted(len(built.table), 'images')} of {built.size} pixels, digest {built.digest}")
 
 
 def check(args: argparse.Namespace) -> None:
@@ -303,7 +306,7 @@ def proposals(args: argparse.Namespace) -> None:
             print(f"note: {note}", file=sys.stderr)
     elif regions is not None:
         count = sum(len(boxes) for boxes in regions.values())
-        print(f"{args.out or args.regions}: {count:,} regions of {len(regions):,} images")
+        print(f"{args.out or args.regions}: {counted(count, 'regions')} of {len(regions):,} images")
 
 
 def plan(args: argparse.Namespace) -> None:

@@ -352,9 +352,12 @@ def readable(count: int) -> str:
 def duration(minutes: float) -> str:
     """Write a time for people.
 
-    >>> duration(7.26), duration(300), duration(10_000)
-    ('7.3 minutes', '5.0 hours', '6.9 days')
+    >>> duration(0.2), duration(7.26), duration(300), duration(10_000)
+    ('12 seconds', '7.3 minutes', '5.0 hours', '6.9 days')
     """
+    seconds = round(60 * minutes)
+    if seconds < 60:
+        return "1 second" if seconds == 1 else f"{seconds} seconds"
     if minutes < 120:
         return f"{minutes:.1f} minutes"
     return f"{minutes / 60:.1f} hours" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"

@@ -132,6 +132,8 @@ def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
         with open(path, "x", encoding="utf-8") as file:  # never over a preset that somebody wrote
             file.write(text)
     except FileExistsError:
+        if path.read_text("utf-8") == text:  # written a moment ago, by the first of two clicks
+            return path
         raise ItlError(f"{path} exists already; choose another name, or delete it first") from None
     except OSError as error:
         raise ItlError(f"cannot write {path}: {error.strerror}; allow writing there") from error

@@ -76,6 +76,7 @@ ABSENT = {  # modules of itl -> what their import leaves out; imported in this o
     "itl.evaluation.voc_ap": "torch nltk papermill",
     "itl.runs.questions": "torch nltk papermill",
     "itl.runs.question": "torch papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask",
+    "itl.analysis.comparisons": "torch papermill nltk matplotlib scipy.stats",
     "itl.report.build": "torch nltk papermill nbformat nbconvert",
     "itl.runs.perform": "papermill nltk jupyterlab IPython torchvision timm",
     "itl.bench.table": "papermill nltk jupyterlab IPython sklearn torchmetrics",

@@ -80,7 +80,7 @@ def test_plan_run_results_subset(capsys, project):
     assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
     assert itl(capsys, "run", "mini")[0] == 0
     status, out, _ = itl(capsys, "plan", "mini")
-    assert "0 packs to build, 0 runs to do (0 trainings and 0 evaluations): about 0.0 minutes" in out
+    assert "0 packs to build, 0 runs to do (0 trainings and 0 evaluations)\n" in out, "takes no time"
     status, out, err = itl(capsys, "results", "mini")
     rows = pd.read_csv(io.StringIO(out))
     assert (status, err) == (0, "")

@@ -386,6 +386,14 @@ def index_entry(advice: Advice) -> dict[str, object]:
     return {"n": int(advice.choice["measured"]), "verdict": advice.verdict}
 
 
+class TimeFormatter(LogFormatter):
+    """Write hours as people say them, at the ticks that a LogFormatter names."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the text at *x* hours; '' at a tick without one."""
+        return hours_text(x) if super().__call__(x, pos) else ""
+
+
 def frontier(advice: Advice, cost: str = "images") -> Axes:
     """Draw the expected score of every option, with its interval, against what it takes.
 
@@ -417,5 +425,9 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default ones write TeX
     ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # of less than a power of ten
     ax.grid(axis="y")
-    ax.set(xlabel=f"{cost} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
+    if cost == "hours":
+        ax.xaxis.set_major_formatter(TimeFormatter())
+        ax.xaxis.set_minor_formatter(TimeFormatter(minor_thresholds=(1, 0.4)))
+    what = "time of one net" if cost == "hours" else cost
+    ax.set(xlabel=f"{what} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
     return ax

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError
-from itl.analysis.findings import Columns, Pair, paper_pairs
+from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
 from itl.analysis.verdicts import Evidence, control_fault, judge, p_same
@@ -210,13 +210,17 @@ def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: st
     rows = results[(results["task"] == task) & (results["metric"] == metric)]
     seeds = sorted(rows["seed"].unique())
     values, sizes = np.full((len(seeds), len(conditions)), math.nan), np.full((len(conditions), 2), math.nan)
-    runs = []
+    runs = [frozenset[str]()] * len(conditions)
+    groups = rows_by_condition(rows, conditions)
     for column, condition in enumerate(conditions):
-        mask = np.logical_and.reduce([rows[name] == value for name, value in condition.columns])
-        values[:, column] = rows[mask].groupby("seed")["value"].mean().reindex(seeds)
-        runs.append(frozenset(rows.loc[mask, "run"]) if "run" in rows else frozenset())
+        if (group := groups.get(condition.columns)) is None:
+            continue
+        by_seed = group.groupby("seed")["value"].mean()
+        values[np.searchsorted(seeds, by_seed.index), column] = by_seed
+        if "run" in rows:
+            runs[column] = frozenset(group["run"])
         if {"classes", "images"} <= {*rows.columns}:
-            classes, images = rows.loc[mask, ["classes", "images"]].mean()
+            classes, images = group["classes"].mean(), group["images"].mean()
             sizes[column] = classes, images / classes if classes else math.nan
     return TaskValues(task, metric, tuple(conditions), values, sizes, tuple(runs))
 

@@ -39,6 +39,7 @@ INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
 LABEL_SPACING = 0.065  # of the axis, between the names of two lines
 LABEL_WIDTH = 20  # characters of a line's name, in which it is broken
+TALL_FOREST = 15  # rows, above which numbers stand at both ends of the axis
 TICK_SPACING = 0.4  # octaves between values that are written
 plt.rcParams["text.parse_math"] = False  # names may have dollars; STYLE would miss later labels
 STYLE = {
@@ -318,6 +319,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     ax.set_yticks(table["row"], labels)
     ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends
     ax.grid(axis="x")
+    ax.tick_params("x", labeltop=len(table) > TALL_FOREST)
     ax.set(xlabel="change (percentage points)", ylabel="")
     if by:
         ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)

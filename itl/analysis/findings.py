@@ -102,14 +102,22 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
     return Pair(Comparison(nearest, largest), finding.beside == "own")
 
 
+def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) -> dict[Columns, pd.DataFrame]:
+    """Divide *results* among *conditions*, which have the same columns; one without results is left out."""
+    names = [name for name, _ in conditions[0].columns]
+    return {
+        tuple(zip(names, key, strict=True)): rows
+        for key, rows in results.groupby(names, sort=False, dropna=False)
+    }
+
+
 def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) -> dict[Columns, float]:
     """Map each pre-trained condition to its number of classes, or of images in an average class."""
     sizes, images = {}, {}
+    groups = rows_by_condition(results, conditions)
     for condition in conditions:
-        rows = results
-        for name, value in condition.columns:
-            rows = rows[rows[name] == value]
-        if condition.trained and len(rows):
+        rows = groups.get(condition.columns)
+        if condition.trained and rows is not None:
             classes, images[condition.columns] = rows["classes"].mean(), rows["images"].mean()
             sizes[condition.columns] = classes if column == "classes" else images[condition.columns] / classes
     if column == "classes":

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.special import chdtri, nctdtrinc, ndtr, stdtr
-from scipy.stats import nct
 
 from itl import ItlError
 from itl.analysis.model import PRIOR_DF
@@ -101,6 +100,8 @@ def power_different(change: float, variance: float, seeds: int, conditions: int)
     df, error = _df(seeds, conditions), math.sqrt(2 * variance / seeds)
     if error == 0:
         return 1.0
+    from scipy.stats import nct  # slow to import, and every plan imports this module
+
     return float(nct.sf(critical(df, MAIN_SHARE * LEVEL), df, abs(change) / error))
 
 

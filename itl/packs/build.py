@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError, __version__
+from itl import ItlError, __version__, counted
 from itl.packs.earlier_pack import EarlierPack
 from itl.packs.journal import Journal, JournalRow
 from itl.packs.source_state import (
@@ -154,7 +154,9 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
     """Write images.npy with Pillow's warnings off, and log how it went."""
     done, total = len(writer.journal.rows), len(writer.records)
     resumed = f", {done:,} of them done before" if done else ""
-    log.info(f"packing {total:,} images of {writer.source.kind} at {writer.packing.size} pixels{resumed}")
+    log.info(
+        f"packing {counted(total, 'images')} of {writer.source.kind} at {writer.packing.size} pixels{resumed}"
+    )
     started = time.monotonic()
     try:
         with warnings.catch_warnings():
@@ -165,8 +167,10 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
         unreadable = writer.unreadable()
         if unreadable:
             _write_unreadable(folder / "unreadable.csv", unreadable)
-            log.info(f"{len(unreadable):,} images cannot be read; unreadable.csv in the pack says why")
-    log.info(f"packed {total - done:,} images in {time.monotonic() - started:.0f} s")
+            log.info(
+                f"{counted(len(unreadable), 'images')} cannot be read; unreadable.csv in the pack says why"
+            )
+    log.info(f"packed {counted(total - done, 'images')} in {time.monotonic() - started:.0f} s")
 
 
 def _drop_outdated(folder: Path, identity: dict) -> None:

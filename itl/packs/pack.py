@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.machine import cpu_count
 from itl.specs import Packing
 from itl.storage import changed_file, read_mapping
@@ -123,8 +123,9 @@ class Pack:
             ) from error
         if shape != expected or rows != len(pack):
             raise ItlError(
-                f"{out} is damaged: {len(pack):,} images were packed, images.npy is {shape}, the table has "
-                f"{rows:,} rows; {PACK_AGAIN}"
+                f"{out} is damaged: {counted(len(pack), 'images were')} packed, images.npy is {shape}, "
+                f"the table has "
+                f"{counted(rows, 'rows')}; {PACK_AGAIN}"
             )
         return pack
 

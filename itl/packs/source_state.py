@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.archives import ZipMember, is_stray
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.records import Record, examples
@@ -108,7 +108,7 @@ class Changes:
             "of another class or split": self.labelled,
         }
         parts = [
-            f"{len(images):,} images {what} ({examples(list(images), 1)})"
+            f"{counted(len(images), 'images')} {what} ({examples(list(images), 1)})"
             for what, images in groups.items()
             if images
         ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.hierarchy.label_sets import label_set, needs_tree, split_method
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.packs.duplicates import seen_images
@@ -132,7 +132,8 @@ def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class
     if fewest < images_per_class:
         short = sum(count < images_per_class for count in counts)
         raise ItlError(
-            f"{images_per_class:,} images per class were asked for; class {classes[counts.index(fewest)]} "
+            f"{counted(images_per_class, 'images')} per class were asked for; class "
+            f"{classes[counts.index(fewest)]} "
             f"has {fewest:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
             f"{fewest:,}, or for fewer classes"
         )
@@ -191,7 +192,7 @@ def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> S
         image_counts = {name: min(count, subset.images_per_class) for name, count in image_counts.items()}
     left_out = _left_out(tree, wnids, subset)
     if not_chosen := sum(name not in image_counts for name in labels.class_of.values()):
-        reason = f"{len(labels.classes) - len(classes)} classes not picked by seed {subset.seed}"
+        reason = f"{counted(len(labels.classes) - len(classes), 'classes')} not picked by seed {subset.seed}"
         left_out[reason] = not_chosen
     return SubsetCounts(image_counts, leaf_counts, len(labels.classes), left_out)
 

@@ -9,7 +9,7 @@ import traitlets
 from matplotlib.figure import Figure
 
 from itl import ItlError, pick
-from itl.analysis.figures import COLOURS, QUIET, figure_of, new_axes
+from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target
 from itl.evaluation.target import target_of
 from itl.hierarchy.taxonomies import tree_of_digest
@@ -141,7 +141,8 @@ class NetPanel(Panel):
     def html(self) -> str:
         """Write the picture: curve, wrong images, neighbours, confusion and map."""
         result = self.store.result(self.spec) or {}
-        scores = ", ".join(f"{name} {value:.1f} %" for name, value in result.get("metrics", {}).items())
+        metrics = result.get("metrics", {})
+        scores = ", ".join(f"{METRIC_NAMES.get(name, name)} {value:.1f} %" for name, value in metrics.items())
         return render(
             "net_panel.html.j2",
             key=key(self.spec),
@@ -158,11 +159,12 @@ class NetPanel(Panel):
         shown = wrong.iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
         name = inspection.name
         words = [
-            f"{row.image}: {name(row.label)}, taken for {name(row.predicted)} ({row.confidence:.0%})"
+            f"{row.image}: {name(row.label)}, taken for {name(row.predicted)} ({100 * row.confidence:.0f} %)"
             for row in shown.itertuples()
         ]
         captions = [
-            f"{name(row.label)} → {name(row.predicted)} {row.confidence:.0%}" for row in shown.itertuples()
+            f"{name(row.label)} → {name(row.predicted)} {100 * row.confidence:.0f} %"
+            for row in shown.itertuples()
         ]
         urls = Gallery(inspection.pack).urls(shown["row"].to_numpy())
         looked_at, available = len(inspection.table), inspection.available
@@ -200,7 +202,10 @@ class NetPanel(Panel):
         table = table[[column for column in table if column in busiest]].head(2 * MOST_CONFUSED)
         return [
             ["of \\ taken for", *table.columns],
-            *([name, *row] for name, row in zip(table.index, table.to_numpy(), strict=True)),
+            *(
+                [name, *map("{:,}".format, row)]
+                for name, row in zip(table.index, table.to_numpy(), strict=True)
+            ),
         ]
 
     def _map(self) -> str:

@@ -1,17 +1,22 @@
 """What every panel is: settings, a picture of them as HTML, and controls where somebody can use them."""
 
 import base64
+import gc
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from importlib.resources import files
 from threading import RLock
+from typing import Any
 
 import ipywidgets
 import matplotlib.pyplot as plt
+import traitlets
 from anywidget import AnyWidget
 from IPython.display import display, update_display
 from matplotlib.figure import Figure
-from traitlets import HasTraits
+from traitlets import Bunch, HasTraits
 
 from itl import ItlError
 from itl.browser.widget import is_executed_by_program
@@ -21,6 +26,22 @@ DOTS_PER_INCH = 110
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
 
 
+@contextmanager
+def garbage_collection_postponed() -> Iterator[None]:
+    """Let Python collect garbage after a change of a panel, and not in it.
+
+    A collection of all objects of a kernel takes 0.2 to 0.4 s. Put off, it comes when the change is drawn and
+    sent, while it is looked at. Where the user has switched collecting off, it stays off.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class PanelScript(AnyWidget):
     """What a panel needs in the page and widgets do not give.
 
@@ -28,52 +49,13 @@ class PanelScript(AnyWidget):
       element with the focus has an attribute, which widgets do not set.
     * A slider has a name, and its value in words, for screen readers.
     * What has ``data-setting`` and ``data-value`` in a picture is a button, which sends them to the kernel.
+    * What is clicked or chosen is sent when the kernel has taken all changes before it, however busy it is. A
+      choice in a list is sent with its text: by then it may lie elsewhere in the list.
     * A panel that another one opens below itself is scrolled to.
     """
 
-    _esm = """
-    export default {
-      render({ model, el }) {
-        const box = (part) => part.closest(".itl-controls");
-        const keep = ({ target }) => {
-          if (box(target)) target.setAttribute("data-lm-suppress-shortcuts", "true");
-        };
-        const click = ({ target }) => {
-          const button = target.closest("button[data-setting]");
-          if (!button || box(button) !== box(el)) return;
-          model.send({ setting: button.dataset.setting, value: button.dataset.value });
-          if (button.matches(".itl-row")) box(el).scrollIntoView();  // what it shows is at the top
-        };
-        const complete = () => {
-          for (const slider of document.querySelectorAll(".itl-controls [role=slider]")) {
-            const row = slider.closest(".widget-inline-hbox");
-            slider.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
-            slider.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
-          }
-          for (const text of document.querySelectorAll(".itl-controls span[data-setting]")) {
-            const button = document.createElement("button");
-            for (const { name, value } of text.attributes) button.setAttribute(name, value);
-            button.type = "button";
-            button.ariaLabel = text.title || text.textContent;
-            button.append(...text.childNodes);
-            text.replaceWith(button);
-          }
-        };
-        document.addEventListener("focusin", keep);
-        document.addEventListener("click", click);
-        const observer = new MutationObserver(complete);
-        observer.observe(document.body, { childList: true, subtree: true });
-        setTimeout(() => {  // by then it has its place in the page
-          if (box(el)?.parentElement.closest(".itl-controls")) box(el).scrollIntoView();
-        });
-        return () => {
-          document.removeEventListener("focusin", keep);
-          document.removeEventListener("click", click);
-          observer.disconnect();
-        };
-      },
-    };
-    """
+    watched: traitlets.List[str] = traitlets.List().tag(sync=True)  # models whose changes come before a click
+    _esm = (files("itl") / "panels/panel.js").read_text("utf-8")
     _css = """
     .itl-controls button[data-setting] {
       border: 0; padding: 0; background: none; font: inherit; cursor: pointer; text-decoration: underline;
@@ -97,6 +79,7 @@ class Panel(HasTraits):
         # JupyterLab handles what widgets send in a thread of its own, beside the one that runs cells.
         self.lock = RLock()
         self._display_id: str | None = None
+        self._controls: dict[str, Any] = {}  # by their descriptions, once there is a widget
         self._pictures: dict[Callable[[], str], ipywidgets.HTML] = {}  # of each part, once there is a widget
         self._drawn: dict[Callable[[], str], tuple[object, ...]] = {}  # the settings that each part shows
         self.observe(lambda change: self._follow(), list(self.settings))
@@ -121,15 +104,48 @@ class Panel(HasTraits):
         """Make the controls, each with a description, which screen readers read."""
         raise NotImplementedError
 
+    def beside(self) -> Sequence[ipywidgets.Widget]:
+        """List other widgets whose changes count when something is clicked here."""
+        return []
+
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; they are linked to the settings."""
-        script, controls = PanelScript(), self.controls()
-        script.on_msg(lambda script, message, buffers: self.click(**message))
+        controls = self.controls()
+        every = list(leaves(controls))
+        self._controls = {control.description: control for control in every}
+        watched = [control.model_id for control in [*every, *self.beside()] if control.model_id]
+        script = PanelScript(watched=watched)
+        script.on_msg(lambda script, message, buffers: self.receive(script, **message))
         self._pictures = {part: ipywidgets.HTML() for part in self.parts()}
         self._drawn = {}
         self._follow()
         box = ipywidgets.VBox([script, *controls, *self._pictures.values(), self.below])
         return box.add_class("itl-controls")
+
+    def receive(self, script: PanelScript, kind: str, **message: Any) -> None:
+        """Do what a *message* of the page asks, and answer that it is done."""
+        acts: dict[str, Callable[..., None]]
+        acts = {"setting": self.click, "choice": self.choose, "press": self.press, "shown": lambda: None}
+        try:
+            acts[kind](**message)
+        finally:
+            script.send({"kind": "done"})
+
+    def press(self, button: str) -> None:
+        """Click the *button* of this description."""
+        self._controls[button].click()
+
+    def choose(self, control: str, index: int, text: str) -> None:
+        """Choose *text* in the list of a *control*; at *index* it lay where it was clicked.
+
+        What is no longer in the list is not chosen.
+        """
+        widget = self._controls[control]
+        texts = [option.replace("\xa0", " ") for option in widget._options_labels]
+        if texts[index : index + 1] == [text]:
+            widget.index = index
+        elif text in texts:
+            widget.index = texts.index(text)
 
     def click(self, setting: str, value: str) -> None:
         """Change a setting to what was clicked in the picture."""
@@ -157,6 +173,7 @@ class Panel(HasTraits):
         """
         updating, offered = False, set[object]()
 
+        @garbage_collection_postponed()
         def update_control(change: dict | None = None) -> None:
             nonlocal updating
             updating, value = True, getattr(self, setting)
@@ -179,6 +196,11 @@ class Panel(HasTraits):
         self.observe(update_control, [setting, *after])
         return update_control
 
+    @garbage_collection_postponed()
+    def notify_change(self, change: Bunch) -> None:
+        """Tell controls and picture of a changed setting."""
+        super().notify_change(change)
+
     def picture(self) -> str:
         """Write the picture; what cannot be shown is a message in it."""
         return "".join(map(picture_of, self.parts()))
@@ -191,6 +213,7 @@ class Panel(HasTraits):
         if changed:
             self.redraw(changed)
 
+    @garbage_collection_postponed()
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
         """Draw *parts* of the picture again, by default all, where there is one."""
         with self.lock:
@@ -211,6 +234,15 @@ class Panel(HasTraits):
             display(self.static_data(), raw=True, display_id=self._display_id)
         else:
             display(self.widget()._repr_mimebundle_() | self.static_data(), raw=True)
+
+
+def leaves(widgets: Sequence[ipywidgets.Widget]) -> Iterator[ipywidgets.Widget]:
+    """Yield *widgets*, but of a box what is in it."""
+    for widget in widgets:
+        if isinstance(widget, ipywidgets.Box):
+            yield from leaves(widget.children)
+        else:
+            yield widget
 
 
 def picture_of(part: Callable[[], str]) -> str:

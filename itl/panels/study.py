@@ -18,7 +18,7 @@ from itl.analysis.figures import figure_of, forest
 from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
-from itl.machine import Machine, project_folder
+from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
 from itl.panels.panel import WIDE, Panel, figure_url
 from itl.panels.quick_store import QuickStore
@@ -395,6 +395,10 @@ class StudyPanel(Panel):
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
 
+    def beside(self) -> list[ipywidgets.Widget]:
+        """List the browser, whose selection a button takes."""
+        return [self.browser] if self.browser is not None else []
+
     def widget(self) -> ipywidgets.Widget:
         """Make controls and picture; what reads own images is loaded now, and not at the first folder."""
         import torchvision  # noqa: F401
@@ -407,7 +411,7 @@ class StudyPanel(Panel):
             description="preset name", placeholder="such as my-study", continuous_update=False, **WIDE
         )
         actions = {
-            "Run or resume": self.run,
+            "Run or resume": self._run,
             "Stop": self.stop,
             "Measure how long": self._measure,
             "Save preset": lambda: self._save(name.value),
@@ -426,6 +430,10 @@ class StudyPanel(Panel):
             action()
         except ItlError as error:
             self.message = str(error)
+
+    def _run(self) -> None:
+        if self.process is None or self.state != RUNNING or self.process.question != self.ask():
+            self.run()  # but not twice where it is clicked twice
 
     def _measure(self) -> None:
         self.plan(measure=True)
@@ -446,20 +454,17 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 def plan_facts(planned: Plan) -> dict[str, object]:
     """Say for people what a plan takes: its summary, what exists already, and its conditions."""
     runs, left = planned.runs, planned.left
-    table = planned.by_condition()
-    unknown = len(left) > 0 and not left["minutes"].any()
-    minutes = [
-        "not known" if unknown and row.done < row.nets + row.evaluations else row.minutes
-        for row in table.itertuples()
-    ]
-    table = table.assign(minutes=minutes)
+    rows = []
+    for row in planned.by_condition().itertuples():
+        condition, every = row.condition.replace("_", " "), row.nets + row.evaluations
+        time = duration(row.minutes) if planned.is_measured else "not known"
+        rows.append((condition, row.nets, row.evaluations, row.done, time if row.done < every else "none"))
     readings = [
         f"{row.pack}: {row.reading.splitlines()[0]}" for row in planned.packs.itertuples() if row.reading
     ]
-    rows = table[["condition", "nets", "evaluations", "done", "minutes"]].to_numpy().tolist()
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
         "summary": [*readings, *planned.summary().split("\n")],
-        "unknown": unknown,
+        "is_measured": planned.is_measured,
         "rows": rows,
     }

@@ -1,7 +1,6 @@
 """The runs of one question, done by `itl run` in a process of its own and watched through the store."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -64,10 +63,14 @@ class StudyProcess:
         return self._process.pid if self._process else None
 
     def stop(self) -> None:
-        """Ask the process to stop as Ctrl-C does; what is finished and all checkpoints are kept."""
+        """Ask the process to stop as a cluster does; what is finished and all checkpoints are kept.
+
+        SIGINT could get lost: while the process imports what it needs, or where the server of the notebook
+        was started in the background.
+        """
         if self.state == RUNNING and self._process is not None:
             self._was_stopped = True
-            os.killpg(self._process.pid, signal.SIGINT)
+            self._process.terminate()
 
     def wait(self, seconds: float | None = None) -> str:
         """Wait until the process ends, at most so many seconds; returns its state."""

@@ -1,5 +1,6 @@
 """HTML from the templates of this folder, and the index over all pages of a report."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -7,13 +8,15 @@ from importlib.resources import files
 
 from bs4 import BeautifulSoup
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 PAGE_TYPE = "application/vnd.itl.page+html"  # of a cell's output: a page of its own, linked by the report's
 VERDICT_KINDS = (  # start of a verdict, CSS class, sign; the first that fits
     ("a gain", "gain", "▲"),
     ("a loss", "loss", "▼"),
     ("the same", "same", "="),
+    ("none better", "same", "="),
+    ("best", "gain", "▲"),
     ("cannot tell (a hint", "hint", "~"),
     ("", "few", "?"),
 )
@@ -53,6 +56,7 @@ def _environment() -> Environment:
     )
     environment.filters["plain_text"] = plain_text
     environment.filters["unbroken"] = unbroken
+    environment.filters["whole_words"] = whole_words
     environment.globals["site_css"] = Markup((files("itl") / "report/site.css").read_text("utf-8"))
     return environment
 
@@ -73,6 +77,15 @@ def unbroken(text: str) -> str:
     '77\\xa0% of the gain'
     """
     return text.replace(" %", "\xa0%")
+
+
+def whole_words(text: str) -> Markup:
+    """Return *text* as HTML in which no line ends at the hyphen of a word: balanced lines of titles would.
+
+    >>> str(whole_words("to pre-train & more"))
+    'to <span class="whole">pre-train</span> &amp; more'
+    """
+    return Markup(re.sub(r"\w+(-\w+)+", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def index_html(

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -37,13 +39,27 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
                     preset=preset,
                     entry=entry,
                     settings=flatten(spec),
-                    facts={name: entry.provenance[name] for name in FACTS if entry.provenance.get(name)},
+                    facts=facts(entry.provenance),
                     related=[other for other in related if other is not entry],
                     curve=loss_curve(store.path(entry.spec) / "log.jsonl"),
                     curve_size=CURVE_SIZE,
                     examples=example_images(entry.spec, store, packs, machine),
                 ),
             )
+
+
+def facts(provenance: Mapping[str, Any]) -> dict[str, object]:
+    """Return of *provenance* what stands at the top of a run's page, by name.
+
+    >>> facts({"seconds": 0.1886818, "finished": "2026-11-26T16:51:58+00:00", "torch": "2.15"})
+    {'seconds': '0.2', 'finished': '26 November 2026, 16:51 UTC'}
+    """
+    shown = {name: provenance[name] for name in FACTS if provenance.get(name)}
+    if "seconds" in shown:
+        shown["seconds"] = f"{shown['seconds']:,.1f}"
+    if "finished" in shown:
+        shown["finished"] = f"{datetime.fromisoformat(shown['finished']):%d %B %Y, %H:%M %Z}"
+    return shown
 
 
 def flatten(settings: Mapping[str, object], above: str = "") -> dict[str, object]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
@@ -151,7 +151,8 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
         raise ItlError(f"{name} has one class, {next(iter(kept), '')}, and one alone tells nothing apart")
     if "compare" in method.cost and n_train < VOTING_NEIGHBOURS:
         raise ItlError(
-            f"{spec.method} asks {VOTING_NEIGHBOURS} neighbours, and there are {n_train} training images of "
+            f"{spec.method} asks {VOTING_NEIGHBOURS} neighbours, and there are "
+            f"{counted(n_train, 'training images')} of "
             f"{name} in all; give it more"
         )
     chooses = "fit" in method.cost or bool(method.looks_at) or bool(spec.recipe and spec.recipe.lrs)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, free_memory, readable
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
@@ -139,7 +139,7 @@ class Plan:
         columns = ["run", "kind", "what", "seed", "state", "minutes"]
         packs, runs = [], []
         for row in self.packs.itertuples():
-            what = f"{row.pack}: {row.source}, {row.images:,} images of {row.pixels} px"
+            what = f"{row.pack}: {row.source}, {counted(row.images, 'images')} of {row.pixels} px"
             packs.append(("", "pack", what, "", row.state, row.minutes))
         for row in self.runs.itertuples():
             what = f"{row.condition}, on {row.on}"
@@ -155,7 +155,12 @@ class Plan:
         states = {state: self.runs["state"] == state for state in STATES}
         counted = self.runs.assign(nets=nets, evaluations=~nets, **states)
         groups = counted.groupby(["questions", "condition"], sort=False)
-        return groups[["nets", "evaluations", *STATES, "minutes"]].sum().round(1).reset_index()
+        return groups[["nets", "evaluations", *STATES, "minutes"]].sum().reset_index()
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether it is known what every run that is left takes here; each takes some memory."""
+        return bool((self.left["memory"] > 0).all())
 
     @property
     def minutes(self) -> float:
@@ -212,7 +217,7 @@ class Plan:
                 fitting = [n for n in range(1, sharing) if self.side_by_side(kind, n) <= available]
                 advice = self._fewer(fitting[-1], sharing) if fitting else SMALLER
                 raise ItlError(
-                    f"{sharing} runs side by side take up to {readable(needed)} of {name}; "
+                    f"{counted(sharing, 'runs')} side by side take up to {readable(needed)} of {name}; "
                     f"{readable(available)} are there; {advice}"
                 )
 
@@ -229,14 +234,19 @@ class Plan:
         nets, slots = int((self.left["kind"] == "pretrain").sum()), self.machine.slots
         packs = int((self.packs["state"] != "done").sum())
         where = "" if self.machine.device == "cpu" else f" on {describe_devices(self.machine)}"
-        kinds = f"{nets} trainings and {len(self.left) - nets} evaluations"
+        kinds = f"{counted(nets, 'trainings')} and {counted(len(self.left) - nets, 'evaluations')}"
+        time = f": about {duration(self.minutes)} with {slots} side by side{where}"
+        if not self.is_measured:
+            time = ", which are not measured here yet: how long they take is not known"
+        elif not packs and self.left.empty:
+            time = ""
+        (packing, running), free = self.disk, readable(free_disk(self.machine.home))
+        runs = f", runs {readable(running)}" if self.is_measured else ""
         lines = [
-            f"{packs} pack{'' if packs == 1 else 's'} to build, {len(self.left)} runs to do ({kinds}): "
-            f"about {duration(self.minutes)} with {slots} side by side{where}",
-            f"disk: packs {readable(self.disk[0])}, runs {readable(self.disk[1])}; "
-            f"{readable(free_disk(self.machine.home))} are free in {self.machine.home}",
+            f"{counted(packs, 'packs')} to build, {counted(len(self.left), 'runs')} to do ({kinds}){time}",
+            f"disk: packs {readable(packing)}{runs}; {free} are free in {self.machine.home}",
         ]
-        for kind, name, available, sharing in self.memories():
+        for kind, name, available, sharing in self.memories() if self.is_measured else []:
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
         return "\n".join([*lines, *self.enlarged, *self.duplicates, *self.afterwards])
@@ -453,7 +463,7 @@ def describe(plan: Plan, every_run: bool = False) -> str:
     packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1).drop(columns="reading")
     readings = [f"{row.pack}: {line}" for row in plan.packs.itertuples() for line in row.reading.splitlines()]
     columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
-    runs = plan.runs[columns].round(1) if every_run else plan.by_condition()
+    runs = plan.runs[columns].round(1) if every_run else plan.by_condition().round(1)
     if "partial" in runs and not runs["partial"].any():
         runs = runs.drop(columns="partial")
     width = QUESTIONS_WIDTH // 2 if every_run else QUESTIONS_WIDTH

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.evaluation.methods import METHODS, main_metrics
 from itl.hierarchy.label_sets import needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
@@ -359,7 +359,9 @@ class Question:
         packs = {}
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
-            facts[f"pack {name}"] = f"{pack.digest}, {len(pack.table)} images" if pack else "not built"
+            facts[f"pack {name}"] = (
+                f"{pack.digest}, {counted(len(pack.table), 'images')}" if pack else "not built"
+            )
             if pack:
                 packs[name] = pack
         if len(packs) == len(self.packings()):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.limits import inflate
 
 STRAY_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found"}
@@ -262,7 +262,7 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix:
             if member.isdir():
                 listing.add_folder(member.name)
             elif not member.isreg() or member.issparse():
-                listing.left_out["links, devices and sparse files"] += 1
+                listing.left_out["special files"] += 1
             else:
                 listing.add(member.name, Member(path, member.offset_data, member.size))
     except tarfile.ReadError as error:
@@ -271,7 +271,9 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix:
             raise ItlError(
                 f"{name} is no tar, or damaged from its first byte ({error}); give a folder, a .tar or a .zip"
             ) from error
-        raise ItlError(f"{name} is not a whole tar: {error} after {count:,} files; copy it again") from error
+        raise ItlError(
+            f"{name} is not a whole tar: {error} after {counted(count, 'files')}; copy it again"
+        ) from error
     return listing
 
 
@@ -306,7 +308,7 @@ def _list_zip(path: Path, prefix: str) -> Listing:
         elif info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             listing.left_out["encrypted or oddly compressed members"] += 1
         elif info.external_attr >> 16 & 0o170000 == 0o120000:
-            listing.left_out["links, devices and sparse files"] += 1
+            listing.left_out["special files"] += 1
         else:
             member = ZipMember(
                 str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from itl import ItlError, one_line
+from itl import ItlError, counted, one_line
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import detection_files, proposals
 from itl.sources.findings import Finding
@@ -110,7 +110,8 @@ def _object_counts(source: Source, splits: Splits) -> list[Finding]:
             (difficult if one.difficult else scored)[one.name] += 1
         classes[split] = set(scored)
         bare = sum(not objects for objects in annotations)
-        line = f"{split}: {len(records):,} {images_noun}, {scored.total():,} {objects_noun}"
+        images = counted(len(records), images_noun)
+        line = f"{split}: {images}, {counted(scored.total(), objects_noun)}"
         line += f" and {difficult.total():,} difficult" if difficult else ""
         line += f", {bare:,} with none" if bare else ""
         findings += [Finding("count", line), *_list_counts("    ", scored, difficult)]
@@ -144,7 +145,10 @@ def _split_line(split: str, records: list[Record]) -> str:
     per_class = Counter(record.wnid for record in records).values()
     least, most = min(per_class), max(per_class)
     count = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return f"{split}: {len(records):,} images in {len(per_class):,} classes, {count} for each class"
+    return (
+        f"{split}: {counted(len(records), 'images')} in {counted(len(per_class), 'classes')}, {count} "
+        f"for each class"
+    )
 
 
 def _wordnet_line(names: list[str]) -> str:
@@ -160,7 +164,7 @@ def _wordnet_line(names: list[str]) -> str:
         (len(plain), "plain names", plain),
     ]
     parts = [
-        f"{count:,} {what}" + (f" ({examples(group)})" if group else "")
+        counted(count, what) + (f" ({examples(group)})" if group else "")
         for count, what, group in groups
         if count
     ]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.limits import refuse_large
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record
@@ -180,7 +180,9 @@ def load_split(path: str, layout: Layout, split: str) -> Batch:
         parts = [files[name] for name in (layout.train_bin if split == "train" else (layout.test_bin,))]
         batch = _from_binary(parts, files[layout.names_text], layout)
     if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
-        raise ItlError(f"{path}: labels of {split} do not fit its {len(batch.names)} names; get it again")
+        raise ItlError(
+            f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
+        )
     return batch
 
 
@@ -265,7 +267,7 @@ def label_list(labels: object, count: int, what: str) -> list[int]:
         or len(values) != count
         or not all(type(value) is int for value in values)
     ):
-        raise ItlError(f"{what} has no label for each of its {count:,} images; download it again")
+        raise ItlError(f"{what} has no label for each of its {counted(count, 'images')}; download it again")
     return values
 
 

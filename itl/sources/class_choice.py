@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.layout import Layout
@@ -46,7 +46,7 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[
     listed = read_class_list(Path(file), Taxonomy.snapshot(), known)
     chosen = {name: listed[name] for name in classes if name in listed}
     if not chosen:
-        raise ItlError(f"{file} lists {len(listed):,} classes, of which the images have none")
+        raise ItlError(f"{file} lists {counted(len(listed), 'classes')}, of which the images have none")
     if len(chosen) == 1 < len(classes):  # several that count as one are said to
         raise ItlError(
             f"{file} keeps one class of {len(classes):,}, {next(iter(chosen))}, and one alone tells nothing "

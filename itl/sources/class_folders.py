@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, foreign_format
 from itl.sources.class_choice import choose_classes
@@ -98,13 +98,17 @@ class ClassFolders(Source):
 
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, what was looked for, and what there is instead."""
-    rest = ", ".join(f"{count:,} {reason}" for reason, count in listing.left_out.items() if count)
+    rest = ", ".join(counted(count, reason) for reason, count in listing.left_out.items() if count)
     left_out = f"; left out: {rest}" if rest else ""
     if foreign := foreign_format(listing.files) or other_source(listing.files, path):
         return f"{path} holds no images in class folders; {foreign}"
     names, has = sorted(listing.files), "nothing"
     if names:
-        has = f"only {names[0]}" if len(names) == 1 else f"{len(names):,} other files, such as {names[0]}"
+        has = (
+            f"only {names[0]}"
+            if len(names) == 1
+            else f"{counted(len(names), 'other files')}, such as {names[0]}"
+        )
     return (
         f"{path} holds no images: looked for {', '.join(sorted(FORMATS_OF_SUFFIX))} in folders of classes "
         f"and found {has}{left_out}; give another path, or put each image into a folder of its class"
@@ -118,7 +122,8 @@ def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     counts = Counter(record.split for record in records)
     if counts["val"]:
         raise ItlError(
-            f"val_fraction={fraction} is set, but there are {counts['val']} val images; leave it out"
+            f"val_fraction={fraction} is set, but there are {counted(counts['val'], 'val images')}; "
+            f"leave it out"
         )
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
     train = Counter(record.wnid for record in records if record.split == "train")

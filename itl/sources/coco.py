@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject, Box, clip_box
 from itl.sources.layout import SPLITS
@@ -162,13 +162,16 @@ class Coco(AnnotatedSource):
                     scan.objects[image].append(frame.upright(one) if is_of_stored else one)
                 except ItlError as error:
                     scan.add_problem(str(error), image)
-        summary = f"{name} lists {len(missing):,} images that are not there, of {len(tables['images']):,}"
+        summary = (
+            f"{name} lists {counted(len(missing), 'images that are')} not there, of {len(tables['images']):,}"
+        )
         scan.add_problems(missing, summary)
         if rows_of:
             count = sum(map(len, rows_of.values()))
             ids = examples([repr(image_id)[:30] for image_id in rows_of])
             scan.add_problem(
-                f"{name}: {count:,} annotations are of images that the file does not list, such as image_id "
+                f"{name}: {counted(count, 'annotations are')} of images that the file does not list, "
+                f"such as image_id "
                 f"{ids}; export it again"
             )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, did_you_mean, pick
+from itl import ItlError, counted, did_you_mean, pick
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES, box_text, first_invalid_box
 from itl.sources.detection_results import DETECTION_COLUMNS, KIT_FILE, read_coco_results, read_kit_results
@@ -150,11 +150,12 @@ def check_detections(
         Finding(
             "count",
             f"detections: {len(detections):,} of {detections['class'].nunique()} classes on "
-            f"{detections['image'].nunique():,} images",
+            f"{counted(detections['image'].nunique(), 'images')}",
         ),
         Finding(
             "count",
-            f"annotations: {len(objects):,} objects on {len(images):,} images; {bare:,} of these images have "
+            f"annotations: {counted(len(objects), 'objects')} on {counted(len(images), 'images')}; "
+            f"{bare:,} of these images have "
             f"no detection",
         ),
         Finding("next", shlex.join(words)),
@@ -171,7 +172,7 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
         hint = f"did you mean {padded!r}? " if padded in images else did_you_mean(name, images)
         raise ItlError(
             f"{path}, row {row + 1}: no annotated image called {name!r}; {hint}{unknown.sum():,} of "
-            f"{len(detections):,} detections are on images without annotation"
+            f"{counted(len(detections), 'detections are')} on images without annotation"
         )
 
 
@@ -193,7 +194,9 @@ def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
         )
     for number, row in enumerate(rows):
         if len(row) != len(header):
-            raise ItlError(f"{path}, row {number}: {len(row)} values, but the header names {len(header)}")
+            raise ItlError(
+                f"{path}, row {number}: {counted(len(row), 'values')}, but the header names {len(header)}"
+            )
     columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     return {name: tuple(text.strip() for text in columns[name][1:]) for name in DETECTION_COLUMNS}
 

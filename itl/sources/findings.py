@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from itl import counted
+
 MAX_PROBLEMS_IN_ERROR = 3  # more are listed with the other lines
 
 
@@ -28,5 +30,5 @@ def report(findings: list[Finding]) -> tuple[list[str], str]:
     """
     texts = [finding.text for finding in findings if finding.kind == "problem"]
     if len(texts) > MAX_PROBLEMS_IN_ERROR:
-        return [str(finding) for finding in findings], f"{len(texts):,} problems, listed above"
+        return [str(finding) for finding in findings], f"{counted(len(texts), 'problems')}, listed above"
     return [str(finding) for finding in findings if finding.kind != "problem"], "; ".join(texts)

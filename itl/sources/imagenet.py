@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
@@ -157,7 +157,8 @@ class ImageNet(Source):
             missing = [name for name in self._flat_names if stem_of(name) not in wnids]
             if missing:
                 raise ItlError(
-                    f"{self.val_labels} lacks {len(missing):,} val images, such as {examples(missing)}"
+                    f"{self.val_labels} lacks {counted(len(missing), 'val images')}, such as "
+                    f"{examples(missing)}"
                 )
             return ValLabels(wnids, str(self.val_labels))
         texts = {} if self._root.is_dir() else self.listing.files

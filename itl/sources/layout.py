@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from itl import ItlError, did_you_mean
+from itl import ItlError, counted, did_you_mean
 from itl.sources.archives import Listing
 from itl.sources.records import examples, is_image
 
@@ -175,7 +175,7 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
     for folder, split in flat.items():
         if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
             where = f"{folder!r} holds" if folder else "there are"
-            raise ItlError(f"{where} {tree.total[folder]:,} images, but no class folders")
+            raise ItlError(f"{where} {counted(tree.total[folder], 'images')}, but no class folders")
     merged: Counter[tuple[str, ...]] = Counter()
     for folder, relative in inside.items():
         if folder not in flat:
@@ -214,7 +214,7 @@ def _assemble(
                 names[name] = match[2].replace("_", " ")
     images = sum(tree.counts[folder] for folder in class_of)
     if beside > images:
-        raise ItlError(f"{beside:,} images lie beside class folders, which hold only {images:,}")
+        raise ItlError(f"{counted(beside, 'images lie')} beside class folders, which hold only {images:,}")
     left_out = Counter({"images beside class folders": beside})
     for folder, split in flat.items():
         if split != "val":
@@ -421,8 +421,8 @@ def offer_readings(counts: Mapping[str, int], flat_val: bool = False) -> str:
         images = Counter[str]()
         for folder, (split, _) in layout.class_of.items():
             images[split] += tree.counts[folder]
-        splits_text = ", ".join(f"{split} {count:,} images" for split, count in images.items())
-        classes = f"{len(layout.classes):,} classes, {examples(layout.classes)}"
+        splits_text = ", ".join(f"{split} {counted(count, 'images')}" for split, count in images.items())
+        classes = f"{counted(len(layout.classes), 'classes')}, {examples(layout.classes)}"
         text = f"{candidate.words()} ({classes}; {splits_text})"
         readings.setdefault(frozenset(layout.class_of.items()), (len(layout.classes), text))
     several = [text for count, text in readings.values() if count > 1]
@@ -459,4 +459,6 @@ def refuse_empty_classes(listing: Listing, layout: Layout, counts: Mapping[str, 
     filled = _Tree(counts).total
     beside = {folder for folder in listing.folders if folder.rpartition("/")[0] in layout.containers}
     if empty := sorted(folder for folder in beside - layout.class_of.keys() if not filled[folder]):
-        raise ItlError(f"{len(empty)} class folders hold no images, such as {examples(empty)}; {cure}")
+        raise ItlError(
+            f"{counted(len(empty), 'class folders hold')} no images, such as {examples(empty)}; {cure}"
+        )

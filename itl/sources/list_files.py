@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import SPLITS
 
@@ -134,7 +134,9 @@ def _from_table(
         return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
     for number, row in numbered[1:]:
         if len(row) != len(header):
-            raise ItlError(f"{file}, line {number}: {len(row)} values, but the header names {len(header)}")
+            raise ItlError(
+                f"{file}, line {number}: {counted(len(row), 'values')}, but the header names {len(header)}"
+            )
     objects = ((number, dict(zip(header, row, strict=True))) for number, row in numbered[1:])
     return _from_objects(objects, file, image, label, header)
 

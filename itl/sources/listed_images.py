@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.coco import by_last_name, find_file
@@ -70,7 +70,7 @@ class ListedSource(ScannedSource):
                     scan.records.append(Record(image, one_line(label), split, self.listing.files[image]))
                 else:
                     in_two[image] = f"{split_of[image]} and {split}"
-            scan.add_problems(missing, f"{name} lists {len(missing):,} images that are not there")
+            scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
         self._drop_repeated(scan)
         add_split_conflicts(scan, in_two, "images")
         scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - len(split_of)
@@ -107,9 +107,9 @@ class ListedSource(ScannedSource):
             if by_id.setdefault(record.id, record).wnid != record.wnid:
                 classes[record.id] = f"{record.id} is of {by_id[record.id].wnid} and of {record.wnid}"
         if repeated := len(scan.records) - len(by_id):
-            scan.notes.append(f"the lists have {repeated:,} images twice, counted once")
+            scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
         scan.records = list(by_id.values())
-        scan.add_problems(classes, f"{len(classes):,} images are of two classes")
+        scan.add_problems(classes, f"{counted(len(classes), 'images are')} of two classes")
 
 
 class ImageFinder:
@@ -210,7 +210,8 @@ class Lists(ListedSource):
         for split, files in by_split.items():
             if len(files) > 1:
                 raise ItlError(
-                    f"{self.path} has {len(files)} lists for {split}, {examples(files)}; choose one with the "
+                    f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
+                    f"choose one with the "
                     f"option {split}={files[0]}"
                 )
         if not by_split:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.records import WNID
 
 CLASS_NAME_FILES = (  # searched for beside the images
@@ -84,7 +84,7 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
 def name_of(number: str, names: Mapping[str, str], file: str) -> str:
     """Return the name of the class *number*; ItlError if *names*, read from *file*, lack it."""
     if number not in names:
-        raise ItlError(f"{file} names {len(names):,} classes, but none has the number {number}")
+        raise ItlError(f"{file} names {counted(len(names), 'classes')}, but none has the number {number}")
     return names[number]
 
 
@@ -96,7 +96,8 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
     if numbered := [line for line, pair in zip(lines, pairs, strict=True) if pair]:
         without = next(line for line, pair in zip(lines, pairs, strict=True) if not pair)
         raise ItlError(
-            f"{file}: {len(numbered):,} lines have a number and a name, but {without[:60]!r} does not; "
+            f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
+            f"does not; "
             f"give every line both, or no line a number"
         )
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.limits import refuse_large
@@ -71,7 +71,9 @@ class ParquetImages(Source):
     def layout(self) -> str:
         """How many files there are."""
         by_column = f", split by the column {self._split_column}" if self._split_column else ""
-        return f"Parquet in {len(self._files):,} files{describe_missing_parts(self._files)}{by_column}"
+        return (
+            f"Parquet in {counted(len(self._files), 'files')}{describe_missing_parts(self._files)}{by_column}"
+        )
 
     @property
     def labelled_by(self) -> str:
@@ -247,7 +249,8 @@ class ParquetImages(Source):
                 raise ItlError(f"{file}: {column} cannot be read ({error}); download it again") from None
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
-                f"{groups[0].file} and its like have {len(values):,} values of {column}, but {rows:,} rows; "
+                f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "
+                f"{counted(rows, 'rows')}; "
                 f"download them again"
             )
         return values

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, first_invalid_box
 from itl.sources.limits import npz_arrays, refuse_large
 from itl.sources.mat_files import load_mat
@@ -149,7 +149,7 @@ def _read_mat(path: Path, order: str) -> Regions:
     images = [_image_name(cell) for cell in arrays["images"].ravel()]
     cells = [_boxes(cell) for cell in arrays["boxes"].ravel()]
     if len(images) != len(cells):
-        raise ItlError(f"{len(images):,} images, but boxes of {len(cells):,}; {FORMAT_HINT}")
+        raise ItlError(f"{counted(len(images), 'images')}, but boxes of {len(cells):,}; {FORMAT_HINT}")
     return _by_image(images, [cell[:, columns] for cell in cells])
 
 
@@ -181,7 +181,9 @@ def _by_score(scores: object, count: int) -> np.ndarray:
     """Return the order of *count* *scores*, the highest first, equal ones as they are."""
     values = np.asarray(scores).ravel()
     if len(values) != count or values.dtype.kind not in "iuf" or np.isnan(values).any():
-        raise ItlError(f"{len(values):,} scores of {count:,} boxes, or one is no number; {FORMAT_HINT}")
+        raise ItlError(
+            f"{counted(len(values), 'scores')} of {count:,} boxes, or one is no number; {FORMAT_HINT}"
+        )
     return np.argsort(-values.astype(np.float64), kind="stable")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, iou_of
 from itl.sources.findings import Finding
 from itl.sources.proposal_files import Regions, describe_order, read_regions
@@ -186,7 +186,7 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
         splits = ", ".join(f"{count:,} of {split}" for split, count in counts)
         scan.add_problem(
             f"{path} has no regions of {len(split_of_bare):,} of {len(scan.records):,} images ({splits}), "
-            f"such as {examples(list(split_of_bare))}; it is on {len(from_file):,} images, "
+            f"such as {examples(list(split_of_bare))}; it is on {counted(len(from_file), 'images')}, "
             f"{examples(list(from_file))}; give the file made for these images, or a folder with the files "
             f"of all splits",
             *split_of_bare,
@@ -195,7 +195,7 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
         first = next(iter(outside_counts))
         width, height = scan.sizes[first]
         scan.add_problem(
-            f"{path} has regions that reach outside {len(outside_counts):,} images, such as "
+            f"{path} has regions that reach outside {counted(len(outside_counts), 'images')}, such as "
             f"{outside_counts[first]} on {first}, {width} × {height} pixels; count pixels from 1, or set the "
             f"option outside=cut",
             *outside_counts,
@@ -246,7 +246,10 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
     try:
         regions = read_regions(path)
         counts = [len(boxes) for boxes in regions.values()]
-        text = f"{sum(counts):,} on {len(regions):,} images, {min(counts):,} to {max(counts):,} on each"
+        text = (
+            f"{sum(counts):,} on {counted(len(regions), 'images')}, {min(counts):,} to "
+            f"{max(counts):,} on each"
+        )
         findings = [Finding("count", f"regions: {text}")]
         findings += [Finding("note", note)] if (note := describe_order(path)) else []
         if annotations is not None:

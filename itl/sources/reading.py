@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from itl import one_line
+from itl import counted, one_line
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.records import class_count, examples
 
@@ -33,12 +33,14 @@ class Reading:
         labels: 2 classes, such as cat; by folders; nothing left out
         """
         ordered = [split for split in SPLIT_ORDER if self.splits.get(split)]
-        counts = ", ".join(f"{split} {self.splits[split]:,} {self.noun}" for split in ordered)
+        counts = ", ".join(f"{split} {counted(self.splits[split], self.noun)}" for split in ordered)
         left_out = ", ".join(
-            f"{count:,} {reason}" for reason, count in (self.left_out or {}).items() if count
+            counted(count, reason) for reason, count in (self.left_out or {}).items() if count
         )
         parts = [
-            f"{len(self.classes):,} classes, such as {self._example()}" if self.classes else "no class",
+            f"{counted(len(self.classes), 'classes')}, such as {self._example()}"
+            if self.classes
+            else "no class",
             f"by {self.labelled_by}" if self.labelled_by else "",
             f"left out: {left_out}" if left_out else "nothing left out",
         ]

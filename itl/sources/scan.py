@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.archives import Member
 from itl.sources.boxes import AnnotatedObject, turn_box
 from itl.sources.image_files import read_header
@@ -74,14 +74,17 @@ class Scan:
             try:
                 pick(dict.fromkeys(names), name, "class")
             except ItlError as error:
-                self.add_problem(f"{error} ({counts[name]:,} objects on {examples(ids)}); {hint}", *ids)
+                self.add_problem(
+                    f"{error} ({counted(counts[name], 'objects')} on {examples(ids)}); {hint}", *ids
+                )
 
     def finish(self, bad: str) -> "Scan":
         """Sort the records; *bad*: "skip" leaves out images with problems, "refuse" keeps the problems."""
         pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
         if self.turned:
             self.notes.append(
-                f"{len(self.turned):,} images are stored turned and annotated as they are stored, such as "
+                f"{counted(len(self.turned), 'images are')} stored turned and annotated as they are "
+                f"stored, such as "
                 f"{examples(self.turned)}; their boxes are turned with them"
             )
         self.notes = [one_line(text) for text in self.notes]
@@ -114,7 +117,7 @@ class Scan:
         if self.problems:
             quoted = "; ".join(problem.text for problem in self.problems[:MAX_PROBLEMS_IN_ERROR])
             count = len(self.problems)
-            start = f"{count:,} problems, such as: " if count > MAX_PROBLEMS_IN_ERROR else ""
+            start = f"{counted(count, 'problems')}, such as: " if count > MAX_PROBLEMS_IN_ERROR else ""
             skippable = all(problem.images for problem in self.problems)
             hint = ", and the option bad=skip leaves these images out" if skippable else ""
             raise ItlError(
@@ -136,7 +139,9 @@ def _merge_alike(problems: list[Problem]) -> list[Problem]:
             merged += alike
             continue
         images = dict.fromkeys(image for problem in alike for image in problem.images)
-        text = f"{alike[0].text} ({len(alike):,} problems of this kind, on {examples(list(images))})"
+        text = (
+            f"{alike[0].text} ({counted(len(alike), 'problems')} of this kind, on {examples(list(images))})"
+        )
         merged.append(Problem(text, tuple(images)))
     return merged
 

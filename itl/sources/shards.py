@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
@@ -65,7 +65,7 @@ class WebDataset(Source):
     @property
     def layout(self) -> str:
         """How many shards there are."""
-        return f"WebDataset in {len(self._shards):,} shards{describe_missing_parts(self._shards)}"
+        return f"WebDataset in {counted(len(self._shards), 'shards')}{describe_missing_parts(self._shards)}"
 
     @property
     def labelled_by(self) -> str:
@@ -124,7 +124,9 @@ class WebDataset(Source):
         for shard, listing in self._shards.items():
             samples += self._read_shard(shard, listing)
         if not samples:
-            raise ItlError(f"{self.path}: its {len(self._shards):,} shards hold no images; {self.expected}")
+            raise ItlError(
+                f"{self.path}: its {counted(len(self._shards), 'shards hold')} no images; {self.expected}"
+            )
         return samples
 
     def _read_shard(self, shard: str, listing: Listing) -> Iterator[Sample]:
@@ -186,7 +188,8 @@ class WebDataset(Source):
             names = {one.name for one in samples}
             if len(names) > max(2, len(samples) // 2):
                 raise ItlError(
-                    f"{self.path}: {len(samples):,} samples have {len(names):,} different texts, such as "
+                    f"{self.path}: {counted(len(samples), 'samples have')} {len(names):,} different "
+                    f"texts, such as "
                     f"{examples(sorted(names), 1)[:60]!r}: captions, not classes; write KEY.cls"
                 )
             return {name: name for name in names}, "the names in its samples"

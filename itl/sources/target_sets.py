@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.archives import Listing
 from itl.sources.imagenet import ImageNet
 from itl.sources.list_files import read_list_file
@@ -271,7 +271,8 @@ class Flowers102(TargetSet):
             numbers = mat_numbers(self, "setid.mat", name)
             if wrong := [number for number in numbers if not 1 <= number <= len(labels)]:
                 raise ItlError(
-                    f"setid.mat names image {wrong[0]}, but imagelabels.mat labels {len(labels):,} images; "
+                    f"setid.mat names image {wrong[0]}, but imagelabels.mat labels "
+                    f"{counted(len(labels), 'images')}; "
                     f"take both from one release"
                 )
             images = [(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in numbers]
@@ -429,7 +430,8 @@ def first_of_each_class(
     for label, images in by_class.items():
         if len(images) <= count:
             raise ItlError(
-                f"class {label!r} has {len(images)} images; {count} of each class were asked for, and some "
+                f"class {label!r} has {counted(len(images), 'images')}; {count} of each class were asked "
+                f"for, and some "
                 f"must remain"
             )
     first = [row for images in by_class.values() for row in images[:count]]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.records import WNID, examples
 
@@ -56,7 +56,7 @@ def find_labels(
             faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
     reasons = "".join(f"; {fault}" for fault in faults[:3])
     raise ItlError(
-        f"{len(stems):,} val images have no label, such as {min(stems, default='')}{reasons}; put "
+        f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; put "
         f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "
         f"`filename wnid` lines with the option val_labels"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
 from itl.sources.image_files import pixels_of
@@ -205,7 +205,9 @@ class VocAction(AnnotatedSource):
         xml = f"Annotations/{image}.xml"
         if int(number) > len(annotation.objects):
             count = len(annotation.objects)
-            text = f"{xml} has {count} objects, but {LIST_FOLDER} lists number {number} of {image}"
+            text = (
+                f"{xml} has {counted(count, 'objects')}, but {LIST_FOLDER} lists number {number} of {image}"
+            )
             scan.add_problem(f"{text}; get both from one release", record.id)
             return
         person, annotated = annotation.objects[int(number) - 1], annotation.actions[int(number) - 1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box
@@ -72,7 +72,8 @@ class Voc2007(AnnotatedSource):
                 other_size.append(image)
         if other_size:
             scan.notes.append(
-                f"{len(other_size):,} annotations give another size than their images have, such as "
+                f"{counted(len(other_size), 'annotations give')} another size than their images have, "
+                f"such as "
                 f"{examples(other_size)}; all boxes are inside the images"
             )
         names = class_names(self.classes)
@@ -109,7 +110,10 @@ class Voc2007(AnnotatedSource):
                     f"ImageSets/Main/{name}.txt lists {image[:60]!r}, but JPEGImages has no such image; copy "
                     f"it again, or remove it from the list"
                 )
-            summary = f"ImageSets/Main/{name}.txt lists {len(missing):,} images that JPEGImages does not have"
+            summary = (
+                f"ImageSets/Main/{name}.txt lists {counted(len(missing), 'images')} that "
+                f"JPEGImages does not have"
+            )
             scan.add_problems(texts, summary)
         return split_of
 
@@ -263,5 +267,5 @@ def add_split_conflicts(scan: Scan, in_two: dict[str, str], what: str) -> None:
     for splits in sorted(set(in_two.values())):
         names = [name for name, both in in_two.items() if both == splits]
         scan.add_problem(
-            f"{len(names):,} {what} are in {splits}, such as {examples(names)}; leave each in one"
+            f"{counted(len(names), f'{what} are')} in {splits}, such as {examples(names)}; leave each in one"
         )

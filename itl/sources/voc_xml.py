@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
@@ -116,7 +116,7 @@ def read_objects(
             rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
     if missing := sorted(set(wanted or ()) - sizes.keys()):
         raise ItlError(
-            f"{image_list} lists {len(missing):,} images that {path} does not annotate, such as "
+            f"{image_list} lists {counted(len(missing), 'images')} that {path} does not annotate, such as "
             f"{missing[0]!r}; give a list of these annotations"
         )
     return pd.DataFrame(rows, columns=["image", "name", *SIDES, "difficult"]), sizes
@@ -159,7 +159,7 @@ def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dic
     """
     for name, names in lists.items():
         if repeated := len(names) - len(set(names)):
-            notes.append(f"the list {name} has {repeated:,} lines twice, counted once")
+            notes.append(f"the list {name} has {counted(repeated, 'lines')} twice, counted once")
     rest = "val" if "train" in lists and "val" not in lists else "train"
     in_train_or_val = {*lists.get("train", ()), *lists.get("val", ())}
     claims = [(name, rest) for name in lists.get("trainval", ()) if name not in in_train_or_val]

@@ -111,3 +111,16 @@ def notebook(page, home, request):
     yield opened
     for _ in notebooks:
         rig.close_notebook(page)
+
+
+@pytest.fixture
+def panel(notebook, page):
+    """Show a panel in a notebook; returns the notebook."""
+
+    def shown(*cells: str):
+        opened = notebook(*cells)
+        assert "Traceback" not in opened.run()
+        page.wait_for_selector(".itl-controls :is(.itl-panel, [role=alert])")
+        return opened
+
+    return shown

@@ -89,6 +89,8 @@ def test_what_python_sets_the_page_shows(notebook, page):
     page.get_by_label("name of the preset").fill("halved")
     page.get_by_text("Save preset").click()
     page.wait_for_selector(".itl-browser .said:text('Saved: itl plan halved')")
+    page.get_by_label("number of classes").fill("19")
+    page.get_by_label("number of classes").press("Tab")
     page.get_by_text("Save preset").click()
     page.wait_for_selector(".itl-browser .said:text('exists already')")
 

@@ -4,8 +4,6 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from tests.browser.axe import serious_faults
 from tests.browser.lab import ROOT
 from tests.browser.steps import SHOTS, go_to
@@ -30,19 +28,6 @@ COUNT_CLICKS = """() => {
   window.clicks = 0;
   document.addEventListener("click", () => window.clicks++, true);
 }"""
-
-
-@pytest.fixture
-def panel(notebook, page):
-    """Show a panel in a notebook; returns the notebook."""
-
-    def shown(*cells: str):
-        opened = notebook(*cells)
-        assert "Traceback" not in opened.run()
-        page.wait_for_selector(".itl-panel, [role=alert]")
-        return opened
-
-    return shown
 
 
 def shot(page, name: str) -> None:
@@ -187,23 +172,3 @@ def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel,
     done = subprocess.run(command, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "0 runs to do" in done.stdout
-
-
-BUSY = """import time
-from itl import StudyPanel
-panel = StudyPanel("smallest")
-panel.observe(lambda change: time.sleep(2), "seeds")
-panel"""
-
-
-def test_a_name_typed_while_the_kernel_is_busy_is_saved_whole(panel, page, home, trained):
-    panel(BUSY)
-    seeds = page.get_by_label("seeds", exact=True)
-    seeds.fill("0")
-    seeds.press("Tab")
-    page.get_by_label("preset name", exact=True).click()
-    page.keyboard.type("busy-study")
-    page.get_by_role("button", name="Save preset").click()
-    page.wait_for_selector(".itl-panel :text('Saved: itl plan ')")
-    assert page.locator(".itl-panel [role=status]").inner_text().endswith("Saved: itl plan busy-study")
-    assert (home / "params/busy-study.yaml").exists()

@@ -222,7 +222,7 @@ def test_only_listed_images_count(tmp_path, capsys):
     (tmp_path / "test.txt").write_text("a  1\n\n")
     assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 0
     assert capsys.readouterr().out == "class,ap\ndog,1.0\nmean,1.0\n"
-    for text, words in [("a\nc\n", "lists 1 images that"), ("\n", "lists no image"), (None, "cannot read")]:
+    for text, words in [("a\nc\n", "lists 1 image that"), ("\n", "lists no image"), (None, "cannot read")]:
         (tmp_path / "test.txt").unlink()
         if text is not None:
             (tmp_path / "test.txt").write_text(text)

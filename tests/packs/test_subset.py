@@ -206,7 +206,7 @@ def test_what_is_counted_is_what_is_kept():
     assert counted() == SubsetCounts(COUNTS, dict.fromkeys(COUNTS, 1), 4, {})
     three = counted(classes=3, seed=3, images_per_class=5)
     classes = select(PACK, Subset("d", classes=3, seed=3)).classes
-    expected = dict.fromkeys(classes, 5), dict.fromkeys(classes, 1), 4, {"1 classes not picked by seed 3": 1}
+    expected = dict.fromkeys(classes, 5), dict.fromkeys(classes, 1), 4, {"1 class not picked by seed 3": 1}
     assert three == SubsetCounts(*expected)
     coarse = counted(labels="bottom-up@8")
     selection = select(PACK, Subset("d", labels="bottom-up@8"))

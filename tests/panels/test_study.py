@@ -80,14 +80,28 @@ def test_it_begins_with_the_presets_question(panel):
     assert panel.ask().name == "class-count"
 
 
-def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine):
+def test_the_plan_follows_what_is_chosen_and_counts_what_exists(panel, machine, rates):
     panel.plan()
     assert "0 of 12 runs exist already" in panel.html()
+    assert " seconds with 1 side by side" in panel.html()
     panel.seeds = "0"
     assert "0 of 6 runs exist already" in panel.html()
     run_here(small_study(images_per_class=[0, 4], seeds=[0]), machine)
     panel.refresh()
     assert "4 of 6 runs exist already" in panel.html()
+
+
+def test_what_is_not_measured_is_not_called_short(panel, machine):
+    html = panel.html()
+    assert "how long they take is not known" in html
+    assert html.count("not known") == 1 + 3, "of the plan, and of each condition"
+    assert "about" not in html
+    assert "memory" not in html
+    run_here(small_study(), machine)
+    panel.refresh()
+    html = panel.html()
+    assert html.count(">none</td>") == 3
+    assert "not known" not in html
 
 
 def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkeypatch):
@@ -270,7 +284,8 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     assert "Verdict:" in page
     assert "8 of 8 runs exist already" in page
     assert faults(f'<html lang="en"><h1>study</h1>{page}</html>') == []
-    panel.save("my-study")
+    path = panel.save("my-study")
+    assert panel.save("my-study") == path, "a second click saves the same"
     (question,) = questions_of(load_preset("my-study", project / "params"))
     assert question == panel.ask()
 
@@ -285,6 +300,14 @@ def test_a_process_that_is_killed_has_failed_and_runs_again(panel, rates):
     assert panel.state == "running"
     panel.stop()
     assert panel.process.wait(120) == "stopped"
+
+
+def test_a_process_is_stopped_while_it_starts(panel, rates):
+    for seconds in (0.0, 0.3, 1.0):
+        panel.run()
+        time.sleep(seconds)
+        panel.stop()
+        assert panel.process.wait(60) == "stopped"
 
 
 def test_every_control_has_a_name_and_sets_what_python_reads(panel):

@@ -397,7 +397,7 @@ def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_
         ({"net": "alexnet"}, "data-size: alexnet needs images of at least 63 pixels, not 24"),
         (
             {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
-            | {"targets": {"objects": {"source": "demo-detection", "size": 64}}}
+            | {"targets": {"objects": {"source": "demo-detection", "size": 64, "fit": "pad"}}}
             | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
             "data-size: no net for detection .* called 'torchvision:vgg11'",
         ),
@@ -504,7 +504,7 @@ def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(
     (photos / "train/cat/9.png").write_bytes(encoded(smooth(9, 9)))
     after = plan.plan([question], store, machine)
     assert caplog.messages == [
-        "the source of images has changed since it was packed: 1 images added (train/cat/9.png); "
+        "the source of images has changed since it was packed: 1 image added (train/cat/9.png); "
         "it is packed anew"
     ]
     assert dict(zip(after.packs["pack"], after.packs["state"], strict=True))["images"] == "to do"

@@ -22,13 +22,13 @@ from tests.sources.test_sun397 import IMAGES, LISTS
 def test_objects_are_counted_by_split_and_class(tmp_path):
     root = written(tmp_path, voc2007())
     assert check_lines("voc2007", root) == [
-        "read as: VOC2007 by the lists in ImageSets/Main: train 2 images, val 1 images, test 2 images",
-        "labels: 2 classes, such as car; by the XML files in Annotations; left out: 1 images in no list",
-        "val: 1 images, 2 objects",
+        "read as: VOC2007 by the lists in ImageSets/Main: train 2 images, val 1 image, test 2 images",
+        "labels: 2 classes, such as car; by the XML files in Annotations; left out: 1 image in no list",
+        "val: 1 image, 2 objects",
         "    car 1, dog 1",
         "train: 2 images, 2 objects and 1 difficult",
         "    car 1, dog 1 (+ 1)",
-        "test: 2 images, 1 objects, 1 with none",
+        "test: 2 images, 1 object, 1 with none",
         "    dog 1",
         "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
         "cannot be compared with those of papers",
@@ -94,7 +94,7 @@ def test_the_command_line_counts_problems_of_one_kind_and_fails(tmp_path, capsys
         "itl: Annotations/000001.xml, object 1: the box (9, 9, 9, 1) of 'dog' has no area"
     )
     assert output.err.endswith("(8 problems of this kind, on VOC2007/000001)\n")
-    assert "test: 2 images, 1 objects" in output.out
+    assert "test: 2 images, 1 object" in output.out
     assert main(["check", "voc2007", str(root), "--option", "bad=skip"]) == 0
     written(root, changed(voc2007(), **{"000001.xml": xml(thing("dog", (9, 9, 9, 9)))}))
     assert main(["check", "voc2007", str(root)]) == 1

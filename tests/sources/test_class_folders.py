@@ -74,8 +74,8 @@ def test_members_that_leave_the_archive_are_left_out_and_counted(tmp_path):
     path = tarred(tmp_path / "evil.tar", files, **{"cat/5.jpg": "/etc/passwd", "dog": ".."})
     source = ClassFolders(path)
     assert [record.id for record in source.records()] == ["cat/1.jpg", "fox/1.jpg"]
-    assert source.left_out == {"names that leave the archive": 3, "links, devices and sparse files": 2}
-    assert "left out: 3 names that leave the archive, 2 links" in check_lines("folder", path)[1]
+    assert source.left_out == {"names that leave the archive": 3, "special files": 2}
+    assert "left out: 3 names that leave the archive, 2 special files" in check_lines("folder", path)[1]
 
 
 def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
@@ -123,10 +123,10 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
         ),
         (
             ["train/cat/1.jpg", "train/fox/1.jpg", "train/dog/"],
-            "1 class folders hold no images, such as train/dog",
+            "1 class folder holds no images, such as train/dog",
         ),
-        (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folders hold no images, such as dog"),
-        (["1.jpg"], "there are 1 images, but no class folders"),
+        (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folder holds no images, such as dog"),
+        (["1.jpg"], "there are 1 image, but no class folders"),
         (["readme.txt"], "in folders of classes and found only readme.txt; give another path"),
         (["a.txt", "b.txt"], "and found 2 other files, such as a.txt; give another path, or put"),
         ([], ".tiff, .webp in folders of classes and found nothing; give another path, or put"),
@@ -152,9 +152,9 @@ def test_check_counts_and_names_what_val_lacks(tmp_path):
     tree(tmp_path, f"train/{FOX}/1.jpg", f"train/{FOX}/2.jpg", "train/cat/3.jpg", f"val/{FOX}/4.jpg")
     assert check_lines("folder", tmp_path)[2:6] == [
         "note: val has no image of 1 class, such as cat",
-        "val: 1 images in 1 classes, 1 for each class",
+        "val: 1 image in 1 class, 1 for each class",
         "train: 3 images in 2 classes, 1 to 2 for each class",
-        "classes: 1 ILSVRC classes, 1 plain names (cat)",
+        "classes: 1 ILSVRC class, 1 plain name (cat)",
     ]
 
 
@@ -180,7 +180,7 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
     cases = {
         "cut.tar": (whole[:3500], "not a whole tar: cut short"),
         "garbage.tar": (b"x" * 2000, "is no tar, or damaged from its first byte"),
-        "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 files"),
+        "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 file"),
         "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"),
         "empty.tar": (b"", "is no tar, or damaged"),
         "bad.zip": (b"PK\3\4" + b"0" * 99, "cannot be read as a zip"),
@@ -262,7 +262,7 @@ def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not
     )
     assert (
         lines[1].partition("left out: ")[2]
-        == "2 images in formats that are not read (.avif, .heic), 1 other files"
+        == "2 images in formats that are not read (.avif, .heic), 1 other file"
     )
 
 

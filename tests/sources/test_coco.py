@@ -82,9 +82,9 @@ def test_wherever_images_and_json_lie(tmp_path):
             }
     assert Coco(tmp_path / "0").left_out == {"images in no JSON file": 1}
     assert check_lines("coco", tmp_path / "0.tar")[2:7] == [
-        "train: 2 images, 1 objects and 1 difficult, 1 with none",
+        "train: 2 images, 1 object and 1 difficult, 1 with none",
         "    dog 1, guinea pig 0 (+ 1)",
-        "test: 1 images, 1 objects",
+        "test: 1 image, 1 object",
         "    guinea pig 1",
         "note: test has objects of classes that train does not have: guinea pig",
     ]
@@ -140,7 +140,7 @@ def test_file_names_are_found_by_as_much_as_they_tell():
         ({"train.json": b"[" * 100_000}, "train.json cannot be read as JSON (RecursionError)"),
         ({"train.json": one({"image_id": 3})}, "number 1 of its annotations lacks image_id or"),
         ({"train.json": one(row(3, 9, [0, 0, 9, 9]))}, "no category has the id 9; categories are 1 dog"),
-        ({"train.json": one(row(8, 1, [0, 0, 9, 9]))}, "1 annotations are of images that the file does"),
+        ({"train.json": one(row(8, 1, [0, 0, 9, 9]))}, "1 annotation is of images that the file does"),
         ({"train.json": one(row(3, 1, [0, 0, 0, 9]))}, "'dog': the box [0, 0, 0, 9] has no area"),
         ({"train.json": one(row(3, 1, [0, 0, 61, 9]))}, "the box (1, 1, 61, 9) of 'dog' reaches outside"),
         ({"train.json": one(row(3, 1, [0, 0, float("nan"), 9]))}, "bbox is [0, 0, nan, 9]; it should"),

@@ -186,7 +186,7 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
             },
             "captions, not classes",
         ),
-        ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "hold no images"),
+        ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "its 1 shard holds no images"),
         (
             {"train-0.tar": sample("a.x.png", DATA, cls=0)},
             "no image has a label, .* up to the first dot; such as",
@@ -307,7 +307,7 @@ def test_a_column_of_splits_divides_the_rows_of_a_table(tmp_path):
         *(("test/a/2.png", "a", "test"), ("test/b/3.png", "b", "test")),
         *(("train/a/0.png", "a", "train"), ("train/b/1.png", "b", "train")),
     ]
-    assert open_source("parquet", tmp_path).layout == "Parquet in 1 files, split by the column Set"
+    assert open_source("parquet", tmp_path).layout == "Parquet in 1 file, split by the column Set"
 
 
 def test_tables_that_name_their_classes_differently_are_refused(tmp_path):
@@ -320,7 +320,7 @@ def test_tables_that_name_their_classes_differently_are_refused(tmp_path):
 def test_parts_that_are_missing_are_named(tmp_path):
     parquet_file(tmp_path / "table/train-00000-of-00003-ab12.parquet", [("1.png", "cat", DATA)])
     layout = open_source("parquet", tmp_path / "table").layout
-    assert layout == "Parquet in 1 files, without 2 of the 3 parts of train"
+    assert layout == "Parquet in 1 file, without 2 of the 3 parts of train"
     for number in (0, 1, 3):
         tarred(tmp_path / f"shards/pets-train-{number:04d}.tar", TWO)
     layout = open_source("webdataset", tmp_path / "shards").layout
@@ -331,7 +331,7 @@ def test_a_tar_that_is_cut_in_the_padding_of_its_last_file_is_not_whole(tmp_path
     path = tarred(tmp_path / "train-0.tar", TWO)
     data = path.read_bytes()
     path.write_bytes(data[: 512 + len(DATA) + 1])
-    with pytest.raises(ItlError, match="train-0.tar is not a whole tar: cut short after 1 files"):
+    with pytest.raises(ItlError, match="train-0.tar is not a whole tar: cut short after 1 file"):
         open_source("webdataset", path).records()
 
 

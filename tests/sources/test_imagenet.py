@@ -132,7 +132,7 @@ def test_tiny_imagenet_as_published(tmp_path):
     for path in (tmp_path / "tiny.zip", tmp_path / "tiny-imagenet-200", tarred(tmp_path / "tiny.tar", TINY)):
         assert listed(TinyImageNet(path)) == expected
     (tmp_path / "tiny-imagenet-200/val/val_annotations.txt").write_text("")
-    with pytest.raises(ItlError, match="1 val images have no label, such as val_0"):
+    with pytest.raises(ItlError, match="1 val image has no label, such as val_0"):
         TinyImageNet(tmp_path / "tiny-imagenet-200").records()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from itl import counted
 from itl.sources.layout import Choice, recognise
 from itl.sources.registry import open_source
 from tests.annotated import check_lines
@@ -396,7 +397,7 @@ def test_a_layout_is_read(tmp_path, name):
         line for line in check_lines(kind, tmp_path, **options) if line.startswith(("read as: ", "labels: "))
     ]
     assert len(lines) == 2
-    assert all(f"{split} {count:,} images" in lines[0] for split, count in splits.items())
+    assert all(f"{split} {counted(count, 'images')}" in lines[0] for split, count in splits.items())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources.archives import Listing, Member
 from itl.sources.class_folders import ClassFolders
 from itl.sources.layout import Choice, recognise
@@ -98,7 +98,7 @@ def test_every_reading_that_a_refusal_offers_works_as_it_says():
                     level = options.get("class_level")
                     choice = Choice(options.get("splits"), int(level) if level else None, "nested" in options)
                     layout = recognise(counts, choice)
-                    assert f"({len(layout.classes):,} classes, " in text
+                    assert f"({counted(len(layout.classes), 'classes')}, " in text
                     offers += 1
     assert offers > 100
 

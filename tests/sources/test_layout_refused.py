@@ -28,7 +28,7 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         "folder",
         ["train/1.jpg", "test/1.jpg"],
         {},
-        "'test' holds 1 images, but no class folders",
+        "'test' holds 1 image, but no class folders",
     ),
     "names like splits as classes": (
         "folder",
@@ -52,7 +52,7 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         "folder",
         ["train/cat.1.jpg", "train/dog.1.jpg", "test1/1.jpg"],
         {},
-        "'test1' holds 1 images, but no class folders$",
+        "'test1' holds 1 image, but no class folders$",
     ),
     "a flat folder": ("folder", ["images/cat.jpg", "images/dog.jpg"], {}, "one class, 'images'$"),
     "a flat val in one folder": (
@@ -269,4 +269,4 @@ def test_links_that_lead_nowhere_are_counted(tmp_path):
         (tmp_path / f"train/cat/{number}.jpg").symlink_to("nowhere")
     assert "2 links that lead nowhere" in check_lines("folder", tmp_path)[1]
     (tmp_path / "gone/1.jpg").symlink_to("nowhere")
-    assert "left out: 1 links that lead nowhere" in check_lines("folder", tmp_path / "gone")[0]
+    assert "left out: 1 link that leads nowhere" in check_lines("folder", tmp_path / "gone")[0]

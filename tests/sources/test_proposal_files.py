@@ -107,7 +107,7 @@ TWO = cells(np.ones((1, 4)), np.ones((1, 4)))[None]
             lambda path: mat(path, images=cells("a", "b"), boxes=np.ones((2, 3))),
             "K × 4 numbers for each image",
         ),
-        (lambda path: mat(path, images=cells("a"), boxes=TWO), "1 images, but boxes of 2"),
+        (lambda path: mat(path, images=cells("a"), boxes=TWO), "1 image, but boxes of 2"),
         (lambda path: mat(path, images=cells("a", "a"), boxes=TWO), "it has 'a' twice"),
         (lambda path: mat(path, images=np.array([5.0, 7.0]), boxes=TWO), "images should hold a name"),
         (lambda path: (path / "x.npz").write_bytes(b"junk" * 99), "x.npz is damaged, or not a .npz file"),
@@ -167,7 +167,7 @@ def test_a_column_of_scores_sorts_the_regions_of_each_image(tmp_path):
     ("name", "content", "words"),
     [
         ("voc_2007_train.pkl", b"\x80\x02", "is a pickle, which may run anything"),
-        ("a_boxes.mat", {"boxes": PLAIN, "scores": [1.0]}, "1 scores of 2 boxes"),
+        ("a_boxes.mat", {"boxes": PLAIN, "scores": [1.0]}, "1 score of 2 boxes"),
         (
             "a_boxes.mat",
             {"boxes": PLAIN, "scores": [1.0, np.nan]},
@@ -277,7 +277,7 @@ def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
     file = tmp_path / "regions.npz"
     zero = REGIONS | {"000003": REGIONS["000003"] - 1}  # as who counts pixels from 0 has them
     (text,) = problems(world, zero, file)
-    assert "outside 1 images, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
+    assert "outside 1 image, such as 1 of 2 on VOC2007/000003, 60 × 40 pixels; count pixels from 1" in text
     assert problems(world, zero, file, outside="cut") == []
     before = REGIONS | {"000004": np.array([[-9, -9, -1, -1]])}  # all of it before the first pixel
     write_regions(file, before)

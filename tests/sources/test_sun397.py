@@ -129,7 +129,7 @@ def test_check_counts_what_is_there(tmp_path):
     lines = check_lines("sun397", root)
     assert lines == [
         "read as: SUN397 by the lists of partition 1: train 3 images, test 3 images",
-        "labels: 3 classes, such as abbey; by their folders; left out: 1 images in neither list of "
+        "labels: 3 classes, such as abbey; by their folders; left out: 1 image in neither list of "
         "partition 1",
         "train: 3 images in 3 classes, 1 for each class",
         "test: 3 images in 3 classes, 1 for each class",

@@ -282,7 +282,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
     [
         ({}, {}, "has no list of images with labels"),
         ({"train.txt": b"cat/0.jpg a", "my_train.csv": b"cat/1.jpg,a"}, {}, "2 lists for train"),
-        ({"train.txt": b"cat/0.jpg a", "test.txt": b"cat/0.jpg a"}, {}, "1 images are in train and test"),
+        ({"train.txt": b"cat/0.jpg a", "test.txt": b"cat/0.jpg a"}, {}, "1 image is in train and test"),
         ({"train.txt": b"cat/0.jpg a\ncat/0.jpg b"}, {}, "is of a and of b"),
         ({"train.txt": b"cat/0.jpg a\ncat/1.jpg"}, {}, "line 2: 'cat/1.jpg' has no label"),
         (
@@ -293,7 +293,7 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         ({"train.txt": b"0.jpg a"}, {}, "could be any of cat/0.jpg, dog/0.jpg"),
         ({"train.csv": b"path,x\ncat/0.jpg,1"}, {}, "no list of images"),
         ({"train.csv": b"path,x\ncat/0.jpg,1"}, {"train": "train.csv"}, "no column label, but path, x"),
-        ({"train.csv": b"path,label\ncat/0.jpg"}, {"train": "train.csv"}, "line 2: 1 values, but the header"),
+        ({"train.csv": b"path,label\ncat/0.jpg"}, {"train": "train.csv"}, "line 2: 1 value, but the header"),
         ({"train.txt": b"cat/0.jpg a"}, {"train": "trian.txt"}, "there is no list 'trian.txt'"),
         ({"train.txt": b"cat/0.jpg 5", "classes.txt": b"a\nb"}, {}, "none has the number 5"),
         ({"train/metadata.csv": b"name,label\nx,1"}, {}, "no column file_name"),

@@ -52,10 +52,10 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     assert built.summary["protocol"] == "VOC2012 Action"
     lines = check_lines("voc2012-action", path)
     assert lines[:5] == [
-        "read as: people in VOC2012 by the lists in ImageSets/Action: train 2 people, val 1 people",
+        "read as: people in VOC2012 by the lists in ImageSets/Action: train 2 people, val 1 person",
         "labels: 3 classes, such as jumping; by these lists and the XML files in Annotations; left out: "
-        "1 images without a listed person, 1 unlabelled people of test",
-        "val: 1 people, 0 actions, 1 with none",
+        "1 image without a listed person, 1 unlabelled person of test",
+        "val: 1 person, 0 actions, 1 with none",
         "train: 2 people, 3 actions and 1 difficult",
         "    jumping 1 (+ 1), phoning 1, walking 1",
     ]
@@ -75,7 +75,7 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
             {"jumping_train.txt": b"2010_1 2 7\n"},
             "line 1: '2010_1 2 7' is not IMAGE OBJECT FLAG, the flag -1",
         ),
-        ({"Action__test.txt": b"2010_1 2\n"}, "1 people are in train and test, such as 2010_1#2"),
+        ({"Action__test.txt": b"2010_1 2\n"}, "1 person is in train and test, such as 2010_1#2"),
         ({"2010_1.jpg": None}, "lists '2010_1', but 'JPEGImages/2010_1.jpg' is missing"),
         ({"2010_1.xml": None}, "lists '2010_1', but 'Annotations/2010_1.xml' is missing"),
         ({"2010_1.xml": xml(thing("person", (1, 1, 1, 9)), thing("person", (1, 1, 9, 9)))}, "has no area"),

@@ -113,7 +113,7 @@ def test_lists_are_read_and_divided():
     notes = []
     lists = {"train": ["1", "1"], "trainval": ["1", "2"], "test": ["2", "3"]}
     assert assign_splits(lists, notes) == ({"1": "train", "2": "val", "3": "test"}, {"2": "val and test"})
-    assert notes == ["the list train has 1 lines twice, counted once"]
+    assert notes == ["the list train has 1 line twice, counted once"]
 
 
 EXPECTED = [
@@ -224,7 +224,7 @@ def test_trouble_with_an_image_is_a_line_and_can_be_skipped(tmp_path, changes, m
     [
         (
             {"Main__test.txt": b"000001\n000004\n"},
-            "1 images are in train and test, such as 000001; leave each",
+            "1 image is in train and test, such as 000001; leave each",
         ),
         ({"Main": None}, "VOC2007/ImageSets/Main has no list of images; write train.txt"),
         ({"VOC2007": None}, "there is nothing at"),
@@ -258,7 +258,7 @@ def test_sizes_that_differ_without_harm_are_a_note(tmp_path):
     source = Voc2007(written(tmp_path, changed(voc2007(), **{"000001.jpg": jpeg(61, 41)})))
     assert len(source.records()) == 5
     assert source.scan.notes == [
-        "1 annotations give another size than their images have, such as 000001; all boxes are "
+        "1 annotation gives another size than their images have, such as 000001; all boxes are "
         "inside the images"
     ]
 

@@ -1,0 +1,84 @@
+"""What all panels do with what a page sends, and with Python's garbage."""
+
+import gc
+from collections.abc import Sequence
+from unittest.mock import Mock
+
+import ipywidgets
+import pytest
+import traitlets
+
+from itl.panels.panel import Panel
+
+NAMES = {"": ["ant", "bee", "  cat"], "e": ["bee", "wren"]}  # by what the names have in them
+
+
+class Animals(Panel):
+    """A list of animals that another setting changes."""
+
+    letters = traitlets.Unicode()
+    animal = traitlets.Unicode("ant")
+    settings = ("letters", "animal")
+
+    def __init__(self) -> None:
+        self.collecting: list[bool] = []  # whether garbage was collected while the picture was drawn
+        super().__init__()
+
+    def html(self) -> str:
+        self.collecting.append(gc.isenabled())
+        return self.animal
+
+    def controls(self) -> Sequence[ipywidgets.Widget]:
+        animal = ipywidgets.Select(description="animal")
+        self.bind(animal, "animal", lambda: [(name, name) for name in NAMES[self.letters]], ["letters"])
+        first = ipywidgets.Button(description="first")
+        first.on_click(lambda button: setattr(self, "animal", "ant"))
+        return [animal, ipywidgets.HBox([first])]
+
+
+@pytest.fixture
+def panel() -> Animals:
+    panel = Animals()
+    panel.widget()
+    return panel
+
+
+@pytest.mark.parametrize(
+    ("letters", "index", "text", "animal"),
+    [
+        ("", 1, "bee", "bee"),
+        ("", 2, "  cat", "  cat"),
+        ("e", 1, "bee", "bee"),  # it lay second before the list changed
+        ("e", 0, "ant", "bee"),  # no longer in the list: nothing is chosen
+    ],
+)
+def test_what_was_clicked_is_chosen_where_it_lies_now(panel, letters, index, text, animal):
+    panel.animal = "bee"
+    panel.letters = letters
+    panel.receive(Mock(), kind="choice", control="animal", index=index, text=text)
+    assert panel.animal == animal
+
+
+def test_what_a_page_sends_is_done_and_answered(panel):
+    script = Mock()
+    panel.receive(script, kind="setting", setting="animal", value="bee")
+    assert panel.animal == "bee"
+    panel.receive(script, kind="press", button="first")
+    assert panel.animal == "ant"
+    script.send.assert_called_with({"kind": "done"})
+    script.reset_mock()
+    with pytest.raises(KeyError):
+        panel.receive(script, kind="press", button="none")
+    script.send.assert_called_once_with({"kind": "done"})
+
+
+def test_garbage_is_collected_after_a_change_and_not_in_it(panel):
+    panel.collecting.clear()
+    panel.animal = "bee"
+    assert (panel.collecting, gc.isenabled()) == ([False], True)
+    gc.disable()
+    try:
+        panel.animal = "ant"
+        assert not gc.isenabled(), "what the user has switched off stays off"
+    finally:
+        gc.enable()
