@@ -17,7 +17,7 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
-from itl.runs.cost import images_of
+from itl.runs.cost import images_of, images_trained_on
 from itl.runs.plan import plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.store import Store
@@ -111,8 +111,9 @@ class Grid:
 def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     """Gather what *store* has of *question*, and what its options take.
 
-    Hours are medians of finished runs, or estimates of `itl plan` where none is finished. Features are the
-    logarithms of images and classes, and how near the classes lie to those of the task (see `nearness`).
+    Hours are from finished runs, or estimates of `itl plan` where none is finished: see `_hours`. Features
+    are the logarithms of images and classes, and how near the classes lie to those of the task: see
+    `nearness`.
 
     Args:
         question: of `itl.runs.task_questions.Advice`.
@@ -122,15 +123,15 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
     tree = question.tree(machine)
-    training, measuring = _hours(question, runs, store, machine)
     counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
+    training, measuring = _hours(question, runs, counts, store, machine)
     options = pd.DataFrame(
         {
             "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
-            "hours": [training.get(condition.columns, 0.0) for condition in conditions],
+            "hours": training,
         }
     )
     number = {condition.columns: row for row, condition in enumerate(conditions)}
@@ -186,22 +187,36 @@ def _any_done(question: Question, store: Store, machine: Machine) -> bool:
 
 
 def _hours(
-    question: Question, runs: Sequence[Run], store: Store, machine: Machine
-) -> tuple[dict[tuple, float], dict[str, float]]:
-    """Return the hours of one training by the columns of a condition, and of one measurement by task."""
+    question: Question, runs: Sequence[Run], counts: np.ndarray, store: Store, machine: Machine
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Return the hours (options,) of one training, and of one measurement by task.
+
+    A training takes the median time of an image in all trainings that are done, times the images of all its
+    steps: how busy the machine was while an option was trained says nothing about the option.
+    """
     planned = plan([question], store, machine).runs
     estimates = dict(zip(planned["run"], planned["minutes"] * 60, strict=True))
-    seconds: dict[object, list[float]] = {}
-    estimated: dict[object, list[float]] = {}
+    number = {condition.columns: row for row, condition in enumerate(question.conditions)}
+    training, of_an_image = np.zeros(len(number)), []
+    steps_images = np.zeros(len(number))
+    seconds: dict[str, list[float]] = {}
+    estimated: dict[str, list[float]] = {}
     for run in runs:
-        what = run.columns if isinstance(run.spec, Pretrain) else run.task
-        if store.state(run.spec) == "done":
-            seconds.setdefault(what, []).append(store.read(run.spec, "provenance.json")["seconds"])
+        done = store.state(run.spec) == "done"
+        taken = (
+            store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(key(run.spec), 0.0)
+        )
+        if isinstance(run.spec, Pretrain):
+            option = number[run.columns]
+            steps_images[option] = images_trained_on(run.spec.recipe, int(counts[option, 0]))
+            training[option] = taken
+            of_an_image += [taken / steps_images[option]] if done else []
         else:
-            estimated.setdefault(what, []).append(estimates.get(key(run.spec), 0.0))
-    hours = {what: float(np.median(values)) / 3600 for what, values in (estimated | seconds).items()}
-    training = {what: value for what, value in hours.items() if isinstance(what, tuple)}
-    return training, {what: value for what, value in hours.items() if isinstance(what, str)}
+            (seconds if done else estimated).setdefault(run.task, []).append(taken)
+    if of_an_image:
+        training = float(np.median(of_an_image)) * steps_images
+    measuring = {task: float(np.median(values)) / 3600 for task, values in (estimated | seconds).items()}
+    return training / 3600, measuring
 
 
 def _counts(

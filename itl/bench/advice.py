@@ -1,22 +1,28 @@
-"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [SPLITS]`.
+"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [--judge PRESET]`.
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
 pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of a grid
 of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds are split at random:
-pilots and other tasks have SEEN of them, and what was chosen is judged by all others. No method can do much
-better than the whole grid of the seen seeds, which takes a third of that time: the noise of nets is in it.
+pilots and other tasks have some of them, and what was chosen is judged by all others. What means alone can
+reach is shown by the whole grid of the seen seeds, which is measured at several times a pilot's cost.
+
+Another preset of the same tasks may judge, with more seeds, and with more test images if its targets have
+them: that makes the judge more precise and leaves pilots as they are. It may lack options that nothing
+chooses.
 """
 
+import argparse
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import bootstrap
 
-from itl import ItlError
+from itl import ItlError, pick
 from itl.analysis.advice import PILOT_SHARE, next_experiment, quantile
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Posterior, fit
@@ -31,53 +37,58 @@ ADVICE, EVERYTHING, NEAREST = "advice", "everything", "the nearest classes"
 KNN, PILOT_MEAN = "5 neighbours, one net of each option", "the best mean of an even pilot"
 CEILING = "the best mean of the whole grid of these seeds"
 SPLITS = 4
-SEEN = 2  # seeds before the choice
+SEEN = 4  # seeds of which a pilot may take nets; all nets of them on other tasks are known
+FEWEST_JUDGING = 2  # seeds
 GRID_SEEDS = 6  # of the grid whose hours are counted
 CLOSE = 1.0  # points: a choice that loses less is as good as the best
 
 
+def values_of(grid: Grid, task: str) -> pd.DataFrame:
+    """Return the values on *task* of seeds that have every option with pre-training.
+
+    Returns:
+        A row for each seed, a column for each option, named in words, in the order of the grid.
+    """
+    rows = grid.measured[grid.measured["task"] == grid.tasks.index(task)]
+    table = rows.pivot(index="seed", columns="option", values="value")
+    table = table.reindex(columns=np.flatnonzero(grid.trained)).dropna()
+    return table.set_axis(grid.options.loc[grid.trained, "option"], axis=1)
+
+
 @dataclass(frozen=True)
 class Judge:
-    """The values (seeds, options) that choices on a task are judged by; none of them was seen before."""
+    """What choices on a task are judged by: *values*, a row for each seed, a column for each option."""
 
-    values: np.ndarray
+    values: pd.DataFrame
 
-    def regret(self, choice: int) -> float:
+    def regret(self, choice: str) -> float:
         """Return by how much *choice* is behind the option of the highest mean, in points.
 
         The highest of noisy means is too high, so this is too large: the best option would show some too.
         """
-        means = self.values.mean(0)
-        return float(means.max() - means[choice])
+        means = self.values.mean()
+        return float(means.max() - means[self._judged(choice)])
+
+    def fair_regret(self, choice: str, random: np.random.Generator) -> float:
+        """Return by how much *choice* is behind the option that half of the seeds put first, on the others.
+
+        Below 0 where half of the seeds choose less well. The mean of both ways round.
+        """
+        order, choice = random.permutation(len(self.values)), self._judged(choice)
+        halves = self.values.iloc[order[::2]].mean(), self.values.iloc[order[1::2]].mean()
+        losses = [judge[chooser.idxmax()] - judge[choice] for chooser, judge in (halves, halves[::-1])]
+        return float(np.mean(losses))
 
     @property
     def error(self) -> float:
         """Standard error of the difference between the means of two options, in points; seeds are pairs."""
         seeds, options = self.values.shape
-        apart = self.values - self.values.mean(1, keepdims=True)
-        variance = apart.var(0, ddof=1).mean() * options / (options - 1)
+        apart = self.values.sub(self.values.mean(axis=1), axis=0)
+        variance = apart.var().mean() * options / (options - 1)
         return math.sqrt(2 * variance / seeds)
 
-    def fair_regret(self, choice: int, random: np.random.Generator) -> float:
-        """Return by how much *choice* is behind the option that half of the seeds put first, on the others.
-
-        Below 0 where half of the seeds choose less well. The mean of both ways round.
-        """
-        order = random.permutation(len(self.values))
-        halves = self.values[order[::2]].mean(0), self.values[order[1::2]].mean(0)
-        losses = [judge[chooser.argmax()] - judge[choice] for chooser, judge in (halves, halves[::-1])]
-        return float(np.mean(losses))
-
-
-def complete_seeds(grid: Grid) -> dict[int, list[int]]:
-    """Return the tasks on which every option is measured with two seeds or more, and these seeds."""
-    seeds = {}
-    for task, rows in grid.measured[grid.trained[grid.measured["option"]]].groupby("task"):
-        counts = rows["seed"].value_counts()
-        whole = sorted(counts[counts == grid.trained.sum()].index)
-        if len(whole) >= 4:
-            seeds[int(task)] = [int(seed) for seed in whole]
-    return seeds
+    def _judged(self, option: str) -> str:
+        return pick({name: name for name in self.values}, option, "option of the preset that judges")
 
 
 @dataclass(frozen=True)
@@ -87,17 +98,12 @@ class LeftOut:
     grid: Grid
     task: int
     seen: list[int]
-    judging: list[int]
+    judge: Judge
 
-    def values(self, seeds: list[int]) -> np.ndarray:
-        """Return the values (seeds, options with pre-training) on the task."""
-        rows = self._on_task(seeds)
-        table = rows.pivot(index="seed", columns="option", values="value")
-        return table[np.flatnonzero(self.grid.trained)].to_numpy(float)
-
-    def _on_task(self, seeds: list[int]) -> pd.DataFrame:
-        rows = self.grid.measured
-        return rows[(rows["task"] == self.task) & rows["seed"].isin(seeds)]
+    @cached_property
+    def values(self) -> np.ndarray:
+        """The values (seeds, options with pre-training) of the seen seeds."""
+        return values_of(self.grid, self.grid.tasks[self.task]).loc[self.seen].to_numpy(float)
 
     def pilot(self) -> tuple[Grid, Parameters, float]:
         """Choose and measure nets one by one, to a share of the grid's hours.
@@ -107,17 +113,17 @@ class LeftOut:
         """
         rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
         whole = float(hours[self.grid.trained].sum()) * GRID_SEEDS
-        known = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
-        left = replace(self.grid, measured=known, seeds=tuple(self.seen), nets=frozenset())
-        parameters, everywhere, taken = left.fit(), np.ones(len(hours), bool), 0.0
-        while experiment := next_experiment(left, self.task, Posterior(parameters, *left.data), everywhere):
+        elsewhere = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
+        known = replace(self.grid, measured=elsewhere, seeds=tuple(self.seen), nets=frozenset())
+        parameters, any_option, taken = known.fit(), np.ones(len(hours), bool), 0.0
+        while experiment := next_experiment(known, self.task, Posterior(parameters, *known.data), any_option):
             if taken + experiment.hours > whole / PILOT_SHARE:
                 break
             taken += experiment.hours
-            rows = self._on_task([experiment.seed])
-            for value in rows.loc[rows["option"] == experiment.option, "value"]:
-                left = left.with_value(self.task, experiment.option, experiment.seed, float(value))
-        return left, fit(*left.data, len(left.tasks), parameters), taken / whole
+            here = (rows["task"] == self.task) & (rows["option"] == experiment.option)
+            for value in rows.loc[here & (rows["seed"] == experiment.seed), "value"]:
+                known = known.with_value(self.task, experiment.option, experiment.seed, float(value))
+        return known, fit(*known.data, len(known.tasks), parameters), taken / whole
 
 
 def validate(
@@ -125,6 +131,8 @@ def validate(
     splits: int = SPLITS,
     near: np.ndarray | None = None,
     quick: Mapping[tuple[int, int, int], float] | None = None,
+    judge: Grid | None = None,
+    seen: int = SEEN,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave every task out in turn, for so many *splits* of the seeds: see the module.
 
@@ -134,6 +142,8 @@ def validate(
         near: (tasks, options), nearness of an option's classes to the task's, for the rival that takes the
             nearest; nan where it is not known.
         quick: k-NN accuracy by task, option and seed, for the rival that takes the best one.
+        judge: the grid that judges, of tasks and options by the same names; by default *grid* itself.
+        seen: seeds of which a pilot may take nets.
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
@@ -142,25 +152,37 @@ def validate(
         this mean.
 
     Raises:
-        ItlError: fewer than two tasks have every option with four seeds.
+        ItlError: fewer than two tasks have every option with two seeds more than *seen*, or the judge lacks
+            a chosen option.
     """
-    seeds_of = complete_seeds(grid)
-    if len(seeds_of) < 2:
-        raise ItlError(
-            f"tasks are left out of two or more that have every option with four seeds; "
-            f"{len(seeds_of)} have; run more of the question"
-        )
+    tables = _complete(grid, judge or grid, seen)
     chosen, intervals = [], []
     for split in range(splits):
         random = np.random.default_rng(split)
-        for task, seeds in seeds_of.items():
-            order = random.permutation(seeds)
-            left = LeftOut(grid, task, sorted(order[:SEEN].tolist()), sorted(order[SEEN:].tolist()))
-            names = {"task": grid.tasks[task], "split": split}
-            choices, rows = _judged(left, near, quick, split)
+        for task, (seeds, judging) in tables.items():
+            known = sorted(random.permutation(seeds)[:seen].tolist())
+            unseen = Judge(judging[~judging.index.isin(known)])
+            choices, rows = _judged(LeftOut(grid, grid.tasks.index(task), known, unseen), near, quick, split)
+            names = {"task": task, "split": split}
             chosen += [names | choice for choice in choices]
             intervals += [names | row for row in rows]
     return pd.DataFrame(chosen), pd.DataFrame(intervals)
+
+
+def _complete(grid: Grid, judge: Grid, seen: int) -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
+    """Return the tasks that can be left out: the seeds that may be seen, and the values that judge."""
+    tables = {}
+    for task in grid.tasks:
+        if task in judge.tasks:
+            seeds, judging = values_of(grid, task).index.to_numpy(), values_of(judge, task)
+            if len(seeds) >= seen and len(judging) >= seen + FEWEST_JUDGING:
+                tables[task] = seeds, judging
+    if len(tables) < 2:
+        raise ItlError(
+            f"tasks are left out of two or more that have every option with {seen + FEWEST_JUDGING} seeds; "
+            f"{len(tables)} have: run more of the question, or let pilots have fewer seeds than {seen}"
+        )
+    return tables
 
 
 def _judged(
@@ -169,23 +191,26 @@ def _judged(
     """Return the rows of `validate` of one task and split."""
     known, parameters, cost = left.pilot()
     belief = Posterior(parameters, *known.data).at(known.choices(left.task))
-    judge, trained = Judge(left.values(left.judging)), np.flatnonzero(known.trained)
+    judge, trained = left.judge, np.flatnonzero(known.trained)
     pilot = known.measured[known.measured["task"] == left.task]
     choices = {ADVICE: int(trained[belief.mean[trained].argmax()])}
     choices |= _rivals(left, len(pilot), near, quick)
     rows, chosen = [], []
+    names = known.options["option"]
     for method, option in choices.items():
-        position, random = int(np.flatnonzero(trained == option)[0]), np.random.default_rng(split)
-        losses = {"regret": judge.regret(position), "fair_regret": judge.fair_regret(position, random)}
-        losses["error"] = judge.error
-        words = {"method": method, "option": known.options["option"][option]}
+        losses = {
+            "regret": judge.regret(names[option]),
+            "fair_regret": judge.fair_regret(names[option], np.random.default_rng(split)),
+            "error": judge.error,
+        }
+        words = {"method": method, "option": names[option]}
         chosen.append(words | losses | {"nets": len(pilot), "cost": cost})
     of_one = parameters.net + parameters.noise(np.array([left.task]))[0]  # variance of one net's value
-    variances = belief.spread**2 + of_one / len(left.judging)
-    for option, mean in zip(trained.tolist(), judge.values.mean(0), strict=True):
+    variances = belief.spread**2 + of_one / len(judge.values)
+    for option in trained[names[trained].isin(judge.values.columns)].tolist():
         reach = quantile(len(known.tasks)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}
-        rows.append({"option": known.options["option"][option], "mean": float(mean), **ends})
+        rows.append({"option": names[option], "mean": float(judge.values[names[option]].mean()), **ends})
     return chosen, rows
 
 
@@ -200,11 +225,10 @@ def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | 
     first = left.seen[0]
     if quick and all((task, option, first) in quick for option in trained):
         choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, first]))
-    choices[CEILING] = int(trained[left.values(left.seen).mean(0).argmax()])
-    even = left.values(left.seen).ravel()[:nets]  # one net of each option, then a second, …
-    counts = np.bincount(np.arange(len(even)) % len(trained), minlength=len(trained))
-    sums = np.bincount(np.arange(len(even)) % len(trained), even, minlength=len(trained))
-    choices[PILOT_MEAN] = int(trained[np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf).argmax()])
+    choices[CEILING] = int(trained[left.values.mean(0).argmax()])
+    order = np.arange(left.values.size).reshape(left.values.shape)  # one net of each option, then a second, …
+    even = pd.DataFrame(left.values).where(order < nets).mean()
+    choices[PILOT_MEAN] = int(trained[even.idxmax()])
     return choices
 
 
@@ -212,22 +236,35 @@ def summary(chosen: pd.DataFrame, intervals: pd.DataFrame) -> tuple[pd.DataFrame
     """Summarise what `validate` returns.
 
     Returns:
-        Columns method, tasks, regret, fair_regret (means, points), close and fair_close (share of choices
-        within CLOSE of the best, by each of them), error, nets and cost of the pilot; and the share of
-        intervals that hold the mean that they are judged by.
+        Columns method, tasks, regret (mean, points), close (share of choices within CLOSE of the best), the
+        same for fair_regret, error, nets and cost of the pilot, close_95 (the 95 % interval of close for
+        other tasks), behind and behind_95 (regret beyond that of the advice, and its interval); and the share
+        of intervals that hold the mean that they are judged by.
     """
-    groups = chosen.assign(
-        close=chosen["regret"] <= CLOSE, fair_close=chosen["fair_regret"] <= CLOSE
-    ).groupby("method", sort=False)
-    columns = ["regret", "fair_regret", "close", "fair_close", "error", "nets", "cost"]
-    table = groups[columns].mean().reset_index()
-    table.insert(1, "tasks", groups["task"].nunique().to_numpy())
+    chosen = chosen.assign(close=chosen["regret"] <= CLOSE, fair_close=chosen["fair_regret"] <= CLOSE)
+    columns = ["regret", "close", "fair_regret", "fair_close", "error", "nets", "cost"]
+    of_tasks = chosen.groupby(["method", "task"], sort=False)[columns].mean()  # equally many splits of each
+    rows = []
+    for method, table in of_tasks.groupby(level="method", sort=False):
+        table = table.droplevel("method")
+        behind = table["regret"] - of_tasks.loc[ADVICE, "regret"].reindex(table.index)
+        compared = {"behind": behind.mean(), "behind_95": over_tasks(behind)}
+        close = {"close_95": over_tasks(table["close"])}
+        rows.append({"method": method, "tasks": len(table)} | table.mean().to_dict() | close | compared)
     held = (intervals["low"] <= intervals["mean"]) & (intervals["mean"] <= intervals["high"])
-    return table, float(held.mean())
+    return pd.DataFrame(rows), float(held.mean())
 
 
-def main(home: str, preset: str, splits: int = SPLITS) -> str:
-    """Write the table of the question of advice of *preset*, whose runs lie in *home*."""
+def over_tasks(values: pd.Series) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of *values* (tasks,): a percentile bootstrap over tasks."""
+    if values.nunique() == 1:  # which SciPy warns of
+        return float(values.iloc[0]), float(values.iloc[0])
+    ends = bootstrap((values.to_numpy(float),), np.mean, method="percentile", rng=0).confidence_interval
+    return round(float(ends.low), 2), round(float(ends.high), 2)
+
+
+def main(home: str, preset: str, splits: int = SPLITS, judge: str | None = None, seen: int = SEEN) -> str:
+    """Write the table of the question of advice of *preset*, whose runs lie in *home*, judged by *judge*."""
     machine = Machine.from_environment(home=Path(home))
     loaded, store = load_preset(preset), Store(machine.runs)
     question, *_ = questions_of(loaded, "10-advice")
@@ -241,18 +278,27 @@ def main(home: str, preset: str, splits: int = SPLITS) -> str:
         seeds = sorted(rows["seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             quick[number, option, int(seeds[row])] = float(data.values[row, option])
-    return written(*validate(grid, splits, near, quick))
+    judging = None
+    if judge:
+        precise, *_ = questions_of(load_preset(judge), "10-advice")
+        judging = grid_of(precise, store, machine)
+    return written(*validate(grid, splits, near, quick, judging, seen))
 
 
 def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
     """Write the tables for a terminal."""
     table, coverage = summary(chosen, intervals)
     by_task = chosen.pivot_table(index="task", columns="method", values="regret", sort=False)
-    text = [table.round(2).to_string(index=False), by_task.round(1).to_string()]
+    ends = {"close_95": "{0[0]:.2f} to {0[1]:.2f}".format, "behind_95": "{0[0]:+.2f} to {0[1]:+.2f}".format}
+    text = [table.round(2).to_string(index=False, formatters=ends), by_task.round(1).to_string()]
     return "\n\n".join([*text, f"90 % intervals hold {100 * coverage:.0f} % of {len(intervals)} means"])
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        raise SystemExit("give HOME and PRESET, and how often seeds are split, such as: . my-task 4")
-    print(main(sys.argv[1], sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else SPLITS))
+    parser = argparse.ArgumentParser(prog="python -m itl.bench.advice")
+    parser.add_argument("home", help="where runs/ and packs/ lie, such as .")
+    parser.add_argument("preset", help="whose runs of 10-advice are done, such as my-task-further")
+    parser.add_argument("--judge", help="a preset of the same tasks that judges, such as my-task-judge")
+    parser.add_argument("--splits", type=int, default=SPLITS, help="of the seeds (%(default)s)")
+    parser.add_argument("--seen", type=int, default=SEEN, help="seeds that a pilot may take (%(default)s)")
+    print(main(**vars(parser.parse_args())))

@@ -96,8 +96,13 @@ def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) 
 
 def _training_seconds(recipe: Recipe, n_train: int, n_test: int, rate: Rate) -> float:
     """Return the seconds of one training on *n_train* images, and of its scoring."""
-    steps = recipe.total_steps(max(1, n_train // recipe.batch))
-    return steps * min(recipe.batch, n_train) * rate.train_s_per_image + n_test * rate.infer_s_per_image
+    trained = images_trained_on(recipe, n_train)
+    return trained * rate.train_s_per_image + n_test * rate.infer_s_per_image
+
+
+def images_trained_on(recipe: Recipe, n_train: int) -> int:
+    """Count the images of all steps of one training on *n_train* different ones."""
+    return recipe.total_steps(max(1, n_train // recipe.batch)) * min(recipe.batch, n_train)
 
 
 def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> float:

@@ -42,12 +42,14 @@ def grid() -> Grid:
 
 
 def test_losses_by_hand():
-    judge = Judge(np.array([[1.0, 2.0], [3.0, 6.0]]))
-    assert judge.regret(0) == 4.0 - 2.0
-    assert judge.regret(1) == 0.0
+    judge = Judge(pd.DataFrame([[1.0, 2.0], [3.0, 6.0]], columns=["first", "second"]))
+    assert judge.regret("first") == 4.0 - 2.0
+    assert judge.regret("second") == 0.0
     differences = np.array([1.0, 3.0])  # of each seed
     assert judge.error == pytest.approx(differences.std(ddof=1) / math.sqrt(2))
-    assert judge.fair_regret(0, np.random.default_rng(0)) == pytest.approx(2.0), "the second wins either way"
+    assert judge.fair_regret("first", np.random.default_rng(0)) == pytest.approx(2.0), (
+        "the second wins either way"
+    )
 
 
 def test_the_planted_option_is_chosen_within_a_quarter_of_the_hours(grid):
@@ -79,5 +81,36 @@ def test_rivals_that_lack_what_they_need_are_left_out(grid):
 
 def test_one_task_cannot_be_left_out(grid):
     alone = replace(grid, measured=grid.measured[grid.measured["task"] == 0])
-    with pytest.raises(ItlError, match="1 have; run more"):
+    with pytest.raises(ItlError, match="with 6 seeds; 1 have: run more"):
         advice.validate(alone)
+
+
+def test_another_grid_judges_and_pilots_stay_as_they_are(grid):
+    """The judge has six more seeds, on which the planted option is as bad as any, and not the option 3."""
+    rows = grid.measured[grid.measured["option"] != 3]
+    more = pd.concat([rows, rows.assign(seed=rows["seed"] + SEEDS)])
+    more.loc[more["option"] == BEST, "value"] = 0.0
+    order = [1, 0, 2]  # tasks may stand in another order
+    judge = replace(
+        grid,
+        tasks=tuple(grid.tasks[task] for task in order),
+        options=grid.options.assign(trained=grid.options["trained"] & (grid.options.index != 3)),
+        measured=more.assign(task=more["task"].map(dict(zip(order, range(TASKS), strict=True)))),
+    )
+    alone, _ = advice.validate(grid, 1)
+    chosen, intervals = advice.validate(grid, 1, judge=judge)
+    same = ["task", "split", "method", "option", "nets", "cost"]
+    pd.testing.assert_frame_equal(chosen[same], alone[same])
+    assert (chosen.loc[chosen["method"] == ADVICE, "regret"] > 20).all()
+    assert set(intervals["option"]) == {"option 1", "option 2", "option 4"}
+    with pytest.raises(ItlError, match="no option of the preset that judges called 'option 3'"):
+        advice.validate(grid, 1, np.tile([math.nan, 0.1, 0.1, 0.9, 0.1], (TASKS, 1)), judge=judge)
+
+
+def test_intervals_are_for_other_tasks():
+    low, high = advice.over_tasks(pd.Series([0.0, 0.0, 1.0, 1.0]))
+    assert (low, high) == (0.0, 1.0), "all four draws from one half: probability 1/16"
+    assert advice.over_tasks(pd.Series([0.5, 0.5])) == (0.5, 0.5)
+    low, high = advice.over_tasks(pd.Series(np.arange(100.0)))
+    assert 49.5 - low == pytest.approx(1.96 * 28.9 / 10, abs=0.4)
+    assert high - 49.5 == pytest.approx(1.96 * 28.9 / 10, abs=0.4)

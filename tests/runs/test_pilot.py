@@ -8,7 +8,8 @@ from itl.analysis.option_grid import grid_of
 from itl.runs.pilot import run_pilot
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
-from tests.worlds import SETTINGS, here
+from itl.specs import Pretrain
+from tests.worlds import MADE, SETTINGS, here, pretend
 
 QUESTION = Advice.ask(**SETTINGS | {"images_per_class": [4, 12]}, label_sets=["original"])
 
@@ -45,6 +46,17 @@ def test_a_pilot_ends_when_every_net_is_measured(machine):
     lines = list(run_pilot(QUESTION, Pilot(QUESTION, "knn@scenes", store, machine), 9, store, machine))
     assert len(lines) == 6  # two nets of each option, one without pre-training, and the end
     assert lines[-1] == "every net of the question is measured on knn@scenes"
+
+
+def test_hours_of_an_option_are_those_of_its_steps_however_busy_the_machine_was(machine, monkeypatch):
+    """Both options take 12 steps of 8 images; the machine was busy while nets of the second were trained."""
+    store = Store(machine.runs)
+    QUESTION.prepare(machine)
+    nets = [run for run in QUESTION.runs(machine) if isinstance(run.spec, Pretrain)]
+    for run, seconds in zip(sorted(nets, key=lambda run: str(run.columns)), (36.0, 36.0, 72.0), strict=False):
+        monkeypatch.setitem(MADE, "seconds", seconds)
+        pretend([run.spec], store)
+    assert grid_of(QUESTION, store, machine).options["hours"].tolist() == [0.0, 0.01, 0.01]
 
 
 def test_a_net_without_duplicates_is_that_of_all_tasks(machine):
