@@ -29,7 +29,7 @@ export default {
     // several widgets in several threads. So what is clicked or chosen waits until every change before it is taken,
     // and until the kernel has done what was clicked before.
     const changesTaken = async () => {
-      const watched = model.get("watched").map((id) => model.widget_manager.get_model(id));
+      const watched = model.get("watched").map((id) => model.widget_manager?.get_model(id));
       const models = await Promise.allSettled(watched);  // one may be closed
       while (models.some(({ value }) => value?._pending_msgs > 0 || value?._msg_buffer)) await pause();
     };

@@ -152,8 +152,7 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
     if "compare" in method.cost and n_train < VOTING_NEIGHBOURS:
         raise ItlError(
             f"{spec.method} asks {VOTING_NEIGHBOURS} neighbours, and there are "
-            f"{counted(n_train, 'training images')} of "
-            f"{name} in all; give it more"
+            f"{counted(n_train, 'training images')} of {name} in all; give it more"
         )
     chooses = "fit" in method.cost or bool(method.looks_at) or bool(spec.recipe and spec.recipe.lrs)
     if chooses and not chosen_on_val and max(kept.values()) < 2:

@@ -10,9 +10,8 @@ from itl.sources import archives
 from itl.sources.list_files import split_in_name
 from itl.sources.records import examples
 
-PART = re.compile(
-    r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$"
-)  # of a name such as train-00000-of-00002.parquet
+# The prefix, number and count of a name such as train-00000-of-00002.parquet.
+PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$")
 
 
 def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
@@ -45,9 +44,8 @@ def describe_missing_parts(names: Iterable[str]) -> str:
     >>> describe_missing_parts(["a-1.tar", "a-3.tar"]), describe_missing_parts(["a-1.tar", "b-3.tar"])
     (', without 1 of the 3 numbers of a', '')
     """
-    numbers: dict[tuple[str, int], set[int]] = defaultdict(
-        set
-    )  # by prefix and number of parts, 0: not stated
+    # By prefix and count; a count of 0 is not stated.
+    numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
     for name in names:
         if match := PART.search(name):
             numbers[match[1].rstrip("-_."), int(match[3] or 0)].add(int(match[2]))

@@ -29,9 +29,7 @@ class Record:
 
 def is_image(name: str) -> bool:
     """Say whether *name* has the suffix of an image file."""
-    return (
-        name[name.rfind(".") :].lower() in FORMATS_OF_SUFFIX
-    )  # without a further call for each of a million
+    return suffix_of(name) in FORMATS_OF_SUFFIX
 
 
 def suffix_of(name: str) -> str:
