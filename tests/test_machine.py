@@ -234,7 +234,9 @@ def test_bytes_for_people(count, text):
 @pytest.mark.parametrize(
     ("minutes", "text"),
     [
-        (0, "0.0 minutes"),
+        (0, "0 seconds"),
+        (0.99, "59 seconds"),
+        (1, "1.0 minutes"),
         (119.9, "119.9 minutes"),
         (120, "2.0 hours"),
         (300, "5.0 hours"),

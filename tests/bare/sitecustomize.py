@@ -2,7 +2,8 @@
 
 from importlib.machinery import ModuleSpec, PathFinder
 
-# Of what itl declares; jinja2 and markupsafe come with torch, pygments with pytest.
+# Of what itl declares; jinja2 and markupsafe come with torch, pygments with pytest, threadpoolctl with
+# scikit-learn.
 HERE = {
     "filelock",
     "jinja2",
@@ -16,6 +17,7 @@ HERE = {
     "safetensors",
     "scipy",
     "sklearn",
+    "threadpoolctl",
     "torch",
     "torchvision",
 }

@@ -56,9 +56,10 @@ def machine(project) -> Machine:
 
 
 @pytest.fixture
-def rates(project) -> None:
-    """What runs cost is known: to measure it takes longer than to do them."""
-    write_rates(Machine.from_environment(home=project, device="cpu", workers=1), SETTINGS)
+def rates(machine, monkeypatch) -> None:
+    """What runs cost is known, to the panel and its process: to measure it takes longer than to do them."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(machine.threads))
+    write_rates(machine, SETTINGS)
 
 
 @pytest.fixture
