@@ -3,7 +3,6 @@
 import pytest
 
 from itl.hierarchy.taxonomy import Synset, Taxonomy
-from itl.machine import cpu_count
 from tests.worlds import execute_here, stated_rates
 
 # entity ─┬─ animal ─┬─ dog ─┬─ husky
@@ -23,11 +22,6 @@ SYNSETS = [
     ("trout", "fish", "it has freckles"),
     ("car", "vehicle", "it has four wheels"),
 ]
-
-
-def pytest_xdist_auto_num_workers(config) -> int:
-    """Return the processes of ``pytest -n auto``: one more than cores, since tests also wait."""
-    return cpu_count() + 1
 
 
 def small_taxonomy() -> Taxonomy:
