@@ -1,4 +1,4 @@
-"""Worker processes of this machine: they start with everything imported, and end with their parent."""
+"""Worker processes of this machine: on a CPU they start with all imported, and they end with their parent."""
 
 import os
 import sys
@@ -15,7 +15,11 @@ PRELOADED = "itl.runs.preload"
 
 
 def process_pool(
-    workers: int, threads: int, prepare: Callable[..., object] | None = None, *arguments: object
+    workers: int,
+    threads: int,
+    prepare: Callable[..., object] | None = None,
+    *arguments: object,
+    device: str = "cpu",
 ) -> ProcessPoolExecutor:
     """Return a pool of processes that have this process's environment, and end when it ends, even by a kill.
 
@@ -23,19 +27,21 @@ def process_pool(
         workers: Processes at most; each starts when there is work for it.
         threads: Of OpenMP and BLAS in each. torch counts its own.
         prepare: Called in each process before its first work, with *arguments*.
+        device: On which they compute.
     """
-    environment = os.environ | {OPENMP_THREADS: str(threads)}
+    environment, context = os.environ | {OPENMP_THREADS: str(threads)}, process_context(device)
     initial = dict(environment), threads, prepare, arguments
-    return ProcessPoolExecutor(workers, process_context(), start_process, initial)
+    return ProcessPoolExecutor(workers, context, start_process, initial)
 
 
-def process_context() -> BaseContext:
-    """Return how processes start: as forks of a server that has imported torch, on Linux.
+def process_context(device: str = "cpu") -> BaseContext:
+    """Return how processes that compute on *device* start: on a CPU as forks of a server, on Linux.
 
-    A fork is safe because the server only imports: it has no threads of Python, OpenMP or BLAS, and uses no
-    GPU. On macOS a process that has loaded the system's frameworks cannot be forked safely.
+    The server has imported torch. A fork of it is safe because it only imports: it has no threads of Python,
+    OpenMP or BLAS. On macOS a process that has loaded the system's frameworks cannot be forked safely, and
+    CUDA does not work in a fork of a process in which any import has asked for GPUs.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or device != "cpu":
         return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload([PRELOADED])
@@ -46,11 +52,12 @@ def start_process(
     environment: dict[str, str], threads: int, prepare: Callable[..., object] | None, arguments: tuple
 ) -> None:
     """Prepare a process: its server may be older than the *environment*, and has one thread."""
-    from threadpoolctl import threadpool_limits
-
     os.environ.clear()
-    os.environ.update(environment)
-    threadpool_limits(threads)  # of what is loaded already; what is loaded later reads the environment
+    os.environ.update(environment)  # which libraries read when they are loaded
+    if "torch" in sys.modules:  # loaded already, in the server
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(threads)
     threading.Thread(target=end_with_parent, daemon=True).start()
     if prepare:
         prepare(*arguments)

@@ -45,8 +45,8 @@ def describe_process(variable: str) -> dict:
     }
 
 
-def describe(threads: int, variable: str = "HOME") -> dict:
-    with process_pool(1, threads) as pool:
+def describe(threads: int, variable: str = "HOME", device: str = "cpu") -> dict:
+    with process_pool(1, threads, device=device) as pool:
         return pool.submit(describe_process, variable).result()
 
 
@@ -71,6 +71,13 @@ def test_a_process_is_a_fork_of_one_that_may_be_forked():
     assert not one["cuda"], "the server has used a GPU, so that its forks cannot"
     assert one["server"] <= {"python", "python3", "jemalloc_bg_thd"}, "a fork has one thread"
     assert one["threads"] == {1}
+
+
+def test_a_process_that_computes_on_a_gpu_is_no_fork(tmp_path, monkeypatch):
+    monkeypatch.setenv("ITL_PROBE", "now")
+    process = describe(1, "ITL_PROBE", device="cuda:0")
+    assert (process["parent"], process["prepared"], process["cuda"]) == (os.getpid(), False, False)
+    assert (process["variable"], process["threads"]) == ("now", {1})
 
 
 def prepare(text: str) -> None:

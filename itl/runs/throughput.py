@@ -91,7 +91,7 @@ def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Mac
         return {}
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
     log.info(f"measuring {count} of work on this machine, once")
-    with process_pool(1, machine.threads) as alone:
+    with process_pool(1, machine.threads, device=machine.device) as alone:
         measured = alone.submit(_measure_all, list(missing.values()), machine, REPEAT_S).result()
     return dict(zip(missing, measured, strict=True))
 

@@ -52,7 +52,8 @@ class LocalWorkers:
         self.running: dict[str, list[Future]] = {device: [] for device in machine.devices}
 
     def _start(self) -> ProcessPoolExecutor:
-        return process_pool(self.machine.workers, self.machine.threads, start_worker, self.lifeline)
+        machine, prepare = self.machine, (start_worker, self.lifeline)
+        return process_pool(machine.workers, machine.threads, *prepare, device=machine.device)
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec*; None where every process is busy."""

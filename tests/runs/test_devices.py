@@ -93,7 +93,7 @@ class Host:
         self.hours, self.killed, self.failing = hours, killed or Counter(), failing
         self.now, self.under_way, self.past = 0.0, {}, []
 
-    def pool(self, workers: int, *_: object) -> "Host":
+    def pool(self, workers: int, *_: object, device: str) -> "Host":
         """Take the place of process_pool."""
         return self
 

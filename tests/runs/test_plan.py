@@ -415,7 +415,7 @@ def test_nets_that_cannot_be_are_refused_before_anything_is_measured(tmp_path, c
 class NoProcess:
     """Stands in for the process that measures: what works cost is made up."""
 
-    def __init__(self, *_):
+    def __init__(self, *_, device):
         self.future = Future()
 
     def __enter__(self):
