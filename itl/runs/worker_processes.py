@@ -52,8 +52,10 @@ class LocalWorkers:
         self.running: dict[str, list[Future]] = {device: [] for device in machine.devices}
 
     def _start(self) -> ProcessPoolExecutor:
-        machine, prepare = self.machine, (start_worker, self.lifeline)
-        return process_pool(machine.workers, machine.threads, *prepare, device=machine.device)
+        machine = self.machine
+        return process_pool(
+            machine.workers, machine.threads, start_worker, self.lifeline, device=machine.device
+        )
 
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec*; None where every process is busy."""
