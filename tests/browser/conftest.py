@@ -112,7 +112,8 @@ def notebook(page, home, request, kernels):
 
     def opened(*cells: str) -> rig.Notebook:
         notebooks.append(rig.Notebook(page, home, f"{name}.ipynb", cells, *kernels))
-        kernels[:] = [notebooks[-1].kernel]
+        if not kernels:
+            kernels.append(notebooks[-1].share_kernel())
         return notebooks[-1]
 
     yield opened

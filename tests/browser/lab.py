@@ -83,7 +83,7 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
-REMEMBER = """import itl.panels.panel  # what its modules make stays
+SHARE = """import itl.panels.panel  # what its modules make stays
 from comm import get_comm_manager
 get_ipython().comms_of_modules = {*get_comm_manager().comms}"""
 FORGET = """from comm import get_comm_manager
@@ -125,11 +125,14 @@ class Notebook:
             }""",
             [name, kernel],
         )
-        if not kernel:
-            assert self.execute(REMEMBER) == ""
+
+    def share_kernel(self) -> str:
+        """Import what tests need into the kernel, which is to be given to others; returns its id."""
+        assert self.execute(SHARE) == ""
+        return self.kernel
 
     def close(self) -> None:
-        """Close the notebook without a word; its kernel forgets all names and widgets, and stays."""
+        """Close the notebook without a word; its shared kernel forgets names and widgets, and stays."""
         assert self.execute(FORGET) == ""
         self.page.evaluate(
             """() => {
