@@ -42,7 +42,7 @@ LONGEST_FIRST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, which makes what they share once, and start the longest first."""
+    """Keep the tests of a file in one process, which makes what they share once; the longest come first."""
 
     def rank(item: pytest.Item) -> int:
         return next((n for n, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99)
