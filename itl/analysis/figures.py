@@ -308,7 +308,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
         colours = groups[rows.index].map(palette)
         faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
-        sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
+        ax.scatter(rows["change"], rows["row"], marker="s" if same else "o", zorder=2, **dots)
     for name, colour in palette.items():
         ax.plot([], [], "o-", color=colour, label=name)
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)

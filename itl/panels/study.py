@@ -22,7 +22,7 @@ from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
 from itl.panels.panel import WIDE, Panel, figure_url
 from itl.panels.quick_store import QuickStore
-from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
+from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
@@ -34,7 +34,7 @@ from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Packing, Pretrain, spec_of
 
 POLL_SECONDS = 1.0
-PAUSE_SECONDS = 0.2  # after the last change, before a live panel draws an answer
+PAUSE_SECONDS = 0.2  # after the last change, before a live panel judges, and again before it draws
 CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
@@ -79,7 +79,9 @@ class StudyPanel(Panel):
         self._planned: tuple[Question, Plan] | None = None
         self._answer: Answer | None = None
         self._watch: asyncio.Task | None = None
-        self._waiting: asyncio.TimerHandle | None = None  # until the answer is drawn
+        self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
+        self._is_done = False  # whether there is an answer, as last drawn
+        self._judges = self._draws = True  # what may be done now to show it
         self._figure = ""
         super().__init__()
         self.question = next(iter(self.questions))
@@ -281,24 +283,34 @@ class StudyPanel(Panel):
         self.redraw()
 
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
-        """Draw the picture again; a live one shows its answer a moment after the last change.
+        """Draw the picture again; a live one shows the answer a moment after the last change, then its figure.
 
-        To judge and draw an answer takes longer than a person wants to wait for a control.
+        To judge and draw takes longer than a person wants to wait for a control.
         """
+        live = bool(self._pictures) and running_loop() is not None
+        self._judges = not live or self._answer is not None
+        self._draws = not live or self._figure != ""
+        super().redraw(parts)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Show more of the answer after a pause, in which a control can be used."""
         if self._waiting is not None:
             self._waiting.cancel()
-        loop = running_loop() if self._pictures and not self._figure else None
-        self._waiting = loop.call_later(PAUSE_SECONDS, self.redraw_with_answer) if loop else None
-        super().redraw(parts)
+        loop = running_loop()
+        self._waiting = None
+        if loop and self._is_done and not self._draws:
+            self._waiting = loop.call_later(PAUSE_SECONDS, self.redraw_with_more)
+
+    def redraw_with_more(self) -> None:
+        """Draw the picture again with the answer, or where that is shown already, with its figure."""
+        self._judges, self._draws = True, self._answer is not None
+        super().redraw()
+        self._wait()
 
     def forget_answer(self) -> None:
         """Judge and draw the answer anew when it is next shown."""
         self._answer, self._figure = None, ""
-
-    def redraw_with_answer(self) -> None:
-        """Draw the picture again, with the answer if all runs are done."""
-        self._waiting = None
-        super().redraw()
 
     @property
     def state(self) -> str:
@@ -322,16 +334,17 @@ class StudyPanel(Panel):
         """Write the picture: question, plan, progress with loss curves, and the answer."""
         planned = self._plan_or_problem()
         problem = planned if isinstance(planned, str) else ""
+        self._is_done = self.state != RUNNING and not isinstance(planned, str) and planned.left.empty
         return render(
             "study_panel.html.j2",
             title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
             plan=None if isinstance(planned, str) else plan_facts(planned),
-            state=self.state,
+            state=DONE if self._is_done else self.state,
             message=self.message,
             progress=self._progress(),
             curve_size=CURVE_SIZE,
-            answer=self._answer_facts(planned),
+            answer=self._answer_facts(),
         )
 
     def _plan_or_problem(self) -> Plan | str:
@@ -359,14 +372,14 @@ class StudyPanel(Panel):
         text = str(watched) if self.state != FAILED else self.process.last_line
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
-    def _answer_facts(self, planned: Plan | str) -> dict[str, str]:
-        """Return the answer in words and as a figure once all runs are done; {} before."""
-        if isinstance(planned, str) or len(planned.left) or self.state == RUNNING or self._waiting:
+    def _answer_facts(self) -> dict[str, str]:
+        """Return the answer in words and as a figure, as far as they may be made now; {} before runs are done."""
+        if not self._is_done or not self._judges:
             return {}
-        if not self._figure:
-            self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
-        text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")
-        return {"text": text, "figure": self._figure}
+        contrasts = self.answer().contrasts
+        if self._draws and not self._figure:
+            self._figure = figure_url(figure_of(forest(contrasts)))
+        return {"text": answer_text(contrasts.iloc[0]).replace("**", ""), "figure": self._figure}
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
@@ -453,11 +466,11 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 def plan_facts(planned: Plan) -> dict[str, object]:
     """Say for people what a plan takes: its summary, what exists already, and its conditions."""
-    runs, left = planned.runs, planned.left
+    runs, left, is_measured = planned.runs, planned.left, planned.is_measured
     rows = []
     for row in planned.by_condition().itertuples():
         condition, every = row.condition.replace("_", " "), row.nets + row.evaluations
-        time = duration(row.minutes) if planned.is_measured else "not known"
+        time = duration(row.minutes) if is_measured else "not known"
         rows.append((condition, row.nets, row.evaluations, row.done, time if row.done < every else "none"))
     readings = [
         f"{row.pack}: {row.reading.splitlines()[0]}" for row in planned.packs.itertuples() if row.reading
@@ -465,6 +478,6 @@ def plan_facts(planned: Plan) -> dict[str, object]:
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
         "summary": [*readings, *planned.summary().split("\n")],
-        "is_measured": planned.is_measured,
+        "is_measured": is_measured,
         "rows": rows,
     }
