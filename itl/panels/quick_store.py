@@ -29,9 +29,10 @@ class QuickStore(Store):
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies; the key is made once."""
-        if spec not in self._paths:
-            self._paths[spec] = super().path(spec)
-        return self._paths[spec]
+        path = self._paths.get(spec)  # asked once: of a spec with specs in it a hash takes a while
+        if path is None:
+            path = self._paths[spec] = super().path(spec)
+        return path
 
     def result(self, spec: object) -> dict | None:
         """Return the numbers of a finished run; None if it is not done."""

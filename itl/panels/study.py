@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 import traitlets
 import yaml
 
@@ -20,7 +21,7 @@ from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
-from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.panel import WIDE, Panel, figure_url, garbage_collection_postponed
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -34,7 +35,7 @@ from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Packing, Pretrain, spec_of
 
 POLL_SECONDS = 1.0
-PAUSE_SECONDS = 0.2  # after the last change, before a live panel judges, and again before it draws
+PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
 CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
@@ -80,8 +81,9 @@ class StudyPanel(Panel):
         self._answer: Answer | None = None
         self._watch: asyncio.Task | None = None
         self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
-        self._is_done = False  # whether there is an answer, as last drawn
-        self._judges = self._draws = True  # what may be done now to show it
+        self._is_done = False  # whether all runs were, when the picture was drawn
+        self._at_once = True  # whether the picture waits for the whole answer
+        self._results: pd.DataFrame | None = None
         self._figure = ""
         super().__init__()
         self.question = next(iter(self.questions))
@@ -283,34 +285,42 @@ class StudyPanel(Panel):
         self.redraw()
 
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
-        """Draw the picture again; a live one shows the answer a moment after the last change, then its figure.
+        """Draw the picture again; the answer comes to a live one in steps, after the last change.
 
-        To judge and draw takes longer than a person wants to wait for a control.
+        To judge and draw it takes longer than a person wants to wait for a control.
         """
-        live = bool(self._pictures) and running_loop() is not None
-        self._judges = not live or self._answer is not None
-        self._draws = not live or self._figure != ""
+        self._at_once = not self._pictures or running_loop() is None
         super().redraw(parts)
         self._wait()
 
     def _wait(self) -> None:
-        """Show more of the answer after a pause, in which a control can be used."""
+        """Let controls be used for a moment before the next step towards the answer."""
         if self._waiting is not None:
             self._waiting.cancel()
-        loop = running_loop()
-        self._waiting = None
-        if loop and self._is_done and not self._draws:
-            self._waiting = loop.call_later(PAUSE_SECONDS, self.redraw_with_more)
+        loop, self._waiting = running_loop(), None
+        if loop and self._is_done and not self._at_once and not self._figure:
+            self._waiting = loop.call_later(PAUSE_SECONDS, self.take_step)
 
-    def redraw_with_more(self) -> None:
-        """Draw the picture again with the answer, or where that is shown already, with its figure."""
-        self._judges, self._draws = True, self._answer is not None
-        super().redraw()
-        self._wait()
+    @garbage_collection_postponed()
+    def take_step(self) -> None:
+        """Read the results, judge them, or draw the figure, whichever is next, and show what is known then."""
+        with self.lock:  # not while settings change
+            try:
+                if self._results is None:
+                    self._results = self.ask().results(self.store, self.machine)
+                    return self._wait()
+                if self._answer is None:
+                    self.answer()
+                else:
+                    self.figure()
+            except ItlError:
+                self._at_once = True  # the picture says why
+            super().redraw()
+            self._wait()
 
     def forget_answer(self) -> None:
-        """Judge and draw the answer anew when it is next shown."""
-        self._answer, self._figure = None, ""
+        """Read, judge and draw the answer anew when it is next shown."""
+        self._results, self._answer, self._figure = None, None, ""
 
     @property
     def state(self) -> str:
@@ -320,8 +330,14 @@ class StudyPanel(Panel):
     def answer(self) -> Answer:
         """Return the answer from the runs that are done; ItlError where none is."""
         if self._answer is None:
-            self._answer = answer(self.ask(), self.store, self.machine)
+            self._answer = answer(self.ask(), self.store, self.machine, self._results)
         return self._answer
+
+    def figure(self) -> str:
+        """Return the figure of all comparisons as a data URL; ItlError where no run is done."""
+        if not self._figure:
+            self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
+        return self._figure
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, which `itl plan NAME` takes; returns its path."""
@@ -373,13 +389,11 @@ class StudyPanel(Panel):
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
     def _answer_facts(self) -> dict[str, str]:
-        """Return the answer in words and as a figure, as far as they may be made now; {} before runs are done."""
-        if not self._is_done or not self._judges:
+        """Return the answer in words and as a figure, as far as they are known; {} before all runs are done."""
+        if not self._is_done or not (self._at_once or self._answer):
             return {}
-        contrasts = self.answer().contrasts
-        if self._draws and not self._figure:
-            self._figure = figure_url(figure_of(forest(contrasts)))
-        return {"text": answer_text(contrasts.iloc[0]).replace("**", ""), "figure": self._figure}
+        text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")
+        return {"text": text, "figure": self.figure() if self._at_once else self._figure}
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
