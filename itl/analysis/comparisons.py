@@ -121,9 +121,7 @@ class TaskValues:
         return weights
 
 
-def answer(
-    question: Question, store: Store, machine: Machine, results: pd.DataFrame | None = None
-) -> Answer:
+def answer(question: Question, store: Store, machine: Machine, results: pd.DataFrame | None = None) -> Answer:
     """Read the results of *question*, where they are not given, and contrast them.
 
     Pages, CSV files and summaries all come from here.

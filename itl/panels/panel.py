@@ -52,8 +52,8 @@ class PanelScript(AnyWidget):
     * Keys stay with its controls: JupyterLab takes arrows, d or x as commands on the cell, but not where the
       element with the focus has an attribute, which widgets do not set.
     * What has ``data-setting`` and ``data-value`` in a picture is a button, which sends them to the kernel.
-    * What is clicked, chosen or typed is sent when the kernel has taken all changes before it, however busy it
-      is. A choice in a list is sent with its text: by then it may lie elsewhere in the list.
+    * What is clicked, chosen or typed is sent when the kernel has taken all changes before it, however busy
+      it is. A choice in a list is sent with its text: by then it may lie elsewhere in the list.
     * What is being typed stays when the kernel changes the value of the field meanwhile.
     * A panel that another one opens below itself is scrolled to.
     """
@@ -158,7 +158,7 @@ class Panel(HasTraits):
             widget.index = listed[0]
 
     def write(self, control: str, text: str) -> None:
-        """Set the field of a *control* to what was typed; a field of a number keeps it where *text* is none."""
+        """Set the field of a *control* to what was typed; where it takes numbers, only to one."""
         widget = self._controls[control]
         try:
             widget.value = type(widget.value)(text)

@@ -303,7 +303,7 @@ class StudyPanel(Panel):
 
     @garbage_collection_postponed()
     def take_step(self) -> None:
-        """Read the results, judge them, or draw the figure, whichever is next, and show what is known then."""
+        """Read the results, judge them, or draw the figure, whichever is next; show what is known then."""
         with self.lock:  # not while settings change
             try:
                 if self._results is None:
@@ -389,7 +389,7 @@ class StudyPanel(Panel):
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
     def _answer_facts(self) -> dict[str, str]:
-        """Return the answer in words and as a figure, as far as they are known; {} before all runs are done."""
+        """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
         if not self._is_done or not (self._at_once or self._answer):
             return {}
         text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")

@@ -137,7 +137,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def page(table: pd.DataFrame, first: str, second: str) -> str:
-    """Write what `compare_reports` returns as a page of its own, for the reports called *first* and *second*."""
+    """Write what `compare_reports` returns as a page of its own; *first* and *second* name the reports."""
     rows = [
         {
             "question": row.question,

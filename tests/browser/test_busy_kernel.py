@@ -79,7 +79,8 @@ def test_what_is_typed_after_another_question_was_chosen_stays(panel, page, home
     seeds.focus()
     page.keyboard.press("Control+a")
     page.keyboard.type("7, 8")
-    page.wait_for_function("() => document.querySelector('.itl-controls textarea').value.includes('label_sets')")
+    conditions = "document.querySelector('.itl-controls textarea').value"
+    page.wait_for_function(f"() => {conditions}.includes('label_sets')")
     assert (seeds.input_value(), margin.input_value()) == ("7, 8", "0.35"), "it is typed still"
     page.keyboard.type(", 9")
     page.keyboard.press("Tab")

@@ -37,7 +37,8 @@ class Animals(Panel):
         first.on_click(lambda button: setattr(self, "animal", "ant"))
         herd = ipywidgets.SelectMultiple(description="herd")
         self.bind(herd, "herd", lambda: [(name, name) for name in NAMES[self.letters]], ["letters"])
-        letters, legs = ipywidgets.Text(description="letters"), ipywidgets.BoundedFloatText(description="legs")
+        letters = ipywidgets.Text(description="letters")
+        legs = ipywidgets.BoundedFloatText(description="legs")
         self.bind(letters, "letters")
         self.bind(legs, "legs")
         return [animal, ipywidgets.HBox([first]), herd, letters, legs]
