@@ -225,8 +225,8 @@ class Inspection:
         classes = self.images.classes
         branch = self._branch(node)
         if branch is not None:
-            first = {child: label for label, child in reversed(branch.child_of.items())}
-            names = {child: self._child(branch.node, classes[label]) for child, label in first.items()}
+            one_of = {child: label for label, child in branch.child_of.items()}  # a class under each child
+            names = {child: self._child(branch.node, classes[label]) for child, label in one_of.items()}
             children = {label: names[child] for label, child in branch.child_of.items()}
             return children, children
         every = {label: self.name(wnid) for label, wnid in enumerate(classes)}

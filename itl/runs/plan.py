@@ -390,7 +390,7 @@ def _planned_runs(
 
     Raises ItlError for a target without images to score on.
     """
-    planned = {}
+    planned: dict[Pretrain | Transfer, PlannedRun] = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
