@@ -182,7 +182,7 @@ def simplify_tables(html: str, name: str) -> str:
 
 
 def _drop_row_numbers(head: Tag, body: Tag) -> None:
-    """Remove the first column where it has no name and only counts the rows, of which some may be left out."""
+    """Remove the first column where it has no name and only counts rows, some of which may be left out."""
     corners = head.select("tr > th:first-child")
     numbers = body.select("tr > th:first-child")
     counted = [int(cell.get_text()) for cell in numbers if cell.get_text().isdecimal()]
