@@ -133,7 +133,7 @@ def _read_ahead(
     """Bring what the strip shows into the cache, by one byte of each sector of it; return 0.
 
     A program needs one image line after the other, and would wait for memory at each. So it waits once: that
-    makes it half as fast again. The compiler must not see that the number is 0, or it would not read at all.
+    takes a fifth less time. The compiler must not see that the number is 0, or it would not read at all.
     """
     LINES: tl.constexpr = 256 // SECTORS if SECTORS < 256 else 1
     step = tall / PIXELS
