@@ -182,11 +182,12 @@ def simplify_tables(html: str, name: str) -> str:
 
 
 def _drop_row_numbers(head: Tag, body: Tag) -> None:
-    """Remove the first column where it only counts the rows from 0."""
+    """Remove the first column where it has no name and only counts rows, some of which may be left out."""
     corners = head.select("tr > th:first-child")
     numbers = body.select("tr > th:first-child")
-    counted = [str(number) for number in range(len(body.find_all("tr")))]
-    if [cell.get_text() for cell in numbers] == counted and not any(cell.contents for cell in corners):
+    counted = [int(cell.get_text()) for cell in numbers if cell.get_text().isdecimal()]
+    counts_rows = len(counted) == len(body.find_all("tr")) and counted == sorted(set(counted))
+    if counts_rows and not any(cell.contents for cell in corners):
         for cell in (*corners, *numbers):
             cell.decompose()
 
