@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
     command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
     reported = {"help": "a preset whose report is done, or the folder of a report, such as reports/demo"}
-    formats = {"choices": ["text", "csv"], "default": "text"}
+    formats = {"choices": ["text", "csv", "html"], "default": "text", "help": "html: a page of its own"}
     command(compare, ("first", reported), ("second", reported), MACHINE[1], ("--format", formats))
     command(
         advise,
@@ -398,10 +398,15 @@ def results(args: argparse.Namespace) -> None:
 
 def compare(args: argparse.Namespace) -> None:
     """Say which answers of two reports differ, and what differs between their runs."""
-    from itl.report.compare import compare_reports, summary
+    from itl.report.compare import compare_reports, page, summary
 
     table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
-    print(summary(table) if args.format == "text" else table.to_csv(index=False).rstrip())
+    written = {
+        "text": lambda: summary(table),
+        "csv": lambda: table.to_csv(index=False).rstrip(),
+        "html": lambda: page(table, args.first, args.second),
+    }
+    print(written[args.format]())
 
 
 def export(args: argparse.Namespace) -> None:

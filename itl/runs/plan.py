@@ -390,7 +390,7 @@ def _planned_runs(
 
     Raises ItlError for a target without images to score on.
     """
-    planned = {}
+    planned: dict[Pretrain | Transfer, PlannedRun] = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
@@ -405,11 +405,10 @@ def _planned_runs(
                 kind, pack, target = run.method, run.target, run.task.partition("@")[2]
                 if isinstance(spec, Pretrain):
                     kind, pack, target = "pretrain", "images", "own classes"
-                if spec not in planned:
-                    planned[spec] = PlannedRun(
-                        spec, kind, run.seed, sizes[folders[pack]], pack, packings[pack].size
-                    )
-                planned[spec].add(question.name, condition, target)
+                if (entry := planned.get(spec)) is None:
+                    size, side = sizes[folders[pack]], packings[pack].size
+                    entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side)
+                entry.add(question.name, condition, target)
     return planned
 
 
