@@ -67,3 +67,44 @@ def test_labels_at_random_are_known_by_chance_alone(tmp_path):
     probed = Influence.ask(**settings | {"tasks": ["probe@scenes"]}, halves=4)
     with pytest.raises(ItlError, match="influence has probe@scenes first, not knn"):
         influence.random_labels(probed, store, machine, 1)
+
+
+def test_worlds_have_images_and_nets_of_their_own():
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    question = Influence.ask(**settings, halves=4)
+    worlds = [influence.in_world(question, number) for number in range(3)]
+    assert [dict(world.images.options)["seed"] for world in worlds] == [0, 1, 2]
+    assert [dict(packing.options)["seed"] for _, packing in worlds[2].targets] == [2]
+    assert [world.conditions[1].seeds for world in worlds] == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)]
+    assert [world.conditions[0] for world in worlds] == [question.conditions[0]] * 3
+
+
+def test_trained_worlds_count_claims(tmp_path, monkeypatch):
+    """One class helps in every net, so each world has a claim; in worlds of noise none has."""
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    question, machine = Influence.ask(**settings, halves=20), here(tmp_path, workers=1)
+    monkeypatch.setattr(influence, "questions_of", lambda *_: [question])
+    monkeypatch.setattr(influence, "load_preset", lambda name: name)
+    monkeypatch.setattr(influence, "run_all", lambda questions, *_: ran.extend(questions))
+    tree, ran = Taxonomy.snapshot(), []
+    classes = spread_leaves(tree, 40)
+    nodes, inclusion = nodes_above(tree, classes), influence.halves(tree, classes, 80)
+    noise = np.random.default_rng(0).normal(size=80)
+
+    def scored(effect):
+        scores = inclusion @ (effect * influence.planted(tree, classes)) + noise
+        names, depths = tuple(nodes.wnids), np.zeros(len(nodes.wnids))
+        return HalvesScored("knn@x", nodes, names, depths, inclusion, tuple(range(80)), scores, 10.0)
+
+    monkeypatch.setattr(influence, "halves_scored", lambda *_: scored(2.0))
+    text = influence.trained(str(machine.home), "x", 3)
+    assert len(ran) == 3 and "3 worlds of 80 trained nets" in text
+    row = next(line.split() for line in text.splitlines() if "tree-shrunk" in line)
+    assert int(row[1]) > 10 and row[2:4] == ["3", "1.0"], "claims, worlds with any, share"
+    monkeypatch.setattr(influence, "halves_scored", lambda *_: scored(0.0))
+    row = next(
+        line.split()
+        for line in influence.trained(str(machine.home), "x", 2).splitlines()
+        if "tree-shrunk" in line
+    )
+    assert row[1:4] == ["0", "0", "0.0"]
