@@ -4,7 +4,6 @@ The public names of all rooms can be imported from here; each room is loaded whe
 """
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -143,22 +142,17 @@ class LineHandler(logging.Handler):
         self.write(self.format(record))
 
 
-@contextmanager
-def warnings_as_notes() -> Iterator[None]:
-    """Show each warning, ours and of libraries, as one line, once, where it spares the bar of the runs."""
+def warnings_as_notes(write: Callable[[str], object]) -> None:
+    """Give each warning from now on, ours and of libraries, to *write* as one line, once."""
     shown = set()
 
     def show(message: object, *_: object, **__: object) -> None:
-        line = f"itl: note: {one_line(message)}"
+        line = f"note: {one_line(message)}"
         if line not in shown:
             shown.add(line)
-            from tqdm import tqdm  # here: few commands have anything to warn of
+            write(line)
 
-            tqdm.write(line, file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
+    warnings.showwarning = show
 
 
 @contextmanager

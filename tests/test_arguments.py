@@ -3,8 +3,8 @@
 import pytest
 
 from itl import ItlError
-from itl.__main__ import parser
 from itl.arguments import parse_options, parse_shard, split_budget
+from itl.commands import parser
 
 
 @pytest.mark.parametrize(("text", "shard"), [(None, None), ("1/1", (1, 1)), ("1/8", (1, 8)), ("8/8", (8, 8))])

@@ -291,3 +291,8 @@ def test_data_without_a_path_are_refused(monkeypatch, entry):
         monkeypatch.setenv("ITL_DATA", entry)
         with pytest.raises(ItlError, match=f"ITL_DATA has '{entry}', with no path"):
             Machine.from_environment()
+
+
+def test_memory_is_that_of_this_machine():
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < free_memory() <= whole

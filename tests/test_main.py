@@ -364,3 +364,19 @@ def test_a_full_disk_is_named():
     assert done.stderr == (
         "itl: the output of labels could not be written: no space left; make room, or write it elsewhere\n"
     )
+
+
+class InterruptedImport:
+    """A finder of modules during whose work Ctrl-C comes."""
+
+    def find_spec(self, name, *_):
+        if name == "itl.commands":
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "itl.commands")
+    monkeypatch.delattr("itl.commands")
+    monkeypatch.setattr(sys, "meta_path", [InterruptedImport(), *sys.meta_path])
+    stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"
+    assert itl(capsys, "labels", "original") == (130, "", stopped)

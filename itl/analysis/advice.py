@@ -33,6 +33,8 @@ from itl.runs.store import Store
 COVERAGE = 0.9  # of the intervals of expected scores
 PILOT_SHARE = 4  # a pilot is one in so many of the question's nets
 TIE_RATIO = 1.05  # of positions of options of the same cost, so that they do not cover each other
+ALL_TIES_RATIO = 1.2  # of the last of these to the first, at most
+LEAST_RANGE = 4.0  # of the axis of costs, from end to end
 UNITS = ("hours", "images", "labels")
 BEST, WORSE = "the best", "worse"
 ENOUGH, NO_OTHER = "best", "none better by more than the margin"
@@ -405,8 +407,11 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         cost: hours, images or labels.
     """
     table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
-    shifts = table.groupby(cost).cumcount() - (table.groupby(cost)[cost].transform("size") - 1) / 2
-    table["position"] = table[cost] * TIE_RATIO**shifts
+    last = (
+        table.groupby(cost)[cost].transform("size") - 1
+    )  # number of the last option of the same cost, from 0
+    ratio = np.minimum(TIE_RATIO, ALL_TIES_RATIO ** (1 / last.clip(lower=1)))
+    table["position"] = table[cost] * ratio ** (table.groupby(cost).cumcount() - last / 2)
     leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]
     colours = np.where(table["affordable"], COLOURS[0], AXIS_COLOUR)
     faces = np.where(table["measured"] > 0, colours, "white")
@@ -422,6 +427,9 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         names.append(f"{letter}  {row.option}")
     ax.set_title("\n".join(names), fontsize=9, loc="left")
     ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ
+    ax.set_xlim(low / wider, high * wider)
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default ones write TeX
     ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # of less than a power of ten
     ax.grid(axis="y")

@@ -39,6 +39,7 @@ INK, QUIET, AXIS_COLOUR = "#222222", "#d8d8d8", "#8a8a8a"
 GROUP_SHIFT = 0.07  # octaves between the bars of two lines, so that they do not cover each other
 LABEL_SPACING = 0.065  # of the axis, between the names of two lines
 LABEL_WIDTH = 20  # characters of a line's name, in which it is broken
+ROW_LABEL_WIDTH = 50  # characters of a line beside a row of a forest; the longest names are 70
 TALL_FOREST = 15  # rows, above which numbers stand at both ends of the axis
 TICK_SPACING = 0.4  # octaves between values that are written
 plt.rcParams["text.parse_math"] = False  # names may have dollars; STYLE would miss later labels
@@ -298,7 +299,9 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
     by = by if by and table[by].nunique() <= len(COLOURS) else None
-    ax = new_axes(7.6, 1.4 + (0.3 if by == "compared" else 0.5) * len(table))
+    labels = [_row_label(row, with_compared=by != "compared") for row in table.itertuples()]
+    lines = max(label.count("\n") + 1 for label in labels)
+    ax = new_axes(7.6 if by == "compared" else 9.2, 1.4 + (0.14 + 0.15 * lines) * len(table))
     table = table.assign(row=range(len(table)))
     groups = table[by] if by else pd.Series("", table.index)
     palette = dict(zip(groups.unique(), cycle(COLOURS)))
@@ -308,15 +311,11 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
         colours = groups[rows.index].map(palette)
         faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
-        sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
+        ax.scatter(rows["change"], rows["row"], marker="s" if same else "o", zorder=2, **dots)
     for name, colour in palette.items():
         ax.plot([], [], "o-", color=colour, label=name)
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)
-    labels = []
-    for row in table.itertuples():
-        label = f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"
-        labels.append(label if by == "compared" else f"{row.compared}\n{label}")  # else the legend says it
-    ax.set_yticks(table["row"], labels)
+    ax.set_yticks(table["row"], labels, fontsize=10)
     ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends
     ax.grid(axis="x")
     ax.tick_params("x", labeltop=len(table) > TALL_FOREST)
@@ -324,6 +323,13 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     if by:
         ax.figure.legend(loc="outside upper left", frameon=False, fontsize=10)
     return ax
+
+
+def _row_label(row: Any, with_compared: bool) -> str:
+    """Write what a row of `forest` shows, in lines; what it compares only where no legend says it."""
+    parts = [f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"]
+    parts = [row.compared, *parts] if with_compared else parts
+    return "\n".join(fill(part, ROW_LABEL_WIDTH, break_on_hyphens=False) for part in parts)
 
 
 def new_axes(width: float, height: float) -> Axes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
-from itl.specs import Transfer, key
+from itl.specs import Transfer
 
 ORIGINS = {"commit": "commits", "device": "devices", "precision": "precisions", "torch": "versions of torch"}
 
@@ -20,7 +20,7 @@ def origins(question: Question, store: Store, machine: Machine) -> Origins:
             continue
         specs = [run.spec, run.spec.pretrain] if isinstance(run.spec, Transfer) else [run.spec]
         records = [store.read(spec, "provenance.json") for spec in specs]
-        made[key(run.spec)] = {
+        made[store.path(run.spec).name] = {
             name: frozenset(str(record[name]) for record in records if name in record) for name in ORIGINS
         }
     return made

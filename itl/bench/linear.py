@@ -103,7 +103,8 @@ def scikit_learn(train: Features, processes: int) -> Callable[[], list[Classifie
     ]
 
     def classify(model: LogisticRegression, features: Tensor) -> Tensor:
-        return torch.tensor(model.decision_function(scaler.transform(features.cpu().numpy())))
+        outputs = model.decision_function(scaler.transform(features.cpu().numpy()))
+        return torch.tensor(outputs, device=features.device)
 
     def fit_all() -> list[Classifier]:
         with Parallel(processes) as side_by_side:

@@ -59,7 +59,7 @@ class Inspection:
 
     def prepare(self) -> None:
         """Make now what is made once, such as neighbours, so that later calls answer at once."""
-        self.nodes, self.positions, self._nearest, self.groups()  # noqa: B018
+        self.nodes, self.positions, self._nearest, self._labels_under, self.groups()  # noqa: B018
 
     def name(self, wnid: str) -> str:
         """Name a node or a class for people."""
@@ -72,6 +72,15 @@ class Inspection:
         for wnid in self.table["wnid"].unique():
             for node in self.tree.ancestors(wnid) if wnid in self.tree else {wnid}:
                 under.setdefault(node, set()).add(wnid)
+        return under
+
+    @cached_property
+    def _labels_under(self) -> dict[str, set[int]]:
+        """The labels of the classes under each node, by any path; a class outside the tree is a node."""
+        under: dict[str, set[int]] = {}
+        for label, wnid in enumerate(self.images.classes):
+            for node in self.tree.ancestors(wnid) if wnid in self.tree else {wnid}:
+                under.setdefault(node, set()).add(label)
         return under
 
     @cached_property
@@ -125,7 +134,8 @@ class Inspection:
         Raises:
             ItlError: as `under`.
         """
-        return self.under(node).query("not correct").sort_values("confidence", ascending=False, kind="stable")
+        table = self.under(node)
+        return table[~table["correct"]].sort_values("confidence", ascending=False, kind="stable")
 
     def under(self, node: str = "") -> pd.DataFrame:
         """Return the rows of `table` under *node*, by any path; '' takes all images.
@@ -184,8 +194,8 @@ class Inspection:
         """Count which child of *node* images belong to (rows) and which the net takes them for (columns).
 
         What it takes for something outside *node* is counted as elsewhere. '' is the highest node with
-        classes under several children. Under a node that has them under one child only, and outside the
-        tree, classes are counted by themselves.
+        classes under several children, and a node that has them under one child only counts as the highest
+        such node below it. Where there is none, and outside the tree, classes are counted by themselves.
         """
         own, taken_for = self._groups_of(node)
         kept = np.isin(self.images.labels, list(own))
@@ -213,18 +223,21 @@ class Inspection:
     def _group(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
         """Name the group of each label under *node*, and of each label that images may be taken for."""
         classes = self.images.classes
-        inner = self._branches
-        node = node or next(reversed(inner), "")
-        if node in inner:
-            children = {label: self._child(node, classes[label]) for label in inner[node].child_of}
+        branch = self._branch(node)
+        if branch is not None:
+            one_of = {child: label for label, child in branch.child_of.items()}  # a class under each child
+            names = {child: self._child(branch.node, classes[label]) for child, label in one_of.items()}
+            children = {label: names[child] for label, child in branch.child_of.items()}
             return children, children
         every = {label: self.name(wnid) for label, wnid in enumerate(classes)}
-        if not node:
-            return every, every
-        under = {
-            wnid for wnid in classes if wnid == node or (wnid in self.tree and node in self.tree.path(wnid))
-        }
-        return {label: name for label, name in every.items() if classes[label] in under}, every
+        own = self._labels_under.get(node, set()) if node else every
+        return {label: every[label] for label in own}, every
+
+    def _branch(self, node: str) -> Branch | None:
+        """Return the highest node with classes under several children that has all classes of *node*."""
+        labels = self._labels_under.get(node, set())
+        fits = (branch for branch in reversed(self._branches.values()) if branch.child_of.keys() == labels)
+        return next(fits if node else reversed(self._branches.values()), None)
 
     def _child(self, node: str, wnid: str) -> str:
         """Name the child of *node* that *wnid* is under; a class is under itself."""

@@ -3,10 +3,10 @@
 import json
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
@@ -130,6 +130,8 @@ class Size:
     seconds: float = 0.0  # to pack one image on one core; 0 if it is packed
     reading: str = ""  # how the source was read, in lines; empty where images are rendered
     changes: str = ""  # of the source since it was packed, in words: the pack is to be replaced
+    # Of annotated images: class -> split -> how many show an object of it that is scored.
+    objects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -196,7 +198,12 @@ def _size_of_pack(folder: Path, version: int) -> Size:
     del version
     table = pq.read_table(folder / "index.parquet", columns=["split", "wnid"])
     splits, wnids = table["split"].to_pylist(), table["wnid"].to_pylist()
-    return _count(zip(splits, wnids, strict=True), packed=True)
+    size, annotated = _count(zip(splits, wnids, strict=True), packed=True), folder / "objects.parquet"
+    if not annotated.exists():
+        return size
+    columns = [pq.read_table(annotated)[name].to_pylist() for name in ("row", "name", "difficult")]
+    rows = zip(*columns, strict=True)
+    return replace(size, objects=_count_shown((splits[row], row, *rest) for row, *rest in rows))
 
 
 def _size_of_source(packing: Packing, path: Path | None) -> Size:
@@ -213,7 +220,15 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
         times.append(time.perf_counter() - started)
     seconds = sorted(times)[len(times) // 2] if times else 0.0  # the first include imports
     size = _count(((record.split, record.wnid) for record in records), packed=False, seconds=seconds)
-    return replace(size, reading="" if source.rendered else "\n".join(source.reading(records).lines()))
+    if source.rendered:
+        return size
+    shown = (
+        (record.split, record.id, one.name, one.difficult)
+        for record in records
+        for one in source.annotation(record)
+    )
+    reading = "\n".join(source.reading(records).lines())
+    return replace(size, reading=reading, objects=_count_shown(shown))
 
 
 def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0) -> Size:
@@ -224,6 +239,21 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
         splits[split] += count
     train = {wnid: count for (split, wnid), count in sorted(counts.items()) if split == "train"}
     return Size(dict(splits), train, packed, seconds)
+
+
+def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:
+    """Count the images of each split that show each class.
+
+    Args:
+        objects: For each its split, its image, its class, and whether it is difficult, so that it counts not.
+    """
+    images: dict[str, dict[str, set]] = defaultdict(lambda: defaultdict(set))
+    for split, image, name, difficult in objects:
+        images[name][split] |= set() if difficult else {image}
+    return {
+        name: {split: len(shown) for split, shown in by_split.items()}
+        for name, by_split in sorted(images.items())
+    }
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:

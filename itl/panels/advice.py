@@ -141,7 +141,7 @@ class AdvicePanel(Panel):
         self.bind(task, "task", lambda: [(task_name(name), name) for name in self.grid.tasks])
         unit = ipywidgets.Dropdown(description="budget in", **WIDE)
         self.bind(unit, "unit", lambda: [(name, name) for name in UNITS])
-        number = ipywidgets.SelectionSlider(description="budget", options=self._budgets(), **WIDE)
+        number = ipywidgets.Dropdown(description="budget", **WIDE)
         self.bind(number, "number", self._budgets, ["task", "unit"])
         return [task, unit, number]
 

@@ -2,14 +2,7 @@
 const box = (part) => part?.closest(".itl-controls");
 const pause = () => new Promise((resolve) => setTimeout(resolve, 10));
 const plain = (text) => text.replaceAll("\xa0", " ");  // lists write spaces so
-
-function nameSliders() {
-  for (const slider of document.querySelectorAll(".itl-controls [role=slider]")) {
-    const row = slider.closest(".widget-inline-hbox");
-    slider.setAttribute("aria-label", row.querySelector(".widget-label").textContent);
-    slider.setAttribute("aria-valuetext", row.querySelector(".widget-readout").textContent);
-  }
-}
+const label = (control) => control.labels?.[0]?.textContent;
 
 function makeButtons() {
   for (const text of document.querySelectorAll(".itl-controls span[data-setting]")) {
@@ -22,16 +15,56 @@ function makeButtons() {
   }
 }
 
+// What is typed into text fields. A value that comes from the kernel meanwhile does not take its place.
+class Drafts {
+  constructor() {
+    this.drafts = new Map();  // by field: its text, and whether that is sent
+    this.restore = () => setTimeout(() => {  // after the widget has shown the value of the kernel
+      for (const [field, { text }] of this.drafts) {
+        if (field.value === text) continue;
+        const caret = field.selectionStart;
+        field.value = text;
+        if (caret !== null) field.setSelectionRange(caret, caret);
+      }
+    });
+  }
+
+  keep(field) {
+    this.drafts.set(field, { text: field.value, sent: false });
+  }
+
+  // Call *send*, which returns a promise, with what is not sent yet; then the field shows the *model* again.
+  finish(field, model, send) {
+    const draft = this.drafts.get(field);
+    if (!draft || draft.sent) return;
+    draft.sent = true;
+    send(draft.text).then(() => {
+      if (this.drafts.get(field) !== draft) return;
+      this.drafts.delete(field);
+      field.value = model.get("value");
+    });
+  }
+}
+
 export default {
   render({ model, el }) {
     const own = (part) => part && box(part) === box(el);
+    const drafts = new Drafts();
+    const watched = Promise.allSettled(model.get("watched").map((id) => model.widget_manager?.get_model(id)));
+    let models = [];  // of those that are not closed
+    watched.then((settled) => {
+      models = settled.map(({ value }) => value).filter((value) => value);
+      for (const one of models) one.on("change", drafts.restore);
+    });
+    // The model of a text field that is sent whole, when one leaves it.
+    const fieldModel = (field) => own(field) && models.find((one) =>
+      one.get("continuous_update") === false && one.get("description") === label(field));
     // A widget keeps a second change back until the kernel has taken the first one, and the kernel takes messages of
-    // several widgets in several threads. So what is clicked or chosen waits until every change before it is taken,
-    // and until the kernel has done what was clicked before.
+    // several widgets in several threads. So what is clicked, chosen or typed waits until every change before it is
+    // taken, and until the kernel has done what came before.
     const changesTaken = async () => {
-      const watched = model.get("watched").map((id) => model.widget_manager?.get_model(id));
-      const models = await Promise.allSettled(watched);  // one may be closed
-      while (models.some(({ value }) => value?._pending_msgs > 0 || value?._msg_buffer)) await pause();
+      await watched;
+      while (models.some((one) => one._pending_msgs > 0 || one._msg_buffer)) await pause();
     };
     let last = Promise.resolve();
     let done = null;
@@ -40,6 +73,7 @@ export default {
         done = resolve;
         model.send(message);
       }));
+      return last;
     };
     model.on("msg:custom", () => done?.());
     model.send({ kind: "shown" });  // JupyterLab lets the first message wait for cells that run, and no later one
@@ -54,28 +88,33 @@ export default {
       if (!setting) event.stopImmediatePropagation();  // else the widget would send it at once
       if (button.matches(".itl-row")) box(el).scrollIntoView();  // what it shows is at the top
     };
-    const choose = (event) => {
-      const list = event.target.closest("select:not([multiple])");
-      if (!own(list)) return;
-      event.stopImmediatePropagation();
-      const text = plain(list.selectedOptions[0].textContent);
-      inTurn({ kind: "choice", control: list.labels[0].textContent, index: list.selectedIndex, text });
+    const type = ({ target }) => {
+      if (fieldModel(target)) drafts.keep(target);
     };
-    const observer = new MutationObserver(() => {
-      nameSliders();
-      makeButtons();
-    });
-    document.addEventListener("focusin", keep);
-    document.addEventListener("click", click, true);
-    document.addEventListener("change", choose, true);
+    const leave = ({ target }) => {
+      const typed = fieldModel(target);
+      if (typed) drafts.finish(target, typed, (text) => inTurn({ kind: "text", control: label(target), text }));
+    };
+    const change = (event) => {
+      const { target } = event;
+      if (!own(target)) return;
+      if (target.matches("select")) {
+        const chosen = [...target.selectedOptions].map((option) => [option.index, plain(option.textContent)]);
+        inTurn({ kind: "choice", control: label(target), chosen });
+      } else if (fieldModel(target)) leave(event);
+      else return;
+      event.stopImmediatePropagation();  // else the widget would send it at once
+    };
+    const listeners = { focusin: keep, click, input: type, change, focusout: leave };
+    const observer = new MutationObserver(makeButtons);
+    for (const [name, listener] of Object.entries(listeners)) document.addEventListener(name, listener, true);
     observer.observe(document.body, { childList: true, subtree: true });
     setTimeout(() => {  // by then it has its place in the page
       if (box(box(el)?.parentElement)) box(el).scrollIntoView();
     });
     return () => {
-      document.removeEventListener("focusin", keep);
-      document.removeEventListener("click", click, true);
-      document.removeEventListener("change", choose, true);
+      for (const [name, listener] of Object.entries(listeners)) document.removeEventListener(name, listener, true);
+      for (const one of models) one.off("change", drafts.restore);
       observer.disconnect();
     };
   },

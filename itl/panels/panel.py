@@ -12,10 +12,13 @@ from typing import Any
 
 import ipywidgets
 import matplotlib.pyplot as plt
+import numpy as np
 import traitlets
 from anywidget import AnyWidget
 from IPython.display import display, update_display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from traitlets import Bunch, HasTraits
 
 from itl import ItlError
@@ -23,6 +26,7 @@ from itl.browser.widget import is_executed_by_program
 from itl.report.html import render
 
 DOTS_PER_INCH = 110
+QUICK_COMPRESSION = 3  # of PNG; 6 takes twice as long for files as large
 WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width": "110px"}}
 
 
@@ -47,10 +51,10 @@ class PanelScript(AnyWidget):
 
     * Keys stay with its controls: JupyterLab takes arrows, d or x as commands on the cell, but not where the
       element with the focus has an attribute, which widgets do not set.
-    * A slider has a name, and its value in words, for screen readers.
     * What has ``data-setting`` and ``data-value`` in a picture is a button, which sends them to the kernel.
-    * What is clicked or chosen is sent when the kernel has taken all changes before it, however busy it is. A
-      choice in a list is sent with its text: by then it may lie elsewhere in the list.
+    * What is clicked, chosen or typed is sent when the kernel has taken all changes before it, however busy
+      it is. A choice in a list is sent with its text: by then it may lie elsewhere in the list.
+    * What is being typed stays when the kernel changes the value of the field meanwhile.
     * A panel that another one opens below itself is scrolled to.
     """
 
@@ -125,7 +129,8 @@ class Panel(HasTraits):
     def receive(self, script: PanelScript, kind: str, **message: Any) -> None:
         """Do what a *message* of the page asks, and answer that it is done."""
         acts: dict[str, Callable[..., None]]
-        acts = {"setting": self.click, "choice": self.choose, "press": self.press, "shown": lambda: None}
+        acts = {"setting": self.click, "choice": self.choose, "text": self.write, "press": self.press}
+        acts["shown"] = lambda: None
         try:
             acts[kind](**message)
         finally:
@@ -135,17 +140,30 @@ class Panel(HasTraits):
         """Click the *button* of this description."""
         self._controls[button].click()
 
-    def choose(self, control: str, index: int, text: str) -> None:
-        """Choose *text* in the list of a *control*; at *index* it lay where it was clicked.
+    def choose(self, control: str, chosen: Sequence[tuple[int, str]]) -> None:
+        """Choose in the list of a *control*: where each option lay when it was clicked, and its text.
 
         What is no longer in the list is not chosen.
         """
         widget = self._controls[control]
         texts = [option.replace("\xa0", " ") for option in widget._options_labels]
-        if texts[index : index + 1] == [text]:
-            widget.index = index
-        elif text in texts:
-            widget.index = texts.index(text)
+        listed = [
+            index if texts[index : index + 1] == [text] else texts.index(text)
+            for index, text in chosen
+            if text in texts
+        ]
+        if isinstance(widget, ipywidgets.SelectMultiple):
+            widget.index = tuple(listed)
+        elif listed:
+            widget.index = listed[0]
+
+    def write(self, control: str, text: str) -> None:
+        """Set the field of a *control* to what was typed; where it takes numbers, only to one."""
+        widget = self._controls[control]
+        try:
+            widget.value = type(widget.value)(text)
+        except ValueError:
+            return  # the page shows the number again
 
     def click(self, setting: str, value: str) -> None:
         """Change a setting to what was clicked in the picture."""
@@ -254,9 +272,15 @@ def picture_of(part: Callable[[], str]) -> str:
 
 
 def figure_url(figure: Figure) -> str:
-    """Return *figure* as a data URL of a PNG, and close it, so that the notebook does not show it again."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+    """Return *figure* as a data URL of a PNG, and close it, so that the notebook does not show it again.
+
+    It is laid out and drawn once, where `Figure.savefig` does both twice, and compressed quickly.
+    """
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas, file = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image.save(file, "PNG", compress_level=QUICK_COMPRESSION)
     plt.close(figure)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 

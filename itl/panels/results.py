@@ -251,7 +251,8 @@ class ResultsPanel(Panel):
         rows = {}
         for seed in this.keys() & other.keys():
             for name in this[seed].keys() | other[seed].keys():
-                values = this[seed].get(name, "all"), other[seed].get(name, "all")
+                absent = "all" if name.endswith((".classes", "images_per_class")) else "not set"
+                values = this[seed].get(name, absent), other[seed].get(name, absent)
                 if values[0] != values[1]:
                     rows[name] = values
         table = [(name, *values) for name, values in sorted(rows.items())]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
+import pandas as pd
 import traitlets
 import yaml
 
@@ -20,9 +21,9 @@ from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
-from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.panel import WIDE, Panel, figure_url, garbage_collection_postponed
 from itl.panels.quick_store import QuickStore
-from itl.panels.study_process import FAILED, NOT_STARTED, RUNNING, StudyProcess
+from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
@@ -34,7 +35,7 @@ from itl.sources.registry import SOURCES, reads_files
 from itl.specs import Packing, Pretrain, spec_of
 
 POLL_SECONDS = 1.0
-PAUSE_SECONDS = 0.2  # after the last change, before a live panel draws an answer
+PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel
 CURVES = 3  # of runs under way
 OWN_TARGET = "own"  # the target in target_folder
 OWN_METHODS = ("finetune", "probe", "knn")
@@ -79,7 +80,10 @@ class StudyPanel(Panel):
         self._planned: tuple[Question, Plan] | None = None
         self._answer: Answer | None = None
         self._watch: asyncio.Task | None = None
-        self._waiting: asyncio.TimerHandle | None = None  # until the answer is drawn
+        self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
+        self._is_done = False  # whether all runs were, when the picture was drawn
+        self._at_once = True  # whether the picture waits for the whole answer
+        self._results: pd.DataFrame | None = None
         self._figure = ""
         super().__init__()
         self.question = next(iter(self.questions))
@@ -281,24 +285,42 @@ class StudyPanel(Panel):
         self.redraw()
 
     def redraw(self, parts: Sequence[Callable[[], str]] | None = None) -> None:
-        """Draw the picture again; a live one shows its answer a moment after the last change.
+        """Draw the picture again; the answer comes to a live one in steps, after the last change.
 
-        To judge and draw an answer takes longer than a person wants to wait for a control.
+        To judge and draw it takes longer than a person wants to wait for a control.
         """
+        self._at_once = not self._pictures or running_loop() is None
+        super().redraw(parts)
+        self._wait()
+
+    def _wait(self) -> None:
+        """Let controls be used for a moment before the next step towards the answer."""
         if self._waiting is not None:
             self._waiting.cancel()
-        loop = running_loop() if self._pictures and not self._figure else None
-        self._waiting = loop.call_later(PAUSE_SECONDS, self.redraw_with_answer) if loop else None
-        super().redraw(parts)
+        loop, self._waiting = running_loop(), None
+        if loop and self._is_done and not self._at_once and not self._figure:
+            self._waiting = loop.call_later(PAUSE_SECONDS, self.take_step)
+
+    @garbage_collection_postponed()
+    def take_step(self) -> None:
+        """Read the results, judge them, or draw the figure, whichever is next; show what is known then."""
+        with self.lock:  # not while settings change
+            try:
+                if self._results is None:
+                    self._results = self.ask().results(self.store, self.machine)
+                    return self._wait()
+                if self._answer is None:
+                    self.answer()
+                else:
+                    self.figure()
+            except ItlError:
+                self._at_once = True  # the picture says why
+            super().redraw()
+            self._wait()
 
     def forget_answer(self) -> None:
-        """Judge and draw the answer anew when it is next shown."""
-        self._answer, self._figure = None, ""
-
-    def redraw_with_answer(self) -> None:
-        """Draw the picture again, with the answer if all runs are done."""
-        self._waiting = None
-        super().redraw()
+        """Read, judge and draw the answer anew when it is next shown."""
+        self._results, self._answer, self._figure = None, None, ""
 
     @property
     def state(self) -> str:
@@ -308,8 +330,14 @@ class StudyPanel(Panel):
     def answer(self) -> Answer:
         """Return the answer from the runs that are done; ItlError where none is."""
         if self._answer is None:
-            self._answer = answer(self.ask(), self.store, self.machine)
+            self._answer = answer(self.ask(), self.store, self.machine, self._results)
         return self._answer
+
+    def figure(self) -> str:
+        """Return the figure of all comparisons as a data URL; ItlError where no run is done."""
+        if not self._figure:
+            self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
+        return self._figure
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, which `itl plan NAME` takes; returns its path."""
@@ -322,16 +350,17 @@ class StudyPanel(Panel):
         """Write the picture: question, plan, progress with loss curves, and the answer."""
         planned = self._plan_or_problem()
         problem = planned if isinstance(planned, str) else ""
+        self._is_done = self.state != RUNNING and not isinstance(planned, str) and planned.left.empty
         return render(
             "study_panel.html.j2",
             title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
             plan=None if isinstance(planned, str) else plan_facts(planned),
-            state=self.state,
+            state=DONE if self._is_done else self.state,
             message=self.message,
             progress=self._progress(),
             curve_size=CURVE_SIZE,
-            answer=self._answer_facts(planned),
+            answer=self._answer_facts(),
         )
 
     def _plan_or_problem(self) -> Plan | str:
@@ -359,14 +388,12 @@ class StudyPanel(Panel):
         text = str(watched) if self.state != FAILED else self.process.last_line
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
-    def _answer_facts(self, planned: Plan | str) -> dict[str, str]:
-        """Return the answer in words and as a figure once all runs are done; {} before."""
-        if isinstance(planned, str) or len(planned.left) or self.state == RUNNING or self._waiting:
+    def _answer_facts(self) -> dict[str, str]:
+        """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
+        if not self._is_done or not (self._at_once or self._answer):
             return {}
-        if not self._figure:
-            self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
         text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")
-        return {"text": text, "figure": self._figure}
+        return {"text": text, "figure": self.figure() if self._at_once else self._figure}
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
@@ -453,11 +480,11 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 def plan_facts(planned: Plan) -> dict[str, object]:
     """Say for people what a plan takes: its summary, what exists already, and its conditions."""
-    runs, left = planned.runs, planned.left
+    runs, left, is_measured = planned.runs, planned.left, planned.is_measured
     rows = []
     for row in planned.by_condition().itertuples():
         condition, every = row.condition.replace("_", " "), row.nets + row.evaluations
-        time = duration(row.minutes) if planned.is_measured else "not known"
+        time = duration(row.minutes) if is_measured else "not known"
         rows.append((condition, row.nets, row.evaluations, row.done, time if row.done < every else "none"))
     readings = [
         f"{row.pack}: {row.reading.splitlines()[0]}" for row in planned.packs.itertuples() if row.reading
@@ -465,6 +492,6 @@ def plan_facts(planned: Plan) -> dict[str, object]:
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
         "summary": [*readings, *planned.summary().split("\n")],
-        "is_measured": planned.is_measured,
+        "is_measured": is_measured,
         "rows": rows,
     }

@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from itl import ItlError
+from itl.analysis.wording import signed, task_name
+from itl.report.html import render
 from itl.report.run_page import flatten
 
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
@@ -132,6 +134,36 @@ def summary(table: pd.DataFrame) -> str:
         questions = [name for name, rows in table.groupby("question") if set(rows["answer"]) == {answer}]
         lines += [f"{', '.join(map(str, questions))}: {answer}"] if questions else []
     return "\n".join(lines)
+
+
+def page(table: pd.DataFrame, first: str, second: str) -> str:
+    """Write what `compare_reports` returns as a page of its own; *first* and *second* name the reports."""
+    rows = [
+        {
+            "question": row.question,
+            "compared": row.compared,
+            "task": task_name(row.task),
+            "changed": row.answer == "changed",
+            "sides": [_side(row.verdict_1, row.change_1), _side(row.verdict_2, row.change_2)],
+        }
+        for row in table.itertuples()
+    ]
+    counts = {"answers": len(table)} | table["answer"].value_counts().to_dict()
+    differing = table[table["why"] != ""].drop_duplicates("question")
+    reasons = differing.groupby("why", sort=False)["question"].agg(", ".join)
+    return render(
+        "compare.html.j2",
+        names=(first, second),
+        counts=counts,
+        changed=[row for row in rows if row["changed"]],
+        others=[row for row in rows if not row["changed"]],
+        reasons=reasons.to_dict(),
+    )
+
+
+def _side(verdict: object, change: float) -> str:
+    """Write the answer of one report; '' where it has none."""
+    return f"{verdict} ({signed(change)})" if isinstance(verdict, str) else ""
 
 
 def _list(values: set[str] | None) -> str:

@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
+INTERVAL = re.compile(r"(?<=\d) (to|±) (?=[+−-]?\d)")
 PAGE_TYPE = "application/vnd.itl.page+html"  # of a cell's output: a page of its own, linked by the report's
 VERDICT_KINDS = (  # start of a verdict, CSS class, sign; the first that fits
     ("a gain", "gain", "▲"),
@@ -71,12 +72,14 @@ def plain_text(html: str) -> str:
 
 
 def unbroken(text: str) -> str:
-    """Return *text* in which no line ends between a number and its percent sign.
+    """Return *text* in which no line ends between a number and its percent sign, or in an interval.
 
-    >>> unbroken("77 % of the gain")
-    '77\\xa0% of the gain'
+    >>> unbroken("77 % of the gain, −0.2 to +6.6 points")
+    '77\\xa0% of the gain, −0.2\\xa0to\\xa0+6.6 points'
+    >>> unbroken("80.1 ± 0.4")
+    '80.1\\xa0±\\xa00.4'
     """
-    return text.replace(" %", "\xa0%")
+    return INTERVAL.sub("\xa0\\1\xa0", text.replace(" %", "\xa0%"))
 
 
 def whole_words(text: str) -> Markup:

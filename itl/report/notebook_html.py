@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bs4 import BeautifulSoup, Tag
 
-from itl.report.html import PAGE_TYPE, PageSummary, plain_text, render
+from itl.report.html import INTERVAL, PAGE_TYPE, PageSummary, plain_text, render, unbroken
 from itl.report.notebook_file import first_tagged, tags, title_of
 from itl.runs.questions import QUESTIONS
 
@@ -156,7 +156,7 @@ def simplify_tables(html: str, name: str) -> str:
 
     Removed are styles, the names of absent values, row numbers, and a second row of headings that only names
     the index. Added are the scope of every heading and the table's name: that of the region around it, or
-    *name* where there is none.
+    *name* where there is none. No line ends in an interval.
     """
     soup = BeautifulSoup(html, "html.parser")
     for style in soup.find_all("style", scoped=True):
@@ -166,6 +166,8 @@ def simplify_tables(html: str, name: str) -> str:
         table["aria-label"] = region["aria-label"] if region else name
         for cell in table.find_all("td", string=["None", "NaN", "NaT"]):
             cell.clear()
+        for text in table.find_all(string=INTERVAL):
+            text.replace_with(unbroken(text))
         head, body = table.find("thead"), table.find("tbody")
         if head and body:
             _drop_row_numbers(head, body)
@@ -180,11 +182,12 @@ def simplify_tables(html: str, name: str) -> str:
 
 
 def _drop_row_numbers(head: Tag, body: Tag) -> None:
-    """Remove the first column where it only counts the rows from 0."""
+    """Remove the first column where it has no name and only counts rows, some of which may be left out."""
     corners = head.select("tr > th:first-child")
     numbers = body.select("tr > th:first-child")
-    counted = [str(number) for number in range(len(body.find_all("tr")))]
-    if [cell.get_text() for cell in numbers] == counted and not any(cell.contents for cell in corners):
+    counted = [int(cell.get_text()) for cell in numbers if cell.get_text().isdecimal()]
+    counts_rows = len(counted) == len(body.find_all("tr")) and counted == sorted(set(counted))
+    if counts_rows and not any(cell.contents for cell in corners):
         for cell in (*corners, *numbers):
             cell.decompose()
 

@@ -1,6 +1,6 @@
 """What a run costs, estimated from what was measured: images it works through, minutes, disk and memory."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,8 +10,9 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import Size
-from itl.packs.subset import count_subset
+from itl.packs.subset import check_enough, count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
+from itl.sources.records import class_count, examples
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 
 VOTING_NEIGHBOURS = 5  # of an image, whose classes say its own
@@ -136,6 +137,7 @@ def images_of(spec: Pretrain | Transfer, size: Size, machine: Machine) -> Images
     if set(size.train) == {""}:  # annotated: which classes an image shows is not known yet
         most = (spec.images_per_class or splits["train"]) * ANNOTATED_CLASSES
         n_train, classes = min(splits["train"], most), ANNOTATED_CLASSES
+        _refuse_unseen_classes(spec, size.objects, ("train", "val") if n_val else ("train",))
     else:
         subset = Subset("", spec.labels, None, spec.images_per_class, tree=spec.tree)
         kept = _kept(train, subset, machine.taxonomies)
@@ -160,6 +162,20 @@ def _refuse_too_few(spec: Transfer, kept: Mapping[str, int], n_train: int, chose
             f"{spec.method} holds a part of the training images out, and there is one of each class of "
             f"{name}; give it two or more, or a split val beside test"
         )
+
+
+def _refuse_unseen_classes(
+    spec: Transfer, objects: Mapping[str, Mapping[str, int]], trained_on: Sequence[str]
+) -> None:
+    """Raise ItlError where too few images of the splits *trained_on* show a class of *objects*, or none."""
+    counts = {name: sum(shown.get(split, 0) for split in trained_on) for name, shown in objects.items()}
+    if unseen := [name for name, count in counts.items() if not count]:
+        raise ItlError(
+            f"no training image of {spec.target} shows {examples(unseen)}, of {class_count(counts)}; "
+            f"annotate some that do, or leave {'these classes' if len(unseen) > 1 else 'this class'} out"
+        )
+    if counts and spec.images_per_class:
+        check_enough(list(counts.values()), list(counts), spec.images_per_class)
 
 
 def _plain(subset: Subset) -> Subset:

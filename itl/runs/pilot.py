@@ -83,9 +83,13 @@ def _measure(question: Question, task: str, experiment: Experiment, store: Store
 def hours_text(hours: float) -> str:
     """Write a time for people.
 
-    >>> hours_text(2.5), hours_text(0.2), hours_text(0.01)
-    ('2.5 hours', '12 minutes', '36 seconds')
+    >>> hours_text(2.5), hours_text(1), hours_text(0.2), hours_text(0.01)
+    ('2.5 hours', '1 hour', '12 minutes', '36 seconds')
     """
+    number, unit = 3600 * hours, "second"
     if hours >= 1:
-        return f"{hours:,.2g} hours"
-    return f"{60 * hours:.2g} minutes" if 60 * hours >= 1 else f"{3600 * hours:.2g} seconds"
+        number, unit = hours, "hour"
+    elif 60 * hours >= 1:
+        number, unit = 60 * hours, "minute"
+    text = f"{number:,.2g}"
+    return f"{text} {unit}" if text == "1" else f"{text} {unit}s"

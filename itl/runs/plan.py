@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import signature
 from pathlib import Path
-from textwrap import TextWrapper
 from typing import Protocol
 
 import pandas as pd
@@ -41,8 +40,6 @@ RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
 VAL_FRACTION = 0.3  # of the images of a target without splits that may be held out
 SMALLER = "take smaller batches, a smaller net or target"
-TERMINAL_COLUMNS = 100
-QUESTIONS_WIDTH = 24  # of the questions that share a run, which leaves room for its conditions
 ROW_BYTES = 200  # of an image in a pack's table
 
 
@@ -393,7 +390,7 @@ def _planned_runs(
 
     Raises ItlError for a target without images to score on.
     """
-    planned = {}
+    planned: dict[Pretrain | Transfer, PlannedRun] = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
@@ -408,11 +405,10 @@ def _planned_runs(
                 kind, pack, target = run.method, run.target, run.task.partition("@")[2]
                 if isinstance(spec, Pretrain):
                     kind, pack, target = "pretrain", "images", "own classes"
-                if spec not in planned:
-                    planned[spec] = PlannedRun(
-                        spec, kind, run.seed, sizes[folders[pack]], pack, packings[pack].size
-                    )
-                planned[spec].add(question.name, condition, target)
+                if (entry := planned.get(spec)) is None:
+                    size, side = sizes[folders[pack]], packings[pack].size
+                    entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side)
+                entry.add(question.name, condition, target)
     return planned
 
 
@@ -454,47 +450,3 @@ def _add_costs(
     for run in planned.values():
         if isinstance(run.spec, Transfer):
             run.before = planned[run.spec.pretrain].cost.minutes
-
-
-def describe(plan: Plan, every_run: bool = False) -> str:
-    """Write *plan* for a terminal: packs, conditions (or *every_run*) and the summary."""
-    if plan.runs.empty:
-        return "no question is asked: no runs to do"
-    packs = plan.packs.assign(disk=plan.packs["disk"].map(readable)).round(1).drop(columns="reading")
-    readings = [f"{row.pack}: {line}" for row in plan.packs.itertuples() for line in row.reading.splitlines()]
-    columns = ["run", "kind", "questions", "condition", "on", "seed", "state", "minutes"]
-    runs = plan.runs[columns].round(1) if every_run else plan.by_condition().round(1)
-    if "partial" in runs and not runs["partial"].any():
-        runs = runs.drop(columns="partial")
-    width = QUESTIONS_WIDTH // 2 if every_run else QUESTIONS_WIDTH
-    runs["questions"] = [shortened(names, width) for names in runs["questions"]]
-    tables = [terminal_table(packs), _wrapped(readings), terminal_table(runs)]
-    return "\n\n".join([*filter(None, tables), _wrapped(plan.summary().splitlines())])
-
-
-def terminal_table(table: pd.DataFrame) -> str:
-    """Write *table* in at most TERMINAL_COLUMNS: the widest columns are cut, which … marks."""
-    text = table.astype(str)
-    widths = {name: max(len(name), *text[name].str.len()) for name in text} if len(text) else {}
-    while sum(widths.values()) + len(widths) - 1 > TERMINAL_COLUMNS:
-        widths[max(widths, key=widths.__getitem__)] -= 1
-    for name, width in widths.items():
-        text[name] = text[name].map(lambda cell, width=width: shortened(cell, width))
-    return text.to_string(index=False)
-
-
-def shortened(text: str, width: int) -> str:
-    """Return *text* in at most *width* characters.
-
-    >>> shortened("bottom-up@9", 11), shortened("bottom-up@9", 7)
-    ('bottom-up@9', 'bottom…')
-    """
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _wrapped(lines: Sequence[str]) -> str:
-    """Break *lines* at TERMINAL_COLUMNS, but no word, so that commands and paths can be copied."""
-    wrapper = TextWrapper(
-        TERMINAL_COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(map(wrapper.fill, lines))

@@ -330,7 +330,7 @@ class Question:
                 "duplicates": duplicates.get("images" if run.task == "own" else run.target),
             }
             for metric, value in result["metrics"].items():
-                rows.append(shared | {"metric": metric, "value": value, "run": key(run.spec)})
+                rows.append(shared | {"metric": metric, "value": value, "run": store.path(run.spec).name})
         results = pd.DataFrame(rows)
         results.insert(0, "question", self.name)
         return results

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 KEPT = "rates.json"  # beside the runs
 LARGEST_PIXELS = 227  # that a net is built for; detectors may see more
 CLASSES = 100  # of the nets that are measured
-REPEAT_S = 2.0  # in which work is done again; the fastest time counts
+REPEAT_S = 2.0  # in which work is done again by default; the fastest time counts
 QUEUED = 20  # steps that a GPU is given before they are waited for
 FIT = {"cpu": (1000, 256, 40), "cuda": (16384, 1024, 256)}  # rows, features and classes of a probe
 SMALL = (200, 64, 8)  # of one that costs little but its start
@@ -61,11 +61,11 @@ class Frozen:
 Rates = dict[str, Any]  # a Rate by `name_of`, and Frozen by `frozen_name`
 
 
-def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
+def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
     They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
-    would do it, which takes seconds for each. Of processes that start at once
+    would do it, which takes *repeat_s* and more for each. Of processes that start at once
     one measures, and the others wait for it.
     """
     works = list(works)
@@ -73,18 +73,20 @@ def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:
     if rates.keys() == _named(works, machine).keys():
         return rates
     if not machine.home.is_dir():  # a plan for another home makes no folders there
-        return rates | _measure_missing(works, rates, machine)
+        return rates | _measure_missing(works, rates, machine, repeat_s)
     machine.runs.mkdir(parents=True, exist_ok=True)
     # Measured one after another: two measurements at once would slow each other, and one would be lost.
     with hold_lock(machine.runs / f"{KEPT}.lock", "measuring what work costs"):
         rates = measured_before(works, machine)  # another process may have measured meanwhile
-        if measured := _measure_missing(works, rates, machine):
+        if measured := _measure_missing(works, rates, machine, repeat_s):
             kept = _kept(machine) | {name: asdict(rate) for name, rate in measured.items()}
             write_atomic(machine.runs / KEPT, lambda path: path.write_text(json.dumps(kept, indent=1)))
     return rates | measured
 
 
-def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Machine) -> Rates:
+def _measure_missing(
+    works: list[tuple[str, Recipe]], rates: Rates, machine: Machine, repeat_s: float
+) -> Rates:
     """Measure in a process of its own what *rates* lack of *works* and of frozen features."""
     missing = {name: work for name, work in _named(works, machine).items() if name not in rates}
     if not missing:
@@ -92,7 +94,7 @@ def _measure_missing(works: list[tuple[str, Recipe]], rates: Rates, machine: Mac
     count = f"{len(missing)} kinds" if len(missing) > 1 else "one kind"
     log.info(f"measuring {count} of work on this machine, once")
     with process_pool(1, machine.threads, device=machine.device) as alone:
-        measured = alone.submit(_measure_all, list(missing.values()), machine, REPEAT_S).result()
+        measured = alone.submit(_measure_all, list(missing.values()), machine, repeat_s).result()
     return dict(zip(missing, measured, strict=True))
 
 
@@ -146,8 +148,6 @@ def _here(machine: Machine) -> str:
 def _measure_all(
     works: list[tuple[str, Recipe] | None], machine: Machine, repeat_s: float
 ) -> list[Rate | Frozen]:
-    global REPEAT_S
-    REPEAT_S = repeat_s
     import torch
 
     import itl.runs.perform  # noqa: F401, as workers have it: its modules take memory too
@@ -157,11 +157,17 @@ def _measure_all(
     torch.set_num_threads(machine.threads)
     use_device(machine)
     with repeatable(machine):
-        return [measure(*work, machine) if work else measure_frozen(machine) for work in works]
+        return [
+            measure(*work, machine, repeat_s) if work else measure_frozen(machine, repeat_s) for work in works
+        ]
 
 
-def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
-    """Time training and inference on a made-up batch; ItlError where a GPU has not the memory for it."""
+def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT_S) -> Rate:
+    """Time training and inference on a made-up batch, each for *repeat_s* seconds.
+
+    Raises:
+        ItlError: where a GPU has not the memory for it.
+    """
     import torch
 
     from itl.training.cuda_graph import record, training_state
@@ -194,9 +200,9 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     try:
         if device.type == "cuda" and not isinstance(recipe, DetectionRecipe):  # as training does
             train_step = record(train_step, training_state(model, optimizer)).replay
-        train_s = _seconds(train_step, device) / recipe.batch
+        train_s = _seconds(train_step, device, repeat_s) / recipe.batch
         model.eval()
-        infer_s = _seconds(infer_step, device) / recipe.batch
+        infer_s = _seconds(infer_step, device, repeat_s) / recipe.batch
     except torch.OutOfMemoryError as error:
         raise ItlError(
             f"{net} with batches of {recipe.batch} at {recipe.pixels} pixels does not fit the "
@@ -205,17 +211,19 @@ def measure(net: str, recipe: Recipe, machine: Machine) -> Rate:
     return Rate(train_s, infer_s, *_peak(device), sum(sizes), whole.head.in_features)
 
 
-def measure_frozen(machine: Machine) -> Frozen:
-    """Time a small and a larger probe, and k-NN, on made-up features."""
+def measure_frozen(machine: Machine, repeat_s: float = REPEAT_S) -> Frozen:
+    """Time a small and a larger probe, and k-NN, on made-up features, each for *repeat_s* seconds."""
     import torch
 
     from itl.evaluation.knn import nearest
 
     device = torch.device(machine.devices[0])
     rows, width, classes = FIT[device.type]
-    large, small = (_seconds(_probe(*size, device), device, queued=1) for size in (FIT[device.type], SMALL))
+    large, small = (
+        _seconds(_probe(*size, device), device, repeat_s, queued=1) for size in (FIT[device.type], SMALL)
+    )
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
-    compare = _seconds(lambda: nearest(base, queries, 5), device, queued=1)
+    compare = _seconds(lambda: nearest(base, queries, 5), device, repeat_s, queued=1)
     return Frozen(
         small,
         max(0.0, large - small) / (rows * width * classes),
@@ -269,9 +277,12 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
     return torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
 
 
-def _seconds(work: Callable[[], object], device: "torch.device", queued: int = QUEUED) -> float:
-    """Seconds that *work* takes at best, after once to warm up; the fastest was disturbed the least.
+def _seconds(
+    work: Callable[[], object], device: "torch.device", repeat_s: float, queued: int = QUEUED
+) -> float:
+    """Seconds that *work* takes at best within *repeat_s*, after once to warm up.
 
+    The fastest was disturbed the least.
     On a CPU that of this thread, which takes part in everything: what other processes take is not counted.
     """
     import torch
@@ -281,7 +292,7 @@ def _seconds(work: Callable[[], object], device: "torch.device", queued: int = Q
     wait = partial(torch.cuda.synchronize, device) if on_gpu else bool
     work()
     began, seconds = time.perf_counter(), list[float]()
-    while not seconds or time.perf_counter() - began < REPEAT_S:
+    while not seconds or time.perf_counter() - began < repeat_s:
         wait()
         started = clock()
         for _ in range(queued):

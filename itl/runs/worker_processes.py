@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from subprocess import PIPE
 from typing import Protocol
 
-from itl import ItlError, LineHandler, log_lines, one_line
+from itl import ItlError, LineHandler, log_lines, warnings_as_notes
 from itl.machine import OPENMP_THREADS, Machine
 from itl.processes import process_pool
 from itl.runs.store import AGAIN, Store
@@ -194,7 +194,7 @@ def start_worker(lifeline: Connection) -> None:
     threading.Thread(target=follow, daemon=True).start()
     logging.getLogger("itl").handlers = [LineHandler(print_line)]
     warnings.filterwarnings("ignore", message=f".*{AGAIN}")  # whoever started the runs has said so
-    warnings.showwarning = lambda message, *_: print_line(f"note: {one_line(message)}")
+    warnings_as_notes(print_line)
 
 
 def needs(spec: Spec) -> list[Spec]:

@@ -128,7 +128,7 @@ class Coco(AnnotatedSource):
 
     def _scan_json(self, scan: Scan, split: str, name: str, tables: dict, files: _Files) -> None:
         """Add the images of one JSON file with their objects, or problems."""
-        classes = {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
+        classes = category_names(tables)
         rows_of = defaultdict(list)
         for number, row in enumerate(tables["annotations"], 1):
             rows_of[row["image_id"]].append((number, row))
@@ -216,7 +216,8 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     """Read images, annotations and categories of the JSON file *name*.
 
     Raises:
-        ItlError: If it is not JSON, lacks one of the three, or a row lacks what it must have.
+        ItlError: If it is not JSON, lacks one of the three, a row lacks what it must have, or annotations are
+            of two categories of one name.
     """
     try:
         content = json.loads(data.decode("utf-8-sig"))
@@ -239,7 +240,25 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     for table in ("images", "categories"):
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
+    _refuse_two_of_one_name(tables, name)
     return tables
+
+
+def _refuse_two_of_one_name(tables: Mapping[str, list[dict]], name: str) -> None:
+    """Raise ItlError where annotations of the file *name* are of two categories that have one name."""
+    id_of: dict[str, str | int] = {}
+    classes, used = category_names(tables), {row["category_id"] for row in tables["annotations"]}
+    for category in (one for one in classes if one in used):  # tools export unused ones, of the group of all
+        if (other := id_of.setdefault(classes[category], category)) != category:
+            raise ItlError(
+                f"{name}: categories {other!r} and {category!r} are both {classes[category]!r}; rename one, "
+                f"or give its annotations the other's id"
+            )
+
+
+def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
+    """Return the name of each category, by its id."""
+    return {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
 
 
 def by_last_name(listing: Listing) -> dict[str, list[str]]:

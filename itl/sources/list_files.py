@@ -23,6 +23,7 @@ IMAGE_COLUMNS = (
     "image_name",
     "img",
 )
+ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 LABEL_COLUMNS = (
     "label",
     "class",
@@ -80,7 +81,7 @@ def read_list_file(
     Args:
         data: Content of the file.
         file: Its name: the suffix says what it is, and errors quote it.
-        image: Column of the image; None finds it among `IMAGE_COLUMNS`.
+        image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
         label: Column of the label; None finds it among `LABEL_COLUMNS`.
 
     Raises:
@@ -163,7 +164,8 @@ def _from_objects(
 ) -> list[ListedImage]:
     numbered = list(rows)
     names = list(columns or (numbered[0][1] if numbered else ()))
-    image_column = choose_column(names, image, IMAGE_COLUMNS, "image", file)
+    with_file = {name.lower() for name in names} & {*IMAGE_COLUMNS} or not {*names} & {*ID_COLUMNS}
+    image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
     others = {
         name: {str(row.get(name, "")).strip() for _, row in numbered}

@@ -55,14 +55,13 @@ class ListedSource(ScannedSource):
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
-        finder = ImageFinder(self.listing)
         split_of: dict[str, str] = {}
         in_two: dict[str, str] = {}
         for split, name, entries in self.entries(scan):
             missing = {}
             for entry, label in entries:
                 try:
-                    image = finder.find(entry, split)
+                    image = self.finder.find(entry, split)
                 except ItlError as error:
                     missing[entry] = f"{name} {error}"
                     continue
@@ -71,6 +70,8 @@ class ListedSource(ScannedSource):
                 else:
                     in_two[image] = f"{split_of[image]} and {split}"
             scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
+        if ids := self.finder.ids:
+            scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
         self._drop_repeated(scan)
         add_split_conflicts(scan, in_two, "images")
         scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - len(split_of)
@@ -78,6 +79,11 @@ class ListedSource(ScannedSource):
         if scan.records and not scan.problems:
             validate_records(scan.records, Path(self.path))
         return scan
+
+    @cached_property
+    def finder(self) -> "ImageFinder":
+        """What finds the images that lists name."""
+        return ImageFinder(self.listing)
 
     def file(self, name: str) -> Member:
         """Return the file *name* of the data set, in whatever folder; ItlError if it is absent."""
@@ -118,6 +124,7 @@ class ImageFinder:
     def __init__(self, listing: Listing) -> None:
         """Take the files of a source."""
         self.listing, self.files = listing, listing.files
+        self.ids: set[str] = set()  # of the images that lists name without their suffix
         self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
 
     @cached_property
@@ -125,8 +132,18 @@ class ImageFinder:
         """All images by their last name."""
         return by_last_name(self.listing)
 
+    @cached_property
+    def by_stem(self) -> Mapping[str, list[str]]:
+        """All images by their last name without its suffix."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for last, images in self.by_name.items():
+            names[last.rpartition(".")[0]] += images
+        return names
+
     def find(self, entry: str, split: str) -> str:
         """Return the name in the listing of the image that a list of *split* calls *entry*.
+
+        An *entry* without the suffix of an image is the id of one: its name without the suffix.
 
         Raises:
             ItlError: If there is none, or several could be meant.
@@ -135,10 +152,25 @@ class ImageFinder:
         for folder in self.folders[split]:
             if folder + entry in self.files:
                 return folder + entry
+        if not is_image(entry):
+            image = self._find_id(entry, split)
+            self.ids.add(image)
+            return image
         image = entry if entry in self.files else find_file(entry, split, self.by_name)
         if image.endswith(entry):
             self.folders[split].append(image[: len(image) - len(entry)])
         return image
+
+    def has_id(self, entry: str) -> bool:
+        """Say whether *entry* may be the id of an image."""
+        return entry.rpartition("/")[2] in self.by_stem
+
+    def _find_id(self, entry: str, split: str) -> str:
+        """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
+        suffixes = {name[name.rfind(".") :] for name in self.by_stem.get(entry.rpartition("/")[2], [])}
+        if len(suffixes) > 1:
+            raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
+        return find_file(entry + "".join(suffixes), split, self.by_name)
 
 
 @dataclass(frozen=True)
@@ -246,7 +278,8 @@ class Lists(ListedSource):
             return "" if is_metadata else str(error)
         if not rows:
             return f"{name} lists nothing"
-        if not is_image(rows[0].image):
+        by_id = not name.lower().endswith(".txt") and self.finder.has_id(rows[0].image)
+        if not is_image(rows[0].image) and not by_id:
             return (
                 f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, with its suffix"
             )

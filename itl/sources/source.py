@@ -111,12 +111,12 @@ class Source(ABC):
         return False
 
     def annotation(self, record: Record) -> list[AnnotatedObject]:
-        """Return the objects on the image of *record*, in the order of their file."""
-        raise NotImplementedError
+        """Return the objects on the image of *record*, in the order of their file; none by default."""
+        return []
 
     def regions(self, record: Record) -> np.ndarray:
-        """Return the region proposals of *record*, float32 (n, 4)."""
-        raise NotImplementedError
+        """Return the region proposals of *record*, float32 (n, 4); none by default."""
+        return np.empty((0, 4), np.float32)
 
 
 class ScannedSource(Source):

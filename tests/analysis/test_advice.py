@@ -165,6 +165,15 @@ def test_a_narrow_frontier_writes_numbers_plainly_too():
     assert not any("$" in label for label in labels)
 
 
+def test_options_of_one_cost_lie_near_it_and_not_across_the_axis():
+    grid, _ = world(4, effect=8.0)
+    ax = frontier(advise(grid, "probe@target0"), "hours")
+    hours = ax.collections[-1].get_offsets()[:, 0]
+    assert len(set(grid.options["hours"][grid.trained])) == 1
+    assert max(hours) / min(hours) <= 1.21
+    assert ax.get_xlim()[1] / ax.get_xlim()[0] >= 3.99
+
+
 def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     ax = frontier(advise(world(4, effect=8.0)[0], "probe@target0"))
     ax.figure.canvas.draw()

@@ -175,6 +175,19 @@ def test_forest_names_what_is_compared_where_colours_tell_questions():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["25 or 200\nown classes: accuracy"]
 
 
+def test_long_names_beside_a_forest_leave_the_axis_half_of_the_figure():
+    compared = "100 instead of all images per class, equal steps, less the change on own classes"
+    task = "induction@images/bottom-up@5:100"
+    rows = [("data-size", compared, task, "accuracy", 1.0, 0.5, 2.0, 2.0, "cannot tell")] * 9
+    columns = ["question", "compared", "task", "metric", "change", "low", "high", "margin", "verdict"]
+    ax = figures.forest(pd.DataFrame(rows, columns=columns), by=None)
+    ax.figure.draw_without_rendering()
+    assert ax.get_position().width > 0.5
+    heights = [label.get_window_extent().height for label in ax.get_yticklabels()]
+    rows_apart = ax.get_window_extent().height / 9.2
+    assert max(heights) < rows_apart, "names of two rows do not touch"
+
+
 def test_forest_has_no_two_names_of_one_colour():
     rows = [(f"{number} or 200", "own", "accuracy", -5.0, -6.0, -4.0, 2.0, "a loss") for number in range(7)]
     columns = ["compared", "task", "metric", "change", "low", "high", "margin", "verdict"]

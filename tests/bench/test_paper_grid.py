@@ -16,7 +16,7 @@ from itl.runs.question import Condition, Question
 from itl.runs.questions import questions_of
 from itl.runs.throughput import Frozen, Rate, frozen_name, name_of
 from itl.specs import DetectionRecipe
-from tests.runs.test_plan import SIZE
+from tests.runs.test_cost import SIZE
 from tests.worlds import RATE, stated_rates
 
 SIZES = {"imagenet": SIZE, "sun397": Size({"train": 10, "test": 4}, {"attic": 5, "beach": 5}, packed=False)}

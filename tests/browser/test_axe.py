@@ -5,7 +5,9 @@ import pytest
 from itl.browser.widget import HierarchyBrowser
 from itl.presets import load_preset
 from itl.report.build import report
+from itl.report.compare import compare_reports, page
 from tests.browser.axe import SCRIPT, serious_faults
+from tests.report.test_compare import write_report
 from tests.worlds import here
 
 
@@ -28,6 +30,17 @@ def test_pages_of_a_report(chromium, home, trained, scheme):
         page.goto(path.as_uri())
         assert serious_faults(page) == [], path.name
         page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_reports_compared(chromium, tmp_path, scheme):
+    first = write_report(tmp_path / "a", {"own": "a gain", "probe@scenes": "cannot tell"}, [0, 1])
+    second = write_report(tmp_path / "b", {"own": "a gain", "probe@scenes": "a gain"}, [2], lr=0.2)
+    (tmp_path / "compared.html").write_text(page(compare_reports(first, second), "a", "b"), "utf-8")
+    shown = chromium.new_page(color_scheme=scheme)
+    shown.goto((tmp_path / "compared.html").as_uri())
+    assert serious_faults(shown) == []
+    shown.close()
 
 
 def test_the_browser_in_a_file(chromium, tmp_path):

@@ -3,6 +3,7 @@
 import yaml
 
 from tests.browser.steps import go_to, row
+from tests.worlds import SETTINGS
 
 BUSY_SECONDS = 2
 STUDY = f"""import time
@@ -57,6 +58,36 @@ def test_runs_that_are_started_twice_are_started_once_and_can_be_stopped_at_once
     page.wait_for_selector(".itl-panel [role=status] b:text('stopped')", timeout=120_000)
     assert "under way" not in page.locator(".itl-panel [role=status]").inner_text()
     assert notebook.execute("print(panel.process.question.seeds)").strip() == "(60, 61)"
+
+
+QUESTIONS = f"""import time
+from itl import StudyPanel
+panel = StudyPanel("two-questions")
+panel.observe(lambda change: time.sleep({BUSY_SECONDS}), "question")
+panel"""
+
+
+def test_what_is_typed_after_another_question_was_chosen_stays(panel, page, home, trained):
+    coarse = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    notebooks = {"01-data-size": SETTINGS, "02-class-count": coarse | {"label_sets": ["none", "original"]}}
+    path = home / "params/two-questions.yaml"
+    path.write_text(yaml.safe_dump({"about": "two", "notebooks": notebooks}))
+    notebook = panel(QUESTIONS)
+    seeds, margin = (page.get_by_label(name, exact=True) for name in ("seeds", "margin"))
+    page.get_by_label("question", exact=True).select_option("02-class-count")
+    margin.fill("0.35")
+    seeds.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("7, 8")
+    conditions = "document.querySelector('.itl-controls textarea').value"
+    page.wait_for_function(f"() => {conditions}.includes('label_sets')")
+    assert (seeds.input_value(), margin.input_value()) == ("7, 8", "0.35"), "it is typed still"
+    page.keyboard.type(", 9")
+    page.keyboard.press("Tab")
+    page.wait_for_function("() => document.querySelector('.itl-panel').textContent.includes('of 12 runs')")
+    assert (seeds.input_value(), margin.input_value()) == ("7, 8, 9", "0.35")
+    settings = notebook.execute("print(panel.question, panel.seeds, panel.margin, sep='; ')")
+    assert settings.strip() == "02-class-count; 7, 8, 9; 0.35"
 
 
 NET = f"""import time

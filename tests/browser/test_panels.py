@@ -112,12 +112,12 @@ def test_a_budget_is_moved_with_keys(panel, page, advised):
     names = [page.evaluate(FOCUSED)]
     for _ in range(2):
         page.keyboard.press("Tab")
-        names.append(page.evaluate(FOCUSED) or page.evaluate("() => document.activeElement.ariaLabel"))
+        names.append(page.evaluate(FOCUSED))
     assert names == ["target", "budget in", "budget"]
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    page.wait_for_selector(".itl-panel b:text('48 images')")
+    page.keyboard.press("ArrowUp")
     page.wait_for_selector(".itl-panel b:text('16 images')")
-    assert page.locator("[role=slider]").get_attribute("aria-valuetext") == "16 images"
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "advice-panel")

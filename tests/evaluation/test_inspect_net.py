@@ -122,6 +122,17 @@ def test_confusion_by_node(inspection):
     assert dogs.columns.tolist() == ["husky", "poodle", "elsewhere"]
     assert dogs.loc["poodle"].tolist() == [0, 0, 1]
     assert inspection.confusion("vehicle").to_dict("index") == {"car": {"car": 1, "husky": 1}}
+    assert inspection.confusion("pet").to_dict("index") == {"poodle": {"trout": 1}}, "by its other path"
+
+
+def test_confusion_under_a_node_with_one_child_is_that_of_the_branch_below(inspection):
+    images = Selection(np.arange(4), np.array([0, 0, 1, 2]), CLASSES[1:])  # no car
+    other = Inspection(**{**vars(inspection), "images": images, "predicted": np.array([0, 1, 2, 2])})
+    assert other.confusion("entity").to_dict("index") == other.confusion("animal").to_dict("index")
+    assert other.confusion("animal").to_dict("index") == {
+        "dog": {"dog": 2, "fish": 1},
+        "fish": {"dog": 0, "fish": 1},
+    }
 
 
 def test_spread_keeps_evenly(tree):

@@ -13,36 +13,11 @@ from itl.machine import Machine
 from itl.runs import executors, worker_processes
 from itl.runs.store import Store
 from itl.specs import Pretrain, Subset
+from tests.gpu import ranks  # imported without a GPU too: a name it uses cannot go unnoticed
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 
 CHECKOUT = Path(__file__).parents[2]
-RANK = """
-import sys
-from datetime import timedelta
-import torch
-from torch import distributed, nn
-from torch.nn.parallel import DistributedDataParallel
-from itl.machine import Machine
-from itl.runs.perform import OBJECTS
-from itl.training.batches import device
-from itl.training.loop import join_ranks
-machine = Machine.from_environment(device=sys.argv[1], workers=1)
-join_ranks(machine, timedelta(minutes=2))
-where, ranks = device(machine), distributed.get_world_size()
-box = ["from the first" if machine.rank == 0 else None]
-distributed.broadcast_object_list(box, src=0, device=OBJECTS)
-net = DistributedDataParallel(nn.Linear(3, 2).to(where))
-net(torch.ones(4, 3, device=where)).sum().backward()
-total = torch.ones(1, device=where)
-distributed.all_reduce(total)
-distributed.barrier()
-assert (box, total.item(), net.module.weight.grad.sum().item()) == (["from the first"], ranks, 4 * 6)
-if where.type == "cuda":
-    held = [number for number in range(torch.cuda.device_count()) if torch.cuda.memory_allocated(number)]
-    assert held == [where.index] == [torch.cuda.current_device()], (held, where)
-distributed.destroy_process_group()
-"""
 
 
 def uploaded(spec: Pretrain, store: Store, machine: Machine) -> dict:
@@ -69,16 +44,15 @@ def test_runs_go_to_every_gpu(tmp_path, monkeypatch):
 
 
 def test_each_rank_has_a_gpu_of_its_own(tmp_path):
-    (tmp_path / "rank.py").write_text(RANK)
-    ranks = str(min(2, torch.cuda.device_count()))
+    count = str(min(2, torch.cuda.device_count()))
     command = [
         sys.executable,
         "-m",
         "torch.distributed.run",
         "--standalone",
         "--nproc-per-node",
-        ranks,
-        str(tmp_path / "rank.py"),
+        count,
+        ranks.__file__,
         "cuda",
     ]
     paths = os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -43,10 +43,16 @@ NETS = 2000
 TIMES = 7
 
 
-def measure(name: str, act: Callable[[int], object]) -> None:
-    """Print the middle and the slowest of several times of *act*, and of its CPU time: milliseconds."""
+def measure(
+    name: str, act: Callable[[int], object], before: Callable[[int], object] = lambda number: None
+) -> None:
+    """Print the middle and the slowest of several times of *act*, and of its CPU time: milliseconds.
+
+    What is done *before* is not measured.
+    """
     walls, cores = [], []
     for number in range(TIMES):
+        before(number)
         between_changes = [[] for _ in range(1000)]  # as messages make them; then Python may collect garbage
         del between_changes
         wall, core = time.perf_counter(), time.thread_time()
@@ -197,14 +203,19 @@ async def measure_study(preset: Preset, machine, folder: Path) -> None:
     for name, act in acts.items():
         measure(f"StudyPanel: {name}", act)
     panel.images_folder = panel.target_folder = ""
-    panel.question, panel.conditions, panel.seeds = stems[0], wide, "0, 1, 2"
-    measure("StudyPanel: all done, 3 seeds", lambda number: setattr(panel, "seeds", f"{number}, 9, 10"))
+    panel.question, panel.conditions, panel.seeds = stems[0], wide, every
+    measure("StudyPanel: 2,000 runs, all done", lambda number: setattr(panel, "margin", 0.2 + number / 100))
 
-    def draw_answer(number: int) -> None:
-        panel.forget_answer()
-        panel.redraw_with_answer()
+    steps = ["its results read 0.2 s later", "judged 0.2 s after that", "its figure drawn 0.2 s after that"]
+    for taken, step in enumerate(steps):
 
-    measure("  its answer, judged and drawn 0.2 s later", draw_answer)
+        def take_earlier_steps(number: int, taken: int = taken) -> None:
+            panel.forget_answer()
+            panel.redraw()
+            for _ in range(taken):
+                panel.take_step()
+
+        measure(f"  {step}", lambda number: panel.take_step(), take_earlier_steps)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def test_controls_offer_the_cost_of_each_option_and_follow_the_settings(panel):
     panel.task = GRID.tasks[3]
     assert task.value == GRID.tasks[3]
     panel.number = 2.0
-    assert ("2 hours", 2.0) in number.options, "a budget from Python has its place on the slider"
+    assert ("2 hours", 2.0) in number.options, "a budget from Python is in the list"
 
 
 def test_labels_are_images(panel):

@@ -18,7 +18,9 @@ class Animals(Panel):
 
     letters = traitlets.Unicode()
     animal = traitlets.Unicode("ant")
-    settings = ("letters", "animal")
+    herd = traitlets.Tuple(help="names of several animals")
+    legs = traitlets.Float(4.0)
+    settings = ("letters", "animal", "herd", "legs")
 
     def __init__(self) -> None:
         self.collecting: list[bool] = []  # whether garbage was collected while the picture was drawn
@@ -33,7 +35,13 @@ class Animals(Panel):
         self.bind(animal, "animal", lambda: [(name, name) for name in NAMES[self.letters]], ["letters"])
         first = ipywidgets.Button(description="first")
         first.on_click(lambda button: setattr(self, "animal", "ant"))
-        return [animal, ipywidgets.HBox([first])]
+        herd = ipywidgets.SelectMultiple(description="herd")
+        self.bind(herd, "herd", lambda: [(name, name) for name in NAMES[self.letters]], ["letters"])
+        letters = ipywidgets.Text(description="letters")
+        legs = ipywidgets.BoundedFloatText(description="legs")
+        self.bind(letters, "letters")
+        self.bind(legs, "legs")
+        return [animal, ipywidgets.HBox([first]), herd, letters, legs]
 
 
 @pytest.fixture
@@ -55,8 +63,28 @@ def panel() -> Animals:
 def test_what_was_clicked_is_chosen_where_it_lies_now(panel, letters, index, text, animal):
     panel.animal = "bee"
     panel.letters = letters
-    panel.receive(Mock(), kind="choice", control="animal", index=index, text=text)
+    panel.receive(Mock(), kind="choice", control="animal", chosen=[[index, text]])
     assert panel.animal == animal
+
+
+def test_several_are_chosen_where_they_lie_now_and_without_what_is_gone(panel):
+    panel.receive(Mock(), kind="choice", control="herd", chosen=[[0, "ant"], [1, "bee"]])
+    assert panel.herd == ("ant", "bee")
+    panel.letters = "e"
+    panel.receive(Mock(), kind="choice", control="herd", chosen=[[0, "bird"], [2, "bee"]])
+    assert panel.herd == ("bee",)
+    panel.receive(Mock(), kind="choice", control="herd", chosen=[])
+    assert panel.herd == ()
+
+
+def test_what_is_typed_is_set_and_what_is_no_number_is_not(panel):
+    panel.receive(Mock(), kind="text", control="letters", text="e")
+    panel.receive(Mock(), kind="text", control="legs", text="6")
+    assert (panel.letters, panel.legs) == ("e", 6.0)
+    panel.receive(Mock(), kind="text", control="legs", text="")
+    assert panel.legs == 6.0
+    panel.receive(Mock(), kind="text", control="legs", text="101")
+    assert panel.legs == 100.0, "the most that the field takes"
 
 
 def test_what_a_page_sends_is_done_and_answered(panel):

@@ -136,14 +136,18 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
     async def change_in_a_notebook() -> tuple[int, ...]:
         at_once = counted_after("seeds", "0")
         assert "Verdict:" not in picture.value
-        await asyncio.sleep(2 * study.PAUSE_SECONDS)
+        for step in ("results", "verdict", "figure"):
+            panel.take_step()
+            assert ("Verdict:" in picture.value) == (step != "results")
+            assert ("<img" in picture.value) == (step == "figure")
         return at_once
 
     with ThreadPoolExecutor(1) as thread:  # Playwright's tests leave a running loop in this one
         at_once = thread.submit(asyncio.run, change_in_a_notebook()).result()
     assert at_once[3] == 0, "the figure is drawn once nothing changes any more"
     assert counts["figure"] == 1
-    assert "Verdict:" in picture.value
+    assert "<img" in picture.value
+    assert "<b>done</b>" in picture.value, "though no process of this panel did it"
 
 
 def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from itl import ItlError
 from itl.__main__ import main
 from itl.report.compare import compare_reports
+from tests.accessible import faults
 
 
 def write_report(folder: Path, verdicts: dict[str, str], seeds: list[int], lr: float = 0.1) -> Path:
@@ -34,6 +35,22 @@ def test_changed_answers_are_listed_with_what_differs(tmp_path, capsys):
     assert lines[0] == "3 answers: 1 alike, 1 changed, 1 only in 1"
     assert lines[1] == "data-size: 4 instead of 12, probe: cannot tell (+2.0 points) → a gain (+2.0 points)"
     assert lines[2:] == ["data-size differs in recipe.lr: 0.1 → 0.2; seed: 0, 1 → 2, 3"]
+
+
+def test_a_page_says_what_changed_and_why(tmp_path, capsys):
+    first = write_report(tmp_path / "a", {"own": "a gain", "probe@scenes": "cannot tell"}, [0, 1])
+    second = write_report(tmp_path / "b", {"own": "a gain", "probe@scenes": "a gain"}, [2], lr=0.2)
+    assert main(["compare", str(first), str(second), "--format", "html"]) == 0
+    html = capsys.readouterr().out
+    assert faults(html) == []
+    changed, others = html.split("<h2>The other answers</h2>")
+    assert "scenes, linear probe</td><td>cannot tell (+2.0)</td><td>a gain (+2.0)</td>" in changed
+    assert "own classes</td><td>a gain (+2.0)</td><td>a gain (+2.0)</td>" in others
+    assert "<b>data-size</b>: recipe.lr: 0.1 → 0.2; seed: 0, 1 → 2</li>" in changed
+    assert main(["compare", str(first), str(first), "--format", "html"]) == 0
+    same = capsys.readouterr().out
+    assert "<p>None.</p>" in same
+    assert "Nothing: settings, commit and device are the same." in same
 
 
 def test_reports_of_the_same_runs_are_alike(tmp_path):

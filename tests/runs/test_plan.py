@@ -2,102 +2,23 @@
 
 import itertools
 import json
-import os
-from concurrent.futures import Future
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
-from itl import ItlError, log_lines
-from itl.evaluation import induction
-from itl.evaluation.logistic_regression import Features
-from itl.evaluation.methods import METHODS
-from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, free_memory
+from itl import ItlError
 from itl.packs import paths
-from itl.packs.paths import Size, size_of
-from itl.processes import process_pool
-from itl.runs import cost, plan, provenance, throughput
+from itl.runs import plan, provenance
+from itl.runs.plan_text import TERMINAL_COLUMNS, describe
 from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
-from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer, key
+from tests.annotated import jpeg, written
 from tests.pictures import encoded, smooth
-from tests.worlds import FOUR, FROZEN, IMAGES, RATE, SCENES, SETTINGS, here, small_study, stated_rates
+from tests.worlds import FOUR, IMAGES, SCENES, SETTINGS, here, small_study
 
-BIRDS, TOOLS = ("n01530575", "n01531178"), ("n02749479", "n02769748")
-SIZE = Size({"train": 40, "val": 8, "test": 4}, dict.fromkeys((*BIRDS, *TOOLS), 10), packed=True)
 SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-
-
-def reckoned(spec, size=SIZE) -> cost.Cost:
-    machine = Machine()
-    return cost.cost(spec, size, stated_rates([cost.work_of(spec)], machine), machine)
-
-
-@pytest.mark.parametrize(
-    ("subset", "images"),
-    [
-        ({}, (40, 8, 4)),
-        ({"images_per_class": 3}, (12, 8, 4)),
-        ({"classes": 3}, (30, 6, 3)),
-        ({"classes": 2, "images_per_class": 5}, (10, 4, 2)),
-        ({"labels": "bottom-up@4"}, (40, 8, 2)),
-        ({"labels": "bottom-up@4", "images_per_class": 20}, (40, 8, 2)),
-        ({"labels": f"only@{BIRDS[0]}"}, (10, 2, 1)),
-    ],
-)
-def test_images_of_a_subset_are_counted_by_its_classes(subset, images):
-    counts = cost.images_of(Pretrain(Subset("p", **subset)), SIZE, Machine())
-    assert (counts.n_train, counts.n_test, counts.classes) == images
-
-
-def test_a_subset_that_cannot_be_had_is_refused_before_anything_runs():
-    with pytest.raises(ItlError, match="11 images per class were asked for"):
-        cost.images_of(Pretrain(Subset("p", images_per_class=11)), SIZE, Machine())
-
-
-NET = Pretrain(Subset("p"), recipe=Recipe(steps=6, batch=20))
-TUNING = Recipe(epochs=3, batch=16)
-COSTS = [
-    (NET, 6 * 20 * 0.5 + 8 * 0.125),
-    (replace(NET, recipe=Recipe(epochs=2, batch=15)), 2 * (40 // 15) * 15 * 0.5 + 8 * 0.125),
-    (replace(NET, recipe=Recipe(epochs=0)), 8 * 0.125),
-    (Transfer(NET, "finetune", "t", "q", None, TUNING), 3 * (48 // 16) * 16 * 0.5 + 4 * 0.125),
-    (Transfer(NET, "finetune", "t", "q", 4, TUNING), 3 * 1 * 16 * 0.5 + 4 * 0.125),
-    (
-        Transfer(NET, "finetune", "t", "q", None, replace(TUNING, lr=None, lrs=(0.1, 0.2))),
-        3 * 3 * 16 * 0.5 + 4 * 0.125 + 2 * (3 * 2 * 16 * 0.5 + 8 * 0.125),
-    ),
-    (Transfer(NET, "knn", "t", "q"), 52 * 0.125 + 0.5 * 48 * 4 * 10),
-    (Transfer(NET, "probe", "t", "q", 2), 12 * 0.125 + 3 + 0.25 * 8 * 4 * 10),
-    (Transfer(NET, "induction", "t", "q"), 52 * 0.125 + 3 + 0.25 * 48 * 4 * 10 + 2 * 0.5 * 48 * 4 * 10),
-]
-
-
-@pytest.mark.parametrize(("spec", "seconds"), COSTS)
-def test_time_is_images_learned_looked_at_and_fitted(spec, seconds):
-    assert reckoned(spec).minutes * 60 == pytest.approx(seconds)
-
-
-def test_disk_and_memory_of_runs():
-    weights = 400 + 4 * 4 * (10 + 1)
-    memory = 1000 + 52 * cost.TABLE_BYTES_PER_IMAGE
-    assert reckoned(NET) == cost.Cost(
-        61 / 60, weights + 40 * cost.MANIFEST_BYTES_PER_IMAGE, 2 * weights, memory, 0
-    )
-    knn = reckoned(Transfer(NET, "knn", "t", "q"))
-    assert (knn.disk, knn.memory) == (0, memory + cost.FEATURE_BYTES * 52 * 10)
-    boxes = Size({"train": 40, "test": 4}, {"": 40}, packed=True)
-    work = reckoned(Transfer(NET, "detection", "t", "q", None, DetectionRecipe(steps=5, batch=2)), boxes)
-    assert (work.minutes * 60, work.disk) == (
-        pytest.approx(5 * 2 * 0.5 + 4 * 0.125),
-        4 * cost.DETECTION_BYTES_PER_IMAGE,
-    )
-    assert cost.images_of(Transfer(NET, "actions", "t", "q", 1, TUNING), boxes, Machine()).n_train == 20
 
 
 def two_questions() -> list:
@@ -159,6 +80,48 @@ def test_images_from_which_a_run_could_not_learn_are_refused_before_anything_is_
     question = small_study(**FOUR | TUNED | changes)
     with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
         plan.plan([question], Store(tmp_path), here(tmp_path))
+
+
+def coco_files(**splits: list[str]) -> dict[str, bytes]:
+    """A data set of dogs and pigs: *splits* has the classes on each image."""
+    files, ids = {}, {"dog": 1, "pig": 2}
+    categories = [{"id": number, "name": name} for name, number in ids.items()]
+    for split, images in splits.items():
+        listed = [{"id": number, "file_name": f"{split}/{number}.jpg"} for number in range(len(images))]
+        objects = [
+            {"image_id": number, "category_id": ids[name], "bbox": [1, 1, 30, 30]}
+            for number, names in enumerate(images)
+            for name in names.split()
+        ]
+        content = {"images": listed, "annotations": objects, "categories": categories}
+        files[f"{split}.json"] = json.dumps(content).encode()
+        files |= {row["file_name"]: jpeg() for row in listed}
+    return files
+
+
+@pytest.mark.parametrize(
+    ("train", "task", "says"),
+    [
+        (["dog", "dog"], "detection@pets", "no training image of pets shows pig, of 2 classes; annotate"),
+        (["dog", "pig dog"], "detection@pets", ""),
+        (["dog", "pig dog"], "detection@pets:2", "2 images per class .*; class pig has 1 in train"),
+    ],
+)
+def test_classes_of_objects_that_no_training_image_shows_are_refused(tmp_path, rated, train, task, says):
+    """By listing the source, and by its pack."""
+    root = written(tmp_path / "pets", coco_files(train=train, test=["dog pig"]))
+    changes = {"source": "coco", "path": str(root), "size": 32, "fit": "pad"}
+    tuned = {"detection": {"steps": 2, "batch": 2, "pixels": 32, "longest": 32}}
+    question = small_study(**FOUR, targets={"pets": changes}, tasks=[task], tuning=tuned)
+    machine = here(tmp_path)
+    for built in (False, True):
+        if built:
+            paths.pack_for(question.packings()["pets"], "pets", machine)
+        if says:
+            with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
+                plan.plan([question], Store(tmp_path), machine)
+        else:
+            assert "detection" in set(plan.plan([question], Store(tmp_path), machine).runs["kind"])
 
 
 def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
@@ -290,7 +253,7 @@ def test_no_question_needs_nothing(tmp_path):
     made = plan.plan([], Store(tmp_path), here(tmp_path))
     made.refuse()
     assert (made.minutes, made.disk, len(made.table())) == (0, (0, 0), 0)
-    assert plan.describe(made) == "no question is asked: no runs to do"
+    assert describe(made) == "no question is asked: no runs to do"
 
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
@@ -303,29 +266,6 @@ def test_all_data_that_are_missing_are_named_at_once(tmp_path):
         plan.plan([question], Store(tmp_path), here(tmp_path))
 
 
-def test_a_data_set_beside_its_zip_is_refused_with_both_named(tmp_path):
-    (tmp_path / "tiny-imagenet-200").mkdir()
-    (tmp_path / "tiny-imagenet-200.zip").touch()
-    packing, machine = Packing("tiny-imagenet", "tiny-imagenet*"), here(tmp_path, data=(str(tmp_path),))
-    both = f"found 2 matches .{tmp_path}/tiny-imagenet-200, {tmp_path}/tiny-imagenet-200.zip.; give --data"
-    with pytest.raises(ItlError, match=both):
-        paths.find_source(packing, "images", machine)
-    one = machine.replace(data=(f"images={tmp_path}/tiny-imagenet-200.zip",))
-    assert paths.find_source(packing, "images", one) == tmp_path / "tiny-imagenet-200.zip"
-
-
-def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
-    machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
-    listed = size_of(packing, "images", machine)
-    monkeypatch.setattr(paths, "open_source", None)  # to list again would fail
-    assert size_of(packing, "images", machine) == listed
-    monkeypatch.undo()
-    paths.pack_for(packing, "images", machine)
-    assert size_of(packing, "images", machine) == replace(listed, packed=True, seconds=0.0)
-    assert (listed.images, listed.splits) == (64, {"train": 48, "val": 16})
-    assert (set(listed.train.values()), listed.packed, listed.seconds > 0) == ({12}, False, True)
-
-
 def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
     machine = here(tmp_path)
     question = small_study()
@@ -336,57 +276,6 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
     (partial / "images.npy").write_bytes(bytes(8192))
     after = plan.plan([question], Store(tmp_path), machine).packs.set_index("pack")["disk"]
     assert before["scenes"] - after["scenes"] == (partial / "images.npy").stat().st_blocks * 512
-
-
-@pytest.mark.parametrize("signal", [0.0, 3.0])
-def test_induction_compares_no_more_pairs_than_it_is_planned_for(signal, monkeypatch):
-    """Whether features tell the classes apart or nothing at all."""
-    pairs, search, random = [], induction.nearest, torch.Generator().manual_seed(0)
-
-    def counted(base: torch.Tensor, queries: torch.Tensor, *how: int) -> tuple[torch.Tensor, torch.Tensor]:
-        pairs.append(len(base) * len(queries))
-        return search(base, queries, *how)
-
-    monkeypatch.setattr(induction, "nearest", counted)
-    tree = Taxonomy.snapshot()
-    classes = tree.leaves[::10]
-    means = signal * torch.randn(len(classes), 8, generator=random)
-    train, test = (
-        Features(means[labels] + torch.randn(len(labels), 8, generator=random), labels)
-        for labels in (torch.arange(len(classes)).repeat(count) for count in (10, 2))
-    )
-    induction.compare(train, test, induction.branches(tree, classes))
-    most = METHODS["induction"].cost.count("compare") * len(train.labels) * len(test.labels)
-    assert most / 2 <= sum(pairs) <= 1.05 * most
-
-
-def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
-    messages: list[str] = []
-    throughput.REPEAT_S = 0.1  # in this process of its own
-    with log_lines(messages.append):
-        return throughput.calibrated(works, machine), messages
-
-
-def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
-    machine = here(tmp_path)
-    works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
-    with process_pool(2, threads=1) as processes:
-        both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
-        (rates, messages), (other, other_messages) = (one.result() for one in both)
-    rate = rates[throughput.name_of(*works[0], machine)]
-    frozen = rates[throughput.frozen_name(machine)]
-    assert other == rates
-    assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
-    assert 0 < rate.infer_s_per_image < rate.train_s_per_image
-    assert rate.memory > rate.weights > 0
-    assert (rate.device, rate.features) == (0, 256)
-    assert min(frozen.start, frozen.fit, frozen.compare) > 0
-    monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
-    assert throughput.measured_before(works, machine) == rates
-    assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == rates
-    assert throughput.calibrated(works, machine) == rates
-    kept = json.loads((tmp_path / "runs/rates.json").read_text())
-    assert kept.keys() == rates.keys()
 
 
 @pytest.mark.parametrize(
@@ -412,43 +301,9 @@ def test_nets_that_cannot_be_are_refused_before_anything_is_measured(tmp_path, c
     assert not (machine.runs / "rates.json").exists()
 
 
-class NoProcess:
-    """Stands in for the process that measures: what works cost is made up."""
-
-    def __init__(self, *_, device):
-        self.future = Future()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def submit(self, _, works, *settings) -> Future:
-        self.future.set_result([RATE if work else FROZEN for work in works])
-        return self.future
-
-
-def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(throughput, "process_pool", NoProcess)
-    caplog.set_level("INFO")
-    machine = here(tmp_path)
-    throughput.calibrated([], machine)
-    throughput.calibrated([("small", Recipe()), ("small", Recipe(pixels=32))], machine)
-    assert caplog.messages == [
-        "measuring one kind of work on this machine, once",
-        "measuring 2 kinds of work on this machine, once",
-    ]
-
-
-def test_memory_is_that_of_this_machine():
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert 0 < free_memory() <= whole
-
-
 def test_told_by_condition_or_by_run(tmp_path, rated):
     made = plan.plan(two_questions(), Store(tmp_path), here(tmp_path))
-    short, long = plan.describe(made), plan.describe(made, every_run=True)
+    short, long = describe(made), describe(made, every_run=True)
     assert "images_per_class all = label_set original" in short
     assert (short.count("after packing"), long.count("after packing")) == (0, 12)
     grouped = made.by_condition()
@@ -468,8 +323,8 @@ def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path
     ]  # the last needs nets that are not trained
     before = plan.plan(questions, store, machine)
     for every_run in (False, True):
-        lines = plan.describe(before, every_run).splitlines()
-        assert max(map(len, lines)) <= plan.TERMINAL_COLUMNS
+        lines = describe(before, every_run).splitlines()
+        assert max(map(len, lines)) <= TERMINAL_COLUMNS
         assert any("…" in line for line in lines)
     counts = before.by_condition()[["nets", "evaluations"]].to_numpy().sum()
     assert counts == len(before.runs) == 6 + 2 + 6 + 2
@@ -483,9 +338,9 @@ def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path
 def test_long_lines_of_a_plan_break_between_words(tmp_path):
     command = f"itl duplicates {'/a/long/path' * 12} --pretraining p"
     made = replace(planned(tmp_path, RUNS), duplicates=(f"duplicates: {'word ' * 30}; listed by {command}",))
-    text = plan.describe(made)
+    text = describe(made)
     assert "/a/long/path" * 12 in text
-    assert max(len(line) for line in text.splitlines() if "/a/long/path" not in line) <= plan.TERMINAL_COLUMNS
+    assert max(len(line) for line in text.splitlines() if "/a/long/path" not in line) <= TERMINAL_COLUMNS
 
 
 def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated, caplog):
@@ -514,41 +369,6 @@ def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(
     assert not set(plan.plan([question], store, machine).runs["run"]) & {"after packing", *before.runs["run"]}
 
 
-def test_a_cached_listing_is_refreshed(tmp_path):
-    photos, machine = tmp_path / "photos", here(tmp_path)
-    for count in (1, 2):
-        for name in ("cat", "dog"):
-            path = photos / name / f"{count}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(encoded(smooth(9, 9)))
-        assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
-
-
-def test_a_new_source_is_walked_twice_and_a_known_one_once(tmp_path, monkeypatch):
-    """For the state of its files, and to list them with their classes."""
-    photos, machine, scandir, scanned = tmp_path / "photos", here(tmp_path), os.scandir, []
-    for name in ("cat", "dog"):
-        (photos / name).mkdir(parents=True)
-        (photos / name / "1.png").write_bytes(encoded(smooth(9, 9)))
-
-    def counted(path):
-        scanned.append(Path(path).name)
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", counted)
-    for walks in (2, 1):
-        size_of(Packing("folder", str(photos)), "images", machine)
-        assert [scanned.count(name) for name in ("photos", "cat", "dog")] == [walks] * 3
-        scanned.clear()
-
-
-def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
-    strict, lenient = Packing("demo"), Packing("demo", unreadable=0.05)
-    folders = {paths.pack_folder(packing, "images", here(tmp_path)) for packing in (strict, lenient)}
-    assert len(folders) == 1
-    assert key(strict) == key(Packing("demo", unreadable=0.01)) != key(lenient)
-
-
 @pytest.mark.parametrize(
     ("changes", "where"),
     [
@@ -574,4 +394,4 @@ def test_a_plan_names_classes_that_are_not_scored(tmp_path, rated):
     }
     question = small_study(targets={"photos": photos}, tasks=["probe@photos"])
     planned = plan.plan([question], Store(tmp_path / "runs"), here(tmp_path))
-    assert "photos: note: val has no image of 1 class, such as c" in plan.describe(planned)
+    assert "photos: note: val has no image of 1 class, such as c" in describe(planned)

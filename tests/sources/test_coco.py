@@ -146,6 +146,14 @@ def test_file_names_are_found_by_as_much_as_they_tell():
         ({"train.json": one(row(3, 1, [0, 0, float("nan"), 9]))}, "bbox is [0, 0, nan, 9]; it should"),
         ({"train.json": one(row(3, 1, None))}, "bbox is None; it should be [x, y, width, height]"),
         (
+            {
+                "train.json": one(row(3, 1, [0, 0, 9, 9]), row(3, 7, [0, 0, 9, 9])).replace(
+                    b"guinea pig", b"dog "
+                )
+            },
+            "train.json: categories 1 and 7 are both 'dog'; rename one, or give its annotations the",
+        ),
+        (
             {"train.json": coco_json({3: "gone.jpg"})},
             "train.json: lists 'gone.jpg', but there is no such image",
         ),
@@ -190,6 +198,16 @@ def test_a_test_split_without_annotations_is_left_out(tmp_path):
     lines = check_lines("coco", written(tmp_path, PLAIN | files))
     assert "note: test.json has no annotations, so test is left out; val is scored" in lines
     assert "missing: test: without it scores are measured on val" in lines
+
+
+def test_a_category_without_annotations_may_have_the_name_of_another(tmp_path):
+    content = one(row(3, 7, [0, 0, 9, 9])).replace(
+        b"guinea pig", b"dog"
+    )  # as tools export a class and its group
+    source = Coco(
+        written(tmp_path, PLAIN | {"train.json": content, "test.json": content}), annotations="train.json"
+    )
+    assert [one.name for one in source.annotation(source.records()[0])] == ["dog"]
 
 
 def test_one_json_file_of_any_name_is_train(tmp_path):

@@ -299,8 +299,12 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         ({"train/metadata.csv": b"name,label\nx,1"}, {}, "no column file_name"),
         ({"train.txt": b"\xff\xfe"}, {"train": "train.txt"}, "not text in UTF-8"),
         ({"a.csv": "path,label\ncat/0.jpg,a".encode("utf-16")}, {}, r"\(a.csv is not text in UTF-8"),
-        ({"a.csv": b"id,label\n0,a"}, {}, r"\(a.csv has no column file_name, but id, label; set the option"),
-        ({"a.csv": b"path,label\n0,a"}, {}, r"\(a.csv, line 2: '0' is no name of an image, with its suffix"),
+        ({"a.csv": b"nr,label\n0,a"}, {}, r"\(a.csv has no column file_name, but nr, label; set the option"),
+        ({"a.csv": b"path,label\n7,a"}, {}, r"\(a.csv, line 2: '7' is no name of an image, with its suffix"),
+        ({"a.csv": b"id,label\n0,a"}, {}, "'0.jpg' could be any of cat/0.jpg, dog/0.jpg"),
+        ({"a.csv": b"id,label\ncat/0,a", "cat/0.png": jpeg()}, {}, "could be any of .jpg, .png; add the suf"),
+        ({"a.csv": b"id,label\ncat/0,a\ncat/7,a"}, {}, "lists 'cat/7', but there is no such image"),
+        ({"a.txt": b"0 a"}, {}, r"\(a.txt, line 1: '0' is no name of an image, with its suffix"),
         ({"a.csv": b"path,label\ncat/0.jpg,nan"}, {}, "line 2: path is 'cat/0.jpg' and label is 'nan'"),
         ({"a.csv": b"path,label,split\ncat/0.jpg,a,x"}, {}, "a column split with 'x', which is no split"),
         (
@@ -332,6 +336,18 @@ def test_a_column_of_splits_divides_the_images_of_one_list(tmp_path):
     renamed = LABELS.replace(b"Subset", b"size").replace(b"TEST", b"test")
     other = open_source("lists", written(tmp_path / "other", MANY | {"labels.csv": renamed})).records()
     assert {record.split for record in other} == {"train"}, "no other column is taken for splits"
+
+
+def test_ids_of_a_table_are_names_without_their_suffix(tmp_path):
+    files = images("train/1.JPG", "train/2.png", "train/x.y.jpg", "test/1.JPG")
+    table = text("id,label", "1,a", "2,b", "x.y,b")
+    path = written(tmp_path, files | {"trainLabels.csv": table})
+    labels = {record.id: record.wnid for record in open_source("lists", path).records()}
+    assert labels == {"train/1.JPG": "a", "train/2.png": "b", "train/x.y.jpg": "b"}
+    assert "note: 3 images are listed by ids: their names without suffix" in check_lines("lists", path)
+    both = text("id,file_name,label", "2,train/1.JPG,a")
+    path = written(tmp_path / "both", files | {"train.csv": both})
+    assert [record.id for record in open_source("lists", path).records()] == ["train/1.JPG"]
 
 
 def test_accents_of_lists_and_of_files_may_be_composed_or_not(tmp_path):

@@ -1,0 +1,461 @@
+"""The commands of `itl COMMAND`; each imports only what it needs."""
+
+import argparse
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from itl import ItlError, __version__, counted, log_lines, one_line, pick, warnings_as_notes
+from itl.arguments import (
+    ALLOW_UNREADABLE,
+    DETECTION_HELP,
+    DEVICE,
+    MACHINE,
+    PLAN,
+    PROPOSAL_FORMATS,
+    SHARD,
+    TAXONOMY,
+    UNTIL_DECIDED,
+    Argument,
+    parse_options,
+    parse_shard,
+    split_budget,
+)
+from itl.machine import Machine, stopping_on_sigterm
+from itl.specs import Packing, Subset
+from itl.storage import is_disk_full
+
+if TYPE_CHECKING:
+    from itl.presets import Preset
+    from itl.runs.plan import Plan
+    from itl.runs.question import Question
+    from itl.runs.store import Store
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command line *argv*; returns the exit status as `itl.__main__.main` does."""
+    args = parser().parse_args(split_budget(argv))
+    os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
+    try:
+        with warnings.catch_warnings(), log_lines(print), stopping_on_sigterm():
+            warnings_as_notes(_print_beside_bar)
+            args.function(args)
+        sys.stdout.flush()
+        return 0
+    except BrokenPipeError:  # as in `itl labels original | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if args.debug:
+            raise
+        print(f"itl: {one_line(_explain(error, args.command))}", file=sys.stderr)
+        if is_disk_full(error):  # what is left in the buffer would fail again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _print_beside_bar(line: str) -> None:
+    """Print *line* on stderr, where it spares the bar of the runs."""
+    from tqdm import tqdm  # here: few commands have anything to warn of
+
+    tqdm.write(f"itl: {line}", file=sys.stderr)
+
+
+def _explain(error: Exception, command: str) -> str:
+    """Say in a line what went wrong; the last resort for errors that no part of itl expected."""
+    if isinstance(error, ItlError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.strerror.lower()} (while doing {command})"
+        return f"cannot use {error.filename}: {reason}; correct the path or what may be done there"
+    if is_disk_full(error):
+        return (
+            f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
+        )
+    reason = f"{type(error).__name__} while doing {command}: {error}"
+    return f"{reason}; itl --debug {command} … shows where"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser of all commands."""
+    about = "What in the pre-training images makes features transfer?"
+    top = argparse.ArgumentParser(prog="itl", description=about, allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"itl {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(function: Command, *arguments: Argument, **options: Any) -> None:
+        """Add the command that *function* is, under its name, with the first line of its docstring."""
+        name, summary = function.__name__.replace("_", "-"), (function.__doc__ or "").splitlines()[0]
+        command_parser = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
+        command_parser.set_defaults(function=function)
+        for argument, settings in arguments:
+            command_parser.add_argument(argument, **settings)
+
+    preset = ("preset", {"help": "a name, of those in params/ and those that come with itl, or a .yaml file"})
+    only = ("--only", {"metavar": "NOTEBOOK", "help": "one notebook of the preset, such as 01-data-size"})
+
+    from itl.hierarchy.label_sets import describe_methods  # a light import, which help needs
+
+    leaves = ("--leaves", {"type": Path, "help": "file with a wnid a line, instead of ILSVRC's 1000"})
+    command(labels, ("method", {"help": describe_methods()}), leaves, TAXONOMY)
+    _add_packs(command)
+    _add_detection(command)
+    command(plan, preset, only, *MACHINE, *PLAN)
+    command(run, preset, only, *MACHINE, SHARD, UNTIL_DECIDED)
+    command(report, preset, only, *MACHINE)
+    command(init, ("folder", {"type": Path, "help": "where params/ and notebooks/ are made"}))
+    command(results, preset, *MACHINE, ("--format", {"choices": ["csv", "parquet"], "default": "csv"}))
+    reported = {"help": "a preset whose report is done, or the folder of a report, such as reports/demo"}
+    formats = {"choices": ["text", "csv", "html"], "default": "text", "help": "html: a page of its own"}
+    command(compare, ("first", reported), ("second", reported), MACHINE[1], ("--format", formats))
+    command(
+        advise,
+        ("target", {"help": "a target of the preset's 10-advice, or a task, such as probe@birds"}),
+        ("--preset", {"default": "my-task", "help": "whose options there are to choose from"}),
+        ("--budget", {"nargs": 2, "metavar": ("NUMBER", "UNIT"), "help": "hours, images or labels a net"}),
+        ("--pilot", {"type": int, "default": 0, "metavar": "NETS", "help": "first measure so many nets"}),
+        *MACHINE,
+    )
+    weights_file = {"type": Path, "help": "FILE.safetensors, FILE.pth or FILE.pt"}
+    command(export, ("run", {"help": "key of a run, or its beginning"}), ("file", weights_file), MACHINE[1])
+    command(
+        bench,
+        DEVICE,
+        ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
+        ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
+    )
+    return top
+
+
+def _add_packs(command: Callable[..., None]) -> None:
+    """Add the commands on packs and their sources."""
+    source = ("source", {"help": "demo, folder, imagenet, voc2007, sun397, coco, ..."})
+    option = ("--option", {"action": "append", "metavar": "NAME=VALUE", "help": "what else the source takes"})
+    path = ("path", {"nargs": "?", "type": Path, "help": "folder or tar; none where images are rendered"})
+    command(
+        subset,
+        ("--pack", {"type": Path, "required": True}),
+        ("--labels", {"default": "original", "help": "a method of `itl labels`"}),
+        ("--images-per-class", {"type": int}),
+        ("--classes", {"type": int}),
+        ("--seed", {"type": int, "default": 0}),
+        TAXONOMY,
+    )
+    command(
+        pack,
+        source,
+        path,
+        option,
+        ("--size", {"type": int, "default": 64, "help": "side of the stored square, in pixels"}),
+        ("--fit", {"default": "squash", "help": "squash (both sides), crop (short side) or pad (long side)"}),
+        ("--out", {"type": Path, "required": True}),
+        ("--workers", {"type": int, "help": "threads"}),
+        ALLOW_UNREADABLE,
+    )
+    command(check, source, path, option)
+    command(
+        duplicates,
+        ("pack", {"type": Path, "help": "pack of a target; its splits are compared with each other"}),
+        ("--pretraining", {"metavar": "PACK", "type": Path, "help": "compare with its training images too"}),
+    )
+
+
+def _add_detection(command: Callable[..., None]) -> None:
+    """Add the commands on detections and region proposals."""
+    images = (
+        "--images",
+        {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"},
+    )
+    command(
+        voc_ap,
+        ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
+        ("--detections", {"type": Path, "required": True, "help": DETECTION_HELP}),
+        ("--categories", {"type": Path, "help": "what COCO's category ids are: annotations JSON, or names"}),
+        ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
+        images,
+    )
+    command(
+        proposals,
+        ("regions", {"metavar": "FROM", "type": Path, "help": "file, folder of files, or: windows"}),
+        ("out", {"metavar": "TO", "nargs": "?", "type": Path, "help": "file to write: .mat, .npz, .parquet"}),
+        ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
+        ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
+        ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
+        images,
+        description=PROPOSAL_FORMATS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def labels(args: argparse.Namespace) -> None:
+    """Print a label set as CSV."""
+    from itl.hierarchy.class_lists import read_class_list
+    from itl.hierarchy.label_sets import label_set
+    from itl.hierarchy.taxonomies import open_taxonomy
+
+    tree = open_taxonomy(args.taxonomy)
+    wnids = tree.leaves
+    if args.leaves is not None:
+        wnids = tuple(read_class_list(args.leaves, tree))
+        if others := [wnid for wnid in wnids if wnid not in tree]:
+            print(
+                f"note: {counted(len(others), 'wnids are')} not in the tree, such as {others[0]}",
+                file=sys.stderr,
+            )
+    sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
+
+
+def subset(args: argparse.Namespace) -> None:
+    """Print the images of a subset as CSV."""
+    from itl.hierarchy.taxonomies import open_taxonomy
+    from itl.packs.pack import Pack
+    from itl.packs.subset import manifest, select
+
+    images, tree = Pack.open(args.pack), open_taxonomy(args.taxonomy)
+    spec = Subset(images.digest, args.labels, args.classes, args.images_per_class, args.seed, tree.digest)
+    manifest(images, select(images, spec, tree=tree)).to_csv(sys.stdout, index=False)
+
+
+def pack(args: argparse.Namespace) -> None:
+    """Decode a source once into a pack."""
+    from itl.packs.pack import Pack
+
+    options = parse_options(args.option)
+    packing = Packing(args.source, None, args.size, args.fit, options, args.allow_unreadable)
+    built = Pack.build(packing, args.out, path=args.path, workers=args.workers)
+    print(f"{args.out}: {counted(len(built.table), 'images')} of {built.size} pixels, digest {built.digest}")
+
+
+def check(args: argparse.Namespace) -> None:
+    """Say what a source holds, what is missing, and what to do."""
+    from itl.sources.check import check as check_source
+    from itl.sources.findings import report as report_findings
+
+    findings = check_source(args.source, args.path, **dict(parse_options(args.option)))
+    lines, problems = report_findings(findings)
+    for line in lines:
+        print(line)
+    if problems:
+        raise ItlError(problems)
+
+
+def duplicates(args: argparse.Namespace) -> None:
+    """List images that are in two splits, or in pre-training too, as CSV: exact and near duplicates."""
+    import pandas as pd
+
+    from itl.packs.duplicates import across_splits, between, count_text
+    from itl.packs.pack import Pack
+
+    images = Pack.open(args.pack)
+    tables = {"in two splits": across_splits(images).assign(pack=args.pack)}
+    if args.pretraining:
+        seen = Pack.open(args.pretraining)
+        tables["in pre-training"] = pd.concat(
+            [between(seen, "train", images, split) for split in images.summary["splits"]]
+        ).assign(pack=args.pretraining)
+    pd.concat(tables.values()).to_csv(sys.stdout, index=False)
+    for what, table in tables.items():
+        print(f"{count_text(table)} of {len(images):,} images are {what}", file=sys.stderr)
+
+
+def voc_ap(args: argparse.Namespace) -> None:
+    """Score detections as PASCAL VOC does: average precision of each class, 0 to 1, as CSV."""
+    import csv
+
+    from itl.evaluation.voc_ap import mean_ap, voc_ap
+    from itl.sources.detection_files import Annotations, load_detections
+    from itl.sources.voc_xml import read_objects
+
+    annotations = Annotations(*read_objects(args.annotations, args.images))
+    detections, note = load_detections(args.detections, annotations, args.categories)
+    if note:
+        print(f"note: {note}", file=sys.stderr)
+    by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
+    rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
+    csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
+
+
+def proposals(args: argparse.Namespace) -> None:
+    """Convert files of region proposals, or measure what part of the objects they cover."""
+    from itl.sources.proposal_files import describe_order, read_regions, write_regions
+    from itl.sources.proposals import measure_recall
+
+    if str(args.regions) == "windows":
+        if args.out or not args.recall:
+            raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
+        regions = None
+    else:
+        regions = read_regions(args.regions, args.order)
+        if args.order == "yxyx" and (note := describe_order(args.regions)):
+            print(f"note: {note}", file=sys.stderr)
+    if args.out and regions is not None:
+        write_regions(args.out, regions)
+    if args.recall:
+        table, note = measure_recall(regions, args.recall, args.count, args.images)
+        table.to_csv(sys.stdout, index=False)
+        if note:
+            print(f"note: {note}", file=sys.stderr)
+    elif regions is not None:
+        count = sum(len(boxes) for boxes in regions.values())
+        print(f"{args.out or args.regions}: {counted(count, 'regions')} of {len(regions):,} images")
+
+
+def plan(args: argparse.Namespace) -> None:
+    """Show what a preset would run, and the time, disk and memory that it should take."""
+    from itl.analysis.comparisons import pilot_lines
+    from itl.runs.plan_text import describe, terminal_table
+
+    made, questions, store, machine = _plan(args)
+    print("\n".join([describe(made, every_run=args.runs), *pilot_lines(questions, store, machine)]))
+    if args.detect or args.within:
+        from itl.analysis.noise import designs
+
+        table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
+        print(f"\n{terminal_table(table)}")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do the missing runs of a preset."""
+    from itl.analysis.added_seeds import run_each_until_decided
+    from itl.analysis.comparisons import pilot_lines
+    from itl.runs.question import run_all
+
+    _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
+    planned, questions, store, machine = _plan(args)
+    planned.refuse()
+    for line in [*planned.enlarged, *pilot_lines(questions, store, machine)]:
+        print(line, flush=True)
+    if args.until_decided:
+        for line in run_each_until_decided(questions, store, machine):
+            print(line, flush=True)
+    else:
+        run_all(questions, store, machine)
+        print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
+
+
+def report(args: argparse.Namespace) -> None:
+    """Do the missing runs of a preset, execute its notebooks and write its pages."""
+    from tqdm import tqdm
+
+    from itl.report import build
+
+    machine, preset = _machine(args), _preset(args)
+    out = machine.home / "reports" / preset.name
+    with log_lines(tqdm.write):  # which spares the bar
+        print(build.report(preset, out, machine, only=args.only))
+
+
+def advise(args: argparse.Namespace) -> None:
+    """Rank what to pre-train on for a target under a budget, and say what to measure next."""
+    from itl.analysis.advice import NO_LIMIT, Budget, Pilot, describe
+    from itl.runs.pilot import run_pilot
+    from itl.runs.questions import questions_of
+    from itl.runs.store import Store
+
+    budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
+    (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
+    pilot = Pilot(question, args.target, Store(machine.runs), machine)
+    for line in run_pilot(question, pilot, args.pilot, Store(machine.runs), machine):
+        print(line, flush=True)
+    print(describe(pilot.grid, pilot.task, budget))
+
+
+def init(args: argparse.Namespace) -> None:
+    """Copy the presets and notebooks that come with itl to a folder, to be edited."""
+    from itl.presets import copy_shipped
+
+    for folder in copy_shipped(args.folder):
+        print(folder)
+
+
+def results(args: argparse.Namespace) -> None:
+    """Print every number of a preset, tidy."""
+    from itl.runs.questions import questions_of
+    from itl.runs.results import describe_missing, results_of, words_as_text
+    from itl.runs.store import Store
+
+    machine = _machine(args)
+    preset = _preset(args)
+    questions, store = questions_of(preset), Store(machine.runs)
+    if not questions:
+        raise ItlError(f"preset {preset.name} asks no question, so it has no results")
+    table = results_of(questions, store, machine)
+    if args.format == "csv":
+        table.to_csv(sys.stdout, index=False)
+    else:
+        words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
+    if note := describe_missing(questions, table, store, machine):
+        print(f"itl: note: {note}; `itl run {args.preset}` does them", file=sys.stderr)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Say which answers of two reports differ, and what differs between their runs."""
+    from itl.report.compare import compare_reports, page, summary
+
+    table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
+    written = {
+        "text": lambda: summary(table),
+        "csv": lambda: table.to_csv(index=False).rstrip(),
+        "html": lambda: page(table, args.first, args.second),
+    }
+    print(written[args.format]())
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the net of a run as weights that torchvision or timm loads."""
+    from itl.runs.nets import export_net
+
+    print(export_net(args.run, args.file, Machine.from_environment(home=args.home)))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """Measure itl beside what people would use instead, and print the table."""
+    from itl.bench.table import bench as measure
+
+    with log_lines(partial(print, file=sys.stderr)):
+        measure(args.only, args.json, args.device)
+
+
+def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machine]":
+    """Plan the questions of a preset; messages on measuring go to stderr."""
+    from itl.runs.plan import plan as make_plan
+    from itl.runs.questions import questions_of, refuse_unknown_data
+    from itl.runs.store import Store
+
+    machine = _machine(args)
+    preset = _preset(args)
+    refuse_unknown_data(args.data or (), questions_of(preset))
+    questions, store = questions_of(preset, args.only), Store(machine.runs)
+    with log_lines(partial(print, file=sys.stderr)):
+        made = make_plan(questions, store, machine)
+    return made, questions, store, machine
+
+
+def _machine(args: argparse.Namespace) -> Machine:
+    return Machine.from_environment(
+        home=args.home,
+        data=tuple(args.data) if args.data else None,
+        device=args.device,
+        workers=args.workers,
+        compile=args.compile,
+        scheduler=args.scheduler,
+        shard=parse_shard(getattr(args, "shard", None)),
+    )
+
+
+def _preset(args: argparse.Namespace) -> "Preset":
+    """Load the preset; a notebook that does not exist is refused, since its question would go unasked."""
+    from itl.presets import find_notebooks, load_preset
+
+    preset, notebooks = load_preset(args.preset), find_notebooks()
+    for name in preset.notebooks:
+        pick(notebooks, name, f"notebook of preset {preset.name}")
+    return preset

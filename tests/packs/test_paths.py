@@ -1,0 +1,72 @@
+"""Where the images of a pack lie, and how many there are: listed once, and again when files change."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from itl import ItlError
+from itl.packs import paths
+from itl.packs.paths import size_of
+from itl.specs import Packing, key
+from tests.pictures import encoded, smooth
+from tests.worlds import IMAGES, here
+
+
+def test_a_data_set_beside_its_zip_is_refused_with_both_named(tmp_path):
+    (tmp_path / "tiny-imagenet-200").mkdir()
+    (tmp_path / "tiny-imagenet-200.zip").touch()
+    packing, machine = Packing("tiny-imagenet", "tiny-imagenet*"), here(tmp_path, data=(str(tmp_path),))
+    both = f"found 2 matches .{tmp_path}/tiny-imagenet-200, {tmp_path}/tiny-imagenet-200.zip.; give --data"
+    with pytest.raises(ItlError, match=both):
+        paths.find_source(packing, "images", machine)
+    one = machine.replace(data=(f"images={tmp_path}/tiny-imagenet-200.zip",))
+    assert paths.find_source(packing, "images", one) == tmp_path / "tiny-imagenet-200.zip"
+
+
+def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
+    machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
+    listed = size_of(packing, "images", machine)
+    monkeypatch.setattr(paths, "open_source", None)  # to list again would fail
+    assert size_of(packing, "images", machine) == listed
+    monkeypatch.undo()
+    paths.pack_for(packing, "images", machine)
+    assert size_of(packing, "images", machine) == replace(listed, packed=True, seconds=0.0)
+    assert (listed.images, listed.splits) == (64, {"train": 48, "val": 16})
+    assert (set(listed.train.values()), listed.packed, listed.seconds > 0) == ({12}, False, True)
+
+
+def test_a_cached_listing_is_refreshed(tmp_path):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    for count in (1, 2):
+        for name in ("cat", "dog"):
+            path = photos / name / f"{count}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(smooth(9, 9)))
+        assert size_of(Packing("folder", str(photos)), "images", machine).images == 2 * count
+
+
+def test_a_new_source_is_walked_twice_and_a_known_one_once(tmp_path, monkeypatch):
+    """For the state of its files, and to list them with their classes."""
+    photos, machine, scandir, scanned = tmp_path / "photos", here(tmp_path), os.scandir, []
+    for name in ("cat", "dog"):
+        (photos / name).mkdir(parents=True)
+        (photos / name / "1.png").write_bytes(encoded(smooth(9, 9)))
+
+    def counted(path):
+        scanned.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    for walks in (2, 1):
+        size_of(Packing("folder", str(photos)), "images", machine)
+        assert [scanned.count(name) for name in ("photos", "cat", "dog")] == [walks] * 3
+        scanned.clear()
+
+
+def test_how_many_images_may_be_unreadable_moves_no_pack(tmp_path):
+    strict, lenient = Packing("demo"), Packing("demo", unreadable=0.05)
+    folders = {paths.pack_folder(packing, "images", here(tmp_path)) for packing in (strict, lenient)}
+    assert len(folders) == 1
+    assert key(strict) == key(Packing("demo", unreadable=0.01)) != key(lenient)

@@ -1,0 +1,67 @@
+"""What work costs on this machine is measured once, by one process, and kept."""
+
+import json
+from concurrent.futures import Future
+
+from itl import log_lines
+from itl.processes import process_pool
+from itl.runs import throughput
+from itl.specs import Recipe
+from tests.worlds import FROZEN, RATE, here
+
+
+def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
+    messages: list[str] = []
+    with log_lines(messages.append):
+        return throughput.calibrated(works, machine, repeat_s=0.1), messages
+
+
+def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
+    machine = here(tmp_path)
+    works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
+    with process_pool(2, threads=1) as processes:
+        both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
+        (rates, messages), (other, other_messages) = (one.result() for one in both)
+    rate = rates[throughput.name_of(*works[0], machine)]
+    frozen = rates[throughput.frozen_name(machine)]
+    assert other == rates
+    assert (messages + other_messages).count("measuring 2 kinds of work on this machine, once") == 1
+    assert 0 < rate.infer_s_per_image < rate.train_s_per_image
+    assert rate.memory > rate.weights > 0
+    assert (rate.device, rate.features) == (0, 256)
+    assert min(frozen.start, frozen.fit, frozen.compare) > 0
+    monkeypatch.setattr(throughput, "process_pool", None)  # to measure again would fail
+    assert throughput.measured_before(works, machine) == rates
+    assert throughput.measured_before([("alexnet", Recipe()), *works], machine) == rates
+    assert throughput.calibrated(works, machine) == rates
+    kept = json.loads((tmp_path / "runs/rates.json").read_text())
+    assert kept.keys() == rates.keys()
+
+
+class NoProcess:
+    """Stands in for the process that measures: what works cost is made up."""
+
+    def __init__(self, *_, device):
+        self.future = Future()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def submit(self, _, works, *settings) -> Future:
+        self.future.set_result([RATE if work else FROZEN for work in works])
+        return self.future
+
+
+def test_kinds_of_work_are_counted_in_english(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(throughput, "process_pool", NoProcess)
+    caplog.set_level("INFO")
+    machine = here(tmp_path)
+    throughput.calibrated([], machine)
+    throughput.calibrated([("small", Recipe()), ("small", Recipe(pixels=32))], machine)
+    assert caplog.messages == [
+        "measuring one kind of work on this machine, once",
+        "measuring 2 kinds of work on this machine, once",
+    ]
