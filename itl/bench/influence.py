@@ -249,7 +249,7 @@ def trained(home: str, preset: str, worlds: int) -> str:
         rows.append((name, sum(counts), claimed, claimed / worlds, f"{ends.low:.3f} to {ends.high:.3f}"))
     table = pd.DataFrame(rows, columns=["estimator", "claims", "worlds with any", "share", "95 % (exact)"])
     nets = len(scored[0].scores)
-    return f"{worlds} worlds of {nets} trained nets:\n{table.round(3).to_string(index=False)}"
+    return f"Worlds: {worlds}, with {nets} trained nets each\n{table.round(3).to_string(index=False)}"
 
 
 def main(worlds: int, show: Callable[[str], object] = print) -> None:

@@ -7,12 +7,15 @@ from itl import ItlError
 from itl.analysis.influence import HalvesScored, nodes_above, on_half
 from itl.bench import influence
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.presets import load_preset, write_preset
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
 from tests.worlds import SETTINGS, here
+
+PLANTED = {"size": 16, "classes": 8, "train": 4, "val": 2, "planted": False}
 
 
 def test_worlds_with_and_without_effects(monkeypatch):
@@ -79,32 +82,16 @@ def test_worlds_have_images_and_nets_of_their_own():
     assert [world.conditions[0] for world in worlds] == [question.conditions[0]] * 3
 
 
-def test_trained_worlds_count_claims(tmp_path, monkeypatch):
-    """One class helps in every net, so each world has a claim; in worlds of noise none has."""
-    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
-    question, machine = Influence.ask(**settings, halves=20), here(tmp_path, workers=1)
-    monkeypatch.setattr(influence, "questions_of", lambda *_: [question])
-    monkeypatch.setattr(influence, "load_preset", lambda name: name)
-    monkeypatch.setattr(influence, "run_all", lambda questions, *_: ran.extend(questions))
-    tree, ran = Taxonomy.snapshot(), []
-    classes = spread_leaves(tree, 40)
-    nodes, inclusion = nodes_above(tree, classes), influence.halves(tree, classes, 80)
-    noise = np.random.default_rng(0).normal(size=80)
-
-    def scored(effect):
-        scores = inclusion @ (effect * influence.planted(tree, classes)) + noise
-        names, depths = tuple(nodes.wnids), np.zeros(len(nodes.wnids))
-        return HalvesScored("knn@x", nodes, names, depths, inclusion, tuple(range(80)), scores, 10.0)
-
-    monkeypatch.setattr(influence, "halves_scored", lambda *_: scored(2.0))
-    text = influence.trained(str(machine.home), "x", 3)
-    assert len(ran) == 3 and "3 worlds of 80 trained nets" in text
-    row = next(line.split() for line in text.splitlines() if "tree-shrunk" in line)
-    assert int(row[1]) > 10 and row[2:4] == ["3", "1.0"], "claims, worlds with any, share"
-    monkeypatch.setattr(influence, "halves_scored", lambda *_: scored(0.0))
-    row = next(
-        line.split()
-        for line in influence.trained(str(machine.home), "x", 2).splitlines()
-        if "tree-shrunk" in line
-    )
-    assert row[1:4] == ["0", "0", "0.0"]
+def test_trained_worlds_are_counted(tmp_path, monkeypatch):
+    """A world of twenty nets that have learned nothing, so that there is nothing to be claimed."""
+    monkeypatch.setenv("ITL_WORKERS", "1")
+    study = dict(load_preset("my-task-nothing").notebooks["08-influence"], halves=20)
+    study["images"] = {"source": "demo-planted", "size": 16, "options": PLANTED}
+    study["targets"] = {"surfaces": {"source": "demo-surfaces", "size": 16, "options": {"train": 4, "test": 4}}}
+    study["recipe"] = {"steps": 2, "batch": 8, "pixels": 16}
+    preset = write_preset("nothing", {"about": "", "notebooks": {"08-influence": study}}, tmp_path)
+    text = influence.trained(str(tmp_path), str(preset), 1)
+    assert text.startswith("Worlds: 1, with 20 trained nets each")
+    rows = [line.split() for line in text.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["tree-shrunk", "ridge", "difference"]
+    assert rows[0][1:] == ["0", "0", "0.0", "0.000", "to", "0.975"]
