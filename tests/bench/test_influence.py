@@ -87,7 +87,8 @@ def test_trained_worlds_are_counted(tmp_path, monkeypatch):
     monkeypatch.setenv("ITL_WORKERS", "1")
     study = dict(load_preset("my-task-nothing").notebooks["08-influence"], halves=20)
     study["images"] = {"source": "demo-planted", "size": 16, "options": PLANTED}
-    study["targets"] = {"surfaces": {"source": "demo-surfaces", "size": 16, "options": {"train": 4, "test": 4}}}
+    surfaces = {"source": "demo-surfaces", "size": 16, "options": {"train": 4, "test": 4}}
+    study["targets"] = {"surfaces": surfaces}
     study["recipe"] = {"steps": 2, "batch": 8, "pixels": 16}
     preset = write_preset("nothing", {"about": "", "notebooks": {"08-influence": study}}, tmp_path)
     text = influence.trained(str(tmp_path), str(preset), 1)
