@@ -132,15 +132,16 @@ def project(home: Path, **changes: object) -> Path:
 
 
 def write_rates(machine: Machine, study: dict) -> None:
-    """Write what the nets of *study* cost on *machine*, made up, so that its plan measures nothing."""
+    """Add what the nets of *study* cost on *machine*, made up, so that its plan measures nothing."""
     net, recipe = SETTINGS["net"], Recipe(**study["recipe"])
     rates = {
         name_of(net, recipe, machine): Rate(0.01, 0.01, 1 << 28, 0, 1 << 20, 256),
         frozen_name(machine): Frozen(0.1, 1e-9, 1e-9),
     }
-    machine.runs.mkdir(parents=True)
-    text = json.dumps({name: asdict(rate) for name, rate in rates.items()})
-    (machine.runs / "rates.json").write_text(text)
+    file = machine.runs / "rates.json"
+    machine.runs.mkdir(parents=True, exist_ok=True)
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps({name: asdict(rate) for name, rate in rates.items()} | known))
 
 
 def left_over(home: Path) -> list[psutil.Process]:

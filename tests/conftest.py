@@ -24,6 +24,36 @@ SYNSETS = [
 ]
 
 
+BROWSER = "tests/browser"  # all of it in one process, which starts JupyterLab and Chromium once
+LONGEST_FIRST = (
+    BROWSER,
+    "tests/runs/test_slurm.py",
+    "tests/runs/test_executors.py",
+    "tests/runs/test_cluster.py",
+    "tests/test_processes.py",
+    "tests/test_chaos.py",
+    "tests/packs/test_writer.py",
+    "tests/runs/test_own_weights.py",
+    "tests/report/test_build.py",
+    "tests/evaluation/test_detection.py",
+    "tests/bench/test_gpu_check.py",
+    "tests/training",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process, which makes what they share once; the longest come first."""
+
+    def rank(item: pytest.Item) -> int:
+        return next((n for n, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99)
+
+    items.sort(key=rank)
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        group = BROWSER if file.startswith(BROWSER) else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def small_taxonomy() -> Taxonomy:
     """Make a taxonomy of ten synsets, whose wnids are words."""
     synsets = [

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -35,16 +36,24 @@ ROOMS = [
 ROOT = Path(itl.__file__).parent
 
 
+@cache
 def modules() -> dict[str, Path]:
     """All modules by their name inside itl, such as training.loop."""
     files = [path for path in sorted(ROOT.rglob("*.py")) if path.name != "__init__.py"]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files}
 
 
+@cache
+def syntax_of(path: Path) -> ast.Module:
+    """The parsed code of *path*."""
+    return ast.parse(path.read_text())
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """The itl modules that *path* imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(syntax_of(path)):
         if isinstance(node, ast.ImportFrom):
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -126,7 +135,7 @@ def names_used(tree: ast.AST) -> set[str]:
 
 
 def test_tests_go_through_public_names():
-    private = set().union(*(private_names(ast.parse(path.read_text())) for path in modules().values()))
+    private = set().union(*(private_names(syntax_of(path)) for path in modules().values()))
     for path in Path(__file__).parent.rglob("*.py"):
         used = names_used(ast.parse(path.read_text())) & private
         assert not used, f"{path.name} uses {sorted(used)}: give them public names, or test what shows them"
@@ -134,10 +143,9 @@ def test_tests_go_through_public_names():
 
 def test_house_numbers():
     for path in modules().values():
-        text = path.read_text()
-        lines = text.count("\n")
+        lines = path.read_text().count("\n")
         assert lines <= 500, f"{path.name} has {lines} lines; does it hold two nouns?"
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(syntax_of(path)):
             if isinstance(node, ast.FunctionDef):
                 length = node.end_lineno - node.lineno + 1
                 assert length <= 60, f"{path.name}: {node.name} has {length} lines"

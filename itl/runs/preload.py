@@ -8,10 +8,6 @@ from importlib import import_module
 
 from itl.machine import OPENMP_THREADS
 
-MODULES = (
-    "itl.runs.perform",
-    "torch._dynamo",  # which the first optimizer of a process imports
-)
 WATCH_S = 0.1  # between two looks at the parent
 
 
@@ -31,8 +27,7 @@ def preload() -> None:
     watch.start()
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ[OPENMP_THREADS] = "1"
-    for module in MODULES:
-        import_module(module)
+    import_module("itl.runs.perform")
     import_module("numba").njit(lambda: None)()  # at its first compilation it imports most of itself
     signal.signal(signal.SIGINT, on_interrupt)
     done.set()

@@ -98,19 +98,27 @@ def page(opened):
     errors.clear()
 
 
+@pytest.fixture(scope="session")
+def kernels() -> list[str]:
+    """The kernel that all notebooks share, once there is one: it takes seconds to start and to import itl."""
+    return []
+
+
 @pytest.fixture
-def notebook(page, home, request):
+def notebook(page, home, request, kernels):
     """Open a notebook of the cells given, and close it after the test."""
     name = re.sub(r"\W+", "-", request.node.name)
     notebooks = []
 
     def opened(*cells: str) -> rig.Notebook:
-        notebooks.append(rig.Notebook(page, home, f"{name}.ipynb", cells))
+        notebooks.append(rig.Notebook(page, home, f"{name}.ipynb", cells, *kernels))
+        if not kernels:
+            kernels.append(notebooks[-1].share_kernel())
         return notebooks[-1]
 
     yield opened
-    for _ in notebooks:
-        rig.close_notebook(page)
+    for one in reversed(notebooks):
+        one.close()
 
 
 @pytest.fixture

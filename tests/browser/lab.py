@@ -83,6 +83,16 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
+SHARE = """import itl.panels.panel  # what its modules make stays
+from comm import get_comm_manager
+get_ipython().comms_of_modules = {*get_comm_manager().comms}"""
+FORGET = """from comm import get_comm_manager
+for name, comm in [*get_comm_manager().comms.items()]:
+    if name not in get_ipython().comms_of_modules:
+        comm.close()
+%reset -f"""
+
+
 def close_notebook(page) -> None:
     """Close the notebook on top without a word, and end its kernel."""
     page.evaluate(
@@ -98,20 +108,38 @@ def close_notebook(page) -> None:
 class Notebook:
     """A notebook, open in a page of a lab; its cells run one after the other."""
 
-    def __init__(self, page, folder: Path, name: str, cells: Sequence[str]) -> None:
-        """Write *cells* to *name* in the lab's *folder* and open it, with a kernel of its own."""
+    def __init__(self, page, folder: Path, name: str, cells: Sequence[str], kernel: str = "") -> None:
+        """Write *cells* to *name* in the lab's *folder* and open it, with *kernel* or one of its own."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, folder / name)
         self.page, self.ran = page, 0
-        page.evaluate(
-            """async (path) => {
-                const opened = await window.jupyterapp.commands.execute("docmanager:open", {path});
+        self.kernel: str = page.evaluate(
+            """async ([path, id]) => {
+                const options = {path, kernel: id ? {id} : undefined};
+                const opened = await window.jupyterapp.commands.execute("docmanager:open", options);
                 await opened.context.ready;
                 await opened.sessionContext.ready;
                 await opened.sessionContext.session.kernel.info;
+                return opened.sessionContext.session.kernel.id;
             }""",
-            name,
+            [name, kernel],
+        )
+
+    def share_kernel(self) -> str:
+        """Import what tests need into the kernel, which is to be given to others; returns its id."""
+        assert self.execute(SHARE) == ""
+        return self.kernel
+
+    def close(self) -> None:
+        """Close the notebook without a word; its shared kernel forgets names and widgets, and stays."""
+        assert self.execute(FORGET) == ""
+        self.page.evaluate(
+            """() => {
+                const open = window.jupyterapp.shell.currentWidget;
+                open.context.model.dirty = false;
+                open.dispose();
+            }"""
         )
 
     def run(self) -> str:

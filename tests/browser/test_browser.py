@@ -5,20 +5,23 @@ import re
 import shutil
 
 from itl.__main__ import main
+from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.specs import Packing, Subset, spec_of
 from tests.browser.steps import OPEN, go_to, row, settled, shot
 from tests.browser.worlds import EVERY_CLASS, NAUGHTY
+from tests.chaos import write_rates
 from tests.worlds import SETTINGS, here
 
+RECIPE = {"steps": 4, "batch": 8, "pixels": 16}
 TRAIN = f"""from dataclasses import replace
 from itl.runs import questions
 from itl.machine import Machine
 from itl.runs.store import Store
-settings = {json.dumps(SETTINGS | {"images": EVERY_CLASS})}
-settings |= {{"images_per_class": [], "seeds": [0], "recipe": {{"steps": 4, "batch": 8, "pixels": 16}}}}
+settings = {json.dumps(SETTINGS | {"images": EVERY_CLASS, "images_per_class": [], "seeds": [0]})}
+settings["recipe"] = {RECIPE}
 machine = Machine.from_environment()
 question = questions.data_size(subset=replace(browser.subset, images_per_class=2), **settings)
 question.run(Store(machine.runs), machine)
@@ -28,6 +31,7 @@ DOG, MAMMAL = "n02084071", "n01861778"
 
 
 def test_search_cut_exclude_and_train_on_it(notebook, page, home):
+    write_rates(Machine.from_environment(home=home, workers=1), {"recipe": RECIPE})  # as in the kernel
     cells = notebook(OPEN, "browser.subset", TRAIN)
     assert "classes: 1,000" in cells.run()
     settled(page)
