@@ -15,13 +15,12 @@ import yaml
 
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
-from itl.analysis.figures import figure_of, forest
 from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
-from itl.panels.panel import WIDE, Panel, figure_url, garbage_collection_postponed
+from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, garbage_collection_postponed
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -84,7 +83,7 @@ class StudyPanel(Panel):
         self._is_done = False  # whether all runs were, when the picture was drawn
         self._at_once = True  # whether the picture waits for the whole answer
         self._results: pd.DataFrame | None = None
-        self._figure = ""
+        self._figure: ForestPicture | None = None
         super().__init__()
         self.question = next(iter(self.questions))
 
@@ -320,7 +319,7 @@ class StudyPanel(Panel):
 
     def forget_answer(self) -> None:
         """Read, judge and draw the answer anew when it is next shown."""
-        self._results, self._answer, self._figure = None, None, ""
+        self._results = self._answer = self._figure = None
 
     @property
     def state(self) -> str:
@@ -333,10 +332,10 @@ class StudyPanel(Panel):
             self._answer = answer(self.ask(), self.store, self.machine, self._results)
         return self._answer
 
-    def figure(self) -> str:
-        """Return the figure of all comparisons as a data URL; ItlError where no run is done."""
-        if not self._figure:
-            self._figure = figure_url(figure_of(forest(self.answer().contrasts)))
+    def figure(self) -> ForestPicture:
+        """Return the figure of all comparisons; ItlError where no run is done."""
+        if self._figure is None:
+            self._figure = forest_picture(self.answer().contrasts)
         return self._figure
 
     def save(self, name: str) -> Path:
@@ -388,7 +387,7 @@ class StudyPanel(Panel):
         text = str(watched) if self.state != FAILED else self.process.last_line
         return {"text": text, "percent": round(100 * watched.done), "curves": shown}
 
-    def _answer_facts(self) -> dict[str, str]:
+    def _answer_facts(self) -> dict[str, object]:
         """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
         if not self._is_done or not (self._at_once or self._answer):
             return {}
