@@ -1,14 +1,10 @@
-"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [--judge PRESET]`.
+"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET`.
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
 pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of a grid
-of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds are split at random:
-pilots and other tasks have some of them, and what was chosen is judged by all others. What means alone can
-reach is shown by the whole grid of the seen seeds, which is measured at several times a pilot's cost.
-
-Another preset of the same tasks may judge, with more seeds, and with more test images if its targets have
-them: that makes the judge more precise and leaves pilots as they are. It may lack options that nothing
-chooses.
+of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds of that grid are drawn
+at random, anew for each task and split: pilots and other tasks have these, and what was chosen is judged by
+all others. What means alone can reach is shown by the whole grid, at four times a pilot's cost.
 """
 
 import argparse
@@ -22,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap
 
-from itl import ItlError, pick
+from itl import ItlError
 from itl.analysis.advice import PILOT_SHARE, next_experiment, quantile
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Posterior, fit
@@ -36,10 +32,9 @@ from itl.runs.task_questions import Scores, score_task
 ADVICE, EVERYTHING, NEAREST = "advice", "everything", "the nearest classes"
 KNN, PILOT_MEAN = "5 neighbours, one net of each option", "the best mean of an even pilot"
 CEILING = "the best mean of the whole grid of these seeds"
-SPLITS = 4
-SEEN = 4  # seeds of which a pilot may take nets; all nets of them on other tasks are known
+SPLITS = 8
+GRID_SEEDS = 6  # that a pilot may take nets of; all nets of them on other tasks are known
 FEWEST_JUDGING = 2  # seeds
-GRID_SEEDS = 6  # of the grid whose hours are counted
 CLOSE = 1.0  # points: a choice that loses less is as good as the best
 
 
@@ -67,14 +62,14 @@ class Judge:
         The highest of noisy means is too high, so this is too large: the best option would show some too.
         """
         means = self.values.mean()
-        return float(means.max() - means[self._judged(choice)])
+        return float(means.max() - means[choice])
 
     def fair_regret(self, choice: str, random: np.random.Generator) -> float:
         """Return by how much *choice* is behind the option that half of the seeds put first, on the others.
 
         Below 0 where half of the seeds choose less well. The mean of both ways round.
         """
-        order, choice = random.permutation(len(self.values)), self._judged(choice)
+        order = random.permutation(len(self.values))
         halves = self.values.iloc[order[::2]].mean(), self.values.iloc[order[1::2]].mean()
         losses = [judge[chooser.idxmax()] - judge[choice] for chooser, judge in (halves, halves[::-1])]
         return float(np.mean(losses))
@@ -86,9 +81,6 @@ class Judge:
         apart = self.values.sub(self.values.mean(axis=1), axis=0)
         variance = apart.var().mean() * options / (options - 1)
         return math.sqrt(2 * variance / seeds)
-
-    def _judged(self, option: str) -> str:
-        return pick({name: name for name in self.values}, option, "option of the preset that judges")
 
 
 @dataclass(frozen=True)
@@ -112,7 +104,7 @@ class LeftOut:
             What is known then, the parameters of the model, and the share of the hours of a grid it took.
         """
         rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
-        whole = float(hours[self.grid.trained].sum()) * GRID_SEEDS
+        whole = float(hours[self.grid.trained].sum()) * len(self.seen)
         elsewhere = rows[(rows["task"] != self.task) & rows["seed"].isin(self.seen)]
         known = replace(self.grid, measured=elsewhere, seeds=tuple(self.seen), nets=frozenset())
         parameters, any_option, taken = known.fit(), np.ones(len(hours), bool), 0.0
@@ -131,8 +123,7 @@ def validate(
     splits: int = SPLITS,
     near: np.ndarray | None = None,
     quick: Mapping[tuple[int, int, int], float] | None = None,
-    judge: Grid | None = None,
-    seen: int = SEEN,
+    seen: int = GRID_SEEDS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave every task out in turn, for so many *splits* of the seeds: see the module.
 
@@ -142,8 +133,7 @@ def validate(
         near: (tasks, options), nearness of an option's classes to the task's, for the rival that takes the
             nearest; nan where it is not known.
         quick: k-NN accuracy by task, option and seed, for the rival that takes the best one.
-        judge: the grid that judges, of tasks and options by the same names; by default *grid* itself.
-        seen: seeds of which a pilot may take nets.
+        seen: seeds of the grid, of which a pilot may take nets.
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
@@ -152,35 +142,30 @@ def validate(
         this mean.
 
     Raises:
-        ItlError: fewer than two tasks have every option with two seeds more than *seen*, or the judge lacks
-            a chosen option.
+        ItlError: fewer than two tasks have every option with two seeds more than *seen*.
     """
-    tables = _complete(grid, judge or grid, seen)
+    tables = _complete(grid, seen)
     chosen, intervals = [], []
     for split in range(splits):
         random = np.random.default_rng(split)
-        for task, (seeds, judging) in tables.items():
-            known = sorted(random.permutation(seeds)[:seen].tolist())
-            unseen = Judge(judging[~judging.index.isin(known)])
-            choices, rows = _judged(LeftOut(grid, grid.tasks.index(task), known, unseen), near, quick, split)
+        for task, values in tables.items():
+            known = sorted(random.permutation(values.index)[:seen].tolist())
+            judge = Judge(values[~values.index.isin(known)])
+            choices, rows = _judged(LeftOut(grid, grid.tasks.index(task), known, judge), near, quick, split)
             names = {"task": task, "split": split}
             chosen += [names | choice for choice in choices]
             intervals += [names | row for row in rows]
     return pd.DataFrame(chosen), pd.DataFrame(intervals)
 
 
-def _complete(grid: Grid, judge: Grid, seen: int) -> dict[str, tuple[np.ndarray, pd.DataFrame]]:
-    """Return the tasks that can be left out: the seeds that may be seen, and the values that judge."""
-    tables = {}
-    for task in grid.tasks:
-        if task in judge.tasks:
-            seeds, judging = values_of(grid, task).index.to_numpy(), values_of(judge, task)
-            if len(seeds) >= seen and len(judging) >= seen + FEWEST_JUDGING:
-                tables[task] = seeds, judging
+def _complete(grid: Grid, seen: int) -> dict[str, pd.DataFrame]:
+    """Return the values of the tasks that can be left out: see `values_of`."""
+    tables = {task: values_of(grid, task) for task in grid.tasks}
+    tables = {task: table for task, table in tables.items() if len(table) >= seen + FEWEST_JUDGING}
     if len(tables) < 2:
         raise ItlError(
             f"tasks are left out of two or more that have every option with {seen + FEWEST_JUDGING} seeds; "
-            f"{len(tables)} have: run more of the question, or let pilots have fewer seeds than {seen}"
+            f"{len(tables)} have: run more of the question, or give --seen a number below {seen}"
         )
     return tables
 
@@ -194,7 +179,7 @@ def _judged(
     judge, trained = left.judge, np.flatnonzero(known.trained)
     pilot = known.measured[known.measured["task"] == left.task]
     choices = {ADVICE: int(trained[belief.mean[trained].argmax()])}
-    choices |= _rivals(left, len(pilot), near, quick)
+    choices |= _rivals(left, len(pilot), near, quick, split)
     rows, chosen = [], []
     names = known.options["option"]
     for method, option in choices.items():
@@ -207,14 +192,16 @@ def _judged(
         chosen.append(words | losses | {"nets": len(pilot), "cost": cost})
     of_one = parameters.net + parameters.noise(np.array([left.task]))[0]  # variance of one net's value
     variances = belief.spread**2 + of_one / len(judge.values)
-    for option in trained[names[trained].isin(judge.values.columns)].tolist():
+    for option in trained.tolist():
         reach = quantile(len(known.tasks)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}
         rows.append({"option": names[option], "mean": float(judge.values[names[option]].mean()), **ends})
     return chosen, rows
 
 
-def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | None) -> dict[str, int]:
+def _rivals(
+    left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | None, split: int
+) -> dict[str, int]:
     """Return what simpler ways choose; one that lacks what it needs is left out."""
     grid, task = left.grid, left.task
     trained, choices = np.flatnonzero(grid.trained), {EVERYTHING: grid.everything}
@@ -222,9 +209,10 @@ def _rivals(left: LeftOut, nets: int, near: np.ndarray | None, quick: Mapping | 
     if near is not None and np.isfinite(near[task, trained]).all():
         nearest = trained[near[task, trained] >= near[task, trained].max() - 1e-9]
         choices[NEAREST] = int(nearest[images[nearest].argmax()])
-    first = left.seen[0]
-    if quick and all((task, option, first) in quick for option in trained):
-        choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, first]))
+    scored = [seed for seed in grid.seeds if all((task, option, seed) in (quick or {}) for option in trained)]
+    if quick and scored:
+        seed = scored[split % len(scored)]
+        choices[KNN] = int(max(trained.tolist(), key=lambda option: quick[task, option, seed]))
     choices[CEILING] = int(trained[left.values.mean(0).argmax()])
     order = np.arange(left.values.size).reshape(left.values.shape)  # one net of each option, then a second, …
     even = pd.DataFrame(left.values).where(order < nets).mean()
@@ -263,8 +251,8 @@ def over_tasks(values: pd.Series) -> tuple[float, float]:
     return round(float(ends.low), 2), round(float(ends.high), 2)
 
 
-def main(home: str, preset: str, splits: int = SPLITS, judge: str | None = None, seen: int = SEEN) -> str:
-    """Write the table of the question of advice of *preset*, whose runs lie in *home*, judged by *judge*."""
+def main(home: str, preset: str, splits: int = SPLITS, seen: int = GRID_SEEDS) -> str:
+    """Write the table of the question of advice of *preset*, whose runs lie in *home*."""
     machine = Machine.from_environment(home=Path(home))
     loaded, store = load_preset(preset), Store(machine.runs)
     question, *_ = questions_of(loaded, "10-advice")
@@ -278,11 +266,7 @@ def main(home: str, preset: str, splits: int = SPLITS, judge: str | None = None,
         seeds = sorted(rows["seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             quick[number, option, int(seeds[row])] = float(data.values[row, option])
-    judging = None
-    if judge:
-        precise, *_ = questions_of(load_preset(judge), "10-advice")
-        judging = grid_of(precise, store, machine)
-    return written(*validate(grid, splits, near, quick, judging, seen))
+    return written(*validate(grid, splits, near, quick, seen))
 
 
 def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
@@ -297,8 +281,7 @@ def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m itl.bench.advice")
     parser.add_argument("home", help="where runs/ and packs/ lie, such as .")
-    parser.add_argument("preset", help="whose runs of 10-advice are done, such as my-task-further")
-    parser.add_argument("--judge", help="a preset of the same tasks that judges, such as my-task-judge")
+    parser.add_argument("preset", help="whose runs of 10-advice are done, such as my-task-judge")
     parser.add_argument("--splits", type=int, default=SPLITS, help="of the seeds (%(default)s)")
-    parser.add_argument("--seen", type=int, default=SEEN, help="seeds that a pilot may take (%(default)s)")
+    parser.add_argument("--seen", type=int, default=GRID_SEEDS, help="seeds of the grid (%(default)s)")
     print(main(**vars(parser.parse_args())))

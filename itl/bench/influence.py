@@ -1,24 +1,29 @@
 """How often effects of classes are claimed rightly: simulated nets whose true effects are known.
 
-`python -m itl.bench.influence [WORLDS]` prints three tables for 40 classes of the demo world. First, how
+`python -m itl.bench.influence` prints three tables for 40 classes of the demo world. First, how
 often something is claimed where no class has an effect. Then, how well each estimator finds ten classes that
 help and ten that hurt, in whole subtrees, from so many nets; and the same with effects of half the size for
 both kinds of halves. The noise of a net's score is 1.
 
-`python -m itl.bench.influence HOME PRESET [WORLDS]` takes the nets of PRESET's 08-influence in the
+`python -m itl.bench.influence HOME PRESET` takes the nets of PRESET's 08-influence in the
 store of HOME twice without any effect. Their own scores are shuffled among the nets, so that noise is that
 of nets. And their k-NN is scored on the images of the target under labels drawn at random, which no class can
 help with, though nets of like classes err alike there.
+
+`python -m itl.bench.influence HOME PRESET --train` trains the nets of PRESET's 08-influence anew in every
+world, whose images are drawn from a seed of its own, and counts the worlds in which anything is claimed. That
+is how often claims are false where the source of PRESET plants nothing, as in preset my-task-nothing.
 """
 
-import sys
+import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import false_discovery_control, rankdata
+from scipy.stats import binomtest, false_discovery_control, rankdata
 
 from itl import ItlError
 from itl.analysis.influence import (
@@ -40,12 +45,12 @@ from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.presets import load_preset
 from itl.runs.perform import load_net
-from itl.runs.question import Question
+from itl.runs.question import Condition, Question, run_all
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from itl.sources.synthetic.classes import spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL
-from itl.specs import Transfer
+from itl.specs import Packing, Transfer
 
 CLASSES = 40
 NETS = (40, 60, 80, 120, 160, 200)
@@ -200,7 +205,7 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
     return scores
 
 
-def of_store(home: str, preset: str, worlds: int = 40) -> str:
+def of_store(home: str, preset: str, worlds: int) -> str:
     """Write `claims` of the 08-influence of *preset*, whose runs lie in *home*, in both kinds of worlds."""
     machine = Machine.from_environment(home=Path(home))
     question, *_ = questions_of(load_preset(preset), "08-influence")
@@ -212,6 +217,39 @@ def of_store(home: str, preset: str, worlds: int = 40) -> str:
             values = random_labels(question, store, machine, worlds)
             tables.append(claims(scored, values).assign(worlds="labels at random"))
     return f"{worlds} worlds of each kind:\n{pd.concat(tables).round(3).to_string(index=False)}"
+
+
+def in_world(question: Question, number: int) -> Question:
+    """Return *question* with all images drawn from the seed *number*, and with nets of other seeds."""
+
+    def drawn(packing: Packing) -> Packing:
+        return replace(packing, options=tuple({**dict(packing.options), "seed": number}.items()))
+
+    def with_own_seeds(condition: Condition) -> Condition:
+        first = number * len(condition.seeds)
+        return replace(condition, seeds=tuple(first + seed for seed in condition.seeds))
+
+    targets = tuple((name, drawn(packing)) for name, packing in question.targets)
+    conditions = tuple(map(with_own_seeds, question.conditions))
+    return replace(question, images=drawn(question.images), targets=targets, conditions=conditions)
+
+
+def trained(home: str, preset: str, worlds: int) -> str:
+    """Train the nets of the 08-influence of *preset* in so many *worlds*; count those with any claim."""
+    machine = Machine.from_environment(home=Path(home))
+    question, *_ = questions_of(load_preset(preset), "08-influence")
+    questions, store = [in_world(question, number) for number in range(worlds)], Store(machine.runs)
+    run_all(questions, store, machine)
+    scored = [halves_scored(world, store, machine) for world in questions]
+    rows = []
+    for name in ESTIMATORS:
+        counts = [int((world.effects(name)["verdict"] != "cannot tell").sum()) for world in scored]
+        claimed = sum(count > 0 for count in counts)
+        ends = binomtest(claimed, worlds).proportion_ci()
+        rows.append((name, sum(counts), claimed, claimed / worlds, f"{ends.low:.3f} to {ends.high:.3f}"))
+    table = pd.DataFrame(rows, columns=["estimator", "claims", "worlds with any", "share", "95 % (exact)"])
+    nets = len(scored[0].scores)
+    return f"Worlds: {worlds}, with {nets} trained nets each\n{table.round(3).to_string(index=False)}"
 
 
 def main(worlds: int, show: Callable[[str], object] = print) -> None:
@@ -230,7 +268,16 @@ def main(worlds: int, show: Callable[[str], object] = print) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        print(of_store(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:4])))
+    parser = argparse.ArgumentParser(prog="python -m itl.bench.influence")
+    parser.add_argument("home", nargs="?", help="where runs/ and packs/ lie, such as .")
+    parser.add_argument("preset", nargs="?", help="with 08-influence, such as my-task")
+    parser.add_argument("--worlds", type=int, help="how many (40; 400 that are simulated without nets)")
+    parser.add_argument("--train", action="store_true", help="the preset's nets in every world")
+    options = parser.parse_args()
+    if options.preset:
+        count_claims = trained if options.train else of_store
+        print(count_claims(options.home, options.preset, options.worlds or 40))
+    elif options.home or options.train:
+        parser.error("give HOME and PRESET, or neither")
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)
+        main(options.worlds or 400)

@@ -7,12 +7,15 @@ from itl import ItlError
 from itl.analysis.influence import HalvesScored, nodes_above, on_half
 from itl.bench import influence
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.presets import load_preset, write_preset
 from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.store import Store
 from itl.runs.task_questions import Influence
 from itl.sources.synthetic.classes import spread_leaves
 from tests.worlds import SETTINGS, here
+
+PLANTED = {"size": 16, "classes": 8, "train": 4, "val": 2, "planted": False}
 
 
 def test_worlds_with_and_without_effects(monkeypatch):
@@ -67,3 +70,29 @@ def test_labels_at_random_are_known_by_chance_alone(tmp_path):
     probed = Influence.ask(**settings | {"tasks": ["probe@scenes"]}, halves=4)
     with pytest.raises(ItlError, match="influence has probe@scenes first, not knn"):
         influence.random_labels(probed, store, machine, 1)
+
+
+def test_worlds_have_images_and_nets_of_their_own():
+    settings = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    question = Influence.ask(**settings, halves=4)
+    worlds = [influence.in_world(question, number) for number in range(3)]
+    assert [dict(world.images.options)["seed"] for world in worlds] == [0, 1, 2]
+    assert [dict(packing.options)["seed"] for _, packing in worlds[2].targets] == [2]
+    assert [world.conditions[1].seeds for world in worlds] == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)]
+    assert [world.conditions[0] for world in worlds] == [question.conditions[0]] * 3
+
+
+def test_trained_worlds_are_counted(tmp_path, monkeypatch):
+    """A world of twenty nets that have learned nothing, so that there is nothing to be claimed."""
+    monkeypatch.setenv("ITL_WORKERS", "1")
+    study = dict(load_preset("my-task-nothing").notebooks["08-influence"], halves=20)
+    study["images"] = {"source": "demo-planted", "size": 16, "options": PLANTED}
+    surfaces = {"source": "demo-surfaces", "size": 16, "options": {"train": 4, "test": 4}}
+    study["targets"] = {"surfaces": surfaces}
+    study["recipe"] = {"steps": 2, "batch": 8, "pixels": 16}
+    preset = write_preset("nothing", {"about": "", "notebooks": {"08-influence": study}}, tmp_path)
+    text = influence.trained(str(tmp_path), str(preset), 1)
+    assert text.startswith("Worlds: 1, with 20 trained nets each")
+    rows = [line.split() for line in text.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["tree-shrunk", "ridge", "difference"]
+    assert rows[0][1:] == ["0", "0", "0.0", "0.000", "to", "0.975"]

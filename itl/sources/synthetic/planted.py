@@ -90,16 +90,18 @@ class DemoPlanted(DemoClasses):
     """The classes of source demo, some of which help or hurt on the target of source demo-surfaces.
 
     Under each node of HELPFUL all classes have the node's shape, and the surfaces one after the other. Under
-    those of HARMFUL all have the node's shape too, and discs in the colours one after the other.
+    those of HARMFUL all have the node's shape too, and discs in the colours one after the other. Where
+    nothing is *planted*, all classes are grey and told apart by their shape.
     """
 
+    planted: bool = True
     kind = "demo-planted"
 
     @cached_property
     def _planted(self) -> dict[str, tuple[str, str]]:
         """The node that each class that helps or hurts is under, by any path, and its surface or colour."""
         tree, planted, counts = Taxonomy.snapshot(), {}, Counter[str]()
-        for wnid in self.names:
+        for wnid in self.names if self.planted else ():
             for node in tree.ancestors(wnid).intersection(HELPFUL + HARMFUL):
                 planted[wnid] = node, NAMES[counts[node] % len(NAMES)]
                 counts[node] += 1

@@ -377,6 +377,10 @@ def test_what_is_planted_is_in_the_pixels(world, nodes, middle):
     assert len(alike[True]) == 10
     assert min(alike[True]) > max(alike[False])
     assert np.mean(alike[True]) > 2 * np.mean(alike[False])
+    nothing = DemoPlanted(planted=False)
+    wnid = next(wnid for wnid in nothing.names if not world.ancestors(wnid).isdisjoint(nodes))
+    vectors = hue_vectors(nothing, wnid, middle)
+    assert np.abs(vectors.mean()) / np.abs(vectors).mean() < min(alike[True])
 
 
 def test_the_target_is_told_apart_as_what_helps_is():
