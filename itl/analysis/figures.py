@@ -283,7 +283,7 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         )
 
 
-def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
+def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True) -> Axes:
     """Draw a row for each contrast: change, 95 % interval, and the margin as a grey band.
 
     Dots are filled where the verdict is a gain or a loss, squares where it is the same, and hollow otherwise.
@@ -292,16 +292,18 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
         table: contrasts, as `itl.analysis.comparisons.contrasts` returns them.
         by: the column that colours show; None, or where it has more values than there are colours: all rows
             have one colour and say what they compare, and no legend is needed.
+        named: write `forest_labels` beside the rows; without, a page writes them itself, which is quicker.
 
     Raises:
         ItlError: the table is empty.
     """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")
-    by = by if by and table[by].nunique() <= len(COLOURS) else None
-    labels = [_row_label(row, with_compared=by != "compared") for row in table.itertuples()]
+    by = _told_by_colour(table, by)
+    labels = forest_labels(table, by)
     lines = max(label.count("\n") + 1 for label in labels)
-    ax = new_axes(7.6 if by == "compared" else 9.2, 1.4 + (0.14 + 0.15 * lines) * len(table))
+    width = (7.6 if by == "compared" else 9.2) if named else 5.4
+    ax = new_axes(width, 1.4 + (0.14 + 0.15 * lines) * len(table))
     table = table.assign(row=range(len(table)))
     groups = table[by] if by else pd.Series("", table.index)
     palette = dict(zip(groups.unique(), cycle(COLOURS)))
@@ -315,7 +317,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     for name, colour in palette.items():
         ax.plot([], [], "o-", color=colour, label=name)
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)
-    ax.set_yticks(table["row"], labels, fontsize=10)
+    ax.set_yticks(table["row"] if named else [], labels if named else [], fontsize=10)
     ax.set_ylim(len(table) - 0.4, -0.6)  # the first row on top, and space at both ends
     ax.grid(axis="x")
     ax.tick_params("x", labeltop=len(table) > TALL_FOREST)
@@ -325,11 +327,19 @@ def forest(table: pd.DataFrame, by: str | None = "compared") -> Axes:
     return ax
 
 
-def _row_label(row: Any, with_compared: bool) -> str:
-    """Write what a row of `forest` shows, in lines; what it compares only where no legend says it."""
-    parts = [f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"]
-    parts = [row.compared, *parts] if with_compared else parts
-    return "\n".join(fill(part, ROW_LABEL_WIDTH, break_on_hyphens=False) for part in parts)
+def forest_labels(table: pd.DataFrame, by: str | None = "compared") -> list[str]:
+    """Write what each row of `forest` shows, in lines; what it compares only where no legend says it."""
+    labels = []
+    for row in table.itertuples():
+        parts = [f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"]
+        parts = parts if _told_by_colour(table, by) == "compared" else [row.compared, *parts]
+        labels.append("\n".join(fill(part, ROW_LABEL_WIDTH, break_on_hyphens=False) for part in parts))
+    return labels
+
+
+def _told_by_colour(table: pd.DataFrame, by: str | None) -> str | None:
+    """Return the column *by* if there are colours enough for its values, else None."""
+    return by if by and table[by].nunique() <= len(COLOURS) else None
 
 
 def new_axes(width: float, height: float) -> Axes:

@@ -5,6 +5,7 @@ import gc
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from threading import RLock
@@ -13,6 +14,7 @@ from typing import Any
 import ipywidgets
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import traitlets
 from anywidget import AnyWidget
 from IPython.display import display, update_display
@@ -22,6 +24,7 @@ from PIL import Image
 from traitlets import Bunch, HasTraits
 
 from itl import ItlError
+from itl.analysis.figures import figure_of, forest, forest_labels
 from itl.browser.widget import is_executed_by_program
 from itl.report.html import render
 
@@ -283,6 +286,24 @@ def figure_url(figure: Figure) -> str:
     image.save(file, "PNG", compress_level=QUICK_COMPRESSION)
     plt.close(figure)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@dataclass(frozen=True)
+class ForestPicture:
+    """A forest whose rows the page names: text is drawn slowly in a figure, and its rows can be clicked."""
+
+    url: str
+    rows: list[tuple[str, float, float]]  # the label of each, and its top and height in percent of the figure
+
+
+def forest_picture(table: pd.DataFrame, by: str | None = "compared") -> ForestPicture:
+    """Draw *table* as `itl.analysis.figures.forest` does; raises as that does."""
+    ax = forest(table, by, named=False)
+    url, box = figure_url(figure_of(ax)), ax.get_position()  # final once it is drawn
+    height = 100 * box.height / (len(table) + 0.2)  # the limits of the axis leave 0.1 of a row at each end
+    top = 100 * (1 - box.y1) + 0.1 * height
+    labels = forest_labels(table, by)
+    return ForestPicture(url, [(text, top + row * height, height) for row, text in enumerate(labels)])
 
 
 def with_values(options: list[tuple[str, object]], value: object) -> list[tuple[str, object]]:

@@ -7,17 +7,15 @@ from functools import cached_property, partial
 import ipywidgets
 import pandas as pd
 import traitlets
-from matplotlib.transforms import Bbox
 
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
-from itl.analysis.figures import figure_of, forest
 from itl.analysis.tables import summary
 from itl.analysis.wording import condition_text, interval, signed, task_name
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
-from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten
@@ -66,7 +64,7 @@ class ResultsPanel(Panel):
         if not self.answers:
             raise ItlError(next(iter(self.pending.values()), f"preset {self.preset.name} asks no question"))
         self._packs: dict[str, Pack | None] = {}
-        self._forests: dict[tuple[str, ...], tuple[str, Bbox]] = {}
+        self._forests: dict[tuple[str, ...], ForestPicture] = {}
         super().__init__()
 
     @traitlets.validate("question", "task", "metric", "axis")
@@ -288,25 +286,21 @@ class ResultsPanel(Panel):
     def comparisons_html(self) -> str:
         """Write the forest of the chosen comparisons, and which questions are not run yet."""
         table = self.contrasts()
-        url, box = self._forest(table)
-        height = 100 * box.height / (len(table) + 0.2)  # of a row, in percent of the figure: see `forest`
-        top = 100 * (1 - box.y1) + 0.1 * height
-        rows = [
-            (index, row_text(row), top + number * height, height)
-            for number, (index, row) in enumerate(table.iterrows())
-        ]
-        pending = list(self.pending.values())
         return render(
-            TEMPLATE, part="comparisons", preset=self.preset.name, forest=url, rows=rows, pending=pending
+            TEMPLATE,
+            part="comparisons",
+            preset=self.preset.name,
+            forest=self._forest(table),
+            rows=table.index.tolist(),
+            pending=list(self.pending.values()),
         )
 
-    def _forest(self, table: pd.DataFrame) -> tuple[str, Bbox]:
-        """Draw *table* once; returns its URL, and the axes in it (from 0 to 1, from the lower left)."""
+    def _forest(self, table: pd.DataFrame) -> ForestPicture:
+        """Draw *table* once."""
         choice = (self.question, self.task, self.axis)
         if choice not in self._forests:
             several = table["question"].nunique() > 1
-            drawn = forest(table, "question" if several else "compared")
-            self._forests[choice] = figure_url(figure_of(drawn)), drawn.get_position()  # final once drawn
+            self._forests[choice] = forest_picture(table, "question" if several else "compared")
         return self._forests[choice]
 
     def values_html(self) -> str:

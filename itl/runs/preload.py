@@ -1,5 +1,6 @@
 """What worker processes need, imported once, by the server that they are forks of."""
 
+import gc
 import os
 import signal
 import sys
@@ -8,10 +9,6 @@ from importlib import import_module
 
 from itl.machine import OPENMP_THREADS
 
-MODULES = (
-    "itl.runs.perform",
-    "torch._dynamo",  # which the first optimizer of a process imports
-)
 WATCH_S = 0.1  # between two looks at the parent
 
 
@@ -31,9 +28,11 @@ def preload() -> None:
     watch.start()
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ[OPENMP_THREADS] = "1"
-    for module in MODULES:
-        import_module(module)
+    gc.disable()  # what is imported stays: to look through it again and again takes a fifth of the time
+    import_module("itl.runs.perform")
     import_module("numba").njit(lambda: None)()  # at its first compilation it imports most of itself
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGINT, on_interrupt)
     done.set()
     watch.join()

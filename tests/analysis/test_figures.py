@@ -188,6 +188,15 @@ def test_long_names_beside_a_forest_leave_the_axis_half_of_the_figure():
     assert max(heights) < rows_apart, "names of two rows do not touch"
 
 
+def test_forest_without_names_leaves_them_to_the_page():
+    rows = [("data-size", "25 or 200", "own", "accuracy", -5.0, -6.0, -4.0, 2.0, "a loss")]
+    columns = ["question", "compared", "task", "metric", "change", "low", "high", "margin", "verdict"]
+    table = pd.DataFrame(rows, columns=columns)
+    assert not figures.forest(table, "question", named=False).get_yticklabels()
+    assert figures.forest_labels(table, "question") == ["25 or 200\nown classes: accuracy"]
+    assert figures.forest_labels(table) == ["own classes: accuracy"], "the legend says what is compared"
+
+
 def test_forest_has_no_two_names_of_one_colour():
     rows = [(f"{number} or 200", "own", "accuracy", -5.0, -6.0, -4.0, 2.0, "a loss") for number in range(7)]
     columns = ["compared", "task", "metric", "change", "low", "high", "margin", "verdict"]

@@ -17,7 +17,8 @@ import yaml
 from itl import ItlError
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
-from itl.panels import study
+from itl.panels import answer_steps, study
+from itl.panels.panel import ForestPicture
 from itl.panels.study import StudyPanel
 from itl.presets import load_preset
 from itl.runs.plan import plan
@@ -122,7 +123,9 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
     monkeypatch.setattr("itl.panels.study.plan", count("plan", study.plan))
     monkeypatch.setattr("itl.runs.store.key", count("key", key))
     monkeypatch.setattr(Store, "result", count("result", Store.result))
-    monkeypatch.setattr("itl.panels.study.figure_url", count("figure", study.figure_url))
+    monkeypatch.setattr(
+        "itl.panels.answer_steps.forest_picture", count("figure", answer_steps.forest_picture)
+    )
 
     def counted_after(setting: str, value: object) -> tuple[int, ...]:
         counts.update(dict.fromkeys(counts, 0))
@@ -136,9 +139,9 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
     async def change_in_a_notebook() -> tuple[int, ...]:
         at_once = counted_after("seeds", "0")
         assert "Verdict:" not in picture.value
-        for step in ("results", "verdict", "figure"):
+        for step in ("results", "origins", "verdict", "figure"):
             panel.take_step()
-            assert ("Verdict:" in picture.value) == (step != "results")
+            assert ("Verdict:" in picture.value) == (step in ("verdict", "figure"))
             assert ("<img" in picture.value) == (step == "figure")
         return at_once
 
@@ -157,13 +160,13 @@ def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeyp
     assert "12 of 12 runs exist already" in picture.value
     drawing = threading.Event()
 
-    def draw_slowly_at_first(figure):
+    def draw_slowly_at_first(table):
         if not drawing.is_set():
             drawing.set()
             time.sleep(3)
-        return "data:,"
+        return ForestPicture("data:,", [])
 
-    monkeypatch.setattr("itl.panels.study.figure_url", draw_slowly_at_first)
+    monkeypatch.setattr("itl.panels.answer_steps.forest_picture", draw_slowly_at_first)
     with ThreadPoolExecutor(1) as thread:
         drawn = thread.submit(panel.refresh)
         assert drawing.wait(60)
