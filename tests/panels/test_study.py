@@ -175,7 +175,8 @@ def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeyp
     assert "6 of 6 runs exist already" in picture.value
 
 
-def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine):
+def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch):
+    monkeypatch.setattr(study, "running_loop", lambda: None)  # Playwright's tests leave one in this thread
     small_study(seeds=[0]).run(Store(machine.runs), machine)
     panel.seeds = "0"
     *_, picture, _ = panel.widget().children
