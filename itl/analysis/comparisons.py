@@ -121,13 +121,9 @@ class TaskValues:
         return weights
 
 
-def answer(question: Question, store: Store, machine: Machine, results: pd.DataFrame | None = None) -> Answer:
-    """Read the results of *question*, where they are not given, and contrast them.
-
-    Pages, CSV files and summaries all come from here.
-    """
-    if results is None:
-        results = question.results(store, machine)
+def answer(question: Question, store: Store, machine: Machine) -> Answer:
+    """Read the results of *question* and contrast them; pages, CSV files and summaries all come from here."""
+    results = question.results(store, machine)
     return Answer(question, results, contrasts(question, results, origins(question, store, machine)))
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets
-import pandas as pd
 import traitlets
 import yaml
 
 from itl import ItlError, pick
-from itl.analysis.comparisons import Answer, answer
+from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
-from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, garbage_collection_postponed
+from itl.panels.answer_steps import AnswerSteps
+from itl.panels.panel import WIDE, Panel, garbage_collection_postponed
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -77,13 +77,11 @@ class StudyPanel(Panel):
         self.process: StudyProcess | None = None
         self.taxonomy = ""
         self._planned: tuple[Question, Plan] | None = None
-        self._answer: Answer | None = None
+        self._answer: AnswerSteps | None = None
         self._watch: asyncio.Task | None = None
         self._waiting: asyncio.TimerHandle | None = None  # until more of the answer is shown
         self._is_done = False  # whether all runs were, when the picture was drawn
         self._at_once = True  # whether the picture waits for the whole answer
-        self._results: pd.DataFrame | None = None
-        self._figure: ForestPicture | None = None
         super().__init__()
         self.question = next(iter(self.questions))
 
@@ -297,29 +295,33 @@ class StudyPanel(Panel):
         if self._waiting is not None:
             self._waiting.cancel()
         loop, self._waiting = running_loop(), None
-        if loop and self._is_done and not self._at_once and not self._figure:
+        if loop and self._is_done and not self._at_once and not self._has("figure"):
             self._waiting = loop.call_later(PAUSE_SECONDS, self.take_step)
 
     @garbage_collection_postponed()
     def take_step(self) -> None:
-        """Read the results, judge them, or draw the figure, whichever is next; show what is known then."""
+        """Take the next step towards the answer, and show what is known then."""
         with self.lock:  # not while settings change
             try:
-                if self._results is None:
-                    self._results = self.ask().results(self.store, self.machine)
-                    return self._wait()
-                if self._answer is None:
-                    self.answer()
-                else:
-                    self.figure()
+                self._answer_steps().take_step()
             except ItlError:
                 self._at_once = True  # the picture says why
-            super().redraw()
+            if self._at_once or self._has("answer"):
+                super().redraw()
             self._wait()
+
+    def _answer_steps(self) -> AnswerSteps:
+        if self._answer is None:
+            self._answer = AnswerSteps(self.ask(), self.store, self.machine)
+        return self._answer
+
+    def _has(self, part: str) -> bool:
+        """Say whether a *part* of the answer is known."""
+        return self._answer is not None and self._answer.made(part)
 
     def forget_answer(self) -> None:
         """Read, judge and draw the answer anew when it is next shown."""
-        self._results = self._answer = self._figure = None
+        self._answer = None
 
     @property
     def state(self) -> str:
@@ -328,15 +330,7 @@ class StudyPanel(Panel):
 
     def answer(self) -> Answer:
         """Return the answer from the runs that are done; ItlError where none is."""
-        if self._answer is None:
-            self._answer = answer(self.ask(), self.store, self.machine, self._results)
-        return self._answer
-
-    def figure(self) -> ForestPicture:
-        """Return the figure of all comparisons; ItlError where no run is done."""
-        if self._figure is None:
-            self._figure = forest_picture(self.answer().contrasts)
-        return self._figure
+        return self._answer_steps().answer
 
     def save(self, name: str) -> Path:
         """Write ``params/NAME.yaml``, which `itl plan NAME` takes; returns its path."""
@@ -389,10 +383,11 @@ class StudyPanel(Panel):
 
     def _answer_facts(self) -> dict[str, object]:
         """Return the answer in words and as a figure, as far as known; {} before all runs are done."""
-        if not self._is_done or not (self._at_once or self._answer):
+        if not self._is_done or not (self._at_once or self._has("answer")):
             return {}
-        text = answer_text(self.answer().contrasts.iloc[0]).replace("**", "")
-        return {"text": text, "figure": self.figure() if self._at_once else self._figure}
+        steps = self._answer_steps()
+        figure = steps.figure if self._at_once or self._has("figure") else None
+        return {"text": answer_text(steps.answer.contrasts.iloc[0]).replace("**", ""), "figure": figure}
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""

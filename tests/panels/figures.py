@@ -206,7 +206,7 @@ async def measure_study(preset: Preset, machine, folder: Path) -> None:
     panel.question, panel.conditions, panel.seeds = stems[0], wide, every
     measure("StudyPanel: 2,000 runs, all done", lambda number: setattr(panel, "margin", 0.2 + number / 100))
 
-    steps = ["its results read 0.2 s later", "judged 0.2 s after that", "its figure drawn 0.2 s after that"]
+    steps = ["its results are read 0.2 s later", "what made them", "it is judged", "its figure is drawn"]
     for taken, step in enumerate(steps):
 
         def take_earlier_steps(number: int, taken: int = taken) -> None:

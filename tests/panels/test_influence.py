@@ -25,7 +25,7 @@ def test_a_node_of_the_browser_shows_the_images_that_it_helps(panel):
     browser.show(wnid)
     assert panel.node == control.value == wnid
     html = panel.html()
-    assert html.count("+100.0 ± 0</small>") == 3
+    assert html.count("+100.0\xa0±\xa00</small>") == 3
     assert "<p>None.</p>" in html, "no image is hurt"
     other = next(node for node in panel.effects.index if node != wnid)
     control.value = other

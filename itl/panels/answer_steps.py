@@ -1,0 +1,60 @@
+"""The answer to a question in steps, each short enough for a control to be used between them."""
+
+from functools import cached_property
+
+import pandas as pd
+
+from itl.analysis.comparisons import Answer, contrasts
+from itl.analysis.origins import Origins, origins
+from itl.machine import Machine
+from itl.panels.panel import ForestPicture, forest_picture
+from itl.runs.question import Question
+from itl.runs.store import Store
+
+STEPS = ("results", "origins", "answer", "figure")
+
+
+class AnswerSteps:
+    """What `itl.analysis.comparisons.answer` makes of the finished runs of a question, and its figure.
+
+    Each part is made when it is first read, with the parts that it needs.
+
+    Args:
+        question: to be answered.
+        store: holds its runs.
+        machine: holds its packs.
+    """
+
+    def __init__(self, question: Question, store: Store, machine: Machine) -> None:
+        self.question, self.store, self.machine = question, store, machine
+
+    @cached_property
+    def results(self) -> pd.DataFrame:
+        """Every number of the finished runs; ItlError where none is done."""
+        return self.question.results(self.store, self.machine)
+
+    @cached_property
+    def origins(self) -> Origins:
+        """What made each run."""
+        return origins(self.question, self.store, self.machine)
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The verdicts."""
+        return Answer(self.question, self.results, contrasts(self.question, self.results, self.origins))
+
+    @cached_property
+    def figure(self) -> ForestPicture:
+        """All comparisons; ItlError where there is none."""
+        return forest_picture(self.answer.contrasts)
+
+    def made(self, part: str) -> bool:
+        """Say whether a *part*, one of STEPS, is made already."""
+        return part in vars(self)
+
+    def take_step(self) -> None:
+        """Make the next part of STEPS."""
+        for part in STEPS:
+            if not self.made(part):
+                getattr(self, part)
+                return
