@@ -3,7 +3,7 @@ PRESET ?= demo
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder  # groups: see tests/conftest.py
+PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder  # which tests share a process: tests/conftest.py
 # Examples in docstrings, which are in itl, and the tests of rooms that take about a minute of two cores together; of
 # tests/analysis without the files that train nets or simulate whole advices.
 QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis \

@@ -41,17 +41,24 @@ LONGEST_FIRST = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is installed
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Keep the tests of a file in one process, which makes what they share once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return BROWSER if file.startswith(BROWSER) else file
+
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, which makes what they share once; the longest come first."""
-
-    def rank(item: pytest.Item) -> int:
-        return next((n for n, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99)
-
-    items.sort(key=rank)
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        group = BROWSER if file.startswith(BROWSER) else file
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Start what takes longest first."""
+    items.sort(
+        key=lambda item: next((n for n, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99)
+    )
 
 
 def small_taxonomy() -> Taxonomy:
