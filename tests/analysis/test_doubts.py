@@ -265,7 +265,7 @@ def test_nets_without_scores_are_no_pilot_and_no_failure(study, tmp_path):
 def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
     data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 30.0, 4: 50.0, 12: 70.0}, seeds=3, task="knn@scenes").assign(metric="knn5", run="")
-    monkeypatch.setattr(type(data_size), "results", lambda *_: results)
+    monkeypatch.setattr(type(data_size), "results_so_far", lambda *_: results)
     one, two = (designs([data_size], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
     assert one["seeds"] > two["seeds"] >= 3
     assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"
