@@ -218,8 +218,8 @@ class Study(BaseModel):
         for metric, points in self.margin.points:
             if metric not in metrics:
                 raise ItlError(
-                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question has "
-                    f"{metric}; there is {' and '.join(metrics)}: name that, or leave {metric} out"
+                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
+                    f"has {metric}; there is {' and '.join(metrics)}: name that, or leave {metric} out"
                 )
 
     def _check_recipe(self, task: Task, packing: Packing) -> None:

@@ -316,7 +316,7 @@ def _row(losses: Tensor, epoch: int, step: int, batches: TrainingBatches, starte
 def _refuse_diverged(
     net: nn.Module, losses: Tensor, row: dict, recipe: Recipe, folder: Path, machine: Machine
 ) -> None:
-    """Raise Diverged, on all ranks alike, where a loss of the epoch of *row* or a tensor of *net* is not finite.
+    """Raise Diverged, on all ranks, where a loss of the epoch of *row* or a tensor of *net* is not finite.
 
     A finite loss is not enough: statistics of BatchNorm overflow before it does, and then every output is 0.
     """

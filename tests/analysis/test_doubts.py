@@ -69,8 +69,8 @@ def test_nets_that_ended_worse_than_guessing_are_named(study):
     assert diverged(runs, store) == ""
     log(store, trained[-1], [3.0, 4e18])
     assert diverged(runs, store) == (
-        "Nets ended worse than guessing, such as one with images per class 12: a loss of 4e+18 in its last epoch, "
-        "and guessing among 4 classes has 1.39. A lower lr may train them."
+        "Nets ended worse than guessing, such as one with images per class 12: a loss of 4e+18 in its last "
+        "epoch, and guessing among 4 classes has 1.39. A lower lr may train them."
     )
 
 

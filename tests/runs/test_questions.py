@@ -412,7 +412,7 @@ def test_a_margin_is_declared_with_the_question():
         ({"points": {"mapp": 1}}, "no main metric of a task called 'mapp'; did you mean 'map'"),
         (
             {"points": {"knn5": 1, "accuracy": 2}},
-            "has 2 points of accuracy, and no task of this question has accuracy; there is knn5: name that, or",
+            "has 2 points of accuracy, and no task of this question has accuracy; there is knn5: name",
         ),
     ],
 )
