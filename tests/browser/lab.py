@@ -90,7 +90,8 @@ FORGET = """from comm import get_comm_manager
 for name, comm in [*get_comm_manager().comms.items()]:
     if name not in get_ipython().comms_of_modules:
         comm.close()
-%reset -f"""
+%reset -f
+__spec__ = None  # multiprocessing asks it of __main__, and a reset removes it"""
 
 
 def close_notebook(page) -> None:

@@ -397,8 +397,10 @@ def test_no_results_yet_is_one_line(tmp_path):
 
 def test_a_margin_is_declared_with_the_question():
     assert small_study().margin == Margin(0.2)
-    margin = small_study(margin={"points": {"accuracy": 2, "map": 1}}).margin
-    assert (margin.share, dict(margin.points)) == (0.2, {"accuracy": 2.0, "map": 1.0})
+    margin = small_study(margin={"points": {"knn5": 2}}).margin
+    assert (margin.share, dict(margin.points)) == (0.2, {"knn5": 2.0})
+    both = small_study(tasks=["knn@scenes", "probe@scenes"], margin={"points": {"accuracy": 2, "knn5": 1}})
+    assert dict(both.margin.points) == {"accuracy": 2.0, "knn5": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -408,6 +410,10 @@ def test_a_margin_is_declared_with_the_question():
         ({"share": 0}, "a margin's share lies between 0 and 1"),
         ({"points": {"accuracy": -1}}, "points are above 0; got share 0.2, points {'accuracy': -1.0}"),
         ({"points": {"mapp": 1}}, "no main metric of a task called 'mapp'; did you mean 'map'"),
+        (
+            {"points": {"knn5": 1, "accuracy": 2}},
+            "has 2 points of accuracy, and no task of this question has accuracy; there is knn5: name",
+        ),
     ],
 )
 def test_margins_that_are_none(margin, message):
