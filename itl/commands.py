@@ -248,14 +248,17 @@ def check(args: argparse.Namespace) -> None:
 
 
 def duplicates(args: argparse.Namespace) -> None:
-    """List images that are in two splits, or in pre-training too, as CSV: exact and near duplicates."""
+    """List duplicates as CSV: images in two splits, under two classes in one, or in pre-training too."""
     import pandas as pd
 
-    from itl.packs.duplicates import across_splits, between, count_text
+    from itl.packs.duplicates import across_splits, between, count_text, of_two_classes
     from itl.packs.pack import Pack
 
     images = Pack.open(args.pack)
-    tables = {"in two splits": across_splits(images).assign(pack=args.pack)}
+    tables = {
+        "in two splits": across_splits(images).assign(pack=args.pack),
+        "in one split under two classes": of_two_classes(images).assign(pack=args.pack),
+    }
     if args.pretraining:
         seen = Pack.open(args.pretraining)
         tables["in pre-training"] = pd.concat(

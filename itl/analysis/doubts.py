@@ -12,7 +12,7 @@ from itl.evaluation.target import scored_split
 from itl.machine import Machine
 from itl.packs.paths import packed
 from itl.runs.leakage import find_leakage
-from itl.runs.progress import log_rows
+from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.question import Question, Run, Task
 from itl.runs.store import Store
 from itl.sources.records import class_count, examples
@@ -38,8 +38,9 @@ def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
 def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     """Return every reason to doubt the main answer that applies, the strongest first.
 
-    First what can make a verdict wrong: no positive control, test images that nets have seen, results of
-    different origin, other exposure, training that had not ended, a learning rate at the edge of those tried.
+    First what can make a verdict wrong: nets that ended worse than guessing, no positive control, test images
+    that nets have seen, results of different origin, other exposure, training that had not ended, a learning
+    rate at the edge of those tried.
     Then what makes it uncertain: few seeds, unequal spreads, few test images, classes with
     next to none.
     """
@@ -50,6 +51,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     done = [run for run in question.runs(machine) if store.state(run.spec) == "done"]
     compared = [run for run in done if run.columns in (comparison.of, comparison.against)] or done
     reasons = (
+        diverged(done, store),
         main["control"] and f"On this task nothing can be called the same: {main['control']}.",
         leaked(main["task"], answer, machine),
         main["mixed"] and f"The results it compares are of {main['mixed']}.",
@@ -99,6 +101,22 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
         return ""
     seen = [f"{count:.0f} times ({_condition(columns)})" for columns, count in passes.items()]
     return f"Nets have seen each of their images {' or '.join(seen)}: exposure differs too."
+
+
+def diverged(runs: Sequence[Run], store: Store) -> str:
+    """Say which condition has nets that ended worse than guessing; '' where none has.
+
+    Those that are not compared count too: they enter the spread that all comparisons are judged by.
+    """
+    for run in runs:
+        if isinstance(run.spec, Pretrain) and run.spec.trained:
+            text = worse_than_guessing(store.path(run.spec), store.finished(run.spec)["classes"])
+            if text:
+                return (
+                    f"Nets ended worse than guessing, such as one with {_condition(run.columns)}: {text}. A "
+                    f"lower lr may train them."
+                )
+    return ""
 
 
 def unfinished(compared: Sequence[Run], store: Store) -> str:

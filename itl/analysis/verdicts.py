@@ -11,6 +11,7 @@ from itl.analysis.wording import signed
 
 GAIN, LOSS, SAME = "a gain", "a loss", "the same"
 CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
+NO_NOISE = "the seeds show no noise at all: identical data, or nets that guess"
 DECIDED = (GAIN, LOSS, SAME)
 
 MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no yardstick for what a condition keeps
@@ -101,8 +102,10 @@ def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float
 
 def _verdict(evidence: Evidence, different: float, same: float, number: int) -> Verdict:
     change = evidence.change
-    if change.n < MIN_SEEDS or not change.testable:
-        return Verdict(TOO_FEW, "" if change.n < MIN_SEEDS else "the seeds show no noise at all")
+    if change.n < MIN_SEEDS:
+        return Verdict(TOO_FEW)
+    if not change.testable:
+        return Verdict(CANNOT_TELL, NO_NOISE)
     direction = GAIN if change.mean > 0 else LOSS
     if same < LEVEL:
         return Verdict(SAME, f"{direction}, but a small one" if different < LEVEL else "", different, same)

@@ -170,7 +170,8 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
             log.info(
                 f"{counted(len(unreadable), 'images')} cannot be read; unreadable.csv in the pack says why"
             )
-    log.info(f"packed {counted(total - done, 'images')} in {time.monotonic() - started:.0f} s")
+    packed = total - len(unreadable)
+    log.info(f"{packed:,} of {counted(total, 'images are')} packed, after {time.monotonic() - started:.0f} s")
 
 
 def _drop_outdated(folder: Path, identity: dict) -> None:
@@ -217,6 +218,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
     if corrupt:
         log.info(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
+    reading = source.reading(records, unreadable=len(unreadable))
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),
@@ -229,8 +231,8 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "metric": source.metric,
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
-        "left_out": dict(source.left_out),
-        "reading": "" if source.rendered else "\n".join(source.reading(records).lines()),
+        "left_out": dict(reading.left_out or {}),
+        "reading": "" if source.rendered else "\n".join(reading.lines()),
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):

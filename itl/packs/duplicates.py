@@ -88,6 +88,14 @@ def across_splits(pack: Pack) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
 
 
+def of_two_classes(pack: Pack) -> pd.DataFrame:
+    """List the images of *pack* whose pixels come again in their split under another class; see `between`."""
+    first = pack.table.drop_duplicates(["split", "checksum"])
+    pairs = first.merge(pack.table, on=["split", "checksum"], suffixes=("", "_other"))
+    pairs = pairs[pairs["wnid"] != pairs["wnid_other"]].rename(columns={"image_other": "other"})
+    return pairs.assign(other_split=pairs["split"], kind="exact", difference=0.0)[COLUMNS]
+
+
 def count_text(table: pd.DataFrame) -> str:
     """Say how many images in the column ``other`` of *table* have a duplicate.
 

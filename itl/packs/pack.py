@@ -196,9 +196,21 @@ def _refuse_lost_summary(folder: Path) -> None:
 
 def _refuse_unfinished(out: Path) -> None:
     finished = out.with_name(out.name.removesuffix(".partial"))
-    if finished.with_name(finished.name + ".partial").exists():
+    partial = finished.with_name(finished.name + ".partial")
+    unreadable = partial / "unreadable.csv"
+    if unreadable.exists():
+        count = len(pd.read_csv(unreadable))
+        raise ItlError(
+            f"the packing of {finished} was refused or interrupted, or is still running: "
+            f"{counted(count, 'images cannot')} be read, as {unreadable} says; repair or remove them and "
+            f"run the same `itl pack` again, or let it leave them out with --allow-unreadable"
+        )
+    if partial.exists():
         raise ItlError(
             f"the packing of {finished} was interrupted or is still running; run the same "
             f"`itl pack` again: it keeps what is done and finishes it"
         )
-    raise ItlError(f"no pack at {finished}; make one with `itl pack SOURCE PATH --size S --out {finished}`")
+    raise ItlError(
+        f"no pack at {finished}; make one with `itl pack SOURCE PATH --size S --out "
+        f"{shlex.quote(str(finished))}`"
+    )

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -55,9 +56,9 @@ class PackRequest:
             return source, source.records()
         except OSError as error:
             reason = error.strerror or error
+            command = f"itl check {kind} {shlex.quote(str(self.path))}"
             raise ItlError(
-                f"{self.path} cannot be read as {kind}: {reason}; `itl check {kind} {self.path}` says what "
-                f"is expected"
+                f"{self.path} cannot be read as {kind}: {reason}; `{command}` says what is expected"
             ) from error
 
     def absolute_path(self) -> str | None:

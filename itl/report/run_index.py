@@ -59,6 +59,15 @@ class RunEntry:
         return ", ".join(f"{name} {metrics[name]:.1f}" for name in main_metrics() if name in metrics)
 
     @property
+    def learned_from(self) -> dict[str, int | None]:
+        """The classes and images that the run learned from: 0 of a net without pre-training, as in results.
+
+        Such a net has the numbers of classes and images of its head in its result.
+        """
+        untrained = self.done and isinstance(self.spec, Pretrain) and not self.spec.trained
+        return {name: 0 if untrained else self.result.get(name) for name in ("classes", "images")}
+
+    @property
     def minutes(self) -> float:
         """Minutes that the run took; 0 until it is done."""
         return self.provenance.get("seconds", 0) / 60
@@ -107,7 +116,7 @@ def runs_csv(entries: Iterable[RunEntry]) -> str:
             "seed": entry.spec.seed,
             "state": entry.state,
             **{name: entry.result.get("metrics", {}).get(name) for name in main_metrics()},
-            **{name: entry.result.get(name) for name in ("classes", "images")},
+            **entry.learned_from,
             **{name: entry.provenance.get(name) for name in PROVENANCE},
             "manifest": entry.manifest and f"runs/{entry.manifest}",
             "spec": canonical(entry.spec),

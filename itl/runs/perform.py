@@ -3,6 +3,7 @@
 import gc
 import json
 import time
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from hashlib import sha256
@@ -21,6 +22,7 @@ from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
+from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Transfer, Weights, key
@@ -100,6 +102,9 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
         batches = Batches(pack, selection, spec.recipe, spec.seed, machine.replace(rank=0, ranks=1))
         with autocast(batches.device, spec.recipe.precision):
             set_norm_statistics(net.eval(), batches.in_order(), lambda batch: net(batch[0]))
+    elif worse := worse_than_guessing(folder, len(selection.classes)):
+        cure = f"an lr below {spec.recipe.lr:g} may do better"
+        warnings.warn(f"run {key(spec)} ended with {worse}; {cure}", stacklevel=2)
     save_weights(net, folder / "weights.safetensors")
     return {
         "classes": len(selection.classes),

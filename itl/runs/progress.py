@@ -1,6 +1,7 @@
 """What a person sees while runs are under way: a bar in the terminal, a table that updates in a notebook."""
 
 import json
+import math
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from itl.specs import Pretrain, key
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
+WORSE_THAN_GUESSING = 1.1  # times the loss of guessing; a net that has learned nothing yet is within it
 ROW_NUMBERS = ("epoch", "step", "loss")
 LOG = "progress.jsonl"  # of the estimates, in the store
 LOG_STEP = 0.01  # of the work, between two rows of it
@@ -183,6 +185,17 @@ def last_row(folder: Path) -> dict:
     except FileNotFoundError:
         return {}
     return _row(lines.rpartition(b"\n")[2], ROW_NUMBERS)
+
+
+def worse_than_guessing(folder: Path, classes: int) -> str:
+    """Say so where the pre-training in *folder* ended clearly worse than guessing among *classes*; '' else.
+
+    Guessing has a cross-entropy of log(classes), with smoothed labels too. The loss is the last epoch's mean.
+    """
+    loss, guessing = last_row(folder).get("loss", 0.0), math.log(classes)
+    if loss <= WORSE_THAN_GUESSING * guessing or classes < 2:
+        return ""
+    return f"a loss of {loss:.4g} in its last epoch, and guessing among {classes} classes has {guessing:.2f}"
 
 
 def log_rows(log: Path) -> list[dict]:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from itl import ItlError, pick
-from itl.evaluation.methods import METHODS
+from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
@@ -132,6 +132,7 @@ class Study(BaseModel):
         example = f"one, such as probe@{next(iter(self.targets), 'images')}"
         for task in self._needed("a task", self.tasks, example):
             self._check_task(task)
+        self._check_margin()
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
         conditions = self._needed("values to compare", self.conditions(), "two or more")
         if pick(SOURCES, self.images.source, "source").annotates:
@@ -210,6 +211,16 @@ class Study(BaseModel):
                 f"task {task.name} asks for labels {task.labels}, but {task.method} takes objects "
                 f"as they are annotated; leave the labels out"
             )
+
+    def _check_margin(self) -> None:
+        """Raise ItlError for points of a metric that no task is judged by: the margin would be another."""
+        metrics = dict.fromkeys(main_metric(task.name) for task in self.tasks if task.measures_transfer)
+        for metric, points in self.margin.points:
+            if metric not in metrics:
+                raise ItlError(
+                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
+                    f"has {metric}; there is {' and '.join(metrics)}: name that, or leave {metric} out"
+                )
 
     def _check_recipe(self, task: Task, packing: Packing) -> None:
         """Raise ItlError where *task* has no recipe, or its target, packed as *packing*, does not suit it."""

@@ -65,10 +65,10 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     findings += [Finding("note", text) for text in scan.notes] if scan else []
     findings += _missing_splits(source, splits)
     findings += _compare_with_published(source, splits)
-    findings += _check_headers(source, records)
-    if records:
-        findings.append(Finding("next", _pack_command(source, path, options)))
-    return findings
+    if not records:
+        return findings
+    findings += [*_what_was_opened(source, path), *_check_headers(source, records)]
+    return [*findings, Finding("next", _pack_command(source, path, options))]
 
 
 def _pack_command(source: Source, path: str | Path | None, options: Mapping[str, object]) -> str:
@@ -191,6 +191,12 @@ def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
     ]
     text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
     return [Finding("note", text)] if parts else []
+
+
+def _what_was_opened(source: Source, path: str | Path | None) -> list[Finding]:
+    """Say what this check has not looked at."""
+    opened = "no image was opened" if source.listing is None else "of images only headers were read"
+    return [Finding("note", f"{opened}; damage further in shows when they are packed")] if path else []
 
 
 def _check_headers(source: Source, records: list[Record]) -> list[Finding]:

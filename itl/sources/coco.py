@@ -292,7 +292,8 @@ def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> s
             return matches[0]
         if matches:
             raise ItlError(
-                f"{file_name[:80]!r} could be any of {examples(matches)}; add folders to file_name"
+                f"{file_name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
+                f"{max(matches, key=len)}"
             )
     raise ItlError(f"lists {file_name[:80]!r}, but there is no such image; copy it again, or remove it")
 

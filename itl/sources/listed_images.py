@@ -3,11 +3,12 @@
 import unicodedata
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import starmap
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from itl import ItlError, counted
 from itl.sources import archives
@@ -33,7 +34,17 @@ from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
 
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
-Entries = Iterable[tuple[str, str]]  # name of an image, as a list has it, and its class
+
+
+class Entry(NamedTuple):
+    """One image of a list."""
+
+    image: str  # as the list names it
+    label: str  # its class
+    line: int = 0  # from 1; 0: not known
+
+
+Entries = Iterable[tuple[str, str] | Entry]
 
 
 @dataclass(frozen=True)
@@ -55,30 +66,46 @@ class ListedSource(ScannedSource):
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
-        split_of: dict[str, str] = {}
-        in_two: dict[str, str] = {}
-        for split, name, entries in self.entries(scan):
-            missing = {}
-            for entry, label in entries:
-                try:
-                    image = self.finder.find(entry, split)
-                except ItlError as error:
-                    missing[entry] = f"{name} {error}"
-                    continue
-                if split_of.setdefault(image, split) == split:
-                    scan.records.append(Record(image, one_line(label), split, self.listing.files[image]))
-                else:
-                    in_two[image] = f"{split_of[image]} and {split}"
-            scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
+        records: dict[str, Record] = {}  # by id
+        lines: dict[str, str] = {}  # where the record of an id is listed, if its line is known
+        repeated, two_classes, in_two = 0, {}, {}
+        for record, line in self._listed(scan):
+            first = records.setdefault(record.id, record)
+            if first is record:
+                lines[record.id] = line
+            elif first.split != record.split:
+                in_two[record.id] = f"{first.split} and {record.split}"
+            else:
+                repeated += 1
+                if first.wnid != record.wnid:
+                    two_classes[record.id] = _of_two_classes(first, lines[record.id], record, line)
         if ids := self.finder.ids:
             scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
-        self._drop_repeated(scan)
+        if repeated:
+            scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
+        scan.records = list(records.values())
+        scan.add_problems(two_classes, f"{counted(len(two_classes), 'images are')} of two classes")
         add_split_conflicts(scan, in_two, "images")
-        scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - len(split_of)
+        listed = len(records) + scan.left_out.total()  # what entries has left out is in a list too
+        scan.left_out[self.unlisted] += sum(is_image(name) for name in self.listing.files) - listed
         scan.finish(self.bad)
         if scan.records and not scan.problems:
             validate_records(scan.records, Path(self.path))
         return scan
+
+    def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
+        """Yield the record of each entry, and its line if that is known; images not there become problems."""
+        for split, name, entries in self.entries(scan):
+            missing = {}
+            for entry in starmap(Entry, entries):
+                line = f"{name}, line {entry.line}" if entry.line else ""
+                try:
+                    image = self.finder.find(entry.image, split)
+                except ItlError as error:
+                    missing[entry.image] = f"{line or name}: {error}"
+                    continue
+                yield Record(image, one_line(entry.label), split, self.listing.files[image]), line
+            scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
 
     @cached_property
     def finder(self) -> "ImageFinder":
@@ -105,17 +132,14 @@ class ListedSource(ScannedSource):
         text = self.file(name).read().decode("utf-8-sig", errors="replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
-    def _drop_repeated(self, scan: Scan) -> None:
-        """Keep one record of an image that a list has twice; two classes are a problem."""
-        by_id: dict[str, Record] = {}
-        classes = {}
-        for record in scan.records:
-            if by_id.setdefault(record.id, record).wnid != record.wnid:
-                classes[record.id] = f"{record.id} is of {by_id[record.id].wnid} and of {record.wnid}"
-        if repeated := len(scan.records) - len(by_id):
-            scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
-        scan.records = list(by_id.values())
-        scan.add_problems(classes, f"{counted(len(classes), 'images are')} of two classes")
+
+def _of_two_classes(first: Record, first_line: str, second: Record, second_line: str) -> str:
+    """Say that two entries give an image two classes, and in which lines, where these are known."""
+    named = [
+        record.wnid + (f" ({line})" if line else "")
+        for record, line in ((first, first_line), (second, second_line))
+    ]
+    return f"{first.id} is of {' and of '.join(named)}; correct one of them"
 
 
 class ImageFinder:
@@ -192,7 +216,7 @@ class Lists(ListedSource):
     @property
     def layout(self) -> str:
         """The lists, by their names."""
-        return f"images in lists ({', '.join(self._list_of_split().values())})"
+        return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
 
     @property
     def labelled_by(self) -> str:
@@ -201,23 +225,66 @@ class Lists(ListedSource):
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
-        lists: dict[str, list[ListedImage]] = defaultdict(list)
-        chosen = any([self.train, self.val, self.test])
-        for split, file in self._list_of_split().items():
-            images = read_list_file(self._member(file).read(), file, self.image, self.label)
-            if bare := [one for one in images if not one.label]:
-                raise ItlError(
-                    f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
-                )
+        file_of = self._list_of_split()
+        lists: dict[tuple[str, str], list[ListedImage]] = defaultdict(list)  # by split and file
+        others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
+        for file in dict.fromkeys(file_of.values()):
+            images, named_for = self._read(file), [split for split in file_of if file_of[split] == file]
             if any(one.split for one in images):
                 scan.notes.append(f"{file} says the split of each image in a column")
-            folder = file.rpartition("/")[0]
+                self._check_splits(images, file, named_for)
             for one in images:
-                if not chosen or one.split in ("", split):  # the option train=FILE takes its rows of train
-                    lists[one.split or split].append(self._rooted(one, folder))
-        named = self._named(lists, scan)
-        for split, images in lists.items():
-            yield split, f"the list of {split}", [(one.image, named(one.label)) for one in images]
+                if self._is_taken(one, file, file_of):
+                    for split in [one.split] if one.split else named_for:
+                        lists[split, file].append(one)
+                else:
+                    others[f"{one.split} images of {file}, which no option names for {one.split}"].append(
+                        one.image
+                    )
+        taken = [one for images in lists.values() for one in images]
+        for reason, names in others.items():
+            scan.left_out[reason] += len(set(names) - {one.image for one in taken})
+        named = self._named(taken, scan)
+        for (split, file), images in lists.items():
+            yield split, file, [Entry(one.image, named(one.label), one.line) for one in images]
+
+    def _read(self, file: str) -> list[ListedImage]:
+        """Return the images of the list *file*, which name them from the root where that is possible."""
+        images = read_list_file(self._member(file).read(), file, self.image, self.label)
+        if not images:
+            raise ItlError(
+                f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
+            )
+        if bare := [one for one in images if not one.label]:
+            raise ItlError(
+                f"{file}, line {bare[0].line}: {bare[0].image[:60]!r} has no label; write `IMAGE LABEL`"
+            )
+        folder = file.rpartition("/")[0]
+        return [self._rooted(one, folder) for one in images]
+
+    def _check_splits(self, images: Sequence[ListedImage], file: str, named_for: Sequence[str]) -> None:
+        """Raise ItlError where the options name *file* for a split that its column does not have."""
+        options = {"train": self.train, "val": self.val, "test": self.test}
+        in_column = {one.split for one in images}
+        for split in named_for:
+            if options[split] and split not in in_column:
+                present = [name for name in options if name in in_column]
+                raise ItlError(
+                    f"the option {split} names {file}, but its column of splits has no {split}, only "
+                    f"{' and '.join(present)}; name it with the option "
+                    f"{present[0]}={file}, or correct the column"
+                )
+
+    def _is_taken(self, one: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
+        """Say whether a row of *file* is read.
+
+        The column of splits decides alone, unless the options name another list for its split, or *file* for
+        several splits: then for these alone.
+        """
+        if not one.split or not any([self.train, self.val, self.test]):
+            return True
+        only_once = list(file_of.values()).count(file) == 1
+        return file_of.get(one.split, file if only_once else "") == file
 
     def _rooted(self, one: ListedImage, folder: str) -> ListedImage:
         """Name an image from the root where a list names it from its own folder."""
@@ -285,9 +352,9 @@ class Lists(ListedSource):
             )
         return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
 
-    def _named(self, lists: Mapping[str, list[ListedImage]], scan: Scan) -> "_ClassNames":
-        """Return what turns labels into names of classes; notes say what was taken."""
-        labels = {one.label for images in lists.values() for one in images}
+    def _named(self, images: Sequence[ListedImage], scan: Scan) -> "_ClassNames":
+        """Return what turns the labels of *images* into names of classes; notes say what was taken."""
+        labels = {one.label for one in images}
         if not all(map(is_number, labels)):
             if self.names:
                 text = next(label for label in sorted(labels) if not is_number(label))
@@ -297,7 +364,7 @@ class Lists(ListedSource):
             names = read_names(self._member(file).read(), file)
             scan.notes.append(f"classes are numbers, named by {file}")
             return _ClassNames(names, file)
-        pairs = ((one.label, _folder_of(one.image)) for images in lists.values() for one in images)
+        pairs = ((one.label, _folder_of(one.image)) for one in images)
         names = names_of_numbers(pairs)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")

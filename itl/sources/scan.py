@@ -1,6 +1,7 @@
 """Scanning a source before any image is decoded: its records, their objects, and every problem."""
 
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -121,7 +122,8 @@ class Scan:
             skippable = all(problem.images for problem in self.problems)
             hint = ", and the option bad=skip leaves these images out" if skippable else ""
             raise ItlError(
-                f"{self.path}: {start}{quoted}; `itl check {self.kind} {self.path}` lists all{hint}"
+                f"{self.path}: {start}{quoted}; `itl check {self.kind} {shlex.quote(str(self.path))}` lists "
+                f"all{hint}"
             )
         if not self.records:
             raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")

@@ -64,8 +64,13 @@ class Source(ABC):
         """Words for classes that are wnids, where the source itself has them."""
         return {}
 
-    def reading(self, records: Sequence[Record]) -> Reading:
-        """Return what was understood of this source, whose *records* these are, for people to judge."""
+    def reading(self, records: Sequence[Record], unreadable: int = 0) -> Reading:
+        """Return what was understood of this source, for people to judge.
+
+        Args:
+            records: Of this source.
+            unreadable: How many more there were, which a pack leaves out.
+        """
         left_out = Counter(self.left_out)
         if self.listing is not None and self.scan is None:
             listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
@@ -74,8 +79,9 @@ class Source(ABC):
             )
             left_out[f"images in formats that are not read ({', '.join(sorted(unread))})"] += unread.total()
             left_out["other files"] += max(
-                0, len(self.listing.files) - len(records) - listed - unread.total()
+                0, len(self.listing.files) - len(records) - unreadable - listed - unread.total()
             )
+        left_out["images that cannot be read"] += unreadable
         objects = self.scan.objects.values() if self.annotates and self.scan else ()
         names = {one.name for image in objects for one in image} or {record.wnid for record in records} - {""}
         splits = Counter(record.split for record in records)
@@ -85,7 +91,7 @@ class Source(ABC):
             tuple(sorted(names)),
             self.labelled_by,
             self.class_names,
-            left_out,
+            +left_out,
             self.counted[0],
             {} if self.annotates else lacking_classes(records),
         )

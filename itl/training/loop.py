@@ -42,7 +42,7 @@ class TrainingBatches(Protocol):
 
 
 class Diverged(ItlError):
-    """Raised when the loss is no longer a number."""
+    """Raised when the loss, a weight or a buffer is no longer a number."""
 
 
 def classify(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
@@ -77,7 +77,8 @@ def train(
         The history, a dict for each epoch: epoch, step, loss, seconds and images_per_second.
 
     Raises:
-        Diverged: The loss is not finite. The last checkpoint before that is kept.
+        Diverged: The loss of an epoch, or a weight or buffer after it, is not finite. The last checkpoint
+            before that is kept.
     """
     total = recipe.total_steps(len(batches))
     net.to(device(machine), memory_format=torch.channels_last)
@@ -100,8 +101,7 @@ def train(
             losses = fit_epoch(wrapped, optimizer, batches, recipe, step, objective, recorded)
             step += len(losses)
             history.append(_row(losses, epoch, step, batches, started))
-            if not math.isfinite(history[-1]["loss"]):
-                raise Diverged(_diverged_message(losses, history[-1], recipe, folder))
+            _refuse_diverged(net, losses, history[-1], recipe, folder, machine)
             due = time.perf_counter() - saved > machine.checkpoint_seconds
             if machine.rank == 0 and (step == total or due):
                 save(net, optimizer, history)  # net, not its wrapper
@@ -304,11 +304,23 @@ def _row(losses: Tensor, epoch: int, step: int, batches: TrainingBatches, starte
     return {"epoch": epoch + 1, "step": step, "loss": mean, "seconds": seconds, "images_per_second": speed}
 
 
-def _diverged_message(losses: Tensor, row: dict, recipe: Recipe, folder: Path) -> str:
-    """Return the message that says at which step the loss was no longer finite."""
-    first = int((~losses.isfinite()).nonzero()[0])
-    step = row["step"] - len(losses) + first + 1
-    return (
-        f"loss became {losses[first].item()} at step {step}, in epoch {row['epoch']}, of {folder}; the last "
-        f"checkpoint is kept; an lr below {recipe.lr:g} or fp32 may work"
-    )
+def _refuse_diverged(
+    net: nn.Module, losses: Tensor, row: dict, recipe: Recipe, folder: Path, machine: Machine
+) -> None:
+    """Raise Diverged, on all ranks, where a loss of the epoch of *row* or a tensor of *net* is not finite.
+
+    A finite loss is not enough: statistics of BatchNorm overflow before it does, and then every output is 0.
+    """
+    cure = f"of {folder}; the last checkpoint is kept; an lr below {recipe.lr:g} or fp32 may work"
+    if not math.isfinite(row["loss"]):
+        first = int((~losses.isfinite()).nonzero()[0])
+        step = row["step"] - len(losses) + first + 1
+        raise Diverged(f"loss became {losses[first].item()} at step {step}, in epoch {row['epoch']}, {cure}")
+    tensors = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+    largest = nn.utils.get_total_norm(tensors.values(), math.inf)  # in two kernels on a GPU
+    if machine.ranks > 1:
+        distributed.all_reduce(largest)  # buffers of ranks differ
+    if not math.isfinite(largest.item()):
+        broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+        where = f"{len(broken)} of {len(tensors)} tensors of the net ({', '.join(broken[:1])})"
+        raise Diverged(f"{where} are not finite after epoch {row['epoch']} {cure}")

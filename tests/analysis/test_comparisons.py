@@ -22,7 +22,7 @@ from itl.analysis.model import Estimate
 from itl.analysis.seeds import MIN_SEEDS, look_level
 from itl.analysis.statistics import LEVEL
 from itl.analysis.tables import summary
-from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, SAME, TOO_FEW, control_fault, p_same
+from itl.analysis.verdicts import CANNOT_TELL, GAIN, LOSS, NO_NOISE, SAME, TOO_FEW, control_fault, p_same
 from itl.runs.question import Comparison, Condition, Margin
 from itl.runs.questions import CLASSES_DOUBLED, IMAGES_DOUBLED
 from itl.runs.study import first_against_last
@@ -69,7 +69,7 @@ def main_row(levels: dict, margin: Margin | None = None, **settings) -> pd.Serie
         ({0: 30, 25: 76, 50: 60, "all": 70}, {}, SAME, "a gain, but a small one"),
         ({0: 30, 25: 65, 50: 60, "all": 70}, {"size": 10.0}, CANNOT_TELL, ""),
         ({0: 30, 25: 55, 50: 60, "all": 70}, {"seeds": 2}, TOO_FEW, ""),
-        ({0: 30, 25: 55, 50: 60, "all": 70}, {"size": 0.0}, TOO_FEW, "the seeds show no noise at all"),
+        ({0: 30, 25: 55, 50: 60, "all": 70}, {"size": 0.0}, CANNOT_TELL, NO_NOISE),
         ({0: 1, 25: 1.5, 50: 1.4, "all": 1.5}, {"size": 0.1}, CANNOT_TELL, "a floor"),
         ({0: 97, 25: 98, 50: 98, "all": 98}, {"size": 0.1}, CANNOT_TELL, "a ceiling"),
         ({0: 40, 25: 99, 50: 99, "all": 99}, {"size": 0.1}, CANNOT_TELL, "a ceiling"),

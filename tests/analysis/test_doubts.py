@@ -13,7 +13,7 @@ from itl import ItlError
 from itl.analysis import doubts as module
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
-from itl.analysis.doubts import doubts, doubts_text, edge_of_grid, exposure, unfinished
+from itl.analysis.doubts import diverged, doubts, doubts_text, edge_of_grid, exposure, unfinished
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.option_grid import measured
 from itl.analysis.origins import mixed, origins
@@ -60,6 +60,19 @@ def test_nets_that_still_learned_are_named(study):
     text = unfinished(trained, store)
     assert "with images per class 12 the loss fell by" in text
     assert text.startswith("Nets were still learning when training ended")
+
+
+def test_nets_that_ended_worse_than_guessing_are_named(study):
+    _, store, _, runs = study
+    trained = [run for run in runs if isinstance(run.spec, Pretrain)]
+    for run in trained:
+        log(store, run, [3.0, 1.4])  # of four classes
+    assert diverged(runs, store) == ""
+    log(store, trained[-1], [3.0, 4e18])
+    assert diverged(runs, store) == (
+        "Nets ended worse than guessing, such as one with images per class 12: a loss of 4e+18 in its last "
+        "epoch, and guessing among 4 classes has 1.39. A lower lr may train them."
+    )
 
 
 def test_exposure_differs_where_a_smaller_set_has_as_many_steps(study):

@@ -67,7 +67,8 @@ def test_what_would_pass_alone_is_a_hint_among_two(second, note):
 
 def test_no_noise_is_said_where_there_are_seeds_enough():
     silent = Evidence(SimpleNamespace(n=MIN_SEEDS, p=float("nan"), mean=2.0, testable=False))
-    assert [verdict.note for verdict in judge([silent])] == ["the seeds show no noise at all"]
+    says = "the seeds show no noise at all: identical data, or nets that guess"
+    assert [(verdict.word, verdict.note) for verdict in judge([silent])] == [(CANNOT_TELL, says)]
 
 
 @pytest.mark.parametrize(("seeds", "cap"), [(MIN_SEEDS, 5), (4, 5), (5, 5)])

@@ -10,8 +10,17 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+from itl.__main__ import main
 from itl.packs import duplicates
-from itl.packs.duplicates import MAX_DIFFERENCE, MIN_CONTRAST, across_splits, between, count_text, thumbnails
+from itl.packs.duplicates import (
+    MAX_DIFFERENCE,
+    MIN_CONTRAST,
+    across_splits,
+    between,
+    count_text,
+    of_two_classes,
+    thumbnails,
+)
 from itl.packs.pack import Pack
 from itl.sources.registry import open_source
 from itl.specs import Packing
@@ -104,6 +113,25 @@ def test_plain_images_are_compared_exactly_only(tmp_path):
     write(tmp_path / "images", "test", {"same": grey, "paler": paler})
     table = across_splits(packed(tmp_path / "images", tmp_path / "packs/plain"))
     assert names(table) == {("one", "same", "exact")}
+
+
+def test_copies_in_one_split_under_two_classes_are_found(tmp_path, capsys):
+    names_and_seeds = {
+        "a": 0,
+        "b": 1,
+        "copy": 0,
+        "again": 1,
+        "of-a": 0,
+        "of-a-too": 0,
+    }  # classes a, b, a, b …
+    write(tmp_path / "images", "train", {name: picture(seed) for name, seed in names_and_seeds.items()})
+    write(tmp_path / "images", "val", {"other": picture(2), "in-val": picture(0)})
+    pack = packed(tmp_path / "images", tmp_path / "packs/labels")
+    assert names(of_two_classes(pack)) == {("a", "of-a-too", "exact")}
+    assert main(["duplicates", str(pack.folder)]) == 0
+    output = capsys.readouterr()
+    assert "1 (1 exact, 0 near) of 8 images are in one split under two classes" in output.err
+    assert "train/a/a.png,train,train/b/of-a-too.png,train,exact,0.0," in output.out
 
 
 def test_the_search_finds_what_comparing_every_pair_finds(tmp_path):

@@ -235,18 +235,26 @@ def test_a_second_process_says_that_it_waits(photos, tmp_path):
     )
 
 
-def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, monkeypatch):
+def test_more_than_one_percent_unreadable_stops_and_mending_helps(tmp_path, caplog):
     photos, packing = tmp_path / "photos", Packing("folder", size=8, options={"class_level": 1})
     for number in range(30):
         path = photos / "cat" / f"{number:02d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(smooth(8, 8) + number))
     (photos / "cat/03.png").write_bytes(b"broken")
-    with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an image"):
-        Pack.build(packing, tmp_path / "pack", path=photos)
+    for out in (tmp_path / "pack", tmp_path / "other"):
+        with pytest.raises(ItlError, match=r"1 of .* more than 1 % of 30, such as cat/03.png \(not an image"):
+            Pack.build(packing, out, path=photos)
+        with pytest.raises(ItlError, match="1 image cannot be read, as .*csv says; repair .*--allow-unread"):
+            Pack.open(out)
+    caplog.set_level("INFO")
     allowed = Pack.build(replace(packing, unreadable=0.05), tmp_path / "other", path=photos)
+    assert "29 of 30 images are packed, after 0 s" in caplog.messages
     assert len(allowed) == 29
     assert "cat/03.png" not in set(allowed.table["image"])
+    assert allowed.summary["left_out"] == {"images that cannot be read": 1}
+    assert "train 29 images" in allowed.summary["reading"]
+    assert allowed.summary["reading"].endswith("left out: 1 image that cannot be read")
     (photos / "cat/03.png").write_bytes(encoded(smooth(8, 8) + 3))
     assert len(Pack.build(packing, tmp_path / "pack", path=photos)) == 30
     for path in (photos / "cat").iterdir():

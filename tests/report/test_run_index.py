@@ -1,6 +1,7 @@
 """The run index: every run once, with its questions, its provenance and the images it learned from."""
 
 import gzip
+import io
 import json
 import os
 import re
@@ -60,6 +61,13 @@ def test_every_run_stands_once_and_names_its_questions(machine):
     assert shared[0].conditions == ("data-size: images per class all", "class-count: label set original")
     assert [entry.task for entry in entries].count("no pre-training") == 2
     assert [entry.state for entry in entries].count("to do") == 1
+
+
+def test_nets_without_pre_training_learned_from_nothing_as_results_say(machine):
+    table = pd.read_csv(io.StringIO(module.runs_csv(run_index(questions(), machine))))
+    nets = table[table["kind"] == "pretrain"].set_index("task")[["classes", "images"]]
+    assert {*nets.loc["no pre-training"].itertuples(index=False, name=None)} == {(0, 0)}
+    assert {*nets.loc["pre-training"].itertuples(index=False, name=None)} == {(4, 3)}
 
 
 def test_what_is_measured_follows_its_pre_training(machine):

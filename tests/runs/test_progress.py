@@ -9,7 +9,7 @@ import pytest
 
 from itl import ItlError
 from itl.analysis.figures import estimated_time
-from itl.runs.progress import Progress, estimates, last_epoch, last_row, log_rows
+from itl.runs.progress import Progress, estimates, last_epoch, last_row, log_rows, worse_than_guessing
 from itl.runs.store import Store
 from itl.specs import Pretrain, Recipe, Subset, Transfer, key
 
@@ -36,6 +36,27 @@ def test_the_last_epoch_is_the_last_whole_line(tmp_path, log, says):
     if log is not None:
         (folder / "log.jsonl").write_text(log)
     assert last_epoch(folder) == says
+
+
+@pytest.mark.parametrize(
+    ("log", "classes", "says"),
+    [
+        (None, 4, ""),
+        (ROW % 1 + "\n", 4, ""),
+        ('{"epoch": 1, "step": 7, "loss": 1.5}\n', 4, ""),  # guessing has 1.39
+        (
+            '{"epoch": 1, "step": 7, "loss": 1.6}\n',
+            4,
+            "a loss of 1.6 in its last epoch, and guessing among 4 classes has 1.39",
+        ),
+        ('{"epoch": 1, "step": 7, "loss": 9e18}\n' + ROW % 2 + "\n", 4, ""),  # it has recovered
+        ('{"epoch": 1, "step": 7, "loss": 1e-9}\n', 1, ""),
+    ],
+)
+def test_a_training_that_ends_worse_than_guessing(tmp_path, log, classes, says):
+    if log is not None:
+        (tmp_path / "log.jsonl").write_text(log)
+    assert worse_than_guessing(tmp_path, classes) == says
 
 
 class Clock:

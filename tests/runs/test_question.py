@@ -1,5 +1,7 @@
 """Tasks from their names to rows of results: every method, few shots, other labels, a named protocol."""
 
+import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from itl.runs.executors import with_needs
 from itl.runs.perform import perform
 from itl.runs.question import Task
 from itl.runs.store import Store
-from itl.specs import Transfer
+from itl.specs import Transfer, key
 from itl.training.batches import Batches
 from itl.training.loop import load_weights, predict
 from itl.training.nets import build
@@ -170,6 +172,34 @@ def test_an_untrained_net_has_statistics_of_one_image_of_each_class(tmp_path):
     expected = torch.cat(images).mean((0, 2, 3))
     assert torch.allclose(first.running_mean, expected, atol=0.02), "of the images themselves, not of nothing"
     assert first.running_mean.abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("lr", "says"), [(0.05, None), (20, "; an lr below 20 may do better$")])
+def test_a_net_that_ends_worse_than_guessing_is_finished_with_a_warning(tmp_path, lr, says):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    question = small_study(recipe=SETTINGS["recipe"] | {"lr": lr})
+    question.prepare(machine)
+    spec = next(run.spec for run in question.runs(machine) if run.task == "own")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        perform(spec, store, machine)
+    lines = [str(warning.message) for warning in caught if "guessing" in str(warning.message)]
+    assert len(lines) == bool(says)
+    assert not says or re.search(rf"^run {key(spec)} ended with a loss of .*{says}", lines[0])
+    assert store.state(spec) == "done"
+
+
+def test_a_net_that_diverges_is_not_finished(tmp_path):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    question = small_study(recipe=SETTINGS["recipe"] | {"lr": 5000})
+    question.prepare(machine)
+    spec = next(run.spec for run in question.runs(machine) if run.task == "own")
+    with pytest.raises(
+        ItlError, match=r"of 32 tensors of the net .* after epoch . .*an lr below 5000"
+    ) as error:
+        perform(spec, store, machine)
+    assert "\n" not in str(error.value)
+    assert store.result(spec) is None
 
 
 def test_repeats_are_fits_of_one_net_with_seeds_of_their_own(tmp_path):

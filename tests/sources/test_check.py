@@ -32,6 +32,7 @@ def test_objects_are_counted_by_split_and_class(tmp_path):
         "    dog 1",
         "note: 2 of 2,501 train images, 1 of 2,510 val images, 2 of 4,952 test images as published; scores "
         "cannot be compared with those of papers",
+        "note: of images only headers were read; damage further in shows when they are packed",
         f"next: itl pack voc2007 {root} --size 500 --fit pad --out PACK",
     ]
 

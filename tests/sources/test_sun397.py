@@ -138,6 +138,7 @@ def test_check_counts_what_is_there(tmp_path):
         "  test: abbey 1, church/indoor 1, church/outdoor 1",
         "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared "
         "with those of papers",
+        "note: of images only headers were read; damage further in shows when they are packed",
         "note: 1 of 6 images are only one pixel wide or high, such as c/church/indoor/sun_7.jpg",
         f"next: itl pack sun397 {root} --size 256 --out PACK",
     ]

@@ -283,14 +283,39 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
         ({}, {}, "has no list of images with labels"),
         ({"train.txt": b"cat/0.jpg a", "my_train.csv": b"cat/1.jpg,a"}, {}, "2 lists for train"),
         ({"train.txt": b"cat/0.jpg a", "test.txt": b"cat/0.jpg a"}, {}, "1 image is in train and test"),
-        ({"train.txt": b"cat/0.jpg a\ncat/0.jpg b"}, {}, "is of a and of b"),
+        (
+            {"train.txt": b"cat/0.jpg a\ncat/0.jpg b"},
+            {},
+            r"cat/0.jpg is of a \(train.txt, line 1\) and of b \(train.txt, line 2\); correct one of them",
+        ),
+        (
+            {"train.csv": b"image,label\n"},
+            {"train": "train.csv"},
+            "train.csv lists no images: it is empty, or",
+        ),
+        (
+            {"train.csv": b""},
+            {"train": "train.csv"},
+            "train.csv lists no images: it is empty, or only a header",
+        ),
+        (
+            {"a.csv": b"path,label,split\ncat/0.jpg,a,train\ncat/1.jpg,a,val"},
+            {"test": "a.csv"},
+            "option test names a.csv, but its column of splits has no test, only train and val; "
+            ".* train=a.csv",
+        ),
         ({"train.txt": b"cat/0.jpg a\ncat/1.jpg"}, {}, "line 2: 'cat/1.jpg' has no label"),
         (
             {"train.txt": b"cat/0.jpg a", "test.txt": b"cat/1.jpg b"},
             {},
             "test has 1 class that train does not",
         ),
-        ({"train.txt": b"0.jpg a"}, {}, "could be any of cat/0.jpg, dog/0.jpg"),
+        (
+            {"train.csv": b"image,label\n0.jpg,a"},
+            {},
+            "train.csv, line 2: '0.jpg' could be any of cat/0.jpg, dog/0.jpg; write its "
+            "folder too, as in cat/0",
+        ),
         ({"train.csv": b"path,x\ncat/0.jpg,1"}, {}, "no list of images"),
         ({"train.csv": b"path,x\ncat/0.jpg,1"}, {"train": "train.csv"}, "no column label, but path, x"),
         ({"train.csv": b"path,label\ncat/0.jpg"}, {"train": "train.csv"}, "line 2: 1 value, but the header"),
@@ -333,6 +358,18 @@ def test_a_column_of_splits_divides_the_images_of_one_list(tmp_path):
     assert "note: labels.csv says the split of each image in a column" in check_lines("lists", path)
     some = open_source("lists", path, train="labels.csv", val="labels.csv").records()
     assert {record.split: record.id for record in some} == {"train": "dog/0.jpg", "val": "dog/2.jpg"}
+    assert "left out: 2 test images of labels.csv, which no option names for test" in "\n".join(
+        check_lines("lists", path, train="labels.csv", val="labels.csv")
+    )
+    for split in ("train", "val", "test"):  # named for one split, the file is read whole: its column decides
+        records = open_source("lists", path, **{split: "labels.csv"}).records()
+        assert records == open_source("lists", path).records()
+    two = written(path, {"own.csv": text("path,label", "cat/2.jpg,a")})
+    records = open_source("lists", two, train="labels.csv", val="own.csv").records()
+    assert [record.id for record in records if record.split == "val"] == ["cat/2.jpg"]
+    assert "left out: 1 val image of labels.csv, which no option names for val" in "\n".join(
+        check_lines("lists", two, train="labels.csv", val="own.csv")
+    )
     renamed = LABELS.replace(b"Subset", b"size").replace(b"TEST", b"test")
     other = open_source("lists", written(tmp_path / "other", MANY | {"labels.csv": renamed})).records()
     assert {record.split for record in other} == {"train"}, "no other column is taken for splits"

@@ -17,8 +17,8 @@ from itl import ItlError
 from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
-from itl.training.checkpoint import CHECKPOINT_FILE
-from itl.training.loop import load_weights, predict, predict_on_device, save_weights, sgd, train
+from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
+from itl.training.loop import Diverged, load_weights, predict, predict_on_device, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16
 
@@ -179,6 +179,23 @@ def test_a_loss_that_is_no_number_stops_with_its_step_and_keeps_the_checkpoint(t
     assert (tmp_path / CHECKPOINT_FILE).read_bytes() == kept[-1]
     resumed = train(plain(), batches(), RECIPE, tmp_path, MACHINE, seed=0)
     assert losses(resumed) == losses(train(plain(), batches(), RECIPE, tmp_path / "whole", MACHINE, seed=0))
+
+
+def test_statistics_that_overflow_while_the_loss_is_finite_stop_the_training(tmp_path):
+    net = build("small", 4, 16, seed=0)
+    name = next(name for name in net.state_dict() if name.endswith("running_var"))
+
+    def overflow(row: dict) -> None:
+        if row["epoch"] == 2:
+            net.state_dict()[name][0] = float("inf")
+
+    count = sum(tensor.is_floating_point() for tensor in net.state_dict().values())
+    says = (
+        rf"^1 of {count} tensors of the net \({name}\) are not finite after epoch 3 of .*; an lr below 0.05"
+    )
+    with pytest.raises(Diverged, match=says):
+        train(net, batches(), RECIPE, tmp_path, MACHINE, seed=0, log=overflow)
+    assert load_tensors(tmp_path / CHECKPOINT_FILE)[1][-1]["epoch"] == 2, "the last that was finite"
 
 
 def damage(path: Path, how: str) -> None:
