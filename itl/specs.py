@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from itl import ItlError, no_such, pick
@@ -314,6 +315,9 @@ TYPE_WORDS = {
     "dict": "a mapping",
     "string": "text",
     "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "dataclass": "a mapping",
 }
 
 
@@ -339,11 +343,18 @@ def spec_of(kind: type[T], settings: object, what: str) -> T:
     hints = get_type_hints(kind)
     for name, value in settings.items():
         refuse_booleans(hints[name], value, f"{name} of {what}")
+        if _holds_pairs(hints[name]) and not isinstance(value, Mapping | tuple):
+            raise ItlError(f"{name} of {what} should be a mapping, {{NAME: VALUE}}, not {value!r}")
     pairs = {name: tuple(value.items()) for name, value in settings.items() if isinstance(value, Mapping)}
     try:
         return TypeAdapter(kind).validate_python({**settings, **pairs})
     except ValidationError as error:
-        raise plain_error(error, kind, what) from None
+        raise plain_error(error, kind, what, settings) from None
+
+
+def _holds_pairs(annotation: object) -> bool:
+    """Say whether *annotation* is of pairs, tuple[tuple[str, ...], ...]: a mapping, as people write it."""
+    return get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is tuple
 
 
 def refuse_booleans(annotation: object, value: object, what: str) -> None:
@@ -373,8 +384,13 @@ def _types_in(annotation: object) -> list[object]:
     return [kind for inner in get_args(annotation) for kind in _types_in(inner)] or [annotation]
 
 
-def plain_error(error: "ValidationError", kind: type, what: str) -> ItlError:
-    """Return the first fault that pydantic saw in *what*, settings of a *kind*, as one line."""
+def plain_error(
+    error: "ValidationError", kind: type, what: str, settings: Mapping[str, object] = MappingProxyType({})
+) -> ItlError:
+    """Return the first fault that pydantic saw in *what*, *settings* of a *kind*, as one line.
+
+    A mapping in *settings* was given to pydantic as pairs: number, then 0 for its name and 1 for its value.
+    """
     faults = error.errors()
     (name, *inside), first = faults[0]["loc"] or ("",), faults[0]
     if isinstance(cause := first.get("ctx", {}).get("error"), ItlError):
@@ -384,7 +400,13 @@ def plain_error(error: "ValidationError", kind: type, what: str) -> ItlError:
         return ItlError(f"{what} lacks {len(missing)} of its settings; add {', '.join(missing)}")
     if first["type"] == "literal_error":
         return no_such(_choices(get_type_hints(kind)[str(name)]), first["input"], f"{name} of {what}")
-    items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(inside))
+    if inside and isinstance(given := settings.get(str(name)), Mapping):
+        number, part = inside[:2]
+        inside = [str(list(given)[int(number)]), *(["[key]"] if part == 0 else [])]
+    in_name = inside[-1:] == ["[key]"]  # before it stands the name itself
+    outer = inside[:-2] if in_name else inside
+    items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(outer))
+    items = f"a name in {items}" if in_name else items
     wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
     if first["type"] == "greater_than_equal":
         wanted = f"at least {first['ctx']['ge']}"

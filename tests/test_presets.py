@@ -39,6 +39,16 @@ def test_a_preset(tmp_path):
             GOOD + "  01-data-size: {}\n",
             "has the key 01-data-size twice, in lines 3 and 4; .* keep one",
         ),
+        (
+            "mine",
+            "about: x\nnotebooks: {1: {}}\n",
+            "^a name in notebooks of preset .* should be text, not 1$",
+        ),
+        (
+            "mine",
+            "about: x\nnotebooks: {01-data-size: {5: 1}}\n",
+            "^a name in item 01-data-size of notebooks of preset .* should be text, not 5$",
+        ),
         ("mine", "about: x\nnotebooks: {01-data-size: 3}\n", "item 01-data-size of notebooks .* not 3"),
         ("/nowhere/else.yaml", GOOD, "cannot read preset"),
     ],

@@ -199,7 +199,9 @@ def test_length_in_epochs_or_steps():
         ({"lr": -0.05}, "recipe: lr should be at least 0, not -0.05$"),
         ({"lr": float("nan")}, "recipe: lr should be at least 0, not nan$"),
         ({"lrs": [0.1, float("inf")]}, "recipe: lrs should be at least 0, not inf$"),
-        ({"lrs": [0.1, "fast", 0.2]}, "^item 2 of lrs of recipe cannot be .*a valid number.* 'fast'$"),
+        ({"lrs": [0.1, "fast", 0.2]}, "^item 2 of lrs of recipe should be a number, not 'fast'$"),
+        ({"lr": "5%"}, "^lr of recipe should be a number, not '5%'$"),
+        ({"flip": "perhaps"}, "^flip of recipe should be true or false, not 'perhaps'$"),
     ],
 )
 def test_recipes_that_cannot_be(settings, says):
@@ -239,7 +241,7 @@ def test_choices_are_checked_without_yaml_too():
         (Transfer, {}, "^x lacks 4 of its settings; add pretrain, method, target, pack$"),
         (Transfer, {"method": 3, "pack": "p"}, "^x lacks 2 of its settings; add pretrain, target$"),
         (Weights, {"net": 3}, "^net of x should be text, not 3$"),
-        (Weights, {"net": "n", "mean": [0.5, "x"]}, "^item 2 of mean of x cannot be "),
+        (Weights, {"net": "n", "mean": [0.5, "x"]}, "^item 2 of mean of x should be a number, not 'x'$"),
         (Weights, 3, "^x should be a mapping of settings, not 3$"),
         (Packing, {"size": 0}, "^x: a pack's images are at least 1 pixel wide, not 0$"),
         (Packing, {"unreadable": -0.01}, "^x: unreadable is a fraction of the images, 0 to 1, not -0.01$"),

@@ -197,6 +197,23 @@ def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> S
     return SubsetCounts(image_counts, leaf_counts, len(labels.classes), left_out)
 
 
+def class_contents(
+    tree: Taxonomy, images: Mapping[str, int], subset: Subset
+) -> frozenset[tuple[frozenset[str], int]]:
+    """Return, for each class that *subset* keeps, the pack's classes in it and its number of images.
+
+    Subsets of one seed whose contents are equal are the same images under the same labels, whatever these are
+    called. Arguments and errors are those of `count_subset`.
+    """
+    counts = count_subset(tree, images, subset).images
+    contents: dict[str, set[str]] = {name: set() for name in counts}
+    labels = label_set(tree, subset.labels, sorted(images))
+    for wnid, name in keep_leaves(labels.class_of, subset).items():
+        if name in contents:
+            contents[name].add(wnid)
+    return frozenset((frozenset(wnids), counts[name]) for name, wnids in contents.items())
+
+
 def _left_out(tree: Taxonomy, wnids: list[str], subset: Subset) -> dict[str, int]:
     """Count the classes that each part of the labels leaves out, filters first; each class counts once."""
     counts, remaining = {}, set(wnids)

@@ -10,7 +10,7 @@ from itl.evaluation.methods import METHODS
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import Size
-from itl.packs.subset import check_enough, count_subset
+from itl.packs.subset import check_enough, class_contents, count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.sources.records import class_count, examples
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
@@ -187,3 +187,15 @@ def _plain(subset: Subset) -> Subset:
 def _kept(train: tuple[tuple[str, int], ...], subset: Subset, taxonomies: Path) -> Mapping[str, int]:
     """Count the training images of each class that *subset* keeps; a plan does so hundreds of times."""
     return count_subset(tree_of_digest(subset.tree, taxonomies), dict(train), subset).images
+
+
+def contents_of(spec: Pretrain, size: Size, machine: Machine) -> frozenset[tuple[frozenset[str], int]]:
+    """Return what *spec* is trained on: see `itl.packs.subset.class_contents`; of a pack of this *size*."""
+    return _contents(tuple(size.train.items()), _plain(spec.subset), machine.taxonomies)
+
+
+@cache
+def _contents(
+    train: tuple[tuple[str, int], ...], subset: Subset, taxonomies: Path
+) -> frozenset[tuple[frozenset[str], int]]:
+    return class_contents(tree_of_digest(subset.tree, taxonomies), dict(train), subset)

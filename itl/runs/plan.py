@@ -15,7 +15,7 @@ from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, 
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
 from itl.packs.paths import Size, pack_folder, size_of
-from itl.runs.cost import Cost, cost, cost_settings, images_of, work_of
+from itl.runs.cost import Cost, contents_of, cost, cost_settings, images_of, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
@@ -280,6 +280,7 @@ def plan(
     works = list(dict.fromkeys(work_of(run.spec) for run in left))
     rates = measured_before(works, machine) if left else {}
     _refuse_lacking_images(left, machine)
+    _refuse_same_images(planned.values(), machine)
     if left and measure:
         _refuse_impossible(left, rates, machine)
         rates = calibrated(works, machine)
@@ -313,6 +314,30 @@ def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None
         except ItlError as error:
             task = run.conditions[0] if run.kind == "pretrain" else f"{run.kind}@{run.targets[0]}"
             raise ItlError(f"{', '.join(run.questions)}, {task}: {error}") from error
+
+
+def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
+    """Raise ItlError where two nets of a question and seed differ in nothing that they are trained on.
+
+    Such as 30 images per class beside all where there are 30: one condition would be compared with itself,
+    and count twice in the spread that all comparisons are judged by.
+    """
+    trainings: dict[tuple, PlannedRun] = {}
+    for run in runs:
+        spec = run.spec
+        if not isinstance(spec, Pretrain) or not spec.trained:
+            continue
+        contents = contents_of(spec, run.size, machine)
+        shared = (spec.subset.pack, spec.seed, spec.net, spec.recipe, contents)
+        for question in run.questions:
+            other = trainings.setdefault((question, *shared), run)
+            if other is not run:
+                conditions = " and ".join(entry.conditions[0] for entry in (other, run))
+                images = counted(sum(count for _, count in contents), "images")
+                raise ItlError(
+                    f"{question}: {conditions} are the same {images} of the same "
+                    f"{counted(len(contents), 'classes')}; leave one of them out"
+                )
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:

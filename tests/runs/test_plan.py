@@ -400,6 +400,38 @@ def test_too_many_images_are_refused_with_the_question_and_the_task(tmp_path, ra
         small_study(**changes).plan(Store(tmp_path), here(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("ask", "changes", "says"),
+    [
+        (
+            data_size,
+            {"images_per_class": [0, 4, 12, "all"]},
+            "data-size: images_per_class 12 and images_per_class all",
+        ),
+        (
+            class_count,
+            {"label_sets": ["original"], "classes": [2, 4]},
+            "class-count: label_set original and label_set 4 classes",
+        ),
+        (
+            class_count,
+            {"label_sets": ["none", "bottom-up@16", "original"]},
+            "class-count: label_set bottom-up@16 and label_set original",
+        ),
+    ],
+)
+def test_conditions_that_are_the_same_images_and_labels_are_refused(tmp_path, rated, ask, changes, says):
+    with pytest.raises(
+        ItlError, match=f"^{says} are the same 48 images of the same 4 classes; leave one of them out$"
+    ):
+        plan.plan([ask(**SHARED | changes)], Store(tmp_path), here(tmp_path))
+
+
+def test_the_same_images_for_other_steps_or_another_seed_are_another_condition(tmp_path, rated):
+    passes = data_size(**SHARED, images_per_class=[0, 4, "all"], passes=2)
+    assert plan.plan([passes], Store(tmp_path), here(tmp_path)).by_condition()["nets"].sum() == 10
+
+
 def test_a_plan_names_classes_that_are_not_scored(tmp_path, rated):
     for name in ("a/1", "a/2", "a/3", "a/4", "b/1", "b/2", "b/3", "b/4", "c/1"):
         path = tmp_path / f"photos/{name}.png"

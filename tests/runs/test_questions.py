@@ -15,7 +15,7 @@ from itl.runs.question import Margin
 from itl.runs.store import Store
 from itl.runs.study import LEAST_CAP
 from itl.specs import Pretrain, Transfer
-from tests.worlds import SETTINGS, here, small_study
+from tests.worlds import IMAGES, SETTINGS, here, small_study
 
 NOWHERE = here(Path("/nowhere"))
 
@@ -334,6 +334,11 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             {"targets": {"o": OBJECTS}} | DETECTION | {"tuning": {"detection": {"regions": "file"}}},
             "detection@o takes regions from a file, and o has none; give it the option proposals: FILE",
         ),
+        (
+            {"images": IMAGES | {"options": 40}},
+            r"options of images should be a mapping, \{NAME: VALUE\}, not 40",
+        ),
+        ({"images": IMAGES | {"options": {40: 1}}}, "^a name in options of images should be text, not 40$"),
         ({"images": {"source": "voc2007"}}, "images of data-size are learned from, one class for each, and"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),
         ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
@@ -406,6 +411,9 @@ def test_a_margin_is_declared_with_the_question():
 @pytest.mark.parametrize(
     ("margin", "message"),
     [
+        ({"points": 2}, r"^points of margin should be a mapping, \{NAME: VALUE\}, not 2$"),
+        ({"points": [2]}, r"^points of margin should be a mapping, \{NAME: VALUE\}, not \[2\]$"),
+        ({"points": {"knn5": "two"}}, "^item knn5 of points of margin should be a number, not 'two'$"),
         ({"shares": 0.1}, "no setting of margin called 'shares'; did you mean 'share'"),
         ({"share": 0}, "a margin's share lies between 0 and 1"),
         ({"points": {"accuracy": -1}}, "points are above 0; got share 0.2, points {'accuracy': -1.0}"),
