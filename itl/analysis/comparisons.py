@@ -174,9 +174,11 @@ def pilot_lines(questions: Sequence[Question], store: Store, machine: Machine) -
     lines = []
     for question in questions:
         states = {store.state(run.spec) for run in question.runs(machine)}
-        if "done" in states and len(states) > 1:
-            failed = failed_controls(question, question.results(store, machine))
-            lines += [f"pilot: {question.name}, {line}" for line in failed]
+        if "done" not in states or len(states) == 1:
+            continue
+        results = question.results_so_far(store, machine)
+        if not results.empty:  # an untrained net that is done has no scores yet
+            lines += [f"pilot: {question.name}, {line}" for line in failed_controls(question, results)]
     return lines
 
 

@@ -142,7 +142,7 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
         tasks,
         options,
         features,
-        _measured(question, store, machine),
+        measured(question, store, machine),
         np.array([measuring[task] for task in tasks]),
         question.seeds,
         frozenset((number[run.columns], run.seed) for run in nets),
@@ -168,22 +168,18 @@ def option_text(condition: Condition, tree: Taxonomy) -> str:
     return ", ".join([f"{labels}{words}", *(f"{value} images per class" for _, value in others)])
 
 
-def _measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
+def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame:
     """Return the main metric of every finished run: columns task, option (numbers), seed and value."""
     rows: list[tuple[int, int, int, float]] = []
-    results = question.results(store, machine) if _any_done(question, store, machine) else None
+    results = question.results_so_far(store, machine)
     for number, task in enumerate(question.tasks):
-        if results is None or task.name not in set(results["task"]):
+        if results.empty or task.name not in set(results["task"]):
             continue
         data = task_values(results, question.conditions, task.name, main_metric(task.name))
         seeds = sorted(results.loc[results["task"] == task.name, "seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             rows.append((number, option, int(seeds[row]), float(data.values[row, option])))
     return pd.DataFrame(rows, columns=["task", "option", "seed", "value"])
-
-
-def _any_done(question: Question, store: Store, machine: Machine) -> bool:
-    return any(store.result(run.spec) is not None for run in question.runs(machine))
 
 
 def _hours(

@@ -9,6 +9,10 @@ from importlib import import_module
 
 from itl.machine import OPENMP_THREADS
 
+MODULES = (
+    "itl.runs.perform",
+    "torch._dynamo",  # which the first optimizer of a process imports
+)
 WATCH_S = 0.1  # between two looks at the parent
 
 
@@ -29,7 +33,8 @@ def preload() -> None:
     on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ[OPENMP_THREADS] = "1"
     gc.disable()  # what is imported stays: to look through it again and again takes a fifth of the time
-    import_module("itl.runs.perform")
+    for module in MODULES:
+        import_module(module)
     import_module("numba").njit(lambda: None)()  # at its first compilation it imports most of itself
     gc.freeze()
     gc.enable()

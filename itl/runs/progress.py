@@ -13,12 +13,12 @@ import pandas as pd
 
 from itl import ItlError
 from itl.machine import duration
-from itl.runs.store import Store
+from itl.runs.store import HOLDER, RESULT, Store
 from itl.specs import Pretrain, key
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
-WORSE_THAN_GUESSING = 1.1  # times the loss of guessing; a net that has learned nothing yet is within it
+WORSE_THAN_GUESSING = 0.2  # nats above the loss of guessing; a net that has learned nothing yet has less
 ROW_NUMBERS = ("epoch", "step", "loss")
 LOG = "progress.jsonl"  # of the estimates, in the store
 LOG_STEP = 0.01  # of the work, between two rows of it
@@ -51,10 +51,12 @@ class Progress:
     ):
         self.specs, self.store, self.slots = list(specs), store, slots
         self.table, self.clock = table, clock
-        self.left = dict.fromkeys(spec for spec in self.specs if store.state(spec) != "done")
+        # Folders by run: thousands of runs are looked for twice a second, and a key takes long to make
+        self.left = {spec: str(store.path(spec)) for spec in self.specs if store.state(spec) != "done"}
         known = minutes or {}
         self.minutes = {spec: max(known.get(key(spec), 0.0), LEAST_MINUTES) for spec in self.left}
         self.work = sum(self.minutes.values())  # minutes of one slot, as planned
+        self.finished_work = 0.0  # of it
         self.started = clock()
         self.began: float | None = None  # when the first run was: starting workers is not work
         self.started_runs: dict[object, float] = {}  # when a run was first seen under way
@@ -80,10 +82,9 @@ class Progress:
     @property
     def done(self) -> float:
         """The part of the work that is done, 0 to 1; runs under way count by their epochs, or by time."""
-        if not self.work:
+        if not self.left:
             return 1.0
-        left = sum(self.minutes[spec] for spec in self.left)
-        return (self.work - left + sum(map(self._done_of, self.started_runs))) / self.work
+        return (self.finished_work + sum(map(self._done_of, self.started_runs))) / self.work
 
     def _done_of(self, spec: object) -> float:
         """Minutes of work of a run under way that are done, as planned."""
@@ -110,12 +111,14 @@ class Progress:
 
     def look(self) -> bool:
         """Read from the store what has finished since, and what is under way; say whether anything has."""
-        finished = [spec for spec in self.left if self.store.state(spec) == "done"]
+        written = [spec for spec, folder in self.left.items() if os.path.exists(f"{folder}/{RESULT}")]
+        finished = [spec for spec in written if self.store.state(spec) == "done"]
         for spec in finished:
             del self.left[spec]
+            self.finished_work += self.minutes[spec]
             self.started_runs.pop(spec, None)
-        for spec in self.left:
-            if spec not in self.started_runs and self.store.under_way(spec):
+        for spec, folder in self.left.items():
+            if os.path.exists(f"{folder}/{HOLDER}") and spec not in self.started_runs:
                 self.started_runs[spec] = self.clock()
         if self.began is None and (finished or self.started_runs):
             self.began = self.started if finished else self.clock()
@@ -190,7 +193,7 @@ def worse_than_guessing(folder: Path, classes: int) -> str:
     Guessing has a cross-entropy of log(classes), with smoothed labels too. The loss is the last epoch's mean.
     """
     loss, guessing = last_row(folder).get("loss", 0.0), math.log(classes)
-    if loss <= WORSE_THAN_GUESSING * guessing or classes < 2:
+    if loss <= guessing + WORSE_THAN_GUESSING:
         return ""
     return f"a loss of {loss:.4g} in its last epoch, and guessing among {classes} classes has {guessing:.2f}"
 

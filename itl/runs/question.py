@@ -305,7 +305,7 @@ class Question:
         """
         results = self.results_so_far(store, machine)
         if results.empty:
-            raise nothing_done([self.name], store)
+            raise nothing_done([self], store, machine)
         return results
 
     def results_so_far(self, store: Store, machine: Machine) -> pd.DataFrame:
@@ -373,11 +373,19 @@ class Question:
         return pd.DataFrame(rows, columns=["item", "value"])
 
 
-def nothing_done(questions: Sequence[str], store: Store) -> ItlError:
-    """Return the error that no run of any of *questions*, by name, is done."""
+def nothing_done(questions: Sequence[Question], store: Store, machine: Machine) -> ItlError:
+    """Return the error that no run of any of *questions* is done, or that their packs are not built.
+
+    Runs are known by the digests of packs.
+    """
+    packings = {name: packing for question in questions for name, packing in question.packings().items()}
+    missing = [name for name, packing in packings.items() if packed(packing, name, machine) is None]
+    packs = ""
+    if missing and any(store.root.glob("*/*/result.json")):
+        packs = f", as far as that is known without the packs of {', '.join(missing)}, which are not built"
     return ItlError(
-        f"no run of {', '.join(questions)} is done in {store.root}; `itl run` with its preset does them, in "
-        f"Python question.run"
+        f"no run of {', '.join(question.name for question in questions)} is done in {store.root}{packs}; "
+        f"`itl run` with its preset does what is missing, in Python question.run"
     )
 
 

@@ -18,7 +18,7 @@ def results_of(questions: Sequence[Question], store: Store, machine: Machine) ->
     """
     tables = [question.results_so_far(store, machine) for question in questions]
     if all(table.empty for table in tables):
-        raise nothing_done([question.name for question in questions], store)
+        raise nothing_done(questions, store, machine)
     return pd.concat([table for table in tables if not table.empty])
 
 

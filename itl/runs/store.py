@@ -12,6 +12,8 @@ from itl.specs import canonical, key
 from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
 
 RESULT = "result.json"
+CLAIM = "claim"
+HOLDER = f"{CLAIM}.holder"  # there while a process computes the run, or was killed doing so
 APPENDED = "log.jsonl"  # may be written by a rank that ends later
 AGAIN = "the run is done again"
 
@@ -98,7 +100,7 @@ class Store:
         """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")
-        temporary = ("checkpoint.safetensors", "claim", "claim.holder", APPENDED, RESULT)
+        temporary = ("checkpoint.safetensors", CLAIM, HOLDER, APPENDED, RESULT)
         sizes = file_sizes(self.folder(spec))
         files = {name: size for name, size in sizes.items() if name not in temporary}
         self.write(spec, RESULT, result | {"files": files})
@@ -110,17 +112,13 @@ class Store:
         The claim is a lock that the kernel drops with its holder, so a killed process leaves none behind.
         """
         folder = self.folder(spec)
-        with hold_lock(folder / "claim", f"computing run {key(spec)}"):
+        with hold_lock(folder / CLAIM, f"computing run {key(spec)}"):
             for litter in folder.glob(".*.*.*"):  # half written by a holder that was killed
                 if not litter.name.startswith(".spec.json."):  # written without the claim
                     litter.unlink()
             if self.result(spec) is None:  # damaged: it must not count as done while the run is done again
                 (folder / RESULT).unlink(missing_ok=True)
             yield folder
-
-    def under_way(self, spec: object) -> bool:
-        """Say whether a process is computing the run of *spec*, or was when it was killed."""
-        return (self.path(spec) / "claim.holder").exists()
 
     def path(self, spec: object) -> Path:
         """Return where the run of *spec* lies, whether it exists or not."""

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from inspect import unwrap
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -209,14 +208,6 @@ def load_weights(net: nn.Module, path: Path) -> None:
     fill(net, load_tensors(path)[0], path)
 
 
-class PlainSGD(torch.optim.SGD):
-    """torch's SGD without decorators: they serve torch.compile, and import it, a second of each process."""
-
-    add_param_group = unwrap(torch.optim.SGD.add_param_group)
-    zero_grad = unwrap(torch.optim.SGD.zero_grad)
-    step = torch.no_grad()(unwrap(torch.optim.SGD.step))
-
-
 def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
     """Make SGD over the trainable weights; biases and norms, of one dimension, get no weight decay.
 
@@ -230,7 +221,7 @@ def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
         {"params": kernels, "weight_decay": recipe.weight_decay, "lr_factor": 1.0},
         {"params": vectors, "weight_decay": 0.0, "lr_factor": bias_lr},
     ]
-    return PlainSGD(
+    return torch.optim.SGD(
         [group for group in groups if group["params"]],
         lr=recipe.lr or 0.0,  # every step sets it
         momentum=recipe.momentum,
@@ -325,7 +316,8 @@ def _refuse_diverged(
         first = int((~losses.isfinite()).nonzero()[0])
         step = row["step"] - len(losses) + first + 1
         raise Diverged(f"loss became {losses[first].item()} at step {step}, in epoch {row['epoch']}, {cure}")
-    tensors = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+    state = net.state_dict().items()
+    tensors = {name: tensor for name, tensor in state if tensor.is_floating_point() and tensor.numel()}
     largest = nn.utils.get_total_norm(tensors.values(), math.inf)  # in two kernels on a GPU
     if machine.ranks > 1:
         distributed.all_reduce(largest)  # buffers of ranks differ

@@ -15,6 +15,7 @@ from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
 from itl.analysis.doubts import diverged, doubts, doubts_text, edge_of_grid, exposure, unfinished
 from itl.analysis.noise import designs, variance_table, variances
+from itl.analysis.option_grid import measured
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
@@ -250,7 +251,7 @@ def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
 def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):
     data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 0.5, 4: 0.9, 12: 1.0}, seeds=1, size=0.1, task="knn@scenes")
-    monkeypatch.setattr(type(data_size), "results", lambda *_: results.assign(metric="knn5", run=""))
+    monkeypatch.setattr(type(data_size), "results_so_far", lambda *_: results.assign(metric="knn5", run=""))
     assert pilot_lines([data_size], store, machine) == [], "all runs are done"
     (store.path(runs[-1].spec) / "result.json").unlink()
     (line,) = pilot_lines([data_size], store, machine)
@@ -260,10 +261,24 @@ def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypa
     assert pilot_lines([data_size], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
 
 
+def test_nets_without_scores_are_no_pilot_and_no_failure(study, tmp_path):
+    """As where a first call was stopped after the nets without pre-training."""
+    data_size, _, machine, runs = study
+    nets = Store(tmp_path / "nets")
+    for spec in {run.spec for run in runs if run.task == "own" and not run.spec.trained}:
+        nets.write(spec, "provenance.json", MADE)
+        nets.finish(spec, {"classes": 0, "images": 0, "metrics": {}})
+    assert pilot_lines([data_size], nets, machine) == []
+    assert list(designs([data_size], nets, machine, detect=2.0)["note"]) == [
+        "run two seeds or more of it first"
+    ]
+    assert measured(data_size, nets, machine).empty
+
+
 def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
     data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 30.0, 4: 50.0, 12: 70.0}, seeds=3, task="knn@scenes").assign(metric="knn5", run="")
-    monkeypatch.setattr(type(data_size), "results", lambda *_: results)
+    monkeypatch.setattr(type(data_size), "results_so_far", lambda *_: results)
     one, two = (designs([data_size], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
     assert one["seeds"] > two["seeds"] >= 3
     assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"

@@ -97,7 +97,7 @@ def study_of_runs() -> tuple[SimpleNamespace, Finished]:
     fits = [Transfer(nets[0], "probe", name, "pack") for name in ("x", "other", "unfinished")]
     tasks = dict.fromkeys(nets, "own") | dict(zip(fits, ("probe@x", "probe@other", "probe@x"), strict=True))
     data_size.runs = lambda machine: [SimpleNamespace(spec=spec, task=task) for spec, task in tasks.items()]
-    data_size.results = lambda store, machine: results
+    data_size.results_so_far = lambda store, machine: results
     return data_size, Finished({nets[0]: 7200.0, nets[1]: 14400.0, fits[0]: 3600.0, fits[1]: 6000.0})
 
 

@@ -1,6 +1,7 @@
 """Results of several questions in one table."""
 
 import io
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -49,3 +50,16 @@ def test_a_question_without_a_finished_run_is_named_beside_the_results_of_the_ot
     )
     with pytest.raises(ItlError, match="no run of data-size of a larger net is done"):
         questions[1].results(store, machine)
+
+
+def test_runs_are_not_said_to_be_missing_where_only_their_packs_are(tmp_path):
+    machine = here(tmp_path)
+    question, store = small_study(), Store(machine.runs)
+    question.prepare(machine)
+    pretend(with_needs(run.spec for run in question.runs(machine)), store)
+    (pack,) = (path for path in machine.packs.glob("scenes-*") if path.is_dir())
+    shutil.rmtree(pack)
+    with pytest.raises(
+        ItlError, match="as far as that is known without the packs of scenes, which are not built"
+    ):
+        question.results(store, machine)

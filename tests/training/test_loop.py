@@ -76,22 +76,6 @@ def same_weights(first: nn.Module, second: nn.Module) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_the_optimizer_takes_the_steps_of_torchs():
-    one, other, recipe = plain(), plain(), Recipe(lr=0.1, momentum=0.9, weight_decay=0.01)
-    weights = list(other.parameters())
-    groups = [
-        {"params": [weight for weight in weights if weight.ndim >= 2], "weight_decay": 0.01},
-        {"params": [weight for weight in weights if weight.ndim < 2], "weight_decay": 0.0},
-    ]
-    torchs = torch.optim.SGD(groups, lr=0.1, momentum=0.9, fused=True)
-    images = torch.linspace(0, 1, 3 * 3 * 9 * 9).reshape(3, 3, 9, 9)
-    for net, optimizer in ((one, sgd(one, recipe)), (other, torchs)) * 3:  # the same two, three times
-        optimizer.zero_grad()
-        net(images).square().sum().backward()
-        optimizer.step()
-    assert same_weights(one, other)
-
-
 class Stop(Exception):
     """A stand-in for a kill at a known moment."""
 
