@@ -314,7 +314,7 @@ def proposals(args: argparse.Namespace) -> None:
 def plan(args: argparse.Namespace) -> None:
     """Show what a preset would run, and the time, disk and memory that it should take."""
     from itl.analysis.comparisons import pilot_lines
-    from itl.runs.plan_text import describe, terminal_table
+    from itl.runs.plan_text import describe, describe_designs
 
     made, questions, store, machine = _plan(args)
     print("\n".join([describe(made, every_run=args.runs), *pilot_lines(questions, store, machine)]))
@@ -322,7 +322,11 @@ def plan(args: argparse.Namespace) -> None:
         from itl.analysis.noise import designs
 
         table = designs(questions, store, machine, detect=args.detect or 0.0, within=args.within or 0.0)
-        print(f"\n{terminal_table(table)}")
+        print(f"\n{describe_designs(table)}")
+    try:
+        made.refuse()
+    except ItlError as error:
+        raise ItlError(f"`itl run` would refuse this: {error}") from error
 
 
 def run(args: argparse.Namespace) -> None:

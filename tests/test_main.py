@@ -170,6 +170,15 @@ def test_a_pack_without_its_summary_is_named(capsys, lost, command):
     assert (status, err) == (1, f"{says}it is packed again\n")
 
 
+def test_a_plan_says_that_its_runs_would_be_refused(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("itl.runs.plan.free_disk", lambda home: 0)
+    status, out, err = itl(capsys, "plan", "mini", "--home", str(tmp_path))
+    assert status == 1
+    assert "2 packs to build" in out, "the plan is shown all the same"
+    assert "itl: `itl run` would refuse this: this takes " in err
+    assert "0 MiB are free; make room, or choose a place on a larger disk with --home" in err
+
+
 def test_a_plan_makes_no_folders(capsys, tmp_path):
     assert itl(capsys, "plan", "mini", "--home", str(tmp_path / "far/away"))[0] == 0
     assert not (tmp_path / "far").exists()

@@ -1,6 +1,7 @@
 """A plan: every pack and run that some questions need, once, with what it takes and whether that is here."""
 
 import logging
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import signature
@@ -397,8 +398,9 @@ def _duplicates(
             for own in question.own_weights():
                 lines[f"weights: {known_of_leakage(own.name, own.trained_on, packs)}"] = None
             for leak in find_leakage(packs):
-                command = f"itl duplicates {folders[leak.target]} --pretraining {folders['images']}"
-                lines[f"duplicates: {leak}" + (f"; listed by {command}" if leak else "")] = None
+                words = ["itl", "duplicates", folders[leak.target], "--pretraining", folders["images"]]
+                command = f"; listed by\n  {shlex.join(map(str, words))}"  # its own line, to be copied
+                lines[f"duplicates: {leak}{command if leak else ''}"] = None
     return tuple(lines)
 
 

@@ -1,6 +1,6 @@
 """A plan written for a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import TextWrapper
 
 import pandas as pd
@@ -23,20 +23,42 @@ def describe(plan: Plan, every_run: bool = False) -> str:
     if "partial" in runs and not runs["partial"].any():
         runs = runs.drop(columns="partial")
     width = QUESTIONS_WIDTH // 2 if every_run else QUESTIONS_WIDTH
-    runs["questions"] = [shortened(names, width) for names in runs["questions"]]
-    tables = [terminal_table(packs), _wrapped(readings), terminal_table(runs)]
+    key = () if every_run else ("questions", "condition")
+    tables = [terminal_table(packs), _wrapped(readings), terminal_table(runs, key, {"questions": width})]
     return "\n\n".join([*filter(None, tables), _wrapped(plan.summary().splitlines())])
 
 
-def terminal_table(table: pd.DataFrame) -> str:
-    """Write *table* in at most TERMINAL_COLUMNS: the widest columns are cut, which … marks."""
+def describe_designs(table: pd.DataFrame) -> str:
+    """Write the *table* of `itl.analysis.noise.designs` for a terminal, its notes whole below it."""
+    by_note = table[table["note"] != ""].groupby("note", sort=False)["question"]
+    notes = [f"{', '.join(questions)}: {note}" for note, questions in by_note]
+    return "\n\n".join(filter(None, [terminal_table(table.drop(columns="note")), _wrapped(notes)]))
+
+
+def terminal_table(
+    table: pd.DataFrame, key: Sequence[str] = (), widest: Mapping[str, int] | None = None
+) -> str:
+    """Write *table* in at most TERMINAL_COLUMNS: the widest columns are cut, which … marks.
+
+    Args:
+        table: To be written.
+        key: Columns that tell its rows apart: of rows that are alike when cut, these are written whole below.
+        widest: Characters that a column may have at most.
+    """
     text = table.astype(str)
     widths = {name: max(len(name), *text[name].str.len()) for name in text} if len(text) else {}
+    widths |= {name: min(widths[name], width) for name, width in (widest or {}).items() if widths}
     while sum(widths.values()) + len(widths) - 1 > TERMINAL_COLUMNS:
         widths[max(widths, key=widths.__getitem__)] -= 1
+    cut = text.copy()
     for name, width in widths.items():
-        text[name] = text[name].map(lambda cell, width=width: shortened(cell, width))
-    return text.to_string(index=False)
+        cut[name] = text[name].map(lambda cell, width=width: shortened(cell, width))
+    lines: list[str] = []
+    for row in cut.index[cut.duplicated(list(key), keep=False)] if key else ():
+        mark = f" [{len(lines) + 1}]"
+        lines.append(f"{mark.strip()} {': '.join(text.loc[row, list(key)])}")
+        cut.loc[row, key[0]] = shortened(text.loc[row, key[0]], widths[key[0]] - len(mark)) + mark
+    return "\n".join([cut.to_string(index=False), *([_wrapped(lines)] if lines else [])])
 
 
 def shortened(text: str, width: int) -> str:
@@ -49,8 +71,8 @@ def shortened(text: str, width: int) -> str:
 
 
 def _wrapped(lines: Sequence[str]) -> str:
-    """Break *lines* at TERMINAL_COLUMNS, but no word, so that commands and paths can be copied."""
+    """Break *lines* at TERMINAL_COLUMNS, but neither words nor indented lines: commands and paths to copy."""
     wrapper = TextWrapper(
         TERMINAL_COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
-    return "\n".join(map(wrapper.fill, lines))
+    return "\n".join(line if line.startswith("  ") else wrapper.fill(line) for line in lines)

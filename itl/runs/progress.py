@@ -18,7 +18,7 @@ from itl.specs import Pretrain, key
 
 PLAN_WEIGHT = 0.1  # what was planned counts like so large a part of the work, measured
 LEAST_MINUTES = 1e-3  # of a run whose time is not known
-WORSE_THAN_GUESSING = 1.1  # times the loss of guessing; a net that has learned nothing yet is within it
+WORSE_THAN_GUESSING = 0.2  # nats above the loss of guessing; a net that has learned nothing yet has less
 ROW_NUMBERS = ("epoch", "step", "loss")
 LOG = "progress.jsonl"  # of the estimates, in the store
 LOG_STEP = 0.01  # of the work, between two rows of it
@@ -193,7 +193,7 @@ def worse_than_guessing(folder: Path, classes: int) -> str:
     Guessing has a cross-entropy of log(classes), with smoothed labels too. The loss is the last epoch's mean.
     """
     loss, guessing = last_row(folder).get("loss", 0.0), math.log(classes)
-    if loss <= WORSE_THAN_GUESSING * guessing or classes < 2:
+    if loss <= guessing + WORSE_THAN_GUESSING:
         return ""
     return f"a loss of {loss:.4g} in its last epoch, and guessing among {classes} classes has {guessing:.2f}"
 

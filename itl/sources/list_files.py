@@ -151,7 +151,9 @@ def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object
         except (ValueError, RecursionError) as error:
             raise ItlError(f"{file}, line {number}: not valid JSON ({str(error)[:60]})") from None
         if not isinstance(row, dict):
-            raise ItlError(f"{file}, line {number}: {line[:40]!r} is not an object with file_name and label")
+            raise ItlError(
+                f"{file}, line {number}: {line[:40]!r} is not an object with an image and its label"
+            )
         yield number, row
 
 
@@ -226,7 +228,10 @@ def choose_column(
         return candidates[0]
     present = ", ".join(map(str, columns))[:100] or "none"
     if not candidates:
-        raise ItlError(f"{file} has no column {usual[0]}, but {present}; set the option {what}=COLUMN")
+        raise ItlError(
+            f"{file} has no column of the {what} with a usual name, such as {usual[0]}; it has {present}; "
+            f"say which it is with the option {what}=COLUMN"
+        )
     raise ItlError(
         f"{file} may have its {what} in {' or '.join(candidates)}; choose one with the option {what}=COLUMN"
     )

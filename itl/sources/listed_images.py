@@ -343,8 +343,8 @@ class Lists(ListedSource):
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
             return "" if is_metadata else str(error)
-        if not rows:
-            return f"{name} lists nothing"
+        if not rows:  # one that is named for a split is read, and refused: its split would be missing
+            return "" if split_in_name(name) else f"{name} lists nothing"
         by_id = not name.lower().endswith(".txt") and self.finder.has_id(rows[0].image)
         if not is_image(rows[0].image) and not by_id:
             return (

@@ -316,7 +316,8 @@ def _refuse_diverged(
         first = int((~losses.isfinite()).nonzero()[0])
         step = row["step"] - len(losses) + first + 1
         raise Diverged(f"loss became {losses[first].item()} at step {step}, in epoch {row['epoch']}, {cure}")
-    tensors = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+    state = net.state_dict().items()
+    tensors = {name: tensor for name, tensor in state if tensor.is_floating_point() and tensor.numel()}
     largest = nn.utils.get_total_norm(tensors.values(), math.inf)  # in two kernels on a GPU
     if machine.ranks > 1:
         distributed.all_reduce(largest)  # buffers of ranks differ

@@ -33,16 +33,17 @@ def leaky(tmp_path):
 
 
 def test_leakage_is_in_plan_provenance_and_command(leaky, tmp_path, rated, capsys):
-    machine, store, study = here(tmp_path), Store(tmp_path / "runs"), data_size(**leaky, **FOUR)
+    machine, store = here(tmp_path / "my home"), Store(tmp_path / "runs")
+    study = data_size(**leaky, **FOUR)
     assert plan.plan([study], store, machine).duplicates == ()  # the packs are not built yet
     study.prepare(machine)
     none, one, two = "0 (0 exact, 0 near)", "1 (1 exact, 0 near)", "2 (1 exact, 1 near)"
     clean = f"of 4 val images of images, {none} are in the pre-training images, {none} in its other splits"
     seen = f"of 8 test images of scenes, {two} are in the pre-training images, {one} in its other splits"
     folders = {name: pack_folder(packing, name, machine) for name, packing in study.packings().items()}
-    command = f"itl duplicates {folders['scenes']} --pretraining {folders['images']}"
+    command = f"itl duplicates '{folders['scenes']}' --pretraining '{folders['images']}'"
     lines = plan.plan([study], store, machine).duplicates
-    assert lines == (f"duplicates: {clean}", f"duplicates: {seen}; listed by {command}")
+    assert lines == (f"duplicates: {clean}", f"duplicates: {seen}; listed by\n  {command}")
     items = study.provenance(store, machine).set_index("item")["value"]
     assert items["duplicates scenes"] == seen
     assert {leak.target: leak.scored for leak in study.leakage(machine)} == {"images": 0, "scenes": 3}

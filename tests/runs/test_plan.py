@@ -10,7 +10,7 @@ import pytest
 from itl import ItlError
 from itl.packs import paths
 from itl.runs import plan, provenance
-from itl.runs.plan_text import TERMINAL_COLUMNS, describe
+from itl.runs.plan_text import TERMINAL_COLUMNS, describe, describe_designs, terminal_table
 from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
 from itl.runs.store import Store
@@ -335,12 +335,31 @@ def test_a_plan_fits_a_terminal_and_counts_what_the_bar_of_a_run_counts(tmp_path
     assert facts["runs"].startswith("8 of 8 done")
 
 
-def test_long_lines_of_a_plan_break_between_words(tmp_path):
-    command = f"itl duplicates {'/a/long/path' * 12} --pretraining p"
-    made = replace(planned(tmp_path, RUNS), duplicates=(f"duplicates: {'word ' * 30}; listed by {command}",))
-    text = describe(made)
-    assert "/a/long/path" * 12 in text
-    assert max(len(line) for line in text.splitlines() if "/a/long/path" not in line) <= TERMINAL_COLUMNS
+def test_long_lines_of_a_plan_break_between_words_and_commands_do_not(tmp_path):
+    command = f"itl duplicates '{'/a/long/my path' * 12}' --pretraining p"
+    lines = f"duplicates: {'word ' * 30}{'/a/long/path' * 9}; listed by\n  {command}"
+    text = describe(replace(planned(tmp_path, RUNS), duplicates=(lines,)))
+    assert f"  {command}" in text.splitlines()
+    assert max(len(line) for line in text.splitlines() if "/a/long/" not in line) <= TERMINAL_COLUMNS
+    assert "/a/long/path" * 9 in text
+
+
+def test_rows_that_are_alike_when_cut_are_written_whole_below():
+    table = pd.DataFrame({"name": ["a", "a" * 60 + "1", "a" * 60 + "2"], "on": "b", "runs": [1, 2, 2]})
+    *rows, one, two = terminal_table(table, key=["name", "on"], widest={"name": 20}).splitlines()
+    assert [row.split()[0] for row in rows] == ["name", "a", "a" * 15 + "…", "a" * 15 + "…"]
+    assert [row.split()[1] for row in rows[2:]] == ["[1]", "[2]"]
+    assert [one, two] == [f"[{number}] {'a' * 60}{number}: b" for number in (1, 2)]
+
+
+def test_notes_on_designs_are_written_whole():
+    row = {"question": "", "task": "probe@" + "x" * 80, "seeds": ""}
+    notes = ["run two seeds or more of it first", "run two seeds or more of it first", ""]
+    table = pd.DataFrame(
+        [row | {"question": name, "note": note} for name, note in zip("abc", notes, strict=True)]
+    )
+    *_, blank, last = describe_designs(table).splitlines()
+    assert (blank, last) == ("", "a, b: run two seeds or more of it first")
 
 
 def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated, caplog):

@@ -275,7 +275,7 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"image": [b"x"], "caption": ["a cat"]}, "no column label, but image, caption"),
+        ({"image": [b"x"], "caption": ["a cat"]}, "no column of the label .* it has image, caption; say"),
         ({"image": ["x.png"], "label": [0]}, "image is string, not the bytes"),
         ({"image": [b"x"], "label": [0], "class": [1]}, "label or class; choose one with the option label="),
         ({"image": [b"x", b"y"], "label": [0, None]}, "1 of 2 rows"),
