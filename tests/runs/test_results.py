@@ -57,9 +57,9 @@ def test_runs_are_not_said_to_be_missing_where_only_their_packs_are(tmp_path):
     question, store = small_study(), Store(machine.runs)
     question.prepare(machine)
     pretend(with_needs(run.spec for run in question.runs(machine)), store)
-    (pack,) = (path for path in machine.packs.glob("scenes-*") if path.is_dir())
+    (pack,) = (path for path in machine.packs.glob("images-*") if path.is_dir())
     shutil.rmtree(pack)
     with pytest.raises(
-        ItlError, match="as far as that is known without the packs of scenes, which are not built"
+        ItlError, match="as far as that is known without the packs of images, which are not built"
     ):
         question.results(store, machine)
