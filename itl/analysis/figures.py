@@ -313,7 +313,7 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
         colours = groups[rows.index].map(palette)
         faces = colours.where(rows["verdict"].isin([GAIN, LOSS, SAME]), "white")
         dots = {"s": 64, "facecolor": faces, "edgecolor": colours, "linewidth": 2}
-        ax.scatter(rows["change"], rows["row"], marker="s" if same else "o", zorder=2, **dots)
+        sns.scatterplot(rows, x="change", y="row", ax=ax, marker="s" if same else "o", **dots)
     for name, colour in palette.items():
         ax.plot([], [], "o-", color=colour, label=name)
     ax.axvline(0, color=AXIS_COLOUR, lw=1, zorder=0)

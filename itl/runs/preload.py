@@ -36,7 +36,6 @@ def preload() -> None:
     for module in MODULES:
         import_module(module)
     import_module("numba").njit(lambda: None)()  # at its first compilation it imports most of itself
-    gc.freeze()
     gc.enable()
     signal.signal(signal.SIGINT, on_interrupt)
     done.set()

@@ -148,22 +148,31 @@ def test_the_images_of_a_node_follow_the_browser_and_the_keys(panel, page, influ
 
 
 def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel, page, home, trained):
+    """With keys alone."""
     panel("from itl import StudyPanel\npanel = StudyPanel('smallest')\npanel")
     page.wait_for_selector(".itl-panel :text('12 of 12 runs exist already')")
+    page.get_by_label("question", exact=True).focus()
+    names = []
+    for _ in range(13):
+        names.append(page.evaluate(FOCUSED))
+        page.keyboard.press("Tab")
+    settings = ["question", "conditions", "seeds", "images folder", "target folder", "target source", "tasks"]
+    settings += ["margin", "preset name"]
+    assert names == [*settings, "Run or resume", "Stop", "Measure how long", "Save preset"]
     seeds = page.get_by_label("seeds", exact=True)
     seeds.fill("0, 7")
     seeds.press("Tab")
     page.wait_for_selector(".itl-panel :text('6 of 12 runs exist already')")
-    page.get_by_role("button", name="Run or resume").click()
+    page.get_by_role("button", name="Run or resume").press("Enter")
     page.wait_for_selector(".itl-panel [role=status] b:text('running')")
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop").press("Space")
     page.wait_for_selector(".itl-panel [role=status] b:text('stopped')", timeout=120_000)
     shot(page, "study-panel-stopped")
-    page.get_by_role("button", name="Run or resume").click()
+    page.get_by_role("button", name="Run or resume").press("Enter")
     page.wait_for_selector(".itl-panel b:text('Verdict:')", timeout=300_000)
     page.get_by_label("preset name", exact=True).fill("own-study")
     page.get_by_label("preset name", exact=True).press("Tab")
-    page.get_by_role("button", name="Save preset").click()
+    page.get_by_role("button", name="Save preset").press("Enter")
     page.wait_for_selector(".itl-panel :text('Saved: itl plan own-study')")
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
