@@ -407,9 +407,7 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
         cost: hours, images or labels.
     """
     table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
-    last = (
-        table.groupby(cost)[cost].transform("size") - 1
-    )  # number of the last option of the same cost, from 0
+    last = table.groupby(cost)[cost].transform("size") - 1  # of the options of the same cost, from 0
     ratio = np.minimum(TIE_RATIO, ALL_TIES_RATIO ** (1 / last.clip(lower=1)))
     table["position"] = table[cost] * ratio ** (table.groupby(cost).cumcount() - last / 2)
     leading = table[table["expected"] > table["expected"].cummax().shift(fill_value=-math.inf)]

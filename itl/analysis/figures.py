@@ -329,10 +329,10 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
 
 def forest_labels(table: pd.DataFrame, by: str | None = "compared") -> list[str]:
     """Write what each row of `forest` shows, in lines; what it compares only where no legend says it."""
-    labels = []
+    labels, in_legend = [], _told_by_colour(table, by) == "compared"
     for row in table.itertuples():
         parts = [f"{task_name(row.task)}: {METRIC_NAMES.get(row.metric, row.metric)}"]
-        parts = parts if _told_by_colour(table, by) == "compared" else [row.compared, *parts]
+        parts = parts if in_legend else [row.compared, *parts]
         labels.append("\n".join(fill(part, ROW_LABEL_WIDTH, break_on_hyphens=False) for part in parts))
     return labels
 

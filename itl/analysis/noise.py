@@ -94,8 +94,8 @@ def designs(
     for question in questions:
         task, trained = question.tasks[0].name, _trained(question)
         costs = _costs(question, task, store, machine)
-        results = question.results_so_far(store, machine)
-        spread = variances(question, results, task) if costs and not results.empty else None
+        results = question.results_so_far(store, machine) if costs else pd.DataFrame()
+        spread = None if results.empty else variances(question, results, task)
         if costs is None or spread is None:
             note = "run two seeds or more of it first"
             rows.append((question.name, task, "", "", "", "", "", note))

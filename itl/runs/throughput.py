@@ -64,9 +64,8 @@ Rates = dict[str, Any]  # a Rate by `name_of`, and Frozen by `frozen_name`
 def calibrated(works: Iterable[tuple[str, Recipe]], machine: Machine, repeat_s: float = REPEAT_S) -> Rates:
     """Return the rates of frozen features and of every net and recipe of *works*, by `name_of`.
 
-    They come from ``runs/rates.json``; what is missing there is measured by a process of its own, as a worker
-    would do it, which takes *repeat_s* and more for each. Of processes that start at once
-    one measures, and the others wait for it.
+    They come from ``runs/rates.json``; what is missing is measured by a process of its own, as a worker would
+    do it, for *repeat_s* or more a rate. Of processes that start at once one measures, and the others wait.
     """
     works = list(works)
     rates = measured_before(works, machine)
