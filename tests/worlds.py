@@ -101,9 +101,14 @@ def do_work(threads: int, work: Callable[..., object], arguments: tuple) -> None
     import torch
 
     torch.set_num_threads(threads)
-    if forkserver._forkserver._forkserver_address:  # where Python would start another server, as of 3.11
-        forkserver._forkserver.ensure_running = lambda: None
+    share_server()
     work(*arguments)
+
+
+def share_server() -> None:
+    """In a fork of a server, let the processes that it starts be forks of it too: Python 3.11 starts another."""
+    if forkserver._forkserver._forkserver_address:
+        forkserver._forkserver.ensure_running = lambda: None
 
 
 RATE = Rate(0.5, 0.125, memory=1000, device=0, weights=400, features=10)
