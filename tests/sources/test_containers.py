@@ -299,6 +299,14 @@ def test_tables_that_are_refused(tmp_path, columns, message):
         open_source("parquet", tmp_path).records()
 
 
+def test_a_table_of_paths_alone_is_refused(tmp_path):
+    parquet_file(tmp_path / "train.parquet", [("1.png", "cat", None), ("2.png", "dog", None)])
+    with pytest.raises(
+        ItlError, match="train.parquet has no bytes of images, only their paths; save it with"
+    ):
+        open_source("parquet", tmp_path).records()
+
+
 def test_a_column_of_splits_divides_the_rows_of_a_table(tmp_path):
     image = pa.array([{"bytes": DATA, "path": f"{number}.png"} for number in range(4)])
     columns = {"image": image, "label": [*"abab"], "Set": ["Train", "train", "test", "test"]}
