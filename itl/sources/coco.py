@@ -85,8 +85,6 @@ class Coco(AnnotatedSource):
                 scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
             self._scan_json(scan, split, name, tables, files)
-            if split == "train" and not tables["annotations"] and not scan.problems:
-                scan.add_problem(f"{name} has no annotations, so nothing can be learned; export it with them")
         images = sum(map(len, files.by_name.values()))
         scan.left_out["images in no JSON file"] += max(0, images - len(files.json_of))
         if self.proposals:

@@ -182,14 +182,14 @@ class ParquetImages(Source):
         column = self._columns[0]
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            groups = map(metadata.row_group, range(metadata.num_row_groups))
-            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-            known = [
-                chunk.statistics
-                for chunk in chunks
-                if chunk.path_in_schema == column and chunk.is_stats_set and chunk.statistics.has_null_count
-            ]
-            if metadata.num_rows and sum(one.null_count for one in known) == metadata.num_rows:
+            try:
+                groups = map(metadata.row_group, range(metadata.num_row_groups))
+                chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+                known = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise ItlError(f"{file} cannot be read as Parquet ({error}); download it again") from None
+            bare = sum(one.null_count for one in known if one is not None and one.has_null_count)
+            if metadata.num_rows and bare == metadata.num_rows:
                 raise ItlError(
                     f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
                     f"or read the image files themselves as lists or folder"

@@ -123,6 +123,7 @@ class Scan:
         pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
         pick(dict.fromkeys(("refuse", "scale", "keep")), resized, "value of the option resized")
         self._note_sizes(resized)
+        self._check_objects()
         if self.turned:
             self.notes.append(
                 f"{counted(len(self.turned), 'images are')} stored turned and annotated as they are "
@@ -139,6 +140,19 @@ class Scan:
             self.problems = [problem for problem in self.problems if not problem.images]
         self.problems = _merge_alike(self.problems)
         return self
+
+    def _check_objects(self) -> None:
+        """Add a problem if no training image has an object, and a note on objects annotated twice."""
+        training = [record.id for record in self.records if record.split == "train"]
+        if training and self.objects and not self.problems and not any(map(self.objects.get, training)):
+            self.add_problem("no training image has an annotation, so nothing can be learned; add them")
+        twice = {image: len(objects) - len(set(objects)) for image, objects in self.objects.items()}
+        if count := sum(twice.values()):
+            images = [image for image in twice if twice[image]]
+            self.notes.append(
+                f"{counted(count, 'objects are')} annotated twice with one box, such as on "
+                f"{examples(images)}; of two, at most one can be detected"
+            )
 
     def _note_sizes(self, resized: str) -> None:
         if self.other_size:

@@ -219,9 +219,19 @@ def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
     >>> images_by_name(Listing(files))
     {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
+
+    Raises:
+        ItlError: If two differ in their suffix alone.
     """
-    names = [name for name in sorted(files.files) if name.startswith("JPEGImages/") and is_image(name)]
-    return {name.removeprefix("JPEGImages/").rpartition(".")[0]: (name, files.files[name]) for name in names}
+    images: dict[str, tuple[str, Member]] = {}
+    for name in sorted(files.files):
+        if name.startswith("JPEGImages/") and is_image(name):
+            stem = name.removeprefix("JPEGImages/").rpartition(".")[0]
+            if (other := images.setdefault(stem, (name, files.files[name]))[0]) != name:
+                raise ItlError(
+                    f"lists and annotations call {other} and {name} both {stem!r}; leave one of them"
+                )
+    return images
 
 
 def listed_image(line: str, images: Iterable[str]) -> str:

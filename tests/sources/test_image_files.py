@@ -270,7 +270,7 @@ def test_boxes_of_an_image_that_was_resized_are_refused_scaled_or_kept(tmp_path)
     for kind, folder in one_box(tmp_path / "smaller", boxed(1), BOX, (30, 20)).items():
         source = open_source(kind, folder, resized="keep")
         assert source.annotation(source.records()[0])[0].box == BOX, kind
-        with pytest.raises(ItlError, match="refuse, scale, keep"):
+        with pytest.raises(ItlError, match="there are keep, refuse, scale"):
             open_source(kind, folder, resized="yes").records()
 
 

@@ -263,6 +263,23 @@ def test_sizes_that_differ_without_harm_are_a_note(tmp_path):
     ]
 
 
+def test_images_of_one_name_without_objects_or_with_one_twice(tmp_path):
+    two = {"VOCdevkit/VOC2007/JPEGImages/000001.png": jpeg()}
+    with pytest.raises(
+        ItlError, match="000001.jpg and JPEGImages/000001.png both '000001'; leave one of them"
+    ):
+        Voc2007(written(tmp_path / "two", voc2007() | two)).records()
+    bare = changed(voc2007(), **{"Annotations": xml()})
+    with pytest.raises(ItlError, match="no training image has an annotation, so nothing can be learned"):
+        Voc2007(written(tmp_path / "bare", bare)).records()
+    twice = changed(voc2007(), **{"000002.xml": xml(thing(*DOG), thing(*DOG)), "Main__val.txt": b""})
+    assert Voc2007(written(tmp_path / "twice", twice)).scan.notes == [
+        "the list val is empty",
+        "1 object is annotated twice with one box, such as on VOC2007/000002; of two, at most one can be "
+        "detected",
+    ]
+
+
 def test_a_rotated_image_has_the_size_it_is_packed_with(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
