@@ -106,7 +106,7 @@ def do_work(threads: int, work: Callable[..., object], arguments: tuple) -> None
 
 
 def share_server() -> None:
-    """In a fork of a server, let the processes that it starts be forks of it too: Python 3.11 starts another."""
+    """In a fork of a server, let its own processes be forks of it too: Python 3.11 would start another."""
     if forkserver._forkserver._forkserver_address:
         forkserver._forkserver.ensure_running = lambda: None
 

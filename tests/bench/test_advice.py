@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,13 @@ from itl import ItlError
 from itl.analysis.option_grid import Grid
 from itl.bench import advice
 from itl.bench.advice import ADVICE, CEILING, EVERYTHING, KNN, NEAREST, PILOT_MEAN, Judge
+from itl.hierarchy.taxonomy import Taxonomy
+from itl.presets import find_presets, load_preset
+from itl.sources.synthetic.kinds import DemoKinds
 
 TASKS, OPTIONS, SEEDS, BEST = 3, 5, 8, 2
+
+PARAMS = Path(__file__).parents[2] / "params"
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +112,21 @@ def test_intervals_are_for_other_tasks():
     low, high = advice.over_tasks(pd.Series(np.arange(100.0)))
     assert 49.5 - low == pytest.approx(1.96 * 28.9 / 10, abs=0.4)
     assert high - 49.5 == pytest.approx(1.96 * 28.9 / 10, abs=0.4)
+
+
+def test_the_targets_of_the_fourth_set_follow_the_rule():
+    """Inner nodes with four leaves, none under another preset's target, and no smaller such node below."""
+    tree, under = Taxonomy.snapshot(), {}
+    for name in find_presets(PARAMS):
+        for target in load_preset(name, PARAMS).notebooks.get("10-advice", {}).get("targets", {}).values():
+            nodes = (
+                target["options"].get("under", DemoKinds.under) if target["source"] == "demo-kinds" else ""
+            )
+            under.setdefault(name, []).extend(filter(None, nodes.split(",")))
+    fourth = set(under.pop("my-task-fourth"))
+    others = {leaf for nodes in under.values() for node in nodes for leaf in tree.leaves_under(node)}
+    inner = {node for leaf in tree.leaves for node in tree.path(leaf)[1:]}
+    leaves = {node: set(tree.leaves_under(node)) for node in inner}
+    fit = {node for node in inner if len(leaves[node]) >= 4 and leaves[node].isdisjoint(others)}
+    above = {node for other in fit for node in tree.path(other)[1:]}
+    assert fourth == fit - above

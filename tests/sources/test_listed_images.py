@@ -97,6 +97,11 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
             "no column of the image with a usual name, such as file_name; it has name, label; say",
         ),
         ({"train.txt": b"\xff\xfe"}, {"train": "train.txt"}, "not text in UTF-8"),
+        (
+            {"train.txt": b"cat/0.jpg a", "val.csv": "path,label\ncat/1.jpg,a".encode("utf-16")},
+            {},
+            "^val.csv is not text in UTF-8",
+        ),
         ({"a.csv": "path,label\ncat/0.jpg,a".encode("utf-16")}, {}, r"\(a.csv is not text in UTF-8"),
         (
             {"a.csv": b"nr,label\n0,a"},
@@ -163,6 +168,21 @@ def test_ids_of_a_table_are_names_without_their_suffix(tmp_path):
     both = text("id,file_name,label", "2,train/1.JPG,a")
     path = written(tmp_path / "both", files | {"train.csv": both})
     assert [record.id for record in open_source("lists", path).records()] == ["train/1.JPG"]
+
+
+@pytest.mark.parametrize(
+    ("val", "reason"),
+    [
+        (b"cat/1.jpg\n", "val.txt, line 1: no label"),
+        (b"cat 1\n", "val.txt, line 1: 'cat' is no name of an image, with its suffix"),
+    ],
+)
+def test_what_is_named_like_a_list_of_a_split_and_not_read_is_said(tmp_path, val, reason):
+    path = written(tmp_path, MANY | {"train.txt": text("cat/0.jpg a"), "val.txt": val})
+    assert f"note: not read: {reason}" in check_lines("lists", path)
+    assert "not read" not in "\n".join(check_lines("lists", path, train="train.txt"))
+    path = written(tmp_path, {"valid.csv": text("path,label", "cat/1.jpg,a")})
+    assert "not read" not in "\n".join(check_lines("lists", path)), "another list is of that split"
 
 
 def test_accents_of_lists_and_of_files_may_be_composed_or_not(tmp_path):
