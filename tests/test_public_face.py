@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import itl
+from itl.commands import parser
 
 ROOT = Path(itl.__file__).parents[1]
 
@@ -51,6 +52,25 @@ def test_the_docs_describe_every_public_name():
     for entry in described:
         module, _, name = entry.rpartition(".")
         assert hasattr(import_module(module), name) or find_spec(entry)
+
+
+def test_the_docs_list_every_command_with_options_that_it_has(capsys):
+    page = (ROOT / "docs/commands.md").read_text()
+    rows = dict(re.findall(r"^\| `itl ([\w-]+)(.*?)` \|", page, re.MULTILINE))
+    assert sorted(rows) == sorted(re.findall(r"^    ([a-z-]+)", parser().format_help(), re.M))
+    settings = re.findall(r"^\| `(--[\w-]+)", page, re.MULTILINE)
+    for command, words in rows.items():
+        with pytest.raises(SystemExit):
+            parser().parse_args([command, "--help"])
+        text = capsys.readouterr().out
+        options = re.findall(r"--[\w-]+", words) + (settings if command == "run" else [])
+        assert [name for name in options if f"{name} " not in text] == []
+
+
+def test_readme_links_to_what_there_is():
+    links = re.findall(r"\]\(([^):]+)\)", (ROOT / "README.md").read_text())
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def printed(code: str) -> tuple[str, str]:

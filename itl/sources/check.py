@@ -95,6 +95,12 @@ def _class_counts(splits: Splits) -> list[Finding]:
     ]
     for split, records in splits.items():
         findings += _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
+    training = splits.get("train", [])
+    if len(training) == len(classes.get("train", ())) > 2:
+        text = (
+            "every training image has a class of its own; where these are captions or ids, give its classes"
+        )
+        findings.append(Finding("note", text))
     return findings
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.archives import Listing, foreign_format
+from itl.sources.archives import Listing, describe_packed, foreign_format
 from itl.sources.class_choice import choose_classes
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
@@ -102,6 +102,8 @@ def no_images(listing: Listing, path: Path) -> str:
     left_out = f"; left out: {rest}" if rest else ""
     if foreign := foreign_format(listing.files) or other_source(listing.files, path):
         return f"{path} holds no images in class folders; {foreign}"
+    if packed := describe_packed(listing.files):
+        return f"{path} holds no images: {packed}"
     names, has = sorted(listing.files), "nothing"
     if names:
         has = (

@@ -49,6 +49,7 @@ class Coco(AnnotatedSource):
     annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
     bad: str = "refuse"  # refuse or skip: images with problems
     outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "coco"
     expected = (
@@ -88,7 +89,7 @@ class Coco(AnnotatedSource):
         scan.left_out["images in no JSON file"] += max(0, images - len(files.json_of))
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
-        return scan.finish(self.bad)
+        return scan.finish(self.bad, self.resized)
 
     @cached_property
     def _json_files(self) -> dict[str, str]:
@@ -150,16 +151,14 @@ class Coco(AnnotatedSource):
             except ItlError as error:
                 scan.add_problem(str(error), image)
                 continue
-            scan.sizes[image] = size = frame.width, frame.height
-            if is_of_stored := frame.is_of_stored(row.get("width"), row.get("height")):
-                size = frame.stored_size
-                scan.turned.append(image)
+            scan.sizes[image] = frame.width, frame.height
+            boxes = scan.box_frame([image], frame, (row.get("width"), row.get("height")), self.resized)
             for number, annotation in annotations:
                 where = f"{name}, annotation {number} ({image})"
                 try:
-                    one = parse_object(annotation, classes, size, where)
-                    one = clip_box(one, *size, where, self.outside)
-                    scan.objects[image].append(frame.upright(one) if is_of_stored else one)
+                    one = parse_object(annotation, classes, boxes.size, where)
+                    one = clip_box(one, *boxes.size, where, self.outside)
+                    scan.objects[image].append(boxes.upright(one))
                 except ItlError as error:
                     scan.add_problem(str(error), image)
         summary = (
@@ -241,7 +240,19 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
     _refuse_two_of_one_name(tables, name)
+    _refuse_normalised(tables, name)
     return tables
+
+
+def _refuse_normalised(tables: Mapping[str, list[dict]], name: str) -> None:
+    """Raise ItlError if all boxes of the file *name* lie between 0 and 1, with fractions."""
+    boxes = [row.get("bbox") for row in tables["annotations"]]
+    sides = [side for box in boxes if isinstance(box, list) for side in box if is_finite_number(side)]
+    if sides and all(0 <= side <= 1 for side in sides) and any(side % 1 for side in sides):
+        raise ItlError(
+            f"{name}: the box {str(boxes[0])[:60]} and all others lie between 0 and 1, as parts of "
+            f"the image; COCO has pixels: multiply by width and height"
+        )
 
 
 def _refuse_two_of_one_name(tables: Mapping[str, list[dict]], name: str) -> None:

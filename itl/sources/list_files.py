@@ -70,6 +70,21 @@ def split_in_name(name: str) -> str | None:
     return None
 
 
+def text_of(data: bytes, file: str) -> str:
+    """Return the text of a list, its characters composed as those in names of files are.
+
+    Raises:
+        ItlError: If *data* is not text in UTF-8.
+    """
+    try:
+        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ItlError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ItlError(f"{file} is not text; give a list with an image and its label on each line")
+    return text
+
+
 def read_list_file(
     data: bytes, file: str, image: str | None = None, label: str | None = None
 ) -> list[ListedImage]:
@@ -90,12 +105,7 @@ def read_list_file(
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
-    try:
-        text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))  # as the names of files are
-    except UnicodeDecodeError as error:
-        raise ItlError(f"{file} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
-    if "\0" in text:
-        raise ItlError(f"{file} is not text; give a list with an image and its label on each line")
+    text = text_of(data, file)
     suffix = file.lower().rpartition(".")[2]
     if suffix == "jsonl":
         return _from_objects(_json_lines(text, file), file, image, label)

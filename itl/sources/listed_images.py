@@ -20,6 +20,7 @@ from itl.sources.list_files import (
     ListedImage,
     read_list_file,
     split_in_name,
+    text_of,
 )
 from itl.sources.numbered_classes import (
     CLASS_NAME_FILES,
@@ -244,6 +245,11 @@ class Lists(ListedSource):
         taken = [one for images in lists.values() for one in images]
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
+        if not any([self.train, self.val, self.test]):
+            known = {None, *(split for split, _ in lists)}
+            scan.notes += [
+                f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
+            ]
         named = self._named(taken, scan)
         for (split, file), images in lists.items():
             yield split, file, [Entry(one.image, named(one.label), one.line) for one in images]
@@ -299,13 +305,10 @@ class Lists(ListedSource):
         options = {"train": self.train, "val": self.val, "test": self.test}
         if any(options.values()):
             return {split: self._option_file(name, split) for split, name in options.items() if name}
-        by_split, reasons = defaultdict(list), []
-        for name in sorted(self.listing.files):
-            if name.lower().endswith(LIST_SUFFIXES):
-                if reason := self._why_no_list(name):
-                    reasons.append(reason)
-                else:
-                    by_split[split_in_name(name) or "train"].append(name)
+        by_split: dict[str, list[str]] = defaultdict(list)
+        for name in self._candidates:
+            if name not in self._unread:
+                by_split[split_in_name(name) or "train"].append(name)
         for split, files in by_split.items():
             if len(files) > 1:
                 raise ItlError(
@@ -314,12 +317,23 @@ class Lists(ListedSource):
                     f"option {split}={files[0]}"
                 )
         if not by_split:
+            reasons = f" ({examples(list(self._unread.values()))})" if self._unread else ""
             raise ItlError(
                 f"{self.path} has no list of images with labels, such as train.txt with lines `IMAGE LABEL`"
-                f"{f' ({examples(reasons)})' if reasons else ''}; correct it, or name the lists with the "
-                f"options train=FILE and test=FILE"
+                f"{reasons}; correct it, or name the lists with the options train=FILE and test=FILE"
             )
         return {split: by_split[split][0] for split in ("train", "val", "test") if split in by_split}
+
+    @cached_property
+    def _candidates(self) -> list[str]:
+        """Files that may be lists, by their suffix."""
+        return sorted(name for name in self.listing.files if name.lower().endswith(LIST_SUFFIXES))
+
+    @cached_property
+    def _unread(self) -> dict[str, str]:
+        """Why some of the candidates are not lists."""
+        reasons = {name: self._why_no_list(name) for name in self._candidates}
+        return {name: reason for name, reason in reasons.items() if reason}
 
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
@@ -328,22 +342,26 @@ class Lists(ListedSource):
         for file in beside:
             if file.is_file():
                 return str(file)
-        lists = [one for one in self.listing.files if one.lower().endswith(LIST_SUFFIXES)]
         raise ItlError(
             f"there is no list {name!r}, which the option {split} names, in {self.path} or beside it; its "
-            f"lists are {examples(sorted(lists)) or 'none'}"
+            f"lists are {examples(self._candidates) or 'none'}"
         )
 
     def _why_no_list(self, name: str) -> str:
         """Say why the first lines of a file do not name images of this source and labels; '' if they do."""
         start = self.listing.files[name].read_start(PEEKED_BYTES)
         lines = start.splitlines()[:-1] if len(start) == PEEKED_BYTES else start.splitlines()
+        data = b"\n".join(lines[:3])
         try:
-            rows = read_list_file(b"\n".join(lines[:3]), name, self.image, self.label)
+            text_of(data, name)
+        except ItlError as error:
+            return "" if split_in_name(name) else str(error)  # read, and refused: its split would be missing
+        try:
+            rows = read_list_file(data, name, self.image, self.label)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
             return "" if is_metadata else str(error)
-        if not rows:  # one that is named for a split is read, and refused: its split would be missing
+        if not rows:  # likewise
             return "" if split_in_name(name) else f"{name} lists nothing"
         by_id = not name.lower().endswith(".txt") and self.finder.has_id(rows[0].image)
         if not is_image(rows[0].image) and not by_id:

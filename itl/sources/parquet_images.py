@@ -162,6 +162,7 @@ class ParquetImages(Source):
     @cached_property
     def _rows(self) -> dict[str, tuple[Record, RowGroup, int]]:
         """Each record, its row group and its row in that, by id and in the order of ids."""
+        self._refuse_without_bytes()
         rows: dict[str, tuple[Record, RowGroup, int]] = {}
         files = {name: Member(str(path)) for name, path in self._files.items()}  # tells when it has changed
         for split, groups in self._groups.items():
@@ -175,6 +176,24 @@ class ParquetImages(Source):
                     rows[name] = Record(name, label, splits[number], files[group.file]), group, row
         records = validate_records((record for record, _, _ in rows.values()), Path(self.path))
         return {record.id: rows[record.id] for record in records}
+
+    def _refuse_without_bytes(self) -> None:
+        """Raise ItlError where a file has paths of images alone, by its own statistics."""
+        column = self._columns[0]
+        for name, file in self._files.items():
+            metadata = open_table(file).metadata
+            try:
+                groups = map(metadata.row_group, range(metadata.num_row_groups))
+                chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+                known = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise ItlError(f"{file} cannot be read as Parquet ({error}); download it again") from None
+            bare = sum(one.null_count for one in known if one is not None and one.has_null_count)
+            if metadata.num_rows and bare == metadata.num_rows:
+                raise ItlError(
+                    f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
+                    f"or read the image files themselves as lists or folder"
+                )
 
     @cached_property
     def _has_splits(self) -> bool:

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from itl.sources.records import Record, examples
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
 MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
+SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
 
 
@@ -43,6 +44,12 @@ class Scan:
     notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
     turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
+    resized: dict[str, str] = field(
+        default_factory=dict
+    )  # id -> its size, and the stated one, by far another
+    other_size: list[str] = field(
+        default_factory=list
+    )  # images whose stated size is a little off, or swapped
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
@@ -79,9 +86,44 @@ class Scan:
                     f"{error} ({counted(counts[name], 'objects')} on {examples(ids)}); {hint}", *ids
                 )
 
-    def finish(self, bad: str) -> "Scan":
-        """Sort the records; *bad*: "skip" leaves out images with problems, "refuse" keeps the problems."""
+    def box_frame(
+        self, ids: Sequence[str], frame: "Frame", stated: tuple[object, object], resized: str
+    ) -> "BoxFrame":
+        """Return what the boxes of an annotation are measured in.
+
+        Args:
+            ids: Of the records of its image.
+            frame: Of the file.
+            stated: Width and height that its annotation states; 0 or None where it does not.
+            resized: What is done where these are by far others: "keep" takes the boxes for those of the file,
+                "scale" and "refuse" for those of an image of the stated size; see `finish`.
+        """
+        size = frame.width, frame.height
+        if frame.is_of_stored(*stated):
+            self.turned += ids
+            return BoxFrame(frame, frame.stored_size, is_of_stored=True)
+        width, height = (int(side) if isinstance(side, int | float) else 0 for side in stated)
+        if width <= 0 or height <= 0 or (width, height) == size:
+            return BoxFrame(frame, size)
+        sides = zip((width, height), size, strict=True)
+        is_near = all(abs(one - other) <= max(2, SIZE_TOLERANCE * other) for one, other in sides)
+        if is_near or (height, width) == size:  # rounded; or swapped by a tool, as the boxes are inside
+            self.other_size += ids
+            return BoxFrame(frame, size)
+        self.resized |= dict.fromkeys(ids, f"{size[0]} × {size[1]} pixels, not {width} × {height}")
+        return BoxFrame(frame, size if resized == "keep" else (width, height))
+
+    def finish(self, bad: str, resized: str = "refuse") -> "Scan":
+        """Sort the records, and say what was done about images of another size than their annotations state.
+
+        Args:
+            bad: "skip" leaves out images with problems, "refuse" keeps the problems.
+            resized: As `box_frame` has it; "refuse" makes these images problems.
+        """
         pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
+        pick(dict.fromkeys(("refuse", "scale", "keep")), resized, "value of the option resized")
+        self._note_sizes(resized)
+        self._check_objects()
         if self.turned:
             self.notes.append(
                 f"{counted(len(self.turned), 'images are')} stored turned and annotated as they are "
@@ -98,6 +140,42 @@ class Scan:
             self.problems = [problem for problem in self.problems if not problem.images]
         self.problems = _merge_alike(self.problems)
         return self
+
+    def _check_objects(self) -> None:
+        """Add a problem if no training image has an object, and a note on objects annotated twice."""
+        training = [record.id for record in self.records if record.split == "train"]
+        if training and self.objects and not self.problems and not any(map(self.objects.get, training)):
+            self.add_problem("no training image has an annotation, so nothing can be learned; add them")
+        twice = {image: len(objects) - len(set(objects)) for image, objects in self.objects.items()}
+        if count := sum(twice.values()):
+            images = [image for image in twice if twice[image]]
+            self.notes.append(
+                f"{counted(count, 'objects are')} annotated twice with one box, such as on "
+                f"{examples(images)}; of two, at most one can be detected"
+            )
+
+    def _note_sizes(self, resized: str) -> None:
+        if self.other_size:
+            self.notes.append(
+                f"{counted(len(self.other_size), 'annotations give')} a size a little off, or swapped, "
+                f"such as of {examples(self.other_size)}; their boxes are taken as they are"
+            )
+        if not self.resized:
+            return
+        image, sizes = next(iter(self.resized.items()))
+        text = (
+            f"{counted(len(self.resized), 'images have')} another size than their annotations state, such as "
+            f"{image}, {sizes}"
+        )
+        if resized == "refuse":
+            text += (
+                "; set the option resized=scale if their boxes are those of the stated size, or resized=keep "
+                "if they are those of the files"
+            )
+            self.add_problem(text, *self.resized)
+        else:
+            done = "scaled to the files" if resized == "scale" else "taken as they are"
+            self.notes.append(f"{text}; their boxes are {done}")
 
     def protocol_name(self, protocol: str, published: Mapping[str, int] | None = None) -> str:
         """Return *protocol* with how many of its images are here, and how many were left out as bad.
@@ -194,6 +272,25 @@ class Frame:
     def upright(self, one: AnnotatedObject) -> AnnotatedObject:
         """Return the object *one* of the image as stored with its box in the upright image."""
         return replace(one, box=turn_box(one.box, self.orientation, *self.stored_size))
+
+
+@dataclass(frozen=True)
+class BoxFrame:
+    """What boxes are measured in: the image upright, as it is stored, or before it was resized."""
+
+    image: Frame
+    size: tuple[int, int]  # width and height there
+    is_of_stored: bool = False
+
+    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
+        """Return the object *one* with its box in the upright image of the file."""
+        if self.is_of_stored:
+            return self.image.upright(one)
+        across, down = self.image.width / self.size[0], self.image.height / self.size[1]
+        if across == down == 1:
+            return one
+        xmin, ymin, xmax, ymax = one.box
+        return replace(one, box=((xmin - 1) * across + 1, (ymin - 1) * down + 1, xmax * across, ymax * down))
 
 
 def image_header(member: Member) -> Frame:

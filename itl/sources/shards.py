@@ -148,7 +148,8 @@ class WebDataset(Source):
                 if len(images) > 1:
                     raise ItlError(
                         f"{self.path}: a sample of {shard} has several images, {examples(images)}; choose "
-                        f"one by its suffix with the option image=jpg"
+                        f"one by what follows the first dot of its name, with the option image="
+                        f"{next(suffix for suffix in by_suffix if by_suffix[suffix] == images[0])}"
                     )
                 if images:
                     sample = Sample(shard, key, images[0], listing.files[images[0]])

@@ -43,6 +43,7 @@ class VocAction(AnnotatedSource):
     context: float = 1.25
     bad: str = "refuse"  # refuse or skip: people on images with problems
     outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
     kind = "voc2012-action"
     counted = ("people", "actions")
     expected = (
@@ -90,7 +91,7 @@ class VocAction(AnnotatedSource):
                 record = Record(_id(person), "", split_of[person], images[image][1])
                 self._scan_person(scan, record, annotation, flags.get(person, {}))
         self._leave_out_unlabelled_test(scan)
-        return scan.finish(self.bad)
+        return scan.finish(self.bad, self.resized)
 
     def read(self, record: Record) -> np.ndarray:
         """Decode the person of *record* with its context: uint8 (H, W, 3)."""
@@ -191,12 +192,10 @@ class VocAction(AnnotatedSource):
                 scan.add_problem(text, *map(_id, people))
             raise ItlError(problems[-1])
         where = f"{xml} (by the size of {name})"
-        is_of_stored = frame.is_of_stored(annotation.width, annotation.height)
-        size = frame.stored_size if is_of_stored else (frame.width, frame.height)
-        objects = [clip_box(one, *size, where, self.outside) for one in annotation.objects]
-        if is_of_stored:
-            scan.turned.append(image)
-            objects = [frame.upright(one) for one in objects]
+        ids, stated = list(map(_id, people)), (annotation.width, annotation.height)
+        boxes = scan.box_frame(ids, frame, stated, self.resized)
+        clipped = [clip_box(one, *boxes.size, where, self.outside) for one in annotation.objects]
+        objects = [boxes.upright(one) for one in clipped]
         return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:

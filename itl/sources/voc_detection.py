@@ -30,6 +30,7 @@ class Voc2007(AnnotatedSource):
     classes: str | None = None  # a,b,c: class names, instead of PASCAL's 20
     bad: str = "refuse"  # refuse or skip: images with problems
     outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
+    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"
@@ -65,22 +66,14 @@ class Voc2007(AnnotatedSource):
         split_of = self._splits(scan, images)
         scan.left_out["images in no list"] += len(images.keys() - split_of.keys())
         self._leave_out_unannotated_test(scan, split_of)
-        other_size = []
         for image, split in split_of.items():
             name, member = images[image]
-            if not self._scan_image(scan, Record(self._id(image), "", split, member), image, name):
-                other_size.append(image)
-        if other_size:
-            scan.notes.append(
-                f"{counted(len(other_size), 'annotations give')} another size than their images have, "
-                f"such as "
-                f"{examples(other_size)}; all boxes are inside the images"
-            )
+            self._scan_image(scan, Record(self._id(image), "", split, member), image, name)
         names = class_names(self.classes)
         scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
-        return scan.finish(self.bad)
+        return scan.finish(self.bad, self.resized)
 
     @cached_property
     def listing(self) -> Listing:
@@ -130,11 +123,10 @@ class Voc2007(AnnotatedSource):
             for image in test:
                 del split_of[image]
 
-    def _scan_image(self, scan: Scan, record: Record, image: str, name: str) -> bool:
-        """Add one image with its objects or problems; False if only the annotated size is wrong."""
+    def _scan_image(self, scan: Scan, record: Record, image: str, name: str) -> None:
+        """Add one image with its objects or problems."""
         xml = f"Annotations/{image}.xml"
         objects: list[AnnotatedObject] = []
-        same_size = True
         try:
             if xml not in self.listing.files:
                 raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy it again")
@@ -142,19 +134,14 @@ class Voc2007(AnnotatedSource):
             for text in problems:
                 scan.add_problem(text, record.id)
             frame = image_frame(record.member, name)
-            scan.sizes[record.id] = size = frame.width, frame.height
-            annotated_size = (annotation.width, annotation.height)
-            if is_of_stored := frame.is_of_stored(*annotated_size):
-                size = frame.stored_size
-                scan.turned.append(image)
-            same_size = None in annotated_size or annotated_size == size
+            scan.sizes[record.id] = frame.width, frame.height
+            boxes = scan.box_frame([record.id], frame, (annotation.width, annotation.height), self.resized)
             for one in annotation.objects:
-                one = clip_box(one, *size, f"{xml} (by the size of {name})", self.outside)
-                objects.append(frame.upright(one) if is_of_stored else one)
+                one = clip_box(one, *boxes.size, f"{xml} (by the size of {name})", self.outside)
+                objects.append(boxes.upright(one))
         except ItlError as error:
             scan.add_problem(str(error), record.id)
         scan.add(record, objects)
-        return same_size
 
     def _id(self, image: str) -> str:
         return f"{self.year}/{image}"
@@ -186,7 +173,7 @@ class Voc0712(Voc2007):
 
     @property
     def _years(self) -> tuple[Voc2007, Voc2012]:
-        options = (self.classes, self.bad, self.outside)
+        options = (self.classes, self.bad, self.outside, self.resized)
         return Voc2007(self.path, *options), _Voc2012Training(self.path, *options)
 
     @cached_property
@@ -198,13 +185,12 @@ class Voc0712(Voc2007):
             scan.records += part.records
             scan.objects |= part.objects
             scan.sizes |= part.sizes
-            scan.turned += part.turned
             scan.problems += part.problems
             scan.notes += [f"{year.year}: {note}" for note in part.notes]
             scan.left_out += part.left_out
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
-        return scan.finish(self.bad)
+        return scan.finish(self.bad, self.resized)
 
     @cached_property
     def listing(self) -> Listing:
@@ -233,9 +219,19 @@ def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
     >>> images_by_name(Listing(files))
     {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
+
+    Raises:
+        ItlError: If two differ in their suffix alone.
     """
-    names = [name for name in sorted(files.files) if name.startswith("JPEGImages/") and is_image(name)]
-    return {name.removeprefix("JPEGImages/").rpartition(".")[0]: (name, files.files[name]) for name in names}
+    images: dict[str, tuple[str, Member]] = {}
+    for name in sorted(files.files):
+        if name.startswith("JPEGImages/") and is_image(name):
+            stem = name.removeprefix("JPEGImages/").rpartition(".")[0]
+            if (other := images.setdefault(stem, (name, files.files[name]))[0]) != name:
+                raise ItlError(
+                    f"lists and annotations call {other} and {name} both {stem!r}; leave one of them"
+                )
+    return images
 
 
 def listed_image(line: str, images: Iterable[str]) -> str:

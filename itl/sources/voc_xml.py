@@ -149,7 +149,7 @@ def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dic
 
     Args:
         lists: Names by list: train, val, trainval, test.
-        notes: Receives a note on each list with repeated lines.
+        notes: Receives a note on each list that is empty or has repeated lines.
 
     Returns:
         The split of each name, and for names that are in two splits both, such as "train and test".
@@ -158,6 +158,8 @@ def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dic
     {'1': 'train', '2': 'val', '3': 'test'}
     """
     for name, names in lists.items():
+        if not names:
+            notes.append(f"the list {name} is empty")
         if repeated := len(names) - len(set(names)):
             notes.append(f"the list {name} has {counted(repeated, 'lines')} twice, counted once")
     rest = "val" if "train" in lists and "val" not in lists else "train"

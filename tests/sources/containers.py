@@ -51,7 +51,7 @@ def shards(root: Path) -> Path:
 
 def parquet_file(
     path: Path,
-    images: Iterable[tuple[str | None, int | str, bytes]],
+    images: Iterable[tuple[str | None, int | str, bytes | None]],
     names: list[str] | None = None,
     row_group: int = 2,
 ) -> Path:

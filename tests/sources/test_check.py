@@ -67,6 +67,17 @@ def test_of_many_classes_the_smallest_and_the_largest_are_named(tmp_path):
     )
 
 
+def test_labels_that_no_two_images_share_are_noted(tmp_path):
+    files = {f"{name}.png": encoded(smooth(8, 8)) for name in "abc"}
+    captions = "".join(f"{name}.png,a photo of {name}\n" for name in "abc")
+    note = (
+        "note: every training image has a class of its own; where these are captions or ids, give its classes"
+    )
+    assert note in check_lines("lists", written(tmp_path, files | {"train.csv": captions.encode()}))
+    two = captions.replace("of c", "of a").encode()
+    assert note not in check_lines("lists", written(tmp_path, {"train.csv": two}))
+
+
 def test_images_on_which_nothing_can_be_seen_are_told_before_packing(tmp_path, monkeypatch):
     files = {f"cat/{number:03d}.jpg": jpeg() for number in range(299)} | {"fox/0.jpg": jpeg()}
     root = written(tmp_path, files | {"cat/strip.png": encoded(smooth(9, 1))})

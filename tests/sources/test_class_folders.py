@@ -125,6 +125,10 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
             ["train/cat/1.jpg", "train/fox/1.jpg", "train/dog/"],
             "1 class folder holds no images, such as train/dog",
         ),
+        (
+            ["train.zip", "val.zip"],
+            "holds no images: train.zip is a zip inside the folder; unpack it: `unzip",
+        ),
         (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folder holds no images, such as dog"),
         (["1.jpg"], "there are 1 image, but no class folders"),
         (["readme.txt"], "in folders of classes and found only readme.txt; give another path"),

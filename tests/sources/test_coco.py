@@ -153,6 +153,8 @@ def test_file_names_are_found_by_as_much_as_they_tell():
             },
             "train.json: categories 1 and 7 are both 'dog'; rename one, or give its annotations the",
         ),
+        ({"train.json": one(row(3, 1, [0, 0.5, 0.5, 1]))}, "0.5, 1] and all others lie between 0 and 1, as"),
+        ({"train.json": one()}, "no training image has an annotation, so nothing can be learned; add them"),
         (
             {"train.json": coco_json({3: "gone.jpg"})},
             "train.json: lists 'gone.jpg', but there is no such image",

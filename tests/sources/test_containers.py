@@ -175,7 +175,7 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
         ({"a.tar.gz": {}}, "gunzip"),
         ({"train-0.tar": {**TWO, "c.png": DATA}}, "1 of 3 samples of train have no label, such as c"),
         ({"train-0.tar": TWO, "part-0.tar": TWO}, "part-0.tar tells no split"),
-        ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg"),
+        ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg; .* option image=png"),
         ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
         ({"train-0.tar": {"a.png": DATA, "a.json": b"{"}}, "not valid JSON"),
         (
@@ -296,6 +296,14 @@ def test_tables_that_are_refused(tmp_path, columns, message):
 
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     with pytest.raises(ItlError, match=message):
+        open_source("parquet", tmp_path).records()
+
+
+def test_a_table_of_paths_alone_is_refused(tmp_path):
+    parquet_file(tmp_path / "train.parquet", [("1.png", "cat", None), ("2.png", "dog", None)])
+    with pytest.raises(
+        ItlError, match="train.parquet has no bytes of images, only their paths; save it with"
+    ):
         open_source("parquet", tmp_path).records()
 
 

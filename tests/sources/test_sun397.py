@@ -136,6 +136,8 @@ def test_check_counts_what_is_there(tmp_path):
         "classes: 3 plain names (abbey, church/indoor, church/outdoor)",
         "  train: abbey 1, church/indoor 1, church/outdoor 1",
         "  test: abbey 1, church/indoor 1, church/outdoor 1",
+        "note: every training image has a class of its own; where these are captions or ids, give its "
+        "classes",
         "note: 3 of 19,850 train images, 3 of 19,850 test images as published; scores cannot be compared "
         "with those of papers",
         "note: of images only headers were read; damage further in shows when they are packed",

@@ -191,7 +191,7 @@ TROUBLE = [
     ({"000002.jpg": None}, "ImageSets/Main/train.txt lists '000002', but JPEGImages has no such image"),
     ({"000002.jpg": b"no image"}, "JPEGImages/000002.jpg cannot be read: not an image that Pillow can read"),
     ({"000002.jpg": jpeg(1, 1)}, "JPEGImages/000002.jpg is 1 × 1 pixels"),
-    ({"000002.jpg": jpeg(50, 40)}, "(by the size of JPEGImages/000002.jpg): the box"),
+    ({"000002.jpg": jpeg(50, 40)}, "such as VOC2007/000002, 50 × 40 pixels, not 60 × 40; set the option"),
     ({"000002.xml": xml(thing("dog", (50, 1, 61, 9)))}, "reaches outside its image of 60 × 40"),
     ({"000002.xml": xml(thing("dog", (9, 9, 9, 9)))}, "has no area"),
     (
@@ -258,8 +258,25 @@ def test_sizes_that_differ_without_harm_are_a_note(tmp_path):
     source = Voc2007(written(tmp_path, changed(voc2007(), **{"000001.jpg": jpeg(61, 41)})))
     assert len(source.records()) == 5
     assert source.scan.notes == [
-        "1 annotation gives another size than their images have, such as 000001; all boxes are "
-        "inside the images"
+        "1 annotation gives a size a little off, or swapped, such as of VOC2007/000001; their boxes are "
+        "taken as they are"
+    ]
+
+
+def test_images_of_one_name_without_objects_or_with_one_twice(tmp_path):
+    two = {"VOCdevkit/VOC2007/JPEGImages/000001.png": jpeg()}
+    with pytest.raises(
+        ItlError, match="000001.jpg and JPEGImages/000001.png both '000001'; leave one of them"
+    ):
+        Voc2007(written(tmp_path / "two", voc2007() | two)).records()
+    bare = changed(voc2007(), **{"Annotations": xml()})
+    with pytest.raises(ItlError, match="no training image has an annotation, so nothing can be learned"):
+        Voc2007(written(tmp_path / "bare", bare)).records()
+    twice = changed(voc2007(), **{"000002.xml": xml(thing(*DOG), thing(*DOG)), "Main__val.txt": b""})
+    assert Voc2007(written(tmp_path / "twice", twice)).scan.notes == [
+        "the list val is empty",
+        "1 object is annotated twice with one box, such as on VOC2007/000002; of two, at most one can be "
+        "detected",
     ]
 
 
@@ -272,7 +289,7 @@ def test_a_rotated_image_has_the_size_it_is_packed_with(tmp_path):
 
 def test_boxes_outside_can_be_cut(tmp_path):
     files = changed(voc2007(), **{"000001.xml": xml(thing("dog", (0, 5, 66, 9))), "000002.jpg": jpeg(50, 40)})
-    source = Voc2007(written(tmp_path, files), outside="cut")
+    source = Voc2007(written(tmp_path, files), outside="cut", resized="keep")
     records = source.records()
     assert source.annotation(records[0])[0].box == (1, 5, 60, 9)
     assert source.annotation(records[1])[0].box == (1, 1, 50, 40)
