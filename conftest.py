@@ -1,12 +1,31 @@
 """What holds for examples in docstrings and tests alike: names, and how they are collected."""
 
 import gc
+import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import small_taxonomy
 
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
+
+IN_MEMORY = Path("/dev/shm")  # a file system of Linux
+IN_MEMORY_BYTES = 6 * 2**30  # that are free there, so that tests may use them: they leave less than a third
+
+
+def pytest_configure() -> None:
+    """Let tests, and the processes that they start, write their files into memory, where there is enough.
+
+    They write 3 GB, and wait for the disk thousands of times: what itl writes is flushed to it.
+    """
+    if "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
+        return
+    executable = not os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC
+    if executable and os.access(IN_MEMORY, os.W_OK) and shutil.disk_usage(IN_MEMORY).free > IN_MEMORY_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
 
 
 def pytest_collection_finish() -> None:

@@ -15,6 +15,16 @@ def jpeg(width: int = 60, height: int = 40) -> bytes:
     return encoded(smooth(height, width), "JPEG")
 
 
+def images(*names: str) -> dict[str, bytes]:
+    """The same small JPEG under each of *names*."""
+    return dict.fromkeys(names, jpeg())
+
+
+def text(*lines: str) -> bytes:
+    """The content of a text file."""
+    return "\n".join(lines).encode()
+
+
 def thing(name: str, box: tuple, **more: object) -> str:
     """One <object>; *more* are further elements, such as difficult=1 or actions="<jumping>1</jumping>"."""
     sides = "".join(

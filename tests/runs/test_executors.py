@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from itl import ItlError
@@ -22,21 +24,23 @@ from itl.specs import Pretrain, Transfer
 from tests.chaos import write_rates
 from tests.worlds import FOUR, SETTINGS, execute_here, here, run_here, small_study, start_child
 
-RUN = """
-import sys
-from pathlib import Path
-from itl.runs.store import Store
-from tests.worlds import FOUR, here, small_study
-machine = here(Path(sys.argv[1]), workers=1)  # test_chaos.py kills two
-small_study().run(Store(machine.runs), machine)
-"""
-CHECKOUT = Path(__file__).parents[2]
+
+def run_study(home: Path, recipe: dict | None = None) -> None:
+    """Do the runs of the small study in *home*, as a script does; one worker: test_chaos.py kills two."""
+    machine = here(home, workers=1)
+    try:
+        small_study(**{"recipe": recipe} if recipe else {}).run(Store(machine.runs), machine)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
 
 
-def start(home: Path, code: str) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    command, pipe = [sys.executable, "-c", code, str(home)], subprocess.PIPE
-    return subprocess.Popen(command, cwd=CHECKOUT, env=environment, start_new_session=True, stderr=pipe)
+def kill(child: BaseProcess) -> None:
+    """Kill *child* and what it started, at once; all of them are forks of one server."""
+    killed = psutil.Process(child.pid)
+    for process in killed.parent().children():
+        if process.create_time() >= killed.create_time():
+            process.kill()
+    child.join()
 
 
 def with_packs(other: Path, home: Path) -> Path:
@@ -99,15 +103,15 @@ def test_what_a_run_keeps(undisturbed):
 def test_killed_at_random_moments_it_ends_with_the_same_numbers(undisturbed, tmp_path):
     moments = random.Random(0)
     for _ in range(4):
-        process = start(tmp_path, RUN)
-        time.sleep(moments.uniform(1.0, 6.0))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        child = start_child(run_study, tmp_path)
+        time.sleep(moments.uniform(0.2, 1.2))
+        kill(child)
+        assert child.exitcode == -signal.SIGKILL, "it was killed before its end"
         for result in tmp_path.glob("runs/*/*/result.json"):
             assert json.loads(result.read_text())["metrics"] is not None  # whole, or not there
-    process = start(tmp_path, RUN)
-    error = process.communicate()[1].decode()
-    assert process.returncode == 0, error
+    child = start_child(run_study, tmp_path)
+    child.join()
+    assert child.exitcode == 0
     pd.testing.assert_frame_equal(numbers(tmp_path), numbers(undisturbed))
     assert weights(tmp_path) == weights(undisturbed)
 
@@ -133,8 +137,8 @@ def test_killed_between_checkpoint_and_result(undisturbed, tmp_path):
 @pytest.mark.timeout(120)
 def test_two_processes_that_want_one_run_train_it_once(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
-    both = [start(tmp_path, RUN), start(tmp_path, RUN)]
-    assert [process.communicate() and process.returncode for process in both] == [0, 0]
+    both = [start_child(run_study, tmp_path) for _ in range(2)]
+    assert [child.join() or child.exitcode for child in both] == [0, 0]
     for log in tmp_path.glob("runs/pretrain/*/log.jsonl"):
         steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
         assert len(steps) == len(set(steps)), "an epoch was trained twice"
@@ -155,12 +159,13 @@ def test_a_run_that_fails_does_not_stop_the_others(undisturbed, tmp_path):
 @pytest.mark.timeout(120)
 def test_an_interrupt_does_not_wait_for_training(undisturbed, tmp_path):
     with_packs(undisturbed, tmp_path)
-    recipe = {"steps": 10**6, "batch": 8, "pixels": 24}
-    process = start(tmp_path, RUN.replace("small_study()", f"small_study(recipe={recipe})"))
+    child = start_child(run_study, tmp_path, {"steps": 10**6, "batch": 8, "pixels": 24})
     while not list(tmp_path.glob("runs/pretrain/*/checkpoint.safetensors")):
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in process.communicate(timeout=60)[1].decode()
+        assert child.is_alive()
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGINT)
+    child.join(timeout=60)
+    assert child.exitcode == 128 + signal.SIGINT
 
 
 def test_needs_come_first_and_each_run_once():

@@ -53,8 +53,8 @@ def write_preset(home: Path, study: dict) -> None:
     (home / "params/mini.yaml").write_text(json.dumps(preset))
 
 
-def start(home: Path) -> subprocess.Popen:
-    """Start `itl run` on the preset in the project *home*."""
+def start(home: Path, workers: int = 2) -> subprocess.Popen:
+    """Start `itl run` on the preset in the project *home*, in as many jobs as *workers*."""
     environment = os.environ | {
         "PYTHONPATH": str(CHECKOUT),
         "ITL_DEVICE": "cpu",
@@ -62,7 +62,7 @@ def start(home: Path) -> subprocess.Popen:
         "DASK_JOBQUEUE__SLURM__INTERFACE": "lo",
         "DASK_JOBQUEUE__SLURM__MEMORY": "1GB",
     }
-    command = [sys.executable, "-m", "itl", "run", "mini", "--scheduler", "slurm", "--workers", "2"]
+    command = [sys.executable, "-m", "itl", "run", "mini", "--scheduler", "slurm", "--workers", str(workers)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=home, env=environment, stdout=pipe, stderr=pipe, text=True)
 
@@ -103,7 +103,7 @@ def test_whatever_ends_jobs_early_the_store_resumes(cluster, undisturbed, home):
     assert [line for line in error.splitlines() if line.startswith("itl: stopped")]
     slurm.wait_for(lambda: not jobs(), cluster)
 
-    process = start(home)
+    process = start(home, workers=1)
     wait_for_epochs(home)
     process.send_signal(signal.SIGKILL)  # the scheduler was in it
     process.communicate()

@@ -7,7 +7,7 @@ from itl import log_lines
 from itl.processes import process_pool
 from itl.runs import throughput
 from itl.specs import Recipe
-from tests.worlds import FROZEN, RATE, here
+from tests.worlds import FROZEN, RATE, here, share_server
 
 
 def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
@@ -19,7 +19,7 @@ def calibrate_and_listen(works, machine) -> tuple[throughput.Rates, list[str]]:
 def test_of_two_processes_at_once_one_measures_and_what_it_measured_is_kept(tmp_path, monkeypatch):
     machine = here(tmp_path)
     works = [("small", Recipe(batch=4, pixels=24, lr=lr)) for lr in (0.1, 0.2)]
-    with process_pool(2, threads=1) as processes:
+    with process_pool(2, 1, share_server) as processes:
         both = [processes.submit(calibrate_and_listen, works, machine) for _ in range(2)]
         (rates, messages), (other, other_messages) = (one.result() for one in both)
     rate = rates[throughput.name_of(*works[0], machine)]

@@ -1,0 +1,144 @@
+"""Packs of a source that has changed since: only what changed is decoded, to the bytes of a new pack."""
+
+import os
+import pickle
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from itl import ItlError
+from itl.packs import writer
+from itl.packs.pack import Pack
+from itl.sources.class_folders import ClassFolders
+from itl.specs import Packing
+from tests.pictures import encoded, forked, same, smooth
+
+PACKING = Packing("folder", size=24, unreadable=0.1)
+
+
+@pytest.fixture
+def few(tmp_path, monkeypatch) -> Path:
+    """Twelve PNGs of two classes, of which one is broken; they are packed in two chunks."""
+    monkeypatch.setattr(writer, "CHUNK_IMAGES", 7)
+    folder = tmp_path / "few"
+    for number in range(12):
+        path = folder / "train" / ("cat", "dog")[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"broken" if number == 5 else encoded(np.roll(smooth(32, 32), number, axis=1)))
+    return folder
+
+
+def change(photos: Path) -> None:
+    """Add an image, remove one, change one under its name, move one to another class, mend the broken one."""
+    train = photos / "train"
+    (train / "cat/99.png").write_bytes(encoded(smooth(20, 20)))
+    (train / "cat/00.png").unlink()
+    (train / "dog/01.png").write_bytes(encoded(smooth(32, 32) // 2))
+    (train / "dog/03.png").rename(train / "cat/03.png")
+    (train / "dog/05.png").write_bytes(encoded(smooth(32, 32)))
+
+
+def test_a_changed_source_is_packed_anew_and_only_what_changed_is_decoded(few, tmp_path, monkeypatch, caplog):
+    before = Pack.build(PACKING, tmp_path / "pack", path=few)
+    first = np.array(before.images[2])
+    change(few)
+    read, decoded = ClassFolders.read, []
+    monkeypatch.setattr(
+        ClassFolders, "read", lambda self, record: decoded.append(record.id) or read(self, record)
+    )
+    caplog.clear()
+    after = Pack.build(PACKING, tmp_path / "pack", path=few)
+    assert caplog.messages[0] == (
+        f"the source has changed since {tmp_path / 'pack'} was packed: 2 images added (train/cat/03.png …), "
+        "2 images gone (train/cat/00.png …), 2 images changed (train/dog/01.png …); packing these anew"
+    )
+    assert sorted(decoded) == [f"train/{name}.png" for name in ("cat/03", "cat/99", "dog/01", "dog/05")]
+    assert same(after, Pack.build(PACKING, tmp_path / "whole", path=few))
+    assert after.digest != before.digest
+    assert (before.images[2] == first).all()  # who has the old one open reads on
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "few",
+        "pack",
+        "pack.lock",
+        "whole",
+        "whole.lock",
+    ]
+    assert after.summary["kinds"] == {"PNG": 12}
+    decoded.clear()
+    assert same(Pack.build(PACKING, tmp_path / "pack", path=few), after)
+    assert not decoded
+
+
+def test_other_files_beside_the_images_change_nothing(few, tmp_path, monkeypatch):
+    before = Pack.build(PACKING, tmp_path / "pack", path=few)
+    (few / "notes.txt").write_text("nothing")
+    monkeypatch.setattr(writer.ImageWriter, "write", None)  # would fail if it were called
+    assert Pack.build(PACKING, tmp_path / "pack", path=few).digest == before.digest
+    monkeypatch.setattr(ClassFolders, "records", None)  # the new state is kept: nothing is listed again
+    assert Pack.build(PACKING, tmp_path / "pack", path=few).digest == before.digest
+
+
+@pytest.mark.parametrize("archive", ["tar", "zip"])
+def test_a_changed_archive_is_packed_anew(few, tmp_path, archive):
+    path = tmp_path / f"few.{archive}"
+    shutil.make_archive(str(tmp_path / "few"), archive, few)
+    assert len(Pack.build(PACKING, tmp_path / "pack", path=path)) == 11
+    change(few)
+    shutil.make_archive(str(tmp_path / "few"), archive, few)
+    after = Pack.build(PACKING, tmp_path / "pack", path=path)
+    assert same(after, Pack.build(PACKING, tmp_path / "whole", path=path))
+    assert "train/cat/99.png" in set(after.table["image"])
+
+
+@pytest.mark.parametrize("call", ["rename", "fsync"])
+def test_a_kill_while_a_pack_is_replaced_ends_in_the_same_bytes(few, tmp_path, call):
+    out = tmp_path / "pack"
+    Pack.build(PACKING, out, path=few)
+    change(few)
+    whole = Pack.build(PACKING, tmp_path / "whole", path=few)
+    for last in (1, 2):
+
+        def work(last=last):
+            real, calls = getattr(os, call), iter(range(1, 9))
+
+            def kill(*arguments, **options):
+                if next(calls) == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return real(*arguments, **options)
+
+            setattr(os, call, kill)
+            Pack.build(PACKING, out, path=few)
+
+        _, status = os.waitpid(forked(work), 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+    assert same(Pack.build(PACKING, out, path=few), whole)
+    assert not list(tmp_path.glob("pack.*d"))  # neither replaced nor unfinished
+
+
+def test_a_copy_with_other_images_under_the_same_names_is_refused(few, tmp_path):
+    Pack.build(PACKING, tmp_path / "pack", path=few)
+    other = tmp_path / "other"
+    shutil.copytree(few, other)
+    assert len(Pack.build(PACKING, tmp_path / "pack", path=other)) == 11
+    (other / "train/cat/00.png").write_bytes(encoded(smooth(90, 90)))
+    with pytest.raises(ItlError, match="is the pack of"):
+        Pack.build(PACKING, tmp_path / "pack", path=other)
+
+
+def test_a_list_beside_the_images_belongs_to_the_source(few, tmp_path, caplog):
+    packing, lists = replace(PACKING, options={"classes": "names.csv"}), few / "names.csv"
+    lists.write_text("cat,n02121808\ndog,n02084071\n")
+    before = Pack.build(packing, tmp_path / "pack", path=few)
+    lists.write_text("cat,n02121808\ndog,n02083346\n")
+    caplog.clear()
+    after = Pack.build(packing, tmp_path / "pack", path=few)
+    assert "5 images of another class or split (train/dog/01.png …)" in caplog.messages[0]
+    assert set(after.table["wnid"]) == {"n02121808", "n02083346"}
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        _ = before.table
+    with pytest.raises(ItlError, match="has been packed anew since it was opened"):
+        pickle.loads(pickle.dumps(before))
