@@ -79,6 +79,15 @@ def _explain(error: Exception, command: str) -> str:
         return (
             f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
         )
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"the output of {command} has characters that {error.encoding}, the encoding of this terminal or "
+            f"file, lacks; set PYTHONIOENCODING=utf-8, then repeat"
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # numpy, or torch
+        return (
+            f"{command} needs more memory than there is; give a smaller batch, pixels or size of the images"
+        )
     reason = f"{type(error).__name__} while doing {command}: {error}"
     return f"{reason}; itl --debug {command} … shows where"
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -263,6 +264,7 @@ BAD = [
         1,
         "no source in this preset called 'imges'; did you mean 'images'",
     ),
+    (("plan", "mini", "--data", "images=/tmp"), 1, "--data images=/tmp: images is rendered by source demo"),
     (("plan", "mini", "--data", "/nowhere"), 1, "--data /nowhere: there is no such folder"),
     (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
     (("labels", "original", "--leaves", "/nowhere"), 1, "cannot read /nowhere"),
@@ -373,6 +375,33 @@ def test_a_full_disk_is_named():
     assert done.stderr == (
         "itl: the output of labels could not be written: no space left; make room, or write it elsewhere\n"
     )
+
+
+def test_closed_streams_are_no_error(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert command.main(["labels", "original"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            UnicodeEncodeError("ascii", "\u2212", 0, 1, "no"),
+            "has characters that ascii, .* lacks; set PYTHONIOENCODING=utf-8",
+        ),
+        (MemoryError(), "needs more memory than there is; give a smaller batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "needs more memory than there is"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_with_what_helps(capsys, monkeypatch, error, says):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", fail)
+    status, _, err = itl(capsys, "labels", "original")
+    assert (status, err.count("\n")) == (1, 1)
+    assert re.search(says, err)
 
 
 class InterruptedImport:

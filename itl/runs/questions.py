@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
-from itl.runs.study import Count, Study, WholeNumber, by_training, first_against_last
+from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
+from itl.sources.registry import reads_files
 from itl.specs import Recipe, Subset, spec_of
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class DataSize(Study):
 
     name = "data-size"
     images_per_class: tuple[Count, ...] = ()  # 0: no pre-training; left out: that of subset
-    seeds: tuple[WholeNumber, ...] = ()  # left out: that of subset
+    seeds: tuple[Seed, ...] = ()  # left out: that of subset
     subset: Subset | None = None  # under which labels and of which classes: a Subset, or fields of one
     passes: NonNegativeInt = 0  # nets that see each of their images so often, too; 0: only equal steps
 
@@ -376,11 +378,16 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
 
 
 def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -> None:
-    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
-    names = dict.fromkeys(name for question in questions for name in question.packings())
+    """Raise ItlError for --data NAME=PATH whose NAME reads no files here, or a folder that does not exist."""
+    sources = defaultdict(set)  # of each name, in any question
+    for question in questions:
+        for name, packing in question.packings().items():
+            sources[name].add(packing.source)
     for entry in entries:
         name, equals, _ = entry.partition("=")
         if equals:
-            pick(names, name, "source in this preset")
+            kinds = pick(sources, name, "source in this preset")
+            if not any(map(reads_files, kinds)):
+                raise ItlError(f"--data {entry}: {name} is rendered by source {min(kinds)}; leave it out")
         elif not Path(entry).expanduser().exists():
             raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")
