@@ -326,7 +326,11 @@ def plan(args: argparse.Namespace) -> None:
     from itl.runs.plan_text import describe, describe_designs
 
     made, questions, store, machine = _plan(args)
-    print("\n".join([describe(made, every_run=args.runs), *pilot_lines(questions, store, machine)]))
+    print(
+        "\n".join(
+            [describe(made, every_run=args.runs), *pilot_lines(made.unfinished, questions, store, machine)]
+        )
+    )
     if args.detect or args.within:
         from itl.analysis.noise import designs
 
@@ -347,7 +351,7 @@ def run(args: argparse.Namespace) -> None:
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    for line in [*planned.enlarged, *pilot_lines(questions, store, machine)]:
+    for line in [*planned.enlarged, *pilot_lines(planned.unfinished, questions, store, machine)]:
         print(line, flush=True)
     if args.until_decided:
         for line in run_each_until_decided(questions, store, machine):

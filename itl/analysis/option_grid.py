@@ -21,7 +21,7 @@ from itl.runs.cost import images_of, images_trained_on
 from itl.runs.plan import plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.store import Store
-from itl.specs import Pretrain, key
+from itl.specs import Pretrain
 
 OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
 
@@ -191,8 +191,8 @@ def _hours(
     A training takes the median time of an image in all trainings that are done, times the images of all its
     steps: how busy the machine was while an option was trained says nothing about the option.
     """
-    planned = plan([question], store, machine).runs
-    estimates = dict(zip(planned["run"], planned["minutes"] * 60, strict=True))
+    planned = plan([question], store, machine)
+    estimates = dict(zip(planned.specs, planned.runs["minutes"] * 60, strict=True))
     number = {condition.columns: row for row, condition in enumerate(question.conditions)}
     training, of_an_image = np.zeros(len(number)), []
     steps_images = np.zeros(len(number))
@@ -200,9 +200,7 @@ def _hours(
     estimated: dict[str, list[float]] = {}
     for run in runs:
         done = store.state(run.spec) == "done"
-        taken = (
-            store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(key(run.spec), 0.0)
-        )
+        taken = store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(run.spec, 0.0)
         if isinstance(run.spec, Pretrain):
             option = number[run.columns]
             steps_images[option] = images_trained_on(run.spec.recipe, int(counts[option, 0]))
