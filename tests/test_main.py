@@ -79,7 +79,11 @@ def test_plan_run_results_subset(capsys, project):
     assert out.count("after packing") == 4
     assert "images        demo     64     32 to do" in out
     assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
-    assert itl(capsys, "run", "mini")[0] == 0
+    status, out, _ = itl(capsys, "run", "mini", "--home", str(project), "--data", str(project))
+    assert out.endswith(f"next: itl report mini --data {project} --home {project}\n"), (
+        "what was told is told on"
+    )
+    assert status == 0
     status, out, _ = itl(capsys, "plan", "mini")
     assert "0 packs to build, 0 runs to do (0 trainings and 0 evaluations)\n" in out, "takes no time"
     status, out, err = itl(capsys, "results", "mini")
@@ -137,7 +141,8 @@ def test_results_say_how_many_runs_are_missing(capsys, lost):
         0,
         [
             f"itl: note: {file} is damaged: it holds no values by name; the run is done again",
-            "itl: note: 1 of 4 runs is not done and not in this table; `itl run mini` does them",
+            "itl: note: 1 of 4 runs is not done and not in this table; "
+            f"`itl run mini --home {lost}` does them",
         ],
     )
     left = pd.read_csv(io.StringIO(out))
@@ -300,6 +305,14 @@ def test_bad_usage_is_one_line(capsys, words, status, says):
     assert says in err
     if status == 1:
         assert err.count("\n") == 1
+
+
+def test_a_summary_of_no_question_is_refused(capsys, tmp_path):
+    preset = tmp_path / "empty.yaml"
+    preset.write_text(json.dumps({"about": "a test", "notebooks": {"99-summary": {}}}))
+    status, _, err = itl(capsys, "report", str(preset))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "99-summary is over questions, and preset empty asks none" in err
 
 
 def test_debug_shows_the_traceback(capsys):

@@ -1,9 +1,10 @@
 """The study: the runs each question needs, and which of them it compares."""
 
+import inspect
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -351,8 +352,24 @@ QUESTIONS: dict[str, type[Study]] = {  # by the notebook that asks it
     "09-scores": Scores,
     "10-advice": Advice,
 }
-data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores, advice = (
-    study.ask for study in QUESTIONS.values()
+
+
+def _question_function(study: type[Study]) -> Callable[..., Question]:
+    """Return `Study.ask` of *study* as a function whose help is on this question and its parameters."""
+
+    def ask(**settings: Any) -> Question:
+        return study.ask(**settings)
+
+    parameters = inspect.signature(study).parameters.values()
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    ask.__signature__ = inspect.Signature(plain, return_annotation="Question")  # type: ignore[attr-defined]
+    ask.__name__ = ask.__qualname__ = study.name.replace("-", "_")
+    ask.__doc__ = f"{inspect.getdoc(study)}\n\n{inspect.getdoc(Study.ask)}"
+    return ask
+
+
+data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores, advice = map(
+    _question_function, QUESTIONS.values()
 )
 
 
