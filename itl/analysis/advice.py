@@ -306,7 +306,9 @@ class Pilot:
     def next(self) -> Experiment | None:
         """Return the net to be measured next; None where all are."""
         grid = self.grid
-        parameters = grid.fit(self._parameters) if len(grid.measured) else Parameters.before(len(grid.tasks))
+        tasks, _, features = grid.features.shape
+        before = Parameters.before(tasks, features)
+        parameters = grid.fit(self._parameters) if len(grid.measured) else before
         self._parameters = parameters
         posterior = Posterior(parameters, *grid.data)
         return next_experiment(grid, grid.tasks.index(self.task), posterior, np.ones(len(grid.options), bool))

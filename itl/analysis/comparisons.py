@@ -1,7 +1,7 @@
 """The comparisons that answer a question, made from its results and judged together."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -169,12 +169,20 @@ def contrasts(
     return tabulate(question, rows, made)
 
 
-def pilot_lines(questions: Sequence[Question], store: Store, machine: Machine) -> list[str]:
-    """Say what the finished runs of *questions* show before the others are done: see `failed_controls`."""
+def pilot_lines(
+    unfinished: Collection[str], questions: Sequence[Question], store: Store, machine: Machine
+) -> list[str]:
+    """Say what finished runs show before the others are done: see `failed_controls`.
+
+    Args:
+        unfinished: the names of the questions that have runs left, such as `itl.runs.plan.Plan.unfinished`.
+        questions: that were planned.
+        store: of their runs.
+        machine: where the packs lie.
+    """
     lines = []
     for question in questions:
-        states = {store.state(run.spec) for run in question.runs(machine)}
-        if "done" not in states or len(states) == 1:
+        if question.name not in unfinished:
             continue
         results = question.results_so_far(store, machine)
         if not results.empty:  # an untrained net that is done has no scores yet

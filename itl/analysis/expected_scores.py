@@ -5,10 +5,12 @@ pairs of a task and an option. Its covariance is a sum of parts, each with a sta
 
     level                      of a task without pre-training
     gain, task_gain            of pre-training: what tasks share, and a task's own
-    option, task_option        differences between options, which are alike where their features are near:
-                               what tasks share, and a task's own
+    option, task_option        differences between options, which are alike where their features are near,
+                               each by its own length: what tasks share, and a task's own
     common, rest               what features do not say of an option: what tasks share, and a task's own
-    net                        of a net (its seed), on all tasks
+    draw, task_draw            of the classes that a seed draws, for all options that draw them: what tasks
+                               share, and a task's own
+    net                        of a net (its option and seed), on all tasks
     noise                      of one measurement, times a factor of the task
 
 The parts that tasks share let one task speak for another (Bonilla et al., Multi-task Gaussian process
@@ -26,8 +28,7 @@ from scipy.optimize import minimize
 from scipy.special import ndtr
 from torch import Tensor
 
-# Medians of the standard deviations before any measurement, in points of percent, and of the distance between
-# options, in standard deviations of a feature, at which they are hardly alike.
+# Medians of the standard deviations before any measurement, in points of percent.
 MEDIANS = {
     "level": 15.0,
     "gain": 10.0,
@@ -36,11 +37,13 @@ MEDIANS = {
     "task_option": 3.0,
     "common": 2.0,
     "rest": 2.0,
+    "draw": 0.7,
+    "task_draw": 0.7,
     "net": 1.0,
     "noise": 2.0,
-    "length": 0.8,
 }
-SPREAD = 0.5  # of their logarithms
+LENGTH = 0.8  # median of the distance in a feature, in standard deviations, at which options are hardly alike
+SPREAD, LENGTH_SPREAD = 0.5, 0.7  # of the logarithms of these
 NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 
 
@@ -51,15 +54,17 @@ class Points:
     Args:
         task: (N,) int, its number.
         option: (N,) int, its number.
-        net: (N,) int, the net that is measured; -1 for the mean over nets of the option.
+        seed: (N,) int, of the net that is measured; -1 for the mean over nets of the option.
         trained: (N,) bool, whether the option has any pre-training.
+        drawn: (N,) bool, whether the seed draws the option's classes.
         features: (N, F) of the option on the task, standardised.
     """
 
     task: np.ndarray
     option: np.ndarray
-    net: np.ndarray
+    seed: np.ndarray
     trained: np.ndarray
+    drawn: np.ndarray
     features: np.ndarray
 
     def __len__(self) -> int:
@@ -76,24 +81,35 @@ class Points:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Logarithms of the parts' standard deviations, as in MEDIANS, and of the factors of tasks' noise."""
+    """Logarithms of what the model estimates.
+
+    Args:
+        parts: (parts,), standard deviations, as in MEDIANS.
+        lengths: (F,), of the features.
+        noise_of_task: (tasks,), factors of the variance of noise.
+    """
 
     parts: np.ndarray
+    lengths: np.ndarray
     noise_of_task: np.ndarray
 
     @classmethod
-    def before(cls, tasks: int) -> "Parameters":
-        """Return the parameters before any measurement on so many *tasks*."""
-        return cls(np.log(list(MEDIANS.values())), np.zeros(tasks))
+    def before(cls, tasks: int, features: int) -> "Parameters":
+        """Return the parameters before any measurement on so many *tasks*, with so many *features*."""
+        return cls(np.log(list(MEDIANS.values())), np.full(features, math.log(LENGTH)), np.zeros(tasks))
+
+    def variance(self, part: str) -> float:
+        """Return the variance of a part, in squared points."""
+        return math.exp(2 * self.parts[list(MEDIANS).index(part)])
 
     def noise(self, task: np.ndarray) -> np.ndarray:
         """Return the variance of one measurement on each *task* (N,)."""
-        return np.exp(2 * self.parts[list(MEDIANS).index("noise")] + self.noise_of_task[task])
+        return self.variance("noise") * np.exp(self.noise_of_task[task])
 
-    @property
-    def net(self) -> float:
-        """Variance between the nets of one option."""
-        return math.exp(2 * self.parts[list(MEDIANS).index("net")])
+    def of_one_net(self, points: Points) -> np.ndarray:
+        """Return the variance of the value of one net around the mean of its option, at *points* (N,)."""
+        draws = self.variance("draw") + self.variance("task_draw")
+        return self.variance("net") + draws * points.drawn + self.noise(points.task)
 
 
 @dataclass(frozen=True)
@@ -118,15 +134,15 @@ class Belief:
 class Likelihood:
     """The marginal likelihood of measurements, by pairs of a task and an option.
 
-    With values y of pairs Z and nets W, the covariance is ``Z K Zᵀ + S``, where K is that of the pairs and
-    S = net W Wᵀ + noise. S is inverted in closed form, and only matrices of pairs are factorised (Woodbury;
-    Rasmussen and Williams, equations A.9 and A.10): 2,000 measurements of 200 pairs take a hundredth of the
-    time that their own covariance takes.
+    With values y of pairs Z, the covariance is ``Z K Zᵀ + S``, where K is that of the pairs. S has the noise
+    and the parts of nets and draws, of which two seeds have nothing in common. So only matrices of pairs and
+    of the effects of one seed are factorised (Woodbury; Rasmussen and Williams, equations A.9 and A.10):
+    2,000 measurements of 200 pairs take a small part of the time that their own covariance takes.
 
     Args:
         pairs: the P pairs that are measured, as means over nets.
-        counts: (nets, P), how often each net is measured on each pair.
-        sums: (nets, P) of these values.
+        counts: (seeds, P), how often nets of each seed are measured on each pair.
+        sums: (seeds, P) of these values.
         squares: (P,), sums of squared values.
     """
 
@@ -140,37 +156,55 @@ class Likelihood:
         """Sum *values* (N,), around their mean, of nets measured at *points*."""
         names = np.stack([points.task, points.option], axis=1)
         _, first, pair = np.unique(names, axis=0, return_index=True, return_inverse=True)
-        nets, net = np.unique(points.net, return_inverse=True)
-        counts, sums = np.zeros((2, len(nets), len(first)))
-        np.add.at(counts, (net, pair), 1.0)
-        np.add.at(sums, (net, pair), values)
+        seeds, seed = np.unique(points.seed, return_inverse=True)
+        counts, sums = np.zeros((2, len(seeds), len(first)))
+        np.add.at(counts, (seed, pair), 1.0)
+        np.add.at(sums, (seed, pair), values)
         squares = np.bincount(pair, values**2)
         return cls(at_options(points.rows(first)), *map(torch.from_numpy, (counts, sums, squares)))
 
-    def log(self, parts: Tensor, factors: Tensor) -> Tensor:
+    @cached_property
+    def _effects(self) -> dict[str, Tensor]:
+        """Which effects of a seed are in a pair, (P, effects of this part) of 0 and 1, for each part."""
+        pairs = self.pairs
+        drawn, tasks = pairs.drawn[:, None], np.unique(pairs.task)
+        effects = {
+            "net": pairs.option[:, None] == np.unique(pairs.option),
+            "draw": drawn,
+            "task_draw": drawn & (pairs.task[:, None] == tasks),
+        }
+        return {part: torch.from_numpy(columns).double() for part, columns in effects.items()}
+
+    def log(self, parts: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
         """Return the logarithm of the likelihood, less its constant.
 
         Args:
             parts: (parts,), as in `Parameters`.
+            lengths: (F,), as in `Parameters`.
             factors: (tasks,), logarithms of the factors of tasks' noise.
         """
         deviations = dict(zip(MEDIANS, parts, strict=True))
         log_noise = 2 * deviations["noise"] + factors[self.pairs.task]
-        precision, net = torch.exp(-log_noise), torch.exp(2 * deviations["net"])
-        # Zᵀ S⁻¹ Z, Zᵀ S⁻¹ y and yᵀ S⁻¹ y: what noise alone gives, less what nets explain.
-        of_net, sums = self.counts * precision, self.sums * precision
-        of_nets, sums_of_nets = of_net.sum(1), sums.sum(1)
-        shrunk = net / (1 + net * of_nets)
-        information = torch.diag(of_net.sum(0)) - of_net.T @ (shrunk[:, None] * of_net)
-        weighted = sums.sum(0) - of_net.T @ (shrunk * sums_of_nets)
-        total = (self.squares * precision).sum() - (shrunk * sums_of_nets.square()).sum()
+        precision = torch.exp(-log_noise)
+        scaled = [columns * torch.exp(deviations[part]) for part, columns in self._effects.items()]
+        effects = torch.cat(scaled, dim=1)
+        # Zᵀ S⁻¹ Z, Zᵀ S⁻¹ y and yᵀ S⁻¹ y: what noise alone gives, less what effects of seeds explain.
+        of_seed, sums = self.counts * precision, self.sums * precision
+        loads = of_seed[:, None] * effects.T  # (seeds, effects, P)
+        inner = torch.linalg.cholesky(torch.eye(effects.shape[1], dtype=effects.dtype) + loads @ effects)
+        explained = torch.linalg.solve_triangular(inner, loads, upper=False).flatten(0, 1)
+        scores = torch.linalg.solve_triangular(inner, (sums @ effects)[:, :, None], upper=False).flatten()
+        information = torch.diag(of_seed.sum(0)) - explained.T @ explained
+        weighted = sums.sum(0) - explained.T @ scores
+        total = (self.squares * precision).sum() - scores.square().sum()
         root = torch.linalg.cholesky(information)
         means = torch.linalg.solve_triangular(root, weighted[:, None], upper=False)
-        prior = root.T @ _covariance(parts, self.pairs, self.pairs) @ root
+        prior = root.T @ _covariance(parts, lengths, self.pairs, self.pairs) @ root
         factor = torch.linalg.cholesky(prior + torch.eye(len(self.pairs), dtype=prior.dtype))
         white = torch.linalg.solve_triangular(factor, means, upper=False)
-        log_determinant = (self.counts.sum(0) * log_noise).sum() + torch.log1p(net * of_nets).sum()
-        log_determinant = log_determinant + 2 * factor.diagonal().log().sum()
+        log_determinant = (self.counts.sum(0) * log_noise).sum()
+        for matrix in (inner, factor):
+            log_determinant = log_determinant + 2 * matrix.diagonal(dim1=-2, dim2=-1).log().sum()
         return -(total - means.square().sum() + white.square().sum() + log_determinant) / 2
 
 
@@ -178,7 +212,7 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
     """Estimate the parameters from *values* (N,) measured at *points*: the most likely ones.
 
     The marginal likelihood is that of Rasmussen and Williams (equation 5.8), times log-normal priors around
-    MEDIANS, so that few measurements do not make parts vanish.
+    MEDIANS and LENGTH, so that few measurements do not make parts vanish.
 
     Args:
         points: where it was measured.
@@ -186,22 +220,23 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
         tasks: how many there are.
         start: where the search begins; by default at the medians.
     """
-    medians = np.log(list(MEDIANS.values()))
-    start = start or Parameters.before(tasks)
+    features = points.features.shape[1]
+    before = Parameters.before(tasks, features)
+    medians = torch.from_numpy(np.concatenate([*vars(before).values()]))
+    sizes = [len(MEDIANS), features, tasks]
+    spreads = torch.from_numpy(np.repeat([SPREAD, LENGTH_SPREAD, NOISE_SPREAD], sizes))
     likelihood = Likelihood.of(points, values - values.mean())
 
     def loss(vector: np.ndarray) -> tuple[float, np.ndarray]:
         theta = torch.tensor(vector, requires_grad=True)
-        parts, factors = theta[: len(MEDIANS)], theta[len(MEDIANS) :]
-        prior = ((parts - torch.from_numpy(medians)) / SPREAD).square().sum()
-        prior = prior + (factors / NOISE_SPREAD).square().sum()
-        total = prior / 2 - likelihood.log(parts, factors)
+        prior = ((theta - medians) / spreads).square().sum()
+        total = prior / 2 - likelihood.log(*theta.split(sizes))
         (gradient,) = torch.autograd.grad(total, theta)
         return total.item(), gradient.numpy()
 
-    vector = np.concatenate([start.parts, start.noise_of_task])
+    vector = np.concatenate([*vars(start or before).values()])
     best = minimize(loss, vector, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
-    return Parameters(best[: len(MEDIANS)], best[len(MEDIANS) :])
+    return Parameters(*np.split(best, np.cumsum(sizes)[:-1]))
 
 
 @dataclass(frozen=True)
@@ -217,11 +252,15 @@ class Posterior:
 
     def at(self, wanted: Points) -> Belief:
         """Return what is known of the values at the *wanted* points, without noise."""
-        parts, (factor, white) = torch.from_numpy(self.parameters.parts), self._solved
-        prior, between = _covariance(parts, wanted, wanted), _covariance(parts, self.points, wanted)
+        factor, white = self._solved
+        prior, between = self._between(wanted, wanted), self._between(self.points, wanted)
         gained = torch.linalg.solve_triangular(factor, between, upper=False)
         mean = self._centre + (gained.T @ white)[:, 0]
         return Belief(mean.numpy(), (prior - gained.T @ gained).numpy())
+
+    def _between(self, first: Points, second: Points) -> Tensor:
+        parts, lengths = map(torch.from_numpy, (self.parameters.parts, self.parameters.lengths))
+        return _covariance(parts, lengths, first, second)
 
     @property
     def _centre(self) -> float:
@@ -231,33 +270,36 @@ class Posterior:
     def _solved(self) -> tuple[Tensor, Tensor]:
         """The Cholesky factor (N, N) of the covariance with noise, and the values (N, 1) whitened by it."""
         noise = torch.diag(torch.from_numpy(self.parameters.noise(self.points.task)))
-        covariance = _covariance(torch.from_numpy(self.parameters.parts), self.points, self.points)
-        factor = torch.linalg.cholesky(covariance + noise)
+        factor = torch.linalg.cholesky(self._between(self.points, self.points) + noise)
         apart = torch.from_numpy(self.values - self._centre)[:, None]
         return factor, torch.linalg.solve_triangular(factor, apart, upper=False)
 
 
-def _covariance(parts: Tensor, first: Points, second: Points) -> Tensor:
+def _covariance(parts: Tensor, lengths: Tensor, first: Points, second: Points) -> Tensor:
     """Return the covariance (N, M) of the values at two lists of points, without noise."""
     squares = dict(zip(MEDIANS, torch.exp(2 * parts), strict=True))
 
     def same(name: str) -> Tensor:
         return torch.from_numpy(getattr(first, name)[:, None] == getattr(second, name)[None]).double()
 
-    task, both = same("task"), torch.from_numpy(first.trained[:, None] & second.trained[None]).double()
-    differences = torch.from_numpy(first.features[:, None] - second.features[None])
-    alike = torch.exp(-differences.square().sum(2) / squares["length"] / 2)
+    def both(name: str) -> Tensor:
+        return torch.from_numpy(getattr(first, name)[:, None] & getattr(second, name)[None]).double()
+
+    task, option = same("task"), same("option")
+    differences = torch.from_numpy(first.features[:, None] - second.features[None]) / torch.exp(lengths)
+    alike = torch.exp(-differences.square().sum(2) / 2)
     options = alike * (squares["option"] + squares["task_option"] * task)
     gains = squares["gain"] + squares["task_gain"] * task
-    own = same("option") * (squares["common"] + squares["rest"] * task)
-    trained = both * (gains + options + own)
-    nets = same("net") * torch.from_numpy(first.net >= 0)[:, None]
-    return squares["level"] * task + trained + squares["net"] * nets
+    own = option * (squares["common"] + squares["rest"] * task)
+    trained = both("trained") * (gains + options + own)
+    of_seed = squares["net"] * option + both("drawn") * (squares["draw"] + squares["task_draw"] * task)
+    seeds = same("seed") * torch.from_numpy(first.seed >= 0)[:, None]
+    return squares["level"] * task + trained + seeds * of_seed
 
 
 def at_options(points: Points) -> Points:
     """Return *points* as means over nets."""
-    return replace(points, net=np.full(len(points), -1))
+    return replace(points, seed=np.full(len(points), -1))
 
 
 def expected_gains(posterior: Posterior, choices: Points, trials: Points) -> np.ndarray:

@@ -21,7 +21,7 @@ from itl.runs.cost import images_of, images_trained_on
 from itl.runs.plan import plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.store import Store
-from itl.specs import Pretrain, key
+from itl.specs import Pretrain
 
 OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
 
@@ -32,8 +32,8 @@ class Grid:
 
     Args:
         tasks: their names.
-        options: columns option (words), trained, images, classes and hours (of one training), a row for each
-            condition of the question.
+        options: columns option (words), trained, drawn (whether the seed draws the classes), images, classes
+            and hours (of one training), a row for each condition of the question.
         features: (tasks, options, F), standardised.
         measured: columns task, option (numbers), seed and value (percent).
         task_hours: (tasks,), of measuring one net.
@@ -55,9 +55,9 @@ class Grid:
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
-        tasks, options = np.array(task, int), np.array(option, int)
-        nets = options * (max(self.seeds) + 1) + np.array(seed, int)
-        return Points(tasks, options, nets, self.trained[options], self.features[tasks, options])
+        tasks, options, seeds = np.array(task, int), np.array(option, int), np.array(seed, int)
+        drawn = self.options["drawn"].to_numpy(bool)[options]
+        return Points(tasks, options, seeds, self.trained[options], drawn, self.features[tasks, options])
 
     @cached_property
     def trained(self) -> np.ndarray:
@@ -129,6 +129,7 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
         {
             "option": [option_text(condition, tree) for condition in conditions],
             "trained": [not condition.untrained for condition in conditions],
+            "drawn": ["{seed}" in condition.labels for condition in conditions],
             "images": counts[:, 0],
             "classes": counts[:, 1],
             "hours": training,
@@ -190,8 +191,8 @@ def _hours(
     A training takes the median time of an image in all trainings that are done, times the images of all its
     steps: how busy the machine was while an option was trained says nothing about the option.
     """
-    planned = plan([question], store, machine).runs
-    estimates = dict(zip(planned["run"], planned["minutes"] * 60, strict=True))
+    planned = plan([question], store, machine)
+    estimates = dict(zip(planned.specs, planned.runs["minutes"] * 60, strict=True))
     number = {condition.columns: row for row, condition in enumerate(question.conditions)}
     training, of_an_image = np.zeros(len(number)), []
     steps_images = np.zeros(len(number))
@@ -199,9 +200,7 @@ def _hours(
     estimated: dict[str, list[float]] = {}
     for run in runs:
         done = store.state(run.spec) == "done"
-        taken = (
-            store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(key(run.spec), 0.0)
-        )
+        taken = store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(run.spec, 0.0)
         if isinstance(run.spec, Pretrain):
             option = number[run.columns]
             steps_images[option] = images_trained_on(run.spec.recipe, int(counts[option, 0]))

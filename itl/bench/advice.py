@@ -175,7 +175,8 @@ def _judged(
 ) -> tuple[list[dict], list[dict]]:
     """Return the rows of `validate` of one task and split."""
     known, parameters, cost = left.pilot()
-    belief = Posterior(parameters, *known.data).at(known.choices(left.task))
+    points = known.choices(left.task)
+    belief = Posterior(parameters, *known.data).at(points)
     judge, trained = left.judge, np.flatnonzero(known.trained)
     pilot = known.measured[known.measured["task"] == left.task]
     choices = {ADVICE: int(trained[belief.mean[trained].argmax()])}
@@ -190,8 +191,7 @@ def _judged(
         }
         words = {"method": method, "option": names[option]}
         chosen.append(words | losses | {"nets": len(pilot), "cost": cost})
-    of_one = parameters.net + parameters.noise(np.array([left.task]))[0]  # variance of one net's value
-    variances = belief.spread**2 + of_one / len(judge.values)
+    variances = belief.spread**2 + parameters.of_one_net(points) / len(judge.values)
     for option in trained.tolist():
         reach = quantile(len(known.tasks)) * math.sqrt(variances[option])
         ends = {"low": belief.mean[option] - reach, "high": belief.mean[option] + reach}

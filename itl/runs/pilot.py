@@ -1,5 +1,6 @@
 """A pilot: nets measured on one task one by one, each chosen by what those before it showed."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -7,6 +8,7 @@ from typing import Protocol
 from itl import ItlError
 from itl.evaluation.methods import main_metric
 from itl.machine import Machine
+from itl.runs.plan import plan
 from itl.runs.question import Question, run_all
 from itl.runs.store import Store
 
@@ -52,11 +54,13 @@ def run_pilot(
         A line on each net before it is measured.
 
     Raises:
-        ItlError: *count* is below 0.
+        ItlError: *count* is below 0, or there is less disk or memory than so many nets take.
     """
     if count < 0:
         raise ItlError(f"--pilot takes a number of nets, such as 8; got {count}")
     if count:
+        rounds = math.ceil(count / len(question.conditions))  # of which each has a net of every option
+        plan([replace(question, seeds=question.seeds[:rounds])], store, machine).refuse()
         question.prepare(machine)  # how alike options are depends on the classes in the packs
     for _ in range(count):
         experiment = chooser.next()

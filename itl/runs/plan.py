@@ -123,6 +123,7 @@ class Plan:
     packs: pd.DataFrame
     runs: pd.DataFrame
     machine: Machine
+    specs: tuple[Pretrain | Transfer, ...] = ()  # of the rows of runs
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
     afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
     enlarged: tuple[str, ...] = ()  # lines on images that nets see larger than they are packed
@@ -131,6 +132,11 @@ class Plan:
     def left(self) -> pd.DataFrame:
         """The runs that are not done."""
         return self.runs[self.runs["state"] != "done"]
+
+    @property
+    def unfinished(self) -> set[str]:
+        """The names of the questions that have runs left."""
+        return {name for names in self.left["questions"] for name in names.split(", ")}
 
     def table(self) -> pd.DataFrame:
         """Packs and runs in one table, as notebooks show it: run, kind, what, seed, state and minutes."""
@@ -289,7 +295,8 @@ def plan(
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
-    return Plan(packs, runs, machine, duplicates, afterwards, _enlarged(planned.values()))
+    specs, enlarged = tuple(planned), _enlarged(planned.values())
+    return Plan(packs, runs, machine, specs, duplicates, afterwards, enlarged)
 
 
 def is_packed(spec: Pretrain | Transfer) -> bool:

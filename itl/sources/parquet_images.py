@@ -210,7 +210,7 @@ class ParquetImages(Source):
             for name in names
             if name.lower() in SPLIT_COLUMNS and name not in (image.partition(".")[0], label)
         }
-        return split_column(values, str(self.path))
+        return split_column(values, str(self.path), names)
 
     def _splits(self, groups: list[RowGroup], split: str) -> list[str]:
         """Return the split of each row of *groups*, whose files are of *split* by their names."""

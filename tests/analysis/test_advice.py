@@ -38,6 +38,7 @@ def world(seed: int, effect: float, measured: int = SEEDS) -> tuple[Grid, np.nda
         {
             "option": [f"option {number}" for number in range(OPTIONS)],
             "trained": images > 0,
+            "drawn": (images > 0) & (images < 500),
             "images": images,
             "classes": np.minimum(images, 10),
             "hours": np.where(images > 0, 1.0, 0.0),

@@ -252,13 +252,11 @@ def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypa
     data_size, store, machine, runs = pretended(tmp_path)
     results = noisy({0: 0.5, 4: 0.9, 12: 1.0}, seeds=1, size=0.1, task="knn@scenes")
     monkeypatch.setattr(type(data_size), "results_so_far", lambda *_: results.assign(metric="knn5", run=""))
-    assert pilot_lines([data_size], store, machine) == [], "all runs are done"
-    (store.path(runs[-1].spec) / "result.json").unlink()
-    (line,) = pilot_lines([data_size], store, machine)
+    assert pilot_lines([], [data_size], store, machine) == [], "all runs are done"
+    (line,) = pilot_lines(["data-size"], [data_size], store, machine)
     assert line.startswith(
         "pilot: data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0"
     )
-    assert pilot_lines([data_size], Store(tmp_path / "empty"), machine) == [], "nothing is known yet"
 
 
 def test_nets_without_scores_are_no_pilot_and_no_failure(study, tmp_path):
@@ -268,7 +266,10 @@ def test_nets_without_scores_are_no_pilot_and_no_failure(study, tmp_path):
     for spec in {run.spec for run in runs if run.task == "own" and not run.spec.trained}:
         nets.write(spec, "provenance.json", MADE)
         nets.finish(spec, {"classes": 0, "images": 0, "metrics": {}})
-    assert pilot_lines([data_size], nets, machine) == []
+    assert pilot_lines(["data-size"], [data_size], nets, machine) == []
+    assert pilot_lines(["data-size"], [data_size], Store(tmp_path / "empty"), machine) == [], (
+        "nothing is known"
+    )
     assert list(designs([data_size], nets, machine, detect=2.0)["note"]) == [
         "run two seeds or more of it first"
     ]

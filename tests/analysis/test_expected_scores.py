@@ -19,11 +19,13 @@ def covariance(parameters: Parameters, points: Points) -> np.ndarray:
     for row, column in np.ndindex(matrix.shape):
         same = {
             name: float(getattr(points, name)[row] == getattr(points, name)[column])
-            for name in ("task", "option", "net")
+            for name in ("task", "option", "seed")
         }
-        distance = np.linalg.norm(points.features[row] - points.features[column]) / sd["length"]
-        alike = np.exp(-(distance**2) / 2)
-        value = sd["level"] ** 2 * same["task"] + sd["net"] ** 2 * same["net"]
+        apart = (points.features[row] - points.features[column]) / np.exp(parameters.lengths)
+        alike = np.exp(-(apart**2).sum() / 2)
+        value = sd["level"] ** 2 * same["task"] + sd["net"] ** 2 * same["option"] * same["seed"]
+        if points.drawn[row] and points.drawn[column]:
+            value += same["seed"] * (sd["draw"] ** 2 + sd["task_draw"] ** 2 * same["task"])
         if points.trained[row] and points.trained[column]:
             value += sd["gain"] ** 2 + sd["task_gain"] ** 2 * same["task"]
             value += alike * (sd["option"] ** 2 + sd["task_option"] ** 2 * same["task"])
@@ -41,9 +43,9 @@ def test_the_likelihood_is_the_normal_density_of_all_measurements(measured):
     random = np.random.default_rng(measured)
     for scale in (0.0, 1.0):
         parts = np.log(list(MEDIANS.values())) + scale * random.normal(size=len(MEDIANS))
-        parameters = Parameters(parts, scale * random.normal(size=TASKS))
+        parameters = Parameters(parts, scale * random.normal(size=1), scale * random.normal(size=TASKS))
         density = multivariate_normal(cov=covariance(parameters, points)).logpdf(values)
-        log = likelihood.log(torch.from_numpy(parts), torch.from_numpy(parameters.noise_of_task))
+        log = likelihood.log(*map(torch.from_numpy, vars(parameters).values()))
         assert log.item() == pytest.approx(density + constant, rel=1e-9)
 
 
@@ -52,13 +54,12 @@ def test_its_gradient_is_that_of_finite_differences():
 
     def log(vector: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         theta = torch.tensor(vector, requires_grad=True)
-        return theta, likelihood.log(theta[: len(MEDIANS)], theta[len(MEDIANS) :])
+        return theta, likelihood.log(*theta.split([len(MEDIANS), 1, TASKS]))
 
     def gradient(vector: np.ndarray) -> np.ndarray:
         theta, value = log(vector)
         return torch.autograd.grad(value, theta)[0].numpy()
 
-    before = Parameters.before(TASKS)
-    vector = np.concatenate([before.parts, before.noise_of_task])
+    vector = np.concatenate([*vars(Parameters.before(TASKS, 1)).values()])
     error = check_grad(lambda vector: log(vector)[1].item(), gradient, vector, epsilon=1e-6)
     assert error < 1e-4 * np.linalg.norm(gradient(vector))

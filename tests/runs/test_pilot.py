@@ -5,7 +5,9 @@ import pytest
 from itl import ItlError
 from itl.analysis.advice import Pilot
 from itl.analysis.option_grid import grid_of
+from itl.packs.paths import packed
 from itl.runs.pilot import run_pilot
+from itl.runs.plan import plan
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain
@@ -75,3 +77,21 @@ def test_fewer_than_no_nets_are_refused(machine):
     store = Store(machine.runs)
     with pytest.raises(ItlError, match="--pilot takes a number of nets, such as 8; got -1"):
         list(run_pilot(QUESTION, Pilot(QUESTION, "scenes", store, machine), -1, store, machine))
+
+
+@pytest.mark.parametrize(("free", "says"), [("disk", "make room"), ("memory", "take smaller batches")])
+def test_a_pilot_that_does_not_fit_is_refused_before_anything_is_packed(machine, monkeypatch, free, says):
+    monkeypatch.setattr(f"itl.runs.plan.free_{free}", lambda *_: 0)
+    store = Store(machine.runs)
+    with pytest.raises(ItlError, match=says):
+        list(run_pilot(QUESTION, Pilot(QUESTION, "scenes", store, machine), 2, store, machine))
+    assert packed(QUESTION.images, "images", machine) is None
+
+
+def test_hours_are_those_of_the_plan_before_anything_is_packed(machine):
+    store = Store(machine.runs)
+    minutes = plan([QUESTION], store, machine).runs
+    grid = grid_of(QUESTION, store, machine)
+    for kind, hours in (("pretrain", grid.options["hours"].max()), ("knn", grid.task_hours[0])):
+        assert hours > 0
+        assert hours == pytest.approx(minutes.loc[minutes["kind"] == kind, "minutes"].max() / 60)
