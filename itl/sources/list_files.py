@@ -40,7 +40,6 @@ SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 SPLIT_FLAGS = ("is_train", "is_valid", "is_val", "is_test")  # columns of true and false: refused
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
-SPLIT_WORDS = SPLITS | {"trainval": "train"}
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
@@ -67,7 +66,7 @@ def split_in_name(name: str) -> str | None:
     """
     for part in reversed(name.split("/")):
         words = re.findall("[a-z]+", part.lower())
-        splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+        splits = {SPLITS[word] for word in words if word in SPLITS}
         if splits:
             return splits.pop() if len(splits) == 1 else None
     return None
@@ -80,7 +79,7 @@ def split_of_folder(image: str) -> str | None:
     ('test', 'train', None)
     """
     folders = image.lower().replace("\\", "/").split("/")[:-1]
-    splits = (SPLIT_WORDS.get(folder.rstrip("0123456789")) for folder in folders)
+    splits = (SPLITS.get(folder.rstrip("0123456789")) for folder in folders)
     return next(filter(None, splits), None)
 
 
@@ -220,7 +219,7 @@ def _from_objects(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
             )
-        split = SPLIT_WORDS[str(row[of_split]).strip().lower()] if of_split else ""
+        split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
     return _of_one_class(images, file)
 
@@ -237,12 +236,12 @@ def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[st
         ItlError: If a column named split holds something else, two columns hold splits, or one of
             `SPLIT_FLAGS` divides the images alone.
     """
-    holding = [name for name in values if all(value.lower() in SPLIT_WORDS for value in values[name])]
+    holding = [name for name in values if all(value.lower() in SPLITS for value in values[name])]
     if len(holding) > 1:
         raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
     for name in values:
         if name.lower() == "split" and not holding:
-            other = min(value for value in values[name] if value.lower() not in SPLIT_WORDS)
+            other = min(value for value in values[name] if value.lower() not in SPLITS)
             raise ItlError(
                 f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
                 f"name the column otherwise"

@@ -14,9 +14,9 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.coco import by_last_name, find_file
+from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     LIST_SUFFIXES,
-    SPLIT_WORDS,
     ListedImage,
     read_list_file,
     split_in_name,
@@ -444,4 +444,4 @@ class _ClassNames:
 def _folder_of(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
     folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if folder.lower() in SPLIT_WORDS else folder
+    return "" if folder.lower() in SPLITS else folder

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
+from itl.sources.layout import SPLITS
 from itl.sources.limits import refuse_large
 from itl.sources.list_files import (
     LABEL_COLUMNS,
     SPLIT_COLUMNS,
-    SPLIT_WORDS,
     choose_column,
     split_column,
     split_in_name,
@@ -217,7 +217,7 @@ class ParquetImages(Source):
         if not self._split_column:
             return [split] * sum(group.rows for group in groups)
         values = [str(value).strip().lower() for value in self._column(groups, self._split_column)]
-        splits = [SPLIT_WORDS[value] for value in values]
+        splits = [SPLITS[value] for value in values]
         named = split_in_name(groups[0].file)
         if other := next((one for one in splits if named and one != named), ""):
             raise ItlError(
