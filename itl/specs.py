@@ -418,6 +418,8 @@ def plain_error(
         wanted = f"at least {first['ctx']['ge']}"
     elif first["type"] == "greater_than":
         wanted = f"above {first['ctx']['gt']}"
+    elif first["type"] == "less_than_equal":
+        wanted = f"at most {first['ctx']['le']:,}"
     elif first["type"] == "less_than":
         wanted = f"below {first['ctx']['lt']:,}"
     reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
