@@ -4,11 +4,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder  # which tests share a process: tests/conftest.py
-# Examples in docstrings, which are in itl, and the tests of rooms that take about a minute of two cores together; of
-# tests/analysis without the files that train nets or simulate whole advices.
-QUICK := itl tests/hierarchy tests/sources tests/packs tests/analysis \
-	--ignore tests/analysis/test_node_accuracy.py --ignore tests/analysis/test_advice.py \
-	tests/test_layers.py tests/test_machine.py tests/test_notebooks.py tests/test_presets.py tests/test_specs.py
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -29,8 +24,8 @@ report: setup  ## run PRESET (demo) and write reports/PRESET/index.html
 test: lint  ## lint, types and all tests: no GPU, no network
 	$(PYTEST)
 
-check: lint  ## lint, types and the quick tests: under a minute
-	$(PYTEST) $(QUICK)
+check: lint  ## lint, types and the tests of all rooms but for the files that take long: under a minute
+	$(PYTEST) --quick  # without SLOW of tests/conftest.py
 
 lint: setup
 	$(BIN)/ruff check .

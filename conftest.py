@@ -8,12 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import small_taxonomy
+from tests.conftest import SLOW, small_taxonomy
 
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
 IN_MEMORY = Path("/dev/shm")  # a file system of Linux
 IN_MEMORY_BYTES = 6 * 2**30  # that are free there, so that tests may use them: they leave less than a third
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --quick, for `make check`."""
+    parser.addoption("--quick", action="store_true", help="leave out the test files that take long")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of SLOW where only quick tests are wanted."""
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    return True if config.getoption("quick") and path.startswith(SLOW) else None
 
 
 def pytest_configure() -> None:

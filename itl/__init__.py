@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_module_of]
+    return [*(name for name in globals() if name.startswith("__")), *__all__]
 
 
 PLURAL_ENDINGS = {"people": "person", "sses": "ss", "xes": "x", "ies": "y", "s": ""}  # and of the singular
@@ -155,6 +155,15 @@ def warnings_as_notes(write: Callable[[str], object]) -> None:
     warnings.showwarning = show
 
 
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Write a warning of itl as a note of one line, as notebooks and scripts show it; others as before."""
+    if filename.startswith(PACKAGE_FOLDER):
+        return f"note: {one_line(message)}\n"
+    return _format_other_warning(message, category, filename, lineno, line)
+
+
 @contextmanager
 def log_lines(write: Callable[[str], object]) -> Iterator[None]:
     """Give each line that itl logs to *write* instead of printing it."""
@@ -172,6 +181,9 @@ def _print_unless_configured(line: str) -> None:
         print(line, flush=True)
 
 
+PACKAGE_FOLDER = __file__.removesuffix("__init__.py")
+_format_other_warning = warnings.formatwarning
+warnings.formatwarning = _format_warning
 _logger = logging.getLogger("itl")
 _logger.setLevel(logging.INFO)
 _logger.handlers = [LineHandler(_print_unless_configured)]

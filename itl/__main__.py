@@ -1,5 +1,6 @@
 """The command `itl`: it loads the commands, and ends in one line where Ctrl-C comes before or after that."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 failed, with one line on stderr, 130 interrupted, 143 terminated. Wrong
         usage exits with 2.
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by the caller, as in `itl run demo 2>&-`
+            setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     try:
         from itl import commands  # here: to load them takes a moment, in which people may interrupt too
 

@@ -79,6 +79,15 @@ def _explain(error: Exception, command: str) -> str:
         return (
             f"the output of {command} could not be written: no space left; make room, or write it elsewhere"
         )
+    if isinstance(error, UnicodeEncodeError):
+        return (
+            f"the output of {command} has characters that {error.encoding}, the encoding of this terminal or "
+            f"file, lacks; set PYTHONIOENCODING=utf-8, then repeat"
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # numpy, or torch
+        return (
+            f"{command} needs more memory than there is; give a smaller batch, pixels or size of the images"
+        )
     reason = f"{type(error).__name__} while doing {command}: {error}"
     return f"{reason}; itl --debug {command} … shows where"
 
@@ -349,7 +358,8 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
     else:
         run_all(questions, store, machine)
-        print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: itl report {args.preset}")
+        report = shlex.join(["itl", "report", args.preset, *_folder_options(args)])
+        print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: {report}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -404,7 +414,8 @@ def results(args: argparse.Namespace) -> None:
     else:
         words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
     if note := describe_missing(questions, table, store, machine):
-        print(f"itl: note: {note}; `itl run {args.preset}` does them", file=sys.stderr)
+        command = shlex.join(["itl", "run", args.preset, *_folder_options(args)])
+        print(f"itl: note: {note}; `{command}` does them", file=sys.stderr)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -448,6 +459,14 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     with log_lines(partial(print, file=sys.stderr)):
         made = make_plan(questions, store, machine)
     return made, questions, store, machine
+
+
+def _folder_options(args: argparse.Namespace) -> list[str]:
+    """Return the options of *args* that another command needs to find the same images and runs."""
+    options = [("--data", entry) for entry in args.data or ()]
+    if args.home is not None:
+        options.append(("--home", str(args.home)))
+    return [word for option in options for word in option]
 
 
 def _machine(args: argparse.Namespace) -> Machine:

@@ -6,11 +6,13 @@ import shlex
 import shutil
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from itl import ItlError
 
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 OPENMP_THREADS = "OMP_NUM_THREADS"
+VARIABLES = {"ITL_COMMAND", "ITL_COMPILE", "ITL_DATA", "ITL_DEVICE", "ITL_HOME", "ITL_WORKERS"}
 NO_LIMIT = 1 << 60  # bytes; cgroup v1 writes a number above it
 
 
@@ -113,6 +116,7 @@ class Machine:
                 without a path, and a home that cannot be a folder.
         """
         given = {name: value for name, value in settings.items() if value is not None}
+        _note_misspelt_variables()
         cores = cpu_count()
         rank, ranks = int(os.environ.get("RANK", 0)), _positive("WORLD_SIZE", 1)
         with _named("--device" if given.get("device") else "ITL_DEVICE"):
@@ -183,6 +187,13 @@ class Machine:
     def taxonomies(self) -> Path:
         """Folder of the taxonomies that runs name by digest."""
         return self.home / "taxonomies"
+
+
+def _note_misspelt_variables() -> None:
+    """Warn of each variable of the environment that is nearly called as one of `VARIABLES`."""
+    for name in os.environ.keys() - VARIABLES:
+        for near in get_close_matches(name.upper(), VARIABLES, n=1, cutoff=0.8):
+            warnings.warn(f"the environment's {name} is not used; did you mean {near}?", stacklevel=1)
 
 
 def split_data(text: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from itl import ItlError
 from itl.machine import OPENMP_THREADS
 
 PRELOADED = "itl.runs.preload"
+UNDER_MAIN = 'put what it does under `if __name__ == "__main__":`'
 
 
 def process_pool(
@@ -70,10 +71,7 @@ def refuse_while_main_is_imported() -> None:
     the same attribute, but refuses only to start processes.
     """
     if getattr(current_process(), "_inheriting", False):
-        raise ItlError(
-            "the script starts again in each process that is to help it; put what it does under "
-            '`if __name__ == "__main__":`'
-        )
+        raise ItlError(f"the script starts again in each process that is to help it; {UNDER_MAIN}")
 
 
 def end_with_parent() -> None:

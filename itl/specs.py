@@ -30,6 +30,8 @@ REPEAT_STRIDE = 1_000_003  # between the seeds of two fits of one net; larger th
 Limit = tuple[str, Callable[[float], bool]]
 AT_LEAST_0: Limit = ("at least 0", lambda number: number >= 0)
 AT_LEAST_1: Limit = ("at least 1", lambda number: number >= 1)
+SIDE: Limit = ("from 1 to 8,192", lambda number: 1 <= number <= 8192)  # pixels
+BATCH: Limit = ("from 1 to 65,536", lambda number: 1 <= number <= 65_536)
 ABOVE_0: Limit = ("above 0", lambda number: number > 0)
 BELOW_1: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
 FRACTION: Limit = ("between 0 and 1", lambda number: 0 < number < 1)
@@ -67,12 +69,15 @@ class Packing:
         """Accept options as a mapping too.
 
         Raises:
-            ItlError: for an unknown fit, a size below 1 or an impossible fraction.
+            ItlError: for an unknown fit, an impossible size or fraction, or an option of several values.
         """
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
         _check_choices(self)
-        if self.size < 1:
-            raise ItlError(f"a pack's images are at least 1 pixel wide, not {self.size}")
+        _check_limits(self, {"size": SIDE})
+        for name, value in self.options:
+            finite = not isinstance(value, float) or math.isfinite(value)
+            if not (finite and isinstance(value, str | int | float | None)):
+                raise ItlError(f"the option {name} should be text, a number, true or false, not {value!r}")
         if not 0 <= self.unreadable <= 1:
             raise ItlError(f"unreadable is a fraction of the images, 0 to 1, not {self.unreadable}")
 
@@ -130,7 +135,8 @@ class Recipe:
     defaults: ClassVar[Mapping[str, Any]] = {"epochs": 10, "lr": 0.1, "drops": ()}
     limits: ClassVar[Mapping[str, Limit]] = {
         **dict.fromkeys(("epochs", "steps", "lr", "lrs", "weight_decay"), AT_LEAST_0),
-        **dict.fromkeys(("batch", "pixels"), AT_LEAST_1),
+        "batch": BATCH,
+        "pixels": SIDE,
         **dict.fromkeys(("warmup", "momentum", "label_smoothing"), BELOW_1),
         "drops": FRACTION,
         "clip": ABOVE_0,
@@ -412,6 +418,8 @@ def plain_error(
         wanted = f"at least {first['ctx']['ge']}"
     elif first["type"] == "greater_than":
         wanted = f"above {first['ctx']['gt']}"
+    elif first["type"] == "less_than":
+        wanted = f"below {first['ctx']['lt']:,}"
     reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
     return ItlError(f"{items}{name} of {what} {reason} {first['input']!r}")
 

@@ -28,7 +28,7 @@ BROWSER = "tests/browser/test_"
 IN_ONE_LAB = tuple(  # in one process, which starts JupyterLab and Chromium once
     BROWSER + name for name in ("axe", "browser", "busy_kernel", "clicks", "first_hour", "panels", "stills")
 )
-LONGEST_FIRST = (
+SLOW = (  # take more than two seconds of CPU each: the longest start first, and --quick leaves all out
     *IN_ONE_LAB,
     "tests/runs/test_slurm.py",
     "tests/runs/test_executors.py",
@@ -37,10 +37,46 @@ LONGEST_FIRST = (
     "tests/test_chaos.py",
     "tests/packs/test_writer.py",
     "tests/runs/test_own_weights.py",
+    "tests/training/test_crop_triton.py",
+    "tests/evaluation/test_placement.py",
     "tests/report/test_build.py",
     "tests/evaluation/test_detection.py",
     "tests/bench/test_gpu_check.py",
-    "tests/training",
+    "tests/training/test_weights.py",
+    "tests/evaluation/test_knn_triton.py",
+    "tests/panels/test_study.py",
+    "tests/runs/test_plan.py",
+    "tests/training/test_published_weights.py",
+    "tests/runs/test_question.py",
+    "tests/runs/test_throughput.py",
+    "tests/test_mutated_inputs.py",
+    "tests/runs/test_pilot.py",
+    "tests/sources/synthetic/test_synthetic.py",
+    "tests/analysis/test_score_trust.py",
+    "tests/training/test_loop.py",
+    "tests/training/test_loop_processes.py",
+    "tests/training/test_memory.py",
+    "tests/bench/test_decisions.py",
+    "tests/bench/test_influence.py",
+    "tests/bench/test_paper_grid.py",
+    "tests/bench/test_table.py",
+    "tests/hierarchy/test_taxonomy_nltk.py",
+    "tests/analysis/test_advice.py",
+    "tests/analysis/test_influence.py",
+    "tests/analysis/test_seeds.py",
+    "tests/browser/test_page_logic.py",
+    "tests/evaluation/test_finetune.py",
+    "tests/evaluation/test_induction.py",
+    "tests/evaluation/test_knn.py",
+    "tests/evaluation/test_voc_ap.py",
+    "tests/evaluation/test_voc_ap_command.py",
+    "tests/packs/test_duplicates.py",
+    "tests/packs/test_pack.py",
+    "tests/panels/test_advice.py",
+    "tests/panels/test_results.py",
+    "tests/runs/test_devices.py",
+    "tests/training/test_nets.py",
+    "tests/training/test_roi_align.py",
 )
 
 
@@ -60,7 +96,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start what takes longest first."""
     items.sort(
-        key=lambda item: next((n for n, path in enumerate(LONGEST_FIRST) if item.nodeid.startswith(path)), 99)
+        key=lambda item: next((n for n, path in enumerate(SLOW) if item.nodeid.startswith(path)), len(SLOW))
     )
 
 

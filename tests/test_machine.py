@@ -175,6 +175,17 @@ def test_a_wrong_variable_is_named(monkeypatch, variable, value):
         Machine.from_environment()
 
 
+@pytest.mark.parametrize(
+    ("variable", "near"), [("ITL_WORKER", "ITL_WORKERS"), ("itl_data", "ITL_DATA"), ("ITL_TEST", None)]
+)
+def test_a_misspelt_variable_is_named_with_the_one_that_is_meant(monkeypatch, recwarn, variable, near):
+    monkeypatch.setenv("ITL_DEVICE", "cpu")
+    monkeypatch.setenv(variable, "3")
+    Machine.from_environment()
+    said = [str(warning.message) for warning in recwarn if variable in str(warning.message)]
+    assert said == ([f"the environment's {variable} is not used; did you mean {near}?"] if near else [])
+
+
 def test_data_folders_may_have_any_name(tmp_path):
     odd = tmp_path / "a=b: c"
     odd.mkdir()

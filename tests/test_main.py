@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -78,7 +79,11 @@ def test_plan_run_results_subset(capsys, project):
     assert out.count("after packing") == 4
     assert "images        demo     64     32 to do" in out
     assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
-    assert itl(capsys, "run", "mini")[0] == 0
+    status, out, _ = itl(capsys, "run", "mini", "--home", str(project), "--data", str(project))
+    assert out.endswith(f"next: itl report mini --data {project} --home {project}\n"), (
+        "what was told is told on"
+    )
+    assert status == 0
     status, out, _ = itl(capsys, "plan", "mini")
     assert "0 packs to build, 0 runs to do (0 trainings and 0 evaluations)\n" in out, "takes no time"
     status, out, err = itl(capsys, "results", "mini")
@@ -136,7 +141,8 @@ def test_results_say_how_many_runs_are_missing(capsys, lost):
         0,
         [
             f"itl: note: {file} is damaged: it holds no values by name; the run is done again",
-            "itl: note: 1 of 4 runs is not done and not in this table; `itl run mini` does them",
+            "itl: note: 1 of 4 runs is not done and not in this table; "
+            f"`itl run mini --home {lost}` does them",
         ],
     )
     left = pd.read_csv(io.StringIO(out))
@@ -263,6 +269,7 @@ BAD = [
         1,
         "no source in this preset called 'imges'; did you mean 'images'",
     ),
+    (("plan", "mini", "--data", "images=/tmp"), 1, "--data images=/tmp: images is rendered by source demo"),
     (("plan", "mini", "--data", "/nowhere"), 1, "--data /nowhere: there is no such folder"),
     (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
     (("labels", "original", "--leaves", "/nowhere"), 1, "cannot read /nowhere"),
@@ -298,6 +305,14 @@ def test_bad_usage_is_one_line(capsys, words, status, says):
     assert says in err
     if status == 1:
         assert err.count("\n") == 1
+
+
+def test_a_summary_of_no_question_is_refused(capsys, tmp_path):
+    preset = tmp_path / "empty.yaml"
+    preset.write_text(json.dumps({"about": "a test", "notebooks": {"99-summary": {}}}))
+    status, _, err = itl(capsys, "report", str(preset))
+    assert (status, err.count("\n")) == (1, 1)
+    assert "99-summary is over questions, and preset empty asks none" in err
 
 
 def test_debug_shows_the_traceback(capsys):
@@ -373,6 +388,33 @@ def test_a_full_disk_is_named():
     assert done.stderr == (
         "itl: the output of labels could not be written: no space left; make room, or write it elsewhere\n"
     )
+
+
+def test_closed_streams_are_no_error(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert command.main(["labels", "original"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            UnicodeEncodeError("ascii", "\u2212", 0, 1, "no"),
+            "has characters that ascii, .* lacks; set PYTHONIOENCODING=utf-8",
+        ),
+        (MemoryError(), "needs more memory than there is; give a smaller batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "needs more memory than there is"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_with_what_helps(capsys, monkeypatch, error, says):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("itl.hierarchy.label_sets.label_set", fail)
+    status, _, err = itl(capsys, "labels", "original")
+    assert (status, err.count("\n")) == (1, 1)
+    assert re.search(says, err)
 
 
 class InterruptedImport:

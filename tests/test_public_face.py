@@ -1,5 +1,6 @@
 """What `import itl` offers, and that nothing is loaded before it is used."""
 
+import inspect
 import logging
 import re
 import subprocess
@@ -31,6 +32,23 @@ def test_public_names_are_those_of_the_rooms():
     assert itl.comparisons is comparisons
     assert itl.questions is questions
     assert itl.data_size is questions.data_size
+
+
+def test_only_public_names_are_listed_and_a_question_shows_its_parameters():
+    assert {name for name in dir(itl) if not name.startswith("__")} == set(itl.__all__)
+    parameters = inspect.signature(itl.data_size).parameters
+    assert {"images", "tasks", "images_per_class", "passes"} <= set(parameters)
+    assert itl.data_size.__doc__.startswith("How many images per class are enough?")
+    assert itl.class_count.__name__ == "class_count"
+
+
+def test_a_warning_of_itl_is_a_note_of_one_line_in_scripts_and_notebooks():
+    code = "import itl, os, warnings; warnings.warn('mine'); os.environ['ITL_HOM'] = 'x'"
+    code += "; itl.Machine.from_environment(device='cpu')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    other, note = done.stderr.splitlines()
+    assert other == "<string>:1: UserWarning: mine"
+    assert note == "note: the environment's ITL_HOM is not used; did you mean ITL_HOME?"
 
 
 def test_a_misspelt_name_is_told_with_the_nearest():

@@ -185,7 +185,8 @@ def test_length_in_epochs_or_steps():
         ({"lr": 0, 5: None}, "recipe has the number 5 for a setting; write decimals with a dot, as 0.05"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"precision": "fp8"}, "no precision of recipe called 'fp8'; there are bf16, fp32"),
-        ({"batch": 0}, "at least 1"),
+        ({"batch": 0}, "recipe: batch should be from 1 to 65,536, not 0"),
+        ({"batch": 10**12}, "recipe: batch should be from 1 to 65,536"),
         ({"steps": "many"}, "steps of recipe should be a whole number, not 'many'"),
         ({"drops": 3}, "drops of recipe should be a list, not 3"),
         (
@@ -243,9 +244,12 @@ def test_choices_are_checked_without_yaml_too():
         (Weights, {"net": 3}, "^net of x should be text, not 3$"),
         (Weights, {"net": "n", "mean": [0.5, "x"]}, "^item 2 of mean of x should be a number, not 'x'$"),
         (Weights, 3, "^x should be a mapping of settings, not 3$"),
-        (Packing, {"size": 0}, "^x: a pack's images are at least 1 pixel wide, not 0$"),
+        (Packing, {"size": 0}, "^x: size should be from 1 to 8,192, not 0$"),
         (Packing, {"unreadable": -0.01}, "^x: unreadable is a fraction of the images, 0 to 1, not -0.01$"),
         (Packing, {"unreadable": True}, "^unreadable of x should be a number, not True$"),
+        (Packing, {"size": 10**12}, "^x: size should be from 1 to 8,192, not 1000000000000$"),
+        (Packing, {"options": {"seed": [1]}}, "^x: the option seed should be text, a number, true or false"),
+        (Packing, {"options": {"size": float("nan")}}, "^x: the option size should be text, a number, true"),
         (Packing, {"size": True}, "^size of x should be a whole number, not True$"),
         (Subset, {"pack": "p", "classes": False}, "^classes of x should be a whole number, not False$"),
         (Recipe, {"lr": True}, "^lr of x should be a number, not True$"),
@@ -316,7 +320,7 @@ def test_pick_names_the_near_miss():
         ({"label_smoothing": 1.5}, "label_smoothing should be at least 0 and below 1, not 1.5"),
         ({"clip": 0}, "clip should be above 0, not 0"),
         ({"epochs": -1}, "epochs should be at least 0, not -1"),
-        ({"pixels": 0}, "pixels should be at least 1, not 0"),
+        ({"pixels": 0}, "pixels should be from 1 to 8,192, not 0"),
     ],
 )
 def test_numbers_that_no_training_can_have_are_refused(setting, message):

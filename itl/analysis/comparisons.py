@@ -83,11 +83,29 @@ class TaskValues:
         """Which conditions are pre-trained, (conditions,) of bool."""
         return np.array([condition.trained for condition in self.conditions])
 
+    @property
+    def first_alike(self) -> np.ndarray:
+        """Index of the first condition with the very same runs, (conditions,): it stands for all of them.
+
+        Such as both halves together, whatever the halves.
+        """
+        first: dict[object, int] = {}
+        return np.array([first.setdefault(runs or index, index) for index, runs in enumerate(self.runs)])
+
+    @property
+    def distinct(self) -> np.ndarray:
+        """Which conditions are the first with their runs, (conditions,) of bool."""
+        return self.first_alike == np.arange(len(self.conditions))
+
     def side(self, columns: Columns) -> np.ndarray:
         """Weights (conditions,) of one side of a comparison: a condition, or a doubling fitted to designs."""
         if columns[0][1] in DOUBLINGS:
             return self._doubling(DOUBLINGS.index(columns[0][1]))
-        return np.array([float(condition.columns == columns) for condition in self.conditions])
+        weights = np.zeros(len(self.conditions))
+        weights[
+            [self.first_alike[at] for at, one in enumerate(self.conditions) if one.columns == columns]
+        ] = 1
+        return weights
 
     def untrained(self, columns: Columns) -> np.ndarray:
         """Weights of the net without pre-training that is most like the condition with *columns*."""
@@ -95,14 +113,16 @@ class TaskValues:
             len({*condition.columns} & {*columns}) if condition.untrained else -1
             for condition in self.conditions
         ]
-        return np.eye(len(alike))[int(np.argmax(alike))] if max(alike) >= 0 else np.zeros(len(alike))
+        if max(alike) < 0:
+            return np.zeros(len(alike))
+        return np.eye(len(alike))[self.first_alike[int(np.argmax(alike))]]
 
     def fit(self, *sides: np.ndarray) -> TaskModel | None:
         """Fit the model to the seeds that have all *sides*; None where no seed has."""
         needed = np.flatnonzero(np.any(sides, axis=0))
         if not np.isfinite(self.values[:, needed]).all(axis=1).any() or not all(side.any() for side in sides):
             return None
-        return fit(self.values, self.trained, needed)
+        return fit(np.where(self.distinct, self.values, math.nan), self.trained, needed)
 
     def _doubling(self, which: int) -> np.ndarray:
         """Weights that give what doubling the classes (0), or the images of each (1), adds to the value.
@@ -228,7 +248,7 @@ def task_values(results: pd.DataFrame, conditions: Sequence[Condition], task: st
         by_seed = group.groupby("seed")["value"].mean()
         values[np.searchsorted(seeds, by_seed.index), column] = by_seed
         if "run" in rows:
-            runs[column] = frozenset(group["run"])
+            runs[column] = frozenset(group["run"]) - {""}
         if {"classes", "images"} <= {*rows.columns}:
             classes, images = group["classes"].mean(), group["images"].mean()
             sizes[column] = classes, images / classes if classes else math.nan

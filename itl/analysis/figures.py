@@ -58,9 +58,7 @@ STYLE = {
 }
 
 
-def curve(
-    results: pd.DataFrame, x: str, metric: str | None = None, task: str | None = None, ax: Axes | None = None
-) -> Axes:
+def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | None = None) -> Axes:
     """Draw *metric* against *x*: a line through the means, a dot for every seed, a colour for every task.
 
     Bars are 95 % intervals of the mean over seeds (Student's t), left out where there is one seed only. A net
@@ -71,7 +69,6 @@ def curve(
         x: a column of numbers; ``"all"`` in it is the last.
         metric: what to draw; by default each task's main metric.
         task: draw this task alone.
-        ax: where to draw; by default on a new figure.
 
     Raises:
         ItlError: there are no such results.
@@ -82,7 +79,7 @@ def curve(
         held = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
         wanted = f"{metric or 'main metric'} of {task}" if task else metric
         raise ItlError(f"no {wanted} to draw; results hold {held or 'nothing'}")
-    ax = ax or new_axes(7.2, 4.3)
+    ax = new_axes(7.2, 4.3)
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
     ends = draw_lines(ax, {task_name(name): data[data["task"] == name] for name in tasks}, x)
     names = data["metric"].unique()

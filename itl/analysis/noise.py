@@ -25,7 +25,7 @@ def variances(question: Question, results: pd.DataFrame, task: str) -> Variances
     Where each net was fitted once, what fits add is part of what nets vary. Negative estimates count as 0.
     """
     data = task_values(results, question.conditions, task, main_metric(task))
-    complete = data.values[:, data.trained & ~pd.isna(data.values).any(axis=0)]
+    complete = data.values[:, data.trained & data.distinct & ~pd.isna(data.values).any(axis=0)]
     per_seed = residual_variance(complete)
     if math.isnan(per_seed):
         return None

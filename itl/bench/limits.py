@@ -49,9 +49,9 @@ def measure(device: str) -> Limits:
     return Limits(copied, product(torch.float32), product(torch.bfloat16))
 
 
-def seconds(work: Callable[[], object], device: str, rounds: int = 7) -> float:
-    """Return the median seconds of *rounds* calls of *work*, after one that does not count."""
-    return statistics.median([once(work, device) for _ in range(rounds + 1)][1:])
+def seconds(work: Callable[[], object], device: str) -> float:
+    """Return the median seconds of seven calls of *work*, after one that does not count."""
+    return statistics.median([once(work, device) for _ in range(8)][1:])
 
 
 def once(work: Callable[[], object], device: str) -> float:

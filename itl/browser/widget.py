@@ -42,7 +42,7 @@ class HierarchyBrowser(AnyWidget):
     """Browse a tree of classes, cut it and select from it; the selection is a Subset.
 
     Args:
-        pack: whose images are shown and counted; without one only the tree is.
+        pack: a Pack or its folder, whose images are shown and counted; without one only the tree is.
         tree: the 1000 classes of ILSVRC-2012 by default.
         taxonomy: instead of a tree its name, as in presets: `nltk@FOLDER` or a CSV file. Of a tree of all
             nouns only what lies above the classes of the pack is shown.
@@ -68,11 +68,12 @@ class HierarchyBrowser(AnyWidget):
 
     def __init__(
         self,
-        pack: Pack | None = None,
+        pack: Pack | str | Path | None = None,
         tree: Taxonomy | None = None,
         preset: str = "demo",
         taxonomy: str = "",
     ) -> None:
+        pack = Pack.open(pack) if isinstance(pack, str | Path) else pack
         self.pack, self.preset, self.taxonomy = pack, preset, taxonomy
         self.gallery = Gallery(pack) if pack is not None else None
         tree = tree or open_taxonomy(taxonomy)

@@ -205,9 +205,9 @@ class Inspection:
         last = [ELSEWHERE] if ELSEWHERE in table else []
         return table[[*sorted(set(table) - {ELSEWHERE}), *last]]
 
-    def groups(self, node: str = "") -> list[str]:
-        """Name for each image the child of *node* that it belongs to, as `confusion` does; else elsewhere."""
-        own, _ = self._groups_of(node)
+    def groups(self) -> list[str]:
+        """Name for each image the group that it belongs to, as `confusion` does without a node."""
+        own, _ = self._groups_of("")
         return [own.get(label, ELSEWHERE) for label in self.images.labels]
 
     def _groups_of(self, node: str) -> tuple[dict[int, str], dict[int, str]]:

@@ -87,6 +87,12 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     return functional.resize(image, [height, width], antialias=True).permute(1, 2, 0).numpy()
 
 
+def import_decoders() -> None:
+    """Import what `decode` uses. Threads that import two parts of torchvision at once may see half of it."""
+    import torchvision.io
+    import torchvision.transforms.v2.functional  # noqa: F401
+
+
 def _limit_aspect_ratio(pixels: np.ndarray) -> np.ndarray:
     """Cut off the ends of a very long image: one by a million pixels would not fit into memory resized."""
     longest = MAX_ASPECT_RATIO * min(pixels.shape[:2])

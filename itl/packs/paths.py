@@ -42,7 +42,7 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     paths = {name: path for name, path in entries if name}
     if name in paths:
         return _existing(Path(paths[name]).expanduser(), name)
-    if packing.path is None:
+    if not packing.path:
         unused = describe_unused_data(machine.data)
         raise ItlError(f"no path is given for {name}; use --data {name}=PATH{unused}")
     if Path(packing.path).is_absolute():

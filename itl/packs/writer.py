@@ -19,7 +19,7 @@ import numpy as np
 from itl import ItlError
 from itl.machine import map_in_order
 from itl.packs.earlier_pack import EarlierPack
-from itl.packs.fit import decode
+from itl.packs.fit import decode, import_decoders
 from itl.packs.journal import Journal, JournalRow, checksum
 from itl.processes import process_pool
 from itl.sources.records import Record
@@ -51,6 +51,8 @@ class ImageWriter:
             ItlError: If more images are unreadable than the packing allows, or a process of the pool was
                 killed.
         """
+        if not self.source.rendered:
+            import_decoders()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             self._drop_damaged_rows(handle)

@@ -27,12 +27,13 @@ from itl.report.run_index import run_index
 from itl.runs.plan import plan
 from itl.runs.provenance import commit, describe_devices
 from itl.runs.question import run_all
-from itl.runs.questions import questions_of
+from itl.runs.questions import QUESTIONS, questions_of
 from itl.runs.store import Store
 from itl.storage import hold_lock, write_atomic
 
 log = logging.getLogger(__name__)
 
+SUMMARY = "99-summary"  # the notebook over all questions
 INDEX_SECONDS = 15  # between two states of the index while runs are under way
 
 
@@ -64,6 +65,10 @@ def report(
         raise ItlError(f"preset {preset.name} names no notebooks; list some under notebooks:")
     if only is not None:
         pick(preset.notebooks, only, f"notebook of preset {preset.name}")
+    if SUMMARY in preset.notebooks and not QUESTIONS.keys() & preset.notebooks.keys():
+        raise ItlError(
+            f"{SUMMARY} is over questions, and preset {preset.name} asks none; list some beside it"
+        )
     for page in pages:
         given = preset.notebooks[page.stem].get("preset", preset.name)
         if given not in (preset.name, preset.reference):

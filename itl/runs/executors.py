@@ -1,5 +1,6 @@
 """Doing runs in an order that works: each once, each resumable, on this machine or on a cluster."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -7,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from itl import ItlError
 from itl.machine import Machine
+from itl.processes import UNDER_MAIN
 from itl.runs.cluster import cluster
 from itl.runs.store import Store
 from itl.runs.worker_processes import Spec, Workers, local_workers, needs
@@ -60,9 +62,11 @@ def _do_all(
             spec, error = running.pop(future), future.exception()
             if isinstance(error, BrokenProcessPool):
                 if spec in killed:
+                    # A script that each process starts again says so above, but in the words of a traceback.
+                    guard = "" if "ITL_COMMAND" in os.environ else f"; in a script, {UNDER_MAIN}"
                     raise ItlError(
                         f"the process of run {key(spec)} died twice (killed, or out of memory?); what was "
-                        f"finished is kept: repeat to resume, with fewer --workers if memory is short"
+                        f"finished is kept: repeat to resume, with fewer --workers if memory is short{guard}"
                     ) from error
                 killed.add(spec)
                 left = {spec: None} | left

@@ -84,9 +84,10 @@ def export_net(run: str, path: Path, machine: Machine) -> str:
     spec = net_of(run, store)
     model = export_weights(load_net(spec, store), spec.net, path)
     mean, std = (spec.weights.mean, spec.weights.std) if spec.weights else (IMAGENET_MEAN, IMAGENET_STD)
+    untrained = "" if spec.trained or spec.weights else " (as initialised: it is trained on nothing)"
     return (
-        f"{path}: {spec.net} of run {key(spec)}, for images of {spec.recipe.pixels} pixels less mean "
-        f"{list(mean)}, divided by std {list(std)} (RGB from 0 to 1); {model} loads it"
+        f"{path}: {spec.net} of run {key(spec)}{untrained}, for images of {spec.recipe.pixels} "
+        f"pixels less mean {list(mean)}, divided by std {list(std)} (RGB from 0 to 1); {model} loads it"
     )
 
 

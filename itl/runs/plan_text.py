@@ -24,7 +24,9 @@ def describe(plan: Plan, every_run: bool = False) -> str:
         runs = runs.drop(columns="partial")
     width = QUESTIONS_WIDTH // 2 if every_run else QUESTIONS_WIDTH
     key = () if every_run else ("questions", "condition")
-    tables = [terminal_table(packs), _wrapped(readings), terminal_table(runs, key, {"questions": width})]
+    columns_of_runs = None if every_run else TERMINAL_COLUMNS  # for grep and the like: nothing is cut
+    of_runs = terminal_table(runs, key, {"questions": width}, columns_of_runs)
+    tables = [terminal_table(packs), _wrapped(readings), of_runs]
     return "\n\n".join([*filter(None, tables), _wrapped(plan.summary().splitlines())])
 
 
@@ -36,19 +38,23 @@ def describe_designs(table: pd.DataFrame) -> str:
 
 
 def terminal_table(
-    table: pd.DataFrame, key: Sequence[str] = (), widest: Mapping[str, int] | None = None
+    table: pd.DataFrame,
+    key: Sequence[str] = (),
+    widest: Mapping[str, int] | None = None,
+    columns: int | None = TERMINAL_COLUMNS,
 ) -> str:
-    """Write *table* in at most TERMINAL_COLUMNS: the widest columns are cut, which … marks.
+    """Write *table* in at most so many *columns*: its widest ones are cut, which … marks.
 
     Args:
         table: To be written.
         key: Columns that tell its rows apart: of rows that are alike when cut, these are written whole below.
         widest: Characters that a column may have at most.
+        columns: Characters of a line; None: any number.
     """
     text = table.astype(str)
     widths = {name: max(len(name), *text[name].str.len()) for name in text} if len(text) else {}
     widths |= {name: min(widths[name], width) for name, width in (widest or {}).items() if widths}
-    while sum(widths.values()) + len(widths) - 1 > TERMINAL_COLUMNS:
+    while columns is not None and sum(widths.values()) + len(widths) - 1 > columns:
         widths[max(widths, key=widths.__getitem__)] -= 1
     cut = text.copy()
     for name, width in widths.items():

@@ -1,8 +1,10 @@
 """The study: the runs each question needs, and which of them it compares."""
 
+import inspect
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,8 +15,9 @@ from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
-from itl.runs.study import Count, Study, WholeNumber, by_training, first_against_last
+from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
+from itl.sources.registry import reads_files
 from itl.specs import Recipe, Subset, spec_of
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class DataSize(Study):
 
     name = "data-size"
     images_per_class: tuple[Count, ...] = ()  # 0: no pre-training; left out: that of subset
-    seeds: tuple[WholeNumber, ...] = ()  # left out: that of subset
+    seeds: tuple[Seed, ...] = ()  # left out: that of subset
     subset: Subset | None = None  # under which labels and of which classes: a Subset, or fields of one
     passes: NonNegativeInt = 0  # nets that see each of their images so often, too; 0: only equal steps
 
@@ -349,8 +352,24 @@ QUESTIONS: dict[str, type[Study]] = {  # by the notebook that asks it
     "09-scores": Scores,
     "10-advice": Advice,
 }
-data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores, advice = (
-    study.ask for study in QUESTIONS.values()
+
+
+def _question_function(study: type[Study]) -> Callable[..., Question]:
+    """Return `Study.ask` of *study* as a function whose help is on this question and its parameters."""
+
+    def ask(**settings: Any) -> Question:
+        return study.ask(**settings)
+
+    parameters = inspect.signature(study).parameters.values()
+    plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    ask.__signature__ = inspect.Signature(plain, return_annotation="Question")  # type: ignore[attr-defined]
+    ask.__name__ = ask.__qualname__ = study.name.replace("-", "_")
+    ask.__doc__ = f"{inspect.getdoc(study)}\n\n{inspect.getdoc(Study.ask)}"
+    return ask
+
+
+data_size, class_count, granularity, budget, overlap, split, coarse_or_fine, influence, scores, advice = map(
+    _question_function, QUESTIONS.values()
 )
 
 
@@ -376,11 +395,16 @@ def questions_of(preset: "Preset", only: str | None = None) -> list[Question]:
 
 
 def refuse_unknown_data(entries: Sequence[str], questions: Sequence[Question]) -> None:
-    """Raise ItlError for --data NAME=PATH that no question has, or a folder that does not exist."""
-    names = dict.fromkeys(name for question in questions for name in question.packings())
+    """Raise ItlError for --data NAME=PATH whose NAME reads no files here, or a folder that does not exist."""
+    sources = defaultdict(set)  # of each name, in any question
+    for question in questions:
+        for name, packing in question.packings().items():
+            sources[name].add(packing.source)
     for entry in entries:
         name, equals, _ = entry.partition("=")
         if equals:
-            pick(names, name, "source in this preset")
+            kinds = pick(sources, name, "source in this preset")
+            if not any(map(reads_files, kinds)):
+                raise ItlError(f"--data {entry}: {name} is rendered by source {min(kinds)}; leave it out")
         elif not Path(entry).expanduser().exists():
             raise ItlError(f"--data {entry}: there is no such folder; give a folder, or NAME=PATH")

@@ -22,7 +22,7 @@ from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
-from itl.sources.registry import SOURCES
+from itl.sources.registry import SOURCES, reads_files
 from itl.specs import DetectionRecipe, Packing, Recipe, plain_error, refuse_booleans, spec_of
 
 LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
@@ -43,7 +43,21 @@ def _learning(spec: T, what: str) -> T:
     return spec
 
 
+def _packing(value: object, what: str) -> Packing:
+    """Return *value* as a packing; raise ItlError without a source, and for a path that would not be read."""
+    if isinstance(value, Mapping) and "source" not in value:
+        raise ItlError(f"{what} lacks its source, such as folder; `itl check SOURCE PATH` tries one")
+    packing = spec_of(Packing, value, what)
+    if packing.path is not None and not reads_files(packing.source):
+        raise ItlError(
+            f"{what}: source {packing.source} renders its images and reads no files, so not "
+            f"{packing.path!r}; leave path out, or name the source of these files, such as folder"
+        )
+    return packing
+
+
 WholeNumber = Annotated[StrictInt, Field(ge=0)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
 Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
 
@@ -57,7 +71,7 @@ class Study(BaseModel):
     targets: dict[str, Packing]  # what features are evaluated on, by name
     net: str  # as `itl.training.nets.build` takes it
     tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  # the first is the main one
-    seeds: tuple[WholeNumber, ...]  # each condition is pre-trained with each of them
+    seeds: tuple[Seed, ...]  # each condition is pre-trained with each of them
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
@@ -83,7 +97,12 @@ class Study(BaseModel):
         except ValidationError as error:
             raise plain_error(error, cls, cls.name) from None
 
-    @field_validator("images", "recipe", "margin", mode="before")
+    @field_validator("images", mode="before")
+    @classmethod
+    def _read_images(cls, value: object) -> Packing:
+        return _packing(value, "images")
+
+    @field_validator("recipe", "margin", mode="before")
     @classmethod
     def _read_spec(cls, value: object, info: Any) -> object:
         kind: Any = cls.model_fields[info.field_name].annotation
@@ -94,7 +113,7 @@ class Study(BaseModel):
     def _read_packings(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        return {name: spec_of(Packing, fields, f"target {name}") for name, fields in value.items()}
+        return {name: _packing(fields, f"target {name}") for name, fields in value.items()}
 
     @field_validator("tuning", mode="before")
     @classmethod

@@ -156,6 +156,7 @@ def serve_runs() -> None:
         answers.flush()
 
     threading.Thread(target=read, daemon=True).start()
+    _warn_as_notes(partial(answer, LINE))
     while True:
         spec, store, machine = runs.get()
         try:
@@ -193,8 +194,13 @@ def start_worker(lifeline: Connection) -> None:
 
     threading.Thread(target=follow, daemon=True).start()
     logging.getLogger("itl").handlers = [LineHandler(print_line)]
-    warnings.filterwarnings("ignore", message=f".*{AGAIN}")  # whoever started the runs has said so
-    warnings_as_notes(print_line)
+    _warn_as_notes(print_line)
+
+
+def _warn_as_notes(write: Callable[[str], object]) -> None:
+    """Give the warnings of runs to *write*, but for those that whoever started the runs has shown."""
+    warnings.filterwarnings("ignore", message=f".*{AGAIN}")
+    warnings_as_notes(write)
 
 
 def needs(spec: Spec) -> list[Spec]:

@@ -5,7 +5,7 @@ import re
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -240,13 +240,13 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
     _refuse_two_of_one_name(tables, name)
-    _refuse_normalised(tables, name)
+    refuse_normalised(tables["annotations"], name)
     return tables
 
 
-def _refuse_normalised(tables: Mapping[str, list[dict]], name: str) -> None:
-    """Raise ItlError if all boxes of the file *name* lie between 0 and 1, with fractions."""
-    boxes = [row.get("bbox") for row in tables["annotations"]]
+def refuse_normalised(rows: Sequence[Mapping], name: str) -> None:
+    """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
+    boxes = [row.get("bbox") for row in rows]
     sides = [side for box in boxes if isinstance(box, list) for side in box if is_finite_number(side)]
     if sides and all(0 <= side <= 1 for side in sides) and any(side % 1 for side in sides):
         raise ItlError(

@@ -11,7 +11,7 @@ import pandas as pd
 from itl import ItlError
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES
-from itl.sources.coco import is_finite_number, read_tables, voc_corners
+from itl.sources.coco import is_finite_number, read_tables, refuse_normalised, voc_corners
 from itl.sources.numbered_classes import read_names
 from itl.sources.records import examples, is_image
 
@@ -140,6 +140,7 @@ def _result_rows(path: Path) -> list[Mapping]:
             raise ItlError(
                 f"{path}, number {number}: {str(row)[:60]} is no object with {', '.join(COCO_KEYS)}"
             )
+    refuse_normalised(content, str(path))
     return content
 
 

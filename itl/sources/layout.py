@@ -19,6 +19,7 @@ from itl.sources.records import examples, is_image
 SPLITS = {  # words in the names of folders that hold a split, in any case
     "train": "train",
     "training": "train",
+    "trainval": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
@@ -38,6 +39,9 @@ NEUTRAL = {  # words beside them that say nothing: seg_train, ILSVRC2012_img_tra
 }
 SUFFIX_WORDS = re.compile(r"(?<=.)(set|data|images|imgs|img)$")  # trainset
 WNID_FOLDER = re.compile(r"(n\d{8})(?:[ _.-]+(.+))?")  # n01440764, n01440764_tench, n02085620-Chihuahua
+CURE = (
+    "put the images of each class into a folder of its own, or list each image with its class: source lists"
+)
 MAX_READINGS = 4  # quoted in a refusal
 
 
@@ -133,7 +137,7 @@ def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: boo
         return _read(tree, choice, flat_val)
     except ItlError as error:
         readings = offer_readings(counts, flat_val)
-        raise ItlError(f"{error}; {readings}" if readings else str(error)) from None
+        raise ItlError(f"{error}; {readings or CURE}") from None
 
 
 class _Tree:
@@ -174,8 +178,8 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
     flat = _flat_splits(folders, inside)
     for folder, split in flat.items():
         if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
-            where = f"{folder!r} holds" if folder else "there are"
-            raise ItlError(f"{where} {counted(tree.total[folder], 'images')}, but no class folders")
+            where = repr(folder) if folder else "it"
+            raise ItlError(f"{where} holds {counted(tree.total[folder], 'images')}, but no class folders")
     merged: Counter[tuple[str, ...]] = Counter()
     for folder, relative in inside.items():
         if folder not in flat:
@@ -245,9 +249,20 @@ def _split_folders(tree: _Tree, choice: Choice) -> dict[str, str]:
         if not UNLABELLED.intersection(_words(_last(child)))
     ]
     if others:
-        raise ItlError(f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}")
+        beside = f"folders named like splits, {_quoted(folders)}, lie beside others, {_quoted(others)}"
+        raise ItlError(f"{beside}{_as_split(tree, folders, others[0])}")
     _refuse_two_of_one_split(tree, folders)
     return {_step_into_itself(tree, folder): split for folder, split in folders.items()}
+
+
+def _as_split(tree: _Tree, folders: Mapping[str, str], other: str) -> str:
+    """Say how the folder *other* is read as a split too, if it has class folders of the splits *folders*."""
+    classes = {_last(child) for folder in folders for child in tree.children.get(folder, ())}
+    free = [split for split in ("val", "test", "train") if split not in folders.values()]
+    if not free or not classes & {_last(child) for child in tree.children.get(other, ())}:
+        return ""
+    named = ",".join([*(f"{split}={folder}" for folder, split in folders.items()), f"{free[0]}={other}"])
+    return f" (if {_last(other)} is a split, name it: {Choice(named).words()})"
 
 
 def _step_into_itself(tree: _Tree, folder: str) -> str:

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,9 +37,10 @@ LABEL_COLUMNS = (
     "label_name",
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
+SPLIT_FLAGS = ("is_train", "is_valid", "is_val", "is_test")  # columns of true and false: refused
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
-SPLIT_WORDS = SPLITS | {"trainval": "train"}
+_SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
 _IMAGE_AND_LABEL = re.compile(
     rf"(.*?(?:{'|'.join(re.escape(suffix) for suffix in FORMATS_OF_SUFFIX)}))(?:[\s,;]+(.*))?", re.IGNORECASE
 )
@@ -64,10 +66,21 @@ def split_in_name(name: str) -> str | None:
     """
     for part in reversed(name.split("/")):
         words = re.findall("[a-z]+", part.lower())
-        splits = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+        splits = {SPLITS[word] for word in words if word in SPLITS}
         if splits:
             return splits.pop() if len(splits) == 1 else None
     return None
+
+
+def split_of_folder(image: str) -> str | None:
+    """Return the split that a folder of the path *image* is named after, None if there is no such folder.
+
+    >>> split_of_folder("test/cat/1.jpg"), split_of_folder("train2017/1.jpg"), split_of_folder("cat/test.jpg")
+    ('test', 'train', None)
+    """
+    folders = image.lower().replace("\\", "/").split("/")[:-1]
+    splits = (SPLITS.get(folder.rstrip("0123456789")) for folder in folders)
+    return next(filter(None, splits), None)
 
 
 def text_of(data: bytes, file: str) -> str:
@@ -112,7 +125,17 @@ def read_list_file(
     if suffix in ("csv", "tsv"):
         return _from_table(text, _delimiter(text, suffix), file, image, label)
     lines = enumerate(text.splitlines(), 1)
-    return [_from_line(line.strip(), number) for number, line in lines if line.strip()]
+    return _of_one_class([_from_line(line.strip(), number) for number, line in lines if line.strip()], file)
+
+
+def _of_one_class(images: list[ListedImage], file: str) -> list[ListedImage]:
+    """Return *images*; ItlError if a label is several numbers: of several classes, or what is no class."""
+    if several := next((one for one in images if _SEVERAL_NUMBERS.fullmatch(one.label)), None):
+        raise ItlError(
+            f"{file}, line {several.line}: {several.label[:40]!r} are several numbers, but an image is of "
+            f"one class; leave one label in each line, or name the column in a CSV with the option label"
+        )
+    return images
 
 
 def _delimiter(text: str, suffix: str) -> str:
@@ -142,7 +165,10 @@ def _from_table(
         return []
     header = numbered[0][1]
     if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
-        return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
+        images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
+        return _of_one_class(images, file)
+    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+        raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
     for number, row in numbered[1:]:
         if len(row) != len(header):
             raise ItlError(
@@ -184,7 +210,7 @@ def _from_objects(
         for name in names
         if name.lower() in SPLIT_COLUMNS and name not in (image_column, label_column)
     }
-    of_split = split_column(others, file)
+    of_split = split_column(others, file, names)
     images = []
     for number, row in numbered:
         values = row.get(image_column), row.get(label_column)
@@ -193,31 +219,39 @@ def _from_objects(
                 f"{file}, line {number}: {image_column} is {str(values[0])[:40]!r} and {label_column} is "
                 f"{str(values[1])[:40]!r}; both should be text or a whole number"
             )
-        split = SPLIT_WORDS[str(row[of_split]).strip().lower()] if of_split else ""
+        split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
-    return images
+    return _of_one_class(images, file)
 
 
-def split_column(values: Mapping[str, set[str]], file: str) -> str:
+def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[str]) -> str:
     """Return the column of *file* that says the split of each image; '' where none is named so.
 
     Args:
         values: Without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
         file: Its name, for errors.
+        columns: All columns of the file.
 
     Raises:
-        ItlError: If a column named split holds something else, or two columns hold splits.
+        ItlError: If a column named split holds something else, two columns hold splits, or one of
+            `SPLIT_FLAGS` divides the images alone.
     """
-    holding = [name for name in values if all(value.lower() in SPLIT_WORDS for value in values[name])]
+    holding = [name for name in values if all(value.lower() in SPLITS for value in values[name])]
     if len(holding) > 1:
         raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
     for name in values:
         if name.lower() == "split" and not holding:
-            other = min(value for value in values[name] if value.lower() not in SPLIT_WORDS)
+            other = min(value for value in values[name] if value.lower() not in SPLITS)
             raise ItlError(
                 f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
                 f"name the column otherwise"
             )
+    flags = [name for name in columns if name.lower() in SPLIT_FLAGS]
+    if flags and not holding:
+        raise ItlError(
+            f"{file} has a column {flags[0]}, whose images would all be train; write a column split with "
+            f"train, val or test, or leave {flags[0]} out"
+        )
     return holding[0] if holding else ""
 
 
@@ -232,8 +266,7 @@ def choose_column(
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option
-    lower = {column.lower(): column for column in columns}
-    candidates = [lower[name] for name in usual if name in lower]
+    candidates = [column for name in usual for column in columns if column.lower() == name]
     if len(candidates) == 1:
         return candidates[0]
     present = ", ".join(map(str, columns))[:100] or "none"

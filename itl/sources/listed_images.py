@@ -14,12 +14,13 @@ from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.coco import by_last_name, find_file
+from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     LIST_SUFFIXES,
-    SPLIT_WORDS,
     ListedImage,
     read_list_file,
     split_in_name,
+    split_of_folder,
     text_of,
 )
 from itl.sources.numbered_classes import (
@@ -231,7 +232,9 @@ class Lists(ListedSource):
         others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
         for file in dict.fromkeys(file_of.values()):
             images, named_for = self._read(file), [split for split in file_of if file_of[split] == file]
-            if any(one.split for one in images):
+            if not any([*(one.split for one in images), split_in_name(file), *self._options().values()]):
+                images = self._divided_by_folder(images, file, scan)
+            elif any(one.split for one in images):
                 scan.notes.append(f"{file} says the split of each image in a column")
                 self._check_splits(images, file, named_for)
             for one in images:
@@ -245,7 +248,7 @@ class Lists(ListedSource):
         taken = [one for images in lists.values() for one in images]
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
-        if not any([self.train, self.val, self.test]):
+        if not any(self._options().values()):
             known = {None, *(split for split, _ in lists)}
             scan.notes += [
                 f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
@@ -268,9 +271,36 @@ class Lists(ListedSource):
         folder = file.rpartition("/")[0]
         return [self._rooted(one, folder) for one in images]
 
+    def _divided_by_folder(self, images: list[ListedImage], file: str, scan: Scan) -> list[ListedImage]:
+        """Give each of *images* the split whose folder holds it, where *file* says none.
+
+        Raises:
+            ItlError: If some lie in folders of splits, others not.
+        """
+        splits = [self._split_of_folder(one.image) for one in images]
+        if not any(splits):
+            return images
+        if None in splits:
+            inside = next(one.image for one, split in zip(images, splits, strict=True) if split)
+            raise ItlError(
+                f"{file} names no split, and {counted(splits.count(None), 'images lie')} outside folders of "
+                f"splits, others inside, such as {inside}; write a column split, or set the option "
+                f"train={file} to take all as train"
+            )
+        if set(splits) - {"", "train"}:
+            scan.notes.append(f"{file} says no split; each image is in that of its folder")
+        return [replace(one, split=split or "train") for one, split in zip(images, splits, strict=True)]
+
+    def _split_of_folder(self, image: str) -> str | None:
+        """Return the split whose folder holds *image*, None if none does; '' for one that is not there."""
+        try:
+            return split_of_folder(self.finder.find(image, "train"))
+        except ItlError:  # which names its line where the list is read
+            return ""
+
     def _check_splits(self, images: Sequence[ListedImage], file: str, named_for: Sequence[str]) -> None:
         """Raise ItlError where the options name *file* for a split that its column does not have."""
-        options = {"train": self.train, "val": self.val, "test": self.test}
+        options = self._options()
         in_column = {one.split for one in images}
         for split in named_for:
             if options[split] and split not in in_column:
@@ -281,13 +311,17 @@ class Lists(ListedSource):
                     f"{present[0]}={file}, or correct the column"
                 )
 
+    def _options(self) -> dict[str, str | None]:
+        """Return the list that the options name for each split."""
+        return {"train": self.train, "val": self.val, "test": self.test}
+
     def _is_taken(self, one: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
         """Say whether a row of *file* is read.
 
         The column of splits decides alone, unless the options name another list for its split, or *file* for
         several splits: then for these alone.
         """
-        if not one.split or not any([self.train, self.val, self.test]):
+        if not one.split or not any(self._options().values()):
             return True
         only_once = list(file_of.values()).count(file) == 1
         return file_of.get(one.split, file if only_once else "") == file
@@ -302,7 +336,7 @@ class Lists(ListedSource):
 
     def _list_of_split(self) -> dict[str, str]:
         """Return the list of each split: as the options say, or by the files' names."""
-        options = {"train": self.train, "val": self.val, "test": self.test}
+        options = self._options()
         if any(options.values()):
             return {split: self._option_file(name, split) for split, name in options.items() if name}
         by_split: dict[str, list[str]] = defaultdict(list)
@@ -363,11 +397,11 @@ class Lists(ListedSource):
             return "" if is_metadata else str(error)
         if not rows:  # likewise
             return "" if split_in_name(name) else f"{name} lists nothing"
-        by_id = not name.lower().endswith(".txt") and self.finder.has_id(rows[0].image)
-        if not is_image(rows[0].image) and not by_id:
-            return (
-                f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, with its suffix"
-            )
+        is_table = not name.lower().endswith(".txt")
+        may_have_ids = is_table or split_in_name(name)  # not classes.txt, with lines `1 cat`
+        if not is_image(rows[0].image) and not (may_have_ids and self.finder.has_id(rows[0].image)):
+            suffix = "with its suffix or without" if is_table else "with its suffix"
+            return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
         return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
 
     def _named(self, images: Sequence[ListedImage], scan: Scan) -> "_ClassNames":
@@ -410,4 +444,4 @@ class _ClassNames:
 def _folder_of(image: str) -> str:
     """Return the innermost folder of an image, unless it is a split."""
     folder = image.rpartition("/")[0].rpartition("/")[2]
-    return "" if folder.lower() in SPLIT_WORDS else folder
+    return "" if folder.lower() in SPLITS else folder

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
+from itl.sources.layout import SPLITS
 from itl.sources.limits import refuse_large
 from itl.sources.list_files import (
     LABEL_COLUMNS,
     SPLIT_COLUMNS,
-    SPLIT_WORDS,
     choose_column,
     split_column,
     split_in_name,
@@ -210,14 +210,14 @@ class ParquetImages(Source):
             for name in names
             if name.lower() in SPLIT_COLUMNS and name not in (image.partition(".")[0], label)
         }
-        return split_column(values, str(self.path))
+        return split_column(values, str(self.path), names)
 
     def _splits(self, groups: list[RowGroup], split: str) -> list[str]:
         """Return the split of each row of *groups*, whose files are of *split* by their names."""
         if not self._split_column:
             return [split] * sum(group.rows for group in groups)
         values = [str(value).strip().lower() for value in self._column(groups, self._split_column)]
-        splits = [SPLIT_WORDS[value] for value in values]
+        splits = [SPLITS[value] for value in values]
         named = split_in_name(groups[0].file)
         if other := next((one for one in splits if named and one != named), ""):
             raise ItlError(

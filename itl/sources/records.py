@@ -85,7 +85,8 @@ def examples(names: Sequence[str], limit: int = 3) -> str:
     >>> examples(["a", "b", "c", "d"])
     'a, b, c …'
     """
-    return ", ".join(map(one_line, names[:limit])) + (" …" if len(names) > limit else "")
+    shown = [one_line(name) if name == name.strip() else repr(name) for name in names[:limit]]  # 'cat '
+    return ", ".join(shown) + (" …" if len(names) > limit else "")
 
 
 def class_count(names: Sized) -> str:

@@ -97,6 +97,10 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     near = Path(path).expanduser() if path is not None else Path()
     options = {name: check_option(name, value, hints[name], near) for name, value in options.items()}
     if not needs_path:
+        if path is not None:
+            raise ItlError(
+                f"source {kind} renders its images and reads no files, so not {path}; leave it out"
+            )
         return source(**options)
     if path is None:
         raise ItlError(f"source {kind} reads files, but no path was given; it takes {SOURCES[kind].expected}")

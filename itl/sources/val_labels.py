@@ -87,7 +87,7 @@ def read_labels(data: bytes, order: list[str] | None = None) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
-        parts = line.replace(",", " ").split()
+        parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
             continue
         wnid = next((part for part in parts if WNID.fullmatch(part)), None)

@@ -392,6 +392,21 @@ def grid(classes_give: float, images_give: float, noise: float = 0.3) -> tuple[S
     return study, pd.DataFrame(rows, columns=columns)
 
 
+def test_conditions_of_the_very_same_runs_count_once_in_the_model():
+    levels = {1: 40.0, 2: 42.0, 3: 44.0}
+    results = noisy(levels)
+    results["run"] = [
+        f"{count}-{seed}" for count, seed in zip(results.iloc[:, 0], results["seed"], strict=True)
+    ]
+    twice = pd.concat([results, results[results["images_per_class"] == 3].assign(images_per_class=4)])
+    once, study = contrasts(question(*levels), results), question(*levels, 4)
+    study.comparisons = (Comparison((("images_per_class", 1),), (("images_per_class", 4),)),)
+    same = contrasts(study, twice)
+    numbers = ["change", "low", "high", "p", "standard_error", "df"]
+    assert same.loc[0, numbers].tolist() == once.loc[0, numbers].tolist()
+    assert contrasts(study, twice.drop(columns="run")).loc[0, "df"] != once.loc[0, "df"], "of unknown runs"
+
+
 def test_doublings_find_the_plane_that_made_the_grid():
     study, results = grid(2.0, 3.5, noise=0.0)
     row = exchange(study, results).iloc[0]

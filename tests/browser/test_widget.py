@@ -110,6 +110,12 @@ def test_without_a_pack_the_tree_alone_is_counted():
 # the subset
 
 
+def test_a_pack_may_be_named_by_its_folder(demo):
+    assert HierarchyBrowser(pack=str(demo.folder)).pack.digest == demo.digest
+    with pytest.raises(ItlError, match="no pack at nowhere; make one with"):
+        HierarchyBrowser(pack="nowhere")
+
+
 def test_the_subset_of_a_new_browser_is_the_whole_pack(demo):
     assert HierarchyBrowser(demo).subset == Subset(demo.digest)
 

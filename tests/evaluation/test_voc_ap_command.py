@@ -161,6 +161,11 @@ CATEGORIES = {
         ([result("a", 3)], ["cat", "dog"], "no class has the category_id 3; ids are 0 cat, 1 dog"),
         ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
         ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
+        (
+            [result("a", 12, (0.1, 0.1, 0.4, 0.4))],
+            None,
+            "all others lie between 0 and 1, as parts of the image",
+        ),
         ([result("a", 1, score="high")], None, "score is 'high'"),
         ([result(5, 1)], None, "no annotated image called '5'"),
         ([{"image_id": 1}], None, "is no object with image_id, category_id, bbox, score"),

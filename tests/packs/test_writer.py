@@ -49,6 +49,35 @@ def test_six_times_the_images_take_no_more_memory(tmp_path):
     assert many - few < pixels / 3  # 1 KiB an image is what the list of them takes
 
 
+FIRST_DECODED = """
+import sys
+from itl.packs import writer
+from itl.packs.pack import Pack
+from itl.specs import Packing
+
+decode_record = writer.decode_record
+
+def decode_and_look(*arguments):
+    print([name in sys.modules for name in ("torchvision.io", "torchvision.transforms.v2.functional")])
+    return decode_record(*arguments)
+
+writer.decode_record = decode_and_look
+packing, folder = Packing("folder", size=8, options={"class_level": 1}), sys.argv[1]
+Pack.build(packing, folder + "/pack", path=folder + "/in")
+"""
+
+
+def test_threads_that_decode_find_torchvision_imported(tmp_path):
+    """JPEG and PNG files need two parts of it: imported by two threads at once, one saw half of a module."""
+    (tmp_path / "in/cat").mkdir(parents=True)
+    for kind in ("JPEG", "PNG"):
+        (tmp_path / f"in/cat/1.{kind.lower()}").write_bytes(encoded(smooth(20, 20), kind))
+    command = [sys.executable, "-c", FIRST_DECODED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.count("[True, True]") == 2
+    assert "False" not in done.stdout
+
+
 UNGUARDED = """
 import sys
 from itl import Pack, Packing

@@ -230,11 +230,14 @@ def test_what_fails_stops_only_what_needs_it(do):
     assert {spec for _, _, spec, _ in host.past} == {net(0), net(1), net(2)}
 
 
-def test_a_killed_process_is_replaced_once_for_each_run(do):
+def test_a_killed_process_is_replaced_once_for_each_run(do, monkeypatch):
+    monkeypatch.delenv("ITL_COMMAND", raising=False)  # as in a script
     host = Host({net(0): 1.0, net(1): 1.0}, killed=Counter({net(0): 1, net(1): 1}))
     assert len(do(host, [net(0), net(1)], device="cuda:0,1")) == 4
     host = Host({net(0): 1.0, net(1): 9.0}, killed=Counter({net(0): 2}))
-    with pytest.raises(ItlError, match=f"the process of run {key(net(0))} died twice .* fewer --workers"):
+    with pytest.raises(
+        ItlError, match=f"the process of run {key(net(0))} died twice .* fewer --workers .*; in a script, put"
+    ):
         do(host, [net(0), net(1)], device="cuda:0,1")
 
 

@@ -130,7 +130,7 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
             "holds no images: train.zip is a zip inside the folder; unpack it: `unzip",
         ),
         (["cat/1.jpg", "fox/1.jpg", "dog/notes.txt"], "1 class folder holds no images, such as dog"),
-        (["1.jpg"], "there are 1 image, but no class folders"),
+        (["1.jpg"], "it holds 1 image, but no class folders; put the images of"),
         (["readme.txt"], "in folders of classes and found only readme.txt; give another path"),
         (["a.txt", "b.txt"], "and found 2 other files, such as a.txt; give another path, or put"),
         ([], ".tiff, .webp in folders of classes and found nothing; give another path, or put"),

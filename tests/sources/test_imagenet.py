@@ -103,6 +103,11 @@ def test_a_damaged_inner_tar_is_named(ilsvrc):
         ImageNet(ilsvrc).records()
 
 
+def test_label_lists_may_have_quotes():
+    quoted = b'"image","wnid"\r\n"a.JPEG","n02119022"\r\n'
+    assert read_labels(quoted) == {"a": "n02119022"}
+
+
 def test_label_lists_say_which_line_is_wrong():
     with pytest.raises(ItlError, match="line 2, 'b.JPEG 65', has no wnid"):
         read_labels(b"a.JPEG n02119022\nb.JPEG 65\n")

@@ -75,3 +75,8 @@ def test_its_options_are_its_fields():
     assert not reads_files("greys")
     with pytest.raises(ItlError, match="no option of source greys called 'level'; did you mean 'levels'"):
         open_source("greys", level=2)
+
+
+def test_a_rendered_source_takes_no_path():
+    with pytest.raises(ItlError, match="source demo renders its images and reads no files, so not /photos"):
+        open_source("demo", "/photos")
