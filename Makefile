@@ -21,6 +21,9 @@ setup: .venv/done  ## install itl and all it needs into .venv
 report: setup  ## run PRESET (demo) and write reports/PRESET/index.html
 	$(BIN)/itl report $(PRESET) $(ARGS)
 
+# Where Python is told to keep no bytecode, every process of pytest would rewrite all asserts again.
+test check: export PYTHONDONTWRITEBYTECODE :=
+
 test: lint  ## lint, types and all tests: no GPU, no network
 	$(PYTEST)
 

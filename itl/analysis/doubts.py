@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from itl import counted
 from itl.analysis.comparisons import Answer
 from itl.analysis.findings import Columns
 from itl.evaluation.methods import METHODS
@@ -58,17 +59,12 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
         exposure(answer.results, question, compared),
         unfinished(compared, store),
         edge_of_grid([run for run in compared if run.task == main["task"]], store),
-        int(main["n"]) < ENOUGH_SEEDS and f"It rests on {seeds_text(main['n'])}.",
+        int(main["n"]) < ENOUGH_SEEDS and f"It rests on {counted(int(main['n']), 'seeds')}.",
         main["unequal"] and "One of the two conditions varies more between seeds than the others do.",
         few_test_images(main, answer, machine),
         thin_classes(main["task"], answer, machine),
     )
     return [reason for reason in reasons if reason]
-
-
-def seeds_text(count: int) -> str:
-    """Write a number of seeds."""
-    return f"{count} seed{'s' if count > 1 else ''}"
 
 
 def leaked(task: str, answer: Answer, machine: Machine) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from itl import counted
 from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.question import UNTRAINED
 
@@ -34,7 +35,7 @@ def change_text(row: pd.Series) -> str:
     >>> change_text(pd.Series({"change": 10, "low": 7.5, "high": 12.5, "n": 3}))
     '+10.0 points (95 % interval +7.5 to +12.5, 3 seeds)'
     """
-    seeds = f"{row['n']:.0f} seed{'s' if row['n'] > 1 else ''}"
+    seeds = counted(int(row["n"]), "seeds")
     limits = interval(row["low"], row["high"])
     note = f"95 % interval {limits}, {seeds}" if limits else seeds
     return f"{signed(row['change'])} points ({note})"

@@ -71,9 +71,7 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
     """
     if key in classes:
         return classes[key]
-    if WNID.fullmatch(key):
-        return key
-    if key in tree:
+    if WNID.fullmatch(key) or key in tree:
         return key
     word = _plain(key)
     same = [synset for synset in tree.search(word) if word in _names(synset)]

@@ -90,6 +90,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(check, "ROOT", tmp_path / "checkout")
     monkeypatch.setattr(check, "MARGIN_S", 0.5)
     monkeypatch.setattr(check, "lacking", lambda names: [])
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they take longer than these tests
     return write
 
 

@@ -184,11 +184,11 @@ def test_a_detector_finds_coloured_boxes_and_leaves_its_net_alone(tmp_path):
 
 
 def test_regions_may_be_learned(tmp_path):
-    recipe = replace(RECIPE, regions="rpn", steps=150, pixels=48, longest=64)
+    recipe = replace(RECIPE, regions="rpn", steps=60, pixels=48, longest=64)
     pack = boxes_pack({"train": 80, "test": 40})
     metrics = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
-    assert metrics["map"] > 40
-    assert metrics["recall"] > 60
+    assert metrics["map"] > 60
+    assert metrics["recall"] > 80
 
 
 def test_statistics_are_the_targets_and_then_stay(tmp_path):
