@@ -325,12 +325,8 @@ TYPE_WORDS = {
     "bool": "true or false",
     "dataclass": "a mapping",
 }
-LIMIT_WORDS = {  # of pydantic's numbers
-    "greater_than_equal": "at least {ge}",
-    "greater_than": "above {gt}",
-    "less_than_equal": "at most {le:,}",
-    "less_than": "below {lt:,}",
-}
+LIMIT_WORDS = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}"}  # as pydantic names them
+LIMIT_WORDS |= {"less_than_equal": "at most {le:,}", "less_than": "below {lt:,}"}
 
 
 def spec_of(kind: type[T], settings: object, what: str) -> T:
