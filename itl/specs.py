@@ -325,6 +325,8 @@ TYPE_WORDS = {
     "bool": "true or false",
     "dataclass": "a mapping",
 }
+LIMIT_WORDS = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}"}  # as pydantic names them
+LIMIT_WORDS |= {"less_than_equal": "at most {le:,}", "less_than": "below {lt:,}"}
 
 
 def spec_of(kind: type[T], settings: object, what: str) -> T:
@@ -414,12 +416,8 @@ def plain_error(
     items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(outer))
     items = f"a name in {items}" if in_name else items
     wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
-    if first["type"] == "greater_than_equal":
-        wanted = f"at least {first['ctx']['ge']}"
-    elif first["type"] == "greater_than":
-        wanted = f"above {first['ctx']['gt']}"
-    elif first["type"] == "less_than":
-        wanted = f"below {first['ctx']['lt']:,}"
+    if first["type"] in LIMIT_WORDS:
+        wanted = LIMIT_WORDS[first["type"]].format(**first["ctx"])
     reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
     return ItlError(f"{items}{name} of {what} {reason} {first['input']!r}")
 

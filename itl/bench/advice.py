@@ -1,15 +1,16 @@
-"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET`.
+"""How good advice is on tasks that are left out: `python -m itl.bench.advice HOME PRESET [PRESET ...]`.
 
 PRESET's question of advice is measured whole in the store of HOME. Each task in turn is hidden but for a
 pilot, whose nets the method itself chooses one by one until they have taken a quarter of the time of a grid
 of GRID_SEEDS seeds on this task, trainings counted, as if no net were there. The seeds of that grid are drawn
 at random, anew for each task and split: pilots and other tasks have these, and what was chosen is judged by
-all others. What means alone can reach is shown by the whole grid, at four times a pilot's cost.
+all others. What means alone can reach is shown by the whole grid, at four times a pilot's cost. Tasks of
+several presets come into one table; each knows those of its own preset.
 """
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -251,9 +252,22 @@ def over_tasks(values: pd.Series) -> tuple[float, float]:
     return round(float(ends.low), 2), round(float(ends.high), 2)
 
 
-def main(home: str, preset: str, splits: int = SPLITS, seen: int = GRID_SEEDS) -> str:
-    """Write the table of the question of advice of *preset*, whose runs lie in *home*."""
+def main(home: str, presets: Sequence[str], splits: int = SPLITS, seen: int = GRID_SEEDS) -> str:
+    """Write one table of the questions of advice of *presets*, whose runs lie in *home*."""
     machine = Machine.from_environment(home=Path(home))
+    tables = [validated(preset, machine, splits, seen) for preset in presets]
+    if len(presets) > 1:  # in which tasks may have the same name
+        tables = [
+            tuple(table.assign(task=f"{preset} " + table["task"]) for table in pair)
+            for preset, pair in zip(presets, tables, strict=True)
+        ]
+    return written(*map(pd.concat, zip(*tables, strict=True)))
+
+
+def validated(
+    preset: str, machine: Machine, splits: int = SPLITS, seen: int = GRID_SEEDS
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what `validate` does for the question of advice of *preset*."""
     loaded, store = load_preset(preset), Store(machine.runs)
     question, *_ = questions_of(loaded, "10-advice")
     grid, near = grid_of(question, store, machine), nearness(question, machine)[:, :, 1]
@@ -266,7 +280,7 @@ def main(home: str, preset: str, splits: int = SPLITS, seen: int = GRID_SEEDS) -
         seeds = sorted(rows["seed"].unique())
         for row, option in np.argwhere(np.isfinite(data.values)).tolist():
             quick[number, option, int(seeds[row])] = float(data.values[row, option])
-    return written(*validate(grid, splits, near, quick, seen))
+    return validate(grid, splits, near, quick, seen)
 
 
 def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
@@ -281,7 +295,7 @@ def written(chosen: pd.DataFrame, intervals: pd.DataFrame) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m itl.bench.advice")
     parser.add_argument("home", help="where runs/ and packs/ lie, such as .")
-    parser.add_argument("preset", help="whose runs of 10-advice are done, such as my-task-judge")
+    parser.add_argument("presets", nargs="+", help="whose 10-advice is done, such as my-task-judge")
     parser.add_argument("--splits", type=int, default=SPLITS, help="of the seeds (%(default)s)")
     parser.add_argument("--seen", type=int, default=GRID_SEEDS, help="seeds of the grid (%(default)s)")
     print(main(**vars(parser.parse_args())))

@@ -43,6 +43,17 @@ def _learning(spec: T, what: str) -> T:
     return spec
 
 
+def _tuning(fields: object, method: str) -> Recipe:
+    """Return the recipe of *method* on a target; raise ItlError if it trains nothing."""
+    kinds = {name: method.recipe for name, method in METHODS.items() if method.recipe}
+    recipe = spec_of(pick(kinds, method, "method that trains the net"), fields, f"{method} recipe")
+    if not recipe.total_steps(1):
+        raise ItlError(
+            f"{method} recipe: epochs or steps should be above 0, not 0: a net would learn nothing"
+        )
+    return _learning(recipe, f"{method} recipe")
+
+
 def _packing(value: object, what: str) -> Packing:
     """Return *value* as a packing; raise ItlError without a source, and for a path that would not be read."""
     if isinstance(value, Mapping) and "source" not in value:
@@ -58,6 +69,7 @@ def _packing(value: object, what: str) -> Packing:
 
 WholeNumber = Annotated[StrictInt, Field(ge=0)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**32)]
+Repeats = Annotated[PositiveInt, Field(le=10_000)]  # nets or fits of one kind
 Count = Annotated[int | Literal["all"], BeforeValidator(_count)]
 
 
@@ -75,7 +87,7 @@ class Study(BaseModel):
     recipe: Recipe  # of the pre-training
     tuning: dict[str, Recipe]  # for each method that trains on a target
     margin: Margin = Margin()  # the change that does not matter
-    repeats: PositiveInt = 1  # fits of each net to each target, which tell apart where noise comes from
+    repeats: Repeats = 1  # fits of each net to each target, which tell apart where noise comes from
     cap: WholeNumber = 0  # seeds are added until it is decided, to at most so many: the tests allow for that
     leave_out_duplicates: StrictBool = False  # pre-training images that are test images of a task too
     taxonomy: str = ""  # the tree of labels: a CSV file or nltk@FOLDER; '': the snapshot
@@ -120,14 +132,7 @@ class Study(BaseModel):
     def _read_recipes(cls, value: object) -> object:
         if not isinstance(value, Mapping):
             return value
-        kinds = {name: method.recipe for name, method in METHODS.items() if method.recipe}
-        return {
-            name: _learning(
-                spec_of(pick(kinds, name, "method that trains the net"), fields, f"{name} recipe"),
-                f"{name} recipe",
-            )
-            for name, fields in value.items()
-        }
+        return {name: _tuning(fields, name) for name, fields in value.items()}
 
     @classmethod
     def plain_defaults(cls) -> dict[str, object]:

@@ -10,7 +10,7 @@ from itl import ItlError, pick
 from itl.evaluation.methods import METHODS
 from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question, Task
-from itl.runs.study import Count, Study
+from itl.runs.study import Count, Repeats, Study
 
 HALF, EVERYTHING = "half of the classes", "all classes"
 WITHOUT_HARMFUL, WITHOUT_OTHERS = "without the harmful", "without as many others"
@@ -25,10 +25,10 @@ class Influence(Study):
     """
 
     name = "influence"
-    halves: PositiveInt  # nets, one on each; every class is in exactly half of them where 20 divides it
+    halves: Repeats  # nets, one on each; every class is in exactly half of them where 20 divides it
     half_method: Literal["half-balanced", "half-along-tree"] = "half-balanced"  # label method of each half
     nodes: PositiveInt = 3  # most harmful, and most helpful, that runs on fresh seeds try afterwards
-    fresh_seeds: PositiveInt = 5  # nets of each condition of these
+    fresh_seeds: Repeats = 5  # nets of each condition of these
 
     def question(self) -> Question:
         """Return the question; ItlError for seeds to be added and for too few halves."""

@@ -1,6 +1,7 @@
 """Advice judged on tasks that are left out: a world with a planted best option, and hand-computed losses."""
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,16 @@ def test_the_seeds_of_a_pilot_do_not_judge(grid):
         chosen = chosen.set_index("method")
         assert chosen.loc[CEILING, "option"] == f"option {BEST}"
         assert chosen.loc[CEILING, "regret"] > 20
+
+
+def test_tasks_of_several_presets_come_into_one_table(grid, monkeypatch):
+    monkeypatch.setattr(
+        advice, "validated", lambda preset, machine, splits, seen: advice.validate(grid, splits)
+    )
+    text = advice.main(".", ["one", "other"], splits=1)
+    assert [name in text for name in ("one a", "other a", "other c")] == [True] * 3
+    assert re.search(rf"{ADVICE} +{2 * TASKS} ", text)
+    assert f"% of {2 * TASKS * (OPTIONS - 1)} means" in text
 
 
 def test_intervals_are_for_other_tasks():

@@ -346,6 +346,8 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"seeds": [2**32]}, "item 1 of seeds of data-size should be below 4,294,967,296, not 4294967296"),
         ({"recipe": {"lr": 0}}, "recipe: lr should be above 0, not 0: a net would learn nothing"),
         ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
+        ({"tuning": {"finetune": {"steps": 0}}}, "finetune recipe: epochs or steps should be above 0, not 0"),
+        ({"repeats": 10**12}, "repeats of data-size should be at most 10,000, not 1000000000000"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
         ({"subset": {"seed": -3}}, "subset: seed should be at least 0, not -3"),
         ({"seeds": [True, 2]}, "item 1 of seeds of data-size should be a whole number, not True"),
