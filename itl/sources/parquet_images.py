@@ -189,6 +189,9 @@ class ParquetImages(Source):
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise ItlError(f"{file} cannot be read as Parquet ({error}); download it again") from None
             bare = sum(one.null_count for one in known if one is not None and one.has_null_count)
+            kind = open_table(file).schema_arrow.field(column.partition(".")[0]).type
+            if "." in column and pa.types.is_null(kind.field("bytes").type):  # which has no statistics
+                bare = metadata.num_rows
             if metadata.num_rows and bare == metadata.num_rows:
                 raise ItlError(
                     f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
