@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from scipy.special import ndtr
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected_gains
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
@@ -95,6 +95,8 @@ class Advice:
             CANNOT_TELL.
         experiment: the most useful next one; None where every net is measured.
         pilot: nets of a pilot, and its hours.
+        scored: images that all nets are scored on; nan where it is not known.
+        gain: of everything over no pre-training, in points.
     """
 
     task: str
@@ -104,6 +106,8 @@ class Advice:
     verdict: str
     experiment: Experiment | None
     pilot: tuple[int, float]
+    scored: float = math.nan
+    gain: float = math.nan
 
     @property
     def choice(self) -> pd.Series:
@@ -136,11 +140,12 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     gain, _ = belief.difference(grid.everything, grid.untrained)
     declared = math.nan if grid.points is None else float(grid.points[number])
     margin = declared if math.isfinite(declared) else grid.share * gain if gain > 0 else math.nan
-    verdict, verdicts = _verdicts(belief, affordable, margin)
+    scored = math.nan if grid.scored is None else float(grid.scored[number])
+    verdict, verdicts = _verdicts(belief, affordable, margin, scored)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
     experiment = next_experiment(grid, number, posterior, affordable)
-    return Advice(task, budget, table, margin, verdict, experiment, pilot)
+    return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain)
 
 
 def _pilot(grid: Grid, task: str) -> tuple[int, float]:
@@ -199,22 +204,25 @@ def quantile(tasks: int) -> float:
 
 
 def _share(belief: Belief, option: int, grid: Grid) -> tuple[float, float, float]:
-    """Return the share of the gain that *option* has, with its interval by Fieller's theorem."""
+    """Return the share of the gain that *option* has, with its interval by Fieller's theorem; nan of none."""
     to, most = grid.untrained, grid.everything
     if option == to:
         return 0.0, 0.0, 0.0
     (first, sd), (second, gain_sd) = belief.difference(option, to), belief.difference(most, to)
+    if second <= 0:  # a share of a loss would be high where an option is bad
+        return math.nan, math.nan, math.nan
     between = belief.covariance
     covariance = float(between[option, most] - between[option, to] - between[most, to] + between[to, to])
     normal = 1e9  # degrees of freedom
     return fieller((first, second), (sd**2, gain_sd**2), covariance, normal, 1 - COVERAGE)
 
 
-def _verdicts(belief: Belief, affordable: np.ndarray, margin: float) -> tuple[str, list[str]]:
+def _verdicts(belief: Belief, affordable: np.ndarray, margin: float, scored: float) -> tuple[str, list[str]]:
     """Judge each option beside the affordable one of the highest mean, and that one beside all others.
 
     An option is worse, or the same within the margin, if that has a probability of 95 %. The choice is the
     best if all others are worse; that none is better by more than the margin has to be 95 % sure of each.
+    Beside what is not known of the nets, so few *scored* images leave to chance what `chance_in_images` says.
     """
     choice = int(np.flatnonzero(affordable)[belief.mean[affordable].argmax()])
     words, better = [], []
@@ -223,6 +231,7 @@ def _verdicts(belief: Belief, affordable: np.ndarray, margin: float) -> tuple[st
             words.append(BEST)
             continue
         mean, spread = belief.difference(option, choice)
+        spread = math.hypot(spread, chance_in_images(mean, scored))
         above, below = (ndtr((mean - end) / max(spread, 1e-9)) for end in (margin, -margin))
         if ndtr(-mean / max(spread, 1e-9)) >= 1 - LEVEL:
             words.append(WORSE)
@@ -235,6 +244,24 @@ def _verdicts(belief: Belief, affordable: np.ndarray, margin: float) -> tuple[st
         return ENOUGH, words
     verdict = CANNOT_TELL if any(better) else NO_OTHER
     return verdict, [verdict if word == BEST else word for word in words]
+
+
+def chance_in_images(difference: float, scored: float) -> float:
+    """Return the standard deviation, in points, that chance in the images gives a difference, at least.
+
+    That is where one net is right on all images that the other is right on, and on some more: then the
+    difference is a share of images, as in McNemar, Note on the sampling error of the difference between
+    correlated proportions, 1947. What is beyond it would take which images each net gets right.
+
+    Args:
+        difference: between two accuracies, in points.
+        scored: how many images there are; nan where it is not known: 0 is returned.
+
+    >>> chance_in_images(4.0, 24), chance_in_images(4.0, 2400)
+    (4.0, 0.4)
+    """
+    share = min(abs(difference) / 100, 1.0)
+    return 100 * math.sqrt(share * (1 - share) / scored) if scored > 0 else 0.0
 
 
 def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray) -> Experiment | None:
@@ -326,7 +353,7 @@ def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
     lines.append(answer_text(made).replace("**", ""))
     if made.experiment:
         count, hours = made.pilot
-        lines.append(f"A pilot of {count} nets takes about {hours_text(hours)}: --pilot {count}")
+        lines.append(f"A pilot of {count} more nets takes about {hours_text(hours)}: --pilot {count}")
     return "\n".join(lines)
 
 
@@ -358,7 +385,12 @@ def answer_text(advice: Advice) -> str:
         CANNOT_TELL: f"**Cannot tell** which of {len(unclear)} options is the best for {name}; the highest "
         f"expected score has {choice['option']}",
     }[advice.verdict]
-    return f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
+    text = f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
+    if advice.gain <= 0:
+        text += " Everything is expected to be no better than no pre-training: there are no shares of a gain."
+    if advice.scored > 0:
+        text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
+    return text
 
 
 def experiment_text(advice: Advice) -> str:

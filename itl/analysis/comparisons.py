@@ -85,7 +85,7 @@ class TaskValues:
 
     @property
     def first_alike(self) -> np.ndarray:
-        """Index of the first condition with the very same runs, (conditions,): it stands for all of them.
+        """Index of the first condition with the very same runs, (conditions,), which stands for all of them.
 
         Such as both halves together, whatever the halves.
         """

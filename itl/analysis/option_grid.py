@@ -23,6 +23,7 @@ from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.store import Store
 from itl.specs import Pretrain
 
+SHARES_OF_IMAGES = ("accuracy", "knn5")  # metrics that count images
 OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
 
 
@@ -41,6 +42,7 @@ class Grid:
         nets: the option and seed of every net that is trained.
         points: the margin in points of each task where the question declares one, else nan.
         share: the margin as a share of the gain.
+        scored: (tasks,), the images of which scores are shares; nan where they are no shares of images.
     """
 
     tasks: tuple[str, ...]
@@ -52,6 +54,7 @@ class Grid:
     nets: frozenset[tuple[int, int]] = frozenset()
     points: np.ndarray | None = None
     share: float = 0.2
+    scored: np.ndarray | None = None
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
@@ -149,7 +152,19 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
         frozenset((number[run.columns], run.seed) for run in nets),
         np.array([points.get(main_metric(task), math.nan) for task in tasks]),
         question.margin.share,
+        _scored(question, machine),
     )
+
+
+def _scored(question: Question, machine: Machine) -> np.ndarray:
+    """Return how many images the scores of each task are shares of: see `Grid`."""
+    targets, counts = dict(question.targets), []
+    for task in question.tasks:
+        packing = targets.get(task.target, question.images)
+        splits = size_of(packing, task.target if task.target in targets else "images", machine).splits
+        is_share = main_metric(task.name) in SHARES_OF_IMAGES
+        counts.append((splits.get("test") or splits.get("val") or math.nan) if is_share else math.nan)
+    return np.array(counts)
 
 
 def option_text(condition: Condition, tree: Taxonomy) -> str:

@@ -18,11 +18,10 @@ function makeButtons() {
 // What is typed into text fields. A value that comes from the kernel meanwhile does not take its place.
 class Drafts {
   constructor() {
-    this.drafts = new Map();  // by field: its text, and whether that is sent
+    this.drafts = new Map();  // by field: its text, where the caret is in it, and whether it is sent
     this.restore = () => setTimeout(() => {  // after the widget has shown the value of the kernel
-      for (const [field, { text }] of this.drafts) {
+      for (const [field, { text, caret }] of this.drafts) {
         if (field.value === text) continue;
-        const caret = field.selectionStart;
         field.value = text;
         if (caret !== null) field.setSelectionRange(caret, caret);
       }
@@ -30,7 +29,7 @@ class Drafts {
   }
 
   keep(field) {
-    this.drafts.set(field, { text: field.value, sent: false });
+    this.drafts.set(field, { text: field.value, caret: field.selectionStart, sent: false });
   }
 
   // Call *send*, which returns a promise, with what is not sent yet; then the field shows the *model* again.

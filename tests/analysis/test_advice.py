@@ -8,7 +8,16 @@ import pandas as pd
 import pytest
 
 from itl import ItlError
-from itl.analysis.advice import ENOUGH, Budget, advise, describe, frontier, next_experiment
+from itl.analysis.advice import (
+    ENOUGH,
+    Budget,
+    advise,
+    answer_text,
+    describe,
+    frontier,
+    next_experiment,
+    readable,
+)
 from itl.analysis.expected_scores import expected_rise
 from itl.analysis.option_grid import Grid
 from itl.analysis.verdicts import CANNOT_TELL
@@ -68,6 +77,27 @@ def test_without_differences_nothing_is_called_the_best():
     small = [replace(grid, points=np.full(TASKS, 0.3)) for grid in grids]  # a margin that noise exceeds
     assert ENOUGH not in {advise(grid, "probe@target0").verdict for grid in grids}
     assert {advise(grid, "probe@target0").verdict for grid in small} == {CANNOT_TELL}
+
+
+def test_a_lead_that_few_images_may_have_by_chance_is_not_the_best():
+    grid, _ = world(0, effect=8.0, measured=SEEDS)
+    lines = {}
+    for scored in (25, 10_000):
+        made = advise(replace(grid, scored=np.full(TASKS, float(scored))), "probe@target0")
+        lines[scored] = made.verdict
+        assert f"All nets are scored on the same {scored:,} images." in answer_text(made)
+    assert lines == {25: CANNOT_TELL, 10_000: ENOUGH}
+    assert "scored on" not in answer_text(advise(grid, "probe@target0"))
+
+
+def test_of_a_loss_no_shares_are_given():
+    grid, _ = world(0, effect=8.0, measured=SEEDS)
+    rows = grid.measured
+    lower = rows["value"].where((rows["task"] > 0) | (rows["option"] == 0), rows["value"] - 40)
+    made = advise(replace(grid, measured=rows.assign(value=lower)), "probe@target0")
+    assert made.gain < 0
+    assert set(readable(made)["share of gain"]) == {"", "0 % (0 to 0 %)"}
+    assert "Everything is expected to be no better than no pre-training" in answer_text(made)
 
 
 def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_with_the_yardstick():

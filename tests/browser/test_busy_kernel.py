@@ -79,16 +79,18 @@ def test_what_is_typed_after_another_question_was_chosen_stays(panel, page, home
     margin.fill("0.35")
     seeds.focus()
     page.keyboard.press("Control+a")
-    page.keyboard.type("7, 8")
+    page.keyboard.type("7, 8, 1")
     conditions = "document.querySelector('.itl-controls textarea').value"
     page.wait_for_function(f"() => {conditions}.includes('label_sets')")
-    assert (seeds.input_value(), margin.input_value()) == ("7, 8", "0.35"), "it is typed still"
-    page.keyboard.type(", 9")
+    assert (seeds.input_value(), margin.input_value()) == ("7, 8, 1", "0.35"), "it is typed still"
+    notebook.execute("panel.seeds = '5'")
+    page.wait_for_function("() => document.querySelector('.itl-panel').textContent.includes('of 4 runs')")
+    page.keyboard.type("0")  # goes where typing stopped, though the kernel's value is shorter
     page.keyboard.press("Tab")
     page.wait_for_function("() => document.querySelector('.itl-panel').textContent.includes('of 12 runs')")
-    assert (seeds.input_value(), margin.input_value()) == ("7, 8, 9", "0.35")
+    assert (seeds.input_value(), margin.input_value()) == ("7, 8, 10", "0.35")
     settings = notebook.execute("print(panel.question, panel.seeds, panel.margin, sep='; ')")
-    assert settings.strip() == "02-class-count; 7, 8, 9; 0.35"
+    assert settings.strip() == "02-class-count; 7, 8, 10; 0.35"
 
 
 NET = f"""import time
