@@ -102,9 +102,7 @@ class TaskValues:
         if columns[0][1] in DOUBLINGS:
             return self._doubling(DOUBLINGS.index(columns[0][1]))
         weights = np.zeros(len(self.conditions))
-        weights[
-            [self.first_alike[at] for at, one in enumerate(self.conditions) if one.columns == columns]
-        ] = 1
+        weights[self.first_alike[[one.columns == columns for one in self.conditions]]] = 1
         return weights
 
     def untrained(self, columns: Columns) -> np.ndarray:
