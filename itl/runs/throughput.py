@@ -129,10 +129,10 @@ def _kept(machine: Machine) -> dict[str, dict]:
 
 def name_of(net: str, recipe: Recipe, machine: Machine) -> str:
     """Name a work: what takes as long here has one name, such as recipes that differ in lr alone."""
-    same = replace(
+    time_settings = replace(
         recipe, epochs=0, steps=None, lr=0, lrs=(), schedule="cosine", drops=(), warmup=0, weight_decay=0
     )
-    return f"{_here(machine)}, {net}, {canonical(same)}"
+    return f"{_here(machine)}, {net}, {canonical(time_settings)}"
 
 
 def frozen_name(machine: Machine) -> str:
