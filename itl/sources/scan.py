@@ -44,12 +44,10 @@ class Scan:
     notes: list[str] = field(default_factory=list)  # worth knowing, but no reason to stop
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
     turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
-    resized: dict[str, str] = field(
-        default_factory=dict
-    )  # id -> its size, and the stated one, by far another
+    resized: dict[str, str] = field(default_factory=dict)  # id -> its size, and another one that is stated
     other_size: list[str] = field(
         default_factory=list
-    )  # images whose stated size is a little off, or swapped
+    )  # ids of a stated size that is a little off, or swapped
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
@@ -102,7 +100,7 @@ class Scan:
         if frame.is_of_stored(*stated):
             self.turned += ids
             return BoxFrame(frame, frame.stored_size, is_of_stored=True)
-        width, height = (int(side) if isinstance(side, int | float) else 0 for side in stated)
+        width, height = map(_whole, stated)
         if width <= 0 or height <= 0 or (width, height) == size:
             return BoxFrame(frame, size)
         sides = zip((width, height), size, strict=True)
@@ -206,6 +204,12 @@ class Scan:
         if not self.records:
             raise ItlError(f"{self.path} holds no images for {self.kind}; `itl check` says what it expects")
         return self.records
+
+
+def _whole(side: object) -> int:
+    """Return *side* as a whole number; 0 where it is none, as JSON may have anything."""
+    is_whole = isinstance(side, int) or (isinstance(side, float) and side.is_integer())
+    return int(side) if is_whole else 0  # type: ignore[call-overload]
 
 
 def _merge_alike(problems: list[Problem]) -> list[Problem]:

@@ -191,6 +191,15 @@ def test_images_with_trouble_can_be_skipped_and_boxes_cut(tmp_path):
     assert source.annotation(source.records()[0]) == [AnnotatedObject("dog", (1, 1, 60, 9))]
 
 
+@pytest.mark.parametrize("width", [float("nan"), float("inf"), 60.5, "60", None, 60.0])
+def test_a_stated_size_that_is_no_number_of_pixels_says_nothing(tmp_path, width):
+    tables = json.loads(one(row(3, 1, [0, 0, 9, 9])))
+    tables["images"][0]["width"] = width
+    source = Coco(written(tmp_path, PLAIN | {"train.json": json.dumps(tables).encode()}))
+    assert source.annotation(source.records()[0])[0].box == (1, 1, 9, 9)
+    assert source.scan.notes == []
+
+
 def test_a_test_split_without_annotations_is_left_out(tmp_path):
     files = {
         "test.json": coco_json({3: "three.jpg"}),
