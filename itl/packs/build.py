@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
-from itl.packs.earlier_pack import EarlierPack
 from itl.packs.journal import Journal, JournalRow
 from itl.packs.source_state import (
     Changes,
+    EarlierPack,
     PackedFile,
     PackRequest,
     Stamp,

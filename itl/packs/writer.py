@@ -18,9 +18,9 @@ import numpy as np
 
 from itl import ItlError
 from itl.machine import map_in_order
-from itl.packs.earlier_pack import EarlierPack
 from itl.packs.fit import decode, import_decoders
 from itl.packs.journal import Journal, JournalRow, checksum
+from itl.packs.source_state import EarlierPack
 from itl.processes import process_pool
 from itl.sources.records import Record
 from itl.sources.source import Source

@@ -13,7 +13,7 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES
 from itl.sources.coco import is_finite_number, read_tables, refuse_normalised, voc_corners
 from itl.sources.numbered_classes import read_names
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, short_name
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
 KIT_FILE = re.compile(r"(comp\d+_det_[A-Za-z0-9]+)_(.+)\.txt")
@@ -172,14 +172,13 @@ def _read_categories(file: Path, images: Collection[str]) -> tuple[dict[str, str
     tables = read_tables(data, str(file))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
     files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
-    return names, {number: _annotated_name(name, images) for number, name in files.items()}
+    return names, {number: annotated_name(name, images) for number, name in files.items()}
 
 
-def _annotated_name(file_name: str, images: Collection[str]) -> str:
-    """Return the annotated image that a file's name means, or the name itself."""
-    name = file_name.replace("\\", "/").rpartition("/")[2]
-    without = name.rpartition(".")[0] if is_image(name) else name
-    return without if without in images else file_name
+def annotated_name(name: str, images: Collection[str]) -> str:
+    """Return the one of the annotated *images* that *name*, which may have folders and suffix, means."""
+    short = short_name(name)
+    return short if name not in images and short in images else name
 
 
 def _digits(name: str) -> int | None:

@@ -14,27 +14,11 @@ from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import SPLITS
 
 IMAGE_COLUMNS = (
-    "file_name",
-    "filename",
-    "file",
-    "image",
-    "path",
-    "image_path",
-    "filepath",
-    "image_name",
-    "img",
+    *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 LABEL_COLUMNS = (
-    "label",
-    "class",
-    "wnid",
-    "category",
-    "class_name",
-    "target",
-    "labels",
-    "classname",
-    "label_name",
+    *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 SPLIT_FLAGS = ("is_train", "is_valid", "is_val", "is_test")  # columns of true and false: refused
@@ -84,11 +68,7 @@ def split_of_folder(image: str) -> str | None:
 
 
 def text_of(data: bytes, file: str) -> str:
-    """Return the text of a list, its characters composed as those in names of files are.
-
-    Raises:
-        ItlError: If *data* is not text in UTF-8.
-    """
+    """Return the text of a list in UTF-8, its characters composed as those in names of files are."""
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

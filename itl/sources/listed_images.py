@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import starmap
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from itl import ItlError, counted
 from itl.sources import archives
@@ -30,8 +30,8 @@ from itl.sources.numbered_classes import (
     names_of_numbers,
     read_names,
 )
-from itl.sources.records import Record, examples, is_image, validate_records
-from itl.sources.scan import Scan, one_line
+from itl.sources.records import Record, examples, is_image, plain_line, validate_records
+from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
 
@@ -54,7 +54,7 @@ class ListedSource(ScannedSource):
     """A source whose lists say which images it has; a data set derives from it and overrides `entries`."""
 
     path: Path
-    bad: str = "refuse"  # refuse or skip: listed images that are missing
+    bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     unlisted: ClassVar[str] = "images in no list"
 
     @abstractmethod
@@ -106,7 +106,7 @@ class ListedSource(ScannedSource):
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
-                yield Record(image, one_line(entry.label), split, self.listing.files[image]), line
+                yield Record(image, plain_line(entry.label), split, self.listing.files[image]), line
             scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
 
     @cached_property
@@ -214,16 +214,12 @@ class Lists(ListedSource):
         "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
         "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
     )
+    labelled_by = "the lists"
 
     @property
     def layout(self) -> str:
         """The lists, by their names."""
         return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
-
-    @property
-    def labelled_by(self) -> str:
-        """What says the class of an image."""
-        return "the lists"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
@@ -253,9 +249,14 @@ class Lists(ListedSource):
             scan.notes += [
                 f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
             ]
-        named = self._named(taken, scan)
+        names_of, source = self._class_names(taken, scan)
         for (split, file), images in lists.items():
-            yield split, file, [Entry(one.image, named(one.label), one.line) for one in images]
+            labels = [name_of(one.label, names_of, source) if names_of else one.label for one in images]
+            yield (
+                split,
+                file,
+                [Entry(one.image, label, one.line) for one, label in zip(images, labels, strict=True)],
+            )
 
     def _read(self, file: str) -> list[ListedImage]:
         """Return the images of the list *file*, which name them from the root where that is possible."""
@@ -347,8 +348,7 @@ class Lists(ListedSource):
             if len(files) > 1:
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
-                    f"choose one with the "
-                    f"option {split}={files[0]}"
+                    f"choose one with the option {split}={files[0]}"
                 )
         if not by_split:
             reasons = f" ({examples(list(self._unread.values()))})" if self._unread else ""
@@ -404,41 +404,29 @@ class Lists(ListedSource):
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
         return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
 
-    def _named(self, images: Sequence[ListedImage], scan: Scan) -> "_ClassNames":
-        """Return what turns the labels of *images* into names of classes; notes say what was taken."""
+    def _class_names(self, images: Sequence[ListedImage], scan: Scan) -> tuple[Mapping[str, str], str]:
+        """Return the names of the numbers that label *images*, and what has them; a note says what."""
         labels = {one.label for one in images}
         if not all(map(is_number, labels)):
             if self.names:
                 text = next(label for label in sorted(labels) if not is_number(label))
                 raise ItlError(f"the option names is for labels that are numbers, but one is {text[:40]!r}")
-            return _ClassNames({})
+            return {}, ""
         if file := self._names_file():
             names = read_names(self._member(file).read(), file)
             scan.notes.append(f"classes are numbers, named by {file}")
-            return _ClassNames(names, file)
-        pairs = ((one.label, _folder_of(one.image)) for one in images)
-        names = names_of_numbers(pairs)
+            return names, file
+        names = names_of_numbers((one.label, _folder_of(one.image)) for one in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
-            return _ClassNames(names, "the folders")
+            return names, "the folders"
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        return _ClassNames({})
+        return {}, ""
 
     def _names_file(self) -> str | None:
         if self.names:
-            return self._option_file(str(self.names), "names")
+            return str(self.names)
         return next((name for name in CLASS_NAME_FILES if name in self.listing.files), None)
-
-
-@dataclass(frozen=True)
-class _ClassNames:
-    """Turns labels into names of classes."""
-
-    names: Mapping[str, str]  # by number; empty: labels are names
-    file: str = ""
-
-    def __call__(self, label: str) -> str:
-        return name_of(label, self.names, self.file) if self.names else label
 
 
 def _folder_of(image: str) -> str:

@@ -3,7 +3,8 @@
 import json
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,8 +27,7 @@ from itl.sources.list_files import (
     split_in_name,
 )
 from itl.sources.numbered_classes import name_of, read_names
-from itl.sources.records import Record, validate_records
-from itl.sources.scan import one_line
+from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
 
@@ -84,9 +84,13 @@ class ParquetImages(Source):
 
     @property
     def _without_names(self) -> str:
-        schema = open_table(next(iter(self._files.values()))).schema_arrow
-        is_number = pa.types.is_integer(schema.field(self._columns[1]).type)
+        is_number = pa.types.is_integer(self._schema.field(self._columns[1]).type)
         return ", numbers without names (the option names=FILE gives them)" if is_number else ""
+
+    @cached_property
+    def _schema(self) -> pa.Schema:
+        """The schema of the first file; all have the same columns."""
+        return open_table(next(iter(self._files.values()))).schema_arrow
 
     def records(self) -> list[Record]:
         """Return one record for each labelled image, sorted by id."""
@@ -133,24 +137,22 @@ class ParquetImages(Source):
     @cached_property
     def _columns(self) -> tuple[str, str]:
         """The path of the image's bytes in the schema, and the column of the label."""
-        schemas = {name: open_table(file).schema_arrow for name, file in self._files.items()}
-        first = next(iter(schemas))
-        for name, schema in schemas.items():
-            if schema.names != schemas[first].names:
+        schema, columns, first = self._schema, self._schema.names, next(iter(self._files))
+        for name, file in self._files.items():
+            if (others := open_table(file).schema_arrow.names) != columns:
                 raise ItlError(
-                    f"{self.path}: {name} has the columns {', '.join(schema.names)[:80]}, but {first} has "
-                    f"{', '.join(schemas[first].names)[:80]}; give files of one data set"
+                    f"{self.path}: {name} has the columns {', '.join(others)[:80]}, but {first} has "
+                    f"{', '.join(columns)[:80]}; give files of one data set"
                 )
-        columns = schemas[first].names
         image = choose_column(columns, self.image, IMAGE_COLUMNS, "image", first)
         label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
-        kind = schemas[first].field(label).type
+        kind = schema.field(label).type
         if pa.types.is_nested(kind):
             raise ItlError(
                 f"{first}: the column {label} is {kind}, not one class for each image; set the option "
                 f"label=COLUMN"
             )
-        kind = schemas[first].field(image).type
+        kind = schema.field(image).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             return f"{image}.bytes", label
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -182,12 +184,10 @@ class ParquetImages(Source):
         column = self._columns[0]
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            try:
+            with _explained(f"{file} cannot be read as Parquet"):
                 groups = map(metadata.row_group, range(metadata.num_row_groups))
                 chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
                 known = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise ItlError(f"{file} cannot be read as Parquet ({error}); download it again") from None
             bare = sum(one.null_count for one in known if one is not None and one.has_null_count)
             kind = open_table(file).schema_arrow.field(column.partition(".")[0]).type
             if "." in column and pa.types.is_null(kind.field("bytes").type):  # which has no statistics
@@ -206,7 +206,7 @@ class ParquetImages(Source):
     def _split_column(self) -> str:
         """The column that says the split of each row; '' without one."""
         image, label = self._columns
-        names = open_table(next(iter(self._files.values()))).schema_arrow.names
+        names = self._schema.names
         groups = [group for of_split in self._groups.values() for group in of_split]
         values = {
             name: {str(value).strip() for value in self._column(groups, name)}
@@ -243,7 +243,7 @@ class ParquetImages(Source):
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
-        values = ["" if value == UNLABELLED else one_line(value) for value in values]
+        values = ["" if value == UNLABELLED else plain_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(
@@ -265,15 +265,12 @@ class ParquetImages(Source):
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
             part = _leaf(read_columns(self._files[file], column), column)
-            try:
+            with _explained(f"{file}: {column} cannot be read"):  # such as text that is not UTF-8
                 values += part.to_pylist()
-            except ValueError as error:  # text that is not UTF-8
-                raise ItlError(f"{file}: {column} cannot be read ({error}); download it again") from None
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
                 f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "
-                f"{counted(rows, 'rows')}; "
-                f"download them again"
+                f"{counted(rows, 'rows')}; download them again"
             )
         return values
 
@@ -284,12 +281,10 @@ class ParquetImages(Source):
         if self.names:
             file = Path(self.names)
             return read_names(file.read_bytes(), str(file)), str(file)
-        first, file = next(iter(self._files.items()))
-        schema = open_table(file).schema_arrow
-        if not pa.types.is_integer(schema.field(column).type):
+        if not pa.types.is_integer(self._schema.field(column).type):
             return {}, ""
-        info = (schema.metadata or {}).get(b"huggingface", b"")
-        if names := _names_in_metadata(info, column):
+        if names := _names_in_metadata(self._schema, column):
+            first = next(iter(self._files))
             self._refuse_other_names(names, first, column)
             return names, first
         folder = Path(self.path)
@@ -303,8 +298,7 @@ class ParquetImages(Source):
     def _refuse_other_names(self, names: Mapping[str, str], first: str, column: str) -> None:
         """Raise ItlError where a file names the numbers of its classes otherwise than the *first*."""
         for file, path in self._files.items():
-            info = (open_table(path).schema_arrow.metadata or {}).get(b"huggingface", b"")
-            others = _names_in_metadata(info, column)
+            others = _names_in_metadata(open_table(path).schema_arrow, column)
             if others and others != names:
                 number = min(key for key in others.keys() | names if others.get(key) != names.get(key))
                 raise ItlError(
@@ -347,21 +341,25 @@ _ROW_GROUPS = _RowGroupCache()
 
 def open_table(file: Path) -> pq.ParquetFile:
     """Open a Parquet file; ItlError if it is none."""
-    try:
+    with _explained(f"{file} cannot be read as Parquet"):
         return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ItlError(f"{file} cannot be read as Parquet ({reason}); download it again") from None
 
 
 def read_columns(file: Path, column: str, group: int | None = None) -> pa.Table:
     """Read one *column* of a file, or of its row *group*; ItlError if it is damaged."""
     table = open_table(file)
-    try:
+    with _explained(f"{file}: the column {column} cannot be read"):
         return table.read([column]) if group is None else table.read_row_group(group, [column])
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn an error of pyarrow into an ItlError that starts with *what*."""
+    try:
+        yield
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = " ".join(str(error).split())[:100]
-        raise ItlError(f"{file}: the column {column} cannot be read ({reason}); download it again") from None
+        raise ItlError(f"{what} ({reason}); download it again") from None
 
 
 def _leaf(table: pa.Table, column: str) -> Any:
@@ -372,10 +370,10 @@ def _leaf(table: pa.Table, column: str) -> Any:
     return values
 
 
-def _names_in_metadata(data: bytes, column: str) -> dict[str, str]:
+def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:
     """Return the names of classes that the hub's metadata has for *column*."""
     try:
-        names = json.loads(data or b"{}")["info"]["features"][column]["names"]
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)

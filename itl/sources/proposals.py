@@ -13,7 +13,7 @@ from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, iou_of
 from itl.sources.findings import Finding
 from itl.sources.proposal_files import Regions, describe_order, read_regions
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, short_name
 from itl.sources.scan import Scan
 from itl.sources.voc_xml import read_objects
 
@@ -224,14 +224,9 @@ def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Re
 
 def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
     """Return *images* by their names without folders and suffix, those whose names are unique."""
-    names = {image: _short_name(image) for image in images}
+    names = {image: short_name(image) for image in images}
     counts = Counter(names.values())
     return {name: image for image, name in names.items() if counts[name] == 1}
-
-
-def _short_name(image: str) -> str:
-    last = image.rpartition("/")[2]
-    return last.rpartition(".")[0] if is_image(last) else last
 
 
 def check_proposals(path: Path | None, annotations: str | None = None, **others: object) -> list[Finding]:

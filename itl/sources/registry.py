@@ -11,15 +11,13 @@ from itl.sources.cifar import Cifar10, Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
 from itl.sources.downsampled import DownsampledImageNet
-from itl.sources.imagenet import ImageNet, TinyImageNet
-from itl.sources.imagenet21k import ImageNet21k
+from itl.sources.imagenet import ImageNet, ImageNet21k, TinyImageNet
 from itl.sources.listed_images import Lists
 from itl.sources.parquet_images import ParquetImages
 from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
-from itl.sources.synthetic.classes import DemoClasses
-from itl.sources.synthetic.kinds import DemoKinds
+from itl.sources.synthetic.classes import DemoClasses, DemoKinds
 from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 from itl.sources.target_sets import TARGET_SETS
@@ -118,7 +116,9 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:
-        return pick({str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of {name}")
+        return pick(
+            {str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of the option {name}"
+        )
     if Path in kinds and isinstance(value, str | Path):
         return _existing_file(name, Path(value).expanduser(), path)
     if float in kinds and type(value) is int:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from itl import ItlError, did_you_mean
 from itl.sources import archives
@@ -28,7 +29,7 @@ class Sun397(ScannedSource):
 
     path: Path
     partition: int = 1  # 1 to 10
-    bad: str = "refuse"  # refuse or skip: listed images that are missing
+    bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     kind = "sun397"
     expected = (
         "the folder SUN397 or a plain tar of it, with Training_01.txt and Testing_01.txt in it or beside it "

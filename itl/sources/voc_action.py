@@ -5,25 +5,23 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted, no_such
 from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
-from itl.sources.scan import Scan, image_frame
+from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
 from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
 
-ACTIONS = ("jumping", "phoning", "playinginstrument", "reading", "ridingbike") + (
-    "ridinghorse",
-    "running",
-    "takingphoto",
-    "usingcomputer",
-    "walking",
+ACTIONS = (
+    *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
+    *("ridinghorse", "running", "takingphoto", "usingcomputer", "walking"),
 )
 OTHER = "other"  # the annotations' word for none of these
 LIST_FOLDER = "ImageSets/Action"
@@ -41,9 +39,9 @@ class VocAction(AnnotatedSource):
 
     path: Path
     context: float = 1.25
-    bad: str = "refuse"  # refuse or skip: people on images with problems
-    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
-    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
+    bad: Literal["refuse", "skip"] = "refuse"  # people on images with problems
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     kind = "voc2012-action"
     counted = ("people", "actions")
     expected = (
@@ -123,10 +121,8 @@ class VocAction(AnnotatedSource):
             if not action:
                 lists[split] = [person for person, _ in rows]
                 continue
-            try:
-                pick(dict.fromkeys(ACTIONS), action, "action")
-            except ItlError as error:
-                scan.add_problem(f"{name}: {error}; rename or remove it")
+            if action not in ACTIONS:
+                scan.add_problem(f"{name}: {no_such(ACTIONS, action, 'action')}; rename or remove it")
                 continue
             people = people_with_flags[split]  # made here: an empty list is a list, too
             for person, flag in rows:
@@ -215,12 +211,9 @@ class VocAction(AnnotatedSource):
             scan.add_problem(f"{text}; get lists and annotations from one release", record.id)
             return
         labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
-        for action in labels:
-            try:
-                pick(dict.fromkeys(ACTIONS), action, "action")
-            except ItlError as error:
-                scan.add_problem(f"{xml}, object {number}: {error}", record.id)
-                return
+        if unknown := [action for action in labels if action not in ACTIONS]:
+            scan.add_problem(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}", record.id)
+            return
         labels |= flags
         if not labels and record.split != "test":
             text = f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does"

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
@@ -11,7 +12,7 @@ from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject, clip_box
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
-from itl.sources.scan import Scan, image_frame
+from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_xml import assign_splits, list_devkit, parse_annotation, read_list
 
@@ -28,9 +29,9 @@ class Voc2007(AnnotatedSource):
 
     path: Path
     classes: str | None = None  # a,b,c: class names, instead of PASCAL's 20
-    bad: str = "refuse"  # refuse or skip: images with problems
-    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
-    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
+    bad: Literal["refuse", "skip"] = "refuse"  # images with problems
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
@@ -57,7 +57,6 @@ def parse_annotation(data: bytes, name: str, outside: str = "refuse") -> tuple[A
     Raises:
         ItlError: If the file as a whole cannot be read.
     """
-    pick(dict.fromkeys(("refuse", "cut")), outside, "value of the option outside")
     root = _parse_xml(data, name)
     width, height = _image_side(root, "width", name), _image_side(root, "height", name)
     objects, actions, problems = [], [], []

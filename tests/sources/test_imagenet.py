@@ -12,6 +12,7 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.cifar import WNIDS, Cifar100
 from itl.sources.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, TinyImageNet
+from itl.sources.registry import open_source
 from itl.sources.val_labels import DEVKIT, META, TRUTH, read_labels
 from tests.pictures import CAR, FOX, listed, tarred, tree
 
@@ -194,4 +195,4 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
     assert len(pickle.dumps(source)) < 1000
     assert Cifar100(tmp_path, plain="drop").records() == [records[0], records[2]]
     with pytest.raises(ItlError, match="did you mean 'drop'"):
-        Cifar100(tmp_path, plain="dropp").records()
+        open_source("cifar100", tmp_path, plain="dropp")
