@@ -109,18 +109,12 @@ def _changes(request: PackRequest, out: Path) -> Changes:
     if not same or (changes and summary["path"] != request.absolute_path()):
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
-            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another "
-            f"folder"
+            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another folder"
         )
     return changes
 
 
-def _write_folder(
-    request: PackRequest,
-    folder: Path,
-    replaced: Path | None,
-    workers: int,
-) -> None:
+def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, workers: int) -> None:
     """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
     state = request.source_state  # before anything is read: a later change shows the next time
     source, records = request.open_source()
@@ -139,7 +133,7 @@ def _write_folder(
     _check_identity(folder, journal.identity or identity, identity)
     earlier = EarlierPack.open(replaced, records, stamps) if replaced else None
     writer = ImageWriter(source, records, request.packing, folder / "images.npy", journal, workers, earlier)
-    for line in source.reading(records).lines():
+    for line in source.describe(records):
         log.info(line)
     journal.begin(identity)
     try:
@@ -167,9 +161,8 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
         unreadable = writer.unreadable()
         if unreadable:
             _write_unreadable(folder / "unreadable.csv", unreadable)
-            log.info(
-                f"{counted(len(unreadable), 'images')} cannot be read; unreadable.csv in the pack says why"
-            )
+            count = counted(len(unreadable), "images")
+            log.info(f"{count} cannot be read; unreadable.csv in the pack says why")
     packed = total - len(unreadable)
     log.info(f"{packed:,} of {counted(total, 'images are')} packed, after {time.monotonic() - started:.0f} s")
 
@@ -218,7 +211,6 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
     if corrupt:
         log.info(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
-    reading = source.reading(records, unreadable=len(unreadable))
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),
@@ -231,19 +223,15 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "metric": source.metric,
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
-        "left_out": dict(reading.left_out or {}),
-        "reading": "" if source.rendered else "\n".join(reading.lines()),
+        "left_out": dict(source.count_left_out(records, len(unreadable))),
+        "reading": "" if source.rendered else "\n".join(source.describe(records, len(unreadable))),
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):
         flush_to_disk(folder / name)
-    text = json.dumps(summary | {"files": _sizes(folder)}, indent=1)
+    sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
+    text = json.dumps(summary | {"files": sizes}, indent=1)
     write_atomic(folder / "pack.json", lambda part: part.write_text(text))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file of the finished pack in *folder*."""
-    return {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:

@@ -5,7 +5,7 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -49,10 +49,9 @@ class PackRequest:
             source = open_source(kind, self.path, **dict(self.packing.options))
             return source, source.records()
         except OSError as error:
-            reason = error.strerror or error
-            command = f"itl check {kind} {shlex.quote(str(self.path))}"
             raise ItlError(
-                f"{self.path} cannot be read as {kind}: {reason}; `{command}` says what is expected"
+                f"{self.path} cannot be read as {kind}: {error.strerror or error}; `itl check {kind} "
+                f"{shlex.quote(str(self.path))}` says what is expected"
             ) from error
 
     def absolute_path(self) -> str | None:
@@ -69,9 +68,8 @@ class PackRequest:
             return None
         named = [value for _, value in self.packing.options if isinstance(value, str)]
         others = [path for value in named for path in (Path(value), self.path / value)]
-        others += sorted(
-            path for path in self.path.absolute().parent.iterdir() if path.suffix in LIST_SUFFIXES
-        )
+        beside = self.path.absolute().parent.iterdir()
+        others += sorted(path for path in beside if path.suffix in LIST_SUFFIXES)
         digest, files, size = hashlib.sha256(), 0, 0
         for path in [self.path, *(path for path in others if path.is_file())]:
             for name, (file_bytes, time_ns) in _files(path):
@@ -84,27 +82,18 @@ class PackRequest:
 class Changes:
     """How the images of a source differ from those in a pack, each by its id."""
 
-    added: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()  # by size or time of the file
-    labelled: tuple[str, ...] = ()  # of another class or split
+    images: Mapping[str, list[str]] = field(default_factory=dict)  # what, in words -> images
     other: str = ""  # anything else that differs
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
-        return bool(self.added or self.gone or self.changed or self.labelled or self.other)
+        return bool(str(self))
 
     def __str__(self) -> str:
         """Return the changes in words."""
-        groups = {
-            "added": self.added,
-            "gone": self.gone,
-            "changed": self.changed,
-            "of another class or split": self.labelled,
-        }
         parts = [
-            f"{counted(len(images), 'images')} {what} ({examples(list(images), 1)})"
-            for what, images in groups.items()
+            f"{counted(len(images), 'images')} {what} ({examples(images, 1)})"
+            for what, images in self.images.items()
             if images
         ]
         return ", ".join([*parts, self.other] if self.other else parts)
@@ -115,11 +104,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
 
     If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
     and each image compared. Images that lie elsewhere now are compared by size only: a copy has other times.
-
-    Args:
-        folder: Of the finished pack.
-        summary: Its pack.json, which takes the state of now if no image has changed.
-        request: With the pack's settings.
+    If none has changed, pack.json, whose content is *summary*, takes the state of now.
     """
     moved = summary["path"] != request.absolute_path()
     state = request.source_state
@@ -153,7 +138,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
             labelled.append(record.id)
     ids = {record.id for record in records}
     added, gone = sorted(ids - files.keys()), sorted(files.keys() - ids)
-    return Changes(tuple(added), tuple(gone), tuple(changed), tuple(labelled))
+    return Changes({"added": added, "gone": gone, "changed": changed, "of another class or split": labelled})
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,12 +45,7 @@ class ImageWriter:
     earlier: EarlierPack | None = None  # which has some of the images
 
     def write(self) -> None:
-        """Write all images that the journal does not have yet.
-
-        Raises:
-            ItlError: If more images are unreadable than the packing allows, or a process of the pool was
-                killed.
-        """
+        """Write all images that the journal does not have yet; ItlError if too many are unreadable."""
         if not self.source.rendered:
             import_decoders()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -200,10 +195,7 @@ def npy_header(images: int, size: int) -> bytes:
 def decode_chunk(
     source: Source, packing: Packing, earlier: EarlierPack | None, records: list[Record]
 ) -> tuple[list[JournalRow], np.ndarray]:
-    """Return a journal row for each of *records*, and the pixels of the readable ones, (n, size, size, 3).
-
-    What *earlier* has is copied.
-    """
+    """Return a journal row for each of *records*, and the pixels of the readable ones, (n, size, size, 3)."""
     pixels = np.empty((len(records), packing.size, packing.size, 3), np.uint8)
     rows, count = [], 0
     for record in records:

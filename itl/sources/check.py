@@ -60,7 +60,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     for record in records:
         splits[record.split].append(record)
     if records:
-        findings += [Finding("count", line) for line in source.reading(records).lines()]
+        findings += [Finding("count", line) for line in source.describe(records)]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
     findings += [Finding("note", text) for text in scan.notes] if scan else []
     findings += _missing_splits(source, splits)
@@ -151,10 +151,8 @@ def _split_line(split: str, records: list[Record]) -> str:
     per_class = Counter(record.wnid for record in records).values()
     least, most = min(per_class), max(per_class)
     count = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return (
-        f"{split}: {counted(len(records), 'images')} in {counted(len(per_class), 'classes')}, {count} "
-        f"for each class"
-    )
+    classes = counted(len(per_class), "classes")
+    return f"{split}: {counted(len(records), 'images')} in {classes}, {count} for each class"
 
 
 def _wordnet_line(names: list[str]) -> str:
@@ -218,9 +216,7 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
-    of = f"of {len(sample):,} image{'' if len(sample) == 1 else 's'}" + (
-        f" (one in {step} was checked)" if step > 1 else ""
-    )
+    of = f"of {counted(len(sample), 'images')}" + (f" (one in {step} was checked)" if step > 1 else "")
     findings = []
     if narrow:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"

@@ -13,7 +13,7 @@ from typing import Literal
 
 from itl import ItlError, counted
 from itl.sources.archives import Listing
-from itl.sources.boxes import AnnotatedObject, Box, clip_box
+from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
@@ -156,8 +156,7 @@ class Coco(AnnotatedSource):
                 where = f"{name}, annotation {number} ({image})"
                 try:
                     one = parse_object(annotation, classes, boxes.size, where)
-                    one = clip_box(one, *boxes.size, where, self.outside)
-                    scan.objects[image].append(boxes.upright(one))
+                    scan.objects[image].append(boxes.upright(one, where, self.outside))
                 except ItlError as error:
                     scan.add_problem(str(error), image)
         summary = (

@@ -33,8 +33,9 @@ class Annotations:
 
     @property
     def classes(self) -> list[str]:
-        """The classes that detections may have."""
-        return classes_of(self.objects)
+        """The classes that detections may have: those of the objects, and PASCAL's if these are of them."""
+        classes = set(self.objects["name"])
+        return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
 
 
 def load_detections(
@@ -101,12 +102,6 @@ def read_detections(path: Path) -> pd.DataFrame:
     if invalid := first_invalid_box(frame[SIDES].to_numpy()):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
     return frame
-
-
-def classes_of(objects: pd.DataFrame) -> list[str]:
-    """Return the classes that detections may have: those of *objects*, and PASCAL's if these are of them."""
-    classes = set(objects["name"])
-    return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
 
 
 def check_detections(

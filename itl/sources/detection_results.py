@@ -24,15 +24,10 @@ COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
     """Read the development kit's results: a folder of comp4_det_test_CLASS.txt, lines `IMAGE SCORE` and box.
 
-    Args:
-        folder: The folder.
-        classes: The annotated classes; each needs a file, which may be empty.
+    Each of the annotated *classes* needs a file, which may be empty.
 
     Returns:
         The columns `DETECTION_COLUMNS`, classes by name, lines in the order of the files.
-
-    Raises:
-        ItlError: If there are no such files, those of several sets, none for a class, or a line is invalid.
     """
     files = {file.name: file for file in sorted(folder.iterdir())}
     matches = {name: match for name in files if (match := KIT_FILE.fullmatch(name))}
@@ -73,9 +68,6 @@ def read_coco_results(
 
     Returns:
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
-
-    Raises:
-        ItlError: If it is not that, or an id stands for nothing.
     """
     rows = _result_rows(path)
     if categories is None:
@@ -83,16 +75,13 @@ def read_coco_results(
         image_names: dict[str, str] = {}
     else:
         (names, image_names), note = _read_categories(categories, images), ""
-    numbered = {
-        number: name for name, number in ((name, _digits(name)) for name in images) if number is not None
-    }
+    numbered = {_digits(name): name for name in images}
     result = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, number {number}"
         image = str(row["image_id"])
-        if image not in images and image not in image_names:
-            digits = _digits(image)
-            image = numbered.get(digits, image) if digits is not None else image
+        if image not in images and image not in image_names and (digits := _digits(image)) is not None:
+            image = numbered.get(digits, image)
         image = image_names.get(image, image)
         category = str(row["category_id"])
         if category not in names and category not in classes:

@@ -14,9 +14,9 @@ from itl.sources import archives
 from itl.sources.archives import Listing, Member
 from itl.sources.class_folders import NOT_CHOSEN, choose_classes, class_map, no_images, split_off_val
 from itl.sources.layout import Choice, Layout, image_counts, recognise, refuse_empty_classes, split_of
-from itl.sources.records import WNID, Record, examples, is_image, validate_records
+from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
-from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels, stem_of
+from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
@@ -131,7 +131,7 @@ class ImageNet(Source):
         """The wnids of val images that do not lie in class folders, by name."""
         if not self._flat:
             return {}
-        return {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+        return {name: self._labels.wnids[short_name(name)] for name in self._flat_names}
 
     @cached_property
     def _flat_names(self) -> list[str]:
@@ -154,7 +154,7 @@ class ImageNet(Source):
                 wnids = read_labels(Path(self.val_labels).read_bytes())
             except (OSError, ItlError) as error:
                 raise ItlError(f"{self.val_labels}: {error}") from None
-            missing = [name for name in self._flat_names if stem_of(name) not in wnids]
+            missing = [name for name in self._flat_names if short_name(name) not in wnids]
             if missing:
                 raise ItlError(
                     f"{self.val_labels} lacks {counted(len(missing), 'val images')}, such as "

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
@@ -30,13 +30,12 @@ _IMAGE_AND_LABEL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ListedImage:
-    """One line of a list."""
+class ListedImage(NamedTuple):
+    """One image of a list."""
 
     image: str  # as the list names it
     label: str  # likewise; empty without one
-    line: int  # from 1
+    line: int = 0  # from 1; 0: not known
     split: str = ""  # train, val or test, where the list has a column of splits
 
 
@@ -91,9 +90,6 @@ def read_list_file(
         file: Its name: the suffix says what it is, and errors quote it.
         image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
         label: Column of the label; None finds it among `LABEL_COLUMNS`.
-
-    Raises:
-        ItlError: If it is not text, or without such columns, or a line cannot be read.
 
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
@@ -205,12 +201,9 @@ def _from_objects(
 
 
 def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[str]) -> str:
-    """Return the column of *file* that says the split of each image; '' where none is named so.
+    """Return the one of the *columns* of *file* that says the split of each image; '' where none is named so.
 
-    Args:
-        values: Without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
-        file: Its name, for errors.
-        columns: All columns of the file.
+    *values* are, without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
 
     Raises:
         ItlError: If a column named split holds something else, two columns hold splits, or one of
@@ -238,11 +231,7 @@ def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[st
 def choose_column(
     columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
 ) -> str:
-    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
-
-    Raises:
-        ItlError: If the option's column is absent, or none or several have a usual name.
-    """
+    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name."""
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option

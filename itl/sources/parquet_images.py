@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,13 +19,7 @@ from itl.sources.archives import Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.layout import SPLITS
 from itl.sources.limits import refuse_large
-from itl.sources.list_files import (
-    LABEL_COLUMNS,
-    SPLIT_COLUMNS,
-    choose_column,
-    split_column,
-    split_in_name,
-)
+from itl.sources.list_files import LABEL_COLUMNS, SPLIT_COLUMNS, choose_column, split_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
@@ -79,16 +73,15 @@ class ParquetImages(Source):
     def labelled_by(self) -> str:
         """What says the class of an image, and where names of numbers come from."""
         names, file = self._class_names
-        column = f"the column {self._columns[1]}"
-        return f"{column}, named by {file}" if names else f"{column}{self._without_names}"
-
-    @property
-    def _without_names(self) -> str:
-        is_number = pa.types.is_integer(self._schema.field(self._columns[1]).type)
-        return ", numbers without names (the option names=FILE gives them)" if is_number else ""
+        label = self._columns[1]
+        if names:
+            return f"the column {label}, named by {file}"
+        is_number = pa.types.is_integer(self._first_schema.field(label).type)
+        without_names = ", numbers without names (the option names=FILE gives them)" if is_number else ""
+        return f"the column {label}{without_names}"
 
     @cached_property
-    def _schema(self) -> pa.Schema:
+    def _first_schema(self) -> pa.Schema:
         """The schema of the first file; all have the same columns."""
         return open_table(next(iter(self._files.values()))).schema_arrow
 
@@ -107,11 +100,8 @@ class ParquetImages(Source):
     @property
     def left_out(self) -> Counter:
         """Rows without a label."""
-        return Counter({"unlabelled rows": self._table_rows - len(self._rows)})
-
-    @property
-    def _table_rows(self) -> int:
-        return sum(group.rows for groups in self._groups.values() for group in groups)
+        rows = sum(group.rows for groups in self._groups.values() for group in groups)
+        return Counter({"unlabelled rows": rows - len(self._rows)})
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -137,7 +127,7 @@ class ParquetImages(Source):
     @cached_property
     def _columns(self) -> tuple[str, str]:
         """The path of the image's bytes in the schema, and the column of the label."""
-        schema, columns, first = self._schema, self._schema.names, next(iter(self._files))
+        schema, columns, first = self._first_schema, self._first_schema.names, next(iter(self._files))
         for name, file in self._files.items():
             if (others := open_table(file).schema_arrow.names) != columns:
                 raise ItlError(
@@ -206,7 +196,7 @@ class ParquetImages(Source):
     def _split_column(self) -> str:
         """The column that says the split of each row; '' without one."""
         image, label = self._columns
-        names = self._schema.names
+        names = self._first_schema.names
         groups = [group for of_split in self._groups.values() for group in of_split]
         values = {
             name: {str(value).strip() for value in self._column(groups, name)}
@@ -281,9 +271,9 @@ class ParquetImages(Source):
         if self.names:
             file = Path(self.names)
             return read_names(file.read_bytes(), str(file)), str(file)
-        if not pa.types.is_integer(self._schema.field(column).type):
+        if not pa.types.is_integer(self._first_schema.field(column).type):
             return {}, ""
-        if names := _names_in_metadata(self._schema, column):
+        if names := _names_in_metadata(self._first_schema, column):
             first = next(iter(self._files))
             self._refuse_other_names(names, first, column)
             return names, first
@@ -312,27 +302,18 @@ class _RowGroupCache:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.columns: OrderedDict[tuple[Path, RowGroup], Any] = OrderedDict()
-        self.sizes: dict[tuple[Path, RowGroup], int] = {}
-        self.locks: dict[tuple[Path, RowGroup], threading.Lock] = {}
+        self.columns: dict[tuple[Path, RowGroup], Any] = {}  # the one that was read last comes last
 
     def read(self, file: Path, group: RowGroup, column: str) -> Any:
         """Return the *column* of a row group, read once by whichever thread comes first."""
         key = (file, group)
         with self.lock:
-            reading = self.locks.setdefault(key, threading.Lock())
-        with reading:
-            with self.lock:
-                if key in self.columns:
-                    self.columns.move_to_end(key)
-                    return self.columns[key]
-            data = _leaf(read_columns(file, column, group.number), column)
-            with self.lock:
-                self.columns[key], self.sizes[key] = data, data.nbytes
-                while sum(self.sizes.values()) > CACHED_BYTES and len(self.columns) > 1:
-                    oldest, _ = self.columns.popitem(last=False)
-                    del self.sizes[oldest]
-                    self.locks.pop(oldest, None)
+            data = self.columns.pop(key, None)
+            if data is None:
+                data = _leaf(read_columns(file, column, group.number), column)
+            self.columns[key] = data
+            while sum(one.nbytes for one in self.columns.values()) > CACHED_BYTES and len(self.columns) > 1:
+                del self.columns[next(iter(self.columns))]
             return data
 
 

@@ -41,13 +41,7 @@ FORMAT_HINT = "`itl proposals --help` says what it should hold"
 def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
-    Args:
-        path: The file or folder.
-        order: Of the columns of boxes in a .mat: "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
-
-    Raises:
-        ItlError: In one line: no such file, another kind of file or content, an invalid box, an image for
-            which two files have different regions.
+    The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
     """
     path = Path(path)
     pick(ORDERS, order, "order of boxes")
@@ -164,9 +158,7 @@ def _image_name(cell: object) -> str:
 def _boxes(cell: object, scores: object = None) -> np.ndarray:
     """Return the boxes of an image (K, 4), those of the highest score first if there are scores.
 
-    Args:
-        cell: K × 4 numbers, or K × 5 with a score last.
-        scores: K numbers; None: there are none, or they are in *cell*.
+    The *cell* has K × 4 numbers, or K × 5 with a score last.
     """
     boxes = np.asarray(cell)
     if boxes.size == 0:

@@ -75,11 +75,7 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     'folder'
 
     A file among the options is looked for as it is named, then in the folder *path*, or beside
-    the tar or zip.
-
-    Raises:
-        ItlError: For an unknown kind or option, with the nearest name; for a value that the option does not
-            take; for a missing path.
+    the tar or zip. What the source does not take is an ItlError, with the nearest name.
     """
     source: Callable[..., Source] = pick(SOURCES, kind, "source")
     known = dict(inspect.signature(source).parameters)
@@ -110,9 +106,6 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
 
     >>> check_option("seed", 3, int | None, Path())
     3
-
-    Raises:
-        ItlError: If it is of another type or no choice of a Literal, or names a file that does not exist.
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:

@@ -12,7 +12,7 @@ import numpy as np
 
 from itl import ItlError, counted, no_such
 from itl.sources.archives import Member
-from itl.sources.boxes import AnnotatedObject, turn_box
+from itl.sources.boxes import AnnotatedObject, clip_box, turn_box
 from itl.sources.image_files import read_header
 from itl.sources.records import Record, examples, plain_line
 
@@ -87,8 +87,7 @@ class Scan:
             ids: Of the records of its image.
             frame: Of the file.
             stated: Width and height that its annotation states; 0 or None where it does not.
-            resized: What is done where these are by far others: "keep" takes the boxes for those of the file,
-                "scale" and "refuse" for those of an image of the stated size; see `finish`.
+            resized: Where these are by far others, "keep" takes the boxes for those of the file.
         """
         size = frame.width, frame.height
         if frame.is_of_stored(*stated):
@@ -106,12 +105,7 @@ class Scan:
         return BoxFrame(frame, size if resized == "keep" else (width, height))
 
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
-        """Sort the records, and say what was done about images of another size than their annotations state.
-
-        Args:
-            bad: "skip" leaves out images with problems, "refuse" keeps the problems.
-            resized: As `box_frame` has it; "refuse" makes these images problems.
-        """
+        """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `box_frame`."""
         self._note_sizes(resized)
         self._check_objects()
         if self.turned:
@@ -151,11 +145,11 @@ class Scan:
             )
         if not self.resized:
             return
-        image, sizes = next(iter(self.resized.items()))
-        text = (
-            f"{counted(len(self.resized), 'images have')} another size than their annotations state, such as "
-            f"{image}, {sizes}"
+        count, example = (
+            counted(len(self.resized), "images have"),
+            ", ".join(next(iter(self.resized.items()))),
         )
+        text = f"{count} another size than their annotations state, such as {example}"
         if resized == "refuse":
             text += (
                 "; set the option resized=scale if their boxes are those of the stated size, or resized=keep "
@@ -167,12 +161,7 @@ class Scan:
             self.notes.append(f"{text}; their boxes are {done}")
 
     def protocol_name(self, protocol: str, published: Mapping[str, int] | None = None) -> str:
-        """Return *protocol* with how many of its images are here, and how many were left out as bad.
-
-        Args:
-            protocol: The name of a published division into splits.
-            published: Its number of images, by split; None: not known.
-        """
+        """Return *protocol* with how many of its *published* images are here, and how many were left out."""
         counts = Counter(record.split for record in self.records)
         if published and any(counts[split] != count for split, count in published.items()):
             present, total = sum(counts[split] for split in published), sum(published.values())
@@ -265,8 +254,9 @@ class BoxFrame:
     size: tuple[int, int]  # width and height there
     is_of_stored: bool = False
 
-    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
-        """Return the object *one* with its box in the upright image of the file."""
+    def upright(self, one: AnnotatedObject, where: str, outside: str) -> AnnotatedObject:
+        """Return the object *one*, clipped as `clip_box` does, with its box in the upright image."""
+        one = clip_box(one, *self.size, where, outside)
         if self.is_of_stored:
             return self.image.upright(one)
         across, down = self.image.width / self.size[0], self.image.height / self.size[1]

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -19,61 +18,6 @@ from itl.sources.records import Record, examples, lacking_classes, suffix_of
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What was understood of a source; nobody should have to guess it from a result."""
-
-    layout: str  # in words, such as: class folders in train, val
-    splits: Mapping[str, int]  # images of each split
-    classes: tuple[str, ...]  # sorted wnids or names
-    labelled_by: str = ""  # what says the class of an image, in words
-    class_names: Mapping[str, str] | None = None  # words for wnids that the source itself gives
-    left_out: Mapping[str, int] | None = None  # reason -> how many files
-    noun: str = "images"  # what is counted
-    lacking: Mapping[str, tuple[str, ...]] | None = None  # split -> classes of train that it has no image of
-
-    def lines(self) -> list[str]:
-        """Return two lines for people, and a note for each split that lacks classes of train.
-
-        >>> for line in Reading("class folders", {"train": 3}, ("cat", "dog"), "folders").lines():
-        ...     print(line)
-        read as: class folders: train 3 images
-        labels: 2 classes, such as cat; by folders; nothing left out
-        """
-        ordered = [split for split in SPLIT_ORDER if self.splits.get(split)]
-        counts = ", ".join(f"{split} {counted(self.splits[split], self.noun)}" for split in ordered)
-        left_out = ", ".join(
-            counted(count, reason) for reason, count in (self.left_out or {}).items() if count
-        )
-        parts = [
-            f"{counted(len(self.classes), 'classes')}, such as {self._example()}"
-            if self.classes
-            else "no class",
-            f"by {self.labelled_by}" if self.labelled_by else "",
-            f"left out: {left_out}" if left_out else "nothing left out",
-        ]
-        notes = [
-            f"note: {split} has no image of {counted(len(names), 'classes')}, such as {examples(names)}"
-            for split, names in (self.lacking or {}).items()
-        ]
-        alike: dict[str, list[str]] = defaultdict(list)
-        for name in self.classes:
-            alike[" ".join(name.casefold().split())].append(repr(name))
-        notes += [
-            f"note: {' and '.join(names)} are classes of their own, and differ in case or blanks alone"
-            for names in alike.values()
-            if len(names) > 1
-        ]
-        labels = "labels: " + "; ".join(filter(None, parts))
-        return [f"read as: {self.layout}: {counts or 'nothing'}", labels, *notes]
-
-    def _example(self) -> str:
-        """Return the first class, with its name if it is a wnid."""
-        first, tree = self.classes[0], Taxonomy.snapshot()
-        name = (self.class_names or {}).get(first) or (tree.class_name(first) if first in tree else "")
-        return one_line(f"{first} ({name})" if name else first)
 
 
 class Source(ABC):
@@ -123,37 +67,60 @@ class Source(ABC):
         """Words for classes that are wnids, where the source itself has them."""
         return {}
 
-    def reading(self, records: Sequence[Record], unreadable: int = 0) -> Reading:
-        """Return what was understood of this source, for people to judge.
+    def describe(self, records: Sequence[Record], unreadable: int = 0) -> list[str]:
+        """Return in two lines and notes how this source was read: nobody should have to guess that.
 
         Args:
             records: Of this source.
             unreadable: How many more there were, which a pack leaves out.
         """
+        images, noun = Counter(record.split for record in records), self.counted[0]
+        splits = [f"{split} {counted(images[split], noun)}" for split in SPLIT_ORDER if images[split]]
+        objects = self.scan.objects.values() if self.annotates and self.scan else ()
+        classes = {one.name for image in objects for one in image}
+        names = sorted(classes or {record.wnid for record in records} - {""})
+        left_out = self.count_left_out(records, unreadable)
+        reasons = ", ".join(counted(count, reason) for reason, count in left_out.items())
+        parts = [
+            f"{counted(len(names), 'classes')}, such as {self._with_words(names[0])}"
+            if names
+            else "no class",
+            *([f"by {self.labelled_by}"] if self.labelled_by else []),
+            f"left out: {reasons}" if reasons else "nothing left out",
+        ]
+        notes = [
+            f"{split} has no image of {counted(len(lacking), 'classes')}, such as {examples(lacking)}"
+            for split, lacking in ({} if self.annotates else lacking_classes(records)).items()
+        ]
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            alike[" ".join(name.casefold().split())].append(repr(name))
+        notes += [
+            f"{' and '.join(several)} are classes of their own, and differ in case or blanks alone"
+            for several in alike.values()
+            if len(several) > 1
+        ]
+        layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
+        return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
+
+    def _with_words(self, name: str) -> str:
+        """Return the class *name*, with words for it if it is a wnid."""
+        tree = Taxonomy.snapshot()
+        words = self.class_names.get(name) or (tree.class_name(name) if name in tree else "")
+        return one_line(f"{name} ({words})" if words else name)
+
+    def count_left_out(self, records: Sequence[Record], unreadable: int = 0) -> Counter:
+        """Count all files that are not among *records*, by reason; *unreadable* of them are images."""
         left_out = Counter(self.left_out)
         if self.listing is not None and self.scan is None:
             listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
-            unread = Counter(
-                suffix for suffix in map(suffix_of, self.listing.files) if suffix in UNREAD_SUFFIXES
-            )
-            left_out[f"images in formats that are not read ({', '.join(sorted(unread))})"] += unread.total()
-            left_out["other files"] += max(
-                0, len(self.listing.files) - len(records) - unreadable - listed - unread.total()
-            )
+            suffixes = Counter(map(suffix_of, self.listing.files))
+            unread = {suffix: suffixes[suffix] for suffix in sorted(suffixes.keys() & UNREAD_SUFFIXES)}
+            rest = len(self.listing.files) - len(records) - unreadable - listed - sum(unread.values())
+            left_out[f"images in formats that are not read ({', '.join(unread)})"] += sum(unread.values())
+            left_out["other files"] += max(0, rest)
         left_out["images that cannot be read"] += unreadable
-        objects = self.scan.objects.values() if self.annotates and self.scan else ()
-        names = {one.name for image in objects for one in image} or {record.wnid for record in records} - {""}
-        splits = Counter(record.split for record in records)
-        return Reading(
-            self.layout,
-            splits,
-            tuple(sorted(names)),
-            self.labelled_by,
-            self.class_names,
-            +left_out,
-            self.counted[0],
-            {} if self.annotates else lacking_classes(records),
-        )
+        return +left_out
 
     @property
     def listing(self) -> Listing | None:

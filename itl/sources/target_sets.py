@@ -375,14 +375,7 @@ TARGET_SETS: tuple[type[Source], ...] = (
 def first_of_each_class(
     rows: list[tuple[str, str]], count: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Divide images of classes: the *count* of each class whose names have the lowest hashes, and the rest.
-
-    Args:
-        rows: Image and class.
-        count: At least 1.
-
-    Raises:
-        ItlError: If a class has no more than *count* images.
+    """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
     >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1)
     >>> len(first), len(rest)

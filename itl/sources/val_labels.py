@@ -3,13 +3,13 @@
 import io
 import re
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
-from itl.sources.records import WNID, examples
+from itl.sources.records import WNID, examples, short_name
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
@@ -37,11 +37,8 @@ def find_labels(
         images: File names, without folders.
         folders: Where lists may lie, the likeliest first.
         listed: Files of an archive, by name, which may be lists.
-
-    Raises:
-        ItlError: If no list fits, with what is wrong with each that exists.
     """
-    stems = [stem_of(name) for name in images]
+    stems = [short_name(name) for name in images]
     faults = []
     for words, read in _candidates(list(folders), listed or {}):
         try:
@@ -62,28 +59,13 @@ def find_labels(
     )
 
 
-def stem_of(name: str) -> str:
-    """Return a file name without folders and suffix.
-
-    >>> stem_of("val/ILSVRC2012_val_00000001.JPEG")
-    'ILSVRC2012_val_00000001'
-    """
-    name = name.replace("\\", "/").rpartition("/")[2]
-    return name[: name.rfind(".")] if re.search(r"\.[A-Za-z]{3,4}$", name) else name
-
-
-def read_labels(data: bytes, order: list[str] | None = None) -> dict[str, str]:
+def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     """Read a list: lines `filename wnid` (spaces, tabs or commas), or one wnid for each image in order.
 
-    Args:
-        data: The file.
-        order: Wnids of the classes 0, 1, …; then lines may be `filename number`, as Caffe has them.
+    With *order*, the wnids of the classes 0, 1, …, lines may be `filename number`, as Caffe has them.
 
     Returns:
         Wnids by file name without its suffix.
-
-    Raises:
-        ItlError: With the line, if it has no wnid.
     """
     labels: dict[str, str] = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
@@ -91,13 +73,13 @@ def read_labels(data: bytes, order: list[str] | None = None) -> dict[str, str]:
         if not parts:
             continue
         wnid = next((part for part in parts if WNID.fullmatch(part)), None)
-        if wnid is None and order and len(parts) == 2 and parts[1].isdecimal() and int(parts[1]) < len(order):
+        if wnid is None and len(parts) == 2 and parts[1].isdecimal() and int(parts[1]) < len(order):
             wnid = order[int(parts[1])]
         if wnid is None:
             if number == 1 and "," in line:  # a header
                 continue
             raise ItlError(f"line {number}, {line.strip()[:50]!r}, has no wnid")
-        image = f"ILSVRC2012_val_{number:08d}" if parts[0] == wnid else stem_of(parts[0])
+        image = f"ILSVRC2012_val_{number:08d}" if parts[0] == wnid else short_name(parts[0])
         if labels.setdefault(image, wnid) != wnid:
             raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
     return labels
@@ -117,9 +99,12 @@ def _candidates(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[t
     for folder in folders:
         for name in XML_FOLDERS:
             if (folder / name).is_dir():
-                yield f"the XML files of {name}", lambda path=folder / name: _read_xml(path)
+                texts = ((file.stem, file.read_bytes()) for file in (folder / name).glob("*.xml"))
+                yield f"the XML files of {name}", lambda texts=texts: _wnids_of_xml(texts)
     xml = {
-        stem_of(name): member for name, member in listed.items() if re.search(r"(^|/)val/[^/]+\.xml$", name)
+        short_name(name[:-4]): member
+        for name, member in listed.items()
+        if re.search(r"(^|/)val/[^/]+\.xml$", name)
     }
     if xml:
         yield "the XML files of val", lambda: _wnids_of_xml((stem, xml[stem].read()) for stem in xml)
@@ -131,7 +116,8 @@ def _is_list(name: str) -> bool:
 
 def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
     order_file = next((name for name in CLASS_ORDERS if name in files), None)
-    order = _class_order(files[order_file]) if order_file else None
+    lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
+    order = [line.split()[0] for line in lines.splitlines() if line.strip()]
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
         if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
@@ -139,11 +125,6 @@ def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
         numbered = order and not re.search(rb"n\d{8}", data[:4096])
         words = f"{name} and {order_file}" if numbered else name
         yield words, lambda data=data: read_labels(data, order)
-
-
-def _class_order(member: Member) -> list[str]:
-    lines = member.read_start(MAX_LIST_BYTES).decode("utf-8-sig", errors="replace").splitlines()
-    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _devkits(folder: Path) -> Iterator[tuple]:
@@ -157,10 +138,6 @@ def _devkits(folder: Path) -> Iterator[tuple]:
                 f"the devkit's {TRUTH}",
                 lambda data=data: _labels_of_devkit((data / TRUTH).read_bytes(), (data / META).read_bytes()),
             )
-
-
-def _read_xml(folder: Path) -> dict[str, str]:
-    return _wnids_of_xml((file.stem, file.read_bytes()) for file in folder.glob("*.xml"))
 
 
 def _wnids_of_xml(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from itl import ItlError, counted, no_such
 from itl.sources.archives import Listing, Member
-from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
+from itl.sources.boxes import AnnotatedObject, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan, image_frame
@@ -187,11 +187,9 @@ class VocAction(AnnotatedSource):
             for text in problems[:-1]:
                 scan.add_problem(text, *map(_id, people))
             raise ItlError(problems[-1])
-        where = f"{xml} (by the size of {name})"
-        ids, stated = list(map(_id, people)), (annotation.width, annotation.height)
-        boxes = scan.box_frame(ids, frame, stated, self.resized)
-        clipped = [clip_box(one, *boxes.size, where, self.outside) for one in annotation.objects]
-        objects = [boxes.upright(one) for one in clipped]
+        where, stated = f"{xml} (by the size of {name})", (annotation.width, annotation.height)
+        boxes = scan.box_frame(list(map(_id, people)), frame, stated, self.resized)
+        objects = [boxes.upright(one, where, self.outside) for one in annotation.objects]
         return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
