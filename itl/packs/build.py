@@ -67,6 +67,8 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
             f"{out} lies in {request.path}, whose images are to be packed, and would be one of its folders; "
             f"pack to a folder outside"
         )
+    if outer := next((folder for folder in out.resolve().parents if (folder / "pack.json").exists()), None):
+        raise ItlError(f"{out} lies in {outer}, which is a pack itself; pack to a folder outside")
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}"):

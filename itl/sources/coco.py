@@ -17,7 +17,7 @@ from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, is_image
+from itl.sources.records import Record, examples, is_image, unique_keys
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
@@ -211,11 +211,12 @@ def split_of(name: str) -> str | None:
 def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     """Read images, annotations and categories of the JSON file *name*; ItlError for what is wrong with it."""
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export again") from None
     except (ValueError, RecursionError) as error:
-        raise ItlError(f"{name} cannot be read as JSON ({type(error).__name__}); export it again") from None
+        reason = error if type(error) is ValueError else type(error).__name__
+        raise ItlError(f"{name} cannot be read as JSON ({reason}); export it again") from None
     if not isinstance(content, dict) or "images" not in content:
         raise ItlError(f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export as COCO")
     tables = {}

@@ -42,6 +42,7 @@ class ImageNet(Source):
     splits: str | None = None  # the folder of each split: train=a,val=b
     kind = "imagenet"
     title: ClassVar[str] = "ImageNet"
+    published_classes: ClassVar[int] = 1000
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
         "which image-net.org gives out after registration; or Kaggle's folder; or V2, R, A or Sketch"
@@ -220,6 +221,7 @@ class TinyImageNet(ImageNet):
 
     kind = "tiny-imagenet"
     title = "Tiny ImageNet"
+    published_classes = 200
     expected = "tiny-imagenet-200, unpacked or as the .zip of cs231n.stanford.edu"
     missing_splits: ClassVar[Mapping[str, str]] = {}
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import SPLITS
+from itl.sources.records import unique_keys
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
@@ -159,7 +160,7 @@ def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as error:
             raise ItlError(f"{file}, line {number}: not valid JSON ({str(error)[:60]})") from None
         if not isinstance(row, dict):

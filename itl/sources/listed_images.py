@@ -1,5 +1,6 @@
 """Images that lists divide into splits and label: any such data set, and what the published ones share."""
 
+import re
 import unicodedata
 from abc import abstractmethod
 from collections import defaultdict
@@ -16,6 +17,9 @@ from itl.sources.archives import Listing, Member
 from itl.sources.coco import by_last_name, find_file
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
+    ID_COLUMNS,
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
     LIST_SUFFIXES,
     ListedImage,
     read_list_file,
@@ -29,6 +33,7 @@ from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
 
+NO_LABEL = "-1"  # in lists of a test whose labels are not public
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 
 
@@ -227,6 +232,7 @@ class Lists(ListedSource):
                 else:
                     reason = f"{one.split} images of {file}, which no option names for {one.split}"
                     others[reason].append(one.image)
+        self._leave_out_unlabelled(lists, scan)
         taken = [one for images in lists.values() for one in images]
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
@@ -239,9 +245,21 @@ class Lists(ListedSource):
         for (split, file), images in lists.items():
             yield split, file, [one._replace(label=class_of(one.label)) for one in images]
 
+    def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
+        """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
+        for (split, file), images in list(lists.items()):
+            count = sum(one.label == NO_LABEL for one in images)
+            if count == len(images):
+                scan.left_out[f"images of {split} that {file} does not label (-1)"] += count
+                del lists[split, file]
+            elif count:
+                scan.notes.append(f"{file} has {counted(count, 'images')} of the class -1, taken as it is")
+
     def _read(self, file: str) -> list[ListedImage]:
         """Return the images of the list *file*, which name them from the root where that is possible."""
-        images = read_list_file(self._member(file).read(), file, self.image, self.label)
+        data = self._member(file).read()
+        self._refuse_without_header(data, file)
+        images = read_list_file(data, file, self.image, self.label)
         if not images:
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
@@ -371,6 +389,7 @@ class Lists(ListedSource):
         except ItlError as error:
             return "" if split_in_name(name) else str(error)  # read, and refused: its split would be missing
         try:
+            self._refuse_without_header(data, name)
             rows = read_list_file(data, name, self.image, self.label)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
@@ -383,6 +402,18 @@ class Lists(ListedSource):
             suffix = "with its suffix or without" if is_table else "with its suffix"
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
         return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
+
+    def _refuse_without_header(self, data: bytes, file: str) -> None:
+        """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
+        if not file.lower().endswith((".csv", ".tsv")):
+            return
+        cells = re.split("[,;\t]", text_of(data, file).lstrip().partition("\n")[0])
+        first = cells[0].strip(' "')
+        if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_id(first):
+            raise ItlError(
+                f"{file} has no header: its first line names the image {first[:60]!r}; write one above it, "
+                f"such as id,label"
+            )
 
     def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
         """Return what turns the labels of *images* into names of classes; notes say what was taken."""

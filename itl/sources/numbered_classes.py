@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from itl import ItlError, counted
-from itl.sources.records import WNID
+from itl.sources.records import WNID, unique_keys
 
 CLASS_NAME_FILES = (  # searched for beside the images
     *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),
@@ -52,7 +52,7 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     """
     try:
         text = data.decode("utf-8-sig")
-        pairs = _json_pairs(json.loads(text)) if file.endswith(".json") else _line_pairs(text, file)
+        pairs = _json_pairs(text) if file.endswith(".json") else _line_pairs(text, file)
     except (ValueError, RecursionError) as error:
         if isinstance(error, ItlError):
             raise
@@ -100,7 +100,8 @@ def _numbered_line(line: str) -> tuple[str, str] | None:
     return None
 
 
-def _json_pairs(content: object) -> list[tuple[str, str]]:
+def _json_pairs(text: str) -> list[tuple[str, str]]:
+    content = json.loads(text, object_pairs_hook=unique_keys)
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return [(str(number), name) for number, name in enumerate(content)]
     if isinstance(content, dict):

@@ -121,16 +121,22 @@ class WebDataset(Source):
     def _samples(self) -> list[Sample]:
         """All samples with an image, with their labels."""
         samples: list[Sample] = []
+        bare: list[str] = []
         for shard, listing in self._shards.items():
-            samples += self._read_shard(shard, listing)
+            samples += self._read_shard(shard, listing, bare)
         if not samples:
             raise ItlError(
                 f"{self.path}: its {counted(len(self._shards), 'shards hold')} no images; {self.expected}"
             )
+        if bare:
+            raise ItlError(
+                f"{self.path}: {counted(len(bare), 'labels have')} no image of the same name, such as "
+                f"{bare[0]}; write the shards again"
+            )
         return samples
 
-    def _read_shard(self, shard: str, listing: Listing) -> Iterator[Sample]:
-        """Yield the samples of one shard that have an image."""
+    def _read_shard(self, shard: str, listing: Listing, bare: list[str]) -> Iterator[Sample]:
+        """Yield the samples of one shard that have an image; add the labels without one to *bare*."""
         groups: dict[str, dict[str, str]] = {}
         for name in listing.files:
             folder, slash, last = name.rpartition("/")
@@ -141,6 +147,8 @@ class WebDataset(Source):
         with open(next(iter(listing.files.values())).path, "rb") as file:
             for key, by_suffix in groups.items():
                 images = {suffix: name for suffix, name in by_suffix.items() if is_image(name)}
+                if not images and "cls" in by_suffix:
+                    bare.append(f"{by_suffix['cls']} in {shard}")
                 if self.image:
                     images = {suffix: name for suffix, name in images.items() if suffix == self.image}
                 if len(images) > 1:

@@ -33,30 +33,46 @@ def find_labels(
 ) -> ValLabels:
     """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
 
+    Other lists of text that fit must say the same; devkits and XML files are read where no such list fits.
+
     Args:
         images: File names, without folders.
         folders: Where lists may lie, the likeliest first.
         listed: Files of an archive, by name, which may be lists.
     """
-    stems = [short_name(name) for name in images]
-    faults = []
-    for words, read in _candidates(list(folders), listed or {}):
-        try:
-            labels = read()
-        except ItlError as error:
-            faults.append(f"{words}: {error}")
-            continue
-        missing = [stem for stem in stems if stem not in labels]
-        if not missing:
-            return ValLabels(labels, words)
-        if len(missing) < len(stems):
-            faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
+    stems, folders, listed = [short_name(name) for name in images], list(folders), listed or {}
+    faults: list[str] = []
+    chosen: ValLabels | None = None
+    for candidates in (_text_lists(folders, listed), _others(folders, listed)):
+        for words, read in candidates:
+            try:
+                labels = read()
+            except ItlError as error:
+                faults.append(f"{words}: {error}")
+                continue
+            missing = [stem for stem in stems if stem not in labels]
+            if not missing:
+                chosen = chosen or ValLabels(labels, words)
+                _refuse_contradiction(chosen, ValLabels(labels, words), stems)
+            elif len(missing) < len(stems):
+                faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
+        if chosen:
+            return chosen
     reasons = "".join(f"; {fault}" for fault in faults[:3])
     raise ItlError(
         f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; put "
         f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "
         f"`filename wnid` lines with the option val_labels"
     )
+
+
+def _refuse_contradiction(one: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
+    for stem in stems:
+        if one.wnids[stem] != other.wnids[stem]:
+            raise ItlError(
+                f"{one.words} gives {stem} the class {one.wnids[stem]}, but {other.words} gives it "
+                f"{other.wnids[stem]}; remove the wrong list, or name the right one by the option val_labels"
+            )
 
 
 def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
@@ -85,7 +101,7 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     return labels
 
 
-def _candidates(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
+def _text_lists(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
     """Yield in words what may be a list of labels, and a function that reads it."""
     for folder in folders:
         files = {file.name: Member(str(file)) for file in folder.glob("*.*") if _is_list(file.name)}
@@ -94,6 +110,10 @@ def _candidates(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[t
     for name in sorted((name for name in listed if _is_list(name)), key=lambda name: -name.count("/")):
         by_name[name.rpartition("/")[2]] = listed[name]
     yield from _lists(by_name)
+
+
+def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
+    """Yield likewise what else may have labels: devkits and XML files."""
     for folder in folders:
         yield from _devkits(folder)
     for folder in folders:
