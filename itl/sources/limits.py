@@ -32,6 +32,8 @@ def explain_damage(name: str, kind: str) -> Iterator[None]:
     except MemoryError:
         raise ItlError(f"{name} does not fit the memory; it is damaged, or too large") from None
     except Exception as error:  # damaged files make libraries raise all kinds of errors
+        if isinstance(error, OSError) and error.strerror:
+            raise ItlError(f"cannot read {name}: {error.strerror}") from error
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ItlError(f"{name} is damaged, or not a {kind} ({reason}); copy it again") from error
 

@@ -98,15 +98,12 @@ def read_list_file(
     text = text_of(data, file)
     suffix = file.lower().rpartition(".")[2]
     if suffix == "jsonl":
-        return _from_objects(_json_lines(text, file), file, image, label)
-    if suffix in ("csv", "tsv"):
-        return _from_table(text, _delimiter(text, suffix), file, image, label)
-    lines = enumerate(text.splitlines(), 1)
-    return _of_one_class([_from_line(line.strip(), number) for number, line in lines if line.strip()], file)
-
-
-def _of_one_class(images: list[ListedImage], file: str) -> list[ListedImage]:
-    """Return *images*; ItlError if a label is several numbers: of several classes, or what is no class."""
+        images = _from_objects(_json_lines(text, file), file, image, label)
+    elif suffix in ("csv", "tsv"):
+        images = _from_table(text, _delimiter(text, suffix), file, image, label)
+    else:
+        lines = enumerate(text.splitlines(), 1)
+        images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
     if several := next((one for one in images if _SEVERAL_NUMBERS.fullmatch(one.label)), None):
         raise ItlError(
             f"{file}, line {several.line}: {several.label[:40]!r} are several numbers, but an image is of "
@@ -142,8 +139,7 @@ def _from_table(
         return []
     header = numbered[0][1]
     if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
-        images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
-        return _of_one_class(images, file)
+        return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
     for number, row in numbered[1:]:
@@ -198,7 +194,7 @@ def _from_objects(
             )
         split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
-    return _of_one_class(images, file)
+    return images
 
 
 def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[str]) -> str:

@@ -3,8 +3,7 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.layout import SPLITS
-from itl.sources.limits import refuse_large
+from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import LABEL_COLUMNS, SPLIT_COLUMNS, choose_column, split_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
@@ -37,7 +36,6 @@ class RowGroup:
 
     file: str  # relative to the source's path
     number: int
-    first_row: int  # of the split, from 0
     rows: int
     unpacked_bytes: int
     time_ns: int  # of the file, as it was listed
@@ -65,9 +63,8 @@ class ParquetImages(Source):
     def layout(self) -> str:
         """How many files there are."""
         by_column = f", split by the column {self._split_column}" if self._split_column else ""
-        return (
-            f"Parquet in {counted(len(self._files), 'files')}{describe_missing_parts(self._files)}{by_column}"
-        )
+        files = counted(len(self._files), "files")
+        return f"Parquet in {files}{describe_missing_parts(self._files)}{by_column}"
 
     @property
     def labelled_by(self) -> str:
@@ -118,10 +115,9 @@ class ParquetImages(Source):
             of_split = groups.setdefault(split_of[name], [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
-                first = of_split[-1].first_row + of_split[-1].rows if of_split else 0
-                refuse_large(group.total_byte_size, f"row group {number} of {file}")
                 size, time_ns = group.total_byte_size, file.stat().st_mtime_ns
-                of_split.append(RowGroup(name, number, first, group.num_rows, size, time_ns))
+                refuse_large(size, f"row group {number} of {file}")
+                of_split.append(RowGroup(name, number, group.num_rows, size, time_ns))
         return groups
 
     @cached_property
@@ -174,7 +170,7 @@ class ParquetImages(Source):
         column = self._columns[0]
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            with _explained(f"{file} cannot be read as Parquet"):
+            with explain_damage(str(file), "Parquet file"):
                 groups = map(metadata.row_group, range(metadata.num_row_groups))
                 chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
                 known = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
@@ -187,10 +183,6 @@ class ParquetImages(Source):
                     f"{self.path}: {name} has no bytes of images, only their paths; save it with the bytes, "
                     f"or read the image files themselves as lists or folder"
                 )
-
-    @cached_property
-    def _has_splits(self) -> bool:
-        return bool(self._split_column) or any(split_in_name(name) for name in self._files)
 
     @cached_property
     def _split_column(self) -> str:
@@ -223,7 +215,7 @@ class ParquetImages(Source):
         """Return ids by the names of images; empty where these are missing, repeated or costly."""
         if not all(paths):
             return []
-        if not self._has_splits:
+        if not self._split_column and not any(map(split_in_name, self._files)):
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for groups in self._groups.values() for group in groups)
@@ -255,7 +247,7 @@ class ParquetImages(Source):
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
             part = _leaf(read_columns(self._files[file], column), column)
-            with _explained(f"{file}: {column} cannot be read"):  # such as text that is not UTF-8
+            with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
                 values += part.to_pylist()
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
@@ -279,9 +271,8 @@ class ParquetImages(Source):
             return names, first
         folder = Path(self.path)
         for card in (folder / "README.md", folder.parent / "README.md"):
-            if card.is_file() and (
-                names := _names_in_card(card.read_text("utf-8", errors="replace"), column)
-            ):
+            text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+            if names := _names_in_card(text, column):
                 return names, str(card)
         return {}, ""
 
@@ -322,25 +313,15 @@ _ROW_GROUPS = _RowGroupCache()
 
 def open_table(file: Path) -> pq.ParquetFile:
     """Open a Parquet file; ItlError if it is none."""
-    with _explained(f"{file} cannot be read as Parquet"):
+    with explain_damage(str(file), "Parquet file"):
         return pq.ParquetFile(file)
 
 
 def read_columns(file: Path, column: str, group: int | None = None) -> pa.Table:
     """Read one *column* of a file, or of its row *group*; ItlError if it is damaged."""
     table = open_table(file)
-    with _explained(f"{file}: the column {column} cannot be read"):
+    with explain_damage(f"the column {column} of {file}", "valid one"):
         return table.read([column]) if group is None else table.read_row_group(group, [column])
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turn an error of pyarrow into an ItlError that starts with *what*."""
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ItlError(f"{what} ({reason}); download it again") from None
 
 
 def _leaf(table: pa.Table, column: str) -> Any:

@@ -145,11 +145,9 @@ class Scan:
             )
         if not self.resized:
             return
-        count, example = (
-            counted(len(self.resized), "images have"),
-            ", ".join(next(iter(self.resized.items()))),
-        )
-        text = f"{count} another size than their annotations state, such as {example}"
+        image, sizes = next(iter(self.resized.items()))
+        count = counted(len(self.resized), "images have")
+        text = f"{count} another size than their annotations state, such as {image}, {sizes}"
         if resized == "refuse":
             text += (
                 "; set the option resized=scale if their boxes are those of the stated size, or resized=keep "

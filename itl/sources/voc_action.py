@@ -87,7 +87,10 @@ class VocAction(AnnotatedSource):
                 continue
             for person in people:
                 record = Record(_id(person), "", split_of[person], images[image][1])
-                self._scan_person(scan, record, annotation, flags.get(person, {}))
+                try:
+                    self._scan_person(scan, record, annotation, flags.get(person, {}))
+                except ItlError as error:
+                    scan.add_problem(str(error), record.id)
         self._leave_out_unlabelled_test(scan)
         return scan.finish(self.bad, self.resized)
 
@@ -160,12 +163,9 @@ class VocAction(AnnotatedSource):
 
     def _people_with_actions(self, image: str) -> list[int]:
         """Return the numbers of the objects of *image* whose actions are annotated; 1 if it is invalid."""
-        member = self.listing.files.get(f"Annotations/{image}.xml")
-        if member is None:
-            return [1]
         try:
-            annotation, _ = parse_annotation(member.read(), image)
-        except ItlError:
+            annotation, _ = parse_annotation(self.listing.files[f"Annotations/{image}.xml"].read(), image)
+        except (KeyError, ItlError):
             return [1]
         return [number for number, actions in enumerate(annotation.actions, 1) if actions]
 
@@ -193,30 +193,29 @@ class VocAction(AnnotatedSource):
         return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
-        """Add the person of *record* with its box and actions, or a problem."""
+        """Add the person of *record* with its box and actions; ItlError if lists and XML do not fit."""
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"
         if int(number) > len(annotation.objects):
-            count = len(annotation.objects)
-            text = (
-                f"{xml} has {counted(count, 'objects')}, but {LIST_FOLDER} lists number {number} of {image}"
+            raise ItlError(
+                f"{xml} has {counted(len(annotation.objects), 'objects')}, but {LIST_FOLDER} lists number "
+                f"{number} of {image}; get both from one release"
             )
-            scan.add_problem(f"{text}; get both from one release", record.id)
-            return
         person, annotated = annotation.objects[int(number) - 1], annotation.actions[int(number) - 1]
         if person.name != "person":
-            text = f"{xml}: object {number} is listed as a person but is {person.name!r}"
-            scan.add_problem(f"{text}; get lists and annotations from one release", record.id)
-            return
+            raise ItlError(
+                f"{xml}: object {number} is listed as a person but is {person.name!r}; get lists and "
+                f"annotations from one release"
+            )
         labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
         if unknown := [action for action in labels if action not in ACTIONS]:
-            scan.add_problem(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}", record.id)
-            return
+            raise ItlError(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}")
         labels |= flags
         if not labels and record.split != "test":
-            text = f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does"
-            scan.add_problem(f"{text}; get both from one release", record.id)
-            return
+            raise ItlError(
+                f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does; get "
+                f"both from one release"
+            )
         actions = [
             AnnotatedObject(action, person.box, labels[action] == 0, person.truncated)
             for action in ACTIONS
