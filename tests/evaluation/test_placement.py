@@ -177,8 +177,8 @@ def test_losses(cuda):
 
 @pytest.mark.parametrize("evaluate", [knn, probe, induction])
 def test_frozen_features(cuda, evaluate, tmp_path):
-    images, labels = colours(200)
-    split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(200), 2)]
+    images, labels = colours(100)
+    split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(100), 2)]
     target, net = Target(Boxes(images=images), *split), build("small", 4, 32, seed=0)
     transfer = Transfer(Pretrain(Subset("a pack"), recipe=RECIPE), evaluate.__name__, "colours", "a pack")
     expected = evaluate(transfer, net, target, tmp_path, CPU)
