@@ -88,8 +88,7 @@ def _explain(error: Exception, command: str) -> str:
         return (
             f"{command} needs more memory than there is; give a smaller batch, pixels or size of the images"
         )
-    reason = f"{type(error).__name__} while doing {command}: {error}"
-    return f"{reason}; itl --debug {command} … shows where"
+    return f"{type(error).__name__} while doing {command}: {error}; itl --debug {command} … shows where"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -204,6 +203,12 @@ def _add_detection(command: Callable[..., None]) -> None:
     )
 
 
+def _note(text: str) -> None:
+    """Print *text*, if there is any, beside the output."""
+    if text:
+        print(f"note: {text}", file=sys.stderr)
+
+
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.class_lists import read_class_list
@@ -215,10 +220,7 @@ def labels(args: argparse.Namespace) -> None:
     if args.leaves is not None:
         wnids = tuple(read_class_list(args.leaves, tree))
         if others := [wnid for wnid in wnids if wnid not in tree]:
-            print(
-                f"note: {counted(len(others), 'wnids are')} not in the tree, such as {others[0]}",
-                file=sys.stderr,
-            )
+            _note(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
     sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
 
 
@@ -288,8 +290,7 @@ def voc_ap(args: argparse.Namespace) -> None:
 
     annotations = Annotations(*read_objects(args.annotations, args.images))
     detections, note = load_detections(args.detections, annotations, args.categories)
-    if note:
-        print(f"note: {note}", file=sys.stderr)
+    _note(note)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
@@ -306,15 +307,13 @@ def proposals(args: argparse.Namespace) -> None:
         regions = None
     else:
         regions = read_regions(args.regions, args.order)
-        if args.order == "yxyx" and (note := describe_order(args.regions)):
-            print(f"note: {note}", file=sys.stderr)
+        _note(describe_order(args.regions) if args.order == "yxyx" else "")
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
         table, note = measure_recall(regions, args.recall, args.count, args.images)
         table.to_csv(sys.stdout, index=False)
-        if note:
-            print(f"note: {note}", file=sys.stderr)
+        _note(note)
     elif regions is not None:
         count = sum(len(boxes) for boxes in regions.values())
         print(f"{args.out or args.regions}: {counted(count, 'regions')} of {len(regions):,} images")
@@ -326,11 +325,9 @@ def plan(args: argparse.Namespace) -> None:
     from itl.runs.plan_text import describe, describe_designs
 
     made, questions, store, machine = _plan(args)
-    print(
-        "\n".join(
-            [describe(made, every_run=args.runs), *pilot_lines(made.unfinished, questions, store, machine)]
-        )
-    )
+    print(describe(made, every_run=args.runs))
+    for line in pilot_lines(made.unfinished, questions, store, machine):
+        print(line)
     if args.detect or args.within:
         from itl.analysis.noise import designs
 
@@ -423,12 +420,10 @@ def compare(args: argparse.Namespace) -> None:
     from itl.report.compare import compare_reports, page, summary
 
     table = compare_reports(args.first, args.second, Machine.from_environment(home=args.home).home)
-    written = {
-        "text": lambda: summary(table),
-        "csv": lambda: table.to_csv(index=False).rstrip(),
-        "html": lambda: page(table, args.first, args.second),
-    }
-    print(written[args.format]())
+    if args.format == "csv":
+        table.to_csv(sys.stdout, index=False)
+    else:
+        print(summary(table) if args.format == "text" else page(table, args.first, args.second))
 
 
 def export(args: argparse.Namespace) -> None:
@@ -463,10 +458,8 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
 
 def _folder_options(args: argparse.Namespace) -> list[str]:
     """Return the options of *args* that another command needs to find the same images and runs."""
-    options = [("--data", entry) for entry in args.data or ()]
-    if args.home is not None:
-        options.append(("--home", str(args.home)))
-    return [word for option in options for word in option]
+    words = [word for entry in args.data or () for word in ("--data", entry)]
+    return words if args.home is None else [*words, "--home", str(args.home)]
 
 
 def _machine(args: argparse.Namespace) -> Machine:

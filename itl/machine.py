@@ -68,11 +68,7 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
 
 
 def _positive(variable: str, default: int) -> int:
-    """Return the number from 1 in an environment variable; *default* where it is not set.
-
-    Raises:
-        ItlError: for anything else in it.
-    """
+    """Return the number from 1 in an environment variable; *default* where it is not set."""
     text = os.environ.get(variable, "").split(",")[0]  # OMP_NUM_THREADS may list a number for each level
     if not text:
         return default
@@ -283,9 +279,6 @@ def _device(name: str | None) -> str:
     """Return the device *name*, or the default for None, with GPUs numbered one by one, as in cuda:0,1.
 
     torch respects CUDA_VISIBLE_DEVICES, but its import is slow, so it is imported only if a GPU may be there.
-
-    Raises:
-        ItlError: for a device that is not here.
     """
     if name == "cpu" or (name is None and not Path("/dev/nvidiactl").exists()):
         return "cpu"
@@ -307,11 +300,7 @@ def _device(name: str | None) -> str:
 
 
 def _of_local_rank(device: str, rank: int) -> str:
-    """Return the one GPU of *device* that this host's process *rank* computes on; no two share one.
-
-    Raises:
-        ItlError: where there are more processes than GPUs.
-    """
+    """Return the one GPU of *device* that this host's process *rank* computes on; no two share one."""
     devices = Machine(device=device).devices
     if device != "cpu" and rank >= len(devices):
         started = f"torchrun started at least {rank + 1} processes here, and the device is {device}"

@@ -71,11 +71,7 @@ def working_folder(notebook: Path) -> Path:
 
 
 def copy_shipped(folder: Path) -> list[Path]:
-    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns the new folders.
-
-    Raises:
-        ItlError: *folder* has presets or notebooks already, which are never overwritten.
-    """
+    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns both folders."""
     targets = [Path(folder) / kind for kind in ("params", "notebooks")]
     for target in targets:
         if target.exists():
@@ -115,11 +111,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
 
 
 def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
-    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
-
-    Raises:
-        ItlError: the name cannot be a file's, or is taken.
-    """
+    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path."""
     if not NAME.fullmatch(name):
         raise ItlError(
             f"a preset's name has small letters, digits, - and _ only, as in no-dogs; got {name!r}"

@@ -24,11 +24,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     Returns:
         A row for each comparison: question, compared, task; verdict and change (points) of both, as
         verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and
-        why: what differs between the runs of the question, empty where nothing does, or
-            where one report lacks the question.
-
-    Raises:
-        ItlError: there is no finished report, or two of one name.
+        why: what differs between the runs of the question, empty where one report lacks it.
     """
     first, second = (find_report(str(name), home) for name in (first, second))
     names = [*COMPARISON, "verdict", "change"]
@@ -50,11 +46,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
 
 
 def find_report(name: str, home: Path) -> Path:
-    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself.
-
-    Raises:
-        ItlError: there is no finished report, or one in each of the two.
-    """
+    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself."""
     preset = Path(name).stem if name.endswith(".yaml") else name
     folders = dict.fromkeys(folder.absolute() for folder in (Path(name), home / "reports" / preset))
     reports = [folder for folder in folders if (folder / VERDICTS).exists()]
