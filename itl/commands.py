@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, counted, log_lines, one_line, pick, warnings_as_notes
+from itl import ItlError, __version__, counted, log_lines, no_such, one_line, pick, warnings_as_notes
 from itl.arguments import (
     ALLOW_UNREADABLE,
     DETECTION_HELP,
@@ -41,7 +41,7 @@ Command = Callable[[argparse.Namespace], None]
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the exit status as `itl.__main__.main` does."""
-    args = parser().parse_args(split_budget(argv))
+    args = parser(argv).parse_args(split_budget(argv))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with warnings.catch_warnings(), log_lines(print), stopping_on_sigterm():
@@ -91,8 +91,8 @@ def _explain(error: Exception, command: str) -> str:
     return f"{type(error).__name__} while doing {command}: {error}; itl --debug {command} … shows where"
 
 
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands."""
+def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Build the parser of all commands; wrong usage where the first word of *argv* can be none of them."""
     about = "What in the pre-training images makes features transfer?"
     top = argparse.ArgumentParser(prog="itl", description=about, allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"itl {__version__}")
@@ -140,6 +140,11 @@ def parser() -> argparse.ArgumentParser:
         ("--only", {"metavar": "NAME", "help": "rows of the table, such as crop,knn"}),
         ("--json", {"metavar": "FILE", "type": Path, "help": "write the figures there too"}),
     )
+    first = next((word for word in argv if word != "--debug"), "-h")
+    if first.startswith("-") and first not in ("-h", "--help", "--version"):
+        top.error(f"{first} stands before the command; options come after it, as in: itl COMMAND … {first}")
+    if not first.startswith("-") and first not in commands.choices:
+        top.error(str(no_such(commands.choices, first, "command")))
     return top
 
 
@@ -380,7 +385,10 @@ def advise(args: argparse.Namespace) -> None:
 
     budget = Budget.read(*args.budget) if args.budget else NO_LIMIT
     (question,), machine = questions_of(_preset(args), "10-advice"), _machine(args)
-    pilot = Pilot(question, args.target, Store(machine.runs), machine)
+    try:
+        pilot = Pilot(question, args.target, Store(machine.runs), machine)
+    except ItlError as error:
+        raise ItlError(f"{error}; this is preset {args.preset}: name another with --preset") from error
     for line in run_pilot(question, pilot, args.pilot, Store(machine.runs), machine):
         print(line, flush=True)
     print(describe(pilot.grid, pilot.task, budget))
@@ -400,6 +408,9 @@ def results(args: argparse.Namespace) -> None:
     from itl.runs.results import describe_missing, results_of, words_as_text
     from itl.runs.store import Store
 
+    if args.format == "parquet" and sys.stdout.isatty():
+        command = shlex.join(["itl", "results", args.preset, *_folder_options(args)])
+        raise ItlError(f"parquet is no text for a terminal; write a file: {command} --format parquet > FILE")
     machine = _machine(args)
     preset = _preset(args)
     questions, store = questions_of(preset), Store(machine.runs)

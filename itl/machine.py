@@ -6,7 +6,6 @@ import shlex
 import shutil
 import signal
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -16,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError
+from itl import ItlError, warn
 
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 OPENMP_THREADS = "OMP_NUM_THREADS"
@@ -189,7 +188,7 @@ def _note_misspelt_variables() -> None:
     """Warn of each variable of the environment that is nearly called as one of `VARIABLES`."""
     for name in os.environ.keys() - VARIABLES:
         for near in get_close_matches(name.upper(), VARIABLES, n=1, cutoff=0.8):
-            warnings.warn(f"the environment's {name} is not used; did you mean {near}?", stacklevel=1)
+            warn(f"the environment's {name} is not used; did you mean {near}?")
 
 
 def split_data(text: str) -> tuple[str, ...]:

@@ -94,13 +94,14 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     try:
         fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:
-        raise ItlError(f"cannot read preset {path}: {error.strerror}") from error
+        hint = f"give its path, or the name of one in {project_folder() / 'params'}"
+        if path.stem in find_presets(folder):
+            hint = f"the preset in {find_presets(folder)[path.stem]} is called by its name, {path.stem}"
+        raise ItlError(f"cannot read preset {path}: {error.strerror}; {hint}") from error
     except UnicodeDecodeError as error:
         raise ItlError(f"preset {path} is not text in UTF-8: {error}; save it so") from error
-    if fields is None:
-        raise ItlError(f"preset {path} is empty; it should hold about: and notebooks:")
     if not isinstance(fields, dict):
-        words = "a list" if isinstance(fields, list) else "one value"
+        words = "a list" if isinstance(fields, list) else "empty" if fields is None else "one value"
         raise ItlError(f"preset {path} should hold about: and notebooks:; it is {words}")
     for field in fields:
         pick(dict.fromkeys(FIELDS), field, f"field of preset {path}")

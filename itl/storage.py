@@ -7,7 +7,6 @@ import secrets
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.processes import refuse_while_main_is_imported
 
 log = logging.getLogger(__name__)
@@ -87,12 +86,12 @@ def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
     try:
         content = read_json(path, cure)
     except ItlError as error:
-        warnings.warn(str(error), stacklevel=2)
+        warn(str(error))
         return {}
     if isinstance(content, dict) and content:
         return content
     if path.exists():  # nothing of itl writes such a file
-        warnings.warn(f"{path} is damaged: it holds no values by name; {cure}", stacklevel=2)
+        warn(f"{path} is damaged: it holds no values by name; {cure}")
     return {}
 
 
@@ -103,7 +102,7 @@ def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError):  # as NumPy and Arrow raise them
-        warnings.warn(f"{path} is damaged; it is made again", stacklevel=2)
+        warn(f"{path} is damaged; it is made again")
         return None
 
 

@@ -275,7 +275,13 @@ def picture_of(part: Callable[[], str]) -> str:
     try:
         return part()
     except ItlError as error:
-        return render("problem.html.j2", problem=str(error))
+        return render("problem.html.j2", problem=message_of(error))
+
+
+def message_of(error: ItlError) -> str:
+    """Write *error* for a notebook, which has no command line."""
+    arguments = "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA"
+    return f"{error} (in a notebook: {arguments})" if "--data" in str(error) else str(error)
 
 
 def figure_url(figure: Figure) -> str:

@@ -20,7 +20,7 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
 from itl.panels.answer_steps import AnswerSteps
-from itl.panels.panel import WIDE, Panel, garbage_collection_postponed, named_so
+from itl.panels.panel import WIDE, Panel, garbage_collection_postponed, message_of, named_so
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -337,7 +337,7 @@ class StudyPanel(Panel):
                 self._planned = (runs, plan([made], self.store, self.machine, measure=False))
             return self._planned[1]
         except ItlError as error:
-            return str(error)
+            return message_of(error)
 
     def _progress(self) -> dict[str, object]:
         """Say how far the runs are: text, percent, and loss curves of runs under way."""
@@ -413,7 +413,7 @@ class StudyPanel(Panel):
         try:
             action()
         except ItlError as error:
-            self.message = str(error)
+            self.message = message_of(error)
 
     def _run(self) -> None:
         if self.process is None or self.state != RUNNING or self.process.question != self.ask():

@@ -55,9 +55,10 @@ def find_report(name: str, home: Path) -> Path:
     looked = " and in ".join(map(str, folders))
     if reports:
         raise ItlError(f"there is a report {name} in {looked}; give the folder that is meant, with its path")
+    done = sorted(path.parent.name for path in (home / "reports").glob(f"*/{VERDICTS}"))
     raise ItlError(
-        f"{name} holds no finished report: there is no {VERDICTS} in {looked}; give two presets whose "
-        f"`itl report` is done, or the folders of two reports"
+        f"{name} has no finished report: there is no {VERDICTS} in {looked}; `itl report PRESET` writes "
+        f"one, and finished in {home / 'reports'} are {', '.join(done) or 'none'}"
     )
 
 
@@ -66,10 +67,7 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(folder / name)
     except FileNotFoundError as error:
-        raise ItlError(
-            f"{folder} holds no finished report: there is no {name}; give the folders of two reports, such "
-            f"as reports/demo"
-        ) from error
+        raise ItlError(f"{folder} is no finished report: it lacks {name}; repeat `itl report`") from error
     except ValueError as error:  # as pandas raises for what is no CSV
         raise ItlError(f"{folder / name} is damaged: {error}; repeat `itl report`") from error
     if lacking := [column for column in columns if column not in table]:
