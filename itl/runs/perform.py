@@ -22,10 +22,11 @@ from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_of_digest
 from itl.packs.subset import Selection, manifest, select
+from itl.runs.cost import work_of
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Recipe, Transfer, Weights, key
+from itl.specs import Pretrain, Transfer, Weights, key
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
@@ -42,11 +43,7 @@ Spec = Pretrain | Transfer
 
 
 def perform(spec: Spec, store: Store, machine: Machine) -> dict:
-    """Return the result of *spec*. If it is not done, do it, from its last checkpoint.
-
-    Raises:
-        ItlError: where the run needs another that is not done, and where its files cannot be written.
-    """
+    """Return the result of *spec*. If it is not done, do it, from its last checkpoint."""
     try:
         with store.claim(spec) as folder:
             return store.result(spec) or _perform(spec, store, folder, machine)
@@ -57,7 +54,7 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
-    started, recipe = time.time(), precision_recipe(spec)
+    started, (_, recipe) = time.time(), work_of(spec)
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier = read_mapping(folder / BEGUN) if store.state(spec) == "partial" else {}
@@ -74,13 +71,6 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     store.finish(spec, result)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
-
-
-def precision_recipe(spec: Spec) -> Recipe:
-    """Return the recipe whose precision *spec* is computed in: its own, or that of its frozen net."""
-    if isinstance(spec, Transfer):
-        return spec.recipe or spec.pretrain.recipe
-    return spec.recipe
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
@@ -154,9 +144,6 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     Returns:
         classes and images (of the target's training), split and protocol (of its test images), metrics
         (by name, in percent but for scores) and chosen (settings, by name).
-
-    Raises:
-        ItlError: where the pre-training is not done, the method is unknown, or it would not use the recipe.
     """
     method = pick(METHODS, spec.method, "transfer method")
     if spec.recipe is not None and method.recipe is None:
@@ -179,15 +166,8 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
 
 
 def load_net(spec: Pretrain, store: Store) -> Classifier:
-    """Build the net of *spec* with the weights of its finished run.
-
-    Raises:
-        ItlError: where that run is not done.
-    """
-    result = store.result(spec)
-    if result is None:
-        raise ItlError(f"the net of run {key(spec)} is needed, and that run is not done; run it first")
-    net = build_for(spec, result["classes"])
+    """Build the net of *spec* with the weights of its finished run."""
+    net = build_for(spec, store.finished(spec)["classes"])
     load_weights(net, store.path(spec) / "weights.safetensors")
     return net
 

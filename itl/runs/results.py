@@ -11,11 +11,7 @@ from itl.runs.store import Store
 
 
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:
-    """Return every number of the finished runs of *questions*: see `Question.results`.
-
-    Raises:
-        ItlError: where no run of any question is done.
-    """
+    """Return every number of the finished runs of *questions*, one at least: see `Question.results`."""
     tables = [question.results_so_far(store, machine) for question in questions]
     if all(table.empty for table in tables):
         raise nothing_done(questions, store, machine)
