@@ -16,11 +16,7 @@ Runner = Callable[[Sequence[Question], Store, Machine], object]
 
 
 def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
-    """Run *questions* one after the other, and yield the line of each: see `run_until_decided`.
-
-    Raises:
-        ItlError: before the first run, for a question without a cap, or a *machine* with a shard of the runs.
-    """
+    """Run *questions* one after the other, all checked first, and yield the line of `run_until_decided`."""
     if machine.shard != (1, 1):
         raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
     for question in questions:
@@ -43,22 +39,12 @@ def _check_cap(question: Question) -> None:
 def run_until_decided(question: Question, store: Store, machine: Machine, runner: Runner = run_all) -> str:
     """Run *question* with its first three seeds, then with one more at a time, until it is decided.
 
-    That is where the main comparison is a gain, a loss or the same.
-    The question declares in its preset how many seeds there may be at most (its cap), so that every page
-    adjusts its p values for the looks (`itl.analysis.seeds.look_level`). Where it stopped is kept: plans,
-    pages and later runs of the question take no more seeds.
-
-    Args:
-        question: with as many seeds as its cap, or more.
-        store: where runs are kept.
-        machine: that does them.
-        runner: does the missing runs of some questions.
+    The main comparison is then a gain, a loss or the same. Its preset declares at most how many seeds there
+    may be (its cap), so that every page adjusts its p values for the looks
+    (`itl.analysis.seeds.look_level`). Where it stopped is kept: plans, pages and later runs take no more.
 
     Returns:
         One line: the number of seeds, and the answer.
-
-    Raises:
-        ItlError: the question has no cap of at least three seeds, or fewer seeds than that.
     """
     _check_cap(question)
     for count in range(MIN_SEEDS, question.cap + 1):

@@ -42,10 +42,7 @@ ENOUGH, NO_OTHER = "best", "none better by more than the margin"
 
 @dataclass(frozen=True)
 class Budget:
-    """What one net of an option may take: so many hours, images or labels.
-
-    Every image that a net is trained on has one label here, so labels differ from images for none.
-    """
+    """What one net of an option may take: so many hours, images or labels (here each image has one)."""
 
     number: float = math.inf
     unit: str = "hours"
@@ -84,30 +81,20 @@ NO_LIMIT = Budget()
 class Advice:
     """What `advise` returns.
 
-    Args:
-        task: its name.
-        budget: of one net.
-        table: columns option (words), expected, low, high (90 % interval; percent), share, share_low and
-            share_high (of the gain of everything over no pre-training), hours, images, labels, measured (nets
-            of it on this task; 0: predicted), affordable and verdict; the highest expected score first.
-        margin: points that do not matter; nan where the gain is not known to be above 0.
-        verdict: ENOUGH (one option is the best), NO_OTHER (none is better by more than the margin) or
-            CANNOT_TELL.
-        experiment: the most useful next one; None where every net is measured.
-        pilot: nets of a pilot, and its hours.
-        scored: images that all nets are scored on; nan where it is not known.
-        gain: of everything over no pre-training, in points.
+    The columns of its table are option (words), expected, low, high (90 % interval; percent), share,
+    share_low and share_high (of the gain of everything over no pre-training), hours, images, labels, measured
+    (nets of it on this task; 0: predicted), affordable and verdict; the highest expected score comes first.
     """
 
     task: str
-    budget: Budget
+    budget: Budget  # of one net
     table: pd.DataFrame
-    margin: float
-    verdict: str
-    experiment: Experiment | None
-    pilot: tuple[int, float]
-    scored: float = math.nan
-    gain: float = math.nan
+    margin: float  # points that do not matter; nan where the gain is not known to be above 0
+    verdict: str  # ENOUGH, NO_OTHER or CANNOT_TELL
+    experiment: Experiment | None  # the most useful next one; None where every net is measured
+    pilot: tuple[int, float]  # its nets, and its hours
+    scored: float = math.nan  # images that all nets are scored on; nan where it is not known
+    gain: float = math.nan  # of everything over no pre-training, in points
 
     @property
     def choice(self) -> pd.Series:
@@ -116,12 +103,10 @@ class Advice:
 
 
 def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Parameters | None = None) -> Advice:
-    """Rank the options of *grid* for *task* under *budget*.
+    """Rank the options of *grid* for *task*; one that does not fit the *budget* of one net is not chosen.
 
     Args:
         grid: from `itl.analysis.option_grid.grid_of`.
-        task: one of its tasks.
-        budget: of one net; what does not fit it is ranked, but not chosen.
         parameters: of the model; by default they are estimated.
 
     Raises:
@@ -176,13 +161,8 @@ def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.
     reach = quantile(len(grid.tasks)) * belief.spread
     counts = grid.measured.loc[grid.measured["task"] == task, "option"].value_counts()
     shares = np.array([_share(belief, row, grid) for row in range(len(grid.options))])
-    table = pd.DataFrame(
-        {
-            "option": grid.options["option"],
-            "expected": belief.mean,
-            "low": belief.mean - reach,
-            "high": belief.mean + reach,
-        }
+    table = grid.options[["option"]].assign(
+        expected=belief.mean, low=belief.mean - reach, high=belief.mean + reach
     )
     table[["share", "share_low", "share_high"]] = shares
     return table.assign(
@@ -195,11 +175,7 @@ def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.
 
 
 def quantile(tasks: int) -> float:
-    """Return how many standard deviations an interval reaches: Student's, not the normal distribution's.
-
-    The parts of the model that differ between tasks are estimated from so many *tasks*, which leaves one
-    degree of freedom less.
-    """
+    """Return how many standard deviations an interval reaches by Student's t, with *tasks* − 1 as df."""
     return critical(max(tasks - 1, 1), 1 - COVERAGE)
 
 
@@ -247,15 +223,11 @@ def _verdicts(belief: Belief, affordable: np.ndarray, margin: float, scored: flo
 
 
 def chance_in_images(difference: float, scored: float) -> float:
-    """Return the standard deviation, in points, that chance in the images gives a difference, at least.
+    """Return the standard deviation, in points, that chance in the images gives a *difference*, at least.
 
     That is where one net is right on all images that the other is right on, and on some more: then the
-    difference is a share of images, as in McNemar, Note on the sampling error of the difference between
-    correlated proportions, 1947. What is beyond it would take which images each net gets right.
-
-    Args:
-        difference: between two accuracies, in points.
-        scored: how many images there are; nan where it is not known: 0 is returned.
+    difference is a share of the images (McNemar, Note on the sampling error of the difference between
+    correlated proportions, 1947). It is 0 where *scored*, the number of images, is nan: not known.
 
     >>> chance_in_images(4.0, 24), chance_in_images(4.0, 2400)
     (4.0, 0.4)
@@ -311,16 +283,10 @@ def task_of(question: Question, name: str) -> str:
 
 
 class Pilot:
-    """Choose nets to be measured on a task one by one, each the most useful after those before it.
-
-    Args:
-        question: of the options.
-        target: a target or task of it: see `task_of`.
-        store: of its runs.
-        machine: that the hours are for.
-    """
+    """Choose nets to be measured on a task one by one, each the most useful after those before it."""
 
     def __init__(self, question: Question, target: str, store: Store, machine: Machine) -> None:
+        """Choose among the options of *question* for a *target* or task of it; hours are for *machine*."""
         self.task = task_of(question, target)
         self._read = partial(grid_of, question, store, machine)
         self._parameters: Parameters | None = None
@@ -433,12 +399,9 @@ class TimeFormatter(LogFormatter):
 def frontier(advice: Advice, cost: str = "images") -> Axes:
     """Draw the expected score of every option, with its interval, against what it takes.
 
-    The line joins options that none of the same or a lower cost is expected to beat; letters name them. Dots
-    are filled where the option is measured on this task, and grey where it is over the budget.
-
-    Args:
-        advice: to be drawn.
-        cost: hours, images or labels.
+    The line joins options that none of the same or a lower *cost* (hours, images or labels) is expected to
+    beat; letters name them. Dots are filled where the option is measured on this task, and grey where it is
+    over the budget.
     """
     table = advice.table[advice.table["images"] > 0].sort_values([cost, "expected"], ascending=[True, False])
     last = table.groupby(cost)[cost].transform("size") - 1  # of the options of the same cost, from 0
@@ -462,12 +425,11 @@ def frontier(advice: Advice, cost: str = "images") -> Axes:
     low, high = ax.get_xlim()
     wider = max(1.0, math.sqrt(LEAST_RANGE * low / high))  # else options of one cost would seem to differ
     ax.set_xlim(low / wider, high * wider)
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))  # the default ones write TeX
-    ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # of less than a power of ten
+    in_hours = cost == "hours"
+    minor = TimeFormatter if in_hours else LogFormatter  # of less than a power of ten
+    ax.xaxis.set_major_formatter(TimeFormatter() if in_hours else StrMethodFormatter("{x:,g}"))
+    ax.xaxis.set_minor_formatter(minor(minor_thresholds=(1, 0.4)))
     ax.grid(axis="y")
-    if cost == "hours":
-        ax.xaxis.set_major_formatter(TimeFormatter())
-        ax.xaxis.set_minor_formatter(TimeFormatter(minor_thresholds=(1, 0.4)))
-    what = "time of one net" if cost == "hours" else cost
+    what = "time of one net" if in_hours else cost
     ax.set(xlabel=f"{what} (log scale)", ylabel=f"expected on {task_name(advice.task)} (%)")
     return ax

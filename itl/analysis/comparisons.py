@@ -25,21 +25,9 @@ from itl.runs.store import Store
 DOUBLINGS = (CLASSES_DOUBLED, IMAGES_DOUBLED)
 LESS_OWN = ", less the change on own classes"
 COLUMNS = [
-    *("question", "compared", "task", "metric"),
-    *(
-        "share",
-        "share_low",
-        "share_high",
-        "change",
-        "low",
-        "high",
-        "n",
-        "margin",
-        "gain",
-        "gain_low",
-        "gain_high",
-    ),
-    *("p", "p_adjusted", "p_same", "p_same_adjusted", "standard_error", "df", "unequal", "control", "mixed"),
+    *("question", "compared", "task", "metric", "share", "share_low", "share_high", "change", "low", "high"),
+    *("n", "margin", "gain", "gain_low", "gain_high", "p", "p_adjusted", "p_same", "p_same_adjusted"),
+    *("standard_error", "df", "unequal", "control", "mixed"),
     *("verdict", "note"),
 ]
 
@@ -85,10 +73,7 @@ class TaskValues:
 
     @property
     def first_alike(self) -> np.ndarray:
-        """Index of the first condition with the very same runs, (conditions,), which stands for all of them.
-
-        Such as both halves together, whatever the halves.
-        """
+        """Index of the first condition with the very same runs, (conditions,): it stands for all of them."""
         first: dict[object, int] = {}
         return np.array([first.setdefault(runs or index, index) for index, runs in enumerate(self.runs)])
 
@@ -161,14 +146,12 @@ def contrasts(
 
     Returns:
         One row a comparison and task. Columns: question, compared, task, metric; share of the gain from
-        pre-training that the first condition keeps of the second's, with share_low and share_high (95 %,
-        Fieller); change in points with low and high (95 %); n seeds; margin in points within which a change
-        does not matter; gain from pre-training with its interval; p of no change, and p_same of a change of
-        the margin or more, both also adjusted for all rows (`itl.analysis.statistics.main_first`);
-        standard_error and df of the change; unequal (whether a condition spreads more than the others);
-        control (why conditions cannot be called the same on this task, or ''); mixed (what differs between
-        the origins of the runs, *made* as `itl.analysis.origins.origins` says, or ''); verdict and note
-        (`itl.analysis.verdicts.judge`).
+        pre-training that the first condition keeps of the second's (95 %, Fieller); change in points (95 %);
+        n seeds; margin in points within which a change does not matter; gain from pre-training; p of no
+        change, and p_same of a change of the margin or more, both also adjusted for all rows
+        (`itl.analysis.statistics.main_first`); standard_error and df of the change; unequal (whether a
+        condition spreads more than the others); control (why conditions cannot be called the same on this
+        task, or ''); mixed (what differs between the origins *made* of the runs, or ''); verdict and note.
     """
     tasks = sorted(results["task"].unique(), key=lambda task: task == "own")  # own last, else in their order
     data = {task: task_values(results, question.conditions, task, main_metric(task)) for task in tasks}
@@ -190,14 +173,7 @@ def contrasts(
 def pilot_lines(
     unfinished: Collection[str], questions: Sequence[Question], store: Store, machine: Machine
 ) -> list[str]:
-    """Say what finished runs show before the others are done: see `failed_controls`.
-
-    Args:
-        unfinished: the names of the questions that have runs left, such as `itl.runs.plan.Plan.unfinished`.
-        questions: that were planned.
-        store: of their runs.
-        machine: where the packs lie.
-    """
+    """Say what finished runs show of the *unfinished* among *questions*, by name: see `failed_controls`."""
     lines = []
     for question in questions:
         if question.name not in unfinished:
@@ -211,8 +187,7 @@ def pilot_lines(
 def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
 
-    *results* need the untrained net and the pre-trained condition that the main comparison is against, or for
-    doublings the first, with one seed or more.
+    Of the untrained net and the condition that the main comparison is against (for doublings the first).
     """
     main, lines, trained = question.comparisons[0], [], _trained(question.conditions)
     of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
@@ -301,8 +276,8 @@ def _margin(
 ) -> tuple[float, float]:
     """Return the margin in points, and the p value of a change of as much or more; nan where none is known.
 
-    *change* and *gain* are weights of contrasts. A margin that is a share of the gain is as uncertain as the
-    gain, which the test counts in: it is of the contrasts share · gain ± change.
+    A margin that is a share of the gain is as uncertain as the gain, which the test of the contrasts
+    share · gain ± change (by their weights) counts in.
     """
     points = dict(question.margin.points).get(metric)
     if points is not None:
@@ -336,10 +311,7 @@ def _less_own(by_task: Mapping[str, Row | None]) -> list[Row]:
 
 
 def _same_classes(question: Question, of: Columns, against: Columns) -> bool:
-    """Whether the nets of two conditions are trained on the same classes of their own.
-
-    The tree that labels come from is the question's, and so the same for both.
-    """
+    """Whether the nets of two conditions are trained on the same classes of their own."""
     own = {
         condition.columns: (condition.labels, condition.classes, condition.leaves)
         for condition in question.conditions
@@ -356,15 +328,10 @@ def tabulate(question: Question, rows: Sequence[Row], made: Origins = MappingPro
         gain = (row.gain.mean, *row.gain.interval()) if row.gain else (math.nan,) * 3
         names = (question.name, row.compared, row.task, row.metric)
         p_values = (change.p, verdict.p_adjusted, evidence.p_same, verdict.p_same_adjusted)
-        spread = (
-            change.standard_error,
-            change.df,
-            row.unequal,
-            evidence.control_fault,
-            mixed(row.runs, made),
-        )
-        numbers = (*row.share, change.mean, low, high, change.n, evidence.margin, *gain, *p_values, *spread)
-        records.append((*names, *numbers, verdict.word, verdict.note))
+        numbers = (*row.share, change.mean, low, high, change.n, evidence.margin, *gain, *p_values)
+        doubts = (row.unequal, evidence.control_fault, mixed(row.runs, made))
+        spread = (change.standard_error, change.df)
+        records.append((*names, *numbers, *spread, *doubts, verdict.word, verdict.note))
     return pd.DataFrame(records, columns=COLUMNS)
 
 
@@ -390,8 +357,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def _flags(row: Any) -> str:
     """Say what speaks against a row of contrasts beside its verdict; '' for nothing."""
-    spreads = "unequal spreads" if row.unequal else ""
-    return ", ".join(filter(None, [spreads, row.mixed and f"results of {row.mixed}"]))
+    flags = ["unequal spreads"] if row.unequal else []
+    return ", ".join([*flags, f"results of {row.mixed}"] if row.mixed else flags)
 
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:

@@ -39,11 +39,8 @@ def doubts_text(answer: Answer, store: Store, machine: Machine) -> str:
 def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     """Return every reason to doubt the main answer that applies, the strongest first.
 
-    First what can make a verdict wrong: nets that ended worse than guessing, no positive control, test images
-    that nets have seen, results of different origin, other exposure, training that had not ended, a learning
-    rate at the edge of those tried.
-    Then what makes it uncertain: few seeds, unequal spreads, few test images, classes with
-    next to none.
+    First what can make a verdict wrong, from nets that ended worse than guessing to a learning rate at the
+    edge of those tried; then what makes it uncertain, from few seeds to classes with next to no image.
     """
     if answer.contrasts.empty:
         return []
@@ -86,13 +83,11 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
     passes = {}
     for run in compared:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
-            rows = results[results["run"] == key(run.spec)]
+            rows, recipe = results[results["run"] == key(run.spec)], run.spec.recipe
             if len(rows):
                 images = rows["images"].iloc[0]
-                recipe = run.spec.recipe
-                passes[run.columns] = (
-                    recipe.total_steps(max(1, images // recipe.batch)) * recipe.batch / images
-                )
+                steps = recipe.total_steps(max(1, images // recipe.batch))
+                passes[run.columns] = steps * recipe.batch / images
     if not passes or max(passes.values()) < UNEQUAL_PASSES * min(passes.values()):
         return ""
     seen = [f"{count:.0f} times ({_condition(columns)})" for columns, count in passes.items()]
@@ -136,32 +131,28 @@ def unfinished(compared: Sequence[Run], store: Store) -> str:
 
 def edge_of_grid(runs: Sequence[Run], store: Store) -> str:
     """Say how many fits chose the smallest or largest learning rate that was tried; '' where none did."""
-    searched = [
-        (run.spec, run.spec.recipe.lrs)
-        for run in runs
-        if isinstance(run.spec, Transfer) and run.spec.recipe and run.spec.recipe.lrs
-    ]
-    at_edge = []
-    for spec, lrs in searched:
-        chosen = store.finished(spec).get("chosen", {}).get("lr")
-        if chosen in (min(lrs), max(lrs)):
-            at_edge.append(f"{chosen:g}")
+    searches, at_edge = 0, []
+    for run in runs:
+        if isinstance(run.spec, Transfer) and run.spec.recipe and (lrs := run.spec.recipe.lrs):
+            searches += 1
+            chosen = store.finished(run.spec).get("chosen", {}).get("lr")
+            at_edge += [f"{chosen:g}"] if chosen in (min(lrs), max(lrs)) else []
     if not at_edge:
         return ""
     return (
-        f"{len(at_edge)} of {len(searched)} fits chose a learning rate at the edge of those tried "
+        f"{len(at_edge)} of {searches} fits chose a learning rate at the edge of those tried "
         f"({', '.join(sorted(set(at_edge)))}): a better one may lie beyond."
     )
 
 
 def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     """Say where the test images alone leave a score as uncertain as the margin; '' where they do not."""
-    error = sampling_error(answer, main["task"], main["metric"], machine)
-    if math.isnan(error[0]) or not 2 * error[0] > main["margin"]:
+    error, images = sampling_error(answer, main["task"], main["metric"], machine)
+    if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
     return (
-        f"It is scored on {error[1]} test images: another such set would move a score by about "
-        f"{error[0]:.1f} points."
+        f"It is scored on {images} test images: another such set would move a score by about "
+        f"{error:.1f} points."
     )
 
 
@@ -186,9 +177,8 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
         )
         if names
     ]
-    return (
-        f"The {split} split of {target}, on which it is scored, has {' and '.join(parts)}." if parts else ""
-    )
+    words = " and ".join(parts)
+    return f"The {split} split of {target}, on which it is scored, has {words}." if parts else ""
 
 
 def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> tuple[float, int]:

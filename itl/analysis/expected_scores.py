@@ -18,7 +18,6 @@ prediction, 2007). Scikit-learn's process has no such parts for pairs and no noi
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,23 +48,14 @@ NOISE_SPREAD = 0.4  # of the logarithm of the variance of a task's noise
 
 @dataclass(frozen=True)
 class Points:
-    """Pairs of a task and an option.
+    """Pairs of a task and an option, by their numbers."""
 
-    Args:
-        task: (N,) int, its number.
-        option: (N,) int, its number.
-        seed: (N,) int, of the net that is measured; -1 for the mean over nets of the option.
-        trained: (N,) bool, whether the option has any pre-training.
-        drawn: (N,) bool, whether the seed draws the option's classes.
-        features: (N, F) of the option on the task, standardised.
-    """
-
-    task: np.ndarray
-    option: np.ndarray
-    seed: np.ndarray
-    trained: np.ndarray
-    drawn: np.ndarray
-    features: np.ndarray
+    task: np.ndarray  # (N,) int
+    option: np.ndarray  # (N,) int
+    seed: np.ndarray  # (N,) int, of the net that is measured; -1 for the mean over nets of the option
+    trained: np.ndarray  # (N,) bool, whether the option has any pre-training
+    drawn: np.ndarray  # (N,) bool, whether the seed draws the option's classes
+    features: np.ndarray  # (N, F) of the option on the task, standardised
 
     def __len__(self) -> int:
         return len(self.task)
@@ -81,17 +71,11 @@ class Points:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Logarithms of what the model estimates.
+    """Logarithms of what the model estimates."""
 
-    Args:
-        parts: (parts,), standard deviations, as in MEDIANS.
-        lengths: (F,), of the features.
-        noise_of_task: (tasks,), factors of the variance of noise.
-    """
-
-    parts: np.ndarray
-    lengths: np.ndarray
-    noise_of_task: np.ndarray
+    parts: np.ndarray  # (parts,), standard deviations, as in MEDIANS
+    lengths: np.ndarray  # (F,), of the features
+    noise_of_task: np.ndarray  # (tasks,), factors of the variance of noise
 
     @classmethod
     def before(cls, tasks: int, features: int) -> "Parameters":
@@ -138,18 +122,12 @@ class Likelihood:
     and the parts of nets and draws, of which two seeds have nothing in common. So only matrices of pairs and
     of the effects of one seed are factorised (Woodbury; Rasmussen and Williams, equations A.9 and A.10):
     2,000 measurements of 200 pairs take a small part of the time that their own covariance takes.
-
-    Args:
-        pairs: the P pairs that are measured, as means over nets.
-        counts: (seeds, P), how often nets of each seed are measured on each pair.
-        sums: (seeds, P) of these values.
-        squares: (P,), sums of squared values.
     """
 
-    pairs: Points
-    counts: Tensor
-    sums: Tensor
-    squares: Tensor
+    pairs: Points  # the P that are measured, as means over nets
+    counts: Tensor  # (seeds, P), how often nets of each seed are measured on each pair
+    sums: Tensor  # (seeds, P) of these values
+    squares: Tensor  # (P,), sums of squared values
 
     @classmethod
     def of(cls, points: Points, values: np.ndarray) -> "Likelihood":
@@ -176,13 +154,7 @@ class Likelihood:
         return {part: torch.from_numpy(columns).double() for part, columns in effects.items()}
 
     def log(self, parts: Tensor, lengths: Tensor, factors: Tensor) -> Tensor:
-        """Return the logarithm of the likelihood, less its constant.
-
-        Args:
-            parts: (parts,), as in `Parameters`.
-            lengths: (F,), as in `Parameters`.
-            factors: (tasks,), logarithms of the factors of tasks' noise.
-        """
+        """Return the logarithm of the likelihood, less its constant, of the fields of `Parameters`."""
         deviations = dict(zip(MEDIANS, parts, strict=True))
         log_noise = 2 * deviations["noise"] + factors[self.pairs.task]
         precision = torch.exp(-log_noise)
@@ -209,16 +181,11 @@ class Likelihood:
 
 
 def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None = None) -> Parameters:
-    """Estimate the parameters from *values* (N,) measured at *points*: the most likely ones.
+    """Estimate the parameters from *values* (N,), in percent, measured at *points* of so many *tasks*.
 
-    The marginal likelihood is that of Rasmussen and Williams (equation 5.8), times log-normal priors around
-    MEDIANS and LENGTH, so that few measurements do not make parts vanish.
-
-    Args:
-        points: where it was measured.
-        values: in percent.
-        tasks: how many there are.
-        start: where the search begins; by default at the medians.
+    They are the most likely ones. The marginal likelihood is that of Rasmussen and Williams (equation 5.8),
+    times log-normal priors around MEDIANS and LENGTH, so that few measurements do not make parts vanish. The
+    search begins at *start*, by default at the medians.
     """
     features = points.features.shape[1]
     before = Parameters.before(tasks, features)
@@ -241,10 +208,7 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
 
 @dataclass(frozen=True)
 class Posterior:
-    """What is known of all points once *values* (N,) are measured at some *points*.
-
-    The covariance of what is measured is factorised once, whatever is asked of it then.
-    """
+    """What is known of all points once *values* (N,) are measured at some *points*."""
 
     parameters: Parameters
     points: Points
@@ -306,13 +270,8 @@ def expected_gains(posterior: Posterior, choices: Points, trials: Points) -> np.
     """Return by how much one measurement at each of *trials* raises the expected value of the best choice.
 
     The knowledge gradient of Frazier, Powell and Dayanik, The knowledge-gradient policy for correlated normal
-    beliefs, 2009: a measurement moves the means of all choices by σ̃ Z, Z standard normal, and the best of
-    them is chosen afterwards.
-
-    Args:
-        posterior: what is measured already, under the parameters from `fit`.
-        choices: the options to choose among, as means over nets.
-        trials: nets that could be measured.
+    beliefs, 2009: a measurement moves the means of all *choices* (as means over nets) by σ̃ Z, Z standard
+    normal, and the best of them is chosen afterwards.
 
     Returns:
         (trials,), in points of percent.
@@ -337,22 +296,20 @@ def expected_rise(means: np.ndarray, slopes: np.ndarray) -> float:
     0.3989
     """
     envelope: list[int] = []
-    meets: list[float] = []  # where each line of the envelope overtakes the one before it
-    order: Sequence[int] = np.lexsort((means, slopes)).tolist()
-    for line in order:
-        if envelope and slopes[line] == slopes[envelope[-1]]:  # parallel and not below: it takes its place
-            envelope.pop()
-            meets = meets[: max(len(envelope) - 1, 0)]
+    meets: list[float] = []  # where each line of the envelope overtakes the one before it; the first never
+    for line in np.lexsort((means, slopes)).tolist():
+        meet = -math.inf
         while envelope:
             last = envelope[-1]
-            meet = (means[last] - means[line]) / (slopes[line] - slopes[last])
-            if meets and meet <= meets[-1]:
-                envelope.pop()
-                meets.pop()
-                continue
-            meets.append(float(meet))
-            break
+            if slopes[line] > slopes[last]:
+                meet = float((means[last] - means[line]) / (slopes[line] - slopes[last]))
+                if meet > meets[-1]:
+                    break
+            envelope.pop()  # parallel and not above, or never the highest
+            meets.pop()
+            meet = -math.inf
         envelope.append(line)
-    steps, z = np.diff(slopes[envelope]), -np.abs(np.array(meets))
+        meets.append(meet)
+    steps, z = np.diff(slopes[envelope]), -np.abs(np.array(meets[1:]))
     densities = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
     return float((steps * (densities + z * ndtr(z))).sum())

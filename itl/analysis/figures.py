@@ -67,11 +67,8 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     Args:
         results: columns *x*, task, metric, seed, value.
         x: a column of numbers; ``"all"`` in it is the last.
-        metric: what to draw; by default each task's main metric.
-        task: draw this task alone.
-
-    Raises:
-        ItlError: there are no such results.
+        metric: by default each task's main metric.
+        task: the only one to be drawn.
     """
     metrics = results["task"].map(main_metric) if metric is None else metric
     data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
@@ -89,13 +86,7 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
 
 
 def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
-    """Draw a panel for each task of induction: linear probe and 5 neighbours against *x*, chance dashed.
-
-    Dots, bars and the net without pre-training are as in `curve`.
-
-    Raises:
-        ItlError: there are no results of induction.
-    """
+    """Draw a panel, as `curve`, for each task of induction: linear probe and 5 neighbours, chance dashed."""
     results = results[results["method"] == "induction"]
     if results.empty:
         raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
@@ -108,13 +99,7 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
 
 
 def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
-    """Draw a panel for each transfer task: its main metric against *x*, a line for each value of *by*.
-
-    Dots, bars and the net without pre-training are as in `curve`.
-
-    Raises:
-        ItlError: there are no results of transfer.
-    """
+    """Draw a panel, as `curve`, for each transfer task: its main metric, a line for each value of *by*."""
     is_main = results["metric"] == results["task"].map(main_metric)
     results = results[(results["task"] != "own") & is_main]
     if results.empty:
@@ -128,10 +113,7 @@ def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
 def _side_by_side(
     panels: Mapping[str, Mapping[str, pd.DataFrame]], x: str, chance: Sequence[float] = ()
 ) -> Figure:
-    """Draw *panels*, by title, each with its lines by name and, where given, a level of chance.
-
-    Where all have the same lines, these are named in the last panel.
-    """
+    """Draw *panels*, by title, each with its lines by name and, where given, a level of chance."""
     with plt.rc_context(STYLE):
         figure, grid = plt.subplots(1, len(panels), figsize=(7.6, 3.7), squeeze=False)
     alike = len({frozenset(lines) for lines in panels.values()}) == 1
@@ -214,8 +196,7 @@ def _own_weights_apart(
 
 def figure_of(ax: Axes) -> Figure:
     """Return the figure that *ax* is drawn in, which pyplot made."""
-    if not isinstance(ax.figure, Figure):
-        raise TypeError(f"these axes are in {ax.figure}, which is not a figure of its own")
+    assert isinstance(ax.figure, Figure)  # and not a part of one
     return ax.figure
 
 
@@ -268,16 +249,9 @@ def label_ends(ax: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
         half = text.count("\n") / 2 * step  # what more lines add to either side
         height = max(height, lowest + half)
         lowest = height + half + step
-        ax.annotate(
-            text,
-            (1.01, height),
-            xycoords=("axes fraction", "data"),
-            annotation_clip=False,
-            va="center",
-            color=colour,
-            fontweight="bold",
-            fontsize=10,
-        )
+        style: dict[str, Any] = {"va": "center", "color": colour, "fontweight": "bold", "fontsize": 10}
+        style |= {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
+        ax.annotate(text, (1.01, height), **style)
 
 
 def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True) -> Axes:
@@ -290,9 +264,6 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
         by: the column that colours show; None, or where it has more values than there are colours: all rows
             have one colour and say what they compare, and no legend is needed.
         named: write `forest_labels` beside the rows; without, a page writes them itself, which is quicker.
-
-    Raises:
-        ItlError: the table is empty.
     """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")

@@ -128,30 +128,19 @@ def _sizes(conditions: Sequence[Condition], results: pd.DataFrame, column: str) 
 
 @dataclass(frozen=True)
 class Ours:
-    """What one comparison of ours says.
-
-    Attributes:
-        verdict: its word.
-        beyond: the sign of the change where that is beyond noise, else ''; such a change may still be the
-            same, if it is smaller than the margin.
-        reach: half of the 95 % interval, in points.
-        margin: points within which a change does not matter.
-    """
+    """What one comparison of ours says. A change beyond noise may still be the same, within the margin."""
 
     verdict: str
-    beyond: str
-    reach: float = math.nan
-    margin: float = math.nan
+    beyond: str  # the sign of the change where that is beyond noise, else ''
+    reach: float = math.nan  # half of the 95 % interval, in points
+    margin: float = math.nan  # points within which a change does not matter
 
 
 def judge_finding(sign: str, ours: Ours, p_size: float = math.nan) -> str:
-    """Say what a comparison of ours makes of a finding.
+    """Say what a comparison of ours makes of a finding with the *sign* +, - or 0: no change that matters.
 
-    Args:
-        sign: of the published change: +, -, or 0 for no change that matters.
-        ours: what our comparison says.
-        p_size: p value of our change being the published one, adjusted for all such findings; nan where the
-            size is not known, or was measured in another way.
+    *p_size* is the p value of our change being the published one, adjusted for all such findings; nan where
+    the size is not known, or was measured in another way.
 
     Returns:
         Supports it: our change has its sign beyond noise and, where the size is known, may be as large; or

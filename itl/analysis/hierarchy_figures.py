@@ -1,7 +1,7 @@
 """Figures of the tree and of images: classes by depth, classes left by each cut, contact sheets."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -51,10 +51,7 @@ def levels(tree: Taxonomy) -> Figure:
 def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Figure:
     """Draw what every node does for a task: a line a node in the order of the tree, with its interval.
 
-    Args:
-        effects: what `itl.analysis.influence.effects` returns.
-        tree: of the nodes.
-        most: draw no more nodes; where there are more, those that are surest to help or hurt.
+    Of *effects* (of `itl.analysis.influence`) at *most* so many, the surest to help or hurt, are drawn.
     """
     rows = effects.nsmallest(most, ["p", "classes"])
     paths = [tree.path(node)[::-1] if node in tree else [node] for node in rows["node"]]
@@ -66,23 +63,12 @@ def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Fi
     for word, colour in VERDICT_COLOURS.items():
         part = rows[rows["verdict"] == word]
         reach = [part["effect"] - part["low"], part["high"] - part["effect"]]
-        ax.errorbar(
-            part["effect"],
-            part.index,
-            xerr=reach,
-            fmt="o",
-            label=word,
-            color=colour,
-            markersize=4,
-            linewidth=1.2,
-        )
+        style: dict[str, Any] = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1.2}
+        ax.errorbar(part["effect"], part.index, xerr=reach, label=word, **style)
     ax.axvline(0, color=AXIS_COLOUR, linewidth=0.8)
-    names = [
-        f"{'    ' * row.level}{row.name_} ({row.classes})"
-        if row.classes > 1
-        else f"{'    ' * row.level}{row.name_}"
-        for row in rows.rename(columns={"name": "name_"}).itertuples()
-    ]
+    names = []
+    for name, level, classes in rows[["name", "level", "classes"]].itertuples(index=False):
+        names.append(f"{'    ' * level}{name}" + (f" ({classes})" if classes > 1 else ""))
     ax.set_yticks(rows.index, names, fontsize=7, ha="left")
     ax.tick_params(axis="y", length=0, pad=170)
     ax.set(ylim=(len(rows) - 0.5, -0.5), xlabel="points that its classes add, over as many others")

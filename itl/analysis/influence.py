@@ -114,10 +114,7 @@ class Mixture:
 
 
 def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
-    """Regress scores on how many classes of each node a net has, node by node.
-
-    For a class that is the difference between the mean scores of nets with it and without it.
-    """
+    """Regress scores on how many classes of each node a net has: of a class, the difference of two means."""
     included = inclusion @ nodes.member.T.astype(float)
     included = included - included.mean(0)
     apart = scores - scores.mean()
@@ -231,11 +228,7 @@ class HalvesScored:
 
 
 def halves_scored(question: Question, store: Store, machine: Machine, task: str = "") -> HalvesScored:
-    """Read how the nets of *question*, an influence, scored on *task* (by default its first).
-
-    Raises:
-        ItlError: fewer than 4 halves are scored, or the question has no such task.
-    """
+    """Read how the nets of *question*, an influence, scored on *task* (by default its first)."""
     task = task or question.tasks[0].name
     pick({known.name: known for known in question.tasks}, task, f"task of {question.name}")
     results, tree = question.results(store, machine), question.tree(machine)
@@ -281,19 +274,12 @@ def effects(
         Intervals are at 1 − 5 % · (nodes with a verdict) / (all nodes): of those of nodes with a verdict, at
         most 5 % are expected to miss the effect (Benjamini and Yekutieli 2005). Where no node has one, all
         intervals hold at once (Bonferroni).
-
-    Raises:
-        ItlError: as `halves_scored`, and for an unknown estimator.
     """
     return halves_scored(question, store, machine, task).effects(estimator)
 
 
 def estimators(question: Question, store: Store, machine: Machine, task: str = "") -> pd.DataFrame:
-    """Put the estimators side by side: effect, interval and verdict by each.
-
-    Returns:
-        The columns of `effects`, with the estimator in front.
-    """
+    """Put the estimators side by side: the columns of `effects` by each, and its name as estimator."""
     scored = halves_scored(question, store, machine, task)
     return pd.concat([scored.effects(name).assign(estimator=name) for name in ESTIMATORS], ignore_index=True)
 
@@ -360,9 +346,6 @@ class ImagesScored:
         Returns:
             Columns row, image, wnid, correct (how often all nets on halves are right, in percent), effect (of
             the node, in percent of nets, at most 100) with standard_error; the most hurt image first.
-
-        Raises:
-            ItlError: *node* is none of the nodes.
         """
         halves = self.halves
         number = pick({wnid: row for row, wnid in enumerate(halves.nodes.wnids)}, node, "node with classes")
@@ -395,11 +378,7 @@ class ImagesScored:
 
 
 def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
-    """Read which test images of *task* (by default its first) the nets of *question* get right.
-
-    Raises:
-        ItlError: as `halves_scored`, or the runs keep no predictions.
-    """
+    """Read which test images of *task* (by default its first) the nets of *question* get right."""
     scored = halves_scored(question, store, machine, task)
     runs = {
         run.seed: run.spec
@@ -425,8 +404,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:
     """Return up to *count* nodes with the surest effects of one *sign*, none under another, sorted by wnid.
 
-    Where some have a verdict, only those; else the likeliest. No node has more than half of the
-    classes.
+    Where some have a verdict, only those. No node has more than half of the classes.
     """
     total = int((table["classes"] == 1).sum())
     rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] <= MAX_SHARE * total)]
@@ -455,19 +433,9 @@ def counterfactual(
 ) -> Question:
     """Make the question that tries what *table* says of *question*, on seeds that it has not used.
 
-    The main comparison is that of the harmful nodes, and of the helpful where none has the verdict that it
-    hurts but some that they help.
-
-    Args:
-        question: an influence.
-        table: its `effects`.
-        machine: where its pack and tree are.
-        nodes: at most so many with the surest harm are left out, and so many with the surest help kept alone;
-            `strongest` says which.
-        seeds: nets of each condition.
-
-    Raises:
-        ItlError: no class is in the tree, so that no node can be left out.
+    At most so many *nodes* with the surest harm are left out, and so many with the surest help kept alone
+    (`strongest`), with so many *seeds* of each condition. The main comparison is that of the harmful nodes,
+    and of the helpful where none has the verdict that it hurts but some that they help.
     """
     tree = question.tree(machine)
     harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))

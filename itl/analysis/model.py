@@ -95,17 +95,13 @@ class TaskModel:
 
 
 def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskModel:
-    """Fit the model to the seeds that have every condition that is *needed*.
+    """Fit the model to the seeds that have every condition that is *needed*, by index.
 
     Conditions that lack one of these seeds are left out. Two conditions alone have the paired t test.
 
     Args:
         values: (seeds, conditions) of one task, nan where a run is missing.
         trained: (conditions,) of bool; the others stay out of the pool.
-        needed: indices of the conditions to be compared.
-
-    Raises:
-        ItlError: no seed has all of them.
     """
     rows = values[np.isfinite(values[:, needed]).all(axis=1)]
     if not len(rows):

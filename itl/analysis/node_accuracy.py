@@ -22,9 +22,6 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
         the test split); coarse_knn1, coarse_knn5 and coarse_chance, the accuracy in percent of telling the
         node's children apart; fine_knn1, fine_knn5 and fine_chance, that of telling the classes under it
         apart. No rows where the target's classes are no wnids of WordNet's snapshot.
-
-    Raises:
-        ItlError: the run is not done, or its method is not induction.
     """
     if store.state(spec) != "done":
         raise ItlError(f"run {key(spec)} is not done, so it has no accuracy at nodes yet; run it first")
@@ -38,11 +35,7 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
 
 
 def every_node(question: Question, store: Store, machine: Machine, task: str) -> pd.DataFrame:
-    """Join `nodes_of` all finished runs of *task* in *question*, with condition and seed in columns.
-
-    Raises:
-        ItlError: no run of *task* is done.
-    """
+    """Join `nodes_of` all finished runs of *task* in *question*, with condition and seed in columns."""
     tables = []
     for run in question.runs(machine):
         if run.task == task and isinstance(run.spec, Transfer) and store.state(run.spec) == "done":
@@ -53,21 +46,12 @@ def every_node(question: Question, store: Store, machine: Machine, task: str) ->
 
 
 def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> pd.DataFrame:
-    """Contrast *metric* at every node under two conditions, paired by seed.
-
-    Args:
-        nodes: what `every_node` returns.
-        metric: one of its metrics, such as fine_knn5.
-        of: the condition, by column and value.
-        against: the condition that is subtracted.
+    """Contrast a *metric* of `every_node` at every node under two conditions (by column), paired by seed.
 
     Returns:
         One row a node, the largest loss first. Columns node, name, depth, classes or children (what the
         metric distinguishes there), images, chance, the means under both conditions (named by their values),
         change (of − against) with low and high (its 95 % interval, for this node alone), and n seeds.
-
-    Raises:
-        ItlError: nodes do not have the metric, or no seed has both conditions.
     """
     if metric not in nodes:
         metrics = ", ".join(nodes.filter(like="knn").columns)
@@ -94,14 +78,9 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
     By 5 neighbours: for the classes under a node, which coarse labels do not distinguish, and for its
     children, of which fine labels do not say that they belong together.
 
-    Args:
-        nodes: what `every_node` returns.
-        coarse: the condition with coarse labels, by column and value.
-        fine: the condition with fine labels.
-        count: at most so many rows with losses, and as many with gains.
-
     Returns:
-        Columns distinguished (children or classes), then those of `changes` (coarse − fine).
+        Columns distinguished (children or classes), then those of `changes` (coarse − fine); at most *count*
+        rows with losses, and as many with gains.
     """
     tables = {}
     for kind, counted in COUNTED.items():

@@ -22,7 +22,7 @@ SEEDS_SHOWN = (3, 5, 10)
 def variances(question: Question, results: pd.DataFrame, task: str) -> Variances | None:
     """Estimate the variances of a score on *task*, pooled over pre-trained conditions; None for too few runs.
 
-    Where each net was fitted once, what fits add is part of what nets vary. Negative estimates count as 0.
+    Where each net was fitted once, what fits add is part of what nets vary.
     """
     data = task_values(results, question.conditions, task, main_metric(task))
     complete = data.values[:, data.trained & data.distinct & ~pd.isna(data.values).any(axis=0)]
@@ -74,42 +74,35 @@ def designs(
 ) -> pd.DataFrame:
     """Say how many seeds and repeats each question takes, from the noise and minutes of its finished runs.
 
-    Args:
-        questions: of which some runs are done, with two seeds or more.
-        store: where these are.
-        machine: that did them.
-        detect: the true change in points that should come out as a gain or a loss, four times in five.
-        within: the margin in points within which no change should come out as the same, four times in five.
+    Four times in five, a true change of *detect* points should come out as a gain or a loss, or no change as
+    the same *within* so many points: one of the two is given.
 
     Returns:
         Columns question, task (the main one), between nets and between fits (standard deviations in points),
         seeds, repeats, hours of all its runs, and note, which says why there is no design.
-
-    Raises:
-        ItlError: give one of *detect* and *within*.
     """
     if (detect > 0) == (within > 0):
         raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
-    rows: list[tuple[object, ...]] = []
+    rows: list[dict[str, object]] = []
     for question in questions:
-        task, trained = question.tasks[0].name, _trained(question)
+        task = question.tasks[0].name
+        row: dict[str, object] = {"question": question.name, "task": task}
         costs = _costs(question, task, store, machine)
         results = question.results_so_far(store, machine) if costs else pd.DataFrame()
         spread = None if results.empty else variances(question, results, task)
         if costs is None or spread is None:
-            note = "run two seeds or more of it first"
-            rows.append((question.name, task, "", "", "", "", "", note))
+            rows.append(row | {"note": "run two seeds or more of it first"})
             continue
-        deviations = [_points(math.sqrt(spread.net)), _points(math.sqrt(spread.fit) or math.nan)]
+        row |= {"between nets": _points(math.sqrt(spread.net))}
+        row |= {"between fits": _points(math.sqrt(spread.fit) or math.nan)}
         try:
-            design = cheapest(spread, costs, trained, detect=detect, within=within)
+            design = cheapest(spread, costs, _trained(question), detect=detect, within=within)
+            row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
-            rows.append((question.name, task, *deviations, "", "", "", str(error)))
-            continue
-        hours = f"{design.minutes / 60:.1f}"
-        rows.append((question.name, task, *deviations, design.seeds, design.repeats, hours, ""))
+            row["note"] = str(error)
+        rows.append(row)
     columns = ["question", "task", "between nets", "between fits", "seeds", "repeats", "hours", "note"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
 
 
 def _trained(question: Question) -> int:

@@ -31,30 +31,20 @@ OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the
 class Grid:
     """Options × tasks: what is measured, what is known of each, and what each takes.
 
-    Args:
-        tasks: their names.
-        options: columns option (words), trained, drawn (whether the seed draws the classes), images, classes
-            and hours (of one training), a row for each condition of the question.
-        features: (tasks, options, F), standardised.
-        measured: columns task, option (numbers), seed and value (percent).
-        task_hours: (tasks,), of measuring one net.
-        seeds: of the question.
-        nets: the option and seed of every net that is trained.
-        points: the margin in points of each task where the question declares one, else nan.
-        share: the margin as a share of the gain.
-        scored: (tasks,), the images of which scores are shares; nan where they are no shares of images.
+    The options have a row for each condition of the question, with the columns option (words), trained, drawn
+    (whether the seed draws the classes), images, classes and hours (of one training).
     """
 
     tasks: tuple[str, ...]
     options: pd.DataFrame
-    features: np.ndarray
-    measured: pd.DataFrame
-    task_hours: np.ndarray
-    seeds: tuple[int, ...]
-    nets: frozenset[tuple[int, int]] = frozenset()
-    points: np.ndarray | None = None
-    share: float = 0.2
-    scored: np.ndarray | None = None
+    features: np.ndarray  # (tasks, options, F), standardised
+    measured: pd.DataFrame  # columns task, option (numbers), seed and value (percent)
+    task_hours: np.ndarray  # (tasks,), of measuring one net
+    seeds: tuple[int, ...]  # of the question
+    nets: frozenset[tuple[int, int]] = frozenset()  # the option and seed of every net that is trained
+    points: np.ndarray | None = None  # (tasks,), margins that the question declares, else nan
+    share: float = 0.2  # the margin as a share of the gain
+    scored: np.ndarray | None = None  # (tasks,), the images that scores are shares of; nan where of none
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
@@ -112,16 +102,10 @@ class Grid:
 
 
 def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
-    """Gather what *store* has of *question*, and what its options take.
+    """Gather what *store* has of *question*, of `itl.runs.task_questions.Advice`, and what its options take.
 
-    Hours are from finished runs, or estimates of `itl plan` where none is finished: see `_hours`. Features
-    are the logarithms of images and classes, and how near the classes lie to those of the task: see
-    `nearness`.
-
-    Args:
-        question: of `itl.runs.task_questions.Advice`.
-        store: of its runs.
-        machine: that the hours are for.
+    Hours are from finished runs, or estimates of `itl plan` for *machine* where none is finished. Features
+    are the logarithms of images and classes, and how near the classes lie to those of the task.
     """
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
@@ -140,12 +124,11 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
     )
     number = {condition.columns: row for row, condition in enumerate(conditions)}
     nets = [run for run in runs if isinstance(run.spec, Pretrain) and store.state(run.spec) == "done"]
-    features = _features(question, counts, machine)
     points = dict(question.margin.points)
     return Grid(
         tasks,
         options,
-        features,
+        _features(question, counts, machine),
         measured(question, store, machine),
         np.array([measuring[task] for task in tasks]),
         question.seeds,
@@ -209,8 +192,7 @@ def _hours(
     planned = plan([question], store, machine)
     estimates = dict(zip(planned.specs, planned.runs["minutes"] * 60, strict=True))
     number = {condition.columns: row for row, condition in enumerate(question.conditions)}
-    training, of_an_image = np.zeros(len(number)), []
-    steps_images = np.zeros(len(number))
+    training, steps_images, of_an_image = np.zeros(len(number)), np.zeros(len(number)), []
     seconds: dict[str, list[float]] = {}
     estimated: dict[str, list[float]] = {}
     for run in runs:
@@ -248,11 +230,8 @@ def _features(question: Question, counts: np.ndarray, machine: Machine) -> np.nd
     sizes = np.log10(np.where(counts > 0, counts, math.nan))
     sizes = np.broadcast_to(sizes, (len(question.tasks), *sizes.shape))
     features = np.concatenate([sizes, near], axis=2)
-    flat = features.reshape(-1, features.shape[2])
-    known = np.isfinite(flat)
-    count = np.maximum(known.sum(0), 1)
-    mean = np.where(known, flat, 0).sum(0) / count
-    spread = np.sqrt(np.where(known, (flat - mean) ** 2, 0).sum(0) / count)
+    flat = pd.DataFrame(features.reshape(-1, features.shape[2]))
+    mean, spread = flat.mean().to_numpy(), flat.std(ddof=0).to_numpy()
     scaled = np.where(np.isfinite(features), (features - mean) / np.where(spread > 1e-9, spread, 1.0), 0.0)
     own = [OWN_WEIGHTS_DISTANCE * (condition.weights is not None) for condition in question.conditions]
     own_column = np.broadcast_to(np.array(own)[None, :, None], (*scaled.shape[:2], 1))

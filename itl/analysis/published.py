@@ -29,9 +29,8 @@ NOTHING_COMPARABLE = "no comparable condition here"
 def beside_paper(answer: Answer) -> pd.DataFrame:
     """Tabulate what the paper found on a question, each finding above our same comparison on every task.
 
-    Our rows are those of `itl.analysis.comparisons.contrasts`, judged in one family. Whether ours may be as
-    large as a published change is tested where the task is measured in the same way, and these tests are
-    adjusted together too.
+    Whether ours may be as large as a published change is tested where the task is measured in the same way,
+    and these tests are adjusted together.
 
     Returns:
         All texts: whose (the paper, or ours), finding, compared, task, metric, change, verdict, source.
@@ -41,7 +40,8 @@ def beside_paper(answer: Answer) -> pd.DataFrame:
         (number, row.Index): _p_size(row, finding.size)
         for number, (finding, ours) in enumerate(blocks)
         for row in ours.itertuples()
-        if _method(row.task) == _method(finding.task) and not math.isnan(_p_size(row, finding.size))
+        if row.task.partition("@")[0] == finding.task.partition("@")[0]
+        and not math.isnan(_p_size(row, finding.size))
     }
     p_sizes = dict(zip(sized, holm(list(sized.values())), strict=True)) if sized else {}
     rows: list[tuple[str, ...]] = []
@@ -77,15 +77,8 @@ def _ours(row: pd.Series) -> Ours:
     return Ours(row["verdict"], beyond, (row["high"] - row["low"]) / 2, row["margin"])
 
 
-def _method(task: str) -> str:
-    return task.partition("@")[0]
-
-
 def _p_size(row: Any, size: float) -> float:
-    """P value of the change of a row of contrasts, as `itertuples` gives it, being *size*.
-
-    nan where one of them is not known.
-    """
+    """P value of the change of a row of contrasts being *size*; nan where one of them is not known."""
     if not row.standard_error > 0 or math.isnan(size):
         return math.nan
     return 2 * p_above(abs(row.change - size) / row.standard_error, row.df)
@@ -117,12 +110,9 @@ def count_findings(table: pd.DataFrame) -> str:
     '1 supported, 0 contradicted, 0 consistent in size; these runs cannot tell for 2'
     """
     counts = table["finding"].value_counts()
-    supported, contradicted, consistent = (
-        sum(counts.get(word, 0) for word in words)
-        for words in ((SUPPORTS,), (CONTRADICTS, OTHER_SIZE), (CONSISTENT,))
-    )
+    contradicted = counts.get(CONTRADICTS, 0) + counts.get(OTHER_SIZE, 0)
     unclear = counts.get(CANNOT_TELL, 0) + counts.get(NOTHING_COMPARABLE, 0)
     return (
-        f"{supported} supported, {contradicted} contradicted, {consistent} consistent in size; these runs "
-        f"cannot tell for {unclear}"
+        f"{counts.get(SUPPORTS, 0)} supported, {contradicted} contradicted, {counts.get(CONSISTENT, 0)} "
+        f"consistent in size; these runs cannot tell for {unclear}"
     )

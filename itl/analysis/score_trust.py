@@ -43,23 +43,16 @@ NO_ORDER, BACKWARDS = "no order beyond chance", "orders backwards"
 class Nets:
     """The scores of nets, and how well the nets transfer.
 
-    Args:
-        scores: (tasks, nets, predictors); higher promises more, nan where a score is not defined.
-        transfer: (tasks, nets), in percent.
-        untrained: (tasks,), the mean without pre-training; nan where it is not known.
-        seeds: (nets,), what the nets of a seed share: initial weights, and the choice of images and classes.
-        tasks: Names of the tasks.
-        targets: Their targets; several tasks may be on one.
-        predictors: Names of the scores.
+    Nets of one seed share their initial weights, and the choice of images and classes.
     """
 
-    scores: np.ndarray
-    transfer: np.ndarray
-    untrained: np.ndarray
-    seeds: np.ndarray
+    scores: np.ndarray  # (tasks, nets, predictors); higher promises more, nan where it is not defined
+    transfer: np.ndarray  # (tasks, nets), in percent
+    untrained: np.ndarray  # (tasks,), the mean without pre-training; nan where it is not known
+    seeds: np.ndarray  # (nets,)
     tasks: tuple[str, ...]
-    targets: tuple[str, ...]
-    predictors: tuple[str, ...]
+    targets: tuple[str, ...]  # of the tasks; several may be on one
+    predictors: tuple[str, ...]  # names of the scores
 
 
 @dataclass(frozen=True)
@@ -86,9 +79,6 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
 
     Predictors that need no run of their own are added: the accuracy on the net's own classes, the number of
     images that it was trained on, and one value for all nets, which is a choice at random.
-
-    Raises:
-        ItlError: Fewer than two nets, or seeds, have all runs.
     """
     columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
     tasks = [task for task in question.tasks if task.measures_transfer]
@@ -140,10 +130,7 @@ def median_seconds(question: Question, store: Store, machine: Machine) -> dict[s
 
 
 def per_task(nets: Nets) -> pd.DataFrame:
-    """Tabulate each predictor on each task: columns task, predictor, tau, regret (points), share (of gain).
-
-    See `agreement`.
-    """
+    """Tabulate each predictor's `agreement` on each task: columns task, predictor, tau, regret, share."""
     rows = []
     for number, task in enumerate(nets.tasks):
         values = agreement(nets.scores[number], nets.transfer[number], nets.untrained[number])
@@ -161,8 +148,7 @@ def agreement(scores: np.ndarray, transfer: np.ndarray, untrained: float = math.
 
     Args:
         scores: (nets, predictors); a predictor with a nan is not defined.
-        transfer: (nets,), in percent.
-        untrained: Transfer without pre-training, in percent.
+        transfer: (nets,), in percent, as is that of nets *untrained*.
 
     Returns:
         (3, predictors): tau, nan for a predictor that is the same for all nets; regret in points; its share.
@@ -254,10 +240,7 @@ def _degrees_of_freedom(nets: Nets, regret: np.ndarray) -> np.ndarray:
 
 def _spread(draws: np.ndarray) -> np.ndarray:
     """Return the standard deviation of *draws* over the first axis, without those that have no value."""
-    known = np.isfinite(draws)
-    count = np.where(known.sum(0) > 1, known.sum(0), math.nan)
-    deviations = np.where(known, draws - np.where(known, draws, 0).sum(0) / count, 0)
-    return np.sqrt((deviations**2).sum(0) / (count - 1))
+    return pd.DataFrame(draws).std().to_numpy()
 
 
 def _tests(
@@ -310,20 +293,19 @@ def readable(assessment: Assessment) -> pd.DataFrame:
     """Write the table of an assessment for people."""
     table = assessment.table
     rows = table.to_dict("records")
-    return pd.DataFrame(
-        {
-            "score": table["predictor"].map(WORDS),
-            "weighted τ": [_with_interval(row, "tau", 2) for row in rows],
-            "verdict": table["verdict"],
-            "regret (points)": [_with_interval(row, "regret", 1) for row in rows],
-            "share of the gain lost": [_share_lost(row) for row in rows],
-            "p of no order": table["p_order"].map(p_text),
-            "p beside size": table["p_size"].map(p_text),
-            "p beside the best": table["p_best"].map(p_text),
-            "targets": table["tasks"],
-            "seconds": table["seconds"].map("{:.3f}".format),
-        }
-    )
+    columns = {
+        "score": table["predictor"].map(WORDS),
+        "weighted τ": [_with_interval(row, "tau", 2) for row in rows],
+        "verdict": table["verdict"],
+        "regret (points)": [_with_interval(row, "regret", 1) for row in rows],
+        "share of the gain lost": [_share_lost(row) for row in rows],
+        "p of no order": table["p_order"].map(p_text),
+        "p beside size": table["p_size"].map(p_text),
+        "p beside the best": table["p_best"].map(p_text),
+        "targets": table["tasks"],
+        "seconds": table["seconds"].map("{:.3f}".format),
+    }
+    return pd.DataFrame(columns)
 
 
 def _with_interval(row: Mapping, quantity: str, digits: int) -> str:
@@ -395,11 +377,8 @@ def figure(assessment: Assessment) -> Figure:
         size = (7.6, 1.2 + 0.3 * len(table))
         drawn, axes = plt.subplots(1, 2, figsize=size, sharey=True, width_ratios=(1.3, 1))
     names = table["predictor"].map(WORDS)
-    for ax, (column, factor, label) in zip(
-        axes,
-        (("tau", 1, "weighted τ with transfer"), ("share", 100, "% of the gain lost by the pick")),
-        strict=True,
-    ):
+    shown = (("tau", 1, "weighted τ with transfer"), ("share", 100, "% of the gain lost by the pick"))
+    for ax, (column, factor, label) in zip(axes, shown, strict=True):
         dots = assessment.per_task.assign(value=factor * assessment.per_task[column])
         dots["name"] = pd.Categorical(dots["predictor"].map(WORDS), names)
         sns.stripplot(dots, x="value", y="name", ax=ax, color=COLOURS[4], size=3.5, alpha=0.7, zorder=1)

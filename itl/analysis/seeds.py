@@ -56,15 +56,11 @@ def cheapest(
 ) -> Design:
     """Return the cheapest seeds and repeats with which the main comparison is decided four times in five.
 
-    Args:
-        variances: of a score on the task.
-        costs: of the runs.
-        conditions: how many are pre-trained and judged together.
-        detect: the true change, in points, that should come out as a gain or a loss.
-        within: the margin, in points, within which conditions without a true change should come out the same.
+    Either a true change of *detect* points comes out as a gain or a loss, or conditions without one as the
+    same *within* so many points, of so many *conditions* that are pre-trained and judged together.
 
     Raises:
-        ItlError: give one of *detect* and *within*; and where no number of seeds up to MAX_SEEDS is enough.
+        ItlError: not one of the two is given, or no number of seeds up to MAX_SEEDS is enough.
     """
     if (detect > 0) == (within > 0):
         raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")
@@ -91,11 +87,7 @@ def cheapest(
 def power_different(change: float, variance: float, seeds: int, conditions: int) -> float:
     """Chance that a true *change* of the main comparison comes out as a gain or a loss of the right sign.
 
-    Args:
-        change: in points.
-        variance: of one score within a seed, in squared points.
-        seeds: of each condition.
-        conditions: how many are pre-trained and judged together.
+    The *variance* is that of one score within a seed; *conditions* are judged together.
     """
     df, error = _df(seeds, conditions), math.sqrt(2 * variance / seeds)
     if error == 0:
@@ -108,7 +100,7 @@ def power_different(change: float, variance: float, seeds: int, conditions: int)
 def power_same(margin: float, variance: float, seeds: int, conditions: int) -> float:
     """Chance that two conditions without a true change come out the same within *margin* points.
 
-    Arguments as for `power_different`. The average over how large the estimated error may be.
+    It is the average over how large the estimated error may be.
     """
     df, error = _df(seeds, conditions), math.sqrt(2 * variance / seeds)
     if error == 0:

@@ -69,10 +69,8 @@ def main_first(p_values: Sequence[float]) -> list[float]:
         return holm(p_values) if p_values else []
     main, others = p_values[0], holm(p_values[1:])
     alone = [p / (1 - MAIN_SHARE) for p in others]  # before the main one is decided
-    adjusted = [
-        min(before, max(main / MAIN_SHARE, after)) for before, after in zip(alone, others, strict=True)
-    ]
-    return [min(p, 1.0) for p in (min(main / MAIN_SHARE, max(main, *alone)), *adjusted)]
+    after = [min(before, max(main / MAIN_SHARE, p)) for before, p in zip(alone, others, strict=True)]
+    return [min(p, 1.0) for p in (min(main / MAIN_SHARE, max(main, *alone)), *after)]
 
 
 def fieller(
@@ -85,14 +83,7 @@ def fieller(
     """Ratio of two means and its interval by Fieller's theorem (1954).
 
     The interval holds every ratio r for which first − r · second could be 0; where the second itself could
-    be, it has no end, and both are nan.
-
-    Args:
-        means: of the numerator and the denominator.
-        variances: of these means.
-        covariance: of these means.
-        df: degrees of freedom of the variances.
-        level: 1 − how often the interval covers the ratio.
+    be, it has no end, and both are nan. *variances* and *covariance* are those of the *means*.
 
     >>> [round(value, 3) for value in fieller((8.0, 10.0), (1.0, 1.0), 0.5, 10.0)]
     [0.8, 0.606, 1.026]

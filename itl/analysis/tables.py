@@ -36,10 +36,7 @@ def depths(tree: Taxonomy) -> pd.DataFrame:
 
 
 def label_sets(tree: Taxonomy) -> pd.DataFrame:
-    """Describe every label set of the paper: columns method, classes, leaves, largest, largest_class.
-
-    *leaves* is how many of the tree's leaves keep a label, *largest* how many the widest class holds.
-    """
+    """Describe every label set of the paper: columns method, classes, leaves, largest, largest_class."""
     rows = []
     for method in LABEL_SETS:
         class_of = pd.Series(dict(label_set(tree, method, tree.leaves).class_of))
@@ -55,11 +52,9 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
     rows = []
     for wnid in tree:
         if len(tree[wnid].hypernyms) > 1:
-            hypernyms = [tree.class_name(hypernym) for hypernym in tree[wnid].hypernyms if hypernym in tree]
-            parent = tree.parent(wnid)
-            leaves = len(tree.leaves_under(wnid))
-            parent_name = tree.class_name(parent) if parent else ""
-            rows.append((wnid, tree.class_name(wnid), ", ".join(hypernyms), parent_name, leaves))
+            hypernyms = ", ".join(map(tree.class_name, tree[wnid].hypernyms))
+            parent, leaves = tree.class_name(tree.path(wnid)[1]), len(tree.leaves_under(wnid))
+            rows.append((wnid, tree.class_name(wnid), hypernyms, parent, leaves))
     table = pd.DataFrame(rows, columns=["wnid", "name", "hypernyms", "parent", "leaves"])
     return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)
 
@@ -74,15 +69,10 @@ def summary(
 ) -> pd.DataFrame:
     """Tabulate mean ± half the 95 % t interval over seeds, and n seeds, of every metric.
 
+    The columns *rows* of *results* name a row, beside the metric; values of the column *columns* go across.
     Several fits of one net count as their mean.
-
-    Args:
-        results: the frame of `Question.results`.
-        rows: the columns of *results* that name a row, beside the metric.
-        columns: the column of *results* whose values go across.
     """
-    index = [rows] if isinstance(rows, str) else list(rows)
-    index += ["metric"]
+    index = [*([rows] if isinstance(rows, str) else rows), "metric"]
     seeds = results.groupby([*index, columns, "seed"], sort=False)["value"].mean()
     groups = seeds.groupby([*index, columns], sort=False)
     table = groups.agg(_mean_and_half).unstack(columns)[list(dict.fromkeys(results[columns]))].fillna("")
@@ -142,11 +132,8 @@ def by_way(results: pd.DataFrame) -> pd.DataFrame:
         "some": "some classes with all their images",
     }
     shared = ~parts.isin(ways)
-    tables = []
-    for part, way in ways.items():
-        if (parts == part).any():
-            tables.append(results[shared | (parts == part)].assign(way=way))
-    return pd.concat(tables, ignore_index=True)
+    made = [(parts == part, way) for part, way in ways.items() if (parts == part).any()]
+    return pd.concat([results[shared | rows].assign(way=way) for rows, way in made], ignore_index=True)
 
 
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:

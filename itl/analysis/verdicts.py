@@ -53,8 +53,7 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
     Args:
         gain: of the reference condition over no pre-training; None where one of them is missing.
         margin: points within which a change does not matter.
-        score: mean of the reference condition, in percent.
-        untrained: mean without pre-training, in percent.
+        score: mean of the reference condition, in percent, as is that of nets *untrained*.
     """
     if gain is None:
         return "what pre-training gives was not measured"
@@ -65,9 +64,8 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
         kind = "a floor" if score < FLOOR else "the control fails"
         return f"{kind}: pre-training itself gives {signed(gain.mean)} points, and {needed:.1f} are needed"
     if gain.n >= MIN_SEEDS and not gain.p < LEVEL:  # of fewer, as in a pilot, only the size is judged
-        return (
-            f"the control fails: the gain from pre-training, {signed(gain.mean)} points, is not beyond noise"
-        )
+        points = f"{signed(gain.mean)} points"
+        return f"the control fails: the gain from pre-training, {points}, is not beyond noise"
     return ""
 
 
@@ -76,12 +74,8 @@ def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
 
     A change is a gain or a loss where its p value, adjusted among all comparisons, is below 0.05. Two
     conditions are the same where a change of the margin or more is refuted at that level and the task's
-    positive control passes; the margin decides where both hold, since a smaller change does not matter.
-
-    Args:
-        family: the comparisons.
-        cap: where seeds are added one by one until the main comparison is decided, how many there may be at
-            most: p values are then adjusted for the looks at fewer seeds too (`itl.analysis.seeds`).
+    positive control passes; the margin decides where both hold, since a smaller change does not matter. Where
+    seeds are added one by one, at most to *cap*, p values are adjusted for the looks at fewer seeds too.
     """
     looks = [_adjustment_for_looks(evidence.change.n, cap) for evidence in family]
     different = _adjusted([evidence.change.p for evidence in family], looks)
