@@ -22,7 +22,7 @@ from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
 from itl.sources.registry import SOURCES
-from itl.specs import DetectionRecipe, Packing, Pretrain, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,14 @@ class QuestionLike(Protocol):
     @property
     def name(self) -> str:
         """Name of the question."""
+
+    @property
+    def net(self) -> str:
+        """The net that is trained, as `itl.training.nets.build` takes it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it is trained."""
 
     @property
     def afterwards(self) -> str:
@@ -243,6 +251,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     cannot be had, and for nets and weights that runs would refuse.
     """
     questions = list(questions)
+    _refuse_unknown_nets(questions, machine)
     sizes, packs = _packs(questions, machine)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
@@ -273,6 +282,19 @@ def is_packed(spec: Pretrain | Transfer) -> bool:
     subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
     packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
     return not any(digest.startswith(UNPACKED) for digest in packs)
+
+
+def _refuse_unknown_nets(questions: Sequence[QuestionLike], machine: Machine) -> None:
+    """Raise ItlError for a net that there is not, before data are listed; one that was measured is there."""
+    for question in questions:
+        work = question.net, question.recipe
+        if name_of(*work, machine) not in measured_before([work], machine):
+            from itl.training.nets import check_net  # here: it imports torch
+
+            try:
+                check_net(question.net)
+            except ItlError as error:
+                raise ItlError(f"{question.name}: {error}") from error
 
 
 def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
@@ -342,8 +364,7 @@ def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Pa
             continue
         sizes[folder] = size
         if size.changes:
-            changes = f"the source of {name} has changed since it was packed: {size.changes}"
-            log.info(f"{changes}; it is packed anew")
+            log.info(f"{describe_changes(name, size.changes)}; it is packed anew")
         state, minutes, disk = "done", 0.0, 0
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
@@ -353,6 +374,11 @@ def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Pa
         several = f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
         raise ItlError(f"{several if len(missing) > 1 else ''}{'; '.join(missing.values())}")
     return sizes, pd.DataFrame(rows, columns=PACK_COLUMNS)
+
+
+def describe_changes(name: str, changes: str) -> str:
+    """Say that the source of the pack *name* is no longer what was packed."""
+    return f"the source of {name} has changed since it was packed: {changes}"
 
 
 def _duplicates(

@@ -103,6 +103,15 @@ def _own(name: str, pixels: int) -> Body:
     return make()
 
 
+def check_net(name: str) -> None:
+    """Raise ItlError, with the nearest name, unless there is a net called *name*; see `build`."""
+    library, _, rest = name.rpartition(":")
+    if library in ("timm", "torchvision"):
+        check_known(library, rest.partition(".")[0])
+    else:
+        pick(NETS, name, "net (or timm:NAME, torchvision:NAME)")
+
+
 def library_nets(library: str) -> list[str]:
     """List the classifiers of timm or torchvision."""
     if library == "timm":
