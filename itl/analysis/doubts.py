@@ -16,7 +16,7 @@ from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows, worse_than_guessing
 from itl.runs.question import Question, Run, Task
 from itl.runs.store import Store
-from itl.sources.records import class_count, examples
+from itl.sources.records import examples
 from itl.specs import Pretrain, Transfer, key
 
 SHOWN = 3
@@ -170,7 +170,7 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
         return ""
     scored = counts.loc[counts["train"] > 0, split]
     parts = [
-        f"{words} of {class_count(names)}, such as {examples(names)}"
+        f"{words} of {counted(len(names), 'classes')}, such as {examples(names)}"
         for words, names in (
             ("no image", list(scored.index[scored == 0])),
             (f"fewer than {FEW_IMAGES} images", list(scored.index[(scored > 0) & (scored < FEW_IMAGES)])),

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
-from itl.packs.earlier_pack import EarlierPack
 from itl.packs.journal import Journal, JournalRow
 from itl.packs.source_state import (
     Changes,
+    EarlierPack,
     PackedFile,
     PackRequest,
     Stamp,
@@ -67,6 +67,8 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
             f"{out} lies in {request.path}, whose images are to be packed, and would be one of its folders; "
             f"pack to a folder outside"
         )
+    if outer := next((folder for folder in out.resolve().parents if (folder / "pack.json").exists()), None):
+        raise ItlError(f"{out} lies in {outer}, which is a pack itself; pack to a folder outside")
     with _explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with hold_lock(out.with_name(out.name + ".lock"), f"packing {out}"):
@@ -109,18 +111,12 @@ def _changes(request: PackRequest, out: Path) -> Changes:
     if not same or (changes and summary["path"] != request.absolute_path()):
         raise ItlError(
             f"{out} is the pack of {_describe(summary['request'])} from {summary['path']}, not of "
-            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another "
-            f"folder"
+            f"{_describe(request.pixel_settings())} from {request.absolute_path()}; pack to another folder"
         )
     return changes
 
 
-def _write_folder(
-    request: PackRequest,
-    folder: Path,
-    replaced: Path | None,
-    workers: int,
-) -> None:
+def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, workers: int) -> None:
     """Write or complete the unfinished pack in *folder*; the pack that it replaces may have images of it."""
     state = request.source_state  # before anything is read: a later change shows the next time
     source, records = request.open_source()
@@ -139,7 +135,7 @@ def _write_folder(
     _check_identity(folder, journal.identity or identity, identity)
     earlier = EarlierPack.open(replaced, records, stamps) if replaced else None
     writer = ImageWriter(source, records, request.packing, folder / "images.npy", journal, workers, earlier)
-    for line in source.reading(records).lines():
+    for line in source.describe(records):
         log.info(line)
     journal.begin(identity)
     try:
@@ -167,9 +163,8 @@ def _write_images(writer: ImageWriter, folder: Path) -> None:
         unreadable = writer.unreadable()
         if unreadable:
             _write_unreadable(folder / "unreadable.csv", unreadable)
-            log.info(
-                f"{counted(len(unreadable), 'images')} cannot be read; unreadable.csv in the pack says why"
-            )
+            count = counted(len(unreadable), "images")
+            log.info(f"{count} cannot be read; unreadable.csv in the pack says why")
     packed = total - len(unreadable)
     log.info(f"{packed:,} of {counted(total, 'images are')} packed, after {time.monotonic() - started:.0f} s")
 
@@ -218,7 +213,6 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
     if corrupt:
         log.info(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
-    reading = source.reading(records, unreadable=len(unreadable))
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),
@@ -231,19 +225,15 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "metric": source.metric,
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
-        "left_out": dict(reading.left_out or {}),
-        "reading": "" if source.rendered else "\n".join(reading.lines()),
+        "left_out": dict(source.count_left_out(records, len(unreadable))),
+        "reading": "" if source.rendered else "\n".join(source.describe(records, len(unreadable))),
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):
         flush_to_disk(folder / name)
-    text = json.dumps(summary | {"files": _sizes(folder)}, indent=1)
+    sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
+    text = json.dumps(summary | {"files": sizes}, indent=1)
     write_atomic(folder / "pack.json", lambda part: part.write_text(text))
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the bytes of each file of the finished pack in *folder*."""
-    return {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:

@@ -110,10 +110,8 @@ def count_text(table: pd.DataFrame) -> str:
 def thumbnails(pack: Pack, view: str) -> np.ndarray:
     """Return the thumbnails of all images of *pack*, uint8 (N, SIDE, SIDE, 3); kept in the pack's folder.
 
-    Args:
-        pack: Of any size and fit.
-        view: "whole": of the whole image, squashed; "centre": of its central square. A pack of fit "crop" has
-            no more than that.
+    *view* "whole" is of the whole image, squashed; "centre" of its central square. A pack of fit "crop" has
+    no more than that.
     """
     path = pack.folder / f"thumbnails-{view}.npy"
     if (kept := read_cache(path, np.load)) is not None:

@@ -22,39 +22,21 @@ class Decoded:
 
 
 def decode(data: bytes | np.ndarray, name: str, size: int, fit: str) -> Decoded:
-    """Turn an image into a square of *size* x *size* pixels.
+    """Turn an image file, or pixels, uint8 (H, W, 3), into a square of side *size*, as `to_square` does.
 
-    Transparent parts become white, 12-bit and 16-bit grey keep their upper byte, orientation is applied.
-
-    Args:
-        data: The bytes of an image file, or pixels, uint8 (H, W, 3).
-        name: What the image is called; its suffix tells whether the file is misnamed.
-        size: Side of the square, in pixels.
-        fit: As `to_square` takes it.
-
-    Raises:
-        ItlError: With the reason, if the image cannot be read.
+    Transparent parts become white, 12-bit and 16-bit grey keep their upper byte, orientation is applied. The
+    suffix of *name* tells whether the file is misnamed.
     """
-    kinds: tuple[str, ...] = ()
-    if isinstance(data, np.ndarray):
-        pixels = _checked(data, name)
-    else:
-        pixels, kinds = pixels_of(data, name)
+    pixels, kinds = (_checked(data, name), ()) if isinstance(data, np.ndarray) else pixels_of(data, name)
     height, width = pixels.shape[:2]
     return Decoded(to_square(pixels, size, fit), width, height, kinds)
 
 
 def to_square(pixels: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """Resize an image, antialiased, to a square.
+    """Resize *pixels*, uint8 (H, W, 3), antialiased, to a square: uint8 (size, size, 3), contiguous.
 
-    Args:
-        pixels: uint8 (H, W, 3).
-        size: Side of the square, in pixels.
-        fit: "squash" brings both sides to *size*; "crop" brings the short side to *size* and keeps the
-            centre; "pad" brings the long side to *size*, in the upper left corner of a black square.
-
-    Returns:
-        uint8 (size, size, 3), contiguous.
+    *fit* "squash" brings both sides to *size*; "crop" brings the short side to *size* and keeps the centre;
+    "pad" brings the long side to *size*, in the upper left corner of a black square.
     """
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):

@@ -124,19 +124,13 @@ class Pack:
         if shape != expected or rows != len(pack):
             raise ItlError(
                 f"{out} is damaged: {counted(len(pack), 'images were')} packed, images.npy is {shape}, "
-                f"the table has "
-                f"{counted(rows, 'rows')}; {PACK_AGAIN}"
+                f"the table has {counted(rows, 'rows')}; {PACK_AGAIN}"
             )
         return pack
 
     @classmethod
     def build(
-        cls,
-        packing: Packing,
-        out: str | Path,
-        *,
-        path: str | Path | None = None,
-        workers: int | None = None,
+        cls, packing: Packing, out: str | Path, *, path: str | Path | None = None, workers: int | None = None
     ) -> "Pack":
         """Build the pack of *packing*, or open it if it is built already and its source has not changed.
 

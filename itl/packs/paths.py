@@ -32,13 +32,7 @@ class NoSource(ItlError):
 def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     """Return the path of the images of *packing*; None if they are rendered.
 
-    Args:
-        packing: What to find.
-        name: What users call it.
-        machine: Its ``data`` has the entry NAME=PATH, or folders with one match of the glob of *packing*.
-
-    Raises:
-        ItlError: If there is no match, or several.
+    The ``data`` of *machine* has the entry NAME=PATH, or folders with one match of the glob of *packing*.
     """
     if not reads_files(packing.source):
         return None
@@ -80,9 +74,6 @@ def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
 
     Where no data given has its images, it is that of the only pack here that was built of *packing*, wherever
     its source lay: results of runs that are done need no data.
-
-    Raises:
-        ItlError: as `find_source` does.
     """
     try:
         return machine.packs / _folder_name(packing, name, find_source(packing, name, machine))
@@ -110,11 +101,7 @@ def _folder_name(packing: Packing, name: str, path: Path | None) -> str:
 
 
 def packed(packing: Packing, name: str, machine: Machine) -> Pack | None:
-    """Open the pack of *packing* as it is, even if its source has changed; None if it is not built yet.
-
-    Raises:
-        ItlError: as `find_source` does, and for a pack that is damaged.
-    """
+    """Open the pack of *packing* as it is, even if its source has changed; None if it is not built yet."""
     folder = pack_folder(packing, name, machine)
     return Pack.open(folder) if folder.exists() else None
 
@@ -232,7 +219,7 @@ def _size_of_source(packing: Packing, path: Path | None) -> Size:
         for record in records
         for one in source.annotation(record)
     )
-    reading = "\n".join(source.reading(records).lines())
+    reading = "\n".join(source.describe(records))
     return replace(size, reading=reading, objects=_count_shown(shown))
 
 
@@ -247,11 +234,7 @@ def _count(images: Iterable[tuple[str, str]], packed: bool, seconds: float = 0.0
 
 
 def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str, dict[str, int]]:
-    """Count the images of each split that show each class.
-
-    Args:
-        objects: For each its split, its image, its class, and whether it is difficult, so that it counts not.
-    """
+    """Count the images of each split that show each class; of *objects*, difficult ones count not."""
     images: dict[str, dict[str, set]] = defaultdict(lambda: defaultdict(set))
     for split, image, name, difficult in objects:
         images[name][split] |= set() if difficult else {image}

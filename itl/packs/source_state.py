@@ -5,33 +5,27 @@ import json
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from itl import ItlError, counted
+from itl import ItlError, __version__, counted
+from itl.packs.journal import JournalRow, checksum
 from itl.sources.archives import ZipMember, is_stray
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.records import Record, examples
 from itl.sources.registry import open_source
 from itl.sources.source import Source
 from itl.specs import Packing
-from itl.storage import flush_to_disk, write_atomic
+from itl.storage import flush_to_disk, read_mapping, write_atomic
 
 FILES = "files.parquet"  # of a pack
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
-LIST_SUFFIXES = (
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".json",
-    ".jsonl",
-    ".mat",
-    ".xml",
-)  # that may label images beside them
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml")  # may label images beside them
 UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
 
 
@@ -55,10 +49,9 @@ class PackRequest:
             source = open_source(kind, self.path, **dict(self.packing.options))
             return source, source.records()
         except OSError as error:
-            reason = error.strerror or error
-            command = f"itl check {kind} {shlex.quote(str(self.path))}"
             raise ItlError(
-                f"{self.path} cannot be read as {kind}: {reason}; `{command}` says what is expected"
+                f"{self.path} cannot be read as {kind}: {error.strerror or error}; `itl check {kind} "
+                f"{shlex.quote(str(self.path))}` says what is expected"
             ) from error
 
     def absolute_path(self) -> str | None:
@@ -75,9 +68,8 @@ class PackRequest:
             return None
         named = [value for _, value in self.packing.options if isinstance(value, str)]
         others = [path for value in named for path in (Path(value), self.path / value)]
-        others += sorted(
-            path for path in self.path.absolute().parent.iterdir() if path.suffix in LIST_SUFFIXES
-        )
+        beside = self.path.absolute().parent.iterdir()
+        others += sorted(path for path in beside if path.suffix in LIST_SUFFIXES)
         digest, files, size = hashlib.sha256(), 0, 0
         for path in [self.path, *(path for path in others if path.is_file())]:
             for name, (file_bytes, time_ns) in _files(path):
@@ -90,27 +82,18 @@ class PackRequest:
 class Changes:
     """How the images of a source differ from those in a pack, each by its id."""
 
-    added: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()  # by size or time of the file
-    labelled: tuple[str, ...] = ()  # of another class or split
+    images: Mapping[str, list[str]] = field(default_factory=dict)  # what, in words -> images
     other: str = ""  # anything else that differs
 
     def __bool__(self) -> bool:
         """Whether anything differs."""
-        return bool(self.added or self.gone or self.changed or self.labelled or self.other)
+        return bool(str(self))
 
     def __str__(self) -> str:
         """Return the changes in words."""
-        groups = {
-            "added": self.added,
-            "gone": self.gone,
-            "changed": self.changed,
-            "of another class or split": self.labelled,
-        }
         parts = [
-            f"{counted(len(images), 'images')} {what} ({examples(list(images), 1)})"
-            for what, images in groups.items()
+            f"{counted(len(images), 'images')} {what} ({examples(images, 1)})"
+            for what, images in self.images.items()
             if images
         ]
         return ", ".join([*parts, self.other] if self.other else parts)
@@ -121,11 +104,7 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
 
     If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
     and each image compared. Images that lie elsewhere now are compared by size only: a copy has other times.
-
-    Args:
-        folder: Of the finished pack.
-        summary: Its pack.json, which takes the state of now if no image has changed.
-        request: With the pack's settings.
+    If none has changed, pack.json, whose content is *summary*, takes the state of now.
     """
     moved = summary["path"] != request.absolute_path()
     state = request.source_state
@@ -159,7 +138,7 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
             labelled.append(record.id)
     ids = {record.id for record in records}
     added, gone = sorted(ids - files.keys()), sorted(files.keys() - ids)
-    return Changes(tuple(added), tuple(gone), tuple(changed), tuple(labelled))
+    return Changes({"added": added, "gone": gone, "changed": changed, "of another class or split": labelled})
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +176,44 @@ def read_files(folder: Path) -> dict[str, PackedFile]:
         image: PackedFile((size, time_ns), row, tuple(kinds.split(",")) if kinds else ())
         for image, size, time_ns, row, kinds in zip(*columns, strict=True)
     }
+
+
+@dataclass(frozen=True)
+class EarlierPack:
+    """The images of a pack that need not be decoded again."""
+
+    images: np.ndarray  # uint8 (N, size, size, 3)
+    columns: Mapping[str, np.ndarray]  # (N,): width, height and checksum of the images
+    files: Mapping[str, PackedFile]  # unchanged, by the image's id
+
+    @classmethod
+    def open(cls, folder: Path, records: Iterable[Record], stamps: Iterable[Stamp]) -> "EarlierPack":
+        """Open the pack in *folder* for the images that have the same file among *records*, with *stamps*.
+
+        What another version of itl decoded is decoded again. So is a part of an image: its box may differ.
+        """
+        images = np.load(folder / "images.npy", mmap_mode="r")
+        table = pq.read_table(folder / "index.parquet", columns=["width", "height", "checksum"])
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        version = read_mapping(folder / "pack.json", "its images are decoded again").get("itl")
+        same_code = version == __version__ and (folder / FILES).exists()
+        files, unchanged = read_files(folder) if same_code else {}, {}
+        for record, stamp in zip(records, stamps, strict=True):
+            file = files.get(record.id)
+            if file and file.row is not None and file.is_unchanged(stamp) and record.box is None:
+                unchanged[record.id] = file
+        return cls(images, columns, unchanged)
+
+    def copy(self, record: Record) -> tuple[JournalRow, np.ndarray] | None:
+        """Return the journal row of *record* and its pixels (size, size, 3); None if it must be decoded."""
+        file = self.files.get(record.id)
+        if file is None:
+            return None
+        pixels, stored = self.images[file.row], str(self.columns["checksum"][file.row])
+        if checksum(pixels) != stored:  # damaged on the disk
+            return None
+        width, height = (int(self.columns[name][file.row]) for name in ("width", "height"))
+        return JournalRow(width, height, stored, file.kinds), pixels
 
 
 def stamps_of(records: Iterable[Record]) -> Iterator[Stamp]:

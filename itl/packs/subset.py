@@ -133,9 +133,8 @@ def check_enough(counts: Sequence[int], classes: Sequence[str], images_per_class
         short = sum(count < images_per_class for count in counts)
         raise ItlError(
             f"{counted(images_per_class, 'images')} per class were asked for; class "
-            f"{classes[counts.index(fewest)]} "
-            f"has {fewest:,} in train ({short} of {len(classes)} classes have too few); ask for at most "
-            f"{fewest:,}, or for fewer classes"
+            f"{classes[counts.index(fewest)]} has {fewest:,} in train ({short} of {len(classes)} classes "
+            f"have too few); ask for at most {fewest:,}, or for fewer classes"
         )
 
 
@@ -170,10 +169,7 @@ class SubsetCounts:
 def count_subset(tree: Taxonomy, images: Mapping[str, int], subset: Subset) -> SubsetCounts:
     """Count what *subset* keeps.
 
-    Args:
-        tree: The hierarchy of the labels.
-        images: Number of training images of each class; all 0 without a pack: then only classes are counted.
-        subset: Labels, classes and images to keep.
+    *images* are the training images of each class; all 0 without a pack: then only classes are counted.
 
     Raises:
         ItlError: As `select` does: for labels that do not fit, and more classes or images than there are.
@@ -203,7 +199,7 @@ def class_contents(
     """Return, for each class that *subset* keeps, the pack's classes in it and its number of images.
 
     Subsets of one seed whose contents are equal are the same images under the same labels, whatever these are
-    called. Arguments and errors are those of `count_subset`.
+    called.
     """
     counts = count_subset(tree, images, subset).images
     contents: dict[str, set[str]] = {name: set() for name in counts}

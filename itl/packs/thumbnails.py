@@ -13,7 +13,6 @@ from PIL import Image
 from itl import ItlError
 from itl.packs.pack import Pack
 
-HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 MAX_PNG_SIDE = 96  # pixels; larger images are JPEGs, which are smaller files
 
 
@@ -53,11 +52,7 @@ class Gallery:
         return {wnid: count for wnid, count in zip(wnids, counts, strict=True) if count}
 
     def page(self, wnids: Collection[str], number: int, seed: int, size: int = 12) -> ThumbnailPage:
-        """Return page *number* of the images of *wnids*, *size* per page, in the order of *seed*.
-
-        Raises:
-            ItlError: If the pack no longer exists or cannot be read.
-        """
+        """Return page *number* of the images of *wnids*, *size* per page, in the order of *seed*."""
         names, codes = self._codes
         wanted = [code for code, name in enumerate(names) if name in wnids]
         rows = np.flatnonzero(np.isin(codes, wanted))
@@ -92,13 +87,13 @@ class Gallery:
         length = side * side * 3
         try:
             with open(path, "rb") as file:
-                version = np.lib.format.read_magic(file)
-                HEADER_READERS[version](file)
+                np.lib.format.read_magic(file)
+                np.lib.format.read_array_header_1_0(file)  # as `itl.packs.writer.npy_header` writes it
                 start = file.tell()
                 images = [os.pread(file.fileno(), length, start + int(row) * length) for row in rows]
             if short := [len(image) for image in images if len(image) < length]:
                 raise OSError(f"an image has {short[0]} of {length} bytes")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ItlError(
                 f"the images of {self.pack.folder} can no longer be read ({reason}); put the pack back where "

@@ -18,9 +18,9 @@ import numpy as np
 
 from itl import ItlError
 from itl.machine import map_in_order
-from itl.packs.earlier_pack import EarlierPack
 from itl.packs.fit import decode, import_decoders
 from itl.packs.journal import Journal, JournalRow, checksum
+from itl.packs.source_state import EarlierPack
 from itl.processes import process_pool
 from itl.sources.records import Record
 from itl.sources.source import Source
@@ -45,12 +45,7 @@ class ImageWriter:
     earlier: EarlierPack | None = None  # which has some of the images
 
     def write(self) -> None:
-        """Write all images that the journal does not have yet.
-
-        Raises:
-            ItlError: If more images are unreadable than the packing allows, or a process of the pool was
-                killed.
-        """
+        """Write all images that the journal does not have yet; ItlError if too many are unreadable."""
         if not self.source.rendered:
             import_decoders()
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -200,10 +195,7 @@ def npy_header(images: int, size: int) -> bytes:
 def decode_chunk(
     source: Source, packing: Packing, earlier: EarlierPack | None, records: list[Record]
 ) -> tuple[list[JournalRow], np.ndarray]:
-    """Return a journal row for each of *records*, and the pixels of the readable ones, (n, size, size, 3).
-
-    What *earlier* has is copied.
-    """
+    """Return a journal row for each of *records*, and the pixels of the readable ones, (n, size, size, 3)."""
     pixels = np.empty((len(records), packing.size, packing.size, 3), np.uint8)
     rows, count = [], 0
     for record in records:

@@ -12,7 +12,7 @@ from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.packs.subset import check_enough, class_contents, count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
-from itl.sources.records import class_count, examples
+from itl.sources.records import examples
 from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
 
 VOTING_NEIGHBOURS = 5  # of an image, whose classes say its own
@@ -160,8 +160,9 @@ def _refuse_unseen_classes(
     counts = {name: sum(shown.get(split, 0) for split in trained_on) for name, shown in objects.items()}
     if unseen := [name for name, count in counts.items() if not count]:
         raise ItlError(
-            f"no training image of {spec.target} shows {examples(unseen)}, of {class_count(counts)}; "
-            f"annotate some that do, or leave {'these classes' if len(unseen) > 1 else 'this class'} out"
+            f"no training image of {spec.target} shows {examples(unseen)}, of "
+            f"{counted(len(counts), 'classes')}; annotate some that do, or leave "
+            f"{'these classes' if len(unseen) > 1 else 'this class'} out"
         )
     if counts and spec.images_per_class:
         check_enough(list(counts.values()), list(counts), spec.images_per_class)

@@ -165,11 +165,7 @@ def foreign_format(names: Iterable[str]) -> str:
 
 
 def list_files(path: Path, prefix: str = "") -> Listing:
-    """List the files under *path*: a folder, a tar (not compressed) or a zip; names begin with *prefix*.
-
-    Raises:
-        ItlError: If nothing is there, or an archive is cut short or cannot be read in place.
-    """
+    """List the files under *path*: a folder, a tar (not compressed) or a zip; names begin with *prefix*."""
     if path.is_dir():
         listing = Listing(prefix=prefix)
         _add_folder_tree(path, "", listing, frozenset())
@@ -196,12 +192,9 @@ def describe_packed(names: Iterable[str]) -> str:
     packed = [name for name in names if name.lower().endswith(PACKED_SUFFIXES)]
     if not packed:
         return ""
-    command = "unzip" if packed[0].lower().endswith(".zip") else "tar xf"
-    why = (
-        "is a zip inside the folder"
-        if command == "unzip"
-        else "is compressed, so single images cannot be read in place"
-    )
+    why, command = "is compressed, so single images cannot be read in place", "tar xf"
+    if packed[0].lower().endswith(".zip"):
+        why, command = "is a zip inside the folder", "unzip"
     return f"{packed[0]} {why}; unpack it: `{command} {shlex.quote(packed[0])}`"
 
 

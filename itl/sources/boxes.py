@@ -109,17 +109,10 @@ def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
 def clip_box(
     one: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
 ) -> AnnotatedObject:
-    """Return the object *one* with its box inside an image.
-
-    Args:
-        one: The object.
-        width: Of the image; None if it is not known.
-        height: Likewise.
-        where: What to call the object in an error.
-        outside: "cut" clips a box that reaches outside; "refuse" raises an error.
+    """Return the object *one* with its box inside an image; a *width* or *height* of None is not known.
 
     Raises:
-        ItlError: If the box reaches outside and is not to be cut, or nothing of it is inside.
+        ItlError: About *where*, if the box reaches *outside*, unless that is "cut" and something is inside.
     """
     xmin, ymin, xmax, ymax = one.box
     last_x, last_y = width or math.inf, height or math.inf

@@ -60,8 +60,8 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     for record in records:
         splits[record.split].append(record)
     if records:
-        findings += [Finding("count", line) for line in source.reading(records).lines()]
-    findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(splits)
+        findings += [Finding("count", line) for line in source.describe(records)]
+    findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(source, splits)
     findings += [Finding("note", text) for text in scan.notes] if scan else []
     findings += _missing_splits(source, splits)
     findings += _compare_with_published(source, splits)
@@ -84,15 +84,16 @@ def _expected(kind: str) -> list[Finding]:
     return [Finding("count", f"{kind} takes {expected}")] if expected else []
 
 
-def _class_counts(splits: Splits) -> list[Finding]:
+def _class_counts(source: Source, splits: Splits) -> list[Finding]:
     """Count images of one class each."""
     if not splits:
         return []
     lines = [_split_line(split, records) for split, records in splits.items()]
     classes = classes_by_split(record for records in splits.values() for record in records)
-    findings = [
-        Finding("count", line) for line in [*lines, _wordnet_line(sorted(set().union(*classes.values())))]
-    ]
+    names = sorted(set().union(*classes.values()))
+    findings = [Finding("count", line) for line in [*lines, _wordnet_line(names)]]
+    if len(names) < source.published_classes:
+        findings.append(Finding("note", f"{len(names):,} of {source.published_classes:,} classes"))
     for split, records in splits.items():
         findings += _list_counts(f"  {split}: ", Counter(record.wnid for record in records))
     training = splits.get("train", [])
@@ -151,10 +152,8 @@ def _split_line(split: str, records: list[Record]) -> str:
     per_class = Counter(record.wnid for record in records).values()
     least, most = min(per_class), max(per_class)
     count = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return (
-        f"{split}: {counted(len(records), 'images')} in {counted(len(per_class), 'classes')}, {count} "
-        f"for each class"
-    )
+    classes = counted(len(per_class), "classes")
+    return f"{split}: {counted(len(records), 'images')} in {classes}, {count} for each class"
 
 
 def _wordnet_line(names: list[str]) -> str:
@@ -183,6 +182,8 @@ def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
     findings = [Finding("missing", f"{split}: {source.missing_splits[split]}") for split in missing]
     if splits.keys() == {"train"}:
         text = "no val or test images; nothing can be measured on this source alone"
+        if hasattr(source, "val_fraction"):
+            text += "; the option val_fraction=0.1 makes a tenth of each class val"
         findings.append(Finding("note", text))
     return findings
 
@@ -218,9 +219,7 @@ def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
                 narrow.append(record.id)
         except (ItlError, OSError) as error:
             unreadable.append(f"{record.id} ({error})")
-    of = f"of {len(sample):,} image{'' if len(sample) == 1 else 's'}" + (
-        f" (one in {step} was checked)" if step > 1 else ""
-    )
+    of = f"of {counted(len(sample), 'images')}" + (f" (one in {step} was checked)" if step > 1 else "")
     findings = []
     if narrow:
         text = f"{len(narrow):,} {of} are only one pixel wide or high, such as {examples(narrow)}"

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted
 from itl.sources.limits import refuse_large
 from itl.sources.plain_pickle import load_plain
 from itl.sources.records import Record
@@ -39,48 +39,6 @@ WNIDS = dict(pair.split("=") for pair in TABLE.split())
 
 
 @dataclass(frozen=True)
-class Layout:
-    """The published files of one data set."""
-
-    title: str
-    archives: tuple[str, str]  # of Python pickles and of binary files, without .tar.gz
-    train: tuple[str, ...]  # pickles
-    test: str
-    names: tuple[str, str]  # the pickle that names classes, and its key
-    label: str  # key of the labels in a pickle
-    train_bin: tuple[str, ...]  # binary files
-    test_bin: str
-    names_text: str
-    label_bytes: tuple[int, int]  # before each image of a binary file: how many, and which is the label
-
-
-CIFAR10 = Layout(
-    "CIFAR-10",
-    ("cifar-10-batches-py", "cifar-10-batches-bin"),
-    tuple(f"data_batch_{number}" for number in range(1, 6)),
-    "test_batch",
-    ("batches.meta", "label_names"),
-    "labels",
-    tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
-    "test_batch.bin",
-    "batches.meta.txt",
-    (1, 0),
-)
-CIFAR100 = Layout(
-    "CIFAR-100",
-    ("cifar-100-python", "cifar-100-binary"),
-    ("train",),
-    "test",
-    ("meta", "fine_label_names"),
-    "fine_labels",
-    ("train.bin",),
-    "test.bin",
-    "fine_label_names.txt",
-    (2, 1),
-)
-
-
-@dataclass(frozen=True)
 class Batch:
     """The images of one split."""
 
@@ -95,30 +53,34 @@ class Cifar100(Source):
 
     path: Path
     download: bool = False  # let torchvision download it (169 MB) if it is missing
-    plain: str = "keep"  # keep or drop: the classes without a wnid (31 of CIFAR-100)
+    plain: Literal["keep", "drop"] = "keep"  # the classes without a wnid (31 of CIFAR-100)
     kind = "cifar100"
     expected = (
         "the folder that contains cifar-100-python or cifar-100-binary, or its .tar.gz, or one of these "
         "itself; the option download=true downloads it"
     )
-    published: ClassVar[Layout] = CIFAR100
-    torchvision_name: ClassVar[str] = "CIFAR100"
+    title: ClassVar[str] = "CIFAR-100"
+    folders: ClassVar[tuple[str, str]] = ("cifar-100-python", "cifar-100-binary")  # pickles; binary files
+    packed: ClassVar[tuple[str, str]] = ("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz")
+    files: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "train": ("train",),
+        "test": ("test",),
+    }  # binary: with .bin
+    label: ClassVar[str] = "fine_labels"  # key of the labels in a pickle
+    label_bytes: ClassVar[tuple[int, int]] = (2, 1)  # before an image of a binary file; which is the label
+    names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
+    names_text: ClassVar[str] = "fine_label_names.txt"  # the same beside binary files
     wnids: ClassVar[Mapping[str, str]] = WNIDS
     published_images = {"train": 50000, "test": 10000}
+    labelled_by = "the labels in its files"
 
     @property
     def layout(self) -> str:
         """The data set, by its name."""
-        return f"{self.published.title} as published"
-
-    @property
-    def labelled_by(self) -> str:
-        """What says the class of an image."""
-        return "the labels in its files"
+        return f"{self.title} as published"
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id, in the published splits train and test."""
-        pick(dict.fromkeys(("keep", "drop")), self.plain, "value of the option plain")
         records = []
         for split in ("train", "test"):
             batch = self._batch(split)
@@ -140,8 +102,8 @@ class Cifar100(Source):
 
     def _batch(self, split: str) -> Batch:
         if self.download:
-            _download(str(self.path), self.torchvision_name)
-        return load_split(str(self.path), self.published, split)
+            _download(str(self.path), self.title.replace("-", ""))
+        return load_split(str(self.path), type(self), split)
 
 
 @dataclass(frozen=True)
@@ -153,8 +115,14 @@ class Cifar10(Cifar100):
         "the folder that contains cifar-10-batches-py or cifar-10-batches-bin, or its .tar.gz, or one of "
         "these itself; the option download=true downloads it"
     )
-    published = CIFAR10
-    torchvision_name = "CIFAR10"
+    title = "CIFAR-10"
+    folders = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    packed = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
+    files = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
+    label = "labels"
+    label_bytes = (1, 0)
+    names = ("batches.meta", "label_names")
+    names_text = "batches.meta.txt"
     wnids = {}
 
 
@@ -170,15 +138,13 @@ def _download(path: str, name: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def load_split(path: str, layout: Layout, split: str) -> Batch:
+def load_split(path: str, source: type[Cifar100], split: str) -> Batch:
     """Load one split, once per process: kept in the source, its 150 MB would be pickled with it."""
-    files = _files(Path(path), layout)
-    if layout.test in files:
-        parts = [files[name] for name in (layout.train if split == "train" else (layout.test,))]
-        batch = _from_pickles(parts, files[layout.names[0]], layout)
+    files = _files(Path(path), source)
+    if source.names_text in files:
+        batch = _from_binary([files[f"{name}.bin"] for name in source.files[split]], files, source)
     else:
-        parts = [files[name] for name in (layout.train_bin if split == "train" else (layout.test_bin,))]
-        batch = _from_binary(parts, files[layout.names_text], layout)
+        batch = _from_pickles([files[name] for name in source.files[split]], files, source)
     if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
         raise ItlError(
             f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
@@ -186,23 +152,20 @@ def load_split(path: str, layout: Layout, split: str) -> Batch:
     return batch
 
 
-def _files(path: Path, layout: Layout) -> Mapping[str, bytes]:
+def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
     """Return the files of the data set by name: the pickles if they are complete, or else the binary ones."""
-    wanted = (
-        (*layout.train, layout.test, layout.names[0]),
-        (*layout.train_bin, layout.test_bin, layout.names_text),
-    )
-    for names, archive in zip(wanted, layout.archives, strict=True):
-        for folder in (path / archive, path):
+    pickles = [name for files in source.files.values() for name in files]
+    wanted = [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
+    for names, inside, packed in zip(wanted, source.folders, source.packed, strict=True):
+        for folder in (path / inside, path):
             if all((folder / name).is_file() for name in names):
                 return {name: _read(folder / name) for name in names}
-        packed = archive.replace("batches-py", "python").replace("batches-bin", "binary") + ".tar.gz"
         for file in (path / packed, path):
             if file.is_file() and file.name == packed:
                 return _unpack(file, names)
     raise ItlError(
-        f"no complete {layout.title} in {path}; give the folder that contains {layout.archives[0]} or "
-        f"{layout.archives[1]}, or set the option download=true"
+        f"no complete {source.title} in {path}; give the folder that contains "
+        f"{' or '.join(source.folders)}, or set the option download=true"
     )
 
 
@@ -211,7 +174,7 @@ def _read(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _unpack(file: Path, names: tuple[str, ...]) -> Mapping[str, bytes]:
+def _unpack(file: Path, names: list[str]) -> Mapping[str, bytes]:
     """Return the contents of the files *names* in a small compressed tar."""
     contents = {}
     try:
@@ -230,24 +193,25 @@ def _unpack(file: Path, names: tuple[str, ...]) -> Mapping[str, bytes]:
     return contents
 
 
-def _from_pickles(parts: list[bytes], meta: bytes, layout: Layout) -> Batch:
+def _from_pickles(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
     pixels, labels = [], []
-    names = _field(load_plain(meta, layout.names[0]), layout.names[1], layout.names[0])
+    meta, key = source.names
+    names = _field(load_plain(files[meta], meta), key, meta)
     for number, part in enumerate(parts, 1):
-        what = f"pickle {number} of {layout.archives[0]}"
+        what = f"pickle {number} of {source.folders[0]}"
         content = load_plain(part, what)
         pixels.append(image_array(_field(content, "data", what), SIDE, what))
-        labels += label_list(_field(content, layout.label, what), len(pixels[-1]), what)
+        labels += label_list(_field(content, source.label, what), len(pixels[-1]), what)
     return Batch(np.concatenate(pixels), labels, [str(name) for name in names])
 
 
-def _from_binary(parts: list[bytes], names: bytes, layout: Layout) -> Batch:
-    count, column = layout.label_bytes
+def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
+    count, column = source.label_bytes
     size = count + IMAGE_BYTES
     if any(len(part) % size for part in parts):
-        raise ItlError(f"a binary file of {layout.archives[1]} is not a number of images; download it again")
+        raise ItlError(f"a binary file of {source.folders[1]} is not a number of images; download it again")
     rows = np.concatenate([np.frombuffer(part, np.uint8).reshape(-1, size) for part in parts])
-    words = names.decode("utf-8", errors="replace").split()
+    words = files[source.names_text].decode("utf-8", errors="replace").split()
     return Batch(rows[:, count:].reshape(-1, 3, SIDE, SIDE), rows[:, column].astype(int).tolist(), words)
 
 

@@ -1,22 +1,51 @@
-"""Any folder, tar or zip with a folder for each class."""
+"""Any folder, tar or zip with a folder for each class; its classes chosen, or merged, by a list in a file."""
 
 import hashlib
+import re
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, counted
+from itl.hierarchy.class_lists import read_class_list
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format
-from itl.sources.class_choice import choose_classes
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
 from itl.sources.records import Record, is_image, validate_records
-from itl.sources.signs import other_source
 from itl.sources.source import Source
+
+SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
+    r"places365_train_standard\.txt": "places365",
+    r"meta/train\.txt": "food101",
+    r"labels/train1\.txt": "dtd",
+    r"annotations/trainval\.txt": "pets",
+    r"train_test_split\.txt": "cub200",
+    r"setid\.mat": "flowers102",
+    r"train_list\.mat": "stanford-dogs",
+    r"cars_train_annos\.mat": "stanford-cars",
+    r"images_variant_train\.txt": "aircraft",
+    r"TrainImages\.txt": "mit67",
+    r"Training_01\.txt": "sun397",
+    r"VOC2007.*/Annotations/[^/]+\.xml": "voc2007",
+    r"VOC2012.*/Annotations/[^/]+\.xml": "voc2012",
+    r"(instances_\w+|_annotations\.coco)\.json": "coco",
+    r"metadata\.(csv|jsonl)": "lists",
+}
+SIGNS_WITHOUT_IMAGES = {  # the same, where no image lies on its own
+    r"train_data_batch_1(\.npz)?": "imagenet-downsampled",
+    r"cifar-100-(python|binary)/test(\.bin)?": "cifar100",
+    r"test_batch(\.bin)?": "cifar10",
+    r"n\d{8}\.tar": "imagenet21k",
+    r"\.tar": "webdataset",
+    r"\.parquet": "parquet",
+}
+NOT_CHOSEN = "images of classes that the list does not have"
 
 
 @dataclass(frozen=True)
@@ -28,9 +57,7 @@ class ClassFolders(Source):
     val_fraction: float = 0.0  # of the training images of each class, used as val
     empty: Literal["refuse", "skip"] = "refuse"  # classes without images
     nested: bool = False  # a class is the whole path, such as church/outdoor
-    class_level: int | None = (
-        None  # level of the class folders below a split, or below the path; 1: the first
-    )
+    class_level: int | None = None  # of the class folders below a split, or below the path; 1: the first
     splits: str | None = None  # none, or the folder of each split: train=a,train=b,val=c
     kind = "folder"
     expected = "a folder, .tar or .zip with train/<class>/, val/<class>/ and test/<class>/, or <class>/ alone"
@@ -98,23 +125,79 @@ class ClassFolders(Source):
 
 def no_images(listing: Listing, path: Path) -> str:
     """Say that *listing* has no images, what was looked for, and what there is instead."""
-    rest = ", ".join(counted(count, reason) for reason, count in listing.left_out.items() if count)
-    left_out = f"; left out: {rest}" if rest else ""
     if foreign := foreign_format(listing.files) or other_source(listing.files, path):
         return f"{path} holds no images in class folders; {foreign}"
     if packed := describe_packed(listing.files):
         return f"{path} holds no images: {packed}"
-    names, has = sorted(listing.files), "nothing"
-    if names:
-        has = (
-            f"only {names[0]}"
-            if len(names) == 1
-            else f"{counted(len(names), 'other files')}, such as {names[0]}"
-        )
+    names = sorted(listing.files)
+    has = f"{counted(len(names), 'other files')}, such as {names[0]}" if names else "nothing"
+    has = f"only {names[0]}" if len(names) == 1 else has
+    rest = ", ".join(counted(count, reason) for reason, count in listing.left_out.items() if count)
     return (
         f"{path} holds no images: looked for {', '.join(sorted(FORMATS_OF_SUFFIX))} in folders of classes "
-        f"and found {has}{left_out}; give another path, or put each image into a folder of its class"
+        f"and found {has}{f'; left out: {rest}' if rest else ''}; give another path, or put each image into "
+        f"a folder of its class"
     )
+
+
+def other_source(names: Iterable[str], path: Path) -> str:
+    """Say which source reads the files *names* at *path*, if their names tell it; else empty.
+
+    >>> other_source(["data/train-00000-of-00001.parquet"], Path("my set"))
+    "data/train-00000-of-00001.parquet is a file of the source parquet: `itl check parquet 'my set'`"
+    """
+    names = list(names)
+    signs = SIGNS if any(map(is_image, names)) else SIGNS | SIGNS_WITHOUT_IMAGES
+    others = [name for name in names if not is_image(name)]
+    for pattern, kind in signs.items():
+        start = "" if pattern.startswith(r"\.") else "(^|/)"
+        end = re.compile(f"{start}{pattern}$")
+        for name in others:
+            if end.search(name):
+                return f"{name} is a file of the source {kind}: `itl check {kind} {shlex.quote(str(path))}`"
+    return ""
+
+
+def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:
+    """Return *layout* with the classes of the list in *file* alone, named as what they count as.
+
+    Args:
+        layout: What the folders stand for.
+        file: A list as `read_class_list` reads it; None keeps all classes.
+        counts: Images that lie directly in each folder.
+
+    Raises:
+        ItlError: As `class_map` does.
+    """
+    if file is None:
+        return layout
+    chosen = class_map(file, layout.classes, layout.class_names)
+    class_of, left_out = {}, Counter(layout.left_out)
+    for folder, (split, name) in layout.class_of.items():
+        if name in chosen:
+            class_of[folder] = (split, chosen[name])
+        else:
+            left_out[NOT_CHOSEN] += counts[folder]
+    return replace(layout, class_of=class_of, left_out=left_out)
+
+
+def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[str, str]:
+    """Return what those of *classes* count as that the list in *file* has; *names* are words for wnids.
+
+    Raises:
+        ItlError: If a line is no class, or of several *classes* none, or one alone, is left.
+    """
+    known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
+    listed = read_class_list(Path(file), Taxonomy.snapshot(), known)
+    chosen = {name: listed[name] for name in classes if name in listed}
+    if not chosen:
+        raise ItlError(f"{file} lists {counted(len(listed), 'classes')}, of which the images have none")
+    if len(chosen) == 1 < len(classes):  # several that count as one are said to
+        raise ItlError(
+            f"{file} keeps one class of {len(classes):,}, {next(iter(chosen))}, and one alone tells nothing "
+            f"apart; list two or more"
+        )
+    return chosen
 
 
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:

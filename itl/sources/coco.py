@@ -6,17 +6,19 @@ import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from itl import ItlError, counted
 from itl.sources.archives import Listing
-from itl.sources.boxes import AnnotatedObject, Box, clip_box
+from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.layout import SPLITS
+from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, is_image
-from itl.sources.scan import Scan, image_frame
+from itl.sources.records import Record, examples, is_image, unique_keys
+from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 
@@ -29,14 +31,6 @@ TABLES = {  # of the JSON, and what their rows must have
 SPLIT_NAMES = ("train", "val", "test")
 
 
-@dataclass
-class _Files:
-    """The image files, while JSON files are matched to them."""
-
-    by_name: dict[str, list[str]]  # all images by their last name
-    json_of: dict[str, str] = field(default_factory=dict)  # image -> the JSON file that lists it
-
-
 @dataclass(frozen=True)
 class Coco(AnnotatedSource):
     """Images in a folder, tar or zip, with COCO-style JSON for each split.
@@ -47,9 +41,9 @@ class Coco(AnnotatedSource):
 
     path: Path
     annotations: str | Mapping[str, str] | None = None  # train=a.json,test=b.json: names inside path
-    bad: str = "refuse"  # refuse or skip: images with problems
-    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
-    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
+    bad: Literal["refuse", "skip"] = "refuse"  # images with problems
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "coco"
     expected = (
@@ -73,7 +67,7 @@ class Coco(AnnotatedSource):
     def scan(self) -> Scan:
         """Records, objects and problems; reads the JSON and the images' headers."""
         scan = Scan(self.kind, Path(self.path))
-        files = _Files(by_last_name(self.listing))
+        json_of: dict[str, str] = {}  # image -> the JSON file that lists it
         for split, name in self._json_files.items():
             try:
                 tables = read_tables(self.listing.files[name].read(), name)
@@ -84,12 +78,17 @@ class Coco(AnnotatedSource):
                 scan.left_out["images of a test split without annotations"] += len(tables["images"])
                 scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
-            self._scan_json(scan, split, name, tables, files)
-        images = sum(map(len, files.by_name.values()))
-        scan.left_out["images in no JSON file"] += max(0, images - len(files.json_of))
+            self._scan_json(scan, split, name, tables, json_of)
+        images = sum(map(len, self._by_name.values()))
+        scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        """All images by their last name."""
+        return by_last_name(self.listing)
 
     @cached_property
     def _json_files(self) -> dict[str, str]:
@@ -127,8 +126,8 @@ class Coco(AnnotatedSource):
             )
         return matches[0]
 
-    def _scan_json(self, scan: Scan, split: str, name: str, tables: dict, files: _Files) -> None:
-        """Add the images of one JSON file with their objects, or problems."""
+    def _scan_json(self, scan: Scan, split: str, name: str, tables: dict, json_of: dict[str, str]) -> None:
+        """Add the images of one JSON file with their objects, or problems; *json_of* has those of others."""
         classes = category_names(tables)
         rows_of = defaultdict(list)
         for number, row in enumerate(tables["annotations"], 1):
@@ -137,12 +136,12 @@ class Coco(AnnotatedSource):
         for row in tables["images"]:
             annotations = rows_of.pop(row["id"], [])
             try:
-                image = find_file(str(row["file_name"]), split, files.by_name)
+                image = find_file(str(row["file_name"]), split, self._by_name)
             except ItlError as error:
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
-            if files.json_of.setdefault(image, name) != name or image in scan.objects:
-                scan.add_problem(f"{image} is in {files.json_of[image]} and again in {name}; leave it in one")
+            if json_of.setdefault(image, name) != name or image in scan.objects:
+                scan.add_problem(f"{image} is in {json_of[image]} and again in {name}; leave it in one")
                 continue
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])
@@ -157,8 +156,7 @@ class Coco(AnnotatedSource):
                 where = f"{name}, annotation {number} ({image})"
                 try:
                     one = parse_object(annotation, classes, boxes.size, where)
-                    one = clip_box(one, *boxes.size, where, self.outside)
-                    scan.objects[image].append(boxes.upright(one))
+                    scan.objects[image].append(boxes.upright(one, where, self.outside))
                 except ItlError as error:
                     scan.add_problem(str(error), image)
         summary = (
@@ -170,8 +168,7 @@ class Coco(AnnotatedSource):
             ids = examples([repr(image_id)[:30] for image_id in rows_of])
             scan.add_problem(
                 f"{name}: {counted(count, 'annotations are')} of images that the file does not list, "
-                f"such as image_id "
-                f"{ids}; export it again"
+                f"such as image_id {ids}; export it again"
             )
 
 
@@ -212,18 +209,14 @@ def split_of(name: str) -> str | None:
 
 
 def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
-    """Read images, annotations and categories of the JSON file *name*.
-
-    Raises:
-        ItlError: If it is not JSON, lacks one of the three, a row lacks what it must have, or annotations are
-            of two categories of one name.
-    """
+    """Read images, annotations and categories of the JSON file *name*; ItlError for what is wrong with it."""
     try:
-        content = json.loads(data.decode("utf-8-sig"))
+        content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
         raise ItlError(f"{name}, line {error.lineno}: not valid JSON ({error.msg}); export again") from None
     except (ValueError, RecursionError) as error:
-        raise ItlError(f"{name} cannot be read as JSON ({type(error).__name__}); export it again") from None
+        reason = error if type(error) is ValueError else type(error).__name__
+        raise ItlError(f"{name} cannot be read as JSON ({reason}); export it again") from None
     if not isinstance(content, dict) or "images" not in content:
         raise ItlError(f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export as COCO")
     tables = {}
@@ -283,10 +276,7 @@ def by_last_name(listing: Listing) -> dict[str, list[str]]:
 def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> str:
     """Return the image that a JSON file calls *file_name*: in the folder it names, or in that of its split.
 
-    Args:
-        file_name: Path that the JSON file gives; as many of its last parts count as are there.
-        split: Of the JSON file.
-        by_name: All images by their last name.
+    As many of the last parts of *file_name* count as are there; *by_name* has all images by their last name.
 
     Raises:
         ItlError: If the image is not there, or several match.
@@ -298,7 +288,7 @@ def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> s
         tail = "/".join(parts[-depth:])
         matches = [name for name in candidates if name == tail or name.endswith(f"/{tail}")]
         if len(matches) > 1:
-            matches = [name for name in matches if _is_in_split(name, split)] or matches
+            matches = [name for name in matches if split_of_folder(name) == split] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -363,8 +353,3 @@ def is_finite_number(value: object) -> bool:
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
-
-
-def _is_in_split(name: str, split: str) -> bool:
-    folders = name.split("/")[:-1]
-    return any(SPLITS.get(folder.lower().rstrip("0123456789")) == split for folder in folders)

@@ -17,8 +17,7 @@ PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$")
 def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
     """Return the files with *suffix* at *path*, a folder or one such file, by name relative to *path*.
 
-    Raises:
-        ItlError: If there are none; what the source takes is *expected*.
+    If there are none, an ItlError says what is *expected*.
     """
     if not path.exists():
         raise ItlError(f"there is nothing at {path}; give a folder of {suffix} files")
@@ -59,11 +58,7 @@ def describe_missing_parts(names: Iterable[str]) -> str:
 
 
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
-    """Return the split of each of the files *names* at *path*: all are train if no name tells any.
-
-    Raises:
-        ItlError: If some names tell their split, and others do not.
-    """
+    """Return the split of each of the files *names* at *path*: all are train if no name tells any."""
     split_of = {name: split_in_name(name) for name in names}
     unclear = [name for name, split in split_of.items() if split is None]
     if unclear and len(unclear) < len(split_of):

@@ -10,12 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, did_you_mean, pick
+from itl import ItlError, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES, box_text, first_invalid_box
-from itl.sources.detection_results import DETECTION_COLUMNS, KIT_FILE, read_coco_results, read_kit_results
+from itl.sources.detection_results import (
+    DETECTION_COLUMNS,
+    KIT_FILE,
+    annotated_name,
+    read_coco_results,
+    read_kit_results,
+)
 from itl.sources.findings import Finding
-from itl.sources.records import is_image
 from itl.sources.voc_xml import read_objects
 
 
@@ -28,8 +33,9 @@ class Annotations:
 
     @property
     def classes(self) -> list[str]:
-        """The classes that detections may have."""
-        return classes_of(self.objects)
+        """The classes that detections may have: those of the objects, and PASCAL's if these are of them."""
+        classes = set(self.objects["name"])
+        return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
 
 
 def load_detections(
@@ -37,12 +43,7 @@ def load_detections(
 ) -> tuple[pd.DataFrame, str]:
     """Read detections of annotated images: a CSV, a folder of the VOC kit's results, or COCO results JSON.
 
-    Images may be named with their suffix, or by their path.
-
-    Args:
-        path: The file or folder.
-        annotations: What they will be scored against.
-        categories: What category ids of COCO results stand for; see `read_coco_results`.
+    Images may be named with their suffix, or by their path. *categories* are as in `read_coco_results`.
 
     Returns:
         The columns `DETECTION_COLUMNS`, and a note on what was taken for what; empty without one.
@@ -67,7 +68,8 @@ def load_detections(
     refuse_normalised(detections, path)
     if invalid := first_invalid_box(detections[SIDES].to_numpy()):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
-    detections["image"] = _without_suffix(detections["image"], annotations.images)
+    names = {name: annotated_name(name, annotations.images) for name in detections["image"].unique()}
+    detections["image"] = detections["image"].map(names)
     refuse_other_images(detections, annotations.images, path)
     return detections, note
 
@@ -80,16 +82,6 @@ def refuse_normalised(detections: pd.DataFrame, path: Path) -> None:
             f"{path}, row 1: the box {box_text(sides[0])} and all others lie between 0 and 1, as parts of "
             f"the image; give pixels: multiply by width and height, and add 1 to xmin and ymin"
         )
-
-
-def _without_suffix(names: pd.Series, images: Collection[str]) -> pd.Series:
-    """Return the names of images without folder and suffix, where an annotated image is called so."""
-    renamed = {}
-    for name in names.unique():
-        last = name.replace("\\", "/").rpartition("/")[2]
-        last = last.rpartition(".")[0] if is_image(last) else last
-        renamed[name] = last if name not in images and last in images else name
-    return names.map(renamed)
 
 
 def read_detections(path: Path) -> pd.DataFrame:
@@ -112,12 +104,6 @@ def read_detections(path: Path) -> pd.DataFrame:
     return frame
 
 
-def classes_of(objects: pd.DataFrame) -> list[str]:
-    """Return the classes that detections may have: those of *objects*, and PASCAL's if these are of them."""
-    classes = set(objects["name"])
-    return sorted(classes | set(PASCAL) if classes <= set(PASCAL) else classes)
-
-
 def check_detections(
     path: Path | None, annotations: str | None = None, categories: str | None = None, **others: object
 ) -> list[Finding]:
@@ -135,13 +121,11 @@ def check_detections(
     except ItlError as error:
         return [Finding("problem", str(error))]
     objects, images = ground_truth.objects, ground_truth.images
-    findings, classes = [Finding("note", note)] if note else [], dict.fromkeys(ground_truth.classes)
+    findings, classes = [Finding("note", note)] if note else [], ground_truth.classes
     for name in sorted(set(detections["class"]) - set(classes)):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
-        try:
-            pick(classes, name, "annotated class")
-        except ItlError as error:
-            findings.append(Finding("problem", f"{path}, row {row}: {error}"))
+        text = f"{path}, row {row}: {no_such(classes, name, 'annotated class')}"
+        findings.append(Finding("problem", text))
     bare = len(images.keys() - set(detections["image"]))
     words = ["itl", "voc-ap", "--annotations", str(annotations), "--detections", str(path)]
     words += ["--categories", str(categories)] if categories else []
@@ -155,8 +139,7 @@ def check_detections(
         Finding(
             "count",
             f"annotations: {counted(len(objects), 'objects')} on {counted(len(images), 'images')}; "
-            f"{bare:,} of these images have "
-            f"no detection",
+            f"{bare:,} of these images have no detection",
         ),
         Finding("next", shlex.join(words)),
     ]

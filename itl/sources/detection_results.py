@@ -13,7 +13,7 @@ from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES
 from itl.sources.coco import is_finite_number, read_tables, refuse_normalised, voc_corners
 from itl.sources.numbered_classes import read_names
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, short_name
 
 DETECTION_COLUMNS = ["image", "class", "score", *SIDES]
 KIT_FILE = re.compile(r"(comp\d+_det_[A-Za-z0-9]+)_(.+)\.txt")
@@ -24,15 +24,10 @@ COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
     """Read the development kit's results: a folder of comp4_det_test_CLASS.txt, lines `IMAGE SCORE` and box.
 
-    Args:
-        folder: The folder.
-        classes: The annotated classes; each needs a file, which may be empty.
+    Each of the annotated *classes* needs a file, which may be empty.
 
     Returns:
         The columns `DETECTION_COLUMNS`, classes by name, lines in the order of the files.
-
-    Raises:
-        ItlError: If there are no such files, those of several sets, none for a class, or a line is invalid.
     """
     files = {file.name: file for file in sorted(folder.iterdir())}
     matches = {name: match for name in files if (match := KIT_FILE.fullmatch(name))}
@@ -73,9 +68,6 @@ def read_coco_results(
 
     Returns:
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
-
-    Raises:
-        ItlError: If it is not that, or an id stands for nothing.
     """
     rows = _result_rows(path)
     if categories is None:
@@ -83,16 +75,13 @@ def read_coco_results(
         image_names: dict[str, str] = {}
     else:
         (names, image_names), note = _read_categories(categories, images), ""
-    numbered = {
-        number: name for name, number in ((name, _digits(name)) for name in images) if number is not None
-    }
+    numbered = {_digits(name): name for name in images}
     result = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, number {number}"
         image = str(row["image_id"])
-        if image not in images and image not in image_names:
-            digits = _digits(image)
-            image = numbered.get(digits, image) if digits is not None else image
+        if image not in images and image not in image_names and (digits := _digits(image)) is not None:
+            image = numbered.get(digits, image)
         image = image_names.get(image, image)
         category = str(row["category_id"])
         if category not in names and category not in classes:
@@ -172,14 +161,13 @@ def _read_categories(file: Path, images: Collection[str]) -> tuple[dict[str, str
     tables = read_tables(data, str(file))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
     files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
-    return names, {number: _annotated_name(name, images) for number, name in files.items()}
+    return names, {number: annotated_name(name, images) for number, name in files.items()}
 
 
-def _annotated_name(file_name: str, images: Collection[str]) -> str:
-    """Return the annotated image that a file's name means, or the name itself."""
-    name = file_name.replace("\\", "/").rpartition("/")[2]
-    without = name.rpartition(".")[0] if is_image(name) else name
-    return without if without in images else file_name
+def annotated_name(name: str, images: Collection[str]) -> str:
+    """Return the one of the annotated *images* that *name*, which may have folders and suffix, means."""
+    short = short_name(name)
+    return short if name not in images and short in images else name
 
 
 def _digits(name: str) -> int | None:

@@ -2,7 +2,6 @@
 
 import re
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -52,20 +51,17 @@ class DownsampledImageNet(Source):
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""
         wnids, records = self._wnids, []
-        for split, number, file in self._batches:
-            labels = _load_labels(file)
-            for image, label in enumerate(labels):
+        for (split, number), file in sorted(self._files.items()):
+            member = Member(str(file))  # tells when it has changed
+            for image, label in enumerate(_load(file)[1]):
                 name = name_of(str(label), wnids, self.names)
-                member = Member(str(file))  # tells when it has changed
                 records.append(Record(f"{split}/{number:02d}/{image:06d}", name, split, member))
         return validate_records(records, Path(self.path))
 
     def read(self, record: Record) -> np.ndarray:
         """Return the pixels of *record*: uint8 (side, side, 3)."""
         split, number, image = record.id.split("/")
-        file = self._files[split, int(number)]
-        with _loading:
-            pixels = load_batch(str(file), file.stat().st_mtime_ns)[0]
+        pixels = _load(self._files[split, int(number)])[0]
         return np.ascontiguousarray(pixels[int(image)].transpose(1, 2, 0))
 
     @cached_property
@@ -83,11 +79,6 @@ class DownsampledImageNet(Source):
             )
         return files
 
-    @property
-    def _batches(self) -> Iterator[tuple[str, int, Path]]:
-        for (split, number), file in sorted(self._files.items()):
-            yield split, number, file
-
     @cached_property
     def _wnids(self) -> dict[str, str]:
         for file in (Path(self.path) / self.names, Path(self.path).parent / self.names, Path(self.names)):
@@ -100,18 +91,16 @@ class DownsampledImageNet(Source):
         )
 
 
-def _load_labels(file: Path) -> list[int]:
+def _load(file: Path) -> tuple[np.ndarray, list[int]]:
     with _loading:
-        return load_batch(str(file), file.stat().st_mtime_ns)[1]
+        return load_batch(str(file), file.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=2)
 def load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
     """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1.
 
-    Args:
-        file: Its path.
-        time_ns: Of the file, so that one which has changed is read again.
+    A file which has changed has another *time_ns*, so that it is read again.
     """
     if file.endswith(".npz"):
         with open(file, "rb") as opened:

@@ -14,20 +14,10 @@ from itl import ItlError
 
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a JPEG followed by more images
 FORMATS_OF_SUFFIX = {
-    ".jpg": JPEG_FORMATS,
-    ".jpeg": JPEG_FORMATS,
-    ".jpe": JPEG_FORMATS,
-    ".jfif": JPEG_FORMATS,
-    ".png": ("PNG",),
-    ".bmp": ("BMP",),
-    ".gif": ("GIF",),
-    ".webp": ("WEBP",),
-    ".tif": ("TIFF",),
-    ".tiff": ("TIFF",),
-    ".ppm": ("PPM",),
-    ".pgm": ("PPM",),
-    ".pbm": ("PPM",),
-    ".jp2": ("JPEG2000",),
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), JPEG_FORMATS),
+    **{".png": ("PNG",), ".bmp": ("BMP",), ".gif": ("GIF",), ".webp": ("WEBP",), ".jp2": ("JPEG2000",)},
+    **dict.fromkeys((".tif", ".tiff"), ("TIFF",)),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm"), ("PPM",)),
 }
 UNREAD_SUFFIXES = {  # of images too
     *(".avif", ".heic", ".heif", ".jxl", ".svg", ".tga", ".psd", ".exr", ".ico"),
@@ -59,9 +49,6 @@ def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
 
     Returns:
         The pixels, uint8 (H, W, 3), and what is unusual about the file, such as ("PNG", "misnamed").
-
-    Raises:
-        ItlError: With the reason, if it cannot be read.
     """
     image = _open(data)
     kinds = _kinds(image, data, name)
@@ -83,11 +70,7 @@ def pixels_of(data: bytes, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
 def read_header(data: bytes) -> tuple[int, int, int]:
     """Return width and height of an image, upright, and its EXIF orientation, 1 to 8; decodes no pixel.
 
-    Args:
-        data: The file, or its start.
-
-    Raises:
-        ItlError: With the reason, if *data* has no complete header.
+    *data* is the file, or its start; ItlError, with the reason, if it has no complete header.
     """
     image = _open(data)
     width, height = image.size
@@ -111,7 +94,7 @@ def _open(data: bytes) -> Image.Image:
 
 def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     """Return what is unusual about a file, in words that the pack's summary counts."""
-    bits = _bits(image)
+    bits, suffix = _bits(image), splitext(name)[1].lower()
     is_deep = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
     kinds = {
         image.format or "": image.format not in JPEG_FORMATS,
@@ -121,14 +104,9 @@ def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
         "alpha": _has_alpha(image),
         f"{bits}-bit": is_deep,
         "EXIF-rotated": _orientation(image) != 1,
-        "misnamed": _is_misnamed(image.format, name),
+        "misnamed": image.format not in FORMATS_OF_SUFFIX.get(suffix, (image.format,)),
     }
     return tuple(kind for kind, applies in kinds.items() if applies)
-
-
-def _is_misnamed(format: str | None, name: str) -> bool:
-    suffix = splitext(name)[1].lower()
-    return suffix in FORMATS_OF_SUFFIX and format not in FORMATS_OF_SUFFIX[suffix]
 
 
 def _has_alpha(image: Image.Image) -> bool:

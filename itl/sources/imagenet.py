@@ -1,4 +1,4 @@
-"""ImageNet as people have it, in folders, archives or the published ILSVRC tars; and Tiny ImageNet."""
+"""ImageNet as people have it, in folders, archives or the published tars; Tiny ImageNet and ImageNet-21k."""
 
 import re
 from collections import Counter
@@ -12,14 +12,14 @@ from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
-from itl.sources.class_choice import NOT_CHOSEN, choose_classes, class_map
-from itl.sources.class_folders import no_images
+from itl.sources.class_folders import NOT_CHOSEN, choose_classes, class_map, no_images, split_off_val
 from itl.sources.layout import Choice, Layout, image_counts, recognise, refuse_empty_classes, split_of
-from itl.sources.records import WNID, Record, examples, is_image, validate_records
+from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
 from itl.sources.source import Source
-from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels, stem_of
+from itl.sources.val_labels import DEVKIT, ValLabels, find_labels, read_labels
 
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+COMPRESSED_21K = ("winter21_whole.tar.gz", "fall11_whole.tar.gz")  # of ImageNet-21k
 INNER_FOLDERS = ("ILSVRC", "Data", "CLS-LOC")  # of Kaggle's archive, one in the other
 FILE_NAMES = {  # of images in class folders without splits: what they are, and their split
     r"n\d{8}_\d+\.jpe?g": ("training images", "train"),
@@ -42,6 +42,7 @@ class ImageNet(Source):
     splits: str | None = None  # the folder of each split: train=a,val=b
     kind = "imagenet"
     title: ClassVar[str] = "ImageNet"
+    published_classes: ClassVar[int] = 1000
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
         "which image-net.org gives out after registration; or Kaggle's folder; or V2, R, A or Sketch"
@@ -131,7 +132,7 @@ class ImageNet(Source):
         """The wnids of val images that do not lie in class folders, by name."""
         if not self._flat:
             return {}
-        return {name: self._labels.wnids[stem_of(name)] for name in self._flat_names}
+        return {name: self._labels.wnids[short_name(name)] for name in self._flat_names}
 
     @cached_property
     def _flat_names(self) -> list[str]:
@@ -154,7 +155,7 @@ class ImageNet(Source):
                 wnids = read_labels(Path(self.val_labels).read_bytes())
             except (OSError, ItlError) as error:
                 raise ItlError(f"{self.val_labels}: {error}") from None
-            missing = [name for name in self._flat_names if stem_of(name) not in wnids]
+            missing = [name for name in self._flat_names if short_name(name) not in wnids]
             if missing:
                 raise ItlError(
                     f"{self.val_labels} lacks {counted(len(missing), 'val images')}, such as "
@@ -220,8 +221,59 @@ class TinyImageNet(ImageNet):
 
     kind = "tiny-imagenet"
     title = "Tiny ImageNet"
+    published_classes = 200
     expected = "tiny-imagenet-200, unpacked or as the .zip of cs231n.stanford.edu"
     missing_splits: ClassVar[Mapping[str, str]] = {}
+
+
+@dataclass(frozen=True)
+class ImageNet21k(Source):
+    """ImageNet-21k as published, without splits: without val_fraction all images are training images."""
+
+    path: Path
+    val_fraction: float = 0.0  # of the images of each class, used as val
+    kind = "imagenet21k"
+    expected = (
+        "the folder winter21_whole with n00004475.tar and so on, fall11_whole.tar, or a folder of wnid "
+        "folders; image-net.org gives them out after registration"
+    )
+    layout = "ImageNet-21k, a tar or a folder for each wnid"
+    labelled_by = "tars or folders"
+
+    @cached_property
+    def listing(self) -> Listing:
+        """All images, as WNID/NAME."""
+        path = Path(self.path)
+        outer = archives.list_files(path)
+        if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:
+            raise ItlError(
+                f"{path} has {packed[0]} compressed; `tar xf {packed[0]}` leaves a plain tar for each wnid"
+            )
+        opened = Listing(left_out=Counter(outer.left_out))
+        for name, member in outer.files.items():
+            wnid, suffix = Path(name).stem, Path(name).suffix
+            if suffix == ".tar" and WNID.fullmatch(wnid):
+                inner = archives.list_inner_tar(member, name)
+                opened.files |= {
+                    f"{wnid}/{image.rpartition('/')[2]}": one for image, one in inner.files.items()
+                }
+                opened.left_out += inner.left_out
+            else:
+                opened.files["/".join(name.split("/")[-2:])] = member
+        return opened
+
+    def records(self) -> list[Record]:
+        """Return one record for each image, sorted by id."""
+        records = []
+        for name, member in self.listing.files.items():
+            wnid = name.partition("/")[0]
+            if is_image(name) and WNID.fullmatch(wnid):
+                records.append(Record(name, wnid, "train", member))
+        if not records:
+            raise ItlError(
+                f"{self.path} has no images in tars or folders of wnids; {self.kind} takes {self.expected}"
+            )
+        return validate_records(split_off_val(records, self.val_fraction), Path(self.path))
 
 
 def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -56,16 +56,9 @@ class Choice(NamedTuple):
 
     def words(self) -> str:
         """Return the options as the command line takes them."""
-        options = {
-            "splits": self.splits,
-            "class_level": self.class_level,
-            "nested": "true" if self.nested else None,
-        }
-        return " ".join(
-            f"--option {shlex.quote(f'{name}={value}')}"
-            for name, value in options.items()
-            if value is not None
-        )
+        options = self._asdict() | {"nested": "true" if self.nested else None}
+        given = [f"{name}={value}" for name, value in options.items() if value is not None]
+        return " ".join(f"--option {shlex.quote(text)}" for text in given)
 
 
 @dataclass(frozen=True)
@@ -121,16 +114,13 @@ DEFAULT = Choice()
 
 
 def recognise(counts: Mapping[str, int], choice: Choice = DEFAULT, flat_val: bool = False) -> Layout:
-    """Say what the folders of a tree stand for.
+    """Say what the folders of a tree stand for; ItlError, with the readings that options choose, if unclear.
 
     Args:
         counts: Images that lie directly in each folder.
         choice: Options that choose among readings.
         flat_val: Accept a val without class folders: something else says the classes of its images. Such a
             source has the option splits alone.
-
-    Raises:
-        ItlError: If the tree fits no reading, or several, with those that an option chooses.
     """
     tree = _Tree(counts)
     try:
@@ -180,10 +170,8 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
         if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
             where = repr(folder) if folder else "it"
             raise ItlError(f"{where} holds {counted(tree.total[folder], 'images')}, but no class folders")
-    merged: Counter[tuple[str, ...]] = Counter()
-    for folder, relative in inside.items():
-        if folder not in flat:
-            merged.update({parts: count for parts, count in relative.items() if parts})
+    below = (parts for folder in inside if folder not in flat for parts in inside[folder] if parts)
+    merged = list(dict.fromkeys(below))
     if choice.splits is None:
         _refuse_split_names(merged)
     named = _classes(merged, choice, set(folders) != {""})
@@ -207,8 +195,8 @@ def _assemble(
                 beside += inside[folder][parts]
                 continue
             top, name = named[parts]
-            class_folder = "/".join([folder, *top] if folder else top)
-            class_of["/".join([folder, *parts] if folder else parts)] = (split, name)
+            class_folder = _joined(folder, top)
+            class_of[_joined(folder, parts)] = (split, name)
             containers.add(class_folder.rpartition("/")[0])
             other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
             if other != class_folder:
@@ -316,7 +304,7 @@ def _splits_in_classes(tree: _Tree) -> Layout:
         split = split_of(parts[1]) if len(parts) == 2 else None
         if split is None or split_of(parts[0]):
             raise ItlError(f"{'/'.join(parts)!r} is no split inside a class folder")
-        class_of["/".join([top, *parts] if top else parts)] = (split, wnid_of(parts[0]) or parts[0])
+        class_of[_joined(top, parts)] = (split, wnid_of(parts[0]) or parts[0])
     return Layout(class_of, words="class folders that hold the splits")
 
 
@@ -335,9 +323,8 @@ def _flat_splits(
     return flat
 
 
-def _refuse_split_names(merged: Iterable[tuple[str, ...]]) -> None:
+def _refuse_split_names(merged: Sequence[tuple[str, ...]]) -> None:
     """Raise ItlError for classes that are named like splits, or for splits further down."""
-    merged = list(merged)
     inner = [parts for parts in merged if any(map(split_of, parts))]
     if inner:
         raise ItlError(f"{'/'.join(inner[0])!r} has the name of a split, where classes are expected")
@@ -348,13 +335,9 @@ def _refuse_split_names(merged: Iterable[tuple[str, ...]]) -> None:
 
 
 def _classes(
-    merged: Mapping[tuple[str, ...], int], choice: Choice, in_splits: bool
+    merged: Sequence[tuple[str, ...]], choice: Choice, in_splits: bool
 ) -> dict[tuple[str, ...], tuple[tuple[str, ...], str]]:
-    """Return the class folder and the class of each folder, both relative to its split.
-
-    Raises:
-        ItlError: If it is not clear which folders are classes.
-    """
+    """Return the class folder and the class of each folder, relative to its split; ItlError if unclear."""
     if choice.class_level is not None:
         level = choice.class_level
         tops = {parts: parts[:level] for parts in merged if len(parts) >= level}
@@ -380,7 +363,7 @@ def _classes(
     return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
 
 
-def _container(merged: Mapping[tuple[str, ...], int], nested: bool, in_splits: bool) -> tuple[str, ...]:
+def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool) -> tuple[str, ...]:
     """Return the folder around all class folders, as parts: it is the only one, and no class itself.
 
     It is named as such, as in images/cat, or it holds wnids, as archives of ImageNet do: bus/indoor and
@@ -463,6 +446,10 @@ def _is_container(name: str) -> bool:
 
 def _last(folder: str) -> str:
     return folder.rpartition("/")[2]
+
+
+def _joined(folder: str, parts: tuple[str, ...]) -> str:
+    return "/".join([folder, *parts] if folder else parts)
 
 
 def _quoted(names: Iterable[str]) -> str:

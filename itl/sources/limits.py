@@ -2,7 +2,8 @@
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -21,6 +22,22 @@ def refuse_large(size: int, what: str) -> None:
         )
 
 
+@contextmanager
+def explain_damage(name: str, kind: str) -> Iterator[None]:
+    """Turn what a library raises about the file *name*, which should be a *kind*, into an ItlError."""
+    try:
+        yield
+    except ItlError:
+        raise
+    except MemoryError:
+        raise ItlError(f"{name} does not fit the memory; it is damaged, or too large") from None
+    except Exception as error:  # damaged files make libraries raise all kinds of errors
+        if isinstance(error, OSError) and error.strerror:
+            raise ItlError(f"cannot read {name}: {error.strerror}") from error
+        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        raise ItlError(f"{name} is damaged, or not a {kind} ({reason}); copy it again") from error
+
+
 def inflate(data: bytes, what: str) -> bytes:
     """Return raw deflated *data*, unpacked; ItlError, about *what*, above the limit.
 
@@ -36,17 +53,12 @@ def inflate(data: bytes, what: str) -> bytes:
 
 
 def npz_arrays(file: BinaryIO, name: str, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read the arrays *wanted* of an .npz file.
-
-    Args:
-        file: The open file.
-        name: What errors call it.
-        wanted: Names of arrays.
+    """Read the arrays *wanted* of an open .npz file, which errors call *name*.
 
     Raises:
         ItlError: In one line: not a .npz, an array is missing, pickled, above the limit or damaged.
     """
-    try:
+    with explain_damage(name, ".npz file"):
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 if info.filename.removesuffix(".npy") in wanted:
@@ -56,10 +68,3 @@ def npz_arrays(file: BinaryIO, name: str, wanted: Sequence[str]) -> dict[str, np
             if missing := [key for key in wanted if key not in arrays]:
                 raise ItlError(f"{name} has no {missing[0]}, but {', '.join(arrays)[:80] or 'nothing'}")
             return {key: arrays[key] for key in wanted}
-    except ItlError:
-        raise
-    except MemoryError:
-        raise ItlError(f"{name} does not fit the memory; it is damaged, or too large") from None
-    except Exception as error:  # damaged files make zipfile and NumPy raise all kinds of errors
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ItlError(f"{name} is damaged, or not a .npz file ({reason}); copy it again") from error

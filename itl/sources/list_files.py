@@ -7,34 +7,19 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import SPLITS
+from itl.sources.records import unique_keys
 
 IMAGE_COLUMNS = (
-    "file_name",
-    "filename",
-    "file",
-    "image",
-    "path",
-    "image_path",
-    "filepath",
-    "image_name",
-    "img",
+    *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),
 )
 ID_COLUMNS = ("id", "image_id", "img_id")  # of the image, where no column has its file
 LABEL_COLUMNS = (
-    "label",
-    "class",
-    "wnid",
-    "category",
-    "class_name",
-    "target",
-    "labels",
-    "classname",
-    "label_name",
+    *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 SPLIT_FLAGS = ("is_train", "is_valid", "is_val", "is_test")  # columns of true and false: refused
@@ -46,13 +31,12 @@ _IMAGE_AND_LABEL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ListedImage:
-    """One line of a list."""
+class ListedImage(NamedTuple):
+    """One image of a list."""
 
     image: str  # as the list names it
     label: str  # likewise; empty without one
-    line: int  # from 1
+    line: int = 0  # from 1; 0: not known
     split: str = ""  # train, val or test, where the list has a column of splits
 
 
@@ -84,11 +68,7 @@ def split_of_folder(image: str) -> str | None:
 
 
 def text_of(data: bytes, file: str) -> str:
-    """Return the text of a list, its characters composed as those in names of files are.
-
-    Raises:
-        ItlError: If *data* is not text in UTF-8.
-    """
+    """Return the text of a list in UTF-8, its characters composed as those in names of files are."""
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -112,24 +92,18 @@ def read_list_file(
         image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
         label: Column of the label; None finds it among `LABEL_COLUMNS`.
 
-    Raises:
-        ItlError: If it is not text, or without such columns, or a line cannot be read.
-
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
     """
     text = text_of(data, file)
     suffix = file.lower().rpartition(".")[2]
     if suffix == "jsonl":
-        return _from_objects(_json_lines(text, file), file, image, label)
-    if suffix in ("csv", "tsv"):
-        return _from_table(text, _delimiter(text, suffix), file, image, label)
-    lines = enumerate(text.splitlines(), 1)
-    return _of_one_class([_from_line(line.strip(), number) for number, line in lines if line.strip()], file)
-
-
-def _of_one_class(images: list[ListedImage], file: str) -> list[ListedImage]:
-    """Return *images*; ItlError if a label is several numbers: of several classes, or what is no class."""
+        images = _from_objects(_json_lines(text, file), file, image, label)
+    elif suffix in ("csv", "tsv"):
+        images = _from_table(text, _delimiter(text, suffix), file, image, label)
+    else:
+        lines = enumerate(text.splitlines(), 1)
+        images = [_from_line(line.strip(), number) for number, line in lines if line.strip()]
     if several := next((one for one in images if _SEVERAL_NUMBERS.fullmatch(one.label)), None):
         raise ItlError(
             f"{file}, line {several.line}: {several.label[:40]!r} are several numbers, but an image is of "
@@ -165,8 +139,7 @@ def _from_table(
         return []
     header = numbered[0][1]
     if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
-        images = [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
-        return _of_one_class(images, file)
+        return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
     for number, row in numbered[1:]:
@@ -183,7 +156,7 @@ def _json_lines(text: str, file: str) -> Iterator[tuple[int, Mapping[str, object
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as error:
             raise ItlError(f"{file}, line {number}: not valid JSON ({str(error)[:60]})") from None
         if not isinstance(row, dict):
@@ -221,16 +194,13 @@ def _from_objects(
             )
         split = SPLITS[str(row[of_split]).strip().lower()] if of_split else ""
         images.append(ListedImage(str(values[0]), str(values[1]), number, split))
-    return _of_one_class(images, file)
+    return images
 
 
 def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[str]) -> str:
-    """Return the column of *file* that says the split of each image; '' where none is named so.
+    """Return the one of the *columns* of *file* that says the split of each image; '' where none is named so.
 
-    Args:
-        values: Without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
-        file: Its name, for errors.
-        columns: All columns of the file.
+    *values* are, without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
 
     Raises:
         ItlError: If a column named split holds something else, two columns hold splits, or one of
@@ -258,11 +228,7 @@ def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[st
 def choose_column(
     columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
 ) -> str:
-    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
-
-    Raises:
-        ItlError: If the option's column is absent, or none or several have a usual name.
-    """
+    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name."""
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option

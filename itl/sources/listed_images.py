@@ -1,14 +1,15 @@
 """Images that lists divide into splits and label: any such data set, and what the published ones share."""
 
+import re
 import unicodedata
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import starmap
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.sources import archives
@@ -16,6 +17,9 @@ from itl.sources.archives import Listing, Member
 from itl.sources.coco import by_last_name, find_file
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
+    ID_COLUMNS,
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
     LIST_SUFFIXES,
     ListedImage,
     read_list_file,
@@ -23,30 +27,17 @@ from itl.sources.list_files import (
     split_of_folder,
     text_of,
 )
-from itl.sources.numbered_classes import (
-    CLASS_NAME_FILES,
-    is_number,
-    name_of,
-    names_of_numbers,
-    read_names,
-)
-from itl.sources.records import Record, examples, is_image, validate_records
-from itl.sources.scan import Scan, one_line
+from itl.sources.numbered_classes import CLASS_NAME_FILES, is_number, name_of, names_of_numbers, read_names
+from itl.sources.records import Record, examples, is_image, plain_line, validate_records
+from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
 
+NO_LABEL = "-1"  # in lists of a test whose labels are not public
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
 
 
-class Entry(NamedTuple):
-    """One image of a list."""
-
-    image: str  # as the list names it
-    label: str  # its class
-    line: int = 0  # from 1; 0: not known
-
-
-Entries = Iterable[tuple[str, str] | Entry]
+Entries = Iterable[tuple[str, str] | ListedImage]  # image and class, perhaps with the line
 
 
 @dataclass(frozen=True)
@@ -54,7 +45,7 @@ class ListedSource(ScannedSource):
     """A source whose lists say which images it has; a data set derives from it and overrides `entries`."""
 
     path: Path
-    bad: str = "refuse"  # refuse or skip: listed images that are missing
+    bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     unlisted: ClassVar[str] = "images in no list"
 
     @abstractmethod
@@ -99,14 +90,14 @@ class ListedSource(ScannedSource):
         """Yield the record of each entry, and its line if that is known; images not there become problems."""
         for split, name, entries in self.entries(scan):
             missing = {}
-            for entry in starmap(Entry, entries):
+            for entry in starmap(ListedImage, entries):
                 line = f"{name}, line {entry.line}" if entry.line else ""
                 try:
                     image = self.finder.find(entry.image, split)
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
-                yield Record(image, one_line(entry.label), split, self.listing.files[image]), line
+                yield Record(image, plain_line(entry.label), split, self.listing.files[image]), line
             scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
 
     @cached_property
@@ -214,16 +205,12 @@ class Lists(ListedSource):
         "a folder, .tar or .zip with images and a list for each split: train.txt with lines `IMAGE LABEL`, "
         "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
     )
+    labelled_by = "the lists"
 
     @property
     def layout(self) -> str:
         """The lists, by their names."""
         return f"images in lists ({', '.join(dict.fromkeys(self._list_of_split().values()))})"
-
-    @property
-    def labelled_by(self) -> str:
-        """What says the class of an image."""
-        return "the lists"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list, with the names of their classes."""
@@ -232,9 +219,10 @@ class Lists(ListedSource):
         others: dict[str, list[str]] = defaultdict(list)  # reason -> images that are left out
         for file in dict.fromkeys(file_of.values()):
             images, named_for = self._read(file), [split for split in file_of if file_of[split] == file]
-            if not any([*(one.split for one in images), split_in_name(file), *self._options().values()]):
+            has_column = any(one.split for one in images)
+            if not (has_column or split_in_name(file) or self._options):
                 images = self._divided_by_folder(images, file, scan)
-            elif any(one.split for one in images):
+            elif has_column:
                 scan.notes.append(f"{file} says the split of each image in a column")
                 self._check_splits(images, file, named_for)
             for one in images:
@@ -242,24 +230,36 @@ class Lists(ListedSource):
                     for split in [one.split] if one.split else named_for:
                         lists[split, file].append(one)
                 else:
-                    others[f"{one.split} images of {file}, which no option names for {one.split}"].append(
-                        one.image
-                    )
+                    reason = f"{one.split} images of {file}, which no option names for {one.split}"
+                    others[reason].append(one.image)
+        self._leave_out_unlabelled(lists, scan)
         taken = [one for images in lists.values() for one in images]
         for reason, names in others.items():
             scan.left_out[reason] += len(set(names) - {one.image for one in taken})
-        if not any(self._options().values()):
+        if not self._options:
             known = {None, *(split for split, _ in lists)}
             scan.notes += [
                 f"not read: {self._unread[name]}" for name in self._unread if split_in_name(name) not in known
             ]
-        named = self._named(taken, scan)
+        class_of = self._class_of_label(taken, scan)
         for (split, file), images in lists.items():
-            yield split, file, [Entry(one.image, named(one.label), one.line) for one in images]
+            yield split, file, [one._replace(label=class_of(one.label)) for one in images]
+
+    def _leave_out_unlabelled(self, lists: dict[tuple[str, str], list[ListedImage]], scan: Scan) -> None:
+        """Leave out lists whose label is always -1, as that of an unlabelled test; a note on other -1."""
+        for (split, file), images in list(lists.items()):
+            count = sum(one.label == NO_LABEL for one in images)
+            if count == len(images):
+                scan.left_out[f"images of {split} that {file} does not label (-1)"] += count
+                del lists[split, file]
+            elif count:
+                scan.notes.append(f"{file} has {counted(count, 'images')} of the class -1, taken as it is")
 
     def _read(self, file: str) -> list[ListedImage]:
         """Return the images of the list *file*, which name them from the root where that is possible."""
-        images = read_list_file(self._member(file).read(), file, self.image, self.label)
+        data = self._member(file).read()
+        self._refuse_without_header(data, file)
+        images = read_list_file(data, file, self.image, self.label)
         if not images:
             raise ItlError(
                 f"{file} lists no images: it is empty, or only a header; write it again, or leave it out"
@@ -289,7 +289,7 @@ class Lists(ListedSource):
             )
         if set(splits) - {"", "train"}:
             scan.notes.append(f"{file} says no split; each image is in that of its folder")
-        return [replace(one, split=split or "train") for one, split in zip(images, splits, strict=True)]
+        return [one._replace(split=split or "train") for one, split in zip(images, splits, strict=True)]
 
     def _split_of_folder(self, image: str) -> str | None:
         """Return the split whose folder holds *image*, None if none does; '' for one that is not there."""
@@ -300,20 +300,21 @@ class Lists(ListedSource):
 
     def _check_splits(self, images: Sequence[ListedImage], file: str, named_for: Sequence[str]) -> None:
         """Raise ItlError where the options name *file* for a split that its column does not have."""
-        options = self._options()
         in_column = {one.split for one in images}
         for split in named_for:
-            if options[split] and split not in in_column:
-                present = [name for name in options if name in in_column]
+            if split in self._options and split not in in_column:
+                present = [name for name in ("train", "val", "test") if name in in_column]
                 raise ItlError(
                     f"the option {split} names {file}, but its column of splits has no {split}, only "
-                    f"{' and '.join(present)}; name it with the option "
-                    f"{present[0]}={file}, or correct the column"
+                    f"{' and '.join(present)}; name it with the option {present[0]}={file}, or correct the "
+                    f"column"
                 )
 
-    def _options(self) -> dict[str, str | None]:
-        """Return the list that the options name for each split."""
-        return {"train": self.train, "val": self.val, "test": self.test}
+    @property
+    def _options(self) -> dict[str, str]:
+        """The list that the options name for each split."""
+        lists = {"train": self.train, "val": self.val, "test": self.test}
+        return {split: name for split, name in lists.items() if name}
 
     def _is_taken(self, one: ListedImage, file: str, file_of: Mapping[str, str]) -> bool:
         """Say whether a row of *file* is read.
@@ -321,7 +322,7 @@ class Lists(ListedSource):
         The column of splits decides alone, unless the options name another list for its split, or *file* for
         several splits: then for these alone.
         """
-        if not one.split or not any(self._options().values()):
+        if not one.split or not self._options:
             return True
         only_once = list(file_of.values()).count(file) == 1
         return file_of.get(one.split, file if only_once else "") == file
@@ -329,16 +330,15 @@ class Lists(ListedSource):
     def _rooted(self, one: ListedImage, folder: str) -> ListedImage:
         """Name an image from the root where a list names it from its own folder."""
         name = f"{folder}/{one.image.replace(chr(92), '/').removeprefix('./')}" if folder else one.image
-        return replace(one, image=name) if name in self.listing.files else one
+        return one._replace(image=name) if name in self.listing.files else one
 
     def _member(self, file: str) -> Member:
         return self.listing.files.get(file) or Member(file)
 
     def _list_of_split(self) -> dict[str, str]:
         """Return the list of each split: as the options say, or by the files' names."""
-        options = self._options()
-        if any(options.values()):
-            return {split: self._option_file(name, split) for split, name in options.items() if name}
+        if self._options:
+            return {split: self._option_file(name, split) for split, name in self._options.items()}
         by_split: dict[str, list[str]] = defaultdict(list)
         for name in self._candidates:
             if name not in self._unread:
@@ -347,8 +347,7 @@ class Lists(ListedSource):
             if len(files) > 1:
                 raise ItlError(
                     f"{self.path} has {counted(len(files), 'lists')} for {split}, {examples(files)}; "
-                    f"choose one with the "
-                    f"option {split}={files[0]}"
+                    f"choose one with the option {split}={files[0]}"
                 )
         if not by_split:
             reasons = f" ({examples(list(self._unread.values()))})" if self._unread else ""
@@ -372,8 +371,7 @@ class Lists(ListedSource):
     def _option_file(self, name: str, split: str) -> str:
         if name in self.listing.files:
             return name
-        beside = [Path(name), Path(self.path).parent / name]
-        for file in beside:
+        for file in (Path(name), Path(self.path).parent / name):
             if file.is_file():
                 return str(file)
         raise ItlError(
@@ -391,6 +389,7 @@ class Lists(ListedSource):
         except ItlError as error:
             return "" if split_in_name(name) else str(error)  # read, and refused: its split would be missing
         try:
+            self._refuse_without_header(data, name)
             rows = read_list_file(data, name, self.image, self.label)
         except ItlError as error:
             is_metadata = name.rpartition("/")[2].startswith("metadata.")  # read, and refused, for its name
@@ -404,41 +403,37 @@ class Lists(ListedSource):
             return f"{name}, line {rows[0].line}: {rows[0].image[:60]!r} is no name of an image, {suffix}"
         return "" if rows[0].label else f"{name}, line {rows[0].line}: no label"
 
-    def _named(self, images: Sequence[ListedImage], scan: Scan) -> "_ClassNames":
+    def _refuse_without_header(self, data: bytes, file: str) -> None:
+        """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
+        if not file.lower().endswith((".csv", ".tsv")):
+            return
+        cells = re.split("[,;\t]", text_of(data, file).lstrip().partition("\n")[0])
+        first = cells[0].strip(' "')
+        if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_id(first):
+            raise ItlError(
+                f"{file} has no header: its first line names the image {first[:60]!r}; write one above it, "
+                f"such as id,label"
+            )
+
+    def _class_of_label(self, images: Sequence[ListedImage], scan: Scan) -> Callable[[str], str]:
         """Return what turns the labels of *images* into names of classes; notes say what was taken."""
         labels = {one.label for one in images}
         if not all(map(is_number, labels)):
             if self.names:
                 text = next(label for label in sorted(labels) if not is_number(label))
                 raise ItlError(f"the option names is for labels that are numbers, but one is {text[:40]!r}")
-            return _ClassNames({})
-        if file := self._names_file():
+            return str
+        default = next((name for name in CLASS_NAME_FILES if name in self.listing.files), "")
+        if file := str(self.names or default):
             names = read_names(self._member(file).read(), file)
             scan.notes.append(f"classes are numbers, named by {file}")
-            return _ClassNames(names, file)
-        pairs = ((one.label, _folder_of(one.image)) for one in images)
-        names = names_of_numbers(pairs)
+            return partial(name_of, names=names, file=file)
+        names = names_of_numbers((one.label, _folder_of(one.image)) for one in images)
         if names.keys() == labels and labels:
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
-            return _ClassNames(names, "the folders")
+            return partial(name_of, names=names, file="the folders")
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
-        return _ClassNames({})
-
-    def _names_file(self) -> str | None:
-        if self.names:
-            return self._option_file(str(self.names), "names")
-        return next((name for name in CLASS_NAME_FILES if name in self.listing.files), None)
-
-
-@dataclass(frozen=True)
-class _ClassNames:
-    """Turns labels into names of classes."""
-
-    names: Mapping[str, str]  # by number; empty: labels are names
-    file: str = ""
-
-    def __call__(self, label: str) -> str:
-        return name_of(label, self.names, self.file) if self.names else label
+        return str
 
 
 def _folder_of(image: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from itl import ItlError
-from itl.sources.limits import MAX_UNPACKED_BYTES, refuse_large
+from itl.sources.limits import MAX_UNPACKED_BYTES, explain_damage, refuse_large
 
 HEADER_BYTES = 128
 MATRIX, COMPRESSED = 14, 15  # types of elements; others are numbers, and these their bytes:
@@ -25,12 +25,7 @@ MAX_DEPTH = 20  # of cells in cells
 
 
 def load_mat(data: bytes, name: str, variables: Sequence[str] | None = None) -> Mapping[str, np.ndarray]:
-    """Read a .mat file (MATLAB, up to v7).
-
-    Args:
-        data: Its content.
-        name: What errors call it.
-        variables: Those to read; None reads all.
+    """Read the *variables* (None: all) of a .mat file (MATLAB, up to v7), which errors call *name*.
 
     Raises:
         ItlError: In one line: MATLAB v7.3, above the limit of `itl.sources.limits`, or no .mat file.
@@ -39,17 +34,8 @@ def load_mat(data: bytes, name: str, variables: Sequence[str] | None = None) -> 
 
     if data[:10] == b"MATLAB 7.3":
         raise ItlError(f"{name} was saved as MATLAB v7.3, which cannot be read here; save it again with -v7")
-    try:
-        unpacked = _unpack(data, name)
-        names = list(variables) if variables is not None else None
-        return scipy.io.loadmat(io.BytesIO(unpacked), variable_names=names)
-    except ItlError:
-        raise
-    except MemoryError:
-        raise ItlError(f"{name} does not fit the memory; it is damaged, or too large") from None
-    except Exception as error:  # damaged files make zlib, struct and SciPy raise all kinds of errors
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ItlError(f"{name} is damaged, or not a .mat file ({reason}); copy it again") from error
+    with explain_damage(name, ".mat file"):
+        return scipy.io.loadmat(io.BytesIO(_unpack(data, name)), variable_names=variables)
 
 
 def _unpack(data: bytes, name: str) -> bytes:

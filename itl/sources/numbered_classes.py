@@ -5,15 +5,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from itl import ItlError, counted
-from itl.sources.records import WNID
+from itl.sources.records import WNID, unique_keys
 
 CLASS_NAME_FILES = (  # searched for beside the images
-    "classes.txt",
-    "class_names.txt",
-    "classnames.txt",
-    "categories.txt",
-    "synsets.txt",
-    "names.txt",
+    *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),
 )
 
 
@@ -27,13 +22,10 @@ def is_number(text: str) -> bool:
 
 
 def names_of_numbers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the name of each number, where every number has one name and every name one number.
+    """Return the name of each number; nothing if a number has two names, or two numbers have one.
 
     Args:
-        pairs: A number and what the same image has as a name, such as its folder. Empty names count as none.
-
-    Returns:
-        Names by number; empty if a number has two names, or two numbers have one.
+        pairs: A number and what the same image has as a name, such as its folder; empty without one.
 
     >>> names_of_numbers([("0", "cat"), ("1", "dog"), ("0", "cat"), ("1", "")])
     {'0': 'cat', '1': 'dog'}
@@ -52,21 +44,15 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
 
     A line is `NAME` (numbered from 0), `NAME NUMBER` or `NUMBER NAME`, with spaces or commas, or
     `WNID NUMBER WORDS`. JSON is a list of names, or an object of names by number or of numbers by name. A
-    slash at the start of a name is dropped.
-
-    Args:
-        data: Content of the file.
-        file: What errors call it.
-
-    Raises:
-        ItlError: If it is none of these, or a number or a name is there twice.
+    slash at the start of a name is dropped. ItlError, about *file*, for any other content, and for a number
+    or a name that is there twice.
 
     >>> read_names(b"/a/airfield 0\\n/a/alcove 1\\n", "categories.txt")
     {'0': 'a/airfield', '1': 'a/alcove'}
     """
     try:
         text = data.decode("utf-8-sig")
-        pairs = _json_pairs(json.loads(text)) if file.endswith(".json") else _line_pairs(text, file)
+        pairs = _json_pairs(text) if file.endswith(".json") else _line_pairs(text, file)
     except (ValueError, RecursionError) as error:
         if isinstance(error, ItlError):
             raise
@@ -97,8 +83,7 @@ def _line_pairs(text: str, file: str) -> list[tuple[str, str]]:
         without = next(line for line, pair in zip(lines, pairs, strict=True) if not pair)
         raise ItlError(
             f"{file}: {counted(len(numbered), 'lines have')} a number and a name, but {without[:60]!r} "
-            f"does not; "
-            f"give every line both, or no line a number"
+            f"does not; give every line both, or no line a number"
         )
     return [(str(number), line.lstrip("/")) for number, line in enumerate(lines)]
 
@@ -115,7 +100,8 @@ def _numbered_line(line: str) -> tuple[str, str] | None:
     return None
 
 
-def _json_pairs(content: object) -> list[tuple[str, str]]:
+def _json_pairs(text: str) -> list[tuple[str, str]]:
+    content = json.loads(text, object_pairs_hook=unique_keys)
     if isinstance(content, list) and all(isinstance(name, str) for name in content):
         return [(str(number), name) for number, name in enumerate(content)]
     if isinstance(content, dict):

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,17 +17,10 @@ from itl import ItlError, counted
 from itl.sources.archives import Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.layout import SPLITS
-from itl.sources.limits import refuse_large
-from itl.sources.list_files import (
-    LABEL_COLUMNS,
-    SPLIT_COLUMNS,
-    choose_column,
-    split_column,
-    split_in_name,
-)
+from itl.sources.limits import explain_damage, refuse_large
+from itl.sources.list_files import LABEL_COLUMNS, SPLIT_COLUMNS, choose_column, split_column, split_in_name
 from itl.sources.numbered_classes import name_of, read_names
-from itl.sources.records import Record, validate_records
-from itl.sources.scan import one_line
+from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
 
@@ -43,7 +36,6 @@ class RowGroup:
 
     file: str  # relative to the source's path
     number: int
-    first_row: int  # of the split, from 0
     rows: int
     unpacked_bytes: int
     time_ns: int  # of the file, as it was listed
@@ -71,22 +63,24 @@ class ParquetImages(Source):
     def layout(self) -> str:
         """How many files there are."""
         by_column = f", split by the column {self._split_column}" if self._split_column else ""
-        return (
-            f"Parquet in {counted(len(self._files), 'files')}{describe_missing_parts(self._files)}{by_column}"
-        )
+        files = counted(len(self._files), "files")
+        return f"Parquet in {files}{describe_missing_parts(self._files)}{by_column}"
 
     @property
     def labelled_by(self) -> str:
         """What says the class of an image, and where names of numbers come from."""
         names, file = self._class_names
-        column = f"the column {self._columns[1]}"
-        return f"{column}, named by {file}" if names else f"{column}{self._without_names}"
+        label = self._columns[1]
+        if names:
+            return f"the column {label}, named by {file}"
+        is_number = pa.types.is_integer(self._first_schema.field(label).type)
+        without_names = ", numbers without names (the option names=FILE gives them)" if is_number else ""
+        return f"the column {label}{without_names}"
 
-    @property
-    def _without_names(self) -> str:
-        schema = open_table(next(iter(self._files.values()))).schema_arrow
-        is_number = pa.types.is_integer(schema.field(self._columns[1]).type)
-        return ", numbers without names (the option names=FILE gives them)" if is_number else ""
+    @cached_property
+    def _first_schema(self) -> pa.Schema:
+        """The schema of the first file; all have the same columns."""
+        return open_table(next(iter(self._files.values()))).schema_arrow
 
     def records(self) -> list[Record]:
         """Return one record for each labelled image, sorted by id."""
@@ -103,11 +97,8 @@ class ParquetImages(Source):
     @property
     def left_out(self) -> Counter:
         """Rows without a label."""
-        return Counter({"unlabelled rows": self._table_rows - len(self._rows)})
-
-    @property
-    def _table_rows(self) -> int:
-        return sum(group.rows for groups in self._groups.values() for group in groups)
+        rows = sum(group.rows for groups in self._groups.values() for group in groups)
+        return Counter({"unlabelled rows": rows - len(self._rows)})
 
     @cached_property
     def _files(self) -> dict[str, Path]:
@@ -124,33 +115,30 @@ class ParquetImages(Source):
             of_split = groups.setdefault(split_of[name], [])
             for number in range(metadata.num_row_groups):
                 group = metadata.row_group(number)
-                first = of_split[-1].first_row + of_split[-1].rows if of_split else 0
-                refuse_large(group.total_byte_size, f"row group {number} of {file}")
                 size, time_ns = group.total_byte_size, file.stat().st_mtime_ns
-                of_split.append(RowGroup(name, number, first, group.num_rows, size, time_ns))
+                refuse_large(size, f"row group {number} of {file}")
+                of_split.append(RowGroup(name, number, group.num_rows, size, time_ns))
         return groups
 
     @cached_property
     def _columns(self) -> tuple[str, str]:
         """The path of the image's bytes in the schema, and the column of the label."""
-        schemas = {name: open_table(file).schema_arrow for name, file in self._files.items()}
-        first = next(iter(schemas))
-        for name, schema in schemas.items():
-            if schema.names != schemas[first].names:
+        schema, columns, first = self._first_schema, self._first_schema.names, next(iter(self._files))
+        for name, file in self._files.items():
+            if (others := open_table(file).schema_arrow.names) != columns:
                 raise ItlError(
-                    f"{self.path}: {name} has the columns {', '.join(schema.names)[:80]}, but {first} has "
-                    f"{', '.join(schemas[first].names)[:80]}; give files of one data set"
+                    f"{self.path}: {name} has the columns {', '.join(others)[:80]}, but {first} has "
+                    f"{', '.join(columns)[:80]}; give files of one data set"
                 )
-        columns = schemas[first].names
         image = choose_column(columns, self.image, IMAGE_COLUMNS, "image", first)
         label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
-        kind = schemas[first].field(label).type
+        kind = schema.field(label).type
         if pa.types.is_nested(kind):
             raise ItlError(
                 f"{first}: the column {label} is {kind}, not one class for each image; set the option "
                 f"label=COLUMN"
             )
-        kind = schemas[first].field(image).type
+        kind = schema.field(image).type
         if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
             return f"{image}.bytes", label
         if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -182,12 +170,10 @@ class ParquetImages(Source):
         column = self._columns[0]
         for name, file in self._files.items():
             metadata = open_table(file).metadata
-            try:
+            with explain_damage(str(file), "Parquet file"):
                 groups = map(metadata.row_group, range(metadata.num_row_groups))
                 chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
                 known = [chunk.statistics for chunk in chunks if chunk.path_in_schema == column]
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise ItlError(f"{file} cannot be read as Parquet ({error}); download it again") from None
             bare = sum(one.null_count for one in known if one is not None and one.has_null_count)
             kind = open_table(file).schema_arrow.field(column.partition(".")[0]).type
             if "." in column and pa.types.is_null(kind.field("bytes").type):  # which has no statistics
@@ -199,14 +185,10 @@ class ParquetImages(Source):
                 )
 
     @cached_property
-    def _has_splits(self) -> bool:
-        return bool(self._split_column) or any(split_in_name(name) for name in self._files)
-
-    @cached_property
     def _split_column(self) -> str:
         """The column that says the split of each row; '' without one."""
         image, label = self._columns
-        names = open_table(next(iter(self._files.values()))).schema_arrow.names
+        names = self._first_schema.names
         groups = [group for of_split in self._groups.values() for group in of_split]
         values = {
             name: {str(value).strip() for value in self._column(groups, name)}
@@ -233,7 +215,7 @@ class ParquetImages(Source):
         """Return ids by the names of images; empty where these are missing, repeated or costly."""
         if not all(paths):
             return []
-        if not self._has_splits:
+        if not self._split_column and not any(map(split_in_name, self._files)):
             splits = [""] * len(splits)
         ids = [sample_id(*parts) for parts in zip(paths, splits, labels, strict=True)]
         total = sum(group.unpacked_bytes for groups in self._groups.values() for group in groups)
@@ -243,7 +225,7 @@ class ParquetImages(Source):
     def _labels(self, groups: list[RowGroup]) -> list[str]:
         """Return the class of each row; empty for a row without one."""
         values = [str(value) if value is not None else "" for value in self._column(groups, self._columns[1])]
-        values = ["" if value == UNLABELLED else one_line(value) for value in values]
+        values = ["" if value == UNLABELLED else plain_line(value) for value in values]
         if bare := values.count(""):
             if bare < len(values):
                 raise ItlError(
@@ -265,15 +247,12 @@ class ParquetImages(Source):
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
             part = _leaf(read_columns(self._files[file], column), column)
-            try:
+            with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
                 values += part.to_pylist()
-            except ValueError as error:  # text that is not UTF-8
-                raise ItlError(f"{file}: {column} cannot be read ({error}); download it again") from None
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
                 f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "
-                f"{counted(rows, 'rows')}; "
-                f"download them again"
+                f"{counted(rows, 'rows')}; download them again"
             )
         return values
 
@@ -284,27 +263,23 @@ class ParquetImages(Source):
         if self.names:
             file = Path(self.names)
             return read_names(file.read_bytes(), str(file)), str(file)
-        first, file = next(iter(self._files.items()))
-        schema = open_table(file).schema_arrow
-        if not pa.types.is_integer(schema.field(column).type):
+        if not pa.types.is_integer(self._first_schema.field(column).type):
             return {}, ""
-        info = (schema.metadata or {}).get(b"huggingface", b"")
-        if names := _names_in_metadata(info, column):
+        if names := _names_in_metadata(self._first_schema, column):
+            first = next(iter(self._files))
             self._refuse_other_names(names, first, column)
             return names, first
         folder = Path(self.path)
         for card in (folder / "README.md", folder.parent / "README.md"):
-            if card.is_file() and (
-                names := _names_in_card(card.read_text("utf-8", errors="replace"), column)
-            ):
+            text = card.read_text("utf-8", errors="replace") if card.is_file() else ""
+            if names := _names_in_card(text, column):
                 return names, str(card)
         return {}, ""
 
     def _refuse_other_names(self, names: Mapping[str, str], first: str, column: str) -> None:
         """Raise ItlError where a file names the numbers of its classes otherwise than the *first*."""
         for file, path in self._files.items():
-            info = (open_table(path).schema_arrow.metadata or {}).get(b"huggingface", b"")
-            others = _names_in_metadata(info, column)
+            others = _names_in_metadata(open_table(path).schema_arrow, column)
             if others and others != names:
                 number = min(key for key in others.keys() | names if others.get(key) != names.get(key))
                 raise ItlError(
@@ -318,27 +293,18 @@ class _RowGroupCache:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.columns: OrderedDict[tuple[Path, RowGroup], Any] = OrderedDict()
-        self.sizes: dict[tuple[Path, RowGroup], int] = {}
-        self.locks: dict[tuple[Path, RowGroup], threading.Lock] = {}
+        self.columns: dict[tuple[Path, RowGroup], Any] = {}  # the one that was read last comes last
 
     def read(self, file: Path, group: RowGroup, column: str) -> Any:
         """Return the *column* of a row group, read once by whichever thread comes first."""
         key = (file, group)
         with self.lock:
-            reading = self.locks.setdefault(key, threading.Lock())
-        with reading:
-            with self.lock:
-                if key in self.columns:
-                    self.columns.move_to_end(key)
-                    return self.columns[key]
-            data = _leaf(read_columns(file, column, group.number), column)
-            with self.lock:
-                self.columns[key], self.sizes[key] = data, data.nbytes
-                while sum(self.sizes.values()) > CACHED_BYTES and len(self.columns) > 1:
-                    oldest, _ = self.columns.popitem(last=False)
-                    del self.sizes[oldest]
-                    self.locks.pop(oldest, None)
+            data = self.columns.pop(key, None)
+            if data is None:
+                data = _leaf(read_columns(file, column, group.number), column)
+            self.columns[key] = data
+            while sum(one.nbytes for one in self.columns.values()) > CACHED_BYTES and len(self.columns) > 1:
+                del self.columns[next(iter(self.columns))]
             return data
 
 
@@ -347,21 +313,15 @@ _ROW_GROUPS = _RowGroupCache()
 
 def open_table(file: Path) -> pq.ParquetFile:
     """Open a Parquet file; ItlError if it is none."""
-    try:
+    with explain_damage(str(file), "Parquet file"):
         return pq.ParquetFile(file)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ItlError(f"{file} cannot be read as Parquet ({reason}); download it again") from None
 
 
 def read_columns(file: Path, column: str, group: int | None = None) -> pa.Table:
     """Read one *column* of a file, or of its row *group*; ItlError if it is damaged."""
     table = open_table(file)
-    try:
+    with explain_damage(f"the column {column} of {file}", "valid one"):
         return table.read([column]) if group is None else table.read_row_group(group, [column])
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise ItlError(f"{file}: the column {column} cannot be read ({reason}); download it again") from None
 
 
 def _leaf(table: pa.Table, column: str) -> Any:
@@ -372,10 +332,10 @@ def _leaf(table: pa.Table, column: str) -> Any:
     return values
 
 
-def _names_in_metadata(data: bytes, column: str) -> dict[str, str]:
+def _names_in_metadata(schema: pa.Schema, column: str) -> dict[str, str]:
     """Return the names of classes that the hub's metadata has for *column*."""
     try:
-        names = json.loads(data or b"{}")["info"]["features"][column]["names"]
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)

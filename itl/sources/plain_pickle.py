@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from itl import ItlError
-from itl.sources.limits import refuse_large
+from itl.sources.limits import explain_damage, refuse_large
 
 DTYPES = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1"}
 
@@ -101,15 +101,11 @@ def load_plain(data: bytes, name: str) -> Any:
     """
     refuse_large(len(data), name)
     limit = sys.getrecursionlimit()
-    try:
-        return _plain(_PlainUnpickler(io.BytesIO(data), encoding="latin1").load(), limit // 4)
-    except ItlError as error:
-        raise ItlError(f"{name} is a pickle that itl does not read: {error}; copy it again") from None
-    except MemoryError:
-        raise ItlError(f"{name} does not fit the memory; it is damaged, or too large") from None
-    except Exception as error:  # damaged pickles raise all kinds of errors
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
-        raise ItlError(f"{name} is damaged, or not a pickle ({reason}); copy it again") from error
+    with explain_damage(name, "pickle"):
+        try:
+            return _plain(_PlainUnpickler(io.BytesIO(data), encoding="latin1").load(), limit // 4)
+        except ItlError as error:
+            raise ItlError(f"{name} is a pickle that itl does not read: {error}; copy it again") from None
 
 
 def _plain(value: Any, depth: int) -> Any:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, first_invalid_box
-from itl.sources.limits import npz_arrays, refuse_large
+from itl.sources.limits import explain_damage, npz_arrays, refuse_large
 from itl.sources.mat_files import load_mat
 from itl.storage import write_atomic
 
@@ -41,13 +41,7 @@ FORMAT_HINT = "`itl proposals --help` says what it should hold"
 def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
-    Args:
-        path: The file or folder.
-        order: Of the columns of boxes in a .mat: "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
-
-    Raises:
-        ItlError: In one line: no such file, another kind of file or content, an invalid box, an image for
-            which two files have different regions.
+    The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
     """
     path = Path(path)
     pick(ORDERS, order, "order of boxes")
@@ -111,7 +105,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(path: Path, order: str) -> Regions:
-    """Read one file; an error of its library becomes one line."""
+    """Read one file; each error becomes one line with its name."""
     if path.suffix.lower() in PICKLES:
         raise ItlError(
             f"{path} is a pickle, which may run anything when it is read; where it was made, save it with "
@@ -119,14 +113,10 @@ def _read(path: Path, order: str) -> Regions:
         )
     read = pick(READERS, path.suffix.lower(), f"kind of file for regions ({path.name})")
     try:
-        regions = read(path, order)
+        with explain_damage(str(path), f"{path.suffix} file"):
+            regions = read(path, order)
     except ItlError as error:
-        raise ItlError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
-    except Exception as error:  # damaged files make these libraries raise all kinds of errors
-        if isinstance(error, OSError) and error.strerror:
-            raise ItlError(f"cannot read {path}: {error.strerror}") from error
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ItlError(f"{path} is damaged, or not a {path.suffix} file ({reason}); {FORMAT_HINT}") from error
+        raise ItlError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
     for image, boxes in regions.items():
         if invalid := first_invalid_box(boxes):
             raise ItlError(f"{path}, image {image!r}, region {invalid[0] + 1}: {invalid[1]}")
@@ -164,9 +154,7 @@ def _image_name(cell: object) -> str:
 def _boxes(cell: object, scores: object = None) -> np.ndarray:
     """Return the boxes of an image (K, 4), those of the highest score first if there are scores.
 
-    Args:
-        cell: K × 4 numbers, or K × 5 with a score last.
-        scores: K numbers; None: there are none, or they are in *cell*.
+    The *cell* has K × 4 numbers, or K × 5 with a score last.
     """
     boxes = np.asarray(cell)
     if boxes.size == 0:

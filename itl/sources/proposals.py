@@ -13,7 +13,7 @@ from itl import ItlError, counted, pick
 from itl.sources.boxes import SIDES, iou_of
 from itl.sources.findings import Finding
 from itl.sources.proposal_files import Regions, describe_order, read_regions
-from itl.sources.records import examples, is_image
+from itl.sources.records import examples, short_name
 from itl.sources.scan import Scan
 from itl.sources.voc_xml import read_objects
 
@@ -29,12 +29,8 @@ RECALL_IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 def windows(width: int, height: int, count: int) -> np.ndarray:
     """Return regions in which any image may have objects, the largest first; no pixel is read.
 
-    They are a grid at several scales and shapes, as fine as *count* allows.
-
-    Args:
-        width: Of the image, in pixels.
-        height: Likewise.
-        count: The most windows to return; the number is the same for every image.
+    They are a grid at several scales and shapes, as fine as *count*, the most windows, allows; the number is
+    the same for every image.
 
     Returns:
         float32 (n, 4): xmin, ymin, xmax, ymax, 1-based inclusive whole pixels.
@@ -125,13 +121,9 @@ def recall_table(
     counts: Iterable[int],
     image: str = "image",
 ) -> pd.DataFrame:
-    """Return recall by the number of regions of an image and by IoU.
+    """Return recall by the number of regions of an image, in *counts*, and by IoU.
 
-    Args:
-        objects: As in `best_ious`.
-        regions: Returns boxes (m, 4) of an image; its second argument is the most there may be.
-        counts: Numbers of regions.
-        image: As in `best_ious`.
+    Arguments are as in `best_ious`; the second one of *regions* is the most boxes there may be.
 
     Returns:
         Columns count, iou, objects (those that are not difficult) and recall.
@@ -158,9 +150,8 @@ def _refuse_empty(best: np.ndarray) -> np.ndarray:
 def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
     """Add to *scan* the regions of its images, from the *file*, which may be relative to the images' folder.
 
-    Images are matched as `match_images` does. What reaches outside an image by less than a pixel is clipped.
-    Images without regions, and those whose regions reach further, become problems; *outside*="cut" clips
-    any distance.
+    What reaches outside an image by less than a pixel is clipped. Images without regions, and those whose
+    regions reach further, become problems; *outside*="cut" clips any distance.
     """
     try:
         path = _resolve(file, scan.path)
@@ -176,7 +167,7 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
         if boxes is None or not len(boxes):
             split_of_bare[record.id] = record.split
         elif record.id in scan.sizes:
-            clipped = _clip(boxes, scan.sizes[record.id])
+            clipped = np.clip(boxes, 1, np.array(2 * scan.sizes[record.id], np.float32))
             scan.regions[record.id] = clipped
             reaching = (np.abs(clipped - boxes) >= 1).any(1)
             if outside != "cut" and reaching.any():
@@ -224,14 +215,9 @@ def match_images(images: Iterable[str], regions: Mapping[str, np.ndarray]) -> Re
 
 def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
     """Return *images* by their names without folders and suffix, those whose names are unique."""
-    names = {image: _short_name(image) for image in images}
+    names = {image: short_name(image) for image in images}
     counts = Counter(names.values())
     return {name: image for image, name in names.items() if counts[name] == 1}
-
-
-def _short_name(image: str) -> str:
-    last = image.rpartition("/")[2]
-    return last.rpartition(".")[0] if is_image(last) else last
 
 
 def check_proposals(path: Path | None, annotations: str | None = None, **others: object) -> list[Finding]:
@@ -271,12 +257,6 @@ def _resolve(file: str, source: Path) -> Path:
     return beside_source if beside_source.exists() and not path.exists() else path
 
 
-def _clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Clip *boxes* to an image of *size*, width and height."""
-    last = np.array(size, np.float32)
-    return np.hstack([np.clip(boxes[:, :2], 1, last), np.clip(boxes[:, 2:], 1, last)])
-
-
 def measure_recall(
     regions: Regions | None, annotations: Path, counts: Iterable[int], image_list: Path | None = None
 ) -> tuple[pd.DataFrame, str]:
@@ -290,9 +270,6 @@ def measure_recall(
 
     Returns:
         The table of `recall_table`, and a note on images without regions, which do not count; else empty.
-
-    Raises:
-        ItlError: If no annotated image has regions, or windows need a size that an annotation does not tell.
     """
     objects, sizes = read_objects(annotations, image_list)
     if regions is None:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence, Sized
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from itl import ItlError, one_line
+from itl import ItlError, counted, one_line
 from itl.sources.archives import Member
 from itl.sources.boxes import Box
 from itl.sources.image_files import FORMATS_OF_SUFFIX
@@ -38,12 +39,20 @@ def suffix_of(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
-    """Return *records* sorted by id.
+def short_name(image: str) -> str:
+    """Return the name of *image* without its folders and the suffix of an image file.
 
-    Raises:
-        ItlError: If there are none, a split has classes that train does not have, or a link leads to a folder
-            whose images are among them already.
+    >>> short_name("VOC2007/000005.jpg"), short_name("2008.1")
+    ('000005', '2008.1')
+    """
+    last = image.replace("\\", "/").rpartition("/")[2]
+    return last.rpartition(".")[0] if is_image(last) else last
+
+
+def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
+    """Return *records* sorted by id; ItlError if there are none, or one of these rules is broken.
+
+    Train has all classes of the other splits. No link leads to a folder whose images are there already.
     """
     records = sorted(records, key=lambda record: record.id)
     if not records:
@@ -53,7 +62,7 @@ def validate_records(records: Iterable[Record], path: Path) -> list[Record]:
         unknown = sorted(classes[split] - classes["train"]) if "train" in classes else []
         if unknown:
             raise ItlError(
-                f"{path}: {split} has {class_count(unknown)} that train does not have, such as "
+                f"{path}: {split} has {counted(len(unknown), 'classes')} that train does not have, such as "
                 f"{examples(unknown)}; give both splits the same classes (train has "
                 f"{examples(sorted(classes['train']))})"
             )
@@ -79,6 +88,28 @@ def _refuse_folder_twice(records: Iterable[Record], path: Path) -> None:
             )
 
 
+def plain_line(text: str) -> str:
+    """Return *text* with single blanks between words, and with escapes for what no terminal shows.
+
+    >>> plain_line("line 1\\n  line 2")
+    'line 1 line 2'
+    """
+    return one_line(" ".join(text.split()))
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return *pairs* of a JSON object as a dict, for `json.loads`, which would keep the last of two alike.
+
+    Raises:
+        ValueError: If a key is there twice.
+    """
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} is twice in one object")
+    return row
+
+
 def examples(names: Sequence[str], limit: int = 3) -> str:
     """Return the first few of *names* as text.
 
@@ -87,15 +118,6 @@ def examples(names: Sequence[str], limit: int = 3) -> str:
     """
     shown = [one_line(name) if name == name.strip() else repr(name) for name in names[:limit]]  # 'cat '
     return ", ".join(shown) + (" …" if len(names) > limit else "")
-
-
-def class_count(names: Sized) -> str:
-    """Write how many classes *names* are.
-
-    >>> class_count(["cat"]), class_count(["cat", "dog"])
-    ('1 class', '2 classes')
-    """
-    return f"{len(names):,} class{'' if len(names) == 1 else 'es'}"
 
 
 def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:

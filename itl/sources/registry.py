@@ -11,15 +11,13 @@ from itl.sources.cifar import Cifar10, Cifar100
 from itl.sources.class_folders import ClassFolders
 from itl.sources.coco import Coco
 from itl.sources.downsampled import DownsampledImageNet
-from itl.sources.imagenet import ImageNet, TinyImageNet
-from itl.sources.imagenet21k import ImageNet21k
+from itl.sources.imagenet import ImageNet, ImageNet21k, TinyImageNet
 from itl.sources.listed_images import Lists
 from itl.sources.parquet_images import ParquetImages
 from itl.sources.shards import WebDataset
 from itl.sources.source import Source
 from itl.sources.sun397 import Sun397
-from itl.sources.synthetic.classes import DemoClasses
-from itl.sources.synthetic.kinds import DemoKinds
+from itl.sources.synthetic.classes import DemoClasses, DemoKinds
 from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes
 from itl.sources.target_sets import TARGET_SETS
@@ -77,11 +75,7 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
     'folder'
 
     A file among the options is looked for as it is named, then in the folder *path*, or beside
-    the tar or zip.
-
-    Raises:
-        ItlError: For an unknown kind or option, with the nearest name; for a value that the option does not
-            take; for a missing path.
+    the tar or zip. What the source does not take is an ItlError, with the nearest name.
     """
     source: Callable[..., Source] = pick(SOURCES, kind, "source")
     known = dict(inspect.signature(source).parameters)
@@ -112,13 +106,12 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
 
     >>> check_option("seed", 3, int | None, Path())
     3
-
-    Raises:
-        ItlError: If it is of another type or no choice of a Literal, or names a file that does not exist.
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:
-        return pick({str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of {name}")
+        return pick(
+            {str(choice): choice for choice in get_args(kinds[0])}, str(value), f"value of the option {name}"
+        )
     if Path in kinds and isinstance(value, str | Path):
         return _existing_file(name, Path(value).expanduser(), path)
     if float in kinds and type(value) is int:

@@ -6,20 +6,22 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted, no_such
 from itl.sources.archives import Member
-from itl.sources.boxes import AnnotatedObject, turn_box
+from itl.sources.boxes import AnnotatedObject, clip_box, turn_box
 from itl.sources.image_files import read_header
-from itl.sources.records import Record, examples
+from itl.sources.records import Record, examples, plain_line
 
 HEADER_BYTES = 64 << 10  # nearly always hold the header of an image file
 SKIPPED = "images with problems (bad=skip)"
 MAX_PROBLEMS_IN_ERROR = 2  # quoted in an error, which is one line
 SIZE_TOLERANCE = 0.02  # or two pixels: by which a stated side may differ from that of the file
 MAX_SINGLE_PROBLEMS = 3  # with more images than this, one line stands for all
+Resized = Literal["refuse", "scale", "keep"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,7 @@ class Scan:
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
     turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
     resized: dict[str, str] = field(default_factory=dict)  # id -> its size, and another one that is stated
-    other_size: list[str] = field(
-        default_factory=list
-    )  # ids of a stated size that is a little off, or swapped
+    other_size: list[str] = field(default_factory=list)  # ids of a stated size that is a bit off, or swapped
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
         """Add an image and the objects on it."""
@@ -56,7 +56,7 @@ class Scan:
 
     def add_problem(self, text: str, *images: str) -> None:
         """Add a problem of *images*, or of the whole source."""
-        self.problems.append(Problem(one_line(text), images))
+        self.problems.append(Problem(plain_line(text), images))
 
     def add_problems(self, texts: dict[str, str], summary: str) -> None:
         """Add a problem for each image of *texts*, or for very many images one *summary* with examples."""
@@ -68,21 +68,15 @@ class Scan:
 
     def add_unknown_classes(self, names: Collection[str], hint: str) -> None:
         """Add a problem for each class of objects that is not among *names*."""
-        images: dict[str, dict[str, None]] = defaultdict(dict)  # the inner one: an ordered set
-        counts: Counter[str] = Counter()
+        images: dict[str, list[str]] = defaultdict(list)  # class -> the image of each object
         for image, objects in self.objects.items():
             for one in objects:
                 if one.name not in names:
-                    images[one.name][image] = None
-                    counts[one.name] += 1
+                    images[one.name].append(image)
         for name in sorted(images):
-            ids = list(images[name])
-            try:
-                pick(dict.fromkeys(names), name, "class")
-            except ItlError as error:
-                self.add_problem(
-                    f"{error} ({counted(counts[name], 'objects')} on {examples(ids)}); {hint}", *ids
-                )
+            ids, count = list(dict.fromkeys(images[name])), counted(len(images[name]), "objects")
+            error = no_such(names, name, "class")
+            self.add_problem(f"{error} ({count} on {examples(ids)}); {hint}", *ids)
 
     def box_frame(
         self, ids: Sequence[str], frame: "Frame", stated: tuple[object, object], resized: str
@@ -93,8 +87,7 @@ class Scan:
             ids: Of the records of its image.
             frame: Of the file.
             stated: Width and height that its annotation states; 0 or None where it does not.
-            resized: What is done where these are by far others: "keep" takes the boxes for those of the file,
-                "scale" and "refuse" for those of an image of the stated size; see `finish`.
+            resized: Where these are by far others, "keep" takes the boxes for those of the file.
         """
         size = frame.width, frame.height
         if frame.is_of_stored(*stated):
@@ -112,23 +105,15 @@ class Scan:
         return BoxFrame(frame, size if resized == "keep" else (width, height))
 
     def finish(self, bad: str, resized: str = "refuse") -> "Scan":
-        """Sort the records, and say what was done about images of another size than their annotations state.
-
-        Args:
-            bad: "skip" leaves out images with problems, "refuse" keeps the problems.
-            resized: As `box_frame` has it; "refuse" makes these images problems.
-        """
-        pick(dict.fromkeys(("refuse", "skip")), bad, "value of the option bad")
-        pick(dict.fromkeys(("refuse", "scale", "keep")), resized, "value of the option resized")
+        """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `box_frame`."""
         self._note_sizes(resized)
         self._check_objects()
         if self.turned:
             self.notes.append(
                 f"{counted(len(self.turned), 'images are')} stored turned and annotated as they are "
-                f"stored, such as "
-                f"{examples(self.turned)}; their boxes are turned with them"
+                f"stored, such as {examples(self.turned)}; their boxes are turned with them"
             )
-        self.notes = [one_line(text) for text in self.notes]
+        self.notes = [plain_line(text) for text in self.notes]
         self.records.sort(key=lambda record: record.id)
         if bad == "skip":
             skipped = {image for problem in self.problems for image in problem.images}
@@ -161,10 +146,8 @@ class Scan:
         if not self.resized:
             return
         image, sizes = next(iter(self.resized.items()))
-        text = (
-            f"{counted(len(self.resized), 'images have')} another size than their annotations state, such as "
-            f"{image}, {sizes}"
-        )
+        count = counted(len(self.resized), "images have")
+        text = f"{count} another size than their annotations state, such as {image}, {sizes}"
         if resized == "refuse":
             text += (
                 "; set the option resized=scale if their boxes are those of the stated size, or resized=keep "
@@ -176,12 +159,7 @@ class Scan:
             self.notes.append(f"{text}; their boxes are {done}")
 
     def protocol_name(self, protocol: str, published: Mapping[str, int] | None = None) -> str:
-        """Return *protocol* with how many of its images are here, and how many were left out as bad.
-
-        Args:
-            protocol: The name of a published division into splits.
-            published: Its number of images, by split; None: not known.
-        """
+        """Return *protocol* with how many of its *published* images are here, and how many were left out."""
         counts = Counter(record.split for record in self.records)
         if published and any(counts[split] != count for split, count in published.items()):
             present, total = sum(counts[split] for split in published), sum(published.values())
@@ -238,18 +216,6 @@ def _kind_of(problem: Problem) -> str:
     return re.sub(r"'[^']*'|[\d,.]+", "", text)
 
 
-def one_line(text: str) -> str:
-    """Return *text* without line breaks, and with escapes for what no terminal shows.
-
-    >>> one_line("line 1\\nline 2")
-    'line 1 line 2'
-    """
-    text = " ".join(text.split())
-    if text.isprintable():
-        return text
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 @dataclass(frozen=True)
 class Frame:
     """The sides of an image, upright, in pixels, and its EXIF orientation, 1 to 8."""
@@ -286,8 +252,9 @@ class BoxFrame:
     size: tuple[int, int]  # width and height there
     is_of_stored: bool = False
 
-    def upright(self, one: AnnotatedObject) -> AnnotatedObject:
-        """Return the object *one* with its box in the upright image of the file."""
+    def upright(self, one: AnnotatedObject, where: str, outside: str) -> AnnotatedObject:
+        """Return the object *one*, clipped as `clip_box` does, with its box in the upright image."""
+        one = clip_box(one, *self.size, where, outside)
         if self.is_of_stored:
             return self.image.upright(one)
         across, down = self.image.width / self.size[0], self.image.height / self.size[1]
@@ -306,17 +273,11 @@ def image_header(member: Member) -> Frame:
 
 
 def image_frame(member: Member, name: str) -> Frame:
-    """Return size and orientation of the image *name* by its first bytes.
-
-    Raises:
-        ItlError: With *name*, if it is not an image, or only one pixel wide or high.
-    """
+    """Return what `image_header` does; ItlError, with *name*, also for a side of one pixel only."""
     try:
         frame = image_header(member)
-    except ItlError as error:
-        raise ItlError(f"{name} cannot be read: {error}") from None
-    except OSError as error:
-        raise ItlError(f"{name} cannot be read: {error.strerror or error}") from None
+    except (ItlError, OSError) as error:
+        raise ItlError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if min(frame.width, frame.height) < 2:
         raise ItlError(
             f"{name} is {frame.width} × {frame.height} pixels, too small to show anything; replace it"

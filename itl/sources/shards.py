@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -14,8 +14,7 @@ from itl.sources.archives import Listing, Member
 from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import is_number, name_of, names_of_numbers, read_names
-from itl.sources.records import WNID, Record, examples, is_image, validate_records
-from itl.sources.scan import one_line
+from itl.sources.records import WNID, Record, examples, is_image, plain_line, validate_records
 from itl.sources.source import Source
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
@@ -30,10 +29,15 @@ class Sample:
 
     shard: str
     key: str
-    image: str = ""  # its name in the shard
-    member: Member | None = None  # of the image
+    image: str  # its name in the shard
+    member: Member  # of the image
     number: str = ""  # its class as a number, if it has one
     name: str = ""  # its class as a name, if it has one
+
+    @property
+    def label(self) -> str:
+        """Its class, as a number where it has one; empty without a label."""
+        return self.number or self.name
 
 
 @dataclass(frozen=True)
@@ -53,13 +57,13 @@ class WebDataset(Source):
     @cached_property
     def listing(self) -> Listing:
         """The images of all samples, as SHARD/NAME."""
-        files = {f"{one.shard}/{one.image}": one.member for one in self._samples if one.member}
+        files = {f"{one.shard}/{one.image}": one.member for one in self._samples}
         return Listing(files, left_out=sum((one.left_out for one in self._shards.values()), Counter()))
 
     @property
     def left_out(self) -> Counter:
         """Samples without a label; the other files of a sample are part of it."""
-        without = sum(not (sample.number or sample.name) for sample in self._samples)
+        without = len(self._samples) - len(self._labelled)
         return self.listing.left_out + Counter({"unlabelled samples": without})
 
     @property
@@ -75,11 +79,11 @@ class WebDataset(Source):
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
         split_of = splits_by_name(self._shards, Path(self.path))
-        bare = Counter(split_of[one.shard] for one in self._samples if not (one.number or one.name))
+        bare = Counter(split_of[one.shard] for one in self._samples if not one.label)
         total = Counter(split_of[one.shard] for one in self._samples)
         for split, count in bare.items():
             if count < total[split]:
-                example = next(one for one in self._samples if not (one.number or one.name))
+                example = next(one for one in self._samples if not one.label and split_of[one.shard] == split)
                 raise ItlError(
                     f"{self.path}: {count:,} of {total[split]:,} samples of {split} have no label, such as "
                     f"{example.key} in {example.shard}; write KEY.cls beside each image"
@@ -90,12 +94,10 @@ class WebDataset(Source):
                 f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}"
             )
         names, _ = self._classes
-        records = [self._record(one, split_of[one.shard], names[one.number or one.name]) for one in labelled]
+        records = [self._record(one, split_of[one.shard], names[one.label]) for one in labelled]
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
-            records = [
-                Record(f"{Path(one.shard).stem}/{record.id}", record.wnid, record.split, record.member)
-                for one, record in zip(labelled, records, strict=True)
-            ]
+            pairs = zip(labelled, records, strict=True)
+            records = [replace(record, id=f"{Path(one.shard).stem}/{record.id}") for one, record in pairs]
         twice = [name for name, count in Counter(record.id for record in records).items() if count > 1]
         if twice:
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
@@ -112,25 +114,29 @@ class WebDataset(Source):
         return any(split_in_name(shard) for shard in self._shards)
 
     def _record(self, sample: Sample, split: str, wnid: str) -> Record:
-        assert sample.member
-        return Record(
-            sample_id(sample.image, split if self._has_splits else "", wnid), wnid, split, sample.member
-        )
+        name = sample_id(sample.image, split if self._has_splits else "", wnid)
+        return Record(name, wnid, split, sample.member)
 
     @cached_property
     def _samples(self) -> list[Sample]:
         """All samples with an image, with their labels."""
         samples: list[Sample] = []
+        bare: list[str] = []
         for shard, listing in self._shards.items():
-            samples += self._read_shard(shard, listing)
+            samples += self._read_shard(shard, listing, bare)
         if not samples:
             raise ItlError(
                 f"{self.path}: its {counted(len(self._shards), 'shards hold')} no images; {self.expected}"
             )
+        if bare:
+            raise ItlError(
+                f"{self.path}: {counted(len(bare), 'labels have')} no image of the same name, such as "
+                f"{bare[0]}; write the shards again"
+            )
         return samples
 
-    def _read_shard(self, shard: str, listing: Listing) -> Iterator[Sample]:
-        """Yield the samples of one shard that have an image."""
+    def _read_shard(self, shard: str, listing: Listing, bare: list[str]) -> Iterator[Sample]:
+        """Yield the samples of one shard that have an image; add the labels without one to *bare*."""
         groups: dict[str, dict[str, str]] = {}
         for name in listing.files:
             folder, slash, last = name.rpartition("/")
@@ -140,19 +146,19 @@ class WebDataset(Source):
             return
         with open(next(iter(listing.files.values())).path, "rb") as file:
             for key, by_suffix in groups.items():
-                images = [name for name in by_suffix.values() if is_image(name)]
+                images = {suffix: name for suffix, name in by_suffix.items() if is_image(name)}
+                if not images and "cls" in by_suffix:
+                    bare.append(f"{by_suffix['cls']} in {shard}")
                 if self.image:
-                    images = [
-                        name for suffix, name in by_suffix.items() if suffix == self.image and name in images
-                    ]
+                    images = {suffix: name for suffix, name in images.items() if suffix == self.image}
                 if len(images) > 1:
                     raise ItlError(
-                        f"{self.path}: a sample of {shard} has several images, {examples(images)}; choose "
-                        f"one by what follows the first dot of its name, with the option image="
-                        f"{next(suffix for suffix in by_suffix if by_suffix[suffix] == images[0])}"
+                        f"{self.path}: a sample of {shard} has several images, "
+                        f"{examples(list(images.values()))}; choose one by what follows the first dot of its "
+                        f"name, with the option image={next(iter(images))}"
                     )
-                if images:
-                    sample = Sample(shard, key, images[0], listing.files[images[0]])
+                for name in images.values():
+                    sample = Sample(shard, key, name, listing.files[name])
                     self._add_label(
                         sample, {suffix: listing.files[one] for suffix, one in by_suffix.items()}, file
                     )
@@ -174,11 +180,11 @@ class WebDataset(Source):
             if is_number(label):
                 sample.number = label
             else:
-                sample.name = one_line(label)
+                sample.name = plain_line(label)
 
-    @property
+    @cached_property
     def _labelled(self) -> list[Sample]:
-        return [one for one in self._samples if one.number or one.name]
+        return [one for one in self._samples if one.label]
 
     @cached_property
     def _classes(self) -> tuple[dict[str, str], str]:
@@ -189,9 +195,8 @@ class WebDataset(Source):
             names = {one.name for one in samples}
             if len(names) > max(2, len(samples) // 2):
                 raise ItlError(
-                    f"{self.path}: {counted(len(samples), 'samples have')} {len(names):,} different "
-                    f"texts, such as "
-                    f"{examples(sorted(names), 1)[:60]!r}: captions, not classes; write KEY.cls"
+                    f"{self.path}: {counted(len(samples), 'samples have')} {len(names):,} different texts, "
+                    f"such as {examples(sorted(names), 1)[:60]!r}: captions, not classes; write KEY.cls"
                 )
             return {name: name for name in names}, "the names in its samples"
         if len(numbered) < len(samples):
@@ -210,9 +215,8 @@ class WebDataset(Source):
         for what, named in hints.items():
             if named.keys() == numbers:
                 return named, f"the numbers in its samples, named by {what}"
-        return {
-            number: number for number in numbers
-        }, "numbers without names (the option names=FILE gives them)"
+        unnamed = {number: number for number in numbers}
+        return unnamed, "numbers without names (the option names=FILE gives them)"
 
 
 def sample_id(image: str, split: str, wnid: str) -> str:
@@ -235,7 +239,7 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         content = {"label": content}
     values = [str(content[key]).strip() for key in (*LABEL_KEYS, *NAME_KEYS) if _is_label(content.get(key))]
     number = next((value for value in values if is_number(value) and value not in NO_LABEL), "")
-    return number, one_line(next((value for value in values if not is_number(value) and value), ""))
+    return number, plain_line(next((value for value in values if not is_number(value) and value), ""))
 
 
 def _is_label(value: object) -> bool:

@@ -1,7 +1,7 @@
 """What every source offers, and what sources share that are scanned before anything is decoded."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +9,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from itl import counted, one_line
+from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.reading import Reading
-from itl.sources.records import Record, lacking_classes, suffix_of
+from itl.sources.records import Record, examples, lacking_classes, suffix_of
 from itl.sources.scan import Scan
+
+SPLIT_ORDER = ("train", "val", "test")
 
 
 class Source(ABC):
@@ -30,6 +33,7 @@ class Source(ABC):
     counted: ClassVar[tuple[str, str]] = ("images", "objects")  # what `itl check` counts
     expected: ClassVar[str] = ""  # the layout that it reads, for people
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
+    published_classes: ClassVar[int] = 0  # 0: not known
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
     metric: ClassVar[str] = (
         "accuracy"  # by which papers compare; per_class: the mean of each class's accuracy
@@ -64,37 +68,60 @@ class Source(ABC):
         """Words for classes that are wnids, where the source itself has them."""
         return {}
 
-    def reading(self, records: Sequence[Record], unreadable: int = 0) -> Reading:
-        """Return what was understood of this source, for people to judge.
+    def describe(self, records: Sequence[Record], unreadable: int = 0) -> list[str]:
+        """Return in two lines and notes how this source was read: nobody should have to guess that.
 
         Args:
             records: Of this source.
             unreadable: How many more there were, which a pack leaves out.
         """
+        images, noun = Counter(record.split for record in records), self.counted[0]
+        splits = [f"{split} {counted(images[split], noun)}" for split in SPLIT_ORDER if images[split]]
+        objects = self.scan.objects.values() if self.annotates and self.scan else ()
+        classes = {one.name for image in objects for one in image}
+        names = sorted(classes or {record.wnid for record in records} - {""})
+        left_out = self.count_left_out(records, unreadable)
+        reasons = ", ".join(counted(count, reason) for reason, count in left_out.items())
+        parts = [
+            f"{counted(len(names), 'classes')}, such as {self._with_words(names[0])}"
+            if names
+            else "no class",
+            *([f"by {self.labelled_by}"] if self.labelled_by else []),
+            f"left out: {reasons}" if reasons else "nothing left out",
+        ]
+        notes = [
+            f"{split} has no image of {counted(len(lacking), 'classes')}, such as {examples(lacking)}"
+            for split, lacking in ({} if self.annotates else lacking_classes(records)).items()
+        ]
+        alike: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            alike[" ".join(name.casefold().split())].append(repr(name))
+        notes += [
+            f"{' and '.join(several)} are classes of their own, and differ in case or blanks alone"
+            for several in alike.values()
+            if len(several) > 1
+        ]
+        layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
+        return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
+
+    def _with_words(self, name: str) -> str:
+        """Return the class *name*, with words for it if it is a wnid."""
+        tree = Taxonomy.snapshot()
+        words = self.class_names.get(name) or (tree.class_name(name) if name in tree else "")
+        return one_line(f"{name} ({words})" if words else name)
+
+    def count_left_out(self, records: Sequence[Record], unreadable: int = 0) -> Counter:
+        """Count all files that are not among *records*, by reason; *unreadable* of them are images."""
         left_out = Counter(self.left_out)
         if self.listing is not None and self.scan is None:
             listed = left_out.total() - self.listing.left_out.total()  # the other reasons count listed files
-            unread = Counter(
-                suffix for suffix in map(suffix_of, self.listing.files) if suffix in UNREAD_SUFFIXES
-            )
-            left_out[f"images in formats that are not read ({', '.join(sorted(unread))})"] += unread.total()
-            left_out["other files"] += max(
-                0, len(self.listing.files) - len(records) - unreadable - listed - unread.total()
-            )
+            suffixes = Counter(map(suffix_of, self.listing.files))
+            unread = {suffix: suffixes[suffix] for suffix in sorted(suffixes.keys() & UNREAD_SUFFIXES)}
+            rest = len(self.listing.files) - len(records) - unreadable - listed - sum(unread.values())
+            left_out[f"images in formats that are not read ({', '.join(unread)})"] += sum(unread.values())
+            left_out["other files"] += max(0, rest)
         left_out["images that cannot be read"] += unreadable
-        objects = self.scan.objects.values() if self.annotates and self.scan else ()
-        names = {one.name for image in objects for one in image} or {record.wnid for record in records} - {""}
-        splits = Counter(record.split for record in records)
-        return Reading(
-            self.layout,
-            splits,
-            tuple(sorted(names)),
-            self.labelled_by,
-            self.class_names,
-            +left_out,
-            self.counted[0],
-            {} if self.annotates else lacking_classes(records),
-        )
+        return +left_out
 
     @property
     def listing(self) -> Listing | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from itl import ItlError, did_you_mean
 from itl.sources import archives
@@ -28,7 +29,7 @@ class Sun397(ScannedSource):
 
     path: Path
     partition: int = 1  # 1 to 10
-    bad: str = "refuse"  # refuse or skip: listed images that are missing
+    bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     kind = "sun397"
     expected = (
         "the folder SUN397 or a plain tar of it, with Training_01.txt and Testing_01.txt in it or beside it "
@@ -58,9 +59,8 @@ class Sun397(ScannedSource):
         """Records and problems; reads the lists."""
         scan = Scan(self.kind, Path(self.path))
         images, partition = self._images(), f"partition {self.partition}"
-        lists = {}
-        for split, data in self._lists(len(images)).items():
-            lists[split] = [line.lstrip("/") for line in read_list(data)]
+        texts = self._lists(len(images))
+        lists = {split: [line.lstrip("/") for line in read_list(text)] for split, text in texts.items()}
         split_of, in_two = assign_splits(lists, scan.notes)
         for image in in_two:
             scan.add_problem(f"{image[:80]!r} is in both lists of {partition}; download them again")
@@ -84,15 +84,16 @@ class Sun397(ScannedSource):
         """All files."""
         path = Path(self.path)
         listing = archives.list_files(path)
-        if path.is_dir():  # the images may still be in their tar
-            for tar in sorted(path.glob("*.tar")):
-                if IMAGE_FOLDER.lower() in tar.name.lower():
-                    inner = archives.list_files(tar)
-                    files, folders = inner.files | listing.files, listing.folders | inner.folders
-                    listing = Listing(files, folders, listing.left_out)
-            compressed = [file for file in path.glob("*.gz") if IMAGE_FOLDER.lower() in file.name.lower()]
-            if compressed and not any(map(is_image, listing.files)):
-                archives.list_files(compressed[0])  # which says how to make a plain tar of it
+        if not path.is_dir():
+            return listing
+        packed = [file for file in sorted(path.iterdir()) if IMAGE_FOLDER.lower() in file.name.lower()]
+        for tar in (file for file in packed if file.suffix == ".tar"):  # in which the images still are
+            inner = archives.list_files(tar)
+            files, folders = inner.files | listing.files, listing.folders | inner.folders
+            listing = Listing(files, folders, listing.left_out)
+        compressed = [file for file in packed if file.suffix == ".gz"]
+        if compressed and not any(map(is_image, listing.files)):
+            archives.list_files(compressed[0])  # which says how to make a plain tar of it
         return listing
 
     def _images(self) -> dict[str, Member]:

@@ -1,6 +1,7 @@
 """The usual transfer targets, each with its official lists; a data set is one small class here.
 
 To add one, say which lists it has and how a line names its image and class, and name it in TARGET_SETS.
+Texts in braces, such as {0.fold}, are its options.
 """
 
 import hashlib
@@ -8,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted
 from itl.sources.archives import Listing
 from itl.sources.imagenet import ImageNet
 from itl.sources.list_files import read_list_file
@@ -28,37 +29,30 @@ from itl.sources.source import Source
 class TargetSet(ListedSource):
     """A published data set: a folder, tar or zip with its images and its official lists."""
 
-    lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list
+    lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list, with its options in braces
     optional: ClassVar[tuple[str, ...]] = ()  # splits that need no list
-    title: ClassVar[str]  # its name in papers
+    title: ClassVar[str]  # its name in papers, likewise
     image_of_line: ClassVar[str] = "{}"  # the image that a line CLASS/NAME names
     pack_options = "--size 256"
+    labelled_by = "its official lists"
 
     @property
     def protocol(self) -> str:
         """The name of the division into splits."""
-        name = self.scan.protocol_name(self.title, self.published_images)
+        name = self.scan.protocol_name(self.layout, self.published_images)
         return name + (", mean of the classes' accuracies" if self.metric == "per_class" else "")
 
     @property
     def layout(self) -> str:
         """The data set, by its name."""
-        return self.title
-
-    @property
-    def labelled_by(self) -> str:
-        """What says the class of an image."""
-        return "its official lists"
+        return self.title.format(self)
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each list."""
-        for split, name in self.lists.items():
-            if split not in self.optional or self.optional_file(self.list_name(name)):
-                yield split, self.list_name(name), map(self.entry, self.lines(self.list_name(name)))
-
-    def list_name(self, name: str) -> str:
-        """Return the name of a list, as the options choose it."""
-        return name
+        for split, template in self.lists.items():
+            name = template.format(self)
+            if split not in self.optional or self.optional_file(name):
+                yield split, name, map(self.entry, self.lines(name))
 
     def entry(self, line: str) -> tuple[str, str]:
         """Return the image and the class that a line of a list names: CLASS/NAME, unless overridden."""
@@ -83,10 +77,11 @@ class Dtd(TargetSet):
 
     fold: int = 1  # 1 to 10
     kind = "dtd"
+    title = "DTD fold {0.fold}"
     expected = (
         "the folder dtd with images/ and labels/train1.txt, val1.txt and test1.txt, from Oxford VGG's page"
     )
-    lists = {"train": "labels/train{}.txt", "val": "labels/val{}.txt", "test": "labels/test{}.txt"}
+    lists = {split: f"labels/{split}{{0.fold}}.txt" for split in ("train", "val", "test")}
     optional = ("val",)
     image_of_line = "images/{}"
     published_images = {"train": 1880, "val": 1880, "test": 1880}
@@ -95,15 +90,6 @@ class Dtd(TargetSet):
         """Raise ItlError for a fold that does not exist."""
         if self.fold not in range(1, 11) or isinstance(self.fold, bool):
             raise ItlError(f"DTD has folds 1 to 10, not {self.fold!r}")
-
-    @property
-    def title(self) -> str:  # type: ignore[override]
-        """The name in papers, with the fold."""
-        return f"DTD fold {self.fold}"
-
-    def list_name(self, name: str) -> str:
-        """Return the list of the fold."""
-        return name.format(self.fold)
 
 
 @dataclass(frozen=True)
@@ -139,24 +125,15 @@ class Pets(TargetSet):
 class Aircraft(TargetSet):
     """FGVC-Aircraft: variants, families or manufacturers."""
 
-    labels: str = "variant"  # variant, family or manufacturer
+    labels: Literal["variant", "family", "manufacturer"] = "variant"
     kind = "aircraft"
+    title = "FGVC-Aircraft {0.labels}"
     metric = "per_class"
     expected = (
         "the folder data of fgvc-aircraft-2013b, with images/ and images_variant_train.txt, from VGG's page"
     )
-    lists = {split: f"images_{{}}_{split}.txt" for split in ("train", "val", "test")}
+    lists = {split: f"images_{{0.labels}}_{split}.txt" for split in ("train", "val", "test")}
     published_images = {"train": 3334, "val": 3333, "test": 3333}
-
-    @property
-    def title(self) -> str:  # type: ignore[override]
-        """The name in papers, with the kind of labels."""
-        return f"FGVC-Aircraft {self.labels}"
-
-    def list_name(self, name: str) -> str:
-        """Return the list of the kind of labels."""
-        pick(dict.fromkeys(("variant", "family", "manufacturer")), self.labels, "value of the option labels")
-        return name.format(self.labels)
 
     def entry(self, line: str) -> tuple[str, str]:
         """Read `1025794 707-320`."""
@@ -272,8 +249,7 @@ class Flowers102(TargetSet):
             if wrong := [number for number in numbers if not 1 <= number <= len(labels)]:
                 raise ItlError(
                     f"setid.mat names image {wrong[0]}, but imagelabels.mat labels "
-                    f"{counted(len(labels), 'images')}; "
-                    f"take both from one release"
+                    f"{counted(len(labels), 'images')}; take both from one release"
                 )
             images = [(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in numbers]
             yield split, "setid.mat", images
@@ -332,20 +308,15 @@ class StanfordCars(TargetSet):
 class MiniImageNet(TargetSet):
     """mini-ImageNet; its lists divide classes, not images, so one of them is read."""
 
-    part: str = "train"  # train (64 classes), val (16) or test (20), of Ravi and Larochelle
+    part: Literal["train", "val", "test"] = "train"  # 64, 16 and 20 classes, of Ravi and Larochelle
     test_images: int = 100  # of the 600 of each class, chosen by a hash of their names
     kind = "mini-imagenet"
+    title = "mini-ImageNet {0.part} classes, {0.test_images} test images of each"
     expected = "a folder with images/ and train.csv, val.csv and test.csv, header filename,label"
     pack_options = "--size 84"
 
-    @property
-    def title(self) -> str:  # type: ignore[override]
-        """The name in papers, with the classes."""
-        return f"mini-ImageNet {self.part} classes, {self.test_images} test images of each"
-
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield train and test images of the classes of one part."""
-        pick(dict.fromkeys(("train", "val", "test")), self.part, "value of the option part")
         name = f"{self.part}.csv"
         rows = [(one.image, one.label) for one in read_list_file(self.file(name).read(), name)]
         train, test = first_of_each_class(rows, self.test_images)[::-1]
@@ -359,25 +330,20 @@ class Caltech101(TargetSet):
     """Caltech-101, which has no official lists: 30 training images of each class, chosen by a hash."""
 
     train_images: int = 30  # of each class; the rest is test
-    background: str = "keep"  # keep or drop: the class BACKGROUND_Google
+    background: Literal["keep", "drop"] = "keep"  # the class BACKGROUND_Google
     kind = "caltech101"
     metric = "per_class"
     expected = "the folder 101_ObjectCategories, or one that contains it, from Caltech's page"
+    labelled_by = "its folder"
 
     @property
-    def labelled_by(self) -> str:
-        """What says the class of an image."""
-        return "its folder"
-
-    @property
-    def title(self) -> str:  # type: ignore[override]
+    def layout(self) -> str:
         """The name in papers, with the division."""
         without = "" if self.background == "keep" else " without background"
         return f"Caltech-101{without}, {self.train_images} training images a class"
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield training and test images."""
-        pick(dict.fromkeys(("keep", "drop")), self.background, "value of the option background")
         top = "101_ObjectCategories/"
         names = [name for name in self.listing.files if is_image(name) and "/" in name]
         inside = [name for name in names if top in f"/{name}" and f"/{top}" in f"/{name}"]
@@ -409,14 +375,7 @@ TARGET_SETS: tuple[type[Source], ...] = (
 def first_of_each_class(
     rows: list[tuple[str, str]], count: int
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Divide images of classes: the *count* of each class whose names have the lowest hashes, and the rest.
-
-    Args:
-        rows: Image and class.
-        count: At least 1.
-
-    Raises:
-        ItlError: If a class has no more than *count* images.
+    """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
     >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1)
     >>> len(first), len(rest)
@@ -431,8 +390,7 @@ def first_of_each_class(
         if len(images) <= count:
             raise ItlError(
                 f"class {label!r} has {counted(len(images), 'images')}; {count} of each class were asked "
-                f"for, and some "
-                f"must remain"
+                f"for, and some must remain"
             )
     first = [row for images in by_class.values() for row in images[:count]]
     return first, [row for images in by_class.values() for row in images[count:]]

@@ -3,13 +3,13 @@
 import io
 import re
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
-from itl.sources.records import WNID, examples
+from itl.sources.records import WNID, examples, short_name
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
@@ -33,27 +33,31 @@ def find_labels(
 ) -> ValLabels:
     """Return the labels of *images* by the first list that fits: one that has a wnid for each of them.
 
+    Other lists of text that fit must say the same; devkits and XML files are read where no such list fits.
+
     Args:
         images: File names, without folders.
         folders: Where lists may lie, the likeliest first.
         listed: Files of an archive, by name, which may be lists.
-
-    Raises:
-        ItlError: If no list fits, with what is wrong with each that exists.
     """
-    stems = [stem_of(name) for name in images]
-    faults = []
-    for words, read in _candidates(list(folders), listed or {}):
-        try:
-            labels = read()
-        except ItlError as error:
-            faults.append(f"{words}: {error}")
-            continue
-        missing = [stem for stem in stems if stem not in labels]
-        if not missing:
-            return ValLabels(labels, words)
-        if len(missing) < len(stems):
-            faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
+    stems, folders, listed = [short_name(name) for name in images], list(folders), listed or {}
+    faults: list[str] = []
+    chosen: ValLabels | None = None
+    for candidates in (_text_lists(folders, listed), _others(folders, listed)):
+        for words, read in candidates:
+            try:
+                labels = read()
+            except ItlError as error:
+                faults.append(f"{words}: {error}")
+                continue
+            missing = [stem for stem in stems if stem not in labels]
+            if not missing:
+                chosen = chosen or ValLabels(labels, words)
+                _refuse_contradiction(chosen, ValLabels(labels, words), stems)
+            elif len(missing) < len(stems):
+                faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
+        if chosen:
+            return chosen
     reasons = "".join(f"; {fault}" for fault in faults[:3])
     raise ItlError(
         f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; put "
@@ -62,28 +66,22 @@ def find_labels(
     )
 
 
-def stem_of(name: str) -> str:
-    """Return a file name without folders and suffix.
+def _refuse_contradiction(one: ValLabels, other: ValLabels, stems: Iterable[str]) -> None:
+    for stem in stems:
+        if one.wnids[stem] != other.wnids[stem]:
+            raise ItlError(
+                f"{one.words} gives {stem} the class {one.wnids[stem]}, but {other.words} gives it "
+                f"{other.wnids[stem]}; remove the wrong list, or name the right one by the option val_labels"
+            )
 
-    >>> stem_of("val/ILSVRC2012_val_00000001.JPEG")
-    'ILSVRC2012_val_00000001'
-    """
-    name = name.replace("\\", "/").rpartition("/")[2]
-    return name[: name.rfind(".")] if re.search(r"\.[A-Za-z]{3,4}$", name) else name
 
-
-def read_labels(data: bytes, order: list[str] | None = None) -> dict[str, str]:
+def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
     """Read a list: lines `filename wnid` (spaces, tabs or commas), or one wnid for each image in order.
 
-    Args:
-        data: The file.
-        order: Wnids of the classes 0, 1, …; then lines may be `filename number`, as Caffe has them.
+    With *order*, the wnids of the classes 0, 1, …, lines may be `filename number`, as Caffe has them.
 
     Returns:
         Wnids by file name without its suffix.
-
-    Raises:
-        ItlError: With the line, if it has no wnid.
     """
     labels: dict[str, str] = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
@@ -91,19 +89,19 @@ def read_labels(data: bytes, order: list[str] | None = None) -> dict[str, str]:
         if not parts:
             continue
         wnid = next((part for part in parts if WNID.fullmatch(part)), None)
-        if wnid is None and order and len(parts) == 2 and parts[1].isdecimal() and int(parts[1]) < len(order):
+        if wnid is None and len(parts) == 2 and parts[1].isdecimal() and int(parts[1]) < len(order):
             wnid = order[int(parts[1])]
         if wnid is None:
             if number == 1 and "," in line:  # a header
                 continue
             raise ItlError(f"line {number}, {line.strip()[:50]!r}, has no wnid")
-        image = f"ILSVRC2012_val_{number:08d}" if parts[0] == wnid else stem_of(parts[0])
+        image = f"ILSVRC2012_val_{number:08d}" if parts[0] == wnid else short_name(parts[0])
         if labels.setdefault(image, wnid) != wnid:
             raise ItlError(f"line {number} gives {image} the class {wnid}, after {labels[image]}")
     return labels
 
 
-def _candidates(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
+def _text_lists(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
     """Yield in words what may be a list of labels, and a function that reads it."""
     for folder in folders:
         files = {file.name: Member(str(file)) for file in folder.glob("*.*") if _is_list(file.name)}
@@ -112,14 +110,21 @@ def _candidates(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[t
     for name in sorted((name for name in listed if _is_list(name)), key=lambda name: -name.count("/")):
         by_name[name.rpartition("/")[2]] = listed[name]
     yield from _lists(by_name)
+
+
+def _others(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[tuple]:
+    """Yield likewise what else may have labels: devkits and XML files."""
     for folder in folders:
         yield from _devkits(folder)
     for folder in folders:
         for name in XML_FOLDERS:
             if (folder / name).is_dir():
-                yield f"the XML files of {name}", lambda path=folder / name: _read_xml(path)
+                texts = ((file.stem, file.read_bytes()) for file in (folder / name).glob("*.xml"))
+                yield f"the XML files of {name}", lambda texts=texts: _wnids_of_xml(texts)
     xml = {
-        stem_of(name): member for name, member in listed.items() if re.search(r"(^|/)val/[^/]+\.xml$", name)
+        short_name(name[:-4]): member
+        for name, member in listed.items()
+        if re.search(r"(^|/)val/[^/]+\.xml$", name)
     }
     if xml:
         yield "the XML files of val", lambda: _wnids_of_xml((stem, xml[stem].read()) for stem in xml)
@@ -131,7 +136,8 @@ def _is_list(name: str) -> bool:
 
 def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
     order_file = next((name for name in CLASS_ORDERS if name in files), None)
-    order = _class_order(files[order_file]) if order_file else None
+    lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
+    order = [line.split()[0] for line in lines.splitlines() if line.strip()]
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
         if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
@@ -139,11 +145,6 @@ def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
         numbered = order and not re.search(rb"n\d{8}", data[:4096])
         words = f"{name} and {order_file}" if numbered else name
         yield words, lambda data=data: read_labels(data, order)
-
-
-def _class_order(member: Member) -> list[str]:
-    lines = member.read_start(MAX_LIST_BYTES).decode("utf-8-sig", errors="replace").splitlines()
-    return [line.split()[0] for line in lines if line.strip()]
 
 
 def _devkits(folder: Path) -> Iterator[tuple]:
@@ -157,10 +158,6 @@ def _devkits(folder: Path) -> Iterator[tuple]:
                 f"the devkit's {TRUTH}",
                 lambda data=data: _labels_of_devkit((data / TRUTH).read_bytes(), (data / META).read_bytes()),
             )
-
-
-def _read_xml(folder: Path) -> dict[str, str]:
-    return _wnids_of_xml((file.stem, file.read_bytes()) for file in folder.glob("*.xml"))
 
 
 def _wnids_of_xml(files: Iterable[tuple[str, bytes]]) -> dict[str, str]:

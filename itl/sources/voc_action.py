@@ -5,25 +5,23 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted, no_such
 from itl.sources.archives import Listing, Member
-from itl.sources.boxes import AnnotatedObject, clip_box, crop_with_context
+from itl.sources.boxes import AnnotatedObject, crop_with_context
 from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
-from itl.sources.scan import Scan, image_frame
+from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
 from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
 
-ACTIONS = ("jumping", "phoning", "playinginstrument", "reading", "ridingbike") + (
-    "ridinghorse",
-    "running",
-    "takingphoto",
-    "usingcomputer",
-    "walking",
+ACTIONS = (
+    *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
+    *("ridinghorse", "running", "takingphoto", "usingcomputer", "walking"),
 )
 OTHER = "other"  # the annotations' word for none of these
 LIST_FOLDER = "ImageSets/Action"
@@ -41,9 +39,9 @@ class VocAction(AnnotatedSource):
 
     path: Path
     context: float = 1.25
-    bad: str = "refuse"  # refuse or skip: people on images with problems
-    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
-    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
+    bad: Literal["refuse", "skip"] = "refuse"  # people on images with problems
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     kind = "voc2012-action"
     counted = ("people", "actions")
     expected = (
@@ -89,7 +87,10 @@ class VocAction(AnnotatedSource):
                 continue
             for person in people:
                 record = Record(_id(person), "", split_of[person], images[image][1])
-                self._scan_person(scan, record, annotation, flags.get(person, {}))
+                try:
+                    self._scan_person(scan, record, annotation, flags.get(person, {}))
+                except ItlError as error:
+                    scan.add_problem(str(error), record.id)
         self._leave_out_unlabelled_test(scan)
         return scan.finish(self.bad, self.resized)
 
@@ -123,10 +124,8 @@ class VocAction(AnnotatedSource):
             if not action:
                 lists[split] = [person for person, _ in rows]
                 continue
-            try:
-                pick(dict.fromkeys(ACTIONS), action, "action")
-            except ItlError as error:
-                scan.add_problem(f"{name}: {error}; rename or remove it")
+            if action not in ACTIONS:
+                scan.add_problem(f"{name}: {no_such(ACTIONS, action, 'action')}; rename or remove it")
                 continue
             people = people_with_flags[split]  # made here: an empty list is a list, too
             for person, flag in rows:
@@ -164,12 +163,9 @@ class VocAction(AnnotatedSource):
 
     def _people_with_actions(self, image: str) -> list[int]:
         """Return the numbers of the objects of *image* whose actions are annotated; 1 if it is invalid."""
-        member = self.listing.files.get(f"Annotations/{image}.xml")
-        if member is None:
-            return [1]
         try:
-            annotation, _ = parse_annotation(member.read(), image)
-        except ItlError:
+            annotation, _ = parse_annotation(self.listing.files[f"Annotations/{image}.xml"].read(), image)
+        except (KeyError, ItlError):
             return [1]
         return [number for number, actions in enumerate(annotation.actions, 1) if actions]
 
@@ -191,41 +187,35 @@ class VocAction(AnnotatedSource):
             for text in problems[:-1]:
                 scan.add_problem(text, *map(_id, people))
             raise ItlError(problems[-1])
-        where = f"{xml} (by the size of {name})"
-        ids, stated = list(map(_id, people)), (annotation.width, annotation.height)
-        boxes = scan.box_frame(ids, frame, stated, self.resized)
-        clipped = [clip_box(one, *boxes.size, where, self.outside) for one in annotation.objects]
-        objects = [boxes.upright(one) for one in clipped]
+        where, stated = f"{xml} (by the size of {name})", (annotation.width, annotation.height)
+        boxes = scan.box_frame(list(map(_id, people)), frame, stated, self.resized)
+        objects = [boxes.upright(one, where, self.outside) for one in annotation.objects]
         return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
     def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
-        """Add the person of *record* with its box and actions, or a problem."""
+        """Add the person of *record* with its box and actions; ItlError if lists and XML do not fit."""
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"
         if int(number) > len(annotation.objects):
-            count = len(annotation.objects)
-            text = (
-                f"{xml} has {counted(count, 'objects')}, but {LIST_FOLDER} lists number {number} of {image}"
+            raise ItlError(
+                f"{xml} has {counted(len(annotation.objects), 'objects')}, but {LIST_FOLDER} lists number "
+                f"{number} of {image}; get both from one release"
             )
-            scan.add_problem(f"{text}; get both from one release", record.id)
-            return
         person, annotated = annotation.objects[int(number) - 1], annotation.actions[int(number) - 1]
         if person.name != "person":
-            text = f"{xml}: object {number} is listed as a person but is {person.name!r}"
-            scan.add_problem(f"{text}; get lists and annotations from one release", record.id)
-            return
+            raise ItlError(
+                f"{xml}: object {number} is listed as a person but is {person.name!r}; get lists and "
+                f"annotations from one release"
+            )
         labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
-        for action in labels:
-            try:
-                pick(dict.fromkeys(ACTIONS), action, "action")
-            except ItlError as error:
-                scan.add_problem(f"{xml}, object {number}: {error}", record.id)
-                return
+        if unknown := [action for action in labels if action not in ACTIONS]:
+            raise ItlError(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}")
         labels |= flags
         if not labels and record.split != "test":
-            text = f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does"
-            scan.add_problem(f"{text}; get both from one release", record.id)
-            return
+            raise ItlError(
+                f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does; get "
+                f"both from one release"
+            )
         actions = [
             AnnotatedObject(action, person.box, labels[action] == 0, person.truncated)
             for action in ACTIONS

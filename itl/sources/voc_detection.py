@@ -4,14 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from itl import ItlError, counted
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.archives import Listing, Member
-from itl.sources.boxes import AnnotatedObject, clip_box
+from itl.sources.boxes import AnnotatedObject
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples, is_image
-from itl.sources.scan import Scan, image_frame
+from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_xml import assign_splits, list_devkit, parse_annotation, read_list
 
@@ -28,9 +29,9 @@ class Voc2007(AnnotatedSource):
 
     path: Path
     classes: str | None = None  # a,b,c: class names, instead of PASCAL's 20
-    bad: str = "refuse"  # refuse or skip: images with problems
-    outside: str = "refuse"  # refuse or cut: boxes that reach outside their image
-    resized: str = "refuse"  # refuse, scale or keep: boxes of images that have another size than is stated
+    bad: Literal["refuse", "skip"] = "refuse"  # images with problems
+    outside: Literal["refuse", "cut"] = "refuse"  # boxes that reach outside their image
+    resized: Resized = "refuse"  # boxes of images that have another size than is stated
     proposals: str | None = None  # file of region proposals, to be packed with the images
     kind = "voc2007"
     year = "VOC2007"
@@ -95,19 +96,14 @@ class Voc2007(AnnotatedSource):
         split_of, in_two = assign_splits(lists, scan.notes)
         add_split_conflicts(scan, in_two, "images")
         for name, listed in lists.items():
-            missing = sorted(image for image in set(listed) - images.keys() if image in split_of)
-            texts = {}
-            for image in missing:
+            start, texts = f"ImageSets/Main/{name}.txt lists", {}
+            for image in sorted(split_of.keys() & set(listed) - images.keys()):
                 del split_of[image]
                 texts[self._id(image)] = (
-                    f"ImageSets/Main/{name}.txt lists {image[:60]!r}, but JPEGImages has no such image; copy "
-                    f"it again, or remove it from the list"
+                    f"{start} {image[:60]!r}, but JPEGImages has no such image; copy it again, or remove it "
+                    f"from the list"
                 )
-            summary = (
-                f"ImageSets/Main/{name}.txt lists {counted(len(missing), 'images')} that "
-                f"JPEGImages does not have"
-            )
-            scan.add_problems(texts, summary)
+            scan.add_problems(texts, f"{start} {counted(len(texts), 'images')} that JPEGImages does not have")
         return split_of
 
     def _leave_out_unannotated_test(self, scan: Scan, split_of: dict[str, str]) -> None:
@@ -137,8 +133,7 @@ class Voc2007(AnnotatedSource):
             scan.sizes[record.id] = frame.width, frame.height
             boxes = scan.box_frame([record.id], frame, (annotation.width, annotation.height), self.resized)
             for one in annotation.objects:
-                one = clip_box(one, *boxes.size, f"{xml} (by the size of {name})", self.outside)
-                objects.append(boxes.upright(one))
+                objects.append(boxes.upright(one, f"{xml} (by the size of {name})", self.outside))
         except ItlError as error:
             scan.add_problem(str(error), record.id)
         scan.add(record, objects)

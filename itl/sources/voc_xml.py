@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, counted, pick
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
@@ -30,17 +29,10 @@ class Annotation:
 
 
 def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotation:
-    """Read one annotation file, as VOC's development kit has it.
+    """Read one annotation file, as VOC's development kit has it; ItlError, about *name*, for what is wrong.
 
-    Boxes are 1-based and inclusive; the fractions that VOC2011 and later years hold are rounded.
-
-    Args:
-        data: Content of the file.
-        name: Of the file, for errors.
-        outside: "cut" clips boxes that reach outside their image; "refuse" takes them for a mistake.
-
-    Raises:
-        ItlError: In one line: not XML, no box, a box without area or outside its image, not a number.
+    Boxes are 1-based and inclusive; the fractions that VOC2011 and later years hold are rounded. Those that
+    reach outside their image are a mistake, unless *outside* is "cut", which clips them.
     """
     annotation, problems = parse_annotation(data, name, outside)
     if problems:
@@ -49,15 +41,11 @@ def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotati
 
 
 def parse_annotation(data: bytes, name: str, outside: str = "refuse") -> tuple[Annotation, list[str]]:
-    """Read an annotation file as `read_annotation` does, but leave out invalid objects.
+    """Read an annotation file as `read_annotation` does, but without invalid objects.
 
     Returns:
         The annotation, and a line for each object that was left out.
-
-    Raises:
-        ItlError: If the file as a whole cannot be read.
     """
-    pick(dict.fromkeys(("refuse", "cut")), outside, "value of the option outside")
     root = _parse_xml(data, name)
     width, height = _image_side(root, "width", name), _image_side(root, "height", name)
     objects, actions, problems = [], [], []
@@ -73,11 +61,7 @@ def parse_annotation(data: bytes, name: str, outside: str = "refuse") -> tuple[A
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
-    """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar.
-
-    Raises:
-        ItlError: If there are none, at the first invalid one, and for two files of one id.
-    """
+    """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar."""
     listing = archives.list_files(Path(path))
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
@@ -95,18 +79,11 @@ def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
 def read_objects(
     path: Path, image_list: Path | None = None
 ) -> tuple[pd.DataFrame, dict[str, tuple[int | None, int | None]]]:
-    """Read VOC's annotations.
-
-    Args:
-        path: The XML files, as `read_annotations` takes them.
-        image_list: A file such as ImageSets/Main/test.txt; only its images are read.
+    """Read VOC's annotations at *path*, as `read_annotations` does, of all images or those in *image_list*.
 
     Returns:
         The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
         of each image by id; None if its annotation does not tell them.
-
-    Raises:
-        ItlError: If an annotation is invalid, or *image_list* lists images that are not annotated.
     """
     wanted = None if image_list is None else _read_image_list(Path(image_list))
     rows, sizes = [], {}
@@ -176,15 +153,9 @@ def assign_splits(lists: Mapping[str, list[str]], notes: list[str]) -> tuple[dic
 
 
 def list_devkit(path: Path, year: str) -> Listing:
-    """List the folder of *year*, such as VOC2007, with names relative to it.
+    """List the folder of *year*, such as VOC2007, with names relative to it; ItlError if there is none.
 
-    Args:
-        path: That folder, one that contains it, a tar of it, or a folder with the published tars side by
-            side; the contents of several tars are merged.
-        year: Name of the folder.
-
-    Raises:
-        ItlError: If there is no such folder.
+    It is at *path*, inside it or in a tar, or in the published tars side by side, whose contents are merged.
     """
     path = Path(path)
     listings = [archives.list_files(path)]
@@ -217,19 +188,14 @@ def _is_year(folder: str, year: str) -> bool:
     >>> _is_year("VOC2012_train_val", "VOC2012"), _is_year("VOC2012", "VOC2007")
     (True, False)
     """
-    return (
-        re.fullmatch(rf"{year}(?:[_-](?:train|val|trainval|test|train_val))?", folder, re.IGNORECASE)
-        is not None
-    )
+    pattern = rf"{year}([_-](train|val|trainval|test|train_val))?"
+    return re.fullmatch(pattern, folder, re.IGNORECASE) is not None
 
 
 def _refuse_other_formats(path: Path, listing: Listing) -> None:
     """Raise ItlError for boxes in other layouts that annotation tools write."""
-    suffixes = Counter(name.lower().rpartition(".")[2] for name in listing.files)
-    if (
-        any(name.rpartition("/")[2] in ("data.yaml", "classes.txt") for name in listing.files)
-        and suffixes["txt"]
-    ):
+    names = {name.rpartition("/")[2] for name in listing.files}
+    if names & {"data.yaml", "classes.txt"} and any(name.lower().endswith(".txt") for name in names):
         raise ItlError(
             f"{path} has boxes as YOLO's text files, which itl does not read; export them as COCO JSON and "
             f"read them with the source coco"
@@ -245,12 +211,9 @@ def _refuse_other_formats(path: Path, listing: Listing) -> None:
 
 def _year_roots(listing: Listing) -> set[str]:
     """Return the folders that hold `YEAR_FOLDERS`, and are not inside such a folder themselves."""
-    paths = (folder.split("/") for folder in listing.folders)
-    return {
-        "/".join(parts[:-1])
-        for parts in paths
-        if parts[-1] in YEAR_FOLDERS and not set(YEAR_FOLDERS).intersection(parts[:-1])
-    }
+    paths = [folder.split("/") for folder in listing.folders]
+    outermost = [parts for parts in paths if not set(YEAR_FOLDERS).intersection(parts[:-1])]
+    return {"/".join(parts[:-1]) for parts in outermost if parts[-1] in YEAR_FOLDERS}
 
 
 def _parse_xml(data: bytes, name: str) -> ElementTree.Element:

@@ -15,7 +15,7 @@ from itl.bench import advice
 from itl.bench.advice import ADVICE, CEILING, EVERYTHING, KNN, NEAREST, PILOT_MEAN, Judge
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.presets import find_presets, load_preset
-from itl.sources.synthetic.kinds import DemoKinds
+from itl.sources.synthetic.classes import DemoKinds
 
 TASKS, OPTIONS, SEEDS, BEST = 3, 5, 8, 2
 

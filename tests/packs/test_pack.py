@@ -57,6 +57,13 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(writer, "CHUNK_IMAGES", 7)
 
 
+def test_a_pack_inside_another_pack_is_refused(undisturbed, photos):
+    with pytest.raises(
+        ItlError, match="whole/inside lies in .*whole, which is a pack itself; pack to a folder"
+    ):
+        Pack.build(PACKING, undisturbed.folder / "inside", path=photos)
+
+
 def test_a_pack_inside_its_own_source_is_refused(tmp_path):
     tree(tmp_path / "pets", "cat/1.png", "dog/1.png")
     with pytest.raises(ItlError, match="pets/pack lies in .*pets, whose images are to be packed, .* outside"):

@@ -179,6 +179,14 @@ def test_what_is_not_there_is_told_in_one_line(tmp_path, kind, options, message)
     assert lines[0].startswith("problem: ")
 
 
+def test_a_source_that_can_make_a_val_names_the_option(tmp_path):
+    tree(tmp_path, "cat/1.jpg", "dog/2.jpg")
+    note = "this source alone; the option val_fraction=0.1 makes a tenth of each class val"
+    assert f"note: no val or test images; nothing can be measured on {note}" in check_lines(
+        "folder", tmp_path
+    )
+
+
 def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
     whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000, "cat/2.jpg": b"2" * 2000}).read_bytes()
     cases = {

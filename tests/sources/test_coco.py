@@ -136,6 +136,7 @@ def test_file_names_are_found_by_as_much_as_they_tell():
     [
         ({"train.json": TRAIN[:-9]}, "train.json, line 1: not valid JSON"),
         ({"train.json": b"[1]"}, "train.json is not COCO-style JSON"),
+        ({"train.json": b'{"images": [],' + TRAIN[1:]}, "JSON (the key 'images' is twice in one object); ex"),
         ({"train.json": b"\xff\xfe{"}, "train.json cannot be read as JSON"),
         ({"train.json": b"[" * 100_000}, "train.json cannot be read as JSON (RecursionError)"),
         ({"train.json": one({"image_id": 3})}, "number 1 of its annotations lacks image_id or"),

@@ -175,6 +175,10 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
         ({"a.tar.gz": {}}, "gunzip"),
         ({"train-0.tar": {**TWO, "c.png": DATA}}, "1 of 3 samples of train have no label, such as c"),
         ({"train-0.tar": TWO, "part-0.tar": TWO}, "part-0.tar tells no split"),
+        (
+            {"train-0.tar": {**TWO, "c.cls": b"0"}},
+            "1 label has no image of the same name, such as c.cls in t",
+        ),
         ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg; .* option image=png"),
         ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
         ({"train-0.tar": {"a.png": DATA, "a.json": b"{"}}, "not valid JSON"),

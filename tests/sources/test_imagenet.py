@@ -12,7 +12,9 @@ from itl import ItlError
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.cifar import WNIDS, Cifar100
 from itl.sources.imagenet import TRAIN_TAR, VAL_TAR, ImageNet, TinyImageNet
+from itl.sources.registry import open_source
 from itl.sources.val_labels import DEVKIT, META, TRUTH, read_labels
+from tests.annotated import check_lines
 from tests.pictures import CAR, FOX, listed, tarred, tree
 
 
@@ -70,6 +72,23 @@ def test_imagenet_with_a_label_list(ilsvrc, lines):
     (ilsvrc / "val_map.txt").write_text(lines)
     assert listed(ImageNet(ilsvrc)) == EXPECTED
     assert listed(ImageNet(ilsvrc, val_labels=str(ilsvrc / "val_map.txt"))) == EXPECTED
+
+
+def test_two_label_lists_that_contradict_each_other_are_refused(ilsvrc):
+    (ilsvrc / "val_map.txt").write_text(f"{FOX}\n{CAR}\n")
+    (ilsvrc / "other.csv").write_text(f"ILSVRC2012_val_00000001,{FOX}\nILSVRC2012_val_00000002,{CAR}\n")
+    assert ImageNet(ilsvrc).labelled_by == "their folders, val by val_map.txt", "both say the same"
+    (ilsvrc / "other.csv").write_text(f"ILSVRC2012_val_00000001,{CAR}\nILSVRC2012_val_00000002,{CAR}\n")
+    message = (
+        f"val_map.txt gives ILSVRC2012_val_00000001 the class {FOX}, but other.csv gives it {CAR}; remove"
+    )
+    with pytest.raises(ItlError, match=message):
+        ImageNet(ilsvrc).records()
+    assert listed(ImageNet(ilsvrc, val_labels=ilsvrc / "val_map.txt")) == EXPECTED
+
+
+def test_check_says_how_many_of_the_classes_there_are(ilsvrc):
+    assert "note: 2 of 1,000 classes" in check_lines("imagenet", ilsvrc)
 
 
 def test_imagenet_with_an_unpacked_devkit(ilsvrc):
@@ -194,4 +213,4 @@ def test_cifar_through_torchvision(tmp_path, monkeypatch):
     assert len(pickle.dumps(source)) < 1000
     assert Cifar100(tmp_path, plain="drop").records() == [records[0], records[2]]
     with pytest.raises(ItlError, match="did you mean 'drop'"):
-        Cifar100(tmp_path, plain="dropp").records()
+        open_source("cifar100", tmp_path, plain="dropp")

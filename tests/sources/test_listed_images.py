@@ -109,6 +109,13 @@ def test_lists_of_ones_own(tmp_path, lists, options, first):
             r"\(a.csv has no column of the image .* it has nr, label; say which",
         ),
         ({"a.csv": b"path,label\n7,a"}, {}, r"\(a.csv, line 2: '7' is no name of an image, with its suffix"),
+        ({"a.csv": b"0,a\n1,a"}, {}, r"\(a.csv has no header: its first line names the image '0'; write one"),
+        ({"a.csv": b"0,a\n1,a"}, {"train": "a.csv", "image": "0", "label": "a"}, "^a.csv has no header"),
+        (
+            {"train.jsonl": b'{"image": "cat/0.jpg", "label": 1, "label": 2}'},
+            {},
+            "line 1: .* 'label' is twice",
+        ),
         ({"a.csv": b"id,label\n0,a"}, {}, "'0.jpg' could be any of cat/0.jpg, dog/0.jpg"),
         ({"a.csv": b"id,label\ncat/0,a", "cat/0.png": jpeg()}, {}, "could be any of .jpg, .png; add the suf"),
         ({"a.csv": b"id,label\ncat/0,a\ncat/7,a"}, {}, "lists 'cat/7', but there is no such image"),
@@ -156,6 +163,23 @@ def test_a_column_of_splits_divides_the_images_of_one_list(tmp_path):
     renamed = LABELS.replace(b"Subset", b"size").replace(b"TEST", b"test")
     other = open_source("lists", written(tmp_path / "other", MANY | {"labels.csv": renamed})).records()
     assert {record.split for record in other} == {"train"}, "no other column is taken for splits"
+
+
+def test_a_test_list_without_labels_is_left_out_and_a_class_of_this_name_is_said(tmp_path):
+    lists = {
+        "train.txt": text("cat/0.jpg 0", "dog/0.jpg 1"),
+        "test.txt": text("cat/1.jpg -1", "dog/1.jpg -1"),
+    }
+    path = written(tmp_path / "test", MANY | lists)
+    assert {record.split for record in open_source("lists", path).records()} == {"train"}
+    assert "left out: 2 images of test that test.txt does not label (-1)" in "\n".join(
+        check_lines("lists", path)
+    )
+    signs = written(
+        tmp_path / "signs", MANY | {"train.txt": text("cat/0.jpg -1", "dog/0.jpg 1", "dog/1.jpg 1")}
+    )
+    assert "note: train.txt has 1 image of the class -1, taken as it is" in check_lines("lists", signs)
+    assert {record.wnid for record in open_source("lists", signs).records()} == {"cat", "dog"}
 
 
 def test_ids_of_a_table_are_names_without_their_suffix(tmp_path):
@@ -223,11 +247,12 @@ def test_names_of_numbers(file, content, names):
         (b"cat 1\ndog\n", "'dog' does not"),
         (b"cat 1\ndog 1\n", "class 1 twice"),
         (b"cat 1\ncat 2\n", "two numbers"),
+        (b'{"0": "cat", "0": "dog"}', "the key '0' is twice in one object"),
     ],
 )
 def test_names_that_are_refused(content, message):
     with pytest.raises(ItlError, match=message):
-        read_names(content, "names.txt")
+        read_names(content, "names.json" if content.startswith(b"{") else "names.txt")
 
 
 def test_a_list_may_have_blanks_in_names_and_no_labels():

@@ -20,8 +20,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import crop_with_context
 from itl.sources.synthetic.appearance import GENES, Appearances, draw, inner_step, looks_of, reach
-from itl.sources.synthetic.classes import DemoClasses, spread_leaves
-from itl.sources.synthetic.kinds import DemoKinds
+from itl.sources.synthetic.classes import DemoClasses, DemoKinds, spread_leaves
 from itl.sources.synthetic.planted import HARMFUL, HELPFUL, NAMES, DemoPlanted, DemoSurfaces
 from itl.sources.synthetic.shapes import Pose, Window, limb, random_stream, rgb, slab, tight_box, unit, wave
 from itl.sources.synthetic.targets import (
@@ -110,7 +109,7 @@ def test_another_process_draws_the_same_bytes():
         [
             "import hashlib",
             "from itl.sources.synthetic.classes import DemoClasses",
-            "from itl.sources.synthetic.kinds import DemoKinds",
+            "from itl.sources.synthetic.classes import DemoKinds",
             "from itl.sources.synthetic.planted import DemoPlanted, DemoSurfaces",
             "from itl.sources.synthetic.targets import DemoActions, DemoDetection, DemoScenes",
             inspect.getsource(digest),
