@@ -400,7 +400,7 @@ def init(args: argparse.Namespace) -> None:
 def results(args: argparse.Namespace) -> None:
     """Print every number of a preset, tidy."""
     from itl.runs.questions import questions_of
-    from itl.runs.results import describe_missing, results_of, words_as_text
+    from itl.runs.results import changed_sources, describe_missing, results_of, words_as_text
     from itl.runs.store import Store
 
     machine = _machine(args)
@@ -413,6 +413,8 @@ def results(args: argparse.Namespace) -> None:
         table.to_csv(sys.stdout, index=False)
     else:
         words_as_text(table).to_parquet(sys.stdout.buffer, index=False)
+    for line in changed_sources(questions, machine):
+        print(f"itl: note: {line}", file=sys.stderr)
     if note := describe_missing(questions, table, store, machine):
         command = shlex.join(["itl", "run", args.preset, *_folder_options(args)])
         print(f"itl: note: {note}; `{command}` does them", file=sys.stderr)

@@ -162,7 +162,7 @@ def test_a_net_whose_weights_are_lost_is_trained_again(capsys, lost):
     run = str(next(iter(weights)).parent.name)
     status, _, err = itl(capsys, "export", run, str(lost / "net.pth"), "--home", str(lost))
     assert status == 1
-    assert f"the net of run {run} is needed, and that run is not done" in err
+    assert f"run {run} is not done; run it first" in err
     assert itl(capsys, "run", "mini", "--home", str(lost))[0] == 0
     assert {path: path.read_bytes() for path in weights} == weights
 

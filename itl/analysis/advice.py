@@ -93,8 +93,8 @@ class Advice:
     verdict: str  # ENOUGH, NO_OTHER or CANNOT_TELL
     experiment: Experiment | None  # the most useful next one; None where every net is measured
     pilot: tuple[int, float]  # its nets, and its hours
-    scored: float = math.nan  # images that all nets are scored on; nan where it is not known
-    gain: float = math.nan  # of everything over no pre-training, in points
+    scored: float  # images that all nets are scored on; nan where it is not known
+    gain: float  # of everything over no pre-training, in points
 
     @property
     def choice(self) -> pd.Series:

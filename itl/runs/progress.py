@@ -37,7 +37,7 @@ class Progress:
         minutes: by key, what a run should take; runs that are not named weigh alike.
         slots: how many runs are done side by side.
         table: what a notebook shows.
-        clock: seconds, for tests.
+        clock: seconds.
     """
 
     def __init__(
@@ -140,15 +140,11 @@ class Progress:
         if self.work and (self.done >= self.logged + LOG_STEP or (self.done == 1 and self.logged < 1)):
             self.logged = self.done
             passed = (self.clock() - self.started) / 60
-            row = {
-                "process": os.getpid(),
-                "start": self.started,
-                "minutes": passed,
-                "left": self.minutes_left,
-            }
+            row = {"process": os.getpid(), "start": self.started, "minutes": passed}
+            row |= {"left": self.minutes_left, "done": self.done}
             self.store.root.mkdir(parents=True, exist_ok=True)
             with open(self.store.root / LOG, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row | {"done": self.done}) + "\n")
+                file.write(json.dumps(row) + "\n")
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
@@ -162,9 +158,6 @@ def estimates(store: Store) -> pd.DataFrame:
     Returns:
         A row for each percent of the work: minutes (that had passed), left (minutes, as estimated then), done
         (part of the work, 0 to 1), and total (minutes of all, as estimated then). The last row is the truth.
-
-    Raises:
-        ItlError: no runs of the store have ended.
     """
     rows = _rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
     ends = [row for row in rows if row["done"] == 1]

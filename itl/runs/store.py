@@ -67,11 +67,7 @@ class Store:
         return result
 
     def read(self, spec: object, name: str) -> dict:
-        """Return what `write` kept as *name* beside the run's result.
-
-        Raises:
-            ItlError: if that is missing or damaged.
-        """
+        """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged."""
         folder = self.path(spec)
         content = read_json(folder / name, cure := f"remove {folder / RESULT} and repeat, then {AGAIN}")
         if content is None:
@@ -82,11 +78,8 @@ class Store:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.result(spec) is not None:
             return "done"
-        return "partial" if self.is_partial(spec) else "to do"
-
-    def is_partial(self, spec: object) -> bool:
-        """Say whether a checkpoint of the run waits."""
-        return os.path.exists(f"{self.path(spec)}/checkpoint.safetensors")
+        waits = os.path.exists(f"{self.path(spec)}/checkpoint.safetensors")
+        return "partial" if waits else "to do"
 
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""
