@@ -76,7 +76,7 @@ SLOW = (  # take more than two seconds of CPU each: the longest start first, and
     "tests/panels/test_results.py",
     "tests/runs/test_devices.py",
     "tests/training/test_nets.py",
-    "tests/training/test_roi_align.py",
+    "tests/training/test_detection_nets.py",
 )
 
 

@@ -40,11 +40,7 @@ CLOSE = 1.0  # points: a choice that loses less is as good as the best
 
 
 def values_of(grid: Grid, task: str) -> pd.DataFrame:
-    """Return the values on *task* of seeds that have every option with pre-training.
-
-    Returns:
-        A row for each seed, a column for each option, named in words, in the order of the grid.
-    """
+    """Return the values on *task*: a row for each seed that has every option, and a column for each."""
     rows = grid.measured[grid.measured["task"] == grid.tasks.index(task)]
     table = rows.pivot(index="seed", columns="option", values="value")
     table = table.reindex(columns=np.flatnonzero(grid.trained)).dropna()
@@ -101,8 +97,7 @@ class LeftOut:
     def pilot(self) -> tuple[Grid, Parameters, float]:
         """Choose and measure nets one by one, to a share of the grid's hours.
 
-        Returns:
-            What is known then, the parameters of the model, and the share of the hours of a grid it took.
+        Returned are what is known then, the parameters of the model, and the share of the hours it took.
         """
         rows, hours = self.grid.measured, self.grid.options["hours"] + self.grid.task_hours[self.task]
         whole = float(hours[self.grid.trained].sum()) * len(self.seen)
@@ -126,24 +121,16 @@ def validate(
     quick: Mapping[tuple[int, int, int], float] | None = None,
     seen: int = GRID_SEEDS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leave every task out in turn, for so many *splits* of the seeds: see the module.
+    """Leave every task out in turn, for so many *splits* of the seeds: *seen* ones, and those that judge.
 
-    Args:
-        grid: with all that is measured.
-        splits: of the seeds into those that are seen and those that judge.
-        near: (tasks, options), nearness of an option's classes to the task's, for the rival that takes the
-            nearest; nan where it is not known.
-        quick: k-NN accuracy by task, option and seed, for the rival that takes the best one.
-        seen: seeds of the grid, of which a pilot may take nets.
+    One rival takes the option of the classes nearest to the task's by *near* (tasks, options), another the
+    best of the k-NN accuracies *quick*, by task, option and seed.
 
     Returns:
         Choices, a row for each task, split and method: task, split, method, option, regret and fair_regret
         (points), error (see `Judge`), nets and cost (share of a grid's hours) of the pilot. And intervals, a
         row for each task, split and option: task, split, option, mean, and the 90 % interval low to high of
         this mean.
-
-    Raises:
-        ItlError: fewer than two tasks have every option with two seeds more than *seen*.
     """
     tables = _complete(grid, seen)
     chosen, intervals = [], []

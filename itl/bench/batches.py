@@ -1,4 +1,4 @@
-"""Rows on batches made by the CPU: random-resized crops of stored pixels or of files."""
+"""Rows on batches: random-resized crops of stored pixels or of files, by the CPU, and by a GPU."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr
@@ -6,23 +6,25 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
 
+from itl import ItlError
 from itl.bench.packing import jpegs
-from itl.bench.work import Work
+from itl.bench.work import Work, installed
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.packs.subset import Selection
 from itl.sources.synthetic.classes import DemoClasses
 from itl.specs import Packing, Recipe
-from itl.training.batches import RATIO, SCALE, Batches, draw_boxes
-from itl.training.crop_cpu import MEAN, STD, gather_crop, normalised
+from itl.training.batches import RATIO, SCALE, Batches, crop_on, draw_boxes, step_rng
+from itl.training.crop_cpu import MEAN, STD, batch_crop, gather_crop, normalised
 
 BATCH = 256
 STORED_MIB = 96  # of pixels: more than caches hold
+GPU_IMAGES = 8192
 
 
 def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
@@ -32,20 +34,15 @@ def batches(folder: Path, device: str, size: int, pixels: int) -> Work:
     everything = Selection(np.arange(len(images)), np.zeros(len(images), np.int64), ("all",))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # faster for torchvision: one image is too little work to share
-    loader = Batches(
-        cast(Pack, SimpleNamespace(images=images)), everything, recipe, 0, Machine(threads=threads)
-    )
-    peers: dict[str, Callable[[], object]] = {}
-    absent: dict[str, str] = {}
-    try:
-        peers |= ffcv(folder / "images.beton", images, pixels, sorted({1, threads}))
-    except (ImportError, OSError) as error:  # OSError: a library that it links to is missing
-        absent["FFCV"] = str(error)
-    try:
-        peers["DALI on the CPU"] = dali(images, pixels, threads)
-    except (ImportError, OSError) as error:
-        absent["DALI on the CPU"] = str(error)
-    peers["torchvision, image by image"] = lambda: exhaust(one_by_one(images, pixels))
+    pack: Any = SimpleNamespace(images=images)  # all that batches take from one
+    loader = Batches(pack, everything, recipe, 0, Machine(threads=threads))
+    makers: dict[str, Callable[[], Any]] = {
+        f"FFCV, workers: {count}": partial(ffcv, folder / "images.beton", images, pixels, count)
+        for count in sorted({1, threads})
+    }
+    makers["DALI on the CPU"] = lambda: dali(images, pixels, threads)
+    makers["torchvision, image by image"] = lambda: lambda: exhaust(one_by_one(images, pixels))
+    peers, absent = installed(makers)
     read = images[0].nbytes * sum(SCALE) / 2  # the part of an image that a crop shows
     return Work(
         f"{size} → {pixels} random-resized crops of stored pixels, flipped, normalised, batches of {BATCH}",
@@ -74,8 +71,8 @@ def stored(folder: Path, size: int) -> np.ndarray:
     return np.load(folder / "images.npy", mmap_mode="r")
 
 
-def ffcv(file: Path, images: np.ndarray, pixels: int, workers: list[int]) -> dict[str, Callable[[], object]]:
-    """Return an epoch of FFCV for each number of *workers*; it stores the same images, raw, in *file*."""
+def ffcv(file: Path, images: np.ndarray, pixels: int, workers: int) -> Callable[[], object]:
+    """Return an epoch of FFCV; it stores the same images, raw, in *file*, once."""
     from ffcv.fields import IntField, RGBImageField
     from ffcv.fields.decoders import IntDecoder, RandomResizedCropRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
@@ -84,23 +81,21 @@ def ffcv(file: Path, images: np.ndarray, pixels: int, workers: list[int]) -> dic
 
     fields = {"image": RGBImageField(write_mode="raw"), "label": IntField()}
     samples = [(image, 0) for image in images]
-    with redirect_stderr(StringIO()):  # its progress bar
-        DatasetWriter(str(file), fields, num_workers=1).from_indexed_dataset(samples, shuffle_indices=False)
-
-    def loader(count: int) -> Loader:
-        mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
-        steps = [
-            RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO),
-            RandomHorizontalFlip(),
-            NormalizeImage(mean, std, np.float32),
-            ToTensor(),
-            ToTorchImage(convert_back_int16=False),
-        ]
-        pipelines = {"image": steps, "label": [IntDecoder(), ToTensor()]}
-        order = OrderOption.RANDOM
-        return Loader(str(file), BATCH, num_workers=count, order=order, pipelines=pipelines, drop_last=True)
-
-    return {f"FFCV, workers: {count}": partial(exhaust, loader(count)) for count in workers}
+    if not file.exists():
+        writer = DatasetWriter(str(file), fields, num_workers=1)
+        with redirect_stderr(StringIO()):  # its progress bar
+            writer.from_indexed_dataset(samples, shuffle_indices=False)
+    mean, std = 255 * np.array(MEAN), 255 * np.array(STD)
+    steps = [
+        RandomResizedCropRGBImageDecoder((pixels, pixels), SCALE, RATIO),
+        RandomHorizontalFlip(),
+        NormalizeImage(mean, std, np.float32),
+        ToTensor(),
+        ToTorchImage(convert_back_int16=False),
+    ]
+    pipelines, order = {"image": steps, "label": [IntDecoder(), ToTensor()]}, OrderOption.RANDOM
+    loader = Loader(str(file), BATCH, num_workers=workers, order=order, pipelines=pipelines, drop_last=True)
+    return partial(exhaust, loader)
 
 
 def dali(images: np.ndarray, pixels: int, threads: int) -> Callable[[], object]:
@@ -193,3 +188,71 @@ def reading(folder: Path, device: str) -> Work:
     peers = {"ImageFolder + v2, a worker a core": lambda: exhaust(theirs)}
     what = "64 → 56 as in batches-64, from a pack, beside the image files it was made from"
     return Work(what, "images", len(pack), lambda: exhaust(loader.epoch(0)), peers)
+
+
+def crop(folder: Path, device: str, size: int = 128, pixels: int = 112, batch: int = 2048) -> Work:
+    """Crop uint8 images that the GPU holds to normalised bfloat16, beside plain torch and torchvision.
+
+    Ours is a CUDA graph, as a training step is: the time is the GPU's. The least to move is the box that each
+    crop shows, one byte a value, and the crop, two bytes a value.
+    """
+    del folder
+    if not device.startswith("cuda"):
+        raise ItlError("the fused crop is for GPUs, and this is measured on the CPU; use --device cuda")
+    count, random = GPU_IMAGES, step_rng(0, 0, 0)
+    stored = random.integers(0, 256, (count, size, size, 3), np.uint8)
+    boxes = draw_boxes(random, count, size)
+    drawn = random.permutation(count), boxes, random.random(count) < 0.5
+    images, *parts = (torch.from_numpy(part).to(device) for part in (stored, *drawn))
+    batches = list(zip(*(part.split(batch) for part in parts), strict=True))
+    fused = crop_on(images.device)
+
+    def ours() -> None:
+        for choice in batches:
+            fused(images, *choice, pixels, torch.bfloat16)
+
+    ours()  # compiles, which a graph cannot capture
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        ours()
+
+    def plain() -> None:
+        for rows, cuts, flips in batches:
+            batch_crop(images[rows], cuts, flips, pixels).to(torch.bfloat16)
+
+    def agree() -> str:
+        rows, cuts, flips = (part[:64] for part in batches[0])
+        ours = fused(images, rows, cuts, flips, pixels, torch.float32)
+        difference = (ours - batch_crop(images[rows], cuts, flips, pixels)).abs().max().item()
+        return f"in float32 at most {difference:.1e} from plain torch, of normalised values"
+
+    one_by_one = torchvision_crops(images, *drawn, pixels, batch)
+    peers = {"plain torch, a batch at a time": plain, "torchvision, image by image": one_by_one}
+    return Work(
+        f"{size} → {pixels} random-resized crops of images that the GPU holds, to bfloat16, by {batch}",
+        "images",
+        count,
+        graph.replay,
+        peers,
+        moved=3 * float((boxes[:, 2] * boxes[:, 3]).sum()) + count * 3 * pixels**2 * 2,
+        agree=agree,
+    )
+
+
+def torchvision_crops(
+    images: torch.Tensor, rows: np.ndarray, boxes: np.ndarray, flips: np.ndarray, pixels: int, batch: int
+) -> Callable[[], None]:
+    """Return torchvision's antialiased crop and flip of each image, normalised a batch at a time."""
+    from torchvision.transforms.v2.functional import horizontal_flip, normalize, resized_crop
+
+    def work() -> None:
+        for start in range(0, len(rows), batch):
+            part = slice(start, start + batch)
+            images_shown, choices = [], (rows[part].tolist(), boxes[part].astype(int).tolist(), flips[part])
+            for row, box, flip in zip(*choices, strict=True):
+                image = resized_crop(images[row].permute(2, 0, 1), *box, [pixels, pixels], antialias=True)
+                images_shown.append(horizontal_flip(image) if flip else image)
+            crops = torch.stack(images_shown).contiguous(memory_format=torch.channels_last).float() / 255
+            normalize(crops, MEAN, STD, inplace=True).to(torch.bfloat16)
+
+    return work

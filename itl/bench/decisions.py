@@ -29,14 +29,10 @@ LAST = CONDITIONS - 1
 def simulated(
     seeds: int, studies: int, effects: tuple[float, ...] = NO_EFFECT, spread: float = 1.0, only: int = TASKS
 ) -> Iterable[list[np.ndarray]]:
-    """Yield so many questions, each the values (seeds, CONDITIONS) of its tasks.
+    """Yield so many *studies*, each the values (seeds, CONDITIONS) of its tasks.
 
-    Args:
-        seeds: of each condition.
-        studies: how many questions.
-        effects: true changes of the first conditions.
-        spread: of the first condition within a seed; that of the others is 1.
-        only: the first so many tasks have these effects, the others none.
+    The first conditions have true *effects*, on the first *only* tasks. *spread* is that of the first
+    condition within a seed; that of the others is 1.
     """
     random = np.random.default_rng(seeds)
     for _ in range(studies):

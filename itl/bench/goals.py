@@ -94,15 +94,9 @@ GOALS = (
 def compare(
     rows: Mapping[str, Mapping], measured: Mapping[str, float], missing: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """Compare what was measured with the goals.
+    """Compare with the goals *rows* of `itl bench --json`, *measured* hours of presets, and time of the demo.
 
-    Args:
-        rows: rows of the benchmark by name, as `itl bench --json` writes them.
-        measured: hours of presets by name, and the demo's time on the GPU as a multiple of that on two cores.
-        missing: the reason for each row and preset without a figure.
-
-    Returns:
-        A mapping with the keys COLUMNS for each goal whose row is in one of the three.
+    A mapping with the keys COLUMNS for each goal whose row is in one of these or, with the reason, *missing*.
     """
     table = []
     for goal in GOALS:

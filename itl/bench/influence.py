@@ -104,12 +104,8 @@ def with_effects(
 ) -> pd.DataFrame:
     """Judge each estimator in *worlds* of *class_effects* (classes,): AUROC, wrong claims, and coverage.
 
-    Args:
-        inclusions: of the nets, (nets, classes) of 0 and 1, for each number of nets.
-        nodes: above the classes.
-        class_effects: of each class, in the noise of a net.
-        worlds: simulated for each number of nets.
-        estimators: by name.
+    *inclusions* has the classes (nets, classes) of 0 and 1 in each half, for each number of nets; effects are
+    in the noise of a net.
     """
     random, rows = np.random.default_rng(1), []
     for inclusion in inclusions:
@@ -174,13 +170,8 @@ def shuffled(scores: np.ndarray, worlds: int) -> np.ndarray:
 def random_labels(question: Question, store: Store, machine: Machine, worlds: int) -> np.ndarray:
     """Score the nets on halves of *question*, by seed, where labels of the target are drawn at random.
 
-    Every class keeps its number of images, but which they are is drawn: k-NN is right by chance.
-
-    Returns:
-        knn5 in percent, (worlds, nets).
-
-    Raises:
-        ItlError: the first task of *question* is not one of k-NN.
+    Every class keeps its number of images, but which they are is drawn: k-NN is right by chance. Returned is
+    knn5 in percent, (worlds, nets).
     """
     task = question.tasks[0]
     if task.method != "knn":

@@ -3,14 +3,16 @@
 import io
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from itl.bench.work import Work
+from itl.bench.work import Work, installed
 from itl.packs.fit import decode
 from itl.sources.synthetic.classes import DemoClasses
 
@@ -52,19 +54,16 @@ def packing(folder: Path, device: str) -> Work:
 
         return lambda: list(threads.map(stack, parts))
 
-    peers: dict[str, Callable[[], object]] = {
-        "torchvision, a thread a core": in_threads(torchvision_square),
-        "Pillow, a process a core": lambda: list(processes.map(pillow_square, files, chunksize=CHUNK)),
+    def in_processes(square: Square) -> list[np.ndarray]:
+        return list(processes.map(square, files, chunksize=CHUNK))
+
+    makers: dict[str, Callable[[], Any]] = {
+        "torchvision, a thread a core": lambda: in_threads(torchvision_square),
+        "Pillow, a process a core": lambda: partial(in_processes, pillow_square),
+        "simplejpeg + torchvision, threads": lambda: in_threads(simplejpeg_square()),
+        "DALI on the CPU": lambda: dali(files, cores),
     }
-    absent = {}
-    for name, ready in (
-        ("simplejpeg + torchvision, threads", lambda: in_threads(simplejpeg_square())),
-        ("DALI on the CPU", lambda: dali(files, cores)),
-    ):
-        try:
-            peers[name] = ready()
-        except (ImportError, OSError) as error:  # OSError: a library that it links to is missing
-            absent[name] = str(error)
+    peers, absent = installed(makers)
     return Work(
         f"500 × 375 JPEG files decoded and brought to {SIDE} × {SIDE}, antialiased",
         "images",
@@ -136,12 +135,12 @@ def dali(files: list[bytes], threads: int) -> Callable[[], list[np.ndarray]]:
 def fidelity(files: list[bytes], threads: int) -> str:
     """Say how far, on average, itl's pixels are from those of each peer, in grey levels of 255."""
     ours = np.stack([our_square(file) for file in files]).astype(int)
-    others = {"torchvision": torchvision_square, "Pillow": pillow_square}
-    pixels = {name: np.stack([square(file) for file in files]) for name, square in others.items()}
-    try:
-        pixels["simplejpeg + torchvision"] = np.stack([simplejpeg_square()(file) for file in files])
-        pixels["DALI"] = dali(files, threads)()[0]
-    except (ImportError, OSError):
-        pass  # the table names them as absent
-    texts = [f"{np.abs(ours - other).mean():.3f} from {name}'s" for name, other in pixels.items()]
+    makers: dict[str, Callable[[], Any]] = {
+        "torchvision": lambda: list(map(torchvision_square, files)),
+        "Pillow": lambda: list(map(pillow_square, files)),
+        "simplejpeg + torchvision": lambda: list(map(simplejpeg_square(), files)),
+        "DALI": lambda: dali(files, threads)()[0],
+    }
+    pixels, _ = installed(makers)  # the table names those that are absent
+    texts = [f"{np.abs(ours - np.stack(other)).mean():.3f} from {name}'s" for name, other in pixels.items()]
     return f"pixels differ by {', '.join(texts)}, in grey levels"

@@ -2,6 +2,8 @@
 
 import json
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,17 +14,11 @@ from typing import Any
 import torch
 
 from itl import ItlError, pick
-from itl.bench.batches import batches, reading
-from itl.bench.device import crop
-from itl.bench.limits import Limits, measure, once
-from itl.bench.linear import probe
-from itl.bench.neighbours import neighbours
+from itl.bench.batches import batches, crop, reading
+from itl.bench.evaluation import cutting, neighbours, probe, scoring
 from itl.bench.packing import packing
-from itl.bench.regions import cutting
-from itl.bench.scoring import scoring
-from itl.bench.start import starting
 from itl.bench.training import detection_step, step
-from itl.bench.work import Work
+from itl.bench.work import Limits, Work, measure, once, seconds
 from itl.machine import Machine
 from itl.runs.provenance import provenance
 from itl.storage import write_atomic
@@ -30,6 +26,26 @@ from itl.storage import write_atomic
 ROUNDS = 5  # after a first, which compiles, starts workers and fills caches
 SLOW_S = {"cpu": float("inf"), "cuda": 3.0}  # a peer whose first turn takes longer has no other
 LINE = "    {:34}{:>14}{:>8}  {}"
+HELP = ["-m", "itl", "--help"]
+
+
+def starting(folder: Path, device: str) -> Work:
+    """Run `itl --help` in a fresh interpreter, beside interpreters that import nothing, NumPy or torch."""
+    del folder, device
+
+    def python(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+    def goals() -> str:
+        python_s, import_s = (seconds(partial(python, "-c", code), "cpu") for code in ("", "import itl"))
+        help_s = seconds(partial(python, *HELP), "cpu")
+        itl_s = max(0, import_s - python_s)
+        return f"import itl takes {itl_s:.3f} s (goal: < 0.1), itl --help {help_s:.2f} s (goal: < 0.3)"
+
+    codes = {"Python alone": "", "import numpy": "import numpy", "import torch": "import torch"}
+    peers = {name: partial(python, "-c", code) for name, code in codes.items()}
+    return Work("itl --help in a fresh interpreter", "starts", 1, partial(python, *HELP), peers, agree=goals)
+
 
 ROWS: dict[str, Callable[[Path, str], Work]] = {
     "start": starting,
@@ -50,14 +66,14 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "roi": cutting,
     "voc-ap": scoring,
 }
-ON_CPU = (
+ON_CPU = [
     "start",
     "pack",
     "read",
     "batches-64",
     "batches-128",
     "voc-ap",
-)  # measured there, whatever the device
+]  # measured there, whatever the device
 FOR_GPU = ("step-caffenet-227", "step-detection-600")  # minutes on a CPU
 
 
@@ -65,15 +81,13 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
     """Print the table, and write it as JSON, row by row.
 
     A peer that is absent or fails is named with the reason, and so is a row that this machine cannot run.
+    Where itl's own work fails, ItlError says so once all is printed.
 
     Args:
         only: names of rows, separated by commas. Without it, rows that measure the CPU are left out for a
             GPU, and rows that take minutes on a CPU are left out there.
         file: where the JSON is written.
         device: as the command line takes it; of several, the first.
-
-    Raises:
-        ItlError: *only* names no row; or, once all is printed, itl's own work failed.
     """
     one_device = Machine.from_environment(device=device).devices[0]
     machine = Machine.from_environment(device=one_device, workers=1)
@@ -136,14 +150,11 @@ def measured(work: Work, device: str, limits: Limits) -> dict:
     slow = {name: seconds for name, seconds in first.items() if seconds > longest}
     everyone = {"itl": work.ours} | {name: work.peers[name] for name in first if name not in slow}
     turns = [{name: once(run, device) for name, run in everyone.items()} for _ in range(ROUNDS)]
-    seconds = {name: statistics.median(turn[name] for turn in turns) for name in everyone} | slow
-    ratios = {
-        name: statistics.median(turn[name] / turn["itl"] for turn in turns)
-        for name in first
-        if name not in slow
-    }
-    ratios |= {name: slow[name] / seconds["itl"] for name in slow}
-    rates = {name: work.count / duration for name, duration in seconds.items()}
+    medians = {name: statistics.median(turn[name] for turn in turns) for name in everyone} | slow
+    ratios = {name: statistics.median(turn[name] / turn["itl"] for turn in turns) for name in everyone}
+    del ratios["itl"]
+    ratios |= {name: slow[name] / medians["itl"] for name in slow}
+    rates = {name: work.count / duration for name, duration in medians.items()}
     limit = limits.rate(work)
     return {
         "what": work.what,
@@ -183,14 +194,8 @@ def lines(row: dict) -> list[str]:
     limit = f"{row['reached']:.1%} of {_figure(row['limit'])}, the machine's limit" if row["limit"] else ""
     texts.append(LINE.format("itl", _figure(rates.pop("itl")), "×", limit))
     for name, rate in sorted(rates.items(), key=lambda pair: -pair[1]):
-        texts.append(
-            LINE.format(
-                name,
-                _figure(rate),
-                f"{row['ratios'][name]:.2f}",
-                "one turn" if name in row["one_turn"] else "",
-            )
-        )
+        turns = "one turn" if name in row["one_turn"] else ""
+        texts.append(LINE.format(name, _figure(rate), f"{row['ratios'][name]:.2f}", turns))
     texts += [LINE.format(name, "absent", "", why) for name, why in row["absent"].items()]
     return [line.rstrip() for line in [*texts, f"    {row['agree']}"] if line.strip()]
 

@@ -42,16 +42,8 @@ def step(
     """Train *net* for an epoch on crops of images of noise, beside its steps on one ready batch.
 
     The peer is the least that training can be: forward, loss, backward and optimizer. A ratio of 0.95 says
-    that loading and the rest of the loop cost 5 %.
-
-    Args:
-        folder: an empty folder for the images.
-        device: one device, as torch names it.
-        net: a net's name.
-        size: side of the stored images, in pixels.
-        pixels: side of the crops.
-        longer: makes an epoch this many times as long, so that one of a fast net takes seconds.
-        batch: images in a batch; by default as BATCHES has it.
+    that loading and the rest of the loop cost 5 %. *size* and *pixels* are the sides of images and crops; an
+    epoch is so many times *longer*, so that one of a fast net takes seconds.
     """
     where = torch.device(device)
     steps, usual = BATCHES[where.type]

@@ -19,10 +19,7 @@ def top_k(outputs: Tensor, labels: Tensor, k: int) -> float:
     """Return the percentage of rows of *outputs* (N, C) in which the label (N,) is among the *k* highest.
 
     Of equal outputs the lower class ranks first, as in argmax. So a net whose outputs are all equal scores
-    at chance, not at 100.
-
-    Raises:
-        ItlError: Shapes, *k* or labels do not fit, or an output is not finite.
+    at chance, not at 100. ItlError where shapes, *k* or labels do not fit, or an output is not finite.
 
     >>> top_k(torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]]), torch.tensor([1, 2]), 2)
     50.0

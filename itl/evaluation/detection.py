@@ -9,8 +9,7 @@ from torch import Tensor
 
 from itl import ItlError
 from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
-from itl.evaluation.finetune import chosen_lr, recipe_of
-from itl.evaluation.lr_search import select_lr
+from itl.evaluation.finetune import at_best_lr, recipe_of
 from itl.evaluation.target import Target
 from itl.evaluation.voc_ap import mean_ap, voc_ap
 from itl.machine import Machine
@@ -28,32 +27,23 @@ from itl.training.numerics import autocast
 def detection(
     spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
 ) -> dict[str, float]:
-    """Train a detector that starts as *net* on the training images; run it on the test images once.
-
-    The detections of the test images are written to *folder* as detections.parquet (see `detect`).
+    """Train a detector that starts as *net*; write what it detects to *folder*, as detections.parquet.
 
     Returns:
         In percent: map (11-point, as VOC 2007 is scored), map_area (as VOC is since 2010) and recall (of
-        objects that are not difficult: how many some region proposal overlaps by half or more); and lr, if
-        it was chosen on val.
-
-    Raises:
-        ItlError: The spec has no detection recipe.
+        objects that are not difficult: how many some region proposal overlaps by half or more); see
+        `itl.evaluation.finetune.at_best_lr`.
     """
-    recipe = recipe_of(spec)
-    if not isinstance(recipe, DetectionRecipe):
+    if not isinstance(recipe_of(spec), DetectionRecipe):
         raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")
 
-    def score(candidate: DetectionRecipe, run_folder: Path) -> float:
-        val_target = target.validation_target(spec.seed)
-        detections, _ = _train_and_detect(spec, net, val_target, candidate, run_folder, machine)
-        return _scores(val_target, detections)["map"]
+    def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> dict[str, float]:
+        detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
+        write_atomic(run_folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
+        covered = 100 * recall(_test_objects(part), regions.__getitem__)
+        return _scores(part, detections) | {"recall": covered}
 
-    recipe = select_lr(recipe, folder, score)
-    detections, regions = _train_and_detect(spec, net, target, recipe, folder, machine)
-    write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
-    covered = 100 * recall(_test_objects(target), regions.__getitem__)
-    return _scores(target, detections) | {"recall": covered} | chosen_lr(spec, recipe)
+    return at_best_lr(spec, target, folder, evaluate)
 
 
 def _train_and_detect(
@@ -72,12 +62,10 @@ def _train_and_detect(
 def detect(
     net: Detector, batches: DetectionBatches, classes: tuple[str, ...], machine: Machine
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
-    """Run *net* on every image of *batches*.
+    """Run *net* on every image of *batches*; return detections, and the regions (n, 4) looked at by row.
 
-    Returns:
-        The detections, with columns image (its row in the pack), class, score, xmin, ymin, xmax and ymax; and
-        the regions that the net looked at, (n, 4) by row in the pack. Boxes are 1-based and inclusive, in
-        pixels of the image files.
+    Detections have columns image (its row in the pack), class, score, xmin, ymin, xmax and ymax. Boxes are
+    1-based and inclusive, in pixels of the image files.
     """
     torch.set_num_threads(machine.threads)
     net.to(batches.device, memory_format=torch.channels_last).eval()

@@ -21,12 +21,7 @@ Targets = list[dict[str, Tensor]]  # of each image: boxes (n, 4), labels (n,)
 MIN_SCORE = 0.01  # detections below it are dropped
 NMS_IOU = 0.3  # of two detections of a class that overlap more, the worse is dropped
 MAX_DETECTIONS = 100  # in an image
-BOX_CODER_WEIGHTS = (
-    10.0,
-    10.0,
-    5.0,
-    5.0,
-)  # factors of the box offsets that are learned, so that they are about 1
+BOX_CODER_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # factors of the box offsets, so that they are about 1
 ANCHOR_SIZES = (128 / 600, 256 / 600, 512 / 600)  # in parts of the short side
 ANCHOR_RATIOS = (0.5, 1.0, 2.0)  # height to width
 STATISTICS_BATCHES = 32  # from which the statistics of normalisation layers are taken
@@ -79,10 +74,9 @@ class Detector(nn.Module):
         return self
 
     def forward(self, images: ImageBatch, targets: Targets | None = None) -> dict[str, Tensor] | Targets:
-        """Return the losses by name in training mode, else the detections.
+        """Return the losses by name in training mode, else the detections: a dict for each image.
 
-        Detections are a dict for each image: boxes (n, 4), labels (n,) and scores (n,), and the regions
-        (m, 4) that they come from.
+        It has boxes (n, 4), labels (n,) and scores (n,), and the regions (m, 4) that they come from.
         """
         maps = self.backbone.maps(images.pixels)
         with autocast(maps.device, "fp32"):  # torchvision's box arithmetic

@@ -1,43 +1,111 @@
-"""Fine-tuning: train all of a net on the target's training images and score it once on the test images."""
+"""Fine-tuning: all of a net is trained on a target, with a learning rate chosen on val, and scored once.
+
+By classes, or by actions: what a person, given by its box, does, an independent output for each.
+"""
 
 import copy
+import json
 import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from itl import ItlError
 from itl.evaluation.accuracy import scores
-from itl.evaluation.lr_search import select_lr
+from itl.evaluation.methods import METHODS
 from itl.evaluation.target import Target
+from itl.evaluation.voc_ap import action_ap, mean_ap
 from itl.machine import Machine
 from itl.specs import Recipe, Transfer
+from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches
-from itl.training.loop import Objective, classify, predict, train
+from itl.training.loop import Diverged, Objective, classify, predict, train
 from itl.training.nets import Classifier
+
+R = TypeVar("R", bound=Recipe)
+LR_SCORES_FILE = "choice.json"  # in the run's folder: the score of every learning rate on val
 
 
 def finetune(
     spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
 ) -> dict[str, float]:
-    """Train a copy of *net* with a new head on the target's training images; score it once on the test ones.
-
-    Checkpoints go to *folder*; an interrupted training resumes from there to the same numbers.
+    """Train a copy of *net* with a new head on the classes of *target*.
 
     Returns:
-        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; and lr, if it was chosen on
-        val.
+        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; see `at_best_lr`.
     """
 
-    def score(candidate: Recipe, run_folder: Path) -> float:
-        val_target = target.validation_target(spec.seed)
-        outputs = finetune_and_predict(net, val_target, candidate, run_folder, machine, spec.fit_seed)
-        return scores(*outputs, target.per_class)["accuracy"]
+    def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> dict[str, float]:
+        outputs, labels = finetune_and_predict(net, part, recipe, run_folder, machine, spec.fit_seed)
+        return scores(outputs, labels, target.per_class)
 
-    recipe = select_lr(recipe_of(spec), folder, score)
-    outputs, labels = finetune_and_predict(net, target, recipe, folder, machine, spec.fit_seed)
-    return scores(outputs, labels, target.per_class) | chosen_lr(spec, recipe)
+    return at_best_lr(spec, target, folder, evaluate)
+
+
+def actions(
+    spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine
+) -> dict[str, float]:
+    """Train a copy of *net* with an output for each action on crops of persons.
+
+    Returns:
+        map, the mean over actions of `action_ap`, in percent; see `at_best_lr`.
+    """
+
+    def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> dict[str, float]:
+        seed = spec.fit_seed
+        return {
+            "map": map_percent(
+                *finetune_and_predict(net, part, recipe, run_folder, machine, seed, independent)
+            )
+        }
+
+    return at_best_lr(spec, target, folder, evaluate)
+
+
+def independent(net: nn.Module, images: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """Return the binary cross-entropy summed over the outputs, averaged over the images: a scalar.
+
+    targets (B, C): 1, 0, or -1 for what is not known, which is left out.
+    """
+    outputs, known = net(images).float(), (targets >= 0).float()
+    zero_or_one = targets.clamp(min=0).float()
+    return binary_cross_entropy_with_logits(outputs, zero_or_one, known, reduction="sum") / len(targets)
+
+
+def map_percent(outputs: Tensor, labels: Tensor) -> float:
+    """Return the mean AP, in percent, of outputs (N, C) over the classes that have a 1 in *labels* (N, C)."""
+    return 100 * mean_ap(action_ap(outputs.numpy(), labels.numpy()).tolist())
+
+
+def at_best_lr(
+    spec: Transfer, target: Target, folder: Path, evaluate: Callable[[Target, Any, Path], dict[str, float]]
+) -> dict[str, float]:
+    """Evaluate the recipe of *spec* on *target*, so that its test images are looked at once.
+
+    Where it has several learning rates, that of the highest main metric on val is taken, and returned as lr.
+
+    Args:
+        spec: Has the recipe; ItlError where it has none.
+        target: Its training images are divided for the search.
+        folder: The run's. An interrupted training resumes from there to the same numbers.
+        evaluate: Trains by a recipe on a target, with checkpoints in a folder; returns metrics.
+    """
+    recipe = recipe_of(spec)
+
+    def score(candidate: Recipe, run_folder: Path) -> float:
+        metrics = evaluate(target.validation_target(spec.seed), candidate, run_folder)
+        return metrics[METHODS[spec.method].main_metric]
+
+    best = select_lr(recipe, folder, score)
+    chosen = {"lr": best.lr} if recipe.lrs and best.lr is not None else {}
+    return evaluate(target, best, folder) | chosen
 
 
 def recipe_of(spec: Transfer) -> Recipe:
@@ -49,9 +117,33 @@ def recipe_of(spec: Transfer) -> Recipe:
     return spec.recipe
 
 
-def chosen_lr(spec: Transfer, recipe: Recipe) -> dict[str, float]:
-    """Return the learning rate of *recipe* as lr, if *spec* gave several to choose from."""
-    return {"lr": recipe.lr} if recipe.lr is not None and recipe_of(spec).lrs else {}
+def select_lr(recipe: R, folder: Path, score: Callable[[R, Path], float]) -> R:
+    """Return *recipe* with the learning rate of its ``lrs``, if any, that scores best; of equals the lower.
+
+    *score* trains by a recipe with one learning rate, in a folder. Each score is written to *folder* at once,
+    so an interrupted search goes on with the next learning rate.
+
+    Raises:
+        ItlError: Training diverges at each of the learning rates.
+    """
+    if not recipe.lrs:
+        return recipe
+    lrs = sorted(set(recipe.lrs))
+    path = folder / LR_SCORES_FILE
+    lr_scores = read_mapping(path)
+    for lr in lrs:
+        if repr(lr) not in lr_scores:
+            lr_folder = folder / f"choose-{lr!r}"
+            try:
+                lr_scores[repr(lr)] = score(replace(recipe, lr=lr, lrs=()), lr_folder)
+            except Diverged:
+                lr_scores[repr(lr)] = None
+            write_atomic(path, partial(Path.write_text, data=json.dumps(lr_scores, indent=1)))
+            shutil.rmtree(lr_folder, ignore_errors=True)
+    converged = [lr for lr in lrs if lr_scores[repr(lr)] is not None]
+    if not converged:
+        raise ItlError(f"training diverges at each of lrs {', '.join(map(str, lrs))}; give lower ones")
+    return replace(recipe, lr=max(converged, key=lambda lr: lr_scores[repr(lr)]), lrs=())
 
 
 def finetune_and_predict(
@@ -72,16 +164,14 @@ def finetune_and_predict(
     train_batches = Batches(target.pack, target.train, recipe, seed, machine)
     test_batches = Batches(target.pack, target.test, recipe, seed, machine)
     train(copied, train_batches, recipe, folder, machine, seed=seed, objective=objective)
-    return predict(copied, test_batches, machine, recipe.precision)
+    outputs, labels = predict(copied, test_batches, machine, recipe.precision)
+    return outputs.cpu(), labels.cpu()
 
 
 def with_new_head(net: Classifier, classes: int, seed: int) -> Classifier:
     """Return a copy of *net* with a head for *classes* classes, initialised from *seed* alone."""
-    copied = copy.deepcopy(net)
-    width = net.head.in_features
-    copied.head = nn.utils.skip_init(
-        nn.Linear, width, classes
-    )  # initialised below, by a generator of its own
+    copied, width = copy.deepcopy(net), net.head.in_features
+    copied.head = nn.utils.skip_init(nn.Linear, width, classes)  # initialised by a generator of its own
     random = torch.Generator().manual_seed(seed)
     nn.init.uniform_(copied.head.weight, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=random)
     nn.init.zeros_(copied.head.bias)

@@ -15,26 +15,17 @@ from itl.machine import Machine
 from itl.specs import Transfer
 from itl.storage import write_atomic
 from itl.training.batches import Batches
-from itl.training.loop import predict_on_device
+from itl.training.loop import predict
 from itl.training.nets import Classifier
 
 
 def extract(net: Classifier, batches: Batches, machine: Machine, precision: str) -> Features:
-    """Run the body of *net* over the center crops of *batches*, in order, with every statistic frozen.
+    """Run the body of *net* over the center crops of *batches*, in order; ItlError for what is not finite.
 
-    The net is left in eval mode, its parameters and buffers unchanged.
-
-    Args:
-        net: Its body makes features (B, D).
-        batches: The images; features have their order.
-        machine: The features stay on its device.
-        precision: bf16 or fp32.
-
-    Raises:
-        ItlError: A feature is not finite.
+    The net is left in eval mode, its parameters and buffers unchanged. Features stay on the device.
     """
     net.eval()  # in training mode BatchNorm statistics would follow the target
-    features, labels = predict_on_device(net.body, batches, machine, precision)
+    features, labels = predict(net.body, batches, machine, precision)
     broken = int((~torch.isfinite(features).all(1)).sum())
     if broken:
         raise ItlError(
@@ -50,8 +41,7 @@ def probe(
     """Fit a linear classifier to frozen features of the training split and score it on the test split.
 
     Returns:
-        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; and strength, the L2
-        penalty that was chosen.
+        accuracy, by `Target.per_class`, and, from six classes, top5, in percent; strength: the L2 penalty.
     """
     train, test = features_of(spec, net, target, machine)
     classify = choose_l2(train, len(target.train.classes), *target.fit_and_val_rows(spec.seed))
@@ -61,11 +51,7 @@ def probe(
 
 
 def knn(spec: Transfer, net: Classifier, target: Target, folder: Path, machine: Machine) -> dict[str, float]:
-    """Classify the test split by the vote of its nearest training images by cosine similarity.
-
-    Returns:
-        knn1 and knn5, the accuracy with one and with five neighbours, in percent.
-    """
+    """Classify test images by the vote of the nearest training image (knn1), and of five (knn5)."""
     train, test = features_of(spec, net, target, machine)
     neighbours, _ = nearest(train.features, test.features, 5)
     metrics = {}
@@ -80,7 +66,7 @@ def _keep_correct(correct: Tensor, folder: Path) -> None:
     """Write which test images (N,) are classified correctly, in their order, to the run's *folder*."""
 
     def write(path: Path) -> None:
-        with path.open("wb") as file:
+        with path.open("wb") as file:  # np.save would add its suffix to a name
             np.save(file, correct.cpu().numpy())
 
     write_atomic(folder / CORRECT_FILE, write)

@@ -23,20 +23,8 @@ from itl.storage import write_atomic
 from itl.training.nets import Classifier
 
 KS = 1, 5  # neighbours that vote, as in the paper
-COLUMNS = (
-    "node",
-    "name",
-    "depth",
-    "children",
-    "classes",
-    "images",
-    "coarse_knn1",
-    "coarse_knn5",
-    "coarse_chance",
-    "fine_knn1",
-    "fine_knn5",
-    "fine_chance",
-)
+COLUMNS = ["node", "name", "depth", "children", "classes", "images"]
+COLUMNS += ["coarse_knn1", "coarse_knn5", "coarse_chance", "fine_knn1", "fine_knn5", "fine_chance"]
 
 
 def induction(
@@ -44,12 +32,11 @@ def induction(
 ) -> dict[str, float]:
     """Score frozen features on the target's classes, whatever classes the net was trained on.
 
-    This is the paper's induction accuracy. The scores of k-NN at the inner nodes of WordNet are written to
+    This is the paper's induction accuracy. The scores of k-NN at the inner nodes of the tree are written to
     nodes.csv in *folder*: see `nodes_table`.
 
     Returns:
-        In percent: accuracy and, from six classes, top5 of a linear probe (as `probe`); knn1 and knn5 (as
-        `knn`); chance (see there). Also strength, the L2 penalty of the probe.
+        In percent: what `probe` and `knn` return, and `chance`.
     """
     train, test = features_of(spec, net, target, machine)
     tree, classes = tree_of_digest(spec.tree, machine.taxonomies), target.train.classes
@@ -86,8 +73,8 @@ class Branch:
 def branches(tree: Taxonomy, classes: Sequence[str]) -> list[Branch]:
     """List the nodes of *tree* with at least two children that have some of *classes*, the deepest first.
 
-    Children are those on parent paths. A class with others below it counts as a child of itself; a class that
-    is not a wnid of the tree is under no node.
+    Children are those on parent paths. A class with others below it is a child of itself; one that is not in
+    the tree is under no node.
 
     >>> [branch.node for branch in branches(tree, ["car", "husky", "poodle", "trout"])]
     ['dog', 'animal', 'entity']
@@ -115,16 +102,11 @@ class CorrectCounts(NamedTuple):
 
 
 def compare(train: Features, test: Features, inner_nodes: Sequence[Branch]) -> list[CorrectCounts]:
-    """Count what k-NN classifies correctly at each of *inner_nodes*, in the node's own images, and overall.
+    """Count what k-NN classifies correctly in the images under each of *inner_nodes*, the deepest first.
 
     Exact. Of equal neighbours the lower row is nearer. Where there are fewer than k training images, all of
     them vote; a node without any has no images to count. Everything stays on the device of the features until
     the end. Memory beyond the features is that of `nearest` and one copy of the features.
-
-    Args:
-        train: Features of the training images.
-        test: Features of the test images.
-        inner_nodes: The deepest first.
 
     Returns:
         The counts of each of *inner_nodes*, in order, and at the end those of all images.
@@ -172,9 +154,7 @@ def _search_below(train: Features, test: Features, rows: Tensor, own: Tensor, ne
 def _count(votes: Tensor, labels: Tensor, child: Tensor) -> Tensor:
     """Count the images of classes *labels* (M,) that neighbours of classes *votes* (M, k) classify correctly.
 
-    Returns:
-        int64 (2 * len(KS),): for each k of KS, the correct answers among the children (*child* has that of
-        each class) and then among the classes.
+    int64 (2 * len(KS),): for each k of KS into children (*child* has that of each class), then into classes.
     """
     if not len(labels):
         return labels.new_zeros(2 * len(KS))
@@ -192,14 +172,7 @@ def nodes_table(
 ) -> pd.DataFrame:
     """Tabulate *counts* for each of *inner_nodes* that has test images, the highest nodes first.
 
-    k-NN looks at the node's own training images only.
-
-    Args:
-        tree: Has the names and depths.
-        inner_nodes: From `branches`.
-        counts: Of each of *inner_nodes*.
-        train: Classes of the training images, int64 (N,).
-        test: Classes of the test images, int64 (M,).
+    *train* (N,) and *test* (M,) are the classes of all images.
 
     Returns:
         Columns node (wnid), name, depth, children and classes (their numbers), images (of the test split);
@@ -211,7 +184,7 @@ def nodes_table(
         for branch, correct in zip(inner_nodes, counts, strict=True)
         if correct.images
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(["depth", "node"], ignore_index=True)
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values(["depth", "node"], ignore_index=True)
 
 
 def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Tensor, test: Tensor) -> dict:
@@ -235,10 +208,10 @@ def _node_row(tree: Taxonomy, branch: Branch, correct: CorrectCounts, train: Ten
 
 
 def chance(train: Tensor, test: Tensor) -> float:
-    """Return the accuracy, in percent, of predicting the class of a random training image.
+    """Return the accuracy, in percent, of a single neighbour by features without information.
 
-    That is the accuracy of a single neighbour by features without information. With equally many images of
-    every class it is 100 / classes, otherwise more. *train* and *test* are classes, int64 (N,) and (M,).
+    That is of the class of a random training image: 100 / classes where all have equally many images. *train*
+    (N,) and *test* (M,) are classes.
 
     >>> chance(torch.tensor([0, 1, 2, 3]), torch.tensor([2, 2]))
     25.0

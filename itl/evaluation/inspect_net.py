@@ -1,6 +1,6 @@
 """One net looked at closely: its predictions, errors by node, and the neighbours of an image."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,34 +59,29 @@ class Inspection:
 
     def prepare(self) -> None:
         """Make now what is made once, such as neighbours, so that later calls answer at once."""
-        self.nodes, self.positions, self._nearest, self._labels_under, self.groups()  # noqa: B018
+        self.nodes, self.positions, self._nearest, self.groups()  # noqa: B018
 
     def name(self, wnid: str) -> str:
         """Name a node or a class for people."""
         return self.tree.class_name(wnid) if wnid in self.tree else wnid
 
     @cached_property
-    def _classes_under(self) -> dict[str, set[str]]:
-        """The wnids of images that lie under each node, by any path; a class outside the tree is a node."""
+    def _wnids_under(self) -> dict[str, set[str]]:
+        """The wnids of images that lie under each node; see `_nodes_of`."""
         under: dict[str, set[str]] = {}
         for wnid in self.table["wnid"].unique():
-            for node in self.tree.ancestors(wnid) if wnid in self.tree else {wnid}:
+            for node in self._nodes_of(wnid):
                 under.setdefault(node, set()).add(wnid)
         return under
 
-    @cached_property
-    def _labels_under(self) -> dict[str, set[int]]:
-        """The labels of the classes under each node, by any path; a class outside the tree is a node."""
-        under: dict[str, set[int]] = {}
-        for label, wnid in enumerate(self.images.classes):
-            for node in self.tree.ancestors(wnid) if wnid in self.tree else {wnid}:
-                under.setdefault(node, set()).add(label)
-        return under
+    def _nodes_of(self, wnid: str) -> Collection[str]:
+        """Return the nodes that *wnid* is under, by any path; a class outside the tree is under itself."""
+        return self.tree.ancestors(wnid) if wnid in self.tree else {wnid}
 
     @cached_property
-    def _branches(self) -> dict[str, Branch]:
+    def _branches(self) -> list[Branch]:
         """The inner nodes with classes under several children, the deepest first."""
-        return {branch.node: branch for branch in branches(self.tree, self.images.classes)}
+        return branches(self.tree, self.images.classes)
 
     @cached_property
     def nodes(self) -> pd.DataFrame:
@@ -96,69 +91,41 @@ class Inspection:
         """
         by_class = self.table.groupby("wnid")["correct"]
         sizes, sums = by_class.size().to_dict(), by_class.sum().to_dict()
-        images = dict.fromkeys(self._classes_under, 0)
-        right = images.copy()
-        for node, wnids in self._classes_under.items():
-            for wnid in wnids:
-                images[node] += sizes[wnid]
-                right[node] += sums[wnid]
-        rows = [
-            (
-                node,
-                self.name(node),
-                depth,
-                images[node],
-                images[node] - right[node],
-                100.0 * right[node] / images[node],
-            )
-            for node, depth in self._in_order()
-        ]
+        rows = []
+        for node, depth in self._in_order():
+            wnids = self._wnids_under[node]
+            images, right = sum(sizes[wnid] for wnid in wnids), sum(sums[wnid] for wnid in wnids)
+            rows.append((node, self.name(node), depth, images, images - right, 100.0 * right / images))
         return pd.DataFrame(rows, columns=["node", "name", "depth", "images", "wrong", "accuracy"])
 
     def _in_order(self) -> Iterator[tuple[str, int]]:
         """Yield nodes and depths: each before those below it, siblings by name; then the classes outside."""
-        roots = [node for node in self._classes_under if node in self.tree and not self.tree.parent(node)]
+        roots = [node for node in self._wnids_under if node in self.tree and not self.tree.parent(node)]
         waiting = sorted(roots, reverse=True)
         while waiting:
             node = waiting.pop()
             yield node, self.tree.depth(node)
-            children = [child for child in self.tree.children(node) if child in self._classes_under]
+            children = [child for child in self.tree.children(node) if child in self._wnids_under]
             waiting += sorted(children, key=lambda child: (self.name(child), child), reverse=True)
-        for node in sorted(self._classes_under):
+        for node in sorted(self._wnids_under):
             if node not in self.tree:
                 yield node, 0
 
     def wrong(self, node: str = "") -> pd.DataFrame:
-        """Return the rows of `table` that the net gets wrong under *node*, the most confident first.
-
-        Raises:
-            ItlError: as `under`.
-        """
+        """Return the rows of `table` that the net gets wrong under *node*, the most confident first."""
         table = self.under(node)
         return table[~table["correct"]].sort_values("confidence", ascending=False, kind="stable")
 
     def under(self, node: str = "") -> pd.DataFrame:
-        """Return the rows of `table` under *node*, by any path; '' takes all images.
-
-        Raises:
-            ItlError: none of the images is under *node*.
-        """
+        """Return the rows of `table` under *node*, by any path; '' takes all images."""
         if not node:
             return self.table
-        if node not in self._classes_under:
+        if node not in self._wnids_under:
             raise ItlError(
                 f"none of the {len(self.table):,} images is under {node} ({self.name(node)}); "
-                f"Inspection.nodes lists {len(self._classes_under):,} nodes that have some"
+                f"Inspection.nodes lists {len(self._wnids_under):,} nodes that have some"
             )
-        number, wnids = self._wnid_numbers
-        under = np.array([wnid in self._classes_under[node] for wnid in wnids])
-        return self.table[under[number]]
-
-    @cached_property
-    def _wnid_numbers(self) -> tuple[np.ndarray, list[str]]:
-        """The number of each image's wnid, and the wnids by number: comparing numbers is quicker."""
-        number, wnids = pd.factorize(self.table["wnid"])
-        return number, list(wnids)
+        return self.table[self.table["wnid"].isin(self._wnids_under[node])]
 
     @cached_property
     def _nearest(self) -> tuple[np.ndarray, np.ndarray]:
@@ -169,10 +136,9 @@ class Inspection:
         return rows.cpu().numpy(), similarities.cpu().numpy()
 
     def neighbours(self, position: int) -> pd.DataFrame:
-        """Return the training images with the features most like those of image number *position*.
+        """Return the at most 12 training images with the features most like those of image number *position*.
 
-        Returns:
-            Columns row (of the pack), image, label and similarity (cosine), nearest first; at most 12 rows.
+        Columns: row (of the pack), image, label and similarity (cosine), nearest first.
         """
         if not 0 <= position < len(self.table):
             raise ItlError(f"there is no image number {position}; they run from 0 to {len(self.table) - 1}")
@@ -211,33 +177,22 @@ class Inspection:
         return [own.get(label, ELSEWHERE) for label in self.images.labels]
 
     def _groups_of(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
-        """Return what `_group` does, made once for each node."""
-        if node not in self._groups:
-            self._groups[node] = self._group(node)
-        return self._groups[node]
-
-    @cached_property
-    def _groups(self) -> dict[str, tuple[dict[int, str], dict[int, str]]]:
-        return {}
-
-    def _group(self, node: str) -> tuple[dict[int, str], dict[int, str]]:
         """Name the group of each label under *node*, and of each label that images may be taken for."""
         classes = self.images.classes
-        branch = self._branch(node)
+        labels = {label for label, wnid in enumerate(classes) if not node or node in self._nodes_of(wnid)}
+        branch = self._branch(labels if node else None)
         if branch is not None:
             one_of = {child: label for label, child in branch.child_of.items()}  # a class under each child
             names = {child: self._child(branch.node, classes[label]) for child, label in one_of.items()}
             children = {label: names[child] for label, child in branch.child_of.items()}
             return children, children
         every = {label: self.name(wnid) for label, wnid in enumerate(classes)}
-        own = self._labels_under.get(node, set()) if node else every
-        return {label: every[label] for label in own}, every
+        return {label: every[label] for label in labels}, every
 
-    def _branch(self, node: str) -> Branch | None:
-        """Return the highest node with classes under several children that has all classes of *node*."""
-        labels = self._labels_under.get(node, set())
-        fits = (branch for branch in reversed(self._branches.values()) if branch.child_of.keys() == labels)
-        return next(fits if node else reversed(self._branches.values()), None)
+    def _branch(self, labels: set[int] | None) -> Branch | None:
+        """Return the highest node with classes under several children, of exactly these *labels* if given."""
+        branches = reversed(self._branches)
+        return next((one for one in branches if labels is None or one.child_of.keys() == labels), None)
 
     def _child(self, node: str, wnid: str) -> str:
         """Name the child of *node* that *wnid* is under; a class is under itself."""
@@ -248,18 +203,9 @@ class Inspection:
 def inspect_own(
     net: Classifier, spec: Pretrain, pack: Pack, tree: Taxonomy, machine: Machine, limit: int = 5000
 ) -> Inspection:
-    """Inspect *net* on validation images of the classes that it was trained on, by its own head.
+    """Inspect *net*, of *spec*, on validation images of the classes that it was trained on, by its own head.
 
-    Args:
-        net: the net of *spec*, trained.
-        spec: says which images, and how they are presented.
-        pack: of the subset.
-        tree: of the labels.
-        machine: that computes.
-        limit: look at no more validation images, and no more training images, evenly spread.
-
-    Raises:
-        ItlError: the pack has no validation images of these classes.
+    At most *limit* of these, and of the training images, are looked at, evenly spread.
     """
     split = "val" if "val" in pack.summary["splits"] else "test"
     images, train = (select(pack, spec.subset, part, tree) for part in (split, "train"))
@@ -286,10 +232,7 @@ def inspect_target(
 ) -> Inspection:
     """Inspect frozen features on a target: an image is taken for what its 5 nearest training images are.
 
-    Arguments are as in `inspect_own`; the *target* is of one class an image.
-
-    Raises:
-        ItlError: the target's images have several labels each.
+    Arguments are as in `inspect_own`; ItlError for a target whose images have several labels each.
     """
     if target.train.labels.ndim > 1:
         raise ItlError(

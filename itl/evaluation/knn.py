@@ -1,7 +1,6 @@
 """Exact nearest neighbours: a low-precision pass bounds which rows can be among them; float64 ranks those."""
 
 import functools
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
 from itl.training.numerics import has_bf16
 
@@ -23,9 +22,10 @@ GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024  # see _group_l
 def nearest(
     base: Tensor, queries: Tensor, k: int, block: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Find the *k* rows of *base* (N, D) most cosine-similar to each of *queries* (M, D).
+    """Find the *k* rows of *base* (N, D), on whose device is searched, most like each of *queries* (M, D).
 
-    Exact: what float64 finds from the vectors as they are. A zero vector has similarity 0 to everything.
+    By cosine similarity. Exact: what float64 finds from the vectors as they are. A zero vector has similarity
+    0 to everything.
 
     A pass in few bits bounds every similarity from both sides and leaves the few rows that can be among the
     nearest; float64 ranks these. On a GPU the pass is one kernel (`itl.evaluation.knn_triton`). Elsewhere it
@@ -33,12 +33,8 @@ def nearest(
     (their features differ by less than the bits show) go through the same in float32, and what that cannot
     separate is ranked whole.
 
-    Args:
-        base: Float vectors, on the device that is to search.
-        queries: Float vectors, on any device.
-        k: Neighbours of each query.
-        block: Queries and rows at once in the pass that works in blocks. Memory beyond arguments and results
-            is that of one block and some 30 candidates a query; of the kernel, half of *base*, and 1 GiB.
+    *block* is how many queries and rows the pass in blocks takes at once. Memory beyond arguments and results
+    is that of one block and some 30 candidates a query; of the kernel, half of *base*, and 1 GiB.
 
     Returns:
         Row numbers (M, k), int64, and similarities (M, k), float64, nearest first and the lower row first of
@@ -100,7 +96,7 @@ class WithNorms(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Tensor) -> "WithNorms":
-        """Take the norms of *vectors*; raise ItlError for vectors that are not finite."""
+        """Take the norms of *vectors*, which have to be finite."""
         chunk = max(1, FLOAT64_NUMBERS[vectors.device.type] // vectors.shape[1])
         norms = torch.cat([part.double().norm(dim=1) for part in vectors.split(chunk)])
         if broken := int((~norms.isfinite()).sum()):
@@ -127,7 +123,7 @@ def fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Te
         return search
     except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower", stacklevel=2)
+        warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower")
         return None
 
 

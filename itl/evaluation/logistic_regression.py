@@ -45,15 +45,9 @@ class LinearClassifier(NamedTuple):
 
 
 def choose_l2(train: Features, classes: int, fitted: np.ndarray, held_out: np.ndarray) -> LinearClassifier:
-    """Choose the strength of the penalty on held-out rows; fit again with it on all of *train*.
+    """Choose the penalty: fit on the rows *fitted* of *train*, score *held_out*; then fit all rows with it.
 
     The best has the highest accuracy; of equal ones the lowest cross-entropy, then the stronger penalty.
-
-    Args:
-        train: Features and labels.
-        classes: Number of classes.
-        fitted: Rows of *train* to fit on, int64.
-        held_out: Rows of *train* to choose by, int64.
     """
     fit_part, test_part = (Features(train.features[rows], train.labels[rows]) for rows in (fitted, held_out))
     classifiers = fit_linear(fit_part, classes, L2_STRENGTHS)
@@ -85,17 +79,8 @@ def fit_linear(
     Memory beyond the features is two and a half times theirs, 15 times the weights of all strengths, and a
     probability for each row and class.
 
-    Args:
-        train: Features and labels.
-        classes: Number of classes.
-        strengths: Of the penalty, each above zero.
-        start: A classifier to start from. It only saves time: the minimum is unique up to a constant in the
-            bias.
-        tolerance: Largest entry of the gradient at the solution; by default the smaller one of TOLERANCE and
-            RELATIVE_TOLERANCE times the strength.
-
-    Returns:
-        A classifier for each of *strengths*.
+    A *start* only saves time: the minimum is unique up to a constant in the bias. *tolerance* is the largest
+    entry of the gradient at the solution, by default as TOLERANCE and RELATIVE_TOLERANCE have it.
 
     Raises:
         ItlError: A strength is not above zero: without a penalty there may be no minimum.

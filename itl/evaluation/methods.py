@@ -38,7 +38,7 @@ class Method:
 # features that tell nothing, once more as many pairs.
 METHODS = {
     "finetune": Method("itl.evaluation.finetune:finetune", "fine-tuned", "accuracy", Recipe),
-    "actions": Method("itl.evaluation.actions:actions", "fine-tuned", "map", Recipe, annotated=True),
+    "actions": Method("itl.evaluation.finetune:actions", "fine-tuned", "map", Recipe, annotated=True),
     "detection": Method(
         "itl.evaluation.detection:detection", "R-CNN", "map", DetectionRecipe, annotated=True
     ),

@@ -1,7 +1,8 @@
 """Minimise S smooth convex functions of weights (S, C, A) at once: L-BFGS, then Newton's method.
 
-A gradient is a function of weights (S', C, A) and of the numbers (S',) of the functions they belong to. The
-host waits for one small result a step; all else is queued on a GPU.
+A gradient is a function of weights (S', C, A) and of the numbers (S',) of the functions they belong to. A
+diagonal is that of the Hessian, or near it, (S, 1, A). The host waits for one small result a step; all else
+is queued on a GPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,19 +21,10 @@ Pair = tuple[Tensor, Tensor, Tensor]  # step, change of the gradient, and 1 / th
 
 
 def lbfgs(gradient: Gradient, weights: Tensor, diagonal: Tensor, tolerance: Tensor) -> Tensor:
-    """Minimise by L-BFGS until no entry of a gradient is above the tolerance, in at most MAX_STEPS steps.
+    """Minimise from *weights* by L-BFGS until no entry of a gradient is above the *tolerance* (S,).
 
-    Functions that have converged are left out of further steps. So are those that a step no longer improves,
-    in the precision of *gradient*.
-
-    Args:
-        gradient: Of the functions.
-        weights: Where to start, (S, C, A).
-        diagonal: First estimate of the Hessian's diagonal, (S, 1, A).
-        tolerance: Of each function, (S,).
-
-    Returns:
-        Weights (S, C, A).
+    Functions that have converged are left out of further steps, of which there are at most MAX_STEPS. So are
+    those that a step no longer improves, in the precision of *gradient*.
     """
     solution, active = weights.clone(), torch.arange(len(weights), device=weights.device)
     slope, scale = gradient(weights, active), torch.ones_like(weights[:, :1, :1])
@@ -81,18 +73,9 @@ def newton_cg(
 ) -> Tensor:
     """Minimise by Newton's method, one function after the other, until no entry of a gradient is too large.
 
-    It also ends where a step no longer improves, and after MAX_STEPS steps.
-
-    Args:
-        gradient: Of the functions.
-        hessian: Takes the number of a function and its weights (C, A); returns the function that multiplies
-            a direction (1, C, A) by the Hessian there. An approximation will do.
-        weights: Where to start, (S, C, A).
-        diagonal: An approximate diagonal of the Hessian, (S, 1, A).
-        tolerance: Of each function, (S,).
-
-    Returns:
-        Weights (S, C, A).
+    It also ends where a step no longer improves, and after MAX_STEPS steps. *hessian* takes the number of a
+    function and its weights (C, A); it returns the function that multiplies a direction (1, C, A) by the
+    Hessian there. An approximation will do.
     """
     weights, numbers = weights.clone(), torch.arange(len(weights), device=weights.device)
     slopes = gradient(weights, numbers)
@@ -135,13 +118,6 @@ def line_search(
 
     The functions are convex, so gradients are enough to find the length; differences of values would be lost
     in rounding (as in Hager and Zhang, A new conjugate gradient method with guaranteed descent, 2005).
-
-    Args:
-        gradient: Of the functions.
-        weights: (S', C, A).
-        slope: The gradients there, (S', C, A).
-        direction: (S', C, A).
-        active: Numbers of the functions, (S',).
 
     Returns:
         Steps (S', C, A), zero where no length was accepted, and the gradients at their ends.

@@ -30,11 +30,8 @@ LOGME_ROUNDS, LOGME_TOLERANCE = 1000, 1e-9
 def knn_accuracy(features: Tensor, labels: Tensor) -> float:
     """Classify each image by the vote of its five nearest other images, by cosine similarity.
 
-    The leave-one-out error of k-NN (Cover and Hart, Nearest neighbor pattern classification, 1967), used as a
-    transferability score by Renggli et al., Which model to transfer?, 2022.
-
-    Returns:
-        The accuracy in percent.
+    In percent. The leave-one-out error of k-NN (Cover and Hart, Nearest neighbor pattern classification,
+    1967), used as a transferability score by Renggli et al., Which model to transfer?, 2022.
     """
     k = min(NEIGHBOURS, len(labels) - 1)
     rows, _ = nearest(features, features, k + 1)
@@ -49,26 +46,22 @@ def few_shot_accuracy(features: Tensor, labels: Tensor) -> float:
 
     Standardised features, targets +1 and −1, and a penalty, as in the few-shot evaluation of Dosovitskiy et
     al., An image is worth 16x16 words, 2021. The penalty is D, the mean squared length of a standardised
-    feature (their code has 2^10). A class of five images or fewer keeps one to score.
-
-    Returns:
-        The accuracy in percent; nan where every class has a single image.
+    feature (their code has 2^10). A class of five images or fewer keeps one to score. The accuracy is in
+    percent; nan where every class has a single image.
     """
     random, accuracies = torch.Generator().manual_seed(0), []
     counts = torch.bincount(labels).tolist()
     for _ in range(DRAWS):
         order = torch.randperm(len(labels), generator=random).to(labels.device)
-        shots = [order[labels[order] == label][: _shots(count)] for label, count in enumerate(counts)]
+        shots = [
+            order[labels[order] == label][: max(1, min(SHOTS, count - 1))]
+            for label, count in enumerate(counts)
+        ]
         fitted = torch.zeros_like(labels, dtype=torch.bool)
         fitted[torch.cat(shots)] = True
         correct = _ridge_classes(features[fitted], labels[fitted], features[~fitted]) == labels[~fitted]
         accuracies.append(100.0 * correct.double().mean().item())
     return sum(accuracies) / DRAWS
-
-
-def _shots(count: int) -> int:
-    """Return how many of *count* images of a class a few-shot probe learns from."""
-    return max(1, min(SHOTS, count - 1))
 
 
 def _ridge_classes(train: Tensor, labels: Tensor, test: Tensor) -> Tensor:
@@ -140,20 +133,22 @@ def logme(features: Tensor, labels: Tensor) -> float:
     spectrum = (singular**2)[:, None]
     inside = (left.T @ targets) ** 2
     outside = (targets**2).sum(0) - inside.sum(0)  # of y, what no weights reach
+
+    def solved(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shrunk = alpha + beta * spectrum
+        weights = (beta**2 * spectrum * inside / shrunk**2).sum(0)
+        return shrunk, weights, (alpha**2 * inside / shrunk**2).sum(0) + outside.clamp(min=0)
+
     alpha, beta = torch.ones_like(outside), torch.ones_like(outside)
     tiny = torch.finfo(features.dtype).tiny
     for _ in range(LOGME_ROUNDS):
-        shrunk = alpha + beta * spectrum
+        shrunk, weights, residual = solved(alpha, beta)
         gamma = (beta * spectrum / shrunk).sum(0)
-        weights = (beta**2 * spectrum * inside / shrunk**2).sum(0)
-        residual = (alpha**2 * inside / shrunk**2).sum(0) + outside.clamp(min=0)
         before = alpha / beta
         alpha, beta = gamma / (weights + tiny), (n - gamma) / (residual + tiny)
         if ((alpha / beta - before).abs() <= LOGME_TOLERANCE * before).all():
             break
-    shrunk = alpha + beta * spectrum
-    weights = (beta**2 * spectrum * inside / shrunk**2).sum(0)
-    residual = (alpha**2 * inside / shrunk**2).sum(0) + outside.clamp(min=0)
+    shrunk, weights, residual = solved(alpha, beta)
     determinant = shrunk.log().sum(0) + (d - len(spectrum)) * alpha.log()
     evidence = d * alpha.log() + n * beta.log() - determinant - beta * residual - alpha * weights
     return (evidence / 2 - n / 2 * math.log(2 * math.pi)).mean().item() / n
@@ -247,11 +242,7 @@ def feature_similarity(target_means: Tensor, source_means: Tensor) -> float:
 
     The domain similarity of Cui et al., Large scale fine-grained categorization and domain-specific transfer
     learning, 2018, with cosine distances and the relaxed earth mover's distance of Kusner et al., From word
-    embeddings to document distances, 2015: each target class goes to its nearest source class.
-
-    Args:
-        target_means: Mean feature of each target class (C, D).
-        source_means: Mean feature of each class that the net was trained on (S, D).
+    embeddings to document distances, 2015: each target class (C, D) goes to its nearest source class (S, D).
     """
     cosines = F.normalize(target_means, dim=1) @ F.normalize(source_means, dim=1).T
     return cosines.max(1).values.mean().item()
@@ -262,12 +253,7 @@ def class_overlap(tree: Taxonomy, target: Iterable[str], source: Sequence[str]) 
 
     The similarity is 2 depth(lowest common ancestor) / (depth(a) + depth(b)), the root being at depth 1: Wu
     and Palmer, Verb semantics and lexical selection, 1994. Target classes that are not in the tree count for
-    nothing; nan if none is.
-
-    Args:
-        tree: That both are looked up in.
-        target: Names of the target's classes: wnids, or a wnid with a number, as demo-kinds names them.
-        source: Wnids.
+    nothing; nan if none is. Their names are wnids, or a wnid with a number, as demo-kinds has them.
     """
     rows = similarities(tree, target, [wnid for wnid in source if wnid in tree])
     return sum(map(max, rows)) / len(rows) if rows and rows[0] else math.nan

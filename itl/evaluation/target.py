@@ -26,9 +26,7 @@ class Target:
     train: Selection  # of the final fit: with val where there is a test split
     test: Selection
     val_rows: np.ndarray | None = None  # positions in train of the val images; None: a part is held out
-    per_class: bool = (
-        False  # accuracy is the mean of the classes' accuracies, as papers on the source have it
-    )
+    per_class: bool = False  # accuracy is the mean of the classes' accuracies, as in papers on the source
 
     def __post_init__(self) -> None:
         """Refuse a target on which a score would mean nothing."""
@@ -58,10 +56,7 @@ class Target:
         return "; ".join(parts) or "they are, but in another order"
 
     def fit_and_val_rows(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Divide the positions in ``train``: those to fit on, and those to choose settings by.
-
-        The latter are the val images; without val, a part held out by *seed* (see `hold_out`).
-        """
+        """Divide the positions in ``train``: to fit on, and to choose settings by (val, or by `hold_out`)."""
         if self.val_rows is None:
             return hold_out(self.train.labels, seed)
         return np.setdiff1d(np.arange(len(self.train.rows)), self.val_rows), self.val_rows
@@ -78,9 +73,6 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
     Test images are those of the test split, or of val where there is no test split. With a test split the
     training images are train and val together, unless spec.images_per_class is given. Labels are made from
     *tree*, by default the snapshot.
-
-    Raises:
-        ItlError: The images have annotated objects instead of one class each.
     """
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed)
     train, test = select(pack, subset, "train", tree), select(pack, subset, scored_split(pack), tree)
@@ -101,9 +93,6 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
 
     Splits are used as in `target_of`. With spec.images_per_class, the images of each class that rank first
     by a hash of the seed and their id are kept, with all their labels.
-
-    Raises:
-        ItlError: A class has no training image or fewer than asked for, or no test image can be scored.
     """
     names = tuple(sorted(set(pack.objects["name"])))
     labels = _labels(pack, names)
@@ -114,8 +103,7 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
         fit_rows = _first_of_each_class(pack, train_rows, labels, spec)
     elif has_val_beside_test(pack):
         fit_rows = np.flatnonzero(np.isin(splits, ["train", "val"]))
-        if len(fit_rows) > len(train_rows):
-            val_rows = np.flatnonzero(~np.isin(fit_rows, train_rows))
+        val_rows = np.flatnonzero(splits[fit_rows] == "val")
     train = Selection(fit_rows, labels[fit_rows], names)
     test = Selection(test_rows, labels[test_rows], names)
     check_classes(train.labels, names)
@@ -172,13 +160,8 @@ def check_classes(labels: np.ndarray, classes: Sequence[str]) -> None:
 def hold_out(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Divide the rows of *labels*: those to fit on, and a fifth of every class, at least one, held out.
 
-    A class of one image is fitted on. A row with several classes (N, C) counts as of its rarest.
-
-    Returns:
-        The two sorted arrays of row numbers.
-
-    Raises:
-        ItlError: No class has two images.
+    Both are sorted. A class of one image is fitted on. A row with several classes (N, C) counts as of its
+    rarest. ItlError where no class has two images.
     """
     groups = labels if labels.ndim == 1 else _rarest(labels)
     random = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ class Evidence:
         """Features of the target's training images, float64 (N, D)."""
         return self.train.features.double()
 
-    @cached_property
+    @property
     def labels(self) -> Tensor:
         """Labels of the target's training images, int64 (N,)."""
         return self.train.labels
@@ -94,12 +94,9 @@ def transferability(
 ) -> dict[str, float]:
     """Compute every score of `itl.evaluation.scores.SCORES` on the training split of *target*.
 
-    How many seconds each took, without the pass of the net that all share, is kept in SECONDS of *folder*.
-
-    Returns:
-        The scores by name, in units of their own; those that are not defined for this net and target are left
-        out, such as the overlap with classes that are not in the tree, and what is about the classes of a net
-        whose weights are from elsewhere.
+    Those that are not defined for this net and target are left out, such as the overlap with classes that are
+    not in the tree, and what is about the classes of a net whose weights are from elsewhere. How many seconds
+    each took, without the pass of the net that all share, is kept in SECONDS of *folder*.
     """
     recipe = spec.pretrain.recipe
     batches = Batches(target.pack, target.train, recipe, spec.seed, machine)

@@ -14,36 +14,36 @@ TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1  # what a detection, or a labe
 
 
 @dataclass(frozen=True)
-class Objects:
-    """Annotated objects: columns of the same length n."""
+class Boxes:
+    """Boxes of classes on images: columns of the same length n."""
 
     images: np.ndarray  # int (n,): a number of the image
     classes: np.ndarray  # int (n,)
     boxes: np.ndarray  # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
+
+
+@dataclass(frozen=True)
+class Objects(Boxes):
+    """Annotated objects."""
+
     difficult: np.ndarray  # bool (n,)
 
 
 @dataclass(frozen=True)
-class Detections:
-    """Detected objects: columns of the same length n."""
+class Detections(Boxes):
+    """Detected objects."""
 
-    images: np.ndarray  # int (n,): a number of the image
-    classes: np.ndarray  # int (n,)
-    boxes: np.ndarray  # (n, 4): xmin, ymin, xmax, ymax; 1-based, inclusive
     scores: np.ndarray  # (n,)
 
 
 def average_precision(hits: np.ndarray, positives: int, metric: str = "07") -> float:
-    """Compute the average precision of detections in the order of their scores.
+    """Compute the average precision of detections, 0 to 1; NaN without positives, where the kit divides by 0.
 
     Args:
         hits: Whether each detection is a true positive, bool (n,), the highest score first.
         positives: Number of objects, detected or not.
         metric: "07" is the mean, over the recalls 0, 0.1, ... 1, of the highest precision at that recall or
             above (VOC until 2009). "area" is the area below that highest precision (VOC since 2010).
-
-    Returns:
-        0 to 1; NaN without positives, where the development kit divides by zero.
 
     >>> average_precision(np.array([True, False, True]), 4, "area")
     0.41666666666666663
@@ -63,19 +63,14 @@ def average_precision(hits: np.ndarray, positives: int, metric: str = "07") -> f
 def average_precisions(
     objects: Objects, detections: Detections, classes: int, metric: str = "07", iou: float = 0.5
 ) -> np.ndarray:
-    """Compute the average precision of each of *classes*, as ``VOCevaldet`` does (see `judge`).
+    """Compute the average precision (classes,) of each class, as ``VOCevaldet`` does (see `judge`).
 
-    Equal scores rank in the order of *detections*.
-
-    Returns:
-        float64 (classes,), 0 to 1; NaN for a class without objects.
-
-    Raises:
-        ItlError: A score is NaN, or a box is invalid. The message has the number of the detection, from 1.
+    It is NaN for a class without objects. Equal scores rank in the order of *detections*, of which ItlError
+    names the first, by its number from 1, with a score of NaN or an invalid box.
     """
     _refuse_invalid(detections)
     ranked = _rank(detections.scores)
-    verdicts = _judge_ranked(objects, detections, ranked, iou)
+    verdicts = judge(objects, detections, iou, ranked)
     ranked = ranked[verdicts[ranked] != IGNORED]
     scored = ~np.asarray(objects.difficult, bool)
     positives = np.bincount(objects.classes[scored], minlength=classes)
@@ -86,17 +81,17 @@ def average_precisions(
     return precisions
 
 
-def judge(objects: Objects, detections: Detections, iou: float = 0.5) -> np.ndarray:
+def judge(
+    objects: Objects, detections: Detections, iou: float = 0.5, ranked: np.ndarray | None = None
+) -> np.ndarray:
     """Decide what each detection counts as: int8 (n,), TRUE_POSITIVE, FALSE_POSITIVE or IGNORED.
 
     A detection is matched to the object of its class and image that it overlaps most, the first of equals,
     whether or not that object is matched already. Below *iou* it is a false positive. One that is matched to
     a difficult object is ignored. Of several matched to one object, the highest score is the true positive.
+    *ranked* is their order by score, where that is known already.
     """
-    return _judge_ranked(objects, detections, _rank(detections.scores), iou)
-
-
-def _judge_ranked(objects: Objects, detections: Detections, ranked: np.ndarray, iou: float) -> np.ndarray:
+    ranked = _rank(detections.scores) if ranked is None else ranked
     matches, best = _match(objects, detections)
     verdicts = np.full(len(matches), FALSE_POSITIVE, np.int8)
     ranked = ranked[best[ranked] >= iou]
@@ -133,10 +128,9 @@ def _refuse_invalid(detections: Detections) -> None:
 
 
 def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
-    """Match each detection to the object of its image and class that it overlaps most.
+    """Match each detection to the object of its image and class that it overlaps most; return it and the IoU.
 
-    Returns:
-        The number of that object, int (n,), and the IoU; 0 and −inf for a detection without such an object.
+    These are 0 and −inf for a detection without such an object.
     """
     matches, best = np.zeros(len(detections.images), np.int64), np.full(len(detections.images), -np.inf)
     object_groups, detection_groups, groups = _image_class_groups(objects, detections)
@@ -159,11 +153,7 @@ def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
 
 
 def _image_class_groups(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray, int]:
-    """Number the pairs of image and class, from 0.
-
-    Returns:
-        The number of each object's pair, int (n,), of each detection's, and how many pairs there are.
-    """
+    """Number the pairs of image and class, from 0, and return how many there are in all."""
     classes = 1 + max(objects.classes.max(initial=0), detections.classes.max(initial=0))
     of_objects = objects.images.astype(np.int64) * classes + objects.classes
     of_detections = detections.images.astype(np.int64) * classes + detections.classes
@@ -185,14 +175,11 @@ def voc_ap(
         detections: Columns image, class, score, xmin, ymin, xmax and ymax; boxes likewise.
         metric: "07" or "area"; see `average_precision`.
         iou: Overlap from which a detection counts.
-        known: Classes that may be detected although no object here is of them.
+        known: Classes that may be detected although no object here is of them; ItlError for any other.
 
     Returns:
         0 to 1 for each class of *objects* and each class detected, sorted by name; NaN for a class without
         objects, or with difficult ones alone.
-
-    Raises:
-        ItlError: A detection is of another class, or is refused by `average_precisions`.
     """
     (annotated, detected), names = _numbered(objects["name"], detections["class"])
     classes = dict.fromkeys([*names[np.unique(annotated)], *known])
@@ -229,15 +216,10 @@ def mean_ap(precisions: Iterable[float]) -> float:
 
 
 def action_ap(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Compute the average precision of each class, by area, as ``VOCevalaction`` does.
+    """Compute the average precision (C,) of each class, by area, as ``VOCevalaction`` does; NaN without a 1.
 
-    Args:
-        scores: (N, C). A score of −inf, for what was not scored, ranks last; equal scores rank in the order
-            of the rows.
-        labels: (N, C). 1 is a positive, 0 a negative, −1 is left out.
-
-    Returns:
-        float64 (C,), 0 to 1; NaN for a class without a 1.
+    A score of −inf, for what was not scored, ranks last; equal *scores* (N, C) rank in the order of the rows.
+    Of *labels* (N, C) 1 is a positive, 0 a negative, and −1 is left out.
 
     Raises:
         ItlError: Shapes differ, a score is NaN, or a label is another number.

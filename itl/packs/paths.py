@@ -25,6 +25,10 @@ from itl.storage import read_mapping, write_atomic
 TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
 
+class NoSource(ItlError):
+    """Raised where nothing here has the images of a packing: a pack of them may be here all the same."""
+
+
 def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     """Return the path of the images of *packing*; None if they are rendered.
 
@@ -35,12 +39,12 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     entries = [data_entry(entry) for entry in machine.data]
     paths = {name: path for name, path in entries if name}
     if name in paths:
-        return _existing(Path(paths[name]).expanduser(), name)
+        return _existing(Path(paths[name]).expanduser(), name, ItlError)
     if not packing.path:
         unused = describe_unused_data(machine.data)
-        raise ItlError(f"no path is given for {name}; use --data {name}=PATH{unused}")
+        raise NoSource(f"no path is given for {name}; use --data {name}=PATH{unused}")
     if Path(packing.path).is_absolute():
-        return _existing(Path(packing.path), name)
+        return _existing(Path(packing.path), name, NoSource)
     folders = [Path(path).expanduser() for name, path in entries if not name]
     matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
     for folder in folders:
@@ -52,29 +56,30 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     nowhere = "--data names no folder alone" if entries else "ITL_DATA and --data are empty"
     searched = ", ".join(named) or f"no folder ({nowhere})"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
-    raise ItlError(
+    kind = ItlError if matches else NoSource
+    raise kind(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
         f"{name}=PATH{describe_unused_data(machine.data)}"
     )
 
 
-def _existing(path: Path, name: str) -> Path:
+def _existing(path: Path, name: str, kind: type[ItlError]) -> Path:
     if path.exists():
         return path
-    raise ItlError(f"{name} should lie at {path}, but nothing is there; give --data {name}=PATH")
+    raise kind(f"{name} should lie at {path}, but nothing is there; give --data {name}=PATH")
 
 
 def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
     """Return the folder of the pack of *packing* here; another source, path or size has another folder.
 
-    Where no data is given at all, it is that of the only pack here that was built of *packing*, wherever its
-    source lay: results of runs that are done need no data.
+    Where no data given has its images, it is that of the only pack here that was built of *packing*, wherever
+    its source lay: results of runs that are done need no data.
     """
     try:
         return machine.packs / _folder_name(packing, name, find_source(packing, name, machine))
-    except ItlError as error:
+    except NoSource as error:
         built = [path.parent for path in machine.packs.glob("*/pack.json")]
-        ours = [] if machine.data else [folder for folder in built if _is_of(folder, packing, name)]
+        ours = [folder for folder in built if _is_of(folder, packing, name)]
         if len(ours) == 1:
             return ours[0]
         several = f"; {', '.join(folder.name for folder in ours)} are built, of other paths" if ours else ""

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -108,11 +108,7 @@ class DaskWorkers:
 
 @contextmanager
 def cluster(machine: Machine) -> Iterator[DaskWorkers]:
-    """Provide the workers of the Dask scheduler at `machine.scheduler`, or of SLURM jobs for ``slurm``.
-
-    Raises:
-        ItlError: if no scheduler answers, or dask-jobqueue or SLURM is missing.
-    """
+    """Provide the workers of the Dask scheduler at `machine.scheduler`, or of SLURM jobs for ``slurm``."""
     from dask.distributed import Client
 
     # one line of ours says what happened; Dask and tornado would add dozens
@@ -153,15 +149,9 @@ def slurm_jobs(machine: Machine) -> Iterator[object]:
     signal.signal(signal.SIGINT, on_interrupt)  # dask_jobqueue sets one that ends with status 0
     if not shutil.which("sbatch"):
         raise ItlError("--scheduler slurm needs sbatch, which is not here; use a login node of the cluster")
-    open_settings = {
-        name: value for name, value in SLURM.items() if not dask.config.get(f"jobqueue.slurm.{name}", None)
-    }
-    with dask.config.set(
-        {
-            "distributed.scheduler.allowed-failures": JOB_LOSSES,
-            **{f"jobqueue.slurm.{name}": value for name, value in open_settings.items()},
-        }
-    ):
+    defaults = {f"jobqueue.slurm.{name}": value for name, value in SLURM.items()}
+    settings = {name: value for name, value in defaults.items() if not dask.config.get(name, None)}
+    with dask.config.set(settings | {"distributed.scheduler.allowed-failures": JOB_LOSSES}):
         logs = machine.home / "runs" / "slurm"
         logs.mkdir(parents=True, exist_ok=True)
         with SLURMCluster(python=sys.executable, log_directory=str(logs)) as jobs:
@@ -173,17 +163,21 @@ def settle(future: Future, run: "DaskFuture", spec: Spec, store: Store) -> None:
     """Give *future* the outcome of *run*: done only if its result is in the store of this machine."""
     try:
         host = run.result()
-        deadline = time.monotonic() + SHARED_FOLDER_S
-        while store.state(spec) != "done":
-            if time.monotonic() > deadline:
-                raise ItlError(
-                    f"{host} has done run {key(spec)}, but its result is not in {store.path(spec)} on "
-                    f"{socket.gethostname()}; give a --home that all hosts share"
-                )
-            time.sleep(0.5)
+        where = f"{store.path(spec)} on {socket.gethostname()}"
+        absent = f"{host} has done run {key(spec)}, but its result is not in {where}"
+        _wait_for(lambda: store.state(spec) == "done", absent)
         future.set_result(host)
     except BaseException as error:
         future.set_exception(error)
+
+
+def _wait_for(is_there: Callable[[], bool], absent: str) -> None:
+    """Wait until a file that another host wrote can be seen here; ItlError that it is *absent* else."""
+    deadline = time.monotonic() + SHARED_FOLDER_S
+    while not is_there():
+        if time.monotonic() > deadline:
+            raise ItlError(f"{absent}; give a --home that all hosts share")
+        time.sleep(0.5)
 
 
 class _WorkerState:
@@ -235,21 +229,16 @@ def _tell_client(call: str, line: str) -> None:
 
 
 def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str) -> str:
-    """Do one run in a process of its own, on the first of the devices that this worker sees.
+    """Do one run in a process of its own, on the first of the devices that this worker sees; return the host.
 
-    torch's random state is one for a process, so runs in threads would disturb each other's numbers.
-
-    Returns:
-        The name of this host.
-
-    Raises:
-        ItlError: what went wrong, and on which host.
-        BrokenProcessPool: if the process of the run was killed.
+    torch's random state is one for a process, so runs in threads would disturb each other's numbers. ItlError
+    says what went wrong, and on which host; BrokenProcessPool, that the process of the run was killed.
     """
     host = socket.gethostname()
     try:
         own = machine.for_worker()
-        _wait_for_folder(store, spec)
+        folder = store.path(spec)  # which the caller of the run has made
+        _wait_for((folder / "spec.json").exists, f"there is no {folder}")
         _state.perform(spec, store, own.replace(device=own.devices[0]), call)
         return host
     except BrokenProcessPool as error:
@@ -257,19 +246,6 @@ def perform_on_worker(spec: Spec, store: Store, machine: Machine, call: str) -> 
     except Exception as error:
         reason = str(error) if isinstance(error, ItlError) else f"{type(error).__name__}: {error}"
         raise ItlError(f"on {host}: {' '.join(reason.split())}") from None
-
-
-def _wait_for_folder(store: Store, spec: Spec) -> None:
-    """Wait until this host sees the folder of *spec*, which the caller of the run has made.
-
-    Raises:
-        ItlError: if it does not, as where the home folder is not shared.
-    """
-    deadline = time.monotonic() + SHARED_FOLDER_S
-    while not (store.path(spec) / "spec.json").exists():
-        if time.monotonic() > deadline:
-            raise ItlError(f"there is no {store.path(spec)}; give a --home that all hosts share")
-        time.sleep(0.5)
 
 
 def stop_on_worker(call: str) -> None:

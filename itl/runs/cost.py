@@ -22,6 +22,9 @@ DETECTION_BYTES_PER_IMAGE = 8000  # of the boxes that a detector reports
 TABLE_BYTES_PER_IMAGE = 300  # of memory, for an image's row in the open pack
 FEATURE_BYTES = 16  # of each feature in a probe: float32 twice, and float64
 
+Train = tuple[tuple[str, int], ...]  # training images of each class
+Contents = frozenset[tuple[frozenset[str], int]]
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -61,17 +64,7 @@ def cost_settings(spec: Pretrain | Transfer) -> tuple:
 
 
 def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) -> Cost:
-    """Estimate what *spec* costs.
-
-    Args:
-        spec: of the run.
-        size: of the pack that it learns from.
-        rates: those of its work and of frozen features on *machine*.
-        machine: that does the run.
-
-    Raises:
-        ItlError: where its subset cannot be had.
-    """
+    """Estimate what *spec*, which learns from a pack of this *size*, costs at the *rates* of *machine*."""
     net, recipe = work_of(spec)
     rate: Rate = rates[name_of(net, recipe, machine)]
     frozen: Frozen = rates[frozen_name(machine)]
@@ -97,8 +90,7 @@ def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) 
 
 def _training_seconds(recipe: Recipe, n_train: int, n_test: int, rate: Rate) -> float:
     """Return the seconds of one training on *n_train* images, and of its scoring."""
-    trained = images_trained_on(recipe, n_train)
-    return trained * rate.train_s_per_image + n_test * rate.infer_s_per_image
+    return images_trained_on(recipe, n_train) * rate.train_s_per_image + n_test * rate.infer_s_per_image
 
 
 def images_trained_on(recipe: Recipe, n_train: int) -> int:
@@ -120,10 +112,7 @@ def images_of(spec: Pretrain | Transfer, size: Size, machine: Machine) -> Images
     """Count the images that *spec* works through.
 
     Those of a target are as in `itl.evaluation.target`: where there is a test split, val is trained on too,
-    unless only some images of each class are wanted.
-
-    Raises:
-        ItlError: where its subset cannot be had.
+    unless only some images of each class are wanted. ItlError where its subset cannot be had.
     """
     splits, train = {"train": 0, "val": 0, "test": 0} | dict(size.splits), tuple(size.train.items())
     if isinstance(spec, Pretrain):
@@ -185,18 +174,16 @@ def _plain(subset: Subset) -> Subset:
 
 
 @cache
-def _kept(train: tuple[tuple[str, int], ...], subset: Subset, taxonomies: Path) -> Mapping[str, int]:
+def _kept(train: Train, subset: Subset, taxonomies: Path) -> Mapping[str, int]:
     """Count the training images of each class that *subset* keeps; a plan does so hundreds of times."""
     return count_subset(tree_of_digest(subset.tree, taxonomies), dict(train), subset).images
 
 
-def contents_of(spec: Pretrain, size: Size, machine: Machine) -> frozenset[tuple[frozenset[str], int]]:
+def contents_of(spec: Pretrain, size: Size, machine: Machine) -> Contents:
     """Return what *spec* is trained on: see `itl.packs.subset.class_contents`; of a pack of this *size*."""
     return _contents(tuple(size.train.items()), _plain(spec.subset), machine.taxonomies)
 
 
 @cache
-def _contents(
-    train: tuple[tuple[str, int], ...], subset: Subset, taxonomies: Path
-) -> frozenset[tuple[frozenset[str], int]]:
+def _contents(train: Train, subset: Subset, taxonomies: Path) -> Contents:
     return class_contents(tree_of_digest(subset.tree, taxonomies), dict(train), subset)

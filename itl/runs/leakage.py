@@ -42,11 +42,7 @@ class Leakage:
 
 
 def find_leakage(packs: Mapping[str, Pack]) -> list[Leakage]:
-    """Compare the images that each target is scored on with those that nets learn from.
-
-    Args:
-        packs: The pre-training's, called images, and the targets', by name.
-    """
+    """Compare the images that each target is scored on with those that nets learn from, called images."""
     pretraining, leaks = packs["images"], []
     for name, pack in packs.items():
         split = scored_split(pack)
@@ -62,12 +58,9 @@ def find_leakage(packs: Mapping[str, Pack]) -> list[Leakage]:
 
 
 def known_of_leakage(weights: str, trained_on: str, packs: Mapping[str, Pack]) -> str:
-    """Say what is known of the test images that published *weights* have seen: not which, but which classes.
+    """Say what is known of the test images of *packs* that published *weights* have seen: not which.
 
-    Args:
-        weights: Their name.
-        trained_on: What they were trained on; classes are known of ImageNet-1k alone.
-        packs: Those that features are evaluated on, by name.
+    But which classes, where they were *trained_on* ImageNet-1k.
     """
     text = f"trained on {trained_on}; which test images {weights} has seen is not known"
     if "ImageNet-1k" not in trained_on:

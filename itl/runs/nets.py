@@ -13,23 +13,16 @@ LEAST_KEY = 4  # letters of a key that may stand for it
 
 
 def net_of(run: str | Pretrain | Transfer, store: Store) -> Pretrain:
-    """Return the pre-training that *run* is, or that it measures.
-
-    Args:
-        run: a spec, the key of a run in *store*, or the beginning of one.
-        store: of the runs.
-
-    Raises:
-        ItlError: no run, or several, have such a key, or it was made by another version of itl.
-    """
+    """Return the pre-training that *run* is or measures: a spec, the key of one, or its beginning."""
     if isinstance(run, Pretrain | Transfer):
         return run if isinstance(run, Pretrain) else run.pretrain
     matches = [folder for folder in _folders(store) if folder.name.startswith(run)]
     if len(matches) != 1 or len(run) < LEAST_KEY:
         keys = [folder.name for folder in _folders(store)]
+        more = f"give its first {LEAST_KEY} letters, or as many as no other run has; " if matches else ""
         raise ItlError(
-            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have "
-            f"such a key; {did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys of a preset's runs"
+            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have a "
+            f"key that begins so; {more}{did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys"
         )
     content = _read(matches[0])
     spec = _pretrain(content)
@@ -67,16 +60,7 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
 
 
 def export_net(run: str, path: Path, machine: Machine) -> str:
-    """Write the net of *run* to *path*, by the names of torchvision or timm; return what to know of it.
-
-    Args:
-        run: the key of a run, or its beginning.
-        path: of a .safetensors, .pth or .pt file.
-        machine: that holds the run.
-
-    Raises:
-        ItlError: there is no such run, it is not done, or the file cannot be written.
-    """
+    """Write the net of *run* to *path*, by the names of torchvision or timm; return what to know of it."""
     from itl.runs.perform import load_net  # here: it imports torch
     from itl.training.weights import export_weights
 

@@ -50,12 +50,7 @@ class OwnWeights:
 
     @classmethod
     def read(cls, value: object) -> "OwnWeights":
-        """Make them of an entry of ``weights``: text, a mapping, or what was made before.
-
-        Raises:
-            ItlError: for settings that an entry does not have, names that no hub has, and files that cannot
-                be read.
-        """
+        """Make them of an entry of ``weights``: text, a mapping, or what was made before."""
         from itl.training.hubs import HUBS, architecture, published  # here: it imports torch
 
         if isinstance(value, OwnWeights):
@@ -82,16 +77,7 @@ class OwnWeights:
         return cls(weights, architecture(entry.net), shown, file, trained_on, pixels)
 
     def keep(self, machine: Machine, pixels: int) -> None:
-        """Read the weights, once, into `machine.weights`, where runs find them.
-
-        Args:
-            machine: that holds runs.
-            pixels: of the question's recipe.
-
-        Raises:
-            ItlError: they are not here, are damaged, or are those of another net; see
-                `itl.training.weights.read_tensors` and `body_tensors`.
-        """
+        """Read the weights, once, into `machine.weights`, where runs find them; *pixels* are the recipe's."""
         from itl.training.checkpoint import save_tensors
         from itl.training.weights import kept_file
 

@@ -3,7 +3,6 @@
 import gc
 import json
 import time
-import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from hashlib import sha256
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from itl import ItlError, pick
+from itl import ItlError, pick, warn
 from itl.evaluation.accuracy import scores
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, scored_split, target_of
@@ -42,11 +41,7 @@ Spec = Pretrain | Transfer
 
 
 def perform(spec: Spec, store: Store, machine: Machine) -> dict:
-    """Return the result of *spec*. If it is not done, do it, from its last checkpoint.
-
-    Raises:
-        ItlError: where the run needs another that is not done, and where its files cannot be written.
-    """
+    """Return the result of *spec*. If it is not done, do it, from its last checkpoint."""
     try:
         with store.claim(spec) as folder:
             return store.result(spec) or _perform(spec, store, folder, machine)
@@ -104,7 +99,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
             set_norm_statistics(net.eval(), batches.in_order(), lambda batch: net(batch[0]))
     elif worse := worse_than_guessing(folder, len(selection.classes)):
         cure = f"an lr below {spec.recipe.lr:g} may do better"
-        warnings.warn(f"run {key(spec)} ended with {worse}; {cure}", stacklevel=2)
+        warn(f"run {key(spec)} ended with {worse}; {cure}")
     save_weights(net, folder / "weights.safetensors")
     return {
         "classes": len(selection.classes),
@@ -154,9 +149,6 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     Returns:
         classes and images (of the target's training), split and protocol (of its test images), metrics
         (by name, in percent but for scores) and chosen (settings, by name).
-
-    Raises:
-        ItlError: where the pre-training is not done, the method is unknown, or it would not use the recipe.
     """
     method = pick(METHODS, spec.method, "transfer method")
     if spec.recipe is not None and method.recipe is None:
@@ -179,15 +171,8 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
 
 
 def load_net(spec: Pretrain, store: Store) -> Classifier:
-    """Build the net of *spec* with the weights of its finished run.
-
-    Raises:
-        ItlError: where that run is not done.
-    """
-    result = store.result(spec)
-    if result is None:
-        raise ItlError(f"the net of run {key(spec)} is needed, and that run is not done; run it first")
-    net = build_for(spec, result["classes"])
+    """Build the net of *spec* with the weights of its finished run."""
+    net = build_for(spec, store.finished(spec)["classes"])
     load_weights(net, store.path(spec) / "weights.safetensors")
     return net
 

@@ -50,11 +50,7 @@ def run_pilot(
 ) -> Iterator[str]:
     """Measure *count* nets, one by one, on the task of *chooser*; nets that are missing are trained.
 
-    Yields:
-        A line on each net before it is measured.
-
-    Raises:
-        ItlError: *count* is below 0, or there is less disk or memory than so many nets take.
+    Yields a line on each net before it is measured.
     """
     if count < 0:
         raise ItlError(f"--pilot takes a number of nets, such as 8; got {count}")

@@ -20,16 +20,9 @@ from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
-from itl.runs.throughput import (
-    Rates,
-    calibrated,
-    frozen_name,
-    measured_before,
-    name_of,
-    refuse_impossible,
-)
+from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
 from itl.sources.registry import SOURCES
-from itl.specs import DetectionRecipe, Packing, Pretrain, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +43,14 @@ class QuestionLike(Protocol):
     @property
     def name(self) -> str:
         """Name of the question."""
+
+    @property
+    def net(self) -> str:
+        """The net that is trained, as `itl.training.nets.build` takes it."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How it is trained."""
 
     @property
     def afterwards(self) -> str:
@@ -88,11 +89,7 @@ class PlannedRun:
 
     def add(self, question: str, condition: str, target: str) -> None:
         """Note who needs the run, each once."""
-        for names, name in (
-            (self.questions, question),
-            (self.conditions, condition),
-            (self.targets, target),
-        ):
+        for names, name in ((self.questions, question), (self.conditions, condition), (self.targets, target)):
             if name not in names:
                 names.append(name)
 
@@ -127,16 +124,12 @@ class Plan:
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
     afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
     enlarged: tuple[str, ...] = ()  # lines on images that nets see larger than they are packed
+    unfinished: frozenset[str] = frozenset()  # names of the questions that have runs left
 
     @property
     def left(self) -> pd.DataFrame:
         """The runs that are not done."""
         return self.runs[self.runs["state"] != "done"]
-
-    @property
-    def unfinished(self) -> set[str]:
-        """The names of the questions that have runs left."""
-        return {name for names in self.left["questions"] for name in names.split(", ")}
 
     def table(self) -> pd.DataFrame:
         """Packs and runs in one table, as notebooks show it: run, kind, what, seed, state and minutes."""
@@ -196,14 +189,8 @@ class Plan:
         kinds = [("memory", "memory", free_memory(), self.machine.slots)]
         if self.machine.device != "cpu":
             smallest = min(self.machine.devices, key=device_memory)
-            kinds += [
-                (
-                    "device",
-                    f"the memory of {device_name(smallest)}",
-                    device_memory(smallest),
-                    self.machine.workers,
-                )
-            ]
+            name = f"the memory of {device_name(smallest)}"
+            kinds.append(("device", name, device_memory(smallest), self.machine.workers))
         return kinds
 
     def refuse(self) -> None:
@@ -256,25 +243,15 @@ class Plan:
         return "\n".join([*lines, *self.enlarged, *self.duplicates, *self.afterwards])
 
 
-def plan(
-    questions: Iterable[QuestionLike],
-    store: Store,
-    machine: Machine,
-    measure: bool = True,
-) -> Plan:
+def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, measure: bool = True) -> Plan:
     """Plan *questions* together: what they share is one row.
 
-    Args:
-        questions: to be planned.
-        store: where finished runs are looked up.
-        machine: that would do the runs.
-        measure: measure how fast this machine is where that is not known yet; else such runs cost nothing.
-
-    Raises:
-        ItlError: for data that are missing, all in one line, for subsets that cannot be had, and for nets and
-            weights that runs would refuse; nothing is measured before these are checked.
+    With *measure*, how fast this machine is is measured where that is not known yet; else such runs cost
+    nothing. Before that, ItlError is raised for data that are missing, all in one line, for subsets that
+    cannot be had, and for nets and weights that runs would refuse.
     """
     questions = list(questions)
+    _refuse_unknown_nets(questions, machine)
     sizes, packs = _packs(questions, machine)
     planned = _planned_runs(questions, sizes, machine)
     for run in planned.values():
@@ -296,7 +273,8 @@ def plan(
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
     specs, enlarged = tuple(planned), _enlarged(planned.values())
-    return Plan(packs, runs, machine, specs, duplicates, afterwards, enlarged)
+    unfinished = frozenset(name for run in left for name in run.questions)
+    return Plan(packs, runs, machine, specs, duplicates, afterwards, enlarged, unfinished)
 
 
 def is_packed(spec: Pretrain | Transfer) -> bool:
@@ -304,6 +282,19 @@ def is_packed(spec: Pretrain | Transfer) -> bool:
     subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
     packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
     return not any(digest.startswith(UNPACKED) for digest in packs)
+
+
+def _refuse_unknown_nets(questions: Sequence[QuestionLike], machine: Machine) -> None:
+    """Raise ItlError for a net that there is not, before data are listed; one that was measured is there."""
+    for question in questions:
+        work = question.net, question.recipe
+        if name_of(*work, machine) not in measured_before([work], machine):
+            from itl.training.nets import check_net  # here: it imports torch
+
+            try:
+                check_net(question.net)
+            except ItlError as error:
+                raise ItlError(f"{question.name}: {error}") from error
 
 
 def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None:
@@ -361,10 +352,7 @@ def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machin
 
 
 def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:
-    """Return the size of every pack, by its folder, and the table of packs; log which are outdated.
-
-    Raises ItlError for data that are missing, all in one line.
-    """
+    """Return the size of every pack, by its folder, and the table of packs; log which are outdated."""
     packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
     sizes, rows, missing = {}, [], {}
     for name, packing in packings:
@@ -376,21 +364,21 @@ def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Pa
             continue
         sizes[folder] = size
         if size.changes:
-            changes = f"the source of {name} has changed since it was packed: {size.changes}"
-            log.info(f"{changes}; it is packed anew")
+            log.info(f"{describe_changes(name, size.changes)}; it is packed anew")
         state, minutes, disk = "done", 0.0, 0
         if not size.packed:
             state, minutes = "to do", size.images * size.seconds / cpu_count() / 60
             disk = max(0, size.images * (3 * packing.size**2 + ROW_BYTES) - _written(folder))
         rows.append((name, packing.source, size.images, packing.size, state, minutes, disk, size.reading))
-    if len(missing) > 1:
-        raise ItlError(
-            f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
-            f"{'; '.join(missing.values())}"
-        )
     if missing:
-        raise ItlError(*missing.values())
+        several = f"{len(missing)} data sets cannot be planned ({', '.join(missing)}): "
+        raise ItlError(f"{several if len(missing) > 1 else ''}{'; '.join(missing.values())}")
     return sizes, pd.DataFrame(rows, columns=PACK_COLUMNS)
+
+
+def describe_changes(name: str, changes: str) -> str:
+    """Say that the source of the pack *name* is no longer what was packed."""
+    return f"the source of {name} has changed since it was packed: {changes}"
 
 
 def _duplicates(
@@ -420,10 +408,7 @@ def _written(folder: Path) -> int:
 def _planned_runs(
     questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
 ) -> dict[Pretrain | Transfer, PlannedRun]:
-    """Return every run once, by its spec, and every net that one needs, trained or not.
-
-    Raises ItlError for a target without images to score on.
-    """
+    """Return every run once, by its spec, and every net that one needs, trained or not."""
     planned: dict[Pretrain | Transfer, PlannedRun] = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:

@@ -43,13 +43,10 @@ def terminal_table(
     widest: Mapping[str, int] | None = None,
     columns: int | None = TERMINAL_COLUMNS,
 ) -> str:
-    """Write *table* in at most so many *columns*: its widest ones are cut, which … marks.
+    """Write *table* in at most so many *columns* of characters: its widest ones are cut, which … marks.
 
-    Args:
-        table: To be written.
-        key: Columns that tell its rows apart: of rows that are alike when cut, these are written whole below.
-        widest: Characters that a column may have at most.
-        columns: Characters of a line; None: any number.
+    The columns *key* tell its rows apart: of rows that are alike when cut, these are written whole below.
+    *widest* is how many characters a column may have.
     """
     text = table.astype(str)
     widths = {name: max(len(name), *text[name].str.len()) for name in text} if len(text) else {}

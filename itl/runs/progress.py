@@ -5,13 +5,12 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.machine import duration
 from itl.runs.store import HOLDER, RESULT, Store
 from itl.specs import Pretrain, key
@@ -37,7 +36,7 @@ class Progress:
         minutes: by key, what a run should take; runs that are not named weigh alike.
         slots: how many runs are done side by side.
         table: what a notebook shows.
-        clock: seconds, for tests.
+        clock: seconds.
     """
 
     def __init__(
@@ -140,15 +139,11 @@ class Progress:
         if self.work and (self.done >= self.logged + LOG_STEP or (self.done == 1 and self.logged < 1)):
             self.logged = self.done
             passed = (self.clock() - self.started) / 60
-            row = {
-                "process": os.getpid(),
-                "start": self.started,
-                "minutes": passed,
-                "left": self.minutes_left,
-            }
+            row = {"process": os.getpid(), "start": self.started, "minutes": passed}
+            row |= {"left": self.minutes_left, "done": self.done}
             self.store.root.mkdir(parents=True, exist_ok=True)
             with open(self.store.root / LOG, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row | {"done": self.done}) + "\n")
+                file.write(json.dumps(row) + "\n")
 
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing: an executed notebook keeps it."""
@@ -162,9 +157,6 @@ def estimates(store: Store) -> pd.DataFrame:
     Returns:
         A row for each percent of the work: minutes (that had passed), left (minutes, as estimated then), done
         (part of the work, 0 to 1), and total (minutes of all, as estimated then). The last row is the truth.
-
-    Raises:
-        ItlError: no runs of the store have ended.
     """
     rows = _rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
     ends = [row for row in rows if row["done"] == 1]
@@ -210,7 +202,7 @@ def _rows(log: Path, numbers: Sequence[str]) -> list[dict]:
     lines = log.read_bytes().splitlines() if log.exists() else []
     rows = [row for line in lines if (row := _row(line, numbers))]
     if len(rows) < len(lines):
-        warnings.warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out", stacklevel=3)
+        warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out")
     return rows
 
 

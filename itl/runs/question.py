@@ -134,11 +134,7 @@ class Margin:
     points: tuple[tuple[str, float], ...] = ()  # by main metric, as accuracy or map
 
     def __post_init__(self) -> None:
-        """Check the numbers.
-
-        Raises:
-            ItlError: for a share or points that are not above 0, and for a metric that judges no task.
-        """
+        """Check the numbers and the metrics."""
         metrics = dict.fromkeys(main_metrics())
         for metric, _ in self.points:
             pick(metrics, metric, "main metric of a task")
@@ -359,11 +355,10 @@ class Question:
         packs = {}
         for name, packing in self.packings().items():
             pack = packed(packing, name, machine)
-            facts[f"pack {name}"] = (
-                f"{pack.digest}, {counted(len(pack.table), 'images')}" if pack else "not built"
-            )
+            facts[f"pack {name}"] = "not built"
             if pack:
                 packs[name] = pack
+                facts[f"pack {name}"] = f"{pack.digest}, {counted(len(pack.table), 'images')}"
         if len(packs) == len(self.packings()):
             facts |= {f"duplicates {leak.target}": str(leak) for leak in self.leakage(machine)}
             facts["duplicates left out of pre-training"] = "yes" if self.leave_out_duplicates else "no"
@@ -416,15 +411,7 @@ def run_all(
 ) -> None:
     """Do all missing runs of *questions*, each once, question by question, so that the first is done early.
 
-    Args:
-        questions: in the order in which they should be done.
-        store: for the results.
-        machine: that does the runs.
-        table: what a notebook shows meanwhile.
-        watch: is called about twice a second while runs are under way.
-
-    Raises:
-        ItlError: for what the plan refuses, runs that fail, and a script without an import guard.
+    Meanwhile a notebook shows *table*, and *watch* is called about twice a second.
     """
     refuse_while_main_is_imported()
     for question in questions:

@@ -1,21 +1,22 @@
 """The results of several questions: in one table, and what is missing in it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pandas as pd
 from pandas.api.types import infer_dtype
 
+from itl import ItlError
 from itl.machine import Machine
+from itl.packs.paths import find_source, packed
+from itl.packs.source_state import PackRequest, changes_since
+from itl.runs.plan import describe_changes
 from itl.runs.question import Question, nothing_done
 from itl.runs.store import Store
 
 
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:
-    """Return every number of the finished runs of *questions*: see `Question.results`.
-
-    Raises:
-        ItlError: where no run of any question is done.
-    """
+    """Return every number of the finished runs of *questions*, one at least: see `Question.results`."""
     tables = [question.results_so_far(store, machine) for question in questions]
     if all(table.empty for table in tables):
         raise nothing_done(questions, store, machine)
@@ -35,6 +36,19 @@ def describe_missing(
     return (
         f"{left} of {len(specs)} runs {'is' if left == 1 else 'are'} not done and not in this table{of_which}"
     )
+
+
+def changed_sources(questions: Sequence[Question], machine: Machine) -> list[str]:
+    """Return a line on each pack of *questions* whose source has changed since, where that is here."""
+    packings = dict.fromkeys(pair for question in questions for pair in question.packings().items())
+    lines = []
+    for name, packing in packings:
+        pack = packed(packing, name, machine)
+        with suppress(ItlError):  # results need no data
+            request = PackRequest(packing, find_source(packing, name, machine))
+            if pack and (changes := str(changes_since(pack.folder, pack.summary, request))):
+                lines.append(f"{describe_changes(name, changes)}; these results are of what was packed")
+    return lines
 
 
 def words_as_text(results: pd.DataFrame) -> pd.DataFrame:

@@ -2,12 +2,11 @@
 
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.specs import canonical, key
 from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
 
@@ -36,7 +35,7 @@ class Store:
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
         if current != text:
             if file.exists():
-                warnings.warn(f"{file} is damaged; it is made again", stacklevel=2)
+                warn(f"{file} is damaged; it is made again")
             write_atomic(file, lambda path: path.write_text(text))
         return folder
 
@@ -51,11 +50,11 @@ class Store:
             return None
         files = result.pop("files", {})
         if not isinstance(files, dict) or not isinstance(result.get("metrics"), dict):
-            warnings.warn(f"{folder / RESULT} is damaged: it lacks metrics or files; {AGAIN}", stacklevel=2)
+            warn(f"{folder / RESULT} is damaged: it lacks metrics or files; {AGAIN}")
             return None
         if damaged := changed_file(folder, files):
             reason = "damaged: its size has changed" if (folder / damaged).exists() else "missing"
-            warnings.warn(f"{folder / damaged} is {reason}; {AGAIN}", stacklevel=2)
+            warn(f"{folder / damaged} is {reason}; {AGAIN}")
             return None
         return result
 
@@ -67,11 +66,7 @@ class Store:
         return result
 
     def read(self, spec: object, name: str) -> dict:
-        """Return what `write` kept as *name* beside the run's result.
-
-        Raises:
-            ItlError: if that is missing or damaged.
-        """
+        """Return what `write` kept as *name* beside the run's result; ItlError if missing or damaged."""
         folder = self.path(spec)
         content = read_json(folder / name, cure := f"remove {folder / RESULT} and repeat, then {AGAIN}")
         if content is None:
@@ -82,11 +77,8 @@ class Store:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.result(spec) is not None:
             return "done"
-        return "partial" if self.is_partial(spec) else "to do"
-
-    def is_partial(self, spec: object) -> bool:
-        """Say whether a checkpoint of the run waits."""
-        return os.path.exists(f"{self.path(spec)}/checkpoint.safetensors")
+        waits = os.path.exists(f"{self.path(spec)}/checkpoint.safetensors")
+        return "partial" if waits else "to do"
 
     def write(self, spec: object, name: str, content: object) -> None:
         """Keep *content* as JSON beside the run's result."""

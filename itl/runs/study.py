@@ -120,26 +120,19 @@ class Study(BaseModel):
         kind: Any = cls.model_fields[info.field_name].annotation
         return _learning(spec_of(kind, value, info.field_name), info.field_name)
 
-    @field_validator("targets", mode="before")
+    @field_validator("targets", "tuning", mode="before")
     @classmethod
-    def _read_packings(cls, value: object) -> object:
+    def _read_each(cls, value: object, info: Any) -> object:
         if not isinstance(value, Mapping):
             return value
+        if info.field_name == "tuning":
+            return {name: _tuning(fields, name) for name, fields in value.items()}
         return {name: _packing(fields, f"target {name}") for name, fields in value.items()}
-
-    @field_validator("tuning", mode="before")
-    @classmethod
-    def _read_recipes(cls, value: object) -> object:
-        if not isinstance(value, Mapping):
-            return value
-        return {name: _tuning(fields, name) for name, fields in value.items()}
 
     @classmethod
     def plain_defaults(cls) -> dict[str, object]:
         """Return what settings that are left out are, as presets write them: numbers, text and lists."""
-        defaults = {
-            name: field.default for name, field in cls.model_fields.items() if not field.is_required()
-        }
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
         return {name: value for name, value in plain.items() if isinstance(value, bool | int | str | list)}
 
@@ -218,16 +211,13 @@ class Study(BaseModel):
         method = pick(METHODS, task.method, "transfer method")
         packing = pick({"images": self.images, **self.targets}, task.target, f"target of task {task.name!r}")
         annotates = pick(SOURCES, packing.source, "source").annotates
-        if annotates and not method.annotated:
-            others = [f"{name}@{task.target}" for name, other in METHODS.items() if other.annotated]
+        if annotates != method.annotated:
+            kinds = {False: "one class for each image", True: "annotated objects"}
+            suited = [name for name, other in METHODS.items() if other.annotated == annotates]
+            others = " or ".join(f"{name}@{task.target}" for name in suited)
             raise ItlError(
-                f"task {task.name} needs one class for each image, and source {packing.source} of "
-                f"{task.target} has annotated objects instead; measure it by {' or '.join(others)}"
-            )
-        if method.annotated and not annotates:
-            raise ItlError(
-                f"task {task.name} needs annotated objects, and source {packing.source} of {task.target} has "
-                f"one class for each image; measure it by another method, such as probe@{task.target}"
+                f"task {task.name} needs {kinds[method.annotated]}, and source {packing.source} of "
+                f"{task.target} has {kinds[annotates]} instead; measure it by {others}"
             )
         self._check_recipe(task, packing)
         if method.annotated and task.labels != "original":
@@ -255,10 +245,8 @@ class Study(BaseModel):
         if not isinstance(recipe, DetectionRecipe):
             return
         if packing.fit != "pad":
-            raise ItlError(
-                f"task {task.name} needs whole images, and {task.target} has fit {packing.fit}; give it "
-                f"fit: pad"
-            )
+            fit = f"{task.target} has fit {packing.fit}"
+            raise ItlError(f"task {task.name} needs whole images, and {fit}; give it fit: pad")
         if recipe.regions == "file" and "proposals" not in dict(packing.options):
             raise ItlError(
                 f"task {task.name} takes regions from a file, and {task.target} has none; give it the option "

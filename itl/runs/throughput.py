@@ -162,11 +162,7 @@ def _measure_all(
 
 
 def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT_S) -> Rate:
-    """Time training and inference on a made-up batch, each for *repeat_s* seconds.
-
-    Raises:
-        ItlError: where a GPU has not the memory for it.
-    """
+    """Time training and inference on a made-up batch, each for *repeat_s* seconds."""
     import torch
 
     from itl.training.cuda_graph import record, training_state
@@ -279,10 +275,9 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
 def _seconds(
     work: Callable[[], object], device: "torch.device", repeat_s: float, queued: int = QUEUED
 ) -> float:
-    """Seconds that *work* takes at best within *repeat_s*, after once to warm up.
+    """Seconds that *work* takes at best within *repeat_s*, after once to warm up: disturbed the least.
 
-    The fastest was disturbed the least.
-    On a CPU that of this thread, which takes part in everything: what other processes take is not counted.
+    On a CPU those of this thread, which takes part in everything: what other processes take is not counted.
     """
     import torch
 

@@ -114,9 +114,7 @@ class OneProcess:
     def perform(self, spec: Spec, store: Store, machine: Machine, log: Callable[[str], object]) -> None:
         """Do the run of *spec* for a *machine* that fits; *log* is called with each line that it says.
 
-        Raises:
-            ItlError: what went wrong in the process.
-            BrokenProcessPool: if the process died.
+        ItlError says what went wrong in the process; BrokenProcessPool, that it died.
         """
         assert self.process.stdin
         assert self.process.stdout
@@ -137,10 +135,7 @@ class OneProcess:
 
 
 def serve_runs() -> None:
-    """Do the runs that arrive at standard input.
-
-    The answers to each are its lines, then what went wrong, or ''.
-    """
+    """Do the runs that arrive at standard input, and answer each: its lines, then what went wrong, or ''."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
     runs: SimpleQueue[tuple] = SimpleQueue()

@@ -1,19 +1,17 @@
 """Batches: images of a pack, cropped, flipped and normalised, in an order that seed and epoch determine."""
 
 import functools
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
@@ -31,8 +29,7 @@ MAX_DRAWS = 10  # of a box, as in torchvision: then the whole image is taken
 Crops = tuple[np.ndarray, np.ndarray, np.ndarray]  # positions (B,), boxes (B, 4), flips (B,)
 
 
-@dataclass(frozen=True)
-class EpochPlan:
+class EpochPlan(NamedTuple):
     """The images of an epoch's steps and how each is cropped, determined before a pixel is read."""
 
     positions: torch.Tensor  # int64 (N,), in the selection
@@ -40,13 +37,9 @@ class EpochPlan:
     flips: torch.Tensor  # bool (N,)
     targets: torch.Tensor  # int64 (N,), or (N, C) where an image has C labels
 
-    def tensors(self) -> tuple[torch.Tensor, ...]:
-        """Return all four, in the order of the fields."""
-        return self.positions, self.boxes, self.flips, self.targets
-
     def map(self, work: Callable[[torch.Tensor], torch.Tensor]) -> "EpochPlan":
         """Return the plan with *work* applied to each of its tensors."""
-        return EpochPlan(*map(work, self.tensors()))
+        return EpochPlan(*map(work, self))
 
 
 def device(machine: Machine) -> torch.device:
@@ -74,10 +67,8 @@ def step_rng(seed: int, epoch: int, step: int) -> np.random.Generator:
 def draw_boxes(random: np.random.Generator, count: int, size: int) -> np.ndarray:
     """Draw boxes for random resized crops of *count* images of size x size pixels, as torchvision does.
 
-    A box that does not fit is drawn again, up to MAX_DRAWS times; then it is the whole image.
-
-    Returns:
-        float32 (count, 4): top, left, height, width, in whole pixels.
+    A box that does not fit is drawn again, up to MAX_DRAWS times; then it is the whole image. The result is
+    float32 (count, 4): top, left, height, width, in whole pixels.
     """
     height, width = np.full((2, count), float(size))
     misfits = np.arange(count)
@@ -115,9 +106,7 @@ def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
         return fused_crop
     except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.warn(
-            f"no Triton on {device} ({reason}); plain torch crops the batches, slower", stacklevel=2
-        )
+        warn(f"no Triton on {device} ({reason}); plain torch crops the batches, slower")
         return _plain_crop
 
 
@@ -136,10 +125,6 @@ class Batches:
     """Batches of *selection* of *pack*, augmented as *recipe* says, on the machine's device.
 
     Of several ranks, each takes every ranks-th image of the same global batch of recipe.batch images.
-
-    Raises:
-        ItlError: Nothing is selected, the selection is of another pack, or a batch has fewer images than
-            there are ranks.
     """
 
     def __init__(self, pack: "Pack", selection: "Selection", recipe: Recipe, seed: int, machine: Machine):
@@ -254,7 +239,7 @@ class Batches:
 
     def _steps(self, plan: EpochPlan, count: int) -> Iterator[Crops]:
         """Split *plan* into steps of *count* images; the last may be shorter."""
-        for positions, boxes, flips in zip(*(part.split(count) for part in plan.tensors()[:3]), strict=True):
+        for positions, boxes, flips in zip(*(part.split(count) for part in plan[:3]), strict=True):
             yield positions.numpy(), boxes.numpy(), flips.numpy()
 
     def _crop(self, crops: Crops) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,6 @@
 """Tensors in safetensors files, written whole or not at all, and a run's checkpoint made of them."""
 
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,18 +12,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.storage import write_atomic
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
-    """Write *tensors* and a *note*, anything JSON can hold, to *path*, whole or not at all.
-
-    Raises:
-        ItlError: The file cannot be written, for example because the disk is full.
-    """
+    """Write *tensors* and a *note*, anything JSON can hold, to *path*, whole or not at all."""
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
     def write(part: Path) -> None:
@@ -38,11 +33,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """Read the tensors and the note that `save_tensors` wrote.
-
-    Raises:
-        ItlError: The file is missing or damaged.
-    """
+    """Read the tensors and the note that `save_tensors` wrote; ItlError where they are missing or damaged."""
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a mapping
@@ -105,9 +96,6 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     """Restore *net* and *optimizer* from the checkpoint in *folder*, in place, and return its history.
 
     Without a checkpoint, or with one that a power cut has damaged, nothing changes and the history is empty.
-
-    Raises:
-        ItlError: The file is of another net.
     """
     path = Path(folder) / CHECKPOINT_FILE
     if not path.exists():
@@ -115,7 +103,7 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     try:
         tensors, history = load_tensors(path)
     except ItlError as error:
-        warnings.warn(f"{path} is damaged ({error.__cause__}); training starts again", stacklevel=2)
+        warn(f"{path} is damaged ({error.__cause__}); training starts again")
         return []
     fill(net, {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}, path)
     for name, weight in net.named_parameters():

@@ -12,6 +12,9 @@ from itl import ItlError
 from itl.specs import IMAGENET_MEAN, IMAGENET_STD
 
 MEAN, STD = IMAGENET_MEAN, IMAGENET_STD  # as most published nets expect
+# Factor and summand (3,) from grey levels, 0 to 255, to normalised values
+SCALE = (1 / (255 * np.array(STD))).astype(np.float32)
+SHIFT = (-np.array(MEAN) / np.array(STD)).astype(np.float32)
 IMAGES_PER_TASK = 32  # that a thread crops at once: 0.3 ms of work
 
 
@@ -24,13 +27,7 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
         images: uint8 (B, H, W, 3).
         boxes: (B, 4): top, left, height and width, in pixels, whole or not.
         flips: Which crops to mirror, bool (B,).
-        pixels: Side of the result.
-
-    Returns:
-        float32 (B, 3, pixels, pixels), channels_last, on the device of *images*.
-
-    Raises:
-        ItlError: Images of another dtype or shape; on a CPU also a box that is not on its image.
+        pixels: Side of the result: float32 (B, 3, pixels, pixels), channels_last, on the device of *images*.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ItlError(f"batch_crop takes uint8 (B, H, W, 3), not {images.dtype} {tuple(images.shape)}")
@@ -64,17 +61,10 @@ def _weights(start: torch.Tensor, length: torch.Tensor, size: int, pixels: int) 
     return weights / weights.sum(2, keepdim=True)
 
 
-def _normalisation() -> tuple[np.ndarray, np.ndarray]:
-    """Return the scale (3,) and shift (3,) from grey levels, 0 to 255, to normalised values."""
-    mean, std = np.array(MEAN), np.array(STD)
-    return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
-
-
 @functools.cache
 def normalisation_on(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the same on *device*, copied only once: a copy from the host waits for the device."""
-    scale, shift = (torch.from_numpy(values).to(device) for values in _normalisation())
-    return scale, shift
+    """Return SCALE and SHIFT on *device*, copied only once: a copy from the host waits for the device."""
+    return torch.from_numpy(SCALE).to(device), torch.from_numpy(SHIFT).to(device)
 
 
 def gather_crop(
@@ -85,22 +75,11 @@ def gather_crop(
     out: np.ndarray,
     threads: Executor | None = None,
 ) -> torch.Tensor:
-    """Do what ``batch_crop(images[rows], ...)`` does, on the CPU in one pass.
+    """Do what ``batch_crop(images[rows], ...)`` does, on the CPU in one pass; *images* may be a memory map.
 
-    Args:
-        images: uint8 (N, H, W, 3); may be a memory map.
-        rows: Rows of *images*, int64 (B,).
-        boxes: As in `batch_crop`.
-        flips: As in `batch_crop`.
-        out: Filled with the crops, float32 (B, pixels, pixels, 3).
-        threads: Share the batch; their number changes no value. Not numba's threads: those end the process
-            when two Python threads call them at once, or after a fork.
-
-    Returns:
-        A view of *out*, (B, 3, pixels, pixels).
-
-    Raises:
-        ItlError: A row or a box does not exist in *images*.
+    The crops fill *out*, float32 (B, pixels, pixels, 3); returned is a view of it, (B, 3, pixels, pixels).
+    *threads* share the batch; their number changes no value. They are not numba's, which end the process when
+    two Python threads call them at once, or after a fork.
     """
     assert (out.dtype, len(out)) == (np.float32, len(rows))  # the kernel writes there unchecked
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):
@@ -111,7 +90,7 @@ def gather_crop(
     images = images.view(np.ndarray)
     images.flags.writeable = False  # of this view: maps and arrays share one compiled kernel
     boxes = np.ascontiguousarray(boxes, np.float32)
-    scale, shift = (np.tile(values, images.shape[2]) for values in _normalisation())
+    scale, shift = (np.tile(values, images.shape[2]) for values in (SCALE, SHIFT))
     parts = [slice(start, start + IMAGES_PER_TASK) for start in range(0, len(rows), IMAGES_PER_TASK)]
 
     def crop(part: slice) -> None:

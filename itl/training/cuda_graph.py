@@ -77,9 +77,7 @@ class RecordedSteps:
 
         def one_step() -> None:
             index = self.number * count + within
-            positions, *boxes_and_flips, targets = (
-                part.index_select(0, index) for part in self.plan.tensors()
-            )
+            positions, *boxes_and_flips, targets = (part.index_select(0, index) for part in self.plan)
             rate.copy_(self.learning_rates.index_select(0, self.number)[0])
             if self.sent is None:
                 images, rows = batches.on_device, batches.device_rows.index_select(0, positions)
@@ -97,7 +95,7 @@ class RecordedSteps:
         plan, total = self.batches.plan(step // len(self.batches)), self.recipe.total_steps(len(self.batches))
         rates = [self.recipe.lr_at((step + offset + 0.5) / total) for offset in range(count)]  # at mid-step
         self.learning_rates[:count].copy_(torch.tensor(rates).pin_memory(), non_blocking=True)
-        for recorded, part in zip(self.plan.tensors(), plan.tensors(), strict=True):
+        for recorded, part in zip(self.plan, plan, strict=True):
             recorded.copy_(part, non_blocking=True)
         self.number.zero_()
         images: Iterable[Tensor | None] = repeat(None, count)

@@ -88,14 +88,9 @@ class DetectionBatches:
         yield from self._load((part, np.zeros(len(part), bool)) for part in parts)
 
     def to_file_boxes(self, position: int, boxes: Tensor) -> np.ndarray:
-        """Convert boxes of a scaled image to its file's pixels.
+        """Convert boxes (n, 4) of the scaled image at *position* in the selection to its file's pixels.
 
-        Args:
-            position: Number of the image in the selection.
-            boxes: (n, 4) x0, y0, x1, y1, from 0.
-
-        Returns:
-            float64 (n, 4) xmin, ymin, xmax, ymax: 1-based, inclusive.
+        That is from x0, y0, x1, y1, from 0, to xmin, ymin, xmax, ymax: 1-based, inclusive, float64.
         """
         file_boxes = boxes.double().cpu().numpy() / self.scales[position]
         file_boxes[:, :2] += 1
@@ -153,10 +148,8 @@ class DetectionBatches:
     ) -> tuple[np.ndarray, np.ndarray, Tensor, Tensor, list[int]]:
         """Read what one batch sends to the device: two tensors, pinned where that is a GPU.
 
-        Returns:
-            The positions and flips of *part*; the stored images, uint8 (B, S, S, 3); boxes and labels of all
-            objects and then of all regions, float32 (R, 5); the number of objects of each image, followed by
-            the number of its regions.
+        These are the stored images, uint8 (B, S, S, 3), and boxes and labels of all objects, then of all
+        regions, float32 (R, 5). Last comes how many objects each image has, followed by how many regions.
         """
         positions, flips = part
         pairs = list(zip(positions, flips, strict=True))

@@ -72,13 +72,7 @@ def resident(
     """Copy *rows* of *source*, a pack's images, to the GPU of *stream*, if they fit beside a net.
 
     If the whole pack fits, its memory is kept for later runs, and only missing images are sent. If only these
-    rows fit, they are freed after use.
-
-    Args:
-        source: uint8 (N, S, S, 3).
-        rows: Row numbers, int64 (B,).
-        stream: Reads and copies the images.
-        workers: Number of processes that share the GPU's memory.
+    rows fit, they are freed after use. So many *workers* share the GPU's memory.
 
     Returns:
         Images on the GPU, uint8 (M, S, S, 3), and the positions of *rows* among them, int64 (B,); None where

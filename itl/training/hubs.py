@@ -52,13 +52,7 @@ def architecture(net: str) -> str:
 
 
 def published(net: str) -> Published:
-    """Look up the weights *net*, timm:NAME[.TAG] or torchvision:NAME[.WEIGHTS].
-
-    Without a tag, they are those that the library takes by default.
-
-    Raises:
-        ItlError: The library has no such net, or no such weights of it.
-    """
+    """Look up the weights *net*, timm:NAME[.TAG] or torchvision:NAME[.WEIGHTS]: the default without a tag."""
     library, _, name = net.rpartition(":")
     if library not in HUBS:
         raise ItlError(
@@ -111,11 +105,7 @@ def _torchvision_weights(full: str):
 
 
 def fetch(net: str) -> dict[str, Tensor]:
-    """Return the state dict of the published weights *net*, from the library's cache or the network.
-
-    Raises:
-        ItlError: They are in neither.
-    """
+    """Return the state dict of the published weights *net*, from the library's cache or the network."""
     library, _, name = net.rpartition(":")
     try:
         if library == "torchvision":

@@ -3,42 +3,29 @@
 import atexit
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.machine import Machine
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.batches import Batches, device, step_rng, use_device
 from itl.training.checkpoint import checkpoints, fill, load_checkpoint, load_tensors, save_tensors
 from itl.training.cuda_graph import RecordedSteps
+from itl.training.detection_batches import DetectionBatches
 from itl.training.numerics import autocast, repeatable
 
 Objective = Callable[[nn.Module, Any, Any, Recipe], Tensor]
-
-
-class TrainingBatches(Protocol):
-    """What `train` takes: `Batches`, or a detector's."""
-
-    batch: int  # images of one step, over all ranks
-    device: torch.device
-    machine: Machine
-
-    def __len__(self) -> int:
-        """Return the number of steps of an epoch."""
-
-    def epoch(self, number: int) -> Iterator[tuple[Any, Any]]:
-        """Yield the images and targets of each step of an epoch, as the objective takes them."""
+TrainingBatches = Batches | DetectionBatches
 
 
 class Diverged(ItlError):
@@ -77,17 +64,14 @@ def train(
         The history, a dict for each epoch: epoch, step, loss, seconds and images_per_second.
 
     Raises:
-        Diverged: The loss of an epoch, or a weight or buffer after it, is not finite. The last checkpoint
-            before that is kept.
+        Diverged: See there. The last checkpoint before that is kept.
     """
     total = recipe.total_steps(len(batches))
     net.to(device(machine), memory_format=torch.channels_last)
     optimizer = sgd(net, recipe)
     history = _resume(folder, net, optimizer, total, len(batches))
     step, saved = (history[-1]["step"] if history else 0), time.perf_counter()
-    if (
-        machine.compile and step < total and isinstance(batches, Batches)
-    ):  # a detector's images differ in shape
+    if machine.compile and step < total and isinstance(batches, Batches):  # a detector's differ in shape
         torch.compiler.reset()  # else the ninth net of a process would not be compiled
         net.compile(dynamic=False)  # in place: state-dict keys stay
     with _session(machine), checkpoints(folder) as save:
@@ -120,12 +104,9 @@ def fit_epoch(
     objective: Objective = classify,
     recorded: RecordedSteps | None = None,
 ) -> Tensor:
-    """Take the steps of the epoch that begins at *step*, or those left of the training.
+    """Take the steps of the epoch that begins at *step*, or those left of the training; return their losses.
 
-    *recorded* steps, if given, are replayed.
-
-    Returns:
-        The losses (steps,), on the device of *batches*: nothing waits for it.
+    *recorded* steps, if given, are replayed. The losses (steps,) are on the device: nothing waits for it.
     """
     total, ranks = recipe.total_steps(len(batches)), batches.machine.ranks
     count = min(len(batches), total - step)
@@ -173,16 +154,8 @@ def predict(
     The net is left in evaluation mode; its parameters and buffers are unchanged.
 
     Returns:
-        Outputs (N, C), float32, and targets (N,) or (N, C), on the CPU.
+        Outputs (N, C), float32, and targets (N,) or (N, C), on the device, in memory allocated once.
     """
-    outputs, targets = predict_on_device(net, batches, machine, precision)
-    return outputs.cpu(), targets.cpu()
-
-
-def predict_on_device(
-    net: nn.Module, batches: Batches, machine: Machine, precision: str = "fp32"
-) -> tuple[Tensor, Tensor]:
-    """Do as `predict`, but keep outputs and targets on the device of *batches*, in memory allocated once."""
     net.to(batches.device, memory_format=torch.channels_last).eval()
     done, all_outputs, all_targets = 0, torch.empty(0), torch.empty(0)
     with repeatable(machine), torch.no_grad(), autocast(batches.device, precision):
@@ -248,10 +221,8 @@ def _session(machine: Machine) -> Iterator[None]:
     if machine.ranks > 1 and not distributed.is_initialized():
         join_ranks(machine)
         atexit.register(distributed.destroy_process_group)  # registered once, as the group is joined once
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        repeatable(machine),
-    ):
+    gpus = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=gpus), repeatable(machine):
         yield
 
 
@@ -260,9 +231,8 @@ def recorded_steps(
 ) -> RecordedSteps | None:
     """Record the steps of this training as a CUDA graph, for `fit_epoch`.
 
-    Returns:
-        None on a CPU, with several ranks, for a detector, whose images differ in shape, and, with a warning,
-        for a net that waits for the device.
+    None on a CPU, with several ranks, for a detector, whose images differ in shape, and, with a warning, for
+    a net that waits for the device.
     """
     if not isinstance(batches, Batches) or batches.device.type != "cuda" or batches.machine.ranks > 1:
         return None
@@ -274,18 +244,14 @@ def recorded_steps(
         return RecordedSteps(net, optimizer, batches, recipe, step)
     except RuntimeError as error:  # for example the net reads its values on the host
         reason = str(error).splitlines()[0]
-        warnings.warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower", stacklevel=2)
+        warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower")
         return None
 
 
 def _resume(
     folder: Path, net: nn.Module, optimizer: torch.optim.SGD, total: int, steps_per_epoch: int
 ) -> list[dict]:
-    """Restore *net* and *optimizer* from the checkpoint in *folder*; return its history.
-
-    Raises:
-        ItlError: The checkpoint is of another training.
-    """
+    """Restore *net* and *optimizer* from a checkpoint of this training in *folder*; return its history."""
     history = load_checkpoint(folder, net, optimizer)
     step = history[-1]["step"] if history else 0
     if step > total or (step < total and step % steps_per_epoch):

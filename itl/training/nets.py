@@ -71,21 +71,15 @@ class Renormalised(nn.Module):
     """A body that expects images normalised by another mean and std than those of batches."""
 
     def __init__(self, body: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
-        """Register the factors as buffers, so that they follow the net to its device; they are not saved.
+        """Register factors from our *mean* and *std*, of RGB from 0 to 1, to those that *body* expects.
 
-        Args:
-            body: Maps images (B, 3, P, P) to features (B, F).
-            mean: That the body expects to be subtracted, of RGB from 0 to 1.
-            std: By which it expects them to be divided.
+        They are buffers, so that they follow the net to its device; they are not saved.
         """
         super().__init__()
         self.scale: Tensor
         self.shift: Tensor
         self.body = body
-        ours, theirs = (
-            torch.tensor((MEAN, STD), dtype=torch.float64),
-            torch.tensor((mean, std), dtype=torch.float64),
-        )
+        ours, theirs = (torch.tensor(pair, dtype=torch.float64) for pair in ((MEAN, STD), (mean, std)))
         scale, shift = ours[1] / theirs[1], (ours[0] - theirs[0]) / theirs[1]
         self.register_buffer("scale", scale.float()[:, None, None], persistent=False)
         self.register_buffer("shift", shift.float()[:, None, None], persistent=False)
@@ -107,6 +101,15 @@ def _own(name: str, pixels: int) -> Body:
             f"{name} needs images of at least {least} pixels, not {pixels}; raise pixels or take net small"
         )
     return make()
+
+
+def check_net(name: str) -> None:
+    """Raise ItlError, with the nearest name, unless there is a net called *name*; see `build`."""
+    library, _, rest = name.rpartition(":")
+    if library in ("timm", "torchvision"):
+        check_known(library, rest.partition(".")[0])
+    else:
+        pick(NETS, name, "net (or timm:NAME, torchvision:NAME)")
 
 
 def library_nets(library: str) -> list[str]:
@@ -142,10 +145,9 @@ def _timm(name: str, pixels: int) -> Body:
 
 def _torchvision_net(name: str, pixels: int) -> Body:
     """Make a classifier of torchvision without its last linear layer."""
-    from torchvision import models  # not at the top: see timm
 
     def headless() -> nn.Module:
-        net = models.get_model(name, weights=None)
+        net = _torchvision(name)
         net.set_submodule(last_linear(name), nn.Identity())
         return net
 
@@ -157,11 +159,7 @@ def _torchvision_net(name: str, pixels: int) -> Body:
 
 @cache
 def last_linear(name: str) -> str:
-    """Return the name of the last linear layer of torchvision's classifier *name*, its head.
-
-    Raises:
-        ItlError: The name is unknown, or the net has no such layer.
-    """
+    """Return the name of the last linear layer of torchvision's classifier *name*, its head."""
     from torchvision import models
 
     check_known("torchvision", name)
@@ -212,8 +210,7 @@ class Block(nn.Module):
 def _small(width: int = 32) -> Body:
     """Make a net for 48 to 64 pixels: the most accurate one found after two minutes on one CPU core.
 
-    Args:
-        width: Channels of the first layer; the last has eight times as many.
+    *width* is the channels of the first layer; the last has eight times as many.
     """
 
     def halve(inputs: int, outputs: int) -> list[nn.Module]:
@@ -228,7 +225,7 @@ def _small(width: int = 32) -> Body:
 def _torchvision(name: str) -> Any:
     from torchvision import models  # not at the top: see timm
 
-    return getattr(models, name)(weights=None)
+    return models.get_model(name, weights=None)
 
 
 def _alexnet() -> Body:
@@ -285,15 +282,6 @@ def convolve_blocks(images: Tensor, weight: Tensor, bias: Tensor | None, stride:
     """Return ``conv2d(images, weight, bias, stride)``, computed at stride 1 over blocks of stride x stride.
 
     The pixels of a block become channels (space to depth), which makes enough channels for matrix products.
-
-    Args:
-        images: (B, C, H, W).
-        weight: (O, C, K, K).
-        bias: (O,).
-        stride: Pixels.
-
-    Returns:
-        (B, O, h, w).
     """
     kernel, sides = weight.shape[-1], images.shape[2:]
     blocks = -(-kernel // stride)  # covered by a kernel, along each side; rounded up

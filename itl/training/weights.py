@@ -32,12 +32,8 @@ SIMILAR_NETS = 8  # of a library, by name, that are tried where weights do not f
 def read_tensors(path: Path) -> Tensors:
     """Read every tensor of a .safetensors file, or of what torch.save wrote, without running its code.
 
-    Returns:
-        The tensors by name, in the file's order, on the CPU. Names of mappings in mappings are joined by
-        dots: state_dict.conv1.weight.
-
-    Raises:
-        ItlError: There is no such file, it is damaged, its pickle names code, or it holds no tensors.
+    They are by name, in the file's order, on the CPU. Names of mappings in mappings are joined by dots:
+    state_dict.conv1.weight.
     """
     if path.is_dir():
         raise ItlError(f"{path} is a folder; give a file of weights in it, such as model.safetensors")
@@ -91,23 +87,12 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     """Select those of *tensors* that are the body of *net*, by the names of its library.
 
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
-
-    Args:
-        net: As `itl.training.nets.build` takes it.
-        tensors: As `read_tensors` returns them.
-        weights: Says which entry of the file to take, and whether tensors are taken by their order.
-        pixels: Side of the images that the net is built for.
-        path: Of the file, for errors.
-
-    Raises:
-        ItlError: The tensors are another net's, or those of several nets.
+    *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
+    the *path* of the file.
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
-        start = f"{weights.entry}."
-        chosen = {
-            name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)
-        }
+        chosen = _below(tensors, f"{weights.entry}.")
         if not chosen:
             entries = sorted({name.partition(".")[0] for name in tensors})
             raise ItlError(f"{path} has no entry {weights.entry!r}; it has {', '.join(entries)[:200]}")
@@ -124,9 +109,13 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
         )
     if not matching:
         raise _misfit(net, wanted, tensors, prefixes, path)
-    return {
-        name: tensors.get(matching[0] + name, torch.tensor(0)) for name in wanted
-    }  # a counter may be missing
+    missing_counter = torch.tensor(0)
+    return {name: tensors.get(matching[0] + name, missing_counter) for name in wanted}
+
+
+def _below(tensors: Tensors, prefix: str) -> Tensors:
+    """Return those of *tensors* whose names begin with *prefix*, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _renamed_in_order(net: str, own: Classifier, tensors: Tensors, path: Path) -> Tensors:
@@ -191,11 +180,7 @@ def _prefixes(tensors: Tensors, wanted: Mapping[str, Shape]) -> list[str]:
 
 def _differences(wanted: Mapping[str, Shape], tensors: Tensors, prefix: str, net: str) -> list[str]:
     """Describe each tensor below *prefix* that is not the net's, or not there, the net's order first."""
-    given = {
-        name.removeprefix(prefix): tuple(tensor.shape)
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+    given = _shapes(_below(tensors, prefix))
     heads = tuple(f"{name}." for name in head_names(net))
     lines = []
     for name, shape in wanted.items():
@@ -217,9 +202,8 @@ def _misfit(
     given = tensors.get(prefixes[0] + first)
     advice = "give the net that was trained, as net"
     if given is not None and given.ndim == 4 and given.shape[1] != wanted[first][1]:
-        advice = (
-            f"its images have {given.shape[1]} channels, those of itl {wanted[first][1]}: take other weights"
-        )
+        channels = f"{given.shape[1]} channels, those of itl {wanted[first][1]}"
+        advice = f"its images have {channels}: take other weights"
     elif _same_order(wanted, tensors):
         advice = "its tensors are the net's in the same order, by other names: in_order: true takes them so"
     elif others := _fitting_nets(net, tensors):
@@ -262,11 +246,7 @@ def kept_file(weights: Weights, folder: Path) -> Path:
 
 
 def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
-    """Return the tensors of *weights* that *folder* keeps, and what is known of them.
-
-    Raises:
-        ItlError: They are not there.
-    """
+    """Return the tensors of *weights* that *folder* keeps, and what is known of them."""
     path = kept_file(weights, folder)
     if not path.exists():
         raise ItlError(f"the weights of {weights.net} are not in {path}; `itl run PRESET` puts them there")
@@ -274,13 +254,7 @@ def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
 
 
 def export_weights(own: Classifier, net: str, path: Path) -> str:
-    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done.
-
-    A .safetensors file, or one of torch.save for .pth and .pt.
-
-    Raises:
-        ItlError: The file exists, its name ends in something else, or the net has several heads.
-    """
+    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done."""
     if path.exists():
         raise ItlError(f"{path} exists already and is not overwritten; name another file")
     if path.suffix not in (".safetensors", ".pth", ".pt"):

@@ -7,8 +7,7 @@ import pytest
 
 from itl import ItlError
 from itl.bench import table
-from itl.bench.limits import SIDE, Limits, measure
-from itl.bench.work import Work
+from itl.bench.work import SIDE, Limits, Work, measure
 
 LIMITS = Limits(copied=8e6, fp32=1e9, bf16=2e9)
 

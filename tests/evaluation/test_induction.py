@@ -218,7 +218,7 @@ def test_the_evaluator_tells_colours_apart_and_leaves_its_nodes(tmp_path):
     assert metrics["chance"] == pytest.approx(100 / 7)
     assert all(type(value) is float for value in metrics.values())
     table = pd.read_csv(tmp_path / "nodes.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == COLUMNS
     assert table.loc[0, "images"] == 56
     assert table.loc[0, "fine_knn5"] == pytest.approx(metrics["knn5"])
     assert [path.name for path in tmp_path.iterdir()] == ["nodes.csv"]
@@ -237,7 +237,7 @@ def test_classes_that_are_no_wnids_have_no_nodes(tmp_path):
     metrics = induction(spec("induction"), net, target, tmp_path, MACHINE)
     assert metrics["chance"] == pytest.approx(100 / 3)
     table = pd.read_csv(tmp_path / "nodes.csv")
-    assert tuple(table.columns) == COLUMNS
+    assert list(table.columns) == COLUMNS
     assert table.empty
 
 

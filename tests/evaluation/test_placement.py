@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from itl.evaluation.accuracy import scores
-from itl.evaluation.actions import independent
 from itl.evaluation.detection import detect
 from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
+from itl.evaluation.finetune import independent
 from itl.evaluation.frozen import extract, knn, probe
 from itl.evaluation.induction import induction
 from itl.evaluation.target import Target, multilabel_target
@@ -151,7 +151,7 @@ def test_prediction_and_its_scores(cuda, name, pixels, monkeypatch):
     recipe, net = replace(RECIPE, pixels=pixels), build(name, 4, pixels, seed=0)
     expected, _ = predict(net, batches(CPU, recipe), CPU, "bf16")
     outputs, labels = predict(on_device(net), batches(GPU, recipe), GPU, "bf16")
-    torch.testing.assert_close(outputs, expected, atol=0.03, rtol=0.03)
+    torch.testing.assert_close(outputs.cpu(), expected, atol=0.03, rtol=0.03)
     assert scores(outputs, labels).keys() == {"accuracy"}
 
 

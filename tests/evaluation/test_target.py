@@ -11,9 +11,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from itl import ItlError
-from itl.evaluation import actions as module
-from itl.evaluation.actions import actions, independent, map_percent
-from itl.evaluation.lr_search import LR_SCORES_FILE, select_lr
+from itl.evaluation import finetune as module
+from itl.evaluation.finetune import LR_SCORES_FILE, actions, independent, map_percent, select_lr
 from itl.evaluation.target import hold_out, multilabel_target, target_of
 from itl.machine import Machine
 from itl.packs.subset import Selection, merge

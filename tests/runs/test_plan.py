@@ -13,6 +13,7 @@ from itl.runs import plan, provenance
 from itl.runs.plan_text import TERMINAL_COLUMNS, describe, describe_designs, terminal_table
 from itl.runs.question import run_all
 from itl.runs.questions import class_count, data_size
+from itl.runs.results import changed_sources
 from itl.runs.store import Store
 from tests.annotated import jpeg, written
 from tests.pictures import encoded, smooth
@@ -148,6 +149,25 @@ def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
     (line,) = plan.plan([small_study(**FOUR | changes)], home, machine).enlarged
     assert line.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for nets")
     assert plan.plan([small_study(**FOUR)], home, machine).enlarged == ()
+
+
+@pytest.mark.parametrize(
+    ("net", "says"),
+    [
+        ("smal", "data-size: no net .*called 'smal'; did you mean 'small'"),
+        ("timm:resnet81", "data-size: no timm net called 'resnet81'; did you mean 'resnet18"),
+        ("torchvision:resnet81", "data-size: no torchvision net called 'resnet81'; did you mean 'resnet18"),
+    ],
+)
+def test_a_misspelt_net_is_refused_before_data_are_listed(tmp_path, monkeypatch, net, says):
+    monkeypatch.setattr("itl.runs.plan.size_of", lambda *_: pytest.fail("listed"))
+    with pytest.raises(ItlError, match=says):
+        small_study(**FOUR, net=net).plan(Store(tmp_path), here(tmp_path))
+
+
+def test_unfinished_questions_are_known_by_name_whatever_is_in_it(tmp_path, rated):
+    question = replace(small_study(**FOUR), name="one, two")
+    assert plan.plan([question], Store(tmp_path), here(tmp_path)).unfinished == {"one, two"}
 
 
 def test_conditions_of_one_question_that_share_a_net_are_one_row(tmp_path, rated):
@@ -374,8 +394,13 @@ def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(
     before = plan.plan([question], store, machine)
     assert set(before.packs["state"]) == {"done"}
     assert not any("changed" in line for line in caplog.messages)
+    assert changed_sources([question], machine) == []
     caplog.clear()
     (photos / "train/cat/9.png").write_bytes(encoded(smooth(9, 9)))
+    assert changed_sources([question], machine) == [
+        "the source of images has changed since it was packed: 1 image added (train/cat/9.png); "
+        "these results are of what was packed"
+    ]
     after = plan.plan([question], store, machine)
     assert caplog.messages == [
         "the source of images has changed since it was packed: 1 image added (train/cat/9.png); "

@@ -253,6 +253,8 @@ def test_results_need_no_data_where_the_packs_are_built_and_runs_do(tmp_path):
     results = question.results(store, machine)
     nowhere = machine.replace(data=())
     pd.testing.assert_frame_equal(question.results(store, nowhere), results)
+    for data in (str(tmp_path / "home"), f"scenes={tmp_path}"):  # which says nothing of these images
+        pd.testing.assert_frame_equal(question.results(store, machine.replace(data=(data,))), results)
     with pytest.raises(ItlError, match="looked for images as photos in no folder"):
         question.plan(store, nowhere)
     with pytest.raises(ItlError, match="images should lie at .*gone, but nothing is there"):

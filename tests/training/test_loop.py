@@ -18,7 +18,7 @@ from itl.machine import Machine
 from itl.specs import Recipe
 from itl.training.batches import Batches
 from itl.training.checkpoint import CHECKPOINT_FILE, load_tensors
-from itl.training.loop import Diverged, load_weights, predict, predict_on_device, save_weights, sgd, train
+from itl.training.loop import Diverged, load_weights, predict, save_weights, sgd, train
 from itl.training.nets import NETS, Classifier, build
 from itl.training.numerics import autocast, has_bf16
 
@@ -310,7 +310,7 @@ def test_outputs_take_their_memory_once():
 
     loader, net = batches(images=37), build("small", 4, 16, seed=0)
     with Memory():
-        outputs, targets = predict_on_device(net, loader, MACHINE)
+        outputs, targets = predict(net, loader, MACHINE)
     assert sorted(made) == [targets.numel(), outputs.numel()]
     assert torch.equal(outputs, torch.cat([net(images) for images, _ in loader.in_order()]))
 

@@ -6,7 +6,7 @@ from torch.nn.functional import relu
 from torchvision import ops
 
 from itl import ItlError
-from itl.training import roi_align
+from itl.training import detection_nets
 from itl.training.detection_nets import BACKBONES, detection_backbone, repeatable_roi_pool
 from itl.training.nets import NETS, build
 
@@ -28,12 +28,12 @@ def made(seed: int, images: int, counts: list[int], channels: int = 6, height: i
 @pytest.mark.parametrize("side", [1, 5, 7])
 @pytest.mark.parametrize("counts", [[40, 1, 0], [3], [0, 0]])
 def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch):
-    monkeypatch.setattr(roi_align, "REGIONS_AT_ONCE", 7)
+    monkeypatch.setattr(detection_nets, "REGIONS_AT_ONCE", 7)
     maps, boxes = made(side, len(counts), counts)
     ours, theirs = maps.clone().requires_grad_(), maps.clone().requires_grad_()
-    regions = roi_align.align(ours, boxes, side, 1 / 8)
+    regions = detection_nets.align(ours, boxes, side, 1 / 8)
     expected = ops.roi_align(
-        theirs, boxes, side, 1 / 8, sampling_ratio=roi_align.SAMPLES_PER_SIDE, aligned=True
+        theirs, boxes, side, 1 / 8, sampling_ratio=detection_nets.SAMPLES_PER_SIDE, aligned=True
     )
     torch.testing.assert_close(regions, expected, atol=1e-5, rtol=1e-5)
     weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1))
@@ -44,7 +44,7 @@ def test_align_is_torchvisions_and_so_is_its_gradient(side, counts, monkeypatch)
 
 def test_a_box_of_whole_cells_averages_them_by_hand():
     maps = torch.arange(16.0).reshape(1, 1, 4, 4)
-    regions = roi_align.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
+    regions = detection_nets.align(maps, [torch.tensor([[0.0, 0, 4, 4]])], 2, 1.0)
     assert regions.tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]  # the means of the four 2 × 2 corners
 
 
