@@ -121,6 +121,13 @@ def test_plan_run_results_subset(capsys, project):
     assert set(small["image"]) < set(pd.read_csv(io.StringIO(out))["image"])
 
 
+def test_parquet_is_not_written_to_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    status, out, err = itl(capsys, "results", "mini", "--format", "parquet")
+    assert (status, out) == (1, "")
+    assert "write a file: itl results mini --format parquet > FILE\n" in err
+
+
 @pytest.fixture
 def lost(capsys, project, tmp_path):
     """A copy of the project's runs and packs, to be damaged."""
@@ -294,6 +301,12 @@ BAD = [
     (("init", "/proc/nope"), 1, "cannot use /proc/nope: no such file or directory (while doing init)"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
     (("frobnicate",), 2, "frobnicate"),
+    (("chek", "demo"), 2, "no command called 'chek'; did you mean 'check'?"),
+    (
+        ("--data", ".", "plan", "mini"),
+        2,
+        "--data stands before the command; options come after it, as in: itl COMMAND … --data",
+    ),
     ((), 2, "COMMAND"),
 ]
 
@@ -369,6 +382,9 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
         (["--budget", "0.5 images", "birds"], "--budget takes whole images; got 0.5 images"),
         (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
         (["bird"], "did you mean 'birds'?"),
+        (["photos"], "this is preset my-task: name another with --preset"),
+        (["birds", "--preset", "far/mini.yaml"], "params/mini.yaml is called by its name, mini"),
+        (["birds", "--preset", "far/none.yaml"], "give its path, or the name of one in "),
         (["birds", "--preset", "tiny"], "no notebook of preset tiny called '10-advice'"),
     ],
 )
