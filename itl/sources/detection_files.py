@@ -50,9 +50,6 @@ def load_detections(
 
     Returns:
         The columns `DETECTION_COLUMNS`, and a note on what was taken for what; empty without one.
-
-    Raises:
-        ItlError: If it is none of these, holds no detection, has boxes from 0 to 1, or is on other images.
     """
     path, note = Path(path), ""
     annotated = sorted(set(annotations.objects["name"]))
@@ -88,17 +85,10 @@ def refuse_normalised(detections: pd.DataFrame, path: Path) -> None:
 
 
 def read_detections(path: Path) -> pd.DataFrame:
-    """Read a CSV of detections.
+    """Read a CSV of detections: the columns `DETECTION_COLUMNS`, in the order of the file.
 
-    Returns:
-        image, class, score, xmin, ymin, xmax, ymax, in the order of the file; boxes are 1-based and
-        inclusive, in pixels.
-
-    Raises:
-        ItlError: In one line that names the row (the first below the header is 1): a column is missing, a
-            row has too few or too many values, a score or side is not a finite number, a box has no area.
+    Errors name the row; the first below the header is 1.
     """
-    path = Path(path)
     texts = _columns_as_text(path)
     numbers = {name: _numbers(texts[name], name, path) for name in ("score", *SIDES)}
     frame = pd.DataFrame({"image": texts["image"], "class": texts["class"], **numbers})
