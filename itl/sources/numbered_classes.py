@@ -57,6 +57,8 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
         if isinstance(error, ItlError):
             raise
         raise ItlError(f"{file} cannot be read as names of classes ({error}); write a name a line") from None
+    if not pairs:
+        raise ItlError(f"{file} is empty; write a name a line, or remove it")
     names: dict[str, str] = {}
     for number, name in pairs:
         if names.setdefault(number, name) != name:

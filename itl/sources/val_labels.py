@@ -108,7 +108,8 @@ def _text_lists(folders: list[Path], listed: Mapping[str, Member]) -> Iterator[t
         yield from _lists(files)
     by_name: dict[str, Member] = {}
     for name in sorted((name for name in listed if _is_list(name)), key=lambda name: -name.count("/")):
-        by_name[name.rpartition("/")[2]] = listed[name]
+        if "ImageSets" not in name.split("/"):  # whose lines are images and their own numbers
+            by_name[name.rpartition("/")[2]] = listed[name]
     yield from _lists(by_name)
 
 
@@ -138,13 +139,14 @@ def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
     order_file = next((name for name in CLASS_ORDERS if name in files), None)
     lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
     order = [line.split()[0] for line in lines.splitlines() if line.strip()]
+    wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
         if name in (*CLASS_ORDERS, TRUTH) or len(data) == MAX_LIST_BYTES:
             continue
         numbered = order and not re.search(rb"n\d{8}", data[:4096])
         words = f"{name} and {order_file}" if numbered else name
-        yield words, lambda data=data: read_labels(data, order)
+        yield words, lambda data=data: read_labels(data, wnids)
 
 
 def _devkits(folder: Path) -> Iterator[tuple]:

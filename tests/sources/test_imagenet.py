@@ -87,6 +87,33 @@ def test_two_label_lists_that_contradict_each_other_are_refused(ilsvrc):
     assert listed(ImageNet(ilsvrc, val_labels=ilsvrc / "val_map.txt")) == EXPECTED
 
 
+def test_a_list_whose_numbers_name_no_wnid_contradicts_nothing(ilsvrc):
+    (ilsvrc / "val_map.txt").write_text(f"{FOX}\n{CAR}\n")
+    (ilsvrc / "val.txt").write_text("ILSVRC2012_val_00000001.JPEG 1\nILSVRC2012_val_00000002.JPEG 0\n")
+    (ilsvrc / "synsets.txt").write_text(f"{FOX.upper()}\n{CAR.upper()}\n")
+    assert listed(ImageNet(ilsvrc)) == EXPECTED
+    (ilsvrc / "synsets.txt").write_text(f"{FOX}\n{CAR}\n")
+    with pytest.raises(ItlError, match="but val.txt and synsets.txt gives it"):
+        ImageNet(ilsvrc).records()
+
+
+def test_numbers_of_image_sets_are_those_of_lines(tmp_path):
+    path = tarred(
+        tmp_path / "kaggle.tar",
+        {f"ILSVRC/Data/CLS-LOC/train/{wnid}/{wnid}_1.JPEG": b"" for wnid in (FOX, CAR)}
+        | {f"ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_0000000{number}.JPEG": b"" for number in (1, 2)}
+        | {
+            "ILSVRC/ImageSets/CLS-LOC/val.txt": b"ILSVRC2012_val_00000001 1\nILSVRC2012_val_00000002 2\n",
+            "LOC_synset_mapping.txt": f"{FOX} fox\n{CAR} car\nn02085620 Chihuahua\n".encode(),
+            "LOC_val_solution.csv": f"ILSVRC2012_val_00000001,{CAR} 1\nILSVRC2012_val_00000002,{FOX} 1".encode(),
+        },
+    )
+    source = ImageNet(path)
+    val = [(record.id[-13:-5], record.wnid) for record in source.records() if record.split == "val"]
+    assert val == [("00000001", CAR), ("00000002", FOX)]
+    assert source.labelled_by == "their folders, val by LOC_val_solution.csv"
+
+
 def test_check_says_how_many_of_the_classes_there_are(ilsvrc):
     assert "note: 2 of 1,000 classes" in check_lines("imagenet", ilsvrc)
 

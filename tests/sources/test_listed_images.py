@@ -247,6 +247,8 @@ def test_names_of_numbers(file, content, names):
         (b"cat 1\ndog\n", "'dog' does not"),
         (b"cat 1\ndog 1\n", "class 1 twice"),
         (b"cat 1\ncat 2\n", "two numbers"),
+        (b" \n\n", "names.txt is empty; write a name a line, or remove it"),
+        (b"{}", "names.json is empty"),
         (b'{"0": "cat", "0": "dog"}', "the key '0' is twice in one object"),
     ],
 )
