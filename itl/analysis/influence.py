@@ -18,6 +18,7 @@ from itl import ItlError, pick
 from itl.analysis import wording
 from itl.analysis.comparisons import Answer
 from itl.analysis.statistics import LEVEL
+from itl.analysis.tables import both_ends
 from itl.analysis.wording import interval, p_text, percent, signed, task_name
 from itl.evaluation.methods import main_metric
 from itl.evaluation.target import CORRECT_FILE, target_of
@@ -286,9 +287,9 @@ def estimators(question: Question, store: Store, machine: Machine, task: str = "
 
 def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
     """Write *count* of the most harmful and of the most helpful rows of `effects` for people."""
-    rows = pd.concat([table[:count], table[max(count, len(table) - count) :]])
+    rows = both_ends(table, count)
     columns = {
-        "node": [f"{row.name_} ({row.node})" for row in rows.rename(columns={"name": "name_"}).itertuples()],
+        "node": rows["name"] + " (" + rows["node"] + ")",
         "classes": rows["classes"],
         "effect": rows["effect"].map(signed),
         "interval": [interval(row.low, row.high) for row in rows.itertuples()],
@@ -303,7 +304,7 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """Put `estimators` in columns: the strongest nodes by the first of them, and how many have a verdict."""
     texts = [f"{signed(row.effect)} ({interval(row.low, row.high)})" for row in table.itertuples()]
     first = table[table["estimator"] == next(iter(ESTIMATORS))]
-    shown = pd.concat([first[:count], first[max(count, len(first) - count) :]])
+    shown = both_ends(first, count)
     wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
     wide.index = pd.Index(shown["name"], name="node")
     counts = table[table["verdict"] != "cannot tell"].groupby("estimator").size()

@@ -6,6 +6,7 @@ import pandas as pd
 
 from itl import ItlError
 from itl.analysis.statistics import mean_interval
+from itl.analysis.tables import both_ends
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -85,9 +86,7 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
     tables = {}
     for kind, counted in COUNTED.items():
         table = changes(nodes, f"{kind}_knn5", of=coarse, against=fine).rename(columns={counted: "of them"})
-        if len(table) > 2 * count:
-            table = pd.concat([table.head(count), table.tail(count)])
-        tables[counted] = table
+        tables[counted] = both_ends(table, count)
     return pd.concat(tables, names=["distinguished"]).droplevel(1).reset_index()
 
 

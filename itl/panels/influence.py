@@ -8,6 +8,7 @@ import traitlets
 
 from itl import ItlError
 from itl.analysis.influence import ImagesScored, images_scored
+from itl.analysis.tables import both_ends
 from itl.analysis.wording import interval, signed, task_name
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
@@ -92,9 +93,7 @@ class InfluencePanel(Panel):
         """List nodes whose name has *text*, words and wnid: the most helpful first, the most harmful last."""
         effects = self.effects[::-1]
         named = effects["name"].str.contains(text.strip(), case=False, regex=False)
-        shown = effects[named | (effects.index == self.node)]
-        if len(shown) > MOST_NODES:
-            shown = pd.concat([shown.head(MOST_NODES // 2), shown.tail(MOST_NODES // 2)])
+        shown = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2)
         return [
             (f"{row.name}: {signed(row.effect)}, {row.verdict}", wnid)
             for wnid, row in zip(shown.index, shown.itertuples(index=False), strict=True)

@@ -10,7 +10,7 @@ import traitlets
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
 from itl.analysis.tables import summary
-from itl.analysis.wording import condition_text, interval, signed, task_name
+from itl.analysis.wording import columns_text, condition_text, interval, signed, task_name
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
@@ -215,9 +215,8 @@ class ResultsPanel(Panel):
             net = run.spec if isinstance(run.spec, Pretrain) else run.spec.pretrain
             value = self._values_of[chosen["question"]][name].get(self.metric or chosen["metric"])
             manifest = self.store.path(net) / "manifest.csv"
-            condition = ", ".join(f"{column.replace('_', ' ')} {text}" for column, text in run.columns)
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
-            rows.append((side, condition, run.seed, name, key(net), value, path))
+            rows.append((side, columns_text(run.columns), run.seed, name, key(net), value, path))
         return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])
 
     def settings_that_differ(self) -> pd.DataFrame:
