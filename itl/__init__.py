@@ -4,6 +4,7 @@ The public names of all rooms can be imported from here; each room is loaded whe
 """
 
 import logging
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -142,26 +143,32 @@ class LineHandler(logging.Handler):
         self.write(self.format(record))
 
 
+def warn(text: str) -> None:
+    """Warn of *text*, which notebooks and scripts show as a note of one line, unlike other warnings."""
+    with _warning:
+        format_others = warnings.formatwarning
+        warnings.formatwarning = _as_note
+        try:
+            warnings.warn(text, stacklevel=2)
+        finally:
+            warnings.formatwarning = format_others
+
+
+def _as_note(message: object, *_: object, **__: object) -> str:
+    return f"note: {one_line(message)}\n"
+
+
 def warnings_as_notes(write: Callable[[str], object]) -> None:
-    """Give each warning from now on, ours and of libraries, to *write* as one line, once."""
+    """Give each warning from now on, of libraries too, to *write* as a note, once: in processes of itl."""
     shown = set()
 
     def show(message: object, *_: object, **__: object) -> None:
-        line = f"note: {one_line(message)}"
+        line = _as_note(message).rstrip()
         if line not in shown:
             shown.add(line)
             write(line)
 
     warnings.showwarning = show
-
-
-def _format_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    """Write a warning of itl as a note of one line, as notebooks and scripts show it; others as before."""
-    if filename.startswith(PACKAGE_FOLDER):
-        return f"note: {one_line(message)}\n"
-    return _format_other_warning(message, category, filename, lineno, line)
 
 
 @contextmanager
@@ -181,9 +188,7 @@ def _print_unless_configured(line: str) -> None:
         print(line, flush=True)
 
 
-PACKAGE_FOLDER = __file__.removesuffix("__init__.py")
-_format_other_warning = warnings.formatwarning
-warnings.formatwarning = _format_warning
+_warning = threading.Lock()  # of one thread at a time
 _logger = logging.getLogger("itl")
 _logger.setLevel(logging.INFO)
 _logger.handlers = [LineHandler(_print_unless_configured)]

@@ -13,11 +13,7 @@ from itl.storage import read_yaml
 
 
 def parse_points(text: str) -> float:
-    """Read a change in points from the command line.
-
-    Raises:
-        ArgumentTypeError: as argparse takes it, if it is no number above 0 and up to 100.
-    """
+    """Read a change in points from the command line."""
     with suppress(ValueError):
         if 0 < (points := float(text)) <= 100:
             return points
@@ -25,11 +21,7 @@ def parse_points(text: str) -> float:
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Parse --shard I/N, part I of N; None stays None.
-
-    Raises:
-        ItlError: for anything else.
-    """
+    """Parse --shard I/N, part I of N; None stays None."""
     if text is None:
         return None
     part, _, parts = text.partition("/")

@@ -6,7 +6,6 @@ import shlex
 import shutil
 import signal
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -16,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from itl import ItlError
+from itl import ItlError, warn
 
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")  # of Linux
 OPENMP_THREADS = "OMP_NUM_THREADS"
@@ -68,11 +67,7 @@ def _cgroup_folders(controller: str) -> Iterator[Path]:
 
 
 def _positive(variable: str, default: int) -> int:
-    """Return the number from 1 in an environment variable; *default* where it is not set.
-
-    Raises:
-        ItlError: for anything else in it.
-    """
+    """Return the number from 1 in an environment variable; *default* where it is not set."""
     text = os.environ.get(variable, "").split(",")[0]  # OMP_NUM_THREADS may list a number for each level
     if not text:
         return default
@@ -193,7 +188,7 @@ def _note_misspelt_variables() -> None:
     """Warn of each variable of the environment that is nearly called as one of `VARIABLES`."""
     for name in os.environ.keys() - VARIABLES:
         for near in get_close_matches(name.upper(), VARIABLES, n=1, cutoff=0.8):
-            warnings.warn(f"the environment's {name} is not used; did you mean {near}?", stacklevel=1)
+            warn(f"the environment's {name} is not used; did you mean {near}?")
 
 
 def split_data(text: str) -> tuple[str, ...]:
@@ -283,9 +278,6 @@ def _device(name: str | None) -> str:
     """Return the device *name*, or the default for None, with GPUs numbered one by one, as in cuda:0,1.
 
     torch respects CUDA_VISIBLE_DEVICES, but its import is slow, so it is imported only if a GPU may be there.
-
-    Raises:
-        ItlError: for a device that is not here.
     """
     if name == "cpu" or (name is None and not Path("/dev/nvidiactl").exists()):
         return "cpu"
@@ -307,11 +299,7 @@ def _device(name: str | None) -> str:
 
 
 def _of_local_rank(device: str, rank: int) -> str:
-    """Return the one GPU of *device* that this host's process *rank* computes on; no two share one.
-
-    Raises:
-        ItlError: where there are more processes than GPUs.
-    """
+    """Return the one GPU of *device* that this host's process *rank* computes on; no two share one."""
     devices = Machine(device=device).devices
     if device != "cpu" and rank >= len(devices):
         started = f"torchrun started at least {rank + 1} processes here, and the device is {device}"

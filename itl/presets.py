@@ -71,11 +71,7 @@ def working_folder(notebook: Path) -> Path:
 
 
 def copy_shipped(folder: Path) -> list[Path]:
-    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns the new folders.
-
-    Raises:
-        ItlError: *folder* has presets or notebooks already, which are never overwritten.
-    """
+    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns both folders."""
     targets = [Path(folder) / kind for kind in ("params", "notebooks")]
     for target in targets:
         if target.exists():
@@ -98,13 +94,14 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     try:
         fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:
-        raise ItlError(f"cannot read preset {path}: {error.strerror}") from error
+        hint = f"give its path, or the name of one in {project_folder() / 'params'}"
+        if path.stem in find_presets(folder):
+            hint = f"the preset in {find_presets(folder)[path.stem]} is called by its name, {path.stem}"
+        raise ItlError(f"cannot read preset {path}: {error.strerror}; {hint}") from error
     except UnicodeDecodeError as error:
         raise ItlError(f"preset {path} is not text in UTF-8: {error}; save it so") from error
-    if fields is None:
-        raise ItlError(f"preset {path} is empty; it should hold about: and notebooks:")
     if not isinstance(fields, dict):
-        words = "a list" if isinstance(fields, list) else "one value"
+        words = "a list" if isinstance(fields, list) else "empty" if fields is None else "one value"
         raise ItlError(f"preset {path} should hold about: and notebooks:; it is {words}")
     for field in fields:
         pick(dict.fromkeys(FIELDS), field, f"field of preset {path}")
@@ -115,11 +112,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
 
 
 def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
-    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
-
-    Raises:
-        ItlError: the name cannot be a file's, or is taken.
-    """
+    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path."""
     if not NAME.fullmatch(name):
         raise ItlError(
             f"a preset's name has small letters, digits, - and _ only, as in no-dogs; got {name!r}"

@@ -24,11 +24,8 @@ def process_pool(
 ) -> ProcessPoolExecutor:
     """Return a pool of processes that have this process's environment, and end when it ends, even by a kill.
 
-    Args:
-        workers: Processes at most; each starts when there is work for it.
-        threads: Of OpenMP and BLAS in each. torch counts its own.
-        prepare: Called in each process before its first work, with *arguments*.
-        device: On which they compute.
+    Each has so many *threads* of OpenMP and BLAS (torch counts its own), and calls *prepare* with *arguments*
+    before its first work.
     """
     environment, context = os.environ | {OPENMP_THREADS: str(threads)}, process_context(device)
     initial = dict(environment), threads, prepare, arguments

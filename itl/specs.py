@@ -66,11 +66,7 @@ class Packing:
     unreadable: float = field(default=0.01, metadata={"added": True})  # fraction of images, at most
 
     def __post_init__(self) -> None:
-        """Accept options as a mapping too.
-
-        Raises:
-            ItlError: for an unknown fit, an impossible size or fraction, or an option of several values.
-        """
+        """Accept options as a mapping too; refuse what cannot be."""
         object.__setattr__(self, "options", tuple(sorted(dict(self.options).items())))
         _check_choices(self)
         _check_limits(self, {"size": SIDE})
@@ -97,11 +93,7 @@ class Subset:
     without: tuple[str, ...] = field(default=(), metadata={"added": True})  # no duplicate of these packs
 
     def __post_init__(self) -> None:
-        """Give the labels one spelling, which holds the content of files that they name.
-
-        Raises:
-            ItlError: for numbers that count nothing, and a negative seed.
-        """
+        """Give the labels one spelling, which holds the content of files that they name."""
         limits = dict.fromkeys(("classes", "images_per_class", "leaves"), AT_LEAST_1)
         _check_limits(self, limits | {"seed": AT_LEAST_0})
         object.__setattr__(self, "labels", hashed_labels(self.labels))
@@ -143,11 +135,7 @@ class Recipe:
     }
 
     def __post_init__(self) -> None:
-        """Give every computation one spelling.
-
-        Raises:
-            ItlError: for unknown names, impossible numbers, and settings that another one overrides.
-        """
+        """Give every computation one spelling; refuse settings that another one overrides."""
         _check_choices(self)
         if self.epochs is not None and self.steps is not None:
             raise ItlError(
@@ -184,11 +172,7 @@ class Recipe:
         return settled | {"drops": tuple(sorted(float(drop) for drop in drops))}
 
     def lr_at(self, progress: float) -> float:
-        """Learning rate after the fraction *progress* of the training, 0 to 1.
-
-        Raises:
-            ItlError: the recipe still has several learning rates to choose from.
-        """
+        """Learning rate after the fraction *progress* of the training, 0 to 1."""
         if self.lr is None:
             raise ItlError(f"a net is trained at one learning rate; choose one of lrs {list(self.lrs)}")
         if progress < self.warmup:
@@ -265,9 +249,6 @@ class Pretrain:
         """Give the net as initialised one spec, whatever it would have been trained on and how.
 
         So has a net with weights, which depend on no seed either.
-
-        Raises:
-            ItlError: for a recipe with several learning rates, and a negative seed.
         """
         _check_limits(self, {"seed": AT_LEAST_0})
         if self.weights:
@@ -366,13 +347,7 @@ def _holds_pairs(annotation: object) -> bool:
 
 
 def refuse_booleans(annotation: object, value: object, what: str) -> None:
-    """Raise ItlError for yes or no in *value*, a number by *annotation*: pydantic would take 1 or 0.
-
-    Args:
-        annotation: the type of a setting.
-        value: the setting, or a list or mapping of what it holds.
-        what: what people call it.
-    """
+    """Raise ItlError for yes or no in *value*, a number by *annotation*: pydantic would take 1 or 0."""
     types = set(_types_in(annotation))
     if not types & {int, float} or types & {bool, object, Any}:
         return

@@ -7,7 +7,6 @@ import secrets
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.processes import refuse_while_main_is_imported
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,6 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let *write* fill a temporary sibling, then rename it to *path*: whole or absent, even after a crash.
 
     The temporary name has the host and random digits: processes on different hosts can have the same pid.
-
-    Raises:
-        ItlError: If the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{secrets.token_hex(4)}")
     try:
@@ -86,44 +82,34 @@ def read_json(path: Path, cure: str) -> Any:
 
 
 def read_mapping(path: Path, cure: str = "it is made again") -> dict[str, Any]:
-    """Return the object in the JSON file *path*, which can be made again.
-
-    Returns:
-        {} if there is no such file, and, with a warning that ends in *cure*, if it is damaged or empty.
-    """
+    """Return the object in the JSON file *path*; {} if there is none, or a damaged one, with a warning."""
     try:
         content = read_json(path, cure)
     except ItlError as error:
-        warnings.warn(str(error), stacklevel=2)
+        warn(str(error))
         return {}
     if isinstance(content, dict) and content:
         return content
     if path.exists():  # nothing of itl writes such a file
-        warnings.warn(f"{path} is damaged: it holds no values by name; {cure}", stacklevel=2)
+        warn(f"{path} is damaged: it holds no values by name; {cure}")
     return {}
 
 
 def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
-    """Return what *read* makes of the file *path*, which can be made again.
-
-    Returns:
-        None if there is no such file, and, with a warning, if it is damaged.
-    """
+    """Return what *read* makes of *path*; None if there is no such file or, with a warning, it is damaged."""
     try:
         return read(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError):  # as NumPy and Arrow raise them
-        warnings.warn(f"{path} is damaged; it is made again", stacklevel=2)
+        warn(f"{path} is damaged; it is made again")
         return None
 
 
 def read_yaml(text: str, name: str) -> Any:
     """Return the content of the YAML *text*, which people call *name*.
 
-    Raises:
-        ItlError: If it is not YAML, a mapping has a key twice, or its aliases and nesting stand for more than
-            people write by hand.
+    Refused are keys that a mapping has twice, and aliases and nesting that stand for more than people write.
     """
     import yaml  # here: who only reads runs needs none
 
@@ -203,10 +189,6 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
     Args:
         path: The lock file; its folder must exist. The holder's name is kept beside it, in ``PATH.holder``.
         task: What the holder does, such as "packing photos": completes the message "process 7 on host is ".
-
-    Raises:
-        ItlError: If the lock file cannot be written, its file system has no locks, the holder is lost, or a
-            script without an import guard would wait for itself.
     """
     refuse_while_main_is_imported()
     holder = path.with_name(f"{path.name}.holder")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,13 @@ def test_plan_run_results_subset(capsys, project):
     assert (list(small.columns), len(small), small["label"].nunique()) == (["image", "wnid", "label"], 6, 3)
     status, out, _ = itl(capsys, "subset", "--pack", str(pack), "--images-per-class", "3", "--classes", "4")
     assert set(small["image"]) < set(pd.read_csv(io.StringIO(out))["image"])
+
+
+def test_parquet_is_not_written_to_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    status, out, err = itl(capsys, "results", "mini", "--format", "parquet")
+    assert (status, out) == (1, "")
+    assert "write a file: itl results mini --format parquet > FILE\n" in err
 
 
 @pytest.fixture
@@ -294,6 +302,12 @@ BAD = [
     (("init", "/proc/nope"), 1, "cannot use /proc/nope: no such file or directory (while doing init)"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
     (("frobnicate",), 2, "frobnicate"),
+    (("chek", "demo"), 2, "no command called 'chek'; did you mean 'check'?"),
+    (
+        ("--data", ".", "plan", "mini"),
+        2,
+        "--data stands before the command; options come after it, as in: itl COMMAND … --data",
+    ),
     ((), 2, "COMMAND"),
 ]
 
@@ -321,12 +335,20 @@ def test_debug_shows_the_traceback(capsys):
 
 
 def test_a_reader_who_has_had_enough_is_no_error():
-    code = "import sys; from itl.__main__ import main; sys.exit(main(['labels', 'original']))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-    )
+    command_line = [sys.executable, "-m", "itl", "labels", "original"]
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize(("words", "status"), [(["labels", "original"], 0), (["labels", "nothing"], 1)])
+def test_a_process_ends_with_the_status_of_its_command_after_all_that_waits_for_its_end(words, status):
+    code = f"import atexit, sys; from itl.__main__ import script; sys.argv = {['itl', *words]}; script(); "
+    code += "atexit.register(print, 'the end'); sys.exit(7)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stdout.endswith("the end\n")
+    assert len(done.stdout.splitlines()) == (1002 if status == 0 else 1)  # a header, 1,000 classes, the end
 
 
 def test_an_error_that_nobody_expected_is_one_line_too(capsys, monkeypatch):
@@ -369,6 +391,9 @@ def test_a_warning_is_a_note_of_one_line(capsys, monkeypatch):
         (["--budget", "0.5 images", "birds"], "--budget takes whole images; got 0.5 images"),
         (["birds", "--pilot", "-1"], "--pilot takes a number of nets"),
         (["bird"], "did you mean 'birds'?"),
+        (["photos"], "this is preset my-task: name another with --preset"),
+        (["birds", "--preset", "far/mini.yaml"], "params/mini.yaml is called by its name, mini"),
+        (["birds", "--preset", "far/none.yaml"], "give its path, or the name of one in "),
         (["birds", "--preset", "tiny"], "no notebook of preset tiny called '10-advice'"),
     ],
 )
@@ -426,7 +451,7 @@ class InterruptedImport:
 
 
 def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "itl.commands")
+    monkeypatch.delitem(sys.modules, import_module("itl.commands").__name__)
     monkeypatch.delattr("itl.commands")
     monkeypatch.setattr(sys, "meta_path", [InterruptedImport(), *sys.meta_path])
     stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"

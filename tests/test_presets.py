@@ -33,7 +33,7 @@ def test_a_preset(tmp_path):
         ("mine", "about: [", "not YAML"),
         ("mine", "just words", "should hold about: and notebooks:; it is one value$"),
         ("mine", "- a", "should hold about: and notebooks:; it is a list$"),
-        ("mine", "", "mine.yaml is empty; it should hold about: and notebooks:$"),
+        ("mine", "", "mine.yaml should hold about: and notebooks:; it is empty$"),
         (
             "mine",
             GOOD + "  01-data-size: {}\n",

@@ -43,12 +43,15 @@ def test_only_public_names_are_listed_and_a_question_shows_its_parameters():
 
 
 def test_a_warning_of_itl_is_a_note_of_one_line_in_scripts_and_notebooks():
-    code = "import itl, os, warnings; warnings.warn('mine'); os.environ['ITL_HOM'] = 'x'"
-    code += "; itl.Machine.from_environment(device='cpu')"
+    code = "import warnings; before = vars(warnings).copy(); import itl, os; warnings.warn('mine'); "
+    code += "os.environ['ITL_HOM'] = 'x'; itl.Machine.from_environment(device='cpu'); "
+    code += "changed = [name for name in ('formatwarning', 'showwarning', 'warn') "
+    code += "if getattr(warnings, name) is not before[name]]; print(changed)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     other, note = done.stderr.splitlines()
     assert other == "<string>:1: UserWarning: mine"
     assert note == "note: the environment's ITL_HOM is not used; did you mean ITL_HOME?"
+    assert done.stdout == "[]\n", "neither the import nor a warning changes what Python does with others"
 
 
 def test_a_misspelt_name_is_told_with_the_nearest():

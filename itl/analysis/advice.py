@@ -24,7 +24,7 @@ from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, critical, fieller
 from itl.analysis.verdicts import CANNOT_TELL, SAME
-from itl.analysis.wording import percent_interval, task_name
+from itl.analysis.wording import NO_SHARE, percent_interval, task_name
 from itl.machine import Machine
 from itl.runs.pilot import Experiment, hours_text
 from itl.runs.question import Question
@@ -352,8 +352,13 @@ def answer_text(advice: Advice) -> str:
         f"expected score has {choice['option']}",
     }[advice.verdict]
     text = f"{first}{' points' * (advice.verdict == NO_OTHER)}: {score} expected. {experiment_text(advice)}"
+    if advice.verdict == NO_OTHER:
+        text += f" That is its verdict, {NO_OTHER}: with 95 % probability none of them, each by itself, is."
+    shares = advice.table[["share", "share_low"]].isna().sum()
     if advice.gain <= 0:
         text += " Everything is expected to be no better than no pre-training: there are no shares of a gain."
+    elif shares["share_low"] > shares["share"]:
+        text += f" {NO_SHARE}"
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
     return text

@@ -358,7 +358,11 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def _flags(row: Any) -> str:
     """Say what speaks against a row of contrasts beside its verdict; '' for nothing."""
     flags = ["unequal spreads"] if row.unequal else []
-    return ", ".join([*flags, f"results of {row.mixed}"] if row.mixed else flags)
+    flags += [f"results of {row.mixed}"] if row.mixed else []
+    flags += (
+        ["no share: the gain may be 0"] if math.isnan(row.share_low) and not math.isnan(row.share) else []
+    )
+    return ", ".join(flags)
 
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from itl.analysis.findings import Columns
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import scored_split
 from itl.machine import Machine
+from itl.packs.pack import Pack
 from itl.packs.paths import packed
 from itl.runs.leakage import find_leakage
 from itl.runs.progress import log_rows, worse_than_guessing
@@ -66,10 +67,8 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
 
 def leaked(task: str, answer: Answer, machine: Machine) -> str:
     """Say how many test images of *task* nets have seen in training; '' for fewer than one in a hundred."""
-    if task == "own":
-        return ""
-    target, packings = Task.read(task).target, answer.question.packings()
-    pretraining, pack = (packed(packings[name], name, machine) for name in ("images", target))
+    target, pack = _target_of(task, answer, machine)
+    pretraining = packed(answer.question.packings()["images"], "images", machine)
     if pretraining is None or pack is None:
         return ""
     for leak in find_leakage({"images": pretraining, target: pack}):
@@ -158,11 +157,8 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
 
 def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     """Say which classes of *task* are scored on no image, or on fewer than FEW_IMAGES; '' where none are."""
-    if task == "own" or METHODS[Task.read(task).method].annotated:
-        return ""
-    target = Task.read(task).target
-    pack = packed(answer.question.packings()[target], target, machine)
-    if pack is None:
+    target, pack = _target_of(task, answer, machine)
+    if pack is None or METHODS[Task.read(task).method].annotated:
         return ""
     split = scored_split(pack)
     counts = pd.crosstab(pack.table["wnid"], pack.table["split"])
@@ -186,17 +182,20 @@ def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> 
 
     That of a binomial share at the mean score; nan where the metric is no accuracy or the pack is not here.
     """
-    if task == "own" or not (metric == "accuracy" or metric.startswith("knn")):
-        return math.nan, 0
-    target = Task.read(task).target
-    pack = packed(answer.question.packings()[target], target, machine)
-    if pack is None:
+    _, pack = _target_of(task, answer, machine)
+    if pack is None or not (metric == "accuracy" or metric.startswith("knn")):
         return math.nan, 0
     splits = pack.summary["splits"]
     images = splits.get("test") or splits.get("val", 0)
     rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
     share = rows["value"].mean() / 100
     return 100 * math.sqrt(share * (1 - share) / images) if images else math.nan, images
+
+
+def _target_of(task: str, answer: Answer, machine: Machine) -> tuple[str, Pack | None]:
+    """Return the target of *task* and its pack; None where that is not here, or nets' own classes."""
+    target = "" if task == "own" else Task.read(task).target
+    return target, packed(answer.question.packings()[target], target, machine) if target else None
 
 
 def _condition(columns: Sequence[tuple[str, object]]) -> str:

@@ -18,7 +18,7 @@ from scipy.stats import weightedtau
 from itl import ItlError
 from itl.analysis.figures import COLOURS, INK, STYLE
 from itl.analysis.statistics import LEVEL, critical, holm, p_above
-from itl.analysis.wording import p_text, percent_interval
+from itl.analysis.wording import p_text, percent, percent_interval
 from itl.evaluation.methods import METHODS, main_metric
 from itl.evaluation.scores import SCORES
 from itl.evaluation.transferability import EXTRACTION, SECONDS
@@ -323,7 +323,7 @@ def _with_interval(row: Mapping, quantity: str, digits: int) -> str:
 
 
 def _share_lost(row: Mapping) -> str:
-    return percent_interval(row["share"], row["share_low"], row["share_high"])
+    return percent_interval(row["share"], row["share_low"], row["share_high"]) or percent(row["share"])
 
 
 def answer_text(assessment: Assessment) -> str:

@@ -10,6 +10,7 @@ from itl.evaluation.methods import METHODS, main_metric
 from itl.runs.question import UNTRAINED
 
 UNITS = {"images_per_class": " images per class", "halves": " halves"}
+NO_SHARE = "No share of the gain is given: the gain itself may be 0."
 
 
 def answer_text(row: pd.Series) -> str:
@@ -26,7 +27,8 @@ def answer_text(row: pd.Series) -> str:
     if share:
         effect = f"nets keep **{share}** of the gain from pre-training on\n{task_name(row['task'])}; that is"
     compared = row["compared"][:1].upper() + row["compared"][1:]
-    return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict_text(row)}**."
+    note = "" if share or math.isnan(row["share"]) else f" {NO_SHARE}"
+    return f"{compared}: {effect} {change_text(row)}. Verdict: **{verdict_text(row)}**.{note}"
 
 
 def change_text(row: pd.Series) -> str:
@@ -52,16 +54,12 @@ def verdict_text(row: pd.Series) -> str:
 
 
 def percent_interval(share: float, low: float, high: float) -> str:
-    """Write a share with its interval in percent; '' where it is not known.
+    """Write a share with its interval in percent; '' where it has none, since what it is of may be 0.
 
-    >>> percent_interval(0.83, 0.61, 1.05), percent_interval(0.83, math.nan, math.nan)
-    ('83 % (61 to 105 %)', '83 % (no interval: the gain itself may be 0)')
+    >>> percent_interval(0.83, 0.61, 1.05), percent_interval(5.83, math.nan, math.nan)
+    ('83 % (61 to 105 %)', '')
     """
-    if not math.isfinite(share):
-        return ""
-    if not math.isfinite(low):
-        return f"{_percent(share)} % (no interval: the gain itself may be 0)"
-    return f"{_percent(share)} % ({_percent(low)} to {_percent(high)} %)"
+    return f"{_percent(share)} % ({_percent(low)} to {_percent(high)} %)" if math.isfinite(low) else ""
 
 
 def percent(share: float) -> str:

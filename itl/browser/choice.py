@@ -119,9 +119,7 @@ class Choice:
 def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
     """Write which leaves are ticked with few wnids: [], or one or both of only@… and without@….
 
-    Raises:
-        ItlError: no leaf is ticked; or a class is ticked and one above or below it is not, which label sets
-            cannot express (in ImageNet-21k classes lie under other classes).
+    Label sets cannot express that a class is ticked and one under it is not, as may be in ImageNet-21k.
 
     >>> tree = Taxonomy.snapshot()
     >>> label_expression(tree, tree.leaves_under("n02084071"))
@@ -156,10 +154,9 @@ def _union(leaves: Mapping[str, frozenset[str]], nodes: Iterable[str]) -> frozen
 
 
 def minimal_cover(tree: Taxonomy, leaves: Mapping[str, frozenset[str]], wanted: frozenset[str]) -> set[str]:
-    """Choose few nodes that have all of *wanted* and no other leaves below them, the widest first.
+    """Choose few nodes that have all of *wanted* and no other *leaves* below them, the widest first.
 
-    Of nodes with the same leaves it takes the deepest, which people would name. *leaves* has, of every node,
-    the leaves under it by any path.
+    Of nodes with the same leaves it takes the deepest, which people would name.
     """
     candidates = [wnid for wnid in tree if leaves[wnid] and leaves[wnid] <= wanted]
     chosen: list[str] = []

@@ -27,12 +27,8 @@ def as_yaml(subset: Subset) -> str:
 
 def settings(subset: Subset) -> dict[str, Any]:
     """Write *subset* as plain values, without its pack and without what is not set."""
-    fields: dict[str, Any] = {
-        "labels": subset.labels,
-        "classes": subset.classes,
-        "images_per_class": subset.images_per_class,
-    }
-    return {name: value for name, value in fields.items() if value is not None} | {"seed": subset.seed}
+    names = ("labels", "classes", "images_per_class", "seed")
+    return {name: value for name in names if (value := getattr(subset, name)) is not None}
 
 
 def with_taxonomy(base: Preset, taxonomy: str) -> Preset:
@@ -44,15 +40,9 @@ def with_taxonomy(base: Preset, taxonomy: str) -> Preset:
 def save(
     name: str, subset: Subset, kept: SubsetCounts, pack: Pack | None, base: Preset, folder: Path
 ) -> Path:
-    """Write preset *name*: the question of data size within *subset*, everything else as in *base*.
+    """Write preset *name*, the question of data size within *subset*, else as in *base*; returns its path.
 
     It has those numbers of images per class of *base* that the smallest class allows, and all images.
-
-    Returns:
-        The path of the preset.
-
-    Raises:
-        ItlError: the question cannot be asked, or `itl.presets.write_preset` refuses the name.
     """
     question = dict(base.notebooks[DATA_SIZE])
     images = dict(question["images"]) if pack is None else _images_of(pack, question["images"])

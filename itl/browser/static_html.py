@@ -1,4 +1,4 @@
-"""The browser's last state where nothing runs: in pages on a disk, and in mail."""
+"""The browser's last state where nothing runs, in pages and in mail; what a choice amounts to, in words."""
 
 import json
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from itl.browser.tree_columns import script, style
 from itl.hierarchy.taxonomy import Taxonomy
+from itl.packs.subset import SubsetCounts
 from itl.report.html import render
 
 MAX_ROWS = 300
@@ -25,7 +26,6 @@ def tree_html(
     """Write the open part of the tree, the selection and the counts as HTML without script or style sheet.
 
     Args:
-        tree: the tree.
         opened: nodes whose children are shown.
         shown: the node whose images are shown, in bold.
         unticked: leaves that are left out.
@@ -38,9 +38,8 @@ def tree_html(
         headings.append("images")
     if colours := summary.get("colours"):
         headings.append(f"{colours['label']} ({colours['unit']})")
-    nodes = visible_nodes(
-        tree, set(opened), tree if images is None else {wnid for wnid in images if images[wnid]}
-    )
+    among = tree if images is None else {wnid for wnid in images if images[wnid]}
+    nodes = visible_nodes(tree, set(opened), among)
     rows = [
         _row(tree, wnid, unticked, images, classes, summary) | {"shown": wnid == shown}
         for wnid in islice(nodes, MAX_ROWS)
@@ -56,24 +55,14 @@ def tree_html(
 
 
 def standalone_html(fields: Mapping[str, object], picture: str, title: str) -> str:
-    """Write the browser as a page of its own.
-
-    Args:
-        fields: the widget's traits, by name.
-        picture: what `tree_html` writes, shown where no script runs.
-        title: of the page.
-    """
+    """Write the browser, with the widget's traits, as a page; the *picture* is for where no script runs."""
     data = json.dumps(fields, ensure_ascii=False).replace("<", "\\u003c")  # no name may end the script
-    return render(
-        "browser.html.j2", title=title, style=style(), script=script(), fields=data, picture=picture
-    )
+    values = {"title": title, "fields": data, "picture": picture}
+    return render("browser.html.j2", style=style(), script=script(), **values)
 
 
 def visible_nodes(tree: Taxonomy, opened: set[str], shown: Container[str]) -> Iterator[str]:
-    """List the roots and the children of every open node, in the order of the tree, siblings by name.
-
-    Only those that are among *shown*.
-    """
+    """List the roots and the children of every open node that are among *shown*, siblings by name."""
     waiting = [wnid for wnid in tree if tree.parent(wnid) is None and wnid in shown][::-1]
     while waiting:
         wnid = waiting.pop()
@@ -122,3 +111,37 @@ def summary_text(summary: Mapping[str, Any]) -> str:
     if summary.get("problem"):
         parts.append(summary["problem"])
     return "HierarchyBrowser · " + " · ".join(parts)
+
+
+def facts(
+    tree: Taxonomy, images: Mapping[str, int], kept: SubsetCounts, counted: bool
+) -> list[tuple[str, str]]:
+    """List names and values: classes, images or leaves, smallest and largest class, and what is left out.
+
+    *images* are those of each class of the pack, *kept* what the choice keeps of them; not *counted* without
+    a pack, and then leaves are.
+    """
+    sizes, unit = (kept.images, "images") if counted else (kept.leaves, "leaves")
+    count = f"{len(sizes):,}"
+    rows = [("classes", count if len(sizes) == kept.offered else f"{count} of {kept.offered:,}")]
+    rows.append((unit, f"{sum(sizes.values()):,}"))
+    smallest, largest = min(sizes.values()), max(sizes.values())
+    if smallest < largest:
+        rows.append(("smallest", _classes_with(tree, sizes, smallest)))
+        rows.append(("largest", _classes_with(tree, sizes, largest)))
+    elif counted:
+        rows.append(("of each class", f"{largest:,}"))
+    if kept.left_out:
+        total = sum(kept.left_out.values())
+        reasons = ", ".join(f"{reason} ({number:,})" for reason, number in kept.left_out.items())
+        rows.append(("left out", f"{total:,} of {len(images):,} classes: {reasons}"))
+    if outside := sum(wnid not in tree for wnid in images):
+        rows.append(("not in the tree", f"{outside:,} of the pack's classes; only original keeps them"))
+    return rows
+
+
+def _classes_with(tree: Taxonomy, sizes: Mapping[str, int], size: int) -> str:
+    """Name one class of that size, and how many more there are."""
+    wnids = [wnid for wnid in sizes if sizes[wnid] == size]
+    name = tree.class_name(wnids[0]) if wnids[0] in tree else wnids[0]
+    return f"{size:,}: {name}" + (f" and {len(wnids) - 1:,} more" if len(wnids) > 1 else "")

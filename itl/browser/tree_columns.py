@@ -6,16 +6,7 @@ from importlib.resources import files
 from itl.hierarchy.label_sets import top_down_rounds
 from itl.hierarchy.taxonomy import Taxonomy
 
-MODULES = (
-    "tree",
-    "choice",
-    "rows",
-    "treeview",
-    "colours",
-    "panels",
-    "main",
-    "standalone",
-)  # each uses those before it
+MODULES = ("tree", "choice", "rows", "treeview", "colours", "panels", "main", "standalone")  # in their order
 
 
 def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[str, object]:
@@ -32,8 +23,7 @@ def columns(tree: Taxonomy, images: Mapping[str, int], counted: bool) -> dict[st
     hypernyms = []
     for synset in synsets:
         parent = tree.parent(synset.wnid)
-        others = [wnid for wnid in synset.hypernyms if wnid != parent]
-        hypernyms.append([number[wnid] for wnid in ([] if parent is None else [parent]) + others])
+        hypernyms.append([number[wnid] for wnid in sorted(synset.hypernyms, key=lambda one: one != parent)])
     return {
         "wnid": [synset.wnid for synset in synsets],
         "synset": [synset.name for synset in synsets],

@@ -14,8 +14,7 @@ from IPython.display import display, update_display
 from itl import ItlError
 from itl.browser.choice import Choice
 from itl.browser.preset import as_yaml, save, with_taxonomy
-from itl.browser.static_html import standalone_html, summary_text, tree_html
-from itl.browser.summary import facts
+from itl.browser.static_html import facts, standalone_html, summary_text, tree_html
 from itl.browser.tree_columns import columns, rounds, script, style
 from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomies import open_taxonomy
@@ -149,9 +148,7 @@ class HierarchyBrowser(AnyWidget):
         unit: str = "points",
         intervals: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
-        """Colour nodes by *values*.
-
-        Changes, and numbers of which some are negative, are coloured from zero in two directions.
+        """Colour nodes by *values*: changes, and where some are negative, from zero in two directions.
 
         Args:
             values: a number for each wnid: a mapping, or a pandas Series by wnid.
@@ -159,9 +156,6 @@ class HierarchyBrowser(AnyWidget):
             against: numbers to subtract, where both have one.
             unit: of the numbers.
             intervals: low and high of each change: one that includes zero is grey, not coloured.
-
-        Raises:
-            ItlError: no node has a finite number, or a key is no wnid of the tree.
         """
         numbers = {self.tree[wnid].wnid: float(value) for wnid, value in dict(values).items()}
         if against is not None:
@@ -171,26 +165,17 @@ class HierarchyBrowser(AnyWidget):
         if not numbers:
             raise ItlError(f"there is no number to colour a node by in {label!r}; give {{wnid: number}}")
         low, high = min(numbers.values()), max(numbers.values())
-        change = against is not None or low < 0
-        self.colours = {
-            "values": numbers,
-            "label": label,
-            "unit": unit,
-            "low": low,
-            "high": high,
-            "change": change,
-        }
+        colours = {"values": numbers, "label": label, "unit": unit, "low": low, "high": high}
+        colours["change"] = against is not None or low < 0 or intervals is not None
         if intervals is not None:
             known = {wnid: list(map(float, intervals[wnid])) for wnid in numbers if wnid in intervals}
-            self.colours = self.colours | {"change": True, "intervals": known}
+            colours["intervals"] = known
+        self.colours = colours
 
     def colour_changes(self, changes: pd.DataFrame, label: str, unit: str = "points") -> None:
-        """Colour nodes by the changes that `itl.analysis.node_accuracy.changes` tabulates, with intervals.
+        """Colour nodes by *changes* with the columns node, change, low and high, of one seed without these.
 
-        Args:
-            changes: columns node, change, low and high. Of one seed there are no intervals.
-            label: the name of these changes.
-            unit: of them.
+        `itl.analysis.node_accuracy.changes` makes such a table.
         """
         table = changes.set_index("node")
         known = table.dropna(subset=["low", "high"])
@@ -237,13 +222,11 @@ class HierarchyBrowser(AnyWidget):
 
     def _dropped(self, subset: Subset, kept: SubsetCounts) -> list[str]:
         """List the classes that only the kernel knows to be left out: by a half, or not picked."""
-        halves = [part for part in subset.labels.split("+") if part.startswith("half")]
-        in_halves = set(self.wnids)
-        for half in halves:
-            in_halves &= label_set(self.tree, half, self.wnids).class_of.keys()
+        half = next((part for part in subset.labels.split("+") if part.startswith("half")), "original")
+        in_half = label_set(self.tree, half, self.wnids).class_of
         class_of = label_set(self.tree, subset.labels, list(self.images)).class_of
         unpicked = {wnid for wnid, name in class_of.items() if name not in kept.images}
-        return [wnid for wnid in self.wnids if wnid not in in_halves or wnid in unpicked]
+        return [wnid for wnid in self.wnids if wnid not in in_half or wnid in unpicked]
 
     def answer(self, message: Mapping[str, Any]) -> None:
         """Answer the page with a page of images or a saved preset, or say in the page what failed."""
@@ -267,17 +250,10 @@ class HierarchyBrowser(AnyWidget):
         wnid = self.tree[message["wnid"]].wnid
         classes = {wnid, *self.tree.leaves_under(wnid)}
         page = self.gallery.page(classes, int(message["page"]), int(message["seed"]))
-        answer = {
-            "kind": "images",
-            "pane": message["pane"],
-            "request": message["request"],
-            "page": page.number,
-            "pages": page.pages,
-            "total": page.total,
-            "type": page.type,
-            "images": [{"id": name, "name": self.tree.class_name(wnid)} for name, wnid, _ in page.images],
-        }
-        return answer, [file for _, _, file in page.images]
+        images = [{"id": name, "name": self.tree.class_name(wnid)} for name, wnid, _ in page.images]
+        shown = {"page": page.number, "pages": page.pages, "total": page.total, "type": page.type}
+        answer = {"kind": "images", "pane": message["pane"], "request": message["request"]}
+        return answer | shown | {"images": images}, [file for _, _, file in page.images]
 
     def _ipython_display_(self) -> None:
         """Show the live browser with its static picture, which stays where nothing runs."""
@@ -299,9 +275,8 @@ class HierarchyBrowser(AnyWidget):
 
     def static_data(self) -> dict[str, str]:
         """Return the state as text and as HTML, by their MIME types."""
-        summary = dict(self.summary)
-        summary["colours"] = self.colours
-        summary["classes"] = {} if summary.get("problem") else self.kept.leaves
+        classes_kept = {} if self.summary.get("problem") else self.kept.leaves
+        summary = self.summary | {"colours": self.colours, "classes": classes_kept}
         images, classes = dict.fromkeys(self.tree, 0), dict.fromkeys(self.tree, 0)
         for wnid in self.wnids:
             for ancestor in self.tree.ancestors(wnid):

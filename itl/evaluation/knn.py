@@ -1,7 +1,6 @@
 """Exact nearest neighbours: a low-precision pass bounds which rows can be among them; float64 ranks those."""
 
 import functools
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -10,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.evaluation.rounding import RoundedVectors, centre_of, product_error, round_vectors
 from itl.training.numerics import has_bf16
 
@@ -124,7 +123,7 @@ def fused_search(device: torch.device) -> Callable[..., tuple[Tensor, Tensor, Te
         return search
     except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower", stacklevel=2)
+        warn(f"no Triton on {device} ({reason}); plain torch finds neighbours, slower")
         return None
 
 

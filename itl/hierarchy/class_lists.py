@@ -34,17 +34,8 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
     ``wnid,label`` or ``name,wnid``; or it is a JSON list or mapping. Lines that start with # are comments.
     What stands beside a wnid is a superclass where it repeats (``n02085620 dog``), else a name or an index.
 
-    Args:
-        path: A file, UTF-8 with or without a byte-order mark.
-        tree: Has the names of wnids. A wnid that it lacks is taken as it is: it may be another noun of
-            WordNet.
-        classes: Classes by further names, such as those of folders.
-
-    Returns:
-        Each class, and what it counts as.
-
-    Raises:
-        ItlError: With the line, if it is no class; if the list has none, or is not clear about superclasses.
+    A wnid that *tree* lacks is taken as it is: it may be another noun of WordNet. *classes* has classes by
+    further names, such as those of folders. Errors name the line.
     """
     rows = _rows(path)
     if not rows:
@@ -130,9 +121,9 @@ def _rows(path: Path) -> list[Row]:
         return list(_json_rows(text, path))
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    columns = _header(lines[0][1]) if lines else None
-    if columns:
-        return [_csv_row(number, line, columns, path) for number, line in lines[1:]]
+    label = _label_column(lines[0][1]) if lines else None
+    if label is not None:
+        return [_csv_row(number, line, label, path) for number, line in lines[1:]]
     rows = [row for number, line in lines for row in _line_rows(number, line)]
     numbers = [row.where for row in rows]
     if len(lines) > 1 and (several := [where for where in numbers if numbers.count(where) > 1]):
@@ -143,33 +134,26 @@ def _rows(path: Path) -> list[Row]:
     return rows
 
 
-def _header(line: str) -> tuple[int, int | None] | None:
-    """Return the columns of class and label by the header *line*; None if it is no header."""
-    cells = [cell.strip().casefold() for cell in re.split(r"[,\t]", line)]
+def _label_column(header: str) -> int | None:
+    """Return the column of labels by the *header*: 0 if there are none, None if it is no header."""
+    cells = [cell.strip().casefold() for cell in re.split(r"[,\t]", header)]
     if cells[0] not in KEY_COLUMNS:
         return None
-    label = next((number for number, cell in enumerate(cells) if number and cell in LABEL_COLUMNS), None)
-    return 0, label
+    return next((number for number, cell in enumerate(cells) if number and cell in LABEL_COLUMNS), 0)
 
 
-def _csv_row(number: int, line: str, columns: tuple[int, int | None], path: Path) -> Row:
+def _csv_row(number: int, line: str, label: int, path: Path) -> Row:
     cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
-    key, label = columns
-    if not cells[key] or (label is not None and (label >= len(cells) or not cells[label])):
+    if not cells[0] or label >= len(cells) or not cells[label]:
         raise ItlError(f"{path}, line {number}: {line[:50]!r} lacks a class or its label")
-    return Row(f"line {number}", cells[key], cells[label] if label is not None else "", label is not None)
-
-
-def _wnids_alone(line: str) -> list[str]:
-    """Return the wnids of a *line* that has nothing else, with commas."""
-    cells = [cell.strip() for cell in line.split(",") if cell.strip()]
-    return cells if all(map(WNID.fullmatch, cells)) else []
+    return Row(f"line {number}", cells[0], cells[label] if label else "", label > 0)
 
 
 def _line_rows(number: int, line: str) -> Iterator[Row]:
     """Yield the classes of one line without a header."""
     where = f"line {number}"
-    if wnids := _wnids_alone(line):
+    wnids = [cell.strip() for cell in line.split(",") if cell.strip()]
+    if wnids and all(map(WNID.fullmatch, wnids)):
         yield from (Row(where, wnid) for wnid in wnids)
         return
     first, _, rest = re.sub(r"[,\t]", " ", line, count=1).partition(" ")

@@ -64,9 +64,7 @@ def _subtrees(tree: Taxonomy, group: set[str], removed: set[str]) -> list[set[st
 
 
 def most_even_split(sizes: Mapping[str, int]) -> set[str]:
-    """Choose names whose sizes have the smallest sum that is at least half of the total.
-
-    The choice is exact, and always the same one of several equal choices.
+    """Choose names whose sizes have the smallest sum that is at least half of the total, exactly.
 
     >>> sorted(most_even_split({"a": 5, "b": 3, "c": 2, "d": 1}))
     ['a', 'd']
@@ -90,12 +88,8 @@ def half_along_tree(tree: Taxonomy, wnids: Iterable[str], number: int) -> list[s
 
     Each node has a random number, and each class the sum of those of all nodes that it is under, its own
     too; nodes with the same classes count once. Half 2 n has the classes of the highest sums, and half
-    2 n + 1 all others, so that each class is in exactly one of the two. What a node of many classes does
-    shows in fewer nets than with halves in which every class is drawn for itself, of which all have about
-    as many classes of that node.
-
-    Raises:
-        ItlError: there are fewer than two classes.
+    2 n + 1 all others. What a node of many classes does shows in fewer nets than with halves in which every
+    class is drawn for itself, of which all have about as many classes of that node.
     """
     wnids = sorted(set(wnids))
     if len(wnids) < 2:

@@ -5,7 +5,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from itl import ItlError, pick
@@ -49,11 +49,19 @@ class Method:
     """How `label_set` makes one kind of label set."""
 
     make: Callable[..., LabelSet]  # from the tree, the wnids and the argument
-    argument: str = ""  # what must follow the @, in words; empty: nothing
-    example: str = ""  # of an argument
-    parse: Callable[[str], object] = str  # the argument; raises ValueError
+    argument: "Argument | None" = None  # what must follow the @
     rank: int = 0  # order among parts joined by +; one of each rank
     tree: bool = True  # whether classes must be in the tree
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What follows the @ of a method."""
+
+    words: str
+    example: str
+    pattern: str  # a regular expression; one spelling of each value: 09 and 9 would be two runs
+    parse: Callable[[str], object] = str
 
 
 def label_set(tree: Taxonomy, method: str, wnids: Sequence[str]) -> LabelSet:
@@ -102,7 +110,8 @@ def split_method(method: str) -> list[str]:
 
 def describe_methods() -> str:
     """List every label method with an example of its argument, for help."""
-    methods = [f"{name}@{one.example}" if one.argument else name for name, one in LABEL_METHODS.items()]
+    arguments = {name: method.argument for name, method in LABEL_METHODS.items()}
+    methods = [f"{name}@{one.example}" if one else name for name, one in arguments.items()]
     return f"{', '.join(methods)}, or several: bottom-up@9+without@n02084071"
 
 
@@ -117,11 +126,13 @@ def needs_tree(method: str) -> bool:
 
 def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) -> LabelSet:
     """Make the label set of one *part* of *method*."""
-    name, at, argument = part.partition("@")
-    kind = LABEL_METHODS[name]
-    if at and not kind.argument:
-        raise ItlError(f"{name} takes nothing after it, but got {'@' + argument!r}; write {name}")
-    arguments = [_parse(kind, part, argument)] if kind.argument else []
+    name, at, text = part.partition("@")
+    kind, wanted = LABEL_METHODS[name], LABEL_METHODS[name].argument
+    if at and not wanted:
+        raise ItlError(f"{name} takes nothing after it, but got {'@' + text!r}; write {name}")
+    if wanted and not re.fullmatch(wanted.pattern, text, re.DOTALL):
+        raise ItlError(f"{name} needs {wanted.words}, as in {name}@{wanted.example}; got {part!r}")
+    arguments = [wanted.parse(text)] if wanted else []
     wnids = sorted(set(wnids))  # the order of the classes does not matter
     if not wnids:
         raise ItlError(f"{method} has no class to label; give at least one wnid")
@@ -224,13 +235,7 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
 def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     """Label each class as the list in a file says; leave out the classes that it does not have.
 
-    Args:
-        tree: Has names for wnids, which need not be in it.
-        wnids: Classes to label.
-        argument: The path of a list as `read_class_list` reads it; a spec adds # and its digest.
-
-    Raises:
-        ItlError: If the file is not that of the digest, has a line that is no class, or has none of *wnids*.
+    The *argument* is the path of a list as `read_class_list` reads it; a spec adds # and its digest.
     """
     wnids = list(wnids)
     path, _, digest = argument.partition("#")
@@ -253,10 +258,7 @@ def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
 
 
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
-    """Divide the classes, as evenly as possible, without a common ancestor at depth 4 or deeper.
-
-    The first is the larger. Raises ItlError if all classes are in one group.
-    """
+    """Divide the classes, the larger part first, without a common ancestor at depth 4 or deeper."""
     groups = minimal_groups(tree, wnids)
     if len(groups) < 2:
         raise ItlError(
@@ -320,10 +322,10 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
             f"{len(wnids)} only {len(others)} are others; add more of these"
         )
     if abs(len(left_out) - count) > max(1, CONTROL_TOLERANCE * count):
+        advice = "name smaller nodes" if nodes else f"take without-random@{seed}"
         raise ItlError(
             f"{name} should leave out about {count} other classes, as many as are {whose}, but the "
-            f"subtrees of the {len(others)} others allow {len(left_out)}; "
-            f"{'name smaller nodes' if nodes else f'take without-random@{seed}'}"
+            f"subtrees of the {len(others)} others allow {len(left_out)}; {advice}"
         )
     return LabelSet(name, {wnid: wnid for wnid in wnids if wnid not in left_out})
 
@@ -358,64 +360,31 @@ def topmost_nodes(tree: Taxonomy, nodes: Iterable[str]) -> list[str]:
     return sorted(node for node in nodes if len(tree.ancestors(node) & nodes) == 1)
 
 
-def _parse(kind: Method, part: str, argument: str) -> object:
-    try:
-        return kind.parse(argument)
-    except ValueError:
-        name = part.partition("@")[0]
-        raise ItlError(f"{name} needs {kind.argument}, as in {name}@{kind.example}; got {part!r}") from None
+def _split_control(text: str) -> tuple[int, list[str]]:
+    seed, *wnids = text.split(",")
+    return int(seed), wnids
 
 
-def _parse_int(text: str) -> int:
-    if not re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text):  # one spelling: 09 and 9 would be two runs
-        raise ValueError
-    return int(text)
-
-
-def _parse_number(text: str) -> int:
-    number = _parse_int(text)
-    if number < 0:
-        raise ValueError
-    return number
-
-
-def _parse_control(text: str) -> tuple[int, list[str]]:
-    seed, comma, wnids = text.partition(",")
-    return _parse_int(seed), _parse_wnids(wnids) if comma else []
-
-
-def _parse_wnids(text: str) -> list[str]:
-    wnids = text.split(",")
-    if not all(wnids):
-        raise ValueError
-    return wnids
-
-
-def _parse_file(text: str) -> str:
-    if not text:
-        raise ValueError
-    return text
-
-
+WHOLE, WNIDS = r"(0|-?[1-9][0-9]{0,17})", r"[^,]+(,[^,]+)*"
+SEED = Argument("a seed", "0", WHOLE, int)
+NUMBER = Argument("a number from 0", "0", r"0|[1-9][0-9]{0,17}", int)
+NODES = Argument("wnids", "n00015388,n00021939", WNIDS, lambda text: text.split(","))
+CONTROL = Argument("a seed, or a seed and wnids", "0", f"{WHOLE}(,{WNIDS})?", _split_control)
 LABEL_METHODS = {  # by the name before the @
     "original": Method(lambda tree, wnids: LabelSet("original", {wnid: wnid for wnid in wnids}), tree=False),
-    "bottom-up": Method(bottom_up, "a level", "9", _parse_int),
-    "top-down": Method(top_down, "a number of rounds", "1", _parse_int),
-    "cut": Method(cut, "wnids", "n00015388,n00021939", _parse_wnids),
-    "file": Method(from_file, "a file", "superclasses.csv", _parse_file, tree=False),
+    "bottom-up": Method(bottom_up, Argument("a level", "9", WHOLE, int)),
+    "top-down": Method(top_down, Argument("a number of rounds", "1", WHOLE, int)),
+    "cut": Method(cut, NODES),
+    "file": Method(from_file, Argument("a file", "superclasses.csv", ".+"), tree=False),
     "without-pascal": Method(_without_pascal, rank=1),
-    "without-matched": Method(_without_matched, "a seed, or a seed and wnids", "0", _parse_control, 1),
-    "without-random": Method(_without_random, "a seed", "0", _parse_int, 1),
-    "half-random-a": Method(
-        lambda _, wnids, seed: halves_random(wnids, seed)[0], "a seed", "0", _parse_int, 2, tree=False
-    ),
-    "half-random-b": Method(
-        lambda _, wnids, seed: halves_random(wnids, seed)[1], "a seed", "0", _parse_int, 2, tree=False
-    ),
-    "half-balanced": Method(_half_balanced, "a number from 0", "0", _parse_number, 2, tree=False),
-    "half-along-tree": Method(_half_along_tree, "a number from 0", "0", _parse_number, 2),
+    "without-matched": Method(_without_matched, CONTROL, 1),
+    "without-random": Method(_without_random, SEED, 1),
+    "half-random-a": Method(lambda _, wnids, seed: halves_random(wnids, seed)[0], SEED, 2, tree=False),
+    "half-random-b": Method(lambda _, wnids, seed: halves_random(wnids, seed)[1], SEED, 2, tree=False),
+    "half-balanced": Method(_half_balanced, NUMBER, 2, tree=False),
+    "half-along-tree": Method(_half_along_tree, NUMBER, 2),
     "half-minimal-a": Method(lambda tree, wnids: halves_minimal(tree, wnids)[0], rank=2),
     "half-minimal-b": Method(lambda tree, wnids: halves_minimal(tree, wnids)[1], rank=2),
-    "only": Method(only, "wnids", "n00015388,n00021939", _parse_wnids, 3),
-    "without": Method(_without, "wnids", "n02084071,n02121620", _parse_wnids, 4),
+    "only": Method(only, NODES, 3),
+    "without": Method(_without, replace(NODES, example="n02084071,n02121620"), 4),
 }

@@ -6,7 +6,7 @@ that does the run finds it.
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -28,9 +28,6 @@ def open_taxonomy(name: str, folders: Iterable[Path] = ()) -> Taxonomy:
     Args:
         name: '' for the snapshot; nltk or nltk@FOLDER; or the path of a CSV file.
         folders: where a relative path is looked up, in order; by default the current one.
-
-    Raises:
-        ItlError: the tree is not there, or its table is not one of a tree.
     """
     if not name:
         return Taxonomy.snapshot()
@@ -54,11 +51,7 @@ def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:
 
 
 def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
-    """Return the tree with *digest*, '' for the snapshot, that this process opened or that *folder* keeps.
-
-    Raises:
-        ItlError: neither is so.
-    """
+    """Return the tree with *digest*, '' for the snapshot, that this process opened or that *folder* keeps."""
     if not digest:
         return Taxonomy.snapshot()
     if digest not in opened:
@@ -68,11 +61,11 @@ def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
                 f"the taxonomy {digest} of this run is not in {folder}; `itl run PRESET` puts it there"
             )
         kept = read_json(path, "delete it, and repeat `itl run` with its preset")
-        fields = (
-            (wnid, name, tuple(lemmas), gloss, tuple(above))
+        synsets = [
+            Synset(wnid, name, tuple(lemmas), gloss, tuple(above))
             for wnid, name, lemmas, gloss, above in kept["synsets"]
-        )
-        opened[digest] = Taxonomy([Synset(*values) for values in fields], kept["leaves"])
+        ]
+        opened[digest] = Taxonomy(synsets, kept["leaves"])
     return opened[digest]
 
 
@@ -81,9 +74,6 @@ def read_table(path: Path) -> Taxonomy:
 
     A child with several parents has a line for each; of these the first by name counts where one is needed,
     as in WordNet. A root has a line with no parent, or none at all. Leaves are those that are no parent.
-
-    Raises:
-        ItlError: the header is another, a line has no child, a node has two names or is above itself.
     """
     try:
         lines = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
@@ -106,7 +96,13 @@ def read_table(path: Path) -> Taxonomy:
         if parent:
             parents[child][parent] = None
             parents.setdefault(parent, {})
-    _refuse_cycle(parents, path)
+    if not parents:
+        raise ItlError(f"{path} has a header and no lines; {ADVICE}")
+    try:
+        TopologicalSorter(parents).prepare()
+    except CycleError as error:
+        circle = " is under ".join(reversed(error.args[1]))
+        raise ItlError(f"{circle} in {path}; a tree has no circles") from None
     above = {parent for hypernyms in parents.values() for parent in hypernyms}
     synsets = [
         Synset(node, names.get(node, node), (names.get(node, node),), "", tuple(hypernyms))
@@ -115,23 +111,9 @@ def read_table(path: Path) -> Taxonomy:
     return Taxonomy(synsets, parents.keys() - above)
 
 
-def _refuse_cycle(parents: dict[str, dict[str, None]], path: Path) -> None:
-    """Raise ItlError where there are no nodes, or one is above itself."""
-    if not parents:
-        raise ItlError(f"{path} has a header and no lines; {ADVICE}")
-    try:
-        TopologicalSorter(parents).prepare()
-    except CycleError as error:
-        raise ItlError(
-            f"{' is under '.join(reversed(error.args[1]))} in {path}; a tree has no circles"
-        ) from None
-
-
 def _existing(name: str, folders: Iterable[Path]) -> Path:
     """Return the path that *name* stands for, in the first of *folders* that has it."""
-    candidates: Sequence[Path] = [
-        Path(folder) / Path(name).expanduser() for folder in folders or (Path.cwd(),)
-    ]
+    candidates = [Path(folder) / Path(name).expanduser() for folder in folders or (Path.cwd(),)]
     path = next((candidate for candidate in candidates if candidate.exists()), None)
     if path is None:
         raise ItlError(f"no taxonomy at {', '.join(map(str, candidates))}; {ADVICE}")

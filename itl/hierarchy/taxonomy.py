@@ -61,11 +61,7 @@ class Taxonomy:
 
     @classmethod
     def nltk(cls, leaves: Iterable[str] | None = None) -> "Taxonomy":
-        """Build the tree of any *leaves* from NLTK's WordNet, in seconds; by default those of the snapshot.
-
-        Raises:
-            ItlError: If NLTK has no WordNet 3.0, or WordNet no such noun.
-        """
+        """Build the tree of any *leaves*, by default the snapshot's, from NLTK's WordNet, in seconds."""
         leaves = list(cls.snapshot().leaves if leaves is None else leaves)
         reader = _nltk_reader()
         nouns = reader.raw("data.noun")
@@ -80,11 +76,7 @@ class Taxonomy:
     def nltk_nouns(cls, folder: Path | None = None) -> "Taxonomy":
         """Build the tree of all 82,115 nouns of NLTK's WordNet, in seconds; its leaves have none below them.
 
-        Args:
-            folder: holds corpora/wordnet; by default NLTK's data path is searched.
-
-        Raises:
-            ItlError: If NLTK has no WordNet 3.0.
+        The *folder* holds corpora/wordnet; by default NLTK's data path is searched.
         """
         reader = _nltk_reader(folder)
         nouns = reader.raw("data.noun")
@@ -145,22 +137,16 @@ class Taxonomy:
 
     def ancestors(self, wnid: str) -> frozenset[str]:
         """Return all wnids that *wnid* is a kind of, by any path, and *wnid* itself."""
-        known = self._ancestors.get(wnid)
-        if known is None:
-            known = frozenset([wnid]).union(*map(self.ancestors, self[wnid].hypernyms))
-            self._ancestors[wnid] = known
-        return known
+        if wnid not in self._ancestors:
+            self._ancestors[wnid] = frozenset([wnid]).union(*map(self.ancestors, self[wnid].hypernyms))
+        return self._ancestors[wnid]
 
     def leaves_under(self, wnid: str) -> list[str]:
         """Return the leaves that are a kind of *wnid*, by any path, sorted; a leaf is under itself."""
         return list(self._leaves_under.get(self[wnid].wnid, ()))
 
     def lowest_common_ancestor(self, a: str, b: str) -> str:
-        """Return the deepest wnid on the parent paths of both *a* and *b*.
-
-        Raises:
-            ItlError: If there is none, which cannot happen in WordNet: all its nouns are entities.
-        """
+        """Return the deepest wnid on the parent paths of both *a* and *b*; in WordNet there is one."""
         path_of_b = set(self._path(b))
         shared = next((wnid for wnid in self._path(a) if wnid in path_of_b), None)
         if shared is None:
@@ -195,12 +181,10 @@ class Taxonomy:
         return self[wnid].lemmas[0].replace("_", " ")
 
     def _path(self, wnid: str) -> tuple[str, ...]:
-        known = self._paths.get(wnid)
-        if known is None:
+        if wnid not in self._paths:
             parent = self.parent(wnid)
-            known = (wnid, *(self._path(parent) if parent is not None else ()))
-            self._paths[wnid] = known
-        return known
+            self._paths[wnid] = (wnid, *(self._path(parent) if parent is not None else ()))
+        return self._paths[wnid]
 
     @cached_property
     def _children(self) -> dict[str, list[str]]:

@@ -36,7 +36,7 @@ from itl.packs.source_state import (
 )
 from itl.packs.writer import ImageWriter
 from itl.sources.boxes import object_columns
-from itl.sources.image_files import CORRUPT, recognises_corrupt_jpegs
+from itl.sources.image_files import CORRUPT, simplejpeg_decoder
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.registry import open_source
@@ -210,7 +210,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     unreadable = writer.unreadable()
     _write_unreadable(folder / "unreadable.csv", unreadable)
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
-    corrupt = kinds[CORRUPT] if recognises_corrupt_jpegs() else None
+    corrupt = kinds[CORRUPT] if simplejpeg_decoder() else None
     if corrupt:
         log.info(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
     summary = identity | {

@@ -22,7 +22,7 @@ from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name
 from itl.machine import Machine
-from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.panel import WIDE, Panel, figure_url, named_so
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.runs.questions import questions_of
@@ -59,10 +59,9 @@ class AdvicePanel(Panel):
 
     @traitlets.validate("task", "unit")
     def _known(self, proposal: dict) -> str:
-        name, value = proposal["trait"].name, proposal["value"]
+        name = proposal["trait"].name
         known = self.grid.tasks if name == "task" else UNITS
-        pick(dict.fromkeys(known), value, f"{name} of this advice")
-        return value
+        return pick({one: one for one in known}, proposal["value"], f"{name} of this advice")
 
     @traitlets.observe("unit")
     def _no_limit(self, change: dict) -> None:
@@ -95,11 +94,7 @@ class AdvicePanel(Panel):
         )
 
     def frontier_figure(self, cost: str, task: str) -> tuple[str, Bbox, tuple[float, float]]:
-        """Draw the frontier without a budget, once; labels are images.
-
-        Returns:
-            Its URL, the axes in it (from 0 to 1, from the lower left), and the costs at their ends.
-        """
+        """Draw the frontier without a budget, once: its URL, the axes in it (from 0 to 1), and their ends."""
         if (cost, task) not in self._figures:
             ax = frontier(advise(self.grid, task), cost)
             url = figure_url(figure_of(ax))
@@ -113,13 +108,8 @@ class AdvicePanel(Panel):
             return {}
         edge = math.sqrt(costs[costs <= self.number][-1] * costs[costs > self.number][0])
         share = math.log(edge / limits[0]) / math.log(limits[1] / limits[0])
-        sides = {
-            "left": box.x0 + share * box.width,
-            "right": 1 - box.x1,
-            "top": 1 - box.y1,
-            "bottom": box.y0,
-        }
-        return {name: round(100 * side, 1) for name, side in sides.items()}
+        sides = {"left": box.x0 + share * box.width, "right": 1 - box.x1, "top": 1 - box.y1}
+        return {name: round(100 * side, 1) for name, side in (sides | {"bottom": box.y0}).items()}
 
     def budget_text(self, number: float) -> str:
         """Write a budget for people."""
@@ -140,7 +130,7 @@ class AdvicePanel(Panel):
         task = ipywidgets.Dropdown(description="target", **WIDE)
         self.bind(task, "task", lambda: [(task_name(name), name) for name in self.grid.tasks])
         unit = ipywidgets.Dropdown(description="budget in", **WIDE)
-        self.bind(unit, "unit", lambda: [(name, name) for name in UNITS])
+        self.bind(unit, "unit", lambda: named_so(UNITS))
         number = ipywidgets.Dropdown(description="budget", **WIDE)
         self.bind(number, "number", self._budgets, ["task", "unit"])
         return [task, unit, number]

@@ -18,11 +18,6 @@ class AnswerSteps:
     """What `itl.analysis.comparisons.answer` makes of the finished runs of a question, and its figure.
 
     Each part is made when it is first read, with the parts that it needs.
-
-    Args:
-        question: to be answered.
-        store: holds its runs.
-        machine: holds its packs.
     """
 
     def __init__(self, question: Question, store: Store, machine: Machine) -> None:

@@ -13,7 +13,7 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import WIDE, Panel
+from itl.panels.panel import Panel, captioned
 from itl.report.html import render
 from itl.runs.question import Question, Task
 from itl.runs.store import Store
@@ -57,10 +57,8 @@ class InfluencePanel(Panel):
     def images(self) -> pd.DataFrame:
         """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`."""
         if self.node not in self.effects.index:
-            raise ItlError(
-                f"{self.node} has no effect of its own: it has all classes, none, or those of a node below; "
-                "choose one of the list"
-            )
+            reason = "it has all classes, none, or those of a node below"
+            raise ItlError(f"{self.node} has no effect of its own: {reason}; choose one of the list")
         return self.scored.effects(self.node)
 
     @property
@@ -87,10 +85,8 @@ class InfluencePanel(Panel):
 
     def _thumbnails(self, images: pd.DataFrame) -> list[tuple[str, str, str]]:
         """Return a data URL, words and a caption of each of *images*."""
-        urls = self._gallery.urls(images["row"].to_numpy())
         captions = [f"{signed(row.effect)} ± {row.standard_error:.0f}" for row in images.itertuples()]
-        words = [f"{image}: {text}" for image, text in zip(images["image"], captions, strict=True)]
-        return list(zip(urls, words, captions, strict=True))
+        return captioned(self._gallery, images, captions)
 
     def nodes(self, text: str = "") -> list[tuple[str, str]]:
         """List nodes whose name has *text*, words and wnid: the most helpful first, the most harmful last."""
@@ -106,8 +102,4 @@ class InfluencePanel(Panel):
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: a node, and a text that its name has."""
-        find = ipywidgets.Text(description="find node", placeholder="such as dog", **WIDE)
-        node = ipywidgets.Select(description="node", rows=10, **WIDE)
-        follow = self.bind(node, "node", lambda: self.nodes(find.value))
-        find.observe(lambda change: follow(), "value")
-        return [find, node]
+        return self.search("node", "node", self.nodes)

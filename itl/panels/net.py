@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import WIDE, Panel, figure_url
+from itl.panels.panel import WIDE, Panel, captioned, figure_url
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
@@ -65,8 +65,8 @@ class NetPanel(Panel):
 
     @traitlets.validate("over")
     def _known(self, proposal: dict) -> str:
-        pick({OWN: None, **self.targets}, proposal["value"], "target that this net was measured on")
-        return proposal["value"]
+        names = {name: name for name in (OWN, *self.targets)}
+        return pick(names, proposal["value"], "target that this net was measured on")
 
     @traitlets.validate("node")
     def _with_images(self, proposal: dict) -> str:
@@ -155,58 +155,49 @@ class NetPanel(Panel):
 
     def _view(self) -> dict[str, object]:
         """Gather what the picture shows of `over`."""
-        inspection, wrong = self.inspection, self.wrong()
-        shown = wrong.iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
-        name = inspection.name
-        words = [
-            f"{row.image}: {name(row.label)}, taken for {name(row.predicted)} ({100 * row.confidence:.0f} %)"
-            for row in shown.itertuples()
-        ]
-        captions = [
-            f"{name(row.label)} → {name(row.predicted)} {100 * row.confidence:.0f} %"
-            for row in shown.itertuples()
-        ]
+        inspection, shown, name = self.inspection, self._page_of_wrong(), self.inspection.name
+        pictures = []
         urls = Gallery(inspection.pack).urls(shown["row"].to_numpy())
-        looked_at, available = len(inspection.table), inspection.available
+        for url, row in zip(urls, shown.itertuples(), strict=True):
+            label, taken_for, sure = name(row.label), name(row.predicted), f"{100 * row.confidence:.0f} %"
+            words = f"{row.image}: {label}, taken for {taken_for} ({sure})"
+            pictures.append((url, words, f"{label} → {taken_for} {sure}"))
+        looked_at, available, own = len(inspection.table), inspection.available, self.over == OWN
+        part = f"{looked_at:,} of {available:,} images, evenly spread." if looked_at < available else ""
         return {
-            "title": f"Validation images of its {OWN}." if self.over == OWN else f"Target {self.over}.",
-            "looked_at": f"{looked_at:,} of {available:,} images, evenly spread."
-            if looked_at < available
-            else "",
-            "how": "Judged by its head." if self.over == OWN else "Judged by the 5 nearest training images.",
+            "title": f"Validation images of its {OWN}." if own else f"Target {self.over}.",
+            "looked_at": part,
+            "how": "Judged by its head." if own else "Judged by the 5 nearest training images.",
             "node": name(self.node) if self.node else "all",
-            "wrong": len(wrong),
+            "wrong": len(self.wrong()),
             "images": len(inspection.under(self.node)),
             "page": self.page,
-            "pages": -(-len(wrong) // PICTURES),
-            "pictures": list(zip(urls, words, captions, strict=True)),
+            "pages": -(-len(self.wrong()) // PICTURES),
+            "pictures": pictures,
             "image": self.image,
             "neighbours": self._neighbour_pictures(),
             "confusion": self._confusion(),
             "map": self._map(),
         }
 
+    def _page_of_wrong(self) -> pd.DataFrame:
+        return self.wrong().iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
+
     def _neighbour_pictures(self) -> list[tuple[str, str, str]]:
         if not self.image:
             return []
         table, inspection = self.neighbours(), self.inspection
-        urls = Gallery(inspection.pack).urls(table["row"].to_numpy())
         names = [f"{inspection.name(row.label)} {row.similarity:.2f}" for row in table.itertuples()]
-        words = [f"{image}: {text}" for image, text in zip(table["image"], names, strict=True)]
-        return list(zip(urls, words, names, strict=True))
+        return captioned(Gallery(inspection.pack), table, names)
 
     def _confusion(self) -> list[list[object]]:
         """Write the confusion by node as rows of text, the heading first."""
         table = self.inspection.confusion(self.node)
         busiest = table.sum().nlargest(MOST_CONFUSED).index
         table = table[[column for column in table if column in busiest]].head(2 * MOST_CONFUSED)
-        return [
-            ["of \\ taken for", *table.columns],
-            *(
-                [name, *map("{:,}".format, row)]
-                for name, row in zip(table.index, table.to_numpy(), strict=True)
-            ),
-        ]
+        counts = zip(table.index, table.to_numpy(), strict=True)
+        rows = [[name, *map("{:,}".format, row)] for name, row in counts]
+        return [["of \\ taken for", *table.columns], *rows]
 
     def _map(self) -> str:
         if self.over not in self._maps:
@@ -216,30 +207,22 @@ class NetPanel(Panel):
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: images, node, an image, and pages."""
         over = ipywidgets.Dropdown(options=[OWN, *self.targets], description="images", **WIDE)
-        find = ipywidgets.Text(description="find node", placeholder="such as dog", **WIDE)
-        node = ipywidgets.Select(options=self.nodes(), description="wrong under", rows=10, **WIDE)
-        image = ipywidgets.Dropdown(options=self._images(), description="neighbours of", **WIDE)
+        self.bind(over, "over")
+        nodes = self.search("node", "wrong under", self.nodes, ["over"])
+        image = ipywidgets.Dropdown(description="neighbours of", **WIDE)
+        self.bind(image, "image", self._images, ["over", "node", "page"])
         earlier = ipywidgets.Button(description="Earlier images")
         later = ipywidgets.Button(description="More images")
-        self.bind(over, "over")
-        follow = self.bind(node, "node", lambda: self.nodes(find.value), ["over"])
-        find.observe(lambda change: follow(), "value")
-        self.bind(image, "image", self._images, ["over", "node", "page"])
         earlier.on_click(lambda button: self._turn(-1))
         later.on_click(lambda button: self._turn(1))
-        return [over, find, node, image, ipywidgets.HBox([earlier, later])]
+        return [over, *nodes, image, ipywidgets.HBox([earlier, later])]
 
     def _images(self) -> list[tuple[str, str]]:
         """List the images of the page: words and id."""
-        shown = self.wrong().iloc[self.page * PICTURES : (self.page + 1) * PICTURES]
-        name = self.inspection.name
-        return [
-            ("choose an image", ""),
-            *(
-                (f"{row.image}: {name(row.label)} → {name(row.predicted)}", row.image)
-                for row in shown.itertuples()
-            ),
-        ]
+        name, images = self.inspection.name, [("choose an image", "")]
+        for row in self._page_of_wrong().itertuples():
+            images.append((f"{row.image}: {name(row.label)} → {name(row.predicted)}", row.image))
+        return images
 
     def _turn(self, pages: int) -> None:
         last = max(0, (len(self.wrong()) - 1) // PICTURES)

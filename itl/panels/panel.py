@@ -4,7 +4,7 @@ import base64
 import gc
 import io
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +27,7 @@ from traitlets import Bunch, HasTraits, MetaHasTraits
 from itl import ItlError
 from itl.analysis.figures import figure_of, forest, forest_labels
 from itl.browser.widget import is_executed_by_program
+from itl.packs.thumbnails import Gallery
 from itl.report.html import render
 
 DOTS_PER_INCH = 110
@@ -36,11 +37,7 @@ WIDE = {"layout": ipywidgets.Layout(width="98%"), "style": {"description_width":
 
 @contextmanager
 def garbage_collection_postponed() -> Iterator[None]:
-    """Let Python collect garbage after a change of a panel, and not in it.
-
-    A collection of all objects of a kernel takes 0.2 to 0.4 s. Put off, it comes when the change is drawn and
-    sent, while it is looked at. Where the user has switched collecting off, it stays off.
-    """
+    """Let Python collect garbage after a change of a panel is drawn, and not in it: it takes 0.2 to 0.4 s."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -138,9 +135,9 @@ class Panel(HasTraits, metaclass=PanelMeta):
         """Do what a *message* of the page asks, and answer that it is done."""
         acts: dict[str, Callable[..., None]]
         acts = {"setting": self.click, "choice": self.choose, "text": self.write, "press": self.press}
-        acts["shown"] = lambda: None
         try:
-            acts[kind](**message)
+            if kind != "shown":
+                acts[kind](**message)
         finally:
             script.send({"kind": "done"})
 
@@ -149,10 +146,7 @@ class Panel(HasTraits, metaclass=PanelMeta):
         self._controls[button].click()
 
     def choose(self, control: str, chosen: Sequence[tuple[int, str]]) -> None:
-        """Choose in the list of a *control*: where each option lay when it was clicked, and its text.
-
-        What is no longer in the list is not chosen.
-        """
+        """Choose in the list of a *control*: where each option lay when it was clicked, and its text."""
         widget = self._controls[control]
         texts = [option.replace("\xa0", " ") for option in widget._options_labels]
         listed = [
@@ -185,17 +179,12 @@ class Panel(HasTraits, metaclass=PanelMeta):
         options: Callable[[], list] | None = None,
         after: Sequence[str] = (),
     ) -> Callable[[], None]:
-        """Keep the value of *control* and a *setting* equal.
+        """Keep the value of *control* and a *setting* equal; returns a function that makes options again.
 
         Args:
-            control: has a value.
-            setting: a trait of the panel.
             options: makes the options of the control, words and value of each.
             after: other settings that change these options; else they are made again only where the value is
                 none of them.
-
-        Returns:
-            A function that makes the options again.
         """
         updating, offered = False, set[object]()
 
@@ -221,6 +210,16 @@ class Panel(HasTraits, metaclass=PanelMeta):
         control.observe(update_setting, "value")
         self.observe(update_control, [setting, *after])
         return update_control
+
+    def search(
+        self, setting: str, description: str, options: Callable[[str], list], after: Sequence[str] = ()
+    ) -> list[ipywidgets.Widget]:
+        """Make a field that narrows the *options* by what is typed, and their list, bound to a *setting*."""
+        find = ipywidgets.Text(description="find node", placeholder="such as dog", **WIDE)
+        found = ipywidgets.Select(description=description, rows=10, **WIDE)
+        follow = self.bind(found, setting, lambda: options(find.value), after)
+        find.observe(lambda change: follow(), "value")
+        return [find, found]
 
     @garbage_collection_postponed()
     def notify_change(self, change: Bunch) -> None:
@@ -276,7 +275,13 @@ def picture_of(part: Callable[[], str]) -> str:
     try:
         return part()
     except ItlError as error:
-        return render("problem.html.j2", problem=str(error))
+        return render("problem.html.j2", problem=message_of(error))
+
+
+def message_of(error: ItlError) -> str:
+    """Write *error* for a notebook, which has no command line."""
+    arguments = "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA"
+    return f"{error} (in a notebook: {arguments})" if "--data" in str(error) else str(error)
 
 
 def figure_url(figure: Figure) -> str:
@@ -291,6 +296,13 @@ def figure_url(figure: Figure) -> str:
     image.save(file, "PNG", compress_level=QUICK_COMPRESSION)
     plt.close(figure)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def captioned(gallery: Gallery, images: pd.DataFrame, captions: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Return a data URL, words and the caption of each of *images*: columns row (of the pack) and image."""
+    urls = gallery.urls(images["row"].to_numpy())
+    words = [f"{image}: {text}" for image, text in zip(images["image"], captions, strict=True)]
+    return list(zip(urls, words, captions, strict=True))
 
 
 @dataclass(frozen=True)
@@ -309,6 +321,11 @@ def forest_picture(table: pd.DataFrame, by: str | None = "compared") -> ForestPi
     top = 100 * (1 - box.y1) + 0.1 * height
     labels = forest_labels(table, by)
     return ForestPicture(url, [(text, top + row * height, height) for row, text in enumerate(labels)])
+
+
+def named_so(values: Iterable[str]) -> list[tuple[str, str]]:
+    """Return options, words and values, that are called what they are."""
+    return [(value, value) for value in values]
 
 
 def with_values(options: list[tuple[str, object]], value: object) -> list[tuple[str, object]]:

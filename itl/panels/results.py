@@ -1,6 +1,5 @@
 """ResultsPanel: the comparisons of a preset, and of each its runs, their settings and images."""
 
-import json
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 
@@ -18,12 +17,12 @@ from itl.panels.net import NetPanel
 from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture
 from itl.presets import Preset, load_preset
 from itl.report.html import render
-from itl.report.run_page import example_images, flatten
+from itl.report.run_page import example_images, flatten_spec
 from itl.runs.nets import net_of
 from itl.runs.question import Condition, Run
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
-from itl.specs import Pretrain, canonical, key
+from itl.specs import Pretrain, key
 
 ALL = ""
 TEMPLATE = "results_panel.html.j2"
@@ -70,13 +69,8 @@ class ResultsPanel(Panel):
     @traitlets.validate("question", "task", "metric", "axis")
     def _known(self, proposal: dict) -> str:
         name, value = proposal["trait"].name, proposal["value"]
-        if value != ALL:
-            pick(
-                {offered: None for _, offered in self.options(name) if offered},
-                value,
-                f"{name} in these results",
-            )
-        return value
+        offered = {offered: offered for _, offered in self.options(name) if offered}
+        return pick(offered, value, f"{name} in these results") if value != ALL else value
 
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:
@@ -92,16 +86,13 @@ class ResultsPanel(Panel):
     @traitlets.observe("opened")
     def _open(self, change: dict) -> None:
         """Show the net below; its features are extracted first, which may take seconds."""
-        if not self.opened:
-            return self._show_below([])
-        self._show_below([ipywidgets.HTML(f"<p>Opening the net of run {self.opened} …</p>")])
-        try:
-            self._show_below([self.net(self.opened).widget()])
-        except ItlError as error:
-            self._show_below([ipywidgets.HTML(render("problem.html.j2", problem=str(error)))])
-
-    def _show_below(self, widgets: list[ipywidgets.Widget]) -> None:
-        self.below.children = widgets
+        self.below.children = []
+        if self.opened:
+            self.below.children = [ipywidgets.HTML(f"<p>Opening the net of run {self.opened} …</p>")]
+            try:
+                self.below.children = [self.net(self.opened).widget()]
+            except ItlError as error:
+                self.below.children = [ipywidgets.HTML(render("problem.html.j2", problem=str(error)))]
 
     @cached_property
     def every_contrast(self) -> pd.DataFrame:
@@ -197,18 +188,13 @@ class ResultsPanel(Panel):
             raise ItlError("no comparison is chosen; set row to one of the index of ResultsPanel.contrasts()")
         chosen = self.every_contrast.loc[self.row]
         pair = self._pair(chosen["question"], chosen["compared"])
-        sides = {}
-        if pair is not None:
-            sides = {
-                condition.columns: side for condition, side in zip(pair, ("this", "instead of"), strict=True)
-            }
-        runs, finished = self._question_runs[chosen["question"]], self._values_of[chosen["question"]]
+        sides = {pair[0].columns: "this", pair[1].columns: "instead of"} if pair else {}
+        finished = self._values_of[chosen["question"]]
+        runs = [run for run in self._question_runs[chosen["question"]] if run.task == chosen["task"]]
         return [
             (sides.get(run.columns, "fitted"), run)
             for run in runs
-            if run.task == chosen["task"]
-            and (not sides or run.columns in sides)
-            and key(run.spec) in finished
+            if (not sides or run.columns in sides) and key(run.spec) in finished
         ]
 
     @cached_property
@@ -235,16 +221,10 @@ class ResultsPanel(Panel):
         return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])
 
     def settings_that_differ(self) -> pd.DataFrame:
-        """List the settings in which both sides of the chosen contrast differ, seed for seed.
-
-        Columns: setting, this, instead of. Of a fit to all conditions there are none.
-        """
+        """List the settings, with columns for them and both sides, in which the chosen contrast differs."""
         sides: dict[str, dict[int, Mapping[str, object]]] = {}
         for side, run in self._runs():
-            (content,) = (
-                value for name, value in json.loads(canonical(run.spec)).items() if name != "numerics"
-            )
-            sides.setdefault(side, {})[run.seed] = flatten(content)
+            sides.setdefault(side, {})[run.seed] = flatten_spec(run.spec)
         this, other = sides.get("this", {}), sides.get("instead of", {})
         rows = {}
         for seed in this.keys() & other.keys():
@@ -265,8 +245,7 @@ class ResultsPanel(Panel):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")
         panel = NetPanel(run, self.machine)
         task = self.every_contrast.loc[self.row, "task"] if self.row >= 0 else ""
-        target = task.partition("@")[2]
-        if target in panel.targets:
+        if (target := task.partition("@")[2]) in panel.targets:
             panel.over = target
         return panel
 
@@ -306,9 +285,8 @@ class ResultsPanel(Panel):
     def values_html(self) -> str:
         """Write the values by condition."""
         values = self.values().reset_index()
-        return render(
-            TEMPLATE, part="values", columns=list(map(str, values)), rows=values.to_numpy().tolist()
-        )
+        rows = values.to_numpy().tolist()
+        return render(TEMPLATE, part="values", columns=list(map(str, values)), rows=rows)
 
     def runs_html(self) -> str:
         """Write the runs of the chosen comparison, and the settings that differ; '' where none is chosen."""
@@ -360,6 +338,5 @@ class ResultsPanel(Panel):
 def row_text(row: pd.Series) -> str:
     """Write a contrast as one line of text."""
     limits = interval(row["low"], row["high"])
-    return f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}" + (
-        limits and f" ({limits})"
-    )
+    text = f"{row['compared']}, {task_name(row['task'])}: {signed(row['change'])}"
+    return f"{text} ({limits})" if limits else text

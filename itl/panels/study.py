@@ -20,7 +20,7 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
 from itl.panels.answer_steps import AnswerSteps
-from itl.panels.panel import WIDE, Panel, garbage_collection_postponed
+from itl.panels.panel import WIDE, Panel, garbage_collection_postponed, message_of, named_so
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -54,19 +54,16 @@ class StudyPanel(Panel):
     conditions = traitlets.Unicode(help="what the question compares: its own parameters, as YAML")
     tasks = traitlets.Tuple(help="names of tasks; the first is the main one")
     seeds = traitlets.Unicode(help="whole numbers")
-    margin = traitlets.Float(
-        Margin().share, min=0.01, max=0.99, help="share of the gain that does not matter"
-    )
-    images_folder = traitlets.Unicode(
-        "", help="own images to pre-train on, a folder for each class; '' the preset's"
-    )
+    margin = traitlets.Float(Margin().share, min=0.01, max=0.99, help="share of the gain: no change matters")
+    images_folder = traitlets.Unicode("", help="own images to pre-train on, by class; '' the preset's")
     target_folder = traitlets.Unicode("", help="own images to measure on, as target_source says: target own")
     target_source = traitlets.Unicode("folder", help="how own images to measure on are read: see `itl check`")
     message = traitlets.Unicode("", help="what was done last")
-    settings = (
+    chosen = (
         *("question", "conditions", "tasks", "seeds", "margin"),
-        *("images_folder", "target_folder", "target_source", "message"),
+        *("images_folder", "target_folder", "target_source"),
     )
+    settings = (*chosen, "message")
 
     def __init__(
         self, preset: str = "demo", browser: HierarchyBrowser | None = None, machine: Machine | None = None
@@ -98,20 +95,21 @@ class StudyPanel(Panel):
         """The pydantic model of the question."""
         return QUESTIONS[self.question]
 
+    @property
+    def own_names(self) -> list[str]:
+        """The parameters that say what the question compares, and not with which images and recipes."""
+        return [name for name in self.study.model_fields if name not in Study.model_fields]
+
     @traitlets.validate("question")
     def _known(self, proposal: dict) -> str:
-        pick(dict.fromkeys(self.questions), proposal["value"], f"question of preset {self.preset.name}")
-        return proposal["value"]
+        known = {stem: stem for stem in self.questions}
+        return pick(known, proposal["value"], f"question of preset {self.preset.name}")
 
     @traitlets.observe("question")
     def _from_preset(self, change: dict) -> None:
         """Take the conditions, tasks and seeds of the preset."""
         settings = self.preset.notebooks[self.question]
-        own = {
-            name: settings[name]
-            for name in self.study.model_fields
-            if name in settings and name not in Study.model_fields
-        }
+        own = {name: settings[name] for name in self.own_names if name in settings}
         with self.hold_trait_notifications():
             self.conditions = yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=100)
             self.tasks = tuple(settings["tasks"])
@@ -120,21 +118,10 @@ class StudyPanel(Panel):
 
     @traitlets.validate("target_source")
     def _of_one_class_an_image(self, proposal: dict) -> str:
-        pick(dict.fromkeys(TARGET_SOURCES), proposal["value"], "source of images of one class each")
-        return proposal["value"]
+        known = {kind: kind for kind in TARGET_SOURCES}
+        return pick(known, proposal["value"], "source of images of one class each")
 
-    @traitlets.observe(
-        *(
-            "question",
-            "conditions",
-            "tasks",
-            "seeds",
-            "margin",
-            "images_folder",
-            "target_folder",
-            "target_source",
-        )
-    )
+    @traitlets.observe(*chosen)
     def _other_question(self, change: dict) -> None:
         with self.lock:  # not while an answer of the earlier settings is drawn
             if self.state != RUNNING:
@@ -151,13 +138,10 @@ class StudyPanel(Panel):
         return list(dict.fromkeys([*kept, *own]))
 
     def parameters(self) -> dict[str, object]:
-        """Return the question's parameters, as a preset holds them.
-
-        Raises:
-            ItlError: conditions or seeds cannot be read.
-        """
-        settings = dict(self.preset.notebooks[self.question])
+        """Return the question's parameters, as a preset holds them."""
         every = [self.preset.notebooks[stem] for stem in self.questions]
+        given = self.preset.notebooks[self.question]
+        settings = {name: value for name, value in given.items() if name not in self.own_names}
         if self.images_folder:
             settings["images"] = self._own_images("folder", self.images_folder, settings["images"])
         targets = {name: images for other in every for name, images in other["targets"].items()}
@@ -166,20 +150,15 @@ class StudyPanel(Panel):
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
-        own = {name for name in self.study.model_fields if name not in Study.model_fields}
-        settings = {name: value for name, value in settings.items() if name not in own}
-        return (
-            settings
-            | self._read_conditions()
-            | {
-                "tasks": list(self.tasks),
-                "targets": {name: images for name, images in targets.items() if name in used},
-                "tuning": {name: recipe for name, recipe in tuning.items() if name in methods},
-                "seeds": self._read_seeds(),
-                "margin": {**settings.get("margin", {}), "share": round(self.margin, 4)},
-                **({"taxonomy": self.taxonomy} if self.taxonomy else {}),
-            }
-        )
+        chosen = {
+            "tasks": list(self.tasks),
+            "targets": {name: images for name, images in targets.items() if name in used},
+            "tuning": {name: recipe for name, recipe in tuning.items() if name in methods},
+            "seeds": self._read_seeds(),
+            "margin": {**settings.get("margin", {}), "share": round(self.margin, 4)},
+        }
+        taxonomy = {"taxonomy": self.taxonomy} if self.taxonomy else {}
+        return settings | self._read_conditions() | chosen | taxonomy
 
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
@@ -219,19 +198,11 @@ class StudyPanel(Panel):
         return made
 
     def plan(self, measure: bool = False) -> Plan:
-        """Plan the question: what is done already, what is left, hours and disk.
-
-        Args:
-            measure: measure how fast this machine is where that is not known; else such runs cost nothing.
-        """
+        """Plan the question: done, left, hours and disk; *measure* how fast this machine is if not known."""
         return plan([self.ask()], self.store, self.machine, measure=measure)
 
     def take_selection(self) -> None:
-        """Take the selection of the browser into the conditions.
-
-        Raises:
-            ItlError: there is no browser, or the question does not vary classes or labels.
-        """
+        """Take the selection of the browser into the conditions."""
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
         values, subset = self._read_conditions(), self.browser.subset
@@ -366,7 +337,7 @@ class StudyPanel(Panel):
                 self._planned = (runs, plan([made], self.store, self.machine, measure=False))
             return self._planned[1]
         except ItlError as error:
-            return str(error)
+            return message_of(error)
 
     def _progress(self) -> dict[str, object]:
         """Say how far the runs are: text, percent, and loss curves of runs under way."""
@@ -392,26 +363,18 @@ class StudyPanel(Panel):
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""
         question = ipywidgets.Dropdown(description="question", **WIDE)
-        self.bind(question, "question", lambda: [(stem, stem) for stem in self.questions])
+        self.bind(question, "question", lambda: named_so(self.questions))
         tasks = ipywidgets.SelectMultiple(description="tasks", rows=6, **WIDE)
-        self.bind(
-            tasks,
-            "tasks",
-            lambda: [(name, name) for name in self.offered_tasks()],
-            ["question", "target_folder"],
-        )
-        texts = {"seeds": ipywidgets.Text, "images_folder": ipywidgets.Text, "target_folder": ipywidgets.Text}
-        controls = [
-            question,
-            ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE),
-        ]
-        self.bind(controls[-1], "conditions")
-        for name, kind in texts.items():
-            control = kind(description=name.replace("_", " "), continuous_update=False, **WIDE)
-            self.bind(control, name)
-            controls.append(control)
+        self.bind(tasks, "tasks", lambda: named_so(self.offered_tasks()), ["question", "target_folder"])
+        conditions = ipywidgets.Textarea(description="conditions", continuous_update=False, rows=4, **WIDE)
+        self.bind(conditions, "conditions")
+        controls = [question, conditions]
+        for name in ("seeds", "images_folder", "target_folder"):
+            words = name.replace("_", " ")
+            controls.append(ipywidgets.Text(description=words, continuous_update=False, **WIDE))
+            self.bind(controls[-1], name)
         source = ipywidgets.Dropdown(description="target source", **WIDE)
-        self.bind(source, "target_source", lambda: [(kind, kind) for kind in TARGET_SOURCES])
+        self.bind(source, "target_source", lambda: named_so(TARGET_SOURCES))
         share = ipywidgets.BoundedFloatText(description="margin", min=0.01, max=0.99, step=0.01, **WIDE)
         self.bind(share, "margin")
         return [*controls, source, tasks, share, self._buttons()]
@@ -450,7 +413,7 @@ class StudyPanel(Panel):
         try:
             action()
         except ItlError as error:
-            self.message = str(error)
+            self.message = message_of(error)
 
     def _run(self) -> None:
         if self.process is None or self.state != RUNNING or self.process.question != self.ask():
@@ -480,9 +443,8 @@ def plan_facts(planned: Plan) -> dict[str, object]:
         condition, every = row.condition.replace("_", " "), row.nets + row.evaluations
         time = duration(row.minutes) if is_measured else "not known"
         rows.append((condition, row.nets, row.evaluations, row.done, time if row.done < every else "none"))
-    readings = [
-        f"{row.pack}: {row.reading.splitlines()[0]}" for row in planned.packs.itertuples() if row.reading
-    ]
+    packs = planned.packs[planned.packs["reading"] != ""]
+    readings = [f"{row.pack}: {row.reading.splitlines()[0]}" for row in packs.itertuples()]
     return {
         "shared": f"{len(runs) - len(left)} of {len(runs)} runs exist already",
         "summary": [*readings, *planned.summary().split("\n")],

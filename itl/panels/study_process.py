@@ -20,15 +20,10 @@ NOT_STARTED, RUNNING, STOPPED, FAILED, DONE = "not started", "running", "stopped
 
 
 class StudyProcess:
-    """`itl run` of one question. It goes on where an earlier one was stopped, and when the kernel ends.
-
-    Args:
-        question: whose runs are done.
-        notebooks: the same question as a preset holds it: settings by the notebook that asks it.
-        machine: that does the runs.
-    """
+    """`itl run` of one question. It goes on where an earlier one was stopped, and when the kernel ends."""
 
     def __init__(self, question: Question, notebooks: Mapping[str, object], machine: Machine) -> None:
+        """Prepare the runs of *question*; *notebooks* are the same as a preset holds it, by notebook."""
         self.question, self.machine, self.store = question, machine, Store(machine.runs)
         self._folder = TemporaryDirectory(prefix="itl-study-")
         self._preset, self._log = (Path(self._folder.name) / name for name in ("study.yaml", "log.txt"))

@@ -22,8 +22,8 @@ from itl.report.html import index_html
 from itl.report.notebook_file import check_parameters
 from itl.report.notebook_page import NotebookPage
 from itl.report.overview import figure, main_rows, paragraph
-from itl.report.run_files import publish_runs
 from itl.report.run_index import run_index
+from itl.report.run_page import publish_runs
 from itl.runs.plan import plan
 from itl.runs.provenance import commit, describe_devices
 from itl.runs.question import run_all
@@ -47,17 +47,15 @@ def report(
     """Do the runs of *preset* that are missing, and write its pages and their index to *out*.
 
     A page is made as soon as the runs of its question are done. The index is there from the start: until all
-    is done it says what is to come, and browsers load it again by themselves.
-
-    Returns the path of the index.
+    is done it says what is to come, and browsers load it again by themselves. Parameters are checked before
+    anything runs. Where runs or notebooks fail, the other pages stay, and half-run notebooks lie in failed/.
 
     Args:
         notebooks: folder of the notebooks; by default the project's and those that ship with itl.
-        only: do this notebook alone.
+        only: the one notebook to do.
 
-    Raises:
-        ItlError: a parameter is wrong, which is checked before anything runs, or runs or notebooks failed.
-            Pages that are made stay, and notebooks that failed half-way lie in ``failed/``.
+    Returns:
+        The path of the index.
     """
     out = Path(out)
     pages = pages_of(preset, out, machine, notebooks)
@@ -112,17 +110,13 @@ def report_lock(out: Path) -> Iterator[None]:
 
 
 class PageMaker:
-    """Makes the pages of a report beside its runs, each as soon as its question's runs are done.
-
-    Attributes:
-        failed: by notebook, why its page could not be made.
-    """
+    """Makes the pages of a report beside its runs, each as soon as its question's runs are done."""
 
     def __init__(self, pages: list[NotebookPage], only: str | None, machine: Machine):
         self.pages = pages
         self.waiting = [page for page in pages if only in (None, page.stem)]
         self.running: dict[Future, NotebookPage] = {}
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, str] = {}  # by notebook, why its page could not be made
         self.pool = ThreadPoolExecutor(max(1, min(len(self.waiting), machine.workers)))
         self.indexed = -math.inf  # when the index was last written
 
@@ -214,11 +208,8 @@ def write_index(
 ) -> None:
     """Write the index of all runs, and the index over every page.
 
-    Args:
-        pages: of the report.
-        failed: by notebook, why its page could not be made.
-        coming: by notebook, how far the pages are that are still to be made.
-        under_way: how far the report is; empty once it has ended.
+    It says by notebook why the page could not be made (*failed*) or how far it is (*coming*), and how far the
+    report is (*under_way*, empty once it has ended).
     """
     preset, out, machine = pages[0].preset, pages[0].folder, pages[0].machine
     questions = questions_of(preset)

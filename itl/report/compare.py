@@ -24,11 +24,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     Returns:
         A row for each comparison: question, compared, task; verdict and change (points) of both, as
         verdict_1, verdict_2, change_1, change_2; answer ("alike", "changed", "only in 1", "only in 2"); and
-        why: what differs between the runs of the question, empty where nothing does, or
-            where one report lacks the question.
-
-    Raises:
-        ItlError: there is no finished report, or two of one name.
+        why: what differs between the runs of the question, empty where one report lacks it.
     """
     first, second = (find_report(str(name), home) for name in (first, second))
     names = [*COMPARISON, "verdict", "change"]
@@ -50,11 +46,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
 
 
 def find_report(name: str, home: Path) -> Path:
-    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself.
-
-    Raises:
-        ItlError: there is no finished report, or one in each of the two.
-    """
+    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself."""
     preset = Path(name).stem if name.endswith(".yaml") else name
     folders = dict.fromkeys(folder.absolute() for folder in (Path(name), home / "reports" / preset))
     reports = [folder for folder in folders if (folder / VERDICTS).exists()]
@@ -63,9 +55,10 @@ def find_report(name: str, home: Path) -> Path:
     looked = " and in ".join(map(str, folders))
     if reports:
         raise ItlError(f"there is a report {name} in {looked}; give the folder that is meant, with its path")
+    done = sorted(path.parent.name for path in (home / "reports").glob(f"*/{VERDICTS}"))
     raise ItlError(
-        f"{name} holds no finished report: there is no {VERDICTS} in {looked}; give two presets whose "
-        f"`itl report` is done, or the folders of two reports"
+        f"{name} has no finished report: there is no {VERDICTS} in {looked}; `itl report PRESET` writes "
+        f"one, and finished in {home / 'reports'} are {', '.join(done) or 'none'}"
     )
 
 
@@ -74,10 +67,7 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(folder / name)
     except FileNotFoundError as error:
-        raise ItlError(
-            f"{folder} holds no finished report: there is no {name}; give the folders of two reports, such "
-            f"as reports/demo"
-        ) from error
+        raise ItlError(f"{folder} is no finished report: it lacks {name}; repeat `itl report`") from error
     except ValueError as error:  # as pandas raises for what is no CSV
         raise ItlError(f"{folder / name} is damaged: {error}; repeat `itl report`") from error
     if lacking := [column for column in columns if column not in table]:

@@ -94,12 +94,7 @@ def _absolute(entry: str) -> str:
 def execute_notebook(
     source: Path, target: Path, parameters: Mapping[str, object], kernel: type[Kernel]
 ) -> None:
-    """Execute the notebook *source* into *target* with *parameters*.
-
-    Raises:
-        ItlError: a cell failed, or the kernel died. The message names the notebook, the cell and the last
-            line of the error; *target* then holds what ran.
-    """
+    """Execute the notebook *source* into *target*, which after an ItlError holds what ran."""
     logging.getLogger("papermill").setLevel(logging.ERROR)
     try:
         papermill.execute_notebook(

@@ -101,13 +101,8 @@ def index_html(
 ) -> str:
     """Write the index: what this report is, all answers in a paragraph and a figure, a card for every page.
 
-    Args:
-        pages: in any order; questions come first, then the hierarchy and the summary.
-        preset: its name.
-        about: what the preset is for.
-        facts: about this report, by name.
-        under_way: how far a report is that has not ended: browsers load the index again by themselves.
-        overview: the paragraph, and its figure as an SVG file in base64; empty where nothing is answered yet.
+    Questions come first, then the hierarchy and the summary. *overview* is the paragraph, and its figure as
+    an SVG file in base64; *under_way* says how far a report is that has not ended.
     """
     in_order = sorted(pages, key=lambda page: (not page.table, not page.verdict, page.stem.startswith("00")))
     values = {"preset": preset, "about": about, "facts": facts, "under_way": under_way}

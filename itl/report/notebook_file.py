@@ -15,17 +15,14 @@ TYPES: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
 
 
 def read_cells(path: Path) -> list[dict]:
-    """Return the cells of the notebook at *path*, the source of each as one text.
+    """Return the cells of the notebook at *path*, of format 4, the source of each as one text.
 
     This reads plain JSON, because importing nbformat would take longer than a report that has nothing to do.
-
-    Raises:
-        ItlError: the file is not a notebook of format 4.
     """
     try:
         cells = json.loads(path.read_text("utf-8"))["cells"]
         return [
-            cell | {"source": "".join(cell["source"]), "metadata": {**cell["metadata"], "tags": _tags(cell)}}
+            cell | {"source": "".join(cell["source"]), "metadata": {**cell["metadata"], "tags": tags(cell)}}
             for cell in cells
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -34,10 +31,6 @@ def read_cells(path: Path) -> list[dict]:
 
 def tags(cell: Mapping) -> list[str]:
     """Return the tags of a notebook cell."""
-    return cell["metadata"].get("tags", [])
-
-
-def _tags(cell: Mapping) -> list[str]:
     return [str(tag) for tag in cell["metadata"].get("tags", [])]
 
 
@@ -54,16 +47,15 @@ def first_tagged(cells: Iterable[Mapping], tag: str) -> Mapping[str, Any]:
 
 def declared_parameters(path: Path) -> dict[str, Any]:
     """Return the type of every parameter that the notebook at *path* declares, as str or list[int]."""
+    source = first_tagged(read_cells(path), "parameters")["source"]
     try:
-        statements = ast.parse(first_tagged(read_cells(path), "parameters")["source"]).body
+        statements = ast.parse(source).body
         return {
             statement.target.id: _type_of(statement.annotation)
             for statement in statements
             if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
         }
     except (SyntaxError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, ItlError):
-            raise
         reason = f"the parameters of {path} cannot be read ({one_line(error)})"
         raise ItlError(f"{reason}; declare them as seeds: list[int] = [0]") from error
 
@@ -84,11 +76,7 @@ def _type_of(annotation: ast.expr) -> Any:
 
 
 def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:
-    """Refuse *parameters* that papermill would only warn about, and then run the notebook on its defaults.
-
-    Raises:
-        ItlError: the notebook at *path* does not declare a parameter, or declares another type.
-    """
+    """Refuse *parameters* that a notebook lacks, or has of another type: papermill would only warn."""
     declared = declared_parameters(path)
     for name, value in parameters.items():
         wanted = pick(declared, name, f"parameter of {path.stem}")

@@ -19,10 +19,7 @@ CODE_LABELS = {
     "parameters": "parameters, with what they mean",
     "injected-parameters": "parameters of this preset",
 }
-LIVE_TYPES = (
-    "application/vnd.jupyter.widget-view+json",
-    "application/javascript",
-)  # need a kernel or a script
+LIVE_TYPES = ("application/vnd.jupyter.widget-view+json", "application/javascript")  # dead in a page
 FIGURE_TYPES = {"image/svg+xml": ".svg", "image/png": ".png"}  # that every figure is drawn as
 CODE_STYLES = {"xcode": "{}", "monokai": "@media (prefers-color-scheme: dark) {{\n{}\n}}"}
 
@@ -31,8 +28,8 @@ def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> Pa
     """Read title, answer and figure of an executed notebook from its tagged cells; see `PageSummary`."""
     from nbconvert.filters import markdown2html  # slow to import, and the index alone does not need it
 
-    outputs = first_tagged(notebook.cells, "answer").get("outputs", [])
     no_answer: dict[str, Any] = {"data": {}, "metadata": {}}
+    outputs = first_tagged(notebook.cells, "answer").get("outputs", [])
     answer = next((output for output in outputs if "data" in output), no_answer)
     markdown = answer["data"].get("text/markdown") or answer["data"].get("text/plain", "")
     entry = answer["metadata"].get("text/markdown", answer["metadata"])
@@ -91,17 +88,14 @@ def notebook_html(notebook: "NotebookNode", page: PageSummary, preset: str) -> s
     exporter = HTMLExporter(raw_template=template, exclude_input_prompt=True, exclude_output_prompt=True)
     exporter.exclude_anchor_links = True
     cells, _ = exporter.from_notebook_node(_printable(notebook, page))
-    code_css = [
-        shape.format(HtmlFormatter(style=name).get_style_defs(".highlight"))
-        for name, shape in CODE_STYLES.items()
-    ]
+    styles = [(shape, HtmlFormatter(style=name)) for name, shape in CODE_STYLES.items()]
     return render(
         "notebook.html.j2",
         page=page,
         preset=preset,
         question=QUESTIONS[page.stem].name if page.stem in QUESTIONS else "",
         cells=renumber_headings(simplify_tables(cells, page.title)),
-        code_css="\n".join(code_css),
+        code_css="\n".join(shape.format(style.get_style_defs(".highlight")) for shape, style in styles),
     )
 
 
@@ -155,8 +149,7 @@ def simplify_tables(html: str, name: str) -> str:
     """Remove from the tables of *html* what pandas adds for notebooks, and add what screen readers need.
 
     Removed are styles, the names of absent values, row numbers, and a second row of headings that only names
-    the index. Added are the scope of every heading and the table's name: that of the region around it, or
-    *name* where there is none. No line ends in an interval.
+    the index. Added are the scope of every heading and the table's name: that of its region, or *name*.
     """
     soup = BeautifulSoup(html, "html.parser")
     for style in soup.find_all("style", scoped=True):

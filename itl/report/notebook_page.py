@@ -58,9 +58,8 @@ class NotebookPage:
     def parameters(self) -> dict[str, object]:
         """What the notebook is executed with.
 
-        A parameter called preset is always the report's own preset: one that was copied from another still
-        names that one there. What the preset leaves out has the question's default: in the notebook stands
-        that of preset demo, which would make the page another question than was planned.
+        A parameter called preset is always the report's own preset, whatever a copied preset says. What the
+        preset leaves out has the question's default, and not the notebook's, which is that of preset demo.
         """
         parameters, declared = self.preset.notebooks[self.stem], declared_parameters(self.source)
         if self.asks:
@@ -120,11 +119,7 @@ class NotebookPage:
         return tables
 
     def trial(self) -> Question | None:
-        """Return the question that tries an influence's effects on fresh seeds; None of other notebooks.
-
-        Raises:
-            ItlError: runs of the influence are not done.
-        """
+        """Return the question that tries an influence's effects on fresh seeds; None of other notebooks."""
         if not self.asks or QUESTIONS[self.stem] is not Influence:
             return None
         (question,) = questions_of(self.preset, self.stem)
@@ -187,10 +182,7 @@ class NotebookPage:
         return all(store.state(spec) == "done" for spec in self.specs)
 
     def published_facts(self) -> dict:
-        """Return what was published with the page: fingerprint, made and page; {} without a page.
-
-        Facts that another version of itl wrote differently count as none.
-        """
+        """Return what this version of itl published with the page: fingerprint, made and page; else {}."""
         facts = read_mapping(self.published(".json"))
         return facts if facts.get("page", {}).keys() == {field.name for field in fields(PageSummary)} else {}
 
@@ -202,9 +194,7 @@ class NotebookPage:
     def index_summary(self, trouble: str = "", status: str = "") -> PageSummary | None:
         """Return what the index shows of this page; None where it was never made and is not to come either.
 
-        Args:
-            trouble: why the last execution failed.
-            status: how far the page is, where it is still to be made.
+        *trouble* is why the last execution failed, *status* how far a page is that is still to be made.
         """
         page = self.published_facts().get("page")
         if page:

@@ -60,10 +60,7 @@ class RunEntry:
 
     @property
     def learned_from(self) -> dict[str, int | None]:
-        """The classes and images that the run learned from: 0 of a net without pre-training, as in results.
-
-        Such a net has the numbers of classes and images of its head in its result.
-        """
+        """The classes and images that the run learned from: 0 of an untrained net, as in results."""
         untrained = self.done and isinstance(self.spec, Pretrain) and not self.spec.trained
         return {name: 0 if untrained else self.result.get(name) for name in ("classes", "images")}
 

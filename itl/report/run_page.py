@@ -1,6 +1,11 @@
-"""The page of one run: its settings, how it was trained, images it learned from, and who uses it."""
+"""The files of a report's runs: their index, a page of each, and settings, results and manifests."""
 
+import filecmp
+import gzip
 import json
+import shutil
+import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -14,14 +19,74 @@ from itl.packs.pack import Pack
 from itl.packs.paths import find_pack
 from itl.packs.thumbnails import Gallery
 from itl.report.html import render
-from itl.report.run_index import RunEntry
+from itl.report.run_index import RunEntry, runs_csv, runs_html
 from itl.runs.progress import log_rows
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, canonical
+from itl.storage import write_atomic
 
 FACTS = ("device", "precision", "seconds", "finished", "commit", "command")  # of provenance, for the top
 EXAMPLES = 24
 CURVE_SIZE = (560, 180)  # of the picture of the loss, in CSS pixels
+
+
+def publish_runs(entries: Sequence[RunEntry], out: Path, preset: str, machine: Machine) -> None:
+    """Write runs.html and runs.csv to *out* and, in runs/, the files of every finished run; remove others.
+
+    These are KEY.html, the run's page, KEY.json, with spec, result and provenance, and for a pre-training its
+    manifest, KEY.csv or, where that is long, KEY.csv.gz: image, wnid and label of every image.
+    """
+    folder, store = out / "runs", Store(machine.runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    current = set()
+    for entry in entries:
+        if entry.done:
+            current |= {f"{entry.key}.json", entry.manifest}
+            _publish(entry, folder, store.path(entry.spec))
+    for run, page in run_pages(entries, preset, machine):
+        current.add(f"{run}.html")
+        _write(folder / f"{run}.html", page)
+    for path in {*folder.glob("*.json"), *folder.glob("*.csv*"), *folder.glob("*.html")}:
+        if path.name not in current:
+            path.unlink()
+    _write(out / "runs.csv", runs_csv(entries))
+    _write(out / "runs.html", runs_html(entries, preset))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write *text* to *path*, unless that is there."""
+    if not path.exists() or path.read_bytes() != text.encode():
+        write_atomic(path, lambda part: part.write_text(text, "utf-8"))
+
+
+def _publish(entry: RunEntry, folder: Path, source: Path) -> None:
+    """Write the files of one finished run to *folder*, unless they are there with the same content."""
+    content = {
+        "run": entry.key,
+        "spec": json.loads(canonical(entry.spec)),
+        "result": entry.result,
+        "provenance": entry.provenance,
+    }
+    _write(folder / f"{entry.key}.json", json.dumps(content, indent=1, ensure_ascii=False))
+    target, manifest = folder / entry.manifest, source / "manifest.csv"
+    if not entry.manifest:
+        return
+    if target.suffix == ".gz":
+        if not target.exists() or target.read_bytes()[-8:] != _gzip_trailer(manifest):
+            write_atomic(target, lambda path: _compress(manifest, path))
+    elif not target.exists() or not filecmp.cmp(manifest, target, shallow=False):
+        write_atomic(target, lambda path: shutil.copyfile(manifest, path))
+
+
+def _gzip_trailer(path: Path) -> bytes:
+    """Return the last 8 bytes of a gzip file of *path*: CRC-32 and length of the content."""
+    content = path.read_bytes()
+    return struct.pack("<II", zlib.crc32(content), len(content) % 2**32)
+
+
+def _compress(source: Path, target: Path) -> None:
+    with open(source, "rb") as read, gzip.open(target, "wb", compresslevel=6) as write:
+        shutil.copyfileobj(read, write, 1 << 20)
 
 
 def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Iterator[tuple[str, str]]:
@@ -31,21 +96,18 @@ def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Ite
     for _, group in groupby(entries, lambda entry: entry.pretrain):
         related = [entry for entry in group if entry.done]
         for entry in related:
-            spec = json.loads(canonical(entry.spec))[type(entry.spec).__name__]
-            yield (
-                entry.key,
-                render(
-                    "run.html.j2",
-                    preset=preset,
-                    entry=entry,
-                    settings=flatten(spec),
-                    facts=facts(entry.provenance),
-                    related=[other for other in related if other is not entry],
-                    curve=loss_curve(store.path(entry.spec) / "log.jsonl"),
-                    curve_size=CURVE_SIZE,
-                    examples=example_images(entry.spec, store, packs, machine),
-                ),
+            page = render(
+                "run.html.j2",
+                preset=preset,
+                entry=entry,
+                settings=flatten_spec(entry.spec),
+                facts=facts(entry.provenance),
+                related=[other for other in related if other is not entry],
+                curve=loss_curve(store.path(entry.spec) / "log.jsonl"),
+                curve_size=CURVE_SIZE,
+                examples=example_images(entry.spec, store, packs, machine),
             )
+            yield entry.key, page
 
 
 def facts(provenance: Mapping[str, Any]) -> dict[str, object]:
@@ -60,6 +122,11 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, object]:
     if "finished" in shown:
         shown["finished"] = f"{datetime.fromisoformat(shown['finished']):%d %B %Y, %H:%M %Z}"
     return shown
+
+
+def flatten_spec(spec: Pretrain | Transfer) -> dict[str, object]:
+    """Return the settings of a run by dotted name."""
+    return flatten(json.loads(canonical(spec))[type(spec).__name__])
 
 
 def flatten(settings: Mapping[str, object], above: str = "") -> dict[str, object]:
@@ -80,9 +147,7 @@ def flatten(settings: Mapping[str, object], above: str = "") -> dict[str, object
 def loss_curve(log: Path) -> dict[str, object]:
     """Return the loss of every epoch in the file *log* as a line; {} where there are not two epochs.
 
-    Returns:
-        points, as SVG's polyline takes them, in a box of CURVE_SIZE; first, last, lowest and highest loss;
-        epochs.
+    Its points are as SVG's polyline takes them, in a box of CURVE_SIZE.
     """
     losses = {row["epoch"]: row["loss"] for row in log_rows(log)}  # one taken up again counts once
     if len(losses) < 2:
@@ -91,11 +156,10 @@ def loss_curve(log: Path) -> dict[str, object]:
     width, height = CURVE_SIZE
     across = width / (len(losses) - 1)
     down = height / ((high - low) or 1)
-    points = " ".join(
-        f"{across * at:.1f},{down * (high - loss):.1f}" for at, loss in enumerate(losses.values())
-    )
-    first, *_, last = losses.values()
-    return {"points": points, "first": first, "last": last, "low": low, "high": high, "epochs": len(losses)}
+    values = list(losses.values())
+    points = " ".join(f"{across * at:.1f},{down * (high - loss):.1f}" for at, loss in enumerate(values))
+    ends = {"first": values[0], "last": values[-1], "low": low, "high": high}
+    return ends | {"points": points, "epochs": len(values)}
 
 
 def example_images(
@@ -103,8 +167,7 @@ def example_images(
 ) -> list[tuple[str, str, str]]:
     """Return some images of a pre-training, evenly spread over its manifest: id, class, and a data URL.
 
-    There are none where the pack is not on this machine. *packs* keeps open packs, by digest, for the next
-    call.
+    None where its pack is not on this machine. *packs* keeps open packs, by digest, for the next call.
     """
     path = store.path(spec) / "manifest.csv"
     if not isinstance(spec, Pretrain) or not spec.trained or not path.exists():

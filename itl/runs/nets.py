@@ -19,9 +19,10 @@ def net_of(run: str | Pretrain | Transfer, store: Store) -> Pretrain:
     matches = [folder for folder in _folders(store) if folder.name.startswith(run)]
     if len(matches) != 1 or len(run) < LEAST_KEY:
         keys = [folder.name for folder in _folders(store)]
+        more = f"give its first {LEAST_KEY} letters, or as many as no other run has; " if matches else ""
         raise ItlError(
-            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have "
-            f"such a key; {did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys of a preset's runs"
+            f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have a "
+            f"key that begins so; {more}{did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys"
         )
     content = _read(matches[0])
     spec = _pretrain(content)

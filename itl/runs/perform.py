@@ -3,7 +3,6 @@
 import gc
 import json
 import time
-import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from hashlib import sha256
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import distributed
 
-from itl import ItlError, pick
+from itl import ItlError, pick, warn
 from itl.evaluation.accuracy import scores
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import multilabel_target, scored_split, target_of
@@ -99,7 +98,7 @@ def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:
             set_norm_statistics(net.eval(), batches.in_order(), lambda batch: net(batch[0]))
     elif worse := worse_than_guessing(folder, len(selection.classes)):
         cure = f"an lr below {spec.recipe.lr:g} may do better"
-        warnings.warn(f"run {key(spec)} ended with {worse}; {cure}", stacklevel=2)
+        warn(f"run {key(spec)} ended with {worse}; {cure}")
     save_weights(net, folder / "weights.safetensors")
     return {
         "classes": len(selection.classes),

@@ -5,13 +5,12 @@ import math
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.machine import duration
 from itl.runs.store import HOLDER, RESULT, Store
 from itl.specs import Pretrain, key
@@ -203,7 +202,7 @@ def _rows(log: Path, numbers: Sequence[str]) -> list[dict]:
     lines = log.read_bytes().splitlines() if log.exists() else []
     rows = [row for line in lines if (row := _row(line, numbers))]
     if len(rows) < len(lines):
-        warnings.warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out", stacklevel=3)
+        warn(f"{log} is damaged: {len(lines) - len(rows)} of its lines are left out")
     return rows
 
 

@@ -2,12 +2,11 @@
 
 import json
 import os
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.specs import canonical, key
 from itl.storage import changed_file, file_sizes, hold_lock, read_json, read_mapping, write_atomic
 
@@ -36,7 +35,7 @@ class Store:
             raise ItlError(f"cannot make {folder}: {reason}; choose another place with --home") from error
         if current != text:
             if file.exists():
-                warnings.warn(f"{file} is damaged; it is made again", stacklevel=2)
+                warn(f"{file} is damaged; it is made again")
             write_atomic(file, lambda path: path.write_text(text))
         return folder
 
@@ -51,11 +50,11 @@ class Store:
             return None
         files = result.pop("files", {})
         if not isinstance(files, dict) or not isinstance(result.get("metrics"), dict):
-            warnings.warn(f"{folder / RESULT} is damaged: it lacks metrics or files; {AGAIN}", stacklevel=2)
+            warn(f"{folder / RESULT} is damaged: it lacks metrics or files; {AGAIN}")
             return None
         if damaged := changed_file(folder, files):
             reason = "damaged: its size has changed" if (folder / damaged).exists() else "missing"
-            warnings.warn(f"{folder / damaged} is {reason}; {AGAIN}", stacklevel=2)
+            warn(f"{folder / damaged} is {reason}; {AGAIN}")
             return None
         return result
 

@@ -32,13 +32,12 @@ def object_columns(annotations: Iterable[Iterable[AnnotatedObject]]) -> dict[str
     >>> object_columns([[], [AnnotatedObject("dog", (1, 1, 9, 9))]])["row"]
     [1]
     """
-    columns: dict[str, list] = {name: [] for name in OBJECT_COLUMNS}
-    for row, objects in enumerate(annotations):
-        for one in objects:
-            values = (row, one.name, *map(float, one.box), one.difficult, one.truncated)
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(value)
-    return columns
+    rows = [
+        (row, one.name, *map(float, one.box), one.difficult, one.truncated)
+        for row, objects in enumerate(annotations)
+        for one in objects
+    ]
+    return {name: [row[column] for row in rows] for column, name in enumerate(OBJECT_COLUMNS)}
 
 
 def padded_size(width: int, height: int, size: int) -> tuple[int, int]:

@@ -159,15 +159,9 @@ def other_source(names: Iterable[str], path: Path) -> str:
 
 
 def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:
-    """Return *layout* with the classes of the list in *file* alone, named as what they count as.
+    """Return *layout* with the classes of the list in *file* alone (None: all), named as what they count as.
 
-    Args:
-        layout: What the folders stand for.
-        file: A list as `read_class_list` reads it; None keeps all classes.
-        counts: Images that lie directly in each folder.
-
-    Raises:
-        ItlError: As `class_map` does.
+    *counts* are of the images that lie directly in each folder; errors are those of `class_map`.
     """
     if file is None:
         return layout

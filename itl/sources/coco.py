@@ -233,11 +233,11 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
         if len({row["id"] for row in tables[table]}) < len(tables[table]):
             raise ItlError(f"{name}: two of its {table} have the same id; export it again")
     _refuse_two_of_one_name(tables, name)
-    refuse_normalised(tables["annotations"], name)
+    refuse_normalised_bboxes(tables["annotations"], name)
     return tables
 
 
-def refuse_normalised(rows: Sequence[Mapping], name: str) -> None:
+def refuse_normalised_bboxes(rows: Sequence[Mapping], name: str) -> None:
     """Raise ItlError if all boxes in *rows* of the file *name* lie between 0 and 1, with fractions."""
     boxes = [row.get("bbox") for row in rows]
     sides = [side for box in boxes if isinstance(box, list) for side in box if is_finite_number(side)]

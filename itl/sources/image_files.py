@@ -156,17 +156,12 @@ def _decode_jpeg(data: bytes) -> tuple[np.ndarray | None, str]:
 
 @functools.cache
 def simplejpeg_decoder() -> Callable | None:
-    """Return the decoder of simplejpeg; None if it is not installed."""
+    """Return the decoder of simplejpeg, which recognises corrupt JPEGs; None if it is not installed."""
     try:
         from simplejpeg import decode_jpeg
     except ImportError:
         return None
     return decode_jpeg
-
-
-def recognises_corrupt_jpegs() -> bool:
-    """Say whether a decoder is installed that tells a corrupt JPEG from a good one."""
-    return simplejpeg_decoder() is not None
 
 
 def _decode_by_pillow(image: Image.Image) -> np.ndarray:

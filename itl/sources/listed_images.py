@@ -32,6 +32,7 @@ from itl.sources.records import Record, examples, is_image, plain_line, validate
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
+from itl.sources.voc_xml import read_list
 
 NO_LABEL = "-1"  # in lists of a test whose labels are not public
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
@@ -60,18 +61,19 @@ class ListedSource(ScannedSource):
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
         records: dict[str, Record] = {}  # by id
-        lines: dict[str, str] = {}  # where the record of an id is listed, if its line is known
+        labels: dict[str, str] = {}  # the class of an id, with its line
         repeated, two_classes, in_two = 0, {}, {}
-        for record, line in self._listed(scan):
+        for record, label in self._listed(scan):
             first = records.setdefault(record.id, record)
             if first is record:
-                lines[record.id] = line
+                labels[record.id] = label
             elif first.split != record.split:
                 in_two[record.id] = f"{first.split} and {record.split}"
             else:
                 repeated += 1
                 if first.wnid != record.wnid:
-                    two_classes[record.id] = _of_two_classes(first, lines[record.id], record, line)
+                    both = f"{labels[record.id]} and of {label}"
+                    two_classes[record.id] = f"{record.id} is of {both}; correct one of them"
         if ids := self.finder.ids:
             scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
         if repeated:
@@ -87,7 +89,7 @@ class ListedSource(ScannedSource):
         return scan
 
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
-        """Yield the record of each entry, and its line if that is known; images not there become problems."""
+        """Yield the record of each entry, and its class with its line; images not there become problems."""
         for split, name, entries in self.entries(scan):
             missing = {}
             for entry in starmap(ListedImage, entries):
@@ -97,7 +99,9 @@ class ListedSource(ScannedSource):
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
-                yield Record(image, plain_line(entry.label), split, self.listing.files[image]), line
+                wnid = plain_line(entry.label)
+                record = Record(image, wnid, split, self.listing.files[image])
+                yield record, f"{wnid} ({line})" if line else wnid
             scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
 
     @cached_property
@@ -122,17 +126,7 @@ class ListedSource(ScannedSource):
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of the text file *name*, without blank ones."""
-        text = self.file(name).read().decode("utf-8-sig", errors="replace")
-        return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _of_two_classes(first: Record, first_line: str, second: Record, second_line: str) -> str:
-    """Say that two entries give an image two classes, and in which lines, where these are known."""
-    named = [
-        record.wnid + (f" ({line})" if line else "")
-        for record, line in ((first, first_line), (second, second_line))
-    ]
-    return f"{first.id} is of {' and of '.join(named)}; correct one of them"
+        return read_list(self.file(name).read())
 
 
 class ImageFinder:
@@ -407,8 +401,7 @@ class Lists(ListedSource):
         """Raise ItlError for a table of ids whose first line is one of them, as it would be the header."""
         if not file.lower().endswith((".csv", ".tsv")):
             return
-        cells = re.split("[,;\t]", text_of(data, file).lstrip().partition("\n")[0])
-        first = cells[0].strip(' "')
+        first = re.split("[,;\t]", text_of(data.lstrip().partition(b"\n")[0], file))[0].strip(' "')
         if first.lower() not in (*IMAGE_COLUMNS, *ID_COLUMNS, *LABEL_COLUMNS) and self.finder.has_id(first):
             raise ItlError(
                 f"{file} has no header: its first line names the image {first[:60]!r}; write one above it, "

@@ -262,11 +262,7 @@ def measure_recall(
 ) -> tuple[pd.DataFrame, str]:
     """Measure how many of VOC's objects are covered by *regions*, or by windows if these are None.
 
-    Args:
-        regions: Boxes by image.
-        annotations: VOC's XML files.
-        counts: Numbers of regions of an image.
-        image_list: A file such as ImageSets/Main/test.txt; only its images count.
+    *annotations* and *image_list* are as in `read_objects`, *counts* as in `recall_table`.
 
     Returns:
         The table of `recall_table`, and a note on images without regions, which do not count; else empty.

@@ -79,6 +79,7 @@ class WebDataset(Source):
     def records(self) -> list[Record]:
         """Return one record for each labelled sample, sorted by id; ItlError if some of a split have none."""
         split_of = splits_by_name(self._shards, Path(self.path))
+        has_splits = any(map(split_in_name, self._shards))
         bare = Counter(split_of[one.shard] for one in self._samples if not one.label)
         total = Counter(split_of[one.shard] for one in self._samples)
         for split, count in bare.items():
@@ -94,7 +95,11 @@ class WebDataset(Source):
                 f"first dot; such as {self._samples[0].image} in {self._samples[0].shard}"
             )
         names, _ = self._classes
-        records = [self._record(one, split_of[one.shard], names[one.label]) for one in labelled]
+        records = []
+        for one in labelled:
+            split, wnid = split_of[one.shard], names[one.label]
+            name = sample_id(one.image, split if has_splits else "", wnid)
+            records.append(Record(name, wnid, split, one.member))
         if len({record.id for record in records}) < len(records):  # keys that start anew in each shard
             pairs = zip(labelled, records, strict=True)
             records = [replace(record, id=f"{Path(one.shard).stem}/{record.id}") for one, record in pairs]
@@ -108,14 +113,6 @@ class WebDataset(Source):
         """The files of each shard, by its name relative to the path."""
         files = container_files(Path(self.path), ".tar", self.expected)
         return {name: archives.list_files(file) for name, file in files.items()}
-
-    @cached_property
-    def _has_splits(self) -> bool:
-        return any(split_in_name(shard) for shard in self._shards)
-
-    def _record(self, sample: Sample, split: str, wnid: str) -> Record:
-        name = sample_id(sample.image, split if self._has_splits else "", wnid)
-        return Record(name, wnid, split, sample.member)
 
     @cached_property
     def _samples(self) -> list[Sample]:
@@ -237,13 +234,10 @@ def _labels_of_json(text: str, where: str) -> tuple[str, str]:
         raise ItlError(f"{where} is not valid JSON ({str(error)[:60]}); write the shard again") from None
     if not isinstance(content, dict):
         content = {"label": content}
-    values = [str(content[key]).strip() for key in (*LABEL_KEYS, *NAME_KEYS) if _is_label(content.get(key))]
+    labels = [content.get(key) for key in (*LABEL_KEYS, *NAME_KEYS)]
+    values = [str(one).strip() for one in labels if isinstance(one, str | int) and not isinstance(one, bool)]
     number = next((value for value in values if is_number(value) and value not in NO_LABEL), "")
     return number, plain_line(next((value for value in values if not is_number(value) and value), ""))
-
-
-def _is_label(value: object) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _wnid_of(key: str) -> str:

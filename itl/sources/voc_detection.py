@@ -214,9 +214,6 @@ def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
     >>> images_by_name(Listing(files))
     {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
-
-    Raises:
-        ItlError: If two differ in their suffix alone.
     """
     images: dict[str, tuple[str, Member]] = {}
     for name in sorted(files.files):

@@ -1,7 +1,6 @@
 """Batches: images of a pack, cropped, flipped and normalised, in an order that seed and epoch determine."""
 
 import functools
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.machine import Machine, map_in_order
 from itl.specs import Recipe
 from itl.training.crop_cpu import batch_crop, gather_crop
@@ -107,9 +106,7 @@ def crop_on(device: torch.device) -> Callable[..., torch.Tensor]:
         return fused_crop
     except Exception as error:  # of many kinds: no module, no compiler, no Python.h, an old GPU
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        warnings.warn(
-            f"no Triton on {device} ({reason}); plain torch crops the batches, slower", stacklevel=2
-        )
+        warn(f"no Triton on {device} ({reason}); plain torch crops the batches, slower")
         return _plain_crop
 
 

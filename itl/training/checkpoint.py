@@ -1,7 +1,6 @@
 """Tensors in safetensors files, written whole or not at all, and a run's checkpoint made of them."""
 
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.storage import write_atomic
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -104,7 +103,7 @@ def load_checkpoint(folder: Path, net: nn.Module, optimizer: torch.optim.SGD) ->
     try:
         tensors, history = load_tensors(path)
     except ItlError as error:
-        warnings.warn(f"{path} is damaged ({error.__cause__}); training starts again", stacklevel=2)
+        warn(f"{path} is damaged ({error.__cause__}); training starts again")
         return []
     fill(net, {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}, path)
     for name, weight in net.named_parameters():

@@ -3,7 +3,6 @@
 import atexit
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,7 +15,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.machine import Machine
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.batches import Batches, device, step_rng, use_device
@@ -245,7 +244,7 @@ def recorded_steps(
         return RecordedSteps(net, optimizer, batches, recipe, step)
     except RuntimeError as error:  # for example the net reads its values on the host
         reason = str(error).splitlines()[0]
-        warnings.warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower", stacklevel=2)
+        warn(f"this net's steps cannot be a CUDA graph ({reason}); it trains slower")
         return None
 
 

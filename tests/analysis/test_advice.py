@@ -10,6 +10,7 @@ import pytest
 from itl import ItlError
 from itl.analysis.advice import (
     ENOUGH,
+    NO_OTHER,
     Budget,
     advise,
     answer_text,
@@ -98,6 +99,16 @@ def test_of_a_loss_no_shares_are_given():
     assert made.gain < 0
     assert set(readable(made)["share of gain"]) == {"", "0 % (0 to 0 %)"}
     assert "Everything is expected to be no better than no pre-training" in answer_text(made)
+
+
+def test_the_answer_says_what_its_verdict_means_and_why_there_are_no_shares():
+    made = advise(world(0, effect=8.0, measured=SEEDS)[0], "probe@target0")
+    unsure = replace(made, verdict=NO_OTHER, table=made.table.assign(share_low=math.nan))
+    text = answer_text(unsure)
+    assert "its verdict, none better by more than the margin: with 95 % probability none of them" in text
+    assert "No share of the gain is given: the gain itself may be 0." in text
+    assert set(readable(unsure)["share of gain"]) == {""}
+    assert "No share" not in answer_text(made)
 
 
 def test_a_task_without_measurements_is_predicted_from_the_others_and_begins_with_the_yardstick():

@@ -136,7 +136,7 @@ def test_help_names_every_method_with_an_argument_that_it_takes():
     text = describe_methods()
     assert text.startswith("original, bottom-up@9, top-down@")
     for name, method in LABEL_METHODS.items():
-        assert f"{name}@{method.example}" in text if method.argument else f"{name}," in text
+        assert f"{name}@{method.argument.example}" in text if method.argument else f"{name}," in text
 
 
 @pytest.mark.parametrize(("kind", "next_kind"), list(pairwise(IN_ORDER)))

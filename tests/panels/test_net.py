@@ -50,6 +50,8 @@ def test_a_net_is_found_by_its_key_the_beginning_of_it_and_what_was_measured_on_
     assert targets_of(trained, store).keys() == {"scenes"}
     with pytest.raises(ItlError, match=r"the run 'abcdef' was asked for; 0 of the 4 runs"):
         net_of("abcdef", store)
+    with pytest.raises(ItlError, match="give its first 4 letters, or as many as no other run has; `itl plan"):
+        net_of(key(trained)[:1], store)
 
 
 def test_its_own_validation_images_as_the_run_scored_them(done, trained, panel):

@@ -8,6 +8,7 @@ import ipywidgets
 import pytest
 import traitlets
 
+from itl import ItlError
 from itl.panels.panel import Panel
 
 NAMES = {"": ["ant", "bee", "  cat"], "e": ["bee", "wren"]}  # by what the names have in them
@@ -106,6 +107,14 @@ def test_what_a_page_sends_is_done_and_answered(panel):
     with pytest.raises(KeyError):
         panel.receive(script, kind="press", button="none")
     script.send.assert_called_once_with({"kind": "done"})
+
+
+def test_a_message_for_the_command_line_says_what_helps_in_a_notebook(panel, monkeypatch):
+    def fail(self):
+        raise ItlError("no path is given for pets; use --data pets=PATH")
+
+    monkeypatch.setattr(Animals, "html", fail)
+    assert "give the panel machine=Machine.from_environment(data=(…,)), or set ITL_DATA" in panel.picture()
 
 
 def test_garbage_is_collected_after_a_change_and_not_in_it(panel):

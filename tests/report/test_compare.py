@@ -60,10 +60,13 @@ def test_reports_of_the_same_runs_are_alike(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["nothing", "b"])
-def test_a_folder_without_a_report_is_refused(tmp_path, name):
-    first = write_report(tmp_path / "a", {"own": "a gain"}, [0])
+def test_a_folder_without_a_report_is_refused_and_those_that_there_are_named(tmp_path, name):
+    (tmp_path / "reports").mkdir()
+    first = write_report(tmp_path / "reports/demo", {"own": "a gain"}, [0])
     (tmp_path / "b").mkdir()
-    assert main(["compare", str(first), str(tmp_path / name)]) == 1
+    says = f"`itl report PRESET` writes one, and finished in {tmp_path}/reports are demo"
+    with pytest.raises(ItlError, match=says):
+        compare_reports(first, tmp_path / name, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_the_paragraph_tells_the_main_comparison_of_every_question_by_verdict():
         "Features transfer worse with 6 instead of 40 classes (scenes, linear probe); A + B instead of A "
         "(scenes, linear probe). "
         "Features transfer as well, within the margins declared beforehand, with 4 instead of 12 images "
-        "(90 % (no interval: the gain itself may be 0) of the gain on scenes, linear probe). "
+        "(scenes, linear probe). "
         "These runs cannot tell about coarse instead of fine (scenes, linear probe)."
     )
 

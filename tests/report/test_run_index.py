@@ -11,8 +11,8 @@ import pytest
 
 from itl.packs.paths import find_pack
 from itl.report import run_index as module
-from itl.report.run_files import publish_runs
 from itl.report.run_index import run_index
+from itl.report.run_page import publish_runs
 from itl.runs.executors import with_needs
 from itl.runs.questions import class_count
 from itl.runs.store import Store
