@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -334,10 +335,8 @@ def test_debug_shows_the_traceback(capsys):
 
 
 def test_a_reader_who_has_had_enough_is_no_error():
-    code = "import sys; from itl.__main__ import script; sys.argv = ['itl', 'labels', 'original']; sys.exit(script())"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-    )
+    command_line = [sys.executable, "-m", "itl", "labels", "original"]
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 0)
 
@@ -452,7 +451,7 @@ class InterruptedImport:
 
 
 def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "itl.commands", raising=False)
+    monkeypatch.delitem(sys.modules, import_module("itl.commands").__name__)
     monkeypatch.delattr("itl.commands")
     monkeypatch.setattr(sys, "meta_path", [InterruptedImport(), *sys.meta_path])
     stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"
