@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -334,12 +335,20 @@ def test_debug_shows_the_traceback(capsys):
 
 
 def test_a_reader_who_has_had_enough_is_no_error():
-    code = "import sys; from itl.__main__ import main; sys.exit(main(['labels', 'original']))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ
-    )
+    command_line = [sys.executable, "-m", "itl", "labels", "original"]
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+@pytest.mark.parametrize(("words", "status"), [(["labels", "original"], 0), (["labels", "nothing"], 1)])
+def test_a_process_ends_with_the_status_of_its_command_after_all_that_waits_for_its_end(words, status):
+    code = f"import atexit, sys; from itl.__main__ import script; sys.argv = {['itl', *words]}; script(); "
+    code += "atexit.register(print, 'the end'); sys.exit(7)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == status
+    assert done.stdout.endswith("the end\n")
+    assert len(done.stdout.splitlines()) == (1002 if status == 0 else 1)  # a header, 1,000 classes, the end
 
 
 def test_an_error_that_nobody_expected_is_one_line_too(capsys, monkeypatch):
@@ -442,7 +451,7 @@ class InterruptedImport:
 
 
 def test_an_interrupt_before_the_commands_are_loaded_shows_no_traceback(capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "itl.commands")
+    monkeypatch.delitem(sys.modules, import_module("itl.commands").__name__)
     monkeypatch.delattr("itl.commands")
     monkeypatch.setattr(sys, "meta_path", [InterruptedImport(), *sys.meta_path])
     stopped = "itl: stopped; finished work is kept, repeat the command to go on\n"

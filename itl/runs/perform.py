@@ -28,8 +28,7 @@ from itl.specs import Pretrain, Recipe, Transfer, Weights, key
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
-from itl.training.nets import Classifier, build_for
-from itl.training.norm_statistics import set_norm_statistics
+from itl.training.nets import Classifier, build_for, set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
 from itl.training.weights import fill_body, load_kept
 

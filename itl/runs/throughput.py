@@ -275,7 +275,7 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
 def _seconds(
     work: Callable[[], object], device: "torch.device", repeat_s: float, queued: int = QUEUED
 ) -> float:
-    """Seconds that *work* takes at best within *repeat_s*, after once to warm up: disturbed the least.
+    """Seconds that *work* takes within *repeat_s*, after once to warm up: the least, with least disturbance.
 
     On a CPU those of this thread, which takes part in everything: what other processes take is not counted.
     """

@@ -77,7 +77,11 @@ class ClassFolders(Source):
 
     @cached_property
     def folders(self) -> Layout:
-        """What the folders stand for."""
+        """What the folders stand for.
+
+        ItlError if there are no images, another source reads them, a class has none with empty=refuse, or it
+        is unclear which folders are classes.
+        """
         counts = image_counts(self.listing)
         if not counts:
             raise ItlError(no_images(self.listing, Path(self.path)))
@@ -159,15 +163,9 @@ def other_source(names: Iterable[str], path: Path) -> str:
 
 
 def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int]) -> Layout:
-    """Return *layout* with the classes of the list in *file* alone, named as what they count as.
+    """Return *layout* with the classes of the list in *file* alone (None: all), named as what they count as.
 
-    Args:
-        layout: What the folders stand for.
-        file: A list as `read_class_list` reads it; None keeps all classes.
-        counts: Images that lie directly in each folder.
-
-    Raises:
-        ItlError: As `class_map` does.
+    *counts* are of the images that lie directly in each folder; errors are those of `class_map`.
     """
     if file is None:
         return layout
@@ -201,7 +199,10 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[
 
 
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:
-    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes."""
+    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
+
+    ItlError for a *fraction* above 0 where some *records* are val already.
+    """
     if not fraction:
         return records
     counts = Counter(record.split for record in records)

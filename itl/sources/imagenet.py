@@ -71,7 +71,11 @@ class ImageNet(Source):
 
     @cached_property
     def folders(self) -> Layout:
-        """What the folders stand for."""
+        """What the folders stand for.
+
+        ItlError if there are no images, a class has none or is no wnid, or it is unclear which folders
+        are classes.
+        """
         counts = image_counts(self.listing)
         if not counts:
             raise ItlError(no_images(self.listing, Path(self.path)))
@@ -130,8 +134,6 @@ class ImageNet(Source):
     @cached_property
     def _flat_images(self) -> dict[str, str]:
         """The wnids of val images that do not lie in class folders, by name."""
-        if not self._flat:
-            return {}
         return {name: self._labels.wnids[short_name(name)] for name in self._flat_names}
 
     @cached_property
@@ -143,9 +145,9 @@ class ImageNet(Source):
     def _chosen(self) -> Mapping[str, str]:
         """What the wnids of flat val images count as."""
         wnids = sorted(set(self._flat_images.values()))
-        return (
-            class_map(self.classes, wnids, {}) if self.classes and wnids else {wnid: wnid for wnid in wnids}
-        )
+        if self.classes and wnids:
+            return class_map(self.classes, wnids, {})
+        return {wnid: wnid for wnid in wnids}
 
     @cached_property
     def _labels(self) -> ValLabels:
@@ -155,12 +157,9 @@ class ImageNet(Source):
                 wnids = read_labels(Path(self.val_labels).read_bytes())
             except (OSError, ItlError) as error:
                 raise ItlError(f"{self.val_labels}: {error}") from None
-            missing = [name for name in self._flat_names if short_name(name) not in wnids]
-            if missing:
-                raise ItlError(
-                    f"{self.val_labels} lacks {counted(len(missing), 'val images')}, such as "
-                    f"{examples(missing)}"
-                )
+            if missing := [name for name in self._flat_names if short_name(name) not in wnids]:
+                count = counted(len(missing), "val images")
+                raise ItlError(f"{self.val_labels} lacks {count}, such as {examples(missing)}")
             return ValLabels(wnids, str(self.val_labels))
         texts = {} if self._root.is_dir() else self.listing.files
         try:
@@ -242,7 +241,7 @@ class ImageNet21k(Source):
 
     @cached_property
     def listing(self) -> Listing:
-        """All images, as WNID/NAME."""
+        """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
         path = Path(self.path)
         outer = archives.list_files(path)
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:

@@ -93,11 +93,8 @@ class _PlainUnpickler(pickle.Unpickler):
 def load_plain(data: bytes, name: str) -> Any:
     """Return the content of the pickle *name*, of Python 2 or 3, whose bytes are *data*.
 
-    Returns:
-        Dicts, lists, numbers, text, bytes and NumPy arrays. Text of Python 2 is read as Latin-1.
-
-    Raises:
-        ItlError: If it holds anything else, or is damaged.
+    It is of dicts, lists, numbers, text, bytes and NumPy arrays; anything else is an ItlError. Text of
+    Python 2 is read as Latin-1.
     """
     refuse_large(len(data), name)
     limit = sys.getrecursionlimit()

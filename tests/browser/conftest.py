@@ -18,6 +18,10 @@ from tests.browser.worlds import EVERY_CLASS
 from tests.worlds import SCENES, SETTINGS, here, run_here
 
 SIZE = {"width": 1280, "height": 1300}
+NOT_YET_SHOWN = (  # ipywidgets' stand-ins for what is to come into a box; the script of a panel shows nothing
+    ".itl-controls > :not(.jupyter-widgets, :first-child), "
+    ".itl-controls .widget-box:not(.itl-controls) > :not(.jupyter-widgets)"
+)
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +133,7 @@ def panel(notebook, page):
         opened = notebook(*cells)
         assert "Traceback" not in opened.run()
         page.wait_for_selector(".itl-controls :is(.itl-panel, [role=alert])")
+        page.wait_for_selector(NOT_YET_SHOWN, state="detached")
         return opened
 
     return shown

@@ -146,7 +146,8 @@ def test_batches(cuda, precision, kept, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "pixels"), [(name, max(32, least)) for name, (_, least) in NETS.items()])
-def test_prediction_and_its_scores(cuda, name, pixels):
+def test_prediction_and_its_scores(cuda, name, pixels, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)  # both round to bfloat16
     recipe, net = replace(RECIPE, pixels=pixels), build(name, 4, pixels, seed=0)
     expected, _ = predict(net, batches(CPU, recipe), CPU, "bf16")
     outputs, labels = predict(on_device(net), batches(GPU, recipe), GPU, "bf16")
@@ -176,8 +177,8 @@ def test_losses(cuda):
 
 @pytest.mark.parametrize("evaluate", [knn, probe, induction])
 def test_frozen_features(cuda, evaluate, tmp_path):
-    images, labels = colours(200)
-    split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(200), 2)]
+    images, labels = colours(100)
+    split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(100), 2)]
     target, net = Target(Boxes(images=images), *split), build("small", 4, 32, seed=0)
     transfer = Transfer(Pretrain(Subset("a pack"), recipe=RECIPE), evaluate.__name__, "colours", "a pack")
     expected = evaluate(transfer, net, target, tmp_path, CPU)

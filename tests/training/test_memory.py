@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from itl.machine import Machine
 from itl.packs.subset import Selection
 from itl.specs import Recipe
 from itl.training.batches import Batches
 from itl.training.loop import classify, train
-from itl.training.nets import build
 
 MIB = 2**20
 IMAGES, SIZE = 2500, 64  # 29 MiB of pixels
@@ -39,7 +39,7 @@ def most_held(folder: Path, images: int, steps: int) -> int:
         return classify(*step)
 
     train(
-        build("small", 2, 16, 0),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 14 * 14, 2)),
         Batches(pack, selection, recipe, 0, machine),
         recipe,
         folder / f"run {images} {steps}",

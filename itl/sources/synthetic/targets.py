@@ -207,14 +207,11 @@ class DemoDetection(RenderedSource):
 
 
 def annotate_visible(drawn: list[tuple[str, np.ndarray]], inside: slice) -> list[AnnotatedObject]:
-    """Annotate objects drawn one over the other.
+    """Return the objects of which enough is visible, the farthest first; boxes are of the visible part.
 
     Args:
         drawn: Name and boolean mask of each object, in the order in which they were drawn.
         inside: Rows, and columns, of the image in the masks.
-
-    Returns:
-        The objects of which enough is visible, the farthest first; boxes are of the visible part.
     """
     objects, hidden = [], np.zeros_like(drawn[0][1])
     for name, mask in reversed(drawn):
