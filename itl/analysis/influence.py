@@ -200,7 +200,10 @@ class HalvesScored:
     gain: float  # points that all classes gain over no pre-training; nan where that is not known
 
     def effects(self, estimator: str = "tree-shrunk") -> pd.DataFrame:
-        """Estimate the effect of every node and class; see `effects`."""
+        """Estimate the effect of every node and class; see `effects`.
+
+        ItlError if all nets have the same score.
+        """
         if np.ptp(self.scores) == 0:
             raise ItlError(
                 f"all {len(self.scores)} nets score {self.scores[0]:g} on {self.task}, which says nothing of "
@@ -229,7 +232,10 @@ class HalvesScored:
 
 
 def halves_scored(question: Question, store: Store, machine: Machine, task: str = "") -> HalvesScored:
-    """Read how the nets of *question*, an influence, scored on *task* (by default its first)."""
+    """Read how the nets of *question*, an influence, scored on *task* (by default its first).
+
+    ItlError if fewer than 4 halves are scored, or the question has no such task.
+    """
     task = task or question.tasks[0].name
     pick({known.name: known for known in question.tasks}, task, f"task of {question.name}")
     results, tree = question.results(store, machine), question.tree(machine)
@@ -379,7 +385,10 @@ class ImagesScored:
 
 
 def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
-    """Read which test images of *task* (by default its first) the nets of *question* get right."""
+    """Read which test images of *task* (by default its first) the nets of *question* get right.
+
+    ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
+    """
     scored = halves_scored(question, store, machine, task)
     runs = {
         run.seed: run.spec

@@ -23,6 +23,9 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
         the test split); coarse_knn1, coarse_knn5 and coarse_chance, the accuracy in percent of telling the
         node's children apart; fine_knn1, fine_knn5 and fine_chance, that of telling the classes under it
         apart. No rows where the target's classes are no wnids of WordNet's snapshot.
+
+    Raises:
+        ItlError: The run is not done, or is not of induction.
     """
     if store.state(spec) != "done":
         raise ItlError(f"run {key(spec)} is not done, so it has no accuracy at nodes yet; run it first")
@@ -36,7 +39,10 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
 
 
 def every_node(question: Question, store: Store, machine: Machine, task: str) -> pd.DataFrame:
-    """Join `nodes_of` all finished runs of *task* in *question*, with condition and seed in columns."""
+    """Join `nodes_of` all finished runs of *task* in *question*, with condition and seed in columns.
+
+    ItlError if no run of it is done.
+    """
     tables = []
     for run in question.runs(machine):
         if run.task == task and isinstance(run.spec, Transfer) and store.state(run.spec) == "done":
@@ -53,6 +59,9 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
         One row a node, the largest loss first. Columns node, name, depth, classes or children (what the
         metric distinguishes there), images, chance, the means under both conditions (named by their values),
         change (of − against) with low and high (its 95 % interval, for this node alone), and n seeds.
+
+    Raises:
+        ItlError: *nodes* has no such metric, or no seed has both conditions.
     """
     if metric not in nodes:
         metrics = ", ".join(nodes.filter(like="knn").columns)

@@ -96,7 +96,7 @@ class WithNorms(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Tensor) -> "WithNorms":
-        """Take the norms of *vectors*, which have to be finite."""
+        """Take the norms of *vectors*. ItlError if a number is not finite."""
         chunk = max(1, FLOAT64_NUMBERS[vectors.device.type] // vectors.shape[1])
         norms = torch.cat([part.double().norm(dim=1) for part in vectors.split(chunk)])
         if broken := int((~norms.isfinite()).sum()):

@@ -56,7 +56,10 @@ class InfluencePanel(Panel):
         return images_scored(self.question, Store(self.machine.runs), self.machine, self._task)
 
     def images(self) -> pd.DataFrame:
-        """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`."""
+        """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`.
+
+        ItlError if `node` has no effect of its own.
+        """
         if self.node not in self.effects.index:
             reason = "it has all classes, none, or those of a node below"
             raise ItlError(f"{self.node} has no effect of its own: {reason}; choose one of the list")

@@ -133,7 +133,8 @@ class ResultsPanel(Panel):
     def values(self) -> pd.DataFrame:
         """Tabulate means and 95 % intervals of the chosen task and metric by condition, for one question.
 
-        Columns are the values of the axis: the chosen one, or the first of the question.
+        Columns are the values of the axis: the chosen one, or the first of the question. ItlError if there
+        are no such values.
         """
         rows = self.contrasts() if self.row < 0 else self.every_contrast.loc[[self.row]]
         given = self.answers[self.question or rows["question"].iloc[0]]
@@ -238,7 +239,8 @@ class ResultsPanel(Panel):
     def net(self, run: str = "") -> NetPanel:
         """Return the panel of the net of *run*, by default `run`.
 
-        It is on the target of the chosen comparison where the images of that have one class each.
+        It is on the target of the chosen comparison where the images of that have one class each. ItlError if
+        no run is chosen.
         """
         if not (run := run or self.run):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")

@@ -40,7 +40,10 @@ Spec = Pretrain | Transfer
 
 
 def perform(spec: Spec, store: Store, machine: Machine) -> dict:
-    """Return the result of *spec*. If it is not done, do it, from its last checkpoint."""
+    """Return the result of *spec*. If it is not done, do it, from its last checkpoint.
+
+    ItlError if files of the run cannot be read or written.
+    """
     try:
         with store.claim(spec) as folder:
             return store.result(spec) or _perform(spec, store, folder, machine)
@@ -148,6 +151,9 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     Returns:
         classes and images (of the target's training), split and protocol (of its test images), metrics
         (by name, in percent but for scores) and chosen (settings, by name).
+
+    Raises:
+        ItlError: The method is unknown, or keeps the net frozen and *spec* has a recipe.
     """
     method = pick(METHODS, spec.method, "transfer method")
     if spec.recipe is not None and method.recipe is None:

@@ -162,7 +162,10 @@ def _measure_all(
 
 
 def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT_S) -> Rate:
-    """Time training and inference on a made-up batch, each for *repeat_s* seconds."""
+    """Time training and inference on a made-up batch, each for *repeat_s* seconds.
+
+    ItlError if a batch does not fit the memory of the device.
+    """
     import torch
 
     from itl.training.cuda_graph import record, training_state

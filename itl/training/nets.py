@@ -183,7 +183,10 @@ def _torchvision_net(name: str, pixels: int) -> Body:
 
 @cache
 def last_linear(name: str) -> str:
-    """Return the name of the last linear layer of torchvision's classifier *name*, its head."""
+    """Return the name of the last linear layer of torchvision's classifier *name*, its head.
+
+    ItlError if it has no such layer, or auxiliary heads, or torchvision has no such net.
+    """
     from torchvision import models
 
     check_known("torchvision", name)
