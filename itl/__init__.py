@@ -188,7 +188,7 @@ def _print_unless_configured(line: str) -> None:
         print(line, flush=True)
 
 
-_warning = threading.Lock()  # of one thread at a time
+_warning = threading.RLock()  # of one thread at a time
 _logger = logging.getLogger("itl")
 _logger.setLevel(logging.INFO)
 _logger.handlers = [LineHandler(_print_unless_configured)]

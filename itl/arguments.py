@@ -13,7 +13,10 @@ from itl.storage import read_yaml
 
 
 def parse_points(text: str) -> float:
-    """Read a change in points from the command line."""
+    """Read a change in points from the command line.
+
+    Raise ArgumentTypeError for what is no number above 0 and up to 100.
+    """
     with suppress(ValueError):
         if 0 < (points := float(text)) <= 100:
             return points
@@ -21,7 +24,10 @@ def parse_points(text: str) -> float:
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:
-    """Parse --shard I/N, part I of N; None stays None."""
+    """Parse --shard I/N, part I of N; None stays None.
+
+    ItlError for other text, or if I is not from 1 to N.
+    """
     if text is None:
         return None
     part, _, parts = text.partition("/")
@@ -31,7 +37,7 @@ def parse_shard(text: str | None) -> tuple[int, int] | None:
 
 
 def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]:
-    """Parse options NAME=VALUE; a value is YAML."""
+    """Parse options NAME=VALUE; a value is YAML. ItlError for other text, or a name that is given twice."""
     options: dict[str, object] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""The commands of `itl COMMAND`; each imports only what it needs."""
+"""The commands of `itl COMMAND`; each imports only what it needs, and raises ItlError where it refuses."""
 
 import argparse
 import os
@@ -40,7 +40,7 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command line *argv*; returns the exit status as `itl.__main__.main` does."""
+    """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
     args = parser(argv).parse_args(split_budget(argv))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:

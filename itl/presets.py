@@ -71,7 +71,10 @@ def working_folder(notebook: Path) -> Path:
 
 
 def copy_shipped(folder: Path) -> list[Path]:
-    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns both folders."""
+    """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns both folders.
+
+    ItlError if one of them exists there already.
+    """
     targets = [Path(folder) / kind for kind in ("params", "notebooks")]
     for target in targets:
         if target.exists():
@@ -112,7 +115,11 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
 
 
 def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
-    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path."""
+    """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
+
+    ItlError if the name has other characters than small letters, digits, - and _, a preset of that name with
+    other fields exists, or it cannot be written.
+    """
     if not NAME.fullmatch(name):
         raise ItlError(
             f"a preset's name has small letters, digits, - and _ only, as in no-dogs; got {name!r}"

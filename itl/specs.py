@@ -172,7 +172,10 @@ class Recipe:
         return settled | {"drops": tuple(sorted(float(drop) for drop in drops))}
 
     def lr_at(self, progress: float) -> float:
-        """Learning rate after the fraction *progress* of the training, 0 to 1."""
+        """Learning rate after the fraction *progress* of the training, 0 to 1.
+
+        ItlError if none of several rates is chosen yet.
+        """
         if self.lr is None:
             raise ItlError(f"a net is trained at one learning rate; choose one of lrs {list(self.lrs)}")
         if progress < self.warmup:

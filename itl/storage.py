@@ -32,6 +32,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let *write* fill a temporary sibling, then rename it to *path*: whole or absent, even after a crash.
 
     The temporary name has the host and random digits: processes on different hosts can have the same pid.
+    ItlError if that fails with an OSError, such as a full disk.
     """
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{secrets.token_hex(4)}")
     try:
@@ -189,6 +190,9 @@ def hold_lock(path: Path, task: str) -> Iterator[None]:
     Args:
         path: The lock file; its folder must exist. The holder's name is kept beside it, in ``PATH.holder``.
         task: What the holder does, such as "packing photos": completes the message "process 7 on host is ".
+
+    Raises:
+        ItlError: The file system has no locks, or the file cannot be written.
     """
     refuse_while_main_is_imported()
     holder = path.with_name(f"{path.name}.holder")

@@ -117,5 +117,5 @@ def test_no_process_outlives_its_parent(killed):
             time.sleep(0.2)  # until the worker sleeps
             parent.kill()
         parent.wait(60)
-    _, left = psutil.wait_procs([one for one in started if one.pid != parent.pid], timeout=10)
+    _, left = psutil.wait_procs([one for one in started if one.pid != parent.pid], timeout=30)
     assert not left

@@ -16,7 +16,10 @@ Runner = Callable[[Sequence[Question], Store, Machine], object]
 
 
 def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
-    """Run *questions* one after the other, all checked first, and yield the line of `run_until_decided`."""
+    """Run *questions* one after the other, all checked first, and yield the line of `run_until_decided`.
+
+    ItlError if the machine has a shard, or a question no cap or fewer seeds than it.
+    """
     if machine.shard != (1, 1):
         raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
     for question in questions:

@@ -273,7 +273,10 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
 
 
 def task_of(question: Question, name: str) -> str:
-    """Return the task of *question* that is called *name*, or the only one on the target called so."""
+    """Return the task of *question* that is called *name*, or the only one on the target called so.
+
+    ItlError if there is none, or *name* is the target of several.
+    """
     tasks = {task.name: task.name for task in question.tasks}
     on_target = [task.name for task in question.tasks if task.target == name]
     if len(on_target) > 1:

@@ -8,6 +8,7 @@ import pandas as pd
 from itl import counted
 from itl.analysis.comparisons import Answer
 from itl.analysis.findings import Columns
+from itl.analysis.wording import columns_text
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import scored_split
 from itl.machine import Machine
@@ -89,7 +90,7 @@ def exposure(results: pd.DataFrame, question: Question, compared: Sequence[Run])
                 passes[run.columns] = steps * recipe.batch / images
     if not passes or max(passes.values()) < UNEQUAL_PASSES * min(passes.values()):
         return ""
-    seen = [f"{count:.0f} times ({_condition(columns)})" for columns, count in passes.items()]
+    seen = [f"{count:.0f} times ({columns_text(columns)})" for columns, count in passes.items()]
     return f"Nets have seen each of their images {' or '.join(seen)}: exposure differs too."
 
 
@@ -102,10 +103,8 @@ def diverged(runs: Sequence[Run], store: Store) -> str:
         if isinstance(run.spec, Pretrain) and run.spec.trained:
             text = worse_than_guessing(store.path(run.spec), store.finished(run.spec)["classes"])
             if text:
-                return (
-                    f"Nets ended worse than guessing, such as one with {_condition(run.columns)}: {text}. A "
-                    f"lower lr may train them."
-                )
+                one = f"such as one with {columns_text(run.columns)}: {text}"
+                return f"Nets ended worse than guessing, {one}. A lower lr may train them."
     return ""
 
 
@@ -123,7 +122,7 @@ def unfinished(compared: Sequence[Run], store: Store) -> str:
     if most is None or means[most] < STILL_FALLING:
         return ""
     return (
-        f"Nets were still learning when training ended: with {_condition(most)} the loss fell by "
+        f"Nets were still learning when training ended: with {columns_text(most)} the loss fell by "
         f"{100 * means[most]:.0f} % in the last fifth."
     )
 
@@ -196,7 +195,3 @@ def _target_of(task: str, answer: Answer, machine: Machine) -> tuple[str, Pack |
     """Return the target of *task* and its pack; None where that is not here, or nets' own classes."""
     target = "" if task == "own" else Task.read(task).target
     return target, packed(answer.question.packings()[target], target, machine) if target else None
-
-
-def _condition(columns: Sequence[tuple[str, object]]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in columns)

@@ -69,6 +69,9 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
         x: a column of numbers; ``"all"`` in it is the last.
         metric: by default each task's main metric.
         task: the only one to be drawn.
+
+    Raises:
+        ItlError: There are no such results.
     """
     metrics = results["task"].map(main_metric) if metric is None else metric
     data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
@@ -86,7 +89,10 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
 
 
 def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
-    """Draw a panel, as `curve`, for each task of induction: linear probe and 5 neighbours, chance dashed."""
+    """Draw a panel, as `curve`, for each task of induction: linear probe and 5 neighbours, chance dashed.
+
+    ItlError if there are no results of induction.
+    """
     results = results[results["method"] == "induction"]
     if results.empty:
         raise ItlError("no induction to draw; give a task such as induction@images, and run it first")
@@ -99,7 +105,10 @@ def induced(results: pd.DataFrame, x: str = "classes") -> Figure:
 
 
 def panels(results: pd.DataFrame, x: str, by: str) -> Figure:
-    """Draw a panel, as `curve`, for each transfer task: its main metric, a line for each value of *by*."""
+    """Draw a panel, as `curve`, for each transfer task: its main metric, a line for each value of *by*.
+
+    ItlError if there are no results of transfer.
+    """
     is_main = results["metric"] == results["task"].map(main_metric)
     results = results[(results["task"] != "own") & is_main]
     if results.empty:
@@ -264,6 +273,9 @@ def forest(table: pd.DataFrame, by: str | None = "compared", named: bool = True)
         by: the column that colours show; None, or where it has more values than there are colours: all rows
             have one colour and say what they compare, and no legend is needed.
         named: write `forest_labels` beside the rows; without, a page writes them itself, which is quicker.
+
+    Raises:
+        ItlError: *table* is empty.
     """
     if table.empty:
         raise ItlError("no contrast to draw; a question needs two conditions with results")

@@ -81,7 +81,10 @@ def effects_on_tree(effects: pd.DataFrame, tree: Taxonomy, most: int = 80) -> Fi
 def contact_sheet(
     pack: "Pack", rows: Sequence[int], tree: Taxonomy | None = None, columns: int = 8
 ) -> Figure:
-    """Show the images at *rows* of *pack* in a grid, each above the name of its class."""
+    """Show the images at *rows* of *pack* in a grid, each above the name of its class.
+
+    ItlError if there are no *rows*.
+    """
     if not len(rows):
         raise ItlError("a contact sheet needs at least one row of the pack, got none")
     lines = -(-len(rows) // columns)

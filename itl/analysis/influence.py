@@ -18,6 +18,7 @@ from itl import ItlError, pick
 from itl.analysis import wording
 from itl.analysis.comparisons import Answer
 from itl.analysis.statistics import LEVEL
+from itl.analysis.tables import both_ends
 from itl.analysis.wording import interval, p_text, percent, signed, task_name
 from itl.evaluation.methods import main_metric
 from itl.evaluation.target import CORRECT_FILE, target_of
@@ -199,7 +200,10 @@ class HalvesScored:
     gain: float  # points that all classes gain over no pre-training; nan where that is not known
 
     def effects(self, estimator: str = "tree-shrunk") -> pd.DataFrame:
-        """Estimate the effect of every node and class; see `effects`."""
+        """Estimate the effect of every node and class; see `effects`.
+
+        ItlError if all nets have the same score.
+        """
         if np.ptp(self.scores) == 0:
             raise ItlError(
                 f"all {len(self.scores)} nets score {self.scores[0]:g} on {self.task}, which says nothing of "
@@ -228,7 +232,10 @@ class HalvesScored:
 
 
 def halves_scored(question: Question, store: Store, machine: Machine, task: str = "") -> HalvesScored:
-    """Read how the nets of *question*, an influence, scored on *task* (by default its first)."""
+    """Read how the nets of *question*, an influence, scored on *task* (by default its first).
+
+    ItlError if fewer than 4 halves are scored, or the question has no such task.
+    """
     task = task or question.tasks[0].name
     pick({known.name: known for known in question.tasks}, task, f"task of {question.name}")
     results, tree = question.results(store, machine), question.tree(machine)
@@ -286,9 +293,9 @@ def estimators(question: Question, store: Store, machine: Machine, task: str = "
 
 def readable(table: pd.DataFrame, count: int = 6) -> pd.DataFrame:
     """Write *count* of the most harmful and of the most helpful rows of `effects` for people."""
-    rows = pd.concat([table[:count], table[max(count, len(table) - count) :]])
+    rows = both_ends(table, count)
     columns = {
-        "node": [f"{row.name_} ({row.node})" for row in rows.rename(columns={"name": "name_"}).itertuples()],
+        "node": rows["name"] + " (" + rows["node"] + ")",
         "classes": rows["classes"],
         "effect": rows["effect"].map(signed),
         "interval": [interval(row.low, row.high) for row in rows.itertuples()],
@@ -303,7 +310,7 @@ def beside_each_other(table: pd.DataFrame, count: int = 4) -> pd.DataFrame:
     """Put `estimators` in columns: the strongest nodes by the first of them, and how many have a verdict."""
     texts = [f"{signed(row.effect)} ({interval(row.low, row.high)})" for row in table.itertuples()]
     first = table[table["estimator"] == next(iter(ESTIMATORS))]
-    shown = pd.concat([first[:count], first[max(count, len(first) - count) :]])
+    shown = both_ends(first, count)
     wide = table.assign(text=texts).pivot(index="node", columns="estimator", values="text").loc[shown["node"]]
     wide.index = pd.Index(shown["name"], name="node")
     counts = table[table["verdict"] != "cannot tell"].groupby("estimator").size()
@@ -378,7 +385,10 @@ class ImagesScored:
 
 
 def images_scored(question: Question, store: Store, machine: Machine, task: str = "") -> ImagesScored:
-    """Read which test images of *task* (by default its first) the nets of *question* get right."""
+    """Read which test images of *task* (by default its first) the nets of *question* get right.
+
+    ItlError as in `halves_scored`, and if a run of the task keeps no predictions.
+    """
     scored = halves_scored(question, store, machine, task)
     runs = {
         run.seed: run.spec

@@ -68,7 +68,7 @@ class TaskModel:
     def estimate(self, weights: np.ndarray) -> Estimate:
         """Estimate the sum of the conditions' means by *weights* (conditions,), which add up to 0.
 
-        Degrees of freedom are Satterthwaite's.
+        Degrees of freedom are Satterthwaite's. ItlError if the weights do not add up to 0.
         """
         used = np.flatnonzero(weights)
         if abs(weights.sum()) > 1e-9:
@@ -102,6 +102,9 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
     Args:
         values: (seeds, conditions) of one task, nan where a run is missing.
         trained: (conditions,) of bool; the others stay out of the pool.
+
+    Raises:
+        ItlError: No seed has all conditions that are needed.
     """
     rows = values[np.isfinite(values[:, needed]).all(axis=1)]
     if not len(rows):

@@ -6,6 +6,7 @@ import pandas as pd
 
 from itl import ItlError
 from itl.analysis.statistics import mean_interval
+from itl.analysis.tables import both_ends
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -22,6 +23,9 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
         the test split); coarse_knn1, coarse_knn5 and coarse_chance, the accuracy in percent of telling the
         node's children apart; fine_knn1, fine_knn5 and fine_chance, that of telling the classes under it
         apart. No rows where the target's classes are no wnids of WordNet's snapshot.
+
+    Raises:
+        ItlError: The run is not done, or is not of induction.
     """
     if store.state(spec) != "done":
         raise ItlError(f"run {key(spec)} is not done, so it has no accuracy at nodes yet; run it first")
@@ -35,7 +39,10 @@ def nodes_of(store: Store, spec: Transfer) -> pd.DataFrame:
 
 
 def every_node(question: Question, store: Store, machine: Machine, task: str) -> pd.DataFrame:
-    """Join `nodes_of` all finished runs of *task* in *question*, with condition and seed in columns."""
+    """Join `nodes_of` all finished runs of *task* in *question*, with condition and seed in columns.
+
+    ItlError if no run of it is done.
+    """
     tables = []
     for run in question.runs(machine):
         if run.task == task and isinstance(run.spec, Transfer) and store.state(run.spec) == "done":
@@ -52,6 +59,9 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
         One row a node, the largest loss first. Columns node, name, depth, classes or children (what the
         metric distinguishes there), images, chance, the means under both conditions (named by their values),
         change (of − against) with low and high (its 95 % interval, for this node alone), and n seeds.
+
+    Raises:
+        ItlError: *nodes* has no such metric, or no seed has both conditions.
     """
     if metric not in nodes:
         metrics = ", ".join(nodes.filter(like="knn").columns)
@@ -85,9 +95,7 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
     tables = {}
     for kind, counted in COUNTED.items():
         table = changes(nodes, f"{kind}_knn5", of=coarse, against=fine).rename(columns={counted: "of them"})
-        if len(table) > 2 * count:
-            table = pd.concat([table.head(count), table.tail(count)])
-        tables[counted] = table
+        tables[counted] = both_ends(table, count)
     return pd.concat(tables, names=["distinguished"]).droplevel(1).reset_index()
 
 

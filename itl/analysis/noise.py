@@ -80,6 +80,9 @@ def designs(
     Returns:
         Columns question, task (the main one), between nets and between fits (standard deviations in points),
         seeds, repeats, hours of all its runs, and note, which says why there is no design.
+
+    Raises:
+        ItlError: Both of *detect* and *within* are above 0, or neither is.
     """
     if (detect > 0) == (within > 0):
         raise ItlError(f"give a change to detect or a margin, above 0; got {detect:g} and {within:g}")

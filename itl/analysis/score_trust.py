@@ -78,7 +78,8 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     """Arrange the *results* of *question*: nets trained here that have every task and every run of scores.
 
     Predictors that need no run of their own are added: the accuracy on the net's own classes, the number of
-    images that it was trained on, and one value for all nets, which is a choice at random.
+    images that it was trained on, and one value for all nets, which is a choice at random. ItlError if fewer
+    than two such nets, or nets of fewer than two seeds, are there.
     """
     columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
     tasks = [task for task in question.tasks if task.measures_transfer]

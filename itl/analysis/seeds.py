@@ -126,7 +126,8 @@ def look_level(seeds: int, cap: int, first: int = MIN_SEEDS) -> float:
     """Return the level of a test at *seeds* when a seed is added at a time, from *first* to at most *cap*.
 
     The chance of a false verdict at any look stays LEVEL: by a look at fraction t of the seeds,
-    LEVEL · ln(1 + (e − 1) t) of it is spent (Lan and DeMets 1983, Pocock's type).
+    LEVEL · ln(1 + (e − 1) t) of it is spent (Lan and DeMets 1983, Pocock's type). ItlError if *seeds* is not
+    between *first* and *cap*.
 
     >>> [round(look_level(seeds, cap=6), 3) for seeds in (3, 4, 5, 6)]
     [0.03, 0.016, 0.013, 0.013]

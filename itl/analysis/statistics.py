@@ -39,6 +39,8 @@ def p_above(t: float, df: float) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjust *p_values* for their number, by Holm's step-down rule, in the order given.
 
+    ItlError if a value is not between 0 and 1, or there is none.
+
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
@@ -98,7 +100,10 @@ def fieller(
 
 
 def finite_values(values: Sequence[float]) -> np.ndarray:
-    """*values* as a fresh float array of one dimension, at least one of them, all finite."""
+    """*values* as a fresh float array of one dimension, at least one of them, all finite.
+
+    ItlError for other values.
+    """
     array = np.array(values, dtype=float)
     if array.ndim != 1 or not len(array):
         raise ItlError(f"statistics over seeds take a list of at least one value, got shape {array.shape}")

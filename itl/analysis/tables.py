@@ -59,6 +59,11 @@ def several_parents(tree: Taxonomy) -> pd.DataFrame:
     return table.sort_values(["leaves", "wnid"], ascending=[False, True], ignore_index=True)
 
 
+def both_ends(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return *count* rows from either end of *table*: all of one that has no more."""
+    return pd.concat([table[:count], table[max(count, len(table) - count) :]])
+
+
 def facts(values: Mapping[str, object]) -> pd.DataFrame:
     """Tabulate *values* by name: columns item and value."""
     return pd.DataFrame(list(values.items()), columns=["item", "value"])

@@ -1,7 +1,7 @@
 """Results in words: conditions, metrics and changes as people read them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -114,6 +114,15 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     untrained = all(of[name] in UNTRAINED for name in differing)
     first = "no pre-training" if untrained else f"{first}{unit}"
     return f"{first} instead of {second if second == 'chance' else 'no pre-training'}{shared}"
+
+
+def columns_text(columns: Iterable[tuple[str, object]]) -> str:
+    """Name a condition by its columns and their values.
+
+    >>> columns_text([("label_set", "original"), ("images_per_class", 25)])
+    'label set original, images per class 25'
+    """
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in columns)
 
 
 def _value_text(column: str, value: object) -> object:

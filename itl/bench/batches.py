@@ -194,7 +194,7 @@ def crop(folder: Path, device: str, size: int = 128, pixels: int = 112, batch: i
     """Crop uint8 images that the GPU holds to normalised bfloat16, beside plain torch and torchvision.
 
     Ours is a CUDA graph, as a training step is: the time is the GPU's. The least to move is the box that each
-    crop shows, one byte a value, and the crop, two bytes a value.
+    crop shows, one byte a value, and the crop, two bytes a value. ItlError on the CPU.
     """
     del folder
     if not device.startswith("cuda"):

@@ -171,7 +171,7 @@ def random_labels(question: Question, store: Store, machine: Machine, worlds: in
     """Score the nets on halves of *question*, by seed, where labels of the target are drawn at random.
 
     Every class keeps its number of images, but which they are is drawn: k-NN is right by chance. Returned is
-    knn5 in percent, (worlds, nets).
+    knn5 in percent, (worlds, nets). ItlError if the first task of *question* is not of k-NN.
     """
     task = question.tasks[0]
     if task.method != "knn":

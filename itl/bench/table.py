@@ -66,14 +66,7 @@ ROWS: dict[str, Callable[[Path, str], Work]] = {
     "roi": cutting,
     "voc-ap": scoring,
 }
-ON_CPU = [
-    "start",
-    "pack",
-    "read",
-    "batches-64",
-    "batches-128",
-    "voc-ap",
-]  # measured there, whatever the device
+ON_CPU = ["start", "pack", "read", "batches-64", "batches-128", "voc-ap"]  # measured there always
 FOR_GPU = ("step-caffenet-227", "step-detection-600")  # minutes on a CPU
 
 

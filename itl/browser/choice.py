@@ -120,6 +120,7 @@ def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
     """Write which leaves are ticked with few wnids: [], or one or both of only@… and without@….
 
     Label sets cannot express that a class is ticked and one under it is not, as may be in ImageNet-21k.
+    ItlError then, and if no leaf is ticked.
 
     >>> tree = Taxonomy.snapshot()
     >>> label_expression(tree, tree.leaves_under("n02084071"))

@@ -156,6 +156,9 @@ class HierarchyBrowser(AnyWidget):
             against: numbers to subtract, where both have one.
             unit: of the numbers.
             intervals: low and high of each change: one that includes zero is grey, not coloured.
+
+        Raises:
+            ItlError: No node has a finite number.
         """
         numbers = {self.tree[wnid].wnid: float(value) for wnid, value in dict(values).items()}
         if against is not None:

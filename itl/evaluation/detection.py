@@ -33,6 +33,9 @@ def detection(
         In percent: map (11-point, as VOC 2007 is scored), map_area (as VOC is since 2010) and recall (of
         objects that are not difficult: how many some region proposal overlaps by half or more); see
         `itl.evaluation.finetune.at_best_lr`.
+
+    Raises:
+        ItlError: The recipe of *spec* is not one of detection.
     """
     if not isinstance(recipe_of(spec), DetectionRecipe):
         raise ItlError(f"detection on {spec.target} takes a detection recipe, not one of fine-tuning")

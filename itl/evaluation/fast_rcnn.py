@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 from itl.specs import DetectionRecipe, Recipe
 from itl.training.detection_batches import DetectionBatches, ImageBatch
 from itl.training.detection_nets import DetectionBackbone
-from itl.training.norm_statistics import norms, set_norm_statistics
+from itl.training.nets import norms, set_norm_statistics
 from itl.training.numerics import autocast
 
 Targets = list[dict[str, Tensor]]  # of each image: boxes (n, 4), labels (n,)

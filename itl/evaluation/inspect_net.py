@@ -117,7 +117,10 @@ class Inspection:
         return table[~table["correct"]].sort_values("confidence", ascending=False, kind="stable")
 
     def under(self, node: str = "") -> pd.DataFrame:
-        """Return the rows of `table` under *node*, by any path; '' takes all images."""
+        """Return the rows of `table` under *node*, by any path; '' takes all images.
+
+        ItlError if none of the images is under it.
+        """
         if not node:
             return self.table
         if node not in self._wnids_under:
@@ -138,7 +141,8 @@ class Inspection:
     def neighbours(self, position: int) -> pd.DataFrame:
         """Return the at most 12 training images with the features most like those of image number *position*.
 
-        Columns: row (of the pack), image, label and similarity (cosine), nearest first.
+        Columns: row (of the pack), image, label and similarity (cosine), nearest first. ItlError if there is
+        no such image.
         """
         if not 0 <= position < len(self.table):
             raise ItlError(f"there is no image number {position}; they run from 0 to {len(self.table) - 1}")

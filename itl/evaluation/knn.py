@@ -22,10 +22,10 @@ GROUPS_PER_NEIGHBOUR, ROWS_PER_GROUP, MOST_GROUPS = 8, 128, 1024  # see _group_l
 def nearest(
     base: Tensor, queries: Tensor, k: int, block: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Find the *k* rows of *base* (N, D), on whose device is searched, most like each of *queries* (M, D).
+    """Find the *k* rows of *base* (N, D) most cosine-similar to each of *queries* (M, D).
 
-    By cosine similarity. Exact: what float64 finds from the vectors as they are. A zero vector has similarity
-    0 to everything.
+    The device of *base* searches. Exact: what float64 finds from the vectors as they are. A zero vector has
+    similarity 0 to everything.
 
     A pass in few bits bounds every similarity from both sides and leaves the few rows that can be among the
     nearest; float64 ranks these. On a GPU the pass is one kernel (`itl.evaluation.knn_triton`). Elsewhere it
@@ -96,7 +96,7 @@ class WithNorms(NamedTuple):
 
     @classmethod
     def of(cls, vectors: Tensor) -> "WithNorms":
-        """Take the norms of *vectors*, which have to be finite."""
+        """Take the norms of *vectors*. ItlError if a number is not finite."""
         chunk = max(1, FLOAT64_NUMBERS[vectors.device.type] // vectors.shape[1])
         norms = torch.cat([part.double().norm(dim=1) for part in vectors.split(chunk)])
         if broken := int((~norms.isfinite()).sum()):

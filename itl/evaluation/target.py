@@ -72,7 +72,7 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
 
     Test images are those of the test split, or of val where there is no test split. With a test split the
     training images are train and val together, unless spec.images_per_class is given. Labels are made from
-    *tree*, by default the snapshot.
+    *tree*, by default the snapshot. ItlError if the images have annotated objects but no class of their own.
     """
     subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed)
     train, test = select(pack, subset, "train", tree), select(pack, subset, scored_split(pack), tree)
@@ -92,7 +92,8 @@ def multilabel_target(spec: Transfer, pack: Pack) -> Target:
     """Select images, or persons, of *pack* by their annotated objects: each is of several classes or none.
 
     Splits are used as in `target_of`. With spec.images_per_class, the images of each class that rank first
-    by a hash of the seed and their id are kept, with all their labels.
+    by a hash of the seed and their id are kept, with all their labels. ItlError if no test image has an
+    object that is scored, or a class has no images to train on.
     """
     names = tuple(sorted(set(pack.objects["name"])))
     labels = _labels(pack, names)

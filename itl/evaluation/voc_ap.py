@@ -153,7 +153,7 @@ def _match(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
 
 
 def _image_class_groups(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray, int]:
-    """Number the pairs of image and class, from 0, and return how many there are in all."""
+    """Number the pair of image and class of each object and detection, from 0; also return their number."""
     classes = 1 + max(objects.classes.max(initial=0), detections.classes.max(initial=0))
     of_objects = objects.images.astype(np.int64) * classes + objects.classes
     of_detections = detections.images.astype(np.int64) * classes + detections.classes

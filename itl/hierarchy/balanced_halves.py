@@ -19,6 +19,8 @@ def balanced_half(wnids: list[str], number: int) -> list[str]:
     until it is as nearly orthogonal as they make it to all halves before it. Any two classes, siblings too,
     are then together about as often as apart: the swaps lower the sum of squared correlations between
     classes, which is the criterion E(s²) of supersaturated designs (Booth and Cox 1962).
+
+    ItlError for fewer than two classes, or a *number* below 0.
     """
     if len(wnids) < 2:
         raise ItlError(f"two halves need at least two classes, not {len(wnids)}")

@@ -36,6 +36,10 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
 
     A wnid that *tree* lacks is taken as it is: it may be another noun of WordNet. *classes* has classes by
     further names, such as those of folders. Errors name the line.
+
+    Raises:
+        ItlError: If the file cannot be read or lists no class, a line is no class or contradicts another,
+            or it is unclear which values are superclasses.
     """
     rows = _rows(path)
     if not rows:

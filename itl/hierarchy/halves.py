@@ -90,6 +90,8 @@ def half_along_tree(tree: Taxonomy, wnids: Iterable[str], number: int) -> list[s
     too; nodes with the same classes count once. Half 2 n has the classes of the highest sums, and half
     2 n + 1 all others. What a node of many classes does shows in fewer nets than with halves in which every
     class is drawn for itself, of which all have about as many classes of that node.
+
+    ItlError for fewer than two classes.
     """
     wnids = sorted(set(wnids))
     if len(wnids) < 2:

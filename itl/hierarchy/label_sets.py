@@ -149,6 +149,8 @@ def _label_part(tree: Taxonomy, part: str, method: str, wnids: Sequence[str]) ->
 def bottom_up(tree: Taxonomy, wnids: Iterable[str], level: int) -> LabelSet:
     """Label every class deeper than *level* by its ancestor at that depth; leave the others.
 
+    ItlError for a *level* below 0, or deeper than all classes.
+
     >>> bottom_up(tree, ["husky", "poodle", "trout", "car"], level=2).classes
     ['car', 'dog', 'fish']
     """
@@ -162,6 +164,8 @@ def bottom_up(tree: Taxonomy, wnids: Iterable[str], level: int) -> LabelSet:
 
 def top_down(tree: Taxonomy, wnids: Iterable[str], rounds: int) -> LabelSet:
     """Replace every label by its parent, then by the topmost label above it, *rounds* times.
+
+    ItlError for fewer than one round, or for more than change a label.
 
     >>> top_down(tree, ["husky", "poodle", "trout", "car"], rounds=1).class_of
     {'husky': 'dog', 'poodle': 'dog', 'trout': 'fish', 'car': 'vehicle'}
@@ -183,6 +187,8 @@ def top_down_rounds(tree: Taxonomy, wnids: Iterable[str]) -> list[dict[str, str]
 def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: str = "without") -> LabelSet:
     """Leave out every class that is a kind of any of *nodes*, by any path; the others label themselves.
 
+    ItlError if no class is left.
+
     >>> without(tree, ["husky", "poodle", "trout", "car"], ["dog"]).classes
     ['car', 'trout']
     """
@@ -197,6 +203,8 @@ def without(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str], name: st
 def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
     """Keep every class that is a kind of one of *nodes*, by any path, labelled by itself.
 
+    ItlError if no class is left, *nodes* are not sorted, or one is under another.
+
     >>> only(tree, ["husky", "poodle", "trout", "car"], ["dog", "vehicle"]).classes
     ['car', 'husky', 'poodle']
     """
@@ -209,6 +217,8 @@ def only(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet
 
 def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
     """Label each class by the nearest of *nodes* on its parent path; leave out classes under none.
+
+    ItlError for a node that is on the parent path of no class.
 
     >>> cut(tree, ["husky", "poodle", "trout", "car"], ["animal", "dog"]).class_of
     {'husky': 'dog', 'poodle': 'dog', 'trout': 'animal'}
@@ -236,6 +246,8 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
     """Label each class as the list in a file says; leave out the classes that it does not have.
 
     The *argument* is the path of a list as `read_class_list` reads it; a spec adds # and its digest.
+
+    ItlError if the file has another digest, has none of *wnids*, or is none that `read_class_list` reads.
     """
     wnids = list(wnids)
     path, _, digest = argument.partition("#")
@@ -258,7 +270,10 @@ def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
 
 
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
-    """Divide the classes, the larger part first, without a common ancestor at depth 4 or deeper."""
+    """Divide the classes, the larger part first, without a common ancestor at depth 4 or deeper.
+
+    ItlError if all classes are in one group.
+    """
     groups = minimal_groups(tree, wnids)
     if len(groups) < 2:
         raise ItlError(

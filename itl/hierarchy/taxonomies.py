@@ -51,7 +51,10 @@ def keep_taxonomy(tree: Taxonomy, folder: Path) -> None:
 
 
 def tree_of_digest(digest: str, folder: Path) -> Taxonomy:
-    """Return the tree with *digest*, '' for the snapshot, that this process opened or that *folder* keeps."""
+    """Return the tree with *digest*, '' for the snapshot, that this process opened or that *folder* keeps.
+
+    ItlError if neither has it.
+    """
     if not digest:
         return Taxonomy.snapshot()
     if digest not in opened:
@@ -74,6 +77,9 @@ def read_table(path: Path) -> Taxonomy:
 
     A child with several parents has a line for each; of these the first by name counts where one is needed,
     as in WordNet. A root has a line with no parent, or none at all. Leaves are those that are no parent.
+
+    ItlError if the file cannot be read or has no lines, its header is another, a line has no child or too
+    many values, or a node has two names or is above itself.
     """
     try:
         lines = list(csv.reader(path.read_text("utf-8-sig").splitlines()))

@@ -146,7 +146,10 @@ class Taxonomy:
         return list(self._leaves_under.get(self[wnid].wnid, ()))
 
     def lowest_common_ancestor(self, a: str, b: str) -> str:
-        """Return the deepest wnid on the parent paths of both *a* and *b*; in WordNet there is one."""
+        """Return the deepest wnid on the parent paths of both *a* and *b*; in WordNet there is one.
+
+        ItlError if they are under different roots.
+        """
         path_of_b = set(self._path(b))
         shared = next((wnid for wnid in self._path(a) if wnid in path_of_b), None)
         if shared is None:

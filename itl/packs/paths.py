@@ -33,6 +33,9 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     """Return the path of the images of *packing*; None if they are rendered.
 
     The ``data`` of *machine* has the entry NAME=PATH, or folders with one match of the glob of *packing*.
+
+    ItlError if nothing is at the path of NAME=PATH, or several folders match; `NoSource`, which is one, if
+    no data given has the images.
     """
     if not reads_files(packing.source):
         return None
@@ -74,6 +77,8 @@ def pack_folder(packing: Packing, name: str, machine: Machine) -> Path:
 
     Where no data given has its images, it is that of the only pack here that was built of *packing*, wherever
     its source lay: results of runs that are done need no data.
+
+    ItlError as in `find_source`; where no data has the images, only if there is no such pack, or several.
     """
     try:
         return machine.packs / _folder_name(packing, name, find_source(packing, name, machine))
@@ -245,7 +250,10 @@ def _count_shown(objects: Iterable[tuple[str, Hashable, str, bool]]) -> dict[str
 
 
 def pack_of_digest(digest: str, machine: Machine) -> Pack:
-    """Open the pack here with the *digest* that specs hold; other packs may be damaged or unfinished."""
+    """Open the pack here with the *digest* that specs hold; other packs may be damaged or unfinished.
+
+    ItlError if no pack here has it.
+    """
     pack = find_pack(digest, machine)
     if pack is None:
         raise ItlError(

@@ -8,6 +8,7 @@ import traitlets
 
 from itl import ItlError
 from itl.analysis.influence import ImagesScored, images_scored
+from itl.analysis.tables import both_ends
 from itl.analysis.wording import interval, signed, task_name
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine
@@ -55,7 +56,10 @@ class InfluencePanel(Panel):
         return images_scored(self.question, Store(self.machine.runs), self.machine, self._task)
 
     def images(self) -> pd.DataFrame:
-        """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`."""
+        """Return the target's images, the most hurt by `node` first: see `ImagesScored.effects`.
+
+        ItlError if `node` has no effect of its own.
+        """
         if self.node not in self.effects.index:
             reason = "it has all classes, none, or those of a node below"
             raise ItlError(f"{self.node} has no effect of its own: {reason}; choose one of the list")
@@ -92,9 +96,7 @@ class InfluencePanel(Panel):
         """List nodes whose name has *text*, words and wnid: the most helpful first, the most harmful last."""
         effects = self.effects[::-1]
         named = effects["name"].str.contains(text.strip(), case=False, regex=False)
-        shown = effects[named | (effects.index == self.node)]
-        if len(shown) > MOST_NODES:
-            shown = pd.concat([shown.head(MOST_NODES // 2), shown.tail(MOST_NODES // 2)])
+        shown = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2)
         return [
             (f"{row.name}: {signed(row.effect)}, {row.verdict}", wnid)
             for wnid, row in zip(shown.index, shown.itertuples(index=False), strict=True)

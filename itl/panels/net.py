@@ -107,7 +107,10 @@ class NetPanel(Panel):
         return self.inspection.wrong(self.node)
 
     def neighbours(self) -> pd.DataFrame:
-        """Return the training images nearest to `image`: see `Inspection.neighbours`."""
+        """Return the training images nearest to `image`: see `Inspection.neighbours`.
+
+        ItlError if that is none of the images looked at.
+        """
         table = self.inspection.table
         matches = table.index[table["image"] == self.image]
         if not len(matches):

@@ -10,7 +10,7 @@ import traitlets
 from itl import ItlError, pick
 from itl.analysis.comparisons import Answer, answer
 from itl.analysis.tables import summary
-from itl.analysis.wording import condition_text, interval, signed, task_name
+from itl.analysis.wording import columns_text, condition_text, interval, signed, task_name
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
@@ -133,7 +133,8 @@ class ResultsPanel(Panel):
     def values(self) -> pd.DataFrame:
         """Tabulate means and 95 % intervals of the chosen task and metric by condition, for one question.
 
-        Columns are the values of the axis: the chosen one, or the first of the question.
+        Columns are the values of the axis: the chosen one, or the first of the question. ItlError if there
+        are no such values.
         """
         rows = self.contrasts() if self.row < 0 else self.every_contrast.loc[[self.row]]
         given = self.answers[self.question or rows["question"].iloc[0]]
@@ -215,9 +216,8 @@ class ResultsPanel(Panel):
             net = run.spec if isinstance(run.spec, Pretrain) else run.spec.pretrain
             value = self._values_of[chosen["question"]][name].get(self.metric or chosen["metric"])
             manifest = self.store.path(net) / "manifest.csv"
-            condition = ", ".join(f"{column.replace('_', ' ')} {text}" for column, text in run.columns)
             path = str(manifest.relative_to(self.machine.home)) if manifest.exists() else ""
-            rows.append((side, condition, run.seed, name, key(net), value, path))
+            rows.append((side, columns_text(run.columns), run.seed, name, key(net), value, path))
         return pd.DataFrame(rows, columns=RUN_COLUMNS).sort_values(["side", "seed"], ascending=[False, True])
 
     def settings_that_differ(self) -> pd.DataFrame:
@@ -239,7 +239,8 @@ class ResultsPanel(Panel):
     def net(self, run: str = "") -> NetPanel:
         """Return the panel of the net of *run*, by default `run`.
 
-        It is on the target of the chosen comparison where the images of that have one class each.
+        It is on the target of the chosen comparison where the images of that have one class each. ItlError if
+        no run is chosen.
         """
         if not (run := run or self.run):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")

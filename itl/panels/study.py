@@ -84,7 +84,7 @@ class StudyPanel(Panel):
 
     @cached_property
     def questions(self) -> list[str]:
-        """The questions that the preset asks, by notebook."""
+        """The questions that the preset asks, by notebook. ItlError if it asks none."""
         stems = [stem for stem in QUESTIONS if stem in self.preset.notebooks]
         if not stems:
             raise ItlError(f"preset {self.preset.name} asks no question; name one that does, such as demo")
@@ -202,7 +202,10 @@ class StudyPanel(Panel):
         return plan([self.ask()], self.store, self.machine, measure=measure)
 
     def take_selection(self) -> None:
-        """Take the selection of the browser into the conditions."""
+        """Take the selection of the browser into the conditions.
+
+        ItlError if there is no browser, or the question takes no selection of classes.
+        """
         if self.browser is None:
             raise ItlError("there is no browser; make the panel with StudyPanel(browser=browser)")
         values, subset = self._read_conditions(), self.browser.subset
@@ -221,6 +224,7 @@ class StudyPanel(Panel):
         """Do what is missing, in a process of its own; run it again to resume.
 
         In a notebook the picture follows; a script calls `refresh`, or waits with ``panel.process.wait()``.
+        ItlError if runs are under way, or the plan cannot be done.
         """
         if self.state == RUNNING:
             raise ItlError("runs are under way; stop them first, or wait until they are done")

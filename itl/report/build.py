@@ -56,6 +56,10 @@ def report(
 
     Returns:
         The path of the index.
+
+    Raises:
+        ItlError: The preset names no notebooks, not *only*, or a summary but no question; or runs or
+            notebooks failed.
     """
     out = Path(out)
     pages = pages_of(preset, out, machine, notebooks)
@@ -98,7 +102,10 @@ def pages_of(
 
 @contextmanager
 def report_lock(out: Path) -> Iterator[None]:
-    """Hold the report's folder; a second report of the same preset waits, so that their pages do not mix."""
+    """Hold the report's folder; a second report of the same preset waits, so that their pages do not mix.
+
+    ItlError if it cannot be made.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -46,7 +46,10 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
 
 
 def find_report(name: str, home: Path) -> Path:
-    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself."""
+    """Return the folder of the report *name*: of a preset, in *home*, or a folder itself.
+
+    ItlError if there is no finished one, or one in either place.
+    """
     preset = Path(name).stem if name.endswith(".yaml") else name
     folders = dict.fromkeys(folder.absolute() for folder in (Path(name), home / "reports" / preset))
     reports = [folder for folder in folders if (folder / VERDICTS).exists()]

@@ -18,6 +18,7 @@ def read_cells(path: Path) -> list[dict]:
     """Return the cells of the notebook at *path*, of format 4, the source of each as one text.
 
     This reads plain JSON, because importing nbformat would take longer than a report that has nothing to do.
+    ItlError if it is of another format.
     """
     try:
         cells = json.loads(path.read_text("utf-8"))["cells"]
@@ -46,7 +47,10 @@ def first_tagged(cells: Iterable[Mapping], tag: str) -> Mapping[str, Any]:
 
 
 def declared_parameters(path: Path) -> dict[str, Any]:
-    """Return the type of every parameter that the notebook at *path* declares, as str or list[int]."""
+    """Return the type of every parameter that the notebook at *path* declares, as str or list[int].
+
+    ItlError if its cell of parameters cannot be read.
+    """
     source = first_tagged(read_cells(path), "parameters")["source"]
     try:
         statements = ast.parse(source).body

@@ -7,6 +7,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from itl.analysis.wording import columns_text
 from itl.evaluation.methods import main_metrics
 from itl.machine import Machine
 from itl.report.html import render
@@ -76,9 +77,8 @@ def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]
     tasks: dict[Pretrain | Transfer, str] = {}
     for question in questions:
         for run in question.runs(machine):
-            columns = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run.columns)
             for spec in with_needs([run.spec]):
-                conditions.setdefault(spec, {})[f"{question.name}: {columns}"] = None
+                conditions.setdefault(spec, {})[f"{question.name}: {columns_text(run.columns)}"] = None
                 tasks[spec] = run.task
     store = Store(machine.runs)
     groups: dict[Pretrain, list[RunEntry]] = {}

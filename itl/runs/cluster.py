@@ -53,7 +53,8 @@ class DaskWorkers:
     def submit(self, spec: Spec, store: Store) -> Future | None:
         """Start the run of *spec* on a worker; None where each has one.
 
-        Dask hands the run of a worker that died to another, which resumes it from its checkpoint.
+        Dask hands the run of a worker that died to another, which resumes it from its checkpoint. ItlError if
+        the scheduler no longer answers.
         """
         try:
             workers = list(self.client.nthreads())
@@ -108,7 +109,10 @@ class DaskWorkers:
 
 @contextmanager
 def cluster(machine: Machine) -> Iterator[DaskWorkers]:
-    """Provide the workers of the Dask scheduler at `machine.scheduler`, or of SLURM jobs for ``slurm``."""
+    """Provide the workers of the Dask scheduler at `machine.scheduler`, or of SLURM jobs for ``slurm``.
+
+    ItlError if no scheduler answers there.
+    """
     from dask.distributed import Client
 
     # one line of ours says what happened; Dask and tornado would add dozens
@@ -138,7 +142,10 @@ def _working(client: "Client", machine: Machine) -> Iterator[DaskWorkers]:
 
 @contextmanager
 def slurm_jobs(machine: Machine) -> Iterator[object]:
-    """Provide a Dask cluster of `machine.workers` SLURM jobs; a job that ends early is replaced."""
+    """Provide a Dask cluster of `machine.workers` SLURM jobs; a job that ends early is replaced.
+
+    ItlError if dask-jobqueue or sbatch is not installed.
+    """
     import dask
 
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -190,7 +197,7 @@ class _WorkerState:
         self.stopped: set[str] = set()  # calls that were interrupted
 
     def perform(self, spec: Spec, store: Store, machine: Machine, call: str) -> None:
-        """Do the run of *spec* when no other is under way."""
+        """Do the run of *spec* when no other is under way. ItlError if the command *call* was stopped."""
         with self.alone:
             if call in self.stopped:
                 raise ItlError("stopped")

@@ -23,7 +23,8 @@ def execute(
     """Do every run of *specs* that is missing, in turn, `machine.workers` side by side on each device.
 
     A run comes after the run that it needs. A run that fails does not stop those that do not need it; all
-    failures are raised together at the end. *watch* is called about twice a second while runs are under way.
+    failures are raised together at the end, as one ItlError. *watch* is called about twice a second while
+    runs are under way.
     """
     left = [spec for spec in with_needs(specs) if store.state(spec) != "done"]
     if not left:

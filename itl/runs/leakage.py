@@ -58,9 +58,9 @@ def find_leakage(packs: Mapping[str, Pack]) -> list[Leakage]:
 
 
 def known_of_leakage(weights: str, trained_on: str, packs: Mapping[str, Pack]) -> str:
-    """Say what is known of the test images of *packs* that published *weights* have seen: not which.
+    """Say what is known of the test images of *packs* that published *weights* have seen.
 
-    But which classes, where they were *trained_on* ImageNet-1k.
+    Not which, but how many of their classes, where they were *trained_on* ImageNet-1k.
     """
     text = f"trained on {trained_on}; which test images {weights} has seen is not known"
     if "ImageNet-1k" not in trained_on:

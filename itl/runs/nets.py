@@ -13,7 +13,10 @@ LEAST_KEY = 4  # letters of a key that may stand for it
 
 
 def net_of(run: str | Pretrain | Transfer, store: Store) -> Pretrain:
-    """Return the pre-training that *run* is or measures: a spec, the key of one, or its beginning."""
+    """Return the pre-training that *run* is or measures: a spec, the key of one, or its beginning.
+
+    ItlError if the key is of no run here or of several, or of a run of another version of itl.
+    """
     if isinstance(run, Pretrain | Transfer):
         return run if isinstance(run, Pretrain) else run.pretrain
     matches = [folder for folder in _folders(store) if folder.name.startswith(run)]

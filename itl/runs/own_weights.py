@@ -50,7 +50,10 @@ class OwnWeights:
 
     @classmethod
     def read(cls, value: object) -> "OwnWeights":
-        """Make them of an entry of ``weights``: text, a mapping, or what was made before."""
+        """Make them of an entry of ``weights``: text, a mapping, or what was made before.
+
+        ItlError if the file is not there, or no such weights are published.
+        """
         from itl.training.hubs import HUBS, architecture, published  # here: it imports torch
 
         if isinstance(value, OwnWeights):

@@ -28,8 +28,7 @@ from itl.specs import Pretrain, Recipe, Transfer, Weights, key
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
-from itl.training.nets import Classifier, build_for
-from itl.training.norm_statistics import set_norm_statistics
+from itl.training.nets import Classifier, build_for, set_norm_statistics
 from itl.training.numerics import autocast, described, repeatable
 from itl.training.weights import fill_body, load_kept
 
@@ -41,7 +40,10 @@ Spec = Pretrain | Transfer
 
 
 def perform(spec: Spec, store: Store, machine: Machine) -> dict:
-    """Return the result of *spec*. If it is not done, do it, from its last checkpoint."""
+    """Return the result of *spec*. If it is not done, do it, from its last checkpoint.
+
+    ItlError if files of the run cannot be read or written.
+    """
     try:
         with store.claim(spec) as folder:
             return store.result(spec) or _perform(spec, store, folder, machine)
@@ -149,6 +151,9 @@ def transfer(spec: Transfer, store: Store, folder: Path, machine: Machine) -> di
     Returns:
         classes and images (of the target's training), split and protocol (of its test images), metrics
         (by name, in percent but for scores) and chosen (settings, by name).
+
+    Raises:
+        ItlError: The method is unknown, or keeps the net frozen and *spec* has a recipe.
     """
     method = pick(METHODS, spec.method, "transfer method")
     if spec.recipe is not None and method.recipe is None:

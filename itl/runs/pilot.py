@@ -50,7 +50,8 @@ def run_pilot(
 ) -> Iterator[str]:
     """Measure *count* nets, one by one, on the task of *chooser*; nets that are missing are trained.
 
-    Yields a line on each net before it is measured.
+    Yields a line on each net before it is measured. ItlError if *count* is negative, or the runs cannot be
+    done here.
     """
     if count < 0:
         raise ItlError(f"--pilot takes a number of nets, such as 8; got {count}")

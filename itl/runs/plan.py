@@ -246,7 +246,7 @@ class Plan:
 def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, measure: bool = True) -> Plan:
     """Plan *questions* together: what they share is one row.
 
-    With *measure*, how fast this machine is is measured where that is not known yet; else such runs cost
+    With *measure*, the speed of this machine is measured where it is not known yet; else such runs cost
     nothing. Before that, ItlError is raised for data that are missing, all in one line, for subsets that
     cannot be had, and for nets and weights that runs would refuse.
     """

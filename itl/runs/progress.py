@@ -157,6 +157,9 @@ def estimates(store: Store) -> pd.DataFrame:
     Returns:
         A row for each percent of the work: minutes (that had passed), left (minutes, as estimated then), done
         (part of the work, 0 to 1), and total (minutes of all, as estimated then). The last row is the truth.
+
+    Raises:
+        ItlError: No runs that ended have estimates here.
     """
     rows = _rows(store.root / LOG, ("process", "start", "minutes", "left", "done"))
     ends = [row for row in rows if row["done"] == 1]

@@ -88,6 +88,8 @@ class Task:
     def read(cls, text: str) -> "Task":
         """Make a task of its name.
 
+        ItlError if *text* is no such name, or asks for 0 images of each class.
+
         >>> Task.read("knn@images/bottom-up@9:5")
         Task(name=..., method='knn', target='images', labels='bottom-up@9', images_per_class=5)
         """

@@ -119,7 +119,10 @@ class ClassCount(LabelSets):
         return [*super().conditions(), *fewer]
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
-        """Compare few classes with many, many with none, and the fewest of all classes with all of them."""
+        """Compare few classes with many, many with none, and the fewest of all classes with all of them.
+
+        ItlError if classes are given and label_sets lacks original.
+        """
         sets = [condition for condition in conditions if condition.classes is None]
         comparisons = first_against_last(sets)
         if self.classes:

@@ -16,7 +16,10 @@ from itl.runs.store import Store
 
 
 def results_of(questions: Sequence[Question], store: Store, machine: Machine) -> pd.DataFrame:
-    """Return every number of the finished runs of *questions*, one at least: see `Question.results`."""
+    """Return every number of the finished runs of *questions*, one at least: see `Question.results`.
+
+    ItlError if no run of any question is finished.
+    """
     tables = [question.results_so_far(store, machine) for question in questions]
     if all(table.empty for table in tables):
         raise nothing_done(questions, store, machine)

@@ -24,7 +24,10 @@ class Store:
         self.root = Path(root)
 
     def folder(self, spec: object) -> Path:
-        """Return the folder of *spec*, made on first use; it says which spec it holds."""
+        """Return the folder of *spec*, made on first use; it says which spec it holds.
+
+        ItlError if it cannot be made.
+        """
         folder, text = self.path(spec), canonical(spec)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +91,8 @@ class Store:
     def finish(self, spec: object, result: dict) -> None:
         """Publish *result*: the last file of a run, so that its presence means done.
 
-        It holds the sizes of the run's other files, all of which are on the disk by then.
+        It holds the sizes of the run's other files, all of which are on the disk by then. ItlError if the run
+        is finished already.
         """
         if self.result(spec) is not None:
             raise ItlError(f"run {key(spec)} is finished; delete {self.path(spec)} to redo it")

@@ -145,7 +145,11 @@ class Study(BaseModel):
         return first_against_last(conditions)
 
     def question(self) -> Question:
-        """Return the question, checked."""
+        """Return the question, checked.
+
+        ItlError if tasks, seeds or values to compare are missing or repeated, a task, margin or cap is not
+        allowed, the images have annotated objects, or the recipe trains for no step.
+        """
         example = f"one, such as probe@{next(iter(self.targets), 'images')}"
         for task in self._needed("a task", self.tasks, example):
             self._check_task(task)

@@ -162,7 +162,10 @@ def _measure_all(
 
 
 def measure(net: str, recipe: Recipe, machine: Machine, repeat_s: float = REPEAT_S) -> Rate:
-    """Time training and inference on a made-up batch, each for *repeat_s* seconds."""
+    """Time training and inference on a made-up batch, each for *repeat_s* seconds.
+
+    ItlError if a batch does not fit the memory of the device.
+    """
     import torch
 
     from itl.training.cuda_graph import record, training_state
@@ -275,7 +278,7 @@ def _noise(shape: tuple[int, ...], device: "torch.device") -> "torch.Tensor":
 def _seconds(
     work: Callable[[], object], device: "torch.device", repeat_s: float, queued: int = QUEUED
 ) -> float:
-    """Seconds that *work* takes at best within *repeat_s*, after once to warm up: disturbed the least.
+    """Seconds that *work* takes within *repeat_s*, after once to warm up: the least, with least disturbance.
 
     On a CPU those of this thread, which takes part in everything: what other processes take is not counted.
     """

@@ -165,7 +165,10 @@ def foreign_format(names: Iterable[str]) -> str:
 
 
 def list_files(path: Path, prefix: str = "") -> Listing:
-    """List the files under *path*: a folder, a tar (not compressed) or a zip; names begin with *prefix*."""
+    """List the files under *path*: a folder, a tar (not compressed) or a zip; names begin with *prefix*.
+
+    ItlError if nothing is there, or it has another format, is compressed or is damaged.
+    """
     if path.is_dir():
         listing = Listing(prefix=prefix)
         _add_folder_tree(path, "", listing, frozenset())
@@ -199,7 +202,10 @@ def describe_packed(names: Iterable[str]) -> str:
 
 
 def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
-    """List the tar called *name*, stored uncompressed as *member* of a folder or another tar."""
+    """List the tar called *name*, stored uncompressed as *member* of a folder or another tar.
+
+    ItlError if it is inside a zip, compressed or damaged.
+    """
     if isinstance(member, ZipMember):
         raise ItlError(f"{name} is a tar inside the zip {member.path}, not readable in place; unpack it")
     size = os.stat(member.path).st_size if member.size is None else member.size

@@ -139,7 +139,10 @@ def _download(path: str, name: str) -> None:
 
 @lru_cache(maxsize=4)
 def load_split(path: str, source: type[Cifar100], split: str) -> Batch:
-    """Load one split, once per process: kept in the source, its 150 MB would be pickled with it."""
+    """Load one split, once per process: kept in the source, its 150 MB would be pickled with it.
+
+    ItlError if a file is missing or damaged, or labels do not fit the names of the classes.
+    """
     files = _files(Path(path), source)
     if source.names_text in files:
         batch = _from_binary([files[f"{name}.bin"] for name in source.files[split]], files, source)

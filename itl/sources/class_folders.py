@@ -77,7 +77,11 @@ class ClassFolders(Source):
 
     @cached_property
     def folders(self) -> Layout:
-        """What the folders stand for."""
+        """What the folders stand for.
+
+        ItlError if there are no images, another source reads them, a class has none with empty=refuse, or it
+        is unclear which folders are classes.
+        """
         counts = image_counts(self.listing)
         if not counts:
             raise ItlError(no_images(self.listing, Path(self.path)))
@@ -195,7 +199,10 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[
 
 
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:
-    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes."""
+    """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
+
+    ItlError for a *fraction* above 0 where some *records* are val already.
+    """
     if not fraction:
         return records
     counts = Counter(record.split for record in records)

@@ -175,6 +175,8 @@ class Coco(AnnotatedSource):
 def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
     """Read the option annotations: SPLIT=FILE, several with commas; a file alone tells its split by its name.
 
+    ItlError for two files of one split, or a split other than train, val and test.
+
     >>> parse_annotations_option("train=a.json,instances_val2017.json")
     {'train': 'a.json', 'val': 'instances_val2017.json'}
     """
@@ -326,6 +328,8 @@ def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:
 
 def voc_corners(bbox: object, where: str) -> Box:
     """Turn COCO's x, y, width, height into VOC's box, wherever it lies.
+
+    ItlError, about *where*, if *bbox* is not four finite numbers, or has no area.
 
     >>> voc_corners([9, 9, 41, 51], "here")
     (10, 10, 50, 60)

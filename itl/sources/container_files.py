@@ -58,7 +58,10 @@ def describe_missing_parts(names: Iterable[str]) -> str:
 
 
 def splits_by_name(names: Iterable[str], path: Path) -> dict[str, str]:
-    """Return the split of each of the files *names* at *path*: all are train if no name tells any."""
+    """Return the split of each of the files *names* at *path*: all are train if no name tells any.
+
+    ItlError if the names of some tell their split, and those of others do not.
+    """
     split_of = {name: split_in_name(name) for name in names}
     unclear = [name for name, split in split_of.items() if split is None]
     if unclear and len(unclear) < len(split_of):

@@ -50,6 +50,10 @@ def load_detections(
 
     Returns:
         The columns `DETECTION_COLUMNS`, and a note on what was taken for what; empty without one.
+
+    Raises:
+        ItlError: If *path* is none of these or holds no detections, a box is invalid or in parts of its
+            image, or an image is not annotated.
     """
     path, note = Path(path), ""
     annotated = sorted(set(annotations.objects["name"]))
@@ -88,6 +92,9 @@ def read_detections(path: Path) -> pd.DataFrame:
     """Read a CSV of detections: the columns `DETECTION_COLUMNS`, in the order of the file.
 
     Errors name the row; the first below the header is 1.
+
+    Raises:
+        ItlError: If it is no CSV of these columns, a score or side is not finite, or a box is invalid.
     """
     texts = _columns_as_text(path)
     numbers = {name: _numbers(texts[name], name, path) for name in ("score", *SIDES)}
@@ -100,7 +107,10 @@ def read_detections(path: Path) -> pd.DataFrame:
 def check_detections(
     path: Path | None, annotations: str | None = None, categories: str | None = None, **others: object
 ) -> list[Finding]:
-    """Check the detections at *path* against the VOC *annotations*, for `itl check`."""
+    """Check the detections at *path* against the VOC *annotations*, for `itl check`.
+
+    ItlError without *path* or *annotations*, and for other options; what is wrong in the files is a finding.
+    """
     for name in others:
         pick({"annotations": 0, "categories": 0}, name, "option of detections")
     if path is None or annotations is None:
@@ -199,6 +209,9 @@ def read_kit_results(folder: Path, classes: Collection[str]) -> pd.DataFrame:
 
     Returns:
         The columns `DETECTION_COLUMNS`, classes by name, lines in the order of the files.
+
+    Raises:
+        ItlError: If there are no such files or those of two sets, a class has none, or a line is invalid.
     """
     files = {file.name: file for file in sorted(folder.iterdir())}
     matches = {name: match for name in files if (match := KIT_FILE.fullmatch(name))}
@@ -239,6 +252,10 @@ def read_coco_results(
 
     Returns:
         The columns `DETECTION_COLUMNS`, boxes as VOC has them; and what the ids were taken for.
+
+    Raises:
+        ItlError: If the file or *categories* cannot be read, an id stands for no class, or a score or
+            box is invalid.
     """
     rows = _result_rows(path)
     if categories is None:

@@ -101,6 +101,8 @@ def load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
     """Return the pixels of a batch, uint8 (N, 3, side, side), and its labels, from 1.
 
     A file which has changed has another *time_ns*, so that it is read again.
+
+    ItlError if it is damaged, or has no images of a published size with their labels.
     """
     if file.endswith(".npz"):
         with open(file, "rb") as opened:

@@ -71,7 +71,11 @@ class ImageNet(Source):
 
     @cached_property
     def folders(self) -> Layout:
-        """What the folders stand for."""
+        """What the folders stand for.
+
+        ItlError if there are no images, a class has none or is no wnid, or it is unclear which folders
+        are classes.
+        """
         counts = image_counts(self.listing)
         if not counts:
             raise ItlError(no_images(self.listing, Path(self.path)))
@@ -237,7 +241,7 @@ class ImageNet21k(Source):
 
     @cached_property
     def listing(self) -> Listing:
-        """All images, as WNID/NAME."""
+        """All images, as WNID/NAME; ItlError if they are in a compressed archive."""
         path = Path(self.path)
         outer = archives.list_files(path)
         if packed := [name for name in outer.files if name.rpartition("/")[2] in COMPRESSED_21K]:

@@ -68,7 +68,10 @@ def split_of_folder(image: str) -> str | None:
 
 
 def text_of(data: bytes, file: str) -> str:
-    """Return the text of a list in UTF-8, its characters composed as those in names of files are."""
+    """Return the text of a list in UTF-8, its characters composed as those in names of files are.
+
+    ItlError if *data* is not text in UTF-8.
+    """
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -91,6 +94,10 @@ def read_list_file(
         file: Its name: the suffix says what it is, and errors quote it.
         image: Column of the image; None finds it among `IMAGE_COLUMNS`, or else `ID_COLUMNS`.
         label: Column of the label; None finds it among `LABEL_COLUMNS`.
+
+    Raises:
+        ItlError: If it is not text in UTF-8, a column is missing or unclear, or a line cannot be read or has
+            several numbers as its label.
 
     >>> read_list_file(b"my cats/1.jpg 3\\n", "train.txt")
     [ListedImage(image='my cats/1.jpg', label='3', line=1, split='')]
@@ -228,7 +235,10 @@ def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[st
 def choose_column(
     columns: Sequence[str], option: str | None, usual: Sequence[str], what: str, file: str
 ) -> str:
-    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name."""
+    """Return the column of *file* that holds the *what*: the *option*, or the one with a *usual* name.
+
+    ItlError if the column of the *option* is missing, or none or several have a usual name.
+    """
     if option is not None:
         pick(dict.fromkeys(columns), option, f"column of {file}")
         return option

@@ -55,7 +55,11 @@ class ListedSource(ScannedSource):
 
     @cached_property
     def scan(self) -> Scan:
-        """Records and problems; reads the lists."""
+        """Records and problems; reads the lists.
+
+        ItlError if the images are still packed, a list is missing or cannot be read, or the images do not
+        pass `validate_records`.
+        """
         scan = Scan(self.kind, Path(self.path))
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):

@@ -71,7 +71,11 @@ class _Elements:
         self.data, self.order = data, order
 
     def tag(self, position: int, end: int) -> tuple[int, int, int, int]:
-        """Return type, first byte and size of the data of an element, and where the next one starts."""
+        """Return type, first byte and size of the data of an element, and where the next one starts.
+
+        Raises:
+            ValueError: If it is cut short, of an unknown type, or reaches beyond *end*.
+        """
         if position + 8 > end:
             raise ValueError("cut short")
         kind, size = struct.unpack_from(f"{self.order}II", self.data, position)
@@ -87,14 +91,22 @@ class _Elements:
         return kind, start, size, following
 
     def numbers(self, position: int, end: int, count: int | None = None) -> tuple[int, int, int]:
-        """Check an element of *count* numbers; return first byte, size, and where the next one starts."""
+        """Check an element of *count* numbers; return first byte, size, and where the next one starts.
+
+        Raises:
+            ValueError: If it is no whole element, or has another count of numbers.
+        """
         kind, start, size, following = self.tag(position, end)
         if kind == MATRIX or size % NUMBER_BYTES[kind] or count not in (None, size // NUMBER_BYTES[kind]):
             raise ValueError("an array has another size than its data")
         return start, size, following
 
     def check_matrix(self, position: int, end: int, depth: int) -> int:
-        """Check the matrix at *position*; return where the next element starts."""
+        """Check the matrix at *position*; return where the next element starts.
+
+        Raises:
+            ValueError: If it is damaged, nested too deep, or an object, a sparse matrix or a function.
+        """
         kind, start, size, following = self.tag(position, end)
         if kind != MATRIX or depth > MAX_DEPTH:
             raise ValueError("no matrix where one should be")

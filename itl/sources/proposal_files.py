@@ -42,6 +42,9 @@ def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
     """Read the regions of each image in the file *path*, or in all files of a folder.
 
     The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
+
+    ItlError if nothing is there or it holds no regions, for another *order* or kind of file, a damaged file,
+    an invalid box, and an image for which two files have different regions.
     """
     path = Path(path)
     pick(ORDERS, order, "order of boxes")

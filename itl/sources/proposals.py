@@ -35,6 +35,9 @@ def windows(width: int, height: int, count: int) -> np.ndarray:
     Returns:
         float32 (n, 4): xmin, ymin, xmax, ymax, 1-based inclusive whole pixels.
 
+    Raises:
+        ItlError: If *width*, *height* or *count* is below 1.
+
     >>> windows(100, 50, 1)
     array([[  1.,   1., 100.,  50.]], dtype=float32)
     """
@@ -127,6 +130,9 @@ def recall_table(
 
     Returns:
         Columns count, iou, objects (those that are not difficult) and recall.
+
+    Raises:
+        ItlError: If there is no count or one below 1, or no object that is not difficult.
     """
     rows, counts = [], list(counts)
     if min(counts, default=0) < 1:
@@ -224,6 +230,8 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
     """Check the region proposals at *path*, for `itl check`.
 
     With *annotations*, VOC's XML files, it also reports how many of the objects they cover.
+
+    ItlError without *path*, and for other options; what is wrong in the files is a finding.
     """
     for name in others:
         pick({"annotations": 0}, name, "option of proposals")
@@ -266,6 +274,10 @@ def measure_recall(
 
     Returns:
         The table of `recall_table`, and a note on images without regions, which do not count; else empty.
+
+    Raises:
+        ItlError: If no annotated image has regions, or windows need a size that an annotation does not tell;
+            also as `read_objects` and `recall_table` raise it.
     """
     objects, sizes = read_objects(annotations, image_list)
     if regions is None:

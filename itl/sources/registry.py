@@ -104,6 +104,8 @@ def open_source(kind: str, path: str | Path | None = None, **options: object) ->
 def check_option(name: str, value: object, hint: object, path: Path) -> object:
     """Return the *value* of the option *name*, whose type is *hint*, for a source at *path*.
 
+    ItlError if it is of another type, no choice of a Literal, or the name of a file that does not exist.
+
     >>> check_option("seed", 3, int | None, Path())
     3
     """

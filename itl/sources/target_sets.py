@@ -164,7 +164,10 @@ class ImageNetLT(TargetSet):
         return Listing(images.files | lists, images.folders, images.left_out)
 
     def entry(self, line: str) -> tuple[str, str]:
-        """Read `train/n01440764/n01440764_190.JPEG 0`: the class is the wnid of the folder."""
+        """Read `train/n01440764/n01440764_190.JPEG 0`: the class is the wnid of the folder.
+
+        ItlError if the folder is no wnid.
+        """
         image = line.split()[0]
         wnid = image.split("/")[-2] if image.count("/") else ""
         if not WNID.fullmatch(wnid):
@@ -213,7 +216,7 @@ class Cub200(TargetSet):
     published_images = {"train": 5994, "test": 5794}
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
-        """Yield the images of train and test."""
+        """Yield the images of train and test; ItlError if the lists number different images."""
         images, classes = self._numbered("images.txt"), self._numbered("classes.txt")
         labels, is_train = self._numbered("image_class_labels.txt"), self._numbered("train_test_split.txt")
         if not images.keys() == labels.keys() == is_train.keys():
@@ -242,7 +245,7 @@ class Flowers102(TargetSet):
     published_images = {"train": 1020, "val": 1020, "test": 6149}
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
-        """Yield the images of each split."""
+        """Yield the images of each split; ItlError if one of them has no label."""
         labels = mat_numbers(self, "imagelabels.mat", "labels")
         for split, name in (("train", "trnid"), ("val", "valid"), ("test", "tstid")):
             numbers = mat_numbers(self, "setid.mat", name)
@@ -265,7 +268,7 @@ class StanfordDogs(TargetSet):
     published_images = {"train": 12000, "test": 8580}
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
-        """Yield the images of train and test."""
+        """Yield the images of train and test; ItlError for a list without file_list."""
         for split in ("train", "test"):
             name = f"{split}_list.mat"
             content = load_mat(self.file(name).read(), name, ["file_list"])
@@ -289,7 +292,7 @@ class StanfordCars(TargetSet):
     published_images = {"train": 8144, "test": 8041}
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
-        """Yield the images of train and test."""
+        """Yield the images of train and test; ItlError for a file without class and fname."""
         meta = load_mat(self.file("cars_meta.mat").read(), "cars_meta.mat")
         cells = np.asarray(meta.get("class_names", ())).ravel()
         names = {str(number): str(np.asarray(cell).squeeze()) for number, cell in enumerate(cells, 1)}
@@ -377,6 +380,8 @@ def first_of_each_class(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
+    ItlError if *count* is no whole number from 1 on, or a class has no more images than that.
+
     >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1)
     >>> len(first), len(rest)
     (1, 2)
@@ -403,7 +408,10 @@ def _hash_in_class(row: tuple[str, str]) -> bytes:
 
 
 def mat_numbers(source: ListedSource, name: str, variable: str) -> list[int]:
-    """Return the whole numbers that *variable* of the file *name* of *source* holds."""
+    """Return the whole numbers that *variable* of the file *name* of *source* holds.
+
+    ItlError if it holds none, or other values.
+    """
     values = np.asarray(load_mat(source.file(name).read(), name, [variable]).get(variable, ())).ravel()
     if not len(values) or values.dtype.kind not in "iuf" or not np.array_equal(values, np.rint(values)):
         raise ItlError(f"{name} has no {variable} with whole numbers; copy it again")

@@ -39,6 +39,9 @@ def find_labels(
         images: File names, without folders.
         folders: Where lists may lie, the likeliest first.
         listed: Files of an archive, by name, which may be lists.
+
+    Raises:
+        ItlError: If no list fits, or two that fit contradict each other.
     """
     stems, folders, listed = [short_name(name) for name in images], list(folders), listed or {}
     faults: list[str] = []
@@ -82,6 +85,9 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
 
     Returns:
         Wnids by file name without its suffix.
+
+    Raises:
+        ItlError: With the line, if it has no wnid or contradicts another.
     """
     labels: dict[str, str] = {}
     for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):

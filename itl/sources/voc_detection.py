@@ -211,6 +211,8 @@ class _Voc2012Training(Voc2012):
 def images_by_name(files: Listing) -> dict[str, tuple[str, Member]]:
     """Return file name and member of each image in JPEGImages, by the name that lists and annotations use.
 
+    ItlError if two differ in their suffix alone.
+
     >>> files = {"JPEGImages/000005.jpg": Member("a"), "JPEGImages/notes.txt": Member("b")}
     >>> images_by_name(Listing(files))
     {'000005': ('JPEGImages/000005.jpg', Member(path='a', offset=0, size=None))}
@@ -241,7 +243,10 @@ def listed_image(line: str, images: Iterable[str]) -> str:
 
 
 def class_names(option: str | Iterable[str] | None) -> list[str]:
-    """Return the class names of the *option* classes, a,b,c or a list; PASCAL's 20 without it."""
+    """Return the class names of the *option* classes, a,b,c or a list; PASCAL's 20 without it.
+
+    ItlError if one of them is empty, or there twice.
+    """
     if option is None:
         return list(PASCAL)
     names = [name.strip() for name in (option.split(",") if isinstance(option, str) else map(str, option))]

@@ -61,7 +61,10 @@ def parse_annotation(data: bytes, name: str, outside: str = "refuse") -> tuple[A
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:
-    """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar."""
+    """Yield image id and annotation of every XML file under *path*: a folder of them, a devkit, or a tar.
+
+    ItlError if there is none, one is invalid, or two are of one image.
+    """
     listing = archives.list_files(Path(path))
     files = {name: file for name, file in sorted(listing.files.items()) if name.lower().endswith(".xml")}
     below = {name: file for name, file in files.items() if "Annotations" in name.split("/")[:-1]}
@@ -84,6 +87,9 @@ def read_objects(
     Returns:
         The objects, with the columns image, name, xmin, ymin, xmax, ymax and difficult, and width and height
         of each image by id; None if its annotation does not tell them.
+
+    Raises:
+        ItlError: If an annotation is invalid, or *image_list* lists no image or one that is not annotated.
     """
     wanted = None if image_list is None else _read_image_list(Path(image_list))
     rows, sizes = [], {}

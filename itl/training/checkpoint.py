@@ -19,7 +19,10 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
-    """Write *tensors* and a *note*, anything JSON can hold, to *path*, whole or not at all."""
+    """Write *tensors* and a *note*, anything JSON can hold, to *path*, whole or not at all.
+
+    ItlError if it cannot be written.
+    """
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
 
     def write(part: Path) -> None:

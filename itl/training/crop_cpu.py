@@ -28,6 +28,9 @@ def batch_crop(images: torch.Tensor, boxes: torch.Tensor, flips: torch.Tensor, p
         boxes: (B, 4): top, left, height and width, in pixels, whole or not.
         flips: Which crops to mirror, bool (B,).
         pixels: Side of the result: float32 (B, 3, pixels, pixels), channels_last, on the device of *images*.
+
+    Raises:
+        ItlError: *images* have another type or shape, or, on the CPU, a box is not inside its image.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[3] != 3:
         raise ItlError(f"batch_crop takes uint8 (B, H, W, 3), not {images.dtype} {tuple(images.shape)}")
@@ -79,7 +82,8 @@ def gather_crop(
 
     The crops fill *out*, float32 (B, pixels, pixels, 3); returned is a view of it, (B, 3, pixels, pixels).
     *threads* share the batch; their number changes no value. They are not numba's, which end the process when
-    two Python threads call them at once, or after a fork.
+    two Python threads call them at once, or after a fork. ItlError if a row is none of *images*, or a box is
+    not inside its image.
     """
     assert (out.dtype, len(out)) == (np.float32, len(rows))  # the kernel writes there unchecked
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):

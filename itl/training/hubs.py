@@ -52,7 +52,10 @@ def architecture(net: str) -> str:
 
 
 def published(net: str) -> Published:
-    """Look up the weights *net*, timm:NAME[.TAG] or torchvision:NAME[.WEIGHTS]: the default without a tag."""
+    """Look up the weights *net*, timm:NAME[.TAG] or torchvision:NAME[.WEIGHTS]: the default without a tag.
+
+    ItlError if the library has no such net, or publishes no such weights.
+    """
     library, _, name = net.rpartition(":")
     if library not in HUBS:
         raise ItlError(
@@ -105,7 +108,10 @@ def _torchvision_weights(full: str):
 
 
 def fetch(net: str) -> dict[str, Tensor]:
-    """Return the state dict of the published weights *net*, from the library's cache or the network."""
+    """Return the state dict of the published weights *net*, from the library's cache or the network.
+
+    ItlError if they are in neither.
+    """
     library, _, name = net.rpartition(":")
     try:
         if library == "torchvision":

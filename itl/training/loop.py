@@ -64,7 +64,7 @@ def train(
         The history, a dict for each epoch: epoch, step, loss, seconds and images_per_second.
 
     Raises:
-        Diverged: See there. The last checkpoint before that is kept.
+        Diverged: As that says, after an epoch. The last checkpoint before that is kept.
     """
     total = recipe.total_steps(len(batches))
     net.to(device(machine), memory_format=torch.channels_last)

@@ -1,12 +1,13 @@
 """Nets: a body, which turns images into features, and a linear head. None is pretrained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, conv2d, pad, pixel_unshuffle
+from torch.nn.modules.batchnorm import _NormBase
 
 from itl import ItlError, did_you_mean, pick
 from itl.specs import Pretrain
@@ -67,11 +68,34 @@ def build_for(spec: Pretrain, classes: int) -> Classifier:
     return net
 
 
+def norms(net: nn.Module) -> list[_NormBase]:
+    """List the layers of *net* that keep running statistics."""
+    return [layer for layer in net.modules() if isinstance(layer, _NormBase)]
+
+
+def set_norm_statistics(net: nn.Module, batches: Iterable[Any], forward: Callable[[Any], object]) -> None:
+    """Set the running statistics of *net* to their plain mean over *batches*; *forward* runs it on one.
+
+    One convention holds in every method: an untrained net has statistics from the images that a trained one
+    would learn from, one of each class. Fine-tuning goes on from there; a detector takes both nets' from its
+    target.
+    """
+    layers = norms(net)
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.train()
+    with torch.no_grad():
+        for count, batch in enumerate(batches if layers else (), start=1):
+            for layer in layers:
+                layer.momentum = 1 / count  # a plain mean; None would wait for the device
+            forward(batch)
+
+
 class Renormalised(nn.Module):
     """A body that expects images normalised by another mean and std than those of batches."""
 
     def __init__(self, body: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
-        """Register factors from our *mean* and *std*, of RGB from 0 to 1, to those that *body* expects.
+        """Register what leads to the *mean* and *std*, of RGB from 0 to 1, that *body* expects.
 
         They are buffers, so that they follow the net to its device; they are not saved.
         """
@@ -159,7 +183,10 @@ def _torchvision_net(name: str, pixels: int) -> Body:
 
 @cache
 def last_linear(name: str) -> str:
-    """Return the name of the last linear layer of torchvision's classifier *name*, its head."""
+    """Return the name of the last linear layer of torchvision's classifier *name*, its head.
+
+    ItlError if it has no such layer, or auxiliary heads, or torchvision has no such net.
+    """
     from torchvision import models
 
     check_known("torchvision", name)

@@ -33,7 +33,8 @@ def read_tensors(path: Path) -> Tensors:
     """Read every tensor of a .safetensors file, or of what torch.save wrote, without running its code.
 
     They are by name, in the file's order, on the CPU. Names of mappings in mappings are joined by dots:
-    state_dict.conv1.weight.
+    state_dict.conv1.weight. ItlError if *path* is no such file, is empty or damaged, or holds no tensors by
+    name.
     """
     if path.is_dir():
         raise ItlError(f"{path} is a folder; give a file of weights in it, such as model.safetensors")
@@ -88,7 +89,8 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
 
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
     *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
-    the *path* of the file.
+    the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
+    several.
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
@@ -246,7 +248,10 @@ def kept_file(weights: Weights, folder: Path) -> Path:
 
 
 def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
-    """Return the tensors of *weights* that *folder* keeps, and what is known of them."""
+    """Return the tensors of *weights* that *folder* keeps, and what is known of them.
+
+    ItlError if they are not there.
+    """
     path = kept_file(weights, folder)
     if not path.exists():
         raise ItlError(f"the weights of {weights.net} are not in {path}; `itl run PRESET` puts them there")
@@ -254,7 +259,11 @@ def load_kept(weights: Weights, folder: Path) -> tuple[Tensors, object]:
 
 
 def export_weights(own: Classifier, net: str, path: Path) -> str:
-    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done."""
+    """Write *own*, built as *net*, to *path* as its library's model loads it; returns how that is done.
+
+    ItlError if *path* exists or ends in another suffix than .safetensors, .pth and .pt, or *net* has several
+    heads.
+    """
     if path.exists():
         raise ItlError(f"{path} exists already and is not overwritten; name another file")
     if path.suffix not in (".safetensors", ".pth", ".pt"):

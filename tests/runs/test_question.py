@@ -21,8 +21,7 @@ from itl.runs.store import Store
 from itl.specs import Transfer, key
 from itl.training.batches import Batches
 from itl.training.loop import load_weights, predict
-from itl.training.nets import build
-from itl.training.norm_statistics import norms
+from itl.training.nets import build, norms
 from tests.annotated import written
 from tests.pictures import encoded, smooth, tree
 from tests.sources import containers
