@@ -105,7 +105,9 @@ def test_numbers_of_image_sets_are_those_of_lines(tmp_path):
         | {
             "ILSVRC/ImageSets/CLS-LOC/val.txt": b"ILSVRC2012_val_00000001 1\nILSVRC2012_val_00000002 2\n",
             "LOC_synset_mapping.txt": f"{FOX} fox\n{CAR} car\nn02085620 Chihuahua\n".encode(),
-            "LOC_val_solution.csv": f"ILSVRC2012_val_00000001,{CAR} 1\nILSVRC2012_val_00000002,{FOX} 1".encode(),
+            "LOC_val_solution.csv": (
+                f"ILSVRC2012_val_00000001,{CAR} 1\nILSVRC2012_val_00000002,{FOX} 1\n".encode()
+            ),
         },
     )
     source = ImageNet(path)
