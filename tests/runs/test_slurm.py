@@ -17,7 +17,7 @@ from tests.chaos import write_rates
 from tests.worlds import SETTINGS, here, run_here, small_study
 
 pytest.importorskip("dask_jobqueue")
-pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).parents[2]
 STUDY = {"images_per_class": [4, 12], "seeds": [0], "recipe": {"steps": 200, "batch": 8, "pixels": 24}}
 
@@ -69,7 +69,7 @@ def start(home: Path, workers: int = 2) -> subprocess.Popen:
 
 def outcome(process: subprocess.Popen) -> tuple[int, str]:
     """Wait for *process*: its status, and what it wrote."""
-    out, error = process.communicate(timeout=180)
+    out, error = process.communicate(timeout=400)
     return process.returncode, out + error
 
 
