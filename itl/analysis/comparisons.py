@@ -73,7 +73,7 @@ class TaskValues:
 
     @property
     def first_alike(self) -> np.ndarray:
-        """Index of the first condition with the very same runs, (conditions,): it stands for all of them."""
+        """Index of the first condition with the very same runs, (conditions,); it stands for all of them."""
         first: dict[object, int] = {}
         return np.array([first.setdefault(runs or index, index) for index, runs in enumerate(self.runs)])
 
