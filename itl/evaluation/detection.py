@@ -42,9 +42,11 @@ def detection(
 
     def evaluate(part: Target, recipe: DetectionRecipe, run_folder: Path) -> dict[str, float]:
         detections, regions = _train_and_detect(spec, net, part, recipe, run_folder, machine)
-        write_atomic(run_folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
-        covered = 100 * recall(_test_objects(part), regions.__getitem__)
-        return _scores(part, detections) | {"recall": covered}
+        metrics = _scores(part, detections)
+        if part is target:  # else a learning rate is being chosen
+            write_atomic(folder / "detections.parquet", lambda path: detections.to_parquet(path, index=False))
+            metrics["recall"] = 100 * recall(_test_objects(part), regions.__getitem__)
+        return metrics
 
     return at_best_lr(spec, target, folder, evaluate)
 

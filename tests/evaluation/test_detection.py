@@ -285,12 +285,19 @@ def test_the_learning_rate_is_chosen_on_val_and_test_is_looked_at_once(tmp_path,
         }
         return pd.DataFrame(columns | {"ymax": 9.0}), {row: np.ones((1, 4)) for row in loader.rows}
 
+    def recall(objects: pd.DataFrame, regions) -> float:
+        covered.append(sorted(set(objects["row"])))
+        return 0.5
+
+    covered = []
     monkeypatch.setattr(module, "detect", detect)
+    monkeypatch.setattr(module, "recall", recall)
     recipe = replace(RECIPE, steps=2, lr=None, lrs=(0.01, 0.02))
     pack = boxes_pack({"train": 16, "val": 8, "test": 8})
     metrics = detection(spec(recipe), net(), multilabel_target(spec(recipe), pack), tmp_path, MACHINE)
     assert seen == [list(range(16, 24))] * 2 + [list(range(24, 32))]
-    assert metrics["lr"] == 0.01  # equal scores: the lower
+    assert covered == [list(range(24, 32))], "val may lack objects that count"
+    assert (metrics["recall"], metrics["lr"]) == (50, 0.01)  # equal scores: the lower
 
 
 def test_a_recipe_of_another_kind_is_refused(tmp_path):
