@@ -216,10 +216,10 @@ class Panel(HasTraits, metaclass=PanelMeta):
     ) -> list[ipywidgets.Widget]:
         """Make a field that narrows the *options* by what is typed, and their list, bound to a *setting*."""
         find = ipywidgets.Text(description="find node", placeholder="such as dog", **WIDE)
-        found = ipywidgets.Select(description=description, rows=10, **WIDE)
-        follow = self.bind(found, setting, lambda: options(find.value), after)
+        hits = ipywidgets.Select(description=description, rows=10, **WIDE)
+        follow = self.bind(hits, setting, lambda: options(find.value), after)
         find.observe(lambda change: follow(), "value")
-        return [find, found]
+        return [find, hits]
 
     @garbage_collection_postponed()
     def notify_change(self, change: Bunch) -> None:
