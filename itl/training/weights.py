@@ -220,7 +220,7 @@ def _same_order(wanted: Mapping[str, Shape], tensors: Tensors) -> bool:
 
 
 def _fitting_net(net: str, tensors: Tensors) -> str:
-    """Return the first net that *tensors* fit, of the house's and those with a name like that of *net*, or ''."""
+    """Return the first net that *tensors* fit, of the house's and those named like *net*; or nothing."""
     library, _, own_name = net.rpartition(":")
     library = library or "torchvision"
     similar = get_close_matches(own_name, library_nets(library), SIMILAR_NETS)
