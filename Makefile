@@ -15,7 +15,8 @@ setup: .venv/done  ## install itl and all it needs into .venv
 		{ echo "itl needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing itl and what it needs into .venv: some minutes, and 6 GB where torch comes with CUDA"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
+	-@$(BIN)/python -m compileall -qq -j 0 -x /tests/ .venv/lib  # as pip would, but on all cores
 	touch $@
 
 report: setup  ## run PRESET (demo) and write reports/PRESET/index.html

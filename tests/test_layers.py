@@ -92,11 +92,14 @@ ABSENT = {  # modules of itl -> what their import leaves out; imported in this o
     "itl.bench.table": "papermill nltk jupyterlab IPython sklearn torchmetrics",
 }
 IMPORT_IN_TURN = """
-import sys
+import gc, os, sys
+gc.disable()
 from importlib import import_module
 for module, absent in {}.items():
     import_module(module)
     print(*[f"{{module}} imports {{name}}" for name in absent.split() if name in sys.modules], sep="\\n")
+sys.stdout.flush()
+os._exit(0)
 """
 
 

@@ -11,18 +11,18 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
-from itl.packs.paths import pack_of_digest
+from itl.packs.paths import pack_of_digest, size_of
 from itl.presets import load_preset, shipped_folder
 from itl.report.notebook_file import check_parameters
-from itl.runs.plan import plan
 from itl.runs.progress import last_epoch
 from itl.runs.store import Store
 from itl.runs.throughput import measured_before
-from itl.specs import Recipe, Subset
+from itl.specs import Packing, Recipe, Subset
 from itl.training.checkpoint import load_tensors, save_tensors
 from tests.worlds import FOUR, here, small_study
 
 MUTANTS = 100  # of each kind of file
+SMALLEST = (("classes", 2), ("train", 1), ("val", 1), ("size", 16))
 PIECES = [
     b"",
     b"0",
@@ -90,10 +90,9 @@ def a_pack(folder: Path, name: str) -> tuple[Path, Callable[[], object]]:
 
 
 def a_listing(folder: Path) -> tuple[Path, Callable[[], object]]:
-    questions, machine = [small_study(**FOUR, seeds=[0])], here(folder)
-    plan(questions, Store(machine.runs), machine, measure=False)
-    path = next(folder.glob("packs/*.size.json"))
-    return path, lambda: plan(questions, Store(machine.runs), machine, measure=False)
+    packing, machine = Packing("demo", size=8, options=SMALLEST), here(folder)
+    size_of(packing, "images", machine)
+    return next(folder.glob("packs/*.size.json")), lambda: size_of(packing, "images", machine)
 
 
 def kept_rates(folder: Path) -> tuple[Path, Callable[[], object]]:

@@ -80,7 +80,7 @@ def left_over():
 
 @pytest.mark.timeout(240)
 def test_numbers_are_those_of_this_machine_and_a_worker_that_dies_costs_nothing(cluster, tmp_path):
-    question = small_study(**FOUR, recipe={"steps": 120, "batch": 8, "pixels": 24})
+    question = small_study(**FOUR, recipe={"steps": 60, "batch": 8, "pixels": 24})
     alone = here(tmp_path / "alone", checkpoint_seconds=20)
     spread = here(tmp_path / "spread", scheduler=cluster.scheduler_address)
     run_here(question, alone)

@@ -67,7 +67,7 @@ def test_what_is_no_task_is_refused(text):
 
 
 def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path, rated, in_this_process):
-    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    machine, store = here(tmp_path, workers=1), Store(tmp_path / "runs")
     tasks = [
         "finetune@scenes:4",
         "probe@scenes",

@@ -19,7 +19,7 @@ from tests.worlds import SETTINGS, here, run_here, small_study
 pytest.importorskip("dask_jobqueue")
 pytestmark = [pytest.mark.skipif(bool(slurm.why_not()), reason=slurm.why_not()), pytest.mark.timeout(600)]
 CHECKOUT = Path(__file__).parents[2]
-STUDY = {"images_per_class": [4, 12], "seeds": [0], "recipe": {"steps": 200, "batch": 8, "pixels": 24}}
+STUDY = {"images_per_class": [4, 12], "seeds": [0], "recipe": {"steps": 100, "batch": 8, "pixels": 24}}
 
 
 @pytest.fixture(scope="module")
