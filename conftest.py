@@ -29,10 +29,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure() -> None:
-    """Let tests, and the processes that they start, write their files into memory, where there is enough.
+    """Set what tests, and the processes that they start, find in their environment.
 
-    They write 3 GB, and wait for the disk thousands of times: what itl writes is flushed to it.
+    Files are written into memory, where there is enough: 3 GB, and itl flushes what it writes to the disk.
+    Threads of OpenMP wait passively, which is read when torch is loaded: several processes of tests have a
+    thread for each core each, and where those wait actively, a step of training takes ten times as long.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
         return
     executable = not os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC

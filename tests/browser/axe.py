@@ -18,7 +18,8 @@ def serious_faults(page, within: str = "body", without: tuple[str, ...] = ()) ->
     """
     if not SCRIPT.exists():
         return []
-    page.evaluate(SCRIPT.read_text("utf-8"))
+    if not page.evaluate("() => 'axe' in window"):
+        page.evaluate(SCRIPT.read_text("utf-8"))
     rules = {rule: {"enabled": False} for rule in without}
     ask = "([within, rules]) => axe.run(within, {rules, resultTypes: ['violations']})"
     violations = page.evaluate(ask, [within, rules])["violations"]

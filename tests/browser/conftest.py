@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from itl.machine import Machine
-from itl.packs.paths import pack_for
+from itl.packs.pack import Pack
+from itl.packs.paths import pack_folder
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
 from itl.specs import Packing, Pretrain, key, spec_of
-from tests.analysis.test_influence import pretended
+from tests.analysis.test_influence import STUDY, pretended
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS
 from tests.worlds import SCENES, SETTINGS, here, run_here
@@ -22,6 +23,12 @@ NOT_YET_SHOWN = (  # ipywidgets' stand-ins for what is to come into a box; the s
     ".itl-controls > :not(.jupyter-widgets, :first-child), "
     ".itl-controls .widget-box:not(.itl-controls) > :not(.jupyter-widgets)"
 )
+
+
+def render(packing: dict, name: str, machine: Machine) -> None:
+    """Build the pack of *packing* for *machine* in this process: to start others would take longer."""
+    spec = spec_of(Packing, packing, name)
+    Pack.build(spec, pack_folder(spec, name, machine), workers=1)
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +42,7 @@ def home(tmp_path_factory) -> Path:
     shutil.copytree(rig.ROOT / "notebooks", home / "notebooks")
     machine = Machine(home=home, workers=1)
     for name, packing in (("images", EVERY_CLASS), ("scenes", SCENES)):
-        pack_for(spec_of(Packing, packing, name), name, machine)
+        render(packing, name, machine)
     return home
 
 
@@ -66,6 +73,7 @@ def advised(home, trained) -> None:
 @pytest.fixture(scope="session")
 def influenced(home) -> str:
     """The runs of an influence in the lab, pretended; returns the class that helps."""
+    render(STUDY["images"], "images", here(home))
     return pretended(home)[-1]
 
 

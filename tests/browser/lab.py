@@ -83,14 +83,18 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     raise RuntimeError(f"JupyterLab did not start: {log.read_text()[-2000:]}")
 
 
-SHARE = """import itl.panels.panel  # what its modules make stays
+# A kernel that is shared looks for garbage at each reset: not among the half a million objects of modules.
+SHARE = """import gc
+import itl.panels.panel  # what its modules make stays
 from comm import get_comm_manager
-get_ipython().comms_of_modules = {*get_comm_manager().comms}"""
+get_ipython().comms_of_modules = {*get_comm_manager().comms}
+gc.freeze()"""
 FORGET = """from comm import get_comm_manager
 for name, comm in [*get_comm_manager().comms.items()]:
     if name not in get_ipython().comms_of_modules:
         comm.close()
 %reset -f
+__import__("gc").freeze()  # what was imported meanwhile
 __spec__ = None  # multiprocessing asks it of __main__, and a reset removes it"""
 
 

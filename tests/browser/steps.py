@@ -19,11 +19,12 @@ browser"""
 
 
 def shot(page: "Page", name: str) -> None:
-    """Keep a picture of the widget, to be looked at; README shows the one called browser."""
+    """Keep a picture of the widget, to be looked at; README shows the one called browser, made small."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     path = SHOTS / f"{name}.png"
     page.locator(".itl-browser").screenshot(path=path)
-    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    if name == "browser":
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def settled(page: "Page") -> None:

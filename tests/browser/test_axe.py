@@ -1,5 +1,7 @@
 """Pages that everybody can use: axe-core finds no serious fault. Panels: see test_panels."""
 
+from pathlib import Path
+
 import pytest
 
 from itl.browser.widget import HierarchyBrowser
@@ -7,8 +9,9 @@ from itl.presets import load_preset
 from itl.report.build import report
 from itl.report.compare import compare_reports, page
 from tests.browser.axe import SCRIPT, serious_faults
+from tests.chaos import write_rates
 from tests.report.test_compare import write_report
-from tests.worlds import here
+from tests.worlds import SETTINGS, here
 
 
 def test_axe_core_is_there():
@@ -19,35 +22,45 @@ def test_axe_core_is_there():
     assert "axe.run" in SCRIPT.read_text("utf-8")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_of_a_report(chromium, home, trained, scheme):
+@pytest.fixture(scope="module")
+def sheet(chromium):
+    """One page for all files, in which axe-core is compiled once."""
+    page = chromium.new_page()
+    yield page
+    page.close()
+
+
+def faults_in_both_schemes(sheet, path: Path) -> dict[str, list[str]]:
+    """Open *path* and return its serious faults in light and in dark colours, where there are any."""
+    sheet.goto(path.as_uri())
+    faults = {}
+    for scheme in ("light", "dark"):
+        sheet.emulate_media(color_scheme=scheme)
+        assert sheet.evaluate("(scheme) => matchMedia(`(prefers-color-scheme: ${scheme})`).matches", scheme)
+        faults[scheme] = serious_faults(sheet)
+    return {scheme: lines for scheme, lines in faults.items() if lines}
+
+
+def test_pages_of_a_report(sheet, home, trained):
     folder = home / "reports/smallest"
-    if not (folder / "index.html").exists():
-        report(load_preset("smallest", home / "params"), folder, here(home))
+    write_rates(here(home), SETTINGS)  # else the notebook imports torch, to know whether there is its net
+    report(load_preset("smallest", home / "params"), folder, here(home))
     run = next((folder / "runs").glob("*.html"))
     for path in (folder / "index.html", folder / "01-data-size.html", folder / "runs.html", run):
-        page = chromium.new_page(color_scheme=scheme)
-        page.goto(path.as_uri())
-        assert serious_faults(page) == [], path.name
-        page.close()
+        assert faults_in_both_schemes(sheet, path) == {}, path.name
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_two_reports_compared(chromium, tmp_path, scheme):
+def test_two_reports_compared(sheet, tmp_path):
     first = write_report(tmp_path / "a", {"own": "a gain", "probe@scenes": "cannot tell"}, [0, 1])
     second = write_report(tmp_path / "b", {"own": "a gain", "probe@scenes": "a gain"}, [2], lr=0.2)
     (tmp_path / "compared.html").write_text(page(compare_reports(first, second), "a", "b"), "utf-8")
-    shown = chromium.new_page(color_scheme=scheme)
-    shown.goto((tmp_path / "compared.html").as_uri())
-    assert serious_faults(shown) == []
-    shown.close()
+    assert faults_in_both_schemes(sheet, tmp_path / "compared.html") == {}
 
 
-def test_the_browser_in_a_file(chromium, tmp_path):
+def test_the_browser_in_a_file(sheet, tmp_path):
     HierarchyBrowser().to_html(tmp_path / "tree.html")
-    page = chromium.new_page()
-    page.goto((tmp_path / "tree.html").as_uri())
-    page.wait_for_selector("[role=treeitem]")
+    sheet.emulate_media(color_scheme="light")
+    sheet.goto((tmp_path / "tree.html").as_uri())
+    sheet.wait_for_selector("[role=treeitem]")
     # An experimental rule, for speech input: a row is spoken in words, not as the signs and numbers it shows.
-    assert serious_faults(page, without=("label-content-name-mismatch",)) == []
-    page.close()
+    assert serious_faults(sheet, without=("label-content-name-mismatch",)) == []

@@ -1,14 +1,13 @@
 """The path of docs/first-hour.md, from JupyterLab's launcher to a saved preset: each step as written."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from itl.__main__ import main
 from tests.browser.axe import serious_faults
 from tests.browser.lab import ROOT, close_notebook
 from tests.browser.steps import SHOTS
@@ -103,13 +102,12 @@ def launcher(page, project) -> Iterator[None]:
     close_notebook(page)
 
 
-def test_the_page_is_followed_to_the_letter(page, home, project, launcher):
+def test_the_page_is_followed_to_the_letter(page, home, project, launcher, monkeypatch, capsys):
     for action in actions():
         follow(page, action)
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.locator(".jp-Cell-outputArea").first.screenshot(path=SHOTS / "first-hour.png")
     assert serious_faults(page, ".jp-OutputArea-output") == []
-    command = [sys.executable, "-m", "itl", "plan", "my-photos", "--home", home]
-    done = subprocess.run(command, cwd=project, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "0 runs to do" in done.stdout
+    monkeypatch.chdir(project)
+    assert main(["plan", "my-photos", "--home", str(home)]) == 0, capsys.readouterr().err
+    assert "0 runs to do" in capsys.readouterr().out

@@ -1,11 +1,9 @@
 """The panels as people use them: one story each, in a JupyterLab, in a Chromium."""
 
 import re
-import subprocess
-import sys
 
+from itl.__main__ import main
 from tests.browser.axe import serious_faults
-from tests.browser.lab import ROOT
 from tests.browser.steps import SHOTS, go_to
 
 # The names that screen readers read: what has none in the outputs of the notebook.
@@ -147,7 +145,9 @@ def test_the_images_of_a_node_follow_the_browser_and_the_keys(panel, page, influ
     shot(page, "influence-panel")
 
 
-def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel, page, home, trained):
+def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(
+    panel, page, home, trained, monkeypatch, capsys
+):
     """With keys alone."""
     panel("from itl import StudyPanel\npanel = StudyPanel('smallest')\npanel")
     page.wait_for_selector(".itl-panel :text('12 of 12 runs exist already')")
@@ -177,7 +177,6 @@ def test_a_study_is_chosen_planned_run_stopped_resumed_answered_and_saved(panel,
     assert page.evaluate(UNNAMED) == []
     assert serious_faults(page, ".jp-OutputArea-output") == []
     shot(page, "study-panel")
-    command = [sys.executable, "-m", "itl", "plan", "own-study", "--home", home]
-    done = subprocess.run(command, cwd=home, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "0 runs to do" in done.stdout
+    monkeypatch.chdir(home)
+    assert main(["plan", "own-study", "--home", str(home)]) == 0, capsys.readouterr().err
+    assert "0 runs to do" in capsys.readouterr().out

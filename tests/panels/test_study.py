@@ -155,7 +155,7 @@ def test_a_change_reads_only_what_no_earlier_one_has_read(panel, machine, monkey
 
 def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeypatch):
     """JupyterLab handles clicks in another thread than that of the cells."""
-    small_study(seeds=[0, 1]).run(Store(machine.runs), machine)
+    run_here(small_study(seeds=[0, 1]), machine)
     *_, picture, _ = panel.widget().children
     assert "12 of 12 runs exist already" in picture.value
     drawing = threading.Event()
@@ -177,7 +177,7 @@ def test_a_change_while_an_answer_is_drawn_is_what_stays(panel, machine, monkeyp
 
 def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch):
     monkeypatch.setattr(study, "running_loop", lambda: None)  # Playwright's tests leave one in this thread
-    small_study(seeds=[0]).run(Store(machine.runs), machine)
+    run_here(small_study(seeds=[0]), machine)
     panel.seeds = "0"
     *_, picture, _ = panel.widget().children
     assert "6 of 6 runs exist already" in picture.value
