@@ -10,7 +10,6 @@ import pytest
 
 from tests.conftest import SLOW, small_taxonomy
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: there is a process for each core
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
 IN_MEMORY = Path("/dev/shm")  # a file system of Linux
@@ -29,13 +28,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_configure() -> None:
-    """Set what tests, and the processes that they start, find in their environment.
+    """Set what processes of tests, and those that they start, find in their environment.
 
     Files are written into memory, where there is enough: 3 GB, and itl flushes what it writes to the disk.
-    Threads of OpenMP wait passively, which is read when torch is loaded: several processes of tests have a
-    thread for each core each, and where those wait actively, a step of training takes ten times as long.
+    Each has one thread: there is one of them for each core, and threads that wait for one another actively
+    while others have work for the same cores make a step of training take ten times as long.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if "TMPDIR" in os.environ or not IN_MEMORY.is_dir():
         return
     executable = not os.statvfs(IN_MEMORY).f_flag & os.ST_NOEXEC
