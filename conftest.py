@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import SLOW, small_taxonomy
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded: there is a process for each core
 gc.disable()  # a million objects are imported, and stay: to look through them takes half of the time
 
 IN_MEMORY = Path("/dev/shm")  # a file system of Linux

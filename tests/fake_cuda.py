@@ -55,11 +55,12 @@ class FakeCuda(TorchDispatchMode):
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         from_device = any(isinstance(tensor, FakeTensor) for tensor in tensors)
         wanted = torch.device(kwargs["device"]).type if kwargs.get("device") is not None else ""
+        if not from_device and wanted != "cuda":
+            with unset_fake_temporarily():
+                return func(*args, **kwargs)
         with unset_fake_temporarily():
             real_args, real_kwargs = tree_map(_values, (args, kwargs))
             result = func(*real_args, **(real_kwargs | ({"device": CPU} if wanted == "cuda" else {})))
-        if not from_device and wanted != "cuda":
-            return result
         self._count(func.overloadpacket.__name__, args, kwargs, wanted)
         to_cpu = wanted == "cpu" or (_is(func, "copy_") and not isinstance(args[0], FakeTensor))
         if to_cpu or not any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):

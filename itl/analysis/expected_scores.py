@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 # Medians of the standard deviations before any measurement, in points of percent.
@@ -202,7 +203,8 @@ def fit(points: Points, values: np.ndarray, tasks: int, start: Parameters | None
         return total.item(), gradient.numpy()
 
     vector = np.concatenate([*vars(start or before).values()])
-    best = minimize(loss, vector, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
+    with threadpool_limits(1):  # on work this small, threads wait for each other
+        best = minimize(loss, vector, jac=True, method="L-BFGS-B", options={"maxiter": 60}).x
     return Parameters(*np.split(best, np.cumsum(sizes)[:-1]))
 
 

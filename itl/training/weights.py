@@ -208,8 +208,8 @@ def _misfit(
         advice = f"its images have {channels}: take other weights"
     elif _same_order(wanted, tensors):
         advice = "its tensors are the net's in the same order, by other names: in_order: true takes them so"
-    elif others := _fitting_nets(net, tensors):
-        advice = f"it fits net: {others[0]}"
+    elif other := _fitting_net(net, tensors):
+        advice = f"it fits net: {other}"
     return ItlError(f"{path} does not fit {net}: {', '.join(lines[:SHOWN])}{more}; {advice}")
 
 
@@ -219,11 +219,11 @@ def _same_order(wanted: Mapping[str, Shape], tensors: Tensors) -> bool:
     return shapes[: len(wanted)] == list(wanted.values()) and len(shapes) - len(wanted) in (0, 2)
 
 
-def _fitting_nets(net: str, tensors: Tensors) -> list[str]:
-    """Return those of the house's nets, and of nets with a name like that of *net*, that *tensors* fit."""
+def _fitting_net(net: str, tensors: Tensors) -> str:
+    """Return the first net that *tensors* fit, of the house's and those named like *net*; or nothing."""
     library, _, own_name = net.rpartition(":")
     library = library or "torchvision"
-    similar, fitting = get_close_matches(own_name, library_nets(library), SIMILAR_NETS), []
+    similar = get_close_matches(own_name, library_nets(library), SIMILAR_NETS)
     for name in [*NETS, *(f"{library}:{name}" for name in similar)]:
         try:
             with torch.device("meta"):  # shapes alone
@@ -231,8 +231,8 @@ def _fitting_nets(net: str, tensors: Tensors) -> list[str]:
         except (ItlError, NotImplementedError):  # it is not made without values, or not for such images
             continue
         if not all(_differences(wanted, tensors, prefix, name) for prefix in _prefixes(tensors, wanted)):
-            fitting.append(name)
-    return fitting
+            return name
+    return ""
 
 
 def fill_body(own: Classifier, net: str, tensors: Tensors) -> None:

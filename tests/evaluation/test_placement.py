@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from itl.evaluation import logistic_regression
 from itl.evaluation.accuracy import scores
 from itl.evaluation.detection import detect
 from itl.evaluation.fast_rcnn import Detector, detection_loss, reset_norm_statistics
@@ -176,7 +177,8 @@ def test_losses(cuda):
 
 
 @pytest.mark.parametrize("evaluate", [knn, probe, induction])
-def test_frozen_features(cuda, evaluate, tmp_path):
+def test_frozen_features(cuda, evaluate, tmp_path, monkeypatch):
+    monkeypatch.setattr(logistic_regression, "L2_STRENGTHS", (1.0, 0.1))  # weaker ones take many more steps
     images, labels = colours(100)
     split = [Selection(rows, labels[rows], WNIDS) for rows in np.split(np.arange(100), 2)]
     target, net = Target(Boxes(images=images), *split), build("small", 4, 32, seed=0)
