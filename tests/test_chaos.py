@@ -48,7 +48,7 @@ def test_a_run_that_is_terminated_clears_away_what_it_shared(finished, tmp_path)
 
 @pytest.mark.timeout(300)
 def test_a_preset_that_is_killed_ends_the_same_and_leaves_nothing(finished, tmp_path):
-    recipe = {"steps": 120, "batch": 8, "pixels": 24}
+    recipe = {"steps": 60, "batch": 8, "pixels": 24}
     study = {"images_per_class": [0, 12], "seeds": [0], "recipe": recipe}
     calm, home = tmp_path / "calm", chaos.project(tmp_path / "killed", **study)
     for folder in (calm, home):  # how these and rates are made is the other stages' topic

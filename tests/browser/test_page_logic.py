@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
@@ -36,10 +37,16 @@ const find = (text) => search.find(text).map((at) => tree.wnid[at]);
 """
 
 
+@cache
+def clickable(tree: Taxonomy) -> tuple[list[str], list[str], list[str]]:
+    """All nodes, those with more than three leaves, and those on the parent path of a leaf."""
+    wide = [wnid for wnid in tree if len(tree.leaves_under(wnid)) > 3]
+    return list(tree), wide, sorted(set().union(*map(tree.path, tree.leaves)))
+
+
 def random_clicks(tree: Taxonomy, draw: random.Random) -> list[tuple[str, object]]:
     """Some clicks as a person might make them, mostly on the tree."""
-    nodes, wide = list(tree), [wnid for wnid in tree if len(tree.leaves_under(wnid)) > 3]
-    paths = sorted(set().union(*map(tree.path, tree.leaves)))
+    nodes, wide, paths = clickable(tree)
     acts = {
         "tick": lambda: draw.choice(nodes if draw.random() < 0.4 else wide),
         "cut": lambda: draw.choice(paths),

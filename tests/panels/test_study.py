@@ -270,7 +270,7 @@ def test_the_browsers_selection_is_taken_over(machine):
 def test_run_stop_resume_answer_and_save(panel, project, rates):
     parameters = panel.preset.notebooks["01-data-size"]
     parameters["recipe"] = LONG
-    panel.conditions, panel.seeds = "images_per_class: [4, 12]", "0, 1"
+    panel.conditions, panel.seeds = "images_per_class: [4, 12]", "0"
     panel.run()
     with pytest.raises(ItlError, match="runs are under way"):
         panel.run()
@@ -281,7 +281,7 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     watched = panel.process.progress()
     assert 0 < watched.done < 1
     finished = {path: path.stat().st_mtime_ns for path in (project / "runs").rglob("result.json")}
-    assert len(finished) < 8
+    assert len(finished) < 4
     panel.run()
     until(lambda: panel.process.state != "running")
     panel.refresh()
@@ -291,7 +291,7 @@ def test_run_stop_resume_answer_and_save(panel, project, rates):
     )
     page = panel.html()
     assert "Verdict:" in page
-    assert "8 of 8 runs exist already" in page
+    assert "4 of 4 runs exist already" in page
     assert faults(f'<html lang="en"><h1>study</h1>{page}</html>') == []
     path = panel.save("my-study")
     assert panel.save("my-study") == path, "a second click saves the same"
