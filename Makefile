@@ -15,7 +15,7 @@ setup: .venv/done  ## install itl and all it needs into .venv
 		{ echo "itl needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "installing itl and what it needs into .venv: some minutes, and 6 GB where torch comes with CUDA"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test,docs]'
 	-@$(BIN)/python -m compileall -qq -j 0 -x /tests/ .venv/lib  # as pip would, but on all cores
 	touch $@
 
@@ -48,12 +48,8 @@ chaos: setup  ## kill everything 100 times, and compare with undisturbed runs; A
 lab: setup  ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab notebooks
 
-docs: .venv/docs  ## the pages of docs/ and the API as a site in build/docs/index.html
+docs: setup  ## the pages of docs/ and the API as a site in build/docs/index.html
 	$(BIN)/sphinx-build -W --keep-going -q docs build/docs
-
-.venv/docs: .venv/done
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	touch $@
 
 bench: .venv/peers  ## the side-by-side benchmark table; ARGS="--only batches-64 --json FILE"
 	$(BIN)/itl bench $(ARGS)
