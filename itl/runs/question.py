@@ -21,7 +21,7 @@ from itl.processes import refuse_while_main_is_imported
 from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
 from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
-from itl.runs.plan import UNPACKED, plan
+from itl.runs.plan import UNPACKED, is_packed, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
@@ -284,7 +284,12 @@ class Question:
         return plan([self], store, machine).table()
 
     def run(self, store: Store, machine: Machine) -> None:
-        """Do what is missing, packs first; show progress in the notebook or the terminal."""
+        """Do what is missing, packs first; show progress in the notebook or the terminal.
+
+        ItlError as of `plan` before anything is packed, which may take hours.
+        """
+        if not all(is_packed(run.spec) for run in self.runs(machine)):
+            plan([self], store, machine, measure=False)
         run_all([self], store, machine, table=lambda: self.plan(store, machine))
 
     def results(self, store: Store, machine: Machine) -> pd.DataFrame:

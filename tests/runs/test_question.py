@@ -104,6 +104,20 @@ def test_every_kind_of_task_runs_from_its_name_to_its_rows(tmp_path, rated, in_t
     assert {run["split"] for task, run in done.items() if task != "induction@images"} == {"test"}
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"net": "smal"}, "data-size: no net .*called 'smal'; did you mean 'small'"),
+        ({"images_per_class": [4, 99]}, "data-size, images_per_class 99: 99 images per class were asked for"),
+        ({"tasks": ["knn@scenes:9"]}, "9 images per class were asked for; .* has 6 in train"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_packed(tmp_path, in_this_process, change, says):
+    with pytest.raises(ItlError, match=says):
+        small_study(**change).run(Store(tmp_path / "runs"), here(tmp_path))
+    assert not list(tmp_path.glob("packs/*/pack.json"))
+
+
 def test_a_published_division_is_named_in_every_row(tmp_path, in_this_process):
     root = tmp_path / "SUN397"
     for name in ("a/abbey", "b/beach/sandy"):
