@@ -19,7 +19,8 @@ function makeButtons() {
 class Drafts {
   constructor() {
     this.drafts = new Map();  // by field: its text, where the caret is in it, and whether it is sent
-    this.restore = () => setTimeout(() => {  // after the widget has shown the value of the kernel
+    // After the widget has shown the value of the kernel, and before the next key is typed into it.
+    this.restore = () => queueMicrotask(() => {
       for (const [field, { text, caret }] of this.drafts) {
         if (field.value === text) continue;
         field.value = text;

@@ -1,5 +1,6 @@
 """One JupyterLab and one Chromium for all these tests; without a Chromium they are skipped and say so."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -110,23 +111,26 @@ def page(opened):
 
 
 @pytest.fixture(scope="session")
-def shared(opened, home) -> rig.Notebook:
-    """The notebook that all tests share: to open it, start its kernel and import itl there takes seconds."""
-    notebook = rig.Notebook(opened[0], home, "shared.ipynb", [])
-    notebook.share()
-    return notebook
+def kernels() -> list[str]:
+    """The kernel that all notebooks share, once there is one: it takes seconds to start and to import itl."""
+    return []
 
 
 @pytest.fixture
-def notebook(page, shared):
-    """Make a notebook of the cells given, which is empty again after the test."""
+def notebook(page, home, request, kernels):
+    """Open a notebook of the cells given, and close it after the test."""
+    name = re.sub(r"\W+", "-", request.node.name)
+    notebooks = []
 
-    def filled(*cells: str) -> rig.Notebook:
-        shared.fill(cells)
-        return shared
+    def opened(*cells: str) -> rig.Notebook:
+        notebooks.append(rig.Notebook(page, home, f"{name}.ipynb", cells, *kernels))
+        if not kernels:
+            kernels.append(notebooks[-1].share_kernel())
+        return notebooks[-1]
 
-    yield filled
-    shared.clear()
+    yield opened
+    for one in reversed(notebooks):
+        one.close()
 
 
 @pytest.fixture

@@ -110,50 +110,42 @@ def close_notebook(page) -> None:
     )
 
 
-def notebook_of(cells: Sequence[str]) -> nbformat.NotebookNode:
-    """Make a notebook of code *cells*."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return notebook
-
-
 class Notebook:
     """A notebook, open in a page of a lab; its cells run one after the other."""
 
-    def __init__(self, page, folder: Path, name: str, cells: Sequence[str]) -> None:
-        """Write *cells* to *name* in the lab's *folder* and open it."""
-        nbformat.write(notebook_of(cells), folder / name)
-        self.page, self.name, self.ran = page, name, 0
-        self._show()
-
-    def _show(self) -> None:
-        self.page.evaluate(
-            """async (path) => {
-                const opened = await window.jupyterapp.commands.execute("docmanager:open", {path});
+    def __init__(self, page, folder: Path, name: str, cells: Sequence[str], kernel: str = "") -> None:
+        """Write *cells* to *name* in the lab's *folder* and open it, with *kernel* or one of its own."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, folder / name)
+        self.page, self.ran = page, 0
+        self.kernel: str = page.evaluate(
+            """async ([path, id]) => {
+                const options = {path, kernel: id ? {id} : undefined};
+                const opened = await window.jupyterapp.commands.execute("docmanager:open", options);
                 await opened.context.ready;
                 await opened.sessionContext.ready;
                 await opened.sessionContext.session.kernel.info;
+                return opened.sessionContext.session.kernel.id;
             }""",
-            self.name,
+            [name, kernel],
         )
 
-    def share(self) -> None:
-        """Import what tests need into the kernel: the notebook is for all of them, one after the other."""
+    def share_kernel(self) -> str:
+        """Import what tests need into the kernel, which is to be given to others; returns its id."""
         assert self.execute(SHARE) == ""
+        return self.kernel
 
-    def fill(self, cells: Sequence[str]) -> None:
-        """Show the notebook with *cells* in place of those that it has: to open another takes longer."""
-        self._show()
-        self.page.evaluate(
-            "(content) => window.jupyterapp.shell.currentWidget.context.model.fromJSON(content)",
-            notebook_of(cells),
-        )
-        self.ran = 0
-
-    def clear(self) -> None:
-        """Remove all cells; the kernel forgets names and widgets."""
+    def close(self) -> None:
+        """Close the notebook without a word; its shared kernel forgets names and widgets, and stays."""
         assert self.execute(FORGET) == ""
-        self.fill([])
+        self.page.evaluate(
+            """() => {
+                const open = window.jupyterapp.shell.currentWidget;
+                open.context.model.dirty = false;
+                open.dispose();
+            }"""
+        )
 
     def run(self) -> str:
         """Run the next cell and wait for its end; returns what it printed or its value, as text."""
