@@ -20,7 +20,7 @@ class Drafts {
   constructor() {
     this.drafts = new Map();  // by field: its text, where the caret is in it, and whether it is sent
     // After the widget has shown the value of the kernel, and before the next key is typed into it.
-    this.restore = () => queueMicrotask(() => {
+    this.restore = () => Promise.resolve().then(() => {
       for (const [field, { text, caret }] of this.drafts) {
         if (field.value === text) continue;
         field.value = text;

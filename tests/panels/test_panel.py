@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Sequence
+from importlib.resources import files
 from unittest.mock import Mock
 
 import ipywidgets
@@ -127,3 +128,21 @@ def test_garbage_is_collected_after_a_change_and_not_in_it(panel):
         assert not gc.isenabled(), "what the user has switched off stays off"
     finally:
         gc.enable()
+
+
+def test_a_key_that_follows_a_value_of_the_kernel_finds_the_draft():
+    quickjs = pytest.importorskip("quickjs", reason="the package quickjs is not installed")
+    page = quickjs.Context()
+    page.eval(
+        (files("itl") / "panels/panel.js").read_text("utf-8").replace("export default", "const script =")
+    )
+    page.eval("""
+        const field = { value: "7, 8, ", selectionStart: 6, setSelectionRange() {} };
+        const drafts = new Drafts();
+        drafts.keep(field);
+        field.value = "3";  // as the widget shows it
+        drafts.restore();
+    """)
+    while page.execute_pending_job():  # as a browser does, before it hands on the next key
+        pass
+    assert page.eval("field.value") == "7, 8, "
