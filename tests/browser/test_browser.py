@@ -17,17 +17,14 @@ from tests.worlds import SETTINGS, here
 
 RECIPE = {"steps": 4, "batch": 8, "pixels": 16}
 TRAIN = f"""from dataclasses import replace
-from unittest import mock
 from itl.runs import questions
 from itl.machine import Machine
 from itl.runs.store import Store
-from tests.worlds import execute_here
 settings = {json.dumps(SETTINGS | {"images": EVERY_CLASS, "images_per_class": [], "seeds": [0]})}
 settings["recipe"] = {RECIPE}
 machine = Machine.from_environment()
 question = questions.data_size(subset=replace(browser.subset, images_per_class=2), **settings)
-with mock.patch("itl.runs.question.execute", execute_here):
-    question.run(Store(machine.runs), machine)
+question.run(Store(machine.runs), machine)
 results = question.results(Store(machine.runs), machine)
 sorted(set(results["task"]))"""
 DOG, MAMMAL = "n02084071", "n01861778"
