@@ -288,6 +288,7 @@ class Question:
 
         ItlError as of `plan` before anything is packed, which may take hours.
         """
+        refuse_while_main_is_imported()  # before data are listed
         if not all(is_packed(run.spec) for run in self.runs(machine)):
             plan([self], store, machine, measure=False)
         run_all([self], store, machine, table=lambda: self.plan(store, machine))
