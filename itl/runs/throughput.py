@@ -263,9 +263,9 @@ def _detector(model: "Classifier", name: str, recipe: DetectionRecipe, device: "
     boxes = torch.from_numpy(windows(width, height, recipe.proposals)).to(device)
     noise = _noise((recipe.batch, 3, height, width), device)
     images = ImageBatch(noise, [(height, width)] * recipe.batch, [boxes] * recipe.batch)
-    thing = {"boxes": boxes[:1] / 2 + 1, "labels": torch.ones(1, dtype=torch.int64, device=device)}
+    one_object = {"boxes": boxes[:1] / 2 + 1, "labels": torch.ones(1, dtype=torch.int64, device=device)}
     detector = Detector(detection_backbone(name, model), 20, recipe, 0)
-    targets = [thing] * recipe.batch
+    targets = [one_object] * recipe.batch
     return detector, lambda: detection_loss(detector, images, targets, recipe), lambda: detector(images)
 
 
