@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
+from itl.packs.fit import LOW_CONTRAST
 from itl.packs.journal import Journal, JournalRow
 from itl.packs.source_state import (
     Changes,
@@ -211,8 +212,10 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     _write_unreadable(folder / "unreadable.csv", unreadable)
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
     corrupt = kinds[CORRUPT] if simplejpeg_decoder() else None
-    if corrupt:
-        log.info(f"{corrupt:,} JPEG files are corrupt, and packed as far as they can be decoded")
+    oddities = _describe_kinds(kinds, len(packed))
+    for text in oddities:
+        log.info(text)
+    reading = [*source.describe(records, len(unreadable)), *(f"note: {text}" for text in oddities)]
     summary = identity | {
         "digest": _pack_digest(packed, writer.packing.size, objects, regions),
         "images": len(packed),
@@ -226,7 +229,7 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "unreadable": len(unreadable),
         "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.count_left_out(records, len(unreadable))),
-        "reading": "" if source.rendered else "\n".join(source.describe(records, len(unreadable))),
+        "reading": "" if source.rendered else "\n".join(reading),
         "itl": __version__,
     }
     for name in ("index.parquet", "unreadable.csv"):
@@ -234,6 +237,19 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     sizes = {name: size for name, size in file_sizes(folder).items() if name not in ("journal", "pack.json")}
     text = json.dumps(summary | {"files": sizes}, indent=1)
     write_atomic(folder / "pack.json", lambda part: part.write_text(text))
+
+
+def _describe_kinds(kinds: Counter[str], images: int) -> list[str]:
+    """Say which of so many packed *images* are not what a user may think, if any are."""
+    texts = []
+    if count := kinds[CORRUPT]:
+        texts.append(f"{count:,} of {counted(images, 'images')} are corrupt, packed as far as they decode")
+    if count := kinds[LOW_CONTRAST]:
+        text = f"{count:,} of {counted(images, 'images')} have almost no contrast"
+        if kinds["16-bit"]:
+            text += "; where 16-bit files hold values of 10 to 14 bits, scale these to 16 bits and pack again"
+        texts.append(text)
+    return texts
 
 
 def _write_objects(source: Source, records: list[Record], folder: Path) -> dict[str, list] | None:

@@ -96,6 +96,7 @@ def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
     """Return what is unusual about a file, in words that the pack's summary counts."""
     bits, suffix = _bits(image), splitext(name)[1].lower()
     is_deep = image.mode.startswith("I") or (image.format == "PNG" and data[24:25] == b"\x10")
+    is_deep |= isinstance(image, TiffImageFile) and bits in (12, 16)
     kinds = {
         image.format or "": image.format not in JPEG_FORMATS,
         "grey": image.mode in ("1", "L", "LA", "I") or image.mode.startswith("I;"),
@@ -183,7 +184,7 @@ def _decode_by_pillow(image: Image.Image) -> np.ndarray:
 
 
 def _bits(image: Image.Image) -> int:
-    """Return the bits of a sample of an image of mode I: 12 or 16; of other formats Pillow scales to 16."""
+    """Return the bits of a sample that a TIFF states; 16 of others, whose samples Pillow scales to mode I."""
     return image.tag_v2.get(BITS_PER_SAMPLE_TAG, (16,))[0] if isinstance(image, TiffImageFile) else 16
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from itl import ItlError
-from itl.packs.fit import decode
+from itl.packs.fit import LOW_CONTRAST, decode
 from itl.packs.pack import Pack
 from itl.sources import image_files
 from itl.sources.boxes import turn_box
@@ -193,11 +193,54 @@ def test_a_corrupt_jpeg_is_counted_where_a_strict_decoder_is_installed(tmp_path,
         pack = Pack.build(packing, tmp_path / "strict", path=tmp_path / "photos")
         assert pack.summary["corrupt"] == 1
         assert pack.summary["kinds"][CORRUPT] == 1
-        assert any("1 JPEG files are corrupt" in line for line in caplog.messages)
+        line = "1 of 2 images are corrupt, packed as far as they decode"
+        assert line in caplog.messages
+        assert f"note: {line}" in pack.summary["reading"].splitlines()
     monkeypatch.setattr(image_files, "simplejpeg_decoder", lambda: None)
     pack = Pack.build(packing, tmp_path / "lenient", path=tmp_path / "photos")
     assert pack.summary["corrupt"] is None  # not known
     assert len(pack) == 2
+
+
+DIM = DEEP >> 4  # 12-bit values
+
+
+@pytest.mark.parametrize(
+    ("data", "is_low"),
+    [
+        (encoded(DIM), True),
+        (tiff(DIM, 16), True),
+        (tiff(DIM, 16, photometric=0), True),  # comes out nearly white
+        (tiff(DIM, 12), False),
+        (encoded(DEEP >> 2), True),  # 14 bits
+        (encoded(DEEP), False),
+        (encoded((PICTURE // 16).astype(np.uint8)), True),
+        (encoded((PICTURE // 4).astype(np.uint8)), False),  # dark, as 8-bit images may be
+        (encoded(np.full((24, 36, 3), 255, np.uint8), "JPEG"), True),
+        (encoded(PICTURE, "JPEG"), False),
+        (np.zeros((24, 36, 3), np.uint8), True),  # pixels that a source decodes
+    ],
+)
+def test_images_without_contrast_are_recognised(data, is_low):
+    assert (LOW_CONTRAST in decode(data, "a", 8, "squash").kinds) == is_low
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_values_of_twelve_bits_in_files_of_sixteen_are_not_packed_silently(tmp_path, caplog, bits):
+    """Four of five images come out nearly black: the pack says so, and so does each later plan."""
+    dark = DIM if bits == 16 else DIM.astype(np.uint8) // 16
+    for number, samples in enumerate([dark, dark, dark, dark, PICTURE]):
+        path = tmp_path / "cells/train" / ("round" if number % 2 else "long") / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(samples))
+    caplog.set_level("INFO")
+    packing = Packing("folder", size=8)
+    pack = Pack.build(packing, tmp_path / "pack", path=tmp_path / "cells")
+    advice = "; where 16-bit files hold values of 10 to 14 bits, scale these to 16 bits and pack again"
+    line = f"4 of 5 images have almost no contrast{advice if bits == 16 else ''}"
+    assert line in caplog.messages
+    assert pack.summary["reading"].splitlines()[-1] == f"note: {line}"
+    assert pack.summary["kinds"][LOW_CONTRAST] == 4
 
 
 BOX = (5, 9, 20, 17)  # on the image as stored, 36 × 24
