@@ -2,6 +2,7 @@
 PRESET ?= demo
 PYTHON ?= python3
 BIN := .venv/bin
+WANTED := --constraint constraints.txt --editable '.[test,docs]'
 ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder  # which tests share a process: tests/conftest.py
 
@@ -13,9 +14,12 @@ setup: .venv/done  ## install itl and all it needs into .venv
 .venv/done: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "itl needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "installing itl and what it needs into .venv: some minutes, and 6 GB where torch comes with CUDA"
+	@echo "installing itl and what it needs into .venv: a minute or more, and 6 GB where torch comes with CUDA"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[test,docs]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	@$(BIN)/uv pip install --quiet --system-certs --python $(BIN)/python $(WANTED) || \
+		{ echo "uv does not find all of it, as where a mirror is set for pip alone: now with pip, which takes minutes"; \
+		$(BIN)/python -m pip install --quiet --no-compile $(WANTED); }
 	@$(BIN)/python -m compileall -qq -j 0 -x /tests/ .venv/lib || true  # as pip would, but on all cores
 	touch $@
 

@@ -367,7 +367,7 @@ class Question:
             if pack:
                 packs[name] = pack
                 facts[f"pack {name}"] = f"{pack.digest}, {counted(len(pack.table), 'images')}"
-                if reading := pack.summary["reading"]:
+                if reading := pack.summary.get("reading"):
                     facts[f"source {name}"] = "; ".join(reading.splitlines())
         if len(packs) == len(self.packings()):
             facts |= {f"duplicates {leak.target}": str(leak) for leak in self.leakage(machine)}
