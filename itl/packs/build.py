@@ -37,7 +37,7 @@ from itl.packs.source_state import (
 )
 from itl.packs.writer import ImageWriter
 from itl.sources.boxes import object_columns
-from itl.sources.image_files import CORRUPT, simplejpeg_decoder
+from itl.sources.image_files import CORRUPT
 from itl.sources.proposal_files import concatenate_regions
 from itl.sources.records import Record
 from itl.sources.registry import open_source
@@ -211,7 +211,6 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
     unreadable = writer.unreadable()
     _write_unreadable(folder / "unreadable.csv", unreadable)
     kinds = Counter(kind for _, row in packed for kind in row.kinds)
-    corrupt = kinds[CORRUPT] if simplejpeg_decoder() else None
     oddities = _describe_kinds(kinds, len(packed))
     for text in oddities:
         log.info(text)
@@ -227,7 +226,6 @@ def _write_tables(writer: ImageWriter, folder: Path, identity: dict) -> None:
         "protocol": source.protocol,
         "metric": source.metric,
         "unreadable": len(unreadable),
-        "corrupt": corrupt,  # null: no strict decoder is installed
         "left_out": dict(source.count_left_out(records, len(unreadable))),
         "reading": "" if source.rendered else "\n".join(reading),
         "itl": __version__,

@@ -129,11 +129,11 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _decode_jpeg(data: bytes) -> tuple[np.ndarray | None, str]:
-    """Decode with torchvision, at twice Pillow's speed; None for a file that it refuses.
+    """Decode with simplejpeg or torchvision, at twice Pillow's speed; None for a file that both refuse.
 
-    If simplejpeg is installed it decodes first: the same pixels, a little faster. It is strict, so what it
-    refuses and torchvision decodes is corrupt; without it that is not known. Decoding at a reduced scale
-    (Pillow's ``draft``) gains nothing on files of ImageNet's size, at an error of 0.2 to 1.5 grey levels.
+    Both give the same pixels. simplejpeg is strict, so what it refuses and torchvision decodes is corrupt.
+    Decoding at a reduced scale (Pillow's ``draft``) gains nothing on files of ImageNet's size, at an error of
+    0.2 to 1.5 grey levels.
 
     Returns:
         The pixels, and what is unusual, or "".
@@ -157,7 +157,7 @@ def _decode_jpeg(data: bytes) -> tuple[np.ndarray | None, str]:
 
 @functools.cache
 def simplejpeg_decoder() -> Callable | None:
-    """Return the decoder of simplejpeg, which recognises corrupt JPEGs; None if it is not installed."""
+    """Return the decoder of simplejpeg, which recognises corrupt JPEGs; None on a machine that lacks it."""
     try:
         from simplejpeg import decode_jpeg
     except ImportError:

@@ -41,6 +41,7 @@ ABSENT = {
     "pydantic",
     "pydantic_core",
     "seaborn",
+    "simplejpeg",
     "timm",
     "tqdm",
     "traitlets",
