@@ -217,7 +217,7 @@ def _note(text: str) -> None:
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.class_lists import read_class_list
-    from itl.hierarchy.label_sets import label_set
+    from itl.hierarchy.label_sets import label_set, listed_in_vain
     from itl.hierarchy.taxonomies import open_taxonomy
 
     tree = open_taxonomy(args.taxonomy)
@@ -226,7 +226,10 @@ def labels(args: argparse.Namespace) -> None:
         wnids = tuple(read_class_list(args.leaves, tree))
         if others := [wnid for wnid in wnids if wnid not in tree]:
             _note(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
-    sys.stdout.write(label_set(tree, args.method, wnids).to_csv())
+    text = label_set(tree, args.method, wnids).to_csv()
+    for path, names in listed_in_vain(tree, args.method, wnids).items():
+        _note(f"not among these: {counted(len(names), 'classes')} that {path} lists, such as {names[0]}")
+    sys.stdout.write(text)
 
 
 def subset(args: argparse.Namespace) -> None:
@@ -353,7 +356,7 @@ def run(args: argparse.Namespace) -> None:
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
     planned.refuse()
-    for line in [*planned.enlarged, *pilot_lines(planned.unfinished, questions, store, machine)]:
+    for line in [*planned.notes, *pilot_lines(planned.unfinished, questions, store, machine)]:
         print(line, flush=True)
     if args.until_decided:
         for line in run_each_until_decided(questions, store, machine):

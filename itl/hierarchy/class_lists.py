@@ -15,6 +15,9 @@ from itl.hierarchy.taxonomy import Synset, Taxonomy
 WNID = re.compile(r"n\d{8}")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
 LABEL_COLUMNS = ("label", "superclass", "wnid")
+OTHER_COLUMNS = (  # of a header, certainly not what a class counts as
+    *("name", "names", "words", "description", "gloss", "index", "id", "number", "count", "images", "split"),
+)
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,9 @@ def _rows(path: Path) -> list[Row]:
         return list(_json_rows(text, path))
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
-    label = _label_column(lines[0][1]) if lines else None
-    if label is not None:
-        return [_csv_row(number, line, label, path) for number, line in lines[1:]]
+    if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
+        column, is_label = _label_column(lines[0][1], path)
+        return [_csv_row(number, line, column, is_label, path) for number, line in lines[1:]]
     rows = [row for number, line in lines for row in _line_rows(number, line)]
     numbers = [row.where for row in rows]
     if len(lines) > 1 and (several := [where for where in numbers if numbers.count(where) > 1]):
@@ -138,19 +141,33 @@ def _rows(path: Path) -> list[Row]:
     return rows
 
 
-def _label_column(header: str) -> int | None:
-    """Return the column of labels by the *header*: 0 if there are none, None if it is no header."""
-    cells = [cell.strip().casefold() for cell in re.split(r"[,\t]", header)]
-    if cells[0] not in KEY_COLUMNS:
-        return None
-    return next((number for number, cell in enumerate(cells) if number and cell in LABEL_COLUMNS), 0)
+def _label_column(header: str, path: Path) -> tuple[int, bool]:
+    """Return the column of what classes count as by the *header*, 0 if there is none, and if it says so.
+
+    Of a column that may be that its values say whether it is, as of lines without a header.
+    """
+    cells = [cell.casefold() for cell in _cells(header)]
+    others = [number for number, cell in enumerate(cells) if number and cell not in OTHER_COLUMNS]
+    for number in others:
+        if cells[number] in LABEL_COLUMNS:
+            return number, True
+    for number in others:
+        if cells[number] not in KEY_COLUMNS and (near := nearest(cells[number], LABEL_COLUMNS)):
+            raise ItlError(f"{path}: its header has a column {cells[number]!r}; did you mean {near[0]!r}?")
+    return (others[0] if others else 0), False
 
 
-def _csv_row(number: int, line: str, label: int, path: Path) -> Row:
-    cells = [cell.strip() for cell in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
-    if not cells[0] or label >= len(cells) or not cells[label]:
+def _csv_row(number: int, line: str, column: int, is_label: bool, path: Path) -> Row:
+    cells = _cells(line)
+    value = cells[column] if column and column < len(cells) else ""
+    if not cells[0] or (is_label and not value):
         raise ItlError(f"{path}, line {number}: {line[:50]!r} lacks a class or its label")
-    return Row(f"line {number}", cells[0], cells[label] if label else "", label > 0)
+    return Row(f"line {number}", cells[0], value, is_label)
+
+
+def _cells(line: str) -> list[str]:
+    """Return the cells of a line of CSV, or with tabs."""
+    return [cell.strip() for cell in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
 
 
 def _line_rows(number: int, line: str) -> Iterator[Row]:

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -255,11 +255,27 @@ def from_file(tree: Taxonomy, wnids: Iterable[str], argument: str) -> LabelSet:
         raise ItlError(
             f"{path} is not as it was when its label set was chosen; give the file back, or choose again"
         )
-    listed = read_class_list(Path(path).expanduser(), tree, {wnid: wnid for wnid in wnids})
+    listed = _read_list(tree, path, wnids)
     class_of = {wnid: listed[wnid] for wnid in wnids if wnid in listed}
     if not class_of:
         raise ItlError(f"file@{path} keeps none of the {len(wnids)} classes; list some of them")
     return LabelSet(f"file@{argument}", class_of)
+
+
+def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str]:
+    return read_class_list(Path(path).expanduser(), tree, {wnid: wnid for wnid in wnids})
+
+
+def listed_in_vain(tree: Taxonomy, method: str, wnids: Collection[str]) -> dict[str, list[str]]:
+    """Return the classes that lists of *method* (`file@FILE`) have and *wnids* lack, in words, by file.
+
+    >>> listed_in_vain(tree, "bottom-up@2", ["husky", "car"])
+    {}
+    """
+    parts = [part.removeprefix("file@") for part in split_method(method) if part.startswith("file@")]
+    files = [part.partition("#")[0] for part in parts]
+    lacking = {path: _read_list(tree, path, wnids).keys() - set(wnids) for path in files}
+    return {path: sorted(map(tree.with_words, names)) for path, names in lacking.items() if names}
 
 
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:

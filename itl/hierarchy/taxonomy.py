@@ -183,6 +183,14 @@ class Taxonomy:
         """Return the usual word for *wnid*. It is not unique: two leaves are called crane."""
         return self[wnid].lemmas[0].replace("_", " ")
 
+    def with_words(self, name: str) -> str:
+        """Return the class *name*, with the usual word behind it if it is a wnid of the tree.
+
+        >>> Taxonomy.snapshot().with_words("n02084071"), Taxonomy.snapshot().with_words("my cats")
+        ('n02084071 (dog)', 'my cats')
+        """
+        return f"{name} ({self.class_name(name)})" if name in self else name
+
     def _path(self, wnid: str) -> tuple[str, ...]:
         if wnid not in self._paths:
             parent = self.parent(wnid)

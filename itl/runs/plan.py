@@ -11,6 +11,8 @@ from typing import Protocol
 import pandas as pd
 
 from itl import ItlError, counted
+from itl.hierarchy.label_sets import listed_in_vain
+from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, free_memory, readable
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
@@ -21,6 +23,7 @@ from itl.runs.leakage import find_leakage, known_of_leakage
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
+from itl.sources.records import examples
 from itl.sources.registry import SOURCES
 from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Transfer
 
@@ -123,7 +126,7 @@ class Plan:
     specs: tuple[Pretrain | Transfer, ...] = ()  # of the rows of runs
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
     afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
-    enlarged: tuple[str, ...] = ()  # lines on images that nets see larger than they are packed
+    notes: tuple[str, ...] = ()  # lines on what users may not have meant
     unfinished: frozenset[str] = frozenset()  # names of the questions that have runs left
 
     @property
@@ -240,7 +243,7 @@ class Plan:
         for kind, name, available, sharing in self.memories() if self.is_measured else []:
             needed = readable(self.side_by_side(kind, sharing))
             lines.append(f"{name}: up to {needed}; {readable(available)} are there")
-        return "\n".join([*lines, *self.enlarged, *self.duplicates, *self.afterwards])
+        return "\n".join([*lines, *self.notes, *self.duplicates, *self.afterwards])
 
 
 def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, measure: bool = True) -> Plan:
@@ -272,9 +275,9 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
-    specs, enlarged = tuple(planned), _enlarged(planned.values())
+    specs, notes = tuple(planned), _enlarged(planned.values()) + _listed_in_vain(planned.values(), machine)
     unfinished = frozenset(name for run in left for name in run.questions)
-    return Plan(packs, runs, machine, specs, duplicates, afterwards, enlarged, unfinished)
+    return Plan(packs, runs, machine, specs, duplicates, afterwards, notes, unfinished)
 
 
 def is_packed(spec: Pretrain | Transfer) -> bool:
@@ -441,6 +444,20 @@ def _enlarged(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
                 f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
                 f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
             ] = None
+    return tuple(lines)
+
+
+def _listed_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> tuple[str, ...]:
+    """Return a line for each list of classes (`file@FILE`) that has some without training images."""
+    lines: dict[str, None] = {}  # each once
+    for run in runs:
+        if isinstance(run.spec, Pretrain) and "file@" in (subset := run.spec.subset).labels:
+            tree = tree_of_digest(subset.tree, machine.taxonomies)
+            for path, names in listed_in_vain(tree, subset.labels, run.size.train).items():
+                several = counted(len(names), "classes")
+                lines[f"note: {run.pack} has no images of {several} that {path} lists: {examples(names)}"] = (
+                    None
+                )
     return tuple(lines)
 
 

@@ -17,7 +17,7 @@ from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
-from itl.sources.records import Record, is_image, validate_records
+from itl.sources.records import Record, examples, is_image, validate_records
 from itl.sources.source import Source
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
@@ -105,7 +105,7 @@ class ClassFolders(Source):
     @property
     def labelled_by(self) -> str:
         """What says the class of an image."""
-        return "their folders" + (f" and {self.classes}" if self.classes else "")
+        return "their folders" + (f" and {self.folders.chosen_by}" if self.classes else "")
 
     @property
     def class_names(self) -> Mapping[str, str]:
@@ -169,24 +169,30 @@ def choose_classes(layout: Layout, file: Path | None, counts: Mapping[str, int])
     """
     if file is None:
         return layout
-    chosen = class_map(file, layout.classes, layout.class_names)
+    chosen, lacking = class_map(file, layout.classes, layout.class_names)
+    chosen_by = str(file)
+    if lacking:
+        chosen_by += f" (no images of {counted(len(lacking), 'classes')} that it lists: {examples(lacking)})"
     class_of, left_out = {}, Counter(layout.left_out)
     for folder, (split, name) in layout.class_of.items():
         if name in chosen:
             class_of[folder] = (split, chosen[name])
         else:
             left_out[NOT_CHOSEN] += counts[folder]
-    return replace(layout, class_of=class_of, left_out=left_out)
+    return replace(layout, class_of=class_of, left_out=left_out, chosen_by=chosen_by)
 
 
-def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[str, str]:
-    """Return what those of *classes* count as that the list in *file* has; *names* are words for wnids.
+def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Return what those of *classes* count as that the list in *file* has, and what else it lists.
+
+    *names* are words for wnids.
 
     Raises:
         ItlError: If a line is no class, or of several *classes* none, or one alone, is left.
     """
     known = {name: wnid for wnid, name in names.items()} | {name: name for name in classes}
-    listed = read_class_list(Path(file), Taxonomy.snapshot(), known)
+    tree = Taxonomy.snapshot()
+    listed = read_class_list(Path(file), tree, known)
     chosen = {name: listed[name] for name in classes if name in listed}
     if not chosen:
         raise ItlError(f"{file} lists {counted(len(listed), 'classes')}, of which the images have none")
@@ -195,7 +201,7 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> dict[
             f"{file} keeps one class of {len(classes):,}, {next(iter(chosen))}, and one alone tells nothing "
             f"apart; list two or more"
         )
-    return chosen
+    return chosen, [tree.with_words(name) for name in listed if name not in chosen]
 
 
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:

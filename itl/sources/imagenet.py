@@ -102,7 +102,7 @@ class ImageNet(Source):
     def labelled_by(self) -> str:
         """What says the class of an image."""
         val = f", val by {self._labels.words}" if self._flat else ""
-        return "their folders" + val + (f", and {self.classes}" if self.classes else "")
+        return "their folders" + val + (f", and {self.folders.chosen_by}" if self.classes else "")
 
     @property
     def class_names(self) -> Mapping[str, str]:
@@ -146,7 +146,7 @@ class ImageNet(Source):
         """What the wnids of flat val images count as."""
         wnids = sorted(set(self._flat_images.values()))
         if self.classes and wnids:
-            return class_map(self.classes, wnids, {})
+            return class_map(self.classes, wnids, {})[0]
         return {wnid: wnid for wnid in wnids}
 
     @cached_property

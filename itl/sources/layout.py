@@ -73,6 +73,7 @@ class Layout:
     containers: frozenset[str] = frozenset()  # folders that hold class folders
     has_splits: bool = True  # not: all images are train, as nothing says another split
     words: str = ""  # for people
+    chosen_by: str = ""  # the file that lists the classes, in words
 
     @property
     def classes(self) -> list[str]:

@@ -106,9 +106,8 @@ class Source(ABC):
 
     def _with_words(self, name: str) -> str:
         """Return the class *name*, with words for it if it is a wnid."""
-        tree = Taxonomy.snapshot()
-        words = self.class_names.get(name) or (tree.class_name(name) if name in tree else "")
-        return one_line(f"{name} ({words})" if words else name)
+        own = self.class_names.get(name)
+        return one_line(f"{name} ({own})" if own else Taxonomy.snapshot().with_words(name))
 
     def count_left_out(self, records: Sequence[Record], unreadable: int = 0) -> Counter:
         """Count all files that are not among *records*, by reason; *unreadable* of them are images."""

@@ -32,6 +32,9 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f"{TENCH} 1 tench\n{GOLDFISH} 2 goldfish\n",
         f"{TENCH} tench, Tinca tinca\n{GOLDFISH} goldfish, Carassius auratus\n",
         f"wnid,label\n{TENCH},{TENCH}\n{GOLDFISH},{GOLDFISH}\n",
+        f"wnid,name\n{TENCH},fish\n{GOLDFISH},fish\n",  # a header says that these are names
+        f"wnid,images\n{TENCH},1300\n{GOLDFISH},1300\n",
+        f"wnid,class\n{TENCH},tench\n{GOLDFISH},goldfish\n",
         f'["{TENCH}", "{GOLDFISH}"]',
         f'{{"0": ["{TENCH}", "tench"], "1": ["{GOLDFISH}", "goldfish"]}}',
         f'{{"{TENCH}": "tench, Tinca tinca", "{GOLDFISH}": "goldfish"}}',
@@ -48,6 +51,8 @@ def test_a_list_of_classes(tmp_path, content):
     "content",
     [
         f"wnid,label\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
+        f"wnid,name,coarse\n{TENCH},tench,fish\n{GOLDFISH},b,fish\n{CHIHUAHUA},c,dog\n{SPANIEL},d,dog\n",
+        f"wnid\tclass\n{TENCH}\tfish\n{GOLDFISH}\tfish\n{CHIHUAHUA}\tdog\n{SPANIEL}\tdog\n",
         f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n{SPANIEL} dog\n",
         f"{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
         f'{{"fish": ["{TENCH}", "{GOLDFISH}"], "dog": ["{CHIHUAHUA}", "{SPANIEL}"]}}',
@@ -84,6 +89,9 @@ def test_names_of_folders(tmp_path):
         (f"wnid,label\n{TENCH},\n", "line 2: .* lacks a class or its label"),
         (f"wnid,label\n{TENCH},a\n{TENCH},b\n", "line 3: .* counts as b, but as a above"),
         (f"{TENCH} fish\n{GOLDFISH} fish\n{CHIHUAHUA} dog\n", "'fish' stands beside two classes"),
+        (f"wnid,kind\n{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n", "'fish' stands beside two classes"),
+        (f"wnid,lable\n{TENCH},a\n{GOLDFISH},b\n", "a column 'lable'; did you mean 'label'?"),
+        ("name,super_class\ntench,a\ngoldfish,b\n", "a column 'super_class'; did you mean 'superclass'?"),
         (f'["{TENCH}"', "begins like JSON, but is not"),
         ("[1, 2]", "entry 1: 1 is no class"),
     ],

@@ -143,12 +143,22 @@ def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
         "note: images, packed at 16 pixels, is enlarged to 24 for nets, which adds no detail; pack it at "
         "24 pixels, or let nets take 16"
     )
-    assert shown.enlarged == (line,)
+    assert shown.notes == (line,)
     assert line in shown.summary()
     changes = {"tuning": tuned, "tasks": ["finetune@scenes"]}
-    (line,) = plan.plan([small_study(**FOUR | changes)], home, machine).enlarged
+    (line,) = plan.plan([small_study(**FOUR | changes)], home, machine).notes
     assert line.startswith("note: scenes, packed at 32 pixels, is enlarged to 48 for nets")
-    assert plan.plan([small_study(**FOUR)], home, machine).enlarged == ()
+    assert plan.plan([small_study(**FOUR)], home, machine).notes == ()
+
+
+def test_classes_of_a_list_without_images_are_named(tmp_path, rated):
+    images = paths.size_of(small_study().packings()["images"], "images", here(tmp_path)).train
+    listed = tmp_path / "classes.txt"
+    listed.write_text("\n".join([*list(images)[:2], "n02084071", "n99999999"]))
+    changes = {"images_per_class": [], "subset": {"images_per_class": 4, "labels": f"file@{listed}"}}
+    (line,) = plan.plan([small_study(**changes)], Store(tmp_path), here(tmp_path)).notes
+    lacking = "n02084071 (dog), n99999999"
+    assert line == f"note: images has no images of 2 classes that {listed} lists: {lacking}"
 
 
 @pytest.mark.parametrize(

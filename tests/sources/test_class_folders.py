@@ -239,6 +239,17 @@ def test_a_list_that_keeps_one_class_of_several_is_refused(tmp_path):
     ]
 
 
+def test_classes_of_a_list_that_no_image_has_are_named(tmp_path):
+    """A wnid with a slip is no error, since lists are often of more images than lie here; but it is said."""
+    tree(tmp_path, f"{FOX}/1.jpg", "dog/1.jpg")
+    (tmp_path / "list.txt").write_text(f"{FOX}\ndog\nbird\nn02085621\n")
+    source = open_source("folder", tmp_path, classes="list.txt")
+    assert {record.wnid for record in source.records()} == {FOX, "dog"}
+    lacking = "no images of 2 classes that it lists: n01503061 (bird), n02085621"
+    assert source.labelled_by == f"their folders and {tmp_path}/list.txt ({lacking})"
+    assert f"by {source.labelled_by}" in check_lines("folder", tmp_path, classes="list.txt")[1]
+
+
 def test_a_folder_that_a_link_brings_twice_is_refused(tmp_path):
     tree(tmp_path / "one", "cat/1.jpg", "dog/1.jpg")
     (tmp_path / "one/kitten").symlink_to("cat")
