@@ -1,8 +1,10 @@
 """Files in a folder, a tar or a zip: listed once, then read in place, from any thread."""
 
+import contextlib
 import os
 import re
 import shlex
+import stat
 import struct
 import tarfile
 import unicodedata
@@ -12,12 +14,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from posixpath import dirname, join, normpath
 from typing import BinaryIO
 
 from itl import ItlError, counted
 from itl.sources.limits import inflate
 
-STRAY_NAMES = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "lost+found"}
+STRAY_NAMES = {  # and all that begin with a dot
+    *("__MACOSX", "Thumbs.db", "desktop.ini", "lost+found", "$RECYCLE.BIN", "System Volume Information"),
+    *("@eaDir", "#recycle", "@Recycle", "@Recently-Snapshot"),  # of network disks
+}
 COMPRESSION_TOOLS = {
     b"\x1f\x8b": "gunzip",
     b"BZh": "bunzip2",
@@ -101,6 +107,16 @@ class Listing:
                 self.left_out["files whose name comes again"] += 1
             self.files[name] = member
             self._add_folders(name.rpartition("/")[0])
+
+    def add_links(self, links: dict[str, str]) -> None:
+        """Add *links*, from names to the files of the same archive that they lead to."""
+        targets = {name: self.prefix + "/".join(split_name(path) or ()) for name, path in links.items()}
+        while ready := [name for name, target in targets.items() if target in self.files]:
+            for name in ready:  # and then the links to these
+                self.add(name, self.files[targets.pop(name)])
+        for target in targets.values():
+            to_folder = target in self.folders
+            self.left_out["links to folders" if to_folder else "links that lead nowhere"] += 1
 
     def add_folder(self, name: str) -> None:
         """Add a folder, which may be empty."""
@@ -236,7 +252,7 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
             else:
                 listing.left_out["links that lead nowhere" if entry.is_symlink() else "devices"] += 1
         elif is_stray([entry.name]):
-            listing.left_out["stray files"] += 1
+            listing.left_out["stray files"] += sum(len(files) for _, _, files in os.walk(entry.path))
         elif (entry.stat().st_dev, entry.stat().st_ino) in ancestors:
             listing.left_out["links to a folder they are in"] += 1
         else:
@@ -255,15 +271,19 @@ def _refuse_compressed(path: Path, start: bytes) -> None:
 
 def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix: str = "") -> Listing:
     """List the tar that starts at the position of *file* and ends before byte *end*."""
-    listing = Listing(prefix=prefix)
+    listing, links = Listing(prefix=prefix), {}
     try:
         for member in _tar_headers(file, end):
-            if member.isdir():
-                listing.add_folder(member.name)
-            elif not member.isreg() or member.issparse():
-                listing.left_out["special files"] += 1
-            else:
+            if member.isreg() and not member.issparse():
                 listing.add(member.name, Member(path, member.offset_data, member.size))
+            elif member.isdir():
+                listing.add_folder(member.name)
+            elif member.islnk():
+                links[member.name] = member.linkname
+            elif member.issym():
+                links[member.name] = normpath(join(dirname(member.name), member.linkname))
+            else:
+                listing.left_out["special files"] += 1
     except tarfile.ReadError as error:
         name, count = f"{path}:{inner_name}" if inner_name else path, len(listing.files)
         if not listing.files and not listing.folders and not listing.left_out:
@@ -273,6 +293,8 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix:
         raise ItlError(
             f"{name} is not a whole tar: {error} after {counted(count, 'files')}; copy it again"
         ) from error
+    _refuse_second_tar(path, file, end)
+    listing.add_links(links)
     return listing
 
 
@@ -294,8 +316,22 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
             raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")  # tarfile takes this for the end
 
 
+def _refuse_second_tar(path: str, file: BinaryIO, end: int) -> None:
+    """Raise ItlError if another tar begins between the position of *file*, behind one, and byte *end*."""
+    while (start := file.tell()) < end and (chunk := file.read(min(2**20, end - start))):
+        if rest := chunk.lstrip(b"\0"):
+            block = (len(chunk) - len(rest)) // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+            with contextlib.suppress(tarfile.HeaderError):
+                tarfile.TarInfo.frombuf(chunk[block : block + tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+                raise ItlError(
+                    f"{path} is several tars in one file, of which most tools read the first alone; "
+                    f"`tar --ignore-zeros -xf {shlex.quote(path)}` unpacks all"
+                )
+            return
+
+
 def _list_zip(path: Path, prefix: str) -> Listing:
-    listing = Listing(prefix=prefix)
+    listing, links = Listing(prefix=prefix), {}
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
@@ -304,13 +340,15 @@ def _list_zip(path: Path, prefix: str) -> Listing:
     for info in infos:
         if info.is_dir():
             listing.add_folder(info.filename)
-        elif info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            continue
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             listing.left_out["encrypted or oddly compressed members"] += 1
-        elif info.external_attr >> 16 & 0o170000 == 0o120000:
-            listing.left_out["special files"] += 1
+            continue
+        member = ZipMember(str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC)
+        if stat.S_ISLNK(info.external_attr >> 16):
+            target = member.read().decode("utf-8", "surrogateescape")
+            links[info.filename] = normpath(join(dirname(info.filename), target))
         else:
-            member = ZipMember(
-                str(path), info.header_offset, info.compress_size, info.compress_type, info.CRC
-            )
             listing.add(info.filename, member)
+    listing.add_links(links)
     return listing

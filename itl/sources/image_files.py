@@ -14,14 +14,16 @@ from itl import ItlError
 
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO: a JPEG followed by more images
 FORMATS_OF_SUFFIX = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), JPEG_FORMATS),
-    **{".png": ("PNG",), ".bmp": ("BMP",), ".gif": ("GIF",), ".webp": ("WEBP",), ".jp2": ("JPEG2000",)},
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), JPEG_FORMATS),
+    **dict.fromkeys((".png", ".apng"), ("PNG",)),
+    **{".bmp": ("BMP",), ".gif": ("GIF",), ".webp": ("WEBP",)},
+    **dict.fromkeys((".jp2", ".j2k", ".jpx"), ("JPEG2000",)),
     **dict.fromkeys((".tif", ".tiff"), ("TIFF",)),
-    **dict.fromkeys((".ppm", ".pgm", ".pbm"), ("PPM",)),
+    **dict.fromkeys((".ppm", ".pgm", ".pbm", ".pnm"), ("PPM",)),
 }
 UNREAD_SUFFIXES = {  # of images too
-    *(".avif", ".heic", ".heif", ".jxl", ".svg", ".tga", ".psd", ".exr", ".ico"),
-    *(".dng", ".cr2", ".nef", ".arw", ".raf", ".eps", ".pdf"),
+    *(".avif", ".heic", ".heif", ".jxl", ".svg", ".tga", ".psd", ".exr", ".hdr", ".ico", ".pcx", ".dds"),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".eps", ".pdf", ".dcm"),
 }
 # Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))

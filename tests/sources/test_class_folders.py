@@ -1,6 +1,7 @@
 """Sources on small trees and archives: what is listed, what is left out, and what is refused."""
 
 import pickle
+import tarfile
 import zipfile
 
 import pytest
@@ -74,8 +75,68 @@ def test_members_that_leave_the_archive_are_left_out_and_counted(tmp_path):
     path = tarred(tmp_path / "evil.tar", files, **{"cat/5.jpg": "/etc/passwd", "dog": ".."})
     source = ClassFolders(path)
     assert [record.id for record in source.records()] == ["cat/1.jpg", "fox/1.jpg"]
-    assert source.left_out == {"names that leave the archive": 3, "special files": 2}
-    assert "left out: 3 names that leave the archive, 2 special files" in check_lines("folder", path)[1]
+    assert source.left_out == {"names that leave the archive": 3, "links that lead nowhere": 2}
+    assert (
+        "left out: 3 names that leave the archive, 2 links that lead nowhere"
+        in check_lines("folder", path)[1]
+    )
+
+
+@pytest.mark.parametrize("make", ["tar", "zip"])
+def test_links_to_files_of_an_archive_are_these_files(tmp_path, make):
+    """Tools that store equal files once, and tars of linked trees, have images as links."""
+    links = {
+        "photos/cat/2.jpg": "../all/1.jpg",
+        "photos/cat/3.jpg": "2.jpg",
+        "photos/dog/4.jpg": "gone.jpg",
+        "photos/dog/more": "../cat",
+        "photos/dog/5.jpg": "5.jpg",
+    }
+    path = tmp_path / f"photos.{make}"
+    if make == "tar":
+        tarred(path, {"photos/all/1.jpg": b"one", "photos/dog/1.jpg": b"two"}, **links)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("photos/all/1.jpg", "one")
+            archive.writestr("photos/dog/1.jpg", "two")
+            for name, target in links.items():
+                (link := zipfile.ZipInfo(name)).external_attr = 0o120777 << 16
+                archive.writestr(link, target)
+    source = ClassFolders(path)
+    contents = {record.id: source.read(record) for record in source.records()}
+    assert contents == {"all/1.jpg": b"one", "cat/2.jpg": b"one", "cat/3.jpg": b"one", "dog/1.jpg": b"two"}
+    assert source.left_out == {"links that lead nowhere": 2, "links to folders": 1}
+
+
+def test_hard_links_in_a_tar_are_files(tmp_path):
+    first = tree(tmp_path / "t", "cat/1.jpg", "dog/2.jpg") / "cat/1.jpg"
+    (tmp_path / "t/dog/1.jpg").hardlink_to(first)
+    with tarfile.open(tmp_path / "t.tar", "w") as tar:
+        tar.add(tmp_path / "t", ".")
+    source = ClassFolders(tmp_path / "t.tar")
+    assert [record.id for record in source.records()] == ["cat/1.jpg", "dog/1.jpg", "dog/2.jpg"]
+    assert len({source.read(record) for record in source.records()}) == 2
+    assert not source.left_out
+
+
+def test_a_tar_behind_a_tar_is_not_passed_over(tmp_path):
+    one = tarred(tmp_path / "one.tar", {"cat/1.jpg": b"1", "dog/1.jpg": b"1"}).read_bytes()
+    two = tarred(tmp_path / "two.tar", {"fox/1.jpg": b"1"}).read_bytes()
+    (tmp_path / "both.tar").write_bytes(one + two)
+    with pytest.raises(ItlError, match="both.tar is several tars in one file.*--ignore-zeros -xf"):
+        ClassFolders(tmp_path / "both.tar").records()
+    (tmp_path / "padded.tar").write_bytes(one + bytes(512 * 4096) + b"signature".ljust(512))
+    assert len(ClassFolders(tmp_path / "padded.tar").records()) == 2
+
+
+def test_every_file_in_a_stray_folder_counts(tmp_path):
+    tree(
+        tmp_path, "cat/1.jpg", "cat/.cache/a/1.jpg", "cat/.cache/2.jpg", "$RECYCLE.BIN/3.jpg", "dog/.DS_Store"
+    )
+    tree(tmp_path, "dog/1.pnm", "dog/2.mpo")
+    source = ClassFolders(tmp_path)
+    assert [record.id for record in source.records()] == ["cat/1.jpg", "dog/1.pnm", "dog/2.mpo"]
+    assert source.left_out == {"stray files": 4}
 
 
 def test_links_in_folders_are_followed_but_not_round_in_circles(tmp_path):
