@@ -79,16 +79,17 @@ class Coco(AnnotatedSource):
                 scan.notes.append(f"{name} has no annotations, so test is left out; val is scored")
                 continue
             self._scan_json(scan, split, name, tables, json_of)
-        images = sum(map(len, self._by_name.values()))
+        images = sum(map(len, self._names.by_last_name.values()))
+        scan.notes += self._names.describe_elsewhere()
         scan.left_out["images in no JSON file"] += max(0, images - len(json_of))
         if self.proposals:
             add_regions(scan, self.proposals, self.outside)
         return scan.finish(self.bad, self.resized)
 
     @cached_property
-    def _by_name(self) -> dict[str, list[str]]:
-        """All images by their last name."""
-        return by_last_name(self.listing)
+    def _names(self) -> "ImageNames":
+        """What finds the images that the files name."""
+        return ImageNames(self.listing)
 
     @cached_property
     def _json_files(self) -> dict[str, str]:
@@ -136,7 +137,7 @@ class Coco(AnnotatedSource):
         for row in tables["images"]:
             annotations = rows_of.pop(row["id"], [])
             try:
-                image = find_file(str(row["file_name"]), split, self._by_name)
+                image = self._names.find(str(row["file_name"]), split)
             except ItlError as error:
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
@@ -267,38 +268,76 @@ def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
     return {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
 
 
-def by_last_name(listing: Listing) -> dict[str, list[str]]:
-    """Return the names of all images of *listing*, sorted, by what follows their folders."""
-    names = defaultdict(list)
-    for name in sorted(filter(is_image, listing.files)):
-        names[name.rpartition("/")[2]].append(name)
-    return names
+class ImageNames:
+    """Finds images by the names that lists or JSON files give them, which may begin in other folders."""
 
+    def __init__(self, listing: Listing) -> None:
+        """Take the files of a source."""
+        self.by_last_name: dict[str, list[str]] = defaultdict(list)  # sorted
+        for name in sorted(filter(is_image, listing.files)):
+            self.by_last_name[name.rpartition("/")[2]].append(name)
+        self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
+        self._named: dict[str, str] = {}  # image -> its name in a list
+        self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
 
-def find_file(file_name: str, split: str, by_name: Mapping[str, list[str]]) -> str:
-    """Return the image that a JSON file calls *file_name*: in the folder it names, or in that of its split.
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*: in that folder, or in one of its split.
 
-    As many of the last parts of *file_name* count as are there; *by_name* has all images by their last name.
+        As many of the last parts of *name* count as are there.
 
-    Raises:
-        ItlError: If the image is not there, or several match.
-    """
-    file_name = unicodedata.normalize("NFC", file_name)  # as the names of files are
-    parts = [part for part in file_name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    candidates = by_name.get(parts[-1] if parts else "", [])
-    for depth in range(len(parts), 0, -1):
-        tail = "/".join(parts[-depth:])
-        matches = [name for name in candidates if name == tail or name.endswith(f"/{tail}")]
-        if len(matches) > 1:
-            matches = [name for name in matches if split_of_folder(name) == split] or matches
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
+        Raises:
+            ItlError: If the image is not there, lies in another folder that is there too, or several match.
+        """
+        name = unicodedata.normalize("NFC", name)  # as the names of files are
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        candidates = self.by_last_name.get(parts[-1] if parts else "", [])
+        for depth in range(len(parts), 0, -1):
+            tail = "/".join(parts[-depth:])
+            matches = [one for one in candidates if one == tail or one.endswith(f"/{tail}")]
+            if len(matches) > 1:
+                matches = [one for one in matches if split_of_folder(one) == split] or matches
+            if len(matches) == 1:
+                image = self.named(matches[0], "/".join(parts))
+                self._refuse_other_folder(image, parts, depth)
+                return image
+            if matches:
+                raise ItlError(
+                    f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
+                    f"{max(matches, key=len)}"
+                )
+        raise ItlError(f"lists {name[:80]!r}, but there is no such image; copy it again, or remove it")
+
+    def named(self, image: str, name: str) -> str:
+        """Return *image*, which a list calls *name*; ItlError if another name was taken for it too."""
+        other = self._named.setdefault(image, name)
+        if not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
             raise ItlError(
-                f"{file_name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
-                f"{max(matches, key=len)}"
+                f"lists {name[:80]!r} and {other[:80]!r}, but there is {image} alone; copy the other image, "
+                f"or remove its line"
             )
-    raise ItlError(f"lists {file_name[:80]!r}, but there is no such image; copy it again, or remove it")
+        return image
+
+    def describe_elsewhere(self) -> list[str]:
+        """Return a note on images that were found by the last part of their names alone, if there are any."""
+        if not self._elsewhere:
+            return []
+        image, name = next(iter(self._elsewhere.items()))
+        several = counted(len(self._elsewhere), "images are")
+        return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
+
+    def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
+        """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""
+        if depth == len(parts):
+            return
+        parent, inside = parts[-depth - 1], image.split("/")[:-1]
+        splits = {split_of_folder(f"{parent}/"), split_of_folder(image)} - {None}
+        if len(splits) == 2 or (parent in self.folders and parent not in inside):
+            raise ItlError(
+                f"lists {'/'.join(parts)[:80]!r}, which is not there, though {image} is; correct the list, "
+                f"or move the image"
+            )
+        if depth == 1:
+            self._elsewhere.setdefault(image, "/".join(parts))
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
-from itl.sources.coco import by_last_name, find_file
+from itl.sources.coco import ImageNames
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     ID_COLUMNS,
@@ -80,6 +80,7 @@ class ListedSource(ScannedSource):
                     two_classes[record.id] = f"{record.id} is of {both}; correct one of them"
         if ids := self.finder.ids:
             scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
+        scan.notes += self.finder.names.describe_elsewhere()
         if repeated:
             scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
         scan.records = list(records.values())
@@ -138,20 +139,15 @@ class ImageFinder:
 
     def __init__(self, listing: Listing) -> None:
         """Take the files of a source."""
-        self.listing, self.files = listing, listing.files
+        self.names, self.files = ImageNames(listing), listing.files
         self.ids: set[str] = set()  # of the images that lists name without their suffix
         self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
-
-    @cached_property
-    def by_name(self) -> Mapping[str, list[str]]:
-        """All images by their last name."""
-        return by_last_name(self.listing)
 
     @cached_property
     def by_stem(self) -> Mapping[str, list[str]]:
         """All images by their last name without its suffix."""
         names: dict[str, list[str]] = defaultdict(list)
-        for last, images in self.by_name.items():
+        for last, images in self.names.by_last_name.items():
             names[last.rpartition(".")[0]] += images
         return names
 
@@ -166,12 +162,12 @@ class ImageFinder:
         entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
         for folder in self.folders[split]:
             if folder + entry in self.files:
-                return folder + entry
+                return self.names.named(folder + entry, entry)
         if not is_image(entry):
             image = self._find_id(entry, split)
             self.ids.add(image)
             return image
-        image = entry if entry in self.files else find_file(entry, split, self.by_name)
+        image = self.names.named(entry, entry) if entry in self.files else self.names.find(entry, split)
         if image.endswith(entry):
             self.folders[split].append(image[: len(image) - len(entry)])
         return image
@@ -185,7 +181,7 @@ class ImageFinder:
         suffixes = {name[name.rfind(".") :] for name in self.by_stem.get(entry.rpartition("/")[2], [])}
         if len(suffixes) > 1:
             raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
-        return find_file(entry + "".join(suffixes), split, self.by_name)
+        return self.names.find(entry + "".join(suffixes), split)
 
 
 @dataclass(frozen=True)

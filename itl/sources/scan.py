@@ -201,9 +201,8 @@ def _merge_alike(problems: list[Problem]) -> list[Problem]:
             merged += alike
             continue
         images = dict.fromkeys(image for problem in alike for image in problem.images)
-        text = (
-            f"{alike[0].text} ({counted(len(alike), 'problems')} of this kind, on {examples(list(images))})"
-        )
+        on = f", on {examples(list(images))}" if images else ""  # of some no image is left out
+        text = f"{alike[0].text} ({counted(len(alike), 'problems')} of this kind{on})"
         merged.append(Problem(text, tuple(images)))
     return merged
 

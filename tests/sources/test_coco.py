@@ -6,8 +6,9 @@ import pytest
 
 from itl import ItlError
 from itl.packs.pack import Pack
+from itl.sources.archives import Listing, Member
 from itl.sources.boxes import AnnotatedObject
-from itl.sources.coco import Coco, find_file, voc_box
+from itl.sources.coco import Coco, ImageNames, voc_box
 from itl.specs import Packing
 from tests.annotated import check_lines, jpeg, problems_of, written
 from tests.pictures import tarred
@@ -124,11 +125,51 @@ def test_boxes_become_vocs():
 
 
 def test_file_names_are_found_by_as_much_as_they_tell():
-    names = {"1.jpg": ["train/1.jpg", "val/1.jpg", "val/x/1.jpg"]}
-    assert find_file("C:\\photos\\x\\1.jpg", "train", names) == "val/x/1.jpg"
-    assert find_file("1.jpg", "train", names) == "train/1.jpg"
+    names = names_of("train/1.jpg", "val/1.jpg", "val/x/1.jpg")
+    assert names.find("C:\\photos\\x\\1.jpg", "train") == "val/x/1.jpg"
+    assert names.find("1.jpg", "train") == "train/1.jpg"
     with pytest.raises(ItlError, match="could be any of train/1.jpg, val/1.jpg"):
-        find_file("1.jpg", "test", names)
+        names.find("1.jpg", "test")
+
+
+def names_of(*files: str) -> ImageNames:
+    listing = Listing()
+    for name in files:
+        listing.add(name, Member(name))
+    return ImageNames(listing)
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "message"),
+    [
+        (
+            ["train/1.jpg", "val/2.jpg"],
+            "val/1.jpg",
+            "lists 'val/1.jpg', which is not there, though train/1.jpg is",
+        ),
+        (["cats/1.jpg", "dogs/2.jpg"], "/home/me/dogs/1.jpg", "though cats/1.jpg is; correct the list"),
+        (["train/1.jpg"], "val2017/1.jpg", "though train/1.jpg is"),
+        (["photos/train/1.jpg"], "photos/1.jpg", ""),  # in the folder, only deeper
+        (["photos/1.jpg"], "train/1.jpg", ""),
+        (["photos/1.jpg"], "/home/me/images/1.jpg", ""),
+    ],
+)
+def test_an_image_of_another_folder_is_not_taken(files, name, message):
+    if not message:
+        assert names_of(*files).find(name, "train") == files[0]
+    else:
+        with pytest.raises(ItlError, match=message):
+            names_of(*files).find(name, "train")
+
+
+def test_two_names_are_two_images():
+    names = names_of("all/1.jpg", "all/2.jpg")
+    assert names.find("siteA/1.jpg", "train") == names.find("/data/siteA/1.jpg", "val") == "all/1.jpg"
+    with pytest.raises(ItlError, match="lists 'siteB/1.jpg' and 'siteA/1.jpg', but there is all/1.jpg alone"):
+        names.find("siteB/1.jpg", "train")
+    assert names.describe_elsewhere() == [
+        "1 image is not in the folder that a list names, such as siteA/1.jpg, taken to be all/1.jpg"
+    ]
 
 
 @pytest.mark.parametrize(
