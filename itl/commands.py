@@ -41,7 +41,10 @@ Command = Callable[[argparse.Namespace], None]
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
-    args = parser(argv).parse_args(split_budget(argv))
+    arguments = parser(argv)
+    if "" in argv:
+        arguments.error("one of the arguments is empty, as where a variable is not set")
+    args = arguments.parse_args(split_budget(argv))
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with warnings.catch_warnings(), log_lines(print), stopping_on_sigterm():

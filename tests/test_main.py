@@ -287,6 +287,7 @@ BAD = [
     (("plan", "mini", "--data", "images=/tmp"), 1, "--data images=/tmp: images is rendered by source demo"),
     (("plan", "mini", "--data", "/nowhere"), 1, "--data /nowhere: there is no such folder"),
     (("labels", "botom-up@9"), 1, "did you mean 'bottom-up'"),
+    (("check", "folder", ""), 2, "one of the arguments is empty, as where a variable is not set"),
     (("labels", "original", "--leaves", "/nowhere"), 1, "cannot read /nowhere"),
     (("run", "demoo"), 1, "no preset called 'demoo'; did you mean 'demo'"),
     (("run", "minni"), 1, "did you mean 'mini'"),

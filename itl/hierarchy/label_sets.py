@@ -96,7 +96,9 @@ def split_method(method: str) -> list[str]:
     >>> split_method("bottom-up@9+without-pascal+without@n02084071")
     ['bottom-up@9', 'without-pascal', 'without@n02084071']
     """
-    parts = method.removeprefix("original+").split("+")
+    parts = method.split("+")
+    if parts[0] == "original" and len(parts) > 1 and parts[1] != "original":
+        del parts[0]
     ranks = [pick(LABEL_METHODS, part.partition("@")[0], "label method").rank for part in parts]
     repeated = sorted(rank for rank, count in Counter(ranks).items() if count > 1)
     if repeated:
@@ -398,7 +400,7 @@ def _split_control(text: str) -> tuple[int, list[str]]:
 
 WHOLE, WNIDS = r"(0|-?[1-9][0-9]{0,17})", r"[^,]+(,[^,]+)*"
 SEED = Argument("a seed", "0", WHOLE, int)
-NUMBER = Argument("a number from 0", "0", r"0|[1-9][0-9]{0,17}", int)
+NUMBER = Argument("a number from 0 to 9,999", "0", r"0|[1-9][0-9]{0,3}", int)  # all before it are made too
 NODES = Argument("wnids", "n00015388,n00021939", WNIDS, lambda text: text.split(","))
 CONTROL = Argument("a seed, or a seed and wnids", "0", f"{WHOLE}(,{WNIDS})?", _split_control)
 LABEL_METHODS = {  # by the name before the @

@@ -202,6 +202,11 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size, prefix=prefix)
 
 
+def is_packed(name: str) -> bool:
+    """Say whether the file *name* is an archive, by its suffix."""
+    return name.lower().endswith((*PACKED_SUFFIXES, ".tar"))
+
+
 def describe_packed(names: Iterable[str]) -> str:
     """Return what to do about archives among the files *names* that are still packed; empty without any.
 
@@ -244,6 +249,7 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
         ordered = sorted(entries, key=lambda entry: entry.name)
     status = os.stat(folder)
     ancestors |= {(status.st_dev, status.st_ino)}
+    _refuse_one_name([entry.path for entry in ordered if not entry.name.isascii()])
     for entry in ordered:
         name = prefix + entry.name
         if not entry.is_dir():
@@ -258,6 +264,16 @@ def _add_folder_tree(folder: Path, prefix: str, listing: Listing, ancestors: fro
         else:
             listing.add_folder(name)
             _add_folder_tree(Path(entry.path), name + "/", listing, ancestors)
+
+
+def _refuse_one_name(paths: list[str]) -> None:
+    """Raise ItlError where two of *paths* differ in how their accents are written alone."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        if (other := seen.setdefault(unicodedata.normalize("NFC", path), path)) != path:
+            raise ItlError(
+                f"{other!a} and {path!a} are one name, with accents written in two ways; rename one"
+            )
 
 
 def _refuse_compressed(path: Path, start: bytes) -> None:

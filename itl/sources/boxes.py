@@ -124,7 +124,12 @@ def clip_box(
             f"whose pixels count from 1; correct it, or set the option outside=cut"
         )
     box = (max(1, xmin), max(1, ymin), min(last_x, xmax), min(last_y, ymax))
-    return replace(one, box=box_with_area(box, where, one.name))
+    if box[0] >= box[2] or box[1] >= box[3]:
+        raise ItlError(
+            f"{where}: of the box {box_text(one.box)} of {one.name!r} nothing lies inside its image of "
+            f"{width or 'any'} × {height or 'any'} pixels; correct or remove it"
+        )
+    return replace(one, box=box)
 
 
 def turn_box(box: Box, orientation: int, width: int, height: int) -> Box:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from itl import ItlError, counted, one_line
+from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import detection_files, proposals
 from itl.sources.findings import Finding
-from itl.sources.records import WNID, Record, classes_by_split, examples
+from itl.sources.records import WNID, Record, classes_by_split, examples, quoted
 from itl.sources.registry import SOURCES, open_source
 from itl.sources.scan import image_header
 from itl.sources.source import Source
@@ -92,6 +92,8 @@ def _class_counts(source: Source, splits: Splits) -> list[Finding]:
     classes = classes_by_split(record for records in splits.values() for record in records)
     names = sorted(set().union(*classes.values()))
     findings = [Finding("count", line) for line in [*lines, _wordnet_line(names)]]
+    if len(names) == 1:
+        findings.append(Finding("note", f"one class, {names[0]}, alone tells nothing apart: no run takes it"))
     if len(names) < source.published_classes:
         findings.append(Finding("note", f"{len(names):,} of {source.published_classes:,} classes"))
     for split, records in splits.items():
@@ -134,13 +136,13 @@ def _list_counts(start: str, counts: Counter, difficult: Counter | None = None) 
     difficult = difficult or Counter()
     ranked = sorted(counts.keys() | difficult.keys(), key=lambda name: (counts[name], name))
     if len(ranked) > MAX_LISTED_CLASSES:
-        fewest = ", ".join(f"{one_line(name)} {counts[name]:,}" for name in ranked[:3])
-        most = f"{one_line(ranked[-1])} {counts[ranked[-1]]:,}"
+        fewest = ", ".join(f"{quoted(name)} {counts[name]:,}" for name in ranked[:3])
+        most = f"{quoted(ranked[-1])} {counts[ranked[-1]]:,}"
         return [Finding("count", f"{start}fewest: {fewest}; most: {most}")]
     parts = []
     for name in sorted(ranked):
         also = f" (+ {difficult[name]:,})" if difficult[name] else ""
-        parts.append(f"{one_line(name)} {counts[name]:,}{also}".replace(" ", NO_BREAK_SPACE))
+        parts.append(f"{quoted(name)} {counts[name]:,}{also}".replace(" ", NO_BREAK_SPACE))
     lines = textwrap.wrap(
         ", ".join(parts), 100, initial_indent=start, subsequent_indent="    ", break_on_hyphens=False
     )

@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
-from itl.sources.archives import Listing, describe_packed, foreign_format
+from itl.sources.archives import Listing, describe_packed, foreign_format, is_packed
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
 from itl.sources.records import Record, examples, is_image, validate_records
@@ -94,7 +94,8 @@ class ClassFolders(Source):
             if self.empty == "refuse":
                 refuse_empty_classes(self.listing, layout, counts, "fill them, or set the option empty=skip")
         except ItlError as error:
-            raise ItlError(f"{self.path}: {error}") from None
+            packed = describe_packed(self.listing.files)
+            raise ItlError(f"{self.path}: {error}{f'; {packed}' if packed else ''}") from None
         return choose_classes(layout, self.classes, counts)
 
     @property
@@ -115,7 +116,9 @@ class ClassFolders(Source):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        return self.listing.left_out + self.folders.left_out
+        packed = sorted(name for name in self.listing.files if is_packed(name))
+        reason = f"archives that are not opened ({examples(packed, 1)})"
+        return self.listing.left_out + self.folders.left_out + Counter({reason: len(packed)})
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id."""

@@ -305,7 +305,17 @@ class ImageNames:
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
                     f"{max(matches, key=len)}"
                 )
-        raise ItlError(f"lists {name[:80]!r}, but there is no such image; copy it again, or remove it")
+        near = self._by_stem.get(_stem(parts[-1]) if parts else "", [])
+        cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
+        raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """All images by the last part of their names, without suffix and case."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for last, images in self.by_last_name.items():
+            names[_stem(last)] += images
+        return names
 
     def named(self, image: str, name: str) -> str:
         """Return *image*, which a list calls *name*; ItlError if another name was taken for it too."""
@@ -338,6 +348,10 @@ class ImageNames:
             )
         if depth == 1:
             self._elsewhere.setdefault(image, "/".join(parts))
+
+
+def _stem(last_name: str) -> str:
+    return last_name.rpartition(".")[0].casefold()
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:

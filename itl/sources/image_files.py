@@ -87,11 +87,14 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise ItlError("the file is empty")
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
     except MemoryError:
         raise
     except Exception as error:  # Pillow's readers raise all kinds of errors
         raise ItlError(_reason(error)) from error
+    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
+        raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
+    return image
 
 
 def _kinds(image: Image.Image, data: bytes, name: str) -> tuple[str, ...]:
@@ -169,8 +172,6 @@ def simplejpeg_decoder() -> Callable | None:
 
 def _decode_by_pillow(image: Image.Image) -> np.ndarray:
     """Decode with Pillow to (H, W, 3): transparent parts white, deep pixels as `_to_8_bit` has them."""
-    if image.mode == "F" or (image.mode == "I" and image.format == "TIFF"):
-        raise ItlError("it has 32-bit pixels, whose range is unknown; convert it to 8 or 16 bit")
     try:
         image.load()
         if image.mode.startswith("I"):
@@ -192,7 +193,9 @@ def _bits(image: Image.Image) -> int:
 
 def _to_8_bit(image: Image.Image) -> np.ndarray:
     """Return the 8 upper bits of grey samples of 12 or 16 bits, uint8 (H, W); white is bright."""
-    pixels = (np.asarray(image) >> (_bits(image) - 8)).astype(np.uint8)
+    samples = np.asarray(image)
+    pixels = (samples >> (_bits(image) - 8)).astype(np.uint8)
+    pixels[samples == image.info.get("transparency", -1)] = 255
     # Pillow inverts 8-bit samples of such a TIFF, but not deeper ones.
     is_white_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC_TAG) == 0
     return 255 - pixels if is_white_zero else pixels

@@ -133,7 +133,7 @@ class ParquetImages(Source):
         image = choose_column(columns, self.image, IMAGE_COLUMNS, "image", first)
         label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
         kind = schema.field(label).type
-        if pa.types.is_nested(kind):
+        if pa.types.is_nested(kind) or pa.types.is_floating(kind):
             raise ItlError(
                 f"{first}: the column {label} is {kind}, not one class for each image; set the option "
                 f"label=COLUMN"

@@ -120,6 +120,15 @@ def examples(names: Sequence[str], limit: int = 3) -> str:
     return ", ".join(shown) + (" …" if len(names) > limit else "")
 
 
+def quoted(name: str) -> str:
+    """Return *name* for a list of names and counts: in quotation marks where it would be misread.
+
+    >>> quoted("cat"), quoted("cat "), quoted("dog, big")
+    ('cat', "'cat '", "'dog, big'")
+    """
+    return one_line(name) if name == name.strip() and ", " not in name else repr(name)
+
+
 def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
     """Return the classes of each split."""
     classes = defaultdict(set)

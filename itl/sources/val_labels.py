@@ -45,6 +45,7 @@ def find_labels(
     """
     stems, folders, listed = [short_name(name) for name in images], list(folders), listed or {}
     faults: list[str] = []
+    partial = False  # whether a list has some of them
     chosen: ValLabels | None = None
     for candidates in (_text_lists(folders, listed), _others(folders, listed)):
         for words, read in candidates:
@@ -59,9 +60,18 @@ def find_labels(
                 _refuse_contradiction(chosen, ValLabels(labels, words), stems)
             elif len(missing) < len(stems):
                 faults.append(f"{words} lacks {len(missing):,} of them, such as {examples(missing)}")
+                partial = True
         if chosen:
+            if absent := sorted(chosen.wnids.keys() - set(stems)):
+                note = f"{counted(len(absent), 'images')} in it not there: {examples(absent, 1)}"
+                return ValLabels(chosen.wnids, f"{chosen.words} ({note})")
             return chosen
     reasons = "".join(f"; {fault}" for fault in faults[:3])
+    if partial:
+        raise ItlError(
+            f"no list has a class for each of {counted(len(stems), 'val images')}{reasons}; complete it, or "
+            f"name another of `filename wnid` lines with the option val_labels"
+        )
     raise ItlError(
         f"{counted(len(stems), 'val images have')} no label, such as {min(stems, default='')}{reasons}; put "
         f"{DEVKIT}.tar.gz, LOC_val_solution.csv or val.txt with synsets.txt beside them, or name a list of "

@@ -129,6 +129,24 @@ def test_a_tar_behind_a_tar_is_not_passed_over(tmp_path):
     assert len(ClassFolders(tmp_path / "padded.tar").records()) == 2
 
 
+def test_folders_of_one_name_are_not_one_class(tmp_path):
+    tree(tmp_path, "caf\u00e9/1.jpg", "cafe\u0301/2.jpg", "fox/1.jpg")
+    with pytest.raises(
+        ItlError, match=r"cafe\\u0301' and '.*caf\\xe9' are one name, with accents written in"
+    ):
+        ClassFolders(tmp_path).records()
+
+
+def test_archives_among_class_folders_are_named(tmp_path):
+    tree(tmp_path / "in", "cat/1.jpg", "dog/1.jpg", "dog/more.tar.gz", "fox.zip")
+    assert ClassFolders(tmp_path / "in").left_out == {"archives that are not opened (dog/more.tar.gz …)": 2}
+    tree(tmp_path / "cat", "cat/1.jpg", "dog.zip", "fox.zip")
+    with pytest.raises(
+        ItlError, match="all images are of one class, 'cat'.*; dog.zip is a zip inside the folder"
+    ):
+        ClassFolders(tmp_path / "cat").records()
+
+
 def test_every_file_in_a_stray_folder_counts(tmp_path):
     tree(
         tmp_path, "cat/1.jpg", "cat/.cache/a/1.jpg", "cat/.cache/2.jpg", "$RECYCLE.BIN/3.jpg", "dog/.DS_Store"

@@ -162,6 +162,12 @@ def test_an_image_of_another_folder_is_not_taken(files, name, message):
             names_of(*files).find(name, "train")
 
 
+def test_the_name_that_was_meant_is_offered():
+    for name in ("1.JPG", "1.png", "/data/cat/1.jpeg"):
+        with pytest.raises(ItlError, match=r"there is no such image; did you mean cat/1.jpg\?"):
+            names_of("cat/1.jpg").find(name, "train")
+
+
 def test_two_names_are_two_images():
     names = names_of("all/1.jpg", "all/2.jpg")
     assert names.find("siteA/1.jpg", "train") == names.find("/data/siteA/1.jpg", "val") == "all/1.jpg"

@@ -103,6 +103,21 @@ def test_deep_pixels_are_scaled_by_their_depth(data, kind, expected):
     assert np.abs(pixels.astype(int) - expected[:, :, None]).max() <= 1
 
 
+def test_deep_grey_that_is_named_transparent_becomes_white():
+    image = Image.fromarray(DEEP)
+    image.save(file := io.BytesIO(), "PNG", transparency=int(DEEP[3, 5]))
+    expected = np.where(DEEP[3, 5] == DEEP, 255, DEEP >> 8)
+    pixels, kinds = pixels_of(file.getvalue(), "a.png")
+    assert (pixels == expected[:, :, None]).all()
+    assert kinds == ("PNG", "grey", "alpha", "16-bit")
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_32_bit_images_are_refused_by_their_header(dtype):
+    with pytest.raises(ItlError, match="it has 32-bit pixels"):
+        read_header(encoded(DEEP.astype(dtype), "TIFF"))
+
+
 def test_formats_that_are_not_listed_are_not_opened():
     """Pillow would start Ghostscript for an EPS file."""
     with pytest.raises(ItlError, match="not an image that Pillow can read"):

@@ -189,6 +189,26 @@ def test_tiny_imagenet_as_published(tmp_path):
         TinyImageNet(tmp_path / "tiny-imagenet-200").records()
 
 
+def test_a_list_of_val_that_does_not_fit_the_images_is_said(tmp_path):
+    labels = "val_0.JPEG\tn04285008\t0\t0\t9\t9\n"
+    tree(
+        tmp_path,
+        *(name for name in TINY if "val" not in name),
+        "val/images/val_0.JPEG",
+        "val/images/val_1.JPEG",
+    )
+    (listed := tmp_path / "val/val_annotations.txt").write_text(labels)
+    lacking = (
+        "no list has a class for each of 2 val images; val_annotations.txt lacks 1 of them, such as val_1"
+    )
+    with pytest.raises(ItlError, match=f"{lacking}; complete it, or name another"):
+        TinyImageNet(tmp_path).records()
+    listed.write_text(labels + labels.replace("val_0", "val_1") + labels.replace("val_0", "val_2"))
+    source = TinyImageNet(tmp_path)
+    assert sum(record.split == "val" for record in source.records()) == 2
+    assert source.labelled_by == "their folders, val by val_annotations.txt (1 image in it not there: val_2)"
+
+
 def test_a_tar_of_imagenet_v2_with_a_folder_around_its_numbers(tmp_path):
     images = {f"imagenetv2-format-val/{number}/{40 * 'a'}.jpeg": b"v" for number in (0, 1)}
     records = ImageNet(tarred(tmp_path / "v2.tar", images)).records()
