@@ -49,6 +49,13 @@ def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]
     return tuple(options.items())
 
 
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Return what *parser* reads in the command line *argv*; it ends the program where that is no command."""
+    if "" in argv:
+        parser.error("one of the arguments is empty, as where a variable is not set")
+    return parser.parse_args(split_budget(argv))
+
+
 def split_budget(argv: Sequence[str]) -> list[str]:
     """Write the value of --budget as two words, NUMBER UNIT, however it was given.
 

@@ -22,9 +22,9 @@ from itl.arguments import (
     TAXONOMY,
     UNTIL_DECIDED,
     Argument,
+    parse,
     parse_options,
     parse_shard,
-    split_budget,
 )
 from itl.machine import Machine, stopping_on_sigterm
 from itl.specs import Packing, Subset
@@ -41,10 +41,7 @@ Command = Callable[[argparse.Namespace], None]
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
-    arguments = parser(argv)
-    if "" in argv:
-        arguments.error("one of the arguments is empty, as where a variable is not set")
-    args = arguments.parse_args(split_budget(argv))
+    args = parse(parser(argv), argv)
     os.environ["ITL_COMMAND"] = shlex.join(["itl", *argv])  # stands in the provenance of all results
     try:
         with warnings.catch_warnings(), log_lines(print), stopping_on_sigterm():
