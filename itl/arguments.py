@@ -1,7 +1,7 @@
 """What commands take: their arguments, and how the texts of these are read."""
 
 import re
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +49,7 @@ def parse_options(texts: Sequence[str] | None) -> tuple[tuple[str, object], ...]
     return tuple(options.items())
 
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     """Return what *parser* reads in the command line *argv*; it ends the program where that is no command."""
     if "" in argv:
         parser.error("one of the arguments is empty, as where a variable is not set")
