@@ -4,6 +4,7 @@ The public names of all rooms can be imported from here; each room is loaded whe
 """
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,6 +61,13 @@ VERBS_OF_ONE |= {"leave": "leaves", "give": "gives"}
 
 class ItlError(ValueError):
     """Raised when something asked of itl cannot be done; the message says what can."""
+
+
+def cannot_read(path: object, error: OSError) -> ItlError:
+    """Return the error that the file *path* cannot be read, and where it was looked for."""
+    is_relative = not os.path.isabs(str(path)) and isinstance(error, FileNotFoundError)
+    where = f" in {os.getcwd()}" if is_relative else ""
+    return ItlError(f"cannot read {path}{where}: {error.strerror or error}")
 
 
 def pick(options: Mapping[str, T], name: str, what: str) -> T:

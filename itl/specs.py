@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from itl import ItlError, no_such, pick
+from itl import ItlError, cannot_read, no_such, pick
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -411,18 +411,19 @@ def hashed_labels(labels: str) -> str:
     """Return the label method *labels* as keys hold it.
 
     Each file that it names has its digest, since its content changes numbers and its name does not; original,
-    which changes nothing before another part, is left out there.
+    which changes nothing before another part, is left out there; the wnids of a cut have no order.
 
-    >>> hashed_labels("bottom-up@9"), hashed_labels("original+without-pascal")
-    ('bottom-up@9', 'without-pascal')
+    >>> hashed_labels("bottom-up@9"), hashed_labels("original+without-pascal"), hashed_labels("cut@b,a,b")
+    ('bottom-up@9', 'without-pascal', 'cut@a,b')
     """
-    parts = labels.removeprefix("original+").split("+")
-    return "+".join(
-        f"{part}#{file_digest(part[len('file@') :])}"
-        if part.startswith("file@") and "#" not in part
-        else part
-        for part in parts
-    )
+    return "+".join(map(_hashed_part, labels.removeprefix("original+").split("+")))
+
+
+def _hashed_part(part: str) -> str:
+    method, _, argument = part.partition("@")
+    if method == "cut":
+        return f"cut@{','.join(sorted(set(argument.split(','))))}"
+    return f"{part}#{file_digest(argument)}" if method == "file" and "#" not in argument else part
 
 
 def file_digest(path: str) -> str:
@@ -430,7 +431,7 @@ def file_digest(path: str) -> str:
     try:
         return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()[:8]
     except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+        raise cannot_read(path, error) from error
 
 
 def canonical(spec: object) -> str:

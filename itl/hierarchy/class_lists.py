@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from itl import ItlError, nearest
+from itl import ItlError, cannot_read, nearest
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 
 WNID = re.compile(r"n\d{8}")
@@ -118,7 +118,7 @@ def _rows(path: Path) -> list[Row]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+        raise cannot_read(path, error) from error
     try:
         text = unicodedata.normalize("NFC", data.decode("utf-8-sig"))  # as the names of folders are
     except UnicodeDecodeError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from itl import ItlError
+from itl import ItlError, nearest
 from itl.machine import Machine, data_entry, describe_unused_data
 from itl.packs.pack import PACK_AGAIN, Pack
 from itl.packs.source_state import PackRequest, changes_since
@@ -60,6 +60,9 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     searched = ", ".join(named) or f"no folder ({nowhere})"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
     kind = ItlError if matches else NoSource
+    present = [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()]
+    if not matches and (near := nearest(packing.path, present)):
+        result += f" (did you mean {near[0]!r}?)"
     raise kind(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
         f"{name}=PATH{describe_unused_data(machine.data)}"

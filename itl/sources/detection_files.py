@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from itl import ItlError, counted, did_you_mean, no_such, pick
+from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
 from itl.sources.boxes import SIDES, box_text, first_invalid_box
 from itl.sources.coco import is_finite_number, read_tables, refuse_normalised_bboxes, voc_corners
@@ -168,7 +168,7 @@ def _columns_as_text(path: Path) -> dict[str, tuple[str, ...]]:
         text = path.read_bytes().decode("utf-8-sig")
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror or error}") from error
+        raise cannot_read(path, error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ItlError(f"{path} cannot be read as a CSV in UTF-8 ({error}); write it again") from None
     header = [name.strip() for name in rows[0]] if rows else []
@@ -343,7 +343,7 @@ def _read_categories(file: Path, images: Collection[str]) -> tuple[dict[str, str
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise ItlError(f"cannot read {file}: {error.strerror}") from error
+        raise cannot_read(file, error) from error
     if file.suffix.lower() != ".json" or b'"categories"' not in data:
         return read_names(data, str(file)), {}
     tables = read_tables(data, str(file))

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from itl import ItlError
+from itl import ItlError, cannot_read
 
 MAX_UNPACKED_BYTES = 2 << 30  # of one array, one row group of a table, one member of an archive, one .mat
 
@@ -33,7 +33,7 @@ def explain_damage(name: str, kind: str) -> Iterator[None]:
         raise ItlError(f"{name} does not fit the memory; it is damaged, or too large") from None
     except Exception as error:  # damaged files make libraries raise all kinds of errors
         if isinstance(error, OSError) and error.strerror:
-            raise ItlError(f"cannot read {name}: {error.strerror}") from error
+            raise cannot_read(name, error) from error
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise ItlError(f"{name} is damaged, or not a {kind} ({reason}); copy it again") from error
 

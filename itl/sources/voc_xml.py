@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from itl import ItlError, counted
+from itl import ItlError, cannot_read, counted
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
@@ -109,7 +109,7 @@ def _read_image_list(path: Path) -> set[str]:
     try:
         names = {line.split()[0] for line in read_list(path.read_bytes())}
     except OSError as error:
-        raise ItlError(f"cannot read {path}: {error.strerror}") from error
+        raise cannot_read(path, error) from error
     if not names:
         raise ItlError(f"{path} lists no image; it should hold an image's name on each line")
     return names

@@ -25,6 +25,13 @@ def test_a_data_set_beside_its_zip_is_refused_with_both_named(tmp_path):
     assert paths.find_source(packing, "images", one) == tmp_path / "tiny-imagenet-200.zip"
 
 
+def test_a_folder_that_may_be_meant_is_offered(tmp_path):
+    (tmp_path / "leaves").mkdir()
+    packing, machine = Packing("folder", path="leavs", size=8), Machine(home=tmp_path, data=(str(tmp_path),))
+    with pytest.raises(ItlError, match=r"looked for images as leavs in .*; found nothing \(did you mean 'leaves'"):
+        paths.find_source(packing, "images", machine)
+
+
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
     machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
     listed = size_of(packing, "images", machine)
