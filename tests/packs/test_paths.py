@@ -27,9 +27,9 @@ def test_a_data_set_beside_its_zip_is_refused_with_both_named(tmp_path):
 
 def test_a_folder_that_may_be_meant_is_offered(tmp_path):
     (tmp_path / "leaves").mkdir()
-    packing, machine = Packing("folder", path="leavs", size=8), Machine(home=tmp_path, data=(str(tmp_path),))
-    with pytest.raises(ItlError, match=r"looked for images as leavs in .*; found nothing \(did you mean 'leaves'"):
-        paths.find_source(packing, "images", machine)
+    machine = here(tmp_path, data=(str(tmp_path),))
+    with pytest.raises(ItlError, match=r"images as leavs in .*; found nothing \(did you mean 'leaves'\?\)"):
+        paths.find_source(Packing("folder", path="leavs"), "images", machine)
 
 
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
