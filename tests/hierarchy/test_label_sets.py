@@ -18,6 +18,7 @@ from itl.hierarchy.label_sets import (
     halves_minimal,
     halves_random,
     label_set,
+    listed_in_vain,
     needs_tree,
     split_method,
     top_down,
@@ -160,6 +161,15 @@ def test_parts_keep_what_all_of_them_keep(tree):
     assert labels.class_of == {"husky": "dog", "poodle": "dog"}
     assert labels.name == "bottom-up@2+only@animal+without@fish"
     assert label_set(tree, "top-down@1+without@vehicle", LEAVES).classes == ["dog", "fish"]
+
+
+def test_what_a_list_has_in_vain_is_named_by_file(tree, tmp_path):
+    (one := tmp_path / "one").write_text("husky\nanimal\nn99999999\n")
+    (two := tmp_path / "two").write_text("husky\ncar\n")
+    assert listed_in_vain(tree, f"file@{one}#12345678+without@fish", LEAVES) == {
+        str(one): ["animal (animal)", "n99999999"]
+    }
+    assert listed_in_vain(tree, f"file@{two}", LEAVES) == {}
 
 
 def test_any_part_may_need_the_tree():

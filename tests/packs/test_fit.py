@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional
 
 from itl import ItlError
-from itl.packs.fit import decode, resize, to_square
+from itl.packs.fit import LOW_CONTRAST, decode, resize, to_square
 from itl.sources import image_files
 from itl.sources.class_folders import ClassFolders
 from itl.sources.image_files import pixels_of
@@ -61,6 +61,16 @@ def test_every_exif_orientation_as_pillow_has_it():
         image = decode(data, "a.jpg", 12, "squash")
         assert (image.pixels == to_square(upright, 12, "squash")).all()
         assert (image.height, image.width) == upright.shape[:2]
+
+
+@pytest.mark.parametrize(
+    ("span", "bits", "is_low"), [(15, 8, True), (16, 8, False), (63, 16, True), (64, 16, False)]
+)
+def test_contrast_is_low_below_a_sixteenth_of_the_range_and_of_16_bits_below_a_quarter(span, bits, is_low):
+    values = np.full((4, 5), 100)
+    values[0, 0] += span
+    data = encoded(values.astype(np.uint8) if bits == 8 else (values << 8).astype(np.uint16))
+    assert (LOW_CONTRAST in decode(data, "a.png", 4, "squash").kinds) == is_low
 
 
 @pytest.mark.parametrize(
