@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,13 @@ def encoded(pixels: np.ndarray, format: str = "PNG", mode: str | None = None, **
     image = Image.fromarray(pixels)
     (image.convert(mode) if mode else image).save(file, format, **settings)
     return file.getvalue()
+
+
+def with_late_exif(data: bytes) -> bytes:
+    """Move the EXIF block of a PNG behind its pixels."""
+    start = data.index(b"eXIf") - 4
+    chunk = data[start : start + 12 + struct.unpack(">I", data[start : start + 4])[0]]
+    return data.replace(chunk, b"").replace(struct.pack(">I", 0) + b"IEND", chunk + bytes(4) + b"IEND")
 
 
 def smooth(height: int, width: int) -> np.ndarray:

@@ -27,7 +27,7 @@ UNREAD_SUFFIXES = {  # of images too
 }
 # Nothing else is opened: Pillow would start Ghostscript for an EPS file, whatever its name.
 FORMATS = tuple(dict.fromkeys(names[0] for names in FORMATS_OF_SUFFIX.values()))
-LATE_EXIF = "EXIF behind the pixels, ignored"  # of a PNG
+LATE_EXIF = "EXIF ignored behind the pixels"  # of a PNG; a pack joins kinds with commas
 CORRUPT = "corrupt"  # a JPEG with damage that only strict decoders refuse
 ORIENTATION_TAG = 0x0112  # of EXIF and TIFF
 BITS_PER_SAMPLE_TAG, PHOTOMETRIC_TAG = 0x0102, 0x0106  # of TIFF

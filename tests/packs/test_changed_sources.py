@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from itl import ItlError
 from itl.packs import writer
+from itl.packs.fit import LOW_CONTRAST
 from itl.packs.pack import Pack
 from itl.sources.class_folders import ClassFolders
+from itl.sources.image_files import LATE_EXIF
 from itl.specs import Packing
-from tests.pictures import encoded, forked, same, smooth
+from tests.pictures import encoded, forked, same, smooth, with_late_exif
 
 PACKING = Packing("folder", size=24, unreadable=0.1)
 
@@ -71,6 +74,16 @@ def test_a_changed_source_is_packed_anew_and_only_what_changed_is_decoded(few, t
     decoded.clear()
     assert same(Pack.build(PACKING, tmp_path / "pack", path=few), after)
     assert not decoded
+
+
+def test_what_files_were_like_is_counted_without_decoding_them_again(few, tmp_path):
+    (exif := Image.Exif())[0x0112] = 6
+    (few / "train/cat/98.png").write_bytes(with_late_exif(encoded(smooth(32, 32), exif=exif)))
+    (few / "train/dog/97.png").write_bytes(encoded(np.zeros((32, 32), np.uint8)))
+    kinds = Pack.build(PACKING, tmp_path / "pack", path=few).summary["kinds"]
+    assert kinds == {"PNG": 13, LATE_EXIF: 1, "grey": 1, LOW_CONTRAST: 1}
+    change(few)
+    assert Pack.build(PACKING, tmp_path / "pack", path=few).summary["kinds"] == kinds | {"PNG": 14}
 
 
 def test_other_files_beside_the_images_change_nothing(few, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from itl.sources.image_files import CORRUPT, FORMATS, LATE_EXIF, pixels_of, read
 from itl.sources.registry import open_source
 from itl.specs import Packing
 from tests.annotated import thing, written, xml
-from tests.pictures import encoded, smooth
+from tests.pictures import encoded, smooth, with_late_exif
 
 CASES = Path(__file__).parents[3] / "shared/cases/damaged-png"
 PICTURE = smooth(24, 36) ^ np.random.default_rng(0).integers(0, 32, (24, 36, 3), dtype=np.uint8)
@@ -67,10 +67,7 @@ def test_every_orientation_is_applied_once_and_the_header_agrees(format, setting
 
 
 def test_a_png_tells_its_orientation_before_its_pixels_or_not_at_all():
-    data = with_orientation("PNG", 6)
-    start = data.index(b"eXIf") - 4
-    chunk = data[start : start + 12 + struct.unpack(">I", data[start : start + 4])[0]]
-    late = data.replace(chunk, b"").replace(struct.pack(">I", 0) + b"IEND", chunk + bytes(4) + b"IEND")
+    late = with_late_exif(with_orientation("PNG", 6))
     pixels, kinds = pixels_of(late, "a.png")
     assert np.array_equal(pixels, PICTURE)
     assert kinds == ("PNG", LATE_EXIF)
