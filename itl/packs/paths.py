@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from fnmatch import fnmatch
 from functools import cache
 from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from itl.sources.registry import open_source, reads_files
 from itl.specs import Packing, canonical
 from itl.storage import read_mapping, write_atomic
 
+MOST_COMPARED = 1000  # names in the data folders, where none is the one that is looked for
 TIMED_IMAGES = 24  # decoded to measure how long packing takes
 
 
@@ -60,8 +62,9 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     searched = ", ".join(named) or f"no folder ({nowhere})"
     result = f"{len(matches)} matches ({', '.join(map(str, matches[:3]))})" if matches else "nothing"
     kind = ItlError if matches else NoSource
-    present = [entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()]
-    if not matches and (near := nearest(packing.path, present)):
+    inside = chain.from_iterable(folder.iterdir() for folder in folders if folder.is_dir())
+    present = [] if matches else [path.name for path in islice(inside, MOST_COMPARED)]
+    if near := nearest(packing.path, present):
         result += f" (did you mean {near[0]!r}?)"
     raise kind(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "

@@ -25,7 +25,7 @@ from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
 from itl.sources.records import examples
 from itl.sources.registry import SOURCES
-from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Transfer
+from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -449,15 +449,16 @@ def _enlarged(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
 
 def _listed_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> tuple[str, ...]:
     """Return a line for each list of classes (`file@FILE`) that has some without training images."""
-    lines: dict[str, None] = {}  # each once
+    alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share a list and a pack
     for run in runs:
-        if isinstance(run.spec, Pretrain) and "file@" in (subset := run.spec.subset).labels:
-            tree = tree_of_digest(subset.tree, machine.taxonomies)
-            for path, names in listed_in_vain(tree, subset.labels, run.size.train).items():
-                several = counted(len(names), "classes")
-                lines[f"note: {run.pack} has no images of {several} that {path} lists: {examples(names)}"] = (
-                    None
-                )
+        if isinstance(run.spec, Pretrain) and "file@" in run.spec.subset.labels:
+            alike[run.spec.subset.labels, id(run.size)] = run, run.spec.subset
+    lines: dict[str, None] = {}  # each once
+    for run, subset in alike.values():
+        tree = tree_of_digest(subset.tree, machine.taxonomies)
+        for path, names in listed_in_vain(tree, subset.labels, run.size.train).items():
+            several = f"{counted(len(names), 'classes')} that {path} lists: {examples(names)}"
+            lines[f"note: {run.pack} has no images of {several}"] = None
     return tuple(lines)
 
 

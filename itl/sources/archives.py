@@ -202,7 +202,7 @@ def list_files(path: Path, prefix: str = "") -> Listing:
         return _list_tar(str(path), file, os.fstat(file.fileno()).st_size, prefix=prefix)
 
 
-def is_packed(name: str) -> bool:
+def is_archive(name: str) -> bool:
     """Say whether the file *name* is an archive, by its suffix."""
     return name.lower().endswith((*PACKED_SUFFIXES, ".tar"))
 

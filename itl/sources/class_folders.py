@@ -14,7 +14,7 @@ from itl import ItlError, counted
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
-from itl.sources.archives import Listing, describe_packed, foreign_format, is_packed
+from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
 from itl.sources.records import Record, examples, is_image, validate_records
@@ -116,7 +116,7 @@ class ClassFolders(Source):
     @property
     def left_out(self) -> Counter:
         """How many files are not records, by reason."""
-        packed = sorted(name for name in self.listing.files if is_packed(name))
+        packed = sorted(name for name in self.listing.files if is_archive(name))
         reason = f"archives that are not opened ({examples(packed, 1)})"
         return self.listing.left_out + self.folders.left_out + Counter({reason: len(packed)})
 

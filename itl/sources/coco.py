@@ -17,7 +17,7 @@ from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, is_image, unique_keys
+from itl.sources.records import Record, examples, is_image, short_name, unique_keys
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
@@ -305,7 +305,7 @@ class ImageNames:
                     f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
                     f"{max(matches, key=len)}"
                 )
-        near = self._by_stem.get(_stem(parts[-1]) if parts else "", [])
+        near = self._by_stem.get(short_name(name).casefold(), [])
         cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
         raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
 
@@ -314,13 +314,13 @@ class ImageNames:
         """All images by the last part of their names, without suffix and case."""
         names: dict[str, list[str]] = defaultdict(list)
         for last, images in self.by_last_name.items():
-            names[_stem(last)] += images
+            names[short_name(last).casefold()] += images
         return names
 
     def named(self, image: str, name: str) -> str:
         """Return *image*, which a list calls *name*; ItlError if another name was taken for it too."""
         other = self._named.setdefault(image, name)
-        if not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
+        if other != name and not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
             raise ItlError(
                 f"lists {name[:80]!r} and {other[:80]!r}, but there is {image} alone; copy the other image, "
                 f"or remove its line"
@@ -348,10 +348,6 @@ class ImageNames:
             )
         if depth == 1:
             self._elsewhere.setdefault(image, "/".join(parts))
-
-
-def _stem(last_name: str) -> str:
-    return last_name.rpartition(".")[0].casefold()
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
