@@ -152,6 +152,8 @@ class Recipe:
                 f"schedule cosine has no drops; got {list(self.drops)}; leave them out, or give "
                 f"schedule: step"
             )
+        if self.flip not in (True, False):
+            raise ItlError(f"flip of a recipe should be true or false, not {self.flip!r}")
         for name, value in self._settled().items():
             object.__setattr__(self, name, value)
         _check_limits(self, self.limits)

@@ -280,6 +280,8 @@ def test_no_number_of_a_spec_may_be_yes_or_no(kind):
             with pytest.raises(ItlError, match=f"^{name} of x should be a (whole )?number, not True$"):
                 spec_of(kind, {name: True}, "x")
     assert spec_of(Recipe, {"flip": False}, "x") == Recipe(flip=False)
+    with pytest.raises(ItlError, match="^flip of a recipe should be true or false, not 'no'$"):
+        Recipe(flip="no")
     assert spec_of(Packing, {"options": {"flag": True}}, "x").options == (("flag", True),)
 
 

@@ -219,11 +219,19 @@ def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Ci
 
 
 def image_array(data: object, side: int, what: str) -> np.ndarray:
-    """Return *data*, uint8 (N, 3 · side · side), as (N, 3, side, side); ItlError, about *what*, otherwise."""
-    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.size % (3 * side * side):
-        shape = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise ItlError(f"{what} holds {shape}, not uint8 images of {side} × {side} pixels; download it again")
-    return data.reshape(-1, 3, side, side)
+    """Return *data* as uint8 (N, 3, side, side).
+
+    It may be uint8 (N, 3 · side · side), as published, (N, 3, side, side) or (N, side, side, 3).
+
+    ItlError, about *what*, otherwise.
+    """
+    if isinstance(data, np.ndarray) and data.dtype == np.uint8:
+        if data.shape[1:] == (side, side, 3):
+            return data.transpose(0, 3, 1, 2)
+        if data.shape[1:] in ((3 * side * side,), (3, side, side)):
+            return data.reshape(-1, 3, side, side)
+    shape = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+    raise ItlError(f"{what} holds {shape}, not uint8 images of {side} × {side} pixels; download it again")
 
 
 def label_list(labels: object, count: int, what: str) -> list[int]:

@@ -112,8 +112,8 @@ def load_batch(file: str, time_ns: int) -> tuple[np.ndarray, list[int]]:
         content = load_plain(Path(file).read_bytes(), file)
     if not isinstance(content, dict) or not {"data", "labels"} <= content.keys():
         raise ItlError(f"{file} has no data and labels; download it again")
-    data, count = content["data"], len(content["labels"]) if hasattr(content["labels"], "__len__") else 0
-    size = data.size // max(1, count) if isinstance(data, np.ndarray) else 0
+    data = content["data"]
+    size = data.size // max(1, len(data)) if isinstance(data, np.ndarray) and data.ndim else 0
     side = next((side for side in SIDES if 3 * side * side == size), None)
     if side is None:
         raise ItlError(f"{file} holds no images of {', '.join(map(str, SIDES))} pixels; download it again")

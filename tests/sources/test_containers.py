@@ -356,6 +356,21 @@ def test_a_table_whose_bytes_are_text_has_unreadable_images(tmp_path):
         source.read(source.records()[0])
 
 
+def test_images_are_read_as_their_array_is_laid_out():
+    planar = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    for data in (planar, planar.reshape(2, 48), planar.transpose(0, 2, 3, 1)):
+        assert np.array_equal(cifar.image_array(data, 4, "x"), planar)
+    for data in (
+        planar.reshape(-1),
+        planar.reshape(4, 24),
+        planar.reshape(2, 4, 12),
+        planar[0],
+        planar.astype(int),
+    ):
+        with pytest.raises(ItlError, match="x holds .*, not uint8 images of 4 × 4 pixels"):
+            cifar.image_array(data, 4, "x")
+
+
 def test_downsampled_numbers_need_their_wnids(tmp_path):
     path = containers.downsampled(tmp_path / "set")
     (path / "map_clsloc.txt").unlink()
