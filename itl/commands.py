@@ -208,9 +208,9 @@ def _add_detection(command: Callable[..., None]) -> None:
     )
 
 
-def _note(text: str) -> None:
-    """Print *text*, if there is any, beside the output."""
-    if text:
+def _note(*texts: str) -> None:
+    """Print each of *texts* that is not empty beside the output."""
+    for text in filter(None, texts):
         print(f"note: {text}", file=sys.stderr)
 
 
@@ -297,8 +297,8 @@ def voc_ap(args: argparse.Namespace) -> None:
     from itl.sources.voc_xml import read_objects
 
     annotations = Annotations(*read_objects(args.annotations, args.images))
-    detections, note = load_detections(args.detections, annotations, args.categories)
-    _note(note)
+    detections, notes = load_detections(args.detections, annotations, args.categories)
+    _note(*notes)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])

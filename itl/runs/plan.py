@@ -3,7 +3,7 @@
 import logging
 import shlex
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from inspect import signature
 from pathlib import Path
 from typing import Protocol
@@ -11,8 +11,6 @@ from typing import Protocol
 import pandas as pd
 
 from itl import ItlError, counted
-from itl.hierarchy.label_sets import listed_in_vain
-from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine, cpu_count, device_memory, duration, free_disk, free_memory, readable
 from itl.packs.build import partial_of
 from itl.packs.pack import Pack
@@ -20,18 +18,17 @@ from itl.packs.paths import Size, pack_folder, size_of
 from itl.runs.cost import Cost, contents_of, cost, cost_settings, images_of, work_of
 from itl.runs.executors import with_needs
 from itl.runs.leakage import find_leakage, known_of_leakage
+from itl.runs.planned_run import NO_COST, PlannedRun, describe_doubts
 from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
-from itl.sources.records import examples
 from itl.sources.registry import SOURCES
-from itl.specs import DetectionRecipe, Packing, Pretrain, Recipe, Subset, Transfer
+from itl.specs import Packing, Pretrain, Recipe, Transfer
 
 log = logging.getLogger(__name__)
 
 UNPACKED = "unpacked"  # begins what stands for the digest of a pack to be built
 STATES = ("done", "partial", "to do")
-NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 COST_COLUMNS = ["before", *(column.name for column in fields(Cost))]
 RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *COST_COLUMNS]
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
@@ -70,45 +67,6 @@ class QuestionLike(Protocol):
 
     def check_weights(self, machine: Machine) -> None:
         """Raise ItlError for weights that its runs would refuse."""
-
-
-@dataclass
-class PlannedRun:
-    """One run, with every question and condition that needs it."""
-
-    spec: Pretrain | Transfer
-    kind: str
-    seed: int
-    size: Size  # of the pack that it learns from
-    pack: str  # the name of that pack
-    side: int  # of its images, in pixels
-    key: str = "after packing"
-    questions: list[str] = field(default_factory=list)
-    conditions: list[str] = field(default_factory=list)
-    targets: list[str] = field(default_factory=list)
-    state: str = "to do"
-    cost: Cost = NO_COST
-    before: float = 0.0  # minutes of the net that it waits for
-
-    def add(self, question: str, condition: str, target: str) -> None:
-        """Note who needs the run, each once."""
-        for names, name in ((self.questions, question), (self.conditions, condition), (self.targets, target)):
-            if name not in names:
-                names.append(name)
-
-    def row(self) -> dict[str, object]:
-        """Return the run's row in `Plan.runs`."""
-        return {
-            "run": self.key,
-            "kind": self.kind,
-            "questions": ", ".join(self.questions),
-            "condition": " = ".join(self.conditions),
-            "on": " = ".join(self.targets),
-            "seed": self.seed,
-            "state": self.state,
-            "before": self.before,
-            **vars(self.cost),
-        }
 
 
 @dataclass(frozen=True)
@@ -275,7 +233,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
-    specs, notes = tuple(planned), _enlarged(planned.values()) + _listed_in_vain(planned.values(), machine)
+    specs, notes = tuple(planned), describe_doubts(planned.values(), machine)
     unfinished = frozenset(name for run in left for name in run.questions)
     return Plan(packs, runs, machine, specs, duplicates, afterwards, notes, unfinished)
 
@@ -432,34 +390,6 @@ def _planned_runs(
                     entry = planned[spec] = PlannedRun(spec, kind, run.seed, size, pack, side)
                 entry.add(question.name, condition, target)
     return planned
-
-
-def _enlarged(runs: Iterable[PlannedRun]) -> tuple[str, ...]:
-    """Return a line for each pack whose images *runs* enlarge; detectors scale whole images as they need."""
-    lines: dict[str, None] = {}  # each once
-    for run in runs:
-        _, recipe = work_of(run.spec)
-        if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
-            lines[
-                f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
-                f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
-            ] = None
-    return tuple(lines)
-
-
-def _listed_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> tuple[str, ...]:
-    """Return a line for each list of classes (`file@FILE`) that has some without training images."""
-    alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share a list and a pack
-    for run in runs:
-        if isinstance(run.spec, Pretrain) and "file@" in run.spec.subset.labels:
-            alike[run.spec.subset.labels, id(run.size)] = run, run.spec.subset
-    lines: dict[str, None] = {}  # each once
-    for run, subset in alike.values():
-        tree = tree_of_digest(subset.tree, machine.taxonomies)
-        for path, names in listed_in_vain(tree, subset.labels, run.size.train).items():
-            several = f"{counted(len(names), 'classes')} that {path} lists: {examples(names)}"
-            lines[f"note: {run.pack} has no images of {several}"] = None
-    return tuple(lines)
 
 
 def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:

@@ -42,6 +42,10 @@ FOREIGN_FORMATS = {  # names of files that hold images in a format of another to
 ZIP_LOCAL_HEADER_BYTES = 30  # before the name of a zip's member
 
 
+class NoEndError(tarfile.ReadError):
+    """A tar stops behind a file, without the empty blocks that end one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """Where one file is: on its own, or in a tar."""
@@ -306,9 +310,10 @@ def _list_tar(path: str, file: BinaryIO, end: int, inner_name: str = "", prefix:
             raise ItlError(
                 f"{name} is no tar, or damaged from its first byte ({error}); give a folder, a .tar or a .zip"
             ) from error
-        raise ItlError(
-            f"{name} is not a whole tar: {error} after {counted(count, 'files')}; copy it again"
-        ) from error
+        way = "; copy it again"
+        if isinstance(error, NoEndError) and not inner_name:
+            way += f", or, if it was written so, `head -c 1024 /dev/zero >> {shlex.quote(path)}` ends it"
+        raise ItlError(f"{name} is not a whole tar: {error} after {counted(count, 'files')}{way}") from error
     _refuse_second_tar(path, file, end)
     listing.add_links(links)
     return listing
@@ -328,8 +333,11 @@ def _tar_headers(file: BinaryIO, end: int) -> Iterator[tarfile.TarInfo]:
         file.seek(tar.offset)
         if (end - start) % tarfile.BLOCKSIZE:  # in the padding behind a file
             raise tarfile.ReadError("cut short")
-        if file.read(max(0, min(512, end - tar.offset))).strip(b"\0"):
+        block = file.read(max(0, min(tarfile.BLOCKSIZE, end - tar.offset)))
+        if block.strip(b"\0"):
             raise tarfile.ReadError(f"damaged at byte {tar.offset:,}")  # tarfile takes this for the end
+        if not block:  # as where it was cut between two files
+            raise NoEndError("no end mark")
 
 
 def _refuse_second_tar(path: str, file: BinaryIO, end: int) -> None:

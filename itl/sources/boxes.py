@@ -105,6 +105,18 @@ def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
     return first, f"the box {box_text(boxes[first])} {reason}"
 
 
+def refuse_normalised(boxes: np.ndarray, where: str) -> None:
+    """Raise ItlError, about *where* the first is, if all *boxes* (n, 4) are parts of their image, not pixels.
+
+    They are if they lie between 0 and 1, with fractions.
+    """
+    if len(boxes) and (boxes <= 1).all() and (boxes >= 0).all() and (boxes % 1 != 0).any():
+        raise ItlError(
+            f"{where}: the box {box_text(boxes[0])} and all others lie between 0 and 1, as parts of the "
+            f"image; give pixels: multiply by width and height, and add 1 to xmin and ymin"
+        )
+
+
 def clip_box(
     one: AnnotatedObject, width: int | None, height: int | None, where: str, outside: str
 ) -> AnnotatedObject:

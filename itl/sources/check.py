@@ -62,7 +62,7 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
     if records:
         findings += [Finding("count", line) for line in source.describe(records)]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(source, splits)
-    findings += [Finding("note", text) for text in scan.notes] if scan else []
+    findings += [Finding("note", text) for text in source.notes] if not records else []
     findings += _missing_splits(source, splits)
     findings += _compare_with_published(source, splits)
     if not records:
@@ -192,14 +192,14 @@ def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
 
 def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
     """Note if this is a part of what was published, or more than that."""
-    published = source.published_images if source.protocol else {}
+    counts = {split: len(splits.get(split, ())) for split in source.comparable_images}
     parts = [
-        f"{len(splits[split]):,} of {count:,} {split} images"
-        for split, count in published.items()
-        if split in splits and len(splits[split]) != count
+        f"{counts[split]:,} of {count:,} {split} images"
+        for split, count in source.comparable_images.items()
+        if counts[split] != count and (split in splits or split not in source.missing_splits)
     ]
     text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
-    return [Finding("note", text)] if parts else []
+    return [Finding("note", text)] if parts and splits else []
 
 
 def _what_was_opened(source: Source, path: str | Path | None) -> list[Finding]:

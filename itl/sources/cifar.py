@@ -1,9 +1,10 @@
 """CIFAR-10 and CIFAR-100 as published, with the wnids of those classes that ILSVRC has too."""
 
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -45,6 +46,7 @@ class Batch:
     pixels: np.ndarray  # uint8 (N, 3, 32, 32)
     labels: list[int]
     names: list[str]  # of the classes
+    notes: tuple[str, ...] = ()  # on what is not as published
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,12 @@ class Cifar100(Source):
     @property
     def layout(self) -> str:
         """The data set, by its name."""
-        return f"{self.title} as published"
+        return self.title
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What differs from the published files."""
+        return tuple(dict.fromkeys(note for split in self.files for note in self._batch(split).notes))
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id, in the published splits train and test."""
@@ -144,15 +151,22 @@ def load_split(path: str, source: type[Cifar100], split: str) -> Batch:
     ItlError if a file is missing or damaged, or labels do not fit the names of the classes.
     """
     files = _files(Path(path), source)
-    if source.names_text in files:
-        batch = _from_binary([files[f"{name}.bin"] for name in source.files[split]], files, source)
-    else:
-        batch = _from_pickles([files[name] for name in source.files[split]], files, source)
+    is_binary = source.names_text in files
+    parts = {name: files[f"{name}.bin" if is_binary else name] for name in source.files[split]}
+    batch = (_from_binary if is_binary else _from_pickles)(list(parts.values()), files, source)
     if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
         raise ItlError(
             f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
         )
-    return batch
+    notes = [
+        f"{name} and {other} are the same, byte by byte: each of their images counts twice"
+        for name, other in combinations(parts, 2)
+        if parts[name] == parts[other]
+    ]
+    if later := next((name for before, name in pairwise(batch.names) if name < before), ""):
+        order = f"in the published, alphabetical order from {later!r} on"
+        notes.append(f"the names of the classes are not {order}, so numbers may have the names of others")
+    return replace(batch, notes=tuple(notes))
 
 
 def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:

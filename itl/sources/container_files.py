@@ -1,14 +1,17 @@
 """Files that hold many images, shards and tables: which ones there are, and which split each is of."""
 
+import filecmp
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.list_files import split_in_name
 from itl.sources.records import examples
+
+COMPARED_BYTES = 64 << 10  # of files of one size, before they are compared whole
 
 # The prefix, number and count of a name such as train-00000-of-00002.parquet.
 PART = re.compile(r"(.*?)(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?\.[a-z]+$")
@@ -32,7 +35,57 @@ def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
     names = sorted(name for name in files if name.endswith(suffix))
     if not names:
         raise ItlError(f"{path} has no {suffix} files; give {expected}")
-    return {name: Path(files[name].path) for name in names}
+    found = {name: Path(files[name].path) for name in names}
+    _refuse_two_divisions(names)
+    return found
+
+
+def describe_copies(files: Mapping[str, Path]) -> list[str]:
+    """Return a note if some of *files* have the same bytes, as each of their images is there twice."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for name, file in files.items():
+        by_size[file.stat().st_size].append(name)
+    copies = []
+    for names in by_size.values():
+        by_start: dict[bytes, list[str]] = defaultdict(list)  # so that each is compared with one other
+        if len(names) > 1:
+            for name in names:
+                with files[name].open("rb") as opened:
+                    by_start[opened.read(COMPARED_BYTES)].append(name)
+        for alike in by_start.values():
+            different: list[str] = []
+            for name in alike:
+                same = (one for one in different if filecmp.cmp(files[one], files[name], shallow=False))
+                if first := next(same, ""):
+                    copies.append(f"{name} as {first}")
+                else:
+                    different.append(name)
+    if not copies:
+        return []
+    count = counted(len(copies), "files are")
+    return [
+        f"{count} there twice, byte by byte, such as {examples(copies)}: each of their images counts twice"
+    ]
+
+
+def _refuse_two_divisions(names: Iterable[str]) -> None:
+    """Raise ItlError if files are there in two divisions into parts, as 00000-of-00002 and 00000-of-00005."""
+    parts: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))  # by prefix, by count
+    for name in names:
+        if (match := PART.search(name)) and match[3]:
+            parts[match[1].rstrip("-_.")][int(match[3])].append(name)
+    for by_count in parts.values():
+        (count, first), *others = by_count.items()
+        if others:
+            raise ItlError(
+                f"{first[0]} is one of {count:,} parts, and {others[0][1][0]} one of {others[0][0]:,}: the "
+                f"same images in two divisions; remove the files of one"
+            )
+        if len(first) > count:
+            raise ItlError(
+                f"there are {len(first):,} files of a division into {counted(count, 'parts')}, such as "
+                f"{examples(first)}; remove those that are there twice"
+            )
 
 
 def describe_missing_parts(names: Iterable[str]) -> str:

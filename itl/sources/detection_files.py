@@ -14,10 +14,10 @@ import pandas as pd
 
 from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import SIDES, box_text, first_invalid_box
+from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
 from itl.sources.coco import is_finite_number, read_tables, refuse_normalised_bboxes, voc_corners
 from itl.sources.findings import Finding
-from itl.sources.numbered_classes import read_names
+from itl.sources.numbered_classes import describe_zero, read_names
 from itl.sources.records import examples, short_name
 from itl.sources.voc_xml import read_objects
 
@@ -43,13 +43,13 @@ class Annotations:
 
 def load_detections(
     path: Path, annotations: Annotations, categories: Path | None = None
-) -> tuple[pd.DataFrame, str]:
+) -> tuple[pd.DataFrame, list[str]]:
     """Read detections of annotated images: a CSV, a folder of the VOC kit's results, or COCO results JSON.
 
     Images may be named with their suffix, or by their path. *categories* are as in `read_coco_results`.
 
     Returns:
-        The columns `DETECTION_COLUMNS`, and a note on what was taken for what; empty without one.
+        The columns `DETECTION_COLUMNS`, and notes on what was taken for what, and on odd boxes.
 
     Raises:
         ItlError: If *path* is none of these or holds no detections, a box is invalid or in parts of its
@@ -69,23 +69,29 @@ def load_detections(
         detections = read_detections(path)
     if not len(detections):
         raise ItlError(f"{path} holds no detections, so there is nothing to score; every class would be 0")
-    refuse_normalised(detections, path)
+    refuse_normalised(detections[SIDES].to_numpy(), f"{path}, row 1")
     if invalid := first_invalid_box(detections[SIDES].to_numpy()):
         raise ItlError(f"{path}, row {invalid[0] + 1}: {invalid[1]}")
     names = {name: annotated_name(name, annotations.images) for name in detections["image"].unique()}
     detections["image"] = detections["image"].map(names)
     refuse_other_images(detections, annotations.images, path)
-    return detections, note
+    return detections, [*([note] if note else []), *_describe_odd_boxes(detections, annotations)]
 
 
-def refuse_normalised(detections: pd.DataFrame, path: Path) -> None:
-    """Raise ItlError if all boxes lie between 0 and 1, with fractions: parts of the image, not pixels."""
-    sides = detections[SIDES].to_numpy()
-    if (sides <= 1).all() and (sides >= 0).all() and (sides % 1 != 0).any():
-        raise ItlError(
-            f"{path}, row 1: the box {box_text(sides[0])} and all others lie between 0 and 1, as parts of "
-            f"the image; give pixels: multiply by width and height, and add 1 to xmin and ymin"
-        )
+def _describe_odd_boxes(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
+    """Return notes on detections that are there twice, or reach outside their image by more than a pixel."""
+    notes = []
+    sizes = np.array([annotations.images[image] for image in detections["image"]], float)  # None: nan
+    boxes = detections[SIDES].to_numpy()
+    outside = (boxes[:, :2] < 0).any(1) | (boxes[:, 2:] > sizes + 1).any(1)
+    for words, rows in (
+        ("are there twice", detections.duplicated()),
+        ("are partly outside the image", outside),
+    ):
+        if count := int(np.sum(rows)):
+            first = int(np.argmax(rows)) + 1
+            notes.append(f"{counted(count, f'detections {words}')}, such as number {first:,}; all are scored")
+    return notes
 
 
 def read_detections(path: Path) -> pd.DataFrame:
@@ -120,11 +126,11 @@ def check_detections(
         )
     try:
         ground_truth = Annotations(*read_objects(Path(annotations)))
-        detections, note = load_detections(path, ground_truth, Path(categories) if categories else None)
+        detections, notes = load_detections(path, ground_truth, Path(categories) if categories else None)
     except ItlError as error:
         return [Finding("problem", str(error))]
     objects, images = ground_truth.objects, ground_truth.images
-    findings, classes = [Finding("note", note)] if note else [], ground_truth.classes
+    findings, classes = [Finding("note", note) for note in notes], ground_truth.classes
     for name in sorted(set(detections["class"]) - set(classes)):
         row = 1 + (detections["class"] == name).to_numpy().argmax()
         text = f"{path}, row {row}: {no_such(classes, name, 'annotated class')}"
@@ -262,7 +268,8 @@ def read_coco_results(
         names, note = _pascal_numbers({str(row["category_id"]) for row in rows} - set(classes), classes)
         image_names: dict[str, str] = {}
     else:
-        (names, image_names), note = _read_categories(categories, images), ""
+        used = {str(row["category_id"]) for row in rows} - set(classes)
+        (names, image_names), note = _read_categories(categories, images, used), ""
     numbered = {_digits(name): name for name in images}
     result = []
     for number, row in enumerate(rows, 1):
@@ -338,13 +345,20 @@ def _pascal_numbers(ids: Collection[str], classes: Collection[str]) -> tuple[dic
     return names, f"category ids are taken for {_id_text(names)}; --categories FILE gives others"
 
 
-def _read_categories(file: Path, images: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of categories, and of images if *file* has them, by id."""
+def _read_categories(
+    file: Path, images: Collection[str], ids: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of categories, and of images if *file* has them, by id.
+
+    ItlError if a list of names says not whether it counts from 0 or 1, as none of the used *ids* is 0.
+    """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from error
     if file.suffix.lower() != ".json" or b'"categories"' not in data:
+        if doubts := describe_zero(data, str(file), ids):
+            raise ItlError(doubts[0].replace("label", "category_id"))
         return read_names(data, str(file)), {}
     tables = read_tables(data, str(file))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from itl import ItlError
 from itl.sources import archives
 from itl.sources.archives import Member
 from itl.sources.cifar import image_array, label_list
+from itl.sources.container_files import describe_copies
 from itl.sources.limits import npz_arrays, refuse_large
 from itl.sources.numbered_classes import name_of, read_names
 from itl.sources.plain_pickle import load_plain
@@ -42,6 +44,11 @@ class DownsampledImageNet(Source):
     def layout(self) -> str:
         """How many batches there are."""
         return f"downsampled ImageNet in {len(self._files)} batches"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Batches that are there twice."""
+        return describe_copies({file.name: file for file in self._files.values()})
 
     @property
     def labelled_by(self) -> str:

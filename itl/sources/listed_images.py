@@ -27,7 +27,14 @@ from itl.sources.list_files import (
     split_of_folder,
     text_of,
 )
-from itl.sources.numbered_classes import CLASS_NAME_FILES, is_number, name_of, names_of_numbers, read_names
+from itl.sources.numbered_classes import (
+    CLASS_NAME_FILES,
+    describe_zero,
+    is_number,
+    name_of,
+    names_of_numbers,
+    read_names,
+)
 from itl.sources.records import Record, examples, is_image, plain_line, validate_records
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
@@ -418,8 +425,8 @@ class Lists(ListedSource):
             return str
         default = next((name for name in CLASS_NAME_FILES if name in self.listing.files), "")
         if file := str(self.names or default):
-            names = read_names(self._member(file).read(), file)
-            scan.notes.append(f"classes are numbers, named by {file}")
+            names = read_names(data := self._member(file).read(), file)
+            scan.notes += [f"classes are numbers, named by {file}", *describe_zero(data, file, labels)]
             return partial(name_of, names=names, file=file)
         names = names_of_numbers((one.label, _folder_of(one.image)) for one in images)
         if names.keys() == labels and labels:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from itl import ItlError, counted
 from itl.sources.records import WNID, unique_keys
@@ -67,6 +67,29 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
         repeated = sorted(name for name in set(names.values()) if list(names.values()).count(name) > 1)
         raise ItlError(f"{file} gives {repeated[0]!r} two numbers; give every class a name of its own")
     return names
+
+
+def describe_zero(data: bytes, file: str, numbers: Collection[str]) -> list[str]:
+    """Return a note if *file*, whose content is *data*, lists names alone and none of *numbers* is 0.
+
+    The first name then stands for 0, while some count from 1.
+
+    >>> describe_zero(b"cat\\ndog\\n", "names.txt", ["1"])[0]
+    "no label is 0, for which 'cat' stands in names.txt; if labels count from 1, write `1 cat` … there"
+    >>> describe_zero(b"0 cat\\n1 dog\\n", "names.txt", ["1"])
+    []
+    """
+    text = data.decode("utf-8-sig")
+    is_json = file.endswith(".json")
+    is_plain = (
+        isinstance(json.loads(text), list) if is_json else not any(map(_numbered_line, text.splitlines()))
+    )
+    names = read_names(data, file)
+    if not is_plain or not numbers or "0" in numbers or not names.keys() >= set(numbers):  # refused, the last
+        return []
+    first = names["0"]
+    way = "an object with their numbers" if is_json else f"`1 {first}` …"
+    return [f"no label is 0, for which {first!r} stands in {file}; if labels count from 1, write {way} there"]
 
 
 def name_of(number: str, names: Mapping[str, str], file: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +15,16 @@ import pyarrow.parquet as pq
 
 from itl import ItlError, counted
 from itl.sources.archives import Member
-from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
+from itl.sources.container_files import (
+    container_files,
+    describe_copies,
+    describe_missing_parts,
+    splits_by_name,
+)
 from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
 from itl.sources.list_files import LABEL_COLUMNS, SPLIT_COLUMNS, choose_column, split_column, split_in_name
-from itl.sources.numbered_classes import name_of, read_names
+from itl.sources.numbered_classes import describe_zero, name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
 from itl.sources.source import Source
@@ -65,6 +70,16 @@ class ParquetImages(Source):
         by_column = f", split by the column {self._split_column}" if self._split_column else ""
         files = counted(len(self._files), "files")
         return f"Parquet in {files}{describe_missing_parts(self._files)}{by_column}"
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Files that are there twice, and names that may be those of other numbers."""
+        if not self.names:
+            return describe_copies(self._files)
+        groups = [group for of_split in self._groups.values() for group in of_split]
+        numbers = set(map(str, self._column(groups, self._columns[1]))) - {UNLABELLED}
+        doubts = describe_zero(Path(self.names).read_bytes(), str(self.names), numbers)
+        return [*doubts, *describe_copies(self._files)]
 
     @property
     def labelled_by(self) -> str:

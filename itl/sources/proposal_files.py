@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, counted, pick
-from itl.sources.boxes import SIDES, first_invalid_box
+from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
 from itl.sources.limits import explain_damage, npz_arrays, refuse_large
 from itl.sources.mat_files import load_mat
 from itl.storage import write_atomic
@@ -44,7 +44,7 @@ def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
     The *order* of the columns of boxes in a .mat is "yxyx" (ymin, xmin, ymax, xmax) or "xyxy".
 
     ItlError if nothing is there or it holds no regions, for another *order* or kind of file, a damaged file,
-    an invalid box, and an image for which two files have different regions.
+    an invalid box, boxes that all lie between 0 and 1, and an image with other regions in another file.
     """
     path = Path(path)
     pick(ORDERS, order, "order of boxes")
@@ -58,6 +58,8 @@ def read_regions(path: str | Path, order: str = "yxyx") -> Regions:
             regions[image] = boxes
     if not regions:
         raise ItlError(f"{path} holds no regions; {FORMAT_HINT}")
+    first = next((image for image in regions if len(regions[image])), None)
+    refuse_normalised(np.concatenate(list(regions.values())), f"{path}, image {first!r}, region 1")
     return regions
 
 

@@ -137,6 +137,34 @@ def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
     return dict(classes)
 
 
+def describe_doubtful_names(records: Iterable[Record]) -> list[str]:
+    """Return notes on images whose files, by ImageNet's names, are of another class or split.
+
+    >>> folder = "train/n01440764"
+    >>> names = [f"{folder}/{name}_1.JPEG" for name in ("n01440764", "n02119022", "ILSVRC2012_val")]
+    >>> for note in describe_doubtful_names([Record(name, "n01440764", "train") for name in names]):
+    ...     print(note)
+    1 image is named after another wnid than that of the folder: train/n01440764/n02119022_1.JPEG
+    1 image has the name of a validation image, but is in train: train/n01440764/ILSVRC2012_val_1.JPEG
+    """
+    others, validation = [], []
+    for record in records:  # of which there may be millions: patterns only where names differ
+        folder, _, name = record.id.rpartition("/")
+        if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:
+            if WNID.fullmatch(name[:9]) and WNID.fullmatch(folder.rpartition("/")[2]):
+                others.append(record.id)
+        elif record.split == "train" and name.startswith("ILSVRC2012_val_"):
+            validation.append(record.id)
+    notes = []
+    if others:
+        count = counted(len(others), "images are") + " named after another wnid than that of the folder"
+        notes.append(f"{count}: {examples(others)}")
+    if validation:
+        count = counted(len(validation), "images have") + " the name of a validation image, but is in train"
+        notes.append(f"{count}: {examples(validation)}")
+    return notes
+
+
 def lacking_classes(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
     """Return, for each split that lacks some, the classes of train that it has no image of."""
     classes = classes_by_split(records)

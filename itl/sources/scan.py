@@ -118,7 +118,8 @@ class Scan:
         if bad == "skip":
             skipped = {image for problem in self.problems for image in problem.images}
             self.left_out[SKIPPED] += len(skipped)
-            self.notes += [f"skipped: {problem.text}" for problem in self.problems if problem.images]
+            of_images = [problem for problem in self.problems if problem.images]
+            self.notes += [f"skipped: {problem.text}" for problem in _merge_alike(of_images)]
             self.records = [record for record in self.records if record.id not in skipped]
             self.problems = [problem for problem in self.problems if not problem.images]
         self.problems = _merge_alike(self.problems)

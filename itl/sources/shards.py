@@ -1,8 +1,8 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,14 @@ from typing import BinaryIO
 from itl import ItlError, counted
 from itl.sources import archives
 from itl.sources.archives import Listing, Member
-from itl.sources.container_files import container_files, describe_missing_parts, splits_by_name
+from itl.sources.container_files import (
+    container_files,
+    describe_copies,
+    describe_missing_parts,
+    splits_by_name,
+)
 from itl.sources.list_files import split_in_name
-from itl.sources.numbered_classes import is_number, name_of, names_of_numbers, read_names
+from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
 from itl.sources.records import WNID, Record, examples, is_image, plain_line, validate_records
 from itl.sources.source import Source
 
@@ -108,11 +113,43 @@ class WebDataset(Source):
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
         return validate_records(records, Path(self.path))
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
+        if not self.names:
+            return self._describe_copies()
+        numbers = {one.number for one in self._labelled}
+        doubts = describe_zero(Path(self.names).read_bytes(), str(self.names), numbers)
+        return [*doubts, *self._describe_copies()]
+
+    def _describe_copies(self) -> list[str]:
+        if copies := describe_copies(self._files):
+            return copies
+        alike: dict[tuple[str, int | None], list[Sample]] = defaultdict(list)  # by key, and by size
+        for one in self._samples:
+            alike[one.key, one.member.size].append(one)
+        twice = []
+        for samples in alike.values():
+            first_of: dict[bytes, Sample] = {}  # by its bytes
+            for one in samples if len(samples) > 1 else ():
+                if (first := first_of.setdefault(one.member.read(), one)).shard != one.shard:
+                    twice.append(f"{one.key} of {first.shard} in {one.shard}")
+        count = counted(len(twice), "samples are")
+        return (
+            [f"{count} there twice, byte by byte, such as {examples(twice)}; each counts twice"]
+            if twice
+            else []
+        )
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """The shards, by their name relative to the path."""
+        return container_files(Path(self.path), ".tar", self.expected)
+
     @cached_property
     def _shards(self) -> dict[str, Listing]:
         """The files of each shard, by its name relative to the path."""
-        files = container_files(Path(self.path), ".tar", self.expected)
-        return {name: archives.list_files(file) for name, file in files.items()}
+        return {name: archives.list_files(file) for name, file in self._files.items()}
 
     @cached_property
     def _samples(self) -> list[Sample]:
@@ -189,6 +226,9 @@ class WebDataset(Source):
         samples = self._labelled
         numbered = [one for one in samples if one.number]
         if not numbered:
+            if self.names:
+                name = samples[0].name
+                raise ItlError(f"the option names is for labels that are numbers, but one is {name[:40]!r}")
             names = {one.name for one in samples}
             if len(names) > max(2, len(samples) // 2):
                 raise ItlError(

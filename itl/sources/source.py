@@ -14,7 +14,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.records import Record, examples, lacking_classes, suffix_of
+from itl.sources.records import Record, describe_doubtful_names, examples, lacking_classes, suffix_of
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
@@ -54,6 +54,11 @@ class Source(ABC):
         return ""
 
     @property
+    def comparable_images(self) -> Mapping[str, int]:
+        """How many images each split should have, to be compared with papers; empty for own images."""
+        return self.published_images
+
+    @property
     def layout(self) -> str:
         """The layout that was recognised, in words; a source that reads several says which."""
         return self.kind
@@ -62,6 +67,11 @@ class Source(ABC):
     def labelled_by(self) -> str:
         """What says the class of an image, in words, such as: folders; val by LOC_val_solution.csv."""
         return ""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is worth knowing about how this source was read, and no reason to stop."""
+        return self.scan.notes if self.scan else ()
 
     @property
     def class_names(self) -> Mapping[str, str]:
@@ -101,6 +111,7 @@ class Source(ABC):
             for several in alike.values()
             if len(several) > 1
         ]
+        notes += [*describe_doubtful_names(records), *self.notes]
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
 

@@ -247,14 +247,21 @@ class Flowers102(TargetSet):
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of each split; ItlError if one of them has no label."""
         labels = mat_numbers(self, "imagelabels.mat", "labels")
-        for split, name in (("train", "trnid"), ("val", "valid"), ("test", "tstid")):
-            numbers = mat_numbers(self, "setid.mat", name)
-            if wrong := [number for number in numbers if not 1 <= number <= len(labels)]:
-                raise ItlError(
-                    f"setid.mat names image {wrong[0]}, but imagelabels.mat labels "
-                    f"{counted(len(labels), 'images')}; take both from one release"
-                )
-            images = [(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in numbers]
+        names = {"train": "trnid", "val": "valid", "test": "tstid"}
+        numbers = {split: mat_numbers(self, "setid.mat", name) for split, name in names.items()}
+        divided = {number for of_split in numbers.values() for number in of_split}
+        if wrong := sorted(number for number in divided if not 1 <= number <= len(labels)):
+            raise ItlError(
+                f"setid.mat names image {wrong[0]}, but imagelabels.mat labels "
+                f"{counted(len(labels), 'images')}; take both from one release"
+            )
+        if len(divided) < len(labels):
+            count = f"{counted(len(labels), 'images')}, of which setid.mat divides {len(divided):,}"
+            scan.notes.append(f"imagelabels.mat labels {count}; take both from one release")
+        if min(labels) < 1:
+            scan.notes.append("imagelabels.mat has classes from 0 on, but those of Flowers-102 count from 1")
+        for split, of_split in numbers.items():
+            images = [(f"image_{number:05d}.jpg", str(labels[number - 1])) for number in of_split]
             yield split, "setid.mat", images
 
 
@@ -271,11 +278,17 @@ class StanfordDogs(TargetSet):
         """Yield the images of train and test; ItlError for a list without file_list."""
         for split in ("train", "test"):
             name = f"{split}_list.mat"
-            content = load_mat(self.file(name).read(), name, ["file_list"])
+            content = load_mat(self.file(name).read(), name, ["file_list", "labels"])
             if "file_list" not in content:
                 raise ItlError(f"{name} has no file_list; take the lists from Stanford's page")
             images = [str(np.asarray(cell).squeeze()) for cell in content["file_list"].ravel()]
-            yield split, name, [(f"Images/{image}", _wnid_or_folder(image)) for image in images]
+            classes = [_wnid_or_folder(image) for image in images]
+            numbers = np.asarray(content.get("labels", ())).ravel().tolist()
+            pairs = set(zip(numbers, classes, strict=False))  # one number for a class, one class for a number
+            counts = {len(pairs), len(set(numbers)), len(set(classes))}
+            if numbers and (len(numbers) != len(images) or len(counts) > 1):
+                scan.notes.append(f"the labels in {name} do not fit its images' folders, which are taken")
+            yield split, name, [(f"Images/{image}", one) for image, one in zip(images, classes, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from itl.sources.image_files import pixels_of
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
-from itl.sources.voc_detection import LISTS, NO_TRAINING, add_split_conflicts, images_by_name
-from itl.sources.voc_xml import Annotation, assign_splits, list_devkit, parse_annotation, read_list
+from itl.sources.voc_detection import LISTS, NO_TRAINING, images_by_name, splits_of_lists
+from itl.sources.voc_xml import Annotation, list_devkit, parse_annotation, read_list
 
 ACTIONS = (
     *("jumping", "phoning", "playinginstrument", "reading", "ridingbike"),
@@ -72,13 +72,13 @@ class VocAction(AnnotatedSource):
         """People, actions and problems; reads lists, annotations and the images' headers."""
         scan = Scan(self.kind, Path(self.path))
         lists, flags = self._lists(scan)
-        split_of, in_two = assign_splits(lists, scan.notes)
-        add_split_conflicts(scan, in_two, "people")
+        split_of = splits_of_lists(scan, lists, "people")
         people_on = defaultdict(list)
         for person in split_of:
             people_on[person.partition("#")[0]].append(person)
         images = images_by_name(self.listing)
         scan.left_out["images without a listed person"] += len(images.keys() - people_on.keys())
+        contradicted: list[str] = []
         for image, people in people_on.items():
             try:
                 annotation = self._annotation(scan, image, people, images)
@@ -88,9 +88,14 @@ class VocAction(AnnotatedSource):
             for person in people:
                 record = Record(_id(person), "", split_of[person], images[image][1])
                 try:
-                    self._scan_person(scan, record, annotation, flags.get(person, {}))
+                    contradicted += self._scan_person(scan, record, annotation, flags.get(person, {}))
                 except ItlError as error:
                     scan.add_problem(str(error), record.id)
+        if contradicted:
+            scan.notes.append(
+                f"{counted(len(contradicted), 'labels of lists contradict')} the XML, such as "
+                f"{examples(contradicted)}; those of the lists are taken"
+            )
         self._leave_out_unlabelled_test(scan)
         return scan.finish(self.bad, self.resized)
 
@@ -192,8 +197,16 @@ class VocAction(AnnotatedSource):
         objects = [boxes.upright(one, where, self.outside) for one in annotation.objects]
         return Annotation(frame.width, frame.height, tuple(objects), annotation.actions)
 
-    def _scan_person(self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]) -> None:
-        """Add the person of *record* with its box and actions; ItlError if lists and XML do not fit."""
+    def _scan_person(
+        self, scan: Scan, record: Record, annotation: Annotation, flags: dict[str, int]
+    ) -> list[str]:
+        """Add the person of *record* with its box and actions; return where lists contradict the XML.
+
+        An action that the XML of a person leaves out, while it has others, is one that they do not do.
+
+        Raises:
+            ItlError: If lists and XML do not fit, or neither says whether they do an action.
+        """
         image, _, number = record.id.removeprefix("VOC2012/").partition("#")
         xml = f"Annotations/{image}.xml"
         if int(number) > len(annotation.objects):
@@ -210,11 +223,18 @@ class VocAction(AnnotatedSource):
         labels = {action: 1 if does else -1 for action, does in annotated.items() if action != OTHER}
         if unknown := [action for action in labels if action not in ACTIONS]:
             raise ItlError(f"{xml}, object {number}: {no_such(ACTIONS, unknown[0], 'action')}")
+        contradicted = [
+            f"{action} of {image}#{number}"
+            for action, flag in flags.items()
+            if flag * labels.get(action, 0) < 0
+        ]
         labels |= flags
-        if not labels and record.split != "test":
+        bare = [] if annotated else [action for action in ACTIONS if action not in labels]
+        if bare and (labels or record.split != "test"):
+            which = "what it does" if not labels else f"whether it is {examples(bare)}"
             raise ItlError(
-                f"{image}#{number} is in {record.split}, but neither lists nor {xml} say what it does; get "
-                f"both from one release"
+                f"{image}#{number} is in {record.split}, but neither lists nor {xml} say {which}; get both "
+                f"from one release"
             )
         actions = [
             AnnotatedObject(action, person.box, labels[action] == 0, person.truncated)
@@ -224,6 +244,7 @@ class VocAction(AnnotatedSource):
         scan.add(Record(record.id, "", record.split, record.member, person.box), actions)
         if not labels:
             scan.left_out["unlabelled people of test"] += 1
+        return contradicted
 
     def _leave_out_unlabelled_test(self, scan: Scan) -> None:
         """Leave out a test split with unlabelled people, such as the published one."""

@@ -1,6 +1,6 @@
 """VOC 2007 and 2012 detection, and a user's own images in VOC's format: whole images with boxes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,11 @@ class Voc2007(AnnotatedSource):
         """The name of the division into splits; own classes have none."""
         return "" if self.classes else self.scan.protocol_name(self.year, self.published_images)
 
+    @property
+    def comparable_images(self) -> Mapping[str, int]:
+        """How many images each split should have; with own classes this is another data set."""
+        return {} if self.classes else self.published_images
+
     @cached_property
     def scan(self) -> Scan:
         """Records, objects and problems; reads lists, annotations and the images' headers."""
@@ -93,8 +98,7 @@ class Voc2007(AnnotatedSource):
                 f"{self.path}: {self.year}/ImageSets/Main has no list of images; write train.txt and "
                 f"test.txt there, with the name of an image without its suffix on each line"
             )
-        split_of, in_two = assign_splits(lists, scan.notes)
-        add_split_conflicts(scan, in_two, "images")
+        split_of = splits_of_lists(scan, lists, "images")
         for name, listed in lists.items():
             start, texts = f"ImageSets/Main/{name}.txt lists", {}
             for image in sorted(split_of.keys() & set(listed) - images.keys()):
@@ -253,6 +257,25 @@ def class_names(option: str | Iterable[str] | None) -> list[str]:
     if not all(names) or len(set(names)) < len(names):
         raise ItlError(f"classes are different names, such as classes=cat,dog; got {option!r}")
     return names
+
+
+def splits_of_lists(scan: Scan, lists: Mapping[str, list[str]], what: str) -> dict[str, str]:
+    """Return the split of each name of *lists*, as `assign_splits` does; what does not fit is a problem."""
+    split_of, in_two = assign_splits(lists, scan.notes)
+    add_split_conflicts(scan, in_two, what)
+    if {"train", "val", "trainval"} <= lists.keys():  # of which one may be cut
+        both, together = {*lists["train"], *lists["val"]}, set(lists["trainval"])
+        if extra := sorted(together - both):
+            scan.add_problem(
+                f"the list trainval has {counted(len(extra), what)} that neither train nor val has, such as "
+                f"{examples(extra)}; get all three from one release, or remove trainval.txt or the other two"
+            )
+        if missing := sorted(both - together):
+            count = counted(len(missing), what)
+            scan.notes.append(
+                f"the list trainval lacks {count} of train and val, such as {examples(missing)}"
+            )
+    return split_of
 
 
 def add_split_conflicts(scan: Scan, in_two: dict[str, str], what: str) -> None:

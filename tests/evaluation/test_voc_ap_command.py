@@ -158,6 +158,11 @@ CATEGORIES = {
         ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
         ([result("a", 12), result(7, 21)], None, "category_id 12; nothing says which class has which id"),
         ([result("a", 3), result(7, 5)], None, "category_id 3; nothing says which class has which id"),
+        (
+            [result("a", 1)],
+            ["cat", "dog"],
+            "no category_id is 0, for which 'cat' stands in {categories}; if category_ids count from 1",
+        ),
         ([result("a", 3)], ["cat", "dog"], "no class has the category_id 3; ids are 0 cat, 1 dog"),
         ([result("a", 1, (1, 1, 0, 5))], None, "has no area"),
         ([result("a", 1, (1, 1, 5))], None, "bbox is [1, 1, 5]"),
@@ -180,8 +185,28 @@ def test_coco_results(rows, categories, words, tmp_path, capsys):
     (tmp_path / "categories.json").write_text(json.dumps(categories))
     more = ["--categories", tmp_path / "categories.json"] if categories else []
     status, out, err = run_on(tmp_path, answers, capsys, *more)
-    assert words in err
+    assert words.format(categories=tmp_path / "categories.json") in err
     assert (status, out) == ((0, SCORED) if not words or "taken for" in words else (1, ""))
+
+
+@pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ([], ""),
+        ([result("a", 12, score=0.4)] * 2, "1 detection is there twice, such as number 4; all are scored"),
+        (
+            [result("a", 12, (-3, 0, 9, 9), 0.1)],
+            "1 detection is partly outside the image, such as number 3; all are scored",
+        ),
+    ],
+)
+def test_odd_boxes_are_scored_and_said(more, note, tmp_path, capsys):
+    answers = tmp_path / "answers.json"
+    answers.write_text(json.dumps([result("a", 12), result(7, 8), *more]))
+    status, out, err = run_on(tmp_path, answers, capsys)
+    assert (status, out) == (0, SCORED)
+    assert note in err
+    assert err.count("note: ") == 1 + bool(note)  # also of what the ids were taken for
 
 
 def test_ids_of_own_classes_are_not_guessed(tmp_path, capsys):

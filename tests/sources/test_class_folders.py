@@ -270,6 +270,7 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
     whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000, "cat/2.jpg": b"2" * 2000}).read_bytes()
     cases = {
         "cut.tar": (whole[:3500], "not a whole tar: cut short"),
+        "between.tar": (whole[:2560], "not a whole tar: no end mark after 1 file; copy it again, or, if it"),
         "garbage.tar": (b"x" * 2000, "is no tar, or damaged from its first byte"),
         "damaged.tar": (whole[:2560] + b"\xff" * 512 + whole[3072:], "damaged at byte 2,560 after 1 file"),
         "packed.tar": (b"\x1f\x8b" + b"0" * 99, "gunzip"),
@@ -280,6 +281,13 @@ def test_archives_that_cannot_be_read_in_place_say_why(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ItlError, match=message):
             archives.list_files(tmp_path / name)
+
+
+def test_a_tar_that_was_written_without_an_end_is_read_once_it_has_one(tmp_path):
+    whole = tarred(tmp_path / "whole.tar", {"cat/1.jpg": b"1" * 2000}).read_bytes()
+    for blocks in (1, 2):  # a lone one is enough, as for other tools
+        (tmp_path / "bare.tar").write_bytes(whole[:2560] + bytes(512 * blocks))
+        assert archives.list_files(tmp_path / "bare.tar").files.keys() == {"cat/1.jpg"}
 
 
 def test_a_damaged_zip_member_is_told(tmp_path):

@@ -3,6 +3,7 @@
 import pickle
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,10 @@ from itl.sources import cifar, downsampled, limits, parquet_images
 from itl.sources.plain_pickle import load_plain
 from itl.sources.registry import open_source
 from itl.specs import Packing
-from tests.annotated import written
+from tests.annotated import check_lines, written
 from tests.pictures import CAR, FOX, REAL, encoded, tarred
 from tests.sources import containers
-from tests.sources.containers import IMAGES, mutated, parquet_file, rows, sample, shards
+from tests.sources.containers import IMAGES, MAP, arrays, mutated, parquet_file, rows, sample, shards
 
 
 def read(kind, path, **options):
@@ -213,6 +214,88 @@ def test_keys_that_start_anew_in_each_shard(tmp_path):
         for shard in (0, 1)
         for label, name in enumerate("ab")
     ]
+
+
+def test_what_is_there_twice_is_said(tmp_path):
+    for number in (0, 1):
+        tarred(tmp_path / f"shards/train-{number}.tar", TWO)
+        parquet_file(tmp_path / f"tables/train-{number}.parquet", [("1.png", "cat", DATA)])
+    tarred(tmp_path / "samples/train-0.tar", TWO)
+    tarred(
+        tmp_path / "samples/train-1.tar", sample("a.png", DATA, cls=0) | sample("b.png", DATA + b"0", cls=1)
+    )
+    twice = "there twice, byte by byte, such as"
+    for kind, folder, note in (
+        (
+            "webdataset",
+            "shards",
+            f"1 file is {twice} train-1.tar as train-0.tar: each of their images counts",
+        ),
+        ("parquet", "tables", f"1 file is {twice} train-1.parquet as train-0.parquet: each of their images"),
+        ("webdataset", "samples", f"1 sample is {twice} a of train-0.tar in train-1.tar; each counts twice"),
+    ):
+        assert any(line.startswith(f"note: {note}") for line in check_lines(kind, tmp_path / folder)), kind
+    batch = arrays()["train_data_batch_1"]
+    files = {f"train_data_batch_{number}": pickle.dumps(batch) for number in (1, 2)}
+    files |= {"val_data": pickle.dumps(arrays()["train_data_batch_2"]), "map_clsloc.txt": MAP}
+    notes = open_source("imagenet-downsampled", written(tmp_path / "arrays", files)).notes
+    assert notes[0].startswith(f"1 file is {twice} train_data_batch_2 as train_data_batch_1: ")
+
+
+def test_files_of_two_divisions_into_parts_are_refused(tmp_path):
+    for name in ("train-00000-of-00001-ab12", "train-00000-of-00002", "train-00001-of-00002"):
+        parquet_file(tmp_path / f"{name}.parquet", [(f"{name}.png", "cat", DATA)])
+    with pytest.raises(
+        ItlError, match="is one of 1 parts, and train-00000-of-00002.parquet one of 2: the same"
+    ):
+        open_source("parquet", tmp_path).records()
+    (tmp_path / "train-00000-of-00002.parquet").unlink()
+    (tmp_path / "train-00001-of-00002.parquet").unlink()
+    parquet_file(tmp_path / "train-00000-of-00001.parquet", [("2.png", "cat", DATA)])
+    with pytest.raises(
+        ItlError, match="there are 2 files of a division into 1 part, such as train-00000-of-0"
+    ):
+        open_source("parquet", tmp_path).records()
+
+
+def test_names_that_may_be_those_of_other_numbers_are_said(tmp_path):
+    names = written(tmp_path, {"names.txt": b"fox\ncar\nbus\n"}) / "names.txt"
+    tarred(tmp_path / "shards/train-0.tar", sample("a.png", DATA, cls=1) | sample("b.png", DATA, cls=2))
+    parquet_file(tmp_path / "table/train.parquet", [("1.png", 1, DATA), ("2.png", 2, DATA)])
+    written(tmp_path / "lists", {"a.png": DATA, "b.png": DATA, "train.txt": b"a.png 1\nb.png 2\n"})
+    for kind, folder in (("webdataset", "shards"), ("parquet", "table"), ("lists", "lists")):
+        source = open_source(kind, tmp_path / folder, names=names)
+        assert {record.wnid for record in source.records()} == {"car", "bus"}
+        note = (
+            f"no label is 0, for which 'fox' stands in {names}; if labels count from 1, write `1 fox` … there"
+        )
+        assert source.notes[-1] == note
+    names.write_text("1 fox\n2 car\n")
+    assert open_source("webdataset", tmp_path / "shards", names=names).notes == []
+    tarred(tmp_path / "shards/train-0.tar", sample("a.png", DATA, cls="0.0"))
+    with pytest.raises(ItlError, match="the option names is for labels that are numbers, but one is '0.0'"):
+        open_source("webdataset", tmp_path / "shards", names=names).records()
+
+
+def test_what_differs_from_published_cifar_is_said(tmp_path):
+    path = containers.cifar(tmp_path, hundred=False)
+    twice = "data_batch_1 and data_batch_2 are the same, byte by byte: each of their images counts twice"
+    source = open_source("cifar10", path)
+    assert source.layout == "CIFAR-10"
+    assert source.notes[0] == twice
+    lines = check_lines("cifar10", path)
+    assert any(
+        line.startswith("note: 10 of 50,000 train images, 2 of 10,000 test images as") for line in lines
+    )
+    meta = pickle.dumps({"label_names": ["baby", "apple"]}, 2)
+    source = open_source("cifar10", written(tmp_path / "other", {**files_of(path), "batches.meta": meta}))
+    order = "the names of the classes are not in the published, alphabetical order from 'apple' on"
+    assert source.notes[-1] == f"{order}, so numbers may have the names of others"
+
+
+def files_of(cifar10: Path) -> dict[str, bytes]:
+    """The files of CIFAR-10 in the folder *cifar10*."""
+    return {file.name: file.read_bytes() for file in (cifar10 / "cifar-10-batches-py").iterdir()}
 
 
 def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):

@@ -143,6 +143,18 @@ def test_imagenet_in_folders(tmp_path):
         ImageNet(tmp_path).records()
 
 
+def test_files_named_after_another_class_or_split_are_said(tmp_path):
+    names = [f"train/{FOX}/{name}_1.JPEG" for name in (FOX, CAR, "ILSVRC2012_val")]
+    tree(tmp_path, *names, f"train/{CAR}/{CAR}_1.JPEG")
+    lines = check_lines("imagenet", tmp_path)
+    assert f"note: 1 image is named after another wnid than that of the folder: {names[1]}" in lines
+    assert f"note: 1 image has the name of a validation image, but is in train: {names[2]}" in lines
+    tree(tmp_path / "merged", f"train/{FOX}/{FOX}_1.JPEG", f"train/{CAR}/{CAR}_1.JPEG")
+    (tmp_path / "merged.csv").write_text(f"wnid,label\n{FOX},{FOX}\n{CAR},{FOX}\n")  # of one class, rightly
+    lines = check_lines("imagenet", tmp_path / "merged", classes=str(tmp_path / "merged.csv"))
+    assert not any("named after" in line for line in lines)
+
+
 def test_a_damaged_inner_tar_is_named(ilsvrc):
     data = bytearray((ilsvrc / TRAIN_TAR).read_bytes())
     data[1024 + 512 : 1024 + 1024] = b"\xff" * 512  # the second header of the first class's tar

@@ -50,6 +50,18 @@ def test_an_image_may_have_no_region(tmp_path, kind):
     assert same(read_regions(tmp_path / f"regions{kind}"), regions)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_regions_that_are_parts_of_their_image_are_refused(tmp_path, kind):
+    parts = {"a": np.zeros((0, 4)), "b": np.array([[0.1, 0.1, 0.5, 0.9]]), "c": np.array([[0, 0, 1, 1]])}
+    write_regions(tmp_path / f"regions{kind}", parts)
+    with pytest.raises(
+        ItlError, match=r"'b', region 1: the box \(0.1, .* and all others lie between 0 and 1"
+    ):
+        read_regions(tmp_path / f"regions{kind}")
+    write_regions(tmp_path / f"regions{kind}", parts | {"c": np.array([[1, 1, 1, 2]])})
+    assert list(read_regions(tmp_path / f"regions{kind}"))[-1] == "c"
+
+
 @pytest.mark.parametrize("names", [cells("000005", "000007")[:, None], np.array(["000005", "000007"])])
 def test_selective_search_as_published(tmp_path, names):
     boxes = cells(np.array([[2, 1, 40, 30], [5, 6, 7, 8]], np.uint16), np.array([[1.0, 2.0, 3.0, 4.0]]))

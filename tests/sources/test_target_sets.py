@@ -228,6 +228,47 @@ def test_papers_compare_these_by_the_mean_of_each_class():
     assert per_class == {"aircraft", "caltech101", "flowers102", "pets"}
 
 
+PAIR = ("n02085620-Chihuahua/n02085620_1.jpg", "n02085782-Japanese/n02085782_1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "notes"),
+    [
+        (
+            "flowers102",
+            {"imagelabels.mat": mat(labels=[[77, 77, 77, 77]])},
+            ["imagelabels.mat labels 4 images, of which setid.mat divides 3; take both from one release"],
+        ),
+        (
+            "flowers102",
+            {"imagelabels.mat": mat(labels=[[0, 0, 0]])},
+            ["imagelabels.mat has classes from 0 on, but those of Flowers-102 count from 1"],
+        ),
+        ("stanford-dogs", {"train_list.mat": mat(file_list=cells(*PAIR), labels=[[5], [7]])}, []),
+        *(
+            (
+                "stanford-dogs",
+                {"train_list.mat": mat(file_list=cells(*PAIR), labels=labels)},
+                ["the labels in train_list.mat do not fit its images' folders, which are taken"],
+            )
+            for labels in ([[1]], [[1], [1]], [[1], [2], [2]])
+        ),
+    ],
+)
+def test_arrays_that_do_not_fit_each_other_are_a_note(tmp_path, kind, changes, notes):
+    files, *_ = SETS[kind]
+    source = open_source(kind, written(tmp_path, images(f"Images/{PAIR[1]}") | files | changes))
+    assert source.scan.problems == []
+    assert source.notes == notes
+
+
+def test_a_published_list_that_is_not_there_is_said(tmp_path):
+    files, options, *_ = SETS["dtd"]
+    files = {name: data for name, data in files.items() if "/val" not in name}
+    lines = check_lines("dtd", written(tmp_path, files), **options)
+    assert any("0 of 1,880 val images" in line and " as published; scores cannot" in line for line in lines)
+
+
 def test_the_same_images_of_caltech_are_drawn_on_every_machine(tmp_path):
     files, options, *_ = SETS["caltech101"]
     one = open_source("caltech101", written(tmp_path / "a", files), **options).records()

@@ -51,7 +51,7 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     assert built.images.shape == (3, 16, 16, 3)
     assert built.summary["protocol"] == "VOC2012 Action"
     lines = check_lines("voc2012-action", path)
-    assert lines[:5] == [
+    assert [line for line in lines if not line.startswith("note: ")][:5] == [
         "read as: people in VOC2012 by the lists in ImageSets/Action: train 2 people, val 1 person",
         "labels: 3 classes, such as jumping; by these lists and the XML files in Annotations; left out: "
         "1 image without a listed person, 1 unlabelled person of test",
@@ -66,11 +66,21 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
     ("changes", "message"),
     [
         (
-            {"Action__train.txt": b"2010_1 2\n2010_1 9\n"},
+            {"Action__train.txt": b"2010_1 2\n2010_1 9\n", "Action__trainval.txt": None},
             "has 3 objects, but ImageSets/Action lists number 9",
         ),
-        ({"Action__train.txt": b"2010_1 1\n"}, "object 1 is listed as a person but is 'chair'"),
-        ({"Action__train.txt": b"2010_1 two\n"}, "train.txt, line 1: '2010_1 two' is not IMAGE OBJECT"),
+        (
+            {"Action__train.txt": b"2010_1 2\n"},
+            "trainval has 1 person that neither train nor val has, such as",
+        ),
+        (
+            {"Action__train.txt": b"2010_1 1\n", "Action__trainval.txt": None},
+            "object 1 is listed as a person but is 'chair'",
+        ),
+        (
+            {"Action__train.txt": b"2010_1 two\n", "Action__trainval.txt": None},
+            "train.txt, line 1: '2010_1 two' is not IMAGE OBJECT",
+        ),
         (
             {"jumping_train.txt": b"2010_1 2 7\n"},
             "line 1: '2010_1 2 7' is not IMAGE OBJECT FLAG, the flag -1",
@@ -83,6 +93,14 @@ def test_a_pack_has_warped_crops_and_a_row_for_each_action(tmp_path):
         ({"2010_1.jpg": jpeg(50, 40)}, "2 images have another size than their annotations"),
         ({"2011_2.xml": xml(thing("person", (1, 1, 9, 9), actions="<juming>1</juming>"))}, "mean 'jumping'"),
         ({"Action": None}, "ImageSets/Action has no list of people"),
+        (
+            {"2011_2.xml": xml(thing("person", (11, 11, 50, 30)))},
+            "2011_2#1 is in val, but neither lists nor Annotations/2011_2.xml say whether it is phoning, ",
+        ),
+        (
+            {"2011_2.xml": xml(thing("person", (11, 11, 50, 30))), "jumping_val.txt": None},
+            "2011_2#1 is in val, but neither lists nor Annotations/2011_2.xml say what it does; get both",
+        ),
     ],
 )
 def test_trouble_is_a_line(tmp_path, changes, message):
@@ -113,6 +131,22 @@ def test_lists_of_each_action_alone_or_of_images(tmp_path):
     assert [record.id for record in VocAction(written(tmp_path / "a", files)).records()] == PEOPLE
     files = changed(voc2012(), **{"Action__train.txt": b"2010_1\n"})  # as in 2010
     assert [record.id for record in VocAction(written(tmp_path / "b", files)).records()] == PEOPLE
+
+
+def test_lists_that_contradict_the_annotations_are_a_note(tmp_path):
+    lists = {"jumping_train.txt": b"2010_1 2 -1\n2010_1 3 0\n", "jumping_val.txt": b"2011_2 1 1\n"}
+    source = VocAction(written(tmp_path, changed(voc2012(), **lists)))
+    example = "such as jumping of 2010_1#2, jumping of 2011_2#1"
+    assert f"2 labels of lists contradict the XML, {example}; those of the lists are taken" in source.notes
+    actions = [[one.name for one in source.annotation(record)] for record in source.records()]
+    assert actions == [["walking"], ["jumping", "phoning"], ["jumping"]]
+
+
+def test_the_list_trainval_may_lack_what_train_or_val_has(tmp_path):
+    source = VocAction(written(tmp_path, changed(voc2012(), **{"Action__trainval.txt": b"2010_1 2\n"})))
+    assert [record.id for record in source.records()] == PEOPLE
+    note = "the list trainval lacks 2 people of train and val, such as 2010_1#3, 2011_2#1"
+    assert note in source.scan.notes
 
 
 def test_a_context_that_shows_nothing_is_refused():

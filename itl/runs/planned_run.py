@@ -1,0 +1,106 @@
+"""One run of a plan, and what users may not have meant by the runs of a plan."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from itl import counted
+from itl.hierarchy.label_sets import listed_in_vain
+from itl.hierarchy.taxonomies import tree_of_digest
+from itl.machine import Machine
+from itl.packs.paths import Size
+from itl.runs.cost import Cost, cost_settings, images_of, work_of
+from itl.sources.records import examples
+from itl.specs import DetectionRecipe, Pretrain, Subset, Transfer
+
+NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
+
+
+@dataclass
+class PlannedRun:
+    """One run, with every question and condition that needs it."""
+
+    spec: Pretrain | Transfer
+    kind: str
+    seed: int
+    size: Size  # of the pack that it learns from
+    pack: str  # the name of that pack
+    side: int  # of its images, in pixels
+    key: str = "after packing"
+    questions: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    targets: list[str] = field(default_factory=list)
+    state: str = "to do"
+    cost: Cost = NO_COST
+    before: float = 0.0  # minutes of the net that it waits for
+
+    def add(self, question: str, condition: str, target: str) -> None:
+        """Note who needs the run, each once."""
+        for names, name in ((self.questions, question), (self.conditions, condition), (self.targets, target)):
+            if name not in names:
+                names.append(name)
+
+    def row(self) -> dict[str, object]:
+        """Return the run's row in `Plan.runs`."""
+        return {
+            "run": self.key,
+            "kind": self.kind,
+            "questions": ", ".join(self.questions),
+            "condition": " = ".join(self.conditions),
+            "on": " = ".join(self.targets),
+            "seed": self.seed,
+            "state": self.state,
+            "before": self.before,
+            **vars(self.cost),
+        }
+
+
+def describe_doubts(runs: Collection[PlannedRun], machine: Machine) -> tuple[str, ...]:
+    """Return lines on what users may not have meant, such as images that are enlarged."""
+    return (*_enlarged(runs), *_listed_in_vain(runs, machine), *_smaller_than_a_batch(runs, machine))
+
+
+def _enlarged(runs: Iterable[PlannedRun]) -> Iterable[str]:
+    """Return a line for each pack whose images *runs* enlarge; detectors scale whole images as they need."""
+    lines: dict[str, None] = {}  # each once
+    for run in runs:
+        _, recipe = work_of(run.spec)
+        if recipe.pixels > run.side and not isinstance(recipe, DetectionRecipe):
+            lines[
+                f"note: {run.pack}, packed at {run.side} pixels, is enlarged to {recipe.pixels} for nets, "
+                f"which adds no detail; pack it at {recipe.pixels} pixels, or let nets take {run.side}"
+            ] = None
+    return lines
+
+
+def _listed_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
+    """Return a line for each list of classes (`file@FILE`) that has some without training images."""
+    alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share a list and a pack
+    for run in runs:
+        if isinstance(run.spec, Pretrain) and "file@" in run.spec.subset.labels:
+            alike[run.spec.subset.labels, id(run.size)] = run, run.spec.subset
+    lines: dict[str, None] = {}  # each once
+    for run, subset in alike.values():
+        tree = tree_of_digest(subset.tree, machine.taxonomies)
+        for path, names in listed_in_vain(tree, subset.labels, run.size.train).items():
+            several = f"{counted(len(names), 'classes')} that {path} lists: {examples(names)}"
+            lines[f"note: {run.pack} has no images of {several}"] = None
+    return lines
+
+
+def _smaller_than_a_batch(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
+    """Return a line for each pack of which a net among *runs* gets fewer images than a batch holds."""
+    alike = {
+        (id(run.size), cost_settings(run.spec)): run for run in runs if isinstance(run.spec, Pretrain)
+    }  # seeds share their numbers
+    fewest: dict[tuple[str, int], tuple[int, str]] = {}  # pack and batch -> images, condition
+    for run in alike.values():
+        _, recipe = work_of(run.spec)
+        images = images_of(run.spec, run.size, machine).n_train
+        if images < recipe.batch:
+            least = (images, run.conditions[0])
+            fewest[run.pack, recipe.batch] = min(fewest.get((run.pack, recipe.batch), least), least)
+    return [
+        f"note: a batch of {batch:,} is more than the {counted(images, 'images')} of {pack} for {condition}; "
+        f"each step there takes all of them"
+        for (pack, batch), (images, condition) in fewest.items()
+    ]
