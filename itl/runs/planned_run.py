@@ -96,7 +96,7 @@ def _smaller_than_a_batch(runs: Iterable[PlannedRun], machine: Machine) -> Itera
     for run in alike.values():
         _, recipe = work_of(run.spec)
         images = images_of(run.spec, run.size, machine).n_train
-        if images < recipe.batch:
+        if images < recipe.batch and recipe.total_steps(1):  # nets without pre-training take no step
             least = (images, run.conditions[0])
             fewest[run.pack, recipe.batch] = min(fewest.get((run.pack, recipe.batch), least), least)
     return [

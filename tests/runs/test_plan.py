@@ -152,13 +152,11 @@ def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
 
 
 def test_a_batch_of_more_images_than_there_are_is_named(tmp_path, rated):
-    changes = {"images_per_class": [1, 2, 4], "recipe": SETTINGS["recipe"] | {"batch": 10}}
+    changes = {"images_per_class": [0, 1, 2, 4], "recipe": SETTINGS["recipe"] | {"batch": 10}}
     made = plan.plan([small_study(**changes)], Store(tmp_path), here(tmp_path))
     (line,) = made.notes
-    assert line == (
-        "note: a batch of 10 is more than the 4 images of images for images_per_class 1; each step there takes "
-        "all of them"
-    )
+    where = "the 4 images of images for images_per_class 1"
+    assert line == f"note: a batch of 10 is more than {where}; each step there takes all of them"
 
 
 def test_classes_of_a_list_without_images_are_named(tmp_path, rated):
