@@ -83,7 +83,7 @@ def _refuse_two_divisions(names: Iterable[str]) -> None:
             )
         if len(first) > count:
             raise ItlError(
-                f"there are {len(first):,} files of a division into {counted(count, 'parts')}, such as "
+                f"a division into {counted(count, 'parts')} has {counted(len(first), 'files')}, such as "
                 f"{examples(first)}; remove those that are there twice"
             )
 
