@@ -252,9 +252,7 @@ def test_files_of_two_divisions_into_parts_are_refused(tmp_path):
     (tmp_path / "train-00000-of-00002.parquet").unlink()
     (tmp_path / "train-00001-of-00002.parquet").unlink()
     parquet_file(tmp_path / "train-00000-of-00001.parquet", [("2.png", "cat", DATA)])
-    with pytest.raises(
-        ItlError, match="a division into 1 part has 2 files, such as train-00000-of-0"
-    ):
+    with pytest.raises(ItlError, match="a division into 1 part has 2 files, such as train-00000-of-0"):
         open_source("parquet", tmp_path).records()
 
 
