@@ -51,7 +51,8 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
         value = getattr(spec, name)
         for number in value if isinstance(value, tuple | list) else [value]:
             if number is not None and not (holds(number) and math.isfinite(number)):
-                raise ItlError(f"{name} should be {words}, not {number}")
+                finite = "" if math.isfinite(number) else "a finite number "
+                raise ItlError(f"{name} should be {finite}{words}, not {number}")
 
 
 @dataclass(frozen=True)

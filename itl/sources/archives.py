@@ -238,7 +238,8 @@ def list_inner_tar(member: Member, name: str, prefix: str = "") -> Listing:
         file.seek(member.offset)
         _refuse_compressed(Path(member.path) / name, file.read(8))
         file.seek(member.offset)
-        return _list_tar(member.path, file, member.offset + size, name, prefix)
+        inner_name = "" if member.size is None else name  # else a file of its own
+        return _list_tar(member.path, file, member.offset + size, inner_name, prefix)
 
 
 def _read_range(path: str, offset: int, size: int | None) -> bytes:

@@ -149,8 +149,9 @@ class ParquetImages(Source):
         label = choose_column(columns, self.label, MORE_LABEL_COLUMNS, "label", first)
         kind = schema.field(label).type
         if pa.types.is_nested(kind) or pa.types.is_floating(kind):
+            way = "" if pa.types.is_nested(kind) else "write whole numbers or names, or "
             raise ItlError(
-                f"{first}: the column {label} is {kind}, not one class for each image; set the option "
+                f"{first}: the column {label} is {kind}, not one class for each image; {way}set the option "
                 f"label=COLUMN"
             )
         kind = schema.field(image).type

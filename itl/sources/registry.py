@@ -1,6 +1,7 @@
 """Sources by name: the one table to add a source to."""
 
 import inspect
+import re
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -106,8 +107,8 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
 
     ItlError if it is of another type, no choice of a Literal, or the name of a file that does not exist.
 
-    >>> check_option("seed", 3, int | None, Path())
-    3
+    >>> check_option("seed", 3, int | None, Path()), check_option("val_fraction", "1e-1", float, Path())
+    (3, 0.1)
     """
     kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if get_origin(kinds[0]) is Literal:
@@ -116,8 +117,9 @@ def check_option(name: str, value: object, hint: object, path: Path) -> object:
         )
     if Path in kinds and isinstance(value, str | Path):
         return _existing_file(name, Path(value).expanduser(), path)
-    if float in kinds and type(value) is int:
-        return float(value)
+    is_exponential = isinstance(value, str) and re.fullmatch(r"[-+]?\d+e[-+]?\d+", value)  # to YAML a text
+    if float in kinds and (type(value) is int or is_exponential):
+        return float(value)  # type: ignore[arg-type]
     # A bool is an int in Python, but no number to a user.
     if not any(isinstance(value, get_origin(kind) or kind) for kind in kinds) or (
         isinstance(value, bool) and bool not in kinds

@@ -47,6 +47,7 @@ class Scan:
     left_out: Counter = field(default_factory=Counter)  # reason -> how many files
     turned: list[str] = field(default_factory=list)  # images whose boxes are turned with them
     resized: dict[str, str] = field(default_factory=dict)  # id -> its size, and another one that is stated
+    other_image: list[str] = field(default_factory=list)  # annotations that name another image of the source
     other_size: list[str] = field(default_factory=list)  # ids of a stated size that is a bit off, or swapped
 
     def add(self, record: Record, objects: list[AnnotatedObject]) -> None:
@@ -108,6 +109,11 @@ class Scan:
         """Sort the records, without those with problems if *bad* is "skip"; for *resized* see `box_frame`."""
         self._note_sizes(resized)
         self._check_objects()
+        if self.other_image:
+            self.notes.append(
+                f"{counted(len(self.other_image), 'annotations have')} another image's name in <filename>, "
+                f"such as {examples(self.other_image)}; each is taken for the image that it is called after"
+            )
         if self.turned:
             self.notes.append(
                 f"{counted(len(self.turned), 'images are')} stored turned and annotated as they are "

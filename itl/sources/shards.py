@@ -189,7 +189,7 @@ class WebDataset(Source):
                     raise ItlError(
                         f"{self.path}: a sample of {shard} has several images, "
                         f"{examples(list(images.values()))}; choose one by what follows the first dot of its "
-                        f"name, with the option image={next(iter(images))}"
+                        f"name, with the option image={min(images, key=len)}"
                     )
                 for name in images.values():
                     sample = Sample(shard, key, name, listing.files[name])

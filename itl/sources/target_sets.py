@@ -335,7 +335,7 @@ class MiniImageNet(TargetSet):
         """Yield train and test images of the classes of one part."""
         name = f"{self.part}.csv"
         rows = [(one.image, one.label) for one in read_list_file(self.file(name).read(), name)]
-        train, test = first_of_each_class(rows, self.test_images)[::-1]
+        train, test = first_of_each_class(rows, self.test_images, "test_images")[::-1]
         scan.notes.append(f"mini-ImageNet divides its classes; these are those of {name}")
         yield "train", name, train
         yield "test", name, test
@@ -366,7 +366,7 @@ class Caltech101(TargetSet):
         rows = [(name, name.rpartition("/")[0].rpartition("/")[2]) for name in inside or names]
         if self.background == "drop":
             rows = [row for row in rows if row[1] != "BACKGROUND_Google"]
-        train, test = first_of_each_class(rows, self.train_images)
+        train, test = first_of_each_class(rows, self.train_images, "train_images")
         yield "train", "101_ObjectCategories", train
         yield "test", "101_ObjectCategories", test
 
@@ -389,26 +389,27 @@ TARGET_SETS: tuple[type[Source], ...] = (
 
 
 def first_of_each_class(
-    rows: list[tuple[str, str]], count: int
+    rows: list[tuple[str, str]], count: int, option: str
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """Divide images, given with their classes: *count* of each class, of the lowest hashes, and the rest.
 
-    ItlError if *count* is no whole number from 1 on, or a class has no more images than that.
+    ItlError, with the *option* that sets *count*, if it is no whole number from 1 on, or a class has no more
+    images than that.
 
-    >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1)
+    >>> first, rest = first_of_each_class([("1", "a"), ("2", "a"), ("3", "a")], 1, "train_images")
     >>> len(first), len(rest)
     (1, 2)
     """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ItlError(f"the number of images of each class is a whole number from 1 on, not {count!r}")
+        raise ItlError(f"the option {option} is a whole number from 1 on, not {count!r}")
     by_class = defaultdict(list)
     for image, label in sorted(rows, key=_hash_in_class):
         by_class[label].append((image, label))
     for label, images in by_class.items():
         if len(images) <= count:
             raise ItlError(
-                f"class {label!r} has {counted(len(images), 'images')}; {count} of each class were asked "
-                f"for, and some must remain"
+                f"class {label!r} has {counted(len(images), 'images')}, and {count} of each class were asked "
+                f"for, so none would remain; set the option {option} to fewer"
             )
     first = [row for images in by_class.values() for row in images[:count]]
     return first, [row for images in by_class.values() for row in images[count:]]

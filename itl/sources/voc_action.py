@@ -188,6 +188,8 @@ class VocAction(AnnotatedSource):
         name, member = images[image]
         annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
         frame = image_frame(member, name)
+        if annotation.image != image and annotation.image in images:
+            scan.other_image.append(f"{image}.xml ({annotation.image})")
         if problems:
             for text in problems[:-1]:
                 scan.add_problem(text, *map(_id, people))

@@ -74,7 +74,9 @@ class Voc2007(AnnotatedSource):
         self._leave_out_unannotated_test(scan, split_of)
         for image, split in split_of.items():
             name, member = images[image]
-            self._scan_image(scan, Record(self._id(image), "", split, member), image, name)
+            stated = self._scan_image(scan, Record(self._id(image), "", split, member), image, name)
+            if stated != image and stated in images:
+                scan.other_image.append(f"{image}.xml ({stated})")
         names = class_names(self.classes)
         scan.add_unknown_classes(names, "for other classes than PASCAL's, set the option classes=a,b,c")
         if self.proposals:
@@ -123,14 +125,16 @@ class Voc2007(AnnotatedSource):
             for image in test:
                 del split_of[image]
 
-    def _scan_image(self, scan: Scan, record: Record, image: str, name: str) -> None:
-        """Add one image with its objects or problems."""
+    def _scan_image(self, scan: Scan, record: Record, image: str, name: str) -> str:
+        """Add one image with its objects or problems; return the image that its annotation names."""
         xml = f"Annotations/{image}.xml"
         objects: list[AnnotatedObject] = []
+        stated = ""
         try:
             if xml not in self.listing.files:
                 raise ItlError(f"{xml} is missing, though {image} is in {record.split}; copy it again")
             annotation, problems = parse_annotation(self.listing.files[xml].read(), xml, self.outside)
+            stated = annotation.image
             for text in problems:
                 scan.add_problem(text, record.id)
             frame = image_frame(record.member, name)
@@ -141,6 +145,7 @@ class Voc2007(AnnotatedSource):
         except ItlError as error:
             scan.add_problem(str(error), record.id)
         scan.add(record, objects)
+        return stated
 
     def _id(self, image: str) -> str:
         return f"{self.year}/{image}"

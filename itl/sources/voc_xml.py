@@ -13,6 +13,7 @@ from itl import ItlError, cannot_read, counted
 from itl.sources import archives
 from itl.sources.archives import Listing
 from itl.sources.boxes import SIDES, AnnotatedObject, box_with_area, clip_box
+from itl.sources.records import short_name
 
 YEAR_FOLDERS = ("Annotations", "ImageSets", "JPEGImages")
 FLAGS = {"1": True, "true": True, "0": False, "false": False, "": False, "unspecified": False}
@@ -26,6 +27,7 @@ class Annotation:
     height: int | None
     objects: tuple[AnnotatedObject, ...]  # in the file's order; parts of persons are not objects
     actions: tuple[Mapping[str, bool], ...] = ()  # of each object; empty where the file says nothing
+    image: str = ""  # the name that the file gives its image, without folders and suffix
 
 
 def read_annotation(data: bytes, name: str, outside: str = "refuse") -> Annotation:
@@ -57,7 +59,8 @@ def parse_annotation(data: bytes, name: str, outside: str = "refuse") -> tuple[A
             actions.append(_actions(element, where))
         except ItlError as error:
             problems.append(str(error))
-    return Annotation(width, height, tuple(objects), tuple(actions)), problems
+    image = short_name(_text(root, "filename"))
+    return Annotation(width, height, tuple(objects), tuple(actions), image), problems
 
 
 def read_annotations(path: Path) -> Iterator[tuple[str, Annotation]]:

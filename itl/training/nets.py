@@ -121,9 +121,8 @@ def _own(name: str, pixels: int) -> Body:
     """Make a body of NETS, if the images are large enough for it."""
     make, least = pick(NETS, name, "net (or timm:NAME, torchvision:NAME)")
     if pixels < least:
-        raise ItlError(
-            f"{name} needs images of at least {least} pixels, not {pixels}; raise pixels or take net small"
-        )
+        way = "raise pixels or take net small" if least > NETS["small"][1] else "raise pixels"
+        raise ItlError(f"{name} needs images of at least {least} pixels, not {pixels}; {way}")
     return make()
 
 

@@ -364,7 +364,10 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
         ({"image": ["x.png"], "label": [0]}, "image is string, not the bytes"),
         ({"image": [b"x"], "label": [0], "class": [1]}, "label or class; choose one with the option label="),
         ({"image": [b"x", b"y"], "label": [0, None]}, "1 of 2 rows"),
-        ({"image": [b"x", b"y"], "label": [0.5, 1.5]}, "label is double, not one class for each image; set"),
+        (
+            {"image": [b"x", b"y"], "label": [0.5, 1.5]},
+            "label is double, not one class for each image; write",
+        ),
         (
             {"image": [b"x", b"y"], "label": [[0], [0, 1]]},
             "label is list<.*, not one class for each image; set",

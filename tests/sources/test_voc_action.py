@@ -142,6 +142,16 @@ def test_lists_that_contradict_the_annotations_are_a_note(tmp_path):
     assert actions == [["walking"], ["jumping", "phoning"], ["jumping"]]
 
 
+def test_an_annotation_that_names_another_image_is_a_note(tmp_path):
+    files = voc2012()
+    swapped = {
+        name: data.replace(b">x<", b">2011_2.jpg<") for name, data in files.items() if "2010_1.x" in name
+    }
+    source = VocAction(written(tmp_path, files | swapped))
+    start = "1 annotation has another image's name in <filename>, such as 2010_1.xml (2011_2); "
+    assert any(note.startswith(start) for note in source.notes)
+
+
 def test_the_list_trainval_may_lack_what_train_or_val_has(tmp_path):
     source = VocAction(written(tmp_path, changed(voc2012(), **{"Action__trainval.txt": b"2010_1 2\n"})))
     assert [record.id for record in source.records()] == PEOPLE

@@ -265,6 +265,21 @@ def test_sizes_that_differ_without_harm_are_a_note(tmp_path):
     ]
 
 
+def test_an_annotation_that_names_another_image_is_a_note(tmp_path):
+    files = voc2007()
+    named = {
+        name: data.replace(b"<filename>x", b"<filename>a/000003.jpg")
+        for name, data in files.items()
+        if name.endswith(("000002.xml", "000003.xml"))
+    }
+    note = (
+        "1 annotation has another image's name in <filename>, such as 000002.xml (000003); each is taken for "
+    )
+    source = Voc2007(written(tmp_path, files | named))
+    assert source.scan.notes == [f"{note}the image that it is called after"]
+    assert [record.id for record in source.records()] == [name for name, _ in EXPECTED]
+
+
 def test_images_of_one_name_without_objects_or_with_one_twice(tmp_path):
     two = {"VOCdevkit/VOC2007/JPEGImages/000001.png": jpeg()}
     with pytest.raises(
