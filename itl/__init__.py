@@ -135,8 +135,14 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
 
 
 def nearest(name: str, options: Iterable[str]) -> list[str]:
-    """Return the one of *options* most like *name*; none, if none is like it."""
-    return get_close_matches(name, options, n=1)
+    """Return the one of *options* most like *name*; none, if none is like it.
+
+    >>> nearest("bleu", ["red", "blue"]), nearest("CAT", ["cart", "cat"]), nearest("green", ["red"])
+    (['blue'], ['cat'], [])
+    """
+    options = list(options)
+    same = [option for option in options if option.casefold() == name.casefold()]
+    return same[:1] or get_close_matches(name, options, n=1)
 
 
 class LineHandler(logging.Handler):

@@ -319,9 +319,9 @@ def proposals(args: argparse.Namespace) -> None:
     if args.out and regions is not None:
         write_regions(args.out, regions)
     if args.recall:
-        table, note = measure_recall(regions, args.recall, args.count, args.images)
+        table, notes = measure_recall(regions, args.recall, args.count, args.images)
         table.to_csv(sys.stdout, index=False)
-        _note(note)
+        _note(*notes)
     elif regions is not None:
         count = sum(len(boxes) for boxes in regions.values())
         print(f"{args.out or args.regions}: {counted(count, 'regions')} of {len(regions):,} images")

@@ -129,6 +129,8 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     verdict, verdicts = _verdicts(belief, affordable, margin, scored)
     table["verdict"] = verdicts
     table = table.sort_values("expected", ascending=False, kind="stable", ignore_index=True)
+    percent = ["expected", "low", "high"]
+    table[percent] = table[percent].clip(0, 100)  # bounds that a normal distribution does not know
     experiment = next_experiment(grid, number, posterior, affordable)
     return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain)
 

@@ -166,8 +166,9 @@ def _csv_row(number: int, line: str, column: int, is_label: bool, path: Path) ->
 
 
 def _cells(line: str) -> list[str]:
-    """Return the cells of a line of CSV, or with tabs."""
-    return [cell.strip() for cell in next(csv.reader([line], delimiter="\t" if "\t" in line else ","))]
+    """Return the cells of a line of CSV, or with tabs or semicolons."""
+    delimiter = next((one for one in ("\t", ",", ";") if one in line), ",")
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
 
 
 def _line_rows(number: int, line: str) -> Iterator[Row]:
@@ -177,7 +178,7 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
     if wnids and all(map(WNID.fullmatch, wnids)):
         yield from (Row(where, wnid) for wnid in wnids)
         return
-    first, _, rest = re.sub(r"[,\t]", " ", line, count=1).partition(" ")
+    first, _, rest = re.sub(r"[,;\t]", " ", line, count=1).partition(" ")
     cells = [cell.strip() for cell in line.split(",")]
     if WNID.fullmatch(first):
         yield Row(where, first, rest.strip())

@@ -113,6 +113,8 @@ class NetPanel(Panel):
         """
         table = self.inspection.table
         matches = table.index[table["image"] == self.image]
+        if not self.image:
+            raise ItlError("no image is chosen yet; NetPanel.wrong() lists some, to be set as NetPanel.image")
         if not len(matches):
             raise ItlError(f"image {self.image!r} is not among those looked at; NetPanel.wrong() lists some")
         return self.inspection.neighbours(int(matches[0]))

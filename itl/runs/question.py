@@ -140,10 +140,10 @@ class Margin:
         metrics = dict.fromkeys(main_metrics())
         for metric, _ in self.points:
             pick(metrics, metric, "main metric of a task")
-        if not 0 < self.share < 1 or not all(points > 0 for _, points in self.points):
+        if not 0 < self.share < 1 or not all(0 < points < 100 for _, points in self.points):
             raise ItlError(
-                f"a margin's share lies between 0 and 1, and its points are above 0; got share {self.share}, "
-                f"points {dict(self.points)}"
+                f"a margin's share lies between 0 and 1, and its points, of 100, above 0; got share "
+                f"{self.share}, points {dict(self.points)}"
             )
 
 

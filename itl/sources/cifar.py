@@ -13,7 +13,7 @@ import numpy as np
 from itl import ItlError, counted
 from itl.sources.limits import refuse_large
 from itl.sources.plain_pickle import load_plain
-from itl.sources.records import Record
+from itl.sources.records import Record, validate_records
 from itl.sources.source import Source
 
 SIDE = 32  # pixels
@@ -74,6 +74,7 @@ class Cifar100(Source):
     names_text: ClassVar[str] = "fine_label_names.txt"  # the same beside binary files
     wnids: ClassVar[Mapping[str, str]] = WNIDS
     published_images = {"train": 50000, "test": 10000}
+    published_classes = 100
     labelled_by = "the labels in its files"
 
     @property
@@ -100,7 +101,7 @@ class Cifar100(Source):
             raise ItlError(
                 f"{self.kind} has no class with a wnid, so plain=drop leaves no image; leave it out"
             )
-        return sorted(records, key=lambda record: record.id)
+        return validate_records(records, Path(self.path))
 
     def read(self, record: Record) -> np.ndarray:
         """Return the pixels of *record*: uint8 (32, 32, 3)."""
@@ -131,6 +132,7 @@ class Cifar10(Cifar100):
     names = ("batches.meta", "label_names")
     names_text = "batches.meta.txt"
     wnids = {}
+    published_classes = 10
 
 
 @lru_cache(maxsize=2)
@@ -152,8 +154,10 @@ def load_split(path: str, source: type[Cifar100], split: str) -> Batch:
     """
     files = _files(Path(path), source)
     is_binary = source.names_text in files
-    parts = {name: files[f"{name}.bin" if is_binary else name] for name in source.files[split]}
-    batch = (_from_binary if is_binary else _from_pickles)(list(parts.values()), files, source)
+    pickles = [name for of_split in source.files.values() for name in of_split]
+    parts = {name: files[f"{name}.bin" if is_binary else name] for name in pickles}
+    of_split = [parts[name] for name in source.files[split]]
+    batch = (_from_binary if is_binary else _from_pickles)(of_split, files, source)
     if not batch.labels or max(batch.labels) >= len(batch.names) or min(batch.labels) < 0:
         raise ItlError(
             f"{path}: labels of {split} do not fit its {counted(len(batch.names), 'names')}; get it again"
@@ -174,7 +178,10 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
     pickles = [name for files in source.files.values() for name in files]
     wanted = [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
     for names, inside, packed in zip(wanted, source.folders, source.packed, strict=True):
-        for folder in (path / inside, path):
+        here = (
+            [folder for folder in path.glob("*/") if folder.name.lower() == inside] if path.is_dir() else []
+        )
+        for folder in (*sorted(here), path):
             if all((folder / name).is_file() for name in names):
                 return {name: _read(folder / name) for name in names}
         for file in (path / packed, path):
@@ -219,7 +226,7 @@ def _from_pickles(parts: list[bytes], files: Mapping[str, bytes], source: type[C
         content = load_plain(part, what)
         pixels.append(image_array(_field(content, "data", what), SIDE, what))
         labels += label_list(_field(content, source.label, what), len(pixels[-1]), what)
-    return Batch(np.concatenate(pixels), labels, [str(name) for name in names])
+    return Batch(np.concatenate(pixels), labels, [_text(name) for name in names])
 
 
 def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Cifar100]) -> Batch:
@@ -228,7 +235,7 @@ def _from_binary(parts: list[bytes], files: Mapping[str, bytes], source: type[Ci
     if any(len(part) % size for part in parts):
         raise ItlError(f"a binary file of {source.folders[1]} is not a number of images; download it again")
     rows = np.concatenate([np.frombuffer(part, np.uint8).reshape(-1, size) for part in parts])
-    words = files[source.names_text].decode("utf-8", errors="replace").split()
+    words = files[source.names_text].decode("utf-8-sig", errors="replace").split()
     return Batch(rows[:, count:].reshape(-1, 3, SIDE, SIDE), rows[:, column].astype(int).tolist(), words)
 
 
@@ -260,7 +267,13 @@ def label_list(labels: object, count: int, what: str) -> list[int]:
     return values
 
 
+def _text(name: object) -> str:
+    return name.decode("utf-8", errors="replace") if isinstance(name, bytes) else str(name)
+
+
 def _field(content: object, key: str, what: str) -> Any:
-    if not isinstance(content, dict) or key not in content:
-        raise ItlError(f"{what} has no {key}; download it again")
-    return content[key]
+    if isinstance(content, dict):
+        for name in (key, key.encode()):  # bytes, where Python 2's pickle was pickled anew
+            if name in content:
+                return content[name]
+    raise ItlError(f"{what} has no {key}; download it again")

@@ -15,9 +15,9 @@ from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
 from itl.sources.archives import Listing, describe_packed, foreign_format, is_archive
-from itl.sources.image_files import FORMATS_OF_SUFFIX
+from itl.sources.image_files import FORMATS_OF_SUFFIX, UNREAD_SUFFIXES
 from itl.sources.layout import Choice, Layout, image_counts, offer_readings, recognise, refuse_empty_classes
-from itl.sources.records import Record, examples, is_image, validate_records
+from itl.sources.records import Record, examples, is_image, suffix_of, validate_records
 from itl.sources.source import Source
 
 SIGNS = {  # the end of the name of a file -> the source that reads its data set, so that nobody reads half
@@ -136,12 +136,16 @@ def no_images(listing: Listing, path: Path) -> str:
         return f"{path} holds no images in class folders; {foreign}"
     if packed := describe_packed(listing.files):
         return f"{path} holds no images: {packed}"
+    read = ", ".join(sorted(FORMATS_OF_SUFFIX))
+    if unread := sorted(name for name in listing.files if suffix_of(name) in UNREAD_SUFFIXES):
+        count = counted(len(unread), "images in formats that are not read")
+        return f"{path} holds {count}, such as {unread[0]}; convert them to one of {read}"
     names = sorted(listing.files)
     has = f"{counted(len(names), 'other files')}, such as {names[0]}" if names else "nothing"
     has = f"only {names[0]}" if len(names) == 1 else has
     rest = ", ".join(counted(count, reason) for reason, count in listing.left_out.items() if count)
     return (
-        f"{path} holds no images: looked for {', '.join(sorted(FORMATS_OF_SUFFIX))} in folders of classes "
+        f"{path} holds no images: looked for {read} in folders of classes "
         f"and found {has}{f'; left out: {rest}' if rest else ''}; give another path, or put each image into "
         f"a folder of its class"
     )
@@ -210,7 +214,7 @@ def class_map(file: Path, classes: list[str], names: Mapping[str, str]) -> tuple
 def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     """Move *fraction* of each class from train to val: the images whose ids have the lowest hashes.
 
-    ItlError for a *fraction* above 0 where some *records* are val already.
+    ItlError for a *fraction* above 0 where some *records* are val already, or no class has two.
     """
     if not fraction:
         return records
@@ -223,6 +227,10 @@ def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
     train = Counter(record.wnid for record in records if record.split == "train")
     to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
+    if not any(to_move.values()):
+        raise ItlError(
+            f"val_fraction={fraction} holds out no image, as every class has one alone; leave it out"
+        )
     result = []
     for record in ranked:
         if record.split == "train" and to_move[record.wnid]:

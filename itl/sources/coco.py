@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from itl import ItlError, counted
-from itl.sources.archives import Listing
 from itl.sources.boxes import AnnotatedObject, Box
+from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS
-from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, is_image, short_name, unique_keys
+from itl.sources.records import Record, examples, unique_keys
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
@@ -87,7 +85,7 @@ class Coco(AnnotatedSource):
         return scan.finish(self.bad, self.resized)
 
     @cached_property
-    def _names(self) -> "ImageNames":
+    def _names(self) -> ImageNames:
         """What finds the images that the files name."""
         return ImageNames(self.listing)
 
@@ -211,8 +209,11 @@ def split_of(name: str) -> str | None:
     return SPLITS.get(match[1]) if match else None
 
 
-def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
-    """Read images, annotations and categories of the JSON file *name*; ItlError for what is wrong with it."""
+def read_tables(data: bytes, name: str, needed: Sequence[str] = ("images",)) -> dict[str, list[dict]]:
+    """Read images, annotations and categories of the JSON file *name*, empty where it has none.
+
+    ItlError for what is wrong with it, and where it has none of what is *needed*.
+    """
     try:
         content = json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
     except json.JSONDecodeError as error:
@@ -220,7 +221,7 @@ def read_tables(data: bytes, name: str) -> dict[str, list[dict]]:
     except (ValueError, RecursionError) as error:
         reason = error if type(error) is ValueError else type(error).__name__
         raise ItlError(f"{name} cannot be read as JSON ({reason}); export it again") from None
-    if not isinstance(content, dict) or "images" not in content:
+    if not isinstance(content, dict) or not content.keys() >= set(needed):
         raise ItlError(f"{name} is not COCO-style JSON, an object with {', '.join(TABLES)}; export as COCO")
     tables = {}
     for table, keys in TABLES.items():
@@ -266,88 +267,6 @@ def _refuse_two_of_one_name(tables: Mapping[str, list[dict]], name: str) -> None
 def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
     """Return the name of each category, by its id."""
     return {row["id"]: " ".join(str(row["name"]).split()) for row in tables["categories"]}
-
-
-class ImageNames:
-    """Finds images by the names that lists or JSON files give them, which may begin in other folders."""
-
-    def __init__(self, listing: Listing) -> None:
-        """Take the files of a source."""
-        self.by_last_name: dict[str, list[str]] = defaultdict(list)  # sorted
-        for name in sorted(filter(is_image, listing.files)):
-            self.by_last_name[name.rpartition("/")[2]].append(name)
-        self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
-        self._named: dict[str, str] = {}  # image -> its name in a list
-        self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
-
-    def find(self, name: str, split: str) -> str:
-        """Return the image that a list of *split* calls *name*: in that folder, or in one of its split.
-
-        As many of the last parts of *name* count as are there.
-
-        Raises:
-            ItlError: If the image is not there, lies in another folder that is there too, or several match.
-        """
-        name = unicodedata.normalize("NFC", name)  # as the names of files are
-        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-        candidates = self.by_last_name.get(parts[-1] if parts else "", [])
-        for depth in range(len(parts), 0, -1):
-            tail = "/".join(parts[-depth:])
-            matches = [one for one in candidates if one == tail or one.endswith(f"/{tail}")]
-            if len(matches) > 1:
-                matches = [one for one in matches if split_of_folder(one) == split] or matches
-            if len(matches) == 1:
-                image = self.named(matches[0], "/".join(parts))
-                self._refuse_other_folder(image, parts, depth)
-                return image
-            if matches:
-                raise ItlError(
-                    f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
-                    f"{max(matches, key=len)}"
-                )
-        near = self._by_stem.get(short_name(name).casefold(), [])
-        cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
-        raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
-
-    @cached_property
-    def _by_stem(self) -> dict[str, list[str]]:
-        """All images by the last part of their names, without suffix and case."""
-        names: dict[str, list[str]] = defaultdict(list)
-        for last, images in self.by_last_name.items():
-            names[short_name(last).casefold()] += images
-        return names
-
-    def named(self, image: str, name: str) -> str:
-        """Return *image*, which a list calls *name*; ItlError if another name was taken for it too."""
-        other = self._named.setdefault(image, name)
-        if other != name and not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
-            raise ItlError(
-                f"lists {name[:80]!r} and {other[:80]!r}, but there is {image} alone; copy the other image, "
-                f"or remove its line"
-            )
-        return image
-
-    def describe_elsewhere(self) -> list[str]:
-        """Return a note on images that were found by the last part of their names alone, if there are any."""
-        if not self._elsewhere:
-            return []
-        image, name = next(iter(self._elsewhere.items()))
-        several = counted(len(self._elsewhere), "images are")
-        return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
-
-    def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
-        """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""
-        if depth == len(parts):
-            return
-        parent, inside = parts[-depth - 1], image.split("/")[:-1]
-        splits = {split_of_folder(f"{parent}/"), split_of_folder(image)} - {None}
-        if len(splits) == 2 or (parent in self.folders and parent not in inside):
-            raise ItlError(
-                f"lists {'/'.join(parts)[:80]!r}, which is not there, though {image} is; correct the list, "
-                f"or move the image"
-            )
-        if depth == 1:
-            self._elsewhere.setdefault(image, "/".join(parts))
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:

@@ -360,7 +360,7 @@ def _read_categories(
         if doubts := describe_zero(data, str(file), ids):
             raise ItlError(doubts[0].replace("label", "category_id"))
         return read_names(data, str(file)), {}
-    tables = read_tables(data, str(file))
+    tables = read_tables(data, str(file), needed=("categories",))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}
     files = {str(row["id"]): str(row["file_name"]) for row in tables["images"]}
     return names, {number: annotated_name(name, images) for number, name in files.items()}

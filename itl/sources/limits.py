@@ -52,8 +52,10 @@ def inflate(data: bytes, what: str) -> bytes:
     return unpacked
 
 
-def npz_arrays(file: BinaryIO, name: str, wanted: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read the arrays *wanted* of an open .npz file, which errors call *name*.
+def npz_arrays(
+    file: BinaryIO, name: str, wanted: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Read the arrays *wanted*, and the *optional* ones it has, of an open .npz file that errors call *name*.
 
     Raises:
         ItlError: In one line: not a .npz, an array is missing, pickled, above the limit or damaged.
@@ -61,10 +63,10 @@ def npz_arrays(file: BinaryIO, name: str, wanted: Sequence[str]) -> dict[str, np
     with explain_damage(name, ".npz file"):
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
-                if info.filename.removesuffix(".npy") in wanted:
+                if info.filename.removesuffix(".npy") in (*wanted, *optional):
                     refuse_large(info.file_size, f"{info.filename} in {name}")
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             if missing := [key for key in wanted if key not in arrays]:
                 raise ItlError(f"{name} has no {missing[0]}, but {', '.join(arrays)[:80] or 'nothing'}")
-            return {key: arrays[key] for key in wanted}
+            return {key: arrays[key] for key in (*wanted, *optional) if key in arrays}

@@ -1,10 +1,9 @@
 """Images that lists divide into splits and label: any such data set, and what the published ones share."""
 
 import re
-import unicodedata
 from abc import abstractmethod
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import starmap
@@ -13,8 +12,8 @@ from typing import ClassVar, Literal
 
 from itl import ItlError, counted
 from itl.sources import archives
-from itl.sources.archives import Listing, Member
-from itl.sources.coco import ImageNames
+from itl.sources.archives import Member
+from itl.sources.image_names import ImageFinder
 from itl.sources.layout import SPLITS
 from itl.sources.list_files import (
     ID_COLUMNS,
@@ -39,7 +38,6 @@ from itl.sources.records import Record, examples, is_image, plain_line, validate
 from itl.sources.scan import Scan
 from itl.sources.source import ScannedSource
 from itl.sources.voc_detection import add_split_conflicts
-from itl.sources.voc_xml import read_list
 
 NO_LABEL = "-1"  # in lists of a test whose labels are not public
 PEEKED_BYTES = 4096  # of a text file, to see whether it lists images
@@ -55,6 +53,7 @@ class ListedSource(ScannedSource):
     path: Path
     bad: Literal["refuse", "skip"] = "refuse"  # listed images that are missing
     unlisted: ClassVar[str] = "images in no list"
+    labels_are_folders: ClassVar[bool] = True  # a label that is the folder of other images is a mistake
 
     @abstractmethod
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
@@ -71,6 +70,7 @@ class ListedSource(ScannedSource):
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
+        inside = sorted(filter(archives.is_archive, self.listing.files))
         records: dict[str, Record] = {}  # by id
         labels: dict[str, str] = {}  # the class of an id, with its line
         repeated, two_classes, in_two = 0, {}, {}
@@ -88,9 +88,14 @@ class ListedSource(ScannedSource):
         if ids := self.finder.ids:
             scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.names.describe_elsewhere()
+        if inside and scan.problems:
+            scan.notes.append(
+                f"{examples(inside)} in this folder was not opened; unpack it if images are missing"
+            )
         if repeated:
             scan.notes.append(f"the lists have {counted(repeated, 'images')} twice, counted once")
         scan.records = list(records.values())
+        self._compare_folders(scan)
         scan.add_problems(two_classes, f"{counted(len(two_classes), 'images are')} of two classes")
         add_split_conflicts(scan, in_two, "images")
         listed = len(records) + scan.left_out.total()  # what entries has left out is in a list too
@@ -114,10 +119,32 @@ class ListedSource(ScannedSource):
                 wnid = plain_line(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
-            scan.add_problems(missing, f"{name} lists {counted(len(missing), 'images that are')} not there")
+            count, first = counted(len(missing), "images that are"), next(iter(missing.values()), "")
+            are_gone = all("no such image" in text for text in missing.values())
+            what = f"{count} not there" if are_gone else f"{count} not found as listed"
+            scan.add_problems(missing, f"{name} lists {what}", first.partition(": ")[2])
+
+    def _compare_folders(self, scan: Scan) -> None:
+        """Tell of images whose label is the folder of other images."""
+        names = {record.wnid for record in scan.records} - {*SPLITS}
+        folder_of = {record.id: record.id.rpartition("/")[0] for record in scan.records}
+        label_of = {folder: _label_of_folder(folder, names) for folder in set(folder_of.values())}
+        others = {
+            record.id: f"{record.id} is {record.wnid!r} by its list, and {named!r} by its folder; correct one"
+            for record in scan.records
+            if (named := label_of[folder_of[record.id]]) not in ("", record.wnid)
+        }
+        count = counted(len(others), "images have")
+        if self.labels_are_folders:
+            scan.add_problems(others, f"{count} another class by their lists than by their folders")
+        elif others:
+            scan.notes.append(
+                f"{count} the name of another image's folder as a label, such as {examples(list(others))}; "
+                f"the list is taken"
+            )
 
     @cached_property
-    def finder(self) -> "ImageFinder":
+    def finder(self) -> ImageFinder:
         """What finds the images that lists name."""
         return ImageFinder(self.listing)
 
@@ -126,69 +153,46 @@ class ListedSource(ScannedSource):
         if member := self.optional_file(name):
             return member
         packed = archives.describe_packed(self.listing.files)
+        if inside := sorted(filter(archives.is_archive, self.listing.files)):
+            packed = (
+                packed or f"{inside[0]} was not opened: unpack it, or give {self.path}/{inside[0]} itself"
+            )
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
     def optional_file(self, name: str) -> Member | None:
-        """Return the file *name* in the outermost folder that has it, or beside the data set."""
+        """Return the file *name* in whatever folder, or beside the data set.
+
+        ItlError if several folders have one, and they differ.
+        """
         names = [one for one in self.listing.files if one == name or one.endswith(f"/{name}")]
         if names:
-            return self.listing.files[min(names, key=lambda one: (one.count("/"), one))]
+            first, *others = sorted(names, key=lambda one: (one.count("/"), one))
+            content = self.listing.files[first].read() if others else b""
+            if differing := [one for one in others if self.listing.files[one].read() != content]:
+                raise ItlError(
+                    f"{self.path}: {first} and {differing[0]} differ; remove the one that is wrong"
+                )
+            return self.listing.files[first]
         beside = Path(self.path).parent / name
         return Member(str(beside)) if beside.is_file() else None
 
     def lines(self, name: str) -> list[str]:
-        """Return the lines of the text file *name*, without blank ones."""
-        return read_list(self.file(name).read())
+        """Return the lines of the text file *name*, but blank ones; ItlError if it is empty or no text."""
+        lines = [line.strip() for line in text_of(self.file(name).read(), name).splitlines() if line.strip()]
+        if not lines:
+            raise ItlError(f"{self.path}: {name} is empty; copy it again")
+        return lines
 
 
-class ImageFinder:
-    """Finds the images that lists name: from the root, or by the last parts of their path."""
+def _label_of_folder(folder: str, labels: Collection[str]) -> str:
+    """Return the one of *labels* that *folder* is called after, by its last parts; empty if none is.
 
-    def __init__(self, listing: Listing) -> None:
-        """Take the files of a source."""
-        self.names, self.files = ImageNames(listing), listing.files
-        self.ids: set[str] = set()  # of the images that lists name without their suffix
-        self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
-
-    @cached_property
-    def by_stem(self) -> Mapping[str, list[str]]:
-        """All images by their last name without its suffix."""
-        names: dict[str, list[str]] = defaultdict(list)
-        for last, images in self.names.by_last_name.items():
-            names[last.rpartition(".")[0]] += images
-        return names
-
-    def find(self, entry: str, split: str) -> str:
-        """Return the name in the listing of the image that a list of *split* calls *entry*.
-
-        An *entry* without the suffix of an image is the id of one: its name without the suffix.
-
-        Raises:
-            ItlError: If there is none, or several could be meant.
-        """
-        entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
-        for folder in self.folders[split]:
-            if folder + entry in self.files:
-                return self.names.named(folder + entry, entry)
-        if not is_image(entry):
-            image = self._find_id(entry, split)
-            self.ids.add(image)
-            return image
-        image = self.names.named(entry, entry) if entry in self.files else self.names.find(entry, split)
-        if image.endswith(entry):
-            self.folders[split].append(image[: len(image) - len(entry)])
-        return image
-
-    def has_id(self, entry: str) -> bool:
-        """Say whether *entry* may be the id of an image."""
-        return entry.rpartition("/")[2] in self.by_stem
-
-    def _find_id(self, entry: str, split: str) -> str:
-        """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
-        suffixes = {name[name.rfind(".") :] for name in self.by_stem.get(entry.rpartition("/")[2], [])}
-        if len(suffixes) > 1:
-            raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
-        return self.names.find(entry + "".join(suffixes), split)
+    >>> _label_of_folder("data_256/a/arch/outdoor", ["arch/outdoor", "abbey"])
+    'arch/outdoor'
+    """
+    parts = folder.split("/")
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((tail for tail in tails if tail in labels), "")
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,7 @@ class Lists(ListedSource):
         "train.csv, train.jsonl, or metadata.csv or metadata.jsonl in a folder of each split"
     )
     labelled_by = "the lists"
+    labels_are_folders = False
 
     @property
     def layout(self) -> str:
@@ -433,7 +438,27 @@ class Lists(ListedSource):
             scan.notes.append("classes are numbers; each has a folder of its own, whose name is taken")
             return partial(name_of, names=names, file="the folders")
         scan.notes.append("classes are numbers without names; the option names=FILE gives them")
+        scan.notes += _describe_exceptions([(one.label, _folder_of(one.image)) for one in images])
         return str
+
+
+def _describe_exceptions(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a note if folders stand for numbers with few exceptions, of *pairs* of a number and a folder.
+
+    >>> _describe_exceptions([("0", "cat"), ("0", "cat"), ("1", "dog"), ("1", "cat")])
+    ['1 image has another label than most of the folder: 1 in cat; the list is taken']
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for number, folder in pairs:
+        counts[folder][number] += 1
+    usual = {folder: of_folder.most_common(1)[0][0] for folder, of_folder in counts.items() if folder}
+    others = [f"{number} in {folder}" for number, folder in pairs if folder and number != usual[folder]]
+    numbers = {number for number, _ in pairs}
+    if not others or len(set(usual.values())) < len(numbers) or 2 * len(others) > len(pairs):
+        return []
+    count = counted(len(others), "images have")
+    such = examples(list(dict.fromkeys(others)))
+    return [f"{count} another label than most of the folder: {such}; the list is taken"]
 
 
 def _folder_of(image: str) -> str:

@@ -1,12 +1,13 @@
 """Files of region proposals. Boxes are 1-based and inclusive, in pixels.
 
 .mat (MATLAB, up to v7), as published with Fast R-CNN: `images`, a cell with each image's name ('000005'), and
-`boxes`, a cell with K × 4 numbers for each image, ordered ymin, xmin, ymax, xmax; a fifth number is a score.
+`boxes`, a cell with K × 4 numbers for each image, ordered ymin, xmin, ymax, xmax; a fifth number is a score,
+or `scores` is a cell with K numbers for each image.
 Or one image a file, 000005_boxes.mat: `boxes`, K × 4 or K × 5, and perhaps `scores`; MCG calls them `bboxes`
 and `bboxes_scores`. The option *order* says where a .mat has xmin, ymin, xmax, ymax.
 
 .npz (NumPy): `images` (N,) text, `offsets` (N + 1,) whole numbers, and `boxes` (M, 4), ordered xmin, ymin,
-xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1].
+xmax, ymax: image n has the boxes from offsets[n] to offsets[n + 1]. It may have `scores` (M,).
 
 .parquet: one row per region, with the columns image, xmin, ymin, xmax, ymax, and perhaps score.
 
@@ -143,8 +144,11 @@ def _read_mat(path: Path, order: str) -> Regions:
         )
     images = [_image_name(cell) for cell in arrays["images"].ravel()]
     cells = [_boxes(cell) for cell in arrays["boxes"].ravel()]
-    if len(images) != len(cells):
-        raise ItlError(f"{counted(len(images), 'images')}, but boxes of {len(cells):,}; {FORMAT_HINT}")
+    scores = arrays["scores"].ravel() if "scores" in arrays else [None] * len(cells)
+    for what, values in (("boxes", cells), ("scores", scores)):
+        if len(images) != len(values):
+            raise ItlError(f"{counted(len(images), 'images')}, but {what} of {len(values):,}; {FORMAT_HINT}")
+    cells = [_boxes(*pair) for pair in zip(arrays["boxes"].ravel(), scores, strict=True)]
     return _by_image(images, [cell[:, columns] for cell in cells])
 
 
@@ -182,8 +186,8 @@ def _by_score(scores: object, count: int) -> np.ndarray:
 
 def _read_npz(path: Path, order: str) -> Regions:
     with path.open("rb") as file:
-        arrays = npz_arrays(file, str(path), ("images", "offsets", "boxes"))
-    images, offsets, boxes = arrays["images"], arrays["offsets"], _boxes(arrays["boxes"])
+        arrays = npz_arrays(file, str(path), ("images", "offsets", "boxes"), optional=["scores"])
+    images, offsets, boxes = arrays["images"], arrays["offsets"], np.asarray(arrays["boxes"])
     offsets = offsets.astype(int) if offsets.dtype.kind in "iu" else np.zeros(0, int)
     ends = offsets[[0, -1]].tolist() if offsets.shape == (len(images) + 1,) else []
     if ends != [0, len(boxes)] or (np.diff(offsets) < 0).any():
@@ -191,7 +195,13 @@ def _read_npz(path: Path, order: str) -> Regions:
             f"offsets should be {len(images) + 1:,} whole numbers, one more than images, rising "
             f"from 0 to {len(boxes):,}, the number of boxes; {FORMAT_HINT}"
         )
-    parts = [boxes[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+    scores = arrays.get("scores")
+    if scores is not None and scores.shape != (len(boxes),):
+        raise ItlError(f"scores are {scores.shape}, not one for each of {len(boxes):,} boxes; {FORMAT_HINT}")
+    parts = [
+        _boxes(boxes[start:stop], None if scores is None else scores[start:stop])
+        for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
+    ]
     return _by_image(images.astype(str).tolist(), parts)
 
 

@@ -246,9 +246,13 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
         )
         findings = [Finding("count", f"regions: {text}")]
         findings += [Finding("note", note)] if (note := describe_order(path)) else []
+        before = Counter({image: int((boxes < 1).any(1).sum()) for image, boxes in regions.items()})
+        if annotations is None and before.total():
+            text = f"{counted(before.total(), 'regions are')} partly before pixel 1, such as on"
+            findings.append(Finding("note", f"{text} {next(iter(+before))}; pixels count from 1"))
         if annotations is not None:
-            table, note = measure_recall(regions, Path(annotations), [max(counts)])
-            findings += [Finding("note", note)] if note else []
+            table, notes = measure_recall(regions, Path(annotations), [max(counts)])
+            findings += [Finding("note", note) for note in notes]
             half = table.iloc[0]
             text = f"{half['recall']:.1%} of {half['objects']:,.0f} objects that are not difficult"
             findings.append(Finding("count", f"recall at IoU 0.5: {text}"))
@@ -267,13 +271,14 @@ def _resolve(file: str, source: Path) -> Path:
 
 def measure_recall(
     regions: Regions | None, annotations: Path, counts: Iterable[int], image_list: Path | None = None
-) -> tuple[pd.DataFrame, str]:
+) -> tuple[pd.DataFrame, list[str]]:
     """Measure how many of VOC's objects are covered by *regions*, or by windows if these are None.
 
     *annotations* and *image_list* are as in `read_objects`, *counts* as in `recall_table`.
 
     Returns:
-        The table of `recall_table`, and a note on images without regions, which do not count; else empty.
+        The table of `recall_table`, and notes: on images without regions, which do not count, and on regions
+        that reach outside their image.
 
     Raises:
         ItlError: If no annotated image has regions, or windows need a size that an annotation does not tell;
@@ -287,7 +292,7 @@ def measure_recall(
                 f"need: write <size> with width and height"
             )
         shapes = {image: (width or 0, height or 0) for image, (width, height) in sizes.items()}
-        return recall_table(objects, lambda image, count: windows(*shapes[image], count), counts), ""
+        return recall_table(objects, lambda image, count: windows(*shapes[image], count), counts), []
     matched = match_images(sizes, regions)
     bare = [image for image in sizes if image not in matched]
     if not matched:
@@ -295,7 +300,22 @@ def measure_recall(
             f"no annotated image, such as {examples(bare)}, has regions: they are of {len(regions):,} "
             f"others, {examples(list(regions))}; give the file made for these images"
         )
-    note = f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out"
+    notes = []
+    if bare:
+        notes.append(f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out")
+    outside = Counter({image: _reaching_outside(boxes, sizes[image]) for image, boxes in matched.items()})
+    if outside.total():
+        first = next(iter(+outside))
+        notes.append(
+            f"{outside.total():,} of {sum(map(len, matched.values())):,} regions reach outside their image, "
+            f"such as {outside[first]:,} on {first}; pixels count from 1, and sides may have another order"
+        )
     objects = objects[objects["image"].isin(list(matched))]
     table = recall_table(objects, lambda image, count: matched[image][:count], counts)
-    return table, note if bare else ""
+    return table, notes
+
+
+def _reaching_outside(boxes: np.ndarray, size: tuple[int | None, int | None]) -> int:
+    """Count the *boxes* (n, 4) that reach a pixel or more outside an image; a side of None is not known."""
+    last = np.array(2 * size, float)  # None: nan, which nothing is above
+    return int(((boxes <= 0) | (boxes >= last + 1)).any(1).sum())

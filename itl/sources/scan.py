@@ -59,10 +59,14 @@ class Scan:
         """Add a problem of *images*, or of the whole source."""
         self.problems.append(Problem(plain_line(text), images))
 
-    def add_problems(self, texts: dict[str, str], summary: str) -> None:
-        """Add a problem for each image of *texts*, or for very many images one *summary* with examples."""
+    def add_problems(self, texts: dict[str, str], summary: str, first: str = "") -> None:
+        """Add a problem for each image of *texts*, or for very many images one *summary* with examples.
+
+        The summary ends with what is said of the *first*.
+        """
         if len(texts) > MAX_SINGLE_PROBLEMS:
-            self.add_problem(f"{summary}, such as {examples(list(texts))}", *texts)
+            more = f"; {first}" if first else ""
+            self.add_problem(f"{summary}, such as {examples(list(texts))}{more}", *texts)
             return
         for image, text in texts.items():
             self.add_problem(text, image)

@@ -1,7 +1,8 @@
 """WebDataset shards: tars in which the files of one sample share a name up to its first dot."""
 
+import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -125,14 +126,16 @@ class WebDataset(Source):
     def _describe_copies(self) -> list[str]:
         if copies := describe_copies(self._files):
             return copies
-        alike: dict[tuple[str, int | None], list[Sample]] = defaultdict(list)  # by key, and by size
-        for one in self._samples:
-            alike[one.key, one.member.size].append(one)
+        keys = Counter(one.key for one in self._samples)
+        if len(keys) == len(self._samples):
+            return []
+        first_of: dict[tuple[str, bytes], Sample] = {}  # by key and bytes
+        sizes = Counter((one.key, one.member.size) for one in self._samples if keys[one.key] > 1)
         twice = []
-        for samples in alike.values():
-            first_of: dict[bytes, Sample] = {}  # by its bytes
-            for one in samples if len(samples) > 1 else ():
-                if (first := first_of.setdefault(one.member.read(), one)).shard != one.shard:
+        for one in self._samples:
+            if sizes[one.key, one.member.size] > 1:
+                first = first_of.setdefault((one.key, hashlib.sha256(one.member.read()).digest()), one)
+                if first.shard != one.shard:
                     twice.append(f"{one.key} of {first.shard} in {one.shard}")
         count = counted(len(twice), "samples are")
         return (

@@ -5,7 +5,7 @@ Texts in braces, such as {0.fold}, are its options.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +32,7 @@ class TargetSet(ListedSource):
     lists: ClassVar[Mapping[str, str]] = {}  # split -> name of its list, with its options in braces
     optional: ClassVar[tuple[str, ...]] = ()  # splits that need no list
     title: ClassVar[str]  # its name in papers, likewise
-    image_of_line: ClassVar[str] = "{}"  # the image that a line CLASS/NAME names
+    image_of_line: ClassVar[str] = "{}"  # the image that a line CLASS/NAME names, whatever is before these
     pack_options = "--size 256"
     labelled_by = "its official lists"
 
@@ -55,8 +55,14 @@ class TargetSet(ListedSource):
                 yield split, name, map(self.entry, self.lines(name))
 
     def entry(self, line: str) -> tuple[str, str]:
-        """Return the image and the class that a line of a list names: CLASS/NAME, unless overridden."""
-        return self.image_of_line.format(line), line.partition("/")[0]
+        """Return the image and the class that a line of a list names: CLASS/NAME, unless overridden.
+
+        ItlError if the line names no class.
+        """
+        _, label, name = ("", "", *line.replace("\\", "/").rsplit("/", 2))[-3:]
+        if not label:
+            raise ItlError(f"{self.path}: {line[:60]!r} in a list of {self.layout} is not CLASS/NAME")
+        return self.image_of_line.format(f"{label}/{name}"), label
 
 
 @dataclass(frozen=True)
@@ -174,8 +180,10 @@ class ImageNetLT(TargetSet):
             raise ItlError(
                 f"{self.path}: {line[:60]!r} in a list of ImageNet-LT has no folder that is a wnid"
             )
-        name = image.rpartition("/")[2]
-        return (image, wnid) if image in self.listing.files else (f"{image.split('/')[0]}/{name}", wnid)
+        flat = (
+            f"{image.split('/')[0]}/{image.rpartition('/')[2]}"  # as val lies that is not sorted into folders
+        )
+        return flat if flat in self.listing.files else image, wnid
 
 
 @dataclass(frozen=True)
@@ -217,21 +225,32 @@ class Cub200(TargetSet):
 
     def entries(self, scan: Scan) -> Iterator[tuple[str, str, Entries]]:
         """Yield the images of train and test; ItlError if the lists number different images."""
-        images, classes = self._numbered("images.txt"), self._numbered("classes.txt")
+        classes = read_names("\n".join(self.lines("classes.txt")).encode(), "classes.txt")
+        images = self._numbered("images.txt")
         labels, is_train = self._numbered("image_class_labels.txt"), self._numbered("train_test_split.txt")
         if not images.keys() == labels.keys() == is_train.keys():
             raise ItlError(
                 f"{self.path}: images.txt, image_class_labels.txt and train_test_split.txt number different "
                 f"images; take all from one release"
             )
+        if others := sorted(set(is_train.values()) - {"0", "1"}):
+            raise ItlError(f"{self.path}: train_test_split.txt has {others[0]!r}; 1 is train, and 0 is test")
         for split, flag in (("train", "1"), ("test", "0")):
             numbers = [number for number in images if is_train[number] == flag]
             listed = [(images[number], name_of(labels[number], classes, "classes.txt")) for number in numbers]
             yield split, "images.txt", [(f"images/{name}", label) for name, label in listed]
 
     def _numbered(self, name: str) -> dict[str, str]:
-        pairs = [line.partition(" ") for line in self.lines(name)]
-        return {number: value.strip() for number, _, value in pairs}
+        """Return what the lines `NUMBER VALUE` of a file say; ItlError if they contradict each other."""
+        values: dict[str, str] = {}
+        for line in self.lines(name):
+            number, value = (*line.split(maxsplit=1), "")[:2]
+            if values.setdefault(number, value) != value:
+                raise ItlError(
+                    f"{self.path}: {name} says both {values[number]!r} and {value!r} of image {number}; "
+                    f"remove one of the lines"
+                )
+        return values
 
 
 @dataclass(frozen=True)
@@ -309,13 +328,18 @@ class StanfordCars(TargetSet):
         meta = load_mat(self.file("cars_meta.mat").read(), "cars_meta.mat")
         cells = np.asarray(meta.get("class_names", ())).ravel()
         names = {str(number): str(np.asarray(cell).squeeze()) for number, cell in enumerate(cells, 1)}
+        if twice := [name for name, count in Counter(names.values()).items() if count > 1]:
+            raise ItlError(f"cars_meta.mat gives {twice[0]!r} two numbers; get it again")
+        if len({self.file(name).read() for name in self.lists.values()}) == 1:
+            raise ItlError(f"{' and '.join(self.lists.values())} are the same file; get the first again")
         for split, name in self.lists.items():
             rows = np.asarray(load_mat(self.file(name).read(), name).get("annotations", ())).ravel()
             if not len(rows) or not {"class", "fname"} <= set(rows.dtype.names or ()):
                 raise ItlError(f"{name} has no annotations with class and fname; take the file with labels")
             images = []
             for row in rows:
-                number, image = (str(np.asarray(row[field]).squeeze()) for field in ("class", "fname"))
+                value, image = (np.asarray(row[field]).squeeze() for field in ("class", "fname"))
+                number = f"{value:g}" if value.dtype.kind == "f" else str(value)
                 images.append((f"cars_{split}/{image}", name_of(number, names, "cars_meta.mat")))
             yield split, name, images
 
@@ -335,6 +359,10 @@ class MiniImageNet(TargetSet):
         """Yield train and test images of the classes of one part."""
         name = f"{self.part}.csv"
         rows = [(one.image, one.label) for one in read_list_file(self.file(name).read(), name)]
+        for image, label in rows:
+            wnid = image.rpartition("/")[2][:9]
+            if WNID.fullmatch(wnid) and WNID.fullmatch(label) and wnid != label:
+                raise ItlError(f"{self.path}: {name} says that {image} is {label}; its name says {wnid}")
         train, test = first_of_each_class(rows, self.test_images, "test_images")[::-1]
         scan.notes.append(f"mini-ImageNet divides its classes; these are those of {name}")
         yield "train", name, train

@@ -94,13 +94,14 @@ def read_objects(
     Raises:
         ItlError: If an annotation is invalid, or *image_list* lists no image or one that is not annotated.
     """
-    wanted = None if image_list is None else _read_image_list(Path(image_list))
+    listed = None if image_list is None else _read_image_list(Path(image_list))
+    wanted = None if listed is None else {*listed, *map(short_name, listed)}
     rows, sizes = [], {}
     for image, annotation in read_annotations(Path(path)):
         if wanted is None or image in wanted:
             sizes[image] = annotation.width, annotation.height
             rows += [(image, one.name, *one.box, one.difficult) for one in annotation.objects]
-    if missing := sorted(set(wanted or ()) - sizes.keys()):
+    if missing := sorted(name for name in listed or () if not {name, short_name(name)} & sizes.keys()):
         raise ItlError(
             f"{image_list} lists {counted(len(missing), 'images')} that {path} does not annotate, such as "
             f"{missing[0]!r}; give a list of these annotations"

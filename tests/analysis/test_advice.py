@@ -101,6 +101,18 @@ def test_of_a_loss_no_shares_are_given():
     assert "Everything is expected to be no better than no pre-training" in answer_text(made)
 
 
+def test_expected_scores_are_percent_and_ranked_as_they_were():
+    grid, _ = world(0, effect=8.0, measured=SEEDS)
+    usual = advise(grid, "probe@target0").table
+    higher = grid.measured.assign(value=grid.measured["value"] + 99.5 - usual["expected"].max())
+    table = advise(replace(grid, measured=higher), "probe@target0").table
+    assert list(table["option"]) == list(usual["option"])
+    assert table["expected"].max() < table["high"].max() == 100
+    lower = grid.measured.assign(value=grid.measured["value"] + 0.5 - usual["expected"].min())
+    table = advise(replace(grid, measured=lower), "probe@target0").table
+    assert table["expected"].min() > table["low"].min() == 0
+
+
 def test_the_answer_says_what_its_verdict_means_and_why_there_are_no_shares():
     made = advise(world(0, effect=8.0, measured=SEEDS)[0], "probe@target0")
     unsure = replace(made, verdict=NO_OTHER, table=made.table.assign(share_low=math.nan))

@@ -153,6 +153,7 @@ CATEGORIES = {
     ("rows", "categories", "words"),
     [
         ([result(1, 18), result(2, 17)], CATEGORIES, ""),
+        ([result("a", 18), result(7, 17)], {"categories": CATEGORIES["categories"]}, ""),
         ([result("a", 12), result(7, 8)], None, "taken for 1 aeroplane, 2 bicycle, 3 bird … 20 tvmonitor"),
         ([result("a", "dog"), result("000007", "cat")], ["cat", "dog"], ""),
         ([result("a", 2), result(7, 1)], None, "category ids are taken for 1 cat, 2 dog"),
@@ -249,9 +250,10 @@ def test_an_image_without_detections_has_its_objects_missed(tmp_path, capsys):
 def test_only_listed_images_count(tmp_path, capsys):
     world = objects(("a", "dog", DOG, False), ("b", "dog", DOG, False), ("b", "cat", DOG, False))
     arguments = [*write_world(tmp_path, world, detections(("a", "dog", 0.5, DOG))), "--images"]
-    (tmp_path / "test.txt").write_text("a  1\n\n")
-    assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 0
-    assert capsys.readouterr().out == "class,ap\ndog,1.0\nmean,1.0\n"
+    for listed in ("a  1\n\n", "JPEGImages/a.jpg\n"):
+        (tmp_path / "test.txt").write_text(listed)
+        assert main(["voc-ap", *arguments, str(tmp_path / "test.txt")]) == 0
+        assert capsys.readouterr().out == "class,ap\ndog,1.0\nmean,1.0\n"
     for text, words in [("a\nc\n", "lists 1 image that"), ("\n", "lists no image"), (None, "cannot read")]:
         (tmp_path / "test.txt").unlink()
         if text is not None:

@@ -32,6 +32,8 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f"{TENCH} 1 tench\n{GOLDFISH} 2 goldfish\n",
         f"{TENCH} tench, Tinca tinca\n{GOLDFISH} goldfish, Carassius auratus\n",
         f"wnid,label\n{TENCH},{TENCH}\n{GOLDFISH},{GOLDFISH}\n",
+        f"wnid;label\n{TENCH};{TENCH}\n{GOLDFISH};{GOLDFISH}\n",
+        f"{TENCH};0\n{GOLDFISH};1\n",
         f"wnid,name\n{TENCH},fish\n{GOLDFISH},fish\n",  # a header says that these are names
         f"wnid,images\n{TENCH},1300\n{GOLDFISH},1300\n",
         f"wnid,class\n{TENCH},tench\n{GOLDFISH},goldfish\n",

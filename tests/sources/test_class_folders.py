@@ -258,6 +258,20 @@ def test_what_is_not_there_is_told_in_one_line(tmp_path, kind, options, message)
     assert lines[0].startswith("problem: ")
 
 
+def test_what_is_held_out_of_classes_of_one_image_is_nothing(tmp_path):
+    tree(tmp_path, "cat/1.jpg", "dog/2.jpg")
+    with pytest.raises(ItlError, match="val_fraction=0.5 holds out no image, as every class has one alone"):
+        ClassFolders(tmp_path, val_fraction=0.5).records()
+
+
+def test_images_of_other_formats_alone_are_named(tmp_path):
+    tree(tmp_path, "cat/1.heic", "cat/2.heic")
+    with pytest.raises(
+        ItlError, match="holds 2 images in formats that are not read, such as cat/1.heic; convert"
+    ):
+        ClassFolders(tmp_path).records()
+
+
 def test_a_source_that_can_make_a_val_names_the_option(tmp_path):
     tree(tmp_path, "cat/1.jpg", "dog/2.jpg")
     note = "this source alone; the option val_fraction=0.1 makes a tenth of each class val"

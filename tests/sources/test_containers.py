@@ -291,6 +291,30 @@ def test_what_differs_from_published_cifar_is_said(tmp_path):
     assert source.notes[-1] == f"{order}, so numbers may have the names of others"
 
 
+def test_cifar_pickled_anew_or_with_a_byte_order_mark_or_in_capitals(tmp_path):
+    plain = read("cifar100", containers.cifar(tmp_path / "plain"))
+    root = containers.cifar(tmp_path / "bytes")
+    for file in (root / "cifar-100-python").iterdir():
+        content = pickle.loads(file.read_bytes())
+        names = content.get("fine_label_names")
+        content = {"fine_label_names": [name.encode() for name in names]} if names else content
+        file.write_bytes(pickle.dumps({key.encode(): value for key, value in content.items()}, 2))
+    (root / "cifar-100-python").rename(root / "CIFAR-100-Python")
+    assert read("cifar100", root) == plain
+    marked = containers.cifar(tmp_path / "marked", binary=True)
+    names = marked / "cifar-100-binary/fine_label_names.txt"
+    names.write_bytes(b"\xef\xbb\xbf" + names.read_bytes())
+    assert read("cifar100", marked) == plain
+
+
+def test_cifar_whose_splits_have_other_classes_is_refused(tmp_path):
+    root = containers.cifar(tmp_path)
+    train = root / "cifar-100-python/train"
+    train.write_bytes(pickle.dumps(pickle.loads(train.read_bytes()) | {"fine_labels": [1, 1]}, 2))
+    with pytest.raises(ItlError, match="test has 1 class that train does not have, such as n07739125"):
+        open_source("cifar100", root).records()
+
+
 def files_of(cifar10: Path) -> dict[str, bytes]:
     """The files of CIFAR-10 in the folder *cifar10*."""
     return {file.name: file.read_bytes() for file in (cifar10 / "cifar-10-batches-py").iterdir()}

@@ -216,12 +216,34 @@ def test_accents_of_lists_and_of_files_may_be_composed_or_not(tmp_path):
     assert [record.wnid for record in records] == ["caf\u00e9", "caf\u00e9", "x"]
 
 
+def test_labels_that_their_folders_contradict_are_said(tmp_path):
+    files = images("cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/4.jpg")
+    names = text("cat/1.jpg cat", "cat/2.jpg dog", "dog/3.jpg dog", "dog/4.jpg dog")
+    source = open_source("lists", written(tmp_path / "names", files | {"train.txt": names}))
+    assert [record.wnid for record in source.records()] == ["cat", "dog", "dog", "dog"]
+    note = "1 image has the name of another image's folder as a label, such as cat/2.jpg; the list is taken"
+    assert note in source.notes
+    numbers = names.replace(b" cat", b" 0").replace(b" dog", b" 1")
+    source = open_source("lists", written(tmp_path / "numbers", files | {"train.txt": numbers}))
+    assert [record.wnid for record in source.records()] == ["0", "1", "1", "1"]
+    note = "1 image has another label than most of the folder: 1 in cat; the list is taken"
+    assert source.notes[-1] == note
+    mixed = text("cat/1.jpg 0", "cat/2.jpg 1", "dog/3.jpg 1", "dog/4.jpg 0")  # folders that are no classes
+    source = open_source(
+        "lists", written(tmp_path / "mixed", files | {"train.txt": mixed.replace(b"dog/4.jpg 0", b"")})
+    )
+    assert len(source.records()) == 3
+
+
 def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     lines = ["cat/0.jpg a", *(f"gone/{number}.jpg a" for number in range(200))]
     path = written(tmp_path, MANY | {"train.txt": text(*lines)})
     problems = [line for line in check_lines("lists", path) if line.startswith("problem")]
     assert len(problems) == 1
-    assert "lists 200 images that are not there, such as gone/0.jpg, gone/1.jpg, gone/2.jpg" in problems[0]
+    assert (
+        "lists 200 images that are not found as listed, such as gone/0.jpg, gone/1.jpg, gone/2.jpg …; "
+        "'gone/0.jpg' could be any of cat/0.jpg, dog/0.jpg; write its folder too" in problems[0]
+    )
     assert len(open_source("lists", path, bad="skip").records()) == 1
 
 
@@ -232,6 +254,8 @@ def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
         ("a.txt", b"\xef\xbb\xbf1 cat\r\n2 dog house\r\n", {"1": "cat", "2": "dog house"}),
         ("a.txt", b"cat, 1\ndog,2\n", {"1": "cat", "2": "dog"}),
         ("a.txt", b"n02119789 1 kit_fox\n", {"1": "n02119789"}),
+        ("a.txt", b"n02119789 1\nn02100735,2\n", {"1": "n02119789", "2": "n02100735"}),
+        ("a.txt", b"great dane 3\ngreat big dog 4\n", {"3": "great dane", "4": "great big dog"}),
         ("a.json", b'["cat", "dog"]', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"0": "cat", "1": "dog"}', {"0": "cat", "1": "dog"}),
         ("a.json", b'{"cat": 0, "dog": 1}', {"0": "cat", "1": "dog"}),
@@ -250,6 +274,11 @@ def test_names_of_numbers(file, content, names):
         (b" \n\n", "names.txt is empty; write a name a line, or remove it"),
         (b"{}", "names.json is empty"),
         (b'{"0": "cat", "0": "dog"}', "the key '0' is twice in one object"),
+        (b'{"0": "cat", "1": 2}', "neither a list of names nor an object with numbers"),
+        (b'{"0": "cat", "dog": "1"}', "neither a list of names nor an object with numbers"),
+        (b'{"cat": 0, "dog": "1"}', "neither a list of names nor an object with numbers"),
+        (b'{"names": ["cat"]}', "neither a list of names nor an object with numbers"),
+        (b"cat\ndog\ncat\nfox\n", "gives 'cat' two numbers"),
     ],
 )
 def test_names_that_are_refused(content, message):

@@ -50,6 +50,40 @@ def test_an_image_may_have_no_region(tmp_path, kind):
     assert same(read_regions(tmp_path / f"regions{kind}"), regions)
 
 
+SCORED = {"a": [(1, 1, 9, 9), (2, 2, 8, 8)], "b": [(3, 3, 7, 7)]}
+
+
+def scored_file(path, scores) -> None:
+    """Write the boxes of SCORED with *scores*, a list for each image, as .npz or .mat."""
+    if path.suffix == ".npz":
+        boxes, flat = np.concatenate(list(SCORED.values())), np.concatenate(scores)
+        np.savez(path, images=list(SCORED), offsets=[0, 2, 3], boxes=boxes, scores=flat)
+    else:
+        boxes = cells(*(np.array(boxes, float)[:, [1, 0, 3, 2]] for boxes in SCORED.values()))
+        values = cells(*(np.array(one, float)[:, None] for one in scores))
+        scipy.io.savemat(path, {"images": cells(*SCORED), "boxes": boxes, "scores": values})
+
+
+@pytest.mark.parametrize("name", ["regions.npz", "regions.mat"])
+def test_scores_beside_the_boxes_of_all_images_sort_them(tmp_path, name):
+    path = tmp_path / name
+    scored_file(path, [[0.1, 0.9], [0.5]])
+    assert {image: boxes.tolist() for image, boxes in read_regions(path).items()} == {
+        "a": [[2, 2, 8, 8], [1, 1, 9, 9]],
+        "b": [[3, 3, 7, 7]],
+    }
+    for wrong in ([[0.1, 0.9], [np.nan]], [[0.1], [0.5]]):
+        scored_file(path, wrong)
+        with pytest.raises(
+            ItlError, match="scores? of 1 box|1 score of 2 boxes|not one for each of 3 boxes|no number"
+        ):
+            read_regions(path)
+    if path.suffix == ".mat":
+        scored_file(path, [[0.1, 0.9]])
+        with pytest.raises(ItlError, match="2 images, but scores of 1; "):
+            read_regions(path)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_regions_that_are_parts_of_their_image_are_refused(tmp_path, kind):
     parts = {"a": np.zeros((0, 4)), "b": np.array([[0.1, 0.1, 0.5, 0.9]]), "c": np.array([[0, 0, 1, 1]])}
@@ -343,6 +377,19 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
         assert output.err.count("\n") == 1
     assert main(["proposals", few, "--recall", str(notes), "--count", "5"]) == 0
     assert capsys.readouterr().err == "note: 4 of 5 annotated images have no regions, and are left out\n"
+    write_regions(
+        tmp_path / "far.npz", REGIONS | {"000002": np.array([[0, 1, 9, 9], [1, 1, 62, 9], [1, 1, 60.5, 9]])}
+    )
+    far = str(tmp_path / "far.npz")
+    assert main(["proposals", far, "--recall", str(notes), "--count", "5"]) == 0
+    said = (
+        "2 of 10 regions reach outside their image, such as 2 on 000002; pixels count from 1, and sides may"
+    )
+    assert said in capsys.readouterr().err
+    assert any(said in line for line in check_lines("proposals", far, annotations=str(notes)))
+    assert "note: 1 region is partly before pixel 1, such as on 000002; pixels count from 1" in check_lines(
+        "proposals", far
+    )
     shutil.copy(notes / "000001.xml", notes / "000008.xml")
     text = (notes / "000008.xml").read_text().replace("<size>", "<sizes>").replace("</size>", "</sizes>")
     (notes / "000008.xml").write_text(text)

@@ -262,6 +262,103 @@ def test_arrays_that_do_not_fit_each_other_are_a_note(tmp_path, kind, changes, n
     assert source.notes == notes
 
 
+TWO_BIRDS = images("images/001.Ibis/Ibis_1.jpg", "images/002.Auk/Auk_1.jpg") | {
+    "images.txt": text("1 001.Ibis/Ibis_1.jpg", "2 002.Auk/Auk_1.jpg"),
+    "train_test_split.txt": text("1 1", "2 1"),
+    "image_class_labels.txt": text("1 1", "2 2"),
+    "classes.txt": text("1 001.Ibis", "2 002.Auk"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "says"),
+    [
+        (
+            "cub200",
+            {"image_class_labels.txt": text("1 2", "2 1")},
+            "images/001.Ibis/Ibis_1.jpg is '002.Auk' by its list, and '001.Ibis' by its folder; correct one",
+        ),
+        ("cub200", {"image_class_labels.txt": text("1 1", "2 2", "1 2")}, "says both '1' and '2' of image 1"),
+        ("cub200", {"train_test_split.txt": text("1 1", "2 1", "2 0")}, "says both '1' and '0' of image 2"),
+        ("cub200", {"train_test_split.txt": text("1 1", "2 2")}, "has '2'; 1 is train, and 0 is test"),
+        ("cub200", {"classes.txt": text("1 001.Ibis", "2 001.Ibis")}, "gives '001.Ibis' two numbers"),
+        ("cub200", {"old/classes.txt": text("1 001.Ibis", "2 2")}, "classes.txt and old/classes.txt differ"),
+        (
+            "places365",
+            {"categories_places365.txt": text("/a/bar 1", "/c/church/indoor 0")},
+            "data_256/a/bar/0.jpg is 'church/indoor' by its list, and 'bar' by its folder; correct one",
+        ),
+        (
+            "places365",
+            {
+                "data_256/c/church/indoor/0.jpg": None,
+                **images("data_256/c/church/indoor/1.jpg", "data_256/z/zoo/0.jpg"),
+            },
+            "lists 'c/church/indoor/0.jpg', but there is no such image; copy it again, or remove it",
+        ),
+        (
+            "places365",
+            images("data_large/a/bar/0.jpg"),
+            "could be any of data_256/a/bar/0.jpg, data_large/a/b",
+        ),
+        (
+            "imagenet-lt",
+            {f"train/{FOX}/{FOX}_1.JPEG": None, **images(f"train/{FOX}/{FOX}_1.jpg")},
+            f"_1.JPEG', but there is no such image; did you mean train/{FOX}/{FOX}_1.jpg?",
+        ),
+        ("mini-imagenet", {"train.csv": text("filename,label", f"{FOX}1.jpg,{CAR}")}, f"its name says {FOX}"),
+        ("mit67", {"TrainImages.txt": b""}, "TrainImages.txt is empty; copy it again"),
+        ("mit67", {"TrainImages.txt": "bar/c.jpg".encode("utf-16")}, "TrainImages.txt is not text in UTF-8"),
+        ("mit67", {"TrainImages.txt": text("c.jpg")}, "'c.jpg' in a list of MIT-67 is not CLASS/NAME"),
+        ("mit67", {"TrainImages.txt": None, "all.tar": b""}, "all.tar was not opened: unpack it, or give"),
+        (
+            "stanford-cars",
+            {
+                "devkit/cars_train_annos.mat": SETS["stanford-cars"][0][
+                    "devkit/cars_test_annos_withlabels.mat"
+                ]
+            },
+            "cars_train_annos.mat and cars_test_annos_withlabels.mat are the same file",
+        ),
+        (
+            "stanford-cars",
+            {"devkit/cars_meta.mat": mat(class_names=cells("Acura TL", "Acura TL").T)},
+            "cars_meta.mat gives 'Acura TL' two numbers",
+        ),
+    ],
+)
+def test_lists_that_contradict_each_other_or_their_folders_are_refused(tmp_path, kind, changes, says):
+    files, options, *_ = SETS[kind]
+    files = (TWO_BIRDS if kind == "cub200" else files) | changes
+    path = written(tmp_path / "set", {name: data for name, data in files.items() if data is not None})
+    (problem,) = [line for line in check_lines(kind, path, **options) if line.startswith("problem: ")][:1]
+    assert says in problem
+    with pytest.raises(ItlError):
+        open_source(kind, path, **options).records()
+
+
+@pytest.mark.parametrize("start", ["Images/", "./", "/home/me/mit67/Images/", "C:\\mit67\\"])
+def test_the_class_of_a_line_is_its_folder_whatever_is_before(tmp_path, start):
+    files, *_ = SETS["mit67"]
+    lists = {name: text(start + files[name].decode()) for name in ("TrainImages.txt", "TestImages.txt")}
+    lists["TestImages.txt"] = lists["TestImages.txt"].replace(b"/", b"\\")
+    records = open_source("mit67", written(tmp_path, files | lists)).records()
+    assert [(record.id, record.wnid, record.split) for record in records] == [
+        ("Images/bar/a b.jpg", "bar", "train"),
+        ("Images/bar/c.jpg", "bar", "test"),
+    ]
+
+
+def test_numbers_of_cars_may_be_stored_as_fractions(tmp_path):
+    files, *_ = SETS["stanford-cars"]
+    kind = [("class", object), ("fname", object)]
+    row = np.array([(np.array([[2.0]]), "00001.jpg")], kind)
+    path = written(tmp_path, files | {"devkit/cars_test_annos_withlabels.mat": mat(annotations=row[None])})
+    assert [one.wnid for one in open_source("stanford-cars", path).records() if one.split == "test"] == [
+        "Acura TL"
+    ]
+
+
 def test_a_published_list_that_is_not_there_is_said(tmp_path):
     files, options, *_ = SETS["dtd"]
     files = {name: data for name, data in files.items() if "/val" not in name}

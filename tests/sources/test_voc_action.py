@@ -6,6 +6,7 @@ from itl import ItlError
 from itl.packs.pack import Pack
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import pixels_of
+from itl.sources.records import Record
 from itl.sources.synthetic import targets
 from itl.sources.voc_action import ACTIONS, VocAction
 from itl.specs import Packing
@@ -157,6 +158,15 @@ def test_the_list_trainval_may_lack_what_train_or_val_has(tmp_path):
     assert [record.id for record in source.records()] == PEOPLE
     note = "the list trainval lacks 2 people of train and val, such as 2010_1#3, 2011_2#1"
     assert note in source.scan.notes
+
+
+def test_a_person_is_shown_with_an_eighth_of_the_box_on_each_side(tmp_path):
+    source = VocAction(written(tmp_path, voc2012()))
+    pixels, _ = pixels_of(jpeg(), "2010_1")
+    assert (source.read(source.records()[0]) == pixels[6:32, 6:32]).all()  # of the box from 10 to 29
+    whole = Record("a", "", "train", source.records()[0].member)
+    assert (source.read(whole) == pixels).all()
+    assert VocAction("anywhere", context=0.5).context == 0.5
 
 
 def test_a_context_that_shows_nothing_is_refused():

@@ -1,0 +1,147 @@
+"""Finding the images that lists and JSON files name: whole, by the last parts of their path, or by ids."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cached_property
+
+from itl import ItlError, counted
+from itl.sources.archives import Listing
+from itl.sources.list_files import split_of_folder
+from itl.sources.records import examples, is_image, short_name
+
+
+class ImageNames:
+    """Finds images by the names that lists or JSON files give them, which may begin in other folders."""
+
+    def __init__(self, listing: Listing) -> None:
+        """Take the files of a source."""
+        self.by_last_name: dict[str, list[str]] = defaultdict(list)  # sorted
+        for name in sorted(filter(is_image, listing.files)):
+            self.by_last_name[name.rpartition("/")[2]].append(name)
+        self.folders = {folder.rpartition("/")[2] for folder in listing.folders}
+        self._named: dict[str, str] = {}  # image -> its name in a list
+        self._elsewhere: dict[str, str] = {}  # the same, where the last part of that name alone is right
+
+    def find(self, name: str, split: str) -> str:
+        """Return the image that a list of *split* calls *name*: in that folder, or in one of its split.
+
+        As many of the last parts of *name* count as are there.
+
+        Raises:
+            ItlError: If the image is not there, lies in another folder that is there too, or several match.
+        """
+        name = unicodedata.normalize("NFC", name)  # as the names of files are
+        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        candidates = self.by_last_name.get(parts[-1] if parts else "", [])
+        for depth in range(len(parts), 0, -1):
+            tail = "/".join(parts[-depth:])
+            matches = [one for one in candidates if one == tail or one.endswith(f"/{tail}")]
+            if len(matches) > 1:
+                matches = [one for one in matches if split_of_folder(one) == split] or matches
+            if len(matches) == 1:
+                image = self.named(matches[0], "/".join(parts))
+                self._refuse_other_folder(image, parts, depth)
+                return image
+            if matches and depth < len(parts) and parts[-depth - 1] in self.folders:
+                break  # the image of its own folder is missing
+            if matches:
+                raise ItlError(
+                    f"{name[:80]!r} could be any of {examples(matches)}; write its folder too, as in "
+                    f"{max(matches, key=len)}"
+                )
+        near = self._by_stem.get(short_name(name).casefold(), [])
+        if parts[-2:-1] and parts[-2] in self.folders:
+            near = [one for one in near if one.split("/")[-2:-1] == parts[-2:-1]]
+        cure = f"did you mean {near[0]}?" if near else "copy it again, or remove it"
+        raise ItlError(f"lists {name[:80]!r}, but there is no such image; {cure}")
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        """All images by the last part of their names, without suffix and case."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for last, images in self.by_last_name.items():
+            names[short_name(last).casefold()] += images
+        return names
+
+    def named(self, image: str, name: str) -> str:
+        """Return *image*, which a list calls *name*; ItlError if another name was taken for it too."""
+        other = self._named.setdefault(image, name)
+        if other != name and not (f"/{name}".endswith(f"/{other}") or f"/{other}".endswith(f"/{name}")):
+            raise ItlError(
+                f"lists {name[:80]!r} and {other[:80]!r}, but there is {image} alone; copy the other image, "
+                f"or remove its line"
+            )
+        return image
+
+    def describe_elsewhere(self) -> list[str]:
+        """Return a note on images that were found by the last part of their names alone, if there are any."""
+        if not self._elsewhere:
+            return []
+        image, name = next(iter(self._elsewhere.items()))
+        several = counted(len(self._elsewhere), "images are")
+        return [f"{several} not in the folder that a list names, such as {name}, taken to be {image}"]
+
+    def _refuse_other_folder(self, image: str, parts: list[str], depth: int) -> None:
+        """Raise ItlError if *image*, whose name ends in *depth* of the *parts*, is in another folder."""
+        if depth == len(parts):
+            return
+        parent, inside = parts[-depth - 1], image.split("/")[:-1]
+        splits = {split_of_folder(f"{parent}/"), split_of_folder(image)} - {None}
+        if len(splits) == 2 or (parent in self.folders and parent not in inside):
+            raise ItlError(
+                f"lists {'/'.join(parts)[:80]!r}, which is not there, though {image} is; correct the list, "
+                f"or move the image"
+            )
+        if depth == 1:
+            self._elsewhere.setdefault(image, "/".join(parts))
+
+
+class ImageFinder:
+    """Finds the images that lists name: from the root, or by the last parts of their path."""
+
+    def __init__(self, listing: Listing) -> None:
+        """Take the files of a source."""
+        self.names, self.files = ImageNames(listing), listing.files
+        self.ids: set[str] = set()  # of the images that lists name without their suffix
+        self.folders: dict[str, list[str]] = defaultdict(list)  # split -> where its lists' names start
+
+    @cached_property
+    def by_stem(self) -> Mapping[str, list[str]]:
+        """All images by their last name without its suffix."""
+        names: dict[str, list[str]] = defaultdict(list)
+        for last, images in self.names.by_last_name.items():
+            names[last.rpartition(".")[0]] += images
+        return names
+
+    def find(self, entry: str, split: str) -> str:
+        """Return the name in the listing of the image that a list of *split* calls *entry*.
+
+        An *entry* without the suffix of an image is the id of one: its name without the suffix.
+
+        Raises:
+            ItlError: If there is none, or several could be meant.
+        """
+        entry = unicodedata.normalize("NFC", entry).replace("\\", "/").removeprefix("./").lstrip("/")
+        for folder in self.folders[split]:
+            if folder + entry in self.files:
+                return self.names.named(folder + entry, entry)
+        if not is_image(entry):
+            image = self._find_id(entry, split)
+            self.ids.add(image)
+            return image
+        image = self.names.named(entry, entry) if entry in self.files else self.names.find(entry, split)
+        if image.endswith(entry):
+            self.folders[split].append(image[: len(image) - len(entry)])
+        return image
+
+    def has_id(self, entry: str) -> bool:
+        """Say whether *entry* may be the id of an image."""
+        return entry.rpartition("/")[2] in self.by_stem
+
+    def _find_id(self, entry: str, split: str) -> str:
+        """Return the image whose name without its suffix is *entry*; ItlError if there is none or several."""
+        suffixes = {name[name.rfind(".") :] for name in self.by_stem.get(entry.rpartition("/")[2], [])}
+        if len(suffixes) > 1:
+            raise ItlError(f"{entry[:80]!r} could be any of {', '.join(sorted(suffixes))}; add the suffix")
+        return self.names.find(entry + "".join(suffixes), split)
