@@ -127,13 +127,16 @@ class ListedSource(ScannedSource):
     def _compare_folders(self, scan: Scan) -> None:
         """Tell of images whose label is the folder of other images."""
         names = {record.wnid for record in scan.records} - {*SPLITS}
-        folder_of = {record.id: record.id.rpartition("/")[0] for record in scan.records}
-        label_of = {folder: _label_of_folder(folder, names) for folder in set(folder_of.values())}
-        others = {
-            record.id: f"{record.id} is {record.wnid!r} by its list, and {named!r} by its folder; correct one"
-            for record in scan.records
-            if (named := label_of[folder_of[record.id]]) not in ("", record.wnid)
-        }
+        label_of: dict[str, str] = {}  # of each folder
+        others = {}
+        for record in scan.records:
+            folder = record.id.rpartition("/")[0]
+            if folder not in label_of:
+                label_of[folder] = _label_of_folder(folder, names)
+            if (named := label_of[folder]) and named != record.wnid:
+                others[record.id] = (
+                    f"{record.id} is {record.wnid!r} by its list, and {named!r} by its folder; correct one"
+                )
         count = counted(len(others), "images have")
         if self.labels_are_folders:
             scan.add_problems(others, f"{count} another class by their lists than by their folders")

@@ -80,3 +80,17 @@ def test_its_options_are_its_fields():
 def test_a_rendered_source_takes_no_path():
     with pytest.raises(ItlError, match="source demo renders its images and reads no files, so not /photos"):
         open_source("demo", "/photos")
+
+
+def test_splits_have_as_many_images_together_as_papers_state_of_the_whole():
+    totals = {
+        **{"voc2007": 9963, "voc2012": 11540, "voc0712": 21503, "sun397": 39700, "mit67": 6700},
+        **{"food101": 101000, "dtd": 5640, "aircraft": 10000, "flowers102": 8189, "pets": 7349},
+        **{"cub200": 11788, "stanford-cars": 16185, "stanford-dogs": 20580, "imagenet-lt": 185846},
+        **{"places365": 1839960, "cifar10": 60000, "cifar100": 60000, "imagenet-downsampled": 1331167},
+    }
+    assert totals == {
+        kind: sum(source.published_images.values())
+        for kind, source in SOURCES.items()
+        if source.published_images
+    }

@@ -228,6 +228,10 @@ def test_trouble_with_an_image_is_a_line_and_can_be_skipped(tmp_path, changes, m
             {"Main__test.txt": b"000001\n000004\n"},
             "1 image is in train and test, such as 000001; leave each",
         ),
+        (
+            {"Main__val.txt": b"", "Main__test.txt": None},
+            "the list trainval has 1 image that neither train nor val has, such as 000003; get all three",
+        ),
         ({"Main": None}, "VOC2007/ImageSets/Main has no list of images; write train.txt"),
         ({"VOC2007": None}, "there is nothing at"),
     ],
@@ -353,6 +357,14 @@ def test_voc2012_without_annotations_of_test_does_all_but_that(tmp_path):
     lines = check_lines("voc2012", tmp_path)
     assert any(line.startswith("missing: test: its annotations are not public") for line in lines)
     assert any("2 images of a test split without annotations" in line for line in lines)
+
+
+def test_voc2007_whose_test_lacks_annotations_lacks_all_or_is_refused(tmp_path):
+    some = Voc2007(written(tmp_path / "some", changed(voc2007(), **{"000004.xml": None})))
+    assert problems_of(some) == ["Annotations/000004.xml is missing, though 000004 is in test; copy it again"]
+    none = changed(voc2007(), **{"000004.xml": None, "000005.xml": None})
+    records = Voc2007(written(tmp_path / "none", none)).records()
+    assert Counter(record.split for record in records) == {"train": 2, "val": 1}
 
 
 def test_annotations_of_a_folder_or_a_tar(tmp_path):
