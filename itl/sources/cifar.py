@@ -178,10 +178,8 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
     pickles = [name for files in source.files.values() for name in files]
     wanted = [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
     for names, inside, packed in zip(wanted, source.folders, source.packed, strict=True):
-        here = (
-            [folder for folder in path.glob("*/") if folder.name.lower() == inside] if path.is_dir() else []
-        )
-        for folder in (*sorted(here), path):
+        here = sorted(folder for folder in path.glob("*/") if folder.name.lower() == inside)
+        for folder in (*here, path):
             if all((folder / name).is_file() for name in names):
                 return {name: _read(folder / name) for name in names}
         for file in (path / packed, path):

@@ -35,9 +35,8 @@ def container_files(path: Path, suffix: str, expected: str) -> dict[str, Path]:
     names = sorted(name for name in files if name.endswith(suffix))
     if not names:
         raise ItlError(f"{path} has no {suffix} files; give {expected}")
-    found = {name: Path(files[name].path) for name in names}
     _refuse_two_divisions(names)
-    return found
+    return {name: Path(files[name].path) for name in names}
 
 
 def describe_copies(files: Mapping[str, Path]) -> list[str]:

@@ -357,8 +357,8 @@ def _read_categories(
     except OSError as error:
         raise cannot_read(file, error) from error
     if file.suffix.lower() != ".json" or b'"categories"' not in data:
-        if doubts := describe_zero(data, str(file), ids):
-            raise ItlError(doubts[0].replace("label", "category_id"))
+        if doubts := describe_zero(data, str(file), ids, "category_id"):
+            raise ItlError(doubts[0])
         return read_names(data, str(file)), {}
     tables = read_tables(data, str(file), needed=("categories",))
     names = {str(row["id"]): str(row["name"]) for row in tables["categories"]}

@@ -70,7 +70,6 @@ class ListedSource(ScannedSource):
         packed = archives.describe_packed(self.listing.files)
         if packed and not any(map(is_image, self.listing.files)):
             raise ItlError(f"{self.path} holds no images: {packed}")
-        inside = sorted(filter(archives.is_archive, self.listing.files))
         records: dict[str, Record] = {}  # by id
         labels: dict[str, str] = {}  # the class of an id, with its line
         repeated, two_classes, in_two = 0, {}, {}
@@ -88,7 +87,7 @@ class ListedSource(ScannedSource):
         if ids := self.finder.ids:
             scan.notes.append(f"{counted(len(ids), 'images are')} listed by ids: their names without suffix")
         scan.notes += self.finder.names.describe_elsewhere()
-        if inside and scan.problems:
+        if scan.problems and (inside := sorted(filter(archives.is_archive, self.listing.files))):
             scan.notes.append(
                 f"{examples(inside)} in this folder was not opened; unpack it if images are missing"
             )

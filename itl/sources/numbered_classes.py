@@ -69,8 +69,10 @@ def read_names(data: bytes, file: str) -> dict[str, str]:
     return names
 
 
-def describe_zero(data: bytes, file: str, numbers: Collection[str]) -> list[str]:
+def describe_zero(data: bytes, file: str, numbers: Collection[str], what: str = "label") -> list[str]:
     """Return a note if *file*, whose content is *data*, lists names alone and none of *numbers* is 0.
+
+    The numbers are labels, or *what* they are called.
 
     The first name then stands for 0, while some count from 1.
 
@@ -89,7 +91,9 @@ def describe_zero(data: bytes, file: str, numbers: Collection[str]) -> list[str]
         return []
     first = names["0"]
     way = "an object with their numbers" if is_json else f"`1 {first}` …"
-    return [f"no label is 0, for which {first!r} stands in {file}; if labels count from 1, write {way} there"]
+    return [
+        f"no {what} is 0, for which {first!r} stands in {file}; if {what}s count from 1, write {way} there"
+    ]
 
 
 def name_of(number: str, names: Mapping[str, str], file: str) -> str:

@@ -137,12 +137,10 @@ class WebDataset(Source):
                 first = first_of.setdefault((one.key, hashlib.sha256(one.member.read()).digest()), one)
                 if first.shard != one.shard:
                     twice.append(f"{one.key} of {first.shard} in {one.shard}")
+        if not twice:
+            return []
         count = counted(len(twice), "samples are")
-        return (
-            [f"{count} there twice, byte by byte, such as {examples(twice)}; each counts twice"]
-            if twice
-            else []
-        )
+        return [f"{count} there twice, byte by byte, such as {examples(twice)}; each counts twice"]
 
     @cached_property
     def _files(self) -> dict[str, Path]:

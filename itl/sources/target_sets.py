@@ -180,9 +180,7 @@ class ImageNetLT(TargetSet):
             raise ItlError(
                 f"{self.path}: {line[:60]!r} in a list of ImageNet-LT has no folder that is a wnid"
             )
-        flat = (
-            f"{image.split('/')[0]}/{image.rpartition('/')[2]}"  # as val lies that is not sorted into folders
-        )
+        flat = f"{image.partition('/')[0]}/{image.rpartition('/')[2]}"  # as val is published
         return flat if flat in self.listing.files else image, wnid
 
 
