@@ -17,6 +17,7 @@ from itl.sources.boxes import (
     iou_of,
     object_columns,
     padded_size,
+    refuse_normalised,
     turn_box,
 )
 
@@ -81,6 +82,28 @@ def test_a_box_turns_with_its_image(orientation):
     rows, columns = np.nonzero(np.asarray(ImageOps.exif_transpose(image)))
     drawn = (columns.min() + 1, rows.min() + 1, columns.max() + 1, rows.max() + 1)
     assert turn_box(box, orientation, width=9, height=5) == drawn
+
+
+@pytest.mark.parametrize(
+    ("boxes", "are_parts"),
+    [
+        ([(0.1, 0.2, 0.5, 0.9)], True),
+        ([(0, 0, 1, 1), (0, 0, 0.5, 1)], True),
+        ([(0, 0, 1, 1)], False),  # a pixel
+        ([(0.1, 0.2, 0.5, 0.9), (0, 0, 1, 1.5)], False),
+        ([(-0.1, 0.2, 0.5, 0.9)], False),
+        ([], False),
+    ],
+)
+def test_boxes_between_0_and_1_are_parts_of_their_image(boxes, are_parts):
+    array = np.array(boxes, float).reshape(-1, 4)
+    if are_parts:
+        with pytest.raises(
+            ItlError, match=re.escape(f"a.csv, row 1: the box {box_text(boxes[0])} and all others")
+        ):
+            refuse_normalised(array, "a.csv, row 1")
+    else:
+        refuse_normalised(array, "a.csv, row 1")
 
 
 def test_boxes_that_touch_share_nothing():
