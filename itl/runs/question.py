@@ -142,7 +142,7 @@ class Margin:
             pick(metrics, metric, "main metric of a task")
         if not 0 < self.share < 1 or not all(0 < points < 100 for _, points in self.points):
             raise ItlError(
-                f"a margin's share lies between 0 and 1, and its points, of 100, above 0; got share "
+                f"a margin's share lies between 0 and 1, and its points between 0 and 100; got share "
                 f"{self.share}, points {dict(self.points)}"
             )
 
