@@ -351,7 +351,7 @@ def run(args: argparse.Namespace) -> None:
     """Do the missing runs of a preset."""
     from itl.analysis.added_seeds import run_each_until_decided
     from itl.analysis.comparisons import pilot_lines
-    from itl.runs.question import run_all
+    from itl.runs.question import describe_done, run_all
 
     _machine(args).runs.mkdir(parents=True, exist_ok=True)  # where that cannot be, nothing is measured
     planned, questions, store, machine = _plan(args)
@@ -364,7 +364,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         run_all(questions, store, machine)
         report = shlex.join(["itl", "report", args.preset, *_folder_options(args)])
-        print(f"{len(planned.left)} of {len(planned.runs)} runs were to do; next: {report}")
+        print(f"{describe_done(questions, store, machine)}; next: {report}")
 
 
 def report(args: argparse.Namespace) -> None:

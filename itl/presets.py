@@ -93,7 +93,10 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
         ItlError: the preset does not exist, is not YAML, or has a field that presets do not have.
     """
     by_path = name.endswith(".yaml")
-    path = Path(name).absolute() if by_path else pick(find_presets(folder), name, "preset")
+    try:
+        path = Path(name).absolute() if by_path else pick(find_presets(folder), name, "preset")
+    except ItlError as error:
+        raise ItlError(f"{error} (in {folder or project_folder() / 'params'}, and of itl)") from None
     try:
         fields = read_yaml(path.read_text("utf-8"), f"preset {path}")
     except OSError as error:

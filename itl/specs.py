@@ -35,6 +35,8 @@ BATCH: Limit = ("from 1 to 65,536", lambda number: 1 <= number <= 65_536)
 ABOVE_0: Limit = ("above 0", lambda number: number > 0)
 BELOW_1: Limit = ("at least 0 and below 1", lambda number: 0 <= number < 1)
 FRACTION: Limit = ("between 0 and 1", lambda number: 0 < number < 1)
+COLOUR: Limit = ("from 0 to 1, as pixels are here (of 255, divide by that)", lambda number: 0 <= number <= 1)
+SPREAD: Limit = ("above 0 and at most 1, of pixels from 0 to 1", lambda number: 0 < number <= 1)
 BELOW_HALF: Limit = ("at least 0 and below 0.5", lambda number: 0 <= number < 0.5)
 
 
@@ -240,6 +242,10 @@ class Weights:
     mean: tuple[float, ...] = IMAGENET_MEAN  # that the net expects to be subtracted, RGB from 0 to 1
     std: tuple[float, ...] = IMAGENET_STD  # by which it expects to be divided
 
+    def __post_init__(self) -> None:
+        """Refuse means and standard deviations of pixels from 0 to 255."""
+        _check_limits(self, {"mean": COLOUR, "std": SPREAD})
+
 
 @dataclass(frozen=True)
 class Pretrain:
@@ -384,9 +390,11 @@ def plain_error(
     (name, *inside), first = faults[0]["loc"] or ("",), faults[0]
     if isinstance(cause := first.get("ctx", {}).get("error"), ItlError):
         return cause if name else ItlError(f"{what}: {cause}")
-    if first["type"] == "missing":
-        missing = [str(fault["loc"][0]) for fault in faults if fault["type"] == "missing"]
+    if first["type"] == "missing" and not inside:
+        missing = [str(one["loc"][0]) for one in faults if one["type"] == "missing" and len(one["loc"]) == 1]
         return ItlError(f"{what} lacks {len(missing)} of its settings; add {', '.join(missing)}")
+    if first["type"] == "missing":  # of a list of so many items
+        return ItlError(f"{name} of {what} lacks its item {int(inside[-1]) + 1}; it is {first['input']!r}")
     if first["type"] == "literal_error":
         return no_such(_choices(get_type_hints(kind)[str(name)]), first["input"], f"{name} of {what}")
     if inside and isinstance(given := settings.get(str(name)), Mapping):

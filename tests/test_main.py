@@ -88,6 +88,7 @@ def test_plan_run_results_subset(capsys, project):
     assert "images        demo     64     32 to do" in out
     assert "2 packs to build, 4 runs to do (2 trainings and 2 evaluations): about " in out
     status, out, _ = itl(capsys, "run", "mini", "--home", str(project), "--data", str(project))
+    assert " runs are done; next: " in out, "none is left"
     assert out.endswith(f"next: itl report mini --data {project} --home {project}\n"), (
         "what was told is told on"
     )

@@ -363,3 +363,20 @@ def test_what_counts_and_seeds_of_a_subset_cannot_be():
         Subset("p", seed=-1)
     with pytest.raises(ItlError, match="^seed should be at least 0, not -1$"):
         Pretrain(Subset("p"), seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"mean": (123.7, 116.3, 103.5)}, "^mean should be from 0 to 1, as pixels are here .* not 123.7$"),
+        (
+            {"std": (58.4, 57.1, 57.4)},
+            "^std should be above 0 and at most 1, of pixels from 0 to 1, not 58.4$",
+        ),
+        ({"std": (0.0, 0.2, 0.2)}, "^std should be above 0 and at most 1, of pixels from 0 to 1, not 0.0$"),
+    ],
+)
+def test_weights_expect_pixels_from_0_to_1(settings, says):
+    assert Weights("resnet18", mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.1)).std[0] == 1
+    with pytest.raises(ItlError, match=says):
+        Weights("resnet18", **settings)

@@ -56,6 +56,7 @@ class TaskModel:
     means: np.ndarray  # (conditions,), nan for those that are left out
     variances: np.ndarray  # (conditions,) of single values, within a seed
     df: np.ndarray  # (conditions,) degrees of freedom of the variances
+    together: np.ndarray  # (conditions,) of bool: whose variances are one and the same estimate
     n: int  # seeds
     pooled: float  # variance within a seed, pooled over trained conditions; nan for fewer than two
     spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
@@ -77,14 +78,24 @@ class TaskModel:
             )
         parts = weights[used] ** 2 * self.variances[used]
         variance = float(parts.sum())
-        df = variance**2 / float((parts**2 / self.df[used]).sum()) if variance > 0 else math.nan
+        alone, shared = parts[~self.together[used]], float(parts[self.together[used]].sum())
+        spread = float((alone**2 / self.df[used[~self.together[used]]]).sum())
+        if shared:
+            spread += shared**2 / float(self.df[self.together].max())
+        df = variance**2 / spread if variance > 0 else math.nan
         mean = float(weights[used] @ self.means[used])
         return Estimate(mean, math.sqrt(variance / self.n), df, self.n)
 
     def ratio(self, of: np.ndarray, to: np.ndarray) -> tuple[float, float, float]:
-        """Ratio of two contrasts, by their weights, with its 95 % interval by Fieller's theorem."""
+        """Ratio of two contrasts, by their weights, with its 95 % interval by Fieller's theorem.
+
+        There is no interval where the second may be 0, by its own interval.
+        """
         first, second = self.estimate(of), self.estimate(to)
         middle = first.mean / second.mean if second.mean else math.nan
+        low, high = second.interval()
+        if low <= 0 <= high:
+            return middle, math.nan, math.nan
         remainder = self.estimate(of - middle * to)  # what the theorem tests, at the ratio itself
         if not remainder.testable:
             return middle, math.nan, math.nan
@@ -113,12 +124,14 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
     pool, apart, n = np.flatnonzero(complete & trained), np.flatnonzero(complete & ~trained), len(rows)
     variances, df, spread_p = (np.full(values.shape[1], math.nan) for _ in range(3))
     pooled = residual_variance(rows[:, pool])
+    together = np.isin(np.arange(values.shape[1]), pool if len(pool) == 2 else [])
     if n > 1 and len(pool):
         variances[pool], df[pool], spread_p[pool] = _moderated(rows[:, pool], pooled)
         ours, beside = rows[:, apart] - rows[:, pool].mean(axis=1, keepdims=True), variances[pool].mean()
         own = ours.var(axis=0, ddof=1) - (beside / len(pool))
         variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
-    return TaskModel(np.where(complete, rows.mean(axis=0), math.nan), variances, df, n, pooled, spread_p)
+    means = np.where(complete, rows.mean(axis=0), math.nan)
+    return TaskModel(means, variances, df, together, n, pooled, spread_p)
 
 
 def residual_variance(values: np.ndarray) -> float:
@@ -137,13 +150,16 @@ def _moderated(values: np.ndarray, pooled: float) -> tuple[np.ndarray, np.ndarra
     """Variance of each condition of *values* (seeds, conditions), its degrees of freedom and p of its spread.
 
     A condition's own variance is that of its differences from the mean of the others, less what that mean
-    varies (Grubbs 1948). Residuals leave it (n − 1) (k − 1) / k degrees of freedom. Two conditions share what
-    their differences vary, and a single one has none: what varies is then its difference from the untrained.
+    varies (Grubbs 1948). Residuals leave it (n − 1) (k − 1) / k degrees of freedom. Two conditions share one
+    estimate, of what their differences vary, and n − 1 degrees of freedom. A single one has none: what varies
+    is then its difference from the untrained.
     """
     n, k = values.shape
     df = np.full(k, (n - 1) * (k - 1) / k)
-    if k < 3:
-        return np.full(k, pooled if k == 2 else 0.0), np.maximum(df, 1e-9), np.full(k, math.nan)
+    if k == 2:
+        return np.full(k, pooled), np.full(k, n - 1.0), np.full(k, math.nan)
+    if k == 1:
+        return np.zeros(k), np.full(k, 1e-9), np.full(k, math.nan)
     variances, spread_p = np.empty(k), np.empty(k)
     for condition in range(k):
         others = np.delete(values, condition, axis=1)

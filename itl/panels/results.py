@@ -72,6 +72,13 @@ class ResultsPanel(Panel):
         offered = {offered: offered for _, offered in self.options(name) if offered}
         return pick(offered, value, f"{name} in these results") if value != ALL else value
 
+    @traitlets.validate("row")
+    def _a_row(self, proposal: dict) -> int:
+        row, rows = proposal["value"], self.contrasts().index
+        if row != -1 and row not in rows:
+            raise ItlError(f"no comparison here has the row {row}; ResultsPanel.contrasts() has {list(rows)}")
+        return row
+
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:
         metrics = {value for _, value in self.options("metric")}

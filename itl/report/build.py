@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
@@ -124,6 +124,7 @@ class PageMaker:
         self.waiting = [page for page in pages if only in (None, page.stem)]
         self.running: dict[Future, NotebookPage] = {}
         self.failed: dict[str, str] = {}  # by notebook, why its page could not be made
+        self.current: set[str] = set()  # notebooks whose page was made now, or is as it would be made now
         self.pool = ThreadPoolExecutor(max(1, min(len(self.waiting), machine.workers)))
         self.indexed = -math.inf  # when the index was last written
 
@@ -148,6 +149,7 @@ class PageMaker:
         for page in [page for page in self.waiting if self.can_make(page)]:
             self.waiting.remove(page)
             if page.is_current():
+                self.current.add(page.stem)
                 log.info(f"{page.stem}: unchanged")
             else:
                 self.running[self.pool.submit(make_page, page)] = page
@@ -167,6 +169,8 @@ class PageMaker:
             page, reason = self.running.pop(future), future.result()
             if reason:
                 self.failed[page.stem] = reason
+            else:
+                self.current.add(page.stem)
             log.info(reason or f"{page.stem}: {page.answer_text()}")
         return bool(ended)
 
@@ -183,7 +187,10 @@ class PageMaker:
         if under_way:
             coming = {page.stem: "to come" for page in self.waiting}
             coming |= {page.stem: "being written" for page in self.running.values()}
-        write_index(self.pages, self.failed, coming, under_way)
+        else:  # of an earlier report, where one notebook alone was to be done or some failed
+            rest = [page for page in self.pages if page.stem not in self.current and page.published_facts()]
+            self.current |= {page.stem for page in rest if page.is_current()}
+        write_index(self.pages, self.failed, coming, under_way, self.current)
         self.indexed = time.monotonic()
 
 
@@ -211,12 +218,17 @@ def make_page(page: NotebookPage) -> str:
 
 
 def write_index(
-    pages: list[NotebookPage], failed: Mapping[str, str], coming: Mapping[str, str], under_way: str
+    pages: list[NotebookPage],
+    failed: Mapping[str, str],
+    coming: Mapping[str, str],
+    under_way: str,
+    current: Collection[str],
 ) -> None:
     """Write the index of all runs, and the index over every page.
 
     It says by notebook why the page could not be made (*failed*) or how far it is (*coming*), and how far the
-    report is (*under_way*, empty once it has ended).
+    report is (*under_way*, empty once it has ended). Pages that are not *current* are left out of what sums
+    up all of them: their settings, runs or code were others.
     """
     preset, out, machine = pages[0].preset, pages[0].folder, pages[0].machine
     questions = questions_of(preset)
@@ -226,8 +238,13 @@ def write_index(
     entries = run_index(questions, machine)
     if not under_way:
         publish_runs(entries, out, preset.name, machine)
-    join_tables(pages)
-    indexed = (page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, "")) for page in pages)
+    summed_up, again = [page for page in pages if page.stem in current], repeating_command(preset, machine)
+    if not under_way:
+        join_tables(summed_up)
+    indexed = []
+    for page in pages:
+        outdated = "" if under_way or page.stem in current else again
+        indexed.append(page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, ""), outdated))
     summaries = [summary for summary in indexed if summary is not None]
     numbers = sorted({len(question.seeds) for question in questions})
     done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
@@ -238,9 +255,11 @@ def write_index(
         "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
         "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         "itl": f"{__version__}, commit {commit()}",
-        "to repeat": repeating_command(preset, machine),
+        "to repeat": again,
     }
-    html = index_html(summaries, preset.name, preset.about, facts, under_way, overview_of(pages, under_way))
+    html = index_html(
+        summaries, preset.name, preset.about, facts, under_way, overview_of(summed_up, under_way)
+    )
     write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
 
 

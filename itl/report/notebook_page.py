@@ -191,15 +191,21 @@ class NotebookPage:
         summary = PageSummary(**self.published_facts()["page"])
         return " ".join(f"{summary.title} {plain_text(summary.answer)}".split())
 
-    def index_summary(self, trouble: str = "", status: str = "") -> PageSummary | None:
+    def index_summary(self, trouble: str = "", status: str = "", outdated: str = "") -> PageSummary | None:
         """Return what the index shows of this page; None where it was never made and is not to come either.
 
-        *trouble* is why the last execution failed, *status* how far a page is that is still to be made.
+        *trouble* is why the last execution failed, *status* how far a page is that is still to be made, and
+        *outdated* the command that makes again a page of other settings, runs or code.
         """
         page = self.published_facts().get("page")
         if page:
             if trouble:
                 trouble = f"This page was made earlier; the last run did not finish: {trouble}"
+            elif outdated:
+                trouble = (
+                    f"This page was made earlier, of other settings, runs or code, and is left out of what "
+                    f"sums up all pages; make it again with: {outdated}"
+                )
             if status:
                 status = f"This page was made earlier; a new one is {status}"
             return PageSummary(**page | {"trouble": trouble, "status": status})

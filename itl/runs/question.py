@@ -412,6 +412,14 @@ def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, o
     return counts | {"weights": own.name if own else "", "trained_on": own.trained_on if own else ""}
 
 
+def describe_done(questions: Sequence[Question], store: Store, machine: Machine) -> str:
+    """Say how many of the runs of *questions*, whose packs are built, are done; see `run_all`."""
+    runs = {spec: store.state(spec) == "done" for question in questions for spec in question.specs(machine)}
+    left = len(runs) - sum(runs.values())
+    others = f", {left:,} are left to other shards" if left else ""
+    return f"{sum(runs.values()):,} of {counted(len(runs), 'runs are')} done{others}"
+
+
 def run_all(
     questions: Sequence[Question],
     store: Store,

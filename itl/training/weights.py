@@ -3,6 +3,7 @@
 import argparse
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.specs import Weights, key
 from itl.storage import write_atomic
 from itl.training.checkpoint import load_tensors
@@ -57,6 +58,13 @@ def _read_safetensors(path: Path) -> Tensors:
 
 
 def _read_pickle(path: Path) -> object:
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(name.endswith("/constants.pkl") for name in names):
+            raise ItlError(f"{path} is TorchScript, which is code; write torch.save(net.state_dict(), FILE)")
+        if all(name.endswith(".npy") for name in names):
+            raise ItlError(f"{path} holds NumPy's arrays; write tensors by name, with torch.save(…, FILE)")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # plain data; many checkpoints hold it
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -90,7 +98,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
     *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
     the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
-    several.
+    several, or have values that are not finite.
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
@@ -112,7 +120,13 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     if not matching:
         raise _misfit(net, wanted, tensors, prefixes, path)
     missing_counter = torch.tensor(0)
-    return {name: tensors.get(matching[0] + name, missing_counter) for name in wanted}
+    taken = {name: tensors.get(matching[0] + name, missing_counter) for name in wanted}
+    if broken := [name for name, tensor in taken.items() if not torch.isfinite(tensor).all()]:
+        raise ItlError(
+            f"{path} has {counted(len(broken), 'tensors')} with values that are not finite, such as "
+            f"{broken[0]}: its training had diverged; give earlier ones"
+        )
+    return taken
 
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:

@@ -121,7 +121,7 @@ def test_where_the_others_show_no_noise_a_spread_is_the_conditions_own():
 def test_unequal_spreads_are_below_the_level_among_all_of_them():
     def unequal(*spread_p: float) -> list[bool]:
         nothing = np.zeros(len(spread_p))
-        return TaskModel(nothing, nothing, nothing, 3, 0.0, np.array(spread_p)).unequal.tolist()
+        return TaskModel(nothing, nothing, nothing, nothing, 3, 0.0, np.array(spread_p)).unequal.tolist()
 
     assert FLAG_LEVEL == 0.1
     assert unequal(0.05, 0.049, math.nan) == [False, True, False], "among two"
@@ -223,6 +223,47 @@ def test_the_interval_of_a_share_covers_it(seeds):
         low, high = model.ratio(contrast(1, 0, 5), contrast(4, 0, 5))[1:]
         covered += low <= 0.8 <= high
     assert covered / count > 0.93
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_gain_beside_one_other_condition_is_covered_and_as_sure_as_a_paired_test(seeds):
+    """Two trained conditions share one variance; the untrained net varies as much, or hardly."""
+    for spread in (0.0, 1.0):
+        random, covered, ours, paired = np.random.default_rng(seeds), 0, [], []
+        for _ in range(1500):
+            noise = random.normal(size=(seeds, 3)) * np.array([spread, 1, 1])
+            values = 50 + random.normal(size=(seeds, 1)) + noise + np.array([-20.0, -4.0, 0.0])
+            gain = fit(values, TRAINED[:3], np.array([0, 1, 2])).estimate(contrast(2, 0, 3))
+            low, high = gain.interval()
+            covered += low <= 20 <= high
+            ours.append(high - low)
+            difference = values[:, 2] - values[:, 0]
+            reach = stats.t.ppf(0.975, seeds - 1) * difference.std(ddof=1) / seeds**0.5
+            paired.append(2 * reach)
+        assert 0.94 < covered / 1500 < 0.99
+        assert np.median(ours) < 1.05 * np.median(paired)
+
+
+def test_two_conditions_have_the_degrees_of_freedom_of_a_paired_test_together_and_alone():
+    values = np.column_stack([[10.0, 10.0, 10.0], [20.0, 22.0, 21.0], [30.0, 30.0, 33.0]])
+    values[:, 0] = values[:, 1:].mean(axis=1) - 15  # the untrained net adds no noise of its own
+    model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
+    assert model.variances[0] == 0
+    assert [model.estimate(contrast(one, other, 3)).df for one, other in ((2, 1), (2, 0), (1, 0))] == [
+        2,
+        2,
+        2,
+    ]
+
+
+def test_a_gain_that_may_be_0_has_no_share():
+    values = np.column_stack([[10.0, 30.0, 20.0], [20.0, 22.0, 21.0], [21.0, 30.0, 24.0]])
+    model = fit(values, TRAINED[:3], np.array([0, 1, 2]))
+    low, high = model.estimate(contrast(2, 0, 3)).interval()
+    assert low < 0 < high
+    share, *ends = model.ratio(contrast(1, 0, 3), contrast(2, 0, 3))
+    assert share == pytest.approx(1 / 5)
+    assert np.isnan(ends).all()
 
 
 @pytest.mark.parametrize(("seeds", "least"), [(3, 0.3), (5, 0.6), (10, 0.95)])

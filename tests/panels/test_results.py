@@ -64,6 +64,10 @@ def test_task_metric_and_axis_choose(panel):
 
 
 def test_behind_a_comparison_are_its_runs_seed_by_seed(panel, machine):
+    with pytest.raises(
+        ItlError, match=r"no comparison here has the row 99; ResultsPanel.contrasts\(\) has \["
+    ):
+        panel.row = 99
     panel.row = int(panel.contrasts().index[0])
     runs = panel.runs()
     assert runs[["side", "condition", "seed"]].to_numpy().tolist() == [

@@ -382,6 +382,50 @@ def test_a_page_is_made_as_soon_as_its_runs_are_done(tmp_path, monkeypatch, rate
     assert 'href="02-class-count.html"' in index
 
 
+def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_path):
+    shared = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+
+    def asked(steps: int) -> Preset:
+        recipe = {"recipe": SETTINGS["recipe"] | {"steps": steps}}
+        first = SETTINGS | recipe | {"images_per_class": [4, 12]}
+        second = shared | recipe | {"label_sets": ["none", "original"]}
+        return preset(**{"01_data_size": first, "02_class_count": second})
+
+    def pretend_question(number: int, steps: int) -> None:
+        question = questions_of(asked(steps))[number]
+        question.prepare(here(tmp_path))
+        specs, store = (
+            with_needs([run.spec for run in question.runs(here(tmp_path))]),
+            Store(tmp_path / "runs"),
+        )
+        pretend([spec for spec in specs if store.state(spec) != "done"], store)  # some both questions need
+
+    def summed_up() -> tuple[bool, set[str]]:
+        index = (folder / "index.html").read_text()
+        return "made earlier, of other settings" in index, set(
+            pd.read_csv(folder / "results.csv")["question"]
+        )
+
+    folder = tmp_path / "reports/test"
+    for name in ("01-data-size", "02-class-count"):
+        settings = asked(12).notebooks[name]
+        declared = "\n".join(f"{key}: {type(value).__name__} = {value!r}" for key, value in settings.items())
+        cells = new_markdown_cell(f"# {name}?"), tagged_cell("parameters", declared), new_code_cell("1")
+        write_notebook(tmp_path / f"notebooks/{name}.ipynb", *cells)
+    for number in (0, 1):
+        pretend_question(number, 12)
+    make(tmp_path, asked(12))
+    assert summed_up() == (False, {"data-size", "class-count"})
+    make(tmp_path, asked(12), only="01-data-size")
+    assert summed_up() == (False, {"data-size", "class-count"}), "the other page is as it would be made now"
+    pretend_question(0, 14)
+    make(tmp_path, asked(14), only="01-data-size")
+    assert summed_up() == (True, {"data-size"})
+    pretend_question(1, 14)
+    make(tmp_path, asked(14))
+    assert summed_up() == (False, {"data-size", "class-count"})
+
+
 def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, rated):
     settings = SETTINGS | {"images_per_class": [4, 12]}
     (question,) = questions_of(preset(**{"01_data_size": settings}))

@@ -4,6 +4,7 @@ import argparse
 import os
 import pickle
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -254,6 +255,26 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
         torch.save(content, tmp_path / f"{number}.pth")
         with pytest.raises(ItlError, match=rf"{number}.pth holds no tensors by name"):
             read_tensors(tmp_path / f"{number}.pth")
+
+
+def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
+    tensors = library_tensors("small", trained("small"))
+    name = next(name for name in tensors if tensors[name].dim() > 1)
+    tensors[name].view(-1)[3] = float("nan")
+    with pytest.raises(
+        ItlError, match=f"a.pth has 1 tensor with values that are not finite, such as {name}: its"
+    ):
+        filled("small", tensors, tmp_path / "a.pth")
+
+
+def test_code_with_weights_and_arrays_are_told_apart_from_damage(tmp_path):
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), tmp_path / "script.pt")
+    with pytest.raises(ItlError, match="script.pt is TorchScript, which is code; write torch.save"):
+        read_tensors(tmp_path / "script.pt")
+    with open(tmp_path / "arrays.pth", "wb") as file:
+        np.savez(file, a=np.zeros(2))
+    with pytest.raises(ItlError, match="arrays.pth holds NumPy's arrays; write tensors by name"):
+        read_tensors(tmp_path / "arrays.pth")
 
 
 def test_an_export_overwrites_nothing_and_needs_a_known_ending(tmp_path):
