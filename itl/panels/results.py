@@ -22,7 +22,7 @@ from itl.runs.nets import net_of
 from itl.runs.question import Condition, Run
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
-from itl.specs import Pretrain, key
+from itl.specs import Pretrain, Transfer, key
 
 ALL = ""
 TEMPLATE = "results_panel.html.j2"
@@ -252,9 +252,12 @@ class ResultsPanel(Panel):
         if not (run := run or self.run):
             raise ItlError("no run is chosen; set run to a key of ResultsPanel.runs()")
         panel = NetPanel(run, self.machine)
-        task = self.every_contrast.loc[self.row, "task"] if self.row >= 0 else ""
-        if (target := task.partition("@")[2]) in panel.targets:
-            panel.over = target
+        if self.row >= 0:
+            target = self.every_contrast.loc[self.row, "task"].partition("@")[2]
+            packs = {run.spec.pack for _, run in self._runs() if isinstance(run.spec, Transfer)}
+            for name, measured in panel.targets.items():
+                if name == target or (name.startswith(f"{target} (pack ") and measured.pack in packs):
+                    panel.over = name
         return panel
 
     def parts(self) -> dict[Callable[[], str], tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """The nets of a store, found by the keys of their runs, and the targets that each was measured on."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 from itl import ItlError, did_you_mean
@@ -47,10 +48,12 @@ def nets(store: Store) -> list[Pretrain]:
 def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
     """Return one measurement of *net* in *store* for each target of one class an image, by what it is called.
 
-    That is the target's name, with its labels and images per class where these are not all. The measurements
-    have the method knn: they say which images there are.
+    That is the target's name, with its labels and images per class where these are not all, and the digest of
+    its pack where several packs were called so. The measurements have the method knn: they say which images
+    there are.
     """
-    of_net, targets = json.loads(canonical(net))["Pretrain"], {}
+    of_net = json.loads(canonical(net))["Pretrain"]
+    targets: dict[str, dict[str, Transfer]] = defaultdict(dict)  # by name, by pack
     for folder in _folders(store):
         content = _read(folder).get("Transfer")
         if not content or METHODS[content["method"]].annotated or content["pretrain"] != of_net:
@@ -58,8 +61,13 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
         labels, count = content.get("labels", "original"), content["images_per_class"]
         target, tree = content["target"], content.get("tree", "")
         name = target + (f"/{labels}" if labels != "original" else "") + (f":{count}" if count else "")
-        targets[name] = Transfer(net, "knn", target, content["pack"], count, None, net.seed, labels, tree)
-    return dict(sorted(targets.items()))
+        pack = content["pack"]
+        targets[name][pack] = Transfer(net, "knn", target, pack, count, None, net.seed, labels, tree)
+    return {
+        f"{name} (pack {pack})" if len(targets[name]) > 1 else name: measured
+        for name in sorted(targets)
+        for pack, measured in sorted(targets[name].items())
+    }
 
 
 def export_net(run: str, path: Path, machine: Machine) -> str:

@@ -233,7 +233,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     duplicates = _duplicates(questions, sizes, machine)
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
-    specs, notes = tuple(planned), describe_doubts(planned.values(), machine)
+    specs, notes = tuple(planned), describe_doubts(planned.values(), list(packs["pack"]), machine)
     unfinished = frozenset(name for run in left for name in run.questions)
     return Plan(packs, runs, machine, specs, duplicates, afterwards, notes, unfinished)
 

@@ -54,9 +54,15 @@ class PlannedRun:
         }
 
 
-def describe_doubts(runs: Collection[PlannedRun], machine: Machine) -> tuple[str, ...]:
-    """Return lines on what users may not have meant, such as images that are enlarged."""
-    return (*_enlarged(runs), *_listed_in_vain(runs, machine), *_smaller_than_a_batch(runs, machine))
+def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine: Machine) -> tuple[str, ...]:
+    """Return lines on what users may not have meant: *packs* that no run uses, images that are enlarged."""
+    used = {run.pack for run in runs} | {"images"}
+    unused = [
+        f"note: no run is on {pack}, so its pack is built for nothing; name it in tasks, or leave it out"
+        for pack in packs
+        if pack not in used
+    ]
+    return (*unused, *_enlarged(runs), *_listed_in_vain(runs, machine), *_smaller_than_a_batch(runs, machine))
 
 
 def _enlarged(runs: Iterable[PlannedRun]) -> Iterable[str]:

@@ -1,6 +1,8 @@
 """NetPanel without a page: what it shows of a net of the smallest study."""
 
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +12,7 @@ from itl.runs.nets import net_of, nets, targets_of
 from itl.runs.store import Store
 from itl.specs import Pretrain, Transfer, key
 from tests.accessible import faults
-from tests.worlds import here, run_here, small_study
+from tests.worlds import here, pretend, run_here, small_study
 
 QUESTION = {"seeds": [0], "images_per_class": [0, 4]}
 
@@ -52,6 +54,17 @@ def test_a_net_is_found_by_its_key_the_beginning_of_it_and_what_was_measured_on_
         net_of("abcdef", store)
     with pytest.raises(ItlError, match="give its first 4 letters, or as many as no other run has; `itl plan"):
         net_of(key(trained)[:1], store)
+
+
+def test_two_packs_that_a_target_was_called_after_are_told_apart(done, tmp_path):
+    question, machine = done
+    shutil.copytree(machine.runs, tmp_path / "runs")
+    store = Store(tmp_path / "runs")
+    spec = next(run.spec for run in question.runs(machine) if isinstance(run.spec, Transfer))
+    pretend([replace(spec, pack="0123456789ab")], store)
+    targets = targets_of(spec.pretrain, store)
+    names = {f"scenes (pack {pack})": pack for pack in ("0123456789ab", spec.pack)}
+    assert {name: target.pack for name, target in targets.items()} == names
 
 
 def test_its_own_validation_images_as_the_run_scored_them(done, trained, panel):

@@ -159,6 +159,15 @@ def test_a_batch_of_more_images_than_there_are_is_named(tmp_path, rated):
     assert line == f"note: a batch of 10 is more than {where}; each step there takes all of them"
 
 
+def test_a_target_that_no_task_names_is_said(tmp_path, rated):
+    made = plan.plan(
+        [small_study(targets={"scenes": SCENES, "few": SMALL}, **FOUR)], Store(tmp_path), here(tmp_path)
+    )
+    assert made.notes == (
+        "note: no run is on few, so its pack is built for nothing; name it in tasks, or leave it out",
+    )
+
+
 def test_classes_of_a_list_without_images_are_named(tmp_path, rated):
     images = paths.size_of(small_study().packings()["images"], "images", here(tmp_path)).train
     listed = tmp_path / "classes.txt"
