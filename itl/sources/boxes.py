@@ -4,7 +4,7 @@ Boxes are 1-based and inclusive, in pixels: xmin, ymin, xmax, ymax.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -103,6 +103,19 @@ def first_invalid_box(boxes: np.ndarray) -> tuple[int, str] | None:
     first = int(valid.argmin())
     reason = "has no area; xmax and ymax must be at least xmin and ymin" if finite[first] else "is not finite"
     return first, f"the box {box_text(boxes[first])} {reason}"
+
+
+def reaching_outside(
+    boxes: np.ndarray, size: Sequence[int | None] | Sequence[tuple[int | None, int | None]]
+) -> np.ndarray:
+    """Return which of *boxes* (n, 4) reach a pixel or more outside their image, (n,) of bool.
+
+    *size* is width and height, (2,) or (n, 2); None where it is not known.
+
+    >>> reaching_outside(np.array([[1, 1, 9.5, 9], [0, 1, 9, 9], [1, 1, 9, 10]]), (9, 9))
+    array([False,  True,  True])
+    """
+    return (boxes[:, :2] <= 0).any(1) | (boxes[:, 2:] >= np.asarray(size, float) + 1).any(1)
 
 
 def refuse_normalised(boxes: np.ndarray, where: str) -> None:

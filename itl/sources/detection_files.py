@@ -14,7 +14,7 @@ import pandas as pd
 
 from itl import ItlError, cannot_read, counted, did_you_mean, no_such, pick
 from itl.hierarchy.voc_classes import PASCAL
-from itl.sources.boxes import SIDES, first_invalid_box, refuse_normalised
+from itl.sources.boxes import SIDES, first_invalid_box, reaching_outside, refuse_normalised
 from itl.sources.coco import is_finite_number, read_tables, refuse_normalised_bboxes, voc_corners
 from itl.sources.findings import Finding
 from itl.sources.numbered_classes import describe_zero, read_names
@@ -79,11 +79,10 @@ def load_detections(
 
 
 def _describe_odd_boxes(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
-    """Return notes on detections that are there twice, or reach outside their image by more than a pixel."""
+    """Return notes on detections that are there twice, or reach outside their image by a pixel or more."""
     notes = []
-    sizes = np.array([annotations.images[image] for image in detections["image"]], float)  # None: nan
-    boxes = detections[SIDES].to_numpy()
-    outside = (boxes[:, :2] < 0).any(1) | (boxes[:, 2:] > sizes + 1).any(1)
+    sizes = [annotations.images[image] for image in detections["image"]]
+    outside = reaching_outside(detections[SIDES].to_numpy(), sizes)
     for words, rows in (
         ("are there twice", detections.duplicated()),
         ("are partly outside the image", outside),

@@ -45,7 +45,7 @@ class DownsampledImageNet(Source):
         """How many batches there are."""
         return f"downsampled ImageNet in {len(self._files)} batches"
 
-    @property
+    @cached_property
     def notes(self) -> Sequence[str]:
         """Batches that are there twice."""
         return describe_copies({file.name: file for file in self._files.values()})

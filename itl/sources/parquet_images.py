@@ -71,7 +71,7 @@ class ParquetImages(Source):
         files = counted(len(self._files), "files")
         return f"Parquet in {files}{describe_missing_parts(self._files)}{by_column}"
 
-    @property
+    @cached_property
     def notes(self) -> Sequence[str]:
         """Files that are there twice, and names that may be those of other numbers."""
         if not self.names:

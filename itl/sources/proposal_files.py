@@ -19,6 +19,7 @@ and test.
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -143,12 +144,12 @@ def _read_mat(path: Path, order: str) -> Regions:
             f"boxes, as published with Fast R-CNN"
         )
     images = [_image_name(cell) for cell in arrays["images"].ravel()]
-    cells = [_boxes(cell) for cell in arrays["boxes"].ravel()]
-    scores = arrays["scores"].ravel() if "scores" in arrays else [None] * len(cells)
+    boxes = arrays["boxes"].ravel()
+    scores = arrays["scores"].ravel() if "scores" in arrays else [None] * len(boxes)
+    cells = [_boxes(*pair) for pair in zip_longest(boxes, scores[: len(boxes)])]
     for what, values in (("boxes", cells), ("scores", scores)):
         if len(images) != len(values):
             raise ItlError(f"{counted(len(images), 'images')}, but {what} of {len(values):,}; {FORMAT_HINT}")
-    cells = [_boxes(*pair) for pair in zip(arrays["boxes"].ravel(), scores, strict=True)]
     return _by_image(images, [cell[:, columns] for cell in cells])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from itl import ItlError, counted, pick
-from itl.sources.boxes import SIDES, iou_of
+from itl.sources.boxes import SIDES, iou_of, reaching_outside
 from itl.sources.findings import Finding
 from itl.sources.proposal_files import Regions, describe_order, read_regions
 from itl.sources.records import examples, short_name
@@ -175,7 +175,7 @@ def add_regions(scan: Scan, file: str, outside: str = "refuse") -> None:
         elif record.id in scan.sizes:
             clipped = np.clip(boxes, 1, np.array(2 * scan.sizes[record.id], np.float32))
             scan.regions[record.id] = clipped
-            reaching = (np.abs(clipped - boxes) >= 1).any(1)
+            reaching = reaching_outside(boxes, scan.sizes[record.id])
             if outside != "cut" and reaching.any():
                 outside_counts[record.id] = f"{reaching.sum():,} of {len(boxes):,}"
     if split_of_bare:
@@ -303,7 +303,9 @@ def measure_recall(
     notes = []
     if bare:
         notes.append(f"{len(bare):,} of {len(sizes):,} annotated images have no regions, and are left out")
-    outside = Counter({image: _reaching_outside(boxes, sizes[image]) for image, boxes in matched.items()})
+    outside = Counter(
+        {image: int(reaching_outside(boxes, sizes[image]).sum()) for image, boxes in matched.items()}
+    )
     if outside.total():
         first = next(iter(+outside))
         notes.append(
@@ -313,9 +315,3 @@ def measure_recall(
     objects = objects[objects["image"].isin(list(matched))]
     table = recall_table(objects, lambda image, count: matched[image][:count], counts)
     return table, notes
-
-
-def _reaching_outside(boxes: np.ndarray, size: tuple[int | None, int | None]) -> int:
-    """Count the *boxes* (n, 4) that reach a pixel or more outside an image; a side of None is not known."""
-    last = np.array(2 * size, float)  # None: nan, which nothing is above
-    return int(((boxes <= 0) | (boxes >= last + 1)).any(1).sum())

@@ -114,7 +114,7 @@ class WebDataset(Source):
             raise ItlError(f"{self.path}: {twice[0]} is in the shards twice; write every sample once")
         return validate_records(records, Path(self.path))
 
-    @property
+    @cached_property
     def notes(self) -> Sequence[str]:
         """Shards, or single samples, that are there twice, and names that may be those of other numbers."""
         if not self.names:

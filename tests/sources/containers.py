@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.io
 
+from itl.sources.registry import open_source
 from tests.annotated import written
 from tests.pictures import CAR, FOX, encoded, tarred
 
@@ -21,6 +22,14 @@ IMAGES = {  # as they lie in class folders
     for label, shade in (("cat", 10), ("dog", 20))
     for number in numbers
 }
+
+
+def read(kind, path, **options):
+    """Id, class and split of every record, after each was read."""
+    source = open_source(kind, path, **options)
+    records = source.records()
+    assert all(len(source.read(record)) for record in records)
+    return [(record.id, record.wnid, record.split) for record in records]
 
 
 def rows(split: str) -> list[tuple[str, str, bytes]]:

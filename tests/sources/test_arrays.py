@@ -1,0 +1,131 @@
+"""Images in arrays, CIFAR's and downsampled ImageNet's, and the pickles that hold them: nothing runs."""
+
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from itl import ItlError
+from itl.sources import cifar
+from itl.sources.plain_pickle import load_plain
+from itl.sources.registry import open_source
+from tests.annotated import check_lines, written
+from tests.sources import containers
+from tests.sources.containers import read
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("hundred", [False, True])
+def test_cifar_in_both_versions(tmp_path, binary, hundred):
+    kind = "cifar100" if hundred else "cifar10"
+    source = open_source(kind, containers.cifar(tmp_path, binary, hundred))
+    apple = "n07739125" if hundred else "apple"
+    images = [(record.id, record.wnid, record.split) for record in source.records()]
+    assert images[:2] == [("test/apple/00001", apple, "test"), ("test/baby/00000", "baby", "test")]
+    assert len(images) == (4 if hundred else 12)
+    pixels = np.arange(6144).astype(np.uint8)[3072:].reshape(3, 32, 32).transpose(1, 2, 0)
+    assert np.array_equal(source.read(source.records()[0]), pixels)
+
+
+def test_cifar_in_its_published_archive(tmp_path):
+    folder = containers.cifar(tmp_path / "unpacked") / "cifar-100-python"
+    with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as tar:
+        tar.add(folder, "cifar-100-python")
+    assert read("cifar100", tmp_path) == read("cifar100", folder) == read("cifar100", folder.parent)
+
+
+def test_what_differs_from_published_cifar_is_said(tmp_path):
+    path = containers.cifar(tmp_path, hundred=False)
+    twice = "data_batch_1 and data_batch_2 are the same, byte by byte: each of their images counts twice"
+    source = open_source("cifar10", path)
+    assert source.layout == "CIFAR-10"
+    assert source.notes[0] == twice
+    lines = check_lines("cifar10", path)
+    assert any(
+        line.startswith("note: 10 of 50,000 train images, 2 of 10,000 test images as") for line in lines
+    )
+    meta = pickle.dumps({"label_names": ["baby", "apple"]}, 2)
+    source = open_source("cifar10", written(tmp_path / "other", {**files_of(path), "batches.meta": meta}))
+    order = "the names of the classes are not in the published, alphabetical order from 'apple' on"
+    assert source.notes[-1] == f"{order}, so numbers may have the names of others"
+
+
+def test_cifar_pickled_anew_or_with_a_byte_order_mark_or_in_capitals(tmp_path):
+    plain = read("cifar100", containers.cifar(tmp_path / "plain"))
+    root = containers.cifar(tmp_path / "bytes")
+    for file in (root / "cifar-100-python").iterdir():
+        content = pickle.loads(file.read_bytes())
+        names = content.get("fine_label_names")
+        content = {"fine_label_names": [name.encode() for name in names]} if names else content
+        file.write_bytes(pickle.dumps({key.encode(): value for key, value in content.items()}, 2))
+    (root / "cifar-100-python").rename(root / "CIFAR-100-Python")
+    assert read("cifar100", root) == plain
+    marked = containers.cifar(tmp_path / "marked", binary=True)
+    names = marked / "cifar-100-binary/fine_label_names.txt"
+    names.write_bytes(b"\xef\xbb\xbf" + names.read_bytes())
+    assert read("cifar100", marked) == plain
+
+
+def test_cifar_whose_splits_have_other_classes_is_refused(tmp_path):
+    root = containers.cifar(tmp_path)
+    train = root / "cifar-100-python/train"
+    train.write_bytes(pickle.dumps(pickle.loads(train.read_bytes()) | {"fine_labels": [1, 1]}, 2))
+    with pytest.raises(ItlError, match="test has 1 class that train does not have, such as n07739125"):
+        open_source("cifar100", root).records()
+
+
+def files_of(cifar10: Path) -> dict[str, bytes]:
+    """The files of CIFAR-10 in the folder *cifar10*."""
+    return {file.name: file.read_bytes() for file in (cifar10 / "cifar-10-batches-py").iterdir()}
+
+
+def test_images_are_read_as_their_array_is_laid_out():
+    planar = np.arange(2 * 3 * 4 * 4, dtype=np.uint8).reshape(2, 3, 4, 4)
+    for data in (planar, planar.reshape(2, 48), planar.transpose(0, 2, 3, 1)):
+        assert np.array_equal(cifar.image_array(data, 4, "x"), planar)
+    for data in (
+        planar.reshape(-1),
+        planar.reshape(4, 24),
+        planar.reshape(2, 4, 12),
+        planar[0],
+        planar.astype(int),
+    ):
+        with pytest.raises(ItlError, match="x holds .*, not uint8 images of 4 × 4 pixels"):
+            cifar.image_array(data, 4, "x")
+
+
+def test_downsampled_numbers_need_their_wnids(tmp_path):
+    path = containers.downsampled(tmp_path / "set")
+    (path / "map_clsloc.txt").unlink()
+    with pytest.raises(ItlError, match="not in the order of wnids, but no map_clsloc.txt"):
+        open_source("imagenet-downsampled", path).records()
+
+
+class Runs:
+    """Runs a command when it is unpickled."""
+
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_a_pickle_runs_nothing(capsys, protocol):
+    with pytest.raises(ItlError, match="names .*print, which would be run"):
+        load_plain(pickle.dumps({"data": Runs()}, protocol), "batch")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+def test_pickles_of_arrays_are_read_as_pickle_reads_them(protocol):
+    values = {
+        "data": np.arange(24, dtype=np.uint8).reshape(4, 6),
+        "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        "labels": [3, np.int64(4), 5],
+        "names": ["a", b"b"],
+    }
+    content = load_plain(pickle.dumps(values, protocol), "batch")
+    for name, value in values.items():
+        assert np.array_equal(content[name], value)
+        assert type(content[name]) is type(value)
