@@ -227,7 +227,7 @@ def split_off_val(records: list[Record], fraction: float) -> list[Record]:
     ranked = sorted(records, key=lambda record: hashlib.sha256(record.id.encode()).digest())
     train = Counter(record.wnid for record in records if record.split == "train")
     to_move = {wnid: min(count - 1, max(1, round(fraction * count))) for wnid, count in train.items()}
-    if not any(to_move.values()):
+    if to_move and not any(to_move.values()):
         raise ItlError(
             f"val_fraction={fraction} holds out no image, as every class has one alone; leave it out"
         )
