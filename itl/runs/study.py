@@ -154,17 +154,13 @@ class Study(BaseModel):
         for task in self._needed("a task", self.tasks, example):
             self._check_task(task)
         self._check_margin()
+        self._check_counts()
         seeds = self._needed("a seed", self.seeds, "one, such as 0")
         conditions = self._needed("values to compare", self.conditions(), "two or more")
         if pick(SOURCES, self.images.source, "source").annotates:
             raise ItlError(
                 f"images of {self.name} are learned from, one class for each, and those of source "
                 f"{self.images.source} have annotated objects instead; give images of another source"
-            )
-        if 0 < self.cap < LEAST_CAP:
-            raise ItlError(
-                f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {LEAST_CAP}, not "
-                f"{self.cap}: fewer seeds decide nothing"
             )
         comparisons = self.comparisons(conditions)
         if self.weights:
@@ -231,7 +227,7 @@ class Study(BaseModel):
             )
 
     def _check_margin(self) -> None:
-        """Raise ItlError for points of a metric that no task is judged by: the margin would be another."""
+        """Raise ItlError for points of a metric that no task is judged by, and for a share that none is."""
         metrics = dict.fromkeys(main_metric(task.name) for task in self.tasks if task.measures_transfer)
         for metric, points in self.margin.points:
             if metric not in metrics:
@@ -239,6 +235,26 @@ class Study(BaseModel):
                     f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
                     f"has {metric}; there is {' and '.join(metrics)}: name that, or leave {metric} out"
                 )
+        without_points = metrics.keys() - dict(self.margin.points).keys()
+        if self.margin.share != Margin.share and metrics and not without_points:
+            raise ItlError(
+                f"margin of {self.name} has a share of {self.margin.share:g}, which no task is judged by: "
+                f"points are declared for {' and '.join(metrics)}; leave the share out, or points"
+            )
+
+    def _check_counts(self) -> None:
+        """Raise ItlError for a cap that decides nothing, and for repeats of what no task does."""
+        if 0 < self.cap < LEAST_CAP:
+            raise ItlError(
+                f"cap of {self.name} should be 0, for a fixed number of seeds, or at least {LEAST_CAP}, not "
+                f"{self.cap}: fewer seeds decide nothing"
+            )
+        trainers = [name for name, method in METHODS.items() if method.recipe]
+        if self.repeats > 1 and not any(task.method in trainers for task in self.tasks):
+            raise ItlError(
+                f"repeats of {self.name} are trainings of a net on a target, and none of its tasks trains "
+                f"there; leave repeats out, or add a task by {' or '.join(trainers)}"
+            )
 
     def _check_recipe(self, task: Task, packing: Packing) -> None:
         """Raise ItlError where *task* has no recipe, or its target, packed as *packing*, does not suit it."""

@@ -121,7 +121,8 @@ def _own(name: str, pixels: int) -> Body:
     """Make a body of NETS, if the images are large enough for it."""
     make, least = pick(NETS, name, "net (or timm:NAME, torchvision:NAME)")
     if pixels < least:
-        way = "raise pixels or take net small" if least > NETS["small"][1] else "raise pixels"
+        small = ", or take net small" if least > NETS["small"][1] else ""
+        way = f"raise pixels of the recipe (of weights: their own pixels){small}"
         raise ItlError(f"{name} needs images of at least {least} pixels, not {pixels}; {way}")
     return make()
 
@@ -210,7 +211,8 @@ def _checked(make: Callable[[], nn.Module], name: str, pixels: int) -> Body:
     except (RuntimeError, AssertionError, ValueError, TypeError, ZeroDivisionError) as error:
         reason = (str(error).splitlines() or ["it fails on them"])[0]
         raise ItlError(
-            f"{name} cannot take images of {pixels} pixels ({reason}); try more pixels or net small"
+            f"{name} cannot take images of {pixels} pixels ({reason}); try more pixels (of weights: "
+            f"their own pixels), or net small"
         ) from error
     return body.train(), features.flatten(1).shape[1]
 

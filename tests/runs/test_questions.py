@@ -349,6 +349,7 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"tuning": {"finetune": {"steps": 0}}}, "finetune recipe: epochs or steps should be above 0, not 0"),
         ({"repeats": 10**12}, "repeats of data-size should be at most 10,000, not 1000000000000"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
+        ({"repeats": 2}, "none of its tasks trains there; leave repeats out, or add a task by .*finetune"),
         ({"subset": {"seed": -3}}, "subset: seed should be at least 0, not -3"),
         ({"seeds": [True, 2]}, "item 1 of seeds of data-size should be a whole number, not True"),
     ],
@@ -431,6 +432,10 @@ def test_a_margin_is_declared_with_the_question():
         (
             {"points": {"knn5": 1, "accuracy": 2}},
             "has 2 points of accuracy, and no task of this question has accuracy; there is knn5: name",
+        ),
+        (
+            {"share": 0.5, "points": {"knn5": 1}},
+            "a share of 0.5, which no task is judged by: points are declared for knn5; leave the share out",
         ),
     ],
 )
