@@ -2,10 +2,11 @@
 
 import os
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from itl.presets import load_preset
+from itl.runs.question import Question, Run
 from itl.runs.questions import QUESTIONS, questions_of
 from itl.specs import Pretrain, key
 
@@ -14,21 +15,33 @@ FIXTURE = Path(__file__).with_name("keys.txt")
 TABLE = Path(__file__).parents[1] / "docs/presets.md"
 
 
-def lines() -> Iterator[str]:
-    """Write a line for each condition of each question: the keys of its runs with the first seed.
+@cache
+def asked() -> list[tuple[str, Question, list[Run]]]:
+    """All questions of shipped presets, each with the name of its preset and its runs.
 
     Packs need data, so the key of its packing stands for the digest of each.
     """
+    rows = []
     for path in sorted(PARAMS.glob("*.yaml")):
         for question in questions_of(load_preset(path.stem, PARAMS)):
             digests = {name: key(packing) for name, packing in question.packings().items()}
-            keys = {}
-            for run in question.runs_on(digests):
-                if run.seed == question.seeds[0]:
-                    condition = " ".join(str(value) for _, value in run.columns)
-                    keys.setdefault(condition, []).append(f"{run.task} {key(run.spec)}")
-            for condition, named in keys.items():
-                yield f"{path.stem} / {question.name} / {condition}: {', '.join(named)}"
+            rows.append((path.stem, question, list(question.runs_on(digests))))
+    return rows
+
+
+@cache
+def lines() -> list[str]:
+    """Write a line for each condition of each question: the keys of its runs with the first seed."""
+    rows = []
+    for preset, question, runs in asked():
+        keys: dict[str, list[str]] = {}
+        for run in runs:
+            if run.seed == question.seeds[0]:
+                condition = " ".join(str(value) for _, value in run.columns)
+                keys.setdefault(condition, []).append(f"{run.task} {key(run.spec)}")
+        for condition, named in keys.items():
+            rows.append(f"{preset} / {question.name} / {condition}: {', '.join(named)}")
+    return rows
 
 
 def test_keys_of_shipped_presets_stay():
@@ -48,16 +61,10 @@ def test_the_docs_say_how_many_nets_and_evaluations_a_preset_has():
     )
     assert rows
     for name, nets, evaluations in rows:
-        specs: dict[str, set[str]] = {"nets": set(), "evaluations": set()}
-        for question in questions_of(load_preset(name, PARAMS)):
-            digests = {name: key(packing) for name, packing in question.packings().items()}
-            for run in question.runs_on(digests):
-                if isinstance(run.spec, Pretrain):
-                    specs["nets"].add(key(run.spec))
-                else:
-                    specs["evaluations"].add(key(run.spec))
-                    specs["nets"].add(key(run.spec.pretrain))
-        assert (len(specs["nets"]), len(specs["evaluations"])) == (int(nets), int(evaluations)), name
+        specs = {run.spec for preset, _, runs in asked() if preset == name for run in runs}
+        measured = {spec for spec in specs if not isinstance(spec, Pretrain)}
+        trained = specs - measured | {spec.pretrain for spec in measured}
+        assert (len(trained), len(measured)) == (int(nets), int(evaluations)), name
 
 
 def test_every_preset_and_question_is_among_them():

@@ -3,7 +3,6 @@
 import ast
 import re
 import subprocess
-import sys
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -75,39 +74,6 @@ def test_a_room_uses_only_rooms_before_it():
 def test_no_modules_import_each_other_in_a_circle():
     order = TopologicalSorter({module: imported(path) for module, path in modules().items()}).static_order()
     assert set(order) == modules().keys()  # a circle raises CycleError, which names it
-
-
-ABSENT = {  # modules of itl -> what their import leaves out; imported in this order, by one process
-    "itl": "torch pandas numpy nltk networkx",
-    "itl.commands": "torch pandas numpy nltk networkx",
-    "itl.evaluation.methods": "torch pandas numpy nltk papermill",
-    "itl.hierarchy.label_sets": "torch pandas nltk networkx",
-    "itl.packs.subset": "torch nltk papermill",
-    "itl.evaluation.voc_ap": "torch nltk papermill",
-    "itl.runs.questions": "torch nltk papermill",
-    "itl.runs.question": "torch papermill nltk jupyterlab IPython matplotlib seaborn timm tqdm dask",
-    "itl.analysis.comparisons": "torch papermill nltk matplotlib scipy.stats",
-    "itl.report.build": "torch nltk papermill nbformat nbconvert",
-    "itl.runs.perform": "papermill nltk jupyterlab IPython torchvision timm",
-    "itl.bench.table": "papermill nltk jupyterlab IPython sklearn torchmetrics",
-}
-IMPORT_IN_TURN = """
-import gc, os, sys
-gc.disable()
-from importlib import import_module
-for module, absent in {}.items():
-    import_module(module)
-    print(*[f"{{module}} imports {{name}}" for name in absent.split() if name in sys.modules], sep="\\n")
-sys.stdout.flush()
-os._exit(0)
-"""
-
-
-def test_what_an_import_leaves_out():
-    """Who needs words, packs or finished runs never waits for torch; a GPU machine may have no papermill."""
-    command = [sys.executable, "-c", IMPORT_IN_TURN.format(ABSENT)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n") == [""] * (1 + len(ABSENT))
 
 
 def private_names(tree: ast.AST) -> set[str]:

@@ -1,14 +1,7 @@
 """Presets: read whole or refused in one line."""
 
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-import itl
 from itl import ItlError
 from itl.presets import copy_shipped, find_notebooks, find_presets, load_preset, working_folder
 
@@ -98,40 +91,3 @@ def test_copies_are_whole_and_never_written_over(elsewhere):
     with pytest.raises(ItlError, match="mine/params exists already and is not overwritten; name another"):
         copy_shipped(elsewhere / "mine")
     assert (made[0] / "demo.yaml").read_text() == GOOD
-
-
-def test_a_wheel_has_all_packages_and_what_they_read(tmp_path):
-    """Built as `pip` does, unpacked elsewhere, and asked from an empty folder."""
-    pytest.importorskip("setuptools", reason="setuptools is not installed, which builds wheels")
-    root = Path(itl.__file__).parents[1]
-    source = tmp_path / "source"
-    for folder in ("itl", "params", "notebooks"):
-        shutil.copytree(root / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(root / name, source)
-    build = "import setuptools.build_meta as backend, sys; print(backend.build_wheel(sys.argv[1]))"
-    command = [sys.executable, "-c", build, str(tmp_path)]
-    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=True)
-    installed = tmp_path / "installed"
-    shutil.unpack_archive(tmp_path / done.stdout.split()[-1], installed, "zip")
-    packages = {str(path.parent.relative_to(root)) for path in (root / "itl").rglob("*.py")}
-    assert packages == {str(path.parent.relative_to(installed)) for path in installed.rglob("*.py")}
-    kept = {path.relative_to(root / "itl") for path in (root / "itl").rglob("*") if path.is_file()}
-    kept = {path for path in kept if "__pycache__" not in path.parts}
-    missing = kept - {path.relative_to(installed / "itl") for path in (installed / "itl").rglob("*")}
-    assert not missing
-    (tmp_path / "empty").mkdir()
-    say = (
-        "from itl.presets import *; from itl.report.build import pages_of; from itl.machine import Machine;"
-        "pages = pages_of(load_preset('demo'), 'out', Machine());"
-        "print(len(pages), pages[0].source, working_folder(pages[0].source))"
-    )
-    environment = os.environ | {"PYTHONPATH": str(installed)}
-    done = subprocess.run(
-        [sys.executable, "-c", say], cwd=tmp_path / "empty", capture_output=True, text=True, env=environment
-    )
-    assert done.stdout.split() == [
-        "9",
-        f"{installed}/itl/notebooks/00-hierarchy.ipynb",
-        f"{tmp_path}/empty",
-    ], done.stderr
