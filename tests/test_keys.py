@@ -47,7 +47,8 @@ def lines() -> list[str]:
 def test_keys_of_shipped_presets_stay():
     """A change that is meant to rename runs rewrites the file: with ITL_REWRITE_KEYS=1 in the environment.
 
-    Numbers that change under the same spec raise `itl.specs.NUMERICS`, which renames all of them.
+    Numbers that change under the same spec raise `itl.specs.NUMERICS`, which renames all of them, or one of
+    NUMERICS_OF.
     """
     text = "".join(f"{line}\n" for line in lines())
     if os.environ.get("ITL_REWRITE_KEYS"):

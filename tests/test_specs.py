@@ -79,6 +79,13 @@ def test_numerics_enter_the_keys_of_runs_but_not_the_folders_of_packs(monkeypatc
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
 
 
+def test_the_numerics_of_a_method_enter_the_keys_of_its_runs_alone(monkeypatch):
+    before = canonical(SPEC), canonical(SPEC.pretrain), canonical(replace(SPEC, method="knn"))
+    monkeypatch.setattr("itl.specs.NUMERICS_OF", {"probe": 1})
+    after = canonical(SPEC), canonical(SPEC.pretrain), canonical(replace(SPEC, method="knn"))
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+
+
 def test_keys_are_what_they_were():
     """Keys name folders that users keep: a change of spec must not rename them."""
     assert canonical(Subset("p", classes=5)) == (

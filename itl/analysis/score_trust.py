@@ -331,6 +331,7 @@ def answer_text(assessment: Assessment) -> str:
     """Answer in Markdown: the best score, those within noise of it, and the number of images alone."""
     rows, nets = assessment.table.to_dict("records"), f"these {assessment.nets} nets"
     size = next(row for row in rows if row["predictor"] == SIZE)
+    tasks = size["tasks"]  # all: every net has a number of images
     alone = f"the number of images alone reaches {_with_interval(size, 'tau', 2)}"
     if not math.isfinite(size["tau"]):
         alone = "all nets have as many images, so that their number orders nothing"
@@ -338,17 +339,24 @@ def answer_text(assessment: Assessment) -> str:
     if best is None:
         return (
             f"**Cannot tell**: no score orders {nets} beyond chance (the highest weighted τ is that of "
-            f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}); {alone}."
+            f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}{_on_fewer(rows[0], tasks)}); "
+            f"{alone}."
         )
     near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
     share = f", {_share_lost(best)} of the gain from pre-training" if _share_lost(best) else ""
     beyond = "beyond noise" if best["p_size"] < LEVEL else "not beyond noise"
     beside = "" if best is size else f"; {alone}, and the difference is {beyond}"
     return (
-        f"**{WORDS[best['predictor']]}** orders {nets} best: weighted τ {_with_interval(best, 'tau', 2)}. "
+        f"**{WORDS[best['predictor']]}** orders {nets} best: weighted τ {_with_interval(best, 'tau', 2)}"
+        f"{_on_fewer(best, tasks)}. "
         f"Picking by it loses {_with_interval(best, 'regret', 1)} points{share}. Within noise of it: "
         f"{near or 'no other score'}{beside}."
     )
+
+
+def _on_fewer(row: Mapping, tasks: int) -> str:
+    """Say on how many of all *tasks* a score is defined for every net; '' if on all."""
+    return f", on {row['tasks']} of {tasks} tasks" if row["tasks"] < tasks else ""
 
 
 def index_entry(assessment: Assessment) -> dict[str, object]:

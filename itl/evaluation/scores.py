@@ -128,29 +128,25 @@ def logme(features: Tensor, labels: Tensor) -> float:
     learning, 2021.
     """
     targets = F.one_hot(labels).double()
-    n, d = features.shape
+    n = len(features)
     left, singular, _ = torch.linalg.svd(features, full_matrices=False)
     spectrum = (singular**2)[:, None]
     inside = (left.T @ targets) ** 2
-    outside = (targets**2).sum(0) - inside.sum(0)  # of y, what no weights reach
-
-    def solved(alpha: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        shrunk = alpha + beta * spectrum
-        weights = (beta**2 * spectrum * inside / shrunk**2).sum(0)
-        return shrunk, weights, (alpha**2 * inside / shrunk**2).sum(0) + outside.clamp(min=0)
-
-    alpha, beta = torch.ones_like(outside), torch.ones_like(outside)
+    outside = ((targets**2).sum(0) - inside.sum(0)).clamp(min=0)  # of y, what no weights reach
     tiny = torch.finfo(features.dtype).tiny
+    # β / α, by which all is written: of a class that features say nothing of, α has no finite maximum
+    ratio = torch.ones_like(outside)
     for _ in range(LOGME_ROUNDS):
-        shrunk, weights, residual = solved(alpha, beta)
-        gamma = (beta * spectrum / shrunk).sum(0)
-        before = alpha / beta
-        alpha, beta = gamma / (weights + tiny), (n - gamma) / (residual + tiny)
-        if ((alpha / beta - before).abs() <= LOGME_TOLERANCE * before).all():
+        shrunk = 1 + ratio * spectrum
+        weights = (spectrum * inside / shrunk**2).sum(0)  # |w|² by its share of β / α, squared
+        residual = (inside / shrunk**2).sum(0) + outside
+        beta = (n - len(spectrum) + (1 / shrunk).sum(0)) / (residual + tiny)
+        before, ratio = ratio, ratio * beta * weights / ((spectrum / shrunk).sum(0) + tiny)
+        if ((ratio - before).abs() <= LOGME_TOLERANCE * before).all():
             break
-    shrunk, weights, residual = solved(alpha, beta)
-    determinant = shrunk.log().sum(0) + (d - len(spectrum)) * alpha.log()
-    evidence = d * alpha.log() + n * beta.log() - determinant - beta * residual - alpha * weights
+    shrunk = 1 + ratio * spectrum
+    misfit = (inside / shrunk).sum(0) + outside  # of y, with what large weights cost
+    evidence = n * beta.log() - shrunk.log().sum(0) - beta * misfit
     return (evidence / 2 - n / 2 * math.log(2 * math.pi)).mean().item() / n
 
 

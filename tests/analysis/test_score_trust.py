@@ -167,6 +167,14 @@ def test_the_answer_names_the_best_and_says_where_it_cannot_tell():
     assert score_trust.index_entry(nothing)["verdict"] == "cannot tell"
 
 
+@pytest.mark.parametrize("quality", [(6, 0, 0, 0), (0, 0, 0, 0)])
+def test_the_answer_says_on_how_many_tasks_a_score_is_that_some_lack(quality):
+    nets = world(3, quality)
+    assert "tasks" not in answer_text(assessed(nets))
+    nets.scores[0, :, :3] = math.nan  # all but the number of images
+    assert ", on 5 of 6 tasks" in answer_text(assessed(nets))
+
+
 def test_the_table_and_the_figure_show_every_predictor():
     assessment = assessed(world(0, quality=(6, 0, 0, 0)))
     table = score_trust.readable(assessment)

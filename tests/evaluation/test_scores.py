@@ -150,6 +150,21 @@ def test_logme_is_the_maximum_of_the_gaussian_evidence(n, d):
     assert scores.logme(features, labels) == pytest.approx(np.mean(values), abs=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("centred", [True, False])
+def test_logme_where_features_say_nothing_of_some_classes(centred, seed):
+    """The evidence is then highest where weights are 0, and goes on growing as their variance falls."""
+    features = torch.tensor(np.random.default_rng(seed).normal(0, 1, (24, 64)))
+    features, labels = features - centred * features.mean(0), torch.arange(24) % 3
+    spectrum, vectors = np.linalg.eigh((features @ features.T).numpy())
+    shrunk = 1 + np.geomspace(1e-14, 1e14, 4000)[:, None] * spectrum.clip(0)  # a row for each β / α
+    inside = (vectors.T @ np.eye(3)[labels]) ** 2
+    beta = 24 / (1 / shrunk @ inside)  # where its derivative is 0
+    evidence = 12 * np.log(beta / (2 * math.pi)) - np.log(shrunk).sum(1, keepdims=True) / 2 - 12
+    expected = (evidence.max(0) / 24).mean()
+    assert scores.logme(features, labels) == pytest.approx(expected, abs=1e-5)
+
+
 def test_h_score():
     features, labels = world(60, 5)
     conditional = np.array([features[labels == label].mean(0).numpy() for label in labels])
