@@ -394,7 +394,7 @@ def advise(args: argparse.Namespace) -> None:
         raise ItlError(f"{error}; this is preset {args.preset}: name another with --preset") from error
     for line in run_pilot(question, pilot, args.pilot, Store(machine.runs), machine):
         print(line, flush=True)
-    print(describe(pilot.grid, pilot.task, budget))
+    print("\n".join([describe(pilot.grid, pilot.task, budget), *pilot.notes()]))
 
 
 def init(args: argparse.Namespace) -> None:

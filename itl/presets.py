@@ -121,13 +121,15 @@ def write_preset(name: str, fields: Mapping[str, Any], folder: Path) -> Path:
     """Write preset *name* with *fields* (about, notebooks, shared) to *folder*; returns its path.
 
     ItlError if the name has other characters than small letters, digits, - and _, a preset of that name with
-    other fields exists, or it cannot be written.
+    other fields exists there or comes with itl, or it cannot be written.
     """
     if not NAME.fullmatch(name):
         raise ItlError(
             f"a preset's name has small letters, digits, - and _ only, as in no-dogs; got {name!r}"
         )
     path = Path(folder) / f"{name}.yaml"
+    if name in find_presets(shipped_folder("params")) and not path.exists():
+        raise ItlError(f"{name} is a preset that comes with itl; choose another name")
     Preset(name=name, **fields)
     text = yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True, width=110)
     try:

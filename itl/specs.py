@@ -450,7 +450,8 @@ def file_digest(path: str) -> str:
 def canonical(spec: object) -> str:
     """Return the one text of *spec* as JSON: every field, sorted, no spaces, 1.0 written as 1.
 
-    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method. That of a packing does not: a pack's digest names its pixels.
+    The text of a run holds NUMERICS too, and what NUMERICS_OF has of its method. That of a packing does not:
+    a pack's digest names its pixels.
     A field that is added later would rename every run. It is therefore marked ``metadata={"added": True}``,
     has a default that means "as before", and is left out while it has that default.
     """

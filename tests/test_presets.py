@@ -3,7 +3,7 @@
 import pytest
 
 from itl import ItlError
-from itl.presets import copy_shipped, find_notebooks, find_presets, load_preset, working_folder
+from itl.presets import copy_shipped, find_notebooks, find_presets, load_preset, working_folder, write_preset
 
 GOOD = "about: a test\nnotebooks:\n  01-data-size: {seeds: [0]}\n"
 
@@ -79,6 +79,12 @@ def test_those_of_the_project_go_first(elsewhere):
     assert find_notebooks() == shipped | own
     assert find_notebooks(elsewhere / "notebooks") == own
     assert working_folder(own["01-data-size"]) == working_folder(shipped["01-data-size"]) == elsewhere
+
+
+def test_a_shipped_preset_is_not_hidden_by_a_saved_one(elsewhere):
+    with pytest.raises(ItlError, match="demo is a preset that comes with itl; choose another name"):
+        write_preset("demo", {"about": "mine", "notebooks": {}}, elsewhere / "params")
+    assert not (elsewhere / "params").exists()
 
 
 def test_copies_are_whole_and_never_written_over(elsewhere):

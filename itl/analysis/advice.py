@@ -6,7 +6,7 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from string import ascii_uppercase
 from typing import Any
@@ -23,11 +23,11 @@ from itl.analysis.expected_scores import Belief, Parameters, Posterior, expected
 from itl.analysis.figures import AXIS_COLOUR, COLOURS, INK, new_axes
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.statistics import LEVEL, critical, fieller
-from itl.analysis.verdicts import CANNOT_TELL, SAME
+from itl.analysis.verdicts import CANNOT_TELL, SAME, ceiling_text
 from itl.analysis.wording import NO_SHARE, percent_interval, task_name
 from itl.machine import Machine
 from itl.runs.pilot import Experiment, hours_text
-from itl.runs.question import Question
+from itl.runs.question import Question, Task
 from itl.runs.store import Store
 
 COVERAGE = 0.9  # of the intervals of expected scores
@@ -110,9 +110,11 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
         parameters: of the model; by default they are estimated.
 
     Raises:
-        ItlError: no option fits the budget, or nothing is measured yet: then it names the pilot.
+        ItlError: there is no such task, no pre-training fits the budget, or nothing is measured yet: then it
+            names the pilot.
     """
-    number, pilot = grid.tasks.index(task), _pilot(grid, task)
+    number = grid.tasks.index(pick({name: name for name in grid.tasks}, task, "task of this advice"))
+    pilot = _pilot(grid, number)
     affordable = _affordable(grid, number, budget)
     if not len(grid.measured):
         raise ItlError(
@@ -132,14 +134,26 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     percent = ["expected", "low", "high"]
     table[percent] = table[percent].clip(0, 100)  # bounds that a normal distribution does not know
     experiment = next_experiment(grid, number, posterior, affordable)
+    if experiment:  # likewise
+        room = 100 - table.loc[table["affordable"], "expected"].max()
+        experiment = replace(experiment, gain=min(experiment.gain, room))
     return Advice(task, budget, table, margin, verdict, experiment, pilot, scored, gain)
 
 
-def _pilot(grid: Grid, task: str) -> tuple[int, float]:
-    """Return how many nets a pilot for *task* has, and the hours of training and measuring them."""
-    count = max(2, int(grid.trained.sum()) * len(grid.seeds) // PILOT_SHARE)
-    hours = float(grid.options.loc[grid.trained, "hours"].mean() + grid.task_hours[grid.tasks.index(task)])
-    return count, count * hours
+def _pilot(grid: Grid, task: int) -> tuple[int, float]:
+    """Return how many more nets a pilot for *task* has, and the hours of training and measuring them."""
+    done, hours = _measured_nets(grid, task), grid.options["hours"].to_numpy(float)
+    nets = {(option, seed) for option in np.flatnonzero(grid.trained).tolist() for seed in grid.seeds}
+    left = nets - done
+    training = [0.0 if net in grid.nets else hours[net[0]] for net in left]
+    count = min(len(left), max(2, len(nets) // PILOT_SHARE))
+    return count, float(count * (np.mean(training or [0.0]) + grid.task_hours[task]))
+
+
+def _measured_nets(grid: Grid, task: int) -> set[tuple[int, int]]:
+    """Return the option and the seed of every net that is measured on *task*."""
+    rows = grid.measured[grid.measured["task"] == task]
+    return set(zip(rows["option"], rows["seed"], strict=True))
 
 
 def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
@@ -152,8 +166,8 @@ def _affordable(grid: Grid, task: int, budget: Budget) -> np.ndarray:
         least = takes[grid.trained].min()
         least = math.ceil(least) if budget.unit != "hours" else math.ceil(1e4 * least) / 1e4
         raise ItlError(
-            f"no option fits {budget}; the smallest takes {least:,} {budget.unit}: raise --budget to that, "
-            f"or give smaller options in the preset"
+            f"no pre-training fits {budget}; the smallest takes {least:,} {budget.unit}: raise --budget to "
+            f"that, or give smaller options in the preset"
         )
     return affordable
 
@@ -244,9 +258,7 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
     See `itl.analysis.expected_scores.expected_gains`. The net without pre-training comes first: it is the
     yardstick of every share. None where every net of the question is measured.
     """
-    rows = grid.measured[grid.measured["task"] == task]
-    done = set(zip(rows["option"], rows["seed"], strict=True))
-    trials = {}
+    done, trials = _measured_nets(grid, task), {}
     for option in range(len(grid.options)):
         left = [seed for seed in grid.seeds if (option, seed) not in done]
         trained = [seed for seed in left if (option, seed) in grid.nets]
@@ -293,6 +305,7 @@ class Pilot:
     def __init__(self, question: Question, target: str, store: Store, machine: Machine) -> None:
         """Choose among the options of *question* for a *target* or task of it; hours are for *machine*."""
         self.task = task_of(question, target)
+        self._question, self._machine = question, machine
         self._read = partial(grid_of, question, store, machine)
         self._parameters: Parameters | None = None
 
@@ -315,6 +328,11 @@ class Pilot:
         """Take note of the *value*, in percent, of a net that was measured."""
         task = self.grid.tasks.index(self.task)
         self.grid = self.grid.with_value(task, experiment.option, experiment.seed, value)
+
+    def notes(self) -> list[str]:
+        """Return a line on scored images that nets have learned from; none where there are no such."""
+        target, leaks = Task.read(self.task).target, self._question.leakage(self._machine)
+        return [f"note: {leak}" for leak in leaks if leak and leak.target == target]
 
 
 def describe(grid: Grid, task: str, budget: Budget = NO_LIMIT) -> str:
@@ -364,6 +382,8 @@ def answer_text(advice: Advice) -> str:
         text += " Everything is expected to be no better than no pre-training: there are no shares of a gain."
     elif shares["share_low"] > shares["share"]:
         text += f" {NO_SHARE}"
+    if ceiling := ceiling_text(choice["expected"]):
+        text += f" This is {ceiling}."
     if advice.scored > 0:
         text += f" All nets are scored on the same {counted(int(advice.scored), 'images')}."
     return text

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from itl import ItlError
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit
 from itl.evaluation.methods import main_metric
@@ -20,6 +21,7 @@ from itl.packs.paths import packed, size_of
 from itl.runs.cost import images_of, images_trained_on
 from itl.runs.plan import plan
 from itl.runs.question import Condition, Question, Run, with_seed
+from itl.runs.results import changed_sources
 from itl.runs.store import Store
 from itl.specs import Pretrain
 
@@ -106,7 +108,13 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
 
     Hours are from finished runs, or estimates of `itl plan` for *machine* where none is finished. Features
     are the logarithms of images and classes, and how near the classes lie to those of the task.
+
+    ItlError where a source has changed since it was packed: what is measured is not of its images.
     """
+    if changed := changed_sources([question], machine):
+        raise ItlError(
+            f"{'; '.join(changed)}; to be advised on what is there now, measure it: `itl run` with the preset"
+        )
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
     tree = question.tree(machine)

@@ -339,8 +339,8 @@ def answer_text(assessment: Assessment) -> str:
     if best is None:
         return (
             f"**Cannot tell**: no score orders {nets} beyond chance (the highest weighted τ is that of "
-            f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}{_on_fewer(rows[0], tasks)}); "
-            f"{alone}."
+            f"{WORDS[rows[0]['predictor']]}, {_with_interval(rows[0], 'tau', 2)}{_on_fewer(rows[0], tasks)})"
+            f"; {alone}."
         )
     near = ", ".join(WORDS[row["predictor"]] for row in rows if row["verdict"] == WITHIN_NOISE)
     share = f", {_share_lost(best)} of the gain from pre-training" if _share_lost(best) else ""

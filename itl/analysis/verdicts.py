@@ -13,6 +13,7 @@ GAIN, LOSS, SAME = "a gain", "a loss", "the same"
 CANNOT_TELL, TOO_FEW = "cannot tell", "too few seeds to say"
 NO_NOISE = "the seeds show no noise at all: identical data, or nets that guess"
 DECIDED = (GAIN, LOSS, SAME)
+A_CEILING = "a ceiling"
 
 MIN_GAIN = 2.0  # points: a smaller gain from pre-training is no yardstick for what a condition keeps
 CEILING = 95.0  # percent: scores above leave no room for a difference
@@ -57,8 +58,8 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
     """
     if gain is None:
         return "what pre-training gives was not measured"
-    if max(score, untrained) >= CEILING:
-        return f"a ceiling: scores of {max(score, untrained):.0f} % leave no room for a difference"
+    if ceiling := ceiling_text(max(score, untrained)):
+        return ceiling
     needed = max(MIN_GAIN, 2 * margin)  # in this order: a margin that is not known needs no more
     if gain.mean < needed:
         kind = "a floor" if score < FLOOR else "the control fails"
@@ -67,6 +68,15 @@ def control_fault(gain: Estimate | None, margin: float, score: float, untrained:
         points = f"{signed(gain.mean)} points"
         return f"the control fails: the gain from pre-training, {points}, is not beyond noise"
     return ""
+
+
+def ceiling_text(score: float) -> str:
+    """Say that the *score*, in percent, leaves no room for a difference; '' where it does.
+
+    >>> ceiling_text(99.0)
+    'a ceiling: scores of 99 % leave no room for a difference'
+    """
+    return f"{A_CEILING}: scores of {score:.0f} % leave no room for a difference" if score >= CEILING else ""
 
 
 def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
@@ -99,7 +109,8 @@ def _verdict(evidence: Evidence, different: float, same: float, number: int) -> 
     if change.n < MIN_SEEDS:
         return Verdict(TOO_FEW)
     if not change.testable:
-        return Verdict(CANNOT_TELL, NO_NOISE)
+        at_ceiling = evidence.control_fault.startswith(A_CEILING)
+        return Verdict(CANNOT_TELL, evidence.control_fault if at_ceiling else NO_NOISE)
     direction = GAIN if change.mean > 0 else LOSS
     if same < LEVEL:
         return Verdict(SAME, f"{direction}, but a small one" if different < LEVEL else "", different, same)

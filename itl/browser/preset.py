@@ -50,6 +50,8 @@ def save(
     sizes = [count for count in question["images_per_class"] if count != "all" and count < limit]
     question |= {"images": images, "images_per_class": [*sizes, subset.images_per_class or "all"]}
     question["subset"] = settings(subset)
+    if subset.seed not in question["seeds"]:  # the first is what the browser shows
+        question["seeds"] = [subset.seed + number for number in range(len(question["seeds"]))]
     notebooks = {"00-hierarchy": {"images": images}, DATA_SIZE: question, "99-summary": {}}
     about = f"{len(kept.images):,} classes chosen in the browser, with the recipe of {base.name}."
     questions_of(Preset(name=name, about=about, notebooks=notebooks))  # refuses what cannot be asked

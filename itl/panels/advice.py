@@ -7,7 +7,7 @@ import numpy as np
 import traitlets
 from matplotlib.transforms import Bbox
 
-from itl import pick
+from itl import ItlError, pick
 from itl.analysis.advice import (
     UNITS,
     Advice,
@@ -62,6 +62,12 @@ class AdvicePanel(Panel):
         name = proposal["trait"].name
         known = self.grid.tasks if name == "task" else UNITS
         return pick({one: one for one in known}, proposal["value"], f"{name} of this advice")
+
+    @traitlets.validate("number")
+    def _above_zero(self, proposal: dict) -> float:
+        if not proposal["value"] > 0:
+            raise ItlError(f"a budget is a number above 0, and inf is no limit; got {proposal['value']}")
+        return proposal["value"]
 
     @traitlets.observe("unit")
     def _no_limit(self, change: dict) -> None:

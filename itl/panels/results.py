@@ -79,6 +79,12 @@ class ResultsPanel(Panel):
             raise ItlError(f"no comparison here has the row {row}; ResultsPanel.contrasts() has {list(rows)}")
         return row
 
+    @traitlets.validate("run")
+    def _a_run(self, proposal: dict) -> str:
+        if proposal["value"] != ALL:
+            net_of(proposal["value"], self.store)
+        return proposal["value"]
+
     @traitlets.observe("question", "task", "axis")
     def _start_over(self, change: dict) -> None:
         metrics = {value for _, value in self.options("metric")}
@@ -304,11 +310,14 @@ class ResultsPanel(Panel):
         if self.row < 0:
             return ""
         runs, differing = self.runs(), self.settings_that_differ()
+        chosen = self.every_contrast.loc[self.row]
         runs["value"] = [f"{value:.1f} %" if value is not None else "" for value in runs["value"]]
         return render(
             TEMPLATE,
             part="runs",
-            text=row_text(self.every_contrast.loc[self.row]),
+            text=row_text(chosen),
+            compared=chosen["metric"],
+            metric=self.metric or chosen["metric"],
             columns=list(runs.columns),
             runs=runs.to_dict("records"),
             settings=[list(differing.columns), *differing.to_numpy().tolist()],

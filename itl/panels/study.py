@@ -157,8 +157,14 @@ class StudyPanel(Panel):
             "seeds": self._read_seeds(),
             "margin": {**settings.get("margin", {}), "share": round(self.margin, 4)},
         }
+        conditions = self._read_conditions()
+        if others := sorted(conditions.keys() & chosen.keys()):
+            raise ItlError(
+                f"conditions say what is compared, not {' and '.join(others)}: tasks, seeds and margin have "
+                f"controls of their own, and targets and tuning are those of the preset"
+            )
         taxonomy = {"taxonomy": self.taxonomy} if self.taxonomy else {}
-        return settings | self._read_conditions() | chosen | taxonomy
+        return settings | conditions | chosen | taxonomy
 
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""

@@ -57,9 +57,23 @@ class DataSize(Study):
             )
         if self.subset and self.subset.tree and not self.taxonomy:
             raise ItlError("this subset is of another taxonomy; give that too, as taxonomy=browser.taxonomy")
+        if self.subset:
+            self._check_subset(self.subset)
         if self.subset and not self.seeds:
             return self.model_copy(update={"seeds": (self.subset.seed,)}).question()
         return super().question()
+
+    def _check_subset(self, subset: Subset) -> None:
+        """Raise ItlError where numbers of images or seeds beside the subset leave out its own."""
+        for name, own, given in (
+            ("images_per_class", subset.images_per_class, self.images_per_class),
+            ("seed", subset.seed or None, self.seeds),
+        ):
+            if own is not None and given and own not in given:
+                raise ItlError(
+                    f"subset has {name} {own}, and {'seeds' if name == 'seed' else name} of data-size "
+                    f"{list(given)}, so that {own} would be ignored; add it there, or leave it out of subset"
+                )
 
     def conditions(self) -> list[Condition]:
         """Return one for each number of images, trained for equal steps and for equal passes."""

@@ -125,6 +125,11 @@ class Study(BaseModel):
     def _read_each(cls, value: object, info: Any) -> object:
         if not isinstance(value, Mapping):
             return value
+        if info.field_name == "targets" and "images" in value:
+            raise ItlError(
+                "a target called images would stand for the images that nets are pre-trained on; call it by "
+                "another name, also in tasks"
+            )
         if info.field_name == "tuning":
             return {name: _tuning(fields, name) for name, fields in value.items()}
         return {name: _packing(fields, f"target {name}") for name, fields in value.items()}

@@ -199,7 +199,7 @@ def test_images_and_labels_are_whole():
 
 
 def test_a_budget_that_nothing_fits_is_refused():
-    with pytest.raises(ItlError, match="no option fits 50 images; the smallest takes 100 images"):
+    with pytest.raises(ItlError, match="no pre-training fits 50 images; the smallest takes 100 images"):
         advise(world(5, 0.0)[0], "probe@target0", Budget(50, "images"))
 
 
@@ -234,3 +234,34 @@ def test_the_frontier_names_what_leads_and_writes_numbers_plainly():
     letters = dict(line.split("  ")[::-1] for line in ax.get_title("left").splitlines())
     assert letters[f"option {BEST}"] in {text.get_text() for text in ax.texts}
     assert "1,000" in {label.get_text() for label in ax.get_xticklabels()}
+
+
+def test_at_a_ceiling_no_net_improves_the_choice_by_more_than_is_left():
+    grid, _ = world(0, effect=0.0, measured=1)
+    near = grid.measured.assign(value=(grid.measured["value"] + 60).clip(upper=100.0))
+    advice = advise(replace(grid, measured=near), "probe@target0")
+    left = 100 - advice.table["expected"].max()
+    assert advice.experiment.gain <= left < 5
+    assert "This is a ceiling: scores of " in answer_text(advice)
+    assert "ceiling" not in answer_text(advise(grid, "probe@target0"))
+
+
+def test_a_pilot_takes_what_is_left_and_trains_no_net_that_is_there():
+    grid, _ = world(0, effect=0.0, measured=1)
+    count, hours = advise(grid, "probe@target0").pilot
+    assert (count, hours) == (4, pytest.approx(4 * 1.1))  # of 6 × 3 nets one in four, an hour and 0.1 each
+    there = replace(
+        grid, nets=frozenset((option, seed) for option in range(OPTIONS) for seed in range(SEEDS))
+    )
+    assert advise(there, "probe@target0").pilot == (4, pytest.approx(4 * 0.1))
+    last = there
+    for option in range(1, OPTIONS):
+        for seed in range(1, SEEDS):
+            if (option, seed) != (1, 1):
+                last = last.with_value(0, option, seed, 40.0)
+    assert advise(last, "probe@target0").pilot == (1, pytest.approx(0.1))
+
+
+def test_a_task_that_is_not_there_is_named_with_its_nearest():
+    with pytest.raises(ItlError, match="no task of this advice called 'probe@target'; did you mean"):
+        advise(world(0, 0.0)[0], "probe@target")

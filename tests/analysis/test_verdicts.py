@@ -1,6 +1,7 @@
 """Verdicts of made-up evidence at every bound."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +70,9 @@ def test_no_noise_is_said_where_there_are_seeds_enough():
     silent = Evidence(SimpleNamespace(n=MIN_SEEDS, p=float("nan"), mean=2.0, testable=False))
     says = "the seeds show no noise at all: identical data, or nets that guess"
     assert [(verdict.word, verdict.note) for verdict in judge([silent])] == [(CANNOT_TELL, says)]
+    ceiling = "a ceiling: scores of 100 % leave no room for a difference"
+    (verdict,) = judge([replace(silent, control_fault=ceiling)])
+    assert (verdict.word, verdict.note) == (CANNOT_TELL, ceiling)
 
 
 @pytest.mark.parametrize(("seeds", "cap"), [(MIN_SEEDS, 5), (4, 5), (5, 5)])

@@ -190,6 +190,14 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert preset.notebooks["99-summary"] == {}
 
 
+def test_the_first_seed_of_a_saved_preset_is_the_one_that_is_shown(demo, project):
+    browser = HierarchyBrowser(demo)
+    browser.subset = Subset(demo.digest, classes=5, seed=7)
+    browser.save("five")
+    (question,) = questions.questions_of(load_preset("five", project / "params"))
+    assert question.seeds == (7, 8, 9)
+
+
 def test_the_page_saves_what_it_shows_though_the_last_click_is_still_on_its_way(demo, project):
     browser, said = HierarchyBrowser(demo), []
     browser.send = lambda message, buffers: said.append(message)

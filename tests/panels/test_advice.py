@@ -73,7 +73,7 @@ def test_other_names_are_refused(panel, name, value):
 
 def test_what_cannot_be_advised_is_said_in_the_picture(panel):
     panel.number = 5.0
-    assert "no option fits 5 images; the smallest takes" in panel.picture()
+    assert "no pre-training fits 5 images; the smallest takes" in panel.picture()
     nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
     assert "add --pilot 4" in nothing.widget().children[-2].value
 

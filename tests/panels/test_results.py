@@ -108,6 +108,21 @@ def test_a_run_shows_images_and_its_net_opens_on_the_task(panel):
     assert (panel.row, panel.run, row.value) == (-1, "", -1)
 
 
+def test_values_of_another_metric_than_the_change_say_so(panel):
+    panel.row = int(panel.contrasts().index[0])
+    assert "The change is of" not in panel.html()
+    panel.metric = "knn1"
+    assert "<p>The change is of knn5; the values below are knn1.</p>" in panel.html()
+    assert ">knn1</th>" in panel.html()
+
+
+def test_a_run_that_is_not_there_is_refused_and_changes_nothing(panel):
+    with pytest.raises(ItlError, match="the run '0000' was asked for"):
+        panel.run = "0000"
+    panel.row = int(panel.contrasts().index[1])
+    assert (panel.run, "Runs of this comparison" in panel.html()) == ("", True)
+
+
 def test_a_net_that_cannot_be_opened_says_why(panel):
     panel.opened = "0000"
     assert "the run &#39;0000&#39; was asked for" in panel.below.children[0].value

@@ -196,6 +196,12 @@ def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch)
         ("conditions", "images_per_class: [4]", "data-size compares numbers of images"),
         ("conditions", "image_per_class: [4, 5]", "did you mean 'images_per_class'"),
         ("tasks", (), "data-size needs a task"),
+        (
+            "conditions",
+            "images_per_class: [0, 4]\nseeds: [7]",
+            "not seeds: tasks, seeds and margin have",
+        ),
+        ("conditions", "margin: {share: 0.1}\ntargets: {}", "not margin and targets: tasks, seeds"),
     ],
 )
 def test_what_cannot_be_asked_is_a_message_and_nothing_is_saved_or_run(panel, project, setting, value, says):

@@ -1,5 +1,7 @@
 """Pilots: nets measured one by one, in a store that begins empty."""
 
+from itertools import product
+
 import pytest
 
 from itl import ItlError
@@ -11,6 +13,7 @@ from itl.runs.plan import plan
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain
+from tests.pictures import encoded, smooth
 from tests.worlds import MADE, SETTINGS, here, pretend
 
 QUESTION = Advice.ask(**SETTINGS | {"images_per_class": [4, 12]}, label_sets=["original"])
@@ -80,6 +83,25 @@ def test_fewer_than_no_nets_are_refused(machine):
 
 
 @pytest.mark.parametrize(("free", "says"), [("disk", "make room"), ("memory", "take smaller batches")])
+def test_what_was_measured_of_other_images_is_no_advice(machine, tmp_path):
+    for split, count in (("train", 4), ("val", 2)):
+        for label, number in product(("cat", "dog"), range(count)):
+            path = tmp_path / "mine" / split / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encoded(smooth(32, 32) // (number + 1)))
+    own = {"source": "folder", "path": str(tmp_path / "mine"), "size": 32}
+    settings = SETTINGS | {"targets": {"own": own}, "tasks": ["knn@own"], "images_per_class": [4, 12]}
+    question, store = Advice.ask(**settings, label_sets=["original"]), Store(machine.runs)
+    question.run(store, machine)
+    assert grid_of(question, store, machine).scored.tolist() == [4]
+    (tmp_path / "mine/val/dog/1.png").unlink()
+    says = r"the source of own has changed since it was packed: 1 image gone \(val/dog/1.png\); .*`itl run`"
+    with pytest.raises(ItlError, match=says):
+        grid_of(question, store, machine)
+    question.run(store, machine)
+    assert grid_of(question, store, machine).scored.tolist() == [3]
+
+
 def test_a_pilot_that_does_not_fit_is_refused_before_anything_is_packed(machine, monkeypatch, free, says):
     monkeypatch.setattr(f"itl.runs.plan.free_{free}", lambda *_: 0)
     store = Store(machine.runs)

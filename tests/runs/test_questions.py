@@ -348,6 +348,12 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
         ({"tuning": {"finetune": {"lrs": [0, 0.1]}}}, "finetune recipe: lr should be above 0, not 0"),
         ({"tuning": {"finetune": {"steps": 0}}}, "finetune recipe: epochs or steps should be above 0, not 0"),
         ({"repeats": 10**12}, "repeats of data-size should be at most 10,000, not 1000000000000"),
+        ({"targets": {"images": IMAGES}}, "a target called images would stand for the images that nets are"),
+        (
+            {"subset": {"images_per_class": 3}},
+            r"subset has images_per_class 3, and images_per_class of data-size \[0, 4, 12\], so that",
+        ),
+        ({"subset": {"seed": 9}}, r"subset has seed 9, and seeds of data-size \[0, 1\], so that 9 would be"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
         ({"repeats": 2}, "none of its tasks trains there; leave repeats out, or add a task by .*finetune"),
         ({"subset": {"seed": -3}}, "subset: seed should be at least 0, not -3"),
