@@ -84,7 +84,7 @@ def copy_shipped(folder: Path) -> list[Path]:
     return targets
 
 
-def load_preset(name: str, folder: Path | None = None) -> Preset:
+def load_preset(name: str | Path, folder: Path | None = None) -> Preset:
     """Read preset *name*, or the preset in a file whose path ends in .yaml.
 
     Presets are those in *folder*; by default those in the project's ``params``, and those that come with itl.
@@ -92,6 +92,9 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     Raises:
         ItlError: the preset does not exist, is not YAML, or has a field that presets do not have.
     """
+    if not isinstance(name, str | Path):
+        raise ItlError(f"a preset is called by its name, such as demo, or the path of its file; got {name!r}")
+    name = str(name)
     by_path = name.endswith(".yaml")
     try:
         path = Path(name).absolute() if by_path else pick(find_presets(folder), name, "preset")

@@ -81,6 +81,16 @@ def test_those_of_the_project_go_first(elsewhere):
     assert working_folder(own["01-data-size"]) == working_folder(shipped["01-data-size"]) == elsewhere
 
 
+def test_a_preset_may_be_a_path_and_nothing_that_is_no_name(tmp_path):
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    assert load_preset(tmp_path / "mine.yaml").name == "mine"
+    for name in (3, None, ["demo"]):
+        with pytest.raises(
+            ItlError, match="a preset is called by its name, such as demo, or the path of its"
+        ):
+            load_preset(name)
+
+
 def test_a_shipped_preset_is_not_hidden_by_a_saved_one(elsewhere):
     with pytest.raises(ItlError, match="demo is a preset that comes with itl; choose another name"):
         write_preset("demo", {"about": "mine", "notebooks": {}}, elsewhere / "params")

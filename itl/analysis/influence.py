@@ -234,8 +234,13 @@ class HalvesScored:
 def halves_scored(question: Question, store: Store, machine: Machine, task: str = "") -> HalvesScored:
     """Read how the nets of *question*, an influence, scored on *task* (by default its first).
 
-    ItlError if fewer than 4 halves are scored, or the question has no such task.
+    ItlError if fewer than 4 halves are scored, or the question has no halves or no such task.
     """
+    if not any(("pretrained_on", HALF) in condition.columns for condition in question.conditions):
+        raise ItlError(
+            f"{question.name} has no nets on halves of the classes, which effects are estimated from; ask "
+            f"questions.influence"
+        )
     task = task or question.tasks[0].name
     pick({known.name: known for known in question.tasks}, task, f"task of {question.name}")
     results, tree = question.results(store, machine), question.tree(machine)
@@ -430,7 +435,7 @@ def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> lis
 
 def on_half(run: Run, task: str) -> bool:
     """Whether *run* scores a net on half of the classes on *task*."""
-    return run.task == task and dict(run.columns)["pretrained_on"] == HALF
+    return run.task == task and ("pretrained_on", HALF) in run.columns
 
 
 def _apart(tree: Taxonomy, node: str, other: str) -> bool:

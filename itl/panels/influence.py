@@ -31,6 +31,9 @@ class InfluencePanel(Panel):
         effects: of it, from `itl.analysis.influence.effects`.
         browser: the panel follows the node that is looked at there.
         machine: that holds the runs; by default this one.
+
+    Raises:
+        ItlError: there is no effect.
     """
 
     node = traitlets.Unicode(help="a wnid; first the most helpful")
@@ -43,6 +46,8 @@ class InfluencePanel(Panel):
         browser: HierarchyBrowser | None = None,
         machine: Machine | None = None,
     ) -> None:
+        if effects.empty:
+            raise ItlError("effects has no node, so there is nothing to show; run more halves of the classes")
         self.question, self.effects = question, effects.set_index("node")
         self.machine = machine or Machine.from_environment()
         super().__init__()

@@ -149,6 +149,10 @@ class StudyPanel(Panel):
             targets[OWN_TARGET] = self._own_target(settings["images"])
         tuning = {name: recipe for other in every for name, recipe in other["tuning"].items()}
         tasks = [Task.read(name) for name in self.tasks]
+        if of_own := [task.name for task in tasks if task.target == OWN_TARGET and OWN_TARGET not in targets]:
+            raise ItlError(
+                f"{of_own[0]} needs images to measure on; give their target folder, or leave it out"
+            )
         used, methods = {task.target for task in tasks}, {task.method for task in tasks}
         chosen = {
             "tasks": list(self.tasks),
@@ -168,7 +172,10 @@ class StudyPanel(Panel):
 
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
-        return {"source": source, "path": str(Path(path).expanduser().absolute()), "size": usual["size"]}
+        folder = Path(path).expanduser().absolute()
+        if not folder.exists():
+            raise ItlError(f"there is no {folder}; give the path of a folder of images by class")
+        return {"source": source, "path": str(folder), "size": usual["size"]}
 
     def _own_target(self, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images to measure on are packed; of a folder without splits some are held out."""

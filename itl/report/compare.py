@@ -16,6 +16,7 @@ VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 SETTINGS = ("state", "questions", "spec", *ORIGIN)
 SHOWN_VALUES = 4
+LEAST_MOVE = 0.05  # points between two changes that are not written alike
 
 
 def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) -> pd.DataFrame:
@@ -28,7 +29,7 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
     """
     first, second = (find_report(str(name), home) for name in (first, second))
     names = [*COMPARISON, "verdict", "change"]
-    tables = [_read(folder, VERDICTS, names) for folder in (first, second)]
+    tables = [_read_verdicts(folder, names) for folder in (first, second)]
     joined = tables[0][names].merge(
         tables[1][names], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
     )
@@ -78,6 +79,20 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
+def _read_verdicts(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the comparisons of the report in *folder*; ItlError too for a row that is cut or repeated."""
+    table = _read(folder, VERDICTS, columns)
+    numbers = pd.to_numeric(table["change"], errors="coerce")
+    for faulty, what in (
+        (table["verdict"].isna() | numbers.isna(), "has no verdict or no change that is a number"),
+        (table.duplicated(COMPARISON), "repeats a comparison"),
+    ):
+        if faulty.any():
+            line = int(faulty.argmax()) + 2  # below the header
+            raise ItlError(f"{folder / VERDICTS} is damaged: line {line} {what}; repeat `itl report`")
+    return table.assign(change=numbers)
+
+
 def _settings(runs: pd.DataFrame) -> dict[str, dict[str, set[str]]]:
     """Return by question every setting of its runs, and where they were made, with all values that it has."""
     by_question: dict[str, dict[str, set[str]]] = {}
@@ -120,6 +135,15 @@ def summary(table: pd.DataFrame) -> str:
         lines.append(
             f"{row.question}: {row.compared}, {row.task}: {row.verdict_1} ({row.change_1:+.1f} points) → "
             f"{row.verdict_2} ({row.change_2:+.1f} points)"
+        )
+    alike = table[table["answer"] == "alike"]
+    moved = (alike["change_1"] - alike["change_2"]).abs()
+    if len(alike) and moved.max() >= LEAST_MOVE:
+        most = alike.loc[moved.idxmax()]
+        lines.append(
+            f"alike are verdicts; changes under them differ by up to {moved.max():.1f} points, from "
+            f"{most['change_1']:+.1f} to {most['change_2']:+.1f} in {most['question']}: {most['compared']}, "
+            f"{most['task']}"
         )
     reasons = table.drop_duplicates("question")
     lines += [f"{row.question} differs in {row.why}" for row in reasons.itertuples() if row.why]

@@ -20,6 +20,10 @@ def net_of(run: str | Pretrain | Transfer, store: Store) -> Pretrain:
     """
     if isinstance(run, Pretrain | Transfer):
         return run if isinstance(run, Pretrain) else run.pretrain
+    if not isinstance(run, str):
+        raise ItlError(
+            f"a run is called by its key or the beginning of it, as runs.csv lists them; got {run!r}"
+        )
     matches = [folder for folder in _folders(store) if folder.name.startswith(run)]
     if len(matches) != 1 or len(run) < LEAST_KEY:
         keys = [folder.name for folder in _folders(store)]

@@ -56,6 +56,11 @@ class Influence(Study):
             Condition((("pretrained_on", EVERYTHING),)),
         ]
 
+    def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
+        """Compare all classes with none; halves say what single classes do, and few share a seed with all."""
+        none, _, everything = conditions
+        return [Comparison(everything.columns, none.columns)]
+
 
 class Counterfactual(Study):
     """Do the classes said to hurt the target hurt it, and do those said to help it help? On fresh seeds.

@@ -1,8 +1,10 @@
 """InfluencePanel without a page: images of a target beside the browser's node."""
 
+from dataclasses import replace
+
 import pytest
 
-from itl import HierarchyBrowser
+from itl import HierarchyBrowser, ItlError
 from itl.analysis import influence
 from itl.panels.influence import InfluencePanel
 from tests.accessible import faults
@@ -32,6 +34,15 @@ def test_a_node_of_the_browser_shows_the_images_that_it_helps(panel):
     assert panel.node == other
     find.value = panel.effects.loc[wnid, "name"]
     assert {value for _, value in control.options} == {other, wnid}, "what is shown stays in the list"
+
+
+def test_what_has_no_effects_is_refused(study, panel):
+    question, store, machine, _ = study
+    with pytest.raises(ItlError, match="effects has no node, so there is nothing to show"):
+        InfluencePanel(question, panel[0].effects.reset_index()[:0], machine=machine)
+    other = replace(question, conditions=question.conditions[:1], name="other")
+    with pytest.raises(ItlError, match="other has no nets on halves of the classes"):
+        influence.effects(other, store, machine)
 
 
 def test_a_node_without_effect_of_its_own_says_why(panel):

@@ -52,6 +52,8 @@ def test_a_net_is_found_by_its_key_the_beginning_of_it_and_what_was_measured_on_
     assert targets_of(trained, store).keys() == {"scenes"}
     with pytest.raises(ItlError, match=r"the run 'abcdef' was asked for; 0 of the 4 runs"):
         net_of("abcdef", store)
+    with pytest.raises(ItlError, match="a run is called by its key or the beginning of it, .*; got 5"):
+        net_of(5, store)
     with pytest.raises(ItlError, match="give its first 4 letters, or as many as no other run has; `itl plan"):
         net_of(key(trained)[:1], store)
 

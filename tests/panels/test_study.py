@@ -197,6 +197,21 @@ def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch)
         ("conditions", "image_per_class: [4, 5]", "did you mean 'images_per_class'"),
         ("tasks", (), "data-size needs a task"),
         (
+            "tasks",
+            ("knn@own",),
+            "knn@own needs images to measure on; give their target folder, or leave it out",
+        ),
+        (
+            "target_folder",
+            "/nowhere/mine",
+            "there is no /nowhere/mine; give the path of a folder of images by",
+        ),
+        (
+            "images_folder",
+            "/nowhere/mine",
+            "there is no /nowhere/mine; give the path of a folder of images by",
+        ),
+        (
             "conditions",
             "images_per_class: [0, 4]\nseeds: [7]",
             "not seeds: tasks, seeds and margin have",

@@ -53,6 +53,36 @@ def test_a_page_says_what_changed_and_why(tmp_path, capsys):
     assert "Nothing: settings, commit and device are the same." in same
 
 
+def test_changes_that_differ_under_one_verdict_are_said(tmp_path, capsys):
+    first = write_report(tmp_path / "a", {"own": "a gain", "knn": "a gain"}, [0])
+    second = write_report(tmp_path / "b", {"own": "a gain", "knn": "a gain"}, [0])
+    table = pd.read_csv(second / "contrasts.csv").assign(change=[2.04, 9.0])
+    table.to_csv(second / "contrasts.csv", index=False)
+    assert main(["compare", str(first), str(second)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "2 answers: 2 alike",
+        "alike are verdicts; changes under them differ by up to 7.0 points, from +2.0 to +9.0 in data-size: "
+        "4 instead of 12, knn",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda text: text[:-8], "line 3 has no verdict or no change that is a number"),
+        (lambda text: text.replace("2.0", "abc", 1), "line 2 has no verdict or no change that is a number"),
+        (lambda text: text.replace("2.0", "", 1), "line 2 has no verdict or no change that is a number"),
+        (lambda text: text + text.splitlines()[1] + "\n", "line 4 repeats a comparison"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path, damage, says):
+    first, second = (write_report(tmp_path / name, {"own": "a gain", "knn": "a gain"}, [0]) for name in "ab")
+    path = second / "contrasts.csv"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(ItlError, match=f"contrasts.csv is damaged: {says}; repeat `itl report`"):
+        compare_reports(first, second)
+
+
 def test_reports_of_the_same_runs_are_alike(tmp_path):
     first, second = (write_report(tmp_path / name, {"own": "a gain"}, [0]) for name in "ab")
     table = compare_reports(first, second)

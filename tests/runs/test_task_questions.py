@@ -35,6 +35,11 @@ def test_each_half_has_one_net_with_a_seed_of_its_own():
     assert len(scored) == 20 + 2 * len(SETTINGS["seeds"]), "no pre-training too"
 
 
+def test_halves_are_compared_with_nothing_since_few_share_a_seed_with_all_classes():
+    (comparison,) = Influence.ask(**SHARED, halves=4).comparisons
+    assert [columns[0][1] for columns in (comparison.of, comparison.against)] == ["all classes", "none"]
+
+
 def test_a_plan_says_what_comes_afterwards(tmp_path):
     question = Influence.ask(**SHARED, halves=4, fresh_seeds=3)
     planned = plan([question], Store(tmp_path / "runs"), here(tmp_path), measure=False)
