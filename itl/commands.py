@@ -298,8 +298,8 @@ def voc_ap(args: argparse.Namespace) -> None:
 
     annotations = Annotations(*read_objects(args.annotations, args.images))
     detections, notes = load_detections(args.detections, annotations, args.categories)
-    _note(*notes)
     by_class = voc_ap(annotations.objects, detections, args.metric, known=annotations.classes)
+    _note(*notes)
     rows = [*by_class.items(), ("mean", mean_ap(by_class.values()))]
     csv.writer(sys.stdout, lineterminator="\n").writerows([("class", "ap"), *rows])
 
@@ -311,7 +311,7 @@ def proposals(args: argparse.Namespace) -> None:
 
     if str(args.regions) == "windows":
         if args.out or not args.recall:
-            raise ItlError("windows are made for each image, not kept in a file; measure them with --recall")
+            raise ItlError("windows are made for each image; give --recall ANNOTATIONS, and no file to write")
         regions = None
     else:
         regions = read_regions(args.regions, args.order)

@@ -73,14 +73,24 @@ def working_folder(notebook: Path) -> Path:
 def copy_shipped(folder: Path) -> list[Path]:
     """Copy the presets and notebooks that come with itl to *folder*, to be edited; returns both folders.
 
-    ItlError if one of them exists there already.
+    ItlError if one of them exists there already, or they cannot be written: then nothing is left of them.
     """
     targets = [Path(folder) / kind for kind in ("params", "notebooks")]
     for target in targets:
         if target.exists():
             raise ItlError(f"{target} exists already and is not overwritten; name another folder")
-    for target in targets:
-        shutil.copytree(shipped_folder(target.name), target, ignore=shutil.ignore_patterns(".*", "__*"))
+    try:
+        for target in targets:
+            shutil.copytree(shipped_folder(target.name), target, ignore=shutil.ignore_patterns(".*", "__*"))
+    except OSError as error:
+        for target in targets:
+            shutil.rmtree(target, ignore_errors=True)  # half a copy would not be taken up again
+        reason = (
+            error.strerror or error.args[0][0][2]
+        )  # of shutil's own: source, target and why, of each file
+        raise ItlError(
+            f"cannot copy to {folder}: {reason}; free space or allow writing, then repeat"
+        ) from error
     return targets
 
 

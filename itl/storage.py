@@ -48,7 +48,8 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         cure = "free space or allow writing" if path.parent.is_dir() else f"make the folder {path.parent}"
         raise ItlError(f"cannot write {path}: {reason}; {cure}, then repeat") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing can be removed where nothing can be written, which is said above
+            temporary.unlink()
 
 
 def is_disk_full(error: Exception) -> bool:

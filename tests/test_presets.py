@@ -1,5 +1,8 @@
 """Presets: read whole or refused in one line."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from itl import ItlError
@@ -79,6 +82,20 @@ def test_those_of_the_project_go_first(elsewhere):
     assert find_notebooks() == shipped | own
     assert find_notebooks(elsewhere / "notebooks") == own
     assert working_folder(own["01-data-size"]) == working_folder(shipped["01-data-size"]) == elsewhere
+
+
+def test_half_a_copy_is_not_left(elsewhere, monkeypatch):
+    def full(source, target, **_):
+        Path(target).mkdir(parents=True)
+        if Path(target).name == "notebooks":
+            raise shutil.Error([(source, target, "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr("shutil.copytree", full)
+    with pytest.raises(
+        ItlError, match=r"cannot copy to .*/mine: \[Errno 28\] No space left on device; free space"
+    ):
+        copy_shipped(elsewhere / "mine")
+    assert list((elsewhere / "mine").iterdir()) == []
 
 
 def test_a_preset_may_be_a_path_and_nothing_that_is_no_name(tmp_path):

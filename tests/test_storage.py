@@ -94,6 +94,18 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
     assert (tmp_path / "a").read_text() == "old"
 
 
+def test_where_nothing_can_be_removed_either_the_file_that_was_asked_for_is_named(tmp_path, monkeypatch):
+    def read_only(path, *_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.touch", read_only)
+    monkeypatch.setattr("pathlib.Path.unlink", read_only)
+    with pytest.raises(
+        ItlError, match="cannot write .*/a: Read-only file system; free space or allow writing"
+    ):
+        write_atomic(tmp_path / "a", lambda path: path.write_text("new"))
+
+
 def test_writers_of_one_name_never_meet(tmp_path, monkeypatch):
     """Two writers with one pid, as on two hosts: each write succeeds, and the file is one of them whole."""
     monkeypatch.setattr(os, "getpid", lambda: 7)

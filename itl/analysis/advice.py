@@ -119,7 +119,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
     if not len(grid.measured):
         raise ItlError(
             f"no run on any task is done, so nothing is known of {task}; a pilot of {pilot[0]} nets takes "
-            f"about {hours_text(pilot[1])}: add --pilot {pilot[0]}"
+            f"about {hours_text(pilot[1])}: `itl advise` with --pilot {pilot[0]} does it"
         )
     posterior = Posterior(parameters, *grid.data) if parameters else grid.posterior
     belief = posterior.at(grid.choices(number))

@@ -60,6 +60,7 @@ class TaskModel:
     n: int  # seeds
     pooled: float  # variance within a seed, pooled over trained conditions; nan for fewer than two
     spread_p: np.ndarray  # (conditions,) p value of as large a spread as this one's, were all alike
+    outside: np.ndarray  # (seeds, conditions) values of those that stay out of the pool, nan for others
 
     @property
     def unequal(self) -> np.ndarray:
@@ -69,13 +70,20 @@ class TaskModel:
     def estimate(self, weights: np.ndarray) -> Estimate:
         """Estimate the sum of the conditions' means by *weights* (conditions,), which add up to 0.
 
-        Degrees of freedom are Satterthwaite's. ItlError if the weights do not add up to 0.
+        Degrees of freedom are Satterthwaite's. A sum of conditions out of the pool, as of no pre-training and
+        chance, is that of a paired t test: their variances both hold what the pooled ones vary by.
+
+        ItlError if the weights do not add up to 0.
         """
         used = np.flatnonzero(weights)
         if abs(weights.sum()) > 1e-9:
             raise ItlError(
                 f"weights of a contrast add up to 0, those given to {weights.sum():g}; subtract their mean"
             )
+        sums = self.outside[:, used] @ weights[used]
+        if np.isfinite(sums).all():
+            spread = float(sums.var(ddof=1)) if self.n > 1 else math.nan
+            return Estimate(float(sums.mean()), math.sqrt(spread / self.n), self.n - 1.0, self.n)
         parts = weights[used] ** 2 * self.variances[used]
         variance = float(parts.sum())
         alone, shared = parts[~self.together[used]], float(parts[self.together[used]].sum())
@@ -131,7 +139,8 @@ def fit(values: np.ndarray, trained: np.ndarray, needed: np.ndarray) -> TaskMode
         own = ours.var(axis=0, ddof=1) - (beside / len(pool))
         variances[apart], df[apart] = np.maximum(own, 0.0), n - 1
     means = np.where(complete, rows.mean(axis=0), math.nan)
-    return TaskModel(means, variances, df, together, n, pooled, spread_p)
+    outside = np.where(complete & ~trained, rows, math.nan)
+    return TaskModel(means, variances, df, together, n, pooled, spread_p, outside)
 
 
 def residual_variance(values: np.ndarray) -> float:

@@ -82,6 +82,8 @@ def bench(only: str | None, file: Path | None, device: str | None) -> None:
         file: where the JSON is written.
         device: as the command line takes it; of several, the first.
     """
+    if file and not file.parent.is_dir():
+        raise ItlError(f"there is no folder {file.parent} to write {file.name} to; make it first")
     one_device = Machine.from_environment(device=device).devices[0]
     machine = Machine.from_environment(device=one_device, workers=1)
     rows = rows_for(only, machine.device)

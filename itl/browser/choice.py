@@ -130,7 +130,7 @@ def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:
     removed = frozenset(unticked)
     kept = every - removed
     if not kept:
-        raise ItlError(f"none of the {len(every)} classes is ticked; tick some")
+        raise ItlError("no class is ticked; tick some")
     leaves = {wnid: frozenset(tree.leaves_under(wnid)) for wnid in tree}
     only, without = set(), minimal_cover(tree, leaves, removed)
     if len(without) > 1:  # nothing is shorter than one wnid

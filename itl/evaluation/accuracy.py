@@ -76,5 +76,5 @@ def _check(outputs: Tensor, labels: Tensor, k: int) -> None:
         rows = int((~torch.isfinite(outputs).all(1)).sum())
         raise ItlError(
             f"{rows} of {len(labels)} rows of outputs are not finite, so they have no order; "
-            "the net has diverged: train it with a lower lr or in fp32"
+            "the net has diverged: train it with a lower lr or in fp32; weights from elsewhere are damaged"
         )

@@ -30,7 +30,7 @@ def extract(net: Classifier, batches: Batches, machine: Machine, precision: str)
     if broken:
         raise ItlError(
             f"features of {broken} of {len(labels)} images are not finite; "
-            "the net has diverged: train it with a lower lr or in fp32"
+            "the net has diverged: train it with a lower lr or in fp32; weights from elsewhere are damaged"
         )
     return Features(features, labels)
 

@@ -74,7 +74,7 @@ def target_of(spec: Transfer, pack: Pack, tree: Taxonomy | None = None) -> Targe
     training images are train and val together, unless spec.images_per_class is given. Labels are made from
     *tree*, by default the snapshot. ItlError if the images have annotated objects but no class of their own.
     """
-    subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed)
+    subset = Subset(spec.pack, spec.labels, None, spec.images_per_class, spec.seed, spec.tree)
     train, test = select(pack, subset, "train", tree), select(pack, subset, scored_split(pack), tree)
     if train.classes == ("",):
         raise ItlError(

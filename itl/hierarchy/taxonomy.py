@@ -10,7 +10,10 @@ from typing import NamedTuple
 from itl import ItlError, nearest
 
 SNAPSHOT = Path(__file__).with_name("snapshot.tsv")
-ANOTHER_TREE = "--taxonomy nltk@FOLDER, in a preset taxonomy: nltk@FOLDER, has every noun of WordNet"
+ANOTHER_TREE = (
+    "--taxonomy nltk@FOLDER, in a preset taxonomy: nltk@FOLDER, has every noun of WordNet, and a CSV with "
+    "lines child,parent any classes"
+)
 SNAPSHOT_DIGEST = "364251832f3b"  # of the tree in it, which runs need not name
 SNAPSHOT_COLUMNS = ("wnid", "leaf", "name", "lemmas", "hypernyms", "gloss")
 
@@ -287,8 +290,9 @@ def _nltk_reader(folder: Path | None = None):
         version = wordnet.get_version()
     except (LookupError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if isinstance(error, OSError) else "no corpora/wordnet"
+        where = f"in {folder} or " if folder else ""
         raise ItlError(
-            f"NLTK cannot load WordNet ({reason} on its data path); "
+            f"NLTK cannot load WordNet ({reason} {where}on its data path); "
             "run `python -m nltk.downloader wordnet` where there is internet, "
             "or set NLTK_DATA to a folder that holds corpora/wordnet"
         ) from error

@@ -150,20 +150,17 @@ class ResultsPanel(Panel):
         are no such values.
         """
         rows = self.contrasts() if self.row < 0 else self.every_contrast.loc[[self.row]]
-        given = self.answers[self.question or rows["question"].iloc[0]]
-        axis = self.axis or given.question.conditions[0].columns[-1][0]
-        results = given.results
-        if self.task:
-            results = results[results["task"] == self.task]
-        if self.metric:
-            results = results[results["metric"] == self.metric]
-        if results.empty or axis not in results:
-            raise ItlError(
-                f"{given.question.name} has no {self.metric or 'values'} of {self.task or 'a task'} by {axis}"
-                f"; choose another question"
-            )
-        others = [column for column, _ in given.question.conditions[0].columns if column != axis]
-        return summary(results, ["task", *others], axis)
+        names = [self.question] if self.question else dict.fromkeys([*rows["question"], *self.answers])
+        for given in (self.answers[name] for name in names):
+            results, columns = given.results, [column for column, _ in given.question.conditions[0].columns]
+            for name, value in (("task", self.task), ("metric", self.metric)):
+                results = results[results[name] == value] if value else results
+            axis = self.axis or columns[-1]
+            if axis in columns and not results.empty:
+                return summary(results, ["task", *(column for column in columns if column != axis)], axis)
+        what = f"{self.metric or 'values'} of {self.task or 'a task'} by {self.axis or 'its conditions'}"
+        asked = self.question or f"preset {self.preset.name}"
+        raise ItlError(f"{asked} has no {what}; choose another task, metric or axis")
 
     def _pair(self, name: str, compared: str) -> tuple[Condition, Condition] | None:
         """Return the conditions that a contrast compares; None where it is of all (a fit)."""

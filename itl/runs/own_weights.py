@@ -74,6 +74,10 @@ class OwnWeights:
             entry.mean or mean,
             entry.std or std,
         )
+        if entry.pixels is not None and entry.pixels < 1:
+            raise ItlError(
+                f"pixels of weights should be above 0, not {entry.pixels}; left out, the recipe's are taken"
+            )
         trained_on = entry.trained_on or (hub.trained_on if hub else "not said")
         shown = entry.name or (hub.net if hub else Path(file).name)
         pixels = entry.pixels or (hub.pixels if hub else None)

@@ -62,7 +62,7 @@ def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine:
         for pack in packs
         if pack not in used
     ]
-    return (*unused, *_enlarged(runs), *_listed_in_vain(runs, machine), *_smaller_than_a_batch(runs, machine))
+    return (*unused, *_enlarged(runs), *_listed_in_vain(runs, machine), *_too_little(runs, machine))
 
 
 def _enlarged(runs: Iterable[PlannedRun]) -> Iterable[str]:
@@ -93,20 +93,25 @@ def _listed_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[st
     return lines
 
 
-def _smaller_than_a_batch(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
-    """Return a line for each pack of which a net among *runs* gets fewer images than a batch holds."""
-    alike = {
-        (id(run.size), cost_settings(run.spec)): run for run in runs if isinstance(run.spec, Pretrain)
-    }  # seeds share their numbers
+def _too_little(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
+    """Return a line for each condition of one class, and each pack of which a net gets less than a batch."""
+    trained = [run for run in runs if isinstance(run.spec, Pretrain) and run.spec.trained]
+    alike = {(id(run.size), cost_settings(run.spec)): run for run in trained}  # seeds share their numbers
+    single: dict[str, None] = {}
     fewest: dict[tuple[str, int], tuple[int, str]] = {}  # pack and batch -> images, condition
     for run in alike.values():
         _, recipe = work_of(run.spec)
-        images = images_of(run.spec, run.size, machine).n_train
-        if images < recipe.batch and recipe.total_steps(1):  # nets without pre-training take no step
-            least = (images, run.conditions[0])
+        images, condition = images_of(run.spec, run.size, machine), run.conditions[0]
+        if images.classes == 1:
+            single[condition] = None
+        if images.n_train < recipe.batch:
+            least = (images.n_train, condition)
             fewest[run.pack, recipe.batch] = min(fewest.get((run.pack, recipe.batch), least), least)
     return [
-        f"note: a batch of {batch:,} is more than the {counted(images, 'images')} of {pack} for {condition}; "
-        f"each step there takes all of them"
-        for (pack, batch), (images, condition) in fewest.items()
+        *(f"note: {condition} is a single class, from which a net learns nothing" for condition in single),
+        *(
+            f"note: a batch of {batch:,} is more than the {counted(images, 'images')} of {pack} for "
+            f"{condition}; each step there takes all of them"
+            for (pack, batch), (images, condition) in fewest.items()
+        ),
     ]

@@ -120,6 +120,16 @@ class Study(BaseModel):
         kind: Any = cls.model_fields[info.field_name].annotation
         return _learning(spec_of(kind, value, info.field_name), info.field_name)
 
+    @field_validator("weights")
+    @classmethod
+    def _once_each(cls, weights: tuple[OwnWeights, ...]) -> tuple[OwnWeights, ...]:
+        first: dict[object, OwnWeights] = {}
+        for own in weights:
+            same = first.setdefault((own.weights, own.net, own.pixels), own)
+            if same is not own:
+                raise ItlError(f"the weights {same.name} and {own.name} are the same net; give it once")
+        return weights
+
     @field_validator("targets", "tuning", mode="before")
     @classmethod
     def _read_each(cls, value: object, info: Any) -> object:

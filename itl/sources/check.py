@@ -73,7 +73,8 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
 
 def _pack_command(source: Source, path: str | Path | None, options: Mapping[str, object]) -> str:
     """Return the command that packs what was checked, with the same options."""
-    words = ["itl", "pack", source.kind, *([str(path)] if path else [])]
+    given = [f"./{path}" if str(path).startswith("-") else str(path)] if path else []  # no option
+    words = ["itl", "pack", source.kind, *given]
     for name, value in options.items():
         words += ["--option", f"{name}={json.dumps(value) if isinstance(value, bool) else value}"]
     return f"{shlex.join(words)} {source.pack_options} --out PACK"

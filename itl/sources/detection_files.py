@@ -75,11 +75,11 @@ def load_detections(
     names = {name: annotated_name(name, annotations.images) for name in detections["image"].unique()}
     detections["image"] = detections["image"].map(names)
     refuse_other_images(detections, annotations.images, path)
-    return detections, [*([note] if note else []), *_describe_odd_boxes(detections, annotations)]
+    return detections, [*([note] if note else []), *_describe_doubts(detections, annotations)]
 
 
-def _describe_odd_boxes(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
-    """Return notes on detections that are there twice, or reach outside their image by a pixel or more."""
+def _describe_doubts(detections: pd.DataFrame, annotations: Annotations) -> list[str]:
+    """Return notes on classes without detections or objects, and on boxes that are there twice or outside."""
     notes = []
     sizes = [annotations.images[image] for image in detections["image"]]
     outside = reaching_outside(detections[SIDES].to_numpy(), sizes)
@@ -90,6 +90,11 @@ def _describe_odd_boxes(detections: pd.DataFrame, annotations: Annotations) -> l
         if count := int(np.sum(rows)):
             first = int(np.argmax(rows)) + 1
             notes.append(f"{counted(count, f'detections {words}')}, such as number {first:,}; all are scored")
+    detected, annotated = set(detections["class"]), set(annotations.objects["name"])
+    if others := sorted(detected - annotated):
+        notes.append(f"no object is annotated as {examples(others)}: detections of it are in no mean")
+    if missed := sorted(annotated - detected):
+        notes.append(f"nothing is detected as {examples(missed)}, which then has an AP of 0")
     return notes
 
 
@@ -162,8 +167,8 @@ def refuse_other_images(detections: pd.DataFrame, images: Collection[str], path:
         padded = name.zfill(6)  # 5 for 000005: someone's program took ids for numbers
         hint = f"did you mean {padded!r}? " if padded in images else did_you_mean(name, images)
         raise ItlError(
-            f"{path}, row {row + 1}: no annotated image called {name!r}; {hint}{unknown.sum():,} of "
-            f"{counted(len(detections), 'detections are')} on images without annotation"
+            f"{path}, row {row + 1}: no image called {name!r} is annotated (with --images: and listed); "
+            f"{hint}{unknown.sum():,} of {counted(len(detections), 'detections are')} on such images"
         )
 
 

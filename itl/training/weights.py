@@ -1,6 +1,7 @@
 """Weights of nets in files: read without running code, and by the names of torchvision and timm."""
 
 import argparse
+import io
 import pickle
 import re
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from itl import ItlError, counted
@@ -98,7 +99,7 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
     What stands before the names, as in state_dict.module.conv1.weight, is left out. The head is not taken.
     *weights* says which entry of the file to take, and whether tensors are taken by their order; errors name
     the *path* of the file. ItlError if there is no such entry, or the tensors are those of another net, or of
-    several, or have values that are not finite.
+    several, or have values that are not finite, or variances below 0.
     """
     own = build(net, 1, pixels, seed=0)
     if weights.entry:
@@ -126,6 +127,8 @@ def body_tensors(net: str, tensors: Tensors, weights: Weights, pixels: int, path
             f"{path} has {counted(len(broken), 'tensors')} with values that are not finite, such as "
             f"{broken[0]}: its training had diverged; give earlier ones"
         )
+    if negative := [name for name, one in taken.items() if name.endswith("running_var") and (one < 0).any()]:
+        raise ItlError(f"{path} has a variance below 0 in {negative[0]}; it is damaged: write it again")
     return taken
 
 
@@ -292,9 +295,10 @@ def export_weights(own: Classifier, net: str, path: Path) -> str:
 
     def write(part: Path) -> None:
         if path.suffix == ".safetensors":
-            save_file(tensors, part, {"format": "pt"})
+            part.write_bytes(save(tensors, {"format": "pt"}))
         else:
-            torch.save(tensors, part)
+            torch.save(tensors, whole := io.BytesIO())  # to a full disk it raises what names no disk
+            part.write_bytes(whole.getbuffer())
 
     write_atomic(path, write)
     return loading(net, own.head.out_features)

@@ -205,7 +205,7 @@ def test_a_budget_that_nothing_fits_is_refused():
 
 def test_nothing_measured_names_a_pilot():
     grid, _ = world(6, 0.0)
-    with pytest.raises(ItlError, match="add --pilot 4"):
+    with pytest.raises(ItlError, match="with --pilot 4 does it"):
         advise(replace(grid, measured=grid.measured.iloc[:0]), "probe@target0")
 
 

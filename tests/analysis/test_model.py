@@ -121,7 +121,9 @@ def test_where_the_others_show_no_noise_a_spread_is_the_conditions_own():
 def test_unequal_spreads_are_below_the_level_among_all_of_them():
     def unequal(*spread_p: float) -> list[bool]:
         nothing = np.zeros(len(spread_p))
-        return TaskModel(nothing, nothing, nothing, nothing, 3, 0.0, np.array(spread_p)).unequal.tolist()
+        return TaskModel(
+            nothing, nothing, nothing, nothing, 3, 0.0, np.array(spread_p), nothing
+        ).unequal.tolist()
 
     assert FLAG_LEVEL == 0.1
     assert unequal(0.05, 0.049, math.nan) == [False, True, False], "among two"
@@ -149,6 +151,29 @@ def test_the_untrained_net_has_its_own_variance_and_stays_out_of_the_pool():
     calm, wild = (fit(data, TRAINED, np.array([1, 2])) for data in (values, noisy))
     assert calm.estimate(contrast(1, 2)) == wild.estimate(contrast(1, 2))
     assert wild.estimate(contrast(3, 0)).standard_error > 5 * calm.estimate(contrast(3, 0)).standard_error
+
+
+@pytest.mark.parametrize("conditions", [2, 3, 6])
+def test_two_conditions_out_of_the_pool_have_the_paired_t_test(conditions):
+    """As no pre-training and chance: what trained nets vary by is no noise of theirs."""
+    values = drawn(4, conditions, seed=conditions)
+    values[:, 1] = 2.5  # chance
+    trained = np.arange(conditions) > 1
+    change = fit(values, trained, np.array([0, 1])).estimate(contrast(0, 1, conditions))
+    oracle = stats.ttest_1samp(values[:, 0] - 2.5, 0)
+    assert (change.mean, change.p) == (pytest.approx(values[:, 0].mean() - 2.5), pytest.approx(oracle.pvalue))
+    assert change.interval() == pytest.approx(tuple(oracle.confidence_interval(0.95)))
+
+
+@pytest.mark.parametrize("conditions", [3, 5])
+def test_a_trained_condition_beside_chance_is_called_different_as_seldom_as_it_should_be(conditions):
+    """In 1,000 worlds without effect, where seeds vary all nets alike."""
+    trained, false = np.arange(conditions) > 0, 0
+    for seed in range(1000):
+        values = drawn(3, conditions, seed=seed)
+        values[:, 0] = 50.0  # chance
+        false += fit(values, trained, np.array([0, 1])).estimate(contrast(1, 0, conditions)).p < 0.05
+    assert 20 <= false <= 75
 
 
 def test_seeds_and_conditions_that_are_missing_are_left_out():

@@ -63,14 +63,17 @@ HEADER, GOOD = "image,class,score,xmin,ymin,xmax,ymax", "a,dog,0.5,1,1,9,9"
         (f"{HEADER}\na,dog,0.5,,1,9,9\n", "row 1: xmin is ''"),
         (f"{HEADER}\na,dog,0.5,1,1,inf,9\n", "row 1: xmax is 'inf'"),
         (f"{HEADER}\n{GOOD}\na,dog,0.5,9,1,1,9\n", "row 2: the box (9, 1, 1, 9) has no area"),
-        (f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'b'; 1 of 2 detections"),
-        (f"{HEADER}\n{GOOD}\nc.jpg,dog,0.5,1,1,9,9\n", "row 2: no annotated image called 'c.jpg'"),
+        (
+            f"{HEADER}\n{GOOD}\nb,dog,0.5,1,1,9,9\n",
+            "row 2: no image called 'b' is annotated (with --images: and listed); 1 of 2 detections",
+        ),
+        (f"{HEADER}\n{GOOD}\nc.jpg,dog,0.5,1,1,9,9\n", "row 2: no image called 'c.jpg' is annotated"),
         (f"{HEADER}\n", "holds no detections, so there is nothing to score"),
         (
             f"{HEADER}\na,dog,0.5,0.1,0.1,0.5,1\n",
             "row 1: the box (0.1, 0.1, 0.5, 1) and all others lie between",
         ),
-        (f"{HEADER}\n{GOOD}\n7,dog,0.5,1,1,9,9\n", "called '7'; did you mean '000007'? 1 of 2"),
+        (f"{HEADER}\n{GOOD}\n7,dog,0.5,1,1,9,9\n", "did you mean '000007'? 1 of 2"),
         (f"{HEADER}\na,dgo,0.5,1,1,9,9\n", "called 'dgo'; did you mean 'dog'?"),
     ],
 )
@@ -97,6 +100,16 @@ def run_on(folder, answers, capsys, *more) -> tuple[int, str, str]:
     )
     output = capsys.readouterr()
     return status, output.out, output.err
+
+
+def test_classes_without_objects_or_without_detections_are_noted(tmp_path, capsys):
+    (tmp_path / "answers.csv").write_text("\n".join([HEADER, "a,dog,0.5,1,1,10,10", "a,cow,0.5,1,1,10,10"]))
+    status, out, err = run_on(tmp_path, tmp_path / "answers.csv", capsys)
+    assert (status, out) == (0, "class,ap\ncat,0.0\ncow,nan\ndog,1.0\nmean,0.5\n")
+    assert err.splitlines() == [
+        "note: no object is annotated as cow: detections of it are in no mean",
+        "note: nothing is detected as cat, which then has an AP of 0",
+    ]
 
 
 def test_images_may_be_named_with_their_suffix_or_path(tmp_path, capsys):
@@ -173,7 +186,7 @@ CATEGORIES = {
             "all others lie between 0 and 1, as parts of the image",
         ),
         ([result("a", 1, score="high")], None, "score is 'high'"),
-        ([result(5, 1)], None, "no annotated image called '5'"),
+        ([result(5, 1)], None, "no image called '5' is annotated"),
         ([{"image_id": 1}], None, "is no object with image_id, category_id, bbox, score"),
         ([], None, "holds no detections"),
         ({"annotations": []}, None, "annotations, not results"),

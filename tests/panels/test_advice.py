@@ -75,7 +75,7 @@ def test_what_cannot_be_advised_is_said_in_the_picture(panel):
     panel.number = 5.0
     assert "no pre-training fits 5 images; the smallest takes" in panel.picture()
     nothing = AdvicePanel(replace(GRID, measured=GRID.measured.iloc[:0]))
-    assert "add --pilot 4" in nothing.widget().children[-2].value
+    assert "with --pilot 4 does it" in nothing.widget().children[-2].value
 
 
 def test_a_preset_is_read(tmp_path):

@@ -1,5 +1,7 @@
 """ResultsPanel without a page: comparisons, and what stands behind them."""
 
+from dataclasses import replace
+
 import pytest
 
 from itl import ItlError
@@ -61,6 +63,20 @@ def test_task_metric_and_axis_choose(panel):
     assert list(values.columns) == [0, 4, 12, "n"]
     with pytest.raises(ItlError, match="no axis in these results called 'image'"):
         panel.axis = "image"
+
+
+def test_values_are_of_a_question_that_has_the_axis_and_the_task(panel):
+    """Where no comparison is chosen by them, too: the first question may lack the axis."""
+    given = panel.answers["data-size"]
+    panel.answers = {"other": replace(given, results=given.results[:0]), **panel.answers}
+    panel.task, panel.axis = "own", "images_per_class"
+    assert [task for task, *_ in panel.values().index] == ["own"] * len(panel.values())
+    panel.task = ""
+    panel.question = "other"
+    with pytest.raises(
+        ItlError, match="other has no values of a task by images_per_class; choose another task"
+    ):
+        panel.values()
 
 
 def test_behind_a_comparison_are_its_runs_seed_by_seed(panel, machine):

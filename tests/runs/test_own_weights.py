@@ -265,6 +265,7 @@ def test_hub_names_are_completed_and_say_what_they_are_from():
         ({"net": "resnet18", "fil": "a.pth"}, "did you mean 'file'"),
         ({"net": "resnet18", "file": "missing.pth"}, "missing.pth are not there"),
         ({"net": "resnet18", "file": "."}, "are a folder"),
+        ({"net": "timm:resnet18", "pixels": 0}, "pixels of weights should be above 0, not 0; left out"),
         (3, "net of weights should be text"),
     ],
 )
@@ -274,8 +275,11 @@ def test_what_names_no_weights_is_refused_before_anything_runs(value, says):
 
 
 def test_the_same_weights_twice_and_weights_alone_are_refused(resnet):
-    with pytest.raises(ItlError, match=r"each value once; mine.pth is given twice"):
-        small_study(weights=[entry(resnet), entry(resnet)])
+    for again in (entry(resnet), entry(resnet, name="again")):
+        with pytest.raises(
+            ItlError, match=f"the weights mine.pth and {again.get('name', 'mine.pth')} are the"
+        ):
+            small_study(weights=[entry(resnet), again])
 
 
 def test_weights_that_do_not_fit_stop_a_question_before_it_trains(resnet, tmp_path):

@@ -151,6 +151,13 @@ def test_images_that_nets_would_see_enlarged_are_named(tmp_path, rated):
     assert plan.plan([small_study(**FOUR)], home, machine).notes == ()
 
 
+def test_a_net_of_a_single_class_is_named(tmp_path, rated):
+    changes = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+    question = class_count(**changes, label_sets=["none", "bottom-up@0", "original"])
+    made = plan.plan([question], Store(tmp_path), here(tmp_path))
+    assert made.notes == ("note: label_set bottom-up@0 is a single class, from which a net learns nothing",)
+
+
 def test_a_batch_of_more_images_than_there_are_is_named(tmp_path, rated):
     changes = {"images_per_class": [0, 1, 2, 4], "recipe": SETTINGS["recipe"] | {"batch": 10}}
     made = plan.plan([small_study(**changes)], Store(tmp_path), here(tmp_path))

@@ -157,13 +157,19 @@ def test_a_question_on_a_tree_of_the_user(tmp_path):
     assert {run.spec.subset.tree for run in own.runs(machine) if run.task == "own"} == {
         own.tree(machine).digest
     }
+    coarse = small_study(
+        tasks=["probe@images/bottom-up@1:8", "induction@images/only@first"], **FOUR, seeds=[0]
+    )
+    own = replace(own, tasks=(*own.tasks, *coarse.tasks))
     own.prepare(machine)
     taxonomies.opened.clear()
     specs = [run.spec for run in own.runs(machine)]
     for spec in specs:
         perform(spec, store, machine)
     assert store.result(specs[0])["classes"] == 2
-    nodes = pd.read_csv(store.path(specs[-1]) / "nodes.csv")
+    *_, probe, induction = (store.result(spec) for spec in specs)
+    assert (probe["classes"], probe["images"], induction["classes"]) == (2, 16, 2)
+    nodes = pd.read_csv(store.path(specs[2]) / "nodes.csv")
     assert nodes["node"].tolist() == ["all", "first", "second"]
 
 

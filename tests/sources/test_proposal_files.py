@@ -365,8 +365,8 @@ def test_the_command_says_in_one_line_what_is_wrong(tmp_path, world, capsys):
     write_regions(tmp_path / "other.npz", {"2008_000001": REGIONS["000001"]})
     few, other = str(tmp_path / "few.npz"), str(tmp_path / "other.npz")
     for arguments, words in [
-        (["windows"], "measure them with --recall"),
-        (["windows", few], "measure them with --recall"),
+        (["windows"], "give --recall ANNOTATIONS, and no file"),
+        (["windows", few], "give --recall ANNOTATIONS, and no file"),
         ([few, str(tmp_path / "x.csv")], "no kind of file for regions called '.csv'"),
         ([other, "--recall", str(notes)], "no annotated image, such as 000001, 000002, 000003 …, has"),
         ([few, "--recall", str(notes), "--count", "0"], "recall takes counts, from 1"),

@@ -257,6 +257,14 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
             read_tensors(tmp_path / f"{number}.pth")
 
 
+def test_a_variance_below_0_is_refused(tmp_path):
+    tensors = library_tensors("small", trained("small"))
+    name = next(name for name in tensors if name.endswith("running_var"))
+    tensors[name][1] = -0.5
+    with pytest.raises(ItlError, match=f"a.pth has a variance below 0 in {name}; it is damaged"):
+        filled("small", tensors, tmp_path / "a.pth")
+
+
 def test_weights_of_a_training_that_diverged_are_refused(tmp_path):
     tensors = library_tensors("small", trained("small"))
     name = next(name for name in tensors if tensors[name].dim() > 1)
@@ -275,6 +283,17 @@ def test_code_with_weights_and_arrays_are_told_apart_from_damage(tmp_path):
         np.savez(file, a=np.zeros(2))
     with pytest.raises(ItlError, match="arrays.pth holds NumPy's arrays; write tensors by name"):
         read_tensors(tmp_path / "arrays.pth")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_an_export_to_a_full_disk_names_the_disk(tmp_path, monkeypatch, suffix):
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(ItlError, match=f"cannot write .*/net.{suffix}: No space left on device; free space"):
+        export_weights(trained("small"), "small", tmp_path / f"net.{suffix}")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_export_overwrites_nothing_and_needs_a_known_ending(tmp_path):
