@@ -34,8 +34,8 @@ def _check_cap(question: Question) -> None:
     if cap < MIN_SEEDS or seeds < cap:
         raise ItlError(
             f"{question.name} has {seeds} seeds and cap {cap}; to add seeds until it is decided, give its "
-            f"preset cap: {max(seeds, 10)} and as many seeds, before any result; --only NOTEBOOK leaves out "
-            f"other questions"
+            f"preset as many seeds as its cap, such as {cap or max(seeds, 10)}, before any result; --only "
+            f"NOTEBOOK leaves out other questions"
         )
 
 

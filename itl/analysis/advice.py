@@ -180,6 +180,8 @@ def _table(grid: Grid, task: int, belief: Belief, affordable: np.ndarray) -> pd.
     table = grid.options[["option"]].assign(
         expected=belief.mean, low=belief.mean - reach, high=belief.mean + reach
     )
+    if math.isnan(shares[grid.everything, 1]):  # of a gain that may be 0
+        shares[grid.untrained] = math.nan
     table[["share", "share_low", "share_high"]] = shares
     return table.assign(
         hours=grid.options["hours"] + grid.task_hours[task],

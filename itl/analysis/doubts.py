@@ -72,7 +72,7 @@ def leaked(task: str, answer: Answer, machine: Machine) -> str:
     pretraining = packed(answer.question.packings()["images"], "images", machine)
     if pretraining is None or pack is None:
         return ""
-    for leak in find_leakage({"images": pretraining, target: pack}):
+    for leak in find_leakage({"images": pretraining, target: pack}, answer.question.leave_out_duplicates):
         if leak.target == target and leak.scored >= LEAKED_SHARE * leak.images:
             return f"Nets have seen some of what they are tested on: {leak}."
     return ""

@@ -120,10 +120,12 @@ def difference_of_means(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes)
     included = included - included.mean(0)
     apart = scores - scores.mean()
     squares, df = (included**2).sum(0), len(scores) - 2
-    slopes = included.T @ apart / squares
+    known = squares > 0  # not of a class that all nets have, or none
+    slopes = np.divide(included.T @ apart, squares, out=np.zeros(len(squares)), where=known)
     noise = ((apart**2).sum() - slopes**2 * squares) / df
+    errors = np.sqrt(np.divide(noise, squares, out=np.full(len(squares), math.inf), where=known))
     size = nodes.member.sum(1)
-    return Mixture(np.ones(1), (slopes * size)[None], (np.sqrt(noise / squares) * size)[None], df)
+    return Mixture(np.ones(1), (slopes * size)[None], (errors * size)[None], df)
 
 
 def ridge(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes) -> Mixture:
@@ -365,6 +367,8 @@ class ImagesScored:
         included = halves.inclusion @ member
         included = (included - included.mean()).astype(np.float32)
         squares, df = float(included @ included), len(included) - 2
+        if not squares:
+            raise ItlError(f"all nets have {node}, or none has, so nothing is known of it; run more halves")
         slopes = included @ self._apart / squares
         noise = np.maximum(self._spread - slopes**2 * squares, 0) / df
         errors = np.sqrt(noise / squares) * member.sum()

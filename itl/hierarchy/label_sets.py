@@ -349,6 +349,8 @@ def _without_matched(tree: Taxonomy, wnids: Sequence[str], removed: tuple[int, l
     others = (_without(tree, wnids, nodes) if nodes else _without_pascal(tree, wnids)).classes
     left_out = matched_control(tree, wnids, set(wnids) - set(others), seed)
     count, whose = len(wnids) - len(others), "under these nodes" if nodes else "PASCAL's"
+    if not count:
+        raise ItlError(f"{name} has nothing to match: none of the {len(wnids)} classes is {whose}")
     if not left_out or len(left_out) == len(others):
         raise ItlError(
             f"{name} leaves out {count} other classes, as many as are {whose}, but of the "

@@ -23,26 +23,32 @@ class Leakage:
     images: int
     own: pd.DataFrame  # in its other splits
     pretraining: pd.DataFrame  # in the pre-training images; empty for their own validation
+    left_out: bool = False  # of pre-training, those that are in its images
 
     def __bool__(self) -> bool:
-        """Whether there are any duplicates."""
-        return len(self.own) + len(self.pretraining) > 0
+        """Whether there are any duplicates that nets may learn from."""
+        return self.scored > 0
 
     @property
     def scored(self) -> int:
-        """How many of the images that are scored have a duplicate."""
-        return len({*self.own["other"], *self.pretraining["other"]})
+        """How many of the images that are scored have a duplicate that nets may learn from."""
+        seen = () if self.left_out else self.pretraining["other"]
+        return len({*self.own["other"], *seen})
 
     def __str__(self) -> str:
         """Return the counts in words."""
         return (
             f"of {self.images:,} {self.split} images of {self.target}, {count_text(self.pretraining)} are in "
-            f"the pre-training images, {count_text(self.own)} in its other splits"
+            f"the pre-training images{' and left out there' * self.left_out}, {count_text(self.own)} in its "
+            f"other splits"
         )
 
 
-def find_leakage(packs: Mapping[str, Pack]) -> list[Leakage]:
-    """Compare the images that each target is scored on with those that nets learn from, called images."""
+def find_leakage(packs: Mapping[str, Pack], left_out: bool = False) -> list[Leakage]:
+    """Compare the images that each target is scored on with those that nets learn from, called images.
+
+    With *left_out* pre-training leaves the duplicates of targets out.
+    """
     pretraining, leaks = packs["images"], []
     for name, pack in packs.items():
         split = scored_split(pack)
@@ -53,7 +59,7 @@ def find_leakage(packs: Mapping[str, Pack]) -> list[Leakage]:
         own = across_splits(pack)
         own = own[own["other_split"] == split]
         seen = own[:0] if pack is pretraining else between(pretraining, "train", pack, split)
-        leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen))
+        leaks.append(Leakage(name, split, pack.summary["splits"][split], own, seen, left_out))
     return leaks
 
 

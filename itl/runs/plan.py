@@ -53,6 +53,10 @@ class QuestionLike(Protocol):
         """How it is trained."""
 
     @property
+    def leave_out_duplicates(self) -> bool:
+        """Whether pre-training leaves out images that a target is scored on."""
+
+    @property
     def afterwards(self) -> str:
         """What runs after the plan, in words; '' for nothing."""
 
@@ -353,7 +357,7 @@ def _duplicates(
             packs = {name: Pack.open(folder) for name, folder in folders.items()}
             for own in question.own_weights():
                 lines[f"weights: {known_of_leakage(own.name, own.trained_on, packs)}"] = None
-            for leak in find_leakage(packs):
+            for leak in find_leakage(packs, question.leave_out_duplicates):
                 words = ["itl", "duplicates", folders[leak.target], "--pretraining", folders["images"]]
                 command = f"; listed by\n  {shlex.join(map(str, words))}"  # its own line, to be copied
                 lines[f"duplicates: {leak}{command if leak else ''}"] = None

@@ -300,9 +300,9 @@ class Question:
             question; the columns of the condition; seed; classes and images that the net was trained on, 0 of
             each where it was not trained here; weights and trained_on (the weights that it had already, and
             the data they are from; '' of others); task, target, method, repeat (which fit of the net),
-            protocol, split, duplicates (how many of the target's scored images are in the pre-training pack,
-            or in its own other splits, too; none where packs are not built), metric, value (in percent), and
-            run (its key).
+            protocol, split, duplicates (how many of the target's scored images are in the pre-training pack
+            too and not left out, or in its own other splits; none where packs are not built), metric, value
+            (in percent), and run (its key).
 
         Raises:
             ItlError: where no run is done.
@@ -347,7 +347,7 @@ class Question:
         """Return the duplicates of what each target is scored on; none where a pack is not built."""
         packs = {name: packed(packing, name, machine) for name, packing in self.packings().items()}
         built = {name: pack for name, pack in packs.items() if pack}
-        return find_leakage(built) if len(built) == len(packs) else []
+        return find_leakage(built, self.leave_out_duplicates) if len(built) == len(packs) else []
 
     def provenance(self, store: Store, machine: Machine) -> pd.DataFrame:
         """Return what made these numbers: versions, device, packs, runs and time, as item and value."""

@@ -35,7 +35,8 @@ def question(*counts, column: str = "images_per_class", **conditions) -> SimpleN
     """What contrasts look at of a question: name, conditions, comparisons and margin."""
     made = [Condition(((column, count),), trained=count not in (0, "none"), **conditions) for count in counts]
     pairs = tuple(first_against_last(made))
-    return SimpleNamespace(name="test", conditions=tuple(made), comparisons=pairs, margin=Margin(), cap=0)
+    settings = {"margin": Margin(), "cap": 0, "leave_out_duplicates": False}
+    return SimpleNamespace(name="test", conditions=tuple(made), comparisons=pairs, **settings)
 
 
 def frame(rows: dict, column: str = "images_per_class", task: str = "probe@x") -> pd.DataFrame:

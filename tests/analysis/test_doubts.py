@@ -125,7 +125,7 @@ def made_up(
     table.loc[len(table) - len(test) :, "split"] = "test"
     pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}}, table=table)
     monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
-    monkeypatch.setattr(module, "find_leakage", lambda packs: leaks)
+    monkeypatch.setattr(module, "find_leakage", lambda packs, left_out: leaks)
     study = question(*levels)
     study.runs, study.packings = (lambda machine: []), (lambda: {"x": None, "images": None})
     results = noisy(levels, **settings).assign(run="")
@@ -242,7 +242,9 @@ def test_seeds_are_added_until_the_question_is_decided(tmp_path, monkeypatch, fe
 def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
     for settings in ({}, {"cap": 10}):
         questions = [small_study(cap=3, seeds=[0, 1, 2]), small_study(**settings)]
-        with pytest.raises(ItlError, match="its preset cap: 10 and as many seeds"):  # before the first runs
+        with pytest.raises(
+            ItlError, match="its preset as many seeds as its cap, such as"
+        ):  # before the first runs
             list(run_each_until_decided(questions, Store(tmp_path), here(tmp_path)))
     with pytest.raises(ItlError, match="looks at the results of all runs; leave --shard out"):
         list(run_each_until_decided([], Store(tmp_path), here(tmp_path, shard=(1, 2))))

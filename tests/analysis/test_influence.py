@@ -1,6 +1,7 @@
 """Effects of classes and nodes: against independent fits, in worlds without effects and with planted ones."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,19 @@ def test_difference_of_means_is_the_t_test(nodes):
         interval = test.confidence_interval(0.95)
         low, high = (end[node] for end in effects.interval(0.05))
         assert (low, high) == pytest.approx((interval.low, interval.high))
+
+
+@pytest.mark.parametrize("estimator", influence.ESTIMATORS)
+def test_of_a_class_that_all_nets_have_nothing_is_known(nodes, estimator):
+    inclusion = halves(20)
+    inclusion[:, 3], inclusion[:, 5] = 1, 0
+    table = scored(nodes, inclusion, np.random.default_rng(0).normal(50, 2, 20)).effects(estimator)
+    rows = table.set_index("node").loc[[CLASSES[3], CLASSES[5]]]
+    assert np.isfinite(table[["effect", "p", "q"]].to_numpy(float)).all()
+    assert (rows["verdict"] == "cannot tell").all()
+    if estimator == "difference of means":
+        assert rows[["effect", "p"]].to_numpy().tolist() == [[0, 1], [0, 1]]
+        assert rows[["low", "high"]].to_numpy().tolist() == [[-math.inf, math.inf]] * 2
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])

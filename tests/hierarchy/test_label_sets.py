@@ -404,6 +404,8 @@ def test_a_control_of_a_small_tree(tree):
     dogs_and_two_fish = [*Taxonomy.snapshot().leaves_under("n02084071"), "n01440764", "n01443537"]
     with pytest.raises(ItlError, match="leaves out 118 other classes, as many .* only 2 are others"):
         label_set(Taxonomy.snapshot(), "without-matched@0", dogs_and_two_fish)
+    with pytest.raises(ItlError, match="nothing to match: none of the 2 classes is PASCAL's"):
+        label_set(Taxonomy.snapshot(), "without-matched@0", dogs_and_two_fish[-2:])
 
 
 def test_the_control_of_a_whole_group_is_the_group_nearest_in_size():

@@ -78,3 +78,7 @@ def test_duplicates_are_left_out_on_request_and_that_is_another_run(leaky, tmp_p
     assert rows[1] < rows[0]
     items = without.provenance(store, machine).set_index("item")["value"]
     assert items["duplicates left out of pre-training"] == "yes"
+    seen = "2 (1 exact, 1 near) are in the pre-training images and left out there, 1 (1 exact, 0 near) in its"
+    assert seen in items["duplicates scenes"]
+    assert seen in plan.plan([without], store, machine).duplicates[1]
+    assert {leak.target: leak.scored for leak in without.leakage(machine)} == {"images": 0, "scenes": 1}
