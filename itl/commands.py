@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from itl import ItlError, __version__, counted, log_lines, no_such, one_line, pick, warnings_as_notes
+from itl import ItlError, __version__, counted, log_lines, no_such, one_line, warnings_as_notes
 from itl.arguments import (
     ALLOW_UNREADABLE,
     DETECTION_HELP,
@@ -491,10 +491,10 @@ def _machine(args: argparse.Namespace) -> Machine:
 
 
 def _preset(args: argparse.Namespace) -> "Preset":
-    """Load the preset; a notebook that does not exist is refused, since its question would go unasked."""
-    from itl.presets import find_notebooks, load_preset
+    """Load the preset; refuse notebooks and parameters that do not exist, before anything runs."""
+    from itl.presets import load_preset
+    from itl.report.notebook_file import notebooks_of
+    from itl.runs.questions import QUESTIONS
 
-    preset, notebooks = load_preset(args.preset), find_notebooks()
-    for name in preset.notebooks:
-        pick(notebooks, name, f"notebook of preset {preset.name}")
+    notebooks_of(preset := load_preset(args.preset), unchecked=QUESTIONS)  # which check their own
     return preset

@@ -46,6 +46,8 @@ def project(tmp_path_factory):
     (folder / "params/mini.yaml").write_text(json.dumps(preset))
     odd = preset | {"notebooks": preset["notebooks"] | {"07-mine": {}}}
     (folder / "params/odd.yaml").write_text(json.dumps(odd))
+    tree = preset | {"notebooks": preset["notebooks"] | {"00-hierarchy": {"taxonomy": "mine.csv"}}}
+    (folder / "params/tree.yaml").write_text(json.dumps(tree))
     return folder
 
 
@@ -295,6 +297,8 @@ BAD = [
     (("run", "mini", "--only", "01-data-sizes"), 1, "did you mean '01-data-size'"),
     (("report", "odd"), 1, "'07-mine'"),  # before any run
     (("plan", "odd"), 1, "no notebook of preset odd called '07-mine'"),
+    (("plan", "tree"), 1, "no parameter of 00-hierarchy called 'taxonomy'; there are images"),
+    (("run", "tree"), 1, "no parameter of 00-hierarchy called 'taxonomy'; there are images"),
     (("results", "odd"), 1, "no notebook of preset odd called '07-mine'"),
     (("subset", "--pack", "/nowhere"), 1, "/nowhere"),
     (("pack", "folder", "/nowhere", "--out", "/tmp/never"), 1, "/nowhere"),
@@ -308,7 +312,7 @@ BAD = [
     (("plan", "mini", "--detect", "nan"), 2, "got 'nan'"),
     (("plan", "mini", "--within", "few"), 2, "got 'few'"),
     (("pack", "demo", "--out", "/proc/nope"), 1, "cannot write /proc/nope.lock: /proc takes no files"),
-    (("init", "/proc/nope"), 1, "cannot use /proc/nope: no such file or directory (while doing init)"),
+    (("init", "/proc/nope"), 1, "cannot copy to /proc/nope: No such file or directory; free space or allow writing"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
     (("frobnicate",), 2, "frobnicate"),
     (("chek", "demo"), 2, "no command called 'chek'; did you mean 'check'?"),

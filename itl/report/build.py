@@ -17,9 +17,9 @@ import pandas as pd
 
 from itl import ItlError, __version__, pick
 from itl.machine import Machine
-from itl.presets import Preset, find_notebooks, working_folder
+from itl.presets import Preset, working_folder
 from itl.report.html import index_html
-from itl.report.notebook_file import check_parameters
+from itl.report.notebook_file import notebooks_of
 from itl.report.notebook_page import NotebookPage
 from itl.report.overview import figure, main_rows, paragraph
 from itl.report.run_index import run_index
@@ -94,9 +94,7 @@ def pages_of(
 ) -> list[NotebookPage]:
     """List the notebooks of *preset* with their parameters checked; see `report`."""
     questions_of(preset)  # checks the parameters of questions; those of other notebooks are checked below
-    paths = find_notebooks(notebooks)
-    for stem, parameters in preset.notebooks.items():
-        check_parameters(pick(paths, stem, "notebook"), parameters)
+    paths = notebooks_of(preset, notebooks)
     return [NotebookPage(preset, paths[stem], Path(out), machine) for stem in sorted(preset.notebooks)]
 
 

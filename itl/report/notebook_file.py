@@ -2,13 +2,14 @@
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from itl import ItlError, one_line, pick
+from itl.presets import Preset, find_notebooks
 
 KINDS = (str, int, float, bool, list, dict)  # that parameters may have
 TYPES: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
@@ -89,3 +90,18 @@ def check_parameters(path: Path, parameters: Mapping[str, object]) -> None:
         except ValidationError as error:
             reason = error.errors()[0]["msg"].lower()
             raise ItlError(f"{path.stem}: the parameter {name} is {value!r}; {reason}") from None
+
+
+def notebooks_of(
+    preset: Preset, folder: Path | None = None, unchecked: Collection[str] = ()
+) -> dict[str, Path]:
+    """Map each notebook of *preset* to its file, in *folder* or where they are found by default.
+
+    ItlError for one that is not there, and for parameters as in `check_parameters`; those of notebooks that
+    are *unchecked* are not looked at.
+    """
+    known = find_notebooks(folder)
+    paths = {name: pick(known, name, f"notebook of preset {preset.name}") for name in preset.notebooks}
+    for name in sorted(paths.keys() - set(unchecked)):
+        check_parameters(paths[name], preset.notebooks[name])
+    return paths

@@ -194,7 +194,7 @@ def test_parameters_are_checked_before_anything_runs(home, given, message):
 
 
 def test_unknown_notebooks_are_refused(home):
-    with pytest.raises(ItlError, match="no notebook called 'aa'; did you mean 'a'"):
+    with pytest.raises(ItlError, match="no notebook of preset .* called 'aa'; did you mean 'a'"):
         make(home, preset(aa={}))
     with pytest.raises(ItlError, match="no notebook of preset test called 'c'"):
         make(home, preset(a={}), only="c")
