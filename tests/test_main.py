@@ -312,7 +312,7 @@ BAD = [
     (("plan", "mini", "--detect", "nan"), 2, "got 'nan'"),
     (("plan", "mini", "--within", "few"), 2, "got 'few'"),
     (("pack", "demo", "--out", "/proc/nope"), 1, "cannot write /proc/nope.lock: /proc takes no files"),
-    (("init", "/proc/nope"), 1, "cannot copy to /proc/nope: No such file or directory; free space or allow writing"),
+    (("init", "/proc/nope"), 1, "cannot copy to /proc/nope: No such file or directory; free space"),
     (("labels", "original", "--leaves", "/"), 1, "cannot read /: Is a directory"),
     (("frobnicate",), 2, "frobnicate"),
     (("chek", "demo"), 2, "no command called 'chek'; did you mean 'check'?"),
