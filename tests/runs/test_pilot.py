@@ -82,7 +82,6 @@ def test_fewer_than_no_nets_are_refused(machine):
         list(run_pilot(QUESTION, Pilot(QUESTION, "scenes", store, machine), -1, store, machine))
 
 
-@pytest.mark.parametrize(("free", "says"), [("disk", "make room"), ("memory", "take smaller batches")])
 def test_what_was_measured_of_other_images_is_no_advice(machine, tmp_path):
     for split, count in (("train", 4), ("val", 2)):
         for label, number in product(("cat", "dog"), range(count)):
@@ -102,6 +101,7 @@ def test_what_was_measured_of_other_images_is_no_advice(machine, tmp_path):
     assert grid_of(question, store, machine).scored.tolist() == [3]
 
 
+@pytest.mark.parametrize(("free", "says"), [("disk", "make room"), ("memory", "take smaller batches")])
 def test_a_pilot_that_does_not_fit_is_refused_before_anything_is_packed(machine, monkeypatch, free, says):
     monkeypatch.setattr(f"itl.runs.plan.free_{free}", lambda *_: 0)
     store = Store(machine.runs)
