@@ -159,8 +159,8 @@ class ResultsPanel(Panel):
             if axis in columns and not results.empty:
                 return summary(results, ["task", *(column for column in columns if column != axis)], axis)
         what = f"{self.metric or 'values'} of {self.task or 'a task'} by {self.axis or 'its conditions'}"
-        asked = self.question or f"preset {self.preset.name}"
-        raise ItlError(f"{asked} has no {what}; choose another task, metric or axis")
+        source = self.question or f"preset {self.preset.name}"
+        raise ItlError(f"{source} has no {what}; choose another task, metric or axis")
 
     def _pair(self, name: str, compared: str) -> tuple[Condition, Condition] | None:
         """Return the conditions that a contrast compares; None where it is of all (a fit)."""

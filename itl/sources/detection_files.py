@@ -90,10 +90,11 @@ def _describe_doubts(detections: pd.DataFrame, annotations: Annotations) -> list
         if count := int(np.sum(rows)):
             first = int(np.argmax(rows)) + 1
             notes.append(f"{counted(count, f'detections {words}')}, such as number {first:,}; all are scored")
-    detected, annotated = set(detections["class"]), set(annotations.objects["name"])
-    if others := sorted(detected - annotated):
-        notes.append(f"no object is annotated as {examples(others)}: detections of it are in no mean")
-    if missed := sorted(annotated - detected):
+    objects = annotations.objects
+    detected, scored = set(detections["class"]), set(objects.loc[~objects["difficult"].astype(bool), "name"])
+    if others := sorted(detected - scored):
+        notes.append(f"no object of {examples(others)} is scored: detections of it are in no mean")
+    if missed := sorted(scored - detected):
         notes.append(f"nothing is detected as {examples(missed)}, which then has an AP of 0")
     return notes
 

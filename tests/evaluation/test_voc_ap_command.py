@@ -107,9 +107,19 @@ def test_classes_without_objects_or_without_detections_are_noted(tmp_path, capsy
     status, out, err = run_on(tmp_path, tmp_path / "answers.csv", capsys)
     assert (status, out) == (0, "class,ap\ncat,0.0\ncow,nan\ndog,1.0\nmean,0.5\n")
     assert err.splitlines() == [
-        "note: no object is annotated as cow: detections of it are in no mean",
+        "note: no object of cow is scored: detections of it are in no mean",
         "note: nothing is detected as cat, which then has an AP of 0",
     ]
+
+
+def test_a_class_of_difficult_objects_alone_has_no_ap_and_is_not_missed(tmp_path, capsys):
+    arguments = write_world(tmp_path / "world", WORLD, detections())
+    for path in (tmp_path / "world").rglob("*.xml"):
+        if "<name>cat</name>" in path.read_text():
+            path.write_text(path.read_text().replace("<difficult>0<", "<difficult>1<"))
+    (tmp_path / "answers.csv").write_text("\n".join([HEADER, "a,dog,0.5,1,1,10,10"]))
+    assert main(["voc-ap", *arguments[:2], "--detections", str(tmp_path / "answers.csv")]) == 0
+    assert "detected as cat" not in capsys.readouterr().err
 
 
 def test_images_may_be_named_with_their_suffix_or_path(tmp_path, capsys):
