@@ -125,8 +125,8 @@ def slope(model, train: Features) -> np.ndarray:
 @pytest.mark.parametrize(("rows", "width"), [(12, 50), (40, 40), (41, 7)])
 def test_few_rows_that_any_plane_parts_still_have_one_minimum(rows, width):
     train = gaussians(rows, width, 3)
-    for classifier in fit_linear(train, 3, [1.0, 1e-2, 1e-4]):
-        assert np.abs(slope(classifier, train)).max() < 3e-6
+    for classifier in fit_linear(train, 3, [1.0, 1e-2, 1e-4, 1e-5]):
+        assert np.abs(slope(classifier, train)).max() < 3 * min(1e-6, 0.01 * classifier.l2)
         assert torch.isfinite(classifier.weights).all()
 
 

@@ -17,14 +17,16 @@ from sklearn.mixture import GaussianMixture
 from sklearn.preprocessing import StandardScaler
 
 from itl.evaluation import scores
+from itl.evaluation.frozen import extract
 from itl.evaluation.scores import SCORES
 from itl.evaluation.target import Target, target_of
-from itl.evaluation.transferability import EXTRACTION, SECONDS, transferability
-from itl.packs.paths import pack_for
-from itl.packs.subset import Selection
+from itl.evaluation.transferability import EXTRACTION, SECONDS, Evidence, transferability
+from itl.packs.paths import pack_for, pack_of_digest
+from itl.packs.subset import Selection, select
 from itl.runs.perform import load_net, perform
 from itl.runs.store import Store
 from itl.specs import Weights
+from itl.training.batches import Batches
 from tests.worlds import FOUR, here, small_study
 
 torch.set_num_threads(1)  # scikit-learn, torch and other tests would fight over the cores
@@ -301,6 +303,21 @@ def test_scores_repeat_and_never_see_a_test_image(measured, tmp_path):
     one = Selection(target.test.rows[:1], target.test.labels[:1], target.test.classes)
     again = transferability(spec, net, Target(target.pack, target.train, one), tmp_path, machine)
     assert again == store.result(spec)["metrics"]
+
+
+@pytest.mark.parametrize(("trained_on", "taken"), [(None, 10), (12, 10), (3, 3)])
+def test_a_class_is_its_mean_over_ten_images_that_the_net_was_trained_on(measured, trained_on, taken):
+    machine, store, _, spec, _ = measured
+    subset = replace(spec.pretrain.subset, images_per_class=trained_on)
+    pretrain, net = replace(spec.pretrain, subset=subset), load_net(spec.pretrain, store)
+    pack = pack_of_digest(subset.pack, machine)
+    chosen = select(pack, replace(subset, images_per_class=taken), "train")
+    batches = Batches(pack, chosen, pretrain.recipe, pretrain.seed, machine)
+    of_classes = extract(net, batches, machine, pretrain.recipe.precision)
+    evidence = Evidence(pretrain, net, of_classes, (), machine)
+    assert len(of_classes.labels) == taken * len(chosen.classes)
+    means = scores.class_means(of_classes.features.double(), of_classes.labels)
+    assert torch.equal(evidence.source_means, means)
 
 
 def test_weights_from_elsewhere_have_no_score_about_their_classes(measured, tmp_path):

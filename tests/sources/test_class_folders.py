@@ -3,6 +3,7 @@
 import pickle
 import tarfile
 import zipfile
+from collections import Counter
 
 import pytest
 
@@ -189,6 +190,8 @@ def test_val_fraction_is_a_part_of_each_class_chosen_by_name(tmp_path):
     splits = {record.id: record.split for record in source.records()}
     assert [sum(splits[name] == "val" for name in names if name[0] == kind) for kind in "abc"] == [2, 2, 0]
     assert splits == {record.id: record.split for record in source.records()}
+    few = Counter(record.split for record in ClassFolders(tmp_path, val_fraction=0.01).records())
+    assert few == {"train": 19, "val": 2}, "one of each class that has two"
     with pytest.raises(ItlError, match="0 or more and less than 1, not 20"):
         ClassFolders(tmp_path, val_fraction=20)
 

@@ -118,6 +118,7 @@ def test_numbers_of_image_sets_are_those_of_lines(tmp_path):
 
 def test_check_says_how_many_of_the_classes_there_are(ilsvrc):
     assert "note: 2 of 1,000 classes" in check_lines("imagenet", ilsvrc)
+    assert "note: 2 of 200 classes" in check_lines("tiny-imagenet", tarred(ilsvrc / "tiny.tar", TINY))
 
 
 def test_imagenet_with_an_unpacked_devkit(ilsvrc):
@@ -135,12 +136,29 @@ def test_imagenet_in_folders(tmp_path):
         (FOX, "val"),
         (CAR, "val"),
     ]
+    wrapped = [f"set/{split}/{wnid}/1.JPEG" for split in ("train", "val") for wnid in (FOX, CAR)]
+    tree(tmp_path / "around", *wrapped)
+    assert len(listed(ImageNet(tmp_path / "around"))) == 4, "a folder around all is stepped into"
     tree(tmp_path, "train/cat/1.JPEG")
     with pytest.raises(ItlError, match="classes of imagenet are wnids, not cat"):
         ImageNet(tmp_path).records()
     tree(tmp_path, "train/n00000001/")
     with pytest.raises(ItlError, match="such as train/n00000001"):
         ImageNet(tmp_path).records()
+
+
+@pytest.mark.parametrize("folder", ["", "ILSVRC", "ILSVRC/Data"])
+def test_the_list_of_val_may_lie_in_any_folder_around_the_images(tmp_path, folder):
+    images = "ILSVRC/Data/CLS-LOC"
+    train = [f"{images}/train/{wnid}/{wnid}_1.JPEG" for wnid in (FOX, CAR)]
+    tree(tmp_path, *train, f"{images}/val/ILSVRC2012_val_00000001.JPEG")
+    solution = f"ImageId,PredictionString\nILSVRC2012_val_00000001,{CAR} 1 2 3 4\n"
+    (tmp_path / folder / "LOC_val_solution.csv").write_text(solution)
+    assert [record[1:] for record in listed(ImageNet(tmp_path))] == [
+        (FOX, "train"),
+        (CAR, "train"),
+        (CAR, "val"),
+    ]
 
 
 def test_files_named_after_another_class_or_split_are_said(tmp_path):
@@ -227,6 +245,14 @@ def test_a_tar_of_imagenet_v2_with_a_folder_around_its_numbers(tmp_path):
     assert [(one.id, one.wnid, one.split) for one in records] == [
         (f"0/{40 * 'a'}.jpeg", "n01440764", "test"),
         (f"1/{40 * 'a'}.jpeg", "n01443537", "test"),
+    ]
+
+
+def test_a_tar_of_one_split_is_that_split(tmp_path):
+    images = {f"train/{wnid}/{wnid}_1.JPEG": b"x" for wnid in (FOX, CAR)}
+    assert [record[1:] for record in listed(ImageNet(tarred(tmp_path / "train.tar", images)))] == [
+        (FOX, "train"),
+        (CAR, "train"),
     ]
 
 

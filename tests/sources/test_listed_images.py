@@ -235,6 +235,32 @@ def test_labels_that_their_folders_contradict_are_said(tmp_path):
     assert len(source.records()) == 3
 
 
+def test_folders_that_share_a_number_contradict_nothing(tmp_path):
+    lines = text("cat/1.jpg 0", "dog/2.jpg 0", "fox/3.jpg 1")
+    path = written(tmp_path, images("cat/1.jpg", "dog/2.jpg", "fox/3.jpg") | {"train.txt": lines})
+    assert not any("another label" in note for note in open_source("lists", path).notes)
+
+
+def test_labels_of_which_some_are_numbers_are_names(tmp_path):
+    lines = text("cat/0.jpg 3", "cat/1.jpg 3", "cat/2.jpg trout")
+    source = open_source("lists", written(tmp_path, MANY | {"train.txt": lines, "classes.txt": b"a\nb\n"}))
+    assert [record.wnid for record in source.records()] == ["3", "3", "trout"]
+    assert not any("classes are numbers" in note for note in source.notes)
+
+
+def test_several_lists_of_a_split_are_named_in_the_refusal(tmp_path):
+    path = written(tmp_path, MANY | dict.fromkeys(("a.txt", "b.txt"), text("cat/0.jpg a", "cat/1.jpg b")))
+    with pytest.raises(ItlError, match=r"2 lists for train, a.txt, b.txt; choose one .* train=a.txt"):
+        open_source("lists", path).records()
+    with pytest.raises(ItlError, match="no list 'c.txt', .* its lists are a.txt, b.txt"):
+        open_source("lists", path, train="c.txt").records()
+
+
+def test_an_archive_beside_images_and_their_list_is_left_closed(tmp_path):
+    files = MANY | {"more.tar": b"", "train.txt": text("cat/0.jpg a", "cat/1.jpg b")}
+    assert len(open_source("lists", written(tmp_path, files)).records()) == 2
+
+
 def test_missing_images_are_one_line_and_can_be_skipped(tmp_path):
     lines = ["cat/0.jpg a", *(f"gone/{number}.jpg a" for number in range(200))]
     path = written(tmp_path, MANY | {"train.txt": text(*lines)})
