@@ -386,7 +386,7 @@ def nothing_done(questions: Sequence[Question], store: Store, machine: Machine) 
     packings = {name: packing for question in questions for name, packing in question.packings().items()}
     missing = [name for name, packing in packings.items() if packed(packing, name, machine) is None]
     packs = ""
-    if missing and any(store.root.glob("*/*/result.json")):
+    if missing and store.has_results():
         packs = f", as far as that is known without the packs of {', '.join(missing)}, which are not built"
     return ItlError(
         f"no run of {', '.join(question.name for question in questions)} is done in {store.root}{packs}; "
