@@ -100,7 +100,7 @@ class Machine:
         """Check what was given; a home may be text."""
         object.__setattr__(self, "home", Path(self.home))
         if isinstance(self.data, str):
-            raise ItlError(f"data are a list of folders or NAME=PATH; got {self.data!r}; give [{self.data!r}]")
+            raise ItlError(f"data is a list of folders or NAME=PATH; got {self.data!r}; give [{self.data!r}]")
         for name in ("workers", "threads"):
             if type(count := getattr(self, name)) is not int or count < 1:
                 raise ItlError(f"{name} is a whole number from 1; got {count!r}")

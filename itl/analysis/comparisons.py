@@ -199,8 +199,10 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
         data = task_values(results, question.conditions, task, main_metric(task))
         row = compare(question, data, of, against)
         if row and row.evidence.control_fault:
-            known = f"by {counted(row.evidence.change.n, 'seeds')} so far"
-            lines.append(f"{task}: {row.evidence.control_fault}; {known}, nothing on it can be called the same")
+            known = (
+                f"by {counted(row.evidence.change.n, 'seeds')} so far, nothing on it can be called the same"
+            )
+            lines.append(f"{task}: {row.evidence.control_fault}; {known}")
     return lines
 
 

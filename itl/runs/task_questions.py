@@ -180,8 +180,8 @@ class Scores(NetGrid):
             raise ItlError(
                 f"scores orders nets of two options or more, each a label set and a number of images, and of "
                 f"two seeds or more; got label_sets {list(self.label_sets)}, images_per_class "
-                f"{list(self.images_per_class)} and seeds {list(self.seeds)}; give more of what lacks, such as "
-                f"seeds [0, 1, 2]"
+                f"{list(self.images_per_class)} and seeds {list(self.seeds)}; give more of what lacks, such "
+                f"as seeds [0, 1, 2]"
             )
 
 
