@@ -324,6 +324,11 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
             "is of train by its name, and has rows of test by",
         ),
         ({"image": [b"x"], "label": [0], "split": ["held"]}, "a column split with 'held', which is no split"),
+        (
+            {"image": [b"x", b"y"], "label": [0, 1], "phase": ["train", "test"]},
+            "is of train by its name, and has rows of test by its column phase",
+        ),
+        ({"image": [b"x"], "label": [0], "is_test": [True]}, "has a column is_test, whose images would all"),
     ],
 )
 def test_tables_that_are_refused(tmp_path, columns, message):
