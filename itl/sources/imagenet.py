@@ -263,7 +263,8 @@ class ImageNet21k(Source):
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError where one name is that of two images."""
-        records, names = [], {}
+        names: dict[str, str] = {}
+        records = []
         for name, member in self.listing.files.items():
             *folders, image = name.split("/")
             wnid = next(filter(WNID.fullmatch, reversed(folders)), "")
