@@ -319,7 +319,8 @@ def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machin
             try:
                 refuse_impossible(*work)
             except ItlError as error:
-                raise ItlError(f"{', '.join(run.questions)}: {error}") from error
+                recipe = "" if run.kind == "pretrain" else f", {run.kind}"
+                raise ItlError(f"{', '.join(run.questions)}{recipe}: {error}") from error
 
 
 def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:

@@ -29,7 +29,8 @@ from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
 from itl.storage import read_mapping, write_atomic
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
-TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
+NAME = re.compile(r"[\w-]+")  # of a method or a target
+TASK = re.compile(rf"({NAME.pattern})@({NAME.pattern})(?:/([^/:]+))?(?::([1-9]\d*))?")
 
 
 @dataclass(frozen=True)

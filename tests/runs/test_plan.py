@@ -343,7 +343,7 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
             {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
             | {"targets": {"objects": {"source": "demo-detection", "size": 64, "fit": "pad"}}}
             | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
-            "data-size: no net for detection .* called 'torchvision:vgg11'",
+            "data-size, detection: no net for detection .* called 'torchvision:vgg11'",
         ),
     ],
 )
