@@ -102,6 +102,8 @@ def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float
 
     A main comparison that cannot be tested keeps its part of the level, as it is not decided.
     """
+    if not p_values:
+        return []
     main, *others = [min(1.0, p * factor) for p, factor in zip(p_values, factors, strict=True)]
     known = [p for p in others if not math.isnan(p)]
     first, *adjusted = main_first([1.0 if math.isnan(main) else main, *known])

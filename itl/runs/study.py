@@ -189,18 +189,7 @@ class Study(BaseModel):
             beside = [beside_condition(own, conditions) for own in self.weights]
             comparisons = [*comparisons, *against_everything(beside, conditions)]
             conditions = [*conditions, *beside]
-        tasks = {replace(task, name=""): task.name for task in reversed(self.tasks)}
-        if twice := [task.name for task in self.tasks if tasks[replace(task, name="")] != task.name]:
-            raise ItlError(
-                f"{self.name} needs each task once; {twice[0]} is another of them, written otherwise"
-            )
-        for values, what in (
-            (seeds, "seed"),
-            ([task.name for task in self.tasks], "task"),
-            ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
-        ):
-            if repeated := sorted({value for value in values if list(values).count(value) > 1}):
-                raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
+        self._refuse_repeated(conditions)
         made = Question(
             self.name,
             self.images,
@@ -227,6 +216,21 @@ class Study(BaseModel):
                     f"1 (no pre-training is 0 or none among the values that {self.name} compares)"
                 )
         return made
+
+    def _refuse_repeated(self, conditions: Sequence[Condition]) -> None:
+        """Raise ItlError where a seed, a task or a value that is compared is given twice."""
+        tasks = {replace(task, name=""): task.name for task in reversed(self.tasks)}
+        for values, what in (
+            (self.seeds, "seed"),
+            ([task.name for task in self.tasks], "task"),
+            ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
+        ):
+            if repeated := sorted({value for value in values if list(values).count(value) > 1}):
+                raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
+        if twice := [task.name for task in self.tasks if tasks[replace(task, name="")] != task.name]:
+            raise ItlError(
+                f"{self.name} needs each task once; {twice[0]} is another of them, written otherwise"
+            )
 
     def _needed(self, what: str, values: Sequence, example: str) -> Sequence:
         if not values:
