@@ -104,9 +104,9 @@ def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float
     """
     if not p_values:
         return []
-    main, *others = [min(1.0, p * factor) for p, factor in zip(p_values, factors, strict=True)]
-    known = [p for p in others if not math.isnan(p)]
-    first, *adjusted = main_first([1.0 if math.isnan(main) else main, *known])
+    main, *others = [p * factor for p, factor in zip(p_values, factors, strict=True)]
+    known = [1.0 if math.isnan(main) else main, *(p for p in others if not math.isnan(p))]
+    first, *adjusted = main_first([min(1.0, p) for p in known])
     rest = iter(adjusted)
     return [main if math.isnan(main) else first, *(p if math.isnan(p) else next(rest) for p in others)]
 
