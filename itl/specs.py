@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -50,11 +51,17 @@ def _check_choices(spec: "DataclassInstance") -> None:
 
 
 def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
-    """Raise ItlError for the first field of *spec* with a number that breaks one of *limits*."""
+    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
+    types = {one.name: get_args(one.type) or (one.type,) for one in fields(spec)}
     for name, (words, holds) in limits.items():
-        value = getattr(spec, name)
+        value: Any = getattr(spec, name)
         for number in value if isinstance(value, tuple | list) else [value]:
-            if number is not None and not (holds(number) and math.isfinite(number)):
+            if number is None:
+                continue
+            whole = int in types[name]
+            if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
+                raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
+            if not (holds(number) and math.isfinite(number)):
                 finite = "" if math.isfinite(number) else "a finite number "
                 raise ItlError(f"{name} should be {finite}{words}, not {number}")
 
