@@ -54,16 +54,17 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
     """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
     types = {one.name: get_args(one.type) or (one.type,) for one in fields(spec)}
     for name, (words, holds) in limits.items():
-        value: Any = getattr(spec, name)
+        value, whole = getattr(spec, name), int in types[name]
         for number in value if isinstance(value, tuple | list) else [value]:
             if number is None:
                 continue
-            whole = int in types[name]
             if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
-            if not (holds(number) and math.isfinite(number)):
-                finite = "" if math.isfinite(number) else "a finite number "
-                raise ItlError(f"{name} should be {finite}{words}, not {number}")
+            finite = math.isfinite(number)  # type: ignore[arg-type]
+            if not (finite and holds(number)):
+                raise ItlError(
+                    f"{name} should be {'' if finite else 'a finite number '}{words}, not {number}"
+                )
 
 
 @dataclass(frozen=True)
