@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 # Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
-# the same: another order of images, another crop, another solver, a mended metric. Old results then stay on
-# disk under their old keys, and every run is computed anew. Do not raise it for what is only faster, or what
-# a new field of a spec tells apart.
+# the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
+# under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it.
 NUMERICS_OF = {"scores": 1}
@@ -60,8 +59,8 @@ def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> Non
                 continue
             if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
                 raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
-            finite = math.isfinite(number)  # type: ignore[arg-type]
-            if not (finite and holds(number)):
+            finite = math.isfinite(amount := float(number))
+            if not (finite and holds(amount)):
                 raise ItlError(
                     f"{name} should be {'' if finite else 'a finite number '}{words}, not {number}"
                 )
