@@ -81,6 +81,7 @@ class Machine:
     """Where and how runs execute; nothing here enters a key.
 
     Device and threads change the order of float sums, so numbers repeat bit for bit where these are the same.
+    ItlError for numbers that cannot be, and for data that are one text.
     """
 
     home: Path = Path()  # holds runs/, packs/ and reports/
@@ -94,6 +95,18 @@ class Machine:
     checkpoint_seconds: float = 20.0  # at least this long between two checkpoints
     rank: int = 0  # this process among the `ranks` that share one run (torchrun)
     ranks: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what was given; a home may be text."""
+        object.__setattr__(self, "home", Path(self.home))
+        if isinstance(self.data, str):
+            raise ItlError(f"data is a list of folders or NAME=PATH; got {self.data!r}; give [{self.data!r}]")
+        for name in ("workers", "threads"):
+            if type(count := getattr(self, name)) is not int or count < 1:
+                raise ItlError(f"{name} is a whole number from 1; got {count!r}")
+        part, parts = self.shard
+        if not 1 <= part <= parts:
+            raise ItlError(f"a shard is a part from 1 and of how many, as (1, 4); got {self.shard}")
 
     @classmethod
     def from_environment(cls, **settings) -> "Machine":
@@ -119,8 +132,6 @@ class Machine:
         if ranks > 1:
             device = _of_local_rank(device, int(os.environ.get("LOCAL_RANK", rank)))
         workers = given.get("workers") or _positive("ITL_WORKERS", cores if device == "cpu" else 1)
-        if given.get("workers", 1) < 1:
-            raise ItlError(f"workers are runs side by side, a whole number from 1; got {given['workers']!r}")
         defaults: dict[str, Any] = {
             "home": Path(os.environ.get("ITL_HOME") or project_folder()),
             "data": split_data(os.environ.get("ITL_DATA", "")),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
+from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound="DataclassInstance")
 
 # Enters the key of every run. Raise it by one in the commit that changes the numbers of runs whose spec stays
-# the same: another order of images, another crop, another solver, a mended metric. Old results then stay on
-# disk under their old keys, and every run is computed anew. Do not raise it for what is only faster, or what
-# a new field of a spec tells apart.
+# the same: another order of images, another crop, another solver, a mended metric. Old results stay on disk
+# under their old keys. Do not raise it for what is only faster, or what a new field of a spec tells apart.
 NUMERICS = 2
 # Likewise, where the numbers of one transfer method alone change: of what nets are measured by it.
 NUMERICS_OF = {"scores": 1}
@@ -50,13 +50,20 @@ def _check_choices(spec: "DataclassInstance") -> None:
 
 
 def _check_limits(spec: "DataclassInstance", limits: Mapping[str, Limit]) -> None:
-    """Raise ItlError for the first field of *spec* with a number that breaks one of *limits*."""
+    """Raise ItlError for a field of *spec* that is no number of its type, or breaks one of *limits*."""
+    types = {one.name: get_args(one.type) or (one.type,) for one in fields(spec)}
     for name, (words, holds) in limits.items():
-        value = getattr(spec, name)
+        value, whole = getattr(spec, name), int in types[name]
         for number in value if isinstance(value, tuple | list) else [value]:
-            if number is not None and not (holds(number) and math.isfinite(number)):
-                finite = "" if math.isfinite(number) else "a finite number "
-                raise ItlError(f"{name} should be {finite}{words}, not {number}")
+            if number is None:
+                continue
+            if isinstance(number, bool) or not isinstance(number, Integral if whole else Real):
+                raise ItlError(f"{name} should be a {'whole ' if whole else ''}number, not {number!r}")
+            finite = math.isfinite(amount := float(number))
+            if not (finite and holds(amount)):
+                raise ItlError(
+                    f"{name} should be {'' if finite else 'a finite number '}{words}, not {number}"
+                )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import threading
@@ -25,6 +26,12 @@ HEARTBEAT_S = 30.0  # between two signs of life of a lock's holder
 SILENCE_S = 600.0  # without a sign of life from a holder on another host, a lock is given up
 LOCK_POLL_S = 0.5
 YAML_VALUES = 100_000
+PLAIN_NUMBERS = {  # by YAML's tag
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+][0-9]+)?|\.(?:inf|Inf|INF))$|\.(?:nan|NaN|NAN)$"
+    ),
+}
 NO_LOCKS = (ENOSYS, ENOLCK, EOPNOTSUPP)  # errors of a file system that cannot lock
 
 
@@ -112,16 +119,24 @@ def read_yaml(text: str, name: str) -> Any:
     """Return the content of the YAML *text*, which people call *name*.
 
     Refused are keys that a mapping has twice, and aliases and nesting that stand for more than people write.
+    What YAML 1.1 takes for numbers and nobody else does, 010 and 1:30, is text.
     """
     import yaml  # here: who only reads runs needs none
 
+    class Loader(yaml.SafeLoader):
+        """PyYAML's, without octal and sexagesimal numbers."""
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, PLAIN_NUMBERS.get(tag, pattern)) for tag, pattern in resolvers]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(text, Loader)
         if root is not None and _values(root, {}) > YAML_VALUES:
             raise ItlError(f"{name} stands for over {YAML_VALUES:,} values; use fewer aliases (*name)")
         if repeated := _repeated_key(root, set()):
             raise ItlError(f"{name} has the key {repeated}; PyYAML would take the last: keep one of them")
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader)
     except RecursionError:
         raise ItlError(f"{name} is nested too deeply, or contains itself; write it flat") from None
     except ItlError:

@@ -31,7 +31,8 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     assert Machine.from_environment().runs == tmp_path / "runs"
     assert Machine.from_environment(data=("/other",), workers=None).data == ("/other",)
     monkeypatch.chdir(tmp_path)
-    assert Machine.from_environment(home=Path("out")).home == tmp_path / "out"
+    for home in (Path("out"), "out"):
+        assert Machine.from_environment(home=home).home == tmp_path / "out"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Machine.from_environment(home=Path("~/out")).home == tmp_path / "out", "no shell expands --home=~"
     (tmp_path / "file").touch()
@@ -48,6 +49,10 @@ def test_machine_here_reads_the_environment_and_settings_win(monkeypatch, tmp_pa
     [
         ({"workers": 0}, "whole number from 1; got 0"),
         ({"workers": -1}, "whole number from 1; got -1"),
+        ({"workers": "2"}, "workers is a whole number from 1; got '2'"),
+        ({"threads": 0}, "threads is a whole number from 1; got 0"),
+        ({"shard": (3, 2)}, r"a shard is a part from 1 and of how many, .* got \(3, 2\)"),
+        ({"data": "/data"}, r"got '/data'; give \['/data'\]"),
         ({"device": "gpu"}, "device 'gpu' was asked for; here are "),
         ({"device": "cuda:99"}, "use cpu"),
     ],

@@ -95,8 +95,9 @@ def test_parameters_are_declared_with_help_papermill_can_read(path):
 
 
 def shown_parameters(stem: str) -> dict[str, object]:
-    """The parameters of notebook *stem* in preset demo; of questions about one's own task, in my-task."""
-    presets = (load_preset(name, ROOT / "params") for name in ("demo", "my-task"))
+    """The parameters of notebook *stem* in preset demo, or else in my-task or another preset."""
+    others = sorted(path.stem for path in (ROOT / "params").glob("*.yaml"))
+    presets = (load_preset(name, ROOT / "params") for name in ("demo", "my-task", *others))
     return next(preset.notebooks[stem] for preset in presets if stem in preset.notebooks)
 
 

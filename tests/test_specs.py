@@ -323,6 +323,8 @@ def test_pick_names_the_near_miss():
     ("setting", "message"),
     [
         ({"lr": -1}, "lr should be at least 0, not -1"),
+        ({"steps": 2.5}, "steps should be a whole number, not 2.5"),
+        ({"lr": True}, "lr should be a number, not True"),
         ({"lrs": (0.1, -0.1)}, "lrs should be at least 0, not -0.1"),
         ({"weight_decay": -1e-4}, "weight_decay should be at least 0, not -0.0001"),
         ({"warmup": 1.0}, "warmup should be at least 0 and below 1, not 1.0"),

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and a lock that names its holder."""
 
+import math
 import os
 import socket
 import subprocess
@@ -303,6 +304,26 @@ def test_yaml_that_nobody_wrote_by_hand_is_refused_at_once(text, says):
 def test_aliases_that_people_write_are_read():
     assert read_yaml("a: &a {b: 1}\nc: {<<: *a, d: 2}", "x") == {"a": {"b": 1}, "c": {"b": 1, "d": 2}}
     assert read_yaml("", "x") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("010", "010"), ("20:30", "20:30"), ("1:30.5", "1:30.5"), ("-07", "-07")),  # not 8, 1230, 90.5, -7
+        *(
+            ("0", 0),
+            ("-17", -17),
+            ("1_000", 1000),
+            ("0x1f", 31),
+            ("0.05", 0.05),
+            (".5", 0.5),
+            ("1.5e-3", 1.5e-3),
+        ),
+        *(("1.", 1.0), ("-.inf", -math.inf), ("yes", True), ("~", None)),
+    ],
+)
+def test_what_only_yaml_takes_for_numbers_is_text(text, value):
+    assert read_yaml(text, "x") == value
 
 
 def test_yaml_stands_for_a_number_of_values(monkeypatch):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from itl import ItlError
+from itl import ItlError, counted
 from itl.analysis.findings import Columns, Pair, paper_pairs, rows_by_condition
 from itl.analysis.model import Estimate, TaskModel, fit
 from itl.analysis.origins import Origins, mixed, origins
@@ -199,7 +199,10 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
         data = task_values(results, question.conditions, task, main_metric(task))
         row = compare(question, data, of, against)
         if row and row.evidence.control_fault:
-            lines.append(f"{task}: {row.evidence.control_fault}; nothing on it can be called the same")
+            known = (
+                f"by {counted(row.evidence.change.n, 'seeds')} so far, nothing on it can be called the same"
+            )
+            lines.append(f"{task}: {row.evidence.control_fault}; {known}")
     return lines
 
 

@@ -153,10 +153,13 @@ def _posterior(inclusion: np.ndarray, scores: np.ndarray, nodes: Nodes, shared: 
     n = len(scores)
     design, apart = inclusion - inclusion.mean(0), scores - scores.mean()
     logs, means, deviations = [], [], []
+    ancestry = _ancestry(nodes.member)
     for share in shared:
-        kernel = (1 - share) * np.eye(design.shape[1]) + share * _ancestry(nodes.member)
+        kernel = (1 - share) * np.eye(design.shape[1]) + share * ancestry
         covariance = design @ kernel @ design.T
         scale = np.trace(covariance) / (n - 1)
+        if scale < 1e-9 * design.shape[1]:  # such as share 1 where no classes have an inner node in common
+            continue
         values, vectors = np.linalg.eigh(covariance / scale)
         values, vectors = values[1:], vectors[:, 1:]  # the first is of the mean, which is not random
         rotated, reached = vectors.T @ apart, nodes.contrasts @ kernel @ design.T @ vectors / scale

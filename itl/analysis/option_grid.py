@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -261,12 +261,15 @@ def nearness(question: Question, machine: Machine) -> np.ndarray:
     if source is None:
         return values
     tree = question.tree(machine)
-    wnids = [wnid for wnid in sorted(set(source.table["wnid"])) if wnid in tree]
-    kept: Mapping[int, list[bool]] = {
-        number: [wnid in label_set(tree, labels, wnids).class_of for wnid in wnids]
-        for number, condition in enumerate(question.conditions)
-        if condition.trained and (labels := with_seed(condition.labels, question.seeds[0]))
-    }
+    classes = sorted(set(source.table["wnid"]))
+    wnids = [name for name in classes if name in tree]
+    if not wnids:
+        return values
+    kept: dict[int, list[bool]] = {}
+    for number, condition in enumerate(question.conditions):
+        if condition.trained:  # halves depend on all classes, those that are not in the tree too
+            class_of = label_set(tree, with_seed(condition.labels, question.seeds[0]), classes).class_of
+            kept[number] = [wnid in class_of for wnid in wnids]
     packings = dict(question.targets)
     for row, task in enumerate(question.tasks):
         pack = packed(packings[task.target], task.target, machine) if task.target in packings else source

@@ -98,10 +98,17 @@ def _adjustment_for_looks(seeds: int, cap: int) -> float:
 
 
 def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float]:
-    """Adjust those of *p_values* that are known: by *factors*, then by `main_first`."""
-    known = [min(1.0, p * factor) for p, factor in zip(p_values, factors, strict=True) if not math.isnan(p)]
-    adjusted = iter(main_first(known))
-    return [p if math.isnan(p) else next(adjusted) for p in p_values]
+    """Adjust those of *p_values* that are known: by *factors*, then by `main_first`.
+
+    A main comparison that cannot be tested keeps its part of the level, as it is not decided.
+    """
+    if not p_values:
+        return []
+    main, *others = [p * factor for p, factor in zip(p_values, factors, strict=True)]
+    known = [1.0 if math.isnan(main) else main, *(p for p in others if not math.isnan(p))]
+    first, *adjusted = main_first([min(1.0, p) for p in known])
+    rest = iter(adjusted)
+    return [main if math.isnan(main) else first, *(p if math.isnan(p) else next(rest) for p in others)]
 
 
 def _verdict(evidence: Evidence, different: float, same: float, number: int) -> Verdict:

@@ -101,12 +101,18 @@ def condition_text(of: Mapping[str, object], against: Mapping[str, object]) -> s
     >>> none = {"label_set": "none", "images_per_class": 0}
     >>> condition_text({"label_set": "original", "images_per_class": 25}, none)
     'original labels, 25 images per class instead of no pre-training'
+    >>> mine = {"label_set": "mine", "images_per_class": 0}  # with weights from elsewhere
+    >>> condition_text(mine, none)
+    'mine instead of no pre-training'
+    >>> condition_text(mine, {"label_set": "original", "images_per_class": 25})
+    'mine instead of original labels, 25 images per class'
     >>> condition_text({"halves": "random", "trained_on": "A + B"}, {"halves": "random", "trained_on": "A"})
     'A + B instead of A, random halves'
     """
     of, against = ({name: _value_text(name, side[name]) for name in side} for side in (of, against))
     differing = [name for name in of if of[name] != against[name]] or list(of)
-    shared = "".join(f", {of[name]}{UNITS.get(name, '')}" for name in of if name not in differing)
+    same = [name for name in of if name not in differing and of[name] not in UNTRAINED]
+    shared = "".join(f", {of[name]}{UNITS.get(name, '')}" for name in same)
     unit = UNITS.get(differing[0], "") if len(differing) == 1 else ""
     first, second = (_values_text(side, differing) for side in (of, against))
     if any(against[name] not in (*UNTRAINED, "chance") for name in differing):
@@ -137,9 +143,13 @@ def _value_text(column: str, value: object) -> object:
 
 
 def _values_text(condition: Mapping[str, object], names: Sequence[str]) -> str:
-    """Name the values of a condition; where there are several, each with its unit."""
+    """Name the values of a condition; where there are several, each with its unit.
+
+    What a net with weights from elsewhere was not trained on is left out.
+    """
     if len(names) == 1:
         return str(condition[names[0]])
+    names = [name for name in names if condition[name] not in UNTRAINED] or names
     return ", ".join(f"{condition[name]}{UNITS.get(name, '')}" for name in names)
 
 

@@ -48,8 +48,9 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     if not packing.path:
         unused = describe_unused_data(machine.data)
         raise NoSource(f"no path is given for {name}; use --data {name}=PATH{unused}")
-    if Path(packing.path).is_absolute():
-        return _existing(Path(packing.path), name, NoSource)
+    path = Path(packing.path).expanduser() if packing.path.startswith("~/") else Path(packing.path)
+    if path.is_absolute():
+        return _existing(path, name, NoSource)
     folders = [Path(path).expanduser() for name, path in entries if not name]
     matches = [folder for folder in folders if fnmatch(folder.name, packing.path) and folder.exists()]
     for folder in folders:
@@ -66,9 +67,10 @@ def find_source(packing: Packing, name: str, machine: Machine) -> Path | None:
     present = [] if matches else [path.name for path in islice(inside, MOST_COMPARED)]
     if near := nearest(packing.path, present):
         result += f" (did you mean {near[0]!r}?)"
+    here = not matches and path.exists()
     raise kind(
         f"looked for {name} as {packing.path} in {searched}; found {result}; give --data FOLDER or --data "
-        f"{name}=PATH{describe_unused_data(machine.data)}"
+        f"{name}={f'{path}, which is in this folder' if here else 'PATH'}{describe_unused_data(machine.data)}"
     )
 
 

@@ -14,18 +14,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from itl import ItlError, __version__, counted
+from itl.packs.fit import decode
 from itl.packs.journal import JournalRow, checksum
 from itl.sources.archives import ZipMember, is_stray
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.records import Record, examples
-from itl.sources.registry import open_source
+from itl.sources.registry import SOURCES, open_source
 from itl.sources.source import Source
 from itl.specs import Packing
 from itl.storage import flush_to_disk, read_mapping, write_atomic
 
 FILES = "files.parquet"  # of a pack
 Stamp = tuple[int, int]  # bytes of a file, and when it was last changed, in nanoseconds
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml")  # may label images beside them
+LIST_SUFFIXES = (  # of files that may label images below them
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".mat", ".xml", ".md"),
+    *(".zip", ".tar", ".gz", ".tgz"),  # with such files, as SUN397's Partitions.zip
+)
+LIST_FOLDERS = ("Partitions",)  # beside the images of SUN397
+COMPARED_IMAGES = 64  # of a source that was moved, by their pixels
 UNKNOWN: Stamp = (-1, -1)  # of an image that is no file of its own: equal to no other
 
 
@@ -62,16 +68,18 @@ class PackRequest:
     def source_state(self) -> dict | None:
         """Number, bytes and a digest of names, sizes and times of all files of the source when first asked.
 
-        Files that an option names count too, and lists beside the path. None where images are rendered.
+        Files that an option names count too, and lists in the folders around. None where images are rendered.
         """
         if self.path is None or not self.path.exists():  # the source says what is wrong with the path
             return None
         named = [value for _, value in self.packing.options if isinstance(value, str)]
         others = [path for value in named for path in (Path(value), self.path / value)]
-        beside = self.path.absolute().parent.iterdir()
-        others += sorted(path for path in beside if path.suffix in LIST_SUFFIXES)
+        others = [path for path in others if path.is_file()]
+        for folder in self.path.absolute().parents[: SOURCES[self.packing.source].lists_above]:
+            if os.access(folder, os.R_OK):
+                others += sorted(path for path in folder.iterdir() if path != self.path and _may_label(path))
         digest, files, size = hashlib.sha256(), 0, 0
-        for path in [self.path, *(path for path in others if path.is_file())]:
+        for path in [self.path, *others]:
             for name, (file_bytes, time_ns) in _files(path):
                 digest.update(f"{name}\t{file_bytes}\t{time_ns}\n".encode("utf-8", "surrogateescape"))
                 files, size = files + 1, size + file_bytes
@@ -103,8 +111,9 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
     """Return how the source of *request* differs from what the pack in *folder* was made of.
 
     If all files have the names, sizes and times of then, nothing else is read. Otherwise the source is listed
-    and each image compared. Images that lie elsewhere now are compared by size only: a copy has other times.
-    If none has changed, pack.json, whose content is *summary*, takes the state of now.
+    and each image compared. Images that lie elsewhere are compared by size, as a copy has other times, and
+    COMPARED_IMAGES of them by their pixels. If none has changed, pack.json, whose content is *summary*, takes
+    the state of now.
     """
     moved = summary["path"] != request.absolute_path()
     state = request.source_state
@@ -114,6 +123,8 @@ def changes_since(folder: Path, summary: Mapping, request: PackRequest) -> Chang
         return Changes(other="the pack does not say which files it was made of")
     source, records = request.open_source()
     changes = _compare(folder, records, by_time=not moved)
+    if moved and not changes:
+        changes = Changes({"changed": _other_pixels(folder, source, records, request.packing)})
     if not changes and summary["records"] != listing_digest(source, records):
         changes = Changes(other="other annotations")
     if not changes and not moved and os.access(folder, os.W_OK):  # the next comparison is quick again
@@ -139,6 +150,23 @@ def _compare(folder: Path, records: Sequence[Record], by_time: bool) -> Changes:
     ids = {record.id for record in records}
     added, gone = sorted(ids - files.keys()), sorted(files.keys() - ids)
     return Changes({"added": added, "gone": gone, "changed": changed, "of another class or split": labelled})
+
+
+def _other_pixels(folder: Path, source: Source, records: Sequence[Record], packing: Packing) -> list[str]:
+    """Return which of some *records*, evenly spread, have other pixels than those of the pack in *folder*."""
+    table = pq.read_table(folder / "index.parquet", columns=["image", "checksum"])
+    stored = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    others = []
+    for record in records[:: -(-len(records) // COMPARED_IMAGES)]:
+        if record.id in stored:
+            try:
+                image = decode(source.read(record), record.id, packing.size, packing.fit)
+            except (ItlError, OSError):  # it was readable
+                others.append(record.id)
+                continue
+            if checksum(image.pixels) != stored[record.id]:
+                others.append(record.id)
+    return others
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +297,11 @@ def _annotation_text(objects: list[AnnotatedObject]) -> bytes:
         for one in objects
     )
     return f"[{', '.join(texts)}]\n".encode()
+
+
+def _may_label(path: Path) -> bool:
+    """Say whether *path*, beside a source or above it, may hold lists of its images."""
+    return (path.suffix in LIST_SUFFIXES and path.is_file()) or (path.name in LIST_FOLDERS and path.is_dir())
 
 
 def _files(path: Path, name: str = "", ancestors: frozenset = frozenset()) -> Iterator[tuple[str, Stamp]]:

@@ -4,6 +4,7 @@ import logging
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SCHEDULER_TIMEOUT_S = 30  # in which a scheduler answers
 FIRST_WORKER_S = 10  # without a worker, after which the wait is told
 SHARED_FOLDER_S = 15  # until a file that another host wrote can be seen here
+COMES_LATER = ("are busy", "down, drained or reserved")  # in what SLURM says of jobs that may still start
 JOB_LOSSES = 100  # of a run's workers: SLURM may preempt a job any number of times
 SLURM = {  # what jobqueue.slurm of Dask's configuration leaves open
     "cores": 1,
@@ -144,7 +146,7 @@ def _working(client: "Client", machine: Machine) -> Iterator[DaskWorkers]:
 def slurm_jobs(machine: Machine) -> Iterator[object]:
     """Provide a Dask cluster of `machine.workers` SLURM jobs; a job that ends early is replaced.
 
-    ItlError if dask-jobqueue or sbatch is not installed.
+    ItlError if dask-jobqueue or sbatch is not installed, or SLURM takes no such job.
     """
     import dask
 
@@ -162,8 +164,19 @@ def slurm_jobs(machine: Machine) -> Iterator[object]:
         logs = machine.home / "runs" / "slurm"
         logs.mkdir(parents=True, exist_ok=True)
         with SLURMCluster(python=sys.executable, log_directory=str(logs)) as jobs:
+            _refuse_impossible_jobs(jobs.job_script())
             jobs.adapt(minimum_jobs=machine.workers, maximum_jobs=machine.workers)
             yield jobs
+
+
+def _refuse_impossible_jobs(script: str) -> None:
+    """Raise ItlError where SLURM would not take the job of *script*: Dask would go on waiting for it."""
+    tried = subprocess.run(
+        ["sbatch", "--test-only"], input=script, text=True, capture_output=True, check=False
+    )
+    said = " ".join(tried.stderr.split()) or f"sbatch ends with status {tried.returncode}"
+    if tried.returncode and not any(words in said for words in COMES_LATER):
+        raise ItlError(f"SLURM takes no such job ({said}); set it in jobqueue.slurm of Dask's configuration")
 
 
 def settle(future: Future, run: "DaskFuture", spec: Spec, store: Store) -> None:

@@ -34,6 +34,10 @@ RUN_COLUMNS = ["run", "kind", "questions", "condition", "on", "seed", "state", *
 PACK_COLUMNS = ["pack", "source", "images", "pixels", "state", "minutes", "disk", "reading"]
 VAL_FRACTION = 0.3  # of the images of a target without splits that may be held out
 SMALLER = "take smaller batches, a smaller net or target"
+WAITING = (
+    "note: runs on packs that are to be built count as to do; where images, moved or not, are those of a "
+    "pack before, finished runs are found again once it is built"
+)
 ROW_BYTES = 200  # of an image in a pack's table
 
 
@@ -238,6 +242,8 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     afterwards = tuple(question.afterwards for question in questions if question.afterwards)
     runs = runs.astype(dict.fromkeys(COST_COLUMNS, float))
     specs, notes = tuple(planned), describe_doubts(planned.values(), list(packs["pack"]), machine)
+    if store.has_results() and not all(map(is_packed, planned)):
+        notes += (WAITING,)
     unfinished = frozenset(name for run in left for name in run.questions)
     return Plan(packs, runs, machine, specs, duplicates, afterwards, notes, unfinished)
 
@@ -313,7 +319,8 @@ def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machin
             try:
                 refuse_impossible(*work)
             except ItlError as error:
-                raise ItlError(f"{', '.join(run.questions)}: {error}") from error
+                recipe = "" if run.kind == "pretrain" else f", {run.kind}"
+                raise ItlError(f"{', '.join(run.questions)}{recipe}: {error}") from error
 
 
 def _packs(questions: Sequence[QuestionLike], machine: Machine) -> tuple[dict[Path, Size], pd.DataFrame]:

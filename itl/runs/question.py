@@ -29,7 +29,8 @@ from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
 from itl.storage import read_mapping, write_atomic
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
-TASK = re.compile(r"([\w-]+)@([\w-]+)(?:/([^/:]+))?(?::([1-9]\d*))?")
+NAME = re.compile(r"[\w-]+")  # of a method or a target
+TASK = re.compile(rf"({NAME.pattern})@({NAME.pattern})(?:/([^/:]+))?(?::([1-9]\d*))?")
 
 
 @dataclass(frozen=True)
@@ -386,7 +387,7 @@ def nothing_done(questions: Sequence[Question], store: Store, machine: Machine) 
     packings = {name: packing for question in questions for name, packing in question.packings().items()}
     missing = [name for name, packing in packings.items() if packed(packing, name, machine) is None]
     packs = ""
-    if missing and any(store.root.glob("*/*/result.json")):
+    if missing and store.has_results():
         packs = f", as far as that is known without the packs of {', '.join(missing)}, which are not built"
     return ItlError(
         f"no run of {', '.join(question.name for question in questions)} is done in {store.root}{packs}; "

@@ -65,6 +65,10 @@ class DataSize(Study):
 
     def _check_subset(self, subset: Subset) -> None:
         """Raise ItlError where numbers of images or seeds beside the subset leave out its own."""
+        if subset.without:
+            raise ItlError(
+                "subset has without, which data-size does not take; set leave_out_duplicates beside subset"
+            )
         for name, own, given in (
             ("images_per_class", subset.images_per_class, self.images_per_class),
             ("seed", subset.seed or None, self.seeds),
@@ -97,7 +101,9 @@ class DataSize(Study):
     ) -> Condition:
         columns = (("images_per_class", count), *([("exposure", exposure)] if exposure else []))
         images = None if count in ("all", 0) else count
-        return Condition(columns, within.labels, within.classes, images, trained=count != 0, recipe=recipe)
+        return Condition(
+            columns, within.labels, within.classes, images, count != 0, within.leaves, within.at_most, recipe
+        )
 
 
 class LabelSets(Study):

@@ -76,6 +76,10 @@ class Store:
             raise ItlError(f"{folder / name} is missing; {cure}")
         return content
 
+    def has_results(self) -> bool:
+        """Say whether any run is done, of whatever question."""
+        return any(self.root.glob(f"*/*/{RESULT}"))
+
     def state(self, spec: object) -> str:
         """Say whether a run is done, partial (a checkpoint waits) or to do."""
         if self.result(spec) is not None:

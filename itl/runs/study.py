@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
@@ -21,7 +22,7 @@ from itl import ItlError, pick
 from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
-from itl.runs.question import UNTRAINED, Comparison, Condition, Margin, Question, Task
+from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.sources.registry import SOURCES, reads_files
 from itl.specs import DetectionRecipe, Packing, Recipe, plain_error, refuse_booleans, spec_of
 
@@ -140,6 +141,12 @@ class Study(BaseModel):
                 "a target called images would stand for the images that nets are pre-trained on; call it by "
                 "another name, also in tasks"
             )
+        odd = [name for name in value if not NAME.fullmatch(str(name))]
+        if info.field_name == "targets" and odd:
+            raise ItlError(
+                f"a target is called by letters, digits, - and _, as tasks name it; got {str(odd[0])!r}: "
+                f"call it otherwise"
+            )
         if info.field_name == "tuning":
             return {name: _tuning(fields, name) for name, fields in value.items()}
         return {name: _packing(fields, f"target {name}") for name, fields in value.items()}
@@ -182,13 +189,7 @@ class Study(BaseModel):
             beside = [beside_condition(own, conditions) for own in self.weights]
             comparisons = [*comparisons, *against_everything(beside, conditions)]
             conditions = [*conditions, *beside]
-        for values, what in (
-            (seeds, "seed"),
-            ([task.name for task in self.tasks], "task"),
-            ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
-        ):
-            if repeated := sorted({value for value in values if list(values).count(value) > 1}):
-                raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
+        self._refuse_repeated(conditions)
         made = Question(
             self.name,
             self.images,
@@ -215,6 +216,21 @@ class Study(BaseModel):
                     f"1 (no pre-training is 0 or none among the values that {self.name} compares)"
                 )
         return made
+
+    def _refuse_repeated(self, conditions: Sequence[Condition]) -> None:
+        """Raise ItlError where a seed, a task or a value that is compared is given twice."""
+        tasks = {replace(task, name=""): task.name for task in reversed(self.tasks)}
+        for values, what in (
+            (self.seeds, "seed"),
+            ([task.name for task in self.tasks], "task"),
+            ([" ".join(str(value) for _, value in condition.columns) for condition in conditions], "value"),
+        ):
+            if repeated := sorted({value for value in values if list(values).count(value) > 1}):
+                raise ItlError(f"{self.name} needs each {what} once; {repeated[0]} is given twice")
+        if twice := [task.name for task in self.tasks if tasks[replace(task, name="")] != task.name]:
+            raise ItlError(
+                f"{self.name} needs each task once; {twice[0]} is another of them, written otherwise"
+            )
 
     def _needed(self, what: str, values: Sequence, example: str) -> Sequence:
         if not values:

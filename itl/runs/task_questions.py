@@ -175,11 +175,13 @@ class Scores(NetGrid):
                 raise ItlError(
                     f"scores need one class for each image; {task.name} takes annotated objects: leave it out"
                 )
-        if not self.label_sets or not self.images_per_class or len(self.seeds) < 2:
+        options = len(self.label_sets) * len(self.images_per_class) + len(self.weights)
+        if options < 2 or len(self.seeds) < 2:
             raise ItlError(
-                f"scores orders nets of a label set, a number of images and two seeds or more; got "
-                f"label_sets {list(self.label_sets)}, images_per_class {list(self.images_per_class)} and "
-                f"seeds {list(self.seeds)}; give more of what lacks, such as seeds [0, 1, 2]"
+                f"scores orders nets of two options or more, each a label set and a number of images, and of "
+                f"two seeds or more; got label_sets {list(self.label_sets)}, images_per_class "
+                f"{list(self.images_per_class)} and seeds {list(self.seeds)}; give more of what lacks, such "
+                f"as seeds [0, 1, 2]"
             )
 
 

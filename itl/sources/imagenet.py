@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,7 @@ class ImageNet(Source):
     splits: str | None = None  # the folder of each split: train=a,val=b
     kind = "imagenet"
     title: ClassVar[str] = "ImageNet"
+    lists_above = 1 + len(INNER_FOLDERS)  # the path may be any folder of Kaggle's archive
     published_classes: ClassVar[int] = 1000
     expected = (
         f"a folder with train/<wnid>/ and val/<wnid>/, or with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}.tar.gz, "
@@ -58,15 +59,16 @@ class ImageNet(Source):
         root = self._root
         if not root.is_dir():
             return _inside_wrapper(archives.list_files(root))
-        parts = dict(_split_paths(root))
+        parts = list(_split_paths(root))
         if not parts:
             return archives.list_files(root)
-        joined = Listing()
-        for prefix, path in parts.items():
+        joined = Listing(left_out=_beside(root, {path for _, path in parts}))
+        for prefix, path in parts:
             listing = _open_class_tars(archives.list_files(path, f"{prefix}/"))
-            joined.files |= listing.files
+            again = len(joined.files.keys() & listing.files.keys())  # of two tars of one split
+            joined.left_out += listing.left_out + Counter({"files whose name comes again": again})
+            joined.files = listing.files | joined.files
             joined.folders |= listing.folders
-            joined.left_out += listing.left_out
         return joined
 
     @cached_property
@@ -191,7 +193,7 @@ class ImageNet(Source):
         path = Path(self.path)
         if not path.exists():
             raise ItlError(f"there is nothing at {path}; {self.kind} takes {self.expected}")
-        while path.is_dir() and not dict(_split_paths(path)):
+        while path.is_dir() and not any(_split_paths(path)):
             folders = [folder for folder in path.iterdir() if folder.is_dir() and folder.name[0] != "."]
             inner = [folder for folder in folders if folder.name in INNER_FOLDERS]
             step = inner or (folders if len(folders) == 1 else [])
@@ -250,29 +252,58 @@ class ImageNet21k(Source):
             )
         opened = Listing(left_out=Counter(outer.left_out))
         for name, member in outer.files.items():
-            wnid, suffix = Path(name).stem, Path(name).suffix
-            if suffix == ".tar" and WNID.fullmatch(wnid):
+            path = Path(name)
+            if path.suffix == ".tar" and WNID.fullmatch(path.stem):
                 inner = archives.list_inner_tar(member, name)
-                opened.files |= {
-                    f"{wnid}/{image.rpartition('/')[2]}": one for image, one in inner.files.items()
-                }
+                opened.files |= {f"{path.with_suffix('')}/{image}": one for image, one in inner.files.items()}
                 opened.left_out += inner.left_out
             else:
-                opened.files["/".join(name.split("/")[-2:])] = member
+                opened.files[name] = member
         return opened
 
     def records(self) -> list[Record]:
-        """Return one record for each image, sorted by id."""
+        """Return one record for each image, sorted by id; ItlError where one name is that of two images."""
+        names: dict[str, str] = {}
         records = []
         for name, member in self.listing.files.items():
-            wnid = name.partition("/")[0]
-            if is_image(name) and WNID.fullmatch(wnid):
-                records.append(Record(name, wnid, "train", member))
+            *folders, image = name.split("/")
+            wnid = next(filter(WNID.fullmatch, reversed(folders)), "")
+            if is_image(name) and wnid:
+                split = next(filter(None, map(_split_of_21k, folders)), "train")
+                short = f"{wnid}/{image}" if split == "train" else f"{split}/{wnid}/{image}"
+                if (other := names.setdefault(short, name)) != name:
+                    raise ItlError(
+                        f"{self.path} has {other} and {name}, which are one image by their names; leave the "
+                        f"folder of one of them out"
+                    )
+                records.append(Record(short, wnid, split, member))
         if not records:
             raise ItlError(
                 f"{self.path} has no images in tars or folders of wnids; {self.kind} takes {self.expected}"
             )
         return validate_records(split_off_val(records, self.val_fraction), Path(self.path))
+
+
+def _split_of_21k(folder: str) -> str | None:
+    """Return the split of a *folder* such as imagenet21k_val, as others have divided the classes."""
+    return split_of(re.split(r"[^a-zA-Z]+", folder)[-1])
+
+
+def _beside(root: Path, read: Collection[Path]) -> Counter[str]:
+    """Count what lies in *root* beside the folders and tars of splits that are *read* and may have images."""
+    others = [
+        path for path in sorted(root.iterdir()) if path not in read and not archives.is_stray([path.name])
+    ]
+    kinds = {
+        "tars beside folders of the same split": lambda path: path.suffix == ".tar" and split_of(path.stem),
+        "images beside the folders of splits": lambda path: is_image(path.name),
+        "folders beside those of splits": lambda path: path.is_dir() and path.name != DEVKIT,
+    }
+    counts: Counter[str] = Counter()
+    for reason, is_kind in kinds.items():
+        if names := [path.name for path in others if is_kind(path)]:
+            counts[f"{reason} ({examples(names, 1)})"] = len(names)
+    return counts
 
 
 def _split_paths(root: Path) -> Iterator[tuple[str, Path]]:

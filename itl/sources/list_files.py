@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from itl import ItlError, counted, pick
@@ -22,7 +22,11 @@ LABEL_COLUMNS = (
     *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
-SPLIT_FLAGS = ("is_train", "is_valid", "is_val", "is_test")  # columns of true and false: refused
+SPLIT_FLAGS = {  # columns of true and false: refused
+    *("train", "training", "val", "validation", "test", "testing"),  # valid may say something else
+    *(f"{start}{split}" for start in ("is", "is_") for split in SPLITS),
+}
+FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
 _SEVERAL_NUMBERS = re.compile(r"-?\d+(?:[\s,;|]+-?\d+)+")  # 0 1: labels of several classes, or flags
@@ -146,6 +150,11 @@ def _from_table(
         return []
     header = numbered[0][1]
     if _IMAGE_AND_LABEL.fullmatch(header[0]) and image is None and label is None:  # no header
+        if more := next((number for number, row in numbered if any(row[2:])), 0):
+            raise ItlError(
+                f"{file}, line {more}: more than an image and its label, and no header says which is which; "
+                f"write one above, such as image,label,other"
+            )
         return [ListedImage(row[0], row[1] if len(row) > 1 else "", number) for number, row in numbered]
     if twice := [name for name, count in Counter(header).items() if name and count > 1]:
         raise ItlError(f"{file} has the column {twice[0]} twice; rename one of them, or leave it out")
@@ -185,12 +194,12 @@ def _from_objects(
     with_file = {name.lower() for name in names} & {*IMAGE_COLUMNS} or not {*names} & {*ID_COLUMNS}
     image_column = choose_column(names, image, IMAGE_COLUMNS if with_file else ID_COLUMNS, "image", file)
     label_column = choose_column(names, label, LABEL_COLUMNS, "label", file)
-    others = {
-        name: {str(row.get(name, "")).strip() for _, row in numbered}
-        for name in names
-        if name.lower() in SPLIT_COLUMNS and name not in (image_column, label_column)
-    }
-    of_split = split_column(others, file, names)
+
+    def values_of(column: str) -> Iterator[object]:  # of as many rows as are looked at
+        return (row.get(column, "") for _, row in numbered)
+
+    others = [name for name in names if name not in (image_column, label_column)]
+    of_split = split_column({name: values_of(name) for name in others}, file)
     images = []
     for number, row in numbered:
         values = row.get(image_column), row.get(label_column)
@@ -204,32 +213,50 @@ def _from_objects(
     return images
 
 
-def split_column(values: Mapping[str, set[str]], file: str, columns: Sequence[str]) -> str:
-    """Return the one of the *columns* of *file* that says the split of each image; '' where none is named so.
+def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
+    """Return the one of *columns* of *file* that says the split of each image; '' where there is none.
 
-    *values* are, without blanks around, all that stands in each column with a name of `SPLIT_COLUMNS`.
+    That is one with a name of `SPLIT_COLUMNS` whose values are names of splits, or any other that has names
+    of two splits and nothing else. *columns* are the values of all, but for images and labels.
 
     Raises:
         ItlError: If a column named split holds something else, two columns hold splits, or one of
             `SPLIT_FLAGS` divides the images alone.
     """
-    holding = [name for name in values if all(value.lower() in SPLITS for value in values[name])]
+    few = {name: _few_texts(values) for name, values in columns.items()}
+    splits = {name: {SPLITS.get(text.lower(), "") for text in texts} for name, texts in few.items()}
+    holding = [
+        name
+        for name, found in splits.items()
+        if "" not in found and (len(found) > 1 or (found and name.lower() in SPLIT_COLUMNS))
+    ]
     if len(holding) > 1:
         raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
-    for name in values:
-        if name.lower() == "split" and not holding:
-            other = min(value for value in values[name] if value.lower() not in SPLITS)
+    if holding:
+        return holding[0]
+    for name, texts in few.items():
+        if name.lower() == "split" and texts:
+            other = min(text for text in texts if text.lower() not in SPLITS)
             raise ItlError(
                 f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
                 f"name the column otherwise"
             )
-    flags = [name for name in columns if name.lower() in SPLIT_FLAGS]
-    if flags and not holding:
-        raise ItlError(
-            f"{file} has a column {flags[0]}, whose images would all be train; write a column split with "
-            f"train, val or test, or leave {flags[0]} out"
-        )
-    return holding[0] if holding else ""
+        if name.lower() in SPLIT_FLAGS and {text.lower() for text in texts} <= FLAGS:
+            raise ItlError(
+                f"{file} has a column {name}, whose images would all be train; write a column split with "
+                f"train, val or test, or leave {name} out"
+            )
+    return ""
+
+
+def _few_texts(values: Iterable[object]) -> set[str]:
+    """Return the different texts among *values*, or the first of these where they are more than splits."""
+    texts: set[str] = set()
+    for value in values:
+        texts.add(str(value).strip())
+        if len(texts) > 3 * len(SPLITS):  # as Train, train and TRAIN
+            break
+    return texts
 
 
 def choose_column(

@@ -2,8 +2,8 @@
 
 import json
 import threading
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,7 @@ from itl.sources.container_files import (
 )
 from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
-from itl.sources.list_files import LABEL_COLUMNS, SPLIT_COLUMNS, choose_column, split_column, split_in_name
+from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_column, split_in_name
 from itl.sources.numbered_classes import describe_zero, name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
@@ -32,6 +32,7 @@ from itl.sources.source import Source
 IMAGE_COLUMNS = ("image", "img", "jpg", "image_bytes", "bytes", "picture", "webp", "png")
 MORE_LABEL_COLUMNS = (*LABEL_COLUMNS, "fine_label", "cls")
 CACHED_BYTES = 1 << 30  # of row groups that are kept while images are read
+NO_WORDS = (pa.types.is_nested, pa.types.is_floating, pa.types.is_binary, pa.types.is_large_binary)
 UNLABELLED = "-1"  # what the hub stores for a test split without labels
 
 
@@ -204,14 +205,17 @@ class ParquetImages(Source):
     def _split_column(self) -> str:
         """The column that says the split of each row; '' without one."""
         image, label = self._columns
-        names = self._first_schema.names
-        groups = [group for of_split in self._groups.values() for group in of_split]
-        values = {
-            name: {str(value).strip() for value in self._column(groups, name)}
-            for name in names
-            if name.lower() in SPLIT_COLUMNS and name not in (image.partition(".")[0], label)
-        }
-        return split_column(values, str(self.path), names)
+        others = [name for name in self._first_schema.names if name not in (image.partition(".")[0], label)]
+        kinds = {name: self._first_schema.field(name).type for name in others}
+        plain = [name for name, kind in kinds.items() if not any(is_kind(kind) for is_kind in NO_WORDS)]
+        by_file = defaultdict(list)
+        for group in (group for of_split in self._groups.values() for group in of_split):
+            by_file[group.file].append(group)
+
+        def values(column: str) -> Iterator[object]:  # of as many files as are looked at
+            return (value for groups in by_file.values() for value in self._column(groups, column))
+
+        return split_column({name: values(name) for name in plain}, str(self.path))
 
     def _splits(self, groups: list[RowGroup], split: str) -> list[str]:
         """Return the split of each row of *groups*, whose files are of *split* by their names."""

@@ -38,6 +38,7 @@ class Source(ABC):
     metric: ClassVar[str] = (
         "accuracy"  # by which papers compare; per_class: the mean of each class's accuracy
     )
+    lists_above: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
     @abstractmethod

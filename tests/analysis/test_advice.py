@@ -20,8 +20,15 @@ from itl.analysis.advice import (
     readable,
 )
 from itl.analysis.expected_scores import expected_rise
-from itl.analysis.option_grid import Grid
+from itl.analysis.option_grid import Grid, nearness
 from itl.analysis.verdicts import CANNOT_TELL
+from itl.evaluation.scores import similarities
+from itl.packs.paths import packed
+from itl.packs.subset import select
+from itl.runs.questions import advice
+from itl.specs import Subset
+from tests.annotated import jpeg, written
+from tests.worlds import SETTINGS, here
 
 TASKS, OPTIONS, SEEDS = 9, 7, 3
 BEST = 5
@@ -265,3 +272,28 @@ def test_a_pilot_takes_what_is_left_and_trains_no_net_that_is_there():
 def test_a_task_that_is_not_there_is_named_with_its_nearest():
     with pytest.raises(ItlError, match="no task of this advice called 'probe@target'; did you mean"):
         advise(world(0, 0.0)[0], "probe@target")
+
+
+def test_nearness_is_that_of_the_classes_that_nets_learn(tmp_path):
+    """Halves depend on all classes of a pack, those that are not in the tree too."""
+    names = ("n01503061", "n02084071", "n02121620", "n04524313", "plain a", "plain b")
+    near, kept = {}, {}
+    for folder, classes in (("mixed", names), ("plain", names[4:])):
+        files = {f"{split}/{name}/1.jpg": jpeg() for split in ("train", "val") for name in classes}
+        images = {"source": "folder", "path": str(written(tmp_path / folder, files)), "size": 8}
+        sets = [f"half-balanced@{number}" for number in range(3)]
+        question = advice(
+            **SETTINGS
+            | {"images": images, "images_per_class": ["all"], "label_sets": sets, "tasks": ["knn@images"]}
+        )
+        machine = here(tmp_path)
+        question.prepare(machine)
+        near[folder] = nearness(question, machine)[0, 1:]
+        pack, tree = packed(question.images, "images", machine), question.tree(machine)
+        for number, half in enumerate(sets):
+            learned = set(pack.table["wnid"][select(pack, Subset(pack.digest, half), "train").rows])
+            kept[folder, number] = [name for name in names[:4] if name in learned]
+    assert np.isnan(near["plain"]).all()
+    for number in range(3):
+        matrix = np.array(similarities(tree, names[:4], kept["mixed", number]))
+        assert near["mixed"][number] == pytest.approx([matrix.max(1).mean(), matrix.max(0).mean()])

@@ -259,6 +259,7 @@ def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypa
     assert line.startswith(
         "pilot: data-size, knn@scenes: a floor: pre-training itself gives +0.5 points, and 2.0"
     )
+    assert line.endswith("; by 1 seed so far, nothing on it can be called the same")
 
 
 def test_nets_without_scores_are_no_pilot_and_no_failure(study, tmp_path):

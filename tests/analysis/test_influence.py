@@ -95,6 +95,17 @@ def test_of_a_class_that_all_nets_have_nothing_is_known(nodes, estimator):
         assert rows[["low", "high"]].to_numpy().tolist() == [[-math.inf, math.inf]] * 2
 
 
+@pytest.mark.parametrize("estimator", influence.ESTIMATORS)
+def test_classes_that_are_not_in_the_tree_have_effects_of_their_own(tree, estimator):
+    classes = [f"class {number}" for number in range(8)]
+    nodes, inclusion = influence.nodes_above(tree, classes), halves(20, classes)
+    assert nodes.wnids == tuple(classes)
+    scores = 50 + 9 * inclusion[:, 2] + np.random.default_rng(0).normal(0, 0.1, 20)
+    table = scored(nodes, inclusion, scores).effects(estimator).set_index("node")
+    assert table["effect"].idxmax() == "class 2"
+    assert np.isfinite(table[["effect", "low", "high", "p"]].to_numpy(float)).all()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
 def test_the_posterior_mean_is_ridge_on_effects_of_nodes(nodes, share, monkeypatch):
     """Under one strength: class effects as sums of effects of nodes are features of nodes, equally shrunk."""

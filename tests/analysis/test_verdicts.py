@@ -1,5 +1,6 @@
 """Verdicts of made-up evidence at every bound."""
 
+import math
 import re
 from dataclasses import replace
 from types import SimpleNamespace
@@ -73,6 +74,14 @@ def test_no_noise_is_said_where_there_are_seeds_enough():
     ceiling = "a ceiling: scores of 100 % leave no room for a difference"
     (verdict,) = judge([replace(silent, control_fault=ceiling)])
     assert (verdict.word, verdict.note) == (CANNOT_TELL, ceiling)
+
+
+def test_a_main_comparison_without_noise_leaves_the_others_their_fifth_of_the_level():
+    """Its four fifths go to them once it is decided, and it is not."""
+    silent = Evidence(SimpleNamespace(n=MIN_SEEDS, p=float("nan"), mean=2.0, testable=False))
+    main, second, _, third = judge([silent, evidence(0.002), silent, evidence(0.03)])
+    assert math.isnan(main.p_adjusted)
+    assert [second.p_adjusted, third.p_adjusted] == pytest.approx([2 * 0.002 / 0.2, 0.03 / 0.2])
 
 
 @pytest.mark.parametrize(("seeds", "cap"), [(MIN_SEEDS, 5), (4, 5), (5, 5)])

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from itl import ItlError, log_lines
 from itl.packs import writer
@@ -26,7 +27,7 @@ from itl.packs.writer import npy_header
 from itl.sources.class_folders import ClassFolders
 from itl.specs import Packing
 from itl.storage import hold_lock
-from tests.pictures import encoded, forked, same, smooth, tree
+from tests.pictures import CAR, FOX, encoded, forked, same, smooth, tree
 
 COUNT = 240
 PACKING = Packing("folder", size=24)
@@ -116,6 +117,38 @@ def test_a_moved_source_is_the_same_pack_and_other_images_are_not(undisturbed, p
     assert same(Pack.build(PACKING, undisturbed.folder, path=copied), undisturbed)
     with pytest.raises(ItlError, match="is the pack of"):
         Pack.build(PACKING, undisturbed.folder, path=other)
+
+
+def test_other_images_of_the_same_names_and_sizes_are_not_taken_for_moved_ones(tmp_path):
+    """As all BMPs of one size have."""
+    random = np.random.default_rng(0)
+    for folder in ("one", "two"):
+        for name in ("cat/1.bmp", "dog/2.bmp"):
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True)
+            Image.fromarray(random.integers(0, 256, (9, 9, 3), np.uint8)).save(path)
+    packing = Packing("folder", size=8)
+    pack = Pack.build(packing, tmp_path / "pack", path=tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    assert Pack.build(packing, tmp_path / "pack", path=tmp_path / "copy").digest == pack.digest
+    with pytest.raises(ItlError, match="is the pack of .* from .*/one, not of .*/two; pack to another"):
+        Pack.build(packing, tmp_path / "pack", path=tmp_path / "two")
+
+
+@pytest.mark.parametrize("place", ["", "ILSVRC", "ILSVRC/Data", "ILSVRC/Data/CLS-LOC"])
+def test_a_list_of_val_in_any_folder_around_the_images_is_watched(tmp_path, place):
+    images = tmp_path / "ILSVRC/Data/CLS-LOC"
+    tree(images, *(f"{part}.JPEG" for part in (f"train/{FOX}/1", f"train/{CAR}/1", "val/v_1", "val/v_2")))
+    for path in images.rglob("*.JPEG"):
+        path.write_bytes(encoded(smooth(9, 9)))
+    labels = []
+    for number, (first, second) in enumerate(((FOX, CAR), (CAR, FOX))):
+        solution = f"ImageId,PredictionString\nv_1,{first} 1 2 3 4\nv_2,{second} 1 2 3 4\n"
+        (listed := tmp_path / place / "LOC_val_solution.csv").write_text(solution)
+        os.utime(listed, (number, number))
+        table = Pack.build(Packing("imagenet", size=8), tmp_path / "pack", path=images).table
+        labels.append(table.loc[table["split"] == "val", "wnid"].tolist())
+    assert labels == [[FOX, CAR], [CAR, FOX]]
 
 
 def test_kills_at_any_write_end_in_the_same_bytes(undisturbed, photos, tmp_path):

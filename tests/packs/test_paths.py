@@ -32,6 +32,16 @@ def test_a_folder_that_may_be_meant_is_offered(tmp_path):
         paths.find_source(Packing("folder", path="leavs"), "images", machine)
 
 
+def test_a_path_may_begin_at_the_home_of_the_user_and_one_here_is_offered(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    machine = here(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths.find_source(Packing("folder", "~/photos"), "images", machine) == tmp_path / "photos"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ItlError, match="give --data FOLDER or --data images=photos, which is in this folder"):
+        paths.find_source(Packing("folder", "photos"), "images", machine)
+
+
 def test_a_source_is_listed_once_and_its_pack_counts_the_same(tmp_path, monkeypatch):
     machine, packing = here(tmp_path), Packing(**IMAGES | {"options": tuple(IMAGES["options"].items())})
     listed = size_of(packing, "images", machine)

@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -342,7 +343,7 @@ def test_a_pack_that_is_half_there_needs_only_the_rest(tmp_path, rated):
             {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
             | {"targets": {"objects": {"source": "demo-detection", "size": 64, "fit": "pad"}}}
             | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
-            "data-size: no net for detection .* called 'torchvision:vgg11'",
+            "data-size, detection: no net for detection .* called 'torchvision:vgg11'",
         ),
     ],
 )
@@ -416,13 +417,33 @@ def test_notes_on_designs_are_written_whole():
     assert (blank, last) == ("", "a, b: run two seeds or more of it first")
 
 
-def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated, caplog):
-    photos, machine = tmp_path / "photos", here(tmp_path)
+def with_photos(photos: Path):
+    """A question on class folders at *photos*: 8 images of 2 classes in each split."""
     for split, number in itertools.product(("train", "val"), range(8)):
         path = photos / split / ("cat", "dog")[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encoded(smooth(9, 9) + number))
-    question = data_size(**SHARED | {"images": {"source": "folder", "path": str(photos), "size": 8}}, **FOUR)
+    return data_size(**SHARED | {"images": {"source": "folder", "path": str(photos), "size": 8}}, **FOUR)
+
+
+def test_runs_on_images_that_were_moved_are_found_once_they_are_packed(tmp_path, rated, in_this_process):
+    machine, store = here(tmp_path), Store(tmp_path / "runs")
+    question = with_photos(tmp_path / "before")
+    assert plan.WAITING not in plan.plan([question], store, machine).notes, "there is nothing to be found"
+    run_all([question], store, machine)
+    moved = with_photos(tmp_path / "behind")
+    made = plan.plan([moved], store, machine)
+    assert plan.WAITING in made.summary().splitlines()
+    assert set(made.runs["state"]) == {"to do"}
+    moved.prepare(machine)
+    made = plan.plan([moved], store, machine)
+    assert plan.WAITING not in made.notes
+    assert set(made.runs["state"]) == {"done"}
+
+
+def test_a_plan_says_that_a_source_has_changed_and_takes_no_run_of_the_old_pack(tmp_path, rated, caplog):
+    photos, machine = tmp_path / "photos", here(tmp_path)
+    question = with_photos(photos)
     store = Store(tmp_path / "runs")
     question.prepare(machine)
     before = plan.plan([question], store, machine)

@@ -40,6 +40,9 @@ def test_seeds_pair_the_conditions():
 def test_all_keeps_every_image():
     question = small_study(images_per_class=[], subset={"labels": "original"})
     assert {r.spec.subset.images_per_class for r in question.runs(NOWHERE) if r.task == "own"} == {None}
+    question = small_study(subset={"leaves": 2, "at_most": True})
+    nets = [run.spec.subset for run in question.runs(NOWHERE) if run.task == "own"]
+    assert {(subset.leaves, subset.at_most) for subset in nets} == {(2, True)}
 
 
 def granularity(**changes):
@@ -320,6 +323,14 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             {"tasks": ["knn@scenes", "knn@scenes"]},
             "data-size needs each task once; knn@scenes is given twice",
         ),
+        (
+            {"targets": {"my t (1)": SETTINGS["targets"]["scenes"]}, "tasks": ["knn@my t (1)"]},
+            r"a target is called by letters, digits, - and _, as tasks name it; got 'my t .1.'",
+        ),
+        (
+            {"tasks": ["knn@scenes", "knn@scenes/original"]},
+            "data-size needs each task once; knn@scenes/original is another of them, written otherwise",
+        ),
         ({"tasks": ["detection@scenes"]}, "detection@scenes needs annotated objects, and source demo-scenes"),
         (
             PEOPLE | {"tasks": ["knn@people"]},
@@ -353,6 +364,7 @@ PEOPLE = {"targets": {"people": {"source": "demo-actions", "size": 32}}}
             {"subset": {"images_per_class": 3}},
             r"subset has images_per_class 3, and images_per_class of data-size \[0, 4, 12\], so that",
         ),
+        ({"subset": {"without": ["abc"]}}, "subset has without, which data-size does not take"),
         ({"subset": {"seed": 9}}, r"subset has seed 9, and seeds of data-size \[0, 1\], so that 9 would be"),
         ({"repeats": 0}, "repeats of data-size should be above 0, not 0"),
         ({"repeats": 2}, "none of its tasks trains there; leave repeats out, or add a task by .*finetune"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,14 +54,15 @@ def write_preset(home: Path, study: dict) -> None:
     (home / "params/mini.yaml").write_text(json.dumps(preset))
 
 
-def start(home: Path, workers: int = 2) -> subprocess.Popen:
-    """Start `itl run` on the preset in the project *home*, in as many jobs as *workers*."""
+def start(home: Path, workers: int = 2, **settings: str) -> subprocess.Popen:
+    """Start `itl run` on the preset in *home*, in as many jobs as *workers*, by Dask's *settings*."""
     environment = os.environ | {
         "PYTHONPATH": str(CHECKOUT),
         "ITL_DEVICE": "cpu",
         "OMP_NUM_THREADS": "1",
         "DASK_JOBQUEUE__SLURM__INTERFACE": "lo",
         "DASK_JOBQUEUE__SLURM__MEMORY": "1GB",
+        **{f"DASK_JOBQUEUE__SLURM__{name}": value for name, value in settings.items()},
     }
     command = [sys.executable, "-m", "itl", "run", "mini", "--scheduler", "slurm", "--workers", str(workers)]
     pipe = subprocess.PIPE
@@ -119,6 +121,16 @@ def test_whatever_ends_jobs_early_the_store_resumes(cluster, undisturbed, home):
     assert results(home) == results(undisturbed)
     assert weights(home) == weights(undisturbed)
     slurm.wait_for(lambda: not jobs(), cluster)
+
+
+def test_a_job_that_slurm_would_not_take_is_one_line(cluster, home):
+    status, output = outcome(start(home, QUEUE="nowhere"))
+    assert status == 1, output
+    [line] = [line for line in output.splitlines() if line.startswith("itl: SLURM")]
+    assert re.search(
+        "SLURM takes no such job .*invalid partition.*; set it in jobqueue.slurm of Dask's", line
+    )
+    assert "Traceback" not in output
 
 
 def test_an_array_of_jobs_needs_no_daemon(cluster, undisturbed, home):

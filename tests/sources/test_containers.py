@@ -293,6 +293,21 @@ def test_one_file_alone_and_tars_in_a_tar(tmp_path):
     ]
 
 
+def test_imagenet21k_in_folders_of_splits_keeps_them_and_no_image_takes_the_place_of_another(tmp_path):
+    """As ImageNet-21K-P divides the classes."""
+    names = [f"imagenet21k_{split}/{wnid}/1.png" for split in ("train", "val") for wnid in (FOX, CAR)]
+    source = open_source("imagenet21k", written(tmp_path / "p", dict.fromkeys(names, DATA)))
+    assert [(record.id, record.wnid, record.split) for record in source.records()] == [
+        (f"{FOX}/1.png", FOX, "train"),
+        (f"{CAR}/1.png", CAR, "train"),
+        (f"val/{FOX}/1.png", FOX, "val"),
+        (f"val/{CAR}/1.png", CAR, "val"),
+    ]
+    twice = {f"{FOX}/1.png": DATA, f"thumbs/{FOX}/1.png": DATA, f"{CAR}/1.png": DATA}
+    with pytest.raises(ItlError, match=f"{FOX}/1.png and thumbs/{FOX}/1.png, which are one image by their"):
+        open_source("imagenet21k", written(tmp_path / "twice", twice)).records()
+
+
 def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatch):
     parquet_file(
         tmp_path / "train.parquet", [("2.png", "cat", DATA), ("1.png", "cat", IMAGES["val/cat/3.png"])]
@@ -324,6 +339,11 @@ def test_a_large_table_out_of_order_is_numbered_by_its_rows(tmp_path, monkeypatc
             "is of train by its name, and has rows of test by",
         ),
         ({"image": [b"x"], "label": [0], "split": ["held"]}, "a column split with 'held', which is no split"),
+        (
+            {"image": [b"x", b"y"], "label": [0, 1], "phase": ["train", "test"]},
+            "is of train by its name, and has rows of test by its column phase",
+        ),
+        ({"image": [b"x"], "label": [0], "is_test": [True]}, "has a column is_test, whose images would all"),
     ],
 )
 def test_tables_that_are_refused(tmp_path, columns, message):

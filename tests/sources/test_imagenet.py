@@ -161,6 +161,29 @@ def test_the_list_of_val_may_lie_in_any_folder_around_the_images(tmp_path, folde
     ]
 
 
+def test_tars_of_one_split_are_joined_and_what_is_there_twice_counts_once(tmp_path):
+    for number, wnid in enumerate((FOX, CAR), 1):
+        tarred(tmp_path / f"train.X{number}.tar", {f"{wnid}/{wnid}_1.JPEG": b"x"})
+    for name in ("val.X.tar", "validation.tar"):
+        tarred(tmp_path / name, {f"{FOX}/ILSVRC2012_val_00000001.JPEG": b"x"})
+    source = ImageNet(tmp_path)
+    assert [record[1:] for record in listed(source)] == [(FOX, "train"), (CAR, "train"), (FOX, "val")]
+    assert source.left_out == {"files whose name comes again": 1}
+
+
+def test_what_lies_beside_the_folders_of_splits_is_counted(tmp_path):
+    tree(tmp_path, *(f"{split}/{wnid}/{wnid}_1.JPEG" for split in ("train", "val") for wnid in (FOX, CAR)))
+    tree(tmp_path, f"extra/{FOX}/2.JPEG", "more/3.JPEG", "top.JPEG", "notes.txt", ".cache/4.JPEG")
+    tarred(tmp_path / TRAIN_TAR, {f"{FOX}.tar": b""})
+    source = ImageNet(tmp_path)
+    assert len(source.records()) == 4
+    assert source.left_out == {
+        f"tars beside folders of the same split ({TRAIN_TAR})": 1,
+        "images beside the folders of splits (top.JPEG)": 1,
+        "folders beside those of splits (extra …)": 2,
+    }
+
+
 def test_files_named_after_another_class_or_split_are_said(tmp_path):
     names = [f"train/{FOX}/{name}_1.JPEG" for name in (FOX, CAR, "ILSVRC2012_val")]
     tree(tmp_path, *names, f"train/{CAR}/{CAR}_1.JPEG")

@@ -52,11 +52,38 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
             b"file,label,is_valid\ntrain/1.jpg,a,True\n",
             "has a column is_valid, whose images would",
         ),
+        ("all.csv", b"file,label,train\ntrain/1.jpg,a,1\ntrain/2.jpg,a,0\n", "has a column train, whose"),
+        (
+            "train.csv",
+            b"train/1.jpg,a,b\n",
+            "train.csv, line 1: more than an image and its label, and no header",
+        ),
+        (
+            "all.csv",
+            b"file,label,phase,use\ntrain/1.jpg,a,train,test\ntrain/2.jpg,a,test,train\n",
+            "may have its splits in phase or use; leave one of them out",
+        ),
     ],
 )
 def test_labels_and_columns_that_may_mean_two_things_are_refused(tmp_path, name, content, message):
     with pytest.raises(ItlError, match=message):
         open_source("lists", written(tmp_path, IN_SPLITS | {name: content})).records()
+
+
+def test_a_column_of_two_splits_and_nothing_else_divides_whatever_its_name(tmp_path):
+    table = "file,label,{}\ntrain/1.jpg,a,{}\ntrain/2.jpg,a,{}\n"
+
+    def read(*cells: str) -> set[str]:
+        return set(splits(written(tmp_path, IN_SPLITS | {"all.csv": table.format(*cells).encode()})).values())
+
+    assert read("dataset", "TRAIN", "Test") == {"train", "test"}
+    for cells in (("source", "train", "web"), ("quality", "valid", "valid"), ("train", "a", "b")):
+        assert read(*cells) == {"train"}, "by the folder"
+
+
+def test_rows_that_end_with_a_comma_have_no_other_value(tmp_path):
+    path = written(tmp_path, IN_SPLITS | {"train.csv": b"train/1.jpg,a,\ntrain/2.jpg,b,\n"})
+    assert splits(path) == {"train/1.jpg": "train", "train/2.jpg": "train"}
 
 
 def test_a_column_of_flags_is_passed_over_beside_one_of_splits(tmp_path):

@@ -1,5 +1,6 @@
 """SUN397 in small: nested classes, partitions in all the places people have them, and what is missing."""
 
+import os
 import zipfile
 
 import pytest
@@ -60,6 +61,23 @@ def layouts(root):
             archive.writestr(name, content)
     yield root / "tars"
     yield root / "tars/SUN397.tar"
+
+
+def test_a_pack_is_made_anew_where_lists_beside_the_images_have_changed(tmp_path):
+    swapped = LISTS | {"Training_01.txt": LISTS["Testing_01.txt"], "Testing_01.txt": LISTS["Training_01.txt"]}
+    zipped = tmp_path / "tars/Partitions.zip"
+    written(tmp_path / "folder", IMAGES)
+    tarred(tmp_path / "tars/SUN397.tar", IMAGES)
+    for number, lists in enumerate((LISTS, swapped)):
+        written(tmp_path / "folder", below("Partitions", lists))
+        with zipfile.ZipFile(zipped, "w") as archive:
+            for name, content in lists.items():
+                archive.writestr(name, content)
+        os.utime(zipped, (number, number))
+        for name in ("folder/SUN397", "tars/SUN397.tar"):
+            pack = Pack.build(Packing("sun397", size=8), tmp_path / f"{name}-pack", path=tmp_path / name)
+            [first] = pack.table.loc[pack.table["image"] == "a/abbey/sun_1.jpg", "split"]
+            assert first == ("train", "test")[number], name
 
 
 def test_wherever_images_and_lists_lie(tmp_path):
