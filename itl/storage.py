@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOLCK, ENOSPC, ENOSYS, EOPNOTSUPP
@@ -113,6 +114,19 @@ def read_cache(path: Path, read: Callable[[Path], T]) -> T | None:
     except (OSError, ValueError, EOFError):  # as NumPy and Arrow raise them
         warn(f"{path} is damaged; it is made again")
         return None
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return *pairs* of a JSON object as a dict, for `json.loads`, which would keep the last of two alike.
+
+    Raises:
+        ValueError: If a key is there twice.
+    """
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} is twice in one object")
+    return row
 
 
 def read_yaml(text: str, name: str) -> Any:

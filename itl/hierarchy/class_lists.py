@@ -5,12 +5,14 @@ import csv
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from itl import ItlError, cannot_read, nearest
 from itl.hierarchy.taxonomy import Synset, Taxonomy
+from itl.storage import unique_keys
 
 WNID = re.compile(r"n\d{8}")
 KEY_COLUMNS = ("wnid", "synset", "name", "class", "folder")  # the first of a header
@@ -33,7 +35,7 @@ class Row:
 def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | None = None) -> dict[str, str]:
     """Read the list of classes at *path*, and what each counts as: itself, or a superclass.
 
-    A line has a wnid or a name, or several wnids with commas; or a CSV has them with a header such as
+    A line has a wnid or a name, or all wnids are on one line; or a CSV has them with a header such as
     ``wnid,label`` or ``name,wnid``; or it is a JSON list or mapping. Lines that start with # are comments.
     What stands beside a wnid is a superclass where it repeats (``n02085620 dog``), else a name or an index.
 
@@ -131,7 +133,10 @@ def _rows(path: Path) -> list[Row]:
     if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
         column, is_label = _label_column(lines[0][1], path)
         return [_csv_row(number, line, column, is_label, path) for number, line in lines[1:]]
-    rows = [row for number, line in lines for row in _line_rows(number, line)]
+    try:
+        rows = [row for number, line in lines for row in _line_rows(number, line)]
+    except ItlError as error:
+        raise ItlError(f"{path}, {error}") from None
     numbers = [row.where for row in rows]
     if len(lines) > 1 and (several := [where for where in numbers if numbers.count(where) > 1]):
         raise ItlError(
@@ -174,10 +179,13 @@ def _cells(line: str) -> list[str]:
 def _line_rows(number: int, line: str) -> Iterator[Row]:
     """Yield the classes of one line without a header."""
     where = f"line {number}"
-    wnids = [cell.strip() for cell in line.split(",") if cell.strip()]
-    if wnids and all(map(WNID.fullmatch, wnids)):
+    words = [word for word in re.split(r"[\s,;]+", line) if word]
+    wnids = list(filter(WNID.fullmatch, words))
+    if words and len(wnids) == len(words):
         yield from (Row(where, wnid) for wnid in wnids)
         return
+    if len(wnids) > 1:
+        raise ItlError(f"{where}: {line[:50]!r} has several wnids and more; give one class on each line")
     first, _, rest = re.sub(r"[,;\t]", " ", line, count=1).partition(" ")
     cells = [cell.strip() for cell in line.split(",")]
     if WNID.fullmatch(first):
@@ -191,24 +199,42 @@ def _line_rows(number: int, line: str) -> Iterator[Row]:
 
 
 def _json_rows(text: str, path: Path) -> Iterator[Row]:
-    """Yield the classes of a JSON list or mapping, or of the Python literal that a script printed."""
+    """Yield the classes of a JSON list or mapping, or of the Python literal that a script printed.
+
+    Lists under numbers, or in a list, are a wnid and its name, or the classes of a superclass.
+    """
+    content = _json_content(text, path)
+    is_mapping = isinstance(content, dict)
+    entries = list(content.items() if is_mapping else enumerate(content))
+    groups = [value for _, value in entries if isinstance(value, list | tuple) and not _has_names(value)]
+    merged = any(len(group) > 1 for group in groups)
+    for number, (key, value) in enumerate(entries, 1):
+        where, key = f"entry {number}", str(key)
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        is_named = is_mapping and not key.isdecimal()
+        if not values or not all(isinstance(one, str) or (is_named and type(one) is int) for one in values):
+            raise ItlError(f"{path}, {where}: {value!r} is no class; give wnids or names")
+        if is_named and (_has_names([key, *values]) or not isinstance(value, list | tuple)):
+            yield Row(where, key, str(values[0]) if len(values) == 1 else "")
+        elif is_named or (merged and value in groups):  # a superclass and its classes
+            yield from (Row(where, str(one), key, is_label=True) for one in values)
+        else:
+            yield Row(where, values[0], values[1] if len(values) == 2 else "")
+
+
+def _json_content(text: str, path: Path) -> Any:
     try:
-        content = json.loads(text)
-    except ValueError:
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except json.JSONDecodeError:
         try:
-            content = ast.literal_eval(text.strip())
+            return ast.literal_eval(text.strip())
         except (ValueError, SyntaxError) as error:
             raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
-    pairs = content.items() if isinstance(content, dict) else [("", value) for value in content]
-    for number, (key, value) in enumerate(pairs, 1):
-        where, key = f"entry {number}", str(key)
-        if isinstance(content, dict) and not key.isdecimal():
-            if isinstance(value, list | tuple):  # a superclass and its classes
-                yield from (Row(where, str(one), key, is_label=True) for one in value)
-            else:
-                yield Row(where, key, str(value))
-        else:
-            first = value[0] if isinstance(value, list | tuple) and value else value
-            if not isinstance(first, str):
-                raise ItlError(f"{path}, {where}: {value!r} is no class; give wnids or names")
-            yield Row(where, first)
+    except ValueError as error:
+        raise ItlError(f"{path}: {error}; keep one of them") from None
+
+
+def _has_names(values: Sequence[object]) -> bool:
+    """Say whether *values* are a wnid and then its names, as in imagenet_class_index.json."""
+    wnid, *names = map(str, values or [""])
+    return bool(names and WNID.fullmatch(wnid)) and not any(map(WNID.fullmatch, names))

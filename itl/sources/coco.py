@@ -15,10 +15,11 @@ from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS
 from itl.sources.proposals import add_regions
-from itl.sources.records import Record, examples, unique_keys
+from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan, image_frame
 from itl.sources.source import AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
+from itl.storage import unique_keys
 
 EXPORTED = ("_annotations.coco", "labels", "annotations")  # what tools call the file in a split's folder
 TABLES = {  # of the JSON, and what their rows must have
@@ -270,13 +271,18 @@ def category_names(tables: Mapping[str, list[dict]]) -> dict[str | int, str]:
 
 
 def parse_object(row: Mapping, classes: Mapping, size: tuple[int, int], where: str) -> AnnotatedObject:
-    """Make an object of one annotation; ItlError for an unknown category or an invalid box."""
+    """Make an object of one annotation, difficult if it is a crowd.
+
+    ItlError for an unknown category, an invalid box, or an iscrowd other than 0 and 1.
+    """
     if row["category_id"] not in classes:
         known = examples([f"{key} {name}" for key, name in classes.items()], 5) or "none"
         raise ItlError(f"{where}: no category has the id {row['category_id']!r}; categories are {known}")
     name = classes[row["category_id"]]
     box = voc_box(row.get("bbox"), size, f"{where}, {name!r}")
-    return AnnotatedObject(name, box, bool(row.get("iscrowd", 0)))
+    if (crowd := row.get("iscrowd", 0)) not in (0, 1):
+        raise ItlError(f"{where}, {name!r}: iscrowd is {str(crowd)[:20]!r}; it should be 0 or 1")
+    return AnnotatedObject(name, box, bool(crowd))
 
 
 def voc_box(bbox: object, size: tuple[int, int], where: str) -> Box:

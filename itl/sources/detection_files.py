@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,13 +276,20 @@ def read_coco_results(
     else:
         used = {str(row["category_id"]) for row in rows} - set(classes)
         (names, image_names), note = _read_categories(categories, images, used), ""
-    numbered = {_digits(name): name for name in images}
+    numbered: dict[int | None, list[str]] = defaultdict(list)
+    for name in sorted(images):
+        numbered[_digits(name)].append(name)
     result = []
     for number, row in enumerate(rows, 1):
         where = f"{path}, number {number}"
         image = str(row["image_id"])
         if image not in images and image not in image_names and (digits := _digits(image)) is not None:
-            image = numbered.get(digits, image)
+            if len(same := numbered.get(digits, [])) > 1:
+                raise ItlError(
+                    f"{where}: the image_id {image} may be {same[0]} or {same[1]}; give the JSON of the "
+                    f"annotations with --categories FILE"
+                )
+            image = same[0] if same else image
         image = image_names.get(image, image)
         category = str(row["category_id"])
         if category not in names and category not in classes:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from itl import ItlError, counted, pick
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 from itl.sources.layout import SPLITS
-from itl.sources.records import unique_keys
+from itl.storage import unique_keys
 
 IMAGE_COLUMNS = (
     *("file_name", "filename", "file", "image", "path", "image_path", "filepath", "image_name", "img"),

@@ -5,7 +5,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 
 from itl import ItlError, counted
-from itl.sources.records import WNID, unique_keys
+from itl.sources.records import WNID
+from itl.storage import unique_keys
 
 CLASS_NAME_FILES = (  # searched for beside the images
     *("classes.txt", "class_names.txt", "classnames.txt", "categories.txt", "synsets.txt", "names.txt"),

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ class ParquetImages(Source):
     @cached_property
     def _groups(self) -> dict[str, list[RowGroup]]:
         """The row groups of each split."""
+        self._refuse_configurations()
         split_of = splits_by_name(self._files, Path(self.path))
         groups: dict[str, list[RowGroup]] = {}
         for name, file in self._files.items():
@@ -135,6 +137,28 @@ class ParquetImages(Source):
                 refuse_large(size, f"row group {number} of {file}")
                 of_split.append(RowGroup(name, number, group.num_rows, size, time_ns))
         return groups
+
+    def _refuse_configurations(self) -> None:
+        """Raise ItlError where all files of one folder have the names and rows of those of another.
+
+        These are the same images under other labels, such as fine and coarse ones; copies are noted.
+        """
+        folders: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+        for name, file in self._files.items():
+            *parts, last = name.split("/")
+            inner = [part for part in parts if part.lower() in SPLITS]
+            folder = "/".join(part for part in parts if part.lower() not in SPLITS)
+            rows = open_table(file).metadata.num_rows
+            folders[folder]["/".join([*inner, last])] = rows, file.stat().st_size
+        for (one, files), (other, others) in combinations(folders.items(), 2):
+            same_rows = {name: rows for name, (rows, _) in files.items()} == {
+                name: rows for name, (rows, _) in others.items()
+            }
+            if same_rows and files != others:
+                raise ItlError(
+                    f"{self.path}: {one or 'the folder itself'} and {other} have files of the same names and "
+                    f"rows, as of one data set under other labels; give one of them as the path"
+                )
 
     @cached_property
     def _columns(self) -> tuple[str, str]:
@@ -368,10 +392,13 @@ def _names_in_card(text: str, column: str) -> dict[str, str]:
 
     parts = text.split("---")
     try:
-        info = yaml.safe_load(parts[1])["dataset_info"] if len(parts) > 2 else None
-        info = info[0] if isinstance(info, list) else info
-        features = {feature["name"]: feature for feature in (info or {})["features"]}
-        names = features[column]["dtype"]["class_label"]["names"]
-        return {str(number): str(name) for number, name in names.items()}
+        info = yaml.safe_load(parts[1])["dataset_info"] if len(parts) > 2 else {}
+        names = []  # of each configuration, which are not told apart here
+        for one in info if isinstance(info, list) else [info]:
+            features = {feature["name"]: feature for feature in one["features"]}
+            if column in features:
+                of_numbers = features[column]["dtype"]["class_label"]["names"]
+                names.append({str(number): str(name) for number, name in of_numbers.items()})
+        return names[0] if all(others == names[0] for others in names) else {}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return {}

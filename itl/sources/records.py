@@ -2,11 +2,10 @@
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from itl import ItlError, counted, one_line
 from itl.sources.archives import Member
@@ -95,19 +94,6 @@ def plain_line(text: str) -> str:
     'line 1 line 2'
     """
     return one_line(" ".join(text.split()))
-
-
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return *pairs* of a JSON object as a dict, for `json.loads`, which would keep the last of two alike.
-
-    Raises:
-        ValueError: If a key is there twice.
-    """
-    row = dict(pairs)
-    if len(row) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r} is twice in one object")
-    return row
 
 
 def examples(names: Sequence[str], limit: int = 3) -> str:

@@ -18,9 +18,18 @@ from itl.sources.container_files import (
     describe_missing_parts,
     splits_by_name,
 )
+from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
-from itl.sources.records import WNID, Record, examples, is_image, plain_line, validate_records
+from itl.sources.records import (
+    WNID,
+    Record,
+    examples,
+    is_image,
+    plain_line,
+    suffix_of,
+    validate_records,
+)
 from itl.sources.source import Source
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON
@@ -53,7 +62,7 @@ class WebDataset(Source):
     path: Path
     names: Path | None = None  # file with the names of numbered classes
     image: str | None = None  # suffix of the image, such as jpg, where samples have several
-    label: str | None = None  # cls, txt or json; None takes the first of these that samples have
+    label: str | None = None  # cls, txt or json; None takes all that samples have, which must agree
     kind = "webdataset"
     expected = (
         "a folder of plain .tar shards, such as imagenet1k-train-0000.tar and imagenet1k-validation-00.tar, "
@@ -165,8 +174,8 @@ class WebDataset(Source):
             )
         if bare:
             raise ItlError(
-                f"{self.path}: {counted(len(bare), 'labels have')} no image of the same name, such as "
-                f"{bare[0]}; write the shards again"
+                f"{self.path}: {counted(len(bare), 'samples have')} no image in a format that is read, such "
+                f"as {bare[0]}; write the shards again"
             )
         return samples
 
@@ -182,8 +191,11 @@ class WebDataset(Source):
         with open(next(iter(listing.files.values())).path, "rb") as file:
             for key, by_suffix in groups.items():
                 images = {suffix: name for suffix, name in by_suffix.items() if is_image(name)}
-                if not images and "cls" in by_suffix:
-                    bare.append(f"{by_suffix['cls']} in {shard}")
+                unread = any(suffix_of(name) in UNREAD_SUFFIXES for name in by_suffix.values())
+                if not images and (unread or "cls" in by_suffix):
+                    bare.append(f"{by_suffix.get('cls', max(by_suffix.values()))} in {shard}")
+                elif not images:
+                    listing.left_out["files of no image"] += len(by_suffix)
                 if self.image:
                     images = {suffix: name for suffix, name in images.items() if suffix == self.image}
                 if len(images) > 1:
@@ -209,13 +221,24 @@ class WebDataset(Source):
                 texts[suffix] = data.decode("utf-8", errors="replace").strip()
         if texts["json"]:
             sample.number, sample.name = _labels_of_json(texts["json"], f"{sample.shard}: {sample.key}.json")
-        for label in (texts["cls"], texts["txt"]):
-            if label in NO_LABEL or sample.number or (sample.name and not is_number(label)):
+        for suffix in ("cls", "txt"):
+            label = texts[suffix]
+            if label in NO_LABEL:
                 continue
-            if is_number(label):
-                sample.number = label
-            else:
-                sample.name = plain_line(label)
+            is_name = not is_number(label)
+            known = sample.name if is_name else sample.number
+            if known and (plain_line(label) != known if is_name else int(label) != int(known)):
+                if is_name and suffix == "txt":  # a caption
+                    continue
+                raise ItlError(
+                    f"{self.path}: the label of {sample.key} in {sample.shard} is {label[:40]!r} by its "
+                    f".{suffix} and {known[:40]!r} by another file; correct one, or take the option "
+                    f"label={suffix}"
+                )
+            if not is_name:
+                sample.number = known or label
+            elif not sample.number:
+                sample.name = known or plain_line(label)
 
     @cached_property
     def _labelled(self) -> list[Sample]:

@@ -213,6 +213,14 @@ def test_coco_results(rows, categories, words, tmp_path, capsys):
     assert (status, out) == ((0, SCORED) if not words or "taken for" in words else (1, ""))
 
 
+def test_a_number_that_may_be_two_images_is_refused(tmp_path, capsys):
+    """As of frames of videos: 1_12 and 11_2."""
+    notes = write_world(tmp_path, WORLD.replace({"image": {"a": "1_12", "000007": "11_2"}}), detections())
+    (answers := tmp_path / "answers.json").write_text(json.dumps([result(112, 12)]))
+    assert main(["voc-ap", *notes[:2], "--detections", str(answers)]) == 1
+    assert "the image_id 112 may be 1_12 or 11_2; give the JSON of the" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "note"),
     [

@@ -41,6 +41,10 @@ def read(tmp_path, content: str | bytes, classes=None) -> dict[str, str]:
         f'{{"0": ["{TENCH}", "tench"], "1": ["{GOLDFISH}", "goldfish"]}}',
         f'{{"{TENCH}": "tench, Tinca tinca", "{GOLDFISH}": "goldfish"}}',
         f"{{'{TENCH}': 0, '{GOLDFISH}': 1}}",
+        f"{TENCH} {GOLDFISH}\n",
+        f"{TENCH};{GOLDFISH}\n",
+        f'{{"0": ["{TENCH}"], "1": ["{GOLDFISH}"]}}',
+        f'{{"{TENCH}": ["tench", "Tinca tinca"], "{GOLDFISH}": ["goldfish"]}}',
         "tench.n.01\ngoldfish.n.01\n",
         "tench\nCarassius auratus\n",
     ],
@@ -59,10 +63,25 @@ def test_a_list_of_classes(tmp_path, content):
         f"{TENCH},fish\n{GOLDFISH},fish\n{CHIHUAHUA},dog\n{SPANIEL},dog\n",
         f'{{"fish": ["{TENCH}", "{GOLDFISH}"], "dog": ["{CHIHUAHUA}", "{SPANIEL}"]}}',
         f'{{"{TENCH}": "fish", "{GOLDFISH}": "fish", "{CHIHUAHUA}": "dog", "{SPANIEL}": "dog"}}',
+        f'[["{TENCH}", "fish"], ["{GOLDFISH}", "fish"], ["{CHIHUAHUA}", "dog"], ["{SPANIEL}", "dog"]]',
     ],
 )
 def test_a_list_of_superclasses(tmp_path, content):
     assert read(tmp_path, content) == FISH
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'{{"0": ["{TENCH}", "{GOLDFISH}"], "1": ["{CHIHUAHUA}", "{SPANIEL}"]}}',
+        f"{{0: ['{TENCH}', '{GOLDFISH}'], 1: ['{CHIHUAHUA}', '{SPANIEL}']}}",
+        f'[["{TENCH}", "{GOLDFISH}"], ["{CHIHUAHUA}", "{SPANIEL}"]]',
+        '{"0": ["tench", "goldfish"], "1": ["Chihuahua", "Japanese spaniel"]}',
+    ],
+)
+def test_superclasses_may_have_numbers_for_names(tmp_path, content):
+    numbers = {"fish": "0", "dog": "1"}
+    assert read(tmp_path, content) == {wnid: numbers[label] for wnid, label in FISH.items()}
 
 
 def test_two_classes_of_one_name_are_not_one_superclass(tmp_path):
@@ -96,6 +115,16 @@ def test_names_of_folders(tmp_path):
         ("name,super_class\ntench,a\ngoldfish,b\n", "a column 'super_class'; did you mean 'superclass'?"),
         (f'["{TENCH}"', "begins like JSON, but is not"),
         ("[1, 2]", "entry 1: 1 is no class"),
+        (
+            f'{{"{TENCH}": {{"label": "fish"}}}}',
+            "entry 1: {'label': 'fish'} is no class; give wnids or names",
+        ),
+        (f'{{"fish": ["{TENCH}"], "fish": ["{GOLDFISH}"]}}', "the key 'fish' is twice in one object"),
+        (f"{TENCH} {GOLDFISH}\n{CHIHUAHUA} {SPANIEL}\n", "line 1: several classes"),
+        (
+            f"{CHIHUAHUA}\n{TENCH},{GOLDFISH},fish\n",
+            "line 2: .* has several wnids and more; give one class on",
+        ),
     ],
 )
 def test_a_list_that_is_not_clear_is_refused_with_its_line(tmp_path, content, message):

@@ -146,7 +146,7 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
         ({"train-0.tar": TWO, "part-0.tar": TWO}, "part-0.tar tells no split"),
         (
             {"train-0.tar": {**TWO, "c.cls": b"0"}},
-            "1 label has no image of the same name, such as c.cls in t",
+            "1 sample has no image in a format that is read, such as c.cls in t",
         ),
         ({"train-0.tar": {**TWO, "a.jpg": DATA}}, "several images, a.png, a.jpg; .* option image=png"),
         ({"train-0.tar": {**TWO, **sample("c.png", DATA, cls="cat")}}, "c has the class 'cat'"),
@@ -159,6 +159,19 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
             },
             "captions, not classes",
         ),
+        (
+            {"train-0.tar": {**TWO, "c.heic": DATA, "c.json": b'{"label": 0}'}},
+            "1 sample has no image in a format that is read, such as c.json in t",
+        ),
+        (
+            {"train-0.tar": sample("a.png", DATA, cls=0, json={"label": 1})},
+            "the label of a in train-0.tar is '0' by its .cls and '1' by another file; correct one, or take",
+        ),
+        (
+            {"train-0.tar": sample("a.png", DATA, cls="cat", json={"label": "car"})},
+            "is 'cat' by its .cls and 'car' by another file",
+        ),
+        ({"train-0.tar": sample("a.png", DATA, cls=0, txt=1)}, "is '1' by its .txt and '0' by another file"),
         ({"train-0.tar": {"a.npy": b"", "a.cls": b"0"}}, "its 1 shard holds no images"),
         (
             {"train-0.tar": sample("a.x.png", DATA, cls=0)},
@@ -260,6 +273,12 @@ def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):
     )
     written(tmp_path / "plain", {"README.md": card.encode()})
     assert read("parquet", tmp_path / "plain")[0] == ("train/ant/1.png", "ant", "train")
+    features = card[card.index("  features") : card.index("---\n# A")].replace("\n  ", "\n    ")
+    configurations = [f"  - config_name: {name}\n  {features}" for name in ("one", "two")]
+    for words, expected in (("ant", "ant"), ("wasp", "0")):  # where configurations differ, none is taken
+        two = f"---\ndataset_info:\n{configurations[0]}{configurations[1].replace('ant', words)}---\n"
+        written(tmp_path / "plain", {"README.md": two.encode()})
+        assert read("parquet", tmp_path / "plain")[0][1] == expected
 
 
 def test_a_table_that_has_changed_is_packed_anew(tmp_path):
@@ -353,6 +372,22 @@ def test_tables_that_are_refused(tmp_path, columns, message):
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
     with pytest.raises(ItlError, match=message):
         open_source("parquet", tmp_path).records()
+
+
+def test_two_configurations_of_one_data_set_are_refused(tmp_path):
+    """As the hub keeps them: the same images under fine and under coarse labels."""
+    for folder, label in (("fine", "tabby"), ("coarse", "cat")):
+        for split in ("train", "test"):
+            rows = [(f"{number}.png", f"{label} {number}", DATA) for number in range(2)]
+            parquet_file(tmp_path / folder / split / "0000.parquet", rows)
+    with pytest.raises(
+        ItlError, match="coarse and fine have files of the same names and rows, as of one data"
+    ):
+        open_source("parquet", tmp_path).records()
+    assert len(open_source("parquet", tmp_path / "fine").records()) == 4
+    rows = [(f"{number + 5}.png", f"cat {number % 2}", DATA) for number in range(3)]
+    parquet_file(tmp_path / "coarse/train/0000.parquet", rows)  # another part, as it may be
+    assert len(open_source("parquet", tmp_path).records()) == 9
 
 
 def test_a_table_of_paths_alone_is_refused(tmp_path):
