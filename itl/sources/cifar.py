@@ -13,7 +13,7 @@ import numpy as np
 from itl import ItlError, counted
 from itl.sources.limits import refuse_large
 from itl.sources.plain_pickle import load_plain
-from itl.sources.records import Record, validate_records
+from itl.sources.records import Record, examples, validate_records
 from itl.sources.source import Source
 
 SIDE = 32  # pixels
@@ -177,16 +177,20 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
     """Return the files of the data set by name: the pickles if they are complete, or else the binary ones."""
     pickles = [name for files in source.files.values() for name in files]
     wanted = [*pickles, source.names[0]], [*(f"{name}.bin" for name in pickles), source.names_text]
+    lacking = ""
     for names, inside, packed in zip(wanted, source.folders, source.packed, strict=True):
         here = sorted(folder for folder in path.glob("*/") if folder.name.lower() == inside)
         for folder in (*here, path):
-            if all((folder / name).is_file() for name in names):
+            missing = [name for name in names if not (folder / name).is_file()]
+            if not missing:
                 return {name: _read(folder / name) for name in names}
+            if len(missing) < len(names):
+                lacking = f": {folder} lacks {examples(missing)}"
         for file in (path / packed, path):
             if file.is_file() and file.name == packed:
                 return _unpack(file, names)
     raise ItlError(
-        f"no complete {source.title} in {path}; give the folder that contains "
+        f"no complete {source.title} in {path}{lacking}; give the folder that contains "
         f"{' or '.join(source.folders)}, or set the option download=true"
     )
 

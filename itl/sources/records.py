@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from itl.sources.boxes import Box
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 
 WNID = re.compile(r"n\d{8}")
+MASK = re.compile(r"(.+)[_ -]masks?(?:_\d+)?\.\w+")  # of the image with the name before it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -123,8 +124,8 @@ def classes_by_split(records: Iterable[Record]) -> dict[str, set[str]]:
     return dict(classes)
 
 
-def describe_doubtful_names(records: Iterable[Record]) -> list[str]:
-    """Return notes on images whose files, by ImageNet's names, are of another class or split.
+def describe_doubtful_names(records: Collection[Record]) -> list[str]:
+    """Return notes on images whose names say that they are masks, or of another class or split in ImageNet.
 
     >>> folder = "train/n01440764"
     >>> names = [f"{folder}/{name}_1.JPEG" for name in ("n01440764", "n02119022", "ILSVRC2012_val")]
@@ -133,8 +134,10 @@ def describe_doubtful_names(records: Iterable[Record]) -> list[str]:
     1 image is named after another wnid than that of the folder: train/n01440764/n02119022_1.JPEG
     1 image has the name of a validation image, but is in train: train/n01440764/ILSVRC2012_val_1.JPEG
     """
-    others, validation = [], []
+    others, validation, masks = [], [], []
     for record in records:  # of which there may be millions: patterns only where names differ
+        if "mask" in record.id and (mask := MASK.fullmatch(record.id)):
+            masks.append((record.id, mask[1]))
         folder, _, name = record.id.rpartition("/")
         if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:
             if WNID.fullmatch(name[:9]) and WNID.fullmatch(folder.rpartition("/")[2]):
@@ -148,6 +151,11 @@ def describe_doubtful_names(records: Iterable[Record]) -> list[str]:
     if validation:
         count = counted(len(validation), "images have") + " the name of a validation image, but is in train"
         notes.append(f"{count}: {examples(validation)}")
+    if masks:
+        images = {record.id.rpartition(".")[0] for record in records}
+        if masks := [(name, image) for name, image in masks if image in images]:
+            count = counted(len(masks), "images are") + " called like a mask of another image beside it"
+            notes.append(f"{count}: {examples([name for name, _ in masks])}; move masks elsewhere")
     return notes
 
 

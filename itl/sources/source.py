@@ -1,5 +1,6 @@
 """What every source offers, and what sources share that are scanned before anything is decoded."""
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -106,9 +107,11 @@ class Source(ABC):
         ]
         alike: dict[str, list[str]] = defaultdict(list)
         for name in names:
-            alike[" ".join(name.casefold().split())].append(repr(name))
+            number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
+            alike[number[1] if number else " ".join(name.casefold().split())].append(repr(name))
         notes += [
-            f"{' and '.join(several)} are classes of their own, and differ in case or blanks alone"
+            f"{' and '.join(several)} are classes of their own, and differ in case, blanks or the form of a "
+            f"number alone"
             for several in alike.values()
             if len(several) > 1
         ]

@@ -218,7 +218,7 @@ def test_a_number_that_may_be_two_images_is_refused(tmp_path, capsys):
     notes = write_world(tmp_path, WORLD.replace({"image": {"a": "1_12", "000007": "11_2"}}), detections())
     (answers := tmp_path / "answers.json").write_text(json.dumps([result(112, 12)]))
     assert main(["voc-ap", *notes[:2], "--detections", str(answers)]) == 1
-    assert "the image_id 112 may be 1_12 or 11_2; give the JSON of the" in capsys.readouterr().err
+    assert "the image_id 112 may be 11_2 or 1_12; give the JSON of the" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

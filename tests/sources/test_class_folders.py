@@ -371,6 +371,30 @@ def test_a_folder_that_a_link_brings_twice_is_refused(tmp_path):
     assert len(open_source("folder", tmp_path / "two").records()) == 4, "images of another folder"
 
 
+def test_masks_beside_images_are_said(tmp_path):
+    """As in BUSI: they are read as images of the class."""
+    names = (
+        "cat/a (1).png",
+        "cat/a (1)_mask.png",
+        "cat/a (1)_mask_1.png",
+        "cat/cat_mask.png",
+        "dog/mask.png",
+    )
+    tree(tmp_path, *names)
+    note = (
+        "2 images are called like a mask of another image beside it: cat/a (1)_mask.png, cat/a (1)_mask_1.png"
+    )
+    assert f"note: {note}; move masks elsewhere" in check_lines("folder", tmp_path)
+
+
+def test_classes_that_are_the_same_number_are_named(tmp_path):
+    tree(tmp_path, "1/a.jpg", "1.0/a.jpg", "01/a.jpg", "10/a.jpg", "1.5/a.jpg")
+    said = (
+        "note: '01' and '1' and '1.0' are classes of their own, and differ in case, blanks or the form of a"
+    )
+    assert [line[: len(said)] for line in check_lines("folder", tmp_path) if "of their own" in line] == [said]
+
+
 def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not_read_too(tmp_path):
     tree(
         tmp_path,
@@ -383,10 +407,8 @@ def test_classes_that_differ_in_case_or_blanks_are_named_and_images_that_are_not
         "dog/a.txt",
     )
     lines = check_lines("folder", tmp_path)
-    assert (
-        "note: 'Cat' and 'cat' and 'cat ' are classes of their own, and differ in case or blanks alone"
-        in lines
-    )
+    same = "'Cat' and 'cat' and 'cat ' are classes of their own"
+    assert f"note: {same}, and differ in case, blanks or the form of a number alone" in lines
     assert (
         lines[1].partition("left out: ")[2]
         == "2 images in formats that are not read (.avif, .heic), 1 other file"

@@ -390,6 +390,15 @@ def test_two_configurations_of_one_data_set_are_refused(tmp_path):
     assert len(open_source("parquet", tmp_path).records()) == 9
 
 
+def test_what_an_incomplete_cifar_lacks_is_named(tmp_path):
+    containers.cifar(tmp_path, hundred=False)
+    (tmp_path / "cifar-10-batches-py/data_batch_3").unlink()
+    with pytest.raises(
+        ItlError, match="no complete CIFAR-10 in .*: .*batches-py lacks data_batch_3; give the"
+    ):
+        open_source("cifar10", tmp_path).records()
+
+
 def test_a_table_of_paths_alone_is_refused(tmp_path):
     parquet_file(tmp_path / "train.parquet", [("1.png", "cat", None), ("2.png", "dog", None)])
     with pytest.raises(
