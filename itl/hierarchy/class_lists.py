@@ -132,7 +132,8 @@ def _rows(path: Path) -> list[Row]:
     lines = [(number, line) for number, line in lines if line and not line.startswith("#")]
     if lines and _cells(lines[0][1])[0].casefold() in KEY_COLUMNS:
         column, is_label = _label_column(lines[0][1], path)
-        return [_csv_row(number, line, column, is_label, path) for number, line in lines[1:]]
+        width = len(_cells(lines[0][1]))
+        return [_csv_row(number, line, column, is_label, width, path) for number, line in lines[1:]]
     try:
         rows = [row for number, line in lines for row in _line_rows(number, line)]
     except ItlError as error:
@@ -162,8 +163,10 @@ def _label_column(header: str, path: Path) -> tuple[int, bool]:
     return (others[0] if others else 0), False
 
 
-def _csv_row(number: int, line: str, column: int, is_label: bool, path: Path) -> Row:
+def _csv_row(number: int, line: str, column: int, is_label: bool, width: int, path: Path) -> Row:
     cells = _cells(line)
+    if any(map(WNID.fullmatch, cells[width:])):
+        raise ItlError(f"{path}, line {number}: {line[:50]!r} has several wnids; give one class on each line")
     value = cells[column] if column and column < len(cells) else ""
     if not cells[0] or (is_label and not value):
         raise ItlError(f"{path}, line {number}: {line[:50]!r} lacks a class or its label")
@@ -215,7 +218,8 @@ def _json_rows(text: str, path: Path) -> Iterator[Row]:
         if not values or not all(isinstance(one, str) or (is_named and type(one) is int) for one in values):
             raise ItlError(f"{path}, {where}: {value!r} is no class; give wnids or names")
         if is_named and (_has_names([key, *values]) or not isinstance(value, list | tuple)):
-            yield Row(where, key, str(values[0]) if len(values) == 1 else "")
+            of_name = bool(WNID.fullmatch(str(value))) and not WNID.fullmatch(key)  # as name,wnid in CSV
+            yield Row(where, key, str(values[0]) if len(values) == 1 else "", is_label=of_name)
         elif is_named or (merged and value in groups):  # a superclass and its classes
             yield from (Row(where, str(one), key, is_label=True) for one in values)
         else:
@@ -230,6 +234,8 @@ def _json_content(text: str, path: Path) -> Any:
             return ast.literal_eval(text.strip())
         except (ValueError, SyntaxError) as error:
             raise ItlError(f"{path} begins like JSON, but is not: {error}") from None
+    except RecursionError:
+        raise ItlError(f"{path} is nested too deeply; give a list or a mapping of classes") from None
     except ValueError as error:
         raise ItlError(f"{path}: {error}; keep one of them") from None
 

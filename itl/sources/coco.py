@@ -14,6 +14,7 @@ from itl import ItlError, counted
 from itl.sources.boxes import AnnotatedObject, Box
 from itl.sources.image_names import ImageNames
 from itl.sources.layout import SPLITS
+from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan, image_frame
@@ -51,7 +52,7 @@ class Coco(AnnotatedSource):
     )
     missing_splits = {
         "train": f"name its JSON file with the option annotations; {NO_TRAINING}",
-        "test": "without it scores are measured on val",
+        "test": "without it scores are measured on val, if there is one",
     }
     pack_options = "--size 640 --fit pad"
     labelled_by = "the categories in these files"
@@ -141,7 +142,10 @@ class Coco(AnnotatedSource):
                 missing[str(row["file_name"])] = f"{name}: {error}"
                 continue
             if json_of.setdefault(image, name) != name or image in scan.objects:
-                scan.add_problem(f"{image} is in {json_of[image]} and again in {name}; leave it in one")
+                cure = "leave it in one"
+                if split_of_folder(image) not in (None, split):  # that of split is not there
+                    cure = f"copy that of {split} to its folder, or leave it in one"
+                scan.add_problem(f"{image} is in {json_of[image]} and again in {name}; {cure}")
                 continue
             member = self.listing.files[image]
             scan.add(Record(image, "", split, member), [])

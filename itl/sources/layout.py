@@ -175,6 +175,8 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
     merged = list(dict.fromkeys(below))
     if choice.splits is None:
         _refuse_split_names(merged)
+    if choice.class_level is None and not choice.nested:
+        _refuse_half_sorted({folder: inside[folder] for folder in folders if folder not in flat})
     named = _classes(merged, choice, set(folders) != {""})
     return _assemble(tree, folders, inside, flat, named, choice)
 
@@ -356,12 +358,33 @@ def _classes(
     inside = all(_is_container(part) or part == parts[0] for parts in folders for part in parts[1:])
     same = len({len(parts) for parts in folders}) == 1 or all(wnid_of(parts[0]) for parts in folders)
     for name in sorted({parts[0] for parts in folders}):
-        if (words := _words(name)) and FILE_FOLDERS.issuperset(words):
+        if _holds_files(name):
             raise ItlError(f"{name!r} is no class by its name, but where images of any class lie")
     if not inside or not same:
         deep = sorted("/".join(parts) for parts in folders if len(parts) > 1)
         raise ItlError(f"folders lie inside the folders that may be classes: {examples(deep)}")
     return {parts: ((*start, inner[0]), wnid_of(inner[0]) or inner[0]) for parts, inner in relative.items()}
+
+
+def _refuse_half_sorted(inside: Mapping[str, dict[tuple[str, ...], int]]) -> None:
+    """Raise ItlError if images lie in a folder of files beside class folders that another split has too."""
+    for folder, relative in inside.items():
+        others = {parts[0] for other in inside if other != folder for parts in inside[other] if parts}
+        classes = sorted({parts[0] for parts in relative if parts} & others)
+        for parts, count in relative.items():
+            if classes and len(parts) == 1 and parts[0] not in others and _holds_files(parts[0]):
+                loose = _joined(folder, parts)
+                raise ItlError(
+                    f"{folder!r} is half sorted: {counted(count, 'images lie')} in {loose!r}, beside the "
+                    f"class folders {examples(classes)} (if all are there too, as copies, move {loose!r} "
+                    f"elsewhere)"
+                )
+
+
+def _holds_files(name: str) -> bool:
+    """Say whether a folder called *name* is where images of any class lie."""
+    words = _words(name)
+    return bool(words) and FILE_FOLDERS.issuperset(words)
 
 
 def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool) -> tuple[str, ...]:

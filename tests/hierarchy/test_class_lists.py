@@ -84,6 +84,12 @@ def test_superclasses_may_have_numbers_for_names(tmp_path, content):
     assert read(tmp_path, content) == {wnid: numbers[label] for wnid, label in FISH.items()}
 
 
+def test_names_of_folders_may_stand_for_wnids_in_json(tmp_path):
+    names = {"my fish": "my fish", "my dog": "my dog"}
+    content = f'{{"my fish": "{TENCH}", "my dog": "{CHIHUAHUA}"}}'
+    assert read(tmp_path, content, names) == {"my fish": TENCH, "my dog": CHIHUAHUA}
+
+
 def test_two_classes_of_one_name_are_not_one_superclass(tmp_path):
     content = f"n02012849 crane\nn03126707 crane\n{TENCH} tench\n"
     assert set(read(tmp_path, content).values()) == {"n02012849", "n03126707", TENCH}
@@ -115,6 +121,8 @@ def test_names_of_folders(tmp_path):
         ("name,super_class\ntench,a\ngoldfish,b\n", "a column 'super_class'; did you mean 'superclass'?"),
         (f'["{TENCH}"', "begins like JSON, but is not"),
         ("[1, 2]", "entry 1: 1 is no class"),
+        (f"wnid\n{TENCH},{GOLDFISH}\n", "line 2: .* has several wnids; give one class on each line"),
+        ("[" * 100_000, "is nested too deeply; give a list or a mapping of classes"),
         (
             f'{{"{TENCH}": {{"label": "fish"}}}}',
             "entry 1: {'label': 'fish'} is no class; give wnids or names",

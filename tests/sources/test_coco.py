@@ -261,7 +261,7 @@ def test_a_test_split_without_annotations_is_left_out(tmp_path):
     }
     lines = check_lines("coco", written(tmp_path, PLAIN | files))
     assert "note: test.json has no annotations, so test is left out; val is scored" in lines
-    assert "missing: test: without it scores are measured on val" in lines
+    assert "missing: test: without it scores are measured on val, if there is one" in lines
 
 
 def test_a_category_without_annotations_may_have_the_name_of_another(tmp_path):

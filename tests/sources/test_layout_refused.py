@@ -206,6 +206,13 @@ REFUSED = {  # name -> source, files, options, what the refusal says
         {},
         f"2 val images have no label, such as {VAL}1.*devkit_t12.tar.gz",
     ),
+    "Tiny ImageNet, val half sorted or sorted by copying": (
+        "tiny-imagenet",
+        [f"train/{A}/images/1.JPEG", f"train/{B}/images/1.JPEG", f"val/{A}/1.JPEG", "val/images/2.JPEG"],
+        {},
+        f"'val' is half sorted: 1 image lies in 'val/images', beside the class folders {A} .if all are there "
+        "too, as copies, move 'val/images' elsewhere.; put the images of each class into a folder of",
+    ),
     "ImageNet, half a list": (
         "imagenet",
         [*FLAT, ("val_map.txt", f"{VAL}1.JPEG {B}\n")],
