@@ -13,7 +13,7 @@ from itl.sources.boxes import Box
 from itl.sources.image_files import FORMATS_OF_SUFFIX
 
 WNID = re.compile(r"n\d{8}")
-MASK = re.compile(r"(.+)[_ -]masks?(?:_\d+)?\.\w+")  # of the image with the name before it
+MASK = re.compile(r"(.+)[_ -](?:masks?|seg)(?:_\d+)?\.\w+", re.IGNORECASE)  # of the image before it
 NO_FILE = Member("")  # of images that are rendered, or held in arrays
 
 
@@ -136,7 +136,8 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
     """
     others, validation, masks = [], [], []
     for record in records:  # of which there may be millions: patterns only where names differ
-        if "mask" in record.id and (mask := MASK.fullmatch(record.id)):
+        stem = record.id[-15:].lower()
+        if ("mask" in stem or "seg" in stem) and (mask := MASK.fullmatch(record.id)):
             masks.append((record.id, mask[1]))
         folder, _, name = record.id.rpartition("/")
         if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:

@@ -196,8 +196,9 @@ class WebDataset(Source):
                     bare.append(f"{by_suffix.get('cls', max(by_suffix.values()))} in {shard}")
                 elif not images:
                     listing.left_out["files of no image"] += len(by_suffix)
-                if self.image:
+                if self.image and images:
                     images = {suffix: name for suffix, name in images.items() if suffix == self.image}
+                    listing.left_out[f"samples without an image {self.image}"] += not images
                 if len(images) > 1:
                     raise ItlError(
                         f"{self.path}: a sample of {shard} has several images, "
@@ -227,7 +228,8 @@ class WebDataset(Source):
                 continue
             is_name = not is_number(label)
             known = sample.name if is_name else sample.number
-            if known and (plain_line(label) != known if is_name else int(label) != int(known)):
+            same = plain_line(label) == known if is_name else label.lstrip("0") == known.lstrip("0")
+            if known and not same:
                 if is_name and suffix == "txt":  # a caption
                     continue
                 raise ItlError(

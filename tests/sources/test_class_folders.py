@@ -379,12 +379,13 @@ def test_masks_beside_images_are_said(tmp_path):
         "cat/a (1)_mask_1.png",
         "cat/cat_mask.png",
         "dog/mask.png",
+        "dog/1.jpg",
+        "dog/1_Seg.png",
     )
     tree(tmp_path, *names)
-    note = (
-        "2 images are called like a mask of another image beside it: cat/a (1)_mask.png, cat/a (1)_mask_1.png"
-    )
-    assert f"note: {note}; move masks elsewhere" in check_lines("folder", tmp_path)
+    said = "note: 3 images are called like a mask of another image beside it"
+    masks = "cat/a (1)_mask.png, cat/a (1)_mask_1.png, dog/1_Seg.png"
+    assert f"{said}: {masks}; move masks elsewhere" in check_lines("folder", tmp_path)
 
 
 def test_classes_that_are_the_same_number_are_named(tmp_path):

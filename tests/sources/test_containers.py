@@ -137,6 +137,14 @@ def test_what_labels_the_samples_of_shards(tmp_path, train, val, options, classe
     assert {record.wnid for record in records} == classes
 
 
+def test_samples_without_the_image_that_is_chosen_are_counted(tmp_path):
+    files = {**sample("a.jpg", DATA, cls=0), **sample("b.jpg", DATA, cls="00"), "info.json": b"{}"}
+    tarred(tmp_path / "train-0.tar", {**files, **sample("c.png", DATA, cls=0)})
+    source = open_source("webdataset", tmp_path, image="jpg")
+    assert len(source.records()) == 2
+    assert source.left_out == {"samples without an image jpg": 1, "files of no image": 1}
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
