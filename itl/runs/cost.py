@@ -161,7 +161,7 @@ def _refuse_unseen_classes(
     if unseen := [name for name, count in counts.items() if not count]:
         raise ItlError(
             f"no training image of {spec.target} shows {examples(unseen)}, of "
-            f"{counted(len(counts), 'classes')}; annotate some that do, or leave "
+            f"{counted(len(counts), 'classes')}; annotate some that do, or leave the annotations of "
             f"{'these classes' if len(unseen) > 1 else 'this class'} out"
         )
     if counts and spec.images_per_class:

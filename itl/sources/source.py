@@ -89,8 +89,8 @@ class Source(ABC):
         """
         images, noun = Counter(record.split for record in records), self.counted[0]
         splits = [f"{split} {counted(images[split], noun)}" for split in SPLIT_ORDER if images[split]]
-        objects = self.scan.objects.values() if self.annotates and self.scan else ()
-        classes = {one.name for image in objects for one in image}
+        objects = self.scan.objects if self.annotates and self.scan else {}
+        classes = {one.name for record in records for one in objects.get(record.id, ())}
         names = sorted(classes or {record.wnid for record in records} - {""})
         left_out = self.count_left_out(records, unreadable)
         reasons = ", ".join(counted(count, reason) for reason, count in left_out.items())

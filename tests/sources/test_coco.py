@@ -244,6 +244,15 @@ def test_images_with_trouble_can_be_skipped_and_boxes_cut(tmp_path):
     assert source.annotation(source.records()[0]) == [AnnotatedObject("dog", (1, 1, 60, 9))]
 
 
+def test_classes_of_skipped_images_alone_are_not_counted(tmp_path):
+    rows = row(3, 1, [0, 0, 9, 9]), row(4, 7, [0, 0, 9, 9]), row(4, 7, [0, 0, 0, 9])
+    root = written(tmp_path, PLAIN | {"train.json": coco_json({3: "one.jpg", 4: "two.jpg"}, *rows)})
+    source = Coco(root, bad="skip", annotations="train=train.json")
+    assert [
+        line for line in source.describe(source.records()) if line.startswith("labels: 1 class, such as dog")
+    ]
+
+
 @pytest.mark.parametrize("width", [float("nan"), float("inf"), 60.5, "60", None, 60.0])
 def test_a_stated_size_that_is_no_number_of_pixels_says_nothing(tmp_path, width):
     tables = json.loads(one(row(3, 1, [0, 0, 9, 9])))
