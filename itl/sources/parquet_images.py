@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -143,21 +142,21 @@ class ParquetImages(Source):
 
         These are the same images under other labels, such as fine and coarse ones; copies are noted.
         """
-        folders: dict[str, dict[str, tuple[int, int]]] = defaultdict(dict)
+        rows: dict[str, dict[str, int]] = defaultdict(dict)  # by folder, then by what follows it
+        sizes: dict[str, list[int]] = defaultdict(list)
         for name, file in self._files.items():
             *parts, last = name.split("/")
-            inner = [part for part in parts if part.lower() in SPLITS]
             folder = "/".join(part for part in parts if part.lower() not in SPLITS)
-            rows = open_table(file).metadata.num_rows
-            folders[folder]["/".join([*inner, last])] = rows, file.stat().st_size
-        for (one, files), (other, others) in combinations(folders.items(), 2):
-            same_rows = {name: rows for name, (rows, _) in files.items()} == {
-                name: rows for name, (rows, _) in others.items()
-            }
-            if same_rows and files != others:
+            inside = "/".join([*(part for part in parts if part.lower() in SPLITS), last])
+            rows[folder][inside] = open_table(file).metadata.num_rows
+            sizes[folder].append(file.stat().st_size)
+        first: dict[frozenset[tuple[str, int]], str] = {}
+        for folder, inner in rows.items():
+            other = first.setdefault(frozenset(inner.items()), folder)
+            if sizes[other] != sizes[folder]:
                 raise ItlError(
-                    f"{self.path}: {one or 'the folder itself'} and {other} have files of the same names and "
-                    f"rows, as of one data set under other labels; give one of them as the path"
+                    f"{self.path}: {other or 'the folder itself'} and {folder} have files of the same names "
+                    f"and rows, as of one data set under other labels; give one of them as the path"
                 )
 
     @cached_property

@@ -158,6 +158,10 @@ def test_two_tasks_on_one_target_have_one_run_of_scores():
         ({"label_sets": ["orginal"]}, "did you mean 'original'"),
         ({"label_sets": []}, "scores orders nets of two options or more, .* got label_sets .., images"),
         ({"label_sets": ["original"], "images_per_class": ["all"]}, "two options or more"),
+        (
+            {"label_sets": [], "weights": ["torchvision:resnet18", "torchvision:alexnet"]},
+            "two options or more",
+        ),
         ({"seeds": [0]}, r"two seeds or more; .* seeds .0.; give more of what lacks"),
         ({"tasks": ["detection@scenes"]}, "detection@scenes takes annotated objects: leave it out"),
         ({"tasks": ["prob@scenes"]}, "no transfer method called 'prob'; did you mean 'probe'"),
