@@ -22,10 +22,15 @@ LABEL_COLUMNS = (
     *("label", "class", "wnid", "category", "class_name", "target", "labels", "classname", "label_name"),
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
-SPLIT_FLAGS = {  # columns of true and false: refused
-    *("train", "training", "val", "validation", "test", "testing"),  # valid may say something else
-    *(f"{start}{split}" for start in ("is", "is_") for split in SPLITS),
-}
+SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
+BARE_SPLIT_FLAGS = {
+    "train",
+    "training",
+    "val",
+    "validation",
+    "test",
+    "testing",
+}  # likewise, if they hold FLAGS
 FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty
@@ -221,14 +226,14 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
 
     Raises:
         ItlError: If a column named split holds something else, two columns hold splits, or one of
-            `SPLIT_FLAGS` divides the images alone.
+            `SPLIT_FLAGS` or `BARE_SPLIT_FLAGS` divides the images alone.
     """
     few = {name: _few_texts(values) for name, values in columns.items()}
     splits = {name: {SPLITS.get(text.lower(), "") for text in texts} for name, texts in few.items()}
     holding = [
         name
-        for name, found in splits.items()
-        if "" not in found and (len(found) > 1 or (found and name.lower() in SPLIT_COLUMNS))
+        for name, named in splits.items()
+        if "" not in named and (len(named) > 1 or (named and name.lower() in SPLIT_COLUMNS))
     ]
     if len(holding) > 1:
         raise ItlError(f"{file} may have its splits in {' or '.join(holding)}; leave one of them out")
@@ -241,7 +246,8 @@ def split_column(columns: Mapping[str, Iterable[object]], file: str) -> str:
                 f"{file} has a column {name} with {other!r}, which is no split; write train, val or test, or "
                 f"name the column otherwise"
             )
-        if name.lower() in SPLIT_FLAGS and {text.lower() for text in texts} <= FLAGS:
+        holds_flags = {text.lower() for text in texts} <= FLAGS
+        if name.lower() in SPLIT_FLAGS or (holds_flags and name.lower() in BARE_SPLIT_FLAGS):
             raise ItlError(
                 f"{file} has a column {name}, whose images would all be train; write a column split with "
                 f"train, val or test, or leave {name} out"

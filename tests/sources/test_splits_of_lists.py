@@ -52,6 +52,7 @@ def test_ids_in_the_text_list_of_a_split_are_names_without_their_suffix(tmp_path
             b"file,label,is_valid\ntrain/1.jpg,a,True\n",
             "has a column is_valid, whose images would",
         ),
+        ("all.csv", b"file,label,is_valid\ntrain/1.jpg,a,x\n", "has a column is_valid, whose images would"),
         ("all.csv", b"file,label,train\ntrain/1.jpg,a,1\ntrain/2.jpg,a,0\n", "has a column train, whose"),
         (
             "train.csv",
