@@ -80,6 +80,9 @@ def report(
         plan(questions, store, machine).refuse()
         run_all(questions, store, machine, watch=maker.update)
         maker.finish()
+    for path in sorted(out.glob("*.ipynb")):
+        if path.stem not in preset.notebooks:
+            log.info(f"{path.stem}: preset {preset.name} does not list it any more; {path} stays, unlinked")
     if maker.failed:
         reasons = "; ".join(maker.failed.values())
         raise ItlError(

@@ -107,7 +107,7 @@ class ListedSource(ScannedSource):
     def _listed(self, scan: Scan) -> Iterator[tuple[Record, str]]:
         """Yield the record of each entry, and its class with its line; images not there become problems."""
         for split, name, entries in self.entries(scan):
-            missing = {}
+            missing, elsewhere = {}, []
             for entry in starmap(ListedImage, entries):
                 line = f"{name}, line {entry.line}" if entry.line else ""
                 try:
@@ -115,9 +115,15 @@ class ListedSource(ScannedSource):
                 except ItlError as error:
                     missing[entry.image] = f"{line or name}: {error}"
                     continue
+                if split_of_folder(image) not in (None, split):
+                    elsewhere.append(image)
                 wnid = plain_line(entry.label)
                 record = Record(image, wnid, split, self.listing.files[image])
                 yield record, f"{wnid} ({line})" if line else wnid
+            if elsewhere:
+                count = counted(len(elsewhere), "images are")
+                folder = f"in a folder of another split, such as {elsewhere[0]}"
+                scan.notes.append(f"{name}: {count} {folder}; they are {split} images, as the list says")
             count, first = counted(len(missing), "images that are"), next(iter(missing.values()), "")
             are_gone = all("no such image" in text for text in missing.values())
             what = f"{count} not there" if are_gone else f"{count} not found as listed"

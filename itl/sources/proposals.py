@@ -263,10 +263,16 @@ def check_proposals(path: Path | None, annotations: str | None = None, **others:
 
 
 def _resolve(file: str, source: Path) -> Path:
-    """Return the path of *file*, from the current folder or from that of *source*."""
-    path = Path(str(file)).expanduser()
-    beside_source = (source if source.is_dir() else source.parent) / path
-    return beside_source if beside_source.exists() and not path.exists() else path
+    """Return the path of *file*, from the current folder or from that of *source*.
+
+    ItlError if neither has it.
+    """
+    path, folder = Path(str(file)).expanduser(), source if source.is_dir() else source.parent
+    for candidate in (path, folder / path):
+        if candidate.exists():
+            return candidate
+    text = f"there is no {path}" if path.is_absolute() else f"neither {Path.cwd()} nor {folder} has {path}"
+    raise ItlError(f"{text}; the option proposals takes a .mat, .npz or .parquet file, or a folder")
 
 
 def measure_recall(

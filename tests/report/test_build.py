@@ -164,6 +164,18 @@ def test_unchanged_notebooks_are_not_executed_again(home, caplog):
     assert caplog.messages[:2] == ["a: unchanged", "b-summary: unchanged"]
 
 
+def test_pages_of_notebooks_that_a_preset_no_longer_lists_stay_and_are_named(home, caplog):
+    folder = home / "reports/test"
+    make(home, preset(a={"number": 6}))
+    left = f"b-summary: preset test does not list it any more; {folder / 'b-summary.ipynb'} stays, unlinked"
+    assert left in caplog.messages
+    assert (folder / "b-summary.html").exists()
+    assert "b-summary" not in (folder / "index.html").read_text()
+    caplog.clear()
+    make(home, preset(a={"number": 6}, b_summary={}))
+    assert "any more" not in "".join(caplog.messages)
+
+
 def test_a_failure_leaves_the_earlier_page(home):
     folder = home / "reports/test"
     before = {name: (folder / name).read_bytes() for name in ("a.html", "a.ipynb")}

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -316,7 +317,10 @@ def test_check_tells_what_regions_lack(tmp_path, world):
     (text,) = problems(world, REGIONS | {"000002": np.zeros((0, 4))}, file)
     assert "no regions of 1 of 5 images" in text
     assert problems(world, few, file, bad="skip") == []
-    assert "nothing at nowhere.mat" in check_lines("voc2007", world, proposals="nowhere.mat")[0]
+    (first, *_) = check_lines("voc2007", world, proposals="nowhere.mat")
+    assert f"neither {Path.cwd()} nor {world} has nowhere.mat; the option proposals takes" in first
+    (first, *_) = check_lines("voc2007", world, proposals=str(tmp_path / "gone.mat"))
+    assert f"there is no {tmp_path / 'gone.mat'}; the option" in first
 
 
 def test_regions_outside_their_image_are_refused_or_cut(tmp_path, world):
