@@ -46,6 +46,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/evaluation/test_knn_triton.py",
     "tests/panels/test_study.py",
     "tests/runs/test_plan.py",
+    "tests/runs/test_plan_refused.py",
     "tests/training/test_published_weights.py",
     "tests/runs/test_question.py",
     "tests/runs/test_throughput.py",

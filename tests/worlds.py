@@ -31,6 +31,12 @@ SETTINGS = {
     "recipe": {"steps": 12, "batch": 8, "pixels": 24},
     "tuning": {"finetune": {"steps": 4, "batch": 8, "pixels": 24}},
 }
+SHARED = {name: value for name, value in SETTINGS.items() if name != "images_per_class"}
+FEW = {
+    "source": "demo-scenes",
+    "size": 32,
+    "options": {"classes": 3, "train": 1, "test": 4, "size": 32},
+}  # one image of each class
 
 FOUR = {"images_per_class": [], "subset": {"images_per_class": 4}}  # one condition alone
 

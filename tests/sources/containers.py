@@ -47,6 +47,10 @@ def sample(name: str, data: bytes, **labels: object) -> dict[str, bytes]:
     return {name: data} | {f"{key}.{suffix}": text.encode() for suffix, text in texts.items()}
 
 
+DATA = next(iter(IMAGES.values()))
+TWO = {**sample("a.png", DATA, cls=0), **sample("b.png", DATA, cls=1)}
+
+
 def shards(root: Path) -> Path:
     """Two shards of train and one each of val and test; the class is text in .cls."""
     for split in ("train", "val", "test"):
