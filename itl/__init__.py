@@ -36,7 +36,8 @@ PUBLIC = {  # names, or whole modules, by the module that has them
     "itl.runs.provenance": "provenance",
     "itl.runs.questions": "data_size class_count granularity budget overlap split coarse_or_fine scores",
     "itl.runs.store": "Store",
-    "itl.specs": "DetectionRecipe Packing Recipe Subset spec_of",
+    "itl.settings": "spec_of",
+    "itl.specs": "DetectionRecipe Packing Recipe Subset",
 }
 _module_of = {name: module for module, names in PUBLIC.items() for name in names.split()}
 __all__ = ["ItlError", *_module_of]

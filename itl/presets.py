@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from itl import ItlError, pick
 from itl.machine import project_folder
-from itl.specs import plain_error
+from itl.settings import plain_error
 from itl.storage import read_yaml
 
 FIELDS = ("about", "shared", "notebooks")  # of a preset file

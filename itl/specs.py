@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, get_args, get_origin
 
-from itl import ItlError, cannot_read, no_such, pick
+from itl import ItlError, cannot_read, pick
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from pydantic import ValidationError
 
 T = TypeVar("T", bound="DataclassInstance")
 
@@ -317,114 +315,7 @@ class Transfer:
         object.__setattr__(self, "labels", hashed_labels(self.labels))
 
 
-TYPE_WORDS = {
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping",
-    "string": "text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "dataclass": "a mapping",
-}
-LIMIT_WORDS = {"greater_than_equal": "at least {ge}", "greater_than": "above {gt}"}  # as pydantic names them
-LIMIT_WORDS |= {"less_than_equal": "at most {le:,}", "less_than": "below {lt:,}"}
-
-
-def spec_of(kind: type[T], settings: object, what: str) -> T:
-    """Make a spec of *kind* from plain *settings*, as YAML holds them; return what is one as it is.
-
-    Raises:
-        ItlError: for a name or a choice that the spec does not have, with the nearest one, for a value of
-            another type, and for what *kind* itself refuses.
-    """
-    from pydantic import TypeAdapter, ValidationError  # here: only settings of people need it
-
-    if isinstance(settings, kind):
-        return settings
-    if not isinstance(settings, Mapping):
-        raise ItlError(f"{what} should be a mapping of settings, not {settings!r}")
-    for name in settings:
-        if not isinstance(name, str):  # YAML reads {lr: 0,05} as two settings
-            raise ItlError(
-                f"{what} has the number {name!r} for a setting; write decimals with a dot, as 0.05"
-            )
-        pick({entry.name: entry for entry in fields(kind)}, name, f"setting of {what}")
-    hints = get_type_hints(kind)
-    for name, value in settings.items():
-        refuse_booleans(hints[name], value, f"{name} of {what}")
-        if _holds_pairs(hints[name]) and not isinstance(value, Mapping | tuple):
-            raise ItlError(f"{name} of {what} should be a mapping, {{NAME: VALUE}}, not {value!r}")
-    pairs = {name: tuple(value.items()) for name, value in settings.items() if isinstance(value, Mapping)}
-    try:
-        return TypeAdapter(kind).validate_python({**settings, **pairs})
-    except ValidationError as error:
-        raise plain_error(error, kind, what, settings) from None
-
-
-def _holds_pairs(annotation: object) -> bool:
-    """Say whether *annotation* is of pairs, tuple[tuple[str, ...], ...]: a mapping, as people write it."""
-    return get_origin(annotation) is tuple and get_origin(get_args(annotation)[0]) is tuple
-
-
-def refuse_booleans(annotation: object, value: object, what: str) -> None:
-    """Raise ItlError for yes or no in *value*, a number by *annotation*: pydantic would take 1 or 0."""
-    types = set(_types_in(annotation))
-    if not types & {int, float} or types & {bool, object, Any}:
-        return
-    wanted = TYPE_WORDS["int"] if float not in types else "a number"
-    parts: Mapping[str, object] = {"": value}
-    if isinstance(value, Mapping):
-        parts = {f"item {name} of ": item for name, item in value.items()}
-    elif isinstance(value, list | tuple):
-        parts = {f"item {number} of ": item for number, item in enumerate(value, 1)}
-    for part, item in parts.items():
-        if isinstance(item, bool):
-            raise ItlError(f"{part}{what} should be {wanted}, not {item}")
-
-
-def _types_in(annotation: object) -> list[object]:
-    """Return the types that *annotation*, such as tuple[float, ...] | None, is made of."""
-    return [kind for inner in get_args(annotation) for kind in _types_in(inner)] or [annotation]
-
-
-def plain_error(
-    error: "ValidationError", kind: type, what: str, settings: Mapping[str, object] = MappingProxyType({})
-) -> ItlError:
-    """Return the first fault that pydantic saw in *what*, *settings* of a *kind*, as one line.
-
-    A mapping in *settings* was given to pydantic as pairs: number, then 0 for its name and 1 for its value.
-    """
-    faults = error.errors()
-    (name, *inside), first = faults[0]["loc"] or ("",), faults[0]
-    if isinstance(cause := first.get("ctx", {}).get("error"), ItlError):
-        return cause if name else ItlError(f"{what}: {cause}")
-    if first["type"] == "missing" and not inside:
-        missing = [str(one["loc"][0]) for one in faults if one["type"] == "missing" and len(one["loc"]) == 1]
-        return ItlError(f"{what} lacks {len(missing)} of its settings; add {', '.join(missing)}")
-    if first["type"] == "missing":  # of a list of so many items
-        return ItlError(f"{name} of {what} lacks its item {int(inside[-1]) + 1}; it is {first['input']!r}")
-    if first["type"] == "literal_error":
-        return no_such(_choices(get_type_hints(kind)[str(name)]), first["input"], f"{name} of {what}")
-    if inside and isinstance(given := settings.get(str(name)), Mapping):
-        number, part = inside[:2]
-        inside = [str(list(given)[int(number)]), *(["[key]"] if part == 0 else [])]
-    in_name = inside[-1:] == ["[key]"]  # before it stands the name itself
-    outer = inside[:-2] if in_name else inside
-    items = "".join(f"item {part + 1 if isinstance(part, int) else part} of " for part in reversed(outer))
-    items = f"a name in {items}" if in_name else items
-    wanted = TYPE_WORDS.get(first["type"].partition("_")[0])
-    if first["type"] in LIMIT_WORDS:
-        wanted = LIMIT_WORDS[first["type"]].format(**first["ctx"])
-    reason = f"should be {wanted}, not" if wanted else f"cannot be ({first['msg'].lower()})"
-    return ItlError(f"{items}{name} of {what} {reason} {first['input']!r}")
-
-
-def _choices(annotation: object) -> tuple:
-    """Return what the Literal in *annotation*, such as tuple[Literal["a", "b"], ...], lists."""
-    if get_origin(annotation) is Literal:
-        return get_args(annotation)
-    return next((choices for inner in get_args(annotation) if (choices := _choices(inner))), ())
+Spec = Pretrain | Transfer  # of one run
 
 
 def hashed_labels(labels: str) -> str:
@@ -463,7 +354,7 @@ def canonical(spec: object) -> str:
     has a default that means "as before", and is left out while it has that default.
     """
     tree = {type(spec).__name__: _plain(spec)}
-    if isinstance(spec, Pretrain | Transfer):
+    if isinstance(spec, Spec):
         tree["numerics"] = NUMERICS
     if isinstance(spec, Transfer) and spec.method in NUMERICS_OF:
         tree["numerics of method"] = NUMERICS_OF[spec.method]

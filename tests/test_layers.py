@@ -15,6 +15,7 @@ ROOMS = [
     "machine",
     "processes",
     "specs",
+    "settings",
     "storage",
     "presets",
     "hierarchy",

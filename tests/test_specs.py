@@ -9,6 +9,7 @@ import pytest
 
 from itl import ItlError, pick
 from itl.runs.question import Margin
+from itl.settings import plain_error, spec_of
 from itl.specs import (
     NUMERICS,
     DetectionRecipe,
@@ -22,8 +23,6 @@ from itl.specs import (
     file_digest,
     hashed_labels,
     key,
-    plain_error,
-    spec_of,
 )
 
 SPEC = Transfer(Pretrain(Subset("0123456789ab", images_per_class=50)), "probe", "scenes", "ba9876543210")

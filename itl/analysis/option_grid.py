@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -18,12 +18,12 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import packed, size_of
-from itl.runs.cost import images_of, images_trained_on
+from itl.runs.cost import Images, images_of, images_trained_on
 from itl.runs.plan import plan
 from itl.runs.question import Condition, Question, Run, with_seed
 from itl.runs.results import changed_sources
 from itl.runs.store import Store
-from itl.specs import Pretrain
+from itl.specs import Pretrain, Spec
 
 SHARES_OF_IMAGES = ("accuracy", "knn5")  # metrics that count images
 OWN_WEIGHTS_DISTANCE = 3.0  # of nets that others have trained from those of the question, as a feature
@@ -34,7 +34,8 @@ class Grid:
     """Options × tasks: what is measured, what is known of each, and what each takes.
 
     The options have a row for each condition of the question, with the columns option (words), trained, drawn
-    (whether the seed draws the classes), images, classes and hours (of one training).
+    (whether the seed draws the classes), images, classes and hours (of one training); where seeds draw
+    classes of other sizes, those of the seed with the most.
     """
 
     tasks: tuple[str, ...]
@@ -117,9 +118,9 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
         )
     runs = question.runs(machine)
     conditions, tasks = question.conditions, tuple(task.name for task in question.tasks)
-    tree = question.tree(machine)
-    counts = np.array([_counts(question, runs, condition, machine) for condition in conditions])
-    training, measuring = _hours(question, runs, counts, store, machine)
+    tree, sizes = question.tree(machine), _sizes(question, runs, machine)
+    counts = np.array([_counts(runs, condition, sizes) for condition in conditions])
+    training, measuring = _hours(question, runs, sizes, store, machine)
     options = pd.DataFrame(
         {
             "option": [option_text(condition, tree) for condition in conditions],
@@ -190,7 +191,7 @@ def measured(question: Question, store: Store, machine: Machine) -> pd.DataFrame
 
 
 def _hours(
-    question: Question, runs: Sequence[Run], counts: np.ndarray, store: Store, machine: Machine
+    question: Question, runs: Sequence[Run], sizes: Mapping[Spec, Images], store: Store, machine: Machine
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Return the hours (options,) of one training, and of one measurement by task.
 
@@ -207,10 +208,10 @@ def _hours(
         done = store.state(run.spec) == "done"
         taken = store.read(run.spec, "provenance.json")["seconds"] if done else estimates.get(run.spec, 0.0)
         if isinstance(run.spec, Pretrain):
-            option = number[run.columns]
-            steps_images[option] = images_trained_on(run.spec.recipe, int(counts[option, 0]))
-            training[option] = taken
-            of_an_image += [taken / steps_images[option]] if done else []
+            option, images = number[run.columns], images_trained_on(run.spec.recipe, sizes[run.spec].n_train)
+            steps_images[option] = max(steps_images[option], images)
+            training[option] = max(training[option], taken)
+            of_an_image += [taken / images] if done and images else []
         else:
             (seconds if done else estimated).setdefault(run.task, []).append(taken)
     if of_an_image:
@@ -219,17 +220,18 @@ def _hours(
     return training / 3600, measuring
 
 
-def _counts(
-    question: Question, runs: Sequence[Run], condition: Condition, machine: Machine
-) -> tuple[int, int]:
-    """Count the images and classes that a net of *condition* is trained on."""
+def _sizes(question: Question, runs: Sequence[Run], machine: Machine) -> dict[Spec, Images]:
+    """Return the images of every pre-training among *runs*."""
+    size = size_of(question.images, "images", machine)
+    return {run.spec: images_of(run.spec, size, machine) for run in runs if isinstance(run.spec, Pretrain)}
+
+
+def _counts(runs: Sequence[Run], condition: Condition, sizes: Mapping[Spec, Images]) -> tuple[int, int]:
+    """Return the most images and classes that a net of *condition* is trained on, of all its seeds."""
     if not condition.trained:
         return 0, 0
-    spec = next(
-        run.spec for run in runs if run.columns == condition.columns and isinstance(run.spec, Pretrain)
-    )
-    images = images_of(spec, size_of(question.images, "images", machine), machine)
-    return images.n_train, images.classes
+    nets = [sizes[run.spec] for run in runs if run.columns == condition.columns and run.spec in sizes]
+    return max(images.n_train for images in nets), max(images.classes for images in nets)
 
 
 def _features(question: Question, counts: np.ndarray, machine: Machine) -> np.ndarray:
@@ -253,8 +255,9 @@ def nearness(question: Question, machine: Machine) -> np.ndarray:
 
     Returns:
         (tasks, options, 2): the mean over the task's classes of the highest similarity to a class of the
-        option; and the mean over the option's classes of the highest similarity to a class of the task. nan
-        where a pack is not built, its classes are not in the tree, or the option has no classes of its own.
+        option; and the mean over the option's classes of the highest similarity to a class of the task; the
+        mean over the seeds where these draw the classes. nan where a pack is not built, its classes are not
+        in the tree, or the option has no classes of its own.
     """
     values = np.full((len(question.tasks), len(question.conditions), 2), math.nan)
     source = packed(question.images, "images", machine)
@@ -265,19 +268,20 @@ def nearness(question: Question, machine: Machine) -> np.ndarray:
     wnids = [name for name in classes if name in tree]
     if not wnids:
         return values
-    kept: dict[int, list[bool]] = {}
+    kept: dict[int, np.ndarray] = {}  # (draws, wnids) of bool
     for number, condition in enumerate(question.conditions):
         if condition.trained:  # halves depend on all classes, those that are not in the tree too
-            class_of = label_set(tree, with_seed(condition.labels, question.seeds[0]), classes).class_of
-            kept[number] = [wnid in class_of for wnid in wnids]
+            draws = dict.fromkeys(with_seed(condition.labels, seed) for seed in question.seeds)
+            drawn = [label_set(tree, labels, classes).class_of for labels in draws]
+            kept[number] = np.array([[wnid in class_of for wnid in wnids] for class_of in drawn])
     packings = dict(question.targets)
     for row, task in enumerate(question.tasks):
         pack = packed(packings[task.target], task.target, machine) if task.target in packings else source
         if pack is None:
             continue
         matrix = np.array(similarities(tree, sorted(set(pack.table["wnid"])), wnids)).reshape(-1, len(wnids))
-        for option, columns in kept.items():
-            part = matrix[:, columns]
-            if part.size:
-                values[row, option] = part.max(1).mean(), part.max(0).mean()
+        for option, draws in kept.items():
+            parts = [part for columns in draws if (part := matrix[:, columns]).size]
+            if parts:
+                values[row, option] = np.mean([(part.max(1).mean(), part.max(0).mean()) for part in parts], 0)
     return values

@@ -80,7 +80,6 @@ def build_pack(request: PackRequest, out: Path, workers: int) -> None:
                     return
                 log.info(f"the source has changed since {out} was packed: {changes}; packing these anew")
             folder = partial_of(out)
-            folder.mkdir(exist_ok=True)
             _write_folder(request, folder, out if out.exists() else None, workers)
             (folder / "journal").unlink(missing_ok=True)
             _publish(folder, out)
@@ -128,6 +127,7 @@ def _write_folder(request: PackRequest, folder: Path, replaced: Path | None, wor
         "records": listing_digest(source, records),
         "stamps": stamps_digest(stamps),
     }
+    folder.mkdir(exist_ok=True)  # not before: what is refused is not begun
     _drop_outdated(folder, identity)
     if (folder / "pack.json").exists():  # killed just before the rename
         _check_identity(folder, read_json(folder / "pack.json", AGAIN), identity)

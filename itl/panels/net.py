@@ -22,7 +22,7 @@ from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
 from itl.runs.perform import load_net, tree_of
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, key
+from itl.specs import Spec, key
 
 OWN = "own classes"
 PICTURES = 24  # on a page
@@ -51,9 +51,7 @@ class NetPanel(Panel):
     page = traitlets.Int(0, help="of the images, from 0")
     settings = ("over", "node", "image", "page")
 
-    def __init__(
-        self, run: str | Pretrain | Transfer, machine: Machine | None = None, limit: int = 5000
-    ) -> None:
+    def __init__(self, run: str | Spec, machine: Machine | None = None, limit: int = 5000) -> None:
         self.machine = machine or Machine.from_environment()
         self.store, self.limit = Store(self.machine.runs), limit
         self.spec = net_of(run, self.store)

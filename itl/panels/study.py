@@ -30,8 +30,9 @@ from itl.runs.plan import VAL_FRACTION, Plan, plan
 from itl.runs.question import Margin, Question, Task
 from itl.runs.questions import QUESTIONS
 from itl.runs.study import Study
+from itl.settings import spec_of
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import Packing, Pretrain, spec_of
+from itl.specs import Packing, Pretrain
 
 POLL_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # after the last change, and between the steps towards the answer of a live panel

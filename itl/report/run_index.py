@@ -14,7 +14,7 @@ from itl.report.html import render
 from itl.runs.executors import with_needs
 from itl.runs.question import Question
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, canonical, key
+from itl.specs import Pretrain, Spec, canonical, key
 
 LONG_MANIFEST_BYTES = 1_000_000  # longer ones are compressed: ILSVRC's lists 1.28 M images
 PROVENANCE = ("seconds", "device", "commit", "finished")
@@ -25,7 +25,7 @@ HEADINGS = ("run", "state", "result (%)", "minutes", "asked by", "device", "comm
 class RunEntry:
     """One run: a pre-training, or a measurement of one on a target."""
 
-    spec: Pretrain | Transfer
+    spec: Spec
     task: str  # as results name it; pre-training, no pre-training or own weights
     conditions: tuple[str, ...]  # QUESTION: CONDITION, of every question that needs the run
     state: str
@@ -73,8 +73,8 @@ class RunEntry:
 
 def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]:
     """List every run that *questions* need, each once: a pre-training, then all that is measured on it."""
-    conditions: dict[Pretrain | Transfer, dict[str, None]] = {}
-    tasks: dict[Pretrain | Transfer, str] = {}
+    conditions: dict[Spec, dict[str, None]] = {}
+    tasks: dict[Spec, str] = {}
     for question in questions:
         for run in question.runs(machine):
             for spec in with_needs([run.spec]):
@@ -88,7 +88,7 @@ def run_index(questions: Iterable[Question], machine: Machine) -> list[RunEntry]
     return [entry for group in groups.values() for entry in group]
 
 
-def _entry(spec: Pretrain | Transfer, task: str, conditions: Iterable[str], store: Store) -> RunEntry:
+def _entry(spec: Spec, task: str, conditions: Iterable[str], store: Store) -> RunEntry:
     if isinstance(spec, Pretrain):
         task = "pre-training" if spec.trained else "own weights" if spec.weights else "no pre-training"
     state = store.state(spec)

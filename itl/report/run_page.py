@@ -22,7 +22,7 @@ from itl.report.html import render
 from itl.report.run_index import RunEntry, runs_csv, runs_html
 from itl.runs.progress import log_rows
 from itl.runs.store import Store
-from itl.specs import Pretrain, Transfer, canonical
+from itl.specs import Pretrain, Spec, canonical
 from itl.storage import write_atomic
 
 FACTS = ("device", "precision", "seconds", "finished", "commit", "command")  # of provenance, for the top
@@ -124,7 +124,7 @@ def facts(provenance: Mapping[str, Any]) -> dict[str, object]:
     return shown
 
 
-def flatten_spec(spec: Pretrain | Transfer) -> dict[str, object]:
+def flatten_spec(spec: Spec) -> dict[str, object]:
     """Return the settings of a run by dotted name."""
     return flatten(json.loads(canonical(spec))[type(spec).__name__])
 
@@ -163,7 +163,7 @@ def loss_curve(log: Path) -> dict[str, object]:
 
 
 def example_images(
-    spec: Pretrain | Transfer, store: Store, packs: dict[str, Pack | None], machine: Machine
+    spec: Spec, store: Store, packs: dict[str, Pack | None], machine: Machine
 ) -> list[tuple[str, str, str]]:
     """Return some images of a pre-training, evenly spread over its manifest: id, class, and a data URL.
 

@@ -19,8 +19,8 @@ from uuid import uuid4
 from itl import ItlError
 from itl.machine import Machine
 from itl.runs.store import Store
-from itl.runs.worker_processes import OneProcess, Spec, print_line
-from itl.specs import key
+from itl.runs.worker_processes import OneProcess, print_line
+from itl.specs import Spec, key
 
 if TYPE_CHECKING:
     from dask.distributed import Client

@@ -13,7 +13,7 @@ from itl.packs.paths import Size
 from itl.packs.subset import check_enough, class_contents, count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
-from itl.specs import DetectionRecipe, Pretrain, Recipe, Subset, Transfer
+from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer
 
 VOTING_NEIGHBOURS = 5  # of an image, whose classes say its own
 ANNOTATED_CLASSES = 20  # of a target whose images show several objects each
@@ -47,13 +47,13 @@ class Images:
     classes: int
 
 
-def work_of(spec: Pretrain | Transfer) -> tuple[str, Recipe]:
+def work_of(spec: Spec) -> tuple[str, Recipe]:
     """Return the net and the recipe whose rate counts: for frozen features, those of the pre-training."""
     pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
     return pretrain.net, spec.recipe or pretrain.recipe
 
 
-def cost_settings(spec: Pretrain | Transfer) -> tuple:
+def cost_settings(spec: Spec) -> tuple:
     """Return all that the cost of *spec* depends on, beside its data and the machine."""
     if isinstance(spec, Transfer):
         return work_of(spec), spec.method, spec.labels, spec.tree, spec.images_per_class
@@ -63,7 +63,7 @@ def cost_settings(spec: Pretrain | Transfer) -> tuple:
     return work_of(spec), subset.labels, subset.tree, subset.without, seed, *sizes
 
 
-def cost(spec: Pretrain | Transfer, size: Size, rates: Rates, machine: Machine) -> Cost:
+def cost(spec: Spec, size: Size, rates: Rates, machine: Machine) -> Cost:
     """Estimate what *spec*, which learns from a pack of this *size*, costs at the *rates* of *machine*."""
     net, recipe = work_of(spec)
     rate: Rate = rates[name_of(net, recipe, machine)]
@@ -108,7 +108,7 @@ def _frozen_seconds(method: str, images: Images, rate: Rate, frozen: Frozen) -> 
     return extraction + sum(seconds[piece] for piece in METHODS[method].cost)
 
 
-def images_of(spec: Pretrain | Transfer, size: Size, machine: Machine) -> Images:
+def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
     """Count the images that *spec* works through.
 
     Those of a target are as in `itl.evaluation.target`: where there is a test split, val is trained on too,

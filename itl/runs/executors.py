@@ -11,8 +11,8 @@ from itl.machine import Machine
 from itl.processes import UNDER_MAIN
 from itl.runs.cluster import cluster
 from itl.runs.store import Store
-from itl.runs.worker_processes import Spec, Workers, local_workers, needs
-from itl.specs import Pretrain, Transfer, key
+from itl.runs.worker_processes import Workers, local_workers, needs
+from itl.specs import Pretrain, Spec, Transfer, key
 
 WATCH_S = 0.5  # between two looks at what has finished
 

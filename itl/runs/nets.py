@@ -8,17 +8,17 @@ from itl import ItlError, did_you_mean
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.store import Store
-from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Transfer, canonical, key
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Spec, Transfer, canonical, key
 
 LEAST_KEY = 4  # letters of a key that may stand for it
 
 
-def net_of(run: str | Pretrain | Transfer, store: Store) -> Pretrain:
+def net_of(run: str | Spec, store: Store) -> Pretrain:
     """Return the pre-training that *run* is or measures: a spec, the key of one, or its beginning.
 
     ItlError if the key is of no run here or of several, or of a run of another version of itl.
     """
-    if isinstance(run, Pretrain | Transfer):
+    if isinstance(run, Spec):
         return run if isinstance(run, Pretrain) else run.pretrain
     if not isinstance(run, str):
         raise ItlError(

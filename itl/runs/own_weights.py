@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from itl import ItlError
 from itl.machine import Machine, project_folder
-from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest, spec_of
+from itl.settings import spec_of
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Weights, file_digest
 
 if TYPE_CHECKING:  # torch is imported where weights are read
     from torch import Tensor

@@ -24,7 +24,7 @@ from itl.packs.subset import Selection, manifest, select
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Recipe, Transfer, Weights, key
+from itl.specs import Pretrain, Recipe, Spec, Transfer, Weights, key
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
@@ -35,8 +35,6 @@ from itl.training.weights import fill_body, load_kept
 OBJECT_DEVICE = torch.device("cpu")  # over gloo: ranks may wait for hours, which would keep NCCL busy
 BEGUN = "begun.json"  # the provenance of a run that is not done
 CHOSEN_SETTINGS = ("strength", "lr")  # by an evaluator, which returns them beside its metrics
-
-Spec = Pretrain | Transfer
 
 
 def perform(spec: Spec, store: Store, machine: Machine) -> dict:

@@ -23,7 +23,7 @@ from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Recipe, Transfer
+from itl.specs import Packing, Pretrain, Recipe, Spec, Transfer
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Plan:
     packs: pd.DataFrame
     runs: pd.DataFrame
     machine: Machine
-    specs: tuple[Pretrain | Transfer, ...] = ()  # of the rows of runs
+    specs: tuple[Spec, ...] = ()  # of the rows of runs
     duplicates: tuple[str, ...] = ()  # lines on test images that nets have seen, where all packs are built
     afterwards: tuple[str, ...] = ()  # lines on runs that are not known before these are done
     notes: tuple[str, ...] = ()  # lines on what users may not have meant
@@ -248,7 +248,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
     return Plan(packs, runs, machine, specs, duplicates, afterwards, notes, unfinished)
 
 
-def is_packed(spec: Pretrain | Transfer) -> bool:
+def is_packed(spec: Spec) -> bool:
     """Say whether the packs of a run are built; before, its key is not known."""
     subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
     packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
@@ -379,9 +379,9 @@ def _written(folder: Path) -> int:
 
 def _planned_runs(
     questions: Iterable[QuestionLike], sizes: dict[Path, Size], machine: Machine
-) -> dict[Pretrain | Transfer, PlannedRun]:
+) -> dict[Spec, PlannedRun]:
     """Return every run once, by its spec, and every net that one needs, trained or not."""
-    planned: dict[Pretrain | Transfer, PlannedRun] = {}
+    planned: dict[Spec, PlannedRun] = {}
     outdated = {folder for folder, size in sizes.items() if size.changes}
     for question in questions:
         packings = question.packings()
@@ -412,7 +412,7 @@ def _nothing_to_score_on(name: str, packing: Packing) -> ItlError:
 
 
 def _add_costs(
-    planned: dict[Pretrain | Transfer, PlannedRun], left: list[PlannedRun], rates: Rates, machine: Machine
+    planned: dict[Spec, PlannedRun], left: list[PlannedRun], rates: Rates, machine: Machine
 ) -> None:
     """Set the costs of the runs that are *left*, where *rates* are known, and the minutes of their nets.
 

@@ -10,7 +10,7 @@ from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.runs.cost import Cost, cost_settings, images_of, work_of
 from itl.sources.records import examples
-from itl.specs import DetectionRecipe, Pretrain, Subset, Transfer
+from itl.specs import DetectionRecipe, Pretrain, Spec, Subset
 
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 
@@ -19,7 +19,7 @@ NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
 class PlannedRun:
     """One run, with every question and condition that needs it."""
 
-    spec: Pretrain | Transfer
+    spec: Spec
     kind: str
     seed: int
     size: Size  # of the pack that it learns from

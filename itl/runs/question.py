@@ -18,14 +18,14 @@ from itl.machine import Machine, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.processes import refuse_while_main_is_imported
-from itl.runs.executors import Spec, execute, longest_first, shard_of, with_needs
+from itl.runs.executors import execute, longest_first, shard_of, with_needs
 from itl.runs.leakage import Leakage, find_leakage, known_of_leakage
 from itl.runs.own_weights import OwnWeights
 from itl.runs.plan import UNPACKED, is_packed, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
-from itl.specs import Packing, Pretrain, Recipe, Subset, Transfer, key
+from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key
 from itl.storage import read_mapping, write_atomic
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training

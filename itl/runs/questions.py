@@ -17,8 +17,9 @@ from itl.hierarchy.label_sets import split_method
 from itl.runs.question import Comparison, Condition, Question
 from itl.runs.study import Count, Seed, Study, by_training, first_against_last
 from itl.runs.task_questions import Advice, Influence, Scores
+from itl.settings import spec_of
 from itl.sources.registry import reads_files
-from itl.specs import Recipe, Subset, spec_of
+from itl.specs import Recipe, Subset
 
 if TYPE_CHECKING:
     from itl.presets import Preset

@@ -23,8 +23,9 @@ from itl.evaluation.methods import METHODS, main_metric
 from itl.hierarchy.label_sets import split_method
 from itl.runs.own_weights import OwnWeights
 from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
+from itl.settings import plain_error, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import DetectionRecipe, Packing, Recipe, plain_error, refuse_booleans, spec_of
+from itl.specs import DetectionRecipe, Packing, Recipe
 
 LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
 T = TypeVar("T")

@@ -22,9 +22,8 @@ from itl import ItlError, LineHandler, log_lines, warnings_as_notes
 from itl.machine import OPENMP_THREADS, Machine
 from itl.processes import process_pool
 from itl.runs.store import AGAIN, Store
-from itl.specs import Pretrain, Transfer
+from itl.specs import Spec, Transfer
 
-Spec = Pretrain | Transfer
 LINE, END = "line", "end"  # kinds of answers of a process that serves runs
 
 

@@ -20,12 +20,13 @@ from itl.analysis.advice import (
     readable,
 )
 from itl.analysis.expected_scores import expected_rise
-from itl.analysis.option_grid import Grid, nearness
+from itl.analysis.option_grid import Grid, grid_of, nearness
 from itl.analysis.verdicts import CANNOT_TELL
 from itl.evaluation.scores import similarities
 from itl.packs.paths import packed
 from itl.packs.subset import select
 from itl.runs.questions import advice
+from itl.runs.store import Store
 from itl.specs import Subset
 from tests.annotated import jpeg, written
 from tests.worlds import SETTINGS, here
@@ -297,3 +298,23 @@ def test_nearness_is_that_of_the_classes_that_nets_learn(tmp_path):
     for number in range(3):
         matrix = np.array(similarities(tree, names[:4], kept["mixed", number]))
         assert near["mixed"][number] == pytest.approx([matrix.max(1).mean(), matrix.max(0).mean()])
+
+
+def test_what_seeds_draw_counts_by_the_largest_draw_and_is_as_near_as_draws_are_on_average(tmp_path, rated):
+    """Classes have 2 to 7 images, so that no two halves need have the same number."""
+    names = ("n02110185", "n02109961", "n02085620", "n01440764", "n04285008", "n03445777")  # three are dogs
+    files = {f"train/{name}/{i}.jpg": jpeg() for size, name in enumerate(names, 2) for i in range(size)}
+    files |= {f"val/{name}/{i}.jpg": jpeg() for name in names for i in range(2)}
+    images = {"source": "folder", "path": str(written(tmp_path / "images", files)), "size": 8}
+    wanted = {"images": images, "images_per_class": ["all"], "tasks": ["knn@images"], "seeds": [0, 1, 2]}
+    sets = ["half-random-a@{seed}", *(f"half-random-a@{seed}" for seed in range(3)), "original"]
+    question, machine = advice(**SETTINGS | wanted | {"label_sets": sets}), here(tmp_path)
+    question.prepare(machine)
+    options = grid_of(question, Store(tmp_path / "runs"), machine).options
+    drawn, *single, everything = options["images"].tolist()[1:]
+    assert everything == 27
+    assert drawn == max(single) > min(single)
+    assert options["classes"].tolist() == [0, 3, 3, 3, 3, 6]
+    near = nearness(question, machine)[0]
+    np.testing.assert_allclose(near[1], near[2:5].mean(0))
+    assert np.ptp(near[2:5], 0).max() > 0.01

@@ -12,7 +12,8 @@ from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
-from itl.specs import Packing, Pretrain, key, spec_of
+from itl.settings import spec_of
+from itl.specs import Packing, Pretrain, key
 from tests.analysis.test_influence import STUDY, pretended
 from tests.browser import lab as rig
 from tests.browser.worlds import EVERY_CLASS

@@ -9,7 +9,8 @@ from itl.machine import Machine
 from itl.packs.paths import pack_for
 from itl.presets import load_preset
 from itl.runs.questions import questions_of
-from itl.specs import Packing, Subset, spec_of
+from itl.settings import spec_of
+from itl.specs import Packing, Subset
 from tests.browser.steps import OPEN, go_to, row, settled, shot
 from tests.browser.worlds import EVERY_CLASS, NAUGHTY
 from tests.chaos import write_rates

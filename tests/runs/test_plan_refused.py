@@ -1,0 +1,183 @@
+"""A plan refuses, before anything is measured, what could not be run or could not be learned from."""
+
+import json
+
+import pytest
+
+from itl import ItlError
+from itl.packs import paths
+from itl.runs import plan
+from itl.runs.questions import class_count, data_size
+from itl.runs.store import Store
+from tests.annotated import jpeg, written
+from tests.worlds import FEW, FOUR, SCENES, SHARED, here, small_study
+
+TUNED = {"tuning": {"finetune": {"steps": 2, "pixels": 24, "lrs": [0.1, 0.2]}}}
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        (
+            "knn@scenes:1",
+            "knn asks 5 neighbours, and there are 3 training images of scenes in all; give it more",
+        ),
+        ("scores@few", "scores asks 5 neighbours, and there are 3 training images of few"),
+        ("probe@few", "probe holds a part of the training images out, and there is one of each class of few"),
+        ("probe@scenes:1", "probe holds a part of the training images out, and there is one of each class"),
+        ("finetune@few", "finetune holds a part of the training images out, and there is one of each"),
+        ("knn@images/bottom-up@0", "images has one class, n.*, and one alone tells nothing apart"),
+        ("knn@scenes:9", "9 images per class were asked for; .* has 6 in train"),
+    ],
+)
+def test_images_from_which_a_run_could_not_learn_are_refused_before_anything_is_measured(
+    tmp_path, monkeypatch, task, says
+):
+    monkeypatch.setattr("itl.runs.plan.calibrated", lambda *_: pytest.fail("measured"))
+    changes = {"targets": {"scenes": SCENES, "few": FEW}, "tasks": [task]}
+    question = small_study(**FOUR | TUNED | changes)
+    with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+
+
+def coco_files(**splits: list[str]) -> dict[str, bytes]:
+    """A data set of dogs and pigs: *splits* has the classes on each image."""
+    files, ids = {}, {"dog": 1, "pig": 2}
+    categories = [{"id": number, "name": name} for name, number in ids.items()]
+    for split, images in splits.items():
+        listed = [{"id": number, "file_name": f"{split}/{number}.jpg"} for number in range(len(images))]
+        objects = [
+            {"image_id": number, "category_id": ids[name], "bbox": [1, 1, 30, 30]}
+            for number, names in enumerate(images)
+            for name in names.split()
+        ]
+        content = {"images": listed, "annotations": objects, "categories": categories}
+        files[f"{split}.json"] = json.dumps(content).encode()
+        files |= {row["file_name"]: jpeg() for row in listed}
+    return files
+
+
+@pytest.mark.parametrize(
+    ("train", "task", "says"),
+    [
+        (["dog", "dog"], "detection@pets", "no training image of pets shows pig, of 2 classes; annotate"),
+        (["dog", "pig dog"], "detection@pets", ""),
+        (["dog", "pig dog"], "detection@pets:2", "2 images per class .*; class pig has 1 in train"),
+    ],
+)
+def test_classes_of_objects_that_no_training_image_shows_are_refused(tmp_path, rated, train, task, says):
+    """By listing the source, and by its pack."""
+    root = written(tmp_path / "pets", coco_files(train=train, test=["dog pig"]))
+    changes = {"source": "coco", "path": str(root), "size": 32, "fit": "pad"}
+    tuned = {"detection": {"steps": 2, "batch": 2, "pixels": 32, "longest": 32}}
+    question = small_study(**FOUR, targets={"pets": changes}, tasks=[task], tuning=tuned)
+    machine = here(tmp_path)
+    for built in (False, True):
+        if built:
+            paths.pack_for(question.packings()["pets"], "pets", machine)
+        if says:
+            with pytest.raises(ItlError, match=f"data-size, {task}: {says}"):
+                plan.plan([question], Store(tmp_path), machine)
+        else:
+            assert "detection" in set(plan.plan([question], Store(tmp_path), machine).runs["kind"])
+
+
+def test_what_a_method_can_learn_from_is_planned(tmp_path, rated):
+    tasks = ["knn@scenes:2", "probe@scenes:2", "finetune@few", "scores@scenes"]
+    planned = plan.plan(
+        [small_study(targets={"scenes": SCENES, "few": FEW}, tasks=tasks, **FOUR)],
+        Store(tmp_path),
+        here(tmp_path),
+    )
+    assert set(planned.runs["kind"]) == {"pretrain", "knn", "probe", "finetune", "scores"}
+
+
+@pytest.mark.parametrize(
+    ("net", "says"),
+    [
+        ("smal", "data-size: no net .*called 'smal'; did you mean 'small'"),
+        ("timm:resnet81", "data-size: no timm net called 'resnet81'; did you mean 'resnet18"),
+        ("torchvision:resnet81", "data-size: no torchvision net called 'resnet81'; did you mean 'resnet18"),
+    ],
+)
+def test_a_misspelt_net_is_refused_before_data_are_listed(tmp_path, monkeypatch, net, says):
+    monkeypatch.setattr("itl.runs.plan.size_of", lambda *_: pytest.fail("listed"))
+    with pytest.raises(ItlError, match=says):
+        small_study(**FOUR, net=net).plan(Store(tmp_path), here(tmp_path))
+
+
+def test_all_data_that_are_missing_are_named_at_once(tmp_path):
+    gone = {"source": "folder", "path": "/gone"}
+    question = data_size(**SHARED | {"images": gone, "targets": {"scenes": gone}}, **FOUR)
+    with pytest.raises(ItlError, match="2 data sets .* .images, scenes.: images should lie at /gone"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+    question = data_size(**SHARED | {"images": gone}, **FOUR)
+    with pytest.raises(ItlError, match="^images should lie at /gone"):
+        plan.plan([question], Store(tmp_path), here(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"net": "smal"}, "data-size: no net .* called 'smal'; did you mean 'small'"),
+        ({"net": "timm:resnet81"}, "data-size: no timm net called 'resnet81'"),
+        ({"net": "alexnet"}, "data-size: alexnet needs images of at least 63 pixels, not 24"),
+        (
+            {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
+            | {"targets": {"objects": {"source": "demo-detection", "size": 64, "fit": "pad"}}}
+            | {"tuning": {"detection": {"pixels": 64, "longest": 64}}},
+            "data-size, detection: no net for detection .* called 'torchvision:vgg11'",
+        ),
+    ],
+)
+def test_nets_that_cannot_be_are_refused_before_anything_is_measured(tmp_path, changes, says, caplog):
+    caplog.set_level("INFO")
+    machine = here(tmp_path)
+    with pytest.raises(ItlError, match=says):
+        plan.plan([small_study(**changes)], Store(machine.runs), machine)
+    assert "measuring" not in caplog.text
+    assert not (machine.runs / "rates.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"tasks": ["knn@scenes:1000"]}, "data-size, knn@scenes:1000"),
+        ({"images_per_class": [0, 1000]}, "data-size, images_per_class 1000"),
+    ],
+)
+def test_too_many_images_are_refused_with_the_question_and_the_task(tmp_path, rated, changes, where):
+    with pytest.raises(ItlError, match=f"^{where}: 1,000 images per class were asked for"):
+        small_study(**changes).plan(Store(tmp_path), here(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("ask", "changes", "says"),
+    [
+        (
+            data_size,
+            {"images_per_class": [0, 4, 12, "all"]},
+            "data-size: images_per_class 12 and images_per_class all",
+        ),
+        (
+            class_count,
+            {"label_sets": ["original"], "classes": [2, 4]},
+            "class-count: label_set original and label_set 4 classes",
+        ),
+        (
+            class_count,
+            {"label_sets": ["none", "bottom-up@16", "original"]},
+            "class-count: label_set bottom-up@16 and label_set original",
+        ),
+    ],
+)
+def test_conditions_that_are_the_same_images_and_labels_are_refused(tmp_path, rated, ask, changes, says):
+    with pytest.raises(
+        ItlError, match=f"^{says} are the same 48 images of the same 4 classes; leave one of them out$"
+    ):
+        plan.plan([ask(**SHARED | changes)], Store(tmp_path), here(tmp_path))
+
+
+def test_the_same_images_for_other_steps_or_another_seed_are_another_condition(tmp_path, rated):
+    passes = data_size(**SHARED, images_per_class=[0, 4, "all"], passes=2)
+    assert plan.plan([passes], Store(tmp_path), here(tmp_path)).by_condition()["nets"].sum() == 10
