@@ -8,9 +8,10 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
-from itl import ItlError, cannot_read, nearest
+from itl import ItlError, cannot_read, counted, nearest, warn
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.storage import unique_keys
 
@@ -55,6 +56,7 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
             names.append(_class_of(row.key, tree, classes or {}))
         except ItlError as error:
             raise ItlError(f"{path}, {row.where}: {error}") from None
+    _note_synonyms(rows, names, tree, path)
     with_labels = _has_labels(rows, names, tree, path)
     listed: dict[str, str] = {}
     for row, name in zip(rows, names, strict=True):
@@ -67,7 +69,8 @@ def read_class_list(path: Path, tree: Taxonomy, classes: Mapping[str, str] | Non
 def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
     """Return the class of a wnid or a name; ItlError, with what is near, if there is none, or several.
 
-    A name that is nearly one of *classes* is no other noun of WordNet that happens to be called so.
+    Of several nouns with one name it is that of *classes*, else that of ImageNet's 1,000 classes. A name that
+    is nearly one of *classes* is no other noun of WordNet that happens to be called so.
     """
     if key in classes:
         return classes[key]
@@ -75,18 +78,45 @@ def _class_of(key: str, tree: Taxonomy, classes: Mapping[str, str]) -> str:
         return key
     word = _plain(key)
     same = [synset for synset in tree.search(word) if word in _names(synset)]
-    same = [synset for synset in same if synset.wnid in tree.leaves] or same
-    if not any(synset.wnid in classes.values() for synset in same):
+    if of_images := [synset for synset in same if synset.wnid in classes.values()]:
+        same = of_images
+    else:
         near = [name for name in classes if _plain(name) == word]
         near = near or ([] if same else nearest(key, classes))
         if near:
             raise ItlError(f"the images have no class {key!r}; did you mean {near[0]!r}?")
     if len(same) > 1:
-        raise ItlError(f"{key!r} may be {' or '.join(synset.wnid for synset in same)}; give the wnid")
+        same = [synset for synset in same if synset.wnid in Taxonomy.snapshot().leaves] or same
+    if len(same) > 1:
+        raise ItlError(f"{key!r} may be {' or '.join(map(_described, same[:4]))}; give the wnid")
     if classes and not same:
         few = f"{', '.join(sorted(classes)[:3])}{' …' * (len(classes) > 3)}"
         raise ItlError(f"neither the images nor the tree have a class {key!r}; the images have {few}")
     return same[0].wnid if same else tree[key].wnid
+
+
+def _described(synset: Synset) -> str:
+    return f"{synset.wnid} ({shorten(synset.gloss, 40, placeholder=' …')})"
+
+
+def _note_synonyms(rows: Sequence[Row], names: Sequence[str], tree: Taxonomy, path: Path) -> None:
+    """Warn of nouns that *rows* call by another name than the usual one, which may mean another noun."""
+    synonyms = {
+        row.key: name
+        for row, name in zip(rows, names, strict=True)
+        if name in tree and row.key not in (name, tree[name].name) and _is_synonym(row.key, tree[name])
+    }
+    if synonyms:
+        key, name = next(iter(synonyms.items()))
+        warn(
+            f"{path} calls {counted(len(synonyms), 'classes')} by a synonym, such as {tree.with_words(name)} "
+            f"{key!r}; where another noun is meant, give its wnid"
+        )
+
+
+def _is_synonym(key: str, synset: Synset) -> bool:
+    """Say whether *key* is a word for *synset*, but not the usual one."""
+    return _plain(key) in _names(synset) and _plain(key) != _plain(synset.lemmas[0])
 
 
 def _names(synset: Synset) -> set[str]:

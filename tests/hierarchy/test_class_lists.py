@@ -5,7 +5,7 @@ import pytest
 from itl import ItlError
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.label_sets import label_set
-from itl.hierarchy.taxonomy import Taxonomy
+from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.specs import Subset
 
 TENCH, GOLDFISH, CHIHUAHUA, SPANIEL = "n01440764", "n01443537", "n02085620", "n02085782"
@@ -111,7 +111,10 @@ def test_names_of_folders(tmp_path):
         (f"{TENCH}\nn0144353\n", "line 2: no 'n0144353'"),
         (f"{TENCH}\ngoldfsh\n", "line 2: .*goldfish"),
         (f"{TENCH} caf\xe9\n".encode("latin-1"), "line 1: not UTF-8"),
-        ("crane\n", "line 1: 'crane' may be n02012849 or n03126707; give the wnid"),
+        (
+            "crane\n",
+            r"line 1: 'crane' may be n02012849 \(large long-necked .*\) or n03126707 \(.*\); give the wnid",
+        ),
         (f"{TENCH},{GOLDFISH}\n{CHIHUAHUA},{SPANIEL}\n", "line 1: several classes"),
         (f"wnid,label\n{TENCH},\n", "line 2: .* lacks a class or its label"),
         (f"wnid,label\n{TENCH},a\n{TENCH},b\n", "line 3: .* counts as b, but as a above"),
@@ -178,3 +181,33 @@ def test_names_of_wordnet_stand_beside_those_of_the_images(tmp_path):
         TENCH: TENCH,
         GOLDFISH: GOLDFISH,
     }
+
+
+def test_of_several_nouns_with_one_name_none_is_guessed(tmp_path):
+    """In WordNet an investor is a bear too, and no bear is below him: being a leaf says nothing."""
+    bear = Synset("n02131653", "bear.n.01", ("bear",), "massive mammals", ("n1",))
+    brown = Synset("n02132136", "brown_bear.n.01", ("brown_bear",), "of Eurasia", ("n02131653",))
+    investor = Synset("n09845191", "bear.n.02", ("bear",), "who expects prices to fall", ("n1",))
+    tiger = Synset("n10710632", "tiger.n.01", ("tiger",), "an audacious person", ("n1",))
+    cat = Synset("n02129604", "tiger.n.02", ("tiger", "Panthera_tigris"), "large feline", ("n1",))
+    entity = Synset("n1", "entity.n.01", ("entity",), "all", ())
+    leaves = [synset.wnid for synset in (brown, investor, tiger, cat)]
+    tree = Taxonomy([entity, bear, brown, investor, tiger, cat], leaves)
+    path = tmp_path / "list.txt"
+    path.write_text("bear\n")
+    both = r"may be n02131653 \(massive mammals\) or n09845191 \(who expects prices to fall\); give the wnid"
+    with pytest.raises(ItlError, match=both):
+        read_class_list(path, tree)
+    images = {"n02131653": "n02131653", "n10710632": "n10710632"}
+    assert read_class_list(path, tree, images) == {"n02131653": "n02131653"}, "the one that images have"
+    path.write_text("tiger\n")
+    assert list(read_class_list(path, tree)) == ["n02129604"], "a class of ImageNet"
+    assert list(read_class_list(path, tree, images)) == ["n10710632"]
+
+
+def test_what_is_called_by_a_synonym_is_said(tmp_path):
+    """ImageNet has no moles, but breakwaters, which are called so too."""
+    with pytest.warns(
+        UserWarning, match=r"calls 1 class by a synonym, such as n02894605 \(breakwater\) 'mole'"
+    ):
+        assert list(read(tmp_path, "mole\ngoldfish\ntench\n")) == ["n02894605", GOLDFISH, TENCH]
