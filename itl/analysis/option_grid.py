@@ -280,8 +280,8 @@ def nearness(question: Question, machine: Machine) -> np.ndarray:
         if pack is None:
             continue
         matrix = np.array(similarities(tree, sorted(set(pack.table["wnid"])), wnids)).reshape(-1, len(wnids))
-        for option, draws in kept.items():
-            parts = [part for columns in draws if (part := matrix[:, columns]).size]
+        for option, masks in kept.items():
+            parts = [part for columns in masks if (part := matrix[:, columns]).size]
             if parts:
                 values[row, option] = np.mean([(part.max(1).mean(), part.max(0).mean()) for part in parts], 0)
     return values
