@@ -306,9 +306,9 @@ def test_what_seeds_draw_counts_by_the_largest_draw_and_is_as_near_as_draws_are_
     files = {f"train/{name}/{i}.jpg": jpeg() for size, name in enumerate(names, 2) for i in range(size)}
     files |= {f"val/{name}/{i}.jpg": jpeg() for name in names for i in range(2)}
     images = {"source": "folder", "path": str(written(tmp_path / "images", files)), "size": 8}
-    wanted = {"images": images, "images_per_class": ["all"], "tasks": ["knn@images"], "seeds": [0, 1, 2]}
+    wanted = {"images": images, "images_per_class": ["all"], "tasks": ["knn@images"], "seeds": [0, 1, 3]}
     machine, of = here(tmp_path), {}
-    for sets in (["half-random-a@{seed}", "original"], [f"half-random-a@{seed}" for seed in range(3)]):
+    for sets in (["half-random-a@{seed}", "original"], [f"half-random-a@{seed}" for seed in (0, 1, 3)]):
         question = advice(**SETTINGS | wanted | {"label_sets": sets})
         question.prepare(machine)
         options = grid_of(question, Store(tmp_path / "runs"), machine).options
