@@ -40,6 +40,13 @@ class Answer:
     results: pd.DataFrame
     contrasts: pd.DataFrame
 
+    @property
+    def main(self) -> pd.Series:
+        """The main comparison on the first task; ItlError where nothing is compared."""
+        if self.contrasts.empty:
+            raise ItlError(f"{self.question.name} has nothing to compare; give two values or more")
+        return self.contrasts.iloc[0]
+
 
 @dataclass(frozen=True)
 class Row:

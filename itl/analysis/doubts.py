@@ -46,7 +46,7 @@ def doubts(answer: Answer, store: Store, machine: Machine) -> list[str]:
     """
     if answer.contrasts.empty:
         return []
-    main, question = answer.contrasts.iloc[0], answer.question
+    main, question = answer.main, answer.question
     comparison = question.comparisons[0]
     done = [run for run in question.runs(machine) if store.state(run.spec) == "done"]
     compared = [run for run in done if run.columns in (comparison.of, comparison.against)] or done

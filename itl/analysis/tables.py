@@ -23,6 +23,13 @@ LABEL_SETS = (
     "half-minimal-b",
 )
 
+WAYS = {  # how a label set is made, by the first word of its method; none and original are no way
+    "bottom": "cut at a depth",
+    "top": "merged in rounds",
+    "cut": "cut at chosen nodes",
+    "file": "classes of a list",
+    **dict.fromkeys(("only", "without", "half"), "some classes with all their images"),
+}
 SOME_CLASSES = r"\d+ classes"  # how results of `ClassCount` name these
 SAME_BUDGET = 1.02  # ratio of the numbers of images that two designs of one budget have, at most
 
@@ -125,20 +132,15 @@ def left_out(question: Question, machine: Machine) -> pd.DataFrame:
 
 
 def by_way(results: pd.DataFrame) -> pd.DataFrame:
-    """Name in a column way how the classes are made; what belongs to several is repeated.
+    """Name in a column way how the classes are made; what belongs to every way is repeated in each.
 
-    Label sets are of the same images. Some classes, with all their images, have fewer.
+    That is what stands at the ends, no pre-training and all classes, and nets with weights of their own.
     """
     names = results["label_set"].astype(str)
-    parts = names.str.partition("@")[0].where(~names.str.fullmatch(SOME_CLASSES), "some")
-    ways = {
-        "bottom-up": "cut at a depth",
-        "top-down": "merged in rounds",
-        "some": "some classes with all their images",
-    }
-    shared = ~parts.isin(ways)
-    made = [(parts == part, way) for part, way in ways.items() if (parts == part).any()]
-    return pd.concat([results[shared | rows].assign(way=way) for rows, way in made], ignore_index=True)
+    method = names.str.extract(r"^([a-z]+)", expand=False).where(~names.str.fullmatch(SOME_CLASSES), "only")
+    way = method.map(WAYS).mask(results["weights"] != "" if "weights" in results else names == "")
+    made = list(way.dropna().unique()) or ["all classes"]
+    return pd.concat([results[way.isna() | (way == one)].assign(way=one) for one in made], ignore_index=True)
 
 
 def by_budget(results: pd.DataFrame) -> pd.DataFrame:

@@ -376,7 +376,7 @@ class StudyPanel(Panel):
             return {}
         steps = self._answer_steps()
         figure = steps.figure if self._at_once or self._has("figure") else None
-        return {"text": answer_text(steps.answer.contrasts.iloc[0]).replace("**", ""), "figure": figure}
+        return {"text": answer_text(steps.answer.main).replace("**", ""), "figure": figure}
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: the question's parameters, run and stop, and a name to save it under."""

@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
 from pathlib import Path
@@ -75,6 +75,9 @@ class QuestionLike(Protocol):
 
     def check_weights(self, machine: Machine) -> None:
         """Raise ItlError for weights that its runs would refuse."""
+
+    def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
+        """Raise ItlError for classes of packs, by name, that its page could not be made of."""
 
 
 @dataclass(frozen=True)
@@ -386,6 +389,7 @@ def _planned_runs(
     for question in questions:
         packings = question.packings()
         folders = {name: pack_folder(packing, name, machine) for name, packing in packings.items()}
+        question.check_classes({name: sizes[folder].train for name, folder in folders.items()}, machine)
         scored = {name for name, folder in folders.items() if {"val", "test"} & sizes[folder].splits.keys()}
         for run in question.runs(machine, outdated):
             if run.target not in scored and isinstance(run.spec, Transfer):

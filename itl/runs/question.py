@@ -168,6 +168,7 @@ class Question:
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
     afterwards: str = ""  # what its notebook runs once these runs are known, for people who plan
+    needs_nodes: bool = False  # of the tree, above the classes of the first task's target
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -189,6 +190,21 @@ class Question:
         """Raise ItlError for weights in files that `prepare` would refuse."""
         for own in self.own_weights():
             own.check(machine, self.recipe.pixels)
+
+    def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
+        """Raise ItlError if inner nodes are needed, and the tree has none above the *classes* of their pack.
+
+        *classes* are those of each pack, by its name.
+        """
+        if not self.needs_nodes:
+            return
+        first, tree = self.tasks[0], self.tree(machine)
+        if sum(name in tree for name in classes[first.target]) < 2:
+            raise ItlError(
+                f"{self.name} looks at inner nodes of the tree on its first task, and the tree lacks the "
+                f"classes of {first.target}, such as {next(iter(classes[first.target]))}; put a task on "
+                f"classes with wnids first, such as {first.method}@images, or set taxonomy to a tree of these"
+            )
 
     def own_weights(self) -> list[OwnWeights]:
         """List the weights that conditions have instead of training."""

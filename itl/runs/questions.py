@@ -164,6 +164,10 @@ class Granularity(LabelSets):
 
     name = "granularity"
 
+    def question(self) -> Question:
+        """Return the question, which needs inner nodes."""
+        return replace(super().question(), needs_nodes=True)
+
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare coarse with fine, coarse with none, and fine with none; ItlError where one lacks."""
         untrained, trained = by_training(conditions)

@@ -157,6 +157,15 @@ def test_label_sets_stand_on_the_way_that_made_them():
     ways = {way: group["value"].tolist() for way, group in tables.by_way(more).groupby("way")}
     assert ways["some classes with all their images"] == [0, 3, 4]
     assert ways["cut at a depth"] == [0, 1, 3]
+    others = ["none", "cut@n1,n2", "original", "file@a.txt", "half-random-a@0", "without-pascal", "resnet18"]
+    table = pd.DataFrame({"label_set": others, "value": range(7), "weights": [*[""] * 6, "resnet18.pth"]})
+    ways = {way: group["value"].tolist() for way, group in tables.by_way(table).groupby("way")}
+    assert ways == {
+        "cut at chosen nodes": [0, 1, 2, 6],
+        "classes of a list": [0, 2, 3, 6],
+        "some classes with all their images": [0, 2, 4, 5, 6],
+    }
+    assert set(tables.by_way(table[table["label_set"].isin(["none", "original"])])["way"]) == {"all classes"}
 
 
 def test_summary_shows_mean_interval_and_n():

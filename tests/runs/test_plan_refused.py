@@ -7,7 +7,7 @@ import pytest
 from itl import ItlError
 from itl.packs import paths
 from itl.runs import plan
-from itl.runs.questions import class_count, data_size
+from itl.runs.questions import class_count, data_size, granularity
 from itl.runs.store import Store
 from tests.annotated import jpeg, written
 from tests.worlds import FEW, FOUR, SCENES, SHARED, here, small_study
@@ -104,6 +104,21 @@ def test_a_misspelt_net_is_refused_before_data_are_listed(tmp_path, monkeypatch,
     monkeypatch.setattr("itl.runs.plan.size_of", lambda *_: pytest.fail("listed"))
     with pytest.raises(ItlError, match=says):
         small_study(**FOUR, net=net).plan(Store(tmp_path), here(tmp_path))
+
+
+def test_a_page_of_inner_nodes_is_refused_where_the_tree_has_none_above_the_classes(tmp_path, rated):
+    scenes = {"tasks": ["induction@scenes"], "label_sets": ["none", "bottom-up@5", "original"]}
+    lacks = (
+        "granularity looks at inner nodes .* the tree lacks the classes of scenes, such as .*@images, or set"
+    )
+    for built in (False, True):
+        question, machine = granularity(**SHARED | scenes), here(tmp_path)
+        if built:
+            question.prepare(machine)
+        with pytest.raises(ItlError, match=lacks):
+            plan.plan([question], Store(tmp_path), machine)
+    own = granularity(**SHARED | scenes | {"tasks": ["induction@images", "induction@scenes"]})
+    assert len(plan.plan([own], Store(tmp_path), here(tmp_path)).runs)
 
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
