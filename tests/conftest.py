@@ -40,6 +40,7 @@ SLOW = (  # take two seconds or more each: the longest start first, and --quick 
     "tests/training/test_crop_triton.py",
     "tests/evaluation/test_placement.py",
     "tests/report/test_build.py",
+    "tests/report/test_odd_settings.py",
     "tests/evaluation/test_detection.py",
     "tests/bench/test_gpu_check.py",
     "tests/training/test_weights.py",

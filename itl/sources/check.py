@@ -110,7 +110,7 @@ def _class_counts(source: Source, splits: Splits) -> list[Finding]:
 
 def _object_counts(source: Source, splits: Splits) -> list[Finding]:
     """Count objects: those that are scored, and in brackets the difficult ones."""
-    findings, classes = [], {}
+    findings = []
     images_noun, objects_noun = source.counted
     for split, records in splits.items():
         annotations = [source.annotation(record) for record in records]
@@ -118,17 +118,12 @@ def _object_counts(source: Source, splits: Splits) -> list[Finding]:
         difficult: Counter[str] = Counter()
         for one in (one for objects in annotations for one in objects):
             (difficult if one.difficult else scored)[one.name] += 1
-        classes[split] = set(scored)
         bare = sum(not objects for objects in annotations)
         images = counted(len(records), images_noun)
         line = f"{split}: {images}, {counted(scored.total(), objects_noun)}"
         line += f" and {difficult.total():,} difficult" if difficult else ""
         line += f", {bare:,} with none" if bare else ""
         findings += [Finding("count", line), *_list_counts("    ", scored, difficult)]
-    for split in classes.keys() - {"train"} if "train" in classes else ():
-        if unknown := sorted(classes[split] - classes["train"]):
-            text = f"{split} has objects of classes that train does not have: {examples(unknown)}"
-            findings.append(Finding("note", text))
     return findings
 
 

@@ -101,23 +101,28 @@ class Source(ABC):
             *([f"by {self.labelled_by}"] if self.labelled_by else []),
             f"left out: {reasons}" if reasons else "nothing left out",
         ]
-        notes = [
-            f"{split} has no image of {counted(len(lacking), 'classes')}, such as {examples(lacking)}"
-            for split, lacking in ({} if self.annotates else lacking_classes(records)).items()
-        ]
+        notes = self.describe_lacking(records)
         alike: dict[str, list[str]] = defaultdict(list)
         for name in names:
             number = re.fullmatch(r"0*(\d+)(?:\.0*)?", name)  # pandas writes 1.0 where a cell was empty
-            alike[number[1] if number else " ".join(name.casefold().split())].append(repr(name))
+            words = re.split(r"[\s_-]+", name.casefold().strip())
+            alike[number[1] if number else " ".join(words)].append(repr(name))
         notes += [
-            f"{' and '.join(several)} are classes of their own, and differ in case, blanks or the form of a "
-            f"number alone"
+            f"{' and '.join(several)} are classes of their own, and differ in case, blanks, hyphens, "
+            f"underscores or the form of a number alone"
             for several in alike.values()
             if len(several) > 1
         ]
         notes += [*describe_doubtful_names(records), *self.notes]
         layout = f"read as: {self.layout}: {', '.join(splits) or 'nothing'}"
         return [layout, f"labels: {'; '.join(parts)}", *(f"note: {note}" for note in notes)]
+
+    def describe_lacking(self, records: Sequence[Record]) -> list[str]:
+        """Return a line for each split that lacks classes of train."""
+        return [
+            f"{split} has no image of {counted(len(lacking), 'classes')}, such as {examples(lacking)}"
+            for split, lacking in lacking_classes(records).items()
+        ]
 
     def _with_words(self, name: str) -> str:
         """Return the class *name*, with words for it if it is a wnid."""
@@ -201,6 +206,21 @@ class AnnotatedSource(ScannedSource):
     def has_regions(self) -> bool:
         """Whether images have region proposals."""
         return bool(self.proposals)
+
+    def describe_lacking(self, records: Sequence[Record]) -> list[str]:
+        """Return lines on classes that train or what is scored has no objects of, but difficult ones."""
+        shown: dict[str, set[str]] = {}
+        for record in records:
+            names = {one.name for one in self.annotation(record) if not one.difficult}
+            shown.setdefault(record.split, set()).update(names)
+        learned, lines = shown.pop("train", set()), []
+        for split, scored in sorted(shown.items()) if learned else ():
+            if unknown := sorted(scored - learned):
+                lines.append(f"{split} has objects of classes that train does not have: {examples(unknown)}")
+            if unscored := sorted(learned - scored):
+                count = counted(len(unscored), "classes")
+                lines.append(f"{split} has no object of {count} to be scored, such as {examples(unscored)}")
+        return lines
 
     def annotation(self, record: Record) -> list[AnnotatedObject]:
         """Return the objects on the image of *record*, in the order of their file."""

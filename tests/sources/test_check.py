@@ -24,6 +24,7 @@ def test_objects_are_counted_by_split_and_class(tmp_path):
     assert check_lines("voc2007", root) == [
         "read as: VOC2007 by the lists in ImageSets/Main: train 2 images, val 1 image, test 2 images",
         "labels: 2 classes, such as car; by the XML files in Annotations; left out: 1 image in no list",
+        "note: test has no object of 1 class to be scored, such as car",
         "val: 1 image, 2 objects",
         "    car 1, dog 1",
         "train: 2 images, 2 objects and 1 difficult",

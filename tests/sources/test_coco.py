@@ -83,12 +83,13 @@ def test_wherever_images_and_json_lie(tmp_path):
                 "three.jpg": ("test", [AnnotatedObject("guinea pig", (1, 1, 60, 40))]),
             }
     assert Coco(tmp_path / "0").left_out == {"images in no JSON file": 1}
-    assert check_lines("coco", tmp_path / "0.tar")[2:7] == [
+    assert check_lines("coco", tmp_path / "0.tar")[2:8] == [
+        "note: test has objects of classes that train does not have: guinea pig",
+        "note: test has no object of 1 class to be scored, such as dog",
         "train: 2 images, 1 object and 1 difficult, 1 with none",
         "    dog 1, guinea pig 0 (+ 1)",
         "test: 1 image, 1 object",
         "    guinea pig 1",
-        "note: test has objects of classes that train does not have: guinea pig",
     ]
 
 
