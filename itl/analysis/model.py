@@ -76,7 +76,7 @@ class TaskModel:
         ItlError if the weights do not add up to 0.
         """
         used = np.flatnonzero(weights)
-        if abs(weights.sum()) > 1e-9:
+        if abs(weights.sum()) > ROUNDING:
             raise ItlError(
                 f"weights of a contrast add up to 0, those given to {weights.sum():g}; subtract their mean"
             )
@@ -97,10 +97,12 @@ class TaskModel:
     def ratio(self, of: np.ndarray, to: np.ndarray) -> tuple[float, float, float]:
         """Ratio of two contrasts, by their weights, with its 95 % interval by Fieller's theorem.
 
-        There is no interval where the second may be 0, by its own interval.
+        There is no interval where the second may be 0, by its own interval, and no ratio to what is 0.
         """
         first, second = self.estimate(of), self.estimate(to)
-        middle = first.mean / second.mean if second.mean else math.nan
+        if abs(second.mean) < ROUNDING:
+            return math.nan, math.nan, math.nan
+        middle = first.mean / second.mean
         low, high = second.interval()
         if low <= 0 <= high:
             return middle, math.nan, math.nan

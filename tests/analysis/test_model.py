@@ -98,6 +98,15 @@ def test_the_variance_of_the_untrained_net_by_hand():
     assert steady.variances[0] == 0, "it varies as the mean of the others does"
 
 
+def test_there_is_no_ratio_to_what_is_0_but_for_rounding():
+    """One seed of designs, of which doubling images gives nothing: their weights are of least squares."""
+    values = np.array([[38.9, 55.6, 38.9, 38.9, 27.8]])
+    classes, images = np.array([0, 0.5, 0.5, -0.5, -0.5]), np.array([0, -4e-16, 1.0, -1.0, -1e-16])
+    model = fit(values, np.array([False, True, True, True, True]), np.arange(1, 5))
+    assert np.isnan(model.ratio(classes, images)).all()
+    assert model.ratio(images, classes)[0] == pytest.approx(0, abs=1e-12)
+
+
 def test_a_ratio_needs_only_the_conditions_that_it_is_of():
     values = drawn(5, 5)
     values[:, 0] -= 20
