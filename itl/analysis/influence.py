@@ -33,7 +33,7 @@ from itl.specs import Transfer
 
 EXPLAINED = np.arange(0, 1, 0.05)  # shares of the variance of scores that the classes may explain
 LARGEST = 0.75  # share of the classes that a node may have: the effect of more is over few others
-MAX_SHARE = 0.5  # of the classes that a node may have to be left out, or kept alone, by counterfactual runs
+MAX_SHARE = 0.5  # of the classes; counterfactual runs leave out, or keep alone, fewer
 NEGLIGIBLE = 1e-6  # likelihood of a part of a mixture, over that of the likeliest
 SHARED = (0.0, 0.25, 0.5, 0.75, 1.0)  # shares of the variance of class effects that their ancestors may have
 
@@ -426,17 +426,21 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
 def strongest(table: pd.DataFrame, tree: Taxonomy, sign: int, count: int) -> list[str]:
     """Return up to *count* nodes with the surest effects of one *sign*, none under another, sorted by wnid.
 
-    Where some have a verdict, only those. No node has more than half of the classes.
+    Where some have a verdict, only those. Together they have fewer than half of the classes, so that as many
+    others are left for a control.
     """
     total = int((table["classes"] == 1).sum())
-    rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] <= MAX_SHARE * total)]
+    rows = table[(np.sign(table["effect"]) == sign) & (table["classes"] < MAX_SHARE * total)]
     decided = rows[rows["verdict"] != "cannot tell"]
     rows = decided if len(decided) else rows
     order = rows.assign(size=rows["effect"].abs()).sort_values(["p", "size"], ascending=[True, False])
     nodes: list[str] = []
-    for node in order["node"]:
-        if len(nodes) < count and node in tree and all(_apart(tree, node, other) for other in nodes):
+    left = MAX_SHARE * total
+    for node, classes in zip(order["node"], order["classes"], strict=True):
+        fits = len(nodes) < count and classes < left and node in tree
+        if fits and all(_apart(tree, node, other) for other in nodes):
             nodes.append(node)
+            left -= classes
     return sorted(nodes)
 
 
@@ -462,8 +466,7 @@ def counterfactual(
     tree = question.tree(machine)
     harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
-    pack = pack_for(question.images, "images", machine)
-    classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
+    classes = set(pack_for(question.images, "images", machine).table["wnid"])
     return Counterfactual.ask(
         images=question.images,
         targets=dict(question.targets),

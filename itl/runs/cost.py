@@ -119,6 +119,8 @@ def images_of(spec: Spec, size: Size, machine: Machine) -> Images:
         kept = _kept(train, subset := _plain(spec.subset), machine.taxonomies)
         all_images = _kept(train, replace(subset, images_per_class=None), machine.taxonomies)
         of_these_classes = sum(all_images.values())
+        if sum(kept.values()) == 1:
+            raise ItlError(f"one image of one class, {next(iter(kept))}, is nothing to learn from; give more")
         n_test = splits["val"] * of_these_classes // max(1, splits["train"])
         return Images(sum(kept.values()), 0, n_test, len(kept))
     n_val = splits["val"] if splits["test"] and not spec.images_per_class else 0

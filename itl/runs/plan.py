@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from inspect import signature
@@ -289,27 +290,34 @@ def _refuse_lacking_images(runs: Sequence[PlannedRun], machine: Machine) -> None
 
 
 def _refuse_same_images(runs: Iterable[PlannedRun], machine: Machine) -> None:
-    """Raise ItlError where two nets of a question and seed differ in nothing that they are trained on.
+    """Raise ItlError where two nets of a question differ in nothing that they are trained on, in any seed.
 
     Such as 30 images per class beside all where there are 30: one condition would be compared with itself,
-    and count twice in the spread that all comparisons are judged by.
+    and count twice in the spread that all comparisons are judged by. In some seeds, draws may be the same.
     """
-    trainings: dict[tuple, PlannedRun] = {}
+    first: dict[tuple, str] = {}  # condition of each training
+    seeds: dict[tuple[str, str], set[int]] = defaultdict(set)  # of a condition
+    same: dict[tuple[str, str, str], dict[int, frozenset]] = defaultdict(dict)  # what a pair shares, by seed
     for run in runs:
-        spec = run.spec
+        spec, condition = run.spec, run.conditions[0]
         if not isinstance(spec, Pretrain) or not spec.trained:
             continue
         contents = contents_of(spec, run.size, machine)
         shared = (spec.subset.pack, spec.seed, spec.net, spec.recipe, contents)
         for question in run.questions:
-            other = trainings.setdefault((question, *shared), run)
-            if other is not run:
-                conditions = " and ".join(entry.conditions[0] for entry in (other, run))
-                images = counted(sum(count for _, count in contents), "images")
-                raise ItlError(
-                    f"{question}: {conditions} are the same {images} of the same "
-                    f"{counted(len(contents), 'classes')}; leave one of them out"
-                )
+            for name in run.conditions:
+                seeds[question, name].add(spec.seed)
+            other = first.setdefault((question, *shared), condition)
+            if other != condition:
+                same[question, other, condition][spec.seed] = contents
+    for (question, *pair), by_seed in same.items():
+        if by_seed.keys() >= seeds[question, pair[0]] & seeds[question, pair[1]]:
+            contents = next(iter(by_seed.values()))
+            images = counted(sum(count for _, count in contents), "images")
+            raise ItlError(
+                f"{question}: {' and '.join(pair)} are the same {images} of the same "
+                f"{counted(len(contents), 'classes')}; leave one of them out"
+            )
 
 
 def _refuse_impossible(runs: Sequence[PlannedRun], rates: Rates, machine: Machine) -> None:

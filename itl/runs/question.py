@@ -168,7 +168,7 @@ class Question:
     cap: int = 0  # seeds are added one by one until it is decided, to at most so many; 0: they are fixed
     leave_out_duplicates: bool = False  # pre-training images that are test images of a task too
     afterwards: str = ""  # what its notebook runs once these runs are known, for people who plan
-    needs_nodes: bool = False  # of the tree, above the classes of the first task's target
+    nodes_of: str = ""  # the pack whose classes must be in the tree: its page is of nodes above them
 
     def packings(self) -> dict[str, Packing]:
         """Return every pack that the question needs, by name."""
@@ -192,18 +192,21 @@ class Question:
             own.check(machine, self.recipe.pixels)
 
     def check_classes(self, classes: Mapping[str, Collection[str]], machine: Machine) -> None:
-        """Raise ItlError if inner nodes are needed, and the tree has none above the *classes* of their pack.
+        """Raise ItlError where its page is of nodes of the tree, and the tree lacks *classes* of a pack.
 
-        *classes* are those of each pack, by its name.
+        *classes* are those of each pack, by its name. Nets are trained without nodes of their classes, so the
+        tree must have all; in a target there need be a node above two.
         """
-        if not self.needs_nodes:
+        if not self.nodes_of:
             return
-        first, tree = self.tasks[0], self.tree(machine)
-        if sum(name in tree for name in classes[first.target]) < 2:
+        name, tree = self.nodes_of, self.tree(machine)
+        lacking = [wnid for wnid in classes[name] if wnid not in tree]
+        needed = len(classes[name]) if name == "images" else 2
+        if len(classes[name]) - len(lacking) < needed:
             raise ItlError(
-                f"{self.name} looks at inner nodes of the tree on its first task, and the tree lacks the "
-                f"classes of {first.target}, such as {next(iter(classes[first.target]))}; put a task on "
-                f"classes with wnids first, such as {first.method}@images, or set taxonomy to a tree of these"
+                f"{self.name} looks at nodes of the tree above classes of {name}, and the tree lacks "
+                f"{counted(len(lacking), 'classes')}, such as {lacking[0]}; set taxonomy to a tree of them, "
+                f"a CSV with lines child,parent, or take {name} with wnids as classes"
             )
 
     def own_weights(self) -> list[OwnWeights]:

@@ -165,8 +165,8 @@ class Granularity(LabelSets):
     name = "granularity"
 
     def question(self) -> Question:
-        """Return the question, which needs inner nodes."""
-        return replace(super().question(), needs_nodes=True)
+        """Return the question, whose page is of nodes above the classes of the first task."""
+        return replace(super().question(), nodes_of=self.tasks[0].target if self.tasks else "")
 
     def comparisons(self, conditions: Sequence[Condition]) -> list[Comparison]:
         """Compare coarse with fine, coarse with none, and fine with none; ItlError where one lacks."""

@@ -44,7 +44,7 @@ class Influence(Study):
             f"{self.name}: its notebook then trains up to {nets} more nets, on fresh seeds: without the most "
             f"harmful classes and with the most helpful alone, which are not known before"
         )
-        return replace(super().question(), afterwards=afterwards)
+        return replace(super().question(), afterwards=afterwards, nodes_of="images")
 
     def conditions(self) -> list[Condition]:
         """Return none, half of the classes and all of them."""

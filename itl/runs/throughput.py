@@ -99,12 +99,22 @@ def _measure_missing(
 
 def refuse_impossible(net: str, recipe: Recipe) -> None:
     """Raise ItlError where *net* is unknown, or cannot take the images of *recipe*: it is built once."""
+    import torch
+
     from itl.training.detection_nets import detection_backbone
     from itl.training.nets import build
 
     whole = build(net, CLASSES, min(recipe.pixels, LARGEST_PIXELS), 0)
     if isinstance(recipe, DetectionRecipe):
         detection_backbone(net, whole)
+    elif recipe.batch == 1:
+        try:
+            whole.to("meta").train()(torch.empty(1, 3, recipe.pixels, recipe.pixels, device="meta"))
+        except ValueError as error:
+            raise ItlError(
+                f"{net} has batch norm, and at {recipe.pixels} pixels one image leaves it one value to "
+                f"normalise by; give a batch of 2 or more"
+            ) from error
 
 
 def measured_before(works: Iterable[tuple[str, Recipe]], machine: Machine) -> Rates:

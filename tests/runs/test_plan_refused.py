@@ -7,7 +7,7 @@ import pytest
 from itl import ItlError
 from itl.packs import paths
 from itl.runs import plan
-from itl.runs.questions import class_count, data_size, granularity
+from itl.runs.questions import class_count, data_size, granularity, influence
 from itl.runs.store import Store
 from tests.annotated import jpeg, written
 from tests.worlds import FEW, FOUR, SCENES, SHARED, here, small_study
@@ -106,19 +106,20 @@ def test_a_misspelt_net_is_refused_before_data_are_listed(tmp_path, monkeypatch,
         small_study(**FOUR, net=net).plan(Store(tmp_path), here(tmp_path))
 
 
-def test_a_page_of_inner_nodes_is_refused_where_the_tree_has_none_above_the_classes(tmp_path, rated):
+def test_a_page_of_nodes_is_refused_where_the_tree_lacks_the_classes(tmp_path, rated):
     scenes = {"tasks": ["induction@scenes"], "label_sets": ["none", "bottom-up@5", "original"]}
-    lacks = (
-        "granularity looks at inner nodes .* the tree lacks the classes of scenes, such as .*@images, or set"
-    )
+    lacks = " looks at nodes of the tree above classes of {}, and the tree lacks 3 classes, such as concert"
     for built in (False, True):
         question, machine = granularity(**SHARED | scenes), here(tmp_path)
         if built:
             question.prepare(machine)
-        with pytest.raises(ItlError, match=lacks):
+        with pytest.raises(ItlError, match="granularity" + lacks.format("scenes")):
             plan.plan([question], Store(tmp_path), machine)
     own = granularity(**SHARED | scenes | {"tasks": ["induction@images", "induction@scenes"]})
     assert len(plan.plan([own], Store(tmp_path), here(tmp_path)).runs)
+    halves = influence(**SHARED | {"images": SCENES, "tasks": ["knn@images"], "targets": {}, "halves": 4})
+    with pytest.raises(ItlError, match="influence" + lacks.format("images")):
+        plan.plan([halves], Store(tmp_path), here(tmp_path))
 
 
 def test_all_data_that_are_missing_are_named_at_once(tmp_path):
@@ -137,6 +138,14 @@ def test_all_data_that_are_missing_are_named_at_once(tmp_path):
         ({"net": "smal"}, "data-size: no net .* called 'smal'; did you mean 'small'"),
         ({"net": "timm:resnet81"}, "data-size: no timm net called 'resnet81'"),
         ({"net": "alexnet"}, "data-size: alexnet needs images of at least 63 pixels, not 24"),
+        (
+            {"net": "small", "recipe": {"steps": 3, "batch": 1, "pixels": 16}},
+            "data-size: small has batch norm, and at 16 pixels one image leaves it one value",
+        ),
+        (
+            {"subset": {"labels": "bottom-up@0"}},
+            "data-size, images_per_class 0: one image of one class, .*, is nothing to learn from; give more",
+        ),
         (
             {"net": "torchvision:vgg11", "recipe": {"steps": 3, "pixels": 64}, "tasks": ["detection@objects"]}
             | {"targets": {"objects": {"source": "demo-detection", "size": 64, "fit": "pad"}}}
@@ -191,6 +200,17 @@ def test_conditions_that_are_the_same_images_and_labels_are_refused(tmp_path, ra
         ItlError, match=f"^{says} are the same 48 images of the same 4 classes; leave one of them out$"
     ):
         plan.plan([ask(**SHARED | changes)], Store(tmp_path), here(tmp_path))
+
+
+def test_draws_may_be_the_same_in_some_seeds(tmp_path, rated):
+    """With seed 1 the two halves have the same classes, with seed 2 others."""
+    sets = {"label_sets": ["half-random-a@{seed}", "half-random-a@0", "original"]}
+    for seeds in ([1, 2], [2, 1]):
+        question = class_count(**SHARED | sets | {"seeds": seeds})
+        assert len(plan.plan([question], Store(tmp_path), here(tmp_path)).runs) == 12
+    same = "label_set half-random-a@{seed} and label_set half-random-a@0 are the same 24 images"
+    with pytest.raises(ItlError, match=same):
+        plan.plan([class_count(**SHARED | sets | {"seeds": [1]})], Store(tmp_path), here(tmp_path))
 
 
 def test_the_same_images_for_other_steps_or_another_seed_are_another_condition(tmp_path, rated):
