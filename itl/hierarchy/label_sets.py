@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from itl import ItlError, pick
+from itl import ItlError, counted, pick
 from itl.hierarchy.class_lists import read_class_list
 from itl.hierarchy.halves import (
     GROUP_DEPTH,
@@ -290,9 +290,14 @@ def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:
 def halves_minimal(tree: Taxonomy, wnids: Iterable[str]) -> tuple[LabelSet, LabelSet]:
     """Divide the classes, the larger part first, without a common ancestor at depth 4 or deeper.
 
-    ItlError if all classes are in one group.
+    ItlError if all classes are in one group, or none lies as deep.
     """
     groups = minimal_groups(tree, wnids)
+    if (deepest := max(map(tree.depth, groups), default=0)) < GROUP_DEPTH:
+        raise ItlError(
+            f"minimal halves keep classes together that share a node at depth {GROUP_DEPTH}, and the deepest "
+            f"of these {counted(len(groups), 'classes')} lies at depth {deepest}; take random halves"
+        )
     if len(groups) < 2:
         raise ItlError(
             f"minimal halves need classes of two groups, but all are under {', '.join(groups)} "

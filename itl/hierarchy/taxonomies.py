@@ -6,11 +6,12 @@ that does the run finds it.
 
 import csv
 import json
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from itl import ItlError
+from itl import ItlError, warn
 from itl.hierarchy.taxonomy import Synset, Taxonomy
 from itl.storage import read_json, write_atomic
 
@@ -82,7 +83,8 @@ def read_table(path: Path) -> Taxonomy:
     many values, or a node has two names or is above itself.
     """
     try:
-        lines = list(csv.reader(path.read_text("utf-8-sig").splitlines()))
+        text = unicodedata.normalize("NFC", path.read_text("utf-8-sig"))  # as the names of folders are
+        lines = list(csv.reader(text.splitlines()))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ItlError(f"cannot read the taxonomy {path}: {error}; {ADVICE}") from error
     header = [column.strip().lower() for column in lines[0]] if lines else []
@@ -109,12 +111,29 @@ def read_table(path: Path) -> Taxonomy:
     except CycleError as error:
         circle = " is under ".join(reversed(error.args[1]))
         raise ItlError(f"{circle} in {path}; a tree has no circles") from None
+    _note_roots(parents, path)
     above = {parent for hypernyms in parents.values() for parent in hypernyms}
     synsets = [
         Synset(node, names.get(node, node), (names.get(node, node),), "", tuple(hypernyms))
         for node, hypernyms in parents.items()
     ]
     return Taxonomy(synsets, parents.keys() - above)
+
+
+def _note_roots(parents: Mapping[str, Collection[str]], path: Path) -> None:
+    """Warn of several roots, and of nodes that differ in case alone: one may be the other, mistyped."""
+    roots = [node for node, hypernyms in parents.items() if not hypernyms]
+    alike: dict[str, list[str]] = {}
+    for node in parents:
+        alike.setdefault(node.casefold(), []).append(node)
+    notes = [f"{' and '.join(nodes)} differ in case alone" for nodes in alike.values() if len(nodes) > 1]
+    if len(roots) > 1:
+        few = f"{', '.join(roots[:3])}{' …' * (len(roots) > 3)}"
+        notes.append(
+            f"it has {len(roots)} roots, {few}, and classes under two of them have no node in common"
+        )
+    if notes:
+        warn(f"{path}: {'; '.join(notes)}; correct it if that is not meant")
 
 
 def _existing(name: str, folders: Iterable[Path]) -> Path:

@@ -29,6 +29,26 @@ def table(tmp_path, monkeypatch) -> Path:
     return path
 
 
+def test_several_roots_and_names_that_differ_in_case_alone_are_said(table):
+    table.write_text("child,parent\nfir,Conifer\nconifer,plant\noak,plant\n")
+    said = "Conifer and conifer differ in case alone; it has 2 roots, Conifer, plant, and classes under two"
+    with pytest.warns(UserWarning, match=said):
+        read_table(table)
+
+
+def test_accents_of_a_table_may_be_composed_or_not(table):
+    table.write_text("child,parent\nche\u0302ne,plant\nsapin,plant\n")
+    assert "ch\u00eane" in read_table(table)
+
+
+def test_minimal_halves_need_a_tree_that_is_deep_enough(table):
+    tree = read_table(table)
+    with pytest.raises(
+        ItlError, match="share a node at depth 4, and the deepest of these 2 classes lies at depth 2"
+    ):
+        label_set(tree, "half-minimal-a", tree.leaves)
+
+
 def test_a_table_is_a_tree(table):
     tree = read_table(table)
     assert tree.leaves == ("pan", "sofa bed")
