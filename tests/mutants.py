@@ -30,6 +30,7 @@ MODULES = {  # core modules, and the tests that are theirs
     "itl/storage.py": "tests/test_storage.py",
     "itl/machine.py": "tests/test_machine.py tests/runs/test_devices.py",
     "itl/specs.py": "tests/test_specs.py tests/test_keys.py",
+    "itl/settings.py": "tests/test_specs.py",
     "itl/hierarchy/label_sets.py": f"{LABELS} tests/hierarchy/test_label_sets_properties.py",
     "itl/hierarchy/halves.py": f"{LABELS} tests/hierarchy/test_halves_along_tree.py",
     "itl/hierarchy/taxonomy.py": "tests/hierarchy/test_taxonomy.py tests/hierarchy/test_taxonomy_nltk.py",

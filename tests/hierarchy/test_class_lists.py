@@ -90,6 +90,10 @@ def test_names_of_folders_may_stand_for_wnids_in_json(tmp_path):
     assert read(tmp_path, content, names) == {"my fish": TENCH, "my dog": CHIHUAHUA}
 
 
+def test_a_wnid_that_the_tree_lacks_is_taken_as_it_is(tmp_path):
+    assert read(tmp_path, f"n99999999\n{TENCH}\n") == {"n99999999": "n99999999", TENCH: TENCH}
+
+
 def test_two_classes_of_one_name_are_not_one_superclass(tmp_path):
     content = f"n02012849 crane\nn03126707 crane\n{TENCH} tench\n"
     assert set(read(tmp_path, content).values()) == {"n02012849", "n03126707", TENCH}
