@@ -257,8 +257,8 @@ def chance_in_images(difference: float, scored: float) -> float:
 def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.ndarray) -> Experiment | None:
     """Return the net whose measurement on *task* raises the expected score of the choice most, per hour.
 
-    See `itl.analysis.expected_scores.expected_gains`. The net without pre-training comes first: it is the
-    yardstick of every share. None where every net of the question is measured.
+    See `itl.analysis.expected_scores.expected_gains`. A net without pre-training comes first: it is the
+    yardstick of every share. Its other seeds come last. None where every net of the question is measured.
     """
     done, trials = _measured_nets(grid, task), {}
     for option in range(len(grid.options)):
@@ -276,9 +276,10 @@ def next_experiment(grid: Grid, task: int, posterior: Posterior, affordable: np.
         name = str(grid.options["option"][option])
         return Experiment(option, name, trials[option], hours[option], gain)
 
-    if grid.untrained in trials and not any(option == grid.untrained for option, _ in done):
-        return experiment(grid.untrained, math.nan)
     options = [option for option in trials if grid.trained[option]]
+    is_first = not any(option == grid.untrained for option, _ in done)
+    if grid.untrained in trials and (is_first or not options):
+        return experiment(grid.untrained, math.nan)
     if not options:
         return None
     choices = grid.choices(task).rows(np.flatnonzero(affordable))

@@ -49,7 +49,7 @@ def test_a_pilot_knows_what_a_new_reading_of_the_store_would_say(machine, monkey
 def test_a_pilot_ends_when_every_net_is_measured(machine):
     store = Store(machine.runs)
     lines = list(run_pilot(QUESTION, Pilot(QUESTION, "knn@scenes", store, machine), 9, store, machine))
-    assert len(lines) == 6  # two nets of each option, one without pre-training, and the end
+    assert len(lines) == 7, "two nets of each option and without pre-training, and the end"
     assert lines[-1] == "every net of the question is measured on knn@scenes"
 
 
