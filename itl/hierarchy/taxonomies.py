@@ -17,7 +17,8 @@ from itl.storage import read_json, write_atomic
 
 COLUMNS = ("child", "parent", "name")  # of a table; the last may be left out
 ADVICE = (
-    "a taxonomy is nltk@FOLDER (where FOLDER holds NLTK's corpora/wordnet) or a CSV file child,parent[,name]"
+    "a taxonomy is nltk@FOLDER (where FOLDER holds NLTK's corpora/wordnet) or a CSV file with the header "
+    "child,parent[,name]"
 )
 
 opened: dict[str, Taxonomy] = {}  # in this process, by what users call them and by digest

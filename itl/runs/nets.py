@@ -24,6 +24,19 @@ def net_of(run: str | Spec, store: Store) -> Pretrain:
         raise ItlError(
             f"a run is called by its key or the beginning of it, as runs.csv lists them; got {run!r}"
         )
+    folder = _folder_of(run, store)
+    content = _read(folder)
+    spec = _pretrain(content)
+    if "Pretrain" in content and key(spec) != folder.name:
+        raise ItlError(
+            f"run {folder.name} is of another version of itl; for this one it would be {key(spec)}; "
+            f"repeat it with `itl run`"
+        )
+    return spec
+
+
+def _folder_of(run: str, store: Store) -> Path:
+    """Return the folder of the run whose key is *run*, or begins so; ItlError if that is none, or several."""
     matches = [folder for folder in _folders(store) if folder.name.startswith(run)]
     if len(matches) != 1 or len(run) < LEAST_KEY:
         keys = [folder.name for folder in _folders(store)]
@@ -32,14 +45,7 @@ def net_of(run: str | Spec, store: Store) -> Pretrain:
             f"the run {run!r} was asked for; {len(matches)} of the {len(keys)} runs in {store.root} have a "
             f"key that begins so; {more}{did_you_mean(run, keys)}`itl plan PRESET --runs` lists the keys"
         )
-    content = _read(matches[0])
-    spec = _pretrain(content)
-    if "Pretrain" in content and key(spec) != matches[0].name:
-        raise ItlError(
-            f"run {matches[0].name} is of another version of itl; for this one it would be {key(spec)}; "
-            f"repeat it with `itl run`"
-        )
-    return spec
+    return matches[0]
 
 
 def nets(store: Store) -> list[Pretrain]:
@@ -75,12 +81,21 @@ def targets_of(net: Pretrain, store: Store) -> dict[str, Transfer]:
 
 
 def export_net(run: str, path: Path, machine: Machine) -> str:
-    """Write the net of *run* to *path*, by the names of torchvision or timm; return what to know of it."""
+    """Write the net of *run* to *path*, by the names of torchvision or timm; return what to know of it.
+
+    ItlError for a run that trains its net on a target: the weights that it ends with are not kept.
+    """
     from itl.runs.perform import load_net  # here: it imports torch
     from itl.training.weights import export_weights
 
     store = Store(machine.runs)
     spec = net_of(run, store)
+    measured = _read(_folder_of(run, store)).get("Transfer")
+    if measured and METHODS[measured["method"]].recipe:
+        raise ItlError(
+            f"run {run} trains its net on {measured['target']} ({measured['method']}), and the weights that "
+            f"this ends with are not kept; `itl export {key(spec)} {path}` writes the net that it begins with"
+        )
     model = export_weights(load_net(spec, store), spec.net, path)
     mean, std = (spec.weights.mean, spec.weights.std) if spec.weights else (IMAGENET_MEAN, IMAGENET_STD)
     untrained = "" if spec.trained or spec.weights else " (as initialised: it is trained on nothing)"

@@ -30,7 +30,7 @@ from itl.runs.own_weights import OwnWeights
 from itl.runs.perform import load_net, perform
 from itl.runs.questions import QUESTIONS
 from itl.runs.store import Store
-from itl.specs import Pretrain, Subset, key
+from itl.specs import Pretrain, Subset, Transfer, key
 from itl.training.batches import Batches
 from itl.training.detection_nets import detection_backbone
 from itl.training.hubs import fetch, published
@@ -106,6 +106,20 @@ def test_a_question_is_asked_of_own_weights_beside_all_others(study):
     assert facts["weights mine.pth"] == (
         "trained on nothing at all; which test images mine.pth has seen is not known"
     )
+
+
+def test_tuned_weights_are_not_kept_and_cannot_be_exported(study, tmp_path):
+    measured = {
+        run.task: run.spec
+        for run in study.question.runs(study.machine)
+        if isinstance(run.spec, Transfer) and run.spec.pretrain == study.net
+    }
+    tuned = r"\(finetune\), and the weights that this ends with are not kept; "
+    kept = f"{tuned}`itl export {key(study.net)} .*net.pth` writes the net that it begins with"
+    with pytest.raises(ItlError, match=kept):
+        export_net(key(measured["finetune@scenes"]), tmp_path / "net.pth", study.machine)
+    said = export_net(key(measured["knn@scenes"]), tmp_path / "net.pth", study.machine)
+    assert f"small of run {key(study.net)}" in said
 
 
 def test_the_net_of_a_run_has_the_files_tensors_and_no_others(study, resnet, tmp_path):
