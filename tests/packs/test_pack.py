@@ -27,6 +27,7 @@ from itl.packs.writer import npy_header
 from itl.sources.class_folders import ClassFolders
 from itl.specs import Packing
 from itl.storage import hold_lock
+from tests.annotated import jpeg, written
 from tests.pictures import CAR, FOX, encoded, forked, same, smooth, tree
 
 COUNT = 240
@@ -393,3 +394,12 @@ def test_an_unfinished_pack_of_what_has_changed_is_begun_anew(photos, tmp_path, 
     pack = Pack.build(PACKING, tmp_path / "pack", path=moved)
     assert caplog.messages[0].endswith("was begun, and its source has changed since; it is begun anew")
     assert same(pack, Pack.build(PACKING, tmp_path / "whole", path=moved))
+
+
+def test_what_is_refused_is_not_begun(tmp_path):
+    """Who asks for the pack then is not told to go on with it."""
+    root = written(tmp_path / "set", {"a.png": jpeg(), "train.csv": b"image,label,class\na.png,x,y\n"})
+    with pytest.raises(ItlError, match="choose one with the option label=COLUMN"):
+        Pack.build(Packing("lists", size=8), tmp_path / "pack", path=root, workers=1)
+    with pytest.raises(ItlError, match="no pack at"):
+        Pack.open(tmp_path / "pack")
