@@ -466,7 +466,8 @@ def counterfactual(
     tree = question.tree(machine)
     harmful, helpful = (strongest(table, tree, sign, nodes) for sign in (-1, 1))
     used = {seed for condition in question.conditions for seed in condition.seeds or question.seeds}
-    classes = set(pack_for(question.images, "images", machine).table["wnid"])
+    pack = pack_for(question.images, "images", machine)
+    classes = {wnid for wnid in pack.table["wnid"] if wnid in tree}
     return Counterfactual.ask(
         images=question.images,
         targets=dict(question.targets),
