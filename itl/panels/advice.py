@@ -8,16 +8,7 @@ import traitlets
 from matplotlib.transforms import Bbox
 
 from itl import ItlError
-from itl.analysis.advice import (
-    UNITS,
-    Advice,
-    Budget,
-    advise,
-    answer_text,
-    frontier,
-    hours_text,
-    readable,
-)
+from itl.analysis.advice import UNITS, Advice, Budget, advise, answer_text, frontier, readable
 from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name
@@ -25,6 +16,7 @@ from itl.machine import Machine
 from itl.panels.panel import WIDE, Panel, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
+from itl.runs.pilot import hours_text
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 

@@ -38,11 +38,7 @@ INDEX_SECONDS = 15  # between two states of the index while runs are under way
 
 
 def report(
-    preset: Preset,
-    out: Path,
-    machine: Machine,
-    notebooks: Path | None = None,
-    only: str | None = None,
+    preset: Preset, out: Path, machine: Machine, notebooks: Path | None = None, only: str | None = None
 ) -> Path:
     """Do the runs of *preset* that are missing, and write its pages and their index to *out*.
 
