@@ -363,8 +363,7 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
     else:
         run_all(questions, store, machine)
-        report = shlex.join(["itl", "report", args.preset, *_folder_options(args)])
-        print(f"{describe_done(questions, store, machine)}; next: {report}")
+        print(f"{describe_done(questions, store, machine)}; next: {_command_line('report', args)}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -412,7 +411,7 @@ def results(args: argparse.Namespace) -> None:
     from itl.runs.store import Store
 
     if args.format == "parquet" and sys.stdout.isatty():
-        command = shlex.join(["itl", "results", args.preset, *_folder_options(args)])
+        command = _command_line("results", args)
         raise ItlError(f"parquet is no text for a terminal; write a file: {command} --format parquet > FILE")
     machine = _machine(args)
     preset = _preset(args)
@@ -427,8 +426,7 @@ def results(args: argparse.Namespace) -> None:
     for line in changed_sources(questions, machine):
         print(f"itl: note: {line}", file=sys.stderr)
     if note := describe_missing(questions, table, store, machine):
-        command = shlex.join(["itl", "run", args.preset, *_folder_options(args)])
-        print(f"itl: note: {note}; `{command}` does them", file=sys.stderr)
+        print(f"itl: note: {note}; `{_command_line('run', args)}` does them", file=sys.stderr)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -472,10 +470,11 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     return made, questions, store, machine
 
 
-def _folder_options(args: argparse.Namespace) -> list[str]:
-    """Return the options of *args* that another command needs to find the same images and runs."""
-    words = [word for entry in args.data or () for word in ("--data", entry)]
-    return words if args.home is None else [*words, "--home", str(args.home)]
+def _command_line(command: str, args: argparse.Namespace) -> str:
+    """Write the `itl` *command* for the preset of *args*, with what it needs to find its images and runs."""
+    data = [word for entry in args.data or () for word in ("--data", entry)]
+    home = [] if args.home is None else ["--home", str(args.home)]
+    return shlex.join(["itl", command, args.preset, *data, *home])
 
 
 def _machine(args: argparse.Namespace) -> Machine:

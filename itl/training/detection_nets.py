@@ -133,18 +133,15 @@ def detection_backbone(name: str, net: Classifier) -> DetectionBackbone:
     ItlError for a net of timm whose features are not maps, and one of torchvision that itl cannot take apart.
     """
     body = copy.deepcopy(net.body)
+    inner = body.body if isinstance(body, Renormalised) else body
+    if name.startswith("timm:"):
+        backbone = _timm(name, inner)
+    else:
+        backbone = pick(BACKBONES, name, "net for detection (or timm:NAME)")(inner)
     if isinstance(body, Renormalised):
-        backbone = _split(name, body.body)
         body.body = nn.Identity()  # its parts are the backbone's
         backbone.renormalised = body
-        return backbone
-    return _split(name, body)
-
-
-def _split(name: str, body: nn.Module) -> DetectionBackbone:
-    if name.startswith("timm:"):
-        return _timm(name, body)
-    return pick(BACKBONES, name, "net for detection (or timm:NAME)")(body)
+    return backbone
 
 
 def _small(body: nn.Sequential) -> DetectionBackbone:
