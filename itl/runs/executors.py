@@ -9,9 +9,9 @@ from concurrent.futures.process import BrokenProcessPool
 from itl import ItlError
 from itl.machine import Machine
 from itl.processes import UNDER_MAIN
-from itl.runs.cluster import cluster
+from itl.runs.cluster import DaskWorkers, cluster
 from itl.runs.store import Store
-from itl.runs.worker_processes import Workers, local_workers, needs
+from itl.runs.worker_processes import LocalWorkers, local_workers, needs
 from itl.specs import Spec, key, pretraining_of
 
 WATCH_S = 0.5  # between two looks at what has finished
@@ -43,7 +43,7 @@ def execute(
 
 
 def _do_all(
-    specs: Iterable[Spec], store: Store, workers: Workers, watch: Callable[[], object]
+    specs: Iterable[Spec], store: Store, workers: LocalWorkers | DaskWorkers, watch: Callable[[], object]
 ) -> dict[Spec, BaseException]:
     """Do all of *specs*, in turn but each after those it needs; return what failed.
 
