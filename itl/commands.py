@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from itl.runs.question import Question
     from itl.runs.store import Store
 
-Command = Callable[[argparse.Namespace], None]
-
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
@@ -99,7 +97,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(function: Command, *arguments: Argument, **options: Any) -> None:
+    def command(function: Callable[[argparse.Namespace], None], *arguments: Argument, **options: Any) -> None:
         """Add the command that *function* is, under its name, with the first line of its docstring."""
         name, summary = function.__name__.replace("_", "-"), (function.__doc__ or "").splitlines()[0]
         command_parser = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
@@ -183,17 +181,14 @@ def _add_packs(command: Callable[..., None]) -> None:
 
 def _add_detection(command: Callable[..., None]) -> None:
     """Add the commands on detections and region proposals."""
-    images = (
-        "--images",
-        {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"},
-    )
+    scored = {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"}
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
         ("--detections", {"type": Path, "required": True, "help": DETECTION_HELP}),
         ("--categories", {"type": Path, "help": "what COCO's category ids are: annotations JSON, or names"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
-        images,
+        ("--images", scored),
     )
     command(
         proposals,
@@ -202,7 +197,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
         ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
-        images,
+        ("--images", scored),
         description=PROPOSAL_FORMATS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

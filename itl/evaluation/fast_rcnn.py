@@ -52,19 +52,9 @@ class Detector(nn.Module):
             self.classes = _linear(features, classes + 1, std=0.01)
             self.offsets = _linear(features, 4 * (classes + 1), std=0.001)
             self.rpn = _rpn(maps.shape[1], backbone.stride, recipe) if recipe.regions == "rpn" else None
-        self.heads = RoIHeads(
-            self.pool_regions,
-            self.box_features,
-            self.predict,
-            0.5,
-            0.5,
-            recipe.rois,
-            recipe.foreground,
-            BOX_CODER_WEIGHTS,
-            MIN_SCORE,
-            NMS_IOU,
-            MAX_DETECTIONS,
-        )
+        parts = self.pool_regions, self.box_features, self.predict
+        sampling = 0.5, 0.5, recipe.rois, recipe.foreground, BOX_CODER_WEIGHTS
+        self.heads = RoIHeads(*parts, *sampling, MIN_SCORE, NMS_IOU, MAX_DETECTIONS)
 
     def train(self, mode: bool = True) -> "Detector":
         """Set the mode of all but normalisation layers, whose statistics of two images would be noise."""

@@ -70,10 +70,8 @@ def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
     regions = [maps.new_empty(0, side, side, channels)]
     x0, y0, x1, y1 = (torch.cat(boxes) * scale - 0.5).unbind(1)
     counts = [len(image_boxes) for image_boxes in boxes]
-    rows, columns = (
-        _sample_weights(y0, y1, side, height).split(counts),
-        _sample_weights(x0, x1, side, width).split(counts),
-    )
+    rows = _sample_weights(y0, y1, side, height).split(counts)
+    columns = _sample_weights(x0, x1, side, width).split(counts)
     for image, down, across in zip(maps, rows, columns, strict=True):
         parts = zip(down.split(REGIONS_AT_ONCE), across.split(REGIONS_AT_ONCE), strict=True)
         for row_weights, column_weights in parts:
