@@ -149,15 +149,7 @@ def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalN
     """Build a region proposal network with Faster R-CNN's published thresholds and counts."""
     sizes = tuple(size * recipe.pixels for size in ANCHOR_SIZES)
     anchors = Anchors(stride, sizes, ANCHOR_RATIOS)
-    counts = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
-    return RegionProposalNetwork(
-        anchors,
-        RPNHead(channels, anchors.num_anchors_per_location()[0]),
-        0.7,
-        0.3,
-        256,
-        0.5,
-        {"training": 12_000, "testing": 6_000},
-        counts,
-        0.7,
-    )
+    head = RPNHead(channels, anchors.num_anchors_per_location()[0])
+    before_nms = {"training": 12_000, "testing": 6_000}
+    after_nms = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
+    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, before_nms, after_nms, 0.7)

@@ -214,17 +214,9 @@ def inspect_own(
     with torch.no_grad():
         probabilities = net.to(features.device).head(features).float().softmax(1)
     confidence, predicted = probabilities.max(1)
-    return Inspection(
-        pack,
-        tree,
-        images,
-        train,
-        features,
-        _features(net, spec, pack, train, machine),
-        predicted.cpu().numpy(),
-        confidence.double().cpu().numpy(),
-        available,
-    )
+    train_features = _features(net, spec, pack, train, machine)
+    judged = predicted.cpu().numpy(), confidence.double().cpu().numpy()
+    return Inspection(pack, tree, images, train, features, train_features, *judged, available)
 
 
 def inspect_target(
@@ -244,17 +236,8 @@ def inspect_target(
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
     share = (labels == predicted[:, None]).double().mean(1)
-    return Inspection(
-        target.pack,
-        tree,
-        images,
-        train,
-        features,
-        train_features,
-        predicted.numpy(),
-        share.numpy(),
-        len(target.test.rows),
-    )
+    judged, available = (predicted.numpy(), share.numpy()), len(target.test.rows)
+    return Inspection(target.pack, tree, images, train, features, train_features, *judged, available)
 
 
 def spread(selection: Selection, limit: int) -> Selection:
