@@ -399,12 +399,12 @@ def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool)
         if len(tops) != 1:
             return start
         top = tops.pop()
+        direct = any(len(parts) == 1 for parts in inside)
         deeper = any(len(parts) > 1 for parts in inside)
-        if nested and any(len(parts) == 1 for parts in inside):
+        if nested and direct:
             return start
         if not deeper or wnid_of(top):
             raise ItlError(f"all images are of one class, {top!r}")
-        direct = any(len(parts) == 1 for parts in inside)
         holds_wnids = not direct and not in_splits and all(wnid_of(parts[1]) for parts in inside)
         if not (holds_wnids or nested or _is_container(top)):
             raise ItlError(f"all images lie in {top!r}, which may be one class, or hold the class folders")

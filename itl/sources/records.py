@@ -153,10 +153,3 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
         ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),
     )
     return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]
-
-
-def lacking_classes(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
-    """Return, for each split that lacks some, the classes of train that it has no image of."""
-    classes = classes_by_split(records)
-    lacking = {split: sorted(classes.get("train", set()) - names) for split, names in classes.items()}
-    return {split: tuple(lacking[split]) for split in sorted(lacking, reverse=True) if lacking[split]}

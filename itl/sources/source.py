@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.records import Record, describe_doubtful_names, examples, lacking_classes, suffix_of
+from itl.sources.records import Record, classes_by_split, describe_doubtful_names, examples, suffix_of
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
@@ -117,9 +117,13 @@ class Source(ABC):
 
     def describe_lacking(self, records: Sequence[Record]) -> list[str]:
         """Return a line for each split that lacks classes of train."""
+        classes = classes_by_split(records)
+        learned = classes.get("train", set())
+        lacking = {split: sorted(learned - classes[split]) for split in sorted(classes, reverse=True)}
         return [
-            f"{split} has no image of {counted(len(lacking), 'classes')}, such as {examples(lacking)}"
-            for split, lacking in lacking_classes(records).items()
+            f"{split} has no image of {counted(len(names), 'classes')}, such as {examples(names)}"
+            for split, names in lacking.items()
+            if names
         ]
 
     def _with_words(self, name: str) -> str:
