@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -268,7 +268,7 @@ def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str
     return read_class_list(Path(path).expanduser(), tree, {wnid: wnid for wnid in wnids})
 
 
-def describe_in_vain(tree: Taxonomy, method: str, wnids: Collection[str]) -> list[str]:
+def describe_in_vain(tree: Taxonomy, method: str, wnids: Sequence[str]) -> list[str]:
     """Return a line for each list of *method* with classes that *wnids* lack, and each part that keeps all.
 
     >>> describe_in_vain(tree, "bottom-up@2+without@fish", ["husky", "car"])
@@ -281,7 +281,8 @@ def describe_in_vain(tree: Taxonomy, method: str, wnids: Collection[str]) -> lis
         if name == "file" and (lacking := sorted(_read_list(tree, path, wnids).keys() - set(wnids))):
             several, first = counted(len(lacking), "classes are"), tree.with_words(lacking[0])
             lines.append(f"{several} in {path} but not among {these}, such as {first}")
-        if LABEL_METHODS[name].rank and len(label_set(tree, part, wnids).class_of) == len(set(wnids)):
+        may_keep_all = name.startswith(("without", "only"))  # as no half does
+        if may_keep_all and len(label_set(tree, part, wnids).class_of) == len(set(wnids)):
             lines.append(f"{part} leaves out none of {these}")
     return lines
 

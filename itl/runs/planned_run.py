@@ -86,7 +86,7 @@ def _labelled_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[
     lines: dict[str, None] = {}  # each once
     for run, subset in alike.values():
         tree = tree_of_digest(subset.tree, machine.taxonomies)
-        for line in describe_in_vain(tree, subset.labels, run.size.train):
+        for line in describe_in_vain(tree, subset.labels, list(run.size.train)):
             lines[f"note: {run.pack}: {line}"] = None
     return lines
 
