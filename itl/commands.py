@@ -212,7 +212,7 @@ def _note(*texts: str) -> None:
 def labels(args: argparse.Namespace) -> None:
     """Print a label set as CSV."""
     from itl.hierarchy.class_lists import read_class_list
-    from itl.hierarchy.label_sets import label_set, listed_in_vain
+    from itl.hierarchy.label_sets import describe_in_vain, label_set
     from itl.hierarchy.taxonomies import open_taxonomy
 
     tree = open_taxonomy(args.taxonomy)
@@ -222,8 +222,7 @@ def labels(args: argparse.Namespace) -> None:
         if others := [wnid for wnid in wnids if wnid not in tree]:
             _note(f"{counted(len(others), 'wnids are')} not in the tree, such as {others[0]}")
     text = label_set(tree, args.method, wnids).to_csv()
-    for path, names in listed_in_vain(tree, args.method, wnids).items():
-        _note(f"not among these: {counted(len(names), 'classes')} that {path} lists, such as {names[0]}")
+    _note(*describe_in_vain(tree, args.method, wnids))
     sys.stdout.write(text)
 
 
