@@ -318,6 +318,11 @@ class Transfer:
 Spec = Pretrain | Transfer  # of one run
 
 
+def pretraining_of(spec: Spec) -> Pretrain:
+    """Return the pre-training that *spec* is, or measures."""
+    return spec if isinstance(spec, Pretrain) else spec.pretrain
+
+
 def hashed_labels(labels: str) -> str:
     """Return the label method *labels* as keys hold it.
 

@@ -80,7 +80,8 @@ def test_labels_of_a_list_say_what_of_it_is_no_class(capsys, tmp_path):
     (listed := tmp_path / "listed").write_text("n02110185\nn02084071\n")
     status, out, err = itl(capsys, "labels", f"file@{listed}")
     assert (status, out) == (0, "wnid,label\nn02110185,n02110185\n")
-    assert err == f"note: not among these: 1 class that {listed} lists, such as n02084071 (dog)\n"
+    said = "not among these 1,000 classes, such as n02084071 (dog)"
+    assert err == f"note: 1 class is in {listed} but {said}\n"
 
 
 def test_plan_run_results_subset(capsys, project):

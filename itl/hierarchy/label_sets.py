@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -266,16 +266,23 @@ def _read_list(tree: Taxonomy, path: str, wnids: Iterable[str]) -> dict[str, str
     return read_class_list(Path(path).expanduser(), tree, {wnid: wnid for wnid in wnids})
 
 
-def listed_in_vain(tree: Taxonomy, method: str, wnids: Collection[str]) -> dict[str, list[str]]:
-    """Return the classes that lists of *method* (`file@FILE`) have and *wnids* lack, in words, by file.
+def describe_in_vain(tree: Taxonomy, method: str, wnids: Sequence[str]) -> list[str]:
+    """Return a line for each list of *method* with classes that *wnids* lack, and each part that keeps all.
 
-    >>> listed_in_vain(tree, "bottom-up@2", ["husky", "car"])
-    {}
+    >>> describe_in_vain(tree, "bottom-up@2+without@fish", ["husky", "car"])
+    ['without@fish leaves out none of these 2 classes']
     """
-    parts = [part.removeprefix("file@") for part in split_method(method) if part.startswith("file@")]
-    files = [part.partition("#")[0] for part in parts]
-    lacking = {path: _read_list(tree, path, wnids).keys() - set(wnids) for path in files}
-    return {path: sorted(map(tree.with_words, names)) for path, names in lacking.items() if names}
+    lines, these = [], f"these {counted(len(set(wnids)), 'classes')}"
+    for part in split_method(method):
+        name, _, argument = part.partition("@")
+        path = argument.partition("#")[0]
+        if name == "file" and (lacking := sorted(_read_list(tree, path, wnids).keys() - set(wnids))):
+            several, first = counted(len(lacking), "classes are"), tree.with_words(lacking[0])
+            lines.append(f"{several} in {path} but not among {these}, such as {first}")
+        may_keep_all = name.startswith(("without", "only"))  # as no half does
+        if may_keep_all and len(label_set(tree, part, wnids).class_of) == len(set(wnids)):
+            lines.append(f"{part} leaves out none of {these}")
+    return lines
 
 
 def halves_random(wnids: Iterable[str], seed: int) -> tuple[LabelSet, LabelSet]:

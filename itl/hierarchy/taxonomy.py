@@ -315,8 +315,8 @@ def _synset_from_nltk(reader, nouns: str, wnid: str) -> Synset:
     if not line.startswith(wnid[1:] + " "):
         raise ItlError(f"WordNet 3.0 has no noun {wnid}; a wnid is n and the offset of one, like n02084071")
     pointers, _, gloss = line.partition(" | ")
-    # A named thing, such as a planet, is an instance of its kind (@i) and has no other hypernym.
-    offsets = re.findall(r" @ (\d{8}) n ", pointers) or re.findall(r" @i (\d{8}) n ", pointers)
+    # A named thing, such as a planet, is an instance of its kind (@i); five are kinds of another too.
+    offsets = re.findall(r" @i? (\d{8}) n ", pointers)
     synset = reader.synset_from_pos_and_offset("n", offset)
     hypernyms = tuple(f"n{number}" for number in offsets)
     gloss = gloss.partition('; "')[0].rstrip(" ;")  # without the examples

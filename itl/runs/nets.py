@@ -8,7 +8,7 @@ from itl import ItlError, did_you_mean
 from itl.evaluation.methods import METHODS
 from itl.machine import Machine
 from itl.runs.store import Store
-from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Spec, Transfer, canonical, key
+from itl.specs import IMAGENET_MEAN, IMAGENET_STD, Pretrain, Spec, Transfer, canonical, key, pretraining_of
 
 LEAST_KEY = 4  # letters of a key that may stand for it
 
@@ -19,7 +19,7 @@ def net_of(run: str | Spec, store: Store) -> Pretrain:
     ItlError if the key is of no run here or of several, or of a run of another version of itl.
     """
     if isinstance(run, Spec):
-        return run if isinstance(run, Pretrain) else run.pretrain
+        return pretraining_of(run)
     if not isinstance(run, str):
         raise ItlError(
             f"a run is called by its key or the beginning of it, as runs.csv lists them; got {run!r}"

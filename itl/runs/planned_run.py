@@ -4,12 +4,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from itl import counted
-from itl.hierarchy.label_sets import listed_in_vain
+from itl.hierarchy.label_sets import describe_in_vain
 from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import Size
 from itl.runs.cost import Cost, cost_settings, images_of, work_of
-from itl.sources.records import examples
 from itl.specs import DetectionRecipe, Pretrain, Spec, Subset
 
 NO_COST = Cost(0.0, 0, 0, 0, 0)  # what is left of a run that is done
@@ -62,7 +61,7 @@ def describe_doubts(runs: Collection[PlannedRun], packs: Iterable[str], machine:
         for pack in packs
         if pack not in used
     ]
-    return (*unused, *_enlarged(runs), *_listed_in_vain(runs, machine), *_too_little(runs, machine))
+    return (*unused, *_enlarged(runs), *_labelled_in_vain(runs, machine), *_too_little(runs, machine))
 
 
 def _enlarged(runs: Iterable[PlannedRun]) -> Iterable[str]:
@@ -78,18 +77,17 @@ def _enlarged(runs: Iterable[PlannedRun]) -> Iterable[str]:
     return lines
 
 
-def _listed_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
-    """Return a line for each list of classes (`file@FILE`) that has some without training images."""
-    alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share a list and a pack
+def _labelled_in_vain(runs: Iterable[PlannedRun], machine: Machine) -> Iterable[str]:
+    """Return a line for each list that has classes without training images, and each part that keeps all."""
+    alike: dict[tuple[str, int], tuple[PlannedRun, Subset]] = {}  # seeds share labels and a pack
     for run in runs:
-        if isinstance(run.spec, Pretrain) and "file@" in run.spec.subset.labels:
+        if isinstance(run.spec, Pretrain) and run.spec.trained:
             alike[run.spec.subset.labels, id(run.size)] = run, run.spec.subset
     lines: dict[str, None] = {}  # each once
     for run, subset in alike.values():
         tree = tree_of_digest(subset.tree, machine.taxonomies)
-        for path, names in listed_in_vain(tree, subset.labels, run.size.train).items():
-            several = f"{counted(len(names), 'classes')} that {path} lists: {examples(names)}"
-            lines[f"note: {run.pack} has no images of {several}"] = None
+        for line in describe_in_vain(tree, subset.labels, list(run.size.train)):
+            lines[f"note: {run.pack}: {line}"] = None
     return lines
 
 

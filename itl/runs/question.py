@@ -25,7 +25,7 @@ from itl.runs.plan import UNPACKED, is_packed, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
-from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key
+from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key, pretraining_of
 from itl.storage import read_mapping, write_atomic
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
@@ -424,7 +424,7 @@ def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, o
 
     None where the net is lost: its run is damaged, or its weights were removed.
     """
-    pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
+    pretrain = pretraining_of(spec)
     result = store.result(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
     if result is None:
         return None

@@ -137,19 +137,18 @@ class Study(BaseModel):
     def _read_each(cls, value: object, info: Any) -> object:
         if not isinstance(value, Mapping):
             return value
-        if info.field_name == "targets" and "images" in value:
+        if info.field_name == "tuning":
+            return {name: _tuning(fields, name) for name, fields in value.items()}
+        if "images" in value:
             raise ItlError(
                 "a target called images would stand for the images that nets are pre-trained on; call it by "
                 "another name, also in tasks"
             )
-        odd = [name for name in value if not NAME.fullmatch(str(name))]
-        if info.field_name == "targets" and odd:
+        if odd := [name for name in value if not NAME.fullmatch(str(name))]:
             raise ItlError(
                 f"a target is called by letters, digits, - and _, as tasks name it; got {str(odd[0])!r}: "
                 f"call it otherwise"
             )
-        if info.field_name == "tuning":
-            return {name: _tuning(fields, name) for name, fields in value.items()}
         return {name: _packing(fields, f"target {name}") for name, fields in value.items()}
 
     @classmethod

@@ -53,21 +53,18 @@ def check(kind: str, path: str | Path | None = None, **options: object) -> list[
         return [Finding("problem", text), *_expected(kind)]
     findings = [Finding("problem", problem.text) for problem in scan.problems] if scan else []
     if not records:
-        if not findings:
-            findings.append(Finding("problem", f"{path} holds no images for {kind}"))
-        findings += _expected(kind)
+        findings = findings or [Finding("problem", f"{path} holds no images for {kind}")]
+        return [*findings, *_expected(kind), *(Finding("note", text) for text in source.notes)]
     splits: Splits = {split: [] for split in sorted({record.split for record in records}, reverse=True)}
     for record in records:
         splits[record.split].append(record)
-    if records:
-        findings += [Finding("count", line) for line in source.describe(records)]
+    findings += [Finding("count", line) for line in source.describe(records)]
     findings += _object_counts(source, splits) if source.annotates and scan else _class_counts(source, splits)
-    findings += [Finding("note", text) for text in source.notes] if not records else []
-    findings += _missing_splits(source, splits)
-    findings += _compare_with_published(source, splits)
-    if not records:
-        return findings
-    findings += [*_what_was_opened(source, path), *_check_headers(source, records)]
+    findings += [*_missing_splits(source, splits), *_compare_with_published(source, splits)]
+    if path:
+        opened = "no image was opened" if source.listing is None else "of images only headers were read"
+        findings.append(Finding("note", f"{opened}; damage further in shows when they are packed"))
+    findings += _check_headers(source, records)
     return [*findings, Finding("next", _pack_command(source, path, options))]
 
 
@@ -87,8 +84,6 @@ def _expected(kind: str) -> list[Finding]:
 
 def _class_counts(source: Source, splits: Splits) -> list[Finding]:
     """Count images of one class each."""
-    if not splits:
-        return []
     lines = [_split_line(split, records) for split, records in splits.items()]
     classes = classes_by_split(record for records in splits.values() for record in records)
     names = sorted(set().union(*classes.values()))
@@ -176,7 +171,7 @@ def _wordnet_line(names: list[str]) -> str:
 
 def _missing_splits(source: Source, splits: Splits) -> list[Finding]:
     """Say where people get splits that are not there, and what works without them."""
-    missing = [split for split in source.missing_splits if splits and split not in splits]
+    missing = [split for split in source.missing_splits if split not in splits]
     findings = [Finding("missing", f"{split}: {source.missing_splits[split]}") for split in missing]
     if splits.keys() == {"train"}:
         text = "no val or test images; nothing can be measured on this source alone"
@@ -195,20 +190,14 @@ def _compare_with_published(source: Source, splits: Splits) -> list[Finding]:
         if counts[split] != count and (split in splits or split not in source.missing_splits)
     ]
     text = f"{', '.join(parts)} as published; scores cannot be compared with those of papers"
-    return [Finding("note", text)] if parts and splits else []
-
-
-def _what_was_opened(source: Source, path: str | Path | None) -> list[Finding]:
-    """Say what this check has not looked at."""
-    opened = "no image was opened" if source.listing is None else "of images only headers were read"
-    return [Finding("note", f"{opened}; damage further in shows when they are packed")] if path else []
+    return [Finding("note", text)] if parts else []
 
 
 def _check_headers(source: Source, records: list[Record]) -> list[Finding]:
     """Report images that cannot be read, or are too narrow to show anything, by their headers."""
     if source.listing is None or source.annotates:  # no files, or the scan has read the headers
         return []
-    step = -(-len(records) // MAX_HEADERS) or 1
+    step = -(-len(records) // MAX_HEADERS)
     sample, unreadable, narrow = records[::step], [], []
     for record in sample:
         try:

@@ -61,13 +61,11 @@ class Cifar100(Source):
         "the folder that contains cifar-100-python or cifar-100-binary, or its .tar.gz, or one of these "
         "itself; the option download=true downloads it"
     )
-    title: ClassVar[str] = "CIFAR-100"
+    layout = "CIFAR-100"
     folders: ClassVar[tuple[str, str]] = ("cifar-100-python", "cifar-100-binary")  # pickles; binary files
     packed: ClassVar[tuple[str, str]] = ("cifar-100-python.tar.gz", "cifar-100-binary.tar.gz")
-    files: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "train": ("train",),
-        "test": ("test",),
-    }  # binary: with .bin
+    # The names of pickles; those of binary files end in .bin.
+    files: ClassVar[Mapping[str, tuple[str, ...]]] = {"train": ("train",), "test": ("test",)}
     label: ClassVar[str] = "fine_labels"  # key of the labels in a pickle
     label_bytes: ClassVar[tuple[int, int]] = (2, 1)  # before an image of a binary file; which is the label
     names: ClassVar[tuple[str, str]] = ("meta", "fine_label_names")  # pickle of class names, and its key
@@ -76,11 +74,6 @@ class Cifar100(Source):
     published_images = {"train": 50000, "test": 10000}
     published_classes = 100
     labelled_by = "the labels in its files"
-
-    @property
-    def layout(self) -> str:
-        """The data set, by its name."""
-        return self.title
 
     @property
     def notes(self) -> Sequence[str]:
@@ -110,7 +103,7 @@ class Cifar100(Source):
 
     def _batch(self, split: str) -> Batch:
         if self.download:
-            _download(str(self.path), self.title.replace("-", ""))
+            _download(str(self.path), self.layout.replace("-", ""))
         return load_split(str(self.path), type(self), split)
 
 
@@ -123,7 +116,7 @@ class Cifar10(Cifar100):
         "the folder that contains cifar-10-batches-py or cifar-10-batches-bin, or its .tar.gz, or one of "
         "these itself; the option download=true downloads it"
     )
-    title = "CIFAR-10"
+    layout = "CIFAR-10"
     folders = ("cifar-10-batches-py", "cifar-10-batches-bin")
     packed = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
     files = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
@@ -190,7 +183,7 @@ def _files(path: Path, source: type[Cifar100]) -> Mapping[str, bytes]:
             if file.is_file() and file.name == packed:
                 return _unpack(file, names)
     raise ItlError(
-        f"no complete {source.title} in {path}{lacking}; give the folder that contains "
+        f"no complete {source.layout} in {path}{lacking}; give the folder that contains "
         f"{' or '.join(source.folders)}, or set the option download=true"
     )
 

@@ -18,7 +18,7 @@ from itl.sources.list_files import split_of_folder
 from itl.sources.proposals import add_regions
 from itl.sources.records import Record, examples
 from itl.sources.scan import Resized, Scan, image_frame
-from itl.sources.source import AnnotatedSource
+from itl.sources.source import SPLIT_ORDER, AnnotatedSource
 from itl.sources.voc_detection import NO_TRAINING
 from itl.storage import unique_keys
 
@@ -28,7 +28,6 @@ TABLES = {  # of the JSON, and what their rows must have
     "annotations": ("image_id", "category_id"),
     "categories": ("id", "name"),
 }
-SPLIT_NAMES = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ class Coco(AnnotatedSource):
                 f" but {examples(without_split) or 'no JSON file'}; name the files with the option "
                 f"annotations=train=a.json,test=b.json"
             )
-        return {split: by_split[split][0] for split in SPLIT_NAMES if split in by_split}
+        return {split: by_split[split][0] for split in SPLIT_ORDER if split in by_split}
 
     def _named_file(self, name: str, files: list[str]) -> str:
         matches = [file for file in files if file == name or file.endswith(f"/{name}")]
@@ -192,7 +191,7 @@ def parse_annotations_option(option: str | Mapping[str, str]) -> dict[str, str]:
             split, equals, name = part.strip().partition("=")
             pairs.append((split, name) if equals else (split_of(split) or "train", split))
     files = {SPLITS.get(split, split): name for split, name in pairs}
-    if len(files) < len(pairs) or not set(files) <= set(SPLIT_NAMES):
+    if len(files) < len(pairs) or not set(files) <= set(SPLIT_ORDER):
         raise ItlError(
             f"annotations takes one file for each of train, val and test, such as train=a.json,test=b.json; "
             f"got {option!r}"

@@ -270,11 +270,11 @@ def read_coco_results(
             box is invalid.
     """
     rows = _result_rows(path)
+    used = {str(row["category_id"]) for row in rows} - set(classes)
+    image_names: dict[str, str] = {}
     if categories is None:
-        names, note = _pascal_numbers({str(row["category_id"]) for row in rows} - set(classes), classes)
-        image_names: dict[str, str] = {}
+        names, note = _pascal_numbers(used, classes)
     else:
-        used = {str(row["category_id"]) for row in rows} - set(classes)
         (names, image_names), note = _read_categories(categories, images, used), ""
     numbered: dict[int | None, list[str]] = defaultdict(list)
     for name in sorted(images):

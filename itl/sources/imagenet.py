@@ -11,7 +11,7 @@ from typing import ClassVar
 from itl import ItlError, counted
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources import archives
-from itl.sources.archives import Listing, Member
+from itl.sources.archives import Listing
 from itl.sources.class_folders import NOT_CHOSEN, choose_classes, class_map, no_images, split_off_val
 from itl.sources.layout import Choice, Layout, image_counts, recognise, refuse_empty_classes, split_of
 from itl.sources.records import WNID, Record, examples, is_image, short_name, validate_records
@@ -250,16 +250,7 @@ class ImageNet21k(Source):
             raise ItlError(
                 f"{path} has {packed[0]} compressed; `tar xf {packed[0]}` leaves a plain tar for each wnid"
             )
-        opened = Listing(left_out=Counter(outer.left_out))
-        for name, member in outer.files.items():
-            path = Path(name)
-            if path.suffix == ".tar" and WNID.fullmatch(path.stem):
-                inner = archives.list_inner_tar(member, name)
-                opened.files |= {f"{path.with_suffix('')}/{image}": one for image, one in inner.files.items()}
-                opened.left_out += inner.left_out
-            else:
-                opened.files[name] = member
-        return opened
+        return _open_class_tars(outer)
 
     def records(self) -> list[Record]:
         """Return one record for each image, sorted by id; ItlError where one name is that of two images."""
@@ -339,11 +330,14 @@ def _numbered(name: str) -> str:
 
 def _open_class_tars(listing: Listing) -> Listing:
     """Replace each wnid.tar in *listing* by its files."""
-    tars = [name for name in listing.files if name.endswith(".tar") and WNID.fullmatch(Path(name).stem)]
-    for name in tars:
-        member: Member = listing.files.pop(name)
-        inner = archives.list_inner_tar(member, name, f"{name.removesuffix('.tar')}/")
-        listing.files |= inner.files
-        listing.folders |= inner.folders | {name.removesuffix(".tar")}
-        listing.left_out += inner.left_out
-    return listing
+    opened = Listing(folders=listing.folders, left_out=listing.left_out)
+    for name, member in listing.files.items():
+        folder = name.removesuffix(".tar")
+        if folder != name and WNID.fullmatch(folder.rpartition("/")[2]):
+            inner = archives.list_inner_tar(member, name, f"{folder}/")
+            opened.files |= inner.files
+            opened.folders |= inner.folders | {folder}
+            opened.left_out += inner.left_out
+        else:
+            opened.files[name] = member
+    return opened

@@ -48,9 +48,8 @@ MAX_READINGS = 4  # quoted in a refusal
 class Choice(NamedTuple):
     """The options that choose among readings of one tree."""
 
-    splits: str | None = (
-        None  # none; inside: cat/train/1.jpg; or folders: train=a,train=b,val=c, or bare: train
-    )
+    # none; inside: cat/train/1.jpg; or folders: train=a,train=b,val=c, or bare: train
+    splits: str | None = None
     class_level: int | None = None  # 1: folders in a split, or at the top, are classes; 2: those in them
     nested: bool = False  # a class is the whole path, such as church/outdoor
 
@@ -165,18 +164,18 @@ def _read(tree: _Tree, choice: Choice, flat_val: bool) -> Layout:
     if choice.splits == "inside":
         return _splits_in_classes(tree)
     folders = _split_folders(tree, choice)
-    inside = {folder: tree.below(folder) for folder in folders}
-    flat = _flat_splits(folders, inside)
+    below = {folder: tree.below(folder) for folder in folders}
+    flat = _flat_splits(folders, below)
     for folder, split in flat.items():
         if split == "train" or (split == "val" and not flat_val) or len(flat) == len(folders):
             where = repr(folder) if folder else "it"
             raise ItlError(f"{where} holds {counted(tree.total[folder], 'images')}, but no class folders")
-    below = (parts for folder in inside if folder not in flat for parts in inside[folder] if parts)
-    merged = list(dict.fromkeys(below))
+    inside = {folder: relative for folder, relative in below.items() if folder not in flat}
+    merged = list(dict.fromkeys(parts for relative in inside.values() for parts in relative if parts))
     if choice.splits is None:
         _refuse_split_names(merged)
     if choice.class_level is None and not choice.nested:
-        _refuse_half_sorted({folder: inside[folder] for folder in folders if folder not in flat})
+        _refuse_half_sorted(inside)
     named = _classes(merged, choice, set(folders) != {""})
     return _assemble(tree, folders, inside, flat, named, choice)
 
@@ -192,14 +191,14 @@ def _assemble(
     """Put together what the folders are: *named* has the class folder and the class of each, in any split."""
     class_of, names, containers, beside = {}, {}, set(), 0
     seen: dict[tuple[str, str], str] = {}
-    for folder, split in folders.items():
-        for parts in () if folder in flat else inside[folder]:
+    for folder, relative in inside.items():
+        for parts, count in relative.items():
             if parts not in named:
-                beside += inside[folder][parts]
+                beside += count
                 continue
             top, name = named[parts]
             class_folder = _joined(folder, top)
-            class_of[_joined(folder, parts)] = (split, name)
+            class_of[_joined(folder, parts)] = (folders[folder], name)
             containers.add(class_folder.rpartition("/")[0])
             other = seen.setdefault((class_folder.rpartition("/")[0], name), class_folder)
             if other != class_folder:
@@ -218,7 +217,7 @@ def _assemble(
     left_out["images outside the splits"] = rest
     has_splits = set(folders) != {""} or choice.splits not in (None, "none")
     root = os.path.commonpath([folder.rpartition("/")[0] for folder in folders] if has_splits else containers)
-    where = sorted((folders.keys() - flat.keys() if has_splits else containers) - {""})
+    where = sorted((inside.keys() if has_splits else containers) - {""})
     words = "each folder a class" if choice.nested else "class folders"
     words += f" in {', '.join(where)}" if where and not (choice.nested and not has_splits) else ""
     return Layout(class_of, flat, names, left_out, root, frozenset(containers), has_splits, words)
@@ -400,12 +399,12 @@ def _container(merged: Sequence[tuple[str, ...]], nested: bool, in_splits: bool)
         if len(tops) != 1:
             return start
         top = tops.pop()
+        direct = any(len(parts) == 1 for parts in inside)
         deeper = any(len(parts) > 1 for parts in inside)
-        if nested and any(len(parts) == 1 for parts in inside):
+        if nested and direct:
             return start
         if not deeper or wnid_of(top):
             raise ItlError(f"all images are of one class, {top!r}")
-        direct = any(len(parts) == 1 for parts in inside)
         holds_wnids = not direct and not in_splits and all(wnid_of(parts[1]) for parts in inside)
         if not (holds_wnids or nested or _is_container(top)):
             raise ItlError(f"all images lie in {top!r}, which may be one class, or hold the class folders")

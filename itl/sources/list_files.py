@@ -23,14 +23,8 @@ LABEL_COLUMNS = (
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition")
 SPLIT_FLAGS = {f"{start}{split}" for start in ("is", "is_") for split in SPLITS}  # columns: refused
-BARE_SPLIT_FLAGS = {
-    "train",
-    "training",
-    "val",
-    "validation",
-    "test",
-    "testing",
-}  # likewise, if they hold FLAGS
+# Likewise, if they hold FLAGS.
+BARE_SPLIT_FLAGS = {"train", "training", "val", "validation", "test", "testing"}
 FLAGS = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no"}
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
 MISSING = ("", "nan")  # pandas writes nan as text where a cell was empty

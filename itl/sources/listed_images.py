@@ -161,10 +161,8 @@ class ListedSource(ScannedSource):
         if member := self.optional_file(name):
             return member
         packed = archives.describe_packed(self.listing.files)
-        if inside := sorted(filter(archives.is_archive, self.listing.files)):
-            packed = (
-                packed or f"{inside[0]} was not opened: unpack it, or give {self.path}/{inside[0]} itself"
-            )
+        if not packed and (inside := sorted(filter(archives.is_archive, self.listing.files))):
+            packed = f"{inside[0]} was not opened: unpack it, or give {self.path}/{inside[0]} itself"
         raise ItlError(f"{self.path} has no {name}; {packed or f'{self.kind} takes {self.expected}'}")
 
     def optional_file(self, name: str) -> Member | None:

@@ -289,7 +289,7 @@ class ParquetImages(Source):
     def _column(self, groups: list[RowGroup], column: str) -> list[Any]:
         values: list[Any] = []
         for file in dict.fromkeys(group.file for group in groups):
-            part = _leaf(read_columns(self._files[file], column), column)
+            part = read_column(self._files[file], column)
             with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
                 values += part.to_pylist()
         if len(values) != (rows := sum(group.rows for group in groups)):
@@ -344,7 +344,7 @@ class _RowGroupCache:
         with self.lock:
             data = self.columns.pop(key, None)
             if data is None:
-                data = _leaf(read_columns(file, column, group.number), column)
+                data = read_column(file, column, group.number)
             self.columns[key] = data
             while sum(one.nbytes for one in self.columns.values()) > CACHED_BYTES and len(self.columns) > 1:
                 del self.columns[next(iter(self.columns))]
@@ -360,15 +360,17 @@ def open_table(file: Path) -> pq.ParquetFile:
         return pq.ParquetFile(file)
 
 
-def read_columns(file: Path, column: str, group: int | None = None) -> pa.Table:
-    """Read one *column* of a file, or of its row *group*; ItlError if it is damaged."""
-    table = open_table(file)
+def read_column(file: Path, column: str, group: int | None = None) -> Any:
+    """Read one *column*, which may be a field of a struct, of a file or of its row *group*.
+
+    ItlError if it is damaged.
+
+    Returns:
+        One chunked array.
+    """
+    opened = open_table(file)
     with explain_damage(f"the column {column} of {file}", "valid one"):
-        return table.read([column]) if group is None else table.read_row_group(group, [column])
-
-
-def _leaf(table: pa.Table, column: str) -> Any:
-    """Return the values of *column*, which may be a field of a struct, as one chunked array."""
+        table = opened.read([column]) if group is None else opened.read_row_group(group, [column])
     values = table.column(0)
     if "." in column and pa.types.is_struct(values.type):
         values = pc.struct_field(values, column.rpartition(".")[2])

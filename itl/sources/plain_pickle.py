@@ -50,9 +50,7 @@ class _Array:
 
 
 def _scalar(dtype: _Dtype, data: bytes) -> Any:
-    array = _Array()
-    array.state = (1, (1,), dtype, False, data)
-    return array.to_numpy()[0].item()
+    return _from_buffer(data, dtype, (1,), "C").to_numpy()[0].item()
 
 
 def _from_buffer(data: bytes, dtype: _Dtype, shape: tuple, order: str) -> _Array:

@@ -134,34 +134,22 @@ def describe_doubtful_names(records: Collection[Record]) -> list[str]:
     1 image is named after another wnid than that of the folder: train/n01440764/n02119022_1.JPEG
     1 image has the name of a validation image, but is in train: train/n01440764/ILSVRC2012_val_1.JPEG
     """
-    others, validation, masks = [], [], []
+    others, validation, like_masks = [], [], []
     for record in records:  # of which there may be millions: patterns only where names differ
         stem = record.id[-15:].lower()
         if ("mask" in stem or "seg" in stem) and (mask := MASK.fullmatch(record.id)):
-            masks.append((record.id, mask[1]))
+            like_masks.append((record.id, mask[1]))
         folder, _, name = record.id.rpartition("/")
         if name[:1] == "n" and name[9:10] == "_" and folder[-9:] != name[:9]:
             if WNID.fullmatch(name[:9]) and WNID.fullmatch(folder.rpartition("/")[2]):
                 others.append(record.id)
         elif record.split == "train" and name.startswith("ILSVRC2012_val_"):
             validation.append(record.id)
-    notes = []
-    if others:
-        count = counted(len(others), "images are") + " named after another wnid than that of the folder"
-        notes.append(f"{count}: {examples(others)}")
-    if validation:
-        count = counted(len(validation), "images have") + " the name of a validation image, but is in train"
-        notes.append(f"{count}: {examples(validation)}")
-    if masks:
-        images = {record.id.rpartition(".")[0] for record in records}
-        if masks := [(name, image) for name, image in masks if image in images]:
-            count = counted(len(masks), "images are") + " called like a mask of another image beside it"
-            notes.append(f"{count}: {examples([name for name, _ in masks])}; move masks elsewhere")
-    return notes
-
-
-def lacking_classes(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
-    """Return, for each split that lacks some, the classes of train that it has no image of."""
-    classes = classes_by_split(records)
-    lacking = {split: sorted(classes.get("train", set()) - names) for split, names in classes.items()}
-    return {split: tuple(lacking[split]) for split in sorted(lacking, reverse=True) if lacking[split]}
+    images = {record.id.rpartition(".")[0] for record in records} if like_masks else set()
+    masks = [name for name, image in like_masks if image in images]
+    notes = (
+        ("images are named after another wnid than that of the folder", others, ""),
+        ("images have the name of a validation image, but is in train", validation, ""),
+        ("images are called like a mask of another image beside it", masks, "; move masks elsewhere"),
+    )
+    return [f"{counted(len(names), words)}: {examples(names)}{cure}" for words, names, cure in notes if names]

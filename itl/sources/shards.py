@@ -21,15 +21,7 @@ from itl.sources.container_files import (
 from itl.sources.image_files import UNREAD_SUFFIXES
 from itl.sources.list_files import split_in_name
 from itl.sources.numbered_classes import describe_zero, is_number, name_of, names_of_numbers, read_names
-from itl.sources.records import (
-    WNID,
-    Record,
-    examples,
-    is_image,
-    plain_line,
-    suffix_of,
-    validate_records,
-)
+from itl.sources.records import WNID, Record, examples, is_image, plain_line, suffix_of, validate_records
 from itl.sources.source import Source
 
 NAME_KEYS = ("class_name", "wnid", "synset", "label_name", "class", "category")  # of a sample's JSON

@@ -15,7 +15,7 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.sources.archives import Listing, list_files
 from itl.sources.boxes import AnnotatedObject
 from itl.sources.image_files import UNREAD_SUFFIXES
-from itl.sources.records import Record, describe_doubtful_names, examples, lacking_classes, suffix_of
+from itl.sources.records import Record, classes_by_split, describe_doubtful_names, examples, suffix_of
 from itl.sources.scan import Scan
 
 SPLIT_ORDER = ("train", "val", "test")
@@ -36,9 +36,7 @@ class Source(ABC):
     missing_splits: ClassVar[Mapping[str, str]] = {}  # split -> where people get it, what works without
     published_classes: ClassVar[int] = 0  # 0: not known
     published_images: ClassVar[Mapping[str, int]] = {}  # split -> number of images as published
-    metric: ClassVar[str] = (
-        "accuracy"  # by which papers compare; per_class: the mean of each class's accuracy
-    )
+    metric: ClassVar[str] = "accuracy"  # by which papers compare; per_class: mean of the classes' accuracies
     lists_above: ClassVar[int] = 1  # in how many folders around the path lists of its images may lie
     pack_options: ClassVar[str] = "--size 64"  # how it is usually packed
 
@@ -119,9 +117,13 @@ class Source(ABC):
 
     def describe_lacking(self, records: Sequence[Record]) -> list[str]:
         """Return a line for each split that lacks classes of train."""
+        classes = classes_by_split(records)
+        learned = classes.get("train", set())
+        lacking = {split: sorted(learned - classes[split]) for split in sorted(classes, reverse=True)}
         return [
-            f"{split} has no image of {counted(len(lacking), 'classes')}, such as {examples(lacking)}"
-            for split, lacking in lacking_classes(records).items()
+            f"{split} has no image of {counted(len(names), 'classes')}, such as {examples(names)}"
+            for split, names in lacking.items()
+            if names
         ]
 
     def _with_words(self, name: str) -> str:

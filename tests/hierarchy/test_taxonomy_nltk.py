@@ -82,6 +82,17 @@ def test_nltk_serves_the_larger_imagenet(wordnet):
     assert len(tree.leaves_under(DOG)) == 47
 
 
+def test_a_noun_has_every_kind_it_is_of_or_an_instance_of(wordnet):
+    from nltk.corpus import wordnet as reader
+
+    tree = Taxonomy.nltk_nouns()
+    both = ["n08472590", "n09026499", "n09053185", "n09380117", "n09479238"]  # Alabama, Orion, ...
+    for wnid in [*both, *list(tree)[::500]]:
+        noun = reader.synset_from_pos_and_offset("n", int(wnid[1:]))
+        kinds = {f"n{kind.offset():08}" for kind in (*noun.hypernyms(), *noun.instance_hypernyms())}
+        assert set(tree[wnid].hypernyms) == kinds
+
+
 @pytest.mark.parametrize(
     ("wnid", "says"),
     [

@@ -97,8 +97,8 @@ def test_classes_of_a_list_without_images_are_named(tmp_path, rated):
     listed.write_text("\n".join([*list(images)[:2], "n02084071", "n99999999"]))
     changes = {"images_per_class": [], "subset": {"images_per_class": 4, "labels": f"file@{listed}"}}
     (line,) = plan.plan([small_study(**changes)], Store(tmp_path), here(tmp_path)).notes
-    lacking = "n02084071 (dog), n99999999"
-    assert line == f"note: images has no images of 2 classes that {listed} lists: {lacking}"
+    lacking = f"2 classes are in {listed} but not among these {len(images)} classes"
+    assert line == f"note: images: {lacking}, such as n02084071 (dog)"
 
 
 def test_unfinished_questions_are_known_by_name_whatever_is_in_it(tmp_path, rated):

@@ -83,17 +83,9 @@ def portrait(canvas: np.ndarray, genes: np.ndarray, random: np.random.Generator,
 def any_pose(random: np.random.Generator, size: int, scale: tuple[float, float]) -> Pose:
     """Return a pose near the middle of the image, of an object *scale* times as large as half the image."""
     half = size / 2
-    x, y, factor, turn, squeeze, bright, right, up, flip = draw_uniform(
-        random,
-        (-0.3, 0.3),
-        (-0.3, 0.3),
-        scale,
-        (-0.22, 0.22),
-        (0.7, 1.0),
-        (0.7, 1.2),
-        (-0.3, 0.3),
-        (0, 0.3),
-        (0, 1),
+    x, y, factor, turn = draw_uniform(random, (-0.3, 0.3), (-0.3, 0.3), scale, (-0.22, 0.22))
+    squeeze, bright, right, up, flip = draw_uniform(
+        random, (0.7, 1.0), (0.7, 1.2), (-0.3, 0.3), (0, 0.3), (0, 1)
     )
     return Pose(half * (1 + x), half * (1 + y), half * factor, turn, flip < 0.5, squeeze, (bright, right, up))
 
