@@ -8,6 +8,7 @@ import pandas as pd
 from itl import counted
 from itl.analysis.comparisons import Answer
 from itl.analysis.findings import Columns
+from itl.analysis.scored_images import scored_images
 from itl.analysis.wording import columns_text
 from itl.evaluation.methods import METHODS
 from itl.evaluation.target import scored_split
@@ -149,7 +150,7 @@ def few_test_images(main: pd.Series, answer: Answer, machine: Machine) -> str:
     if not 2 * error > main["margin"]:  # nan where one of them is not known
         return ""
     return (
-        f"It is scored on {images} test images: another such set would move a score by about "
+        f"It is scored on {counted(images, 'test images')}: another such set would move a score by about "
         f"{error:.1f} points."
     )
 
@@ -159,20 +160,17 @@ def thin_classes(task: str, answer: Answer, machine: Machine) -> str:
     target, pack = _target_of(task, answer, machine)
     if pack is None or METHODS[Task.read(task).method].annotated:
         return ""
-    split = scored_split(pack)
-    counts = pd.crosstab(pack.table["wnid"], pack.table["split"])
-    if not {"train", split} <= set(counts):
-        return ""
-    scored = counts.loc[counts["train"] > 0, split]
+    counts = pd.Series(scored_images(answer.question, Task.read(task), pack, machine))
     parts = [
         f"{words} of {counted(len(names), 'classes')}, such as {examples(names)}"
         for words, names in (
-            ("no image", list(scored.index[scored == 0])),
-            (f"fewer than {FEW_IMAGES} images", list(scored.index[(scored > 0) & (scored < FEW_IMAGES)])),
+            ("no image", list(counts.index[counts == 0])),
+            (f"fewer than {FEW_IMAGES} images", list(counts.index[(counts > 0) & (counts < FEW_IMAGES)])),
         )
         if names
     ]
     words = " and ".join(parts)
+    split = scored_split(pack)
     return f"The {split} split of {target}, on which it is scored, has {words}." if parts else ""
 
 
@@ -184,11 +182,10 @@ def sampling_error(answer: Answer, task: str, metric: str, machine: Machine) -> 
     _, pack = _target_of(task, answer, machine)
     if pack is None or not (metric == "accuracy" or metric.startswith("knn")):
         return math.nan, 0
-    splits = pack.summary["splits"]
-    images = splits.get("test") or splits.get("val", 0)
+    images = sum(scored_images(answer.question, Task.read(task), pack, machine).values())
     rows = answer.results[(answer.results["task"] == task) & (answer.results["metric"] == metric)]
     share = rows["value"].mean() / 100
-    return 100 * math.sqrt(share * (1 - share) / images) if images else math.nan, images
+    return 100 * math.sqrt(share * (1 - share) / images), images
 
 
 def _target_of(task: str, answer: Answer, machine: Machine) -> tuple[str, Pack | None]:

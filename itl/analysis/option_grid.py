@@ -12,6 +12,7 @@ import pandas as pd
 from itl import ItlError
 from itl.analysis.comparisons import task_values
 from itl.analysis.expected_scores import Parameters, Points, Posterior, at_options, fit
+from itl.analysis.scored_images import scored_images
 from itl.evaluation.methods import main_metric
 from itl.evaluation.scores import similarities
 from itl.hierarchy.label_sets import label_set
@@ -47,7 +48,7 @@ class Grid:
     nets: frozenset[tuple[int, int]] = frozenset()  # the option and seed of every net that is trained
     points: np.ndarray | None = None  # (tasks,), margins that the question declares, else nan
     share: float = 0.2  # the margin as a share of the gain
-    scored: np.ndarray | None = None  # (tasks,), the images that scores are shares of; nan where of none
+    scored: np.ndarray | None = None  # (tasks,), the images that scores are shares of; nan where not known
 
     def of(self, task: Sequence[int], option: Sequence[int], seed: Sequence[int]) -> Points:
         """Return the points of tasks, options and seeds of nets (N,)."""
@@ -150,12 +151,11 @@ def grid_of(question: Question, store: Store, machine: Machine) -> Grid:
 
 def _scored(question: Question, machine: Machine) -> np.ndarray:
     """Return how many images the scores of each task are shares of: see `Grid`."""
-    targets, counts = dict(question.targets), []
+    packings, counts = question.packings(), []
     for task in question.tasks:
-        packing = targets.get(task.target, question.images)
-        splits = size_of(packing, task.target if task.target in targets else "images", machine).splits
         is_share = main_metric(task.name) in SHARES_OF_IMAGES
-        counts.append((splits.get("test") or splits.get("val") or math.nan) if is_share else math.nan)
+        pack = packed(packings[task.target], task.target, machine) if is_share else None
+        counts.append(sum(scored_images(question, task, pack, machine).values()) if pack else math.nan)
     return np.array(counts)
 
 

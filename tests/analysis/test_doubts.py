@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,17 +14,27 @@ from itl import ItlError
 from itl.analysis import doubts as module
 from itl.analysis.added_seeds import run_each_until_decided, run_until_decided
 from itl.analysis.comparisons import Answer, answer, contrasts, pilot_lines
-from itl.analysis.doubts import diverged, doubts, doubts_text, edge_of_grid, exposure, unfinished
+from itl.analysis.doubts import (
+    diverged,
+    doubts,
+    doubts_text,
+    edge_of_grid,
+    exposure,
+    sampling_error,
+    thin_classes,
+    unfinished,
+)
 from itl.analysis.noise import designs, variance_table, variances
-from itl.analysis.option_grid import measured
+from itl.analysis.option_grid import grid_of, measured
 from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
 from itl.runs.question import Margin
 from itl.runs.store import Store
+from itl.runs.task_questions import Advice
 from itl.specs import Pretrain
 from tests.analysis.test_comparisons import frame, noisy, question
-from tests.worlds import MADE, here, pretend, small_study
+from tests.worlds import MADE, SETTINGS, here, pretend, small_study
 
 
 def pretended(home, odd: int | None = None):
@@ -115,21 +126,70 @@ def test_results_of_different_origin_are_named(tmp_path):
     )
 
 
-def made_up(
-    levels: dict, monkeypatch, test_images: int = 1000, leaks=(), classes: str = "", **settings
-) -> list[str]:
-    """Doubts about made-up results, whose target has so many test images: of *classes*, a letter an image."""
-    test = list(classes or "a" * test_images)
-    wnids = [*sorted({*test, *("abc" if classes else "")}), *test]
-    table = pd.DataFrame({"wnid": wnids, "split": "train"})
-    table.loc[len(table) - len(test) :, "split"] = "test"
-    pack = SimpleNamespace(summary={"splits": {"train": 10, "test": test_images}}, table=table)
-    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
+def made_up(levels: dict, monkeypatch, test_images: int = 1000, leaks=(), **settings) -> list[str]:
+    """Doubts about made-up results, whose target has so many test images."""
     monkeypatch.setattr(module, "find_leakage", lambda packs, left_out: leaks)
+    made = answer_on(pack_of(["a"] * test_images), levels, monkeypatch, **settings)
+    return doubts(made, Store("nowhere"), None)
+
+
+def pack_of(test: list[str], trained: str = "") -> SimpleNamespace:
+    """A pack by the classes of its *test* images; each, and each that is *trained*, has one to learn."""
+    wnids = [*sorted({*test, *trained}), *test]
+    splits = ["train"] * (len(wnids) - len(test)) + ["test"] * len(test)
+    table = pd.DataFrame({"image": [str(row) for row in range(len(wnids))], "wnid": wnids, "split": splits})
+    return SimpleNamespace(summary={"splits": Counter(splits)}, table=table, digest="x", folder="x")
+
+
+def answer_on(pack: SimpleNamespace, levels: dict, monkeypatch, **settings) -> Answer:
+    """Made-up results, all whose images are those of *pack*."""
+    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
     study = question(*levels)
+    study.seeds = (0, 1)
     study.runs, study.packings = (lambda machine: []), (lambda: {"x": None, "images": None})
     results = noisy(levels, **settings).assign(run="")
-    return doubts(Answer(study, results, contrasts(study, results)), Store("nowhere"), None)
+    return Answer(study, results, contrasts(study, results))
+
+
+FINE = {0: 30, 25: 60, 50: 60, "all": 70}
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        ("", 30),  # 10 of class a, 20 of b, and none of the 900 that there is no training image of
+        ("/half-random-a@0", 20),
+        ("/half-random-b@0", 10),
+        ("/half-random-b@1", 20),
+        ("/half-random-b@{seed}", 10),  # the fewest of any seed
+    ],
+)
+def test_a_test_set_is_the_images_of_the_tasks_own_classes(monkeypatch, labels, images):
+    pack = pack_of([*"a" * 10, *"b" * 20, *"z" * 900])
+    pack.table.loc[2, "split"] = "test"  # the training image of z
+    task = f"probe@images{labels}"
+    made = answer_on(pack, {0: 50, "all": 50}, monkeypatch, task=task)
+    error = pytest.approx(100 * math.sqrt(0.25 / images))
+    assert sampling_error(made, task, "accuracy", None) == (error, images)
+
+
+def test_classes_that_labels_leave_out_are_not_called_thin(monkeypatch):
+    pack, texts = pack_of([*"abbbbb"]), {}
+    for half in "ab":
+        task = f"probe@images/half-random-{half}@0"
+        texts[half] = thin_classes(task, answer_on(pack, FINE, monkeypatch, task=task), None)
+    says = "The test split of images, on which it is scored, has fewer than 5 images of 1 class, such as a."
+    assert texts == {"a": "", "b": says}
+
+
+def test_options_are_scored_on_the_images_of_the_tasks_own_classes(tmp_path, rated):
+    tasks = ["knn@images", "knn@images/half-random-a@0", "knn@scenes"]
+    settings = SETTINGS | {"images_per_class": [4, 12], "tasks": tasks}
+    question, machine = Advice.ask(**settings, label_sets=["original"]), here(tmp_path)
+    store = Store(machine.runs)
+    assert np.isnan(grid_of(question, store, machine).scored).all(), "nothing is packed"
+    question.prepare(machine)
+    assert grid_of(question, store, machine).scored.tolist() == [16, 8, 12]
 
 
 def test_doubts_that_results_alone_show(monkeypatch):
@@ -145,16 +205,15 @@ def test_doubts_that_results_alone_show(monkeypatch):
 @pytest.mark.parametrize(
     ("classes", "says"),
     [
-        ("aaaaabbbbbccccc", None),
+        ("aaaaabbbbbccccc", ""),
         ("aaaaabbbbb", "no image of 1 class, such as c."),
         ("aaaaabbbbcccc", "fewer than 5 images of 2 classes, such as b, c."),
         ("aaaaab", "no image of 1 class, such as c and fewer than 5 images of 1 class, such as b."),
     ],
 )
 def test_classes_that_are_hardly_scored_are_named(monkeypatch, classes, says):
-    reasons = made_up({0: 30, 25: 60, 50: 60, "all": 70}, monkeypatch, classes=classes)
-    start = "The test split of x, on which it is scored, has "
-    assert reasons == ([f"{start}{says}"] if says else [])
+    text = thin_classes("probe@x", answer_on(pack_of([*classes], "abc"), FINE, monkeypatch), None)
+    assert text == (f"The test split of x, on which it is scored, has {says}" if says else "")
 
 
 @pytest.mark.parametrize(("seen", "named"), [(9, False), (10, True)])
@@ -205,12 +264,8 @@ def test_variances_separate_nets_from_fits():
 
 
 def test_the_variance_table_says_what_seeds_detect(monkeypatch):
-    pack = SimpleNamespace(summary={"splits": {"test": 400}})
-    monkeypatch.setattr(module, "packed", lambda packing, name, machine: pack)
-    study, levels = question(0, 25, 50, "all"), {0: 30, 25: 50, 50: 50, "all": 50}
-    study.packings = lambda: {"x": None}
-    results = noisy(levels)
-    table = variance_table([Answer(study, results, contrasts(study, results))], None)
+    pack, levels = pack_of(["a"] * 400), {0: 30, 25: 50, 50: 50, "all": 50}
+    table = variance_table([answer_on(pack, levels, monkeypatch)], None)
     row = table.iloc[0]
     assert row[["question", "task", "between fits"]].tolist() == ["test", "probe@x", ""]
     assert float(row["test set"]) == pytest.approx(100 * math.sqrt(0.45 * 0.55 / 400), abs=0.06)

@@ -1,0 +1,40 @@
+"""The images that a task is scored on: of the target's split, those of the classes that its labels keep."""
+
+import numpy as np
+
+from itl.evaluation.target import scored_split
+from itl.hierarchy.label_sets import needs_tree
+from itl.machine import Machine
+from itl.packs.pack import Pack
+from itl.packs.subset import select
+from itl.runs.question import Question, Task
+from itl.specs import Subset
+
+
+def scored_images(question: Question, task: Task, pack: Pack, machine: Machine) -> dict[str, int]:
+    """Count the images of *pack*, the target's, that the main comparison is scored on by *task*, by class.
+
+    Where seeds draw the classes, these are the classes of the draw with the fewest images. The images have a
+    class each, and no annotated objects instead.
+    """
+    draws = []
+    for labels in _labels_of(question, task):
+        tree = question.tree(machine) if needs_tree(labels) else None
+        subset = Subset(pack.digest, labels, tree=tree.digest if tree else "")
+        scored = select(pack, subset, scored_split(pack), tree)
+        counts = np.bincount(scored.labels, minlength=len(scored.classes)).tolist()
+        draws.append(dict(zip(scored.classes, counts, strict=True)))
+    return min(draws, key=lambda counts: sum(counts.values()))
+
+
+def _labels_of(question: Question, task: Task) -> list[str]:
+    """List the label methods that *task* has for the nets of the main comparison."""
+    main = [side for pair in question.comparisons[:1] for side in (pair.of, pair.against)]
+    compared = [condition for condition in question.conditions if condition.columns in main]
+    return list(
+        dict.fromkeys(
+            condition.labels_of(task, seed)
+            for condition in compared or question.conditions  # no condition is a doubling
+            for seed in condition.seeds or question.seeds
+        )
+    )
