@@ -18,18 +18,22 @@ Runner = Callable[[Sequence[Question], Store, Machine], object]
 def run_each_until_decided(questions: Sequence[Question], store: Store, machine: Machine) -> Iterator[str]:
     """Run *questions* one after the other, all checked first, and yield the line of `run_until_decided`.
 
-    ItlError if the machine has a shard, or a question no cap or fewer seeds than it.
+    ItlError if the machine has a shard, or a question nothing to compare, no cap or fewer seeds than it.
     """
     if machine.shard != (1, 1):
         raise ItlError("--until-decided looks at the results of all runs; leave --shard out")
     for question in questions:
-        _check_cap(question)
+        _check(question)
     for question in questions:
         yield run_until_decided(question, store, machine)
 
 
-def _check_cap(question: Question) -> None:
-    """Raise ItlError for a *question* whose cap is below three seeds, or that has fewer seeds than it."""
+def _check(question: Question) -> None:
+    """Raise ItlError for a *question* that compares nothing, or has a cap below three or above its seeds."""
+    if not question.comparisons:
+        raise ItlError(
+            f"{question.name} has nothing to compare, so nothing is decided; give two values or more"
+        )
     seeds, cap = len(question.seeds), question.cap
     if cap < MIN_SEEDS or seeds < cap:
         raise ItlError(
@@ -49,7 +53,7 @@ def run_until_decided(question: Question, store: Store, machine: Machine, runner
     Returns:
         One line: the number of seeds, and the answer.
     """
-    _check_cap(question)
+    _check(question)
     for count in range(MIN_SEEDS, question.cap + 1):
         part = replace(question, seeds=question.seeds[:count])
         runner([part], store, machine)

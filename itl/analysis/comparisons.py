@@ -195,7 +195,10 @@ def failed_controls(question: Question, results: pd.DataFrame) -> list[str]:
     """Say on which tasks nothing could be called the same, and why: what a pilot tells before a long run.
 
     Of the untrained net and the condition that the main comparison is against (for doublings the first).
+    Nothing where nothing is compared.
     """
+    if not question.comparisons:
+        return []
     main, lines, trained = question.comparisons[0], [], _trained(question.conditions)
     of = next(columns for columns in (main.against, main.of, *trained) if columns in trained)
     untrained = [condition.columns for condition in question.conditions if condition.untrained]
@@ -253,7 +256,7 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
     fitted = of[0][1] in DOUBLINGS
     reference = data.trained / data.trained.sum() if fitted else second
     if not against_trained:
-        main = question.comparisons[0].against
+        main = next((comparison.against for comparison in question.comparisons), None)
         reference = data.side(main) if main in _trained(data.conditions) else first
     change = model.estimate(first - second)
     added = reference - untrained  # by pre-training

@@ -358,6 +358,13 @@ def test_baselines_hold_every_net_against_none_and_chance():
     assert table["verdict"].iloc[0] == SAME, "within a fifth of what original labels give"
 
 
+def test_a_net_alone_is_held_against_chance():
+    study, values = question("all"), frame({"all": [60.0, 62.0, 64.0]}, task="induction@images")
+    results = pd.concat([values, values.assign(metric="knn5"), values.assign(metric="chance", value=25.0)])
+    rows = baselines(study, results, "induction@images").query("metric == 'accuracy'")
+    assert rows[["compared", "change"]].values.tolist() == [["all images per class instead of chance", 37.0]]
+
+
 def test_both_ends_of_the_margin_are_refuted_for_the_same():
     above, below = Estimate(3.0, 1.0, 7.0, 5), Estimate(2.0, 1.0, 7.0, 5)  # distances to the ends
     assert p_same([above, below]) == p_same([below, above]) == pytest.approx(stats.t.sf(2.0, 7))

@@ -30,11 +30,12 @@ from itl.analysis.origins import mixed, origins
 from itl.runs.executors import with_needs
 from itl.runs.leakage import Leakage
 from itl.runs.question import Margin
+from itl.runs.questions import class_count
 from itl.runs.store import Store
 from itl.runs.task_questions import Advice
 from itl.specs import Pretrain
 from tests.analysis.test_comparisons import frame, noisy, question
-from tests.worlds import MADE, SETTINGS, here, pretend, small_study
+from tests.worlds import MADE, SETTINGS, SHARED, here, pretend, run_here, small_study
 
 
 def pretended(home, odd: int | None = None):
@@ -303,6 +304,17 @@ def test_seeds_are_only_added_where_a_cap_was_declared(tmp_path):
             list(run_each_until_decided(questions, Store(tmp_path), here(tmp_path)))
     with pytest.raises(ItlError, match="looks at the results of all runs; leave --shard out"):
         list(run_each_until_decided([], Store(tmp_path), here(tmp_path, shard=(1, 2))))
+
+
+def test_without_a_comparison_no_pilot_speaks_and_no_seed_is_added(tmp_path, in_this_process):
+    alone = class_count(**SHARED | {"seeds": [0, 1, 2]}, label_sets=["original"], cap=3)
+    machine = here(tmp_path)
+    store = run_here(replace(alone, seeds=(0,)), machine)
+    assert pilot_lines(["class-count"], [alone], store, machine) == []
+    says = "class-count has nothing to compare, so nothing is decided; give two values or more"
+    with pytest.raises(ItlError, match=says):
+        run_until_decided(alone, store, machine)
+    assert len(list((tmp_path / "runs/pretrain").iterdir())) == 1, "no net of another seed was trained"
 
 
 def test_a_pilot_says_which_controls_fail_before_the_long_run(tmp_path, monkeypatch):
