@@ -13,7 +13,9 @@ from itl.hierarchy.taxonomy import Taxonomy
 from itl.specs import Subset
 
 OWN_CUT = "cut"
+BASES = ("original", "bottom-up", "top-down")
 HALVES = ("half-random-a", "half-random-b", "half-minimal-a", "half-minimal-b")
+SHOWN = (*BASES, OWN_CUT, "without-pascal", *HALVES, "only", "without")  # label methods
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,13 @@ class Choice:
 
     @classmethod
     def read(cls, tree: Taxonomy, subset: Subset) -> "Choice":
-        """Return the choice whose `subset` is *subset*.
+        """Return the choice whose `subset` is *subset*; ItlError for one that no choice on *tree* is.
 
         >>> tree, dogs = Taxonomy.snapshot(), "n02084071"
         >>> len(Choice.read(tree, Subset("", f"bottom-up@9+without@{dogs}")).unticked)
         118
         """
+        _refuse_unshown(tree, subset)
         choice = cls(classes=subset.classes, images_per_class=subset.images_per_class, seed=subset.seed)
         for part in split_method(subset.labels):
             name, _, argument = part.partition("@")
@@ -114,6 +117,22 @@ class Choice:
             pick(known, name, "setting of a choice")
         sets = {name: frozenset(values[name]) for name in ("nodes", "unticked") if name in values}
         return cls(**{**values, **sets})
+
+
+def _refuse_unshown(tree: Taxonomy, subset: Subset) -> None:
+    """Raise ItlError for a part of *subset* that choices do not have, and for one of another tree."""
+    unshown = [part for part in split_method(subset.labels) if part.partition("@")[0] not in SHOWN]
+    unshown += [name for name in ("leaves", "at_most", "without") if getattr(subset, name)]
+    if unshown:
+        raise ItlError(
+            f"a browser does not show {unshown[0]} of a subset, only labels by {', '.join(SHOWN)}, and "
+            f"classes, images_per_class and seed; leave it out, or give the subset to questions.data_size"
+        )
+    if subset.tree and subset.tree != tree.digest:
+        raise ItlError(
+            f"the subset is of taxonomy {subset.tree}, and the browser shows "
+            f"{tree.digest or 'the snapshot'}; give HierarchyBrowser the taxonomy that the subset was made on"
+        )
 
 
 def label_expression(tree: Taxonomy, unticked: Iterable[str]) -> list[str]:

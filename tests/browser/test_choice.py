@@ -206,6 +206,39 @@ def test_every_subset_is_shown_and_said_again(imagenet, labels):
     assert Choice.from_dict(choice.to_dict()) == choice
 
 
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"labels": "bottom-up@9+without-random@0"}, "without-random@0"),
+        ({"labels": "bottom-up@9+without-matched@0"}, "without-matched@0"),
+        ({"labels": "bottom-up@9+half-balanced@0"}, "half-balanced@0"),
+        ({"labels": "half-along-tree@3+only@n00015388"}, "half-along-tree@3"),
+        ({"leaves": 1}, "leaves"),
+        ({"images_per_class": 5, "at_most": True}, "at_most"),
+        ({"without": ("digest",)}, "without"),
+    ],
+)
+def test_a_subset_that_no_choice_is_is_refused(imagenet, settings, part):
+    with pytest.raises(ItlError) as refused:
+        Choice.read(imagenet, Subset("0", **settings))
+    assert str(refused.value) == (
+        f"a browser does not show {part} of a subset, only labels by original, bottom-up, top-down, cut, "
+        f"without-pascal, half-random-a, half-random-b, half-minimal-a, half-minimal-b, only, without, and "
+        f"classes, images_per_class and seed; leave it out, or give the subset to questions.data_size"
+    )
+
+
+def test_classes_of_a_list_and_another_tree_are_no_choice(imagenet, tree, tmp_path):
+    (tmp_path / "list.csv").write_text("wnid,label\nn02084071,dog\n")
+    with pytest.raises(ItlError, match=f"does not show file@{tmp_path}/list.csv#[0-9a-f]{{8}} of a subset"):
+        Choice.read(imagenet, Subset("0", f"file@{tmp_path}/list.csv"))
+    of_words = Subset("0", "bottom-up@2", tree=tree.digest)
+    assert Choice.read(tree, of_words).subset(tree, LEAVES, "0") == of_words
+    says = f"the subset is of taxonomy {tree.digest}, and the browser shows the snapshot; give Hierarchy"
+    with pytest.raises(ItlError, match=says):
+        Choice.read(imagenet, of_words)
+
+
 def test_a_choice_has_only_its_own_settings():
     with pytest.raises(ItlError, match="no setting of a choice called 'unticket'; did you mean 'unticked'"):
         Choice.from_dict({"unticket": []})

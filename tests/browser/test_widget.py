@@ -137,6 +137,8 @@ def test_a_subset_that_does_not_fit_is_refused_and_changes_nothing(demo):
     before = browser.subset
     with pytest.raises(ItlError, match="9 images per class were asked for"):
         browser.subset = replace(before, images_per_class=9)
+    with pytest.raises(ItlError, match="does not show half-balanced@0 of a subset"):
+        browser.subset = replace(before, labels="bottom-up@9+half-balanced@0")
     assert browser.subset == before
 
 
