@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from itl import ItlError
 from itl.packs.pack import Pack
 from itl.packs.subset import SubsetCounts
 from itl.presets import Preset, write_preset
@@ -31,9 +32,21 @@ def settings(subset: Subset) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(subset, name)) is not None}
 
 
-def with_taxonomy(base: Preset, taxonomy: str) -> Preset:
-    """Return *base* with the question of data size asked on the tree *taxonomy*; '' changes nothing."""
-    question = base.notebooks[DATA_SIZE] | ({"taxonomy": taxonomy} if taxonomy else {})
+def on_taxonomy(question: Mapping[str, Any], taxonomy: str | None) -> dict[str, Any]:
+    """Return the settings of a *question*, asked on *taxonomy*, '' for the snapshot; None: on its own.
+
+    >>> on_taxonomy({"net": "small", "taxonomy": "rooms.csv"}, "")
+    {'net': 'small'}
+    """
+    if taxonomy is None:
+        return dict(question)
+    others = {name: value for name, value in question.items() if name != "taxonomy"}
+    return others | ({"taxonomy": taxonomy} if taxonomy else {})
+
+
+def with_taxonomy(base: Preset, taxonomy: str | None) -> Preset:
+    """Return *base* with the question of data size `on_taxonomy`."""
+    question = on_taxonomy(base.notebooks[DATA_SIZE], taxonomy)
     return base.model_copy(update={"notebooks": base.notebooks | {DATA_SIZE: question}})
 
 
@@ -43,9 +56,16 @@ def save(
     """Write preset *name*, the question of data size within *subset*, else as in *base*; returns its path.
 
     It has those numbers of images per class of *base* that the smallest class allows, and all images.
+
+    ItlError without a pack, which says what these are.
     """
+    if pack is None:
+        raise ItlError(
+            f"preset {name} would have as many images per class as there are, and this browser has no pack "
+            f"to count them in; make the browser with one, as HierarchyBrowser(pack=...)"
+        )
     question = dict(base.notebooks[DATA_SIZE])
-    images = dict(question["images"]) if pack is None else _images_of(pack, question["images"])
+    images = _images_of(pack, question["images"])
     limit = min(kept.images.values(), default=0)
     sizes = [count for count in question["images_per_class"] if count != "all" and count < limit]
     question |= {"images": images, "images_per_class": [*sizes, subset.images_per_class or "all"]}

@@ -73,7 +73,8 @@ class HierarchyBrowser(AnyWidget):
         taxonomy: str = "",
     ) -> None:
         pack = Pack.open(pack) if isinstance(pack, str | Path) else pack
-        self.pack, self.preset, self.taxonomy = pack, preset, taxonomy
+        self.pack, self.preset = pack, preset
+        self.taxonomy = None if tree and not taxonomy else taxonomy  # None: a tree without a name
         self.gallery = Gallery(pack) if pack is not None else None
         tree = tree or open_taxonomy(taxonomy)
         if taxonomy and self.gallery:

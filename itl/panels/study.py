@@ -15,6 +15,7 @@ import yaml
 from itl import ItlError
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text
+from itl.browser.preset import on_taxonomy
 from itl.browser.preset import settings as subset_settings
 from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
@@ -73,7 +74,7 @@ class StudyPanel(Panel):
         self.store, self.browser = QuickStore(self.machine.runs), browser
         self.preset = load_preset(preset)
         self.process: StudyProcess | None = None
-        self.taxonomy = ""
+        self.taxonomy: str | None = None  # of the selection that was taken; None: the preset's
         self._planned: tuple[Question, Plan] | None = None
         self._answer: AnswerSteps | None = None
         self._watch: asyncio.Task | None = None
@@ -107,8 +108,8 @@ class StudyPanel(Panel):
 
     @traitlets.observe("question")
     def _from_preset(self, change: dict) -> None:
-        """Take the conditions, tasks and seeds of the preset."""
-        settings = self.preset.notebooks[self.question]
+        """Take the conditions, tasks and seeds of the preset, and so its taxonomy."""
+        settings, self.taxonomy = self.preset.notebooks[self.question], None
         own = {name: settings[name] for name in self.own_names if name in settings}
         with self.hold_trait_notifications():
             self.conditions = yaml.safe_dump(own, sort_keys=False, default_flow_style=None, width=100)
@@ -166,8 +167,7 @@ class StudyPanel(Panel):
                 f"conditions say what is compared, not {' and '.join(others)}: tasks, seeds and margin have "
                 f"controls of their own, and targets and tuning are those of the preset"
             )
-        taxonomy = {"taxonomy": self.taxonomy} if self.taxonomy else {}
-        return settings | conditions | chosen | taxonomy
+        return on_taxonomy(settings | conditions | chosen, self.taxonomy)
 
     def _own_images(self, source: str, path: str, usual: Mapping[str, object]) -> dict[str, object]:
         """Say how own images of a *source* at *path* are packed: as large as the preset's."""
@@ -190,7 +190,7 @@ class StudyPanel(Panel):
             values = yaml.safe_load(self.conditions) or {}
         except yaml.YAMLError as error:
             raise ItlError(f"conditions are not YAML: {' '.join(str(error).split())}") from error
-        if not isinstance(values, Mapping):
+        if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
             raise ItlError(
                 f"conditions are NAME: VALUES, as in images_per_class: [0, 25, all]; got {values!r}"
             )

@@ -192,6 +192,23 @@ def test_a_saved_preset_asks_its_question_within_the_selection(demo, project):
     assert preset.notebooks["99-summary"] == {}
 
 
+def test_a_saved_preset_is_asked_on_the_browsers_tree(demo, project):
+    path = project / "params/demo.yaml"
+    path.write_text(
+        path.read_text().replace("  01-data-size:\n", "  01-data-size:\n    taxonomy: rooms.csv\n")
+    )
+    assert load_preset("demo", project / "params").notebooks["01-data-size"]["taxonomy"] == "rooms.csv"
+    HierarchyBrowser(demo).save("mine")
+    (question,) = questions.questions_of(load_preset("mine", project / "params"))
+    assert question.taxonomy == ""
+
+
+def test_a_preset_is_saved_of_a_pack_alone(project):
+    says = "preset no-pack would have as many images per class as there are, and this browser has no pack to "
+    with pytest.raises(ItlError, match=re.escape(says) + r"count them in; .* HierarchyBrowser\(pack=...\)$"):
+        HierarchyBrowser().save("no-pack")
+
+
 def test_the_first_seed_of_a_saved_preset_is_the_one_that_is_shown(demo, project):
     browser = HierarchyBrowser(demo)
     browser.subset = Subset(demo.digest, classes=5, seed=7)

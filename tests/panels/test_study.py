@@ -216,6 +216,12 @@ def test_a_run_that_is_removed_meanwhile_is_noticed(panel, machine, monkeypatch)
             "images_per_class: [0, 4]\nseeds: [7]",
             "not seeds: tasks, seeds and margin have",
         ),
+        (
+            "conditions",
+            "5: 3",
+            "conditions are NAME: VALUES, as in images_per_class: ",
+        ),
+        ("conditions", "on: 3", "all]; got {True: 3}"),
         ("conditions", "margin: {share: 0.1}\ntargets: {}", "not margin and targets: tasks, seeds"),
     ],
 )
@@ -286,6 +292,28 @@ def test_the_browsers_selection_is_taken_over(machine):
     assert yaml.safe_load(panel.conditions)["label_sets"][-1] == "bottom-up@9"
     with pytest.raises(ItlError, match=r"StudyPanel\(browser=browser\)"):
         StudyPanel("smallest", machine=machine).take_selection()
+
+
+def test_a_selection_is_asked_on_the_browsers_tree(machine, project):
+    """The preset's own tree is another: its label sets would mean other classes."""
+    (project / "rooms.csv").write_text("child,parent\npan,kitchen\nbed,room\nkitchen,house\nroom,house\n")
+    preset = yaml.safe_load((project / "params/smallest.yaml").read_text())
+    for question in preset["notebooks"].values():
+        question["taxonomy"] = "rooms.csv"
+    (project / "params/rooms.yaml").write_text(yaml.safe_dump(preset))
+    browser = HierarchyBrowser()
+    panel = StudyPanel("rooms", browser, machine)
+    assert panel.ask().taxonomy == "rooms.csv"
+    panel.take_selection()
+    assert panel.ask().taxonomy == ""
+    panel.question = "02-class-count"
+    assert panel.ask().taxonomy == "rooms.csv", "its label sets are the preset's again"
+    of_rooms = StudyPanel("smallest", HierarchyBrowser(taxonomy="rooms.csv"), machine)
+    of_rooms.take_selection()
+    assert of_rooms.ask().taxonomy == "rooms.csv"
+    unnamed = StudyPanel("rooms", HierarchyBrowser(tree=of_rooms.browser.tree), machine)
+    unnamed.take_selection()
+    assert unnamed.ask().taxonomy == "rooms.csv", "which tree it shows is not known by name"
 
 
 def test_run_stop_resume_answer_and_save(panel, project, rates):
