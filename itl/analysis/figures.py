@@ -77,7 +77,7 @@ def curve(results: pd.DataFrame, x: str, metric: str | None = None, task: str | 
     data = results[(results["metric"] == metrics) & (results["task"].isin([task]) if task else True)]
     if data.empty:
         held = ", ".join(sorted({f"{row.metric} of {row.task}" for row in results.itertuples()}))
-        wanted = f"{metric or 'main metric'} of {task}" if task else metric
+        wanted = (metric or "main metric") + (f" of {task}" if task else "")
         raise ItlError(f"no {wanted} to draw; results hold {held or 'nothing'}")
     ax = new_axes(7.2, 4.3)
     tasks = sorted(data["task"].unique(), key=lambda name: name != "own")
@@ -155,13 +155,30 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
         Where each line ends (in units of *value*) and its colour, for `label_ends` once the limits are set.
     """
     levels, groups = _own_weights_apart(groups)
+    colours = dict(zip(groups, cycle(COLOURS)))
+    ends = _draw_trained(ax, groups, x, colours) if groups else {}
+    for line, name, height in levels:
+        colour = colours.get(line, INK)
+        ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
+        text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
+        ax.annotate(name, (0.01, height), color=colour, **text)
+    if not groups:
+        ax.set_xticks([])
+    ax.grid(axis="y")
+    ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
+    return {name: (height, colours[name]) for name, height in ends.items()}
+
+
+def _draw_trained(
+    ax: Axes, groups: Mapping[str, pd.DataFrame], x: str, colours: Mapping[str, str]
+) -> dict[str, float]:
+    """Draw the results of nets that were trained here, or are untrained; return where each line ends."""
     ticks, tables = positions(pd.concat(groups.values())[x]), []
     for number, (name, rows) in enumerate(groups.items()):
         shift = 2 ** (GROUP_SHIFT * (number - (len(groups) - 1) / 2))
         table = rows.assign(line=name, position=rows[x].map(ticks) * shift, trained=rows[x] != 0)
         tables.append(table[["line", "position", "value", "trained"]])
     data = pd.concat(tables, ignore_index=True)
-    colours = dict(zip(groups, cycle(COLOURS)))
     style = {"x": "position", "y": "value", "hue": "line", "palette": colours, "legend": False, "ax": ax}
     bars = {"errorbar": _t_interval, "err_style": "bars", "err_kws": {"elinewidth": 1.6, "capsize": 4}}
     sns.lineplot(data, **style, **bars, ls="", marker="_", ms=10, mec=None)
@@ -170,18 +187,11 @@ def draw_lines(ax: Axes, groups: Mapping[str, pd.DataFrame], x: str) -> dict[str
     sns.scatterplot(data, **style, style="line", markers=markers, s=36, alpha=0.55, edgecolor="white")
     for (name, _), height in data[~data["trained"]].groupby(["line", "position"])["value"].mean().items():
         ax.axhline(height, color=colours[name], ls=(0, (1, 3)), lw=1.4)
-    for line, name, height in levels:
-        colour = colours.get(line, INK)
-        ax.axhline(height, color=colour, ls=(0, (7, 3)), lw=1.4)
-        text: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "bottom", "fontsize": 8}
-        ax.annotate(name, (0.01, height), color=colour, **text)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(ticks.values()), legible(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.grid(axis="y")
-    ax.set(xlabel=AXIS_LABELS.get(x, x), ylabel="")
     last = data.groupby(["line", "position"])["value"].mean().groupby("line").last()
-    return {name: (float(last[name]), colours[name]) for name in groups}
+    return {name: float(last[name]) for name in groups}
 
 
 def _own_weights_apart(

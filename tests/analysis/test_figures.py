@@ -95,6 +95,25 @@ def test_curve_names_each_task_once_without_overlap():
 def test_curve_says_what_there_is_to_draw():
     with pytest.raises(ItlError, match="no map to draw; results hold accuracy of finetune@scenes, acc"):
         figures.curve(frame([25, 50]), "images_per_class", "map")
+    with pytest.raises(ItlError, match="no map of own to draw; results hold accuracy of finetune@scenes"):
+        figures.curve(frame([25, 50]), "images_per_class", "map", "own")
+    others = frame([25], seeds=1, tasks=["own"]).assign(metric="top5")
+    with pytest.raises(ItlError, match="no main metric to draw; results hold top5 of own"):
+        figures.curve(others, "images_per_class")
+
+
+def test_nets_with_own_weights_may_be_the_first_with_results():
+    tasks = ("finetune@scenes", "probe@scenes")
+    results = frame(["resnet18.pth", "resnet50.pth"], seeds=1, tasks=tasks)
+    results = results.assign(weights=results["images_per_class"], images=0, by="all")
+    drawn = figures.curve(results, "images_per_class", task="probe@scenes")
+    panels = figures.figure_of(drawn), figures.panels(results, "images_per_class", "by")
+    for ax in [*panels[0].axes, *panels[1].axes]:
+        assert [list(line.get_ydata()) for line in ax.lines] == [[0.0, 0.0], [10.0, 10.0]]
+        assert [text.get_text() for text in ax.texts] == ["resnet18.pth", "resnet50.pth"]
+        assert list(ax.get_xticks()) == []
+        figures.figure_of(ax).canvas.draw()
+    assert [len(figure.axes) for figure in panels] == [1, 2]
 
 
 def test_induced_has_a_panel_for_each_task_with_chance_and_the_untrained():
