@@ -10,11 +10,11 @@ from itl.analysis.comparisons import Answer, task_values
 from itl.analysis.doubts import sampling_error
 from itl.analysis.model import residual_variance
 from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
-from itl.evaluation.methods import main_metric
+from itl.evaluation.methods import METHODS, main_metric
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
-from itl.specs import Pretrain
+from itl.specs import Spec, Transfer
 
 SEEDS_SHOWN = (3, 5, 10)
 
@@ -50,14 +50,14 @@ def variance_table(answers: Sequence[Answer], machine: Machine) -> pd.DataFrame:
     """
     rows = []
     for answer in answers:
-        trained = _trained(answer.question)
         for task in dict.fromkeys(answer.results.loc[answer.results["task"] != "own", "task"]):
             spread = variances(answer.question, answer.results, task)
             if spread is None:
                 continue
             error, _ = sampling_error(answer, task, main_metric(task), machine)
             shown = [math.sqrt(spread.net), math.sqrt(spread.fit) or math.nan, error]
-            shown += [smallest_detectable(spread.of_seed(1), seeds, trained) for seeds in SEEDS_SHOWN]
+            judged = _judged_together(answer.question, answer.results, task)
+            shown += [smallest_detectable(spread.of_seed(1), seeds, judged) for seeds in SEEDS_SHOWN]
             rows.append((answer.question.name, task, *(_points(value) for value in shown)))
     detected = [f"{seeds} seeds detect" for seeds in SEEDS_SHOWN]
     return pd.DataFrame(
@@ -90,16 +90,18 @@ def designs(
     for question in questions:
         task = question.tasks[0].name
         row: dict[str, object] = {"question": question.name, "task": task}
-        costs = _costs(question, task, store, machine)
-        results = question.results_so_far(store, machine) if costs else pd.DataFrame()
+        minutes = _minutes(question, store, machine)
+        results = question.results_so_far(store, machine) if minutes else pd.DataFrame()
         spread = None if results.empty else variances(question, results, task)
-        if costs is None or spread is None:
+        if minutes is None or spread is None:
             rows.append(row | {"note": "run two seeds or more of it first"})
             continue
+        judged = _judged_together(question, results, task)
+        costs = Costs(*(value / judged for value in minutes))
         row |= {"between nets": _points(math.sqrt(spread.net))}
         row |= {"between fits": _points(math.sqrt(spread.fit) or math.nan)}
         try:
-            design = cheapest(spread, costs, _trained(question), detect=detect, within=within)
+            design = cheapest(spread, costs, judged, detect=detect, within=within)
             row |= {"seeds": design.seeds, "repeats": design.repeats, "hours": f"{design.minutes / 60:.1f}"}
         except ItlError as error:
             row["note"] = str(error)
@@ -108,18 +110,31 @@ def designs(
     return pd.DataFrame(rows, columns=columns, dtype=object).fillna("")
 
 
-def _trained(question: Question) -> int:
-    """Count the pre-trained conditions of *question*."""
-    return sum(condition.trained for condition in question.conditions)
+def _judged_together(question: Question, results: pd.DataFrame, task: str) -> int:
+    """Count the pre-trained conditions that the model of *task* pools: those of the very same runs once."""
+    data = task_values(results, question.conditions, task, main_metric(task))
+    return int((data.trained & data.distinct).sum())
 
 
-def _costs(question: Question, task: str, store: Store, machine: Machine) -> Costs | None:
-    """Mean minutes of finished nets of *question*, and of fits on *task*; None where either is missing."""
-    minutes: dict[bool, list[float]] = {True: [], False: []}
-    for run in question.runs(machine):
-        is_net = isinstance(run.spec, Pretrain)
-        if (is_net or run.task == task) and store.state(run.spec) == "done":
-            minutes[is_net].append(store.read(run.spec, "provenance.json")["seconds"] / 60)
-    if not all(minutes.values()):
-        return None
-    return Costs(*(sum(values) / len(values) for values in minutes.values()))
+def _minutes(question: Question, store: Store, machine: Machine) -> tuple[float, float] | None:
+    """Estimate the minutes of all runs of one seed: those that are done once, and those of each repeat.
+
+    By the mean of the finished nets, and of the finished runs of each task; None where one has none.
+    """
+    specs: dict[str, dict[Spec, None]] = {}  # of each task, each once
+    runs = question.runs(machine)
+    for run in runs:
+        specs.setdefault(run.task, {})[run.spec] = None
+    seeds, once, each = len({run.seed for run in runs}), 0.0, 0.0
+    for every in specs.values():
+        seconds = [
+            store.read(spec, "provenance.json")["seconds"] for spec in every if store.state(spec) == "done"
+        ]
+        if not seconds:
+            return None
+        minutes = sum(seconds) / len(seconds) * len(every) / seeds / 60
+        if any(isinstance(spec, Transfer) and METHODS[spec.method].recipe for spec in every):
+            each += minutes / question.repeats
+        else:
+            once += minutes
+    return once, each

@@ -352,7 +352,8 @@ def test_a_pilot_says_how_many_seeds_it_takes(tmp_path, monkeypatch):
     monkeypatch.setattr(type(data_size), "results_so_far", lambda *_: results)
     one, two = (designs([data_size], store, machine, detect=points).iloc[0] for points in (1.0, 2.0))
     assert one["seeds"] > two["seeds"] >= 3
-    assert float(one["hours"]) == pytest.approx(2 * one["seeds"] * 3 / 60, abs=0.06), "90 seconds a run"
+    runs = one["seeds"] * (2 + 3)  # two nets are trained, and three are measured
+    assert float(one["hours"]) == pytest.approx(1.5 * runs / 60, abs=0.06), "90 seconds a run"
     assert "too few" in designs([data_size], store, machine, within=0.01).iloc[0]["note"]
     none = designs([data_size], Store(tmp_path / "empty"), machine, detect=1.0).iloc[0]
     assert none["note"] == "run two seeds or more of it first"

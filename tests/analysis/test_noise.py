@@ -10,7 +10,7 @@ from itl.analysis import noise
 from itl.analysis.noise import designs, variance_table, variances
 from itl.analysis.seeds import Costs, Variances, cheapest, smallest_detectable
 from itl.runs.question import Task
-from itl.specs import Pretrain, Subset, Transfer
+from itl.specs import Pretrain, Recipe, Subset, Transfer
 from tests.analysis.test_comparisons import frame, question
 
 FITS = {25: [[1, 3], [4, 6]], 50: [[10, 12], [8, 10]]}  # of each net, by condition and seed
@@ -91,23 +91,43 @@ class Finished:
 
 
 def study_of_runs() -> tuple[SimpleNamespace, Finished]:
-    """The question of `study` with runs: nets of 2 and 4 hours, a fit of 1, and one of another task."""
-    data_size, results = study()
-    nets = [Pretrain(Subset("p"), seed=seed) for seed in range(3)]
-    fits = [Transfer(nets[0], "probe", name, "pack") for name in ("x", "other", "unfinished")]
-    tasks = dict.fromkeys(nets, "own") | dict(zip(fits, ("probe@x", "probe@other", "probe@x"), strict=True))
-    data_size.runs = lambda machine: [SimpleNamespace(spec=spec, task=task) for spec, task in tasks.items()]
-    data_size.results_so_far = lambda store, machine: results
-    return data_size, Finished({nets[0]: 7200.0, nets[1]: 14400.0, fits[0]: 3600.0, fits[1]: 6000.0})
+    """The question of `study` with the runs of two seeds and two fits, and one that is not trained.
+
+    Nets take 2 and 4 hours, a fit 1, and a run of another task, which is not repeated, 10 minutes.
+    """
+    data_size, results = study(FITS, 0)
+    data_size.tasks, data_size.repeats = (Task.read("finetune@x"), Task.read("knn@y")), 2
+    runs, seconds = [], {}
+    for seed, hours in enumerate((2, 4)):
+        for count in (0, *FITS):
+            net = Pretrain(
+                Subset("p", images_per_class=count or None), "small", Recipe(epochs=min(count, 1)), seed
+            )
+            specs = {Transfer(net, "finetune", "x", "p", seed=seed, repeat=fit): 3600.0 for fit in range(2)}
+            specs |= {Transfer(net, "knn", "y", "p", seed=seed): 600.0} | (
+                {net: 3600.0 * hours} if count else {}
+            )
+            tasks = [getattr(spec, "method", "own") for spec in specs]
+            names = {"own": "own", "finetune": "finetune@x", "knn": "knn@y"}
+            runs += [
+                SimpleNamespace(spec=spec, task=names[task], seed=seed)
+                for spec, task in zip(specs, tasks, strict=True)
+            ]
+            seconds |= specs
+    data_size.runs = lambda machine: runs
+    data_size.results_so_far = lambda store, machine: results.assign(task="finetune@x")
+    return data_size, Finished(seconds)
 
 
 def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     data_size, store = study_of_runs()
-    expected = cheapest(Variances(5.25, 2.0), Costs(180.0, 60.0), 2, detect=4.0)
+    # Of one seed: two nets of 180 minutes and three runs of 10; and in each repeat three fits of 60.
+    expected = cheapest(Variances(5.25, 2.0), Costs((360 + 30) / 2, 180 / 2), 2, detect=4.0)
+    assert expected.minutes == expected.seeds * (390 + 180 * expected.repeats)
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert row == {
         "question": "test",
-        "task": "probe@x",
+        "task": "finetune@x",
         "between nets": "2.3",
         "between fits": "1.4",
         "seeds": expected.seeds,
@@ -122,14 +142,32 @@ def test_a_design_is_the_cheapest_for_the_noise_and_minutes_of_finished_runs():
     assert (row["between nets"], row["seeds"]) == ("2.3", "")
 
 
-@pytest.mark.parametrize("missing", [Pretrain, Transfer])
+@pytest.mark.parametrize("missing", ["own", "finetune", "knn"])
 def test_without_finished_nets_and_fits_there_is_no_design(missing):
     data_size, store = study_of_runs()
-    store.seconds = {
-        spec: seconds for spec, seconds in store.seconds.items() if not isinstance(spec, missing)
-    }
+    kept = {spec for spec in store.seconds if getattr(spec, "method", "own") != missing}
+    store.seconds = {spec: store.seconds[spec] for spec in kept}
     (row,) = designs([data_size], store, None, detect=4.0).to_dict("records")
     assert (row["note"], row["between nets"]) == ("run two seeds or more of it first", "")
+
+
+def test_runs_of_two_conditions_are_done_and_judged_once(monkeypatch):
+    """As those of A + B, which both kinds of halves have."""
+    monkeypatch.setattr(noise, "sampling_error", lambda *_: (1.26, 100))
+    data_size, store = study_of_runs()
+    again, results = study({**FITS, "all": FITS[50]}, 0)
+    again.tasks, again.repeats, again.runs = data_size.tasks, 2, data_size.runs
+    names = results["images_per_class"].replace("all", 50).astype(str) + results["seed"].astype(str)
+    given = results.assign(task="finetune@x", run=names)
+    again.results_so_far = lambda store, machine: given
+    columns = ["seeds", "repeats", "hours"]
+    (one,), (other,) = (
+        designs([each], store, None, detect=4.0)[columns].values for each in (data_size, again)
+    )
+    assert other.tolist() == one.tolist()
+    made = SimpleNamespace(question=again, results=given, contrasts=None)
+    (row,) = variance_table([made], None).to_dict("records")
+    assert row["3 seeds detect"] == f"{smallest_detectable(7.25, 3, 2):.1f}"
 
 
 @pytest.mark.parametrize("wanted", [{}, {"detect": 1.0, "within": 1.0}])
