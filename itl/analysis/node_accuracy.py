@@ -6,7 +6,6 @@ import pandas as pd
 
 from itl import ItlError
 from itl.analysis.statistics import mean_interval
-from itl.analysis.tables import both_ends
 from itl.machine import Machine
 from itl.runs.question import Question
 from itl.runs.store import Store
@@ -58,7 +57,8 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
     Returns:
         One row a node, the largest loss first. Columns node, name, depth, classes or children (what the
         metric distinguishes there), images, chance, the means under both conditions (named by their values),
-        change (of − against) with low and high (its 95 % interval, for this node alone), and n seeds.
+        change (of − against) with low and high (its 95 % interval, for this node alone), and n, the seeds
+        that have the node under both: labels that depend on the seed may lack it.
 
     Raises:
         ItlError: *nodes* has no such metric, or no seed has both conditions.
@@ -73,7 +73,10 @@ def changes(nodes: pd.DataFrame, metric: str, of: Mapping, against: Mapping) -> 
     rows = []
     for node in minuend.index.intersection(subtrahend.index):
         values, others = minuend.loc[node, seeds], subtrahend.loc[node, seeds]
-        rows.append((node, values.mean(), others.mean(), *mean_interval(values - others), len(seeds)))
+        both = values.notna() & others.notna()
+        values, others = values[both], others[both]
+        if both.any():
+            rows.append((node, values.mean(), others.mean(), *mean_interval(values - others), both.sum()))
     names = (", ".join(map(str, condition.values())) for condition in (of, against))
     table = pd.DataFrame(rows, columns=["node", *names, "change", "low", "high", "n"])
     kind = metric.partition("_")[0]
@@ -95,7 +98,8 @@ def largest_changes(nodes: pd.DataFrame, coarse: Mapping, fine: Mapping, count: 
     tables = {}
     for kind, counted in COUNTED.items():
         table = changes(nodes, f"{kind}_knn5", of=coarse, against=fine).rename(columns={counted: "of them"})
-        tables[counted] = both_ends(table, count)
+        losses, gains = table[table["change"] < 0], table[table["change"] > 0]
+        tables[counted] = pd.concat([losses[:count], gains[max(0, len(gains) - count) :]])
     return pd.concat(tables, names=["distinguished"]).droplevel(1).reset_index()
 
 

@@ -1,6 +1,7 @@
 """Two reports side by side: which answers differ, and what differs between their runs."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -118,13 +119,17 @@ def _used(settings: dict[str, object]) -> dict[str, object]:
 
 
 def describe_difference(first: Mapping[str, set[str]], second: Mapping[str, set[str]]) -> str:
-    """Say in which settings two sets of runs differ.
+    """Say in which settings two sets of runs differ, values of one alone first.
 
     >>> describe_difference({"seed": {"0", "1"}, "net": {"small"}}, {"seed": {"2"}, "net": {"small"}})
     'seed: 0, 1 → 2'
     """
     differing = [name for name in dict.fromkeys([*first, *second]) if first.get(name) != second.get(name)]
-    return "; ".join(f"{name}: {_list(first.get(name))} → {_list(second.get(name))}" for name in differing)
+    parts = []
+    for name in differing:
+        values, others = first.get(name, set()), second.get(name, set())
+        parts.append(f"{name}: {_list(values, others)} → {_list(others, values)}")
+    return "; ".join(parts)
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -183,7 +188,16 @@ def _side(verdict: object, change: float) -> str:
     return f"{verdict} ({signed(change)})" if isinstance(verdict, str) else ""
 
 
-def _list(values: set[str] | None) -> str:
-    shown = sorted(values or ())
+def _list(values: set[str], others: set[str]) -> str:
+    """Write *values*, the first few of them, and of these first those that *others* lack."""
+    shown = sorted(values, key=lambda value: (value in others, _as_number(value), value))
     more = f" and {len(shown) - SHOWN_VALUES} more" if len(shown) > SHOWN_VALUES else ""
     return ", ".join(shown[:SHOWN_VALUES]) + more if shown else "none"
+
+
+def _as_number(value: str) -> float:
+    """Return the number that *value* writes; infinity, which comes after all, for one that is none."""
+    try:
+        return float(value)
+    except ValueError:
+        return math.inf

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from itl.machine import Machine
@@ -167,7 +168,8 @@ def example_images(
     if pack is None:
         return []
     manifest = pd.read_csv(path, dtype=str, keep_default_na=False)
-    shown = manifest.iloc[:: max(1, len(manifest) // EXAMPLES)].head(EXAMPLES)
+    last, count = len(manifest) - 1, min(EXAMPLES, len(manifest))
+    shown = manifest.iloc[np.linspace(0, last, count).astype(int)]
     shown = shown.assign(row=pd.Index(pack.table["image"]).get_indexer(shown["image"]))
     shown, gallery = shown[shown["row"] >= 0], Gallery(pack)
     urls = gallery.urls(shown["row"].to_numpy())

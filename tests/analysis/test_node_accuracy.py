@@ -56,6 +56,23 @@ def test_changes_are_paired_by_seed_and_the_largest_loss_comes_first():
     assert back["change"].tolist() == pytest.approx([-1 / 3, 31 / 3])
 
 
+def test_a_node_counts_the_seeds_that_have_it():
+    """Labels that depend on the seed may leave out all classes under a node."""
+    lacking = (FOUND["node"] == "fish") & (FOUND["seed"] == 1) & (FOUND["label_set"] == "original")
+    table = node_accuracy.changes(FOUND[~lacking], "fine_knn5", of=COARSE, against=FINE).set_index("node")
+    assert table["n"].to_dict() == {"dog": 3, "fish": 2}
+    assert table.loc["fish", ["bottom-up@5", "original", "change"]].tolist() == [62.5, 62.5, 0.0]
+    never = FOUND[(FOUND["node"] == "dog") | (FOUND["seed"] == 2 * (FOUND["label_set"] == "original"))]
+    assert node_accuracy.changes(never, "fine_knn5", of=COARSE, against=FINE)["node"].tolist() == ["dog"]
+
+
+def test_what_gains_is_no_loss():
+    values = {(COARSE["label_set"], seed): (51, 52) for seed in (0, 1)}
+    values |= {(FINE["label_set"], seed): (50, 50) for seed in (0, 1)}
+    table = node_accuracy.largest_changes(made_up(values), COARSE, FINE, count=1)
+    assert table[["distinguished", "node", "change"]].values.tolist() == [["classes", "fish", 2.0]]
+
+
 def test_chance_is_that_of_the_metric():
     table = node_accuracy.changes(FOUND, "coarse_knn5", of=COARSE, against=FINE)
     assert table["chance"].tolist() == [50.0, 50.0]
@@ -74,13 +91,14 @@ def test_changes_that_are_refused(metric, of, says):
 
 
 def test_largest_changes_keep_the_ends_of_each_question():
-    table = node_accuracy.largest_changes(FOUND, COARSE, FINE)
+    both = FOUND.assign(coarse_knn5=FOUND["fine_knn5"])
+    table = node_accuracy.largest_changes(both, COARSE, FINE)
     assert table["distinguished"].tolist() == ["children", "children", "classes", "classes"]
     assert table["of them"].tolist() == [2, 2, 2, 2]
     classes = table[table["distinguished"] == "classes"]
     assert classes["node"].tolist() == ["dog", "fish"]
     assert classes["change"].tolist() == pytest.approx([-31 / 3, 1 / 3])
-    many = pd.concat([FOUND.assign(node=FOUND["node"] + str(number)) for number in range(5)])
+    many = pd.concat([both.assign(node=both["node"] + str(number)) for number in range(5)])
     assert len(node_accuracy.largest_changes(many, COARSE, FINE, count=2)) == 8
     assert (
         not node_accuracy.largest_changes(many, COARSE, FINE, count=2)[["distinguished", "node"]]

@@ -8,7 +8,7 @@ import pytest
 
 from itl import ItlError
 from itl.__main__ import main
-from itl.report.compare import compare_reports
+from itl.report.compare import compare_reports, describe_difference
 from tests.accessible import faults
 
 
@@ -35,6 +35,19 @@ def test_changed_answers_are_listed_with_what_differs(tmp_path, capsys):
     assert lines[0] == "3 answers: 1 alike, 1 changed, 1 only in 1"
     assert lines[1] == "data-size: 4 instead of 12, probe: cannot tell (+2.0 points) → a gain (+2.0 points)"
     assert lines[2:] == ["data-size differs in recipe.lr: 0.1 → 0.2; seed: 0, 1 → 2, 3"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ("abcdef", "abcdeg", "seed: f, a, b, c and 2 more → g, a, b, c and 2 more"),
+        ("abcdef", "abcdefg", "seed: a, b, c, d and 2 more → g, a, b, c and 3 more"),
+        (["10", "2", "9", "0.5"], ["2", "100"], "seed: 0.5, 9, 10, 2 → 100, 2"),
+        (["100", "all", "25"], [], "seed: 25, 100, all → none"),
+    ],
+)
+def test_a_value_of_one_report_alone_is_seen_and_numbers_are_in_order(first, second, text):
+    assert describe_difference({"seed": set(first)}, {"seed": set(second)}) == text
 
 
 def test_a_page_says_what_changed_and_why(tmp_path, capsys):

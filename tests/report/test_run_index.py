@@ -12,7 +12,7 @@ import pytest
 from itl.packs.paths import find_pack
 from itl.report import run_index as module
 from itl.report.run_index import run_index
-from itl.report.run_page import publish_runs
+from itl.report.run_page import example_images, publish_runs
 from itl.runs.executors import with_needs
 from itl.runs.questions import class_count
 from itl.runs.store import Store
@@ -173,6 +173,11 @@ def test_the_page_of_a_run_shows_settings_training_images_and_what_was_measured(
     for transfer in measured:
         assert f'href="{key(transfer)}.html"' in html
         assert f'href="{key(spec)}.html"' in (tmp_path / f"out/runs/{key(transfer)}.html").read_text()
+
+    listed = "".join(f"{image},n1,n1\n" for image in images[:47])
+    (store.path(spec) / "manifest.csv").write_text("image,wnid,label\n" + listed)
+    shown = [image for image, _, _ in example_images(spec, store, {}, machine)]
+    assert shown == images[:47:2].tolist(), "24 of them, from the first to the last"
 
 
 def test_a_run_has_a_page_where_its_pack_is_not(machine, out):
