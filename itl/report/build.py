@@ -54,10 +54,16 @@ def report(
         The path of the index.
 
     Raises:
-        ItlError: The preset names no notebooks, not *only*, or a summary but no question; or runs or
-            notebooks failed.
+        ItlError: The preset names no notebooks, not *only*, or a summary but no question; the machine has a
+            shard; or runs or notebooks failed.
     """
     out = Path(out)
+    if machine.shard != (1, 1):
+        part, parts = machine.shard
+        raise ItlError(
+            f"a report needs all runs of {preset.name}, and this machine does part {part} of {parts}; do the "
+            f"runs of every part with `itl run`, then leave the shard out"
+        )
     pages = pages_of(preset, out, machine, notebooks)
     if not pages:
         raise ItlError(f"preset {preset.name} names no notebooks; list some under notebooks:")
@@ -175,6 +181,10 @@ class PageMaker:
         """Make all pages that are left, now that all runs are done."""
         while self.waiting or self.running:
             self.update("all runs are done")
+            if not self.running and not any(self.can_make(page) for page in self.waiting):
+                reason = "its runs are not all done, so there is no page; `itl run` does them"
+                self.failed |= {page.stem: f"{page.stem}: {reason}" for page in self.waiting}
+                self.waiting.clear()  # some were removed meanwhile
             wait(self.running, timeout=0.5, return_when=FIRST_COMPLETED)
             self.collect()
 

@@ -438,7 +438,14 @@ def test_what_one_page_is_made_of_is_not_mixed_with_pages_of_other_settings(tmp_
     assert summed_up() == (False, {"data-size", "class-count"})
 
 
-def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, rated):
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (ItlError("2 of the runs failed"), "2 of the runs failed"),
+        (None, "01-data-size: its runs are not all done, so there is no page; `itl run` does them"),
+    ],
+)
+def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, rated, failure, says):
     settings = SETTINGS | {"images_per_class": [4, 12]}
     (question,) = questions_of(preset(**{"01_data_size": settings}))
     question.prepare(here(tmp_path))
@@ -449,14 +456,23 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, r
 
     def execute(specs, store, machine, watch):
         watch()
-        raise ItlError("2 of the runs failed")
+        if failure:
+            raise failure  # else they are removed as soon as they are done
 
     monkeypatch.setattr("itl.runs.question.execute", execute)
-    with pytest.raises(ItlError, match="2 of the runs failed"):
+    with pytest.raises(ItlError, match=says):
         make(tmp_path, preset(**{"00_start": {}, "01_data_size": settings}))
     index = (tmp_path / "reports/test/index.html").read_text()
     assert 'href="00-start.html"' in index
     assert "under way" not in index
+
+
+def test_a_part_of_the_runs_makes_no_report(home):
+    says = (
+        "a report needs all runs of test, and this machine does part 2 of 3; do the runs of every part with"
+    )
+    with pytest.raises(ItlError, match=says):
+        report(preset(a={}), home / "reports/test", Machine(home=home, shard=(2, 3)), home / "notebooks")
 
 
 def test_what_a_preset_leaves_out_is_the_questions_default_and_not_that_of_demo(tmp_path):
