@@ -84,7 +84,7 @@ class NotebookPage:
 
         A summary reads the results of every question, a question its own, other notebooks only packs.
         """
-        facts = [self.source.read_text(), json.dumps(self.parameters, sort_keys=True), code_digest()]
+        facts = [self.source.read_text("utf-8"), json.dumps(self.parameters, sort_keys=True), code_digest()]
         questions = questions_of(self.preset, None if self.is_summary else self.stem)
         facts += [runs_digest(question, self.machine) for question in questions]
         if not self.asks:

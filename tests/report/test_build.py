@@ -467,6 +467,14 @@ def test_failed_runs_leave_the_pages_of_other_questions(tmp_path, monkeypatch, r
     assert "under way" not in index
 
 
+def test_a_notebook_is_read_the_same_in_every_locale(tmp_path, monkeypatch):
+    write_notebook(tmp_path / "notebooks/a.ipynb", new_markdown_cell("# Müde?"))
+    (page,) = pages_of(preset(a={}), tmp_path, here(tmp_path), tmp_path / "notebooks")
+    read, before = Path.read_text, page.fingerprint()
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding="ascii": read(path, encoding))
+    assert page.fingerprint() == before
+
+
 def test_a_part_of_the_runs_makes_no_report(home):
     says = (
         "a report needs all runs of test, and this machine does part 2 of 3; do the runs of every part with"
