@@ -99,7 +99,7 @@ def read_table(path: Path) -> Taxonomy:
         child, parent, name = [*(field.strip() for field in line), "", ""][:3]
         if not child or len(line) > len(header):
             raise ItlError(f"line {number} of {path} is {','.join(line)!r}; it should be {','.join(header)}")
-        if names.setdefault(child, name or child) != (name or names[child]):
+        if name and names.setdefault(child, name) != name:
             raise ItlError(f"{child} is called {names[child]!r} and {name!r} in {path}; keep one name")
         parents.setdefault(child, {})
         if parent:

@@ -60,9 +60,18 @@ def test_a_table_is_a_tree(table):
     assert label_set(tree, "bottom-up@1", tree.leaves).class_of == {"pan": "kitchen", "sofa bed": "kitchen"}
 
 
+@pytest.mark.parametrize("lines", ["cat,animal,\ncat,pet,Cat\n", "cat,pet,Cat\ncat,animal,\n"])
+def test_a_name_may_stand_on_any_line_of_a_node(table, lines):
+    table.write_text(f"child,parent,name\nanimal,thing\npet,thing\n{lines}")
+    tree = read_table(table)
+    assert (tree.class_name("cat"), tree.class_name("pet")) == ("Cat", "pet")
+    assert tree["cat"].lemmas == ("Cat",)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("child,parent,name\nb,a,b\nb,c,C\n", "b is called 'b' and 'C' in .*; keep one name"),
         ("", "begins with 'nothing'; a taxonomy is nltk@FOLDER"),
         ("parent,child\na,b\n", "begins with 'parent,child'; a taxonomy is nltk@FOLDER"),
         ("child,parent\n", "has a header and no lines"),
