@@ -1,5 +1,6 @@
 """Images in arrays, CIFAR's and downsampled ImageNet's, and the pickles that hold them: nothing runs."""
 
+import gzip
 import pickle
 import tarfile
 from pathlib import Path
@@ -34,6 +35,33 @@ def test_cifar_in_its_published_archive(tmp_path):
     with tarfile.open(tmp_path / "cifar-100-python.tar.gz", "w:gz") as tar:
         tar.add(folder, "cifar-100-python")
     assert read("cifar100", tmp_path) == read("cifar100", folder) == read("cifar100", folder.parent)
+
+
+def test_each_damaged_byte_of_a_packed_cifar_is_found(tmp_path):
+    """Also one of the pixels, which the checksum at the end of the file alone tells."""
+    folder = containers.cifar(tmp_path / "unpacked", binary=True, hundred=False)
+    with tarfile.open(tmp_path / "whole.tar", "w") as tar:
+        tar.add(folder, "cifar-10-batches-bin")
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    damage = f"{path} is damaged, or not a compressed tar"
+    for level in (0, 9):  # 0: stored as it is
+        whole = gzip.compress((tmp_path / "whole.tar").read_bytes(), level, mtime=0)
+        for at in range(10, len(whole), len(whole) // 30):  # behind the header, which has no content
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+            cifar.load_split.cache_clear()
+            with pytest.raises(ItlError) as refused:
+                open_source("cifar10", path).records()
+            assert str(refused.value).startswith(damage), at
+            assert str(refused.value).endswith("; copy it again"), at
+
+
+def test_a_batch_whose_damaged_shape_has_fewer_images_than_bytes_is_refused(tmp_path):
+    file = written(tmp_path, {"map_clsloc.txt": containers.MAP}) / "val_data.npz"
+    np.savez(file, data=np.zeros((2, 3 * 64 * 64), np.uint8), labels=[1, 2])
+    file.write_bytes(file.read_bytes().replace(b"'shape': (2, 12288)", b"'shape': (1, 12288)"))
+    reason = "data has more bytes than its shape says"
+    with pytest.raises(ItlError, match=f"{file} is damaged, or not a .npz file .{reason}.; copy it again"):
+        open_source("imagenet-downsampled", tmp_path).records()
 
 
 def test_what_differs_from_published_cifar_is_said(tmp_path):
