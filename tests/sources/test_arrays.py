@@ -55,6 +55,42 @@ def test_each_damaged_byte_of_a_packed_cifar_is_found(tmp_path):
             assert str(refused.value).endswith("; copy it again"), at
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Imagenet16_train/train_data_batch_1", "Imagenet8_train/train_data_batch_1"),
+        ("16/val_data.npz", "8/val_data"),
+        ("train_data_batch_01", "train_data_batch_1"),
+        ("train_data", "train_data_batch_1"),
+        ("train/train_data.npz", "train/train_data_batch_2"),
+    ],
+)
+def test_two_batches_that_would_be_the_same_images_are_refused(tmp_path, one, other):
+    path = written(tmp_path, {one: b"", other: b"", "map_clsloc.txt": containers.MAP})
+    with pytest.raises(ItlError) as refused:
+        open_source("imagenet-downsampled", path).records()
+    assert str(refused.value) == (
+        f"{path}: {one} and {other} would be the same images; move one of them elsewhere, or give the "
+        f"folder of one set"
+    )
+
+
+def test_batches_of_two_sizes_are_refused(tmp_path):
+    small, large = (containers.arrays(side) for side in (8, 16))
+    batches = {"8/train_data": small["train_data_batch_1"], "16/val_data": large["val_data"]}
+    files = {name: pickle.dumps(batch) for name, batch in batches.items()}
+    path = written(tmp_path, {**files, "map_clsloc.txt": containers.MAP})
+    refusal = f"{path}/8/train_data has images of 8 pixels, but {path}/16/val_data of 16; give batches of one"
+    with pytest.raises(ItlError, match=refusal):
+        open_source("imagenet-downsampled", path).records()
+
+
+def test_an_npz_goes_before_the_pickle_of_the_same_name(tmp_path):
+    path = containers.downsampled_npz(tmp_path)
+    written(path, {"val_data": b"no pickle"})
+    assert len(read("imagenet-downsampled", path)) == 6
+
+
 def test_a_batch_whose_damaged_shape_has_fewer_images_than_bytes_is_refused(tmp_path):
     file = written(tmp_path, {"map_clsloc.txt": containers.MAP}) / "val_data.npz"
     np.savez(file, data=np.zeros((2, 3 * 64 * 64), np.uint8), labels=[1, 2])
