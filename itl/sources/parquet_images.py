@@ -23,7 +23,13 @@ from itl.sources.container_files import (
 )
 from itl.sources.layout import SPLITS
 from itl.sources.limits import explain_damage, refuse_large
-from itl.sources.list_files import LABEL_COLUMNS, choose_column, split_column, split_in_name
+from itl.sources.list_files import (
+    LABEL_COLUMNS,
+    SPLIT_COLUMNS,
+    choose_column,
+    split_column,
+    split_in_name,
+)
 from itl.sources.numbered_classes import describe_zero, name_of, read_names
 from itl.sources.records import Record, plain_line, validate_records
 from itl.sources.shards import sample_id
@@ -230,7 +236,11 @@ class ParquetImages(Source):
         image, label = self._columns
         others = [name for name in self._first_schema.names if name not in (image.partition(".")[0], label)]
         kinds = {name: self._first_schema.field(name).type for name in others}
-        plain = [name for name, kind in kinds.items() if not any(is_kind(kind) for is_kind in NO_WORDS)]
+        plain = [
+            name
+            for name, kind in kinds.items()
+            if name.lower() in SPLIT_COLUMNS or not any(is_kind(kind) for is_kind in NO_WORDS)
+        ]
         by_file = defaultdict(list)
         for group in (group for of_split in self._groups.values() for group in of_split):
             by_file[group.file].append(group)
@@ -291,7 +301,7 @@ class ParquetImages(Source):
         for file in dict.fromkeys(group.file for group in groups):
             part = read_column(self._files[file], column)
             with explain_damage(f"the column {column} of {file}", "valid one"):  # text may not be UTF-8
-                values += part.to_pylist()
+                values += [one.decode() if isinstance(one, bytes) else one for one in part.to_pylist()]
         if len(values) != (rows := sum(group.rows for group in groups)):
             raise ItlError(
                 f"{groups[0].file} and its like have {counted(len(values), 'values')} of {column}, but "

@@ -187,6 +187,27 @@ def test_classes_of_a_table_may_be_text_numbers_or_named_by_its_card(tmp_path):
         assert read("parquet", tmp_path / "plain")[0][1] == expected
 
 
+def test_text_that_a_table_has_as_bytes_is_text(tmp_path):
+    """As writers without Parquet's UTF8 annotation leave it."""
+    image = pa.array([{"bytes": DATA, "path": f"{number}.png".encode()} for number in (1, 2)])
+    classes = [b"fox", "renard polaire à gorge".encode()]
+    for labels in (pa.array(classes), pa.array(classes).dictionary_encode()):
+        table = pa.table({"image": image, "label": labels, "split": [b"train", b"train"]})
+        pq.write_table(table, tmp_path / "images.parquet")
+        assert read("parquet", tmp_path) == [
+            ("train/fox/1.png", "fox", "train"),
+            ("train/renard polaire à gorge/2.png", "renard polaire à gorge", "train"),
+        ]
+    splits = pa.table({"image": image, "label": [b"fox", b"fox"], "split": [b"train", b"test"]})
+    pq.write_table(splits, tmp_path / "images.parquet")
+    assert [split for _, _, split in read("parquet", tmp_path)] == ["test", "train"]
+    pq.write_table(pa.table({"image": image, "label": [b"fox", b"\xff"]}), tmp_path / "images.parquet")
+    with pytest.raises(
+        ItlError, match="column label of images.parquet is damaged, or not a valid one .'utf-8"
+    ):
+        open_source("parquet", tmp_path).records()
+
+
 def test_a_table_that_has_changed_is_packed_anew(tmp_path):
     def digest(shade: int) -> str:
         image = encoded(np.full((4, 4, 3), shade, np.uint8))
