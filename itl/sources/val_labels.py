@@ -10,6 +10,7 @@ from itl.sources.archives import Member
 from itl.sources.limits import explain_damage, files_of_packed_tar
 from itl.sources.mat_files import load_mat
 from itl.sources.records import WNID, examples, short_name
+from itl.storage import text_lines
 
 DEVKIT = "ILSVRC2012_devkit_t12"
 TRUTH, META = "ILSVRC2012_validation_ground_truth.txt", "meta.mat"
@@ -100,7 +101,7 @@ def read_labels(data: bytes, order: Sequence[str] = ()) -> dict[str, str]:
         ItlError: With the line, if it has no wnid or contradicts another.
     """
     labels: dict[str, str] = {}
-    for number, line in enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1):
+    for number, line in enumerate(text_lines(data.decode("utf-8-sig", errors="replace")), 1):
         parts = re.sub(r'[,"]', " ", line).split()
         if not parts:
             continue
@@ -154,7 +155,7 @@ def _is_list(name: str) -> bool:
 def _lists(files: Mapping[str, Member]) -> Iterator[tuple]:
     order_file = next((name for name in CLASS_ORDERS if name in files), None)
     lines = files[order_file].read_start(MAX_LIST_BYTES).decode("utf-8-sig", "replace") if order_file else ""
-    order = [line.split()[0] for line in lines.splitlines() if line.strip()]
+    order = [line.split()[0] for line in text_lines(lines) if line.strip()]
     wnids = order if all(map(WNID.fullmatch, order)) else []  # what else is there names no classes
     for name in sorted(files, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 99, name)):
         data = files[name].read_start(MAX_LIST_BYTES)
