@@ -311,7 +311,7 @@ def verdict_quantile(tasks: int, repeats: int, options: int) -> float:
     difference between options from the noise of training.
 
     >>> [round(verdict_quantile(tasks, 18, 9), 2) for tasks in (1, 3, 9)], verdict_quantile(9, 0, 9)
-    ([2.8, 2.8, 1.86], inf)
+    ([2.83, 2.83, 1.86], inf)
     """
     if repeats < 1:
         return math.inf
