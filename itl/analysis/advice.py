@@ -7,7 +7,7 @@ computed by `itl.analysis.expected_scores` from all that is measured, on this ta
 import math
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from string import ascii_uppercase
 from typing import Any
 
@@ -121,7 +121,7 @@ def advise(grid: Grid, task: str, budget: Budget = NO_LIMIT, parameters: Paramet
         ItlError: there is no such task, no pre-training fits the budget, or nothing is measured yet: then it
             names the pilot.
     """
-    number = grid.tasks.index(pick({name: name for name in grid.tasks}, task, "task of this advice"))
+    number = pick({name: number for number, name in enumerate(grid.tasks)}, task, "task of this advice")
     pilot = _pilot(grid, number)
     affordable = _affordable(grid, number, budget)
     if not len(grid.measured):
@@ -321,14 +321,13 @@ class Pilot:
     def __init__(self, question: Question, target: str, store: Store, machine: Machine) -> None:
         """Choose among the options of *question* for a *target* or task of it; hours are for *machine*."""
         self.task = task_of(question, target)
-        self._question, self._machine = question, machine
-        self._read = partial(grid_of, question, store, machine)
+        self._question, self._store, self._machine = question, store, machine
         self._parameters: Parameters | None = None
 
     @cached_property
     def grid(self) -> Grid:
         """The options and all that is measured, read once; what `add` is told is added."""
-        return self._read()
+        return grid_of(self._question, self._store, self._machine)
 
     def next(self) -> Experiment | None:
         """Return the net to be measured next; None where all are."""
