@@ -106,16 +106,11 @@ ALLOW_UNREADABLE: Argument = (
     },
 )
 
+POINTS: dict[str, Any] = {"type": parse_points, "metavar": "POINTS"}
 PLAN: tuple[Argument, ...] = (
     ("--runs", {"action": "store_true", "help": "list every run"}),
-    (
-        "--detect",
-        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show so large a true change"},
-    ),
-    (
-        "--within",
-        {"type": parse_points, "metavar": "POINTS", "help": "seeds that show no change to be that small"},
-    ),
+    ("--detect", POINTS | {"help": "seeds that show so large a true change"}),
+    ("--within", POINTS | {"help": "seeds that show no change to be that small"}),
 )
 UNTIL_DECIDED: Argument = (
     "--until-decided",

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from itl.runs.question import Question
     from itl.runs.store import Store
 
-Command = Callable[[argparse.Namespace], None]
-
 
 def main(argv: Sequence[str]) -> int:
     """Run the command line *argv*; returns the status of `itl.__main__.main`. Raises errors with --debug."""
@@ -99,7 +97,7 @@ def parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(function: Command, *arguments: Argument, **options: Any) -> None:
+    def command(function: Callable[[argparse.Namespace], None], *arguments: Argument, **options: Any) -> None:
         """Add the command that *function* is, under its name, with the first line of its docstring."""
         name, summary = function.__name__.replace("_", "-"), (function.__doc__ or "").splitlines()[0]
         command_parser = commands.add_parser(name, help=summary, allow_abbrev=False, **options)
@@ -183,17 +181,14 @@ def _add_packs(command: Callable[..., None]) -> None:
 
 def _add_detection(command: Callable[..., None]) -> None:
     """Add the commands on detections and region proposals."""
-    images = (
-        "--images",
-        {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"},
-    )
+    scored = {"type": Path, "help": "list of the images that are scored, such as ImageSets/Main/test.txt"}
     command(
         voc_ap,
         ("--annotations", {"type": Path, "required": True, "help": "VOC's XML files: a folder or tar"}),
         ("--detections", {"type": Path, "required": True, "help": DETECTION_HELP}),
         ("--categories", {"type": Path, "help": "what COCO's category ids are: annotations JSON, or names"}),
         ("--metric", {"choices": ["07", "area"], "default": "07", "help": "11 points, or the area"}),
-        images,
+        ("--images", scored),
     )
     command(
         proposals,
@@ -202,7 +197,7 @@ def _add_detection(command: Callable[..., None]) -> None:
         ("--recall", {"metavar": "ANNOTATIONS", "type": Path, "help": "VOC's XML files: a folder or tar"}),
         ("--order", {"choices": ["yxyx", "xyxy"], "default": "yxyx", "help": "of boxes in a .mat"}),
         ("--count", {"type": int, "nargs": "+", "default": [300, 1000, 2000], "help": "regions an image"}),
-        images,
+        ("--images", scored),
         description=PROPOSAL_FORMATS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -362,8 +357,7 @@ def run(args: argparse.Namespace) -> None:
             print(line, flush=True)
     else:
         run_all(questions, store, machine)
-        report = shlex.join(["itl", "report", args.preset, *_folder_options(args)])
-        print(f"{describe_done(questions, store, machine)}; next: {report}")
+        print(f"{describe_done(questions, store, machine)}; next: {_command_line('report', args)}")
 
 
 def report(args: argparse.Namespace) -> None:
@@ -411,7 +405,7 @@ def results(args: argparse.Namespace) -> None:
     from itl.runs.store import Store
 
     if args.format == "parquet" and sys.stdout.isatty():
-        command = shlex.join(["itl", "results", args.preset, *_folder_options(args)])
+        command = _command_line("results", args)
         raise ItlError(f"parquet is no text for a terminal; write a file: {command} --format parquet > FILE")
     machine = _machine(args)
     preset = _preset(args)
@@ -426,8 +420,7 @@ def results(args: argparse.Namespace) -> None:
     for line in changed_sources(questions, machine):
         print(f"itl: note: {line}", file=sys.stderr)
     if note := describe_missing(questions, table, store, machine):
-        command = shlex.join(["itl", "run", args.preset, *_folder_options(args)])
-        print(f"itl: note: {note}; `{command}` does them", file=sys.stderr)
+        print(f"itl: note: {note}; `{_command_line('run', args)}` does them", file=sys.stderr)
 
 
 def compare(args: argparse.Namespace) -> None:
@@ -471,10 +464,11 @@ def _plan(args: argparse.Namespace) -> "tuple[Plan, list[Question], Store, Machi
     return made, questions, store, machine
 
 
-def _folder_options(args: argparse.Namespace) -> list[str]:
-    """Return the options of *args* that another command needs to find the same images and runs."""
-    words = [word for entry in args.data or () for word in ("--data", entry)]
-    return words if args.home is None else [*words, "--home", str(args.home)]
+def _command_line(command: str, args: argparse.Namespace) -> str:
+    """Write the `itl` *command* for the preset of *args*, with what it needs to find its images and runs."""
+    data = [word for entry in args.data or () for word in ("--data", entry)]
+    home = [] if args.home is None else ["--home", str(args.home)]
+    return shlex.join(["itl", command, args.preset, *data, *home])
 
 
 def _machine(args: argparse.Namespace) -> Machine:

@@ -85,9 +85,7 @@ def copy_shipped(folder: Path) -> list[Path]:
     except OSError as error:
         for target in targets:
             shutil.rmtree(target, ignore_errors=True)  # half a copy would not be taken up again
-        reason = (
-            error.strerror or error.args[0][0][2]
-        )  # of shutil's own: source, target and why, of each file
+        reason = error.strerror or error.args[0][0][2]  # shutil's own: source, target and why, of each file
         raise ItlError(
             f"cannot copy to {folder}: {reason}; free space or allow writing, then repeat"
         ) from error

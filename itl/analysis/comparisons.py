@@ -256,24 +256,19 @@ def compare(question: Question, data: TaskValues, of: Columns, against: Columns)
         main = question.comparisons[0].against
         reference = data.side(main) if main in _trained(data.conditions) else first
     change = model.estimate(first - second)
-    gain = _estimate(model, reference - untrained, bool(untrained.any()))
+    added = reference - untrained  # by pre-training
+    is_known = untrained.any() and np.isfinite(model.means[np.flatnonzero(added)]).all()
+    gain = model.estimate(added) if is_known else None
     share = (math.nan, math.nan, math.nan)
     if gain is not None and gain.mean > 0 and against_trained and not fitted:
         share = model.ratio(first - untrained, second - untrained)
-    margin, p = _margin(question, data.metric, model, first - second, reference - untrained, gain)
+    margin, p = _margin(question, data.metric, model, first - second, added, gain)
     scores = (float(np.nansum(side * model.means)) for side in (reference, untrained))
     evidence = Evidence(change, margin, p, control_fault(gain, margin, *scores))
     used = np.flatnonzero((first != 0) | (second != 0))
     unequal, runs = bool(model.unequal[used].any()), frozenset().union(*(data.runs[index] for index in used))
     compared = condition_text(dict(of), dict(against))
     return Row(compared, data.task, data.metric, evidence, share, gain, unequal, runs)
-
-
-def _estimate(model: TaskModel, weights: np.ndarray, known: bool) -> Estimate | None:
-    """Estimate a contrast, or None where a condition of it is missing."""
-    if not known or not np.isfinite(model.means[np.flatnonzero(weights)]).all():
-        return None
-    return model.estimate(weights)
 
 
 def _margin(
@@ -367,12 +362,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def _flags(row: Any) -> str:
     """Say what speaks against a row of contrasts beside its verdict; '' for nothing."""
-    flags = ["unequal spreads"] if row.unequal else []
-    flags += [f"results of {row.mixed}"] if row.mixed else []
-    flags += (
-        ["no share: the gain may be 0"] if math.isnan(row.share_low) and not math.isnan(row.share) else []
-    )
-    return ", ".join(flags)
+    flags = {
+        "unequal spreads": row.unequal,
+        f"results of {row.mixed}": row.mixed,
+        "no share: the gain may be 0": math.isnan(row.share_low) and not math.isnan(row.share),
+    }
+    return ", ".join(flag for flag, applies in flags.items() if applies)
 
 
 def every_contrast(answers: Sequence[Answer]) -> pd.DataFrame:

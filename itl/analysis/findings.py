@@ -96,10 +96,9 @@ def pair_of(finding: Finding, question: Question, results: pd.DataFrame) -> Pair
     nearest = min(octaves, key=octaves.__getitem__, default=None)
     if nearest is None or octaves[nearest] > COMPARABLE_OCTAVES:
         return None
-    for comparison in question.comparisons:  # of the same two, on tasks of its own
-        if (comparison.of, comparison.against) == (nearest, largest):
-            return Pair(comparison, finding.beside == "own")
-    return Pair(Comparison(nearest, largest), finding.beside == "own")
+    same = (pair for pair in question.comparisons if (pair.of, pair.against) == (nearest, largest))
+    comparison = next(same, Comparison(nearest, largest))  # a declared one may be on tasks of its own
+    return Pair(comparison, finding.beside == "own")
 
 
 def rows_by_condition(results: pd.DataFrame, conditions: Sequence[Condition]) -> dict[Columns, pd.DataFrame]:

@@ -26,7 +26,7 @@ from itl.hierarchy.label_sets import label_set
 from itl.hierarchy.taxonomy import Taxonomy
 from itl.machine import Machine
 from itl.packs.paths import pack_for
-from itl.runs.question import Question, Run
+from itl.runs.question import Question, Run, Task, with_seed
 from itl.runs.store import Store
 from itl.runs.task_questions import EVERYTHING, HALF, Counterfactual
 from itl.specs import Transfer
@@ -184,11 +184,7 @@ def _ancestry(member: np.ndarray) -> np.ndarray:
     return shared * len(shared) / max(np.trace(shared), 1.0)
 
 
-ESTIMATORS = {
-    "tree-shrunk": tree_shrunk,
-    "ridge": ridge,
-    "difference of means": difference_of_means,
-}
+ESTIMATORS = {"tree-shrunk": tree_shrunk, "ridge": ridge, "difference of means": difference_of_means}
 
 
 @dataclass(frozen=True)
@@ -262,7 +258,7 @@ def halves_scored(question: Question, store: Store, machine: Machine, task: str 
     (labels,) = (condition.labels for condition in question.conditions if condition.seeds)
     inclusion = np.zeros((len(halves), len(classes)))
     for net, seed in enumerate(halves["seed"]):
-        kept = label_set(tree, labels.replace("{seed}", str(seed)), classes).class_of
+        kept = label_set(tree, with_seed(labels, seed), classes).class_of
         inclusion[net] = [wnid in kept for wnid in classes]
     nodes = nodes_above(tree, classes)
     means = rows.groupby("pretrained_on")["value"].mean()
@@ -416,7 +412,7 @@ def images_scored(question: Question, store: Store, machine: Machine, task: str 
         )
     correct = 100 * np.array([np.load(kept[seed]) for seed in scored.seeds], np.float32)
     spec = runs[scored.seeds[0]]
-    name = next(known.target for known in question.tasks if known.name == scored.task)
+    name = Task.read(scored.task).target
     target = target_of(spec, pack_for(question.packings()[name], name, machine), question.tree(machine))
     images = target.pack.table.iloc[target.test.rows][["image", "wnid"]].reset_index(drop=True)
     images.insert(0, "row", target.test.rows)

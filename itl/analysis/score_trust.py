@@ -84,9 +84,9 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     columns = [*(name for name, _ in question.conditions[0].columns), "seed"]
     tasks = [task for task in question.tasks if task.measures_transfer]
     known = results[results["images"] > 0].groupby(columns, sort=False)["images"].first().to_frame(SIZE)
-    known[SOURCE_ACCURACY] = _values(results, "own", "accuracy", columns)
+    known[SOURCE_ACCURACY] = _values(results, "own", columns)
     known[RANDOM] = 0.0
-    values = {task.name: _values(results, task.name, None, columns) for task in tasks}
+    values = {task.name: _values(results, task.name, columns) for task in tasks}
     transfer = pd.concat(values, axis=1, sort=False)
     scores = [_scores(results, score_task(task).name, columns) for task in tasks]
     index = known.index.intersection(transfer.dropna().index, sort=False)
@@ -107,9 +107,9 @@ def nets_of(question: Question, results: pd.DataFrame) -> Nets:
     return Nets(np.array(tables), measured, untrained.to_numpy(float), seeds, names, targets, predictors)
 
 
-def _values(results: pd.DataFrame, task: str, metric: str | None, columns: list[str]) -> pd.Series:
-    """Return the values of *task* by net, by its main metric if none is given; fits are averaged."""
-    rows = results[(results["task"] == task) & (results["metric"] == (metric or main_metric(task)))]
+def _values(results: pd.DataFrame, task: str, columns: list[str]) -> pd.Series:
+    """Return the values of *task*, by its main metric, by net; fits are averaged."""
+    rows = results[(results["task"] == task) & (results["metric"] == main_metric(task))]
     return rows.groupby(columns, sort=False)["value"].mean()
 
 

@@ -87,14 +87,11 @@ def judge(family: Sequence[Evidence], cap: int = 0) -> list[Verdict]:
     positive control passes; the margin decides where both hold, since a smaller change does not matter. Where
     seeds are added one by one, at most to *cap*, p values are adjusted for the looks at fewer seeds too.
     """
-    looks = [_adjustment_for_looks(evidence.change.n, cap) for evidence in family]
+    seeds = [evidence.change.n for evidence in family]
+    looks = [LEVEL / look_level(n, cap) if MIN_SEEDS <= n <= cap else 1.0 for n in seeds]
     different = _adjusted([evidence.change.p for evidence in family], looks)
     same = _adjusted([1.0 if evidence.control_fault else evidence.p_same for evidence in family], looks)
     return [_verdict(*row, len(family)) for row in zip(family, different, same, strict=True)]
-
-
-def _adjustment_for_looks(seeds: int, cap: int) -> float:
-    return LEVEL / look_level(seeds, cap) if MIN_SEEDS <= seeds <= cap else 1.0
 
 
 def _adjusted(p_values: Sequence[float], factors: Sequence[float]) -> list[float]:

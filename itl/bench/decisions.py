@@ -85,7 +85,7 @@ def verdict_table(studies: int) -> pd.DataFrame:
                 "seeds": seeds,
                 "false gain or loss": _percent(_any_change(judged) for judged in equal),
                 "one condition three times as noisy": _percent(_any_change(judged) for judged in noisy),
-                "flagged": _percent(_flagged(tasks[0]) for tasks in noisy_tasks),
+                "flagged": _percent(model_of(tasks[0]).unequal[0] for tasks in noisy_tasks),
                 "false same": _percent(any(row.word == SAME for row in judged) for judged in at_margin),
                 "main, 2 SD found": _percent(judged[0].word == GAIN for judged in alone),
                 "among nine, 2 SD found": _percent(row.word == GAIN for judged in nine for row in judged[1:]),
@@ -98,10 +98,6 @@ def verdict_table(studies: int) -> pd.DataFrame:
 
 def _any_change(judged: list[Verdict]) -> bool:
     return any(row.word in (GAIN, LOSS) for row in judged)
-
-
-def _flagged(values: np.ndarray) -> bool:
-    return bool(model_of(values).unequal[0])
 
 
 def estimator_table(studies: int) -> pd.DataFrame:
@@ -159,24 +155,19 @@ def family_table(studies: int) -> pd.DataFrame:
         for world, (effects, _) in worlds.items():
             only = TASKS if world == "another of nine" else 1
             questions = simulated(seeds, studies, effects, only=only)
-            p_values[world] = [[row.change for row in _changes(tasks)] for tasks in questions]
+            p_values[world] = [_p_of_changes(tasks) for tasks in questions]
         for rule, adjust in rules.items():
             rates = [
-                _percent(
-                    adjust([change.p for change in question])[row] < LEVEL for question in p_values[world]
-                )
+                _percent(adjust(question)[row] < LEVEL for question in p_values[world])
                 for world, (_, row) in worlds.items()
             ]
             rows.append((seeds, rule, *rates))
     return pd.DataFrame(rows, columns=["seeds", "rule", *worlds])
 
 
-def _changes(tasks: list[np.ndarray]) -> list[Evidence]:
-    return [
-        Evidence(model.estimate(contrast(first)))
-        for model in map(model_of, tasks)
-        for first in range(COMPARED)
-    ]
+def _p_of_changes(tasks: list[np.ndarray]) -> list[float]:
+    models = map(model_of, tasks)
+    return [model.estimate(contrast(first)).p for model in models for first in range(COMPARED)]
 
 
 def until_decided_table(studies: int, caps: tuple[int, ...] = (6, 10)) -> pd.DataFrame:

@@ -61,10 +61,8 @@ Estimator = Callable[[np.ndarray, np.ndarray, Nodes], Mixture]
 
 def halves(tree: Taxonomy, classes: list[str], nets: int, method: str = "half-balanced") -> np.ndarray:
     """Return which of *classes* are in each of so many halves by a label method, (nets, classes) of 0, 1."""
-    inclusion = np.zeros((nets, len(classes)))
-    for number in range(nets):
-        inclusion[number, np.isin(classes, list(label_set(tree, f"{method}@{number}", classes).class_of))] = 1
-    return inclusion
+    label_sets = [label_set(tree, f"{method}@{number}", classes) for number in range(nets)]
+    return np.array([np.isin(classes, list(labels.class_of)) for labels in label_sets], float)
 
 
 def planted(tree: Taxonomy, classes: list[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from itl.bench.goals import NIGHT_H
@@ -86,12 +86,6 @@ def grid(preset: Preset, sizes: Mapping[str, Size], machine: Machine) -> tuple[P
     return made, [(*work, rates[name]) for name, work in works.items()]
 
 
-def measure_once(presets: Iterable[Preset], sizes: Mapping[str, Size], machine: Machine) -> None:
-    """Measure every kind of work of all *presets* in one process; the plans then take what it measured."""
-    works = [work for preset in presets for work in worked(*as_if_listed(preset, sizes, machine))]
-    calibrated(works, machine)
-
-
 def worked(questions: list[Question], machine: Machine) -> Iterator[tuple[str, Recipe]]:
     """Yield the net and recipe of every run, those that others need first."""
     for question in questions:
@@ -125,10 +119,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         device = Machine.from_environment(device=args.device).devices[0]  # hours of a single one
         machine = Machine.from_environment(home=Path(home), device=device, workers=1)
-        measure_once(presets, published(), machine)
+        sizes = published()
+        works = [work for preset in presets for work in worked(*as_if_listed(preset, sizes, machine))]
+        calibrated(works, machine)  # in one process; the plans then take what it measured
         for preset in presets:
-            made, works = grid(preset, published(), machine)
-            print("\n".join([f"{preset.name}: {preset.about}", *describe(made, works)]), flush=True)
+            made, rated = grid(preset, sizes, machine)
+            print("\n".join([f"{preset.name}: {preset.about}", *describe(made, rated)]), flush=True)
             hours[preset.name] = made.minutes / 60
             if args.json:
                 args.json.write_text(json.dumps(hours))

@@ -116,10 +116,9 @@ def alone(
     def step() -> None:
         take_step(net, optimizer, batches, recipe, objective, *ready)
 
-    graph = record(step, training_state(net, optimizer)) if replay else None
+    take = record(step, training_state(net, optimizer)).replay if replay else step
 
     def steps() -> None:
-        take = graph.replay if graph else step
         with repeatable(batches.machine):
             for _ in range(len(batches)):
                 take()

@@ -12,8 +12,6 @@ import torch
 COPIED_BYTES = 256 << 20  # more than caches hold
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the square product; the inner dimension is that, or a quarter of it
 
-Calls = Mapping[str, Callable[[], Any]]  # what is timed, by the name shown
-
 
 @dataclass(frozen=True)
 class Work:
@@ -23,7 +21,7 @@ class Work:
     unit: str  # "queries"
     count: int  # of units that one call does
     ours: Callable[[], object]
-    peers: Calls
+    peers: Mapping[str, Callable[[], Any]]  # by the name shown
     absent: Mapping[str, str] = field(default_factory=dict)  # peers that are not installed, and why
     moved: float = 0  # bytes that one call must move at the least
     operations: float = 0  # floating-point operations that one call must do at the least
@@ -93,4 +91,4 @@ def once(work: Callable[[], object], device: str) -> float:
 
 def _wait_for(device: str) -> None:
     if device.startswith("cuda"):
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)

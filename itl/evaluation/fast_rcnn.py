@@ -52,19 +52,9 @@ class Detector(nn.Module):
             self.classes = _linear(features, classes + 1, std=0.01)
             self.offsets = _linear(features, 4 * (classes + 1), std=0.001)
             self.rpn = _rpn(maps.shape[1], backbone.stride, recipe) if recipe.regions == "rpn" else None
-        self.heads = RoIHeads(
-            self.pool_regions,
-            self.box_features,
-            self.predict,
-            0.5,
-            0.5,
-            recipe.rois,
-            recipe.foreground,
-            BOX_CODER_WEIGHTS,
-            MIN_SCORE,
-            NMS_IOU,
-            MAX_DETECTIONS,
-        )
+        parts = self.pool_regions, self.box_features, self.predict
+        sampling = 0.5, 0.5, recipe.rois, recipe.foreground, BOX_CODER_WEIGHTS
+        self.heads = RoIHeads(*parts, *sampling, MIN_SCORE, NMS_IOU, MAX_DETECTIONS)
 
     def train(self, mode: bool = True) -> "Detector":
         """Set the mode of all but normalisation layers, whose statistics of two images would be noise."""
@@ -159,15 +149,7 @@ def _rpn(channels: int, stride: int, recipe: DetectionRecipe) -> RegionProposalN
     """Build a region proposal network with Faster R-CNN's published thresholds and counts."""
     sizes = tuple(size * recipe.pixels for size in ANCHOR_SIZES)
     anchors = Anchors(stride, sizes, ANCHOR_RATIOS)
-    counts = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
-    return RegionProposalNetwork(
-        anchors,
-        RPNHead(channels, anchors.num_anchors_per_location()[0]),
-        0.7,
-        0.3,
-        256,
-        0.5,
-        {"training": 12_000, "testing": 6_000},
-        counts,
-        0.7,
-    )
+    head = RPNHead(channels, anchors.num_anchors_per_location()[0])
+    before_nms = {"training": 12_000, "testing": 6_000}
+    after_nms = {"training": recipe.proposals, "testing": min(300, recipe.proposals)}
+    return RegionProposalNetwork(anchors, head, 0.7, 0.3, 256, 0.5, before_nms, after_nms, 0.7)

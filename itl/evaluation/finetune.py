@@ -60,11 +60,8 @@ def actions(
 
     def evaluate(part: Target, recipe: Recipe, run_folder: Path) -> dict[str, float]:
         seed = spec.fit_seed
-        return {
-            "map": map_percent(
-                *finetune_and_predict(net, part, recipe, run_folder, machine, seed, independent)
-            )
-        }
+        predicted = finetune_and_predict(net, part, recipe, run_folder, machine, seed, independent)
+        return {"map": map_percent(*predicted)}
 
     return at_best_lr(spec, target, folder, evaluate)
 

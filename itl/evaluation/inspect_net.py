@@ -184,7 +184,8 @@ class Inspection:
         """Name the group of each label under *node*, and of each label that images may be taken for."""
         classes = self.images.classes
         labels = {label for label, wnid in enumerate(classes) if not node or node in self._nodes_of(wnid)}
-        branch = self._branch(labels if node else None)
+        wanted = (one for one in reversed(self._branches) if not node or one.child_of.keys() == labels)
+        branch = next(wanted, None)  # the highest
         if branch is not None:
             one_of = {child: label for label, child in branch.child_of.items()}  # a class under each child
             names = {child: self._child(branch.node, classes[label]) for child, label in one_of.items()}
@@ -192,11 +193,6 @@ class Inspection:
             return children, children
         every = {label: self.name(wnid) for label, wnid in enumerate(classes)}
         return {label: every[label] for label in labels}, every
-
-    def _branch(self, labels: set[int] | None) -> Branch | None:
-        """Return the highest node with classes under several children, of exactly these *labels* if given."""
-        branches = reversed(self._branches)
-        return next((one for one in branches if labels is None or one.child_of.keys() == labels), None)
 
     def _child(self, node: str, wnid: str) -> str:
         """Name the child of *node* that *wnid* is under; a class is under itself."""
@@ -218,17 +214,9 @@ def inspect_own(
     with torch.no_grad():
         probabilities = net.to(features.device).head(features).float().softmax(1)
     confidence, predicted = probabilities.max(1)
-    return Inspection(
-        pack,
-        tree,
-        images,
-        train,
-        features,
-        _features(net, spec, pack, train, machine),
-        predicted.cpu().numpy(),
-        confidence.double().cpu().numpy(),
-        available,
-    )
+    train_features = _features(net, spec, pack, train, machine)
+    judged = predicted.cpu().numpy(), confidence.double().cpu().numpy()
+    return Inspection(pack, tree, images, train, features, train_features, *judged, available)
 
 
 def inspect_target(
@@ -248,17 +236,8 @@ def inspect_target(
     labels = torch.from_numpy(train.labels)[rows.cpu()]
     predicted = vote(labels)
     share = (labels == predicted[:, None]).double().mean(1)
-    return Inspection(
-        target.pack,
-        tree,
-        images,
-        train,
-        features,
-        train_features,
-        predicted.numpy(),
-        share.numpy(),
-        len(target.test.rows),
-    )
+    judged, available = (predicted.numpy(), share.numpy()), len(target.test.rows)
+    return Inspection(target.pack, tree, images, train, features, train_features, *judged, available)
 
 
 def spread(selection: Selection, limit: int) -> Selection:

@@ -63,23 +63,11 @@ def _search_block(
     counts = torch.empty(count, dtype=torch.int32, device=base.device)
     cosines = torch.empty(count, CANDIDATES, dtype=torch.float64, device=base.device)
     # Chunks of 512 groups, and of 8 rows by 64 numbers, on one warp are the quickest on an H200
-    _select_kernel[(count,)](
-        maxima,
-        margin,
-        candidates,
-        counts,
-        len(rounded_queries.vectors),
-        len(rounded.vectors) // ROWS,
-        k,
-        GROUPS,
-        UNITS,
-        UNIT,
-        CANDIDATES,
-        512,
-        num_warps=1,
-    )
+    sizes = len(rounded_queries.vectors), len(rounded.vectors) // ROWS
+    constants = k, GROUPS, UNITS, UNIT, CANDIDATES, 512
+    _select_kernel[(count,)](maxima, margin, candidates, counts, *sizes, *constants, num_warps=1)
     _cosines_kernel[(count,)](
-        queries, base, candidates, counts, cosines, len(base), base.shape[1], CANDIDATES, 8, 64, num_warps=1
+        queries, base, candidates, counts, cosines, *base.shape, CANDIDATES, 8, 64, num_warps=1
     )
     _best_kernel[(count,)](cosines, candidates, counts, rows, similarities, k, CANDIDATES, num_warps=1)
     torch.logical_or(counts > CANDIDATES, margin.isnan().any(), out=remain)  # NaN: one is not finite
@@ -98,42 +86,17 @@ def _round(vectors: Tensor, centre: Tensor | None = None) -> RoundedVectors:
     length, error = torch.empty(2, tiles * tile, device=vectors.device)
     block = triton.next_power_of_2(padded)
     at_once = max(1, min(tile, 4096 // block))
-    _round_kernel[(tiles * tile // at_once,)](
-        vectors,
-        vectors if centre is None else centre,
-        rounded,
-        length,
-        error,
-        count,
-        tiles,
-        width,
-        padded,
-        centre is not None,
-        tile,
-        GROUPS,
-        at_once,
-        block,
-    )
+    tensors = vectors, vectors if centre is None else centre, rounded, length, error
+    constants = centre is not None, tile, GROUPS, at_once, block
+    _round_kernel[(tiles * tile // at_once,)](*tensors, count, tiles, width, padded, *constants)
     return RoundedVectors(rounded, length, error)
 
 
 @triton.jit(do_not_specialize=["count", "tiles"])
 def _round_kernel(
-    vectors,
-    centre,
-    rounded,
-    length,
-    error,
-    count,
-    tiles,
-    width,
-    padded,
-    IS_BASE: tl.constexpr,
-    TILE: tl.constexpr,
-    GROUPS: tl.constexpr,
-    AT_ONCE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    vectors, centre, rounded, length, error, count, tiles, width, padded, IS_BASE: tl.constexpr,
+    TILE: tl.constexpr, GROUPS: tl.constexpr, AT_ONCE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """Round a few vectors, each read once."""
     position = tl.program_id(0) * AT_ONCE + tl.arange(0, AT_ONCE)
     number = tl.arange(0, BLOCK)[None, :]
@@ -161,22 +124,13 @@ def _group_maxima(queries: Tensor, base: Tensor) -> Tensor:
     """
     query_tiles, row_tiles = len(queries) // QUERIES, len(base) // ROWS
     maxima = torch.empty(2, len(queries), row_tiles * GROUPS, device=queries.device)
-    _group_maxima_kernel[(min(multiprocessors(queries.device), query_tiles * row_tiles),)](
+    descriptors = (
         TensorDescriptor.from_tensor(queries, [QUERIES, NUMBERS]),
         TensorDescriptor.from_tensor(base, [ROWS, NUMBERS]),
-        maxima,
-        query_tiles,
-        row_tiles,
-        base.shape[1],
-        QUERIES,
-        ROWS,
-        NUMBERS,
-        GROUPS,
-        UNITS,
-        UNIT,
-        num_warps=8,
-        num_stages=4,
     )
+    sizes, constants = (query_tiles, row_tiles, base.shape[1]), (QUERIES, ROWS, NUMBERS, GROUPS, UNITS, UNIT)
+    grid = (min(multiprocessors(queries.device), query_tiles * row_tiles),)
+    _group_maxima_kernel[grid](*descriptors, maxima, *sizes, *constants, num_warps=8, num_stages=4)
     return maxima
 
 
@@ -194,19 +148,9 @@ def _two_highest(one, two, other, another):
 
 @triton.jit(do_not_specialize=["query_tiles", "row_tiles"])
 def _group_maxima_kernel(
-    queries,
-    base,
-    maxima,
-    query_tiles,
-    row_tiles,
-    width,
-    QUERIES: tl.constexpr,
-    ROWS: tl.constexpr,
-    NUMBERS: tl.constexpr,
-    GROUPS: tl.constexpr,
-    UNITS: tl.constexpr,
-    UNIT: tl.constexpr,
-):
+    queries, base, maxima, query_tiles, row_tiles, width, QUERIES: tl.constexpr, ROWS: tl.constexpr,
+    NUMBERS: tl.constexpr, GROUPS: tl.constexpr, UNITS: tl.constexpr, UNIT: tl.constexpr,
+):  # fmt: skip
     """Multiply tile after tile; flattened loops fetch the numbers of the next while one is reduced."""
     groups = row_tiles * GROUPS
     second = maxima + query_tiles.to(tl.int64) * QUERIES * groups
@@ -230,19 +174,9 @@ def _group_maxima_kernel(
 
 @triton.jit(do_not_specialize=["queries", "tiles"])
 def _select_kernel(
-    maxima,
-    margin,
-    candidates,
-    counts,
-    queries,
-    tiles,
-    K: tl.constexpr,
-    GROUPS: tl.constexpr,
-    UNITS: tl.constexpr,
-    UNIT: tl.constexpr,
-    CANDIDATES: tl.constexpr,
-    CHUNK: tl.constexpr,
-):
+    maxima, margin, candidates, counts, queries, tiles, K: tl.constexpr, GROUPS: tl.constexpr,
+    UNITS: tl.constexpr, UNIT: tl.constexpr, CANDIDATES: tl.constexpr, CHUNK: tl.constexpr,
+):  # fmt: skip
     """List the rows that can be among the K nearest of one query.
 
     K groups, so K rows, have a product of at least *floor* + margin: a row below floor - margin is not among
@@ -281,17 +215,9 @@ def _select_kernel(
 
 @triton.jit(do_not_specialize=["rows"])
 def _cosines_kernel(
-    queries,
-    base,
-    candidates,
-    counts,
-    cosines,
-    rows,
-    width,
-    CANDIDATES: tl.constexpr,
-    CHUNK: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    queries, base, candidates, counts, cosines, rows, width,
+    CANDIDATES: tl.constexpr, CHUNK: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     """Compare one query with its candidates, in float64; what pads a tile is no row."""
     query = tl.program_id(0).to(tl.int64)
     queries += query * width

@@ -189,13 +189,9 @@ def voc_ap(
     (object_images, detection_images), _ = _numbered(objects["image"], detections["image"])
     boxes, scores = detections[SIDES].to_numpy(np.float64), detections["score"].to_numpy(np.float64)
     difficult = objects["difficult"].to_numpy(bool)
-    precisions = average_precisions(
-        Objects(object_images, annotated, objects[SIDES].to_numpy(np.float64), difficult),
-        Detections(detection_images, detected, boxes, scores),
-        len(names),
-        metric,
-        iou,
-    )
+    true_objects = Objects(object_images, annotated, objects[SIDES].to_numpy(np.float64), difficult)
+    detected_objects = Detections(detection_images, detected, boxes, scores)
+    precisions = average_precisions(true_objects, detected_objects, len(names), metric, iou)
     return dict(zip(names, precisions.tolist(), strict=True))
 
 

@@ -236,11 +236,9 @@ def cut(tree: Taxonomy, wnids: Iterable[str], nodes: Iterable[str]) -> LabelSet:
                 f"cut at {node} ({tree[node].name}) labels none of the {len(wnids)} classes: "
                 f"{reason}; give a wnid on their parent paths"
             )
-    class_of, chosen = {}, set(nodes)
-    for wnid, path in paths.items():
-        nearest = next((node for node in path if node in chosen), None)
-        if nearest is not None:
-            class_of[wnid] = nearest
+    chosen = set(nodes)
+    nearest = {wnid: next((node for node in path if node in chosen), "") for wnid, path in paths.items()}
+    class_of = {wnid: node for wnid, node in nearest.items() if node}
     return LabelSet(f"cut@{','.join(nodes)}", class_of)
 
 

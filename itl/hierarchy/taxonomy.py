@@ -230,11 +230,9 @@ class Taxonomy:
         if not hits:
             wnids = {name: synset.wnid for synset, names, _ in self._texts for name in names}
             hits = [wnids[name] for name in nearest(_plain(wnid), wnids)]
-        hint = f"did you mean {', '.join(map(self._describe, hits))}? " if hits else ""
+        described = ", ".join(f"{hit} ({self[hit].name})" for hit in hits)
+        hint = f"did you mean {described}? " if hits else ""
         return f"no {wnid!r} among the {len(self)} synsets of this taxonomy; {hint}{ANOTHER_TREE}"
-
-    def _describe(self, wnid: str) -> str:
-        return f"{wnid} ({self._synsets[wnid].name})"
 
 
 def read_snapshot(path: Path) -> Taxonomy:

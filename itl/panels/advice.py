@@ -7,24 +7,16 @@ import numpy as np
 import traitlets
 from matplotlib.transforms import Bbox
 
-from itl import ItlError, pick
-from itl.analysis.advice import (
-    UNITS,
-    Advice,
-    Budget,
-    advise,
-    answer_text,
-    frontier,
-    hours_text,
-    readable,
-)
+from itl import ItlError
+from itl.analysis.advice import UNITS, Advice, Budget, advise, answer_text, frontier, readable
 from itl.analysis.figures import figure_of
 from itl.analysis.option_grid import Grid, grid_of
 from itl.analysis.wording import task_name
 from itl.machine import Machine
-from itl.panels.panel import WIDE, Panel, figure_url, named_so
+from itl.panels.panel import WIDE, Panel, figure_url, named_so, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
+from itl.runs.pilot import hours_text
 from itl.runs.questions import questions_of
 from itl.runs.store import Store
 
@@ -61,7 +53,7 @@ class AdvicePanel(Panel):
     def _known(self, proposal: dict) -> str:
         name = proposal["trait"].name
         known = self.grid.tasks if name == "task" else UNITS
-        return pick({one: one for one in known}, proposal["value"], f"{name} of this advice")
+        return one_of(known, proposal["value"], f"{name} of this advice")
 
     @traitlets.validate("number")
     def _above_zero(self, proposal: dict) -> float:

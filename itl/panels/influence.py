@@ -102,10 +102,7 @@ class InfluencePanel(Panel):
         effects = self.effects[::-1]
         named = effects["name"].str.contains(text.strip(), case=False, regex=False)
         shown = both_ends(effects[named | (effects.index == self.node)], MOST_NODES // 2)
-        return [
-            (f"{row.name}: {signed(row.effect)}, {row.verdict}", wnid)
-            for wnid, row in zip(shown.index, shown.itertuples(index=False), strict=True)
-        ]
+        return [(f"{row.name}: {signed(row.effect)}, {row.verdict}", row.Index) for row in shown.itertuples()]
 
     def controls(self) -> list[ipywidgets.Widget]:
         """Make the controls: a node, and a text that its name has."""

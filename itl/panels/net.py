@@ -8,7 +8,7 @@ import seaborn as sns
 import traitlets
 from matplotlib.figure import Figure
 
-from itl import ItlError, pick
+from itl import ItlError
 from itl.analysis.figures import COLOURS, METRIC_NAMES, QUIET, figure_of, new_axes
 from itl.evaluation.inspect_net import Inspection, inspect_own, inspect_target
 from itl.evaluation.target import target_of
@@ -16,7 +16,7 @@ from itl.hierarchy.taxonomies import tree_of_digest
 from itl.machine import Machine
 from itl.packs.paths import pack_of_digest
 from itl.packs.thumbnails import Gallery
-from itl.panels.panel import WIDE, Panel, captioned, figure_url
+from itl.panels.panel import WIDE, Panel, captioned, figure_url, one_of
 from itl.report.html import render
 from itl.report.run_page import CURVE_SIZE, loss_curve
 from itl.runs.nets import net_of, targets_of
@@ -63,8 +63,7 @@ class NetPanel(Panel):
 
     @traitlets.validate("over")
     def _known(self, proposal: dict) -> str:
-        names = {name: name for name in (OWN, *self.targets)}
-        return pick(names, proposal["value"], "target that this net was measured on")
+        return one_of([OWN, *self.targets], proposal["value"], "target that this net was measured on")
 
     @traitlets.validate("node")
     def _with_images(self, proposal: dict) -> str:

@@ -7,14 +7,14 @@ import ipywidgets
 import pandas as pd
 import traitlets
 
-from itl import ItlError, pick
-from itl.analysis.comparisons import Answer, answer
+from itl import ItlError
+from itl.analysis.comparisons import LESS_OWN, Answer, answer
 from itl.analysis.tables import summary
 from itl.analysis.wording import columns_text, condition_text, interval, signed, task_name
 from itl.machine import Machine
 from itl.packs.pack import Pack
 from itl.panels.net import NetPanel
-from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture
+from itl.panels.panel import WIDE, ForestPicture, Panel, forest_picture, one_of
 from itl.presets import Preset, load_preset
 from itl.report.html import render
 from itl.report.run_page import example_images, flatten_spec
@@ -69,8 +69,8 @@ class ResultsPanel(Panel):
     @traitlets.validate("question", "task", "metric", "axis")
     def _known(self, proposal: dict) -> str:
         name, value = proposal["trait"].name, proposal["value"]
-        offered = {offered: offered for _, offered in self.options(name) if offered}
-        return pick(offered, value, f"{name} in these results") if value != ALL else value
+        offered = [offered for _, offered in self.options(name) if offered != ALL]
+        return one_of(offered, value, f"{name} in these results") if value != ALL else ALL
 
     @traitlets.validate("row")
     def _a_row(self, proposal: dict) -> int:
@@ -164,9 +164,7 @@ class ResultsPanel(Panel):
 
     def _pair(self, name: str, compared: str) -> tuple[Condition, Condition] | None:
         """Return the conditions that a contrast compares; None where it is of all (a fit)."""
-        return self._pairs[name].get(compared) or next(
-            (pair for text, pair in self._pairs[name].items() if compared.startswith(text)), None
-        )
+        return self._pairs[name].get(compared.removesuffix(LESS_OWN))
 
     @cached_property
     def _question_runs(self) -> dict[str, list[Run]]:

@@ -12,7 +12,7 @@ import ipywidgets
 import traitlets
 import yaml
 
-from itl import ItlError, pick
+from itl import ItlError
 from itl.analysis.comparisons import Answer
 from itl.analysis.wording import answer_text
 from itl.browser.preset import settings as subset_settings
@@ -20,7 +20,7 @@ from itl.browser.widget import HierarchyBrowser
 from itl.machine import Machine, duration, project_folder
 from itl.packs.paths import size_of
 from itl.panels.answer_steps import AnswerSteps
-from itl.panels.panel import WIDE, Panel, garbage_collection_postponed, message_of, named_so
+from itl.panels.panel import WIDE, Panel, garbage_collection_postponed, message_of, named_so, one_of
 from itl.panels.quick_store import QuickStore
 from itl.panels.study_process import DONE, FAILED, NOT_STARTED, RUNNING, StudyProcess
 from itl.presets import load_preset, write_preset
@@ -103,8 +103,7 @@ class StudyPanel(Panel):
 
     @traitlets.validate("question")
     def _known(self, proposal: dict) -> str:
-        known = {stem: stem for stem in self.questions}
-        return pick(known, proposal["value"], f"question of preset {self.preset.name}")
+        return one_of(self.questions, proposal["value"], f"question of preset {self.preset.name}")
 
     @traitlets.observe("question")
     def _from_preset(self, change: dict) -> None:
@@ -119,8 +118,7 @@ class StudyPanel(Panel):
 
     @traitlets.validate("target_source")
     def _of_one_class_an_image(self, proposal: dict) -> str:
-        known = {kind: kind for kind in TARGET_SOURCES}
-        return pick(known, proposal["value"], "source of images of one class each")
+        return one_of(TARGET_SOURCES, proposal["value"], "source of images of one class each")
 
     @traitlets.observe(*chosen)
     def _other_question(self, change: dict) -> None:
@@ -330,14 +328,16 @@ class StudyPanel(Panel):
 
     def html(self) -> str:
         """Write the picture: question, plan, progress with loss curves, and the answer."""
-        planned = self._plan_or_problem()
-        problem = planned if isinstance(planned, str) else ""
-        self._is_done = self.state != RUNNING and not isinstance(planned, str) and planned.left.empty
+        try:
+            planned, problem = self._present_plan(), ""
+        except ItlError as error:
+            planned, problem = None, message_of(error)
+        self._is_done = self.state != RUNNING and planned is not None and planned.left.empty
         return render(
             "study_panel.html.j2",
             title=(self.study.__doc__ or "").splitlines()[0].replace("*", ""),
             problem=problem,
-            plan=None if isinstance(planned, str) else plan_facts(planned),
+            plan=plan_facts(planned) if planned is not None else None,
             state=DONE if self._is_done else self.state,
             message=self.message,
             progress=self._progress(),
@@ -345,17 +345,14 @@ class StudyPanel(Panel):
             answer=self._answer_facts(),
         )
 
-    def _plan_or_problem(self) -> Plan | str:
-        """Return the plan of the present settings, made once for the same runs, or why there is none."""
-        try:
-            made = self.ask()
-            # The margin changes which runs are needed only where seeds are added until it is decided.
-            runs = made if made.cap else replace(made, margin=Margin())
-            if self._planned is None or self._planned[0] != runs or not self.store.is_current:
-                self._planned = (runs, plan([made], self.store, self.machine, measure=False))
-            return self._planned[1]
-        except ItlError as error:
-            return message_of(error)
+    def _present_plan(self) -> Plan:
+        """Return the plan of the present settings, made once for the same runs; ItlError if there is none."""
+        made = self.ask()
+        # The margin changes which runs are needed only where seeds are added until it is decided.
+        runs = made if made.cap else replace(made, margin=Margin())
+        if self._planned is None or self._planned[0] != runs or not self.store.is_current:
+            self._planned = (runs, plan([made], self.store, self.machine, measure=False))
+        return self._planned[1]
 
     def _progress(self) -> dict[str, object]:
         """Say how far the runs are: text, percent, and loss curves of runs under way."""

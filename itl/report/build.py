@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,11 +38,7 @@ INDEX_SECONDS = 15  # between two states of the index while runs are under way
 
 
 def report(
-    preset: Preset,
-    out: Path,
-    machine: Machine,
-    notebooks: Path | None = None,
-    only: str | None = None,
+    preset: Preset, out: Path, machine: Machine, notebooks: Path | None = None, only: str | None = None
 ) -> Path:
     """Do the runs of *preset* that are missing, and write its pages and their index to *out*.
 
@@ -183,15 +179,48 @@ class PageMaker:
             self.collect()
 
     def write_index(self, under_way: str = "") -> None:
-        """Write the index; *under_way* says how far the report is, and is empty once it has ended."""
-        coming = {}
+        """Write the index of all runs, and the index over every page.
+
+        *under_way* says how far the report is, and is empty once it has ended. Pages that are not current are
+        left out of what sums up all of them: their settings, runs or code were others.
+        """
+        preset, out, machine = self.pages[0].preset, self.pages[0].folder, self.pages[0].machine
+        questions, coming = questions_of(preset), {}
         if under_way:
             coming = {page.stem: "to come" for page in self.waiting}
             coming |= {page.stem: "being written" for page in self.running.values()}
-        else:  # of an earlier report, where one notebook alone was to be done or some failed
-            rest = [page for page in self.pages if page.stem not in self.current and page.published_facts()]
+        else:
+            published = [page for page in self.pages if page.published_facts()]
+            # Of an earlier report, where one notebook alone was to be done or some failed.
+            rest = [page for page in published if page.stem not in self.current]
             self.current |= {page.stem for page in rest if page.is_current()}
-        write_index(self.pages, self.failed, coming, under_way, self.current)
+            made = [page for page in published if page.has_results()]  # what a trial needs is slow to compute
+            questions += [trial for page in made if (trial := page.trial())]
+        entries, again = run_index(questions, machine), repeating_command(preset, machine)
+        summed_up = [page for page in self.pages if page.stem in self.current]
+        if not under_way:
+            publish_runs(entries, out, preset.name, machine)
+            join_tables(summed_up)
+        summaries = []
+        for page in self.pages:
+            outdated = "" if under_way or page.stem in self.current else again
+            trouble, status = self.failed.get(page.stem, ""), coming.get(page.stem, "")
+            summaries.append(page.index_summary(trouble, status, outdated))
+        numbers = sorted({len(question.seeds) for question in questions})
+        done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
+        facts = {
+            "preset": preset.name,
+            "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
+            "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
+            "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
+            "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
+            "itl": f"{__version__}, commit {commit()}",
+            "to repeat": again,
+        }
+        shown = [summary for summary in summaries if summary is not None]
+        overview = overview_of(summed_up, under_way)
+        html = index_html(shown, preset.name, preset.about, facts, under_way, overview)
+        write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
         self.indexed = time.monotonic()
 
 
@@ -216,52 +245,6 @@ def make_page(page: NotebookPage) -> str:
         return str(error)
     finally:
         shutil.rmtree(folder)
-
-
-def write_index(
-    pages: list[NotebookPage],
-    failed: Mapping[str, str],
-    coming: Mapping[str, str],
-    under_way: str,
-    current: Collection[str],
-) -> None:
-    """Write the index of all runs, and the index over every page.
-
-    It says by notebook why the page could not be made (*failed*) or how far it is (*coming*), and how far the
-    report is (*under_way*, empty once it has ended). Pages that are not *current* are left out of what sums
-    up all of them: their settings, runs or code were others.
-    """
-    preset, out, machine = pages[0].preset, pages[0].folder, pages[0].machine
-    questions = questions_of(preset)
-    if not under_way:  # what a trial needs is slow to compute
-        made = [page for page in pages if page.published_facts() and page.has_results()]
-        questions += [trial for page in made if (trial := page.trial())]
-    entries = run_index(questions, machine)
-    if not under_way:
-        publish_runs(entries, out, preset.name, machine)
-    summed_up, again = [page for page in pages if page.stem in current], repeating_command(preset, machine)
-    if not under_way:
-        join_tables(summed_up)
-    indexed = []
-    for page in pages:
-        outdated = "" if under_way or page.stem in current else again
-        indexed.append(page.index_summary(failed.get(page.stem, ""), coming.get(page.stem, ""), outdated))
-    summaries = [summary for summary in indexed if summary is not None]
-    numbers = sorted({len(question.seeds) for question in questions})
-    done, minutes = sum(entry.done for entry in entries), sum(entry.minutes for entry in entries)
-    facts = {
-        "preset": preset.name,
-        "seeds": " to ".join(map(str, dict.fromkeys([*numbers[:1], *numbers[-1:]]))) or "none",
-        "runs": f"{done} of {len(entries)} done, {minutes:,.1f} minutes in all",
-        "machine": f"{describe_devices(machine)}, {machine.slots} runs side by side",
-        "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
-        "itl": f"{__version__}, commit {commit()}",
-        "to repeat": again,
-    }
-    html = index_html(
-        summaries, preset.name, preset.about, facts, under_way, overview_of(summed_up, under_way)
-    )
-    write_atomic(out / "index.html", lambda path: path.write_text(html, "utf-8"))
 
 
 def repeating_command(preset: Preset, machine: Machine) -> str:

@@ -12,6 +12,7 @@ from itl.report.html import render
 from itl.report.run_page import flatten
 
 COMPARISON = ["question", "compared", "task"]  # what names a comparison in contrasts.csv
+COMPARED = [*COMPARISON, "verdict", "change"]  # columns of it that are read
 VERDICTS = "contrasts.csv"  # of a finished report
 ORIGIN = ("commit", "device")  # columns of runs.csv that are not settings
 SETTINGS = ("state", "questions", "spec", *ORIGIN)
@@ -28,10 +29,9 @@ def compare_reports(first: str | Path, second: str | Path, home: Path = Path()) 
         why: what differs between the runs of the question, empty where one report lacks it.
     """
     first, second = (find_report(str(name), home) for name in (first, second))
-    names = [*COMPARISON, "verdict", "change"]
-    tables = [_read_verdicts(folder, names) for folder in (first, second)]
-    joined = tables[0][names].merge(
-        tables[1][names], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
+    tables = [_read_verdicts(folder) for folder in (first, second)]
+    joined = tables[0].merge(
+        tables[1], how="outer", on=COMPARISON, suffixes=("_1", "_2"), indicator=True, sort=False
     )
     alike = joined["verdict_1"] == joined["verdict_2"]
     only = joined["_merge"].map({"left_only": "only in 1", "right_only": "only in 2", "both": ""}).astype(str)
@@ -79,9 +79,9 @@ def _read(folder: Path, name: str, columns: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _read_verdicts(folder: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _read_verdicts(folder: Path) -> pd.DataFrame:
     """Return the comparisons of the report in *folder*; ItlError too for a row that is cut or repeated."""
-    table = _read(folder, VERDICTS, columns)
+    table = _read(folder, VERDICTS, COMPARED)[COMPARED]
     numbers = pd.to_numeric(table["change"], errors="coerce")
     for faulty, what in (
         (table["verdict"].isna() | numbers.isna(), "has no verdict or no change that is a number"),

@@ -55,9 +55,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("itl.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["plain_text"] = plain_text
-    environment.filters["unbroken"] = unbroken
-    environment.filters["whole_words"] = whole_words
+    environment.filters.update(plain_text=plain_text, unbroken=unbroken, whole_words=whole_words)
     environment.globals["site_css"] = Markup((files("itl") / "report/site.css").read_text("utf-8"))
     return environment
 

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from itl import ItlError, one_line, pick
 from itl.presets import Preset, find_notebooks
 
-KINDS = (str, int, float, bool, list, dict)  # that parameters may have
-TYPES: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
+TYPES: dict[str, Any] = {kind.__name__: kind for kind in (str, int, float, bool, list, dict)}  # of parameters
 
 
 def read_cells(path: Path) -> list[dict]:

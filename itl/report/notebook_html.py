@@ -33,24 +33,17 @@ def read_summary(notebook: "NotebookNode", stem: str, table: bool = False) -> Pa
     answer = next((output for output in outputs if "data" in output), no_answer)
     markdown = answer["data"].get("text/markdown") or answer["data"].get("text/plain", "")
     entry = answer["metadata"].get("text/markdown", answer["metadata"])
+    pictures = _outputs_with(["image/png"], [first_tagged(notebook.cells, "figure")])
     return PageSummary(
         stem=stem,
         title=title_of(notebook.cells, stem),
         answer=markdown2html(markdown),
-        figure=_png(first_tagged(notebook.cells, "figure")),
+        figure="".join(pictures[0]["data"]["image/png"].split()) if pictures else "",
         n=entry.get("n"),
         verdict=entry.get("verdict", ""),
         table=table,
         browser=next((name for name, _ in _pages(notebook, stem)), ""),
     )
-
-
-def _png(cell: Mapping) -> str:
-    """Return the first picture that *cell* shows, in base64, or ''."""
-    for output in cell.get("outputs", []):
-        if picture := output.get("data", {}).get("image/png"):
-            return "".join(picture.split())
-    return ""
 
 
 def files_beside(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
@@ -64,18 +57,18 @@ def files_beside(notebook: "NotebookNode", stem: str) -> dict[str, bytes]:
 
 def _figures(notebook: "NotebookNode", stem: str) -> Iterator[tuple[str, "NotebookNode"]]:
     """Yield every output of *notebook* that is a figure, with the name of its files without their ending."""
-    for number, output in enumerate(_outputs_with(FIGURE_TYPES, notebook), 1):
+    for number, output in enumerate(_outputs_with(FIGURE_TYPES, notebook.cells), 1):
         yield f"{stem}-figure-{number}", output
 
 
 def _pages(notebook: "NotebookNode", stem: str) -> Iterator[tuple[str, "NotebookNode"]]:
     """Yield every output of *notebook* that holds a page of its own, with the name of its file."""
-    for number, output in enumerate(_outputs_with([PAGE_TYPE], notebook), 1):
+    for number, output in enumerate(_outputs_with([PAGE_TYPE], notebook.cells), 1):
         yield f"{stem}-browser{number if number > 1 else ''}.html", output
 
 
-def _outputs_with(types: Iterable[str], notebook: "NotebookNode") -> list["NotebookNode"]:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+def _outputs_with(types: Iterable[str], cells: Iterable[Mapping]) -> list[Any]:
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
     return [output for output in outputs if output.get("data", {}).keys() >= set(types)]
 
 

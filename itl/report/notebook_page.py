@@ -123,10 +123,7 @@ class NotebookPage:
         if not self.asks or QUESTIONS[self.stem] is not Influence:
             return None
         (question,) = questions_of(self.preset, self.stem)
-        given: dict[str, Any] = {
-            name: self.parameters.get(name, Influence.model_fields[name].default)
-            for name in ("nodes", "fresh_seeds")
-        }
+        given: dict[str, Any] = Influence.plain_defaults() | self.parameters
         table = effects(question, Store(self.machine.runs), self.machine)
         return counterfactual(question, table, self.machine, given["nodes"], given["fresh_seeds"])
 

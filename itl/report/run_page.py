@@ -1,9 +1,7 @@
 """The files of a report's runs: their index, a page of each, and settings, results and manifests."""
 
-import filecmp
 import gzip
 import json
-import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,48 +43,38 @@ def publish_runs(entries: Sequence[RunEntry], out: Path, preset: str, machine: M
             _publish(entry, folder, store.path(entry.spec))
     for run, page in run_pages(entries, preset, machine):
         current.add(f"{run}.html")
-        _write(folder / f"{run}.html", page)
+        _write(folder / f"{run}.html", page.encode())
     for path in {*folder.glob("*.json"), *folder.glob("*.csv*"), *folder.glob("*.html")}:
         if path.name not in current:
             path.unlink()
-    _write(out / "runs.csv", runs_csv(entries))
-    _write(out / "runs.html", runs_html(entries, preset))
+    _write(out / "runs.csv", runs_csv(entries).encode())
+    _write(out / "runs.html", runs_html(entries, preset).encode())
 
 
-def _write(path: Path, text: str) -> None:
-    """Write *text* to *path*, unless that is there."""
-    if not path.exists() or path.read_bytes() != text.encode():
-        write_atomic(path, lambda part: part.write_text(text, "utf-8"))
+def _write(path: Path, content: bytes) -> None:
+    """Write *content* to *path*, unless that is there."""
+    if not path.exists() or path.read_bytes() != content:
+        write_atomic(path, lambda part: part.write_bytes(content))
 
 
 def _publish(entry: RunEntry, folder: Path, source: Path) -> None:
     """Write the files of one finished run to *folder*, unless they are there with the same content."""
-    content = {
+    record = {
         "run": entry.key,
         "spec": json.loads(canonical(entry.spec)),
         "result": entry.result,
         "provenance": entry.provenance,
     }
-    _write(folder / f"{entry.key}.json", json.dumps(content, indent=1, ensure_ascii=False))
-    target, manifest = folder / entry.manifest, source / "manifest.csv"
+    _write(folder / f"{entry.key}.json", json.dumps(record, indent=1, ensure_ascii=False).encode())
     if not entry.manifest:
         return
-    if target.suffix == ".gz":
-        if not target.exists() or target.read_bytes()[-8:] != _gzip_trailer(manifest):
-            write_atomic(target, lambda path: _compress(manifest, path))
-    elif not target.exists() or not filecmp.cmp(manifest, target, shallow=False):
-        write_atomic(target, lambda path: shutil.copyfile(manifest, path))
-
-
-def _gzip_trailer(path: Path) -> bytes:
-    """Return the last 8 bytes of a gzip file of *path*: CRC-32 and length of the content."""
-    content = path.read_bytes()
-    return struct.pack("<II", zlib.crc32(content), len(content) % 2**32)
-
-
-def _compress(source: Path, target: Path) -> None:
-    with open(source, "rb") as read, gzip.open(target, "wb", compresslevel=6) as write:
-        shutil.copyfileobj(read, write, 1 << 20)
+    target, manifest = folder / entry.manifest, (source / "manifest.csv").read_bytes()
+    if target.suffix != ".gz":
+        _write(target, manifest)
+        return
+    trailer = struct.pack("<II", zlib.crc32(manifest), len(manifest) % 2**32)  # which gzip files end with
+    if not target.exists() or target.read_bytes()[-8:] != trailer:
+        write_atomic(target, lambda path: path.write_bytes(gzip.compress(manifest, 6)))
 
 
 def run_pages(entries: Sequence[RunEntry], preset: str, machine: Machine) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from itl.packs.paths import Size
 from itl.packs.subset import check_enough, class_contents, count_subset
 from itl.runs.throughput import Frozen, Rate, Rates, frozen_name, name_of
 from itl.sources.records import examples
-from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer
+from itl.specs import DetectionRecipe, Pretrain, Recipe, Spec, Subset, Transfer, pretraining_of
 
 VOTING_NEIGHBOURS = 5  # of an image, whose classes say its own
 ANNOTATED_CLASSES = 20  # of a target whose images show several objects each
@@ -49,7 +49,7 @@ class Images:
 
 def work_of(spec: Spec) -> tuple[str, Recipe]:
     """Return the net and the recipe whose rate counts: for frozen features, those of the pre-training."""
-    pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
+    pretrain = pretraining_of(spec)
     return pretrain.net, spec.recipe or pretrain.recipe
 
 

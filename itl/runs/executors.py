@@ -9,10 +9,10 @@ from concurrent.futures.process import BrokenProcessPool
 from itl import ItlError
 from itl.machine import Machine
 from itl.processes import UNDER_MAIN
-from itl.runs.cluster import cluster
+from itl.runs.cluster import DaskWorkers, cluster
 from itl.runs.store import Store
-from itl.runs.worker_processes import Workers, local_workers, needs
-from itl.specs import Pretrain, Spec, Transfer, key
+from itl.runs.worker_processes import LocalWorkers, local_workers, needs
+from itl.specs import Spec, key, pretraining_of
 
 WATCH_S = 0.5  # between two looks at what has finished
 
@@ -43,7 +43,7 @@ def execute(
 
 
 def _do_all(
-    specs: Iterable[Spec], store: Store, workers: Workers, watch: Callable[[], object]
+    specs: Iterable[Spec], store: Store, workers: LocalWorkers | DaskWorkers, watch: Callable[[], object]
 ) -> dict[Spec, BaseException]:
     """Do all of *specs*, in turn but each after those it needs; return what failed.
 
@@ -124,11 +124,7 @@ def shard_of(specs: Iterable[Spec], shard: tuple[int, int]) -> list[Spec]:
     differs between machines, so that the jobs of one array agree on them.
     """
     part, parts = shard
-
-    def net(spec: Spec) -> Pretrain:
-        return spec.pretrain if isinstance(spec, Transfer) else spec
-
     specs = list(specs)
-    nets = sorted({net(spec) for spec in specs}, key=key)
+    nets = sorted(set(map(pretraining_of, specs)), key=key)
     ours = set(nets[part - 1 :: parts])
-    return [spec for spec in specs if net(spec) in ours]
+    return [spec for spec in specs if pretraining_of(spec) in ours]

@@ -67,20 +67,15 @@ class OwnWeights:
             what = "a folder" if Path(file).is_dir() else "not there"
             raise ItlError(f"the weights {file} are {what}; give a .safetensors, .pth or .pt file")
         mean, std = (hub.mean, hub.std) if hub else (IMAGENET_MEAN, IMAGENET_STD)
-        weights = Weights(
-            hub.net if hub else entry.net,
-            file_digest(file) if file else "",
-            entry.entry,
-            entry.in_order,
-            entry.mean or mean,
-            entry.std or std,
-        )
+        net = hub.net if hub else entry.net
+        digest = file_digest(file) if file else ""
+        weights = Weights(net, digest, entry.entry, entry.in_order, entry.mean or mean, entry.std or std)
         if entry.pixels is not None and entry.pixels < 1:
             raise ItlError(
                 f"pixels of weights should be above 0, not {entry.pixels}; left out, the recipe's are taken"
             )
         trained_on = entry.trained_on or (hub.trained_on if hub else "not said")
-        shown = entry.name or (hub.net if hub else Path(file).name)
+        shown = entry.name or (net if hub else Path(file).name)
         pixels = entry.pixels or (hub.pixels if hub else None)
         return cls(weights, architecture(entry.net), shown, file, trained_on, pixels)
 

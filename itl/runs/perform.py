@@ -24,7 +24,7 @@ from itl.packs.subset import Selection, manifest, select
 from itl.runs.progress import worse_than_guessing
 from itl.runs.provenance import mixed, provenance
 from itl.runs.store import Store
-from itl.specs import Pretrain, Recipe, Spec, Transfer, Weights, key
+from itl.specs import Pretrain, Spec, Transfer, Weights, key, pretraining_of
 from itl.storage import read_mapping, write_atomic
 from itl.training.batches import Batches, device
 from itl.training.loop import join_ranks, load_weights, predict, save_weights, train
@@ -52,7 +52,8 @@ def perform(spec: Spec, store: Store, machine: Machine) -> dict:
 
 
 def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
-    started, recipe = time.time(), precision_recipe(spec)
+    started = time.time()
+    recipe = spec.recipe or pretraining_of(spec).recipe  # a frozen net is computed as it was trained
     if isinstance(spec, Transfer):
         machine = machine.replace(rank=0, ranks=1)  # the other ranks share trainings only
     earlier = read_mapping(folder / BEGUN) if store.state(spec) == "partial" else {}
@@ -69,13 +70,6 @@ def _perform(spec: Spec, store: Store, folder: Path, machine: Machine) -> dict:
     store.finish(spec, result)
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return result
-
-
-def precision_recipe(spec: Spec) -> Recipe:
-    """Return the recipe whose precision *spec* is computed in: its own, or that of its frozen net."""
-    if isinstance(spec, Transfer):
-        return spec.recipe or spec.pretrain.recipe
-    return spec.recipe
 
 
 def pretrain(spec: Pretrain, folder: Path, machine: Machine) -> dict:

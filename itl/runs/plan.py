@@ -24,7 +24,7 @@ from itl.runs.provenance import describe_devices, device_name
 from itl.runs.store import Store
 from itl.runs.throughput import Rates, calibrated, frozen_name, measured_before, name_of, refuse_impossible
 from itl.sources.registry import SOURCES
-from itl.specs import Packing, Pretrain, Recipe, Spec, Transfer
+from itl.specs import Packing, Pretrain, Recipe, Spec, Transfer, pretraining_of
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ def plan(questions: Iterable[QuestionLike], store: Store, machine: Machine, meas
 
 def is_packed(spec: Spec) -> bool:
     """Say whether the packs of a run are built; before, its key is not known."""
-    subset = spec.subset if isinstance(spec, Pretrain) else spec.pretrain.subset
+    subset = pretraining_of(spec).subset
     packs = [subset.pack, *subset.without, *([spec.pack] if isinstance(spec, Transfer) else [])]
     return not any(digest.startswith(UNPACKED) for digest in packs)
 

@@ -14,7 +14,7 @@ from itl.evaluation.methods import METHODS, main_metrics
 from itl.hierarchy.label_sets import needs_tree
 from itl.hierarchy.taxonomies import keep_taxonomy, open_taxonomy
 from itl.hierarchy.taxonomy import Taxonomy
-from itl.machine import Machine, project_folder
+from itl.machine import Machine, data_entry, project_folder
 from itl.packs.pack import Pack
 from itl.packs.paths import pack_folder, pack_for, packed
 from itl.processes import refuse_while_main_is_imported
@@ -25,7 +25,7 @@ from itl.runs.plan import UNPACKED, is_packed, plan
 from itl.runs.progress import Progress
 from itl.runs.provenance import provenance
 from itl.runs.store import Store
-from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key
+from itl.specs import Packing, Pretrain, Recipe, Spec, Subset, Transfer, key, pretraining_of
 from itl.storage import read_mapping, write_atomic
 
 UNTRAINED = (0, "none")  # how conditions name the net without pre-training
@@ -176,7 +176,7 @@ class Question:
 
     def tree(self, machine: Machine) -> Taxonomy:
         """Open the tree of the labels; one in a file lies in the project or a data folder."""
-        folders = [Path(entry).expanduser() for entry in machine.data if "=" not in entry]
+        folders = [Path(path).expanduser() for name, path in map(data_entry, machine.data) if not name]
         return open_taxonomy(self.taxonomy, [project_folder(), *folders])
 
     def prepare(self, machine: Machine) -> dict[str, Pack]:
@@ -424,7 +424,7 @@ def _trained_on(spec: Spec, store: Store, own: OwnWeights | None) -> dict[str, o
 
     None where the net is lost: its run is damaged, or its weights were removed.
     """
-    pretrain = spec if isinstance(spec, Pretrain) else spec.pretrain
+    pretrain = pretraining_of(spec)
     result = store.result(pretrain) if pretrain.trained else {"classes": 0, "images": 0}
     if result is None:
         return None

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,7 +26,7 @@ from itl.runs.own_weights import OwnWeights
 from itl.runs.question import NAME, UNTRAINED, Comparison, Condition, Margin, Question, Task
 from itl.settings import plain_error, refuse_booleans, spec_of
 from itl.sources.registry import SOURCES, reads_files
-from itl.specs import DetectionRecipe, Packing, Recipe
+from itl.specs import DetectionRecipe, Packing, Recipe, net_name
 
 LEAST_CAP = 3  # as itl.analysis.seeds.MIN_SEEDS
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Study(BaseModel):
 
     images: Packing  # what nets are pre-trained on
     targets: dict[str, Packing]  # what features are evaluated on, by name
-    net: str  # as `itl.training.nets.build` takes it
+    net: Annotated[str, AfterValidator(net_name)]  # as `itl.training.nets.build` takes it
     tasks: tuple[Annotated[Task, BeforeValidator(Task.read)], ...]  # the first is the main one
     seeds: tuple[Seed, ...]  # each condition is pre-trained with each of them
     recipe: Recipe  # of the pre-training
@@ -137,19 +138,18 @@ class Study(BaseModel):
     def _read_each(cls, value: object, info: Any) -> object:
         if not isinstance(value, Mapping):
             return value
-        if info.field_name == "targets" and "images" in value:
+        if info.field_name == "tuning":
+            return {name: _tuning(fields, name) for name, fields in value.items()}
+        if "images" in value:
             raise ItlError(
                 "a target called images would stand for the images that nets are pre-trained on; call it by "
                 "another name, also in tasks"
             )
-        odd = [name for name in value if not NAME.fullmatch(str(name))]
-        if info.field_name == "targets" and odd:
+        if odd := [name for name in value if not NAME.fullmatch(str(name))]:
             raise ItlError(
                 f"a target is called by letters, digits, - and _, as tasks name it; got {str(odd[0])!r}: "
                 f"call it otherwise"
             )
-        if info.field_name == "tuning":
-            return {name: _tuning(fields, name) for name, fields in value.items()}
         return {name: _packing(fields, f"target {name}") for name, fields in value.items()}
 
     @classmethod
@@ -262,6 +262,11 @@ class Study(BaseModel):
         """Raise ItlError for points of a metric that no task is judged by, and for a share that none is."""
         metrics = dict.fromkeys(main_metric(task.name) for task in self.tasks if task.measures_transfer)
         for metric, points in self.margin.points:
+            if not metrics:
+                raise ItlError(
+                    f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "
+                    f"measures transfer; leave points out"
+                )
             if metric not in metrics:
                 raise ItlError(
                     f"margin of {self.name} has {points:g} points of {metric}, and no task of this question "

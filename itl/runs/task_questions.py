@@ -87,13 +87,13 @@ class Counterfactual(Study):
 
     def conditions(self) -> list[Condition]:
         """Return none, all classes, then what is left out and what is kept, each beside its control."""
-        nodes = ",".join(self.harmful), ",".join(self.helpful)
+        harmful, helpful = ",".join(self.harmful), ",".join(self.helpful)
         labels = {}
         if self.harmful:
-            labels[WITHOUT_OTHERS] = f"without-matched@{{seed}},{nodes[0]}"
-            labels[WITHOUT_HARMFUL] = f"without@{nodes[0]}"
+            labels[WITHOUT_OTHERS] = f"without-matched@{{seed}},{harmful}"
+            labels[WITHOUT_HARMFUL] = f"without@{harmful}"
         if self.helpful:
-            labels[HELPFUL_ALONE] = f"only@{nodes[1]}"
+            labels[HELPFUL_ALONE] = f"only@{helpful}"
         for method in labels.values():
             split_method(method.replace("{seed}", "0"))
         made = [Condition((("pretrained_on", name),), method) for name, method in labels.items()]

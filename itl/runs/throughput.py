@@ -232,11 +232,8 @@ def measure_frozen(machine: Machine, repeat_s: float = REPEAT_S) -> Frozen:
     )
     base, queries = (torch.randn(count, width, device=device) for count in (8 * rows, rows))
     compare = _seconds(lambda: nearest(base, queries, 5), device, repeat_s, queued=1)
-    return Frozen(
-        small,
-        max(0.0, large - small) / (rows * width * classes),
-        compare / (len(base) * len(queries) * width),
-    )
+    fit = max(0.0, large - small) / (rows * width * classes)
+    return Frozen(small, fit, compare / (len(base) * len(queries) * width))
 
 
 def _probe(rows: int, width: int, classes: int, device: "torch.device") -> Callable[[], object]:

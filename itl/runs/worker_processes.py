@@ -16,7 +16,6 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from subprocess import PIPE
-from typing import Protocol
 
 from itl import ItlError, LineHandler, log_lines, warnings_as_notes
 from itl.machine import OPENMP_THREADS, Machine
@@ -25,16 +24,6 @@ from itl.runs.store import AGAIN, Store
 from itl.specs import Spec, Transfer
 
 LINE, END = "line", "end"  # kinds of answers of a process that serves runs
-
-
-class Workers(Protocol):
-    """Who does runs: processes of this machine, or the workers of a cluster."""
-
-    def submit(self, spec: Spec, store: Store) -> Future | None:
-        """Start the run of *spec*; None where no worker is free to do it."""
-
-    def check(self) -> None:
-        """Raise ItlError where the runs under way can no longer end."""
 
 
 class LocalWorkers:

@@ -78,8 +78,10 @@ class DetectionBatches:
 
     def epoch(self, number: int) -> Iterator[DetectionBatch]:
         """Yield every image once, shuffled, some mirrored: a pure function of seed, epoch and step."""
-        order = step_rng(self.seed, number, 0).permutation(len(self.rows))
-        yield from self._load(self._shuffled(order, number))
+        order = step_rng(self.seed, number, 0).permutation(len(self.rows))[: len(self) * self.batch]
+        of_steps = (step_rng(self.seed, number, step + 1) for step in range(len(self)))
+        flips = (random.random(self.batch) < 0.5 * self.recipe.flip for random in of_steps)
+        yield from self._load(zip(order.reshape(-1, self.batch), flips, strict=True))
 
     def in_order(self) -> Iterator[DetectionBatch]:
         """Yield every image once, unchanged, in the selection's order; the last batch may be short."""
@@ -96,12 +98,6 @@ class DetectionBatches:
         file_boxes[:, :2] += 1
         file_boxes[:, 2:] = np.maximum(file_boxes[:, :2], file_boxes[:, 2:])  # never narrower than a pixel
         return file_boxes
-
-    def _shuffled(self, order: np.ndarray, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield positions and flips of each batch of *epoch*."""
-        for step in range(len(self)):
-            flips = step_rng(self.seed, epoch, step + 1).random(self.batch) < 0.5 * self.recipe.flip
-            yield order[step * self.batch : (step + 1) * self.batch], flips
 
     def _scaled_objects(self, classes: tuple[str, ...]) -> list[np.ndarray]:
         """Return the objects of each image, float32 (n, 5): the box in the scaled image, and the label."""

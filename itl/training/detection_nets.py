@@ -70,10 +70,8 @@ def align(maps: Tensor, boxes: list[Tensor], side: int, scale: float) -> Tensor:
     regions = [maps.new_empty(0, side, side, channels)]
     x0, y0, x1, y1 = (torch.cat(boxes) * scale - 0.5).unbind(1)
     counts = [len(image_boxes) for image_boxes in boxes]
-    rows, columns = (
-        _sample_weights(y0, y1, side, height).split(counts),
-        _sample_weights(x0, x1, side, width).split(counts),
-    )
+    rows = _sample_weights(y0, y1, side, height).split(counts)
+    columns = _sample_weights(x0, x1, side, width).split(counts)
     for image, down, across in zip(maps, rows, columns, strict=True):
         parts = zip(down.split(REGIONS_AT_ONCE), across.split(REGIONS_AT_ONCE), strict=True)
         for row_weights, column_weights in parts:
@@ -133,18 +131,15 @@ def detection_backbone(name: str, net: Classifier) -> DetectionBackbone:
     ItlError for a net of timm whose features are not maps, and one of torchvision that itl cannot take apart.
     """
     body = copy.deepcopy(net.body)
+    inner = body.body if isinstance(body, Renormalised) else body
+    if name.startswith("timm:"):
+        backbone = _timm(name, inner)
+    else:
+        backbone = pick(BACKBONES, name, "net for detection (or timm:NAME)")(inner)
     if isinstance(body, Renormalised):
-        backbone = _split(name, body.body)
         body.body = nn.Identity()  # its parts are the backbone's
         backbone.renormalised = body
-        return backbone
-    return _split(name, body)
-
-
-def _split(name: str, body: nn.Module) -> DetectionBackbone:
-    if name.startswith("timm:"):
-        return _timm(name, body)
-    return pick(BACKBONES, name, "net for detection (or timm:NAME)")(body)
+    return backbone
 
 
 def _small(body: nn.Sequential) -> DetectionBackbone:

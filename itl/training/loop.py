@@ -52,10 +52,6 @@ def train(
 
     Args:
         net: Anything that *objective* takes.
-        batches: What to train on.
-        recipe: How to train.
-        folder: For checkpoints.
-        machine: Device, threads and ranks.
         seed: Of random numbers in the net, such as dropout.
         log: Gets each epoch's dict as it is made.
         objective: Returns the mean loss of what *batches* yields.
